@@ -1,0 +1,3 @@
+//! Side-by-side benchmarks of foundation and its peers.
+
+fn main() {}

@@ -1,0 +1,41 @@
+//! What exists instead: the names closest to one that does not.
+
+use std::fmt;
+
+/// At most so many names are suggested.
+const SHOWN: usize = 3;
+/// Names less alike than this (Jaro-Winkler, 0 to 1) are no near misses.
+const ALIKE: f64 = 0.75;
+
+/// The names that come closest to one that was not found, the closest first; written `; did you mean …?`, or nothing.
+///
+/// ```
+/// use foundation_core::NearMisses;
+///
+/// let near = NearMisses::of("word_cuont", ["word_count", "telemetry"].into_iter());
+/// assert_eq!(near.names(), ["word_count"]);
+/// assert_eq!(near.to_string(), "; did you mean word_count?");
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NearMisses(Vec<String>);
+
+impl NearMisses {
+    /// Picks at most three of the known names, by Jaro-Winkler similarity. Cost: linear in the names.
+    pub fn of<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let mut ranked: Vec<(f64, &str)> =
+            known.map(|name| (strsim::jaro_winkler(wanted, name), name)).filter(|(alike, _)| *alike >= ALIKE).collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        Self(ranked.into_iter().take(SHOWN).map(|(_, name)| name.to_owned()).collect())
+    }
+
+    /// The names, the closest first.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for NearMisses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, "; did you mean {}?", self.0.join(", ")) }
+    }
+}

@@ -1,0 +1,140 @@
+//! What can go wrong with names.
+
+use std::time::Duration;
+
+use ractor::ActorId;
+
+use super::table::Table;
+use crate::namespace::{Namespace, ServiceName};
+use crate::near::NearMisses;
+use crate::supervisor::{ChildError, StartError};
+
+/// So many names are compared at most when a lookup fails, so that a miss stays cheap in a large namespace.
+const COMPARED: usize = 256;
+
+/// Why an operation on a name failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No live actor has this name.
+    #[error("no service {name} in namespace {namespace}{near}")]
+    NotFound {
+        /// Where it was looked for.
+        namespace: Namespace,
+        /// What was asked for.
+        name: ServiceName,
+        /// What comes close.
+        near: NearMisses,
+    },
+    /// The actor of this name answers to another message type.
+    #[error("service {name} in namespace {namespace} answers to {found}, not to {wanted}")]
+    WrongType {
+        /// Where it was looked for.
+        namespace: Namespace,
+        /// What was asked for.
+        name: ServiceName,
+        /// The message type that was asked for.
+        wanted: &'static str,
+        /// The message type of the actor that has the name.
+        found: &'static str,
+    },
+    /// A living actor has this name.
+    #[error("service {name} in namespace {namespace} is already registered by {}", who(.holder))]
+    AlreadyRegistered {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// Who has it; `None` if the actor is still being started.
+        holder: Option<ActorId>,
+    },
+    /// The actor that has this name is on its way out, and was not gone in time.
+    #[error("service {name} in namespace {namespace} is being left by {}, which was not gone after {waited:?}", who(.holder))]
+    StillLeaving {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// Who has it.
+        holder: Option<ActorId>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// An actor that has ended cannot be registered.
+    #[error("actor {actor} cannot be registered as {name}: it has ended")]
+    Dead {
+        /// The name that it was to have.
+        name: ServiceName,
+        /// The actor.
+        actor: ActorId,
+    },
+    /// Nobody registered the name in time.
+    #[error("service {name} did not appear in namespace {namespace} within {waited:?}{near}")]
+    WaitTimedOut {
+        /// Where it was waited for.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// How long.
+        waited: Duration,
+        /// What comes close.
+        near: NearMisses,
+    },
+    /// The actor did not start.
+    #[error("service {name} in namespace {namespace} did not start: {source}")]
+    Start {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// The actor's own cause.
+        #[source]
+        source: StartError,
+    },
+    /// The supervisor of the namespace's application refused the child.
+    #[error("namespace {namespace}: {source}")]
+    Child {
+        /// Where.
+        namespace: Namespace,
+        /// Why.
+        #[source]
+        source: ChildError,
+    },
+    /// The namespace has been cleaned up, is stopping, or has not started yet.
+    #[error("namespace {namespace} is not running")]
+    NotRunning {
+        /// Which one.
+        namespace: Namespace,
+    },
+    /// Only a test's namespace can be cleaned up.
+    #[error(
+        "namespace {namespace} cannot be cleaned up: only a test's can; to stop an application, shut the registry down"
+    )]
+    NotATest {
+        /// Which one.
+        namespace: Namespace,
+    },
+}
+
+fn who(holder: &Option<ActorId>) -> String {
+    match holder {
+        Some(actor) => format!("actor {actor}"),
+        None => "an actor that is being started".to_owned(),
+    }
+}
+
+impl RegistryError {
+    pub(crate) fn not_found(table: &Table, name: &ServiceName) -> Self {
+        Self::NotFound { namespace: table.namespace(), name: name.clone(), near: near(table, name) }
+    }
+
+    pub(crate) fn wait_timed_out(table: &Table, name: &ServiceName, waited: Duration) -> Self {
+        Self::WaitTimedOut { namespace: table.namespace(), name: name.clone(), waited, near: near(table, name) }
+    }
+}
+
+fn near(table: &Table, name: &ServiceName) -> NearMisses {
+    let holders = table.holders();
+    let live = holders.iter().take(COMPARED).filter(|holder| holder.live().is_some());
+    NearMisses::of(name.as_str(), live.map(|holder| holder.name().as_str()))
+}

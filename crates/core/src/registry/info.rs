@@ -1,0 +1,72 @@
+//! What a namespace tells about its services.
+
+use std::time::Duration;
+
+use ractor::{ActorId, ActorStatus};
+use tokio::time::Instant;
+
+use super::holder::{Holder, Origin};
+use crate::namespace::{Namespace, ServiceName};
+
+/// One service, as the table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceInfo {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its current incarnation.
+    pub actor: ActorId,
+    /// The actor's status, as ractor has it.
+    pub status: ActorStatus,
+    /// Since it was registered.
+    pub uptime: Duration,
+    /// How often the child that registers this name was started again.
+    pub restarts: u32,
+    /// Whether it takes messages.
+    pub healthy: bool,
+    /// The message type that it answers to, for people.
+    pub message: &'static str,
+    /// Whether it was started elsewhere and only registered here.
+    pub foreign: bool,
+}
+
+/// The services of one namespace, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamespaceInfo {
+    /// Which namespace.
+    pub namespace: Namespace,
+    /// Its services, sorted by name. Those that are leaving are listed as not healthy; those being started are not.
+    pub services: Vec<ServiceInfo>,
+}
+
+impl NamespaceInfo {
+    /// How many services there are.
+    pub fn total(&self) -> usize {
+        self.services.len()
+    }
+
+    /// How many of them take messages.
+    pub fn healthy(&self) -> usize {
+        self.services.iter().filter(|service| service.healthy).count()
+    }
+
+    pub(crate) fn new(namespace: Namespace, holders: &[std::sync::Arc<Holder>]) -> Self {
+        let now = Instant::now();
+        let mut services: Vec<_> = holders.iter().filter_map(|holder| info(holder, now)).collect();
+        services.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { namespace, services }
+    }
+}
+
+fn info(holder: &Holder, now: Instant) -> Option<ServiceInfo> {
+    let (actor, since) = (holder.actor()?, holder.since()?);
+    Some(ServiceInfo {
+        name: holder.name().clone(),
+        actor: actor.get_id(),
+        status: actor.get_status(),
+        uptime: now.saturating_duration_since(since),
+        restarts: holder.restarts(),
+        healthy: holder.live().is_some(),
+        message: holder.message(),
+        foreign: holder.origin() == Origin::Foreign,
+    })
+}

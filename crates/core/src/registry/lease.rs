@@ -1,0 +1,90 @@
+//! Claims and leases of names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use ractor::ActorCell;
+use tokio::time::{Instant, timeout_at};
+
+use super::holder::{Holder, Origin};
+use super::table::{Attempt, Table};
+
+/// How long a claim waits for a name whose holder is leaving.
+pub(crate) const CLAIM_LIMIT: Duration = Duration::from_secs(5);
+
+/// The right to a name. Whoever holds a share keeps the name; the last one to drop its share gives it back.
+///
+/// A lease begins as a claim: the name is taken, but nobody finds it. [`publish`](Lease::publish) fills it. A start that
+/// fails or is cancelled drops its shares, and thereby the claim.
+pub(crate) struct Lease {
+    table: Arc<Table>,
+    holder: Arc<Holder>,
+}
+
+/// Why a name could not be claimed.
+pub(crate) enum Refused {
+    /// Its holder lives.
+    Held(Arc<Holder>),
+    /// Its holder is leaving, and took too long.
+    StillLeaving(Arc<Holder>),
+    /// The namespace takes no more names.
+    Closed,
+}
+
+impl Lease {
+    /// Claims a name: at once if it is free, refused if its holder lives, and when its holder has left otherwise.
+    pub(crate) async fn claim(table: &Arc<Table>, holder: Holder) -> Result<Arc<Self>, Refused> {
+        let holder = Arc::new(holder);
+        let attempt = match table.attempt(&holder) {
+            Attempt::Leaving(_) => wait_and_attempt(table, &holder).await,
+            attempt => attempt,
+        };
+        match attempt {
+            Attempt::Taken => Ok(Arc::new(Self { table: Arc::clone(table), holder })),
+            Attempt::Held(other) => Err(Refused::Held(other)),
+            Attempt::Leaving(other) => Err(Refused::StillLeaving(other)),
+            Attempt::Closed => Err(Refused::Closed),
+        }
+    }
+
+    /// Makes the name visible as this actor's.
+    pub(crate) fn publish(&self, actor: ActorCell) {
+        self.table.publish(&self.holder, actor);
+    }
+
+    pub(crate) fn holder(&self) -> &Arc<Holder> {
+        &self.holder
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.table.release(&self.holder);
+    }
+}
+
+async fn wait_and_attempt(table: &Table, new: &Arc<Holder>) -> Attempt {
+    let deadline = Instant::now() + CLAIM_LIMIT;
+    let listening = table.waiters().listen(new.name());
+    loop {
+        let change = listening.change();
+        let leaving = match table.attempt(new) {
+            Attempt::Leaving(leaving) => leaving,
+            attempt => return attempt,
+        };
+        // A foreign holder has no lease: its own end is the fact to wait for, and the name may change hands before.
+        let left = async {
+            match leaving.actor() {
+                Some(actor) if leaving.origin() == Origin::Foreign => {
+                    let end = std::pin::pin!(actor.wait(None));
+                    let _: Either<_, _> = select(end, std::pin::pin!(change)).await;
+                }
+                _ => change.await,
+            }
+        };
+        if timeout_at(deadline, left).await.is_err() {
+            return Attempt::Leaving(leaving);
+        }
+    }
+}

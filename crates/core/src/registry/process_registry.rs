@@ -1,0 +1,459 @@
+//! The root of the tree and the map of its namespaces.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use futures::future::join_all;
+use parking_lot::Mutex;
+use ractor::{ActorCell, ActorRef, ActorStatus, Message};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::error::RegistryError;
+use super::foreign::ForeignLeases;
+use super::holder::{Holder, Origin};
+use super::lease::Lease;
+use super::service_registry::ServiceRegistry;
+use super::space::{Space, SpaceReporter, StoppedService};
+use super::table::Table;
+use super::via::Via;
+use crate::namespace::{Namespace, ServiceKey, ServiceName};
+use crate::supervisor::{
+    ChildKind, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Stopped, Strategy, Supervisor,
+    SupervisorSpec, TracingReporter, stop_stray,
+};
+
+/// How long a foreign actor is given to stop when its namespace is cleaned up.
+const FOREIGN_LIMIT: Duration = Duration::from_secs(5);
+/// The supervisor, in each namespace, of the embedder's children.
+const APPLICATION: &str = "application";
+
+type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
+type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
+
+/// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
+///
+/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse touches
+/// nobody else) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no
+/// statics, so two registries in one process do not know of each other.
+///
+/// ```
+/// use foundation_core::{Namespace, ProcessRegistry};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let (ours, theirs) = (Namespace::test(), Namespace::test());
+/// registry.namespace(ours).await?;
+/// registry.namespace(theirs).await?;
+/// assert_eq!(registry.stats().test_namespaces, 2);
+///
+/// registry.cleanup_namespace(ours).await?;
+/// assert_eq!(registry.stats().test_namespaces, 1);
+/// registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ProcessRegistry {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    root: OnceLock<Supervisor>,
+    spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
+    foreign: Arc<ForeignLeases>,
+    layout: ProcessRegistryBuilder,
+}
+
+/// A namespace in the map, whose tree is up when the cell is filled.
+struct Opening {
+    registry: ServiceRegistry,
+    up: OnceCell<()>,
+}
+
+/// How to put a [`ProcessRegistry`] together: what each namespace's tree consists of.
+#[derive(Clone)]
+pub struct ProcessRegistryBuilder {
+    services: Services,
+    application: Application,
+    reporter: Arc<dyn Reporter>,
+    intensity: RestartIntensity,
+}
+
+impl ProcessRegistryBuilder {
+    /// The services of each namespace, in start order, before its application.
+    pub fn services(mut self, services: impl Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
+        self.services = Arc::new(services);
+        self
+    }
+
+    /// The application supervisor of each namespace: its strategy and first children. Default: none, one-for-one.
+    pub fn application(
+        mut self,
+        application: impl Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync + 'static,
+    ) -> Self {
+        self.application = Arc::new(application);
+        self
+    }
+
+    /// Who is told what happens to the children in all namespaces. Default: [`TracingReporter`].
+    pub fn reporter(mut self, reporter: impl Reporter) -> Self {
+        self.reporter = Arc::new(reporter);
+        self
+    }
+
+    /// How many restarts of its services, or of its application supervisor, a namespace survives.
+    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+
+    /// Starts the root. Namespaces are started when they are first asked for.
+    ///
+    /// # Errors
+    /// [`StartError::Spec`] never: the root has no children yet. Other errors if the runtime is shutting down.
+    pub async fn start(self) -> Result<ProcessRegistry, StartError> {
+        let foreign = Arc::new(ForeignLeases::default());
+        let shared =
+            Shared { root: OnceLock::new(), spaces: Mutex::default(), foreign: Arc::clone(&foreign), layout: self };
+        // Namespaces do not depend on each other, so they stop together.
+        let spec = SupervisorSpec::new(Strategy::OneForOne).strays(foreign).all_at_once();
+        let root = Supervisor::start("registry", spec).await?;
+        let _ = shared.root.set(root);
+        Ok(ProcessRegistry { shared: Arc::new(shared) })
+    }
+}
+
+/// How much a registry holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RegistryStats {
+    /// Names in all namespaces.
+    pub total: usize,
+    /// Names in production.
+    pub production: usize,
+    /// Names in test namespaces.
+    pub tests: usize,
+    /// Test namespaces that are up.
+    pub test_namespaces: usize,
+    /// An estimate of the memory for names, in bytes, without the actors themselves.
+    pub bytes: usize,
+}
+
+/// What a clean-up did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CleanupReport {
+    /// Which namespace is gone.
+    pub namespace: Namespace,
+    /// Who was stopped, in the order in which they were gone.
+    pub stopped: Vec<StoppedService>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl CleanupReport {
+    /// Those that had to be killed.
+    pub fn killed(&self) -> impl Iterator<Item = &StoppedService> {
+        self.stopped.iter().filter(|service| service.how == Stopped::Killed)
+    }
+}
+
+impl fmt::Display for CleanupReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, killed) = (self.stopped.len(), self.killed().count());
+        write!(f, "{}: {all} actors stopped, {killed} of them killed, in {:?}", self.namespace, self.took)
+    }
+}
+
+impl ProcessRegistry {
+    /// How to start one whose namespaces have services and an application.
+    pub fn builder() -> ProcessRegistryBuilder {
+        ProcessRegistryBuilder {
+            services: Arc::new(|_| Vec::new()),
+            application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
+            reporter: Arc::new(TracingReporter),
+            intensity: RestartIntensity::default(),
+        }
+    }
+
+    /// Starts one whose namespaces are empty.
+    ///
+    /// # Errors
+    /// As [`ProcessRegistryBuilder::start`].
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    pub(crate) fn of(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    // ---- namespaces ----
+
+    /// The facade of a namespace, whose tree is started if it is not up yet.
+    ///
+    /// # Errors
+    /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again.
+    pub async fn namespace(&self, namespace: Namespace) -> Result<ServiceRegistry, RegistryError> {
+        let opening = self.opening(namespace);
+        let opened = opening.up.get_or_try_init(|| self.open(&opening.registry)).await;
+        if let Err(source) = opened {
+            self.close(namespace, &opening);
+            return Err(RegistryError::Child { namespace, source });
+        }
+        Ok(opening.registry.clone())
+    }
+
+    fn opening(&self, namespace: Namespace) -> Arc<Opening> {
+        let make = || {
+            let space = Space::new(Table::new(namespace), Arc::downgrade(&self.shared));
+            Arc::new(Opening { registry: ServiceRegistry::new(Arc::new(space)), up: OnceCell::new() })
+        };
+        Arc::clone(self.shared.spaces.lock().entry(namespace).or_insert_with(make))
+    }
+
+    /// Takes a namespace out of the map, unless it is already another's.
+    fn close(&self, namespace: Namespace, opening: &Arc<Opening>) {
+        let mut spaces = self.shared.spaces.lock();
+        if spaces.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, opening)) {
+            spaces.remove(&namespace);
+        }
+    }
+
+    async fn open(&self, registry: &ServiceRegistry) -> Result<(), crate::supervisor::ChildError> {
+        let namespace = registry.namespace();
+        let restart = if namespace.is_test() { Restart::Temporary } else { Restart::Permanent };
+        let tree = ChildSpec::supervisor(namespace.to_string(), self.shared.layout.tree(registry)).restart(restart);
+        self.root()?.start_child(tree).await.map(drop)
+    }
+
+    fn root(&self) -> Result<&Supervisor, crate::supervisor::ChildError> {
+        let not_running = || crate::supervisor::ChildError::NotRunning { supervisor: "registry".to_owned() };
+        self.shared.root.get().ok_or_else(not_running)
+    }
+
+    fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
+        let spaces = self.shared.spaces.lock();
+        let opening = spaces.get(&namespace)?;
+        opening.up.initialized().then(|| opening.registry.clone())
+    }
+
+    fn open_registries(&self) -> Vec<ServiceRegistry> {
+        let spaces = self.shared.spaces.lock();
+        spaces.values().filter(|opening| opening.up.initialized()).map(|opening| opening.registry.clone()).collect()
+    }
+
+    /// The namespaces that are up, production first.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        let mut namespaces: Vec<_> = self.open_registries().iter().map(ServiceRegistry::namespace).collect();
+        namespaces.sort();
+        namespaces
+    }
+
+    // ---- low-level operations; the facade of a namespace spares the look into the map ----
+
+    /// Registers an actor that was started elsewhere; see [`ServiceRegistry::register`].
+    ///
+    /// # Errors
+    /// As there, and as [`namespace`](Self::namespace).
+    pub async fn register<M: Message>(
+        &self,
+        namespace: Namespace,
+        key: &ServiceKey<M>,
+        actor: &ActorRef<M>,
+    ) -> Result<(), RegistryError> {
+        self.namespace(namespace).await?.register(key, actor).await
+    }
+
+    /// Takes a name away; see [`ServiceRegistry::unregister`].
+    pub fn unregister<M>(&self, namespace: Namespace, key: &ServiceKey<M>) -> bool {
+        self.open_registry(namespace).is_some_and(|registry| registry.unregister(key))
+    }
+
+    /// The live actor of a name; see [`ServiceRegistry::lookup`].
+    ///
+    /// # Errors
+    /// As there; [`RegistryError::NotFound`] also if the namespace is not up.
+    pub fn lookup<M: Message>(&self, namespace: Namespace, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
+        match self.open_registry(namespace) {
+            Some(registry) => registry.lookup(key),
+            None => Err(RegistryError::NotFound { namespace, name: key.name().clone(), near: Default::default() }),
+        }
+    }
+
+    /// The names in a namespace that have a live actor, sorted.
+    pub fn list_services(&self, namespace: Namespace) -> Vec<ServiceName> {
+        self.open_registry(namespace).map(|registry| registry.list_services()).unwrap_or_default()
+    }
+
+    /// The live actors of a namespace by name.
+    pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
+        let Some(registry) = self.open_registry(namespace) else { return BTreeMap::new() };
+        let holders = registry.space().table.holders();
+        let live = holders.iter().filter_map(|holder| Some((holder.name().clone(), holder.live()?.clone())));
+        live.collect()
+    }
+
+    /// Whether a live actor has this name.
+    pub fn is_registered<M>(&self, namespace: Namespace, key: &ServiceKey<M>) -> bool {
+        self.open_registry(namespace).is_some_and(|registry| registry.is_registered(key))
+    }
+
+    /// How many names in a namespace have a live actor.
+    pub fn count_services(&self, namespace: Namespace) -> usize {
+        self.list_services(namespace).len()
+    }
+
+    /// A late-bound handle; the namespace is started if it is not up yet.
+    ///
+    /// # Errors
+    /// As [`namespace`](Self::namespace).
+    pub async fn via<M: Message>(&self, namespace: Namespace, key: &ServiceKey<M>) -> Result<Via<M>, RegistryError> {
+        Ok(self.namespace(namespace).await?.via(key))
+    }
+
+    /// How much the registry holds; cost: linear in the namespaces.
+    pub fn stats(&self) -> RegistryStats {
+        let mut stats = RegistryStats::default();
+        for registry in self.open_registries() {
+            let table = &registry.space().table;
+            let names = table.len();
+            stats.total += names;
+            stats.bytes += table.bytes();
+            if registry.namespace().is_test() {
+                stats.tests += names;
+                stats.test_namespaces += 1;
+            } else {
+                stats.production += names;
+            }
+        }
+        stats
+    }
+
+    // ---- the end ----
+
+    /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
+    /// else is registered in it. Returns when the last actor is gone. No harm if the namespace is not up.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotATest`] for production.
+    pub async fn cleanup_namespace(&self, namespace: Namespace) -> Result<CleanupReport, RegistryError> {
+        let begun = Instant::now();
+        if !namespace.is_test() {
+            return Err(RegistryError::NotATest { namespace });
+        }
+        let opening = self.shared.spaces.lock().get(&namespace).cloned();
+        let stopped = match opening {
+            Some(opening) => self.clean_up(namespace, &opening).await,
+            None => Vec::new(),
+        };
+        let report = CleanupReport { namespace, stopped, took: begun.elapsed() };
+        tracing::debug!(%report, "namespace cleaned up");
+        Ok(report)
+    }
+
+    async fn clean_up(&self, namespace: Namespace, opening: &Arc<Opening>) -> Vec<StoppedService> {
+        let space = opening.registry.space();
+        space.table.close();
+        space.begin_stop_log();
+        if let Ok(root) = self.root() {
+            // Not found, or the root has stopped: the tree is gone in either case.
+            let _ = root.terminate_child(namespace.to_string()).await;
+        }
+        stop_foreign(space).await;
+        self.close(namespace, opening);
+        space.end_stop_log()
+    }
+
+    /// Stops every namespace, production included, and then the root; returns when all actors are gone, with a report
+    /// for each namespace. Foreign actors in production are left to whoever started them.
+    pub async fn shutdown(&self) -> Vec<CleanupReport> {
+        let begun = Instant::now();
+        let registries = self.open_registries();
+        for registry in &registries {
+            registry.space().table.close();
+            registry.space().begin_stop_log();
+        }
+        if let Ok(root) = self.root() {
+            root.shutdown().await;
+        }
+        let tests = registries.iter().filter(|registry| registry.namespace().is_test());
+        join_all(tests.map(|registry| stop_foreign(registry.space()))).await;
+        self.shared.spaces.lock().clear();
+        let report = |registry: &ServiceRegistry| CleanupReport {
+            namespace: registry.namespace(),
+            stopped: registry.space().end_stop_log(),
+            took: begun.elapsed(),
+        };
+        registries.iter().map(report).collect()
+    }
+
+    /// Returns when the root is gone, for whatever reason: after a shutdown, or because it gave up.
+    pub async fn wait_until_gone(&self) {
+        if let Ok(root) = self.root() {
+            root.wait_until_gone().await;
+        }
+    }
+}
+
+async fn stop_foreign(space: &Space) {
+    let holders = space.table.holders();
+    let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
+    join_all(foreign.filter_map(|holder| Some((holder, holder.actor()?.clone()))).map(|(holder, actor)| async move {
+        let how = stop_stray(actor, FOREIGN_LIMIT).await;
+        space.table.release(holder);
+        space.note_stopped(|| format!("registered/{}", holder.name()), how);
+    }))
+    .await;
+}
+
+impl ProcessRegistryBuilder {
+    fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
+        let space = Arc::clone(registry.space());
+        SupervisorSpec::new(Strategy::OneForOne)
+            .intensity(self.intensity)
+            .reporter(SpaceReporter { space: Arc::clone(&space), next: Arc::clone(&self.reporter) })
+            .children((self.services)(registry))
+            .child(application(space, (self.application)(registry)))
+    }
+}
+
+/// The supervisor of the embedder's children, which makes itself known in its namespace at each start.
+fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
+    ChildSpec::from_fn(APPLICATION, ChildKind::Supervisor, move |context| {
+        let (space, spec) = (Arc::clone(&space), spec.clone());
+        async move {
+            let (started, supervisor, nursery) = context.spawn_nursery(spec).await?;
+            space.application_started(supervisor, nursery);
+            Ok::<_, StartError>(started)
+        }
+    })
+}
+
+impl Shared {
+    /// Takes a foreign actor's lease into keeping until the actor ends. False if it has ended already.
+    pub(crate) fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> bool {
+        let Some(root) = self.root.get() else { return false };
+        // The lease goes first into keeping, then the monitor is set, then the status is read: whenever the actor ends,
+        // either its event finds the lease or we see its end here.
+        self.foreign.keep(actor.get_id(), Arc::clone(&lease));
+        root.actor().monitor(actor.clone());
+        if actor.get_status() >= ActorStatus::Stopping || root.actor().get_status() >= ActorStatus::Stopping {
+            self.forget(actor, lease.holder());
+            return false;
+        }
+        lease.publish(actor.clone());
+        true
+    }
+
+    /// Gives a foreign actor's name back, and stops watching it if that was its last.
+    pub(crate) fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
+        if self.foreign.give_back(actor.get_id(), holder)
+            && let Some(root) = self.root.get()
+        {
+            root.actor().unmonitor(actor.clone());
+        }
+    }
+}

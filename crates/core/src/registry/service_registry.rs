@@ -1,0 +1,310 @@
+//! The facade of one namespace.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorRef, Message};
+use tokio::time::timeout;
+
+use super::error::RegistryError;
+use super::health::{Health, HealthCheck};
+use super::holder::{Holder, Origin};
+use super::info::NamespaceInfo;
+use super::lease::{CLAIM_LIMIT, Lease, Refused};
+use super::process_registry::{CleanupReport, ProcessRegistry};
+use super::space::Space;
+use super::via::{Via, explain};
+use crate::namespace::{Namespace, ServiceKey, ServiceName};
+use crate::supervisor::{ChildKind, ChildSpec, Nursery, StartContext, StartError, Started, Supervisor};
+use crate::telemetry::Snapshot;
+
+/// How long [`ServiceRegistry::wait_for_service`] waits when it is not told.
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+/// The names, actors and application of one namespace.
+///
+/// Cheap to clone, and what an actor is told at spawn so that it knows where it lives. Which call for what:
+///
+/// | | who restarts it | who gives the name back |
+/// |---|---|---|
+/// | [`supervise`](Self::supervise) | the namespace's application supervisor, by the child's rule | its lease |
+/// | [`spawn`](Self::spawn) | nobody: a temporary child | its lease |
+/// | [`register`](Self::register) | nobody: started elsewhere | the process registry, which monitors it |
+///
+/// A lookup reads the namespace's table: no actor is asked, no lock is shared with writers, and an actor that has ended
+/// is never returned, even before the registry has heard of it.
+#[derive(Clone)]
+pub struct ServiceRegistry {
+    space: Arc<Space>,
+}
+
+impl ServiceRegistry {
+    pub(crate) fn new(space: Arc<Space>) -> Self {
+        Self { space }
+    }
+
+    pub(crate) fn space(&self) -> &Arc<Space> {
+        &self.space
+    }
+
+    /// Which namespace this is.
+    pub fn namespace(&self) -> Namespace {
+        self.space.table.namespace()
+    }
+
+    // ---- starting ----
+
+    /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never restarted.
+    ///
+    /// The name is taken before the actor starts and visible when it has; it is free again when the actor is gone, its
+    /// destructors included.
+    ///
+    /// # Errors
+    /// [`RegistryError::AlreadyRegistered`] names the holder; [`RegistryError::Start`] has the actor's own cause;
+    /// [`RegistryError::StillLeaving`], [`RegistryError::NotRunning`].
+    pub async fn spawn<A: Actor>(
+        &self,
+        key: &ServiceKey<A::Msg>,
+        actor: A,
+        args: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, RegistryError> {
+        let nursery = self.nursery()?;
+        let lease = self.claim::<A::Msg>(key.name(), Origin::Managed, 0).await?;
+        let actor = nursery.spawn(actor, args, Arc::clone(&lease)).await.map_err(|error| RegistryError::Start {
+            namespace: self.namespace(),
+            name: key.name().clone(),
+            source: error.into(),
+        })?;
+        lease.publish(actor.get_cell());
+        Ok(actor)
+    }
+
+    /// Describes a child that registers itself under this name at each start; `start` gives the actor and its arguments
+    /// anew each time. Set its restart and shutdown rules on what is returned, and give it to
+    /// [`supervise`](Self::supervise) or to a [`SupervisorSpec`](crate::SupervisorSpec).
+    pub fn child_spec<A: Actor>(
+        &self,
+        key: &ServiceKey<A::Msg>,
+        start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> ChildSpec {
+        let (registry, name) = (self.clone(), key.name().clone());
+        let (start, starts) = (Arc::new(start), Arc::new(AtomicU32::new(0)));
+        ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
+            let (registry, name, start) = (registry.clone(), name.clone(), Arc::clone(&start));
+            let restarts = starts.fetch_add(1, Ordering::Relaxed);
+            async move { registry.start_child(&context, &name, restarts, &*start).await }
+        })
+    }
+
+    async fn start_child<A: Actor>(
+        &self,
+        context: &StartContext,
+        name: &ServiceName,
+        restarts: u32,
+        start: &(impl Fn() -> (A, A::Arguments) + Sync),
+    ) -> Result<Started, StartError> {
+        let lease = self.claim::<A::Msg>(name, Origin::Managed, restarts).await.map_err(StartError::failed)?;
+        let (actor, args) = start();
+        let started = context.spawn_holding(actor, args, Arc::clone(&lease)).await?;
+        lease.publish(started.actor().clone());
+        Ok(started)
+    }
+
+    /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the child's
+    /// start said [`Start::Ignore`](crate::Start::Ignore).
+    ///
+    /// # Errors
+    /// [`RegistryError::Child`] with the supervisor's refusal or the child's own cause; [`RegistryError::NotRunning`].
+    pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
+        let namespace = self.namespace();
+        self.application()?.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+    }
+
+    /// The supervisor of the namespace's application: the embedder's children.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotRunning`] while the namespace is starting and after it has stopped.
+    pub fn application(&self) -> Result<Supervisor, RegistryError> {
+        self.space.application().ok_or(RegistryError::NotRunning { namespace: self.namespace() })
+    }
+
+    fn nursery(&self) -> Result<Nursery, RegistryError> {
+        self.space.nursery().ok_or(RegistryError::NotRunning { namespace: self.namespace() })
+    }
+
+    async fn claim<M>(&self, name: &ServiceName, origin: Origin, restarts: u32) -> Result<Arc<Lease>, RegistryError> {
+        let holder = Holder::new::<M>(name.clone(), origin, restarts);
+        Lease::claim(&self.space.table, holder).await.map_err(|refused| self.refusal(name, refused))
+    }
+
+    fn refusal(&self, name: &ServiceName, refused: Refused) -> RegistryError {
+        let (namespace, name) = (self.namespace(), name.clone());
+        match refused {
+            Refused::Held(other) => RegistryError::AlreadyRegistered { namespace, name, holder: other.actor_id() },
+            Refused::StillLeaving(other) => {
+                RegistryError::StillLeaving { namespace, name, holder: other.actor_id(), waited: CLAIM_LIMIT }
+            }
+            Refused::Closed => RegistryError::NotRunning { namespace },
+        }
+    }
+
+    // ---- names of actors that were started elsewhere ----
+
+    /// Registers an actor that was started elsewhere. The name goes when the actor does.
+    ///
+    /// # Errors
+    /// [`RegistryError::AlreadyRegistered`] names the holder, be it this actor; [`RegistryError::Dead`];
+    /// [`RegistryError::WrongType`] if the reference does not have the actor's own message type.
+    pub async fn register<M: Message>(&self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
+        let registry =
+            self.space.registry.upgrade().ok_or(RegistryError::NotRunning { namespace: self.namespace() })?;
+        if !super::holder::answers_to::<M>(actor) {
+            let (namespace, name) = (self.namespace(), key.name().clone());
+            let found = "another message type";
+            return Err(RegistryError::WrongType { namespace, name, wanted: std::any::type_name::<M>(), found });
+        }
+        let lease = self.claim::<M>(key.name(), Origin::Foreign, 0).await?;
+        if registry.watch(actor, lease) {
+            return Ok(());
+        }
+        Err(RegistryError::Dead { name: key.name().clone(), actor: actor.get_id() })
+    }
+
+    /// Takes a name away, whoever has it; the actor lives on without it. No harm if nobody has it. True if somebody did.
+    pub fn unregister<M>(&self, key: &ServiceKey<M>) -> bool {
+        let Some(holder) = self.space.table.holder(key.name().as_str()) else { return false };
+        // A name that is only claimed belongs to a start under way.
+        let Some(actor) = holder.actor() else { return false };
+        match (holder.origin(), self.space.registry.upgrade()) {
+            (Origin::Foreign, Some(registry)) => registry.forget(actor, &holder),
+            _ => self.space.table.release(&holder),
+        }
+        true
+    }
+
+    // ---- finding ----
+
+    /// The live actor of this name.
+    ///
+    /// Costs a hash of the name, a read and one reference count, which threads that look up the same name fight over:
+    /// use [`with`](Self::with) or a [`Via`] to borrow instead.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] names the near misses; [`RegistryError::WrongType`] names both types.
+    pub fn lookup<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
+        self.with(key, |actor| actor.clone().into())
+    }
+
+    /// Borrows the live actor of this name for the time of a function. Keep the function short: it delays the release of
+    /// memory, not other readers.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn with<M: Message, R>(
+        &self,
+        key: &ServiceKey<M>,
+        read: impl FnOnce(&ActorCell) -> R,
+    ) -> Result<R, RegistryError> {
+        self.space.table.with::<M, R>(key.name().as_str(), read).map_err(|miss| explain(&self.space.table, key, miss))
+    }
+
+    /// A handle that finds the actor at each use, and so survives its restarts.
+    pub fn via<M: Message>(&self, key: &ServiceKey<M>) -> Via<M> {
+        Via::new(Arc::clone(&self.space.table), key.clone())
+    }
+
+    /// Whether a live actor has this name.
+    pub fn is_registered<M>(&self, key: &ServiceKey<M>) -> bool {
+        self.space.table.holder(key.name().as_str()).is_some_and(|holder| holder.live().is_some())
+    }
+
+    /// Waits until a live actor has this name; 5 s if no limit is given. Woken by the registration itself.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`].
+    pub async fn wait_for_service<M: Message>(
+        &self,
+        key: &ServiceKey<M>,
+        limit: impl Into<Option<Duration>>,
+    ) -> Result<ActorRef<M>, RegistryError> {
+        let limit = limit.into().unwrap_or(DEFAULT_WAIT);
+        match timeout(limit, self.appearance(key)).await {
+            Ok(found) => found,
+            Err(_) => Err(RegistryError::wait_timed_out(&self.space.table, key.name(), limit)),
+        }
+    }
+
+    async fn appearance<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
+        use super::table::Miss;
+        let table = &self.space.table;
+        let listening = table.waiters().listen(key.name());
+        loop {
+            // First the ear, then the eye: a registration between the two is heard.
+            let change = listening.change();
+            match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
+                Err(Miss::Absent) => change.await,
+                Ok(actor) => return Ok(actor),
+                Err(miss) => return Err(explain(table, key, miss)),
+            }
+        }
+    }
+
+    /// The names that have a live actor, sorted.
+    pub fn list_services(&self) -> Vec<ServiceName> {
+        let holders = self.space.table.holders();
+        let mut names: Vec<_> = holders.iter().filter(|h| h.live().is_some()).map(|h| h.name().clone()).collect();
+        names.sort();
+        names
+    }
+
+    // ---- looking ----
+
+    /// Asks a service how it is, within `limit`.
+    pub async fn health_check<M: Message>(
+        &self,
+        key: &ServiceKey<M>,
+        check: HealthCheck<M>,
+        limit: Duration,
+    ) -> Health {
+        let health = match self.lookup(key) {
+            Ok(actor) => check.run(actor, limit).await,
+            Err(RegistryError::NotFound { .. }) => match self.space.table.holder(key.name().as_str()) {
+                Some(holder) if holder.actor().is_some() => Health::Dead,
+                _ => Health::NotFound,
+            },
+            Err(other) => Health::Failed(other.to_string()),
+        };
+        tracing::debug!(namespace = %self.namespace(), service = %key, %health, "health check");
+        health
+    }
+
+    /// What there is to know about each service; cost: linear in what this namespace holds.
+    pub fn service_info(&self) -> NamespaceInfo {
+        NamespaceInfo::new(self.namespace(), &self.space.table.holders())
+    }
+
+    /// What this namespace has counted so far: registrations, lookups, misses, starts, exits, restarts.
+    pub fn counters(&self) -> Snapshot {
+        self.space.table.counters().snapshot()
+    }
+
+    // ---- ending ----
+
+    /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`].
+    ///
+    /// # Errors
+    /// [`RegistryError::NotATest`] in production.
+    pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
+        match self.space.registry.upgrade() {
+            Some(registry) => ProcessRegistry::of(registry).cleanup_namespace(self.namespace()).await,
+            None => Err(RegistryError::NotRunning { namespace: self.namespace() }),
+        }
+    }
+}
+
+impl std::fmt::Debug for ServiceRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServiceRegistry({})", self.namespace())
+    }
+}

@@ -1,0 +1,93 @@
+//! What one namespace consists of, shared by all that deal with it.
+
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::process_registry::Shared;
+use super::table::Table;
+use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
+
+/// One namespace: its names, its application, and the way to the registry that it belongs to.
+pub(crate) struct Space {
+    pub(crate) table: Arc<Table>,
+    pub(crate) registry: Weak<Shared>,
+    /// Set at each start of the application's supervisor. After its end it refuses whatever it is asked.
+    application: Mutex<Option<(Supervisor, Nursery)>>,
+    /// Who was stopped since the shutdown began.
+    pub(crate) stopped: Mutex<StopLog>,
+}
+
+/// A note of who was stopped, taken only while somebody will read it.
+#[derive(Default)]
+pub(crate) enum StopLog {
+    #[default]
+    Off,
+    On(Vec<StoppedService>),
+}
+
+/// One actor that a shutdown or a clean-up has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoppedService {
+    /// Where it stood: the path of its supervisor and its id, or `registered/` and its name.
+    pub path: String,
+    /// Whether it stopped in time or had to be killed.
+    pub how: Stopped,
+}
+
+impl Space {
+    pub(crate) fn new(table: Table, registry: Weak<Shared>) -> Self {
+        Self { table: Arc::new(table), registry, application: Mutex::default(), stopped: Mutex::default() }
+    }
+
+    pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {
+        *self.application.lock() = Some((supervisor, nursery));
+    }
+
+    pub(crate) fn application(&self) -> Option<Supervisor> {
+        Some(self.application.lock().as_ref()?.0.clone())
+    }
+
+    pub(crate) fn nursery(&self) -> Option<Nursery> {
+        Some(self.application.lock().as_ref()?.1.clone())
+    }
+
+    pub(crate) fn begin_stop_log(&self) {
+        *self.stopped.lock() = StopLog::On(Vec::new());
+    }
+
+    pub(crate) fn note_stopped(&self, path: impl FnOnce() -> String, how: Stopped) {
+        if let StopLog::On(stopped) = &mut *self.stopped.lock() {
+            stopped.push(StoppedService { path: path(), how });
+        }
+    }
+
+    pub(crate) fn end_stop_log(&self) -> Vec<StoppedService> {
+        match std::mem::take(&mut *self.stopped.lock()) {
+            StopLog::Off => Vec::new(),
+            StopLog::On(stopped) => stopped,
+        }
+    }
+}
+
+/// Counts what happens in a namespace's tree, and passes it on.
+pub(crate) struct SpaceReporter {
+    pub(crate) space: Arc<Space>,
+    pub(crate) next: Arc<dyn Reporter>,
+}
+
+impl Reporter for SpaceReporter {
+    fn report(&self, report: &Report) {
+        let counters = self.space.table.counters();
+        match &report.happened {
+            Happened::Started { restarts, .. } => counters.child_started(*restarts > 0),
+            Happened::Exited { .. } => counters.child_exited(),
+            Happened::StartFailed { .. } => counters.start_failed(),
+            Happened::Stopped { how, .. } => {
+                self.space.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
+            }
+            _ => {}
+        }
+        self.next.report(report);
+    }
+}

@@ -1,0 +1,257 @@
+//! Handles that survive restarts.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::error::RegistryError;
+use super::holder::Holder;
+use super::table::{Miss, Table};
+use crate::namespace::{Namespace, ServiceKey};
+
+/// A typed, late-bound handle: it names a service and finds its actor at each use, so it survives restarts.
+///
+/// Elixir's via tuple, with the message type. It remembers the incarnation that it met first and uses it for as long as
+/// that one is current (one atomic flag and the actor's status, about 2 ns); afterwards it reads the table (about 15 ns).
+/// A handle that is owned can be brought up to date with [`refresh`](Via::refresh). Cloning is cheap; the actor need not
+/// exist when the handle is made.
+///
+/// ```
+/// use std::time::Duration;
+/// use foundation_core::{Namespace, ProcessRegistry, ServiceKey};
+/// use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+///
+/// struct Counter;
+/// enum CounterMsg { Add(u64), Total(RpcReplyPort<u64>) }
+/// foundation_core::local_message!(CounterMsg);
+/// const COUNTER: ServiceKey<CounterMsg> = ServiceKey::new("counter");
+///
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// impl Actor for Counter {
+///     type Msg = CounterMsg;
+///     type State = u64;
+///     type Arguments = ();
+///     async fn pre_start(&self, _: ActorRef<CounterMsg>, _: ()) -> Result<u64, ActorProcessingErr> { Ok(0) }
+///     async fn handle(&self, _: ActorRef<CounterMsg>, message: CounterMsg, total: &mut u64) -> Result<(), ActorProcessingErr> {
+///         match message {
+///             CounterMsg::Add(n) => *total += n,
+///             CounterMsg::Total(reply) => { let _ = reply.send(*total); }
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let mine = registry.namespace(Namespace::test()).await?;
+/// let counter = mine.via(&COUNTER);
+/// assert!(!counter.is_alive());
+///
+/// mine.spawn(&COUNTER, Counter, ()).await?;
+/// counter.cast(CounterMsg::Add(2))?;
+/// assert_eq!(counter.call(CounterMsg::Total, Duration::from_secs(1)).await?, 2);
+/// registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Via<M> {
+    table: Arc<Table>,
+    key: ServiceKey<M>,
+    first: OnceLock<Arc<Holder>>,
+}
+
+impl<M: Message> Via<M> {
+    pub(crate) fn new(table: Arc<Table>, key: ServiceKey<M>) -> Self {
+        Self { table, key, first: OnceLock::new() }
+    }
+
+    /// What it names.
+    pub fn key(&self) -> &ServiceKey<M> {
+        &self.key
+    }
+
+    /// Where the name is looked up.
+    pub fn namespace(&self) -> Namespace {
+        self.table.namespace()
+    }
+
+    /// Sends a message and does not wait.
+    ///
+    /// # Errors
+    /// [`CastError`] gives the message back if there is nobody to take it: nothing is lost.
+    pub fn cast(&self, message: M) -> Result<(), CastError<M>> {
+        // The actor may end between the look and the send. Its successor, if it has one by then, gets the message.
+        let sent = match self.try_send(message) {
+            Err((message, Miss::Absent)) => self.try_send(message),
+            sent => sent,
+        };
+        sent.map_err(|(message, miss)| CastError { message, reason: self.explain(miss) })
+    }
+
+    fn try_send(&self, message: M) -> Result<(), (M, Miss)> {
+        let mut unsent = Some(message);
+        let outcome = self.with(|actor| unsent = unsent.take().and_then(|message| send(actor, message).err()));
+        match unsent {
+            // Whoever was found did not take it, because it has just ended; or nobody was found.
+            Some(message) => Err((message, outcome.err().unwrap_or(Miss::Absent))),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a message with a reply port and waits for the answer.
+    ///
+    /// # Errors
+    /// [`CallError::NotDelivered`] gives the message back; [`CallError::TimedOut`] if no answer came in time (the service
+    /// may still have acted); [`CallError::NoReply`] if the service ended, or dropped the port, without answering.
+    pub async fn call<R: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<R>) -> M,
+        limit: Duration,
+    ) -> Result<R, CallError<M>> {
+        let (sender, answer) = oneshot::channel();
+        self.cast(message((sender, limit).into()))?;
+        match timeout(limit, answer).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(_)) => Err(CallError::NoReply { key: self.key.to_string(), namespace: self.namespace() }),
+            Err(_) => Err(CallError::TimedOut { key: self.key.to_string(), namespace: self.namespace(), limit }),
+        }
+    }
+
+    /// The current incarnation. A reference dies with it; a `Via` does not.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`], [`RegistryError::WrongType`].
+    pub fn actor_ref(&self) -> Result<ActorRef<M>, RegistryError> {
+        self.with(|actor| actor.clone().into()).map_err(|miss| self.explain(miss))
+    }
+
+    /// Whether there is somebody who would take a message now.
+    pub fn is_alive(&self) -> bool {
+        self.with(|_| ()).is_ok()
+    }
+
+    /// Binds to the current incarnation, if there is one, so that the next uses take the short path again.
+    pub fn refresh(&mut self) -> &mut Self {
+        if self.first.get().is_some_and(|holder| holder.live().is_none()) {
+            self.first = OnceLock::new();
+        }
+        self
+    }
+
+    #[inline]
+    fn with<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+        match self.first.get() {
+            Some(holder) => match holder.live() {
+                Some(actor) => Ok(read(actor)),
+                None => self.table.with::<M, R>(self.key.name().as_str(), read),
+            },
+            None => self.table.with_holder::<M, R>(self.key.name().as_str(), |holder, actor| {
+                let _ = self.first.set(Arc::clone(holder));
+                read(actor)
+            }),
+        }
+    }
+
+    fn explain(&self, miss: Miss) -> RegistryError {
+        explain::<M>(&self.table, &self.key, miss)
+    }
+}
+
+fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
+    match actor.send_message(message) {
+        Ok(()) => Ok(()),
+        Err(MessagingErr::SendErr(message)) => Err(message),
+        // Only a message to another machine that cannot be serialised ends here, and ractor has dropped it.
+        Err(_) => Ok(()),
+    }
+}
+
+/// A miss as an error for people.
+pub(crate) fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: Miss) -> RegistryError {
+    match miss {
+        Miss::Absent => RegistryError::not_found(table, key.name()),
+        Miss::WrongType(found) => RegistryError::WrongType {
+            namespace: table.namespace(),
+            name: key.name().clone(),
+            wanted: std::any::type_name::<M>(),
+            found,
+        },
+    }
+}
+
+impl<M> Clone for Via<M> {
+    fn clone(&self) -> Self {
+        Self { table: Arc::clone(&self.table), key: self.key.clone(), first: self.first.clone() }
+    }
+}
+
+impl<M> fmt::Debug for Via<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Via({} in {})", self.key, self.table.namespace())
+    }
+}
+
+/// A message that nobody took, with the reason.
+#[derive(thiserror::Error)]
+#[error("{reason}")]
+pub struct CastError<M> {
+    /// The message, as it was given.
+    pub message: M,
+    /// Why it could not be delivered.
+    #[source]
+    pub reason: RegistryError,
+}
+
+/// Why a call has no answer.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError<M> {
+    /// Nobody took the message.
+    #[error("{}", .0.reason)]
+    NotDelivered(CastError<M>),
+    /// No answer came in time.
+    #[error("service {key} in namespace {namespace} did not answer within {limit:?}")]
+    TimedOut {
+        /// Who was asked.
+        key: String,
+        /// Where.
+        namespace: Namespace,
+        /// How long was waited.
+        limit: Duration,
+    },
+    /// The message was taken and dropped without an answer, because the service ended or chose not to.
+    #[error("service {key} in namespace {namespace} took the message and ended without an answer")]
+    NoReply {
+        /// Who was asked.
+        key: String,
+        /// Where.
+        namespace: Namespace,
+    },
+}
+
+impl<M> From<CastError<M>> for CallError<M> {
+    fn from(error: CastError<M>) -> Self {
+        Self::NotDelivered(error)
+    }
+}
+
+// By hand: a message need not be `Debug` for its error to be.
+impl<M> fmt::Debug for CastError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CastError({:?})", self.reason)
+    }
+}
+
+impl<M> fmt::Debug for CallError<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDelivered(error) => write!(f, "NotDelivered({:?})", error.reason),
+            other => write!(f, "{other}"),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! How to start, restart and stop one child.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt};
+use ractor::concurrency::JoinHandle;
+use ractor::{Actor, ActorCell, ActorId};
+
+use super::error::{SpecError, StartError};
+use super::group::{Gone, Group};
+use super::managed::Managed;
+use super::report::Reporting;
+use super::restart::Restart;
+
+/// A child's name within its supervisor; unrelated to any name in a registry. Two supervisors may use the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChildId(Arc<str>);
+
+impl ChildId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<T: AsRef<str>> From<T> for ChildId {
+    fn from(id: T) -> Self {
+        Self(Arc::from(id.as_ref()))
+    }
+}
+
+impl Borrow<str> for ChildId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChildId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// How a child is asked to stop, and for how long. OTP's `shutdown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Shutdown {
+    /// Asked, and killed if it is not gone after this time. The default for workers, with 5 s.
+    Timeout(Duration),
+    /// Asked, and waited for as long as it takes. The default for supervisors, whose children have their own limits.
+    Infinity,
+    /// Killed at once: its `post_stop` does not run.
+    BrutalKill,
+}
+
+impl Shutdown {
+    pub(crate) const WORKER: Self = Self::Timeout(Duration::from_secs(5));
+}
+
+/// What a child is: OTP's `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChildKind {
+    /// An actor that does the work.
+    Worker,
+    /// A supervisor: it counts as gone only when its whole subtree is.
+    Supervisor,
+}
+
+/// What a start function came to.
+pub enum Start {
+    /// The child runs.
+    Running(Started),
+    /// The child is not wanted now. A static supervisor keeps its spec (unless it is temporary), a dynamic one drops it.
+    Ignore,
+}
+
+impl From<Started> for Start {
+    fn from(started: Started) -> Self {
+        Self::Running(started)
+    }
+}
+
+/// An actor that has just been started, with what its supervisor needs to know that it is gone.
+pub struct Started {
+    pub(crate) actor: ActorCell,
+    pub(crate) handle: JoinHandle<()>,
+    pub(crate) subtree: Option<Gone>,
+}
+
+impl Started {
+    /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`].
+    ///
+    /// Prefer [`StartContext::spawn`], which also lets a supervisor further up wait for this actor after the one in
+    /// between was killed.
+    pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
+        Self { actor: actor.into(), handle, subtree: None }
+    }
+
+    /// Who was started.
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+}
+
+/// What a start function is given.
+pub struct StartContext {
+    pub(crate) id: ChildId,
+    pub(crate) supervisor: ActorCell,
+    pub(crate) group: Group,
+    pub(crate) reporting: Reporting,
+}
+
+impl StartContext {
+    /// The supervisor, to which the child has to be linked.
+    pub fn supervisor(&self) -> &ActorCell {
+        &self.supervisor
+    }
+
+    /// The child's id.
+    pub fn id(&self) -> &ChildId {
+        &self.id
+    }
+
+    /// Spawns an actor as this child.
+    ///
+    /// # Errors
+    /// [`StartError::Failed`] with what the actor's `pre_start` said.
+    pub async fn spawn<A: Actor>(&self, actor: A, args: A::Arguments) -> Result<Started, StartError> {
+        self.spawn_holding(actor, args, ()).await
+    }
+
+    /// The same; the actor holds `lease` until it is gone.
+    pub(crate) async fn spawn_holding<A, L>(
+        &self,
+        actor: A,
+        args: A::Arguments,
+        lease: L,
+    ) -> Result<Started, StartError>
+    where
+        A: Actor,
+        L: Clone + Send + Sync + 'static,
+    {
+        let managed = Managed::new(actor, lease, self.group.ticket());
+        let (actor, handle) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
+        Ok(Started { actor: actor.into(), handle, subtree: None })
+    }
+}
+
+type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartError>> + Send + Sync;
+
+/// How to start, restart and stop one child. OTP's child specification.
+///
+/// | | default | set by |
+/// |---|---|---|
+/// | restart | [`Restart::Permanent`] | [`restart`](ChildSpec::restart) |
+/// | shutdown | 5 s for a worker, infinity for a supervisor | [`shutdown`](ChildSpec::shutdown) |
+/// | start time-out | 30 s for a worker, none for a supervisor | [`start_timeout`](ChildSpec::start_timeout) |
+///
+/// Cheap to clone: the start function is shared.
+///
+/// ```
+/// use std::time::Duration;
+/// use foundation_core::{ChildSpec, Restart, Shutdown};
+/// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = u64; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// let spec = ChildSpec::worker("clerk", || (Clerk, ()))
+///     .restart(Restart::Transient)
+///     .shutdown(Shutdown::Timeout(Duration::from_secs(1)));
+/// assert_eq!(spec.id().as_str(), "clerk");
+/// ```
+#[derive(Clone)]
+pub struct ChildSpec {
+    id: ChildId,
+    start: Arc<StartFn>,
+    restart: Restart,
+    shutdown: Shutdown,
+    start_timeout: Option<Duration>,
+    kind: ChildKind,
+}
+
+impl ChildSpec {
+    /// A worker: `start` gives the actor and its arguments, anew for each start.
+    pub fn worker<A: Actor>(
+        id: impl Into<ChildId>,
+        start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> Self {
+        let start = Arc::new(start);
+        Self::from_fn(id, ChildKind::Worker, move |context| {
+            let start = Arc::clone(&start);
+            async move {
+                let (actor, args) = start();
+                context.spawn(actor, args).await
+            }
+        })
+    }
+
+    /// A child whose start is any asynchronous function: it may take time, fail, or say [`Start::Ignore`].
+    pub fn from_fn<F, Fut, S>(id: impl Into<ChildId>, kind: ChildKind, start: F) -> Self
+    where
+        F: Fn(StartContext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<S, StartError>> + Send + 'static,
+        S: Into<Start>,
+    {
+        let (shutdown, start_timeout) = match kind {
+            ChildKind::Worker => (Shutdown::WORKER, Some(Duration::from_secs(30))),
+            ChildKind::Supervisor => (Shutdown::Infinity, None),
+        };
+        let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
+        Self { id: id.into(), start: Arc::new(start), restart: Restart::default(), shutdown, start_timeout, kind }
+    }
+
+    /// When it is started again after it ended.
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { restart, ..self }
+    }
+
+    /// How it is asked to stop.
+    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
+    }
+
+    /// How long a start may take; `None` for as long as it likes.
+    ///
+    /// A child that calls its own supervisor in `pre_start` waits for an answer that cannot come while the supervisor
+    /// itself is starting; this is what ends it.
+    pub fn start_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
+        Self { start_timeout: limit.into(), ..self }
+    }
+
+    /// The child's id.
+    pub fn id(&self) -> &ChildId {
+        &self.id
+    }
+
+    /// Whether it is a worker or a supervisor.
+    pub fn kind(&self) -> ChildKind {
+        self.kind
+    }
+
+    /// When it is started again.
+    pub fn restart_rule(&self) -> Restart {
+        self.restart
+    }
+
+    /// How it is asked to stop.
+    pub fn shutdown_rule(&self) -> Shutdown {
+        self.shutdown
+    }
+
+    pub(crate) fn start_limit(&self) -> Option<Duration> {
+        self.start_timeout
+    }
+
+    pub(crate) fn start(&self, context: StartContext) -> BoxFuture<'static, Result<Start, StartError>> {
+        (self.start)(context)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SpecError> {
+        if self.id.as_str().is_empty() { Err(SpecError::EmptyId) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for ChildSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildSpec")
+            .field("id", &self.id)
+            .field("kind", &self.kind)
+            .field("restart", &self.restart)
+            .field("shutdown", &self.shutdown)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A life of a child, told apart from its other lives.
+pub(crate) trait Incarnation {
+    fn actor_id(&self) -> ActorId;
+}
+
+impl Incarnation for Started {
+    fn actor_id(&self) -> ActorId {
+        self.actor.get_id()
+    }
+}

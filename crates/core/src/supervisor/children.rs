@@ -1,0 +1,506 @@
+//! The children of a supervisor and the rules of supervision, as a pure state machine: no clock, no actor, no log.
+//!
+//! Facts go in ([`exited`](Children::exited), [`started`](Children::started), [`stopped`](Children::stopped) …), steps
+//! come out ([`next_step`](Children::next_step)); the actor around it carries them out.
+//!
+//! 1. Keys are given in start order and never again, so the order of keys is the start order.
+//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
+//! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping` or `Down`.
+//! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
+//! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
+//! 6. After giving up, and after `halt`, no step comes out.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use ractor::ActorId;
+use tokio::time::Instant;
+
+use super::child_spec::{ChildId, ChildSpec, Incarnation, Shutdown};
+use super::plan::{Key, Lane, Plan, Purpose, Work};
+use super::restart::{Restart, RestartIntensity, RestartWindow, Strategy};
+use crate::exit::ExitReason;
+
+/// What a child is doing.
+#[derive(Debug)]
+pub(crate) enum Slot<T> {
+    /// Not running, and nobody is about to start it.
+    Down,
+    /// Somebody asked for its start, which waits for its turn.
+    Requested,
+    /// The plan at work is going to start it.
+    Queued,
+    /// Its start is under way.
+    Starting,
+    /// Its start is under way and no longer wanted.
+    Aborting,
+    /// It runs.
+    Running(T),
+    /// It has ended; what follows is decided when the plan before it has been carried out.
+    Exited(T, ExitReason),
+    /// It is being stopped, or waited for until it is gone.
+    Stopping,
+}
+
+#[derive(Debug)]
+pub(crate) struct Child<T> {
+    pub(crate) spec: ChildSpec,
+    pub(crate) slot: Slot<T>,
+    pub(crate) lives: u32,
+    pub(crate) restarts: u32,
+    /// The latest incarnation, by which a child on demand is still known while it restarts.
+    pub(crate) latest: Option<ActorId>,
+}
+
+/// How the table treats its children.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) strategy: Strategy,
+    pub(crate) intensity: RestartIntensity,
+    pub(crate) roster: Roster,
+}
+
+/// Who is on the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Roster {
+    /// Ids are unique, and a child that does not run keeps its place.
+    Fixed,
+    /// Ids are labels, and a child that does not run is forgotten.
+    OnDemand { max_children: usize },
+}
+
+/// One thing to do. A lane goes on when its step has been answered.
+#[derive(Debug)]
+pub(crate) enum Step<T> {
+    /// Stop this incarnation, then say `stopped`.
+    Stop { key: Key, child: T, rule: Shutdown },
+    /// Wait until this incarnation, which has ended, is gone, then say `stopped`.
+    Bury { key: Key, child: T },
+    /// Start the child, then say `started`, `ignored` or `start_failed`.
+    Start { key: Key, spec: ChildSpec, retry: bool },
+    /// Stop the supervisor: this child's failure was one too many.
+    GiveUp { id: ChildId },
+}
+
+/// What became of a start that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailedStart {
+    Retried,
+    Settled,
+}
+
+pub(crate) struct Children<T> {
+    pub(super) rules: Rules,
+    pub(super) children: BTreeMap<Key, Child<T>>,
+    pub(super) by_id: HashMap<ChildId, Key>,
+    pub(super) by_actor: HashMap<ActorId, Key>,
+    window: RestartWindow,
+    next_key: Key,
+    lanes: HashMap<Key, Lane>,
+    ready: VecDeque<Key>,
+    starting: usize,
+    /// Ends of actors that we do not know yet, kept while a start is under way: the child may end before we hear that
+    /// it has started.
+    early: HashMap<ActorId, ExitReason>,
+    settled: Vec<Key>,
+    halted: bool,
+}
+
+impl<T: Incarnation> Children<T> {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            children: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_actor: HashMap::new(),
+            window: RestartWindow::new(rules.intensity),
+            next_key: 1,
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            starting: 0,
+            early: HashMap::new(),
+            settled: Vec::new(),
+            halted: false,
+        }
+    }
+
+    pub(crate) fn intensity(&self) -> RestartIntensity {
+        self.window.intensity()
+    }
+
+    /// Puts a child at the end of the start order, its start under way.
+    pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        if self.rules.roster == Roster::Fixed {
+            self.by_id.insert(spec.id().clone(), key);
+        }
+        self.starting += usize::from(matches!(slot, Slot::Starting));
+        self.children.insert(key, Child { spec, slot, lives: 0, restarts: 0, latest: None });
+        key
+    }
+
+    // ---- facts ----
+
+    /// An actor has ended. Returns the child that it was, if it was one.
+    pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason) -> Option<Key> {
+        let Some(key) = self.by_actor.remove(&actor) else {
+            if self.starting > 0 {
+                self.early.insert(actor, reason);
+            }
+            return None;
+        };
+        let child = self.children.get_mut(&key)?;
+        if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
+            child.slot = Slot::Exited(incarnation, reason);
+        }
+        self.queue(key, Work::Exited(key, actor));
+        Some(key)
+    }
+
+    /// A start came to a running child. Returns the reason if that child has already ended.
+    pub(crate) fn started(&mut self, key: Key, incarnation: T) -> Option<ExitReason> {
+        let actor = incarnation.actor_id();
+        let restarted = self.purpose(key) == Some(Purpose::Restart);
+        let aborting = self.start_is_over(key) == Some(true);
+        let early = self.take_early(actor);
+        let child = self.children.get_mut(&key)?;
+        child.lives += 1;
+        child.restarts += u32::from(restarted);
+        child.latest = Some(actor);
+        child.slot = Slot::Running(incarnation);
+        self.by_actor.insert(actor, key);
+        if aborting {
+            self.stop_instead(key);
+        }
+        self.step_is_over(key);
+        if let Some(reason) = early.clone() {
+            self.exited(actor, reason);
+        }
+        early
+    }
+
+    /// A start came to nothing because the child is not wanted now.
+    pub(crate) fn ignored(&mut self, key: Key) {
+        self.start_is_over(key);
+        self.settle(key);
+        self.step_is_over(key);
+    }
+
+    /// A start failed.
+    pub(crate) fn start_failed(&mut self, key: Key) -> FailedStart {
+        let aborting = self.start_is_over(key) == Some(true);
+        let purpose = self.purpose(key).unwrap_or(Purpose::Add);
+        let outcome = match purpose {
+            Purpose::Restart if !aborting => self.retry(key),
+            Purpose::Add => self.remove(key),
+            _ => self.settle(key),
+        };
+        self.step_is_over(key);
+        outcome
+    }
+
+    /// A child that was being stopped or buried is gone.
+    pub(crate) fn stopped(&mut self, key: Key) {
+        let wanted =
+            self.lane_of(key).and_then(|lane| lane.plan.as_ref()).is_some_and(|plan| plan.starts.contains(&key));
+        match self.children.get_mut(&key) {
+            Some(child) if wanted => child.slot = Slot::Queued,
+            Some(_) => {
+                self.settle(key);
+            }
+            None => {}
+        }
+        self.step_is_over(key);
+    }
+
+    // ---- steps ----
+
+    /// The next thing to do, if there is one that does not have to wait for another.
+    pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step<T>> {
+        while !self.halted {
+            let lane = self.ready.pop_front()?;
+            if let Some(step) = self.advance(lane, now) {
+                return Some(step);
+            }
+        }
+        None
+    }
+
+    fn advance(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
+        loop {
+            let lane = self.lanes.get_mut(&at)?;
+            if lane.under_way {
+                return None;
+            }
+            if lane.plan.is_some() {
+                if let Some(step) = self.step_of_plan(at) {
+                    return Some(step);
+                }
+                self.lanes.get_mut(&at)?.plan = None;
+            } else if let Some(work) = lane.waiting.pop_front() {
+                if let Some(give_up) = self.decide(at, work, now) {
+                    return Some(give_up);
+                }
+            } else {
+                self.lanes.remove(&at);
+                return None;
+            }
+        }
+    }
+
+    fn step_of_plan(&mut self, at: Key) -> Option<Step<T>> {
+        loop {
+            let lane = self.lanes.get_mut(&at)?;
+            let plan = lane.plan.as_mut()?;
+            let (key, stops) = match plan.stops.pop_last() {
+                Some(key) => (key, true),
+                None => (plan.starts.pop_first()?, false),
+            };
+            let retry = !stops && std::mem::take(&mut plan.retry);
+            let step = if stops { self.stop_step(key) } else { self.start_step(key, retry) };
+            if step.is_some() {
+                self.lanes.get_mut(&at)?.under_way = true;
+                return step;
+            }
+        }
+    }
+
+    fn stop_step(&mut self, key: Key) -> Option<Step<T>> {
+        let child = self.children.get_mut(&key)?;
+        let rule = child.spec.shutdown_rule();
+        match std::mem::replace(&mut child.slot, Slot::Stopping) {
+            Slot::Running(incarnation) => {
+                self.by_actor.remove(&incarnation.actor_id());
+                Some(Step::Stop { key, child: incarnation, rule })
+            }
+            Slot::Exited(incarnation, _) => Some(Step::Bury { key, child: incarnation }),
+            other => {
+                child.slot = other;
+                None
+            }
+        }
+    }
+
+    fn start_step(&mut self, key: Key, retry: bool) -> Option<Step<T>> {
+        let child = self.children.get_mut(&key)?;
+        if !matches!(child.slot, Slot::Queued) {
+            return None;
+        }
+        child.slot = Slot::Starting;
+        self.starting += 1;
+        Some(Step::Start { key, spec: child.spec.clone(), retry })
+    }
+
+    // ---- decisions ----
+
+    fn decide(&mut self, at: Key, work: Work, now: Instant) -> Option<Step<T>> {
+        let plan = match work {
+            Work::Exited(key, actor) => match self.after_exit(key, actor, now) {
+                Err(give_up) => return Some(give_up),
+                Ok(plan) => plan,
+            },
+            Work::Retry(key) if self.is_queued(key) => match self.restart(key, true, now) {
+                Err(give_up) => return Some(give_up),
+                Ok(plan) => Some(plan),
+            },
+            Work::Start(key, purpose) => self.after_request(key, purpose),
+            Work::Terminate(key) => self.after_terminate(key),
+            Work::Retry(_) => None,
+        };
+        if let Some(lane) = self.lanes.get_mut(&at) {
+            lane.plan = plan;
+        }
+        None
+    }
+
+    fn after_exit(&mut self, key: Key, actor: ActorId, now: Instant) -> Result<Option<Plan>, Step<T>> {
+        let Some(Child { spec, slot: Slot::Exited(incarnation, reason), .. }) = self.children.get(&key) else {
+            return Ok(None);
+        };
+        if incarnation.actor_id() != actor {
+            return Ok(None);
+        }
+        if !spec.restart_rule().wants(reason) {
+            return Ok(Some(Plan::stop(key)));
+        }
+        self.restart(key, false, now).map(Some)
+    }
+
+    fn after_request(&mut self, key: Key, purpose: Purpose) -> Option<Plan> {
+        let child = self.children.get_mut(&key)?;
+        if !matches!(child.slot, Slot::Requested) {
+            return None;
+        }
+        child.slot = Slot::Queued;
+        Some(Plan::start(purpose, key))
+    }
+
+    fn after_terminate(&mut self, key: Key) -> Option<Plan> {
+        match self.children.get(&key)?.slot {
+            Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop(key)),
+            Slot::Queued | Slot::Requested => {
+                self.settle(key);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn restart(&mut self, cause: Key, retry: bool, now: Instant) -> Result<Plan, Step<T>> {
+        if self.window.admit(now) {
+            return Ok(self.restart_plan(cause, retry));
+        }
+        self.halted = true;
+        let id = self.children[&cause].spec.id().clone();
+        Err(Step::GiveUp { id })
+    }
+
+    /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
+    fn restart_plan(&mut self, cause: Key, retry: bool) -> Plan {
+        let concerned = match self.rules.strategy {
+            Strategy::OneForOne => self.children.range_mut(cause..=cause),
+            Strategy::OneForAll => self.children.range_mut(..),
+            Strategy::RestForOne => self.children.range_mut(cause..),
+        };
+        let mut plan = Plan { purpose: Purpose::Restart, stops: Default::default(), starts: Default::default(), retry };
+        for (key, child) in concerned {
+            match child.slot {
+                // Its own turn comes later.
+                Slot::Requested => continue,
+                Slot::Running(_) | Slot::Exited(..) => {
+                    plan.stops.insert(*key);
+                }
+                _ => child.slot = Slot::Queued,
+            }
+            if child.spec.restart_rule() != Restart::Temporary {
+                plan.starts.insert(*key);
+            }
+        }
+        plan
+    }
+
+    // ---- the small print ----
+
+    fn lane_key(&self, key: Key) -> Key {
+        if self.rules.strategy == Strategy::OneForOne { key } else { 0 }
+    }
+
+    pub(super) fn lane_of(&mut self, key: Key) -> Option<&mut Lane> {
+        let at = self.lane_key(key);
+        self.lanes.get_mut(&at)
+    }
+
+    fn purpose(&mut self, key: Key) -> Option<Purpose> {
+        self.lane_of(key)?.plan.as_ref().map(|plan| plan.purpose)
+    }
+
+    pub(super) fn queue(&mut self, key: Key, work: Work) {
+        let at = self.lane_key(key);
+        self.lanes.entry(at).or_default().waiting.push_back(work);
+        self.ready.push_back(at);
+    }
+
+    fn is_queued(&self, key: Key) -> bool {
+        matches!(self.children.get(&key), Some(Child { slot: Slot::Queued, .. }))
+    }
+
+    /// Takes note that a start is no longer under way; true if it was to be aborted.
+    fn start_is_over(&mut self, key: Key) -> Option<bool> {
+        let slot = &self.children.get(&key)?.slot;
+        let aborting = matches!(slot, Slot::Aborting);
+        if aborting || matches!(slot, Slot::Starting) {
+            self.starting -= 1;
+        }
+        Some(aborting)
+    }
+
+    fn take_early(&mut self, actor: ActorId) -> Option<ExitReason> {
+        let early = self.early.remove(&actor);
+        if self.starting == 0 {
+            self.early.clear();
+        }
+        early
+    }
+
+    /// A start that nobody wants any more has come to a running child.
+    fn stop_instead(&mut self, key: Key) {
+        match self.lane_of(key).and_then(|lane| lane.plan.as_mut()) {
+            Some(plan) => {
+                plan.stops.insert(key);
+            }
+            None => self.queue(key, Work::Terminate(key)),
+        }
+    }
+
+    fn step_is_over(&mut self, key: Key) {
+        let at = self.lane_key(key);
+        if let Some(lane) = self.lanes.get_mut(&at) {
+            lane.under_way = false;
+            self.ready.push_back(at);
+        }
+    }
+
+    fn retry(&mut self, key: Key) -> FailedStart {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.slot = Slot::Queued;
+        }
+        if let Some(lane) = self.lane_of(key) {
+            // The children after it stay queued: the next plan is made for them too.
+            lane.plan = None;
+            lane.waiting.push_front(Work::Retry(key));
+        }
+        FailedStart::Retried
+    }
+
+    /// A child does not run and nobody starts it: it keeps its place, or is forgotten.
+    pub(super) fn settle(&mut self, key: Key) -> FailedStart {
+        let Some(child) = self.children.get_mut(&key) else {
+            return FailedStart::Settled;
+        };
+        let keeps = self.rules.roster == Roster::Fixed && child.spec.restart_rule() != Restart::Temporary;
+        if keeps {
+            child.slot = Slot::Down;
+            self.settled.push(key);
+            return FailedStart::Settled;
+        }
+        self.remove(key)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> FailedStart {
+        self.settled.push(key);
+        if let Some(child) = self.children.remove(&key)
+            && self.rules.roster == Roster::Fixed
+        {
+            self.by_id.remove(child.spec.id());
+        }
+        FailedStart::Settled
+    }
+
+    /// The children that have come to rest since the last call: down, or no longer there.
+    pub(crate) fn take_settled(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// No more steps. Gives up the running children, in reverse start order.
+    pub(crate) fn halt(&mut self) -> Vec<(ChildSpec, T)> {
+        self.halted = true;
+        self.by_actor.clear();
+        let mut running = Vec::new();
+        for child in self.children.values_mut().rev() {
+            match std::mem::replace(&mut child.slot, Slot::Down) {
+                Slot::Running(incarnation) | Slot::Exited(incarnation, _) => {
+                    running.push((child.spec.clone(), incarnation))
+                }
+                _ => {}
+            }
+        }
+        running
+    }
+
+    /// Takes in a start that had just finished when the supervisor began to stop.
+    pub(crate) fn adopt(&mut self, key: Key, incarnation: T) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.slot = Slot::Running(incarnation);
+        }
+    }
+}

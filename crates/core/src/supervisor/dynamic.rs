@@ -1,0 +1,130 @@
+//! Supervisors whose children come and go on demand.
+
+use std::sync::Arc;
+
+use ractor::{ActorCell, ActorId};
+
+use super::Supervisor;
+use super::child_spec::{ChildId, ChildKind, ChildSpec};
+use super::children::Roster;
+use super::error::{ChildError, StartError};
+use super::report::Reporter;
+use super::restart::{RestartIntensity, Strategy};
+use super::roster::{ChildCount, ChildInfo};
+use super::server::{ServerMsg, Which};
+use super::spec::SupervisorSpec;
+
+/// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.
+#[derive(Clone)]
+pub struct DynamicSupervisorSpec {
+    intensity: RestartIntensity,
+    max_children: usize,
+    reporter: Option<Arc<dyn Reporter>>,
+}
+
+impl Default for DynamicSupervisorSpec {
+    fn default() -> Self {
+        Self { intensity: RestartIntensity::default(), max_children: usize::MAX, reporter: None }
+    }
+}
+
+impl DynamicSupervisorSpec {
+    /// How many restarts, of all children together, are too many.
+    pub fn intensity(self, intensity: RestartIntensity) -> Self {
+        Self { intensity, ..self }
+    }
+
+    /// How many children there may be; those that are restarting count.
+    pub fn max_children(self, max_children: usize) -> Self {
+        Self { max_children, ..self }
+    }
+
+    /// Who is told what happens; as [`SupervisorSpec::reporter`].
+    pub fn reporter(self, reporter: impl Reporter) -> Self {
+        Self { reporter: Some(Arc::new(reporter)), ..self }
+    }
+
+    fn into_spec(self) -> SupervisorSpec {
+        let mut spec = SupervisorSpec::new(Strategy::OneForOne)
+            .intensity(self.intensity)
+            .roster(Roster::OnDemand { max_children: self.max_children })
+            .all_at_once();
+        spec.reporter = self.reporter;
+        spec
+    }
+}
+
+/// A supervisor of children that are started on demand, one-for-one. Elixir's `DynamicSupervisor`, OTP's
+/// `simple_one_for_one`.
+///
+/// A child is addressed by its actor; ids are labels and may repeat. A child that ends and is not restarted is
+/// forgotten, and so is one whose start says [`Start::Ignore`](crate::Start::Ignore). On shutdown all children are
+/// stopped together, each within its own time.
+#[derive(Clone, Debug)]
+pub struct DynamicSupervisor(Supervisor);
+
+impl DynamicSupervisor {
+    /// Starts one at the top of a tree of its own.
+    ///
+    /// # Errors
+    /// [`StartError::Spec`] for a restart intensity without meaning.
+    pub async fn start(name: impl AsRef<str>, spec: DynamicSupervisorSpec) -> Result<Self, StartError> {
+        Supervisor::start(name, spec.into_spec()).await.map(Self)
+    }
+
+    pub(super) fn from_supervisor(supervisor: Supervisor) -> Self {
+        Self(supervisor)
+    }
+
+    /// Starts a child; `None` if its start function said [`Start::Ignore`](crate::Start::Ignore).
+    ///
+    /// # Errors
+    /// [`ChildError::TooManyChildren`], [`ChildError::Start`] with the child's own cause, [`ChildError::NotRunning`].
+    pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        self.0.start_child(spec).await
+    }
+
+    /// Stops a child by its rule and forgets it. Returns when it is gone.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`] if no child has this as its latest actor.
+    pub async fn terminate_child(&self, actor: ActorId) -> Result<(), ChildError> {
+        self.0.ask(|reply| ServerMsg::TerminateChild(Which::Actor(actor), reply)).await?
+    }
+
+    /// The children, the newest first.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
+        self.0.which_children().await
+    }
+
+    /// How many children there are.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
+        self.0.count_children().await
+    }
+
+    /// The supervisor's own actor.
+    pub fn actor(&self) -> &ActorCell {
+        self.0.actor()
+    }
+
+    /// Stops all children together, then the supervisor; returns when all are gone.
+    pub async fn shutdown(&self) {
+        self.0.shutdown().await;
+    }
+}
+
+impl ChildSpec {
+    /// A dynamic supervisor as a child of another supervisor.
+    pub fn dynamic_supervisor(id: impl Into<ChildId>, spec: DynamicSupervisorSpec) -> Self {
+        Self::from_fn(id, ChildKind::Supervisor, move |context| {
+            let spec = spec.clone().into_spec();
+            async move { context.spawn_supervisor(spec).await }
+        })
+    }
+}

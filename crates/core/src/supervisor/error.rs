@@ -1,0 +1,171 @@
+//! What can go wrong with children, and with starting a supervisor.
+
+use std::fmt;
+use std::time::Duration;
+
+use ractor::{ActorId, SpawnErr};
+
+use super::child_spec::ChildId;
+use crate::exit::chain;
+use crate::near::NearMisses;
+
+/// The error type of user code.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Why an actor, or the supervisor with all its children, did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The child's own code said no: `pre_start` or the start function returned an error or panicked in `pre_start`.
+    #[error("{}", chain(&**.0))]
+    Failed(BoxError),
+    /// The start function itself panicked.
+    #[error("the start function panicked: {0}")]
+    Panicked(String),
+    /// The start took longer than the child's start time-out.
+    #[error("the start did not finish within {0:?}")]
+    TimedOut(Duration),
+    /// A child of the supervisor did not start; those before it were stopped again, in reverse order.
+    #[error("child {id} did not start: {source}")]
+    Child {
+        /// Which child.
+        id: ChildId,
+        /// Its own cause.
+        #[source]
+        source: Box<StartError>,
+    },
+    /// The specification was refused before anything was started.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The child was terminated, or its supervisor stopped, before the start had finished.
+    #[error("it was terminated while it was starting")]
+    Terminated,
+}
+
+impl StartError {
+    /// Wraps an error of the child's own.
+    pub fn failed(error: impl Into<BoxError>) -> Self {
+        Self::Failed(error.into())
+    }
+
+    /// The cause at the bottom: what the child itself said, through any number of supervisors.
+    pub fn root_cause(&self) -> &StartError {
+        match self {
+            Self::Child { source, .. } => source.root_cause(),
+            other => other,
+        }
+    }
+}
+
+impl From<SpawnErr> for StartError {
+    fn from(error: SpawnErr) -> Self {
+        match error {
+            // A supervisor within reports its own StartError; it is handed on as it is.
+            SpawnErr::StartupFailed(cause) => match cause.downcast::<StartError>() {
+                Ok(error) => *error,
+                Err(cause) => Self::Failed(cause),
+            },
+            other => Self::Failed(Box::new(other)),
+        }
+    }
+}
+
+/// A specification that no supervisor accepts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// Two children of one supervisor have one id.
+    #[error("two children have the id {id}; ids are unique within a supervisor")]
+    DuplicateId {
+        /// The id that came twice.
+        id: ChildId,
+    },
+    /// A child id without a character.
+    #[error("a child id must not be empty")]
+    EmptyId,
+    /// A restart intensity over no time at all.
+    #[error("a restart intensity of {max_restarts} restarts within 0 s has no meaning; give a time above zero")]
+    ZeroPeriod {
+        /// The number that came with it.
+        max_restarts: u32,
+    },
+}
+
+/// Why a request about a child was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChildError {
+    /// A child of this id is running.
+    #[error("child {id} is already started, as actor {actor}")]
+    AlreadyStarted {
+        /// The id that was asked for.
+        id: ChildId,
+        /// Who runs under it.
+        actor: ActorId,
+    },
+    /// A child of this id is known but not running; restart or delete it.
+    #[error("child {id} is already present, {state}; restart it or delete it first")]
+    AlreadyPresent {
+        /// The id that was asked for.
+        id: ChildId,
+        /// What it is doing instead of running.
+        state: &'static str,
+    },
+    /// Only a child that is not running can be deleted or restarted.
+    #[error("child {id} is running, as actor {actor}; terminate it first")]
+    Running {
+        /// The id that was asked for.
+        id: ChildId,
+        /// Who runs under it.
+        actor: ActorId,
+    },
+    /// The supervisor is about to start this child itself.
+    #[error("child {id} is restarting; terminate it first")]
+    Restarting {
+        /// The id that was asked for.
+        id: ChildId,
+    },
+    /// No child is known by this.
+    #[error("no child {asked}{near}")]
+    NotFound {
+        /// The id or the actor that was asked for.
+        asked: String,
+        /// The ids that come closest.
+        near: NearMisses,
+    },
+    /// A dynamic supervisor has as many children as it may have.
+    #[error("the supervisor has {max_children} children, as many as it may have")]
+    TooManyChildren {
+        /// The limit.
+        max_children: usize,
+    },
+    /// The start itself failed.
+    #[error("child {id} did not start: {source}")]
+    Start {
+        /// Which child.
+        id: ChildId,
+        /// Its own cause.
+        #[source]
+        source: StartError,
+    },
+    /// The child was terminated before its start had begun.
+    #[error("the child was terminated before it was started")]
+    Terminated,
+    /// The specification was refused.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The supervisor has stopped, is stopping, or has not finished starting.
+    #[error("supervisor {supervisor} is not running")]
+    NotRunning {
+        /// Which one was asked.
+        supervisor: String,
+    },
+}
+
+impl ChildError {
+    pub(crate) fn not_found<'a>(asked: impl fmt::Display, known: impl Iterator<Item = &'a str>) -> Self {
+        let asked = asked.to_string();
+        let near = NearMisses::of(&asked, known);
+        Self::NotFound { asked, near }
+    }
+}

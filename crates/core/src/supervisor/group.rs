@@ -1,0 +1,96 @@
+//! Who is still there: a count of the actors of a supervision tree that holds until the last of them is *gone*.
+//!
+//! ractor's events and `wait()` come before an actor's state and handler are dropped, and a killed supervisor takes its
+//! children's join handles with it. So each actor that we start carries a [`Ticket`] in its handler, and a [`Group`]
+//! counts tickets.
+//!
+//! 1. A ticket goes back when the handler that holds it is dropped, the last thing that an actor's task does.
+//! 2. A group's ticket keeps a ticket of the group around it, so a group is empty only when its subtree is gone.
+//! 3. Tickets live in handlers only, never in states or messages: a state may wait unread in a supervisor's mailbox.
+
+use std::sync::{Arc, Weak};
+
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Hands out tickets and counts those that are out.
+#[derive(Clone)]
+pub(crate) struct Group {
+    members: TaskTracker,
+    around: Option<Arc<Ticket>>,
+}
+
+/// One actor's membership.
+pub(crate) struct Ticket {
+    _member: TaskTrackerToken,
+    _around: Option<Arc<Ticket>>,
+}
+
+/// Waits for a group without belonging to it.
+#[derive(Clone)]
+pub(crate) struct Gone(TaskTracker);
+
+impl Group {
+    /// A group with nothing around it: the top of a tree.
+    pub(crate) fn outermost() -> Self {
+        Self::within(None)
+    }
+
+    /// A group whose tickets also count in this one.
+    pub(crate) fn nested(&self) -> Self {
+        Self::within(Some(Arc::new(self.ticket())))
+    }
+
+    fn within(around: Option<Arc<Ticket>>) -> Self {
+        let members = TaskTracker::new();
+        // A closed tracker still hands out tokens; closed means only that waiting ends at zero.
+        members.close();
+        Self { members, around }
+    }
+
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket { _member: self.members.token(), _around: self.around.clone() }
+    }
+
+    pub(crate) fn gone(&self) -> Gone {
+        Gone(self.members.clone())
+    }
+
+    /// The parts of a nested group without a membership in the one around it.
+    pub(crate) fn downgrade(&self) -> (TaskTracker, Weak<Ticket>) {
+        (self.members.clone(), self.around.as_ref().map(Arc::downgrade).unwrap_or_default())
+    }
+
+    /// The inverse of [`downgrade`](Group::downgrade).
+    pub(crate) fn regain(members: TaskTracker, around: Arc<Ticket>) -> Self {
+        Self { members, around: Some(around) }
+    }
+}
+
+impl Gone {
+    /// Returns when no ticket is out: at once if none ever was.
+    pub(crate) async fn wait(&self) {
+        self.0.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_group_is_gone_only_when_every_group_within_it_is() {
+        let outer = Group::outermost();
+        let inner = outer.nested();
+        let leaf = inner.ticket();
+        let (outer, gone) = (outer.gone(), inner.gone());
+        drop(inner);
+        assert!(outer.wait().now_or_never().is_none());
+        assert!(gone.wait().now_or_never().is_none());
+        drop(leaf);
+        assert!(gone.wait().now_or_never().is_some());
+        assert!(outer.wait().now_or_never().is_some());
+    }
+}

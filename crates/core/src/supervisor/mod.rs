@@ -1,0 +1,258 @@
+//! Supervision: starting, watching, restarting and stopping actors by OTP's rules.
+
+mod child_spec;
+mod children;
+mod dynamic;
+mod error;
+mod group;
+mod managed;
+mod nursery;
+mod plan;
+mod report;
+mod restart;
+mod roster;
+mod server;
+mod shutdown;
+mod spec;
+
+#[cfg(test)]
+mod histories;
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
+
+pub use child_spec::{ChildId, ChildKind, ChildSpec, Shutdown, Start, StartContext, Started};
+pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
+pub use error::{BoxError, ChildError, SpecError, StartError};
+pub use report::{Happened, Report, Reporter, TracingReporter};
+pub use restart::{Restart, RestartIntensity, Strategy};
+pub use roster::{ChildCount, ChildInfo, ChildState};
+pub use shutdown::Stopped;
+pub use spec::SupervisorSpec;
+
+pub(crate) use nursery::Nursery;
+pub(crate) use server::panic_text;
+pub(crate) use shutdown::stop_stray;
+pub(crate) use spec::StrayExits;
+
+use group::{Gone as SubtreeGone, Group};
+use report::Reporting;
+use server::{Handle, Server, ServerMsg, Which};
+
+/// A handle on a running supervisor.
+///
+/// ```
+/// use foundation_core::{ChildSpec, Strategy, Supervisor, SupervisorSpec};
+/// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = u64; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::worker("clerk", || (Clerk, ())));
+/// let office = Supervisor::start("office", spec).await?;
+/// assert_eq!(office.count_children().await?.active, 1);
+/// office.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A call to a supervisor that has stopped fails with [`ChildError::NotRunning`], OTP's `noproc`. A child that calls its
+/// own supervisor in `pre_start` is answered when it is *re*started, but never at the supervisor's own start: the
+/// supervisor is then in its own `pre_start`, and only the child's start time-out ends it.
+#[derive(Clone)]
+pub struct Supervisor {
+    actor: ActorRef<ServerMsg>,
+    path: Arc<str>,
+    gone: SubtreeGone,
+}
+
+impl Supervisor {
+    /// Starts a supervisor and its children, in order, at the top of a tree of its own.
+    ///
+    /// # Errors
+    /// [`StartError::Spec`] before anything starts; [`StartError::Child`] with the child's own cause if one does not
+    /// start: those before it have then been stopped again, in reverse order, and are gone.
+    pub async fn start(name: impl AsRef<str>, spec: SupervisorSpec) -> Result<Self, StartError> {
+        let group = Group::outermost();
+        let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
+        let path = Arc::clone(reporting.path());
+        let gone = group.gone();
+        let server = Server::new(&group, reporting.replaced_by(&spec));
+        drop(group);
+        let (actor, _task) = Actor::spawn(None, server, spec).await?;
+        Ok(Self { actor, path, gone })
+    }
+
+    fn from_handle(path: &str, handle: Handle) -> Option<Self> {
+        let is_supervisor = handle.actor.is_message_type_of::<ServerMsg>() == Some(true);
+        let gone = handle.subtree.filter(|_| is_supervisor)?;
+        Some(Self { actor: handle.actor.into(), path: path.into(), gone })
+    }
+
+    /// Adds a child at the end of the start order and starts it; `None` if its start said [`Start::Ignore`].
+    ///
+    /// # Errors
+    /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with the
+    /// child's own cause (the child is then not kept), [`ChildError::NotRunning`].
+    pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        self.ask(|reply| ServerMsg::StartChild(spec, reply)).await?
+    }
+
+    /// Starts a child that is stopped.
+    ///
+    /// # Errors
+    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the start
+    /// fails: the child is kept, stopped.
+    pub async fn restart_child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
+        let id = id.as_ref().to_owned();
+        self.ask(|reply| ServerMsg::RestartChild(id, reply)).await?
+    }
+
+    /// Stops a child by its rule; it stays stopped, and keeps its place unless it is temporary. Returns when it is gone.
+    ///
+    /// Works on a child that is restarting, or that hangs in its start, and on one that is stopped already.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn terminate_child(&self, id: impl AsRef<str>) -> Result<(), ChildError> {
+        let which = Which::Id(id.as_ref().to_owned());
+        self.ask(|reply| ServerMsg::TerminateChild(which, reply)).await?
+    }
+
+    /// Removes a child that is stopped.
+    ///
+    /// # Errors
+    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`].
+    pub async fn delete_child(&self, id: impl AsRef<str>) -> Result<(), ChildError> {
+        let id = id.as_ref().to_owned();
+        self.ask(|reply| ServerMsg::DeleteChild(id, reply)).await?
+    }
+
+    /// The children, the newest first, as OTP lists them.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
+        self.ask(ServerMsg::WhichChildren).await
+    }
+
+    /// How many children there are, and how many of them run.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
+        self.ask(ServerMsg::CountChildren).await
+    }
+
+    /// The actor that runs as this child now; `None` while it does not run.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
+        Ok(self.handle_of(id.as_ref()).await?.map(|handle| handle.actor))
+    }
+
+    /// A handle on a child that is a supervisor and runs.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn supervisor(&self, id: impl AsRef<str>) -> Result<Option<Supervisor>, ChildError> {
+        let path = format!("{}/{}", self.path, id.as_ref());
+        Ok(self.handle_of(id.as_ref()).await?.and_then(|handle| Self::from_handle(&path, handle)))
+    }
+
+    /// A handle on a child that is a dynamic supervisor and runs.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn dynamic_supervisor(&self, id: impl AsRef<str>) -> Result<Option<DynamicSupervisor>, ChildError> {
+        Ok(self.supervisor(id).await?.map(DynamicSupervisor::from_supervisor))
+    }
+
+    async fn handle_of(&self, id: &str) -> Result<Option<Handle>, ChildError> {
+        let id = id.to_owned();
+        self.ask(|reply| ServerMsg::Child(id, reply)).await?
+    }
+
+    /// The supervisor's own actor.
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+
+    /// Where it stands in its tree: `production/application`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
+    ///
+    /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
+    pub async fn shutdown(&self) {
+        self.actor.stop(Some(crate::exit::SHUTDOWN.to_owned()));
+        let _ = self.actor.wait(None).await;
+        shutdown::subtree_gone(Some(self.gone.clone())).await;
+    }
+
+    /// Returns when the supervisor and its whole subtree are gone, for whatever reason.
+    pub async fn wait_until_gone(&self) {
+        self.gone.wait().await;
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
+    ) -> Result<T, ChildError> {
+        let not_running = || ChildError::NotRunning { supervisor: self.path.to_string() };
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        self.actor.send_message(message(sender.into())).map_err(|_| not_running())?;
+        answer.await.map_err(|_| not_running())
+    }
+}
+
+impl std::fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Supervisor({}, {})", self.path, self.actor.get_id())
+    }
+}
+
+impl ChildSpec {
+    /// A supervisor as a child of another: restarted with the children of its specification, not with those that were
+    /// added later.
+    pub fn supervisor(id: impl Into<ChildId>, spec: SupervisorSpec) -> Self {
+        Self::from_fn(id, ChildKind::Supervisor, move |context| {
+            let spec = spec.clone();
+            async move { context.spawn_supervisor(spec).await }
+        })
+    }
+}
+
+impl StartContext {
+    /// Spawns a supervisor with its children as this child, which must be of the kind
+    /// [`Supervisor`](ChildKind::Supervisor).
+    ///
+    /// # Errors
+    /// As [`Supervisor::start`].
+    pub async fn spawn_supervisor(&self, spec: SupervisorSpec) -> Result<Started, StartError> {
+        Ok(self.spawn_nursery(spec).await?.0)
+    }
+
+    /// The same, with a place to start further children from outside.
+    pub(crate) async fn spawn_nursery(
+        &self,
+        spec: SupervisorSpec,
+    ) -> Result<(Started, Supervisor, Nursery), StartError> {
+        let reporting = self.reporting.below(&self.id).replaced_by(&spec);
+        let path = Arc::clone(reporting.path());
+        let server = Server::new(&self.group, reporting);
+        let group = server.group().downgrade();
+        let (actor, handle) = Actor::spawn_linked(None, server, spec, self.supervisor.clone()).await?;
+        let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
+        let nursery = Nursery::new(actor.get_cell(), group);
+        Ok((Started { actor: actor.into(), handle, subtree: None }, supervisor, nursery))
+    }
+}

@@ -1,0 +1,38 @@
+//! Where children of a supervisor are started from outside: on the caller's side, past its mailbox.
+
+use std::sync::{Arc, Weak};
+
+use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
+use tokio_util::task::TaskTracker;
+
+use super::group::{Group, Ticket};
+use super::managed::Managed;
+
+/// A supervisor's cell with the means to give its children tickets, for as long as it is there.
+#[derive(Clone)]
+pub(crate) struct Nursery {
+    supervisor: ActorCell,
+    members: TaskTracker,
+    // Weak: a strong one would itself be a member, and the group would never be empty.
+    around: Weak<Ticket>,
+}
+
+impl Nursery {
+    pub(super) fn new(supervisor: ActorCell, (members, around): (TaskTracker, Weak<Ticket>)) -> Self {
+        Self { supervisor, members, around }
+    }
+
+    /// Spawns a temporary child that holds `lease` until it is gone.
+    pub(crate) async fn spawn<A, L>(&self, actor: A, args: A::Arguments, lease: L) -> Result<ActorRef<A::Msg>, SpawnErr>
+    where
+        A: Actor,
+        L: Clone + Send + Sync + 'static,
+    {
+        let gone = || SpawnErr::StartupFailed("the supervisor has stopped".into());
+        let around: Arc<Ticket> = self.around.upgrade().ok_or_else(gone)?;
+        let ticket = Group::regain(self.members.clone(), around).ticket();
+        let managed = Managed::new(actor, lease, ticket);
+        let (actor, _task) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
+        Ok(actor)
+    }
+}

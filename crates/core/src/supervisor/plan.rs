@@ -1,0 +1,74 @@
+//! What a supervisor is about to do, one step at a time.
+//!
+//! A [`Plan`] is a set of children to stop, in reverse start order, and then a set to start, in start order. It has at
+//! most one step under way. A [`Lane`] is a plan with the work that waits for its end. One-for-one has a lane per child,
+//! so that one hanging start blocks nobody else; the other strategies have one lane for all, as OTP.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use ractor::ActorId;
+
+/// A child within its supervisor: its place in the start order.
+pub(crate) type Key = u64;
+
+/// Why a plan was made; it decides what a failed start means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A failed start is tried again, and counts as a restart.
+    Restart,
+    /// A failed start drops the child.
+    Add,
+    /// A failed start leaves the child stopped.
+    Revive,
+    /// Nothing is started.
+    Stop,
+}
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) purpose: Purpose,
+    pub(crate) stops: BTreeSet<Key>,
+    pub(crate) starts: BTreeSet<Key>,
+    /// The first start is a retry: it must go through the mailbox, or a child that always fails would keep the
+    /// supervisor from ever reading it.
+    pub(crate) retry: bool,
+}
+
+impl Plan {
+    pub(crate) fn start(purpose: Purpose, key: Key) -> Self {
+        Self { purpose, stops: BTreeSet::new(), starts: BTreeSet::from([key]), retry: false }
+    }
+
+    pub(crate) fn stop(key: Key) -> Self {
+        Self { purpose: Purpose::Stop, stops: BTreeSet::from([key]), starts: BTreeSet::new(), retry: false }
+    }
+}
+
+/// Something that is decided when its turn comes.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// An incarnation ended.
+    Exited(Key, ActorId),
+    /// A start that was part of a restart failed.
+    Retry(Key),
+    /// Somebody asked for a start.
+    Start(Key, Purpose),
+    /// Somebody asked for a stop.
+    Terminate(Key),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    pub(crate) plan: Option<Plan>,
+    pub(crate) under_way: bool,
+    pub(crate) waiting: VecDeque<Work>,
+}
+
+impl Lane {
+    /// Takes a child out of what is still to be started.
+    pub(crate) fn forget(&mut self, key: Key) {
+        if let Some(plan) = &mut self.plan {
+            plan.starts.remove(&key);
+        }
+    }
+}

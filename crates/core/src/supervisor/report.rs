@@ -1,0 +1,153 @@
+//! What happened to a child, handed to an injected reporter.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ractor::ActorId;
+
+use super::child_spec::ChildId;
+use super::restart::RestartIntensity;
+use super::shutdown::Stopped;
+use super::spec::SupervisorSpec;
+use crate::exit::ExitReason;
+
+/// One thing that happened to one child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The supervisor's path, from the top: `production/application`.
+    pub supervisor: Arc<str>,
+    /// Which child.
+    pub child: ChildId,
+    /// What happened.
+    pub happened: Happened,
+}
+
+/// What can happen to a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Happened {
+    /// It runs.
+    Started {
+        /// Its new incarnation.
+        actor: ActorId,
+        /// How often its supervisor has restarted it so far.
+        restarts: u32,
+    },
+    /// Its start function said that it is not wanted now.
+    Ignored,
+    /// It did not start.
+    StartFailed {
+        /// The child's own cause.
+        cause: String,
+    },
+    /// It ended without being asked by its supervisor.
+    Exited {
+        /// The incarnation that ended.
+        actor: ActorId,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// Its supervisor stopped it, and it is gone.
+    Stopped {
+        /// The incarnation that was stopped.
+        actor: ActorId,
+        /// Whether it stopped by itself or had to be killed.
+        how: Stopped,
+    },
+    /// Its failure was one restart too many: the supervisor stops.
+    GaveUp {
+        /// What was exceeded.
+        intensity: RestartIntensity,
+    },
+}
+
+/// Somebody who wants to know what happens to the children of a supervisor.
+///
+/// Called on the supervisor's task, between two of its steps: count or pass on, and return. A reporter that panics
+/// loses that report and nothing else.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use foundation_core::{Happened, Report, Reporter};
+///
+/// #[derive(Default)]
+/// struct Exits(AtomicU64);
+///
+/// impl Reporter for Exits {
+///     fn report(&self, report: &Report) {
+///         if let Happened::Exited { .. } = report.happened {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+pub trait Reporter: Send + Sync + 'static {
+    /// Takes note of one report.
+    fn report(&self, report: &Report);
+}
+
+/// The default reporter: a `tracing` event for each report, with the supervisor's path and the child's id as fields.
+///
+/// Expected things are `debug`, exits and failed starts `warn` (normal exits `debug`), giving up `error`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TracingReporter;
+
+impl Reporter for TracingReporter {
+    fn report(&self, Report { supervisor, child, happened }: &Report) {
+        match happened {
+            Happened::Started { actor, restarts } => {
+                tracing::debug!(%supervisor, %child, %actor, restarts, "child started");
+            }
+            Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
+            Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
+            Happened::Exited { actor, reason } if reason.is_abnormal() => {
+                tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
+            }
+            Happened::Exited { actor, reason } => tracing::debug!(%supervisor, %child, %actor, %reason, "child exited"),
+            Happened::Stopped { actor, how } => tracing::debug!(%supervisor, %child, %actor, ?how, "child stopped"),
+            Happened::GaveUp { intensity } => {
+                tracing::error!(%supervisor, %child, %intensity, "supervisor gives up: too many restarts");
+            }
+        }
+    }
+}
+
+/// A reporter with the path of the supervisor that reports.
+#[derive(Clone)]
+pub(crate) struct Reporting {
+    path: Arc<str>,
+    reporter: Arc<dyn Reporter>,
+}
+
+impl Reporting {
+    pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
+        Self { path: path.into(), reporter }
+    }
+
+    /// The same reporter, one level down.
+    pub(crate) fn below(&self, child: &ChildId) -> Self {
+        Self { path: format!("{}/{child}", self.path).into(), reporter: Arc::clone(&self.reporter) }
+    }
+
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    pub(crate) fn tell(&self, child: &ChildId, happened: Happened) {
+        let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
+        // Telemetry that fails must not break supervision.
+        if catch_unwind(AssertUnwindSafe(|| self.reporter.report(&report))).is_err() {
+            tracing::warn!(supervisor = %report.supervisor, child = %report.child, "a reporter panicked; its report is lost");
+        }
+    }
+}
+
+impl Reporting {
+    /// The reporter that a specification asks for, if it does.
+    pub(crate) fn replaced_by(self, spec: &SupervisorSpec) -> Self {
+        match &spec.reporter {
+            Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
+            None => self,
+        }
+    }
+}

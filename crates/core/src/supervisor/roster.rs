@@ -1,0 +1,234 @@
+//! Requests about children: who may be added, started, stopped and removed, and the answers that OTP gives.
+
+use ractor::ActorId;
+
+use super::child_spec::{ChildId, ChildKind, ChildSpec, Incarnation};
+use super::children::{Child, Children, Roster, Slot};
+use super::error::ChildError;
+use super::plan::{Key, Purpose, Work};
+use super::restart::Restart;
+
+/// What a child is doing, for people and programs to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChildState {
+    /// It runs, as this actor.
+    Running(ActorId),
+    /// Its first start is under way.
+    Starting,
+    /// It ran before and is about to run again.
+    Restarting,
+    /// It is being stopped, or has ended and is not gone yet.
+    Stopping,
+    /// It is not running and will not be started by itself. OTP's `undefined`.
+    Stopped,
+}
+
+/// One child, as a supervisor sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildInfo {
+    /// Its id.
+    pub id: ChildId,
+    /// Worker or supervisor.
+    pub kind: ChildKind,
+    /// Its restart rule.
+    pub restart: Restart,
+    /// What it is doing.
+    pub state: ChildState,
+    /// How often the supervisor has restarted it.
+    pub restarts: u32,
+}
+
+/// How many children a supervisor has. OTP's `count_children`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChildCount {
+    /// Specifications.
+    pub specs: usize,
+    /// Children that run.
+    pub active: usize,
+    /// Supervisors among the specifications.
+    pub supervisors: usize,
+    /// Workers among the specifications.
+    pub workers: usize,
+}
+
+/// What follows from a request to terminate a child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Terminate {
+    /// It does not run.
+    Done,
+    /// It is on its way out; a later fact tells that it is down.
+    Pending,
+    /// Its start is under way and has to be aborted.
+    Abort,
+}
+
+impl<T: Incarnation> Children<T> {
+    /// Adds a child and queues its start.
+    pub(crate) fn add(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
+        let key = self.admit(spec, Slot::Requested)?;
+        self.queue(key, Work::Start(key, Purpose::Add));
+        Ok(key)
+    }
+
+    /// Adds a child whose start is under way: the first start of a supervisor goes through its list by itself.
+    pub(crate) fn add_starting(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
+        self.admit(spec, Slot::Starting)
+    }
+
+    fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
+        spec.check()?;
+        match self.rules.roster {
+            Roster::Fixed => self.refuse_present(spec.id())?,
+            Roster::OnDemand { max_children } if self.children.len() >= max_children => {
+                return Err(ChildError::TooManyChildren { max_children });
+            }
+            Roster::OnDemand { .. } => {}
+        }
+        Ok(self.enter(spec, slot))
+    }
+
+    fn refuse_present(&self, id: &ChildId) -> Result<(), ChildError> {
+        let Some(child) = self.by_id.get(id).and_then(|key| self.children.get(key)) else {
+            return Ok(());
+        };
+        Err(match &child.slot {
+            Slot::Running(incarnation) => ChildError::AlreadyStarted { id: id.clone(), actor: incarnation.actor_id() },
+            Slot::Down => ChildError::AlreadyPresent { id: id.clone(), state: "stopped" },
+            Slot::Stopping | Slot::Exited(..) => ChildError::AlreadyPresent { id: id.clone(), state: "stopping" },
+            Slot::Requested | Slot::Queued | Slot::Starting | Slot::Aborting if child.lives > 0 => {
+                ChildError::AlreadyPresent { id: id.clone(), state: "restarting" }
+            }
+            Slot::Requested | Slot::Queued | Slot::Starting | Slot::Aborting => {
+                ChildError::AlreadyPresent { id: id.clone(), state: "starting" }
+            }
+        })
+    }
+
+    /// Queues the start of a child that is down.
+    pub(crate) fn revive(&mut self, id: &str) -> Result<Key, ChildError> {
+        let key = self.down(id)?;
+        if let Some(child) = self.children.get_mut(&key) {
+            child.slot = Slot::Requested;
+        }
+        self.queue(key, Work::Start(key, Purpose::Revive));
+        Ok(key)
+    }
+
+    /// Removes a child that is down.
+    pub(crate) fn delete(&mut self, id: &str) -> Result<(), ChildError> {
+        let key = self.down(id)?;
+        self.remove(key);
+        Ok(())
+    }
+
+    fn down(&self, id: &str) -> Result<Key, ChildError> {
+        let key = self.find(id)?;
+        let child = &self.children[&key];
+        let id = child.spec.id().clone();
+        match &child.slot {
+            Slot::Down => Ok(key),
+            Slot::Running(incarnation) => Err(ChildError::Running { id, actor: incarnation.actor_id() }),
+            _ => Err(ChildError::Restarting { id }),
+        }
+    }
+
+    /// Makes sure that a child stops and is not started again by itself.
+    pub(crate) fn terminate(&mut self, key: Key) -> Terminate {
+        let Some(child) = self.children.get_mut(&key) else {
+            return Terminate::Done;
+        };
+        match child.slot {
+            Slot::Down => Terminate::Done,
+            Slot::Running(_) | Slot::Exited(..) => {
+                self.queue(key, Work::Terminate(key));
+                Terminate::Pending
+            }
+            Slot::Starting => {
+                child.slot = Slot::Aborting;
+                Terminate::Abort
+            }
+            Slot::Aborting => Terminate::Pending,
+            Slot::Stopping | Slot::Queued | Slot::Requested => self.start_no_more(key),
+        }
+    }
+
+    fn start_no_more(&mut self, key: Key) -> Terminate {
+        if let Some(lane) = self.lane_of(key) {
+            lane.forget(key);
+        }
+        if self.is_stopping(key) {
+            return Terminate::Pending;
+        }
+        self.settle(key);
+        Terminate::Done
+    }
+
+    fn is_stopping(&self, key: Key) -> bool {
+        matches!(self.children.get(&key), Some(Child { slot: Slot::Stopping, .. }))
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Result<Key, ChildError> {
+        let known = || self.by_id.keys().map(ChildId::as_str);
+        self.by_id.get(id).copied().ok_or_else(|| ChildError::not_found(id, known()))
+    }
+
+    pub(crate) fn find_actor(&self, actor: ActorId) -> Result<Key, ChildError> {
+        let restarting = || self.children.iter().find(|(_, child)| child.latest == Some(actor)).map(|(key, _)| *key);
+        let found = self.by_actor.get(&actor).copied().or_else(restarting);
+        found.ok_or_else(|| ChildError::not_found(format!("actor {actor}"), std::iter::empty()))
+    }
+
+    pub(crate) fn id(&self, key: Key) -> Option<&ChildId> {
+        Some(self.children.get(&key)?.spec.id())
+    }
+
+    pub(crate) fn running(&self, key: Key) -> Option<&T> {
+        match &self.children.get(&key)?.slot {
+            Slot::Running(incarnation) => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn restarts(&self, key: Key) -> u32 {
+        self.children.get(&key).map_or(0, |child| child.restarts)
+    }
+
+    /// Whether this actor is a child that runs.
+    pub(crate) fn knows(&self, actor: ActorId) -> bool {
+        self.by_actor.contains_key(&actor)
+    }
+
+    /// All children, the newest first, as OTP lists them.
+    pub(crate) fn which(&self) -> Vec<ChildInfo> {
+        self.children.values().rev().map(info).collect()
+    }
+
+    pub(crate) fn count(&self) -> ChildCount {
+        let mut count = ChildCount { specs: self.children.len(), ..ChildCount::default() };
+        for child in self.children.values() {
+            count.active += usize::from(matches!(child.slot, Slot::Running(_)));
+            count.supervisors += usize::from(child.spec.kind() == ChildKind::Supervisor);
+        }
+        count.workers = count.specs - count.supervisors;
+        count
+    }
+}
+
+fn info<T: Incarnation>(child: &Child<T>) -> ChildInfo {
+    let state = match &child.slot {
+        Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
+        Slot::Requested | Slot::Queued | Slot::Starting if child.lives > 0 => ChildState::Restarting,
+        Slot::Requested | Slot::Queued | Slot::Starting => ChildState::Starting,
+        Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
+        Slot::Down => ChildState::Stopped,
+    };
+    let spec = &child.spec;
+    ChildInfo {
+        id: spec.id().clone(),
+        kind: spec.kind(),
+        restart: spec.restart_rule(),
+        state,
+        restarts: child.restarts,
+    }
+}

@@ -1,0 +1,116 @@
+//! How to put a supervisor together.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ractor::ActorId;
+
+use super::child_spec::ChildSpec;
+use super::children::{Roster, Rules};
+use super::error::SpecError;
+use super::report::Reporter;
+use super::restart::{RestartIntensity, Strategy};
+use crate::exit::ExitReason;
+
+/// A supervisor's strategy, restart intensity and children, in start order. OTP's supervisor flags and child specs.
+///
+/// ```
+/// use std::time::Duration;
+/// use foundation_core::{RestartIntensity, Strategy, SupervisorSpec};
+///
+/// let spec = SupervisorSpec::new(Strategy::RestForOne)
+///     .intensity(RestartIntensity::new(10, Duration::from_secs(60)));
+/// # let _ = spec;
+/// ```
+#[derive(Clone)]
+pub struct SupervisorSpec {
+    pub(crate) rules: Rules,
+    pub(crate) children: Vec<ChildSpec>,
+    pub(crate) reporter: Option<Arc<dyn Reporter>>,
+    pub(crate) order: StopOrder,
+    strays: Option<Arc<dyn StrayExits>>,
+}
+
+/// In which order a supervisor that stops asks its children to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StopOrder {
+    /// One after the other, the last started first.
+    Reverse,
+    /// All together: they do not depend on each other.
+    AllAtOnce,
+}
+
+/// Somebody who wants to know of actors that ended and are no children: those that the supervisor only monitors.
+pub(crate) trait StrayExits: Send + Sync + 'static {
+    fn ended(&self, actor: ActorId, reason: &ExitReason);
+}
+
+impl SupervisorSpec {
+    /// No children yet, default restart intensity.
+    pub fn new(strategy: Strategy) -> Self {
+        let rules = Rules { strategy, intensity: RestartIntensity::default(), roster: Roster::Fixed };
+        Self { rules, children: Vec::new(), reporter: None, order: StopOrder::Reverse, strays: None }
+    }
+
+    /// Adds a child at the end of the start order.
+    pub fn child(mut self, child: ChildSpec) -> Self {
+        self.children.push(child);
+        self
+    }
+
+    /// Adds children at the end of the start order.
+    pub fn children(mut self, children: impl IntoIterator<Item = ChildSpec>) -> Self {
+        self.children.extend(children);
+        self
+    }
+
+    /// How many restarts are too many.
+    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.rules.intensity = intensity;
+        self
+    }
+
+    /// Who is told what happens; without it the reporter of the supervisor above, and at the top
+    /// [`TracingReporter`](crate::TracingReporter).
+    pub fn reporter(mut self, reporter: impl Reporter) -> Self {
+        self.reporter = Some(Arc::new(reporter));
+        self
+    }
+
+    pub(crate) fn roster(mut self, roster: Roster) -> Self {
+        self.rules.roster = roster;
+        self
+    }
+
+    pub(crate) fn all_at_once(mut self) -> Self {
+        self.order = StopOrder::AllAtOnce;
+        self
+    }
+
+    pub(crate) fn strays(mut self, strays: Arc<dyn StrayExits>) -> Self {
+        self.strays = Some(strays);
+        self
+    }
+
+    pub(crate) fn tell_stray(&self, actor: ActorId, reason: &ExitReason) {
+        if let Some(strays) = &self.strays {
+            strays.ended(actor, reason);
+        }
+    }
+
+    /// Refuses what no supervisor can run.
+    pub(crate) fn check(&self) -> Result<(), SpecError> {
+        let RestartIntensity { max_restarts, within } = self.rules.intensity;
+        if within.is_zero() {
+            return Err(SpecError::ZeroPeriod { max_restarts });
+        }
+        let mut ids = HashSet::new();
+        for child in &self.children {
+            child.check()?;
+            if !ids.insert(child.id()) {
+                return Err(SpecError::DuplicateId { id: child.id().clone() });
+            }
+        }
+        Ok(())
+    }
+}

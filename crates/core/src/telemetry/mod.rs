@@ -1,0 +1,35 @@
+//! Instruments: counters, gauges and histograms as plain atomics, and the [`Snapshot`] that they are read into.
+//!
+//! Nothing in here knows of actors, names or the registry, and nothing waits: an instrument can be used
+//! from a message handler, from a blocking thread or from a destructor.
+//!
+//! | to measure | use | an update costs about |
+//! |---|---|---|
+//! | how often something happened | [`Counter`] | 2 ns, however many threads count |
+//! | several such facts of one component | [`CounterSet`] | the same, and one allocation a thread for all of them |
+//! | how much of something there is now | [`Gauge`] | 1 ns to set, 5 ns to add |
+//! | how values are distributed | [`Histogram`] | 10 ns |
+
+mod atomic_float;
+mod buckets;
+mod counter;
+mod counter_index;
+mod counter_set;
+mod distribution;
+mod gauge;
+mod histogram;
+mod histogram_snapshot;
+mod number;
+mod reading;
+mod recorded;
+mod slot;
+mod snapshot;
+
+pub use counter::Counter;
+pub use counter_index::CounterIndex;
+pub use counter_set::CounterSet;
+pub use gauge::Gauge;
+pub use histogram::Histogram;
+pub use histogram_snapshot::HistogramSnapshot;
+pub use reading::Reading;
+pub use snapshot::Snapshot;

@@ -1,0 +1,71 @@
+//! The values of a histogram.
+//!
+//! # Invariants
+//!
+//! 1. A value is in `sum`, `min` and `max` before it is counted in its bucket, and a reader reads the buckets first:
+//!    so whatever it finds counted lies between the `min` and the `max` that it then reads.
+//! 2. `min` only falls and `max` only rises.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::atomic_float::AtomicFloat;
+use super::buckets::Buckets;
+use super::distribution::Distribution;
+
+/// What a histogram has as soon as there is a value.
+pub(super) struct Recorded {
+    buckets: Buckets,
+    sum: AtomicFloat,
+    // As bits: those of values that are not negative are ordered as the values are.
+    min: AtomicU64,
+    max: AtomicU64,
+}
+
+impl Default for Recorded {
+    fn default() -> Self {
+        Self {
+            buckets: Buckets::new(),
+            sum: AtomicFloat::zero(),
+            min: AtomicU64::new(f64::INFINITY.to_bits()),
+            max: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Recorded {
+    pub(super) fn add(&self, value: f64) {
+        self.sum.update(|sum| (sum + value).min(f64::MAX));
+        self.widen(value.to_bits());
+        // Last, and with release ordering (invariant 1).
+        self.buckets.count(value);
+    }
+
+    /// Most values lie between the extremes already, and a load is cheaper than an exchange. A load may find an old
+    /// extreme, but by invariant 2 only a nearer one: then the exchange, which cannot, leaves the newer one alone.
+    fn widen(&self, bits: u64) {
+        if bits < self.min.load(Ordering::Relaxed) {
+            self.min.fetch_min(bits, Ordering::Relaxed);
+        }
+        if bits > self.max.load(Ordering::Relaxed) {
+            self.max.fetch_max(bits, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn distribution(&self) -> Option<Distribution> {
+        // First, and with acquire ordering (invariant 1).
+        let counts = self.buckets.counts();
+        let min = f64::from_bits(self.min.load(Ordering::Relaxed));
+        let max = f64::from_bits(self.max.load(Ordering::Relaxed));
+        Distribution::new(counts, self.sum.load(), min, max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_size_is_bounded() {
+        assert!(size_of::<Recorded>() <= 1_600);
+    }
+}

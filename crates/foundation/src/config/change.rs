@@ -1,0 +1,110 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::ConfigError;
+use super::layers::wrong_type;
+use super::origin::Origin;
+use super::path::ConfigPath;
+use super::tree::ConfigTree;
+use super::value_type::{ValueType, fit};
+
+/// The decision to change one value at run time, not yet carried out.
+///
+/// [`decide`](Self::decide) and [`reset`](Self::reset) check everything and touch nothing;
+/// [`ConfigTree::apply`] carries it out. In between, the change can be recorded: it serialises to
+/// `{"path", "old", "new"}`. To replay a recorded change on a configuration that was loaded anew, decide
+/// again with its path and its new value.
+///
+/// ```
+/// use foundation::{ConfigChange, ConfigSources};
+///
+/// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
+/// let change = ConfigChange::decide(&tree, "port", 81.into())?;
+/// let recorded = serde_json::to_value(&change).expect("a change is plain JSON");
+/// assert_eq!(recorded, serde_json::json!({ "path": "port", "old": 80, "new": 81 }));
+/// # Ok::<(), foundation::ConfigError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConfigChange {
+    /// The path of the value.
+    pub path: ConfigPath,
+    /// The value before.
+    pub old: Value,
+    /// The value after.
+    pub new: Value,
+}
+
+impl ConfigChange {
+    /// The change that sets a value, as an override.
+    ///
+    /// The value has to be of the type that the current one has; an integer is taken for a float, and
+    /// anything but a section for `null`. Setting the value that the layers below have drops the
+    /// override, exactly as [`reset`](Self::reset) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::UnknownPath`] and [`ConfigError::InvalidPath`]; [`ConfigError::IsSection`], since
+    /// only single values can be set; [`ConfigError::WrongType`].
+    pub fn decide(tree: &ConfigTree, path: impl AsRef<str>, new: Value) -> Result<Self, ConfigError> {
+        let (path, old) = leaf(tree, path.as_ref())?;
+        let new = match tree.below(&path) {
+            Some(below) if *below == new => new,
+            _ => fitted(&path, &old, new)?,
+        };
+        Ok(Self { path, old, new })
+    }
+
+    /// The change that drops an override, so that the value of the layers below shows again.
+    ///
+    /// Without an override it is a [no-op](Self::is_noop).
+    ///
+    /// ```
+    /// use foundation::{ConfigChange, ConfigSources};
+    ///
+    /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
+    /// assert!(ConfigChange::reset(&tree, "port")?.is_noop());
+    ///
+    /// let changed = tree.apply(&ConfigChange::decide(&tree, "port", 81.into())?)?;
+    /// assert_eq!(ConfigChange::reset(&changed, "port")?.new, 80);
+    /// # Ok::<(), foundation::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::UnknownPath`], [`ConfigError::InvalidPath`] and [`ConfigError::IsSection`].
+    pub fn reset(tree: &ConfigTree, path: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let (path, old) = leaf(tree, path.as_ref())?;
+        let new = tree.below(&path).unwrap_or(&old).clone();
+        Ok(Self { path, old, new })
+    }
+
+    /// Whether the value stays what it is, so that there is nothing to record or to tell anyone.
+    pub fn is_noop(&self) -> bool {
+        self.old == self.new
+    }
+}
+
+/// The checked path of a single value, and that value.
+fn leaf(tree: &ConfigTree, path: &str) -> Result<(ConfigPath, Value), ConfigError> {
+    let value = tree.get(path)?;
+    let path = ConfigPath::new(path)?;
+    match value {
+        Value::Object(_) => Err(is_section(tree, &path)),
+        value => Ok((path, value.clone())),
+    }
+}
+
+fn is_section(tree: &ConfigTree, section: &ConfigPath) -> ConfigError {
+    let inside = tree.paths().filter(|path| path.is_within(section));
+    ConfigError::IsSection { path: section.to_string(), keys: inside.take(10).map(ConfigPath::to_string).collect() }
+}
+
+fn fitted(path: &ConfigPath, old: &Value, new: Value) -> Result<Value, ConfigError> {
+    let (wanted, found) = (ValueType::of(old), ValueType::of(&new));
+    match fit(wanted, new) {
+        Some(value) if found != ValueType::Section => Ok(value),
+        Some(_) => Err(wrong_type(path.as_str(), "single value", found, Origin::Override)),
+        None => Err(wrong_type(path.as_str(), wanted.to_string(), found, Origin::Override)),
+    }
+}

@@ -1,0 +1,29 @@
+//! Configuration: layers, merged into one immutable tree that knows where each value comes from.
+//!
+//! Built-in defaults lie lowest, then a TOML file, then environment variables, then the overrides of the
+//! run time; a higher layer wins, value by value. [`ConfigSources`] collects the lower three and loads a
+//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes
+//! the next tree. Everything here is a plain value; [`ConfigSources::load`] alone does I/O.
+
+mod change;
+mod environment;
+mod error;
+mod file;
+mod layers;
+mod located;
+mod near;
+mod origin;
+mod path;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod value_type;
+
+pub use change::ConfigChange;
+pub use environment::UnknownVariable;
+pub use error::{ConfigError, PathFault};
+pub use origin::Origin;
+pub use path::ConfigPath;
+pub use sources::ConfigSources;
+pub use tree::ConfigTree;

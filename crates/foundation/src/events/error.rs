@@ -1,0 +1,181 @@
+use thiserror::Error;
+
+use super::id::EventId;
+use super::kind::EventKind;
+use super::new_event::NewEvent;
+
+/// Why an event could not be made, recorded or read.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation::{EventError, EventLimits, EventLog, MemoryLog, NewEvent};
+///
+/// let limits = EventLimits { max_payload_bytes: 10, ..EventLimits::default() };
+/// let mut log = MemoryLog::new("production").with_limits(limits);
+/// let event = NewEvent::new("order_placed")?.payload("much too long")?;
+///
+/// let error = log.append(event.clone(), SystemTime::now()).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "event 0 of the batch (order_placed) has a payload of 15 bytes, and the log takes at most 10"
+/// );
+/// assert_eq!(error.into_batch(), [event]);
+/// # Ok::<(), foundation::EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum EventError {
+    /// The text is no [`EventKind`].
+    #[error("event kind {kind:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    InvalidKind {
+        /// The text, shortened to 64 characters.
+        kind: String,
+        /// What is wrong with it, and where.
+        fault: KindFault,
+    },
+    /// The payload has no form in JSON, such as a map whose keys are no strings.
+    #[error("the payload of a new event {kind} cannot be written as JSON: {reason}")]
+    UnwritablePayload {
+        /// The kind of the event.
+        kind: EventKind,
+        /// What the serialiser said.
+        reason: String,
+    },
+    /// The payload of a recorded event is not of the type that the reader asked for.
+    #[error("the payload of event {id} ({kind}) is no {wanted}: {reason}")]
+    UnreadablePayload {
+        /// The event.
+        id: EventId,
+        /// Its kind.
+        kind: EventKind,
+        /// The type that was asked for.
+        wanted: &'static str,
+        /// What the deserialiser said.
+        reason: String,
+    },
+    /// The log took none of the batch, which is given back.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: EventRefusal,
+        /// The whole batch, in its order.
+        batch: Vec<NewEvent>,
+    },
+}
+
+impl EventError {
+    /// The events that were refused, in their order; empty if the error is not about a batch.
+    pub fn into_batch(self) -> Vec<NewEvent> {
+        match self {
+            Self::Refused { batch, .. } => batch,
+            _ => Vec::new(),
+        }
+    }
+
+    pub(super) fn invalid_kind(text: &str, fault: KindFault) -> Self {
+        // A hostile text must not fill the log of whoever prints the error.
+        let kind = text.chars().take(64).collect();
+        Self::InvalidKind { kind, fault }
+    }
+}
+
+/// What is wrong with a text that should be an [`EventKind`]; positions count characters from 1.
+///
+/// ```
+/// use foundation::{EventError, EventKind, KindFault};
+///
+/// let error = EventKind::new("2nd").unwrap_err();
+/// let fault = KindFault::BadStart { found: '2' };
+/// assert_eq!(error, EventError::InvalidKind { kind: "2nd".into(), fault });
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KindFault {
+    /// There is no text.
+    #[error("is empty")]
+    Empty,
+    /// It is longer than [`EventKind::MAX_BYTES`].
+    #[error("is {bytes} bytes long")]
+    TooLong {
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// It starts with something else than a lower-case letter.
+    #[error("starts with {found:?}")]
+    BadStart {
+        /// What it starts with.
+        found: char,
+    },
+    /// It has a character that is not allowed.
+    #[error("has {found:?} as character {position}")]
+    BadCharacter {
+        /// The character.
+        found: char,
+        /// Its place; the first character has place 1.
+        position: usize,
+    },
+}
+
+/// Why a log refused a batch, by its [`EventLimits`](crate::EventLimits); indexes count from 0.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation::{EventError, EventLimits, EventLog, MemoryLog, NewEvent, EventRefusal};
+///
+/// let limits = EventLimits { max_batch: 1, ..EventLimits::default() };
+/// let mut log = MemoryLog::new("production").with_limits(limits);
+/// let batch = vec![NewEvent::new("opened")?, NewEvent::new("closed")?];
+/// let Err(EventError::Refused { refusal, .. }) = log.append_batch(batch, SystemTime::now()) else {
+///     panic!("two events are more than one");
+/// };
+/// assert_eq!(refusal, EventRefusal::BatchTooLong { found: 2, limit: 1 });
+/// # Ok::<(), EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EventRefusal {
+    /// The batch has too many events.
+    #[error("the batch has {found} events, and the log takes at most {limit} at once")]
+    BatchTooLong {
+        /// Events in the batch.
+        found: usize,
+        /// Events that are allowed.
+        limit: usize,
+    },
+    /// A payload is too large.
+    #[error("event {index} of the batch ({kind}) has a payload of {found} bytes, and the log takes at most {limit}")]
+    PayloadTooLarge {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Bytes of the payload, as JSON.
+        found: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+    /// A payload nests too deeply for a reader to take it safely.
+    #[error(
+        "event {index} of the batch ({kind}) has a payload that nests deeper than the {limit} levels that the log takes"
+    )]
+    PayloadTooDeep {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Levels that are allowed.
+        limit: usize,
+    },
+    /// The name of a source is too long.
+    #[error("event {index} of the batch ({kind}) has a source of {found} bytes, and the log takes at most {limit}")]
+    SourceTooLong {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Bytes of the source.
+        found: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+}

@@ -1,0 +1,164 @@
+use std::io;
+
+use serde_json::Value;
+
+use super::error::EventRefusal;
+use super::new_event::NewEvent;
+
+/// What a log takes: the bounds that keep one bad event from harming the rest.
+///
+/// ```
+/// use foundation::{EventLimits, MemoryLog};
+///
+/// let limits = EventLimits { max_payload_bytes: 4096, ..EventLimits::default() };
+/// let log = MemoryLog::new("production").with_limits(limits);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventLimits {
+    /// Events in one batch; 10,000 by default.
+    pub max_batch: usize,
+    /// Bytes of one payload, written as JSON; 1 MiB by default.
+    pub max_payload_bytes: usize,
+    /// Levels of nesting of one payload; 64 by default. JSON readers commonly stop at 128.
+    pub max_payload_depth: usize,
+    /// Bytes of the name of a source; 256 by default.
+    pub max_source_bytes: usize,
+}
+
+impl Default for EventLimits {
+    fn default() -> Self {
+        Self { max_batch: 10_000, max_payload_bytes: 1 << 20, max_payload_depth: 64, max_source_bytes: 256 }
+    }
+}
+
+impl EventLimits {
+    /// The bytes of each payload of an acceptable batch, in order.
+    ///
+    /// This is the whole decision on a batch, for those who write an [`EventLog`](crate::EventLog) of
+    /// their own. It costs one walk through each payload.
+    ///
+    /// ```
+    /// use foundation::{EventLimits, NewEvent};
+    ///
+    /// let batch = [NewEvent::new("opened")?.payload("door")?];
+    /// assert_eq!(EventLimits::default().check(&batch), Ok(vec![6]));
+    /// # Ok::<(), foundation::EventError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first [`EventRefusal`] there is.
+    pub fn check(&self, batch: &[NewEvent]) -> Result<Vec<usize>, EventRefusal> {
+        if batch.len() > self.max_batch {
+            return Err(EventRefusal::BatchTooLong { found: batch.len(), limit: self.max_batch });
+        }
+        (0..).zip(batch).map(|(index, event)| self.check_one(index, event)).collect()
+    }
+
+    pub(super) fn check_one(&self, index: usize, event: &NewEvent) -> Result<usize, EventRefusal> {
+        let kind = || event.kind().clone();
+        if event.source_bytes() > self.max_source_bytes {
+            return Err(EventRefusal::SourceTooLong {
+                index,
+                kind: kind(),
+                found: event.source_bytes(),
+                limit: self.max_source_bytes,
+            });
+        }
+        // The depth comes first: measuring the bytes recurses, and would overflow the stack on what is
+        // refused here.
+        if is_deeper_than(self.max_payload_depth, event.body()) {
+            return Err(EventRefusal::PayloadTooDeep { index, kind: kind(), limit: self.max_payload_depth });
+        }
+        let found = json_bytes(event.body());
+        if found > self.max_payload_bytes {
+            return Err(EventRefusal::PayloadTooLarge { index, kind: kind(), found, limit: self.max_payload_bytes });
+        }
+        Ok(found)
+    }
+}
+
+/// Whether arrays and objects nest in more than `limit` levels; a plain value has none.
+fn is_deeper_than(limit: usize, value: &Value) -> bool {
+    let mut open = vec![(value, 0)];
+    while let Some((value, depth)) = open.pop() {
+        match value {
+            Value::Array(_) | Value::Object(_) if depth == limit => return true,
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(fields) => open.extend(fields.values().map(|field| (field, depth + 1))),
+            _ => {}
+        }
+    }
+    false
+}
+
+fn json_bytes(value: &Value) -> usize {
+    let mut bytes = ByteCount(0);
+    match serde_json::to_writer(&mut bytes, value) {
+        Ok(()) => bytes.0,
+        // A JSON value can always be written; if that ever changes, it is to be refused, not let in.
+        Err(_) => usize::MAX,
+    }
+}
+
+/// A writer that counts and forgets.
+struct ByteCount(usize);
+
+impl io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(Value::Null, |inner, _| json!([inner]))
+    }
+
+    fn check(event: NewEvent) -> Result<Vec<usize>, EventRefusal> {
+        EventLimits::default().check(&[event])
+    }
+
+    fn with_payload(payload: Value) -> NewEvent {
+        NewEvent::new("noted").unwrap().payload(payload).unwrap()
+    }
+
+    #[test]
+    fn a_payload_of_exactly_the_allowed_depth_is_taken_and_one_more_level_is_refused() {
+        assert_eq!(check(with_payload(nested(64))), Ok(vec![132]));
+        let refusal = check(with_payload(nested(65))).unwrap_err();
+        assert!(matches!(refusal, EventRefusal::PayloadTooDeep { limit: 64, .. }));
+    }
+
+    #[test]
+    fn a_payload_of_exactly_the_allowed_size_is_taken_and_one_more_byte_is_refused() {
+        let text = |bytes: usize| with_payload(Value::String("x".repeat(bytes - 2)));
+        assert_eq!(check(text(1 << 20)), Ok(vec![1 << 20]));
+        let refusal = check(text((1 << 20) + 1)).unwrap_err();
+        assert!(matches!(refusal, EventRefusal::PayloadTooLarge { found: 1_048_577, .. }));
+    }
+
+    #[test]
+    fn a_source_that_is_too_long_is_refused_with_its_place_in_the_batch() {
+        let fine = NewEvent::new("noted").unwrap().source("s".repeat(256));
+        let long = NewEvent::new("noted").unwrap().source("s".repeat(257));
+        let refusal = EventLimits::default().check(&[fine, long]).unwrap_err();
+        let message = "event 1 of the batch (noted) has a source of 257 bytes, and the log takes at most 256";
+        assert_eq!(refusal.to_string(), message);
+    }
+
+    #[test]
+    fn an_empty_batch_is_taken() {
+        assert_eq!(EventLimits::default().check(&[]), Ok(vec![]));
+    }
+}

@@ -1,0 +1,2 @@
+//! An OTP-style foundation for actor applications.
+pub use foundation_core::*;

@@ -1,0 +1,1 @@
+//! What the scenarios share: small actors with a switch for each way to fail.

@@ -1,0 +1,4 @@
+//! Flows through the public API: one scenario a test, all in parallel, in one process.
+
+mod otp;
+mod registry;
