@@ -2,3 +2,4 @@
 
 mod otp;
 mod registry;
+mod services;

@@ -31,6 +31,7 @@ const FOREIGN_LIMIT: Duration = Duration::from_secs(5);
 const APPLICATION: &str = "application";
 
 type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
+type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
 type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
@@ -79,7 +80,7 @@ struct Opening {
 pub struct ProcessRegistryBuilder {
     services: Services,
     application: Application,
-    reporter: Arc<dyn Reporter>,
+    reporters: Reporters,
     intensity: RestartIntensity,
 }
 
@@ -101,7 +102,14 @@ impl ProcessRegistryBuilder {
 
     /// Who is told what happens to the children in all namespaces. Default: [`TracingReporter`].
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
-        self.reporter = Arc::new(reporter);
+        let reporter: Arc<dyn Reporter> = Arc::new(reporter);
+        self.reporters = Arc::new(move |_| Arc::clone(&reporter));
+        self
+    }
+
+    /// The same, with a reporter for each namespace, made when the namespace starts.
+    pub fn reporters(mut self, make: impl Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync + 'static) -> Self {
+        self.reporters = Arc::new(make);
         self
     }
 
@@ -173,7 +181,7 @@ impl ProcessRegistry {
         ProcessRegistryBuilder {
             services: Arc::new(|_| Vec::new()),
             application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
-            reporter: Arc::new(TracingReporter),
+            reporters: Arc::new(|_| Arc::new(TracingReporter)),
             intensity: RestartIntensity::default(),
         }
     }
@@ -414,7 +422,7 @@ impl ProcessRegistryBuilder {
         let space = Arc::clone(registry.space());
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
-            .reporter(SpaceReporter { space: Arc::clone(&space), next: Arc::clone(&self.reporter) })
+            .reporter(SpaceReporter { space: Arc::clone(&space), next: (self.reporters)(registry) })
             .children((self.services)(registry))
             .child(application(space, (self.application)(registry)))
     }

@@ -53,6 +53,14 @@ impl ServiceRegistry {
         self.space.table.namespace()
     }
 
+    /// What belongs to this namespace beside its actors, one value of each type: made at the first call, shared by all
+    /// that follow, and gone with the namespace. For state that outlives a restart of the actor that works on it.
+    ///
+    /// `make` must not ask for an extension itself: it runs under the lock that makes the value unique.
+    pub fn extension<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        self.space.extension(make)
+    }
+
     // ---- starting ----
 
     /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never restarted.

@@ -1,5 +1,7 @@
 //! What one namespace consists of, shared by all that deal with it.
 
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -14,6 +16,8 @@ pub(crate) struct Space {
     pub(crate) registry: Weak<Shared>,
     /// Set at each start of the application's supervisor. After its end it refuses whatever it is asked.
     application: Mutex<Option<(Supervisor, Nursery)>>,
+    /// What the layers above keep with this namespace, one value of a type.
+    extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     /// Who was stopped since the shutdown began.
     pub(crate) stopped: Mutex<StopLog>,
 }
@@ -37,7 +41,23 @@ pub struct StoppedService {
 
 impl Space {
     pub(crate) fn new(table: Table, registry: Weak<Shared>) -> Self {
-        Self { table: Arc::new(table), registry, application: Mutex::default(), stopped: Mutex::default() }
+        Self {
+            table: Arc::new(table),
+            registry,
+            application: Mutex::default(),
+            extensions: Mutex::default(),
+            stopped: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn extension<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut extensions = self.extensions.lock();
+        let known = extensions.get(&TypeId::of::<T>()).and_then(|known| Arc::clone(known).downcast().ok());
+        known.unwrap_or_else(|| {
+            let made = Arc::new(make());
+            extensions.insert(TypeId::of::<T>(), Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+            made
+        })
     }
 
     pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {

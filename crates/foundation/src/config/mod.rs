@@ -3,9 +3,11 @@
 //! Built-in defaults lie lowest, then a TOML file, then environment variables, then the overrides of the
 //! run time; a higher layer wins, value by value. [`ConfigSources`] collects the lower three and loads a
 //! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes
-//! the next tree. Everything here is a plain value; [`ConfigSources::load`] alone does I/O.
+//! the next tree. All of these are plain values, and [`ConfigSources::load`] alone does I/O. The
+//! [`ConfigServer`] keeps the current tree of a namespace, and records each change before it makes it.
 
 mod change;
+mod client;
 mod environment;
 mod error;
 mod file;
@@ -14,16 +16,20 @@ mod located;
 mod near;
 mod origin;
 mod path;
+mod server;
 mod sources;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod value_type;
 
 pub use change::ConfigChange;
+pub use client::{ConfigServer, ConfigStatus, ConfigUpdateError};
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, PathFault};
 pub use origin::Origin;
 pub use path::ConfigPath;
 pub use sources::ConfigSources;
+pub use subscription::{ConfigChanged, ConfigSubscription, Lagged};
 pub use tree::ConfigTree;

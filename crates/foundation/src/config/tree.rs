@@ -237,3 +237,10 @@ impl fmt::Debug for ConfigTree {
             .finish_non_exhaustive()
     }
 }
+
+impl Default for ConfigTree {
+    /// A configuration without any setting.
+    fn default() -> Self {
+        Self::new(Layers::new(), Vec::new())
+    }
+}

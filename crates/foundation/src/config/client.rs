@@ -1,0 +1,186 @@
+//! The config server's face.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_core::ractor::RpcReplyPort;
+use foundation_core::{ChildSpec, ServiceRegistry, Via};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::error::ConfigError;
+use super::path::ConfigPath;
+use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor, Current};
+use super::subscription::{ConfigChanged, ConfigSubscription};
+use super::tree::ConfigTree;
+use crate::events::{EventStore, EventStoreError};
+use crate::telemetry::Telemetry;
+
+/// How long a change may take, its recording included.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The configuration of one namespace.
+///
+/// Reading takes the current tree and asks nobody: it works, with the last value, even while the server is being
+/// restarted. Changing goes through the server, one at a time: a change is validated, recorded as an event
+/// `config_updated`, and only then made, so `Ok` means recorded. A restarted server makes every recorded change again.
+///
+/// ```
+/// use foundation::{ConfigSources, Foundation};
+/// use serde_json::json;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let sources = ConfigSources::new().defaults(json!({ "server": { "port": 8080 } }))?;
+/// let foundation = Foundation::builder().config(sources).start().await?;
+/// let config = foundation.config();
+/// assert_eq!(config.get::<u16>("server.port")?, 8080);
+///
+/// config.update("server.port", 9090).await?;
+/// assert_eq!(config.get::<u16>("server.port")?, 9090);
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ConfigServer {
+    via: Via<ConfigMsg>,
+    current: Arc<Current>,
+}
+
+/// How the configuration of a namespace stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigStatus {
+    /// Counts the changes; 1 when loaded.
+    pub generation: u64,
+    /// How many values there are.
+    pub paths: usize,
+    /// How many of them were changed at run time.
+    pub overrides: usize,
+    /// How many subscriptions listen.
+    pub subscribers: usize,
+}
+
+/// Why a value was not changed. The old one is still in force.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigUpdateError {
+    /// The change itself is not allowed.
+    #[error(transparent)]
+    Refused(#[from] ConfigError),
+    /// The change could not be recorded.
+    #[error("the change was not recorded: {0}")]
+    NotRecorded(#[source] EventStoreError),
+    /// The value to set has no form in JSON.
+    #[error("the new value of {path} cannot be written as JSON: {reason}")]
+    Unwritable {
+        /// What was to be changed.
+        path: ConfigPath,
+        /// What the serialiser said.
+        reason: String,
+    },
+    /// The config server is not there, or did not answer: the change may come to be made if it was taken.
+    #[error("{reason}")]
+    Unavailable {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl ConfigServer {
+    /// The configuration of a namespace, which begins with `base` unless it was made before.
+    pub fn new(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> Self {
+        let current = registry.extension(|| Current::new(Arc::clone(base)));
+        Self { via: registry.via(&CONFIG_SERVER), current }
+    }
+
+    /// How to start the config server of a namespace under the name `config_server`. It needs the event store.
+    pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
+        let (registry, current) = (registry.clone(), Arc::clone(&self.current));
+        let (events, telemetry) = (EventStore::of(&registry), Telemetry::of(&registry));
+        registry.child_spec(&CONFIG_SERVER, move || {
+            let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
+            (ConfigServerActor { current, events, telemetry }, ())
+        })
+    }
+
+    /// The value, or the whole section, at a path, as a `T`.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and the
+    /// file or variable that the value comes from.
+    pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ConfigError> {
+        self.tree().get_as(path)
+    }
+
+    /// The current configuration as a whole: a value that does not change under its reader.
+    pub fn tree(&self) -> Arc<ConfigTree> {
+        Arc::clone(&self.current.tree.borrow())
+    }
+
+    /// Sets a value at run time. Returns when the change is recorded and made.
+    ///
+    /// # Errors
+    /// [`ConfigUpdateError`]; in each case the old value stays, but after
+    /// [`Unavailable`](ConfigUpdateError::Unavailable) the server may still make the change later.
+    pub async fn update(
+        &self,
+        path: impl AsRef<str>,
+        value: impl Serialize,
+    ) -> Result<ConfigChanged, ConfigUpdateError> {
+        let path = ConfigPath::new(path.as_ref())?;
+        let value = serde_json::to_value(value)
+            .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })?;
+        self.change(|reply| ConfigMsg::Update(path, value, reply)).await
+    }
+
+    /// Drops what was set at run time; the value below comes back.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn reset(&self, path: impl AsRef<str>) -> Result<ConfigChanged, ConfigUpdateError> {
+        let path = ConfigPath::new(path.as_ref())?;
+        self.change(|reply| ConfigMsg::Reset(path, reply)).await
+    }
+
+    /// The changes from now on of a value, or of everything in a section.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPath`] names the near misses.
+    pub fn subscribe(&self, section: impl AsRef<str>) -> Result<ConfigSubscription, ConfigError> {
+        let section = ConfigPath::new(section.as_ref())?;
+        // First the ear, then the look: a change between the two is heard.
+        let changes = self.current.changes.subscribe();
+        self.tree().get(section.as_str())?;
+        Ok(ConfigSubscription { section, changes })
+    }
+
+    /// How the configuration stands, from the server itself.
+    ///
+    /// # Errors
+    /// [`ConfigUpdateError::Unavailable`].
+    pub async fn status(&self) -> Result<ConfigStatus, ConfigUpdateError> {
+        self.ask(ConfigMsg::Status).await
+    }
+
+    async fn change(
+        &self,
+        message: impl FnOnce(RpcReplyPort<Result<ConfigChanged, ConfigUpdateError>>) -> ConfigMsg,
+    ) -> Result<ConfigChanged, ConfigUpdateError> {
+        self.ask(message).await?
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> ConfigMsg,
+    ) -> Result<T, ConfigUpdateError> {
+        let answer = self.via.call(message, LIMIT).await;
+        answer.map_err(|error| ConfigUpdateError::Unavailable { reason: error.to_string() })
+    }
+}
+
+impl std::fmt::Debug for ConfigServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ConfigServer({})", self.via.namespace())
+    }
+}

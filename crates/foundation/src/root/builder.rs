@@ -1,0 +1,141 @@
+//! Putting a foundation together.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use foundation_core::{ChildSpec, Namespace, ProcessRegistry, RegistryError, RestartIntensity, StartError, Strategy};
+
+use super::Foundation;
+use super::layout::Layout;
+use super::services::Services;
+use crate::config::{ConfigError, ConfigSources};
+
+/// How to put a [`Foundation`] together.
+///
+/// | | default |
+/// |---|---|
+/// | [`config`](Self::config) | no settings |
+/// | [`child`](Self::child) | no children of the application's own |
+/// | [`strategy`](Self::strategy) | one-for-one |
+/// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
+/// | [`clock`](Self::clock) | the system's |
+#[derive(Clone)]
+pub struct FoundationBuilder {
+    sources: ConfigSources,
+    layout: Layout,
+}
+
+/// Why a foundation did not start. Whatever had been started is stopped again and gone.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FoundationError {
+    /// The configuration cannot be loaded.
+    #[error("the configuration cannot be loaded: {0}")]
+    Config(#[from] ConfigError),
+    /// The registry did not start.
+    #[error("the registry did not start: {0}")]
+    Registry(#[from] StartError),
+    /// A namespace's tree did not start.
+    #[error(transparent)]
+    Namespace(#[from] RegistryError),
+    /// The operating system does not let us listen for signals.
+    #[error("signals cannot be listened for: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+impl Default for FoundationBuilder {
+    fn default() -> Self {
+        let layout = Layout {
+            config: Arc::default(),
+            clock: Arc::new(SystemTime::now),
+            children: Vec::new(),
+            strategy: Strategy::OneForOne,
+            intensity: RestartIntensity::default(),
+        };
+        Self { sources: ConfigSources::new(), layout }
+    }
+}
+
+impl FoundationBuilder {
+    /// Where the settings come from; every namespace begins with them.
+    pub fn config(mut self, sources: ConfigSources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Adds a child to the application of each namespace, at the end of the start order. The function is told the
+    /// namespace that the child is for.
+    pub fn child(mut self, make: impl Fn(&Services) -> ChildSpec + Send + Sync + 'static) -> Self {
+        self.layout.children.push(Arc::new(make));
+        self
+    }
+
+    /// Who restarts with a failed child of the application.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.layout.strategy = strategy;
+        self
+    }
+
+    /// How many restarts of the application's children are too many.
+    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.layout.intensity = intensity;
+        self
+    }
+
+    /// The time of day that events are recorded with.
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.layout.clock = Arc::new(clock);
+        self
+    }
+
+    /// Loads the configuration, starts the registry and, in it, production.
+    ///
+    /// # Errors
+    /// [`FoundationError`] with the cause: the file, line and column of a malformed setting, or what the child that did
+    /// not start said.
+    pub async fn start(self) -> Result<Foundation, FoundationError> {
+        let (registry, layout, production) = self.open_with(Namespace::Production).await?;
+        Ok(Foundation { registry, layout, production })
+    }
+
+    /// A registry with one namespace in it.
+    pub(super) async fn open_with(
+        self,
+        namespace: Namespace,
+    ) -> Result<(ProcessRegistry, Arc<Layout>, Services), FoundationError> {
+        let (registry, layout) = self.open().await?;
+        match Services::open(&registry, &layout, namespace).await {
+            Ok(services) => Ok((registry, layout, services)),
+            Err(error) => {
+                registry.shutdown().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The registry alone, no namespace started yet.
+    async fn open(mut self) -> Result<(ProcessRegistry, Arc<Layout>), FoundationError> {
+        let config = load(self.sources).await?;
+        for variable in config.unknown_variables() {
+            tracing::warn!("{variable}");
+        }
+        self.layout.config = Arc::new(config);
+        let layout = Arc::new(self.layout);
+        let registry = Arc::clone(&layout).registry().start().await?;
+        Ok((registry, layout))
+    }
+}
+
+async fn load(sources: ConfigSources) -> Result<crate::config::ConfigTree, ConfigError> {
+    // A file is read: not on a worker thread.
+    let loading = tokio::task::spawn_blocking(move || sources.load());
+    loading.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+impl FoundationBuilder {
+    /// A registry with a test's namespace in it, and no production.
+    pub(crate) async fn open_test(self) -> Result<(ProcessRegistry, Services), FoundationError> {
+        let (registry, _, services) = self.open_with(Namespace::test()).await?;
+        Ok((registry, services))
+    }
+}

@@ -1,0 +1,45 @@
+//! What a shutdown did.
+
+use std::fmt;
+use std::time::Duration;
+
+use foundation_core::CleanupReport;
+
+/// Why [`run_until_signal`](crate::Foundation::run_until_signal) returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StopCause {
+    /// SIGINT: somebody pressed Ctrl-C.
+    Interrupt,
+    /// SIGTERM: the system asks.
+    Terminate,
+    /// The tree collapsed: production's restarts were too many.
+    Collapse,
+    /// The program asked.
+    Request,
+}
+
+/// What a shutdown did: who was stopped in each namespace, in what order, and how long it took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Why it came to this.
+    pub cause: StopCause,
+    /// The namespaces that were up.
+    pub namespaces: Vec<CleanupReport>,
+    /// From the request until the last actor was gone.
+    pub took: Duration,
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shut down in {:?} ({:?})", self.took, self.cause)?;
+        for namespace in &self.namespaces {
+            write!(f, "\n{namespace}")?;
+            for service in &namespace.stopped {
+                write!(f, "\n  {}: {:?}", service.path, service.how)?;
+            }
+        }
+        Ok(())
+    }
+}

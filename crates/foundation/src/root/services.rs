@@ -1,0 +1,112 @@
+//! What each namespace offers.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use foundation_core::{Health, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
+
+use super::health::{NamespaceHealth, ServiceHealth};
+use super::layout::Layout;
+use crate::config::ConfigServer;
+use crate::events::EventStore;
+use crate::telemetry::Telemetry;
+
+/// How long each service may take to say how it is.
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// One namespace with its services: what an application's code, and each test, works with.
+///
+/// It is its [`ServiceRegistry`], and dereferences to it: `services.spawn(..)`, `services.via(..)`. Cheap to clone; give
+/// it to actors at spawn so that they know where they live.
+#[derive(Clone, Debug)]
+pub struct Services {
+    registry: ServiceRegistry,
+    config: ConfigServer,
+    events: EventStore,
+    telemetry: Telemetry,
+}
+
+impl Services {
+    pub(super) fn of(registry: &ServiceRegistry, layout: &Layout) -> Self {
+        Self {
+            registry: registry.clone(),
+            config: ConfigServer::new(registry, &layout.config),
+            events: EventStore::of(registry),
+            telemetry: Telemetry::of(registry),
+        }
+    }
+
+    pub(super) async fn open(
+        registry: &ProcessRegistry,
+        layout: &Layout,
+        namespace: foundation_core::Namespace,
+    ) -> Result<Self, RegistryError> {
+        Ok(Self::of(&registry.namespace(namespace).await?, layout))
+    }
+
+    /// The names of this namespace.
+    pub fn registry(&self) -> &ServiceRegistry {
+        &self.registry
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ConfigServer {
+        &self.config
+    }
+
+    /// Its events.
+    pub fn events(&self) -> &EventStore {
+        &self.events
+    }
+
+    /// Its telemetry.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// How each service is: the three of the foundation are asked, and so is the application's supervisor; of all others
+    /// it is looked whether they take messages.
+    pub async fn health(&self) -> NamespaceHealth {
+        let (telemetry, events, config, application) = futures::join!(
+            within(async { self.telemetry.handlers().await.map_err(|error| error.to_string()) }),
+            within(async { self.events.stats().await.map_err(|error| error.to_string()) }),
+            within(async { self.config.status().await.map_err(|error| error.to_string()) }),
+            within(async {
+                let application = self.registry.application().map_err(|error| error.to_string())?;
+                application.count_children().await.map_err(|error| error.to_string())
+            }),
+        );
+        let asked = [("telemetry", telemetry), ("event_store", events), ("config_server", config)];
+        let asked = asked.into_iter().chain([("application", application)]);
+        let mut services: Vec<_> = asked.map(|(name, health)| ServiceHealth::new(name, health)).collect();
+        services.extend(self.looked_at(&services));
+        NamespaceHealth { namespace: self.registry.namespace(), services }
+    }
+
+    fn looked_at(&self, asked: &[ServiceHealth]) -> Vec<ServiceHealth> {
+        let is_asked = |name: &ServiceName| asked.iter().any(|service| service.name == name.as_str());
+        let others = self.registry.service_info().services.into_iter().filter(|service| !is_asked(&service.name));
+        others
+            .map(|service| {
+                let health = if service.healthy { Health::Healthy } else { Health::Dead };
+                ServiceHealth::new(service.name.as_str(), health)
+            })
+            .collect()
+    }
+}
+
+async fn within<T>(question: impl Future<Output = Result<T, String>>) -> Health {
+    match tokio::time::timeout(LIMIT, question).await {
+        Ok(Ok(_)) => Health::Healthy,
+        Ok(Err(reason)) => Health::Failed(reason),
+        Err(_) => Health::TimedOut(LIMIT),
+    }
+}
+
+impl Deref for Services {
+    type Target = ServiceRegistry;
+
+    fn deref(&self) -> &ServiceRegistry {
+        &self.registry
+    }
+}

@@ -1,0 +1,189 @@
+//! The telemetry service's face.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_core::ractor::RpcReplyPort;
+use foundation_core::{ChildSpec, Counter, Gauge, Histogram, ServiceRegistry, Snapshot, Via};
+use serde_json::Value;
+
+use super::handler::{Handler, TelemetryEvent};
+use super::hub::Hub;
+use super::server::{TELEMETRY, TelemetryMsg, TelemetryServer};
+use super::span::Span;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// The telemetry of one namespace: instruments by name, and handlers of events.
+///
+/// Counting, measuring and executing happen on the caller's thread and ask nobody; nothing of it can fail its caller.
+/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them.
+///
+/// ```
+/// use foundation::Foundation;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let telemetry = foundation.telemetry();
+/// let orders = telemetry.counter("orders")?;
+/// orders.increment();
+/// let total = telemetry.measure("pricing", async { 3 * 7 }).await;
+///
+/// let snapshot = telemetry.snapshot().await?;
+/// assert_eq!((total, snapshot.counter("orders")), (21, Some(1)));
+/// assert_eq!(snapshot.histogram("pricing.stop.duration_ms").map(|h| h.count), Some(1));
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Telemetry {
+    via: Via<TelemetryMsg>,
+    hub: Arc<Hub>,
+}
+
+/// Why the telemetry service did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The name belongs to an instrument of another kind.
+    #[error("{name} is a {found}, not a {wanted}; give the {wanted} another name")]
+    WrongKind {
+        /// The name.
+        name: String,
+        /// The kind that was asked for.
+        wanted: &'static str,
+        /// The kind that the name was first used for.
+        found: &'static str,
+    },
+    /// A handler of this id is attached.
+    #[error("a telemetry handler {id:?} is already attached; detach it first")]
+    AlreadyAttached {
+        /// The id.
+        id: String,
+    },
+    /// The service is not there, or did not answer.
+    #[error("{reason}")]
+    Unavailable {
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl Telemetry {
+    /// The telemetry of a namespace, whether its actor runs or not.
+    pub fn of(registry: &ServiceRegistry) -> Self {
+        let hub = registry.extension(|| Hub::new(registry.namespace()));
+        Self { via: registry.via(&TELEMETRY), hub }
+    }
+
+    /// How to start the telemetry service of a namespace under the name `telemetry`.
+    pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
+        let (hub, told) = (Arc::clone(&self.hub), registry.clone());
+        registry.child_spec(&TELEMETRY, move || (TelemetryServer { hub: Arc::clone(&hub), registry: told.clone() }, ()))
+    }
+
+    // ---- emission: here and now ----
+
+    /// The counter of this name, made if there is none. Keep it where you count often: each call here costs a look-up.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`].
+    pub fn counter(&self, name: &str) -> Result<Arc<Counter>, TelemetryError> {
+        self.hub.instrument(name)
+    }
+
+    /// The gauge of this name, made if there is none.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`].
+    pub fn gauge(&self, name: &str) -> Result<Arc<Gauge>, TelemetryError> {
+        self.hub.instrument(name)
+    }
+
+    /// The histogram of this name, made if there is none.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`].
+    pub fn histogram(&self, name: &str) -> Result<Arc<Histogram>, TelemetryError> {
+        self.hub.instrument(name)
+    }
+
+    /// Adds one to the counter of this name; if the name is another instrument's, counts in `telemetry.misnamed`.
+    pub fn count(&self, name: &str) {
+        self.hub.count(name);
+    }
+
+    /// Says that something has happened: counts it under its name, records each measurement in the histogram
+    /// `name.measurement`, and tells the handlers that want it. A handler that panics is detached.
+    pub fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
+        self.hub.execute(name, measurements, metadata);
+    }
+
+    /// Runs a future and measures it: executes `name.start`, then `name.stop` or, if it panics or is dropped half way,
+    /// `name.exception`; the latter two with the measurement `duration_ms`, in milliseconds of tokio's clock.
+    pub async fn measure<T>(&self, name: &str, work: impl Future<Output = T>) -> T {
+        let span = Span::start(&self.hub, name);
+        let result = work.await;
+        span.stop();
+        result
+    }
+
+    // ---- the actor's part ----
+
+    /// Tells a handler of each event whose name is one of these, from now on. It runs on the thread that emits: be brief.
+    ///
+    /// # Errors
+    /// [`TelemetryError::AlreadyAttached`], [`TelemetryError::Unavailable`].
+    pub async fn attach(
+        &self,
+        id: impl Into<String>,
+        events: impl IntoIterator<Item = impl Into<String>>,
+        handle: impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static,
+    ) -> Result<(), TelemetryError> {
+        let events = events.into_iter().map(Into::into).collect();
+        let handler = Handler::new(id.into(), events, Arc::new(handle));
+        self.ask(|reply| TelemetryMsg::Attach(handler, reply)).await?
+    }
+
+    /// Detaches a handler; false if there was none of this id.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn detach(&self, id: impl Into<String>) -> Result<bool, TelemetryError> {
+        let id = id.into();
+        self.ask(|reply| TelemetryMsg::Detach(id, reply)).await
+    }
+
+    /// The ids of the handlers, in the order in which they were attached.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn handlers(&self) -> Result<Vec<String>, TelemetryError> {
+        self.ask(TelemetryMsg::Handlers).await
+    }
+
+    /// All readings of this namespace: its instruments, and what its registry and supervisors count.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn snapshot(&self) -> Result<Snapshot, TelemetryError> {
+        self.ask(TelemetryMsg::Snapshot).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> TelemetryMsg,
+    ) -> Result<T, TelemetryError> {
+        let answer = self.via.call(message, LIMIT).await;
+        answer.map_err(|error| TelemetryError::Unavailable { reason: error.to_string() })
+    }
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Telemetry({})", self.via.namespace())
+    }
+}

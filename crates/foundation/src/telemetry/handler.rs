@@ -1,0 +1,48 @@
+//! Somebody who is told of telemetry events.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use foundation_core::Namespace;
+use serde_json::Value;
+
+/// What a handler is told: that something has happened, with numbers and with words.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct TelemetryEvent<'a> {
+    /// What happened.
+    pub name: &'a str,
+    /// Where.
+    pub namespace: Namespace,
+    /// The numbers, each with its name.
+    pub measurements: &'a [(&'a str, f64)],
+    /// Anything else that belongs to it.
+    pub metadata: &'a Value,
+}
+
+pub(super) type Handle = Arc<dyn Fn(&TelemetryEvent<'_>) + Send + Sync>;
+
+/// A handler with its id and the events that it wants.
+#[derive(Clone)]
+pub(super) struct Handler {
+    pub(super) id: String,
+    events: Vec<String>,
+    handle: Handle,
+}
+
+/// A handler panicked.
+pub(super) struct Panicked;
+
+impl Handler {
+    pub(super) fn new(id: String, events: Vec<String>, handle: Handle) -> Self {
+        Self { id, events, handle }
+    }
+
+    pub(super) fn wants(&self, event: &str) -> bool {
+        self.events.iter().any(|wanted| wanted == event)
+    }
+
+    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<(), Panicked> {
+        catch_unwind(AssertUnwindSafe(|| (self.handle)(event))).map_err(|_| Panicked)
+    }
+}

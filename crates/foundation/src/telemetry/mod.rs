@@ -1,0 +1,12 @@
+//! Telemetry: what a namespace counts and measures, and who is told of it.
+//!
+//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads.
+
+mod client;
+mod handler;
+mod hub;
+mod server;
+mod span;
+
+pub use client::{Telemetry, TelemetryError};
+pub use handler::TelemetryEvent;

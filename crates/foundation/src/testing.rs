@@ -1,0 +1,114 @@
+//! What `#[foundation::test]` runs: a fresh namespace, the test, and the question who is left.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::{Duration, Instant};
+
+use foundation_core::{CleanupReport, Namespace, ProcessRegistry};
+use futures::FutureExt;
+use tokio::runtime::Handle;
+
+use crate::root::{Foundation, FoundationBuilder, TestNamespace};
+
+/// How a test is run.
+pub struct TestOptions {
+    name: String,
+    builder: FoundationBuilder,
+    leaks: Leaks,
+}
+
+/// What is done about actors and tasks that outlive a test.
+enum Leaks {
+    Allowed,
+    Refused { within: Duration },
+}
+
+impl TestOptions {
+    /// A test of this name: an empty application, and no leaks after half a second.
+    pub fn new(name: impl Into<String>) -> Self {
+        let leaks = Leaks::Refused { within: Duration::from_millis(500) };
+        Self { name: name.into(), builder: Foundation::builder(), leaks }
+    }
+
+    /// Starts the test's namespace as this builder says.
+    pub fn builder(self, builder: FoundationBuilder) -> Self {
+        Self { builder, ..self }
+    }
+
+    /// Lets actors and tasks outlive the test.
+    pub fn allow_leaks(self) -> Self {
+        Self { leaks: Leaks::Allowed, ..self }
+    }
+
+    /// How long, in real time, the last task may take to go after the test has ended.
+    pub fn leak_timeout(self, within: Duration) -> Self {
+        match self.leaks {
+            Leaks::Allowed => self,
+            Leaks::Refused { .. } => Self { leaks: Leaks::Refused { within }, ..self },
+        }
+    }
+}
+
+/// Runs a test in a fresh namespace, tears that down even after a panic, and looks for what is left.
+///
+/// # Panics
+/// With the test's own panic; if the namespace cannot be started; if an actor of the namespace had to be killed or is
+/// still registered, by name; if more tasks are alive on the runtime than before, by number.
+pub async fn run<F, Fut, T>(options: TestOptions, test: F) -> T
+where
+    F: FnOnce(TestNamespace) -> Fut,
+    Fut: Future<Output = T>,
+{
+    let TestOptions { name, builder, leaks } = options;
+    let alive_before = alive();
+    let (registry, services) = match builder.open_test().await {
+        Ok(opened) => opened,
+        Err(error) => panic!("the namespace of test {name} did not start: {error}"),
+    };
+    let namespace = services.namespace();
+    let outcome = AssertUnwindSafe(async { test(TestNamespace::lent(services)).await }).catch_unwind().await;
+    let report = tear_down(&registry, namespace).await;
+    drop(registry);
+    conclude(&name, outcome, &report, &leaks, alive_before).await
+}
+
+async fn tear_down(registry: &ProcessRegistry, namespace: Namespace) -> CleanupReport {
+    let report = registry.cleanup_namespace(namespace).await;
+    registry.shutdown().await;
+    report.unwrap_or_else(|error| panic!("the test's namespace cannot be cleaned up: {error}"))
+}
+
+async fn conclude<T>(
+    name: &str,
+    outcome: Result<T, Box<dyn Any + Send>>,
+    report: &CleanupReport,
+    leaks: &Leaks,
+    alive_before: usize,
+) -> T {
+    // What the test itself said comes first: leaks may be the consequence.
+    let value = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    if let Leaks::Refused { within } = leaks {
+        let killed: Vec<_> = report.killed().map(|service| service.path.as_str()).collect();
+        assert!(killed.is_empty(), "actors of test {name} did not stop and had to be killed: {}", killed.join(", "));
+        let left = left_alive(alive_before, *within).await;
+        assert!(left == 0, "{left} tasks or actors that test {name} started are still alive {within:?} after it");
+    }
+    value
+}
+
+fn alive() -> usize {
+    Handle::current().metrics().num_alive_tasks()
+}
+
+/// How many tasks too many are alive, once none is or the time is up. Nothing tells the end of a task that nobody holds,
+/// so this asks again each time the others have had their turn; in real time, since a paused clock stands still here.
+async fn left_alive(before: usize, within: Duration) -> usize {
+    let begun = Instant::now();
+    loop {
+        let left = alive().saturating_sub(before);
+        if left == 0 || begun.elapsed() > within {
+            return left;
+        }
+        tokio::task::yield_now().await;
+    }
+}

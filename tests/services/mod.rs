@@ -1,0 +1,3 @@
+//! The three services and the root.
+
+mod smoke;
