@@ -1,4 +1,30 @@
-//! core
+//! The mechanism of an actor application on [`ractor`]: names, supervision and instruments.
+//!
+//! The model on one page:
+//!
+//! - A [`ProcessRegistry`] is an actor at the root of a tree. It holds any number of [`Namespace`]s, each with a
+//!   supervisor, a table of names and an application: production, and one for each test.
+//! - A [`ServiceRegistry`] is the facade of one namespace. A [`ServiceKey`] names a service together with the message
+//!   type that it answers to; [`spawn`](ServiceRegistry::spawn), [`supervise`](ServiceRegistry::supervise) and
+//!   [`register`](ServiceRegistry::register) put an actor under a name.
+//! - A [`Via`] is a handle that finds the actor of a name at each use, and so survives its restarts.
+//! - A [`Supervisor`] starts its children in order, restarts them by [`Restart`], [`Strategy`] and
+//!   [`RestartIntensity`], and stops them in reverse order by [`Shutdown`]. A [`ChildSpec`] describes one child, a
+//!   [`Report`] tells what happened to it.
+//! - An actor is *gone* when its task has ended and its state and handler are dropped; a supervisor when its whole
+//!   subtree is. A name is free, a child restarted and a shutdown over only then, so two incarnations never overlap.
+//! - [`Counter`], [`Gauge`] and [`Histogram`] count and measure without an actor or a lock; a [`Snapshot`] reads them.
+//!
+//! There are no statics and no default namespace (one allocator of thread slots for counters excepted), no I/O, and no
+//! waiting for time where a fact can be awaited. Everything runs on the tokio runtime that it is started on, and obeys
+//! its clock, paused clocks included.
+//!
+//! # Features
+//!
+//! `cluster`, `async-trait` and `span-propagation` pass ractor's features of these names through. The first two change
+//! ractor's traits for the whole build, so they must be switched on here and not in ractor alone; declare message types
+//! with [`local_message!`] and your code compiles with each on and off.
+
 mod exit;
 mod message;
 mod namespace;
@@ -6,10 +32,19 @@ mod near;
 mod registry;
 mod supervisor;
 mod telemetry;
+
+pub use ractor;
+
 pub use exit::{ExitReason, ReservedReason, check_stop_reason};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
-pub use ractor;
-pub use registry::*;
-pub use supervisor::*;
-pub use telemetry::*;
+pub use registry::{
+    CallError, CastError, CleanupReport, Health, HealthCheck, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
+    RegistryError, RegistryStats, ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via,
+};
+pub use supervisor::{
+    BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor,
+    DynamicSupervisorSpec, Happened, Report, Reporter, Restart, RestartIntensity, Shutdown, SpecError, Start,
+    StartContext, StartError, Started, Stopped, Strategy, Supervisor, SupervisorSpec, TracingReporter,
+};
+pub use telemetry::{Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};
