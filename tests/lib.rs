@@ -19,7 +19,7 @@ use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use foundation::ractor::{self, Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation::ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use foundation::{ChildKind, ChildSpec, ExitReason, Happened, Report, Reporter, Start, StartContext, StartError};
 use tokio::sync::{mpsc, watch};
 
@@ -90,6 +90,8 @@ pub enum Conduct {
     Hang,
     /// Goes on when the gate is open.
     Wait(Gate),
+    /// Takes this long, by tokio's clock.
+    Take(Duration),
     /// Asks somebody something, and goes on with the answer dropped.
     Ask(Question),
 }
@@ -198,6 +200,8 @@ pub enum Order {
     Panic(&'static str),
     /// Never return from this message.
     Hang,
+    /// Block the thread, deaf to any kill, until something is sent or the sender is dropped.
+    Block(std::sync::mpsc::Receiver<()>),
     /// Answer with the incarnation: 1 for the first actor of this puppet, 2 for the next.
     Ping(RpcReplyPort<u32>),
 }
@@ -303,6 +307,7 @@ impl Puppet {
             Conduct::Panic(text) => panic!("{text}"),
             Conduct::Hang => pending().await,
             Conduct::Wait(gate) => gate.passed().await,
+            Conduct::Take(time) => take(*time).await,
             Conduct::Ask(question) => question.0().await,
         }
         Ok(conduct)
@@ -325,6 +330,11 @@ impl Puppet {
         stage.actor = Some(myself.clone());
         stage.incarnations
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an actor that takes its time is what is tested, on a paused clock")]
+async fn take(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 /// One actor of a [`Puppet`].
@@ -358,7 +368,7 @@ impl Drop for Costume {
     }
 }
 
-#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
 impl Actor for Performer {
     type Msg = Order;
     type State = Costume;
@@ -392,6 +402,9 @@ impl Actor for Performer {
             Order::Fail(text) => return Err(text.into()),
             Order::Panic(text) => panic!("{text}"),
             Order::Hang => pending().await,
+            Order::Block(released) => {
+                let _ = released.recv();
+            }
             Order::Ping(reply) => {
                 let _ = reply.send(self.number());
             }
@@ -400,11 +413,78 @@ impl Actor for Performer {
     }
 }
 
-/// The latest incarnation's answer to a ping, through any cell of it.
+/// Which incarnation of its puppet this actor is; `None` if it does not answer.
 pub async fn ping(actor: &ActorCell) -> Option<u32> {
     let (sender, answer) = tokio::sync::oneshot::channel();
     ActorRef::<Order>::from(actor.clone()).cast(Order::Ping(sender.into())).ok()?;
     soon("the answer to a ping", answer).await.ok()
+}
+
+/// Watches actors from aside and tells how each of them ended, in ractor's own words.
+pub struct Witness {
+    actor: ActorRef<()>,
+    ends: mpsc::UnboundedReceiver<(ActorId, String)>,
+    seen: Vec<(ActorId, String)>,
+}
+
+struct Watching(mpsc::UnboundedSender<(ActorId, String)>);
+
+impl Witness {
+    /// One that watches nobody yet.
+    pub async fn new() -> Self {
+        let (sender, ends) = mpsc::unbounded_channel();
+        let (actor, _task) = Actor::spawn(None, Watching(sender), ()).await.expect("its pre_start cannot fail");
+        Self { actor, ends, seen: Vec::new() }
+    }
+
+    /// Watches this actor, which must be running.
+    pub fn watch(&self, actor: &ActorCell) {
+        self.actor.monitor(actor.clone());
+    }
+
+    /// How this actor ended: the reason it was stopped with, `normal` if there was none, or the error.
+    pub async fn end_of(&mut self, actor: ActorId) -> String {
+        loop {
+            if let Some((_, reason)) = self.seen.iter().find(|(id, _)| *id == actor) {
+                return reason.clone();
+            }
+            let end = soon(format!("the end of actor {actor}"), self.ends.recv()).await;
+            self.seen.push(end.expect("the witness lives as long as this"));
+        }
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        self.actor.stop(None);
+    }
+}
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Watching {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let _ = match event {
+            SupervisionEvent::ActorTerminated(who, _, reason) => {
+                self.0.send((who.get_id(), reason.unwrap_or_else(|| "normal".to_owned())))
+            }
+            SupervisionEvent::ActorFailed(who, error) => self.0.send((who.get_id(), error.to_string())),
+            _ => Ok(()),
+        };
+        Ok(())
+    }
 }
 
 /// A reporter, and where to await what it was told.

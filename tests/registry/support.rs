@@ -14,8 +14,9 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 /// Long enough never to matter, short enough that a test which hangs ends by itself.
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
-pub(super) const PROBE: ServiceKey<ProbeMsg> = ServiceKey::new("probe");
-pub(super) const OTHER: ServiceKey<ProbeMsg> = ServiceKey::new("other");
+// Statics, not constants: a future may borrow them beyond the statement that made it.
+pub(super) static PROBE: ServiceKey<ProbeMsg> = ServiceKey::new("probe");
+pub(super) static OTHER: ServiceKey<ProbeMsg> = ServiceKey::new("other");
 
 /// A registry and a fresh test namespace in it.
 pub(super) async fn world() -> (ProcessRegistry, ServiceRegistry) {
@@ -172,7 +173,7 @@ impl Phase {
 pub(super) struct Probe {
     start: Phase,
     stop: Phase,
-    on_drop: Option<OnDrop>,
+    _on_drop: Option<OnDrop>,
     presence: OnceLock<Presence>,
     roll: Roll,
 }
@@ -210,7 +211,7 @@ impl Probe {
     }
 
     pub(super) fn on_drop(self, work: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self { on_drop: Some(OnDrop::new(work)), ..self }
+        Self { _on_drop: Some(OnDrop::new(work)), ..self }
     }
 }
 

@@ -1,3 +1,9 @@
-//! The three services and the root.
+//! The three services, the root that wires them and the harness that tests them.
 
-mod smoke;
+mod config;
+mod events;
+mod harness;
+mod lifecycle;
+mod root;
+mod support;
+mod telemetry;

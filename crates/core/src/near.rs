@@ -22,8 +22,12 @@ pub struct NearMisses(Vec<String>);
 impl NearMisses {
     /// Picks at most three of the known names, by Jaro-Winkler similarity. Cost: linear in the names.
     pub fn of<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Self {
-        let mut ranked: Vec<(f64, &str)> =
-            known.map(|name| (strsim::jaro_winkler(wanted, name), name)).filter(|(alike, _)| *alike >= ALIKE).collect();
+        Self::ranked(known.map(|name| (strsim::jaro_winkler(wanted, name), name)), ALIKE)
+    }
+
+    /// Picks at most three of the names that somebody else has compared: the highest likeness first, none below `alike`.
+    pub fn ranked<'a>(known: impl Iterator<Item = (f64, &'a str)>, alike: f64) -> Self {
+        let mut ranked: Vec<_> = known.filter(|(likeness, _)| *likeness >= alike).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
         Self(ranked.into_iter().take(SHOWN).map(|(_, name)| name.to_owned()).collect())
     }

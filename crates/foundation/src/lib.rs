@@ -1,4 +1,23 @@
-//! An OTP-style foundation for actor applications.
+#![cfg_attr(not(feature = "async-trait"), doc = include_str!("../../../README.md"))]
+// The README's actors are written without `async_trait`, and its examples are compiled.
+#![cfg_attr(feature = "async-trait", doc = "An OTP-style foundation for actor applications on ractor and tokio.")]
+//!
+//! # Where to begin
+//!
+//! | for | begin with | then |
+//! |---|---|---|
+//! | starting and stopping an application | [`Foundation`], [`FoundationBuilder`] | [`Services`], [`NamespaceHealth`], [`ShutdownReport`] |
+//! | names | [`ServiceKey`], [`ServiceRegistry`] | [`Namespace`], [`ProcessRegistry`], [`HealthCheck`] |
+//! | handles that survive restarts | [`Via`] | [`CastError`], [`CallError`] |
+//! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`Report`] |
+//! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
+//! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
+//! | counting and measuring | [`Telemetry`] | [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |
+//! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
+//! | messages | [`local_message!`] | [`ractor`] |
+//!
+//! Everything has one path, at the top of this crate; only the harness behind the attribute is in [`testing`].
+
 mod config;
 mod events;
 mod root;
@@ -13,11 +32,15 @@ pub use events::{
     Clock, Event, EventError, EventId, EventKind, EventLimits, EventLog, EventRefusal, EventStats, EventStore,
     EventStoreError, KindFault, MemoryLog, NewEvent, Order, Query,
 };
+#[doc(inline)]
 pub use foundation_core::*;
+/// ```
+#[doc = include_str!("../tests/attribute.rs")]
+/// ```
 pub use foundation_macros::test;
 pub use root::{
-    Foundation, FoundationBuilder, FoundationError, NamespaceHealth, ServiceHealth, Services, ShutdownReport,
-    StopCause, TestNamespace,
+    Condition, Foundation, FoundationBuilder, FoundationError, NamespaceHealth, ServiceHealth, Services,
+    ShutdownReport, StopCause, TestNamespace,
 };
 pub use telemetry::{Telemetry, TelemetryError, TelemetryEvent};
 

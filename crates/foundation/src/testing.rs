@@ -1,6 +1,5 @@
 //! What `#[foundation::test]` runs: a fresh namespace, the test, and the question who is left.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -49,15 +48,35 @@ impl TestOptions {
     }
 }
 
-/// Runs a test in a fresh namespace, tears that down even after a panic, and looks for what is left.
+/// What a test function may return: nothing, or a `Result` of whatever.
+pub trait Outcome {
+    /// Whether it says that the test has failed.
+    fn is_failure(&self) -> bool;
+}
+
+impl Outcome for () {
+    fn is_failure(&self) -> bool {
+        false
+    }
+}
+
+impl<T, E> Outcome for Result<T, E> {
+    fn is_failure(&self) -> bool {
+        self.is_err()
+    }
+}
+
+/// Runs a test in a fresh namespace, tears that down even after a panic, and looks for what is left. What the attribute
+/// `#[foundation::test]` expands to; for a harness of your own.
 ///
 /// # Panics
-/// With the test's own panic; if the namespace cannot be started; if an actor of the namespace had to be killed or is
-/// still registered, by name; if more tasks are alive on the runtime than before, by number.
+/// With the test's own panic; if the namespace cannot be started. If the test did not fail by itself: if an actor of the
+/// namespace had to be killed, by name; if more tasks are alive on the runtime than before, by number.
 pub async fn run<F, Fut, T>(options: TestOptions, test: F) -> T
 where
     F: FnOnce(TestNamespace) -> Fut,
     Fut: Future<Output = T>,
+    T: Outcome,
 {
     let TestOptions { name, builder, leaks } = options;
     let alive_before = alive();
@@ -65,11 +84,18 @@ where
         Ok(opened) => opened,
         Err(error) => panic!("the namespace of test {name} did not start: {error}"),
     };
-    let namespace = services.namespace();
-    let outcome = AssertUnwindSafe(async { test(TestNamespace::lent(services)).await }).catch_unwind().await;
-    let report = tear_down(&registry, namespace).await;
+    let namespace = TestNamespace::lent(&registry, services);
+    let id = namespace.namespace();
+    let outcome = AssertUnwindSafe(async { test(namespace).await }).catch_unwind().await;
+    let report = tear_down(&registry, id).await;
     drop(registry);
-    conclude(&name, outcome, &report, &leaks, alive_before).await
+    let value = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    // What the test itself says comes first: leaks may be the consequence.
+    if let (false, Leaks::Refused { within }) = (value.is_failure(), leaks) {
+        refuse_killed(&name, &report);
+        refuse_left(&name, alive_before, within).await;
+    }
+    value
 }
 
 async fn tear_down(registry: &ProcessRegistry, namespace: Namespace) -> CleanupReport {
@@ -78,22 +104,17 @@ async fn tear_down(registry: &ProcessRegistry, namespace: Namespace) -> CleanupR
     report.unwrap_or_else(|error| panic!("the test's namespace cannot be cleaned up: {error}"))
 }
 
-async fn conclude<T>(
-    name: &str,
-    outcome: Result<T, Box<dyn Any + Send>>,
-    report: &CleanupReport,
-    leaks: &Leaks,
-    alive_before: usize,
-) -> T {
-    // What the test itself said comes first: leaks may be the consequence.
-    let value = outcome.unwrap_or_else(|panic| resume_unwind(panic));
-    if let Leaks::Refused { within } = leaks {
-        let killed: Vec<_> = report.killed().map(|service| service.path.as_str()).collect();
-        assert!(killed.is_empty(), "actors of test {name} did not stop and had to be killed: {}", killed.join(", "));
-        let left = left_alive(alive_before, *within).await;
-        assert!(left == 0, "{left} tasks or actors that test {name} started are still alive {within:?} after it");
+fn refuse_killed(name: &str, report: &CleanupReport) {
+    let killed: Vec<_> = report.killed().map(|service| service.path.as_str()).collect();
+    assert!(killed.is_empty(), "actors of test {name} did not stop and had to be killed: {}", killed.join(", "));
+}
+
+async fn refuse_left(name: &str, alive_before: usize, within: Duration) {
+    match left_alive(alive_before, within).await {
+        0 => {}
+        1 => panic!("1 task or actor that test {name} started is still alive {within:?} after it"),
+        left => panic!("{left} tasks or actors that test {name} started are still alive {within:?} after it"),
     }
-    value
 }
 
 fn alive() -> usize {

@@ -16,37 +16,34 @@ mod scenario;
 /// configuration and an empty application), so tests that use the same service names run in parallel in one process
 /// and never meet. It replaces `#[tokio::test]` and brings that attribute along.
 ///
-/// The example is compiled in the documentation of `foundation`; this crate cannot depend on it.
-///
 /// ```ignore
 /// #[foundation::test]
-/// async fn a_counter_starts_at_zero(namespace: foundation::TestNamespace) {
-///     namespace.spawn(COUNTER, Counter, ()).await.unwrap();
-///     let counter = namespace.via(COUNTER);
-///     assert_eq!(counter.call(CounterMsg::Get, SECOND).await.unwrap(), 0);
+/// async fn a_counter_starts_at_zero(namespace: TestNamespace) {
+///     namespace.spawn(&COUNTER, Counter, ()).await.unwrap();
+///     assert_eq!(namespace.via(&COUNTER).call(CounterMsg::Total, SECOND).await.unwrap(), 0);
 /// }
 ///
 /// #[foundation::test(start_paused = true)]
-/// async fn an_idle_session_expires(namespace: foundation::TestNamespace) -> Result<(), Box<dyn std::error::Error>> {
-///     // Hours pass at once: tokio's clock moves on when nothing else can.
-///     namespace.spawn(SESSION, Session, IDLE_FOR_AN_HOUR).await?;
-///     namespace.gone(SESSION).await?;
-///     Ok(())
+/// async fn an_hour_passes_at_once(namespace: TestNamespace) -> Result<(), RegistryError> {
+///     // Tokio's clock moves on when nothing else can.
+///     namespace.wait_for_service(&COUNTER, Duration::from_secs(3_600)).await.map(drop)
 /// }
 /// ```
+///
+/// (This crate cannot depend on `foundation`; the documentation of `foundation` has the example in full, compiled.)
 ///
 /// # The function
 ///
 /// An `async fn` without generic parameters that takes the namespace or nothing, and returns `()` or a
-/// `Result<(), E>` with `E: Debug`. Every other attribute on it is kept: `#[should_panic]`, `#[ignore]`, `#[cfg(..)]`,
+/// `Result<(), E>` with `E: Debug`; an `Err` fails the test. Every other attribute on it is kept: `#[should_panic]`, `#[ignore]`, `#[cfg(..)]`,
 /// `#[expect(..)]`, doc comments.
 ///
 /// # What is checked
 ///
 /// After the function has returned, failed or panicked, its namespace is shut down in order. The test then fails if an
-/// actor outlives it: an actor of the namespace is reported by its name, whatever else the code under test left on the
-/// runtime (a plain ractor actor, a task) by the number of the runtime's living tasks. A panic of the function itself
-/// is reported first.
+/// actor outlives it: an actor of the namespace that had to be killed is named, whatever else the code under test left on
+/// the runtime (a plain ractor actor, a task) is reported by the number of the runtime's living tasks. If the function
+/// itself has failed or panicked, that is what is reported, and nothing else.
 ///
 /// # Arguments
 ///

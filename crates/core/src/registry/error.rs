@@ -60,13 +60,25 @@ pub enum RegistryError {
         /// How long was waited.
         waited: Duration,
     },
-    /// An actor that has ended cannot be registered.
-    #[error("actor {actor} cannot be registered as {name}: it has ended")]
+    /// An actor that has ended, or takes no more messages because it is about to, cannot be registered.
+    #[error("actor {actor} cannot be registered as {name}: it has ended, or is about to")]
     Dead {
         /// The name that it was to have.
         name: ServiceName,
         /// The actor.
         actor: ActorId,
+    },
+    /// A reference that was made from an untyped cell does not have the actor's own message type.
+    #[error("actor {actor} cannot be registered as {name} for {wanted}: it answers to {}", found.unwrap_or("another message type"))]
+    WrongReference {
+        /// The name that it was to have.
+        name: ServiceName,
+        /// The actor.
+        actor: ActorId,
+        /// The message type of the reference.
+        wanted: &'static str,
+        /// The actor's own message type; known only of an actor that has another name in the namespace.
+        found: Option<&'static str>,
     },
     /// Nobody registered the name in time.
     #[error("service {name} did not appear in namespace {namespace} within {waited:?}{near}")]
@@ -134,7 +146,5 @@ impl RegistryError {
 }
 
 fn near(table: &Table, name: &ServiceName) -> NearMisses {
-    let holders = table.holders();
-    let live = holders.iter().take(COMPARED).filter(|holder| holder.live().is_some());
-    NearMisses::of(name.as_str(), live.map(|holder| holder.name().as_str()))
+    NearMisses::of(name.as_str(), table.live_names(COMPARED).iter().map(ServiceName::as_str))
 }

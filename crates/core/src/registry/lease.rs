@@ -48,9 +48,9 @@ impl Lease {
         }
     }
 
-    /// Makes the name visible as this actor's.
-    pub(crate) fn publish(&self, actor: ActorCell) {
-        self.table.publish(&self.holder, actor);
+    /// Makes the name visible as this actor's; false if the namespace has been closed meanwhile.
+    pub(crate) fn publish(&self, actor: ActorCell) -> bool {
+        self.table.publish(&self.holder, actor)
     }
 
     pub(crate) fn holder(&self) -> &Arc<Holder> {

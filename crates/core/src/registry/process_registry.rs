@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorRef, ActorStatus, Message};
+use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -19,10 +19,11 @@ use super::service_registry::ServiceRegistry;
 use super::space::{Space, SpaceReporter, StoppedService};
 use super::table::Table;
 use super::via::Via;
+use crate::exit::ExitReason;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 use crate::supervisor::{
-    ChildKind, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Stopped, Strategy, Supervisor,
-    SupervisorSpec, TracingReporter, stop_stray,
+    ChildError, ChildKind, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Stopped, StrayExits, Strategy,
+    Supervisor, SupervisorSpec, TracingReporter, stop_stray,
 };
 
 /// How long a foreign actor is given to stop when its namespace is cleaned up.
@@ -65,14 +66,15 @@ pub struct ProcessRegistry {
 pub(crate) struct Shared {
     root: OnceLock<Supervisor>,
     spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
-    foreign: Arc<ForeignLeases>,
+    foreign: ForeignLeases,
     layout: ProcessRegistryBuilder,
 }
 
-/// A namespace in the map, whose tree is up when the cell is filled.
+/// A namespace in the map: its tree is up when the first cell is filled, and gone when the second is.
 struct Opening {
     registry: ServiceRegistry,
     up: OnceCell<()>,
+    down: OnceCell<Vec<StoppedService>>,
 }
 
 /// How to put a [`ProcessRegistry`] together: what each namespace's tree consists of.
@@ -124,14 +126,15 @@ impl ProcessRegistryBuilder {
     /// # Errors
     /// [`StartError::Spec`] never: the root has no children yet. Other errors if the runtime is shutting down.
     pub async fn start(self) -> Result<ProcessRegistry, StartError> {
-        let foreign = Arc::new(ForeignLeases::default());
-        let shared =
-            Shared { root: OnceLock::new(), spaces: Mutex::default(), foreign: Arc::clone(&foreign), layout: self };
+        let (root, spaces, foreign) = (OnceLock::new(), Mutex::default(), ForeignLeases::default());
+        let shared = Arc::new(Shared { root, spaces, foreign, layout: self });
+        // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
+        let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
         // Namespaces do not depend on each other, so they stop together.
-        let spec = SupervisorSpec::new(Strategy::OneForOne).strays(foreign).all_at_once();
+        let spec = SupervisorSpec::new(Strategy::OneForOne).strays(strays).all_at_once();
         let root = Supervisor::start("registry", spec).await?;
         let _ = shared.root.set(root);
-        Ok(ProcessRegistry { shared: Arc::new(shared) })
+        Ok(ProcessRegistry { shared })
     }
 }
 
@@ -217,7 +220,8 @@ impl ProcessRegistry {
     fn opening(&self, namespace: Namespace) -> Arc<Opening> {
         let make = || {
             let space = Space::new(Table::new(namespace), Arc::downgrade(&self.shared));
-            Arc::new(Opening { registry: ServiceRegistry::new(Arc::new(space)), up: OnceCell::new() })
+            let registry = ServiceRegistry::new(Arc::new(space));
+            Arc::new(Opening { registry, up: OnceCell::new(), down: OnceCell::new() })
         };
         Arc::clone(self.shared.spaces.lock().entry(namespace).or_insert_with(make))
     }
@@ -230,15 +234,42 @@ impl ProcessRegistry {
         }
     }
 
-    async fn open(&self, registry: &ServiceRegistry) -> Result<(), crate::supervisor::ChildError> {
+    async fn open(&self, registry: &ServiceRegistry) -> Result<(), ChildError> {
         let namespace = registry.namespace();
         let restart = if namespace.is_test() { Restart::Temporary } else { Restart::Permanent };
         let tree = ChildSpec::supervisor(namespace.to_string(), self.shared.layout.tree(registry)).restart(restart);
-        self.root()?.start_child(tree).await.map(drop)
+        let root = self.root()?;
+        let started = match root.start_child(tree.clone()).await {
+            // Whoever opened it before has been cancelled, and nobody has had the tree that came of it.
+            Err(ChildError::AlreadyStarted { .. } | ChildError::AlreadyPresent { .. }) => {
+                self.take_down(namespace).await;
+                root.start_child(tree).await
+            }
+            started => started,
+        };
+        if registry.space().table.is_closed() {
+            // A clean-up that came before the tree was there has found nothing to stop.
+            self.take_down(namespace).await;
+            return Err(ChildError::Terminated);
+        }
+        started.map(drop)
     }
 
-    fn root(&self) -> Result<&Supervisor, crate::supervisor::ChildError> {
-        let not_running = || crate::supervisor::ChildError::NotRunning { supervisor: "registry".to_owned() };
+    /// Returns when the tree of a namespace is gone, whatever state it was in.
+    async fn take_down(&self, namespace: Namespace) {
+        let Ok(root) = self.root() else { return };
+        if let Err(ChildError::NotRunning { .. }) = root.terminate_child(namespace.to_string()).await {
+            // The root answers no more, but its post_stop may still be stopping the tree.
+            root.wait_until_gone().await;
+        }
+        if !namespace.is_test() {
+            // A temporary child is forgotten already; a permanent one keeps its place.
+            let _ = root.delete_child(namespace.to_string()).await;
+        }
+    }
+
+    fn root(&self) -> Result<&Supervisor, ChildError> {
+        let not_running = || ChildError::NotRunning { supervisor: "registry".to_owned() };
         self.shared.root.get().ok_or_else(not_running)
     }
 
@@ -354,7 +385,8 @@ impl ProcessRegistry {
         }
         let opening = self.shared.spaces.lock().get(&namespace).cloned();
         let stopped = match opening {
-            Some(opening) => self.clean_up(namespace, &opening).await,
+            // Whoever else cleans up at the same time waits for the same end, and is told the same.
+            Some(opening) => opening.down.get_or_init(|| self.clean_up(namespace, &opening)).await.clone(),
             None => Vec::new(),
         };
         let report = CleanupReport { namespace, stopped, took: begun.elapsed() };
@@ -366,11 +398,8 @@ impl ProcessRegistry {
         let space = opening.registry.space();
         space.table.close();
         space.begin_stop_log();
-        if let Ok(root) = self.root() {
-            // Not found, or the root has stopped: the tree is gone in either case.
-            let _ = root.terminate_child(namespace.to_string()).await;
-        }
-        stop_foreign(space).await;
+        self.take_down(namespace).await;
+        self.shared.stop_foreign(space).await;
         self.close(namespace, opening);
         space.end_stop_log()
     }
@@ -388,7 +417,7 @@ impl ProcessRegistry {
             root.shutdown().await;
         }
         let tests = registries.iter().filter(|registry| registry.namespace().is_test());
-        join_all(tests.map(|registry| stop_foreign(registry.space()))).await;
+        join_all(tests.map(|registry| self.shared.stop_foreign(registry.space()))).await;
         self.shared.spaces.lock().clear();
         let report = |registry: &ServiceRegistry| CleanupReport {
             namespace: registry.namespace(),
@@ -404,17 +433,6 @@ impl ProcessRegistry {
             root.wait_until_gone().await;
         }
     }
-}
-
-async fn stop_foreign(space: &Space) {
-    let holders = space.table.holders();
-    let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
-    join_all(foreign.filter_map(|holder| Some((holder, holder.actor()?.clone()))).map(|(holder, actor)| async move {
-        let how = stop_stray(actor, FOREIGN_LIMIT).await;
-        space.table.release(holder);
-        space.note_stopped(|| format!("registered/{}", holder.name()), how);
-    }))
-    .await;
 }
 
 impl ProcessRegistryBuilder {
@@ -440,28 +458,55 @@ fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
     })
 }
 
+/// Why a foreign actor's name is not kept.
+pub(crate) enum Unwatched {
+    /// The actor has ended, or is about to.
+    ActorEnds,
+    /// The namespace takes no more names, or the registry has stopped.
+    NotRunning,
+}
+
 impl Shared {
-    /// Takes a foreign actor's lease into keeping until the actor ends. False if it has ended already.
-    pub(crate) fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> bool {
-        let Some(root) = self.root.get() else { return false };
+    /// Takes a foreign actor's lease into keeping until the actor ends, and makes its name visible.
+    pub(crate) fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> Result<(), Unwatched> {
+        let root = self.root.get().ok_or(Unwatched::NotRunning)?.actor();
         // The lease goes first into keeping, then the monitor is set, then the status is read: whenever the actor ends,
-        // either its event finds the lease or we see its end here.
-        self.foreign.keep(actor.get_id(), Arc::clone(&lease));
-        root.actor().monitor(actor.clone());
-        if actor.get_status() >= ActorStatus::Stopping || root.actor().get_status() >= ActorStatus::Stopping {
-            self.forget(actor, lease.holder());
-            return false;
-        }
-        lease.publish(actor.clone());
-        true
+        // either its event finds the lease or we see its end here. In the same way the name is first made visible and then
+        // the table looked at: a clean-up either finds the actor or is seen here.
+        self.foreign.keep(root, actor, Arc::clone(&lease));
+        let unwatched = if actor.get_status() >= ActorStatus::Draining {
+            Unwatched::ActorEnds
+        } else if lease.publish(actor.clone()) && root.get_status() < ActorStatus::Stopping {
+            return Ok(());
+        } else {
+            Unwatched::NotRunning
+        };
+        self.foreign.give_back(root, actor, lease.holder());
+        Err(unwatched)
     }
 
-    /// Gives a foreign actor's name back, and stops watching it if that was its last.
+    /// Stops watching a foreign actor for the sake of this name.
     pub(crate) fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
-        if self.foreign.give_back(actor.get_id(), holder)
-            && let Some(root) = self.root.get()
-        {
-            root.actor().unmonitor(actor.clone());
+        if let Some(root) = self.root.get() {
+            self.foreign.give_back(root.actor(), actor, holder);
         }
+    }
+
+    async fn stop_foreign(&self, space: &Space) {
+        let holders = space.table.holders();
+        let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
+        let stop = foreign.filter_map(|holder| Some((holder, holder.actor()?.clone()))).map(async |(holder, actor)| {
+            let how = stop_stray(actor.clone(), FOREIGN_LIMIT).await;
+            space.table.release(holder);
+            self.forget(&actor, holder);
+            space.note_stopped(|| format!("registered/{}", holder.name()), how);
+        });
+        join_all(stop).await;
+    }
+}
+
+impl StrayExits for Shared {
+    fn ended(&self, actor: ActorId, _reason: &ExitReason) {
+        self.foreign.ended(actor);
     }
 }

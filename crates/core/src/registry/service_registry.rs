@@ -9,14 +9,15 @@ use tokio::time::timeout;
 
 use super::error::RegistryError;
 use super::health::{Health, HealthCheck};
-use super::holder::{Holder, Origin};
+use super::holder::{Holder, Origin, answers_to};
 use super::info::NamespaceInfo;
 use super::lease::{CLAIM_LIMIT, Lease, Refused};
-use super::process_registry::{CleanupReport, ProcessRegistry};
+use super::process_registry::{CleanupReport, ProcessRegistry, Unwatched};
 use super::space::Space;
+use super::table::Miss;
 use super::via::{Via, explain};
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
-use crate::supervisor::{ChildKind, ChildSpec, Nursery, StartContext, StartError, Started, Supervisor};
+use crate::supervisor::{ChildKind, ChildSpec, StartContext, StartError, Started, Supervisor};
 use crate::telemetry::Snapshot;
 
 /// How long [`ServiceRegistry::wait_for_service`] waits when it is not told.
@@ -77,15 +78,29 @@ impl ServiceRegistry {
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
-        let nursery = self.nursery()?;
+        let (_, nursery) = self.space.application().ok_or_else(|| self.not_running())?;
         let lease = self.claim::<A::Msg>(key.name(), Origin::Managed, 0).await?;
-        let actor = nursery.spawn(actor, args, Arc::clone(&lease)).await.map_err(|error| RegistryError::Start {
+        let spawned = self.while_open(nursery.spawn(actor, args, Arc::clone(&lease))).await?;
+        let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
             name: key.name().clone(),
             source: error.into(),
         })?;
         lease.publish(actor.get_cell());
         Ok(actor)
+    }
+
+    /// Runs a future for as long as this namespace takes names.
+    async fn while_open<T>(&self, future: impl Future<Output = T>) -> Result<T, RegistryError> {
+        tokio::select! {
+            biased;
+            output = future => Ok(output),
+            () = self.space.table.closed() => Err(self.not_running()),
+        }
+    }
+
+    fn not_running(&self) -> RegistryError {
+        RegistryError::NotRunning { namespace: self.namespace() }
     }
 
     /// Describes a child that registers itself under this name at each start; `start` gives the actor and its arguments
@@ -100,8 +115,12 @@ impl ServiceRegistry {
         let (start, starts) = (Arc::new(start), Arc::new(AtomicU32::new(0)));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
             let (registry, name, start) = (registry.clone(), name.clone(), Arc::clone(&start));
-            let restarts = starts.fetch_add(1, Ordering::Relaxed);
-            async move { registry.start_child(&context, &name, restarts, &*start).await }
+            let starts = Arc::clone(&starts);
+            async move {
+                let started = registry.start_child(&context, &name, starts.load(Ordering::Relaxed), &*start).await?;
+                starts.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, StartError>(started)
+            }
         })
     }
 
@@ -126,7 +145,8 @@ impl ServiceRegistry {
     /// [`RegistryError::Child`] with the supervisor's refusal or the child's own cause; [`RegistryError::NotRunning`].
     pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
-        self.application()?.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+        let application = self.application()?;
+        application.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
     }
 
     /// The supervisor of the namespace's application: the embedder's children.
@@ -134,11 +154,7 @@ impl ServiceRegistry {
     /// # Errors
     /// [`RegistryError::NotRunning`] while the namespace is starting and after it has stopped.
     pub fn application(&self) -> Result<Supervisor, RegistryError> {
-        self.space.application().ok_or(RegistryError::NotRunning { namespace: self.namespace() })
-    }
-
-    fn nursery(&self) -> Result<Nursery, RegistryError> {
-        self.space.nursery().ok_or(RegistryError::NotRunning { namespace: self.namespace() })
+        self.space.application().map(|(supervisor, _)| supervisor).ok_or_else(|| self.not_running())
     }
 
     async fn claim<M>(&self, name: &ServiceName, origin: Origin, restarts: u32) -> Result<Arc<Lease>, RegistryError> {
@@ -163,20 +179,22 @@ impl ServiceRegistry {
     ///
     /// # Errors
     /// [`RegistryError::AlreadyRegistered`] names the holder, be it this actor; [`RegistryError::Dead`];
-    /// [`RegistryError::WrongType`] if the reference does not have the actor's own message type.
+    /// [`RegistryError::WrongReference`] if the reference does not have the actor's own message type.
     pub async fn register<M: Message>(&self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
-        let registry =
-            self.space.registry.upgrade().ok_or(RegistryError::NotRunning { namespace: self.namespace() })?;
-        if !super::holder::answers_to::<M>(actor) {
-            let (namespace, name) = (self.namespace(), key.name().clone());
-            let found = "another message type";
-            return Err(RegistryError::WrongType { namespace, name, wanted: std::any::type_name::<M>(), found });
+        let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running())?;
+        let (name, actor_id) = (key.name(), actor.get_id());
+        if !answers_to::<M>(actor) {
+            // ractor knows the type, but not its name; of an actor that has a name here we do.
+            let holders = self.space.table.holders();
+            let found = holders.iter().find(|holder| holder.actor_id() == Some(actor_id)).map(|holder| holder.message());
+            let wanted = std::any::type_name::<M>();
+            return Err(RegistryError::WrongReference { name: name.clone(), actor: actor_id, wanted, found });
         }
-        let lease = self.claim::<M>(key.name(), Origin::Foreign, 0).await?;
-        if registry.watch(actor, lease) {
-            return Ok(());
-        }
-        Err(RegistryError::Dead { name: key.name().clone(), actor: actor.get_id() })
+        let lease = self.claim::<M>(name, Origin::Foreign, 0).await?;
+        registry.watch(actor, lease).map_err(|unwatched| match unwatched {
+            Unwatched::ActorEnds => RegistryError::Dead { name: name.clone(), actor: actor_id },
+            Unwatched::NotRunning => self.not_running(),
+        })
     }
 
     /// Takes a name away, whoever has it; the actor lives on without it. No harm if nobody has it. True if somebody did.
@@ -184,11 +202,13 @@ impl ServiceRegistry {
         let Some(holder) = self.space.table.holder(key.name().as_str()) else { return false };
         // A name that is only claimed belongs to a start under way.
         let Some(actor) = holder.actor() else { return false };
-        match (holder.origin(), self.space.registry.upgrade()) {
-            (Origin::Foreign, Some(registry)) => registry.forget(actor, &holder),
-            _ => self.space.table.release(&holder),
+        let released = self.space.table.release(&holder);
+        if holder.origin() == Origin::Foreign
+            && let Some(registry) = self.space.registry.upgrade()
+        {
+            registry.forget(actor, &holder);
         }
-        true
+        released
     }
 
     // ---- finding ----
@@ -230,21 +250,21 @@ impl ServiceRegistry {
     /// Waits until a live actor has this name; 5 s if no limit is given. Woken by the registration itself.
     ///
     /// # Errors
-    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`].
+    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
+    /// [`RegistryError::NotRunning`] when the namespace ends, since nobody can register there any more.
     pub async fn wait_for_service<M: Message>(
         &self,
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
         let limit = limit.into().unwrap_or(DEFAULT_WAIT);
-        match timeout(limit, self.appearance(key)).await {
-            Ok(found) => found,
+        match timeout(limit, self.while_open(self.appearance(key))).await {
+            Ok(found) => found?,
             Err(_) => Err(RegistryError::wait_timed_out(&self.space.table, key.name(), limit)),
         }
     }
 
     async fn appearance<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
-        use super::table::Miss;
         let table = &self.space.table;
         let listening = table.waiters().listen(key.name());
         loop {
@@ -275,13 +295,14 @@ impl ServiceRegistry {
         check: HealthCheck<M>,
         limit: Duration,
     ) -> Health {
-        let health = match self.lookup(key) {
+        let table = &self.space.table;
+        let health = match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
             Ok(actor) => check.run(actor, limit).await,
-            Err(RegistryError::NotFound { .. }) => match self.space.table.holder(key.name().as_str()) {
+            Err(Miss::Absent) => match table.holder(key.name().as_str()) {
                 Some(holder) if holder.actor().is_some() => Health::Dead,
                 _ => Health::NotFound,
             },
-            Err(other) => Health::Failed(other.to_string()),
+            Err(miss) => Health::Failed(explain(table, key, miss).to_string()),
         };
         tracing::debug!(namespace = %self.namespace(), service = %key, %health, "health check");
         health
@@ -306,7 +327,7 @@ impl ServiceRegistry {
     pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
         match self.space.registry.upgrade() {
             Some(registry) => ProcessRegistry::of(registry).cleanup_namespace(self.namespace()).await,
-            None => Err(RegistryError::NotRunning { namespace: self.namespace() }),
+            None => Err(self.not_running()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use ractor::ActorStatus;
 
 use super::process_registry::Shared;
 use super::table::Table;
@@ -14,7 +15,7 @@ use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor
 pub(crate) struct Space {
     pub(crate) table: Arc<Table>,
     pub(crate) registry: Weak<Shared>,
-    /// Set at each start of the application's supervisor. After its end it refuses whatever it is asked.
+    /// Set at each start of the application's supervisor.
     application: Mutex<Option<(Supervisor, Nursery)>>,
     /// What the layers above keep with this namespace, one value of a type.
     extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -64,16 +65,18 @@ impl Space {
         *self.application.lock() = Some((supervisor, nursery));
     }
 
-    pub(crate) fn application(&self) -> Option<Supervisor> {
-        Some(self.application.lock().as_ref()?.0.clone())
+    /// The application's supervisor, with the place to start further actors under it; `None` if it does not run.
+    pub(crate) fn application(&self) -> Option<(Supervisor, Nursery)> {
+        let application = self.application.lock().clone();
+        application.filter(|(supervisor, _)| supervisor.actor().get_status() < ActorStatus::Draining)
     }
 
-    pub(crate) fn nursery(&self) -> Option<Nursery> {
-        Some(self.application.lock().as_ref()?.1.clone())
-    }
-
+    /// Begins to take note; a clean-up that takes over from one that was cancelled goes on with its notes.
     pub(crate) fn begin_stop_log(&self) {
-        *self.stopped.lock() = StopLog::On(Vec::new());
+        let mut log = self.stopped.lock();
+        if let StopLog::Off = *log {
+            *log = StopLog::On(Vec::new());
+        }
     }
 
     pub(crate) fn note_stopped(&self, path: impl FnOnce() -> String, how: Stopped) {

@@ -86,3 +86,43 @@ impl Drop for Listening<'_> {
         self.waiters.leave(&self.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    const A: ServiceName = ServiceName::from_static("a");
+    const B: ServiceName = ServiceName::from_static("b");
+
+    fn is_empty(waiters: &Waiters) -> bool {
+        waiters.count.load(Ordering::SeqCst) == 0 && waiters.by_name.lock().is_empty()
+    }
+
+    #[test]
+    fn a_change_counts_from_the_call_on_and_for_its_own_name_only() {
+        let waiters = Waiters::default();
+        let (a, b) = (waiters.listen(&A), waiters.listen(&B));
+        let (mut change_of_a, mut change_of_b) = (Box::pin(a.change()), Box::pin(b.change()));
+        waiters.wake("a");
+        assert!((&mut change_of_a).now_or_never().is_some());
+        assert!((&mut change_of_b).now_or_never().is_none());
+        assert!(a.change().now_or_never().is_none(), "a wake is not kept for those who ask later");
+    }
+
+    #[test]
+    fn waiters_that_are_cancelled_leave_nothing_behind() {
+        let waiters = Waiters::default();
+        for _ in 0..1_000 {
+            let (first, second, other) = (waiters.listen(&A), waiters.listen(&A), waiters.listen(&B));
+            let mut change = Box::pin(second.change());
+            assert!((&mut change).now_or_never().is_none());
+            drop((first, other));
+            assert!(!is_empty(&waiters));
+            waiters.wake("a");
+            assert!(change.now_or_never().is_some(), "the other one's end did not take its place away");
+        }
+        assert!(is_empty(&waiters));
+    }
+}

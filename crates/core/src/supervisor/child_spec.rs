@@ -178,7 +178,8 @@ type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartErr
 #[derive(Clone)]
 pub struct ChildSpec {
     id: ChildId,
-    start: Arc<StartFn>,
+    /// `None` for a temporary child that has been started: it is not started twice.
+    start: Option<Arc<StartFn>>,
     restart: Restart,
     shutdown: Shutdown,
     start_timeout: Option<Duration>,
@@ -213,7 +214,7 @@ impl ChildSpec {
             ChildKind::Supervisor => (Shutdown::Infinity, None),
         };
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
-        Self { id: id.into(), start: Arc::new(start), restart: Restart::default(), shutdown, start_timeout, kind }
+        Self { id: id.into(), start: Some(Arc::new(start)), restart: Restart::default(), shutdown, start_timeout, kind }
     }
 
     /// When it is started again after it ended.
@@ -259,7 +260,15 @@ impl ChildSpec {
     }
 
     pub(crate) fn start(&self, context: StartContext) -> BoxFuture<'static, Result<Start, StartError>> {
-        (self.start)(context)
+        match &self.start {
+            Some(start) => start(context),
+            None => std::future::ready(Err(StartError::Terminated)).boxed(),
+        }
+    }
+
+    /// Lets go of the start function and of all that it holds.
+    pub(crate) fn forget_start(&mut self) {
+        self.start = None;
     }
 
     pub(crate) fn check(&self) -> Result<(), SpecError> {

@@ -5,7 +5,7 @@
 //!
 //! 1. Keys are given in start order and never again, so the order of keys is the start order.
 //! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
-//! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping` or `Down`.
+//! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down` or a start that failed.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
 //! 6. After giving up, and after `halt`, no step comes out.
@@ -25,8 +25,8 @@ use crate::exit::ExitReason;
 pub(crate) enum Slot<T> {
     /// Not running, and nobody is about to start it.
     Down,
-    /// Somebody asked for its start, which waits for its turn.
-    Requested,
+    /// Somebody asked for its start, to this purpose; it waits for its turn.
+    Requested(Purpose),
     /// The plan at work is going to start it.
     Queued,
     /// Its start is under way.
@@ -162,15 +162,20 @@ impl<T: Incarnation> Children<T> {
         let actor = incarnation.actor_id();
         let restarted = self.purpose(key) == Some(Purpose::Restart);
         let aborting = self.start_is_over(key) == Some(true);
-        let early = self.take_early(actor);
+        let early = self.early.remove(&actor);
         let child = self.children.get_mut(&key)?;
         child.lives += 1;
         child.restarts += u32::from(restarted);
         child.latest = Some(actor);
         child.slot = Slot::Running(incarnation);
         self.by_actor.insert(actor, key);
+        if child.spec.restart_rule() == Restart::Temporary {
+            child.spec.forget_start();
+        }
         if aborting {
             self.stop_instead(key);
+        } else {
+            self.start_those_after(key);
         }
         self.step_is_over(key);
         if let Some(reason) = early.clone() {
@@ -181,7 +186,9 @@ impl<T: Incarnation> Children<T> {
 
     /// A start came to nothing because the child is not wanted now.
     pub(crate) fn ignored(&mut self, key: Key) {
-        self.start_is_over(key);
+        if self.start_is_over(key) == Some(false) {
+            self.start_those_after(key);
+        }
         self.settle(key);
         self.step_is_over(key);
     }
@@ -256,7 +263,7 @@ impl<T: Incarnation> Children<T> {
                 Some(key) => (key, true),
                 None => (plan.starts.pop_first()?, false),
             };
-            let retry = !stops && std::mem::take(&mut plan.retry);
+            let retry = plan.retry == Some(key);
             let step = if stops { self.stop_step(key) } else { self.start_step(key, retry) };
             if step.is_some() {
                 self.lanes.get_mut(&at)?.under_way = true;
@@ -303,7 +310,7 @@ impl<T: Incarnation> Children<T> {
                 Err(give_up) => return Some(give_up),
                 Ok(plan) => Some(plan),
             },
-            Work::Start(key, purpose) => self.after_request(key, purpose),
+            Work::Start(key) => self.after_request(key),
             Work::Terminate(key) => self.after_terminate(key),
             Work::Retry(_) => None,
         };
@@ -326,11 +333,11 @@ impl<T: Incarnation> Children<T> {
         self.restart(key, false, now).map(Some)
     }
 
-    fn after_request(&mut self, key: Key, purpose: Purpose) -> Option<Plan> {
+    fn after_request(&mut self, key: Key) -> Option<Plan> {
         let child = self.children.get_mut(&key)?;
-        if !matches!(child.slot, Slot::Requested) {
+        let Slot::Requested(purpose) = child.slot else {
             return None;
-        }
+        };
         child.slot = Slot::Queued;
         Some(Plan::start(purpose, key))
     }
@@ -338,7 +345,7 @@ impl<T: Incarnation> Children<T> {
     fn after_terminate(&mut self, key: Key) -> Option<Plan> {
         match self.children.get(&key)?.slot {
             Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop(key)),
-            Slot::Queued | Slot::Requested => {
+            Slot::Queued | Slot::Requested(_) => {
                 self.settle(key);
                 None
             }
@@ -362,21 +369,39 @@ impl<T: Incarnation> Children<T> {
             Strategy::OneForAll => self.children.range_mut(..),
             Strategy::RestForOne => self.children.range_mut(cause..),
         };
-        let mut plan = Plan { purpose: Purpose::Restart, stops: Default::default(), starts: Default::default(), retry };
+        let mut plan = Plan::restart(retry.then_some(cause));
         for (key, child) in concerned {
+            let waits = retry && *key > cause;
             match child.slot {
                 // Its own turn comes later.
-                Slot::Requested => continue,
+                Slot::Requested(_) => continue,
                 Slot::Running(_) | Slot::Exited(..) => {
                     plan.stops.insert(*key);
                 }
+                _ if waits => continue,
                 _ => child.slot = Slot::Queued,
             }
-            if child.spec.restart_rule() != Restart::Temporary {
+            if !waits && child.spec.restart_rule() != Restart::Temporary {
                 plan.starts.insert(*key);
             }
         }
         plan
+    }
+
+    /// The retry of this child's start has succeeded: those after it, which are down, have waited for that.
+    fn start_those_after(&mut self, key: Key) {
+        let at = self.lane_key(key);
+        let plan = self.lanes.get_mut(&at).and_then(|lane| lane.plan.as_mut());
+        let Some(plan) = plan.filter(|plan| plan.retry == Some(key)) else { return };
+        if self.rules.strategy == Strategy::OneForOne {
+            return;
+        }
+        for (later, child) in self.children.range_mut(key + 1..) {
+            if matches!(child.slot, Slot::Down) {
+                child.slot = Slot::Queued;
+                plan.starts.insert(*later);
+            }
+        }
     }
 
     // ---- the small print ----
@@ -414,14 +439,6 @@ impl<T: Incarnation> Children<T> {
         Some(aborting)
     }
 
-    fn take_early(&mut self, actor: ActorId) -> Option<ExitReason> {
-        let early = self.early.remove(&actor);
-        if self.starting == 0 {
-            self.early.clear();
-        }
-        early
-    }
-
     /// A start that nobody wants any more has come to a running child.
     fn stop_instead(&mut self, key: Key) {
         match self.lane_of(key).and_then(|lane| lane.plan.as_mut()) {
@@ -433,6 +450,9 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn step_is_over(&mut self, key: Key) {
+        if self.starting == 0 {
+            self.early.clear();
+        }
         let at = self.lane_key(key);
         if let Some(lane) = self.lanes.get_mut(&at) {
             lane.under_way = false;
@@ -440,14 +460,20 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
+    /// The children that were to be started after it are down until the retry succeeds, as in OTP.
     fn retry(&mut self, key: Key) -> FailedStart {
+        let plan = self.lane_of(key).and_then(|lane| lane.plan.take());
+        for later in plan.into_iter().flat_map(|plan| plan.starts) {
+            self.settle(later);
+        }
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Queued;
         }
         if let Some(lane) = self.lane_of(key) {
-            // The children after it stay queued: the next plan is made for them too.
-            lane.plan = None;
-            lane.waiting.push_front(Work::Retry(key));
+            // At the end, as OTP's message to itself: a child that never starts again must not keep others from being
+            // stopped. A retry that waits already is replaced, or there would be one more with each restart in between.
+            lane.waiting.retain(|work| !matches!(work, Work::Retry(other) if *other == key));
+            lane.waiting.push_back(Work::Retry(key));
         }
         FailedStart::Retried
     }

@@ -1,1 +1,80 @@
-//! Random histories against a model of the restart rules.
+//! Random histories of a supervisor's children, without an actor.
+//!
+//! [`sequential`] lets each step be answered at once, as OTP's supervisor does, and compares what the table does with
+//! OTP's rules, written down a second time as plainly as possible. [`interleaved`] answers steps late and in any order,
+//! lets children end in between, and checks what must hold then too.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
+use ractor::ActorId;
+
+use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start};
+use super::children::{Roster, Rules};
+use super::plan::Key;
+use super::restart::{Restart, RestartIntensity, Strategy};
+use crate::exit::ExitReason;
+
+mod interleaved;
+mod model;
+mod sequential;
+
+/// A life of a child: the key and the number of the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Life(Key, u64);
+
+impl Incarnation for Life {
+    fn actor_id(&self) -> ActorId {
+        ActorId::Local(self.0 * 1_000_000 + self.1)
+    }
+}
+
+fn spec(id: &str, restart: Restart) -> ChildSpec {
+    let start = |_| async { Ok(Start::Ignore) };
+    ChildSpec::from_fn(id, ChildKind::Worker, start).restart(restart)
+}
+
+/// What a start comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Up,
+    Failed,
+    Ignored,
+}
+
+fn came() -> impl Generator<Value = Came> {
+    prop_oneof![4 => Just(Came::Up), 3 => Just(Came::Failed), 1 => Just(Came::Ignored)]
+}
+
+fn restart() -> impl Generator<Value = Restart> {
+    prop_oneof![3 => Just(Restart::Permanent), 2 => Just(Restart::Transient), 1 => Just(Restart::Temporary)]
+}
+
+fn reason() -> impl Generator<Value = ExitReason> {
+    prop_oneof![
+        Just(ExitReason::Normal),
+        Just(ExitReason::Shutdown("shutdown".into())),
+        Just(ExitReason::Killed),
+        Just(ExitReason::Failed("broken".into())),
+    ]
+}
+
+const WITHIN: Duration = Duration::from_secs(5);
+
+fn rules() -> impl Generator<Value = Rules> {
+    let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
+    let on_demand = prop_oneof![Just(usize::MAX), Just(3)].prop_map(|max_children| Roster::OnDemand { max_children });
+    let kind = prop_oneof![
+        3 => strategy.prop_map(|strategy| (strategy, Roster::Fixed)),
+        1 => on_demand.prop_map(|roster| (Strategy::OneForOne, roster)),
+    ];
+    (kind, 0u32..8).prop_map(|((strategy, roster), max_restarts)| Rules {
+        strategy,
+        roster,
+        intensity: RestartIntensity::new(max_restarts, WITHIN),
+    })
+}
+
+const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
+

@@ -29,18 +29,23 @@ pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
     pub(crate) stops: BTreeSet<Key>,
     pub(crate) starts: BTreeSet<Key>,
-    /// The first start is a retry: it must go through the mailbox, or a child that always fails would keep the
-    /// supervisor from ever reading it.
-    pub(crate) retry: bool,
+    /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
+    /// supervisor from ever reading it; and the children after it are down until it has succeeded.
+    pub(crate) retry: Option<Key>,
 }
 
 impl Plan {
     pub(crate) fn start(purpose: Purpose, key: Key) -> Self {
-        Self { purpose, stops: BTreeSet::new(), starts: BTreeSet::from([key]), retry: false }
+        Self { purpose, stops: BTreeSet::new(), starts: BTreeSet::from([key]), retry: None }
     }
 
     pub(crate) fn stop(key: Key) -> Self {
-        Self { purpose: Purpose::Stop, stops: BTreeSet::from([key]), starts: BTreeSet::new(), retry: false }
+        Self { purpose: Purpose::Stop, stops: BTreeSet::from([key]), starts: BTreeSet::new(), retry: None }
+    }
+
+    /// Nobody yet.
+    pub(crate) fn restart(retry: Option<Key>) -> Self {
+        Self { purpose: Purpose::Restart, stops: BTreeSet::new(), starts: BTreeSet::new(), retry }
     }
 }
 
@@ -52,7 +57,7 @@ pub(crate) enum Work {
     /// A start that was part of a restart failed.
     Retry(Key),
     /// Somebody asked for a start.
-    Start(Key, Purpose),
+    Start(Key),
     /// Somebody asked for a stop.
     Terminate(Key),
 }

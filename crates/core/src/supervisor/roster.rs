@@ -66,8 +66,8 @@ pub(crate) enum Terminate {
 impl<T: Incarnation> Children<T> {
     /// Adds a child and queues its start.
     pub(crate) fn add(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
-        let key = self.admit(spec, Slot::Requested)?;
-        self.queue(key, Work::Start(key, Purpose::Add));
+        let key = self.admit(spec, Slot::Requested(Purpose::Add))?;
+        self.queue(key, Work::Start(key));
         Ok(key)
     }
 
@@ -96,10 +96,10 @@ impl<T: Incarnation> Children<T> {
             Slot::Running(incarnation) => ChildError::AlreadyStarted { id: id.clone(), actor: incarnation.actor_id() },
             Slot::Down => ChildError::AlreadyPresent { id: id.clone(), state: "stopped" },
             Slot::Stopping | Slot::Exited(..) => ChildError::AlreadyPresent { id: id.clone(), state: "stopping" },
-            Slot::Requested | Slot::Queued | Slot::Starting | Slot::Aborting if child.lives > 0 => {
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if child.lives > 0 => {
                 ChildError::AlreadyPresent { id: id.clone(), state: "restarting" }
             }
-            Slot::Requested | Slot::Queued | Slot::Starting | Slot::Aborting => {
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting => {
                 ChildError::AlreadyPresent { id: id.clone(), state: "starting" }
             }
         })
@@ -109,9 +109,9 @@ impl<T: Incarnation> Children<T> {
     pub(crate) fn revive(&mut self, id: &str) -> Result<Key, ChildError> {
         let key = self.down(id)?;
         if let Some(child) = self.children.get_mut(&key) {
-            child.slot = Slot::Requested;
+            child.slot = Slot::Requested(Purpose::Revive);
         }
-        self.queue(key, Work::Start(key, Purpose::Revive));
+        self.queue(key, Work::Start(key));
         Ok(key)
     }
 
@@ -149,7 +149,12 @@ impl<T: Incarnation> Children<T> {
                 Terminate::Abort
             }
             Slot::Aborting => Terminate::Pending,
-            Slot::Stopping | Slot::Queued | Slot::Requested => self.start_no_more(key),
+            // Never started: as a start that failed, it leaves nothing behind.
+            Slot::Requested(Purpose::Add) => {
+                self.remove(key);
+                Terminate::Done
+            }
+            Slot::Stopping | Slot::Queued | Slot::Requested(_) => self.start_no_more(key),
         }
     }
 
@@ -218,8 +223,8 @@ impl<T: Incarnation> Children<T> {
 fn info<T: Incarnation>(child: &Child<T>) -> ChildInfo {
     let state = match &child.slot {
         Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
-        Slot::Requested | Slot::Queued | Slot::Starting if child.lives > 0 => ChildState::Restarting,
-        Slot::Requested | Slot::Queued | Slot::Starting => ChildState::Starting,
+        Slot::Requested(_) | Slot::Queued | Slot::Starting if child.lives > 0 => ChildState::Restarting,
+        Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
         Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
         Slot::Down => ChildState::Stopped,
     };

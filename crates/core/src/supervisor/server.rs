@@ -5,6 +5,7 @@
 //! only a nudge, because a message would be lost when a stop comes first, and with it a live child.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub(super) enum ServerMsg {
     Child(String, Answer<Option<Handle>>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
-    StepDone(Key),
+    StepDone(Key, u64),
 }
 crate::local_message!(ServerMsg);
 
@@ -65,6 +66,8 @@ enum Outcome {
 
 /// A step under way.
 struct StepTask {
+    /// By which its nudge is known from that of a step before it.
+    number: u64,
     task: AbortOnDropHandle<Outcome>,
     kind: StepKind,
     subtree: Option<Gone>,
@@ -87,6 +90,7 @@ pub(super) struct ServerState {
     spec: SupervisorSpec,
     children: Children<Started>,
     steps: HashMap<Key, StepTask>,
+    last_step: u64,
     starters: HashMap<Key, Answer<Option<ActorCell>>>,
     stoppers: HashMap<Key, Vec<Answer<()>>>,
 }
@@ -112,7 +116,7 @@ impl Server {
     // ---- the first start: one after the other, and all undone if one fails ----
 
     async fn start_all(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), StartError> {
-        for spec in state.spec.children.clone() {
+        for spec in std::mem::take(&mut state.spec.children) {
             if let Err(source) = self.start_first(myself, state, &spec).await {
                 self.stop_children(state).await;
                 return Err(StartError::Child { id: spec.id().clone(), source: Box::new(source) });
@@ -206,9 +210,13 @@ impl Server {
         }
     }
 
-    async fn step_done(&self, state: &mut ServerState, key: Key) {
-        // No task: an abort has taken it over, and nudges for itself.
-        let Some(step) = state.steps.remove(&key) else { return };
+    async fn step_done(&self, state: &mut ServerState, key: Key, number: u64) {
+        // No task, or another: an abort has taken it over, and nudges for itself.
+        let Entry::Occupied(step) = state.steps.entry(key) else { return };
+        if step.get().number != number {
+            return;
+        }
+        let step = step.remove();
         // The nudge is the last thing that the task does, so this does not wait for anything else.
         let outcome = step.task.await.unwrap_or(Outcome::Failed(StartError::Terminated));
         self.finish(state, key, outcome);
@@ -331,13 +339,15 @@ impl ServerState {
         subtree: Option<Gone>,
     ) {
         let supervisor = myself.clone();
+        self.last_step += 1;
+        let number = self.last_step;
         let task = tokio::spawn(async move {
             let outcome = step.await;
             // A supervisor that is stopping refuses the nudge; it takes the outcome from the task.
-            let _ = supervisor.send_message(ServerMsg::StepDone(key));
+            let _ = supervisor.send_message(ServerMsg::StepDone(key, number));
             outcome
         });
-        self.steps.insert(key, StepTask { task: AbortOnDropHandle::new(task), kind, subtree });
+        self.steps.insert(key, StepTask { number, task: AbortOnDropHandle::new(task), kind, subtree });
     }
 
     fn which(&self, which: Which) -> Result<Key, ChildError> {
@@ -441,8 +451,14 @@ impl Actor for Server {
     ) -> Result<ServerState, ActorProcessingErr> {
         spec.check().map_err(StartError::from)?;
         let children = Children::new(spec.rules);
-        let mut state =
-            ServerState { spec, children, steps: HashMap::new(), starters: HashMap::new(), stoppers: HashMap::new() };
+        let mut state = ServerState {
+            spec,
+            children,
+            steps: HashMap::new(),
+            last_step: 0,
+            starters: HashMap::new(),
+            stoppers: HashMap::new(),
+        };
         self.start_all(&myself, &mut state).await?;
         Ok(state)
     }
@@ -459,7 +475,7 @@ impl Actor for Server {
         state: &mut ServerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ServerMsg::StepDone(key) => self.step_done(state, key).await,
+            ServerMsg::StepDone(key, number) => self.step_done(state, key, number).await,
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
             ServerMsg::TerminateChild(which, reply) => self.terminate_child(&myself, state, which, reply),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{ChildSpec, ServiceRegistry, Via};
+use foundation_core::{CallError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::current::Current;
 use super::error::ConfigError;
 use super::path::ConfigPath;
-use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor, Current};
+use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
 use super::subscription::{ConfigChanged, ConfigSubscription};
 use super::tree::ConfigTree;
 use crate::events::{EventStore, EventStoreError};
@@ -22,7 +23,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// Reading takes the current tree and asks nobody: it works, with the last value, even while the server is being
 /// restarted. Changing goes through the server, one at a time: a change is validated, recorded as an event
-/// `config_updated`, and only then made, so `Ok` means recorded. A restarted server makes every recorded change again.
+/// `config_updated`, and only then made, so `Ok` means recorded. What a server had recorded when it ended, and not made
+/// yet, its successor makes.
 ///
 /// ```
 /// use foundation::{ConfigSources, Foundation};
@@ -43,6 +45,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Clone)]
 pub struct ConfigServer {
+    registry: ServiceRegistry,
     via: Via<ConfigMsg>,
     current: Arc<Current>,
 }
@@ -61,7 +64,8 @@ pub struct ConfigStatus {
     pub subscribers: usize,
 }
 
-/// Why a value was not changed. The old one is still in force.
+/// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
+/// certain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigUpdateError {
@@ -79,19 +83,38 @@ pub enum ConfigUpdateError {
         /// What the serialiser said.
         reason: String,
     },
-    /// The config server is not there, or did not answer: the change may come to be made if it was taken.
+    /// The config server is not there. Nothing was changed, and nothing will be.
     #[error("{reason}")]
-    Unavailable {
-        /// What happened.
+    NotDelivered {
+        /// Why it could not be asked.
+        reason: String,
+    },
+    /// The config server, or the event store behind it, took the change and did not answer: it may still be made.
+    #[error("{reason}")]
+    NoAnswer {
+        /// What happened instead.
         reason: String,
     },
 }
 
+impl From<CallError<ConfigMsg>> for ConfigUpdateError {
+    fn from(error: CallError<ConfigMsg>) -> Self {
+        let reason = error.to_string();
+        match error {
+            CallError::NotDelivered(_) => Self::NotDelivered { reason },
+            _ => Self::NoAnswer { reason },
+        }
+    }
+}
+
 impl ConfigServer {
+    /// The name of the server in each namespace.
+    pub const NAME: ServiceName = ServiceName::from_static("config_server");
+
     /// The configuration of a namespace, which begins with `base` unless it was made before.
     pub fn new(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> Self {
         let current = registry.extension(|| Current::new(Arc::clone(base)));
-        Self { via: registry.via(&CONFIG_SERVER), current }
+        Self { registry: registry.clone(), via: registry.via(&CONFIG_SERVER), current }
     }
 
     /// How to start the config server of a namespace under the name `config_server`. It needs the event store.
@@ -115,14 +138,14 @@ impl ConfigServer {
 
     /// The current configuration as a whole: a value that does not change under its reader.
     pub fn tree(&self) -> Arc<ConfigTree> {
-        Arc::clone(&self.current.tree.borrow())
+        self.current.tree()
     }
 
     /// Sets a value at run time. Returns when the change is recorded and made.
     ///
     /// # Errors
-    /// [`ConfigUpdateError`]; in each case the old value stays, but after
-    /// [`Unavailable`](ConfigUpdateError::Unavailable) the server may still make the change later.
+    /// [`ConfigUpdateError`]: the old value stays, but after [`NoAnswer`](ConfigUpdateError::NoAnswer) the server may
+    /// still make the change later.
     pub async fn update(
         &self,
         path: impl AsRef<str>,
@@ -150,7 +173,7 @@ impl ConfigServer {
     pub fn subscribe(&self, section: impl AsRef<str>) -> Result<ConfigSubscription, ConfigError> {
         let section = ConfigPath::new(section.as_ref())?;
         // First the ear, then the look: a change between the two is heard.
-        let changes = self.current.changes.subscribe();
+        let changes = self.current.subscribe();
         self.tree().get(section.as_str())?;
         Ok(ConfigSubscription { section, changes })
     }
@@ -158,9 +181,17 @@ impl ConfigServer {
     /// How the configuration stands, from the server itself.
     ///
     /// # Errors
-    /// [`ConfigUpdateError::Unavailable`].
+    /// [`ConfigUpdateError::NotDelivered`], [`ConfigUpdateError::NoAnswer`].
     pub async fn status(&self) -> Result<ConfigStatus, ConfigUpdateError> {
         self.ask(ConfigMsg::Status).await
+    }
+
+    /// Waits until the server runs, at most 5 s if no limit is given: after its restart, say.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`].
+    pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
+        self.registry.wait_for_service(&CONFIG_SERVER, limit).await.map(drop)
     }
 
     async fn change(
@@ -174,8 +205,7 @@ impl ConfigServer {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> ConfigMsg,
     ) -> Result<T, ConfigUpdateError> {
-        let answer = self.via.call(message, LIMIT).await;
-        answer.map_err(|error| ConfigUpdateError::Unavailable { reason: error.to_string() })
+        Ok(self.via.call(message, LIMIT).await?)
     }
 }
 

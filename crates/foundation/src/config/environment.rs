@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use foundation_core::NearMisses;
 use serde_json::Value;
 use toml::de::DeValue;
 
@@ -28,7 +29,7 @@ use super::value_type::{ValueType, fit};
 /// assert_eq!(
 ///     tree.unknown_variables()[0].to_string(),
 ///     "environment variable APP__SERVER__PROT sets config path server.prot, which nothing else has; \
-///      near it: server.port"
+///      did you mean server.port?"
 /// );
 /// # Ok::<(), foundation::ConfigError>(())
 /// ```
@@ -39,18 +40,14 @@ pub struct UnknownVariable {
     pub variable: String,
     /// The path that it set.
     pub path: ConfigPath,
-    /// At most three known paths that look like it, the closest first.
-    pub near: Vec<String>,
+    /// The known paths that look like it.
+    pub near: NearMisses,
 }
 
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { variable, path, .. } = self;
-        write!(f, "environment variable {variable} sets config path {path}, which nothing else has")?;
-        match self.near.as_slice() {
-            [] => Ok(()),
-            near => write!(f, "; near it: {}", near.join(", ")),
-        }
+        let Self { variable, path, near } = self;
+        write!(f, "environment variable {variable} sets config path {path}, which nothing else has{near}")
     }
 }
 

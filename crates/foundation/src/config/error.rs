@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use foundation_core::NearMisses;
 use thiserror::Error;
 
 use super::origin::Origin;
@@ -16,7 +17,7 @@ use super::origin::Origin;
 ///     .defaults(serde_json::json!({ "server": { "port": 80, "host": "localhost" } }))?
 ///     .load()?;
 /// let error = tree.get("server.prt").unwrap_err();
-/// assert_eq!(error.to_string(), "unknown config path server.prt; near it: server.port");
+/// assert_eq!(error.to_string(), "unknown config path server.prt; did you mean server.port?");
 /// # Ok::<(), foundation::ConfigError>(())
 /// ```
 #[non_exhaustive]
@@ -43,12 +44,12 @@ pub enum ConfigError {
         fault: PathFault,
     },
     /// Nothing has this path.
-    #[error("unknown config path {path}; {}", instead(near, top_level))]
+    #[error("unknown config path {path}{}", instead(near, top_level))]
     UnknownPath {
         /// The path that was asked for.
         path: String,
-        /// At most three known paths that look like it, the closest first.
-        near: Vec<String>,
+        /// The known paths that look like it.
+        near: NearMisses,
         /// At most ten keys of the top level.
         top_level: Vec<String>,
     },
@@ -154,11 +155,11 @@ pub(super) fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-fn instead(near: &[String], top_level: &[String]) -> String {
-    match (near, top_level) {
-        ([], []) => "the configuration is empty".to_owned(),
-        ([], keys) => format!("nothing is near it, the top level has: {}", keys.join(", ")),
-        (near, _) => format!("near it: {}", near.join(", ")),
+fn instead(near: &NearMisses, top_level: &[String]) -> String {
+    match (near.names(), top_level) {
+        ([], []) => "; the configuration is empty".to_owned(),
+        ([], keys) => format!("; nothing is near it, the top level has: {}", keys.join(", ")),
+        _ => near.to_string(),
     }
 }
 

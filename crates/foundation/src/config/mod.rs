@@ -8,6 +8,7 @@
 
 mod change;
 mod client;
+mod current;
 mod environment;
 mod error;
 mod file;

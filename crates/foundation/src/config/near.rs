@@ -1,21 +1,18 @@
 use std::collections::BTreeSet;
 
+use foundation_core::NearMisses;
 use strsim::normalized_damerau_levenshtein as likeness;
 
 /// From here on a known path is worth mentioning; 1 is equality.
 const WORTH_MENTIONING: f64 = 0.6;
 
-/// The known paths that look like the wanted one, the closest first, at most three.
+/// The known paths that look like the wanted one.
 ///
 /// The last segment counts as much as the whole path: people forget which section a setting is in, and
 /// two settings are not alike because their sections are. Costs a comparison with each known path, so it
 /// is for errors only.
-pub(super) fn near_misses(wanted: &str, known: &BTreeSet<&str>) -> Vec<String> {
-    let scored = known.iter().map(|path| (closeness(wanted, path), *path));
-    let mut near: Vec<_> = scored.filter(|(score, _)| *score >= WORTH_MENTIONING).collect();
-    near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    near.truncate(3);
-    near.into_iter().map(|(_, path)| path.to_owned()).collect()
+pub(super) fn near_misses(wanted: &str, known: &BTreeSet<&str>) -> NearMisses {
+    NearMisses::ranked(known.iter().map(|path| (closeness(wanted, path), *path)), WORTH_MENTIONING)
 }
 
 fn closeness(wanted: &str, path: &str) -> f64 {
@@ -32,7 +29,7 @@ mod tests {
 
     fn near(wanted: &str) -> Vec<String> {
         let known = ["database.host", "database.port", "server", "server.http.port", "server.port"];
-        near_misses(wanted, &BTreeSet::from(known))
+        near_misses(wanted, &BTreeSet::from(known)).names().to_vec()
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct ConfigSubscription {
 }
 
 impl ConfigSubscription {
-    /// Waits for the next change; `None` when the namespace is gone.
+    /// Waits for the next change; `None` when the namespace has been shut down.
     ///
     /// # Errors
     /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.

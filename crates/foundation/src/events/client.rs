@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{CallError, CastError, ChildSpec, ServiceRegistry, Via};
+use foundation_core::{CallError, CastError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
 use parking_lot::Mutex;
 
 use super::error::EventError;
@@ -22,7 +22,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The event store of one namespace: appends recorded facts and finds them again.
 ///
 /// A handle on an actor, found by its name at each use, so it survives the store's restarts; cheap to clone. The
-/// events of each namespace are its own. They are kept in memory for as long as the namespace is there.
+/// events of each namespace are its own. They are kept in memory for as long as the namespace is there, and it grows until
+/// it is [pruned](Self::prune_before).
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, Query};
@@ -39,8 +40,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EventStore {
+    registry: ServiceRegistry,
     via: Via<EventStoreMsg>,
 }
 
@@ -79,23 +81,29 @@ impl EventStoreError {
 
     fn from_call(error: CallError<EventStoreMsg>) -> Self {
         match error {
-            CallError::NotDelivered(CastError { message, reason }) => {
-                let batch = match message {
-                    EventStoreMsg::Append(batch, _) => batch,
-                    EventStoreMsg::Note(event) => vec![event],
-                    _ => Vec::new(),
-                };
-                Self::NotDelivered { batch, reason: reason.to_string() }
-            }
+            CallError::NotDelivered(error) => error.into(),
             other => Self::NoAnswer { reason: other.to_string() },
         }
     }
 }
 
+impl From<CastError<EventStoreMsg>> for EventStoreError {
+    fn from(CastError { message, reason }: CastError<EventStoreMsg>) -> Self {
+        let batch = match message {
+            EventStoreMsg::Append(batch, _) | EventStoreMsg::Note(batch) => batch,
+            _ => Vec::new(),
+        };
+        Self::NotDelivered { batch, reason: reason.to_string() }
+    }
+}
+
 impl EventStore {
+    /// The name of the store in each namespace.
+    pub const NAME: ServiceName = ServiceName::from_static("event_store");
+
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
-        Self { via: registry.via(&EVENT_STORE) }
+        Self { registry: registry.clone(), via: registry.via(&EVENT_STORE) }
     }
 
     /// How to start the event store of a namespace under the name `event_store`.
@@ -126,12 +134,13 @@ impl EventStore {
         self.ask(|reply| EventStoreMsg::Append(batch, reply)).await
     }
 
-    /// Records one event without waiting, for those who could not do anything about a failure: it is then lost, with
-    /// a warning to `tracing`.
-    pub fn note(&self, event: NewEvent) {
-        if let Err(error) = self.via.cast(EventStoreMsg::Note(event)) {
-            tracing::warn!(%error, "an event was not recorded");
-        }
+    /// Asks for events to be recorded, in order, and does not wait: for those who could do nothing about a failure. A
+    /// batch that is outside the store's limits is lost, with a warning to `tracing`.
+    ///
+    /// # Errors
+    /// [`EventStoreError::NotDelivered`] gives the events back.
+    pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
+        Ok(self.via.cast(EventStoreMsg::Note(batch))?)
     }
 
     /// The event with this id; `None` if it was pruned or is not recorded yet.
@@ -166,11 +175,25 @@ impl EventStore {
         self.ask(EventStoreMsg::Stats).await
     }
 
+    /// Waits until the store runs, at most 5 s if no limit is given: after its restart, say.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`].
+    pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
+        self.registry.wait_for_service(&EVENT_STORE, limit).await.map(drop)
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         message: impl FnOnce(RpcReplyPort<Result<T, EventError>>) -> EventStoreMsg,
     ) -> Result<T, EventStoreError> {
         let answer = self.via.call(message, LIMIT).await.map_err(EventStoreError::from_call)?;
         Ok(answer?)
+    }
+}
+
+impl std::fmt::Debug for EventStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EventStore({})", self.via.namespace())
     }
 }

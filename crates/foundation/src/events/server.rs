@@ -21,7 +21,7 @@ type Answer<T> = RpcReplyPort<Result<T, EventError>>;
 
 pub(crate) enum EventStoreMsg {
     Append(Vec<NewEvent>, Answer<Vec<EventId>>),
-    Note(NewEvent),
+    Note(Vec<NewEvent>),
     Get(EventId, Answer<Option<Arc<Event>>>),
     Query(Query, Answer<Vec<Arc<Event>>>),
     PruneBefore(SystemTime, Answer<u64>),
@@ -63,9 +63,9 @@ impl Actor for EventStoreServer {
         // Whoever asked may have stopped waiting; the log has done its work all the same.
         match message {
             EventStoreMsg::Append(batch, reply) => drop(reply.send(log.append_batch(batch, (self.clock)()))),
-            EventStoreMsg::Note(event) => {
-                if let Err(error) = log.append(event, (self.clock)()) {
-                    tracing::warn!(%error, "an event was not recorded");
+            EventStoreMsg::Note(batch) => {
+                if let Err(error) = log.append_batch(batch, (self.clock)()) {
+                    tracing::warn!(%error, "events were not recorded");
                 }
             }
             EventStoreMsg::Get(id, reply) => drop(reply.send(log.get(id))),

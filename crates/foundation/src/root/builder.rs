@@ -8,7 +8,7 @@ use foundation_core::{ChildSpec, Namespace, ProcessRegistry, RegistryError, Rest
 use super::Foundation;
 use super::layout::Layout;
 use super::services::Services;
-use crate::config::{ConfigError, ConfigSources};
+use crate::config::{ConfigError, ConfigSources, ConfigTree};
 
 /// How to put a [`Foundation`] together.
 ///
@@ -95,7 +95,7 @@ impl FoundationBuilder {
     /// not start said.
     pub async fn start(self) -> Result<Foundation, FoundationError> {
         let (registry, layout, production) = self.open_with(Namespace::Production).await?;
-        Ok(Foundation { registry, layout, production })
+        Ok(Foundation { registry, layout, production, end: Arc::default() })
     }
 
     /// A registry with one namespace in it.
@@ -113,6 +113,12 @@ impl FoundationBuilder {
         }
     }
 
+    /// A registry with a test's namespace in it, and no production.
+    pub(crate) async fn open_test(self) -> Result<(ProcessRegistry, Services), FoundationError> {
+        let (registry, _, services) = self.open_with(Namespace::test()).await?;
+        Ok((registry, services))
+    }
+
     /// The registry alone, no namespace started yet.
     async fn open(mut self) -> Result<(ProcessRegistry, Arc<Layout>), FoundationError> {
         let config = load(self.sources).await?;
@@ -126,16 +132,14 @@ impl FoundationBuilder {
     }
 }
 
-async fn load(sources: ConfigSources) -> Result<crate::config::ConfigTree, ConfigError> {
+async fn load(sources: ConfigSources) -> Result<ConfigTree, ConfigError> {
     // A file is read: not on a worker thread.
-    let loading = tokio::task::spawn_blocking(move || sources.load());
-    loading.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-impl FoundationBuilder {
-    /// A registry with a test's namespace in it, and no production.
-    pub(crate) async fn open_test(self) -> Result<(ProcessRegistry, Services), FoundationError> {
-        let (registry, _, services) = self.open_with(Namespace::test()).await?;
-        Ok((registry, services))
+    match tokio::task::spawn_blocking(move || sources.load()).await {
+        Ok(loaded) => loaded,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down, and whoever awaits this goes with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

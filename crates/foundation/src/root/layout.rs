@@ -11,6 +11,9 @@ use super::services::Services;
 use crate::config::ConfigTree;
 use crate::events::{Clock, EventStore};
 
+/// Which service needs which other one to do all of its work.
+pub(super) const NEEDS: [(&str, &str); 1] = [("config_server", "event_store")];
+
 pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
 /// The services and the application of every namespace of one foundation.

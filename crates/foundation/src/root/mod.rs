@@ -12,10 +12,11 @@ mod test_namespace;
 use std::sync::Arc;
 
 use foundation_core::{CleanupReport, Namespace, ProcessRegistry, RegistryError};
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use builder::{FoundationBuilder, FoundationError};
-pub use health::{NamespaceHealth, ServiceHealth};
+pub use health::{Condition, NamespaceHealth, ServiceHealth};
 pub use report::{ShutdownReport, StopCause};
 pub use services::Services;
 pub use test_namespace::TestNamespace;
@@ -27,7 +28,8 @@ use layout::Layout;
 
 /// A running foundation: a registry, production in it, and test namespaces on demand.
 ///
-/// A handle, cheap to clone, on one tree of actors; two foundations in one process do not know of each other.
+/// A handle, cheap to clone, on one tree of actors; two foundations in one process do not know of each other. The tree
+/// does not end with its handles, but by [`shutdown`](Self::shutdown), or with the runtime.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -47,6 +49,7 @@ pub struct Foundation {
     registry: ProcessRegistry,
     layout: Arc<Layout>,
     production: Services,
+    end: Arc<OnceCell<ShutdownReport>>,
 }
 
 impl Foundation {
@@ -75,7 +78,7 @@ impl Foundation {
     /// As [`namespace`](Self::namespace).
     pub async fn test_namespace(&self) -> Result<TestNamespace, RegistryError> {
         let services = self.namespace(Namespace::test()).await?;
-        Ok(TestNamespace::owned(services))
+        Ok(TestNamespace::owned(&self.registry, services))
     }
 
     /// The configuration of production.
@@ -112,12 +115,15 @@ impl Foundation {
     }
 
     /// Stops everything: each namespace's application before its services, the last started first, each child within
-    /// its own time. Returns when the last actor is gone.
+    /// its own time. Returns when the last actor is gone. A second call waits for the first and has the same report.
     pub async fn shutdown(&self) -> ShutdownReport {
         self.stop(StopCause::Request).await
     }
 
-    /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down.
+    /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down; or until somebody else has called
+    /// [`shutdown`](Self::shutdown).
+    ///
+    /// From then on the process ignores the default action of both signals: a second Ctrl-C does not kill it.
     ///
     /// # Errors
     /// [`FoundationError::Signals`] if the operating system does not let us listen; the foundation then still runs.
@@ -130,10 +136,14 @@ impl Foundation {
         Ok(self.stop(cause).await)
     }
 
+    /// Whoever comes first gives the cause; all others wait for the same end.
     async fn stop(&self, cause: StopCause) -> ShutdownReport {
-        let begun = Instant::now();
-        let namespaces = self.registry.shutdown().await;
-        ShutdownReport { cause, namespaces, took: begun.elapsed() }
+        let stop = || async {
+            let begun = Instant::now();
+            let namespaces = self.registry.shutdown().await;
+            ShutdownReport { cause, namespaces, took: begun.elapsed() }
+        };
+        self.end.get_or_init(stop).await.clone()
     }
 }
 

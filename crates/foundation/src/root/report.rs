@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use foundation_core::CleanupReport;
+use foundation_core::{CleanupReport, Stopped};
 
-/// Why [`run_until_signal`](crate::Foundation::run_until_signal) returned.
+/// Why a foundation was shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopCause {
@@ -31,13 +31,28 @@ pub struct ShutdownReport {
     pub took: Duration,
 }
 
+impl fmt::Display for StopCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::Collapse => "too many restarts",
+            Self::Request => "on request",
+        })
+    }
+}
+
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "shut down in {:?} ({:?})", self.took, self.cause)?;
+        write!(f, "shut down in {:?}: {}", self.took, self.cause)?;
         for namespace in &self.namespaces {
             write!(f, "\n{namespace}")?;
             for service in &namespace.stopped {
-                write!(f, "\n  {}: {:?}", service.path, service.how)?;
+                let how = match service.how {
+                    Stopped::InTime => "stopped",
+                    Stopped::Killed => "killed",
+                };
+                write!(f, "\n  {}: {how}", service.path)?;
             }
         }
         Ok(())

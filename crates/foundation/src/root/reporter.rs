@@ -1,6 +1,9 @@
 //! What supervisors report, as events.
 
+use std::mem;
+
 use foundation_core::{Happened, Report, Reporter, TracingReporter};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::events::{EventKind, EventStore, NewEvent};
@@ -9,25 +12,44 @@ const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
 const CHILD_START_FAILED: EventKind = EventKind::from_static("child_start_failed");
 const SUPERVISOR_GAVE_UP: EventKind = EventKind::from_static("supervisor_gave_up");
 
+/// How many events are kept for a store that is not there.
+const KEPT: usize = 100;
+
 /// Writes what went wrong into the event store of its own namespace, and everything into `tracing`.
 ///
-/// Without waiting: a supervisor does not stand still for its own records, and the store may be the child that ended.
+/// Without waiting: a supervisor does not stand still for its own records. The store may be the child that ended; what
+/// happens until it is back is kept and recorded then.
 pub(super) struct EventReporter {
     events: EventStore,
+    kept: Mutex<Vec<NewEvent>>,
 }
 
 impl EventReporter {
     pub(super) fn new(events: EventStore) -> Self {
-        Self { events }
+        Self { events, kept: Mutex::default() }
+    }
+
+    fn record(&self, event: Option<NewEvent>) {
+        let mut kept = self.kept.lock();
+        kept.extend(event);
+        if kept.is_empty() {
+            return;
+        }
+        if let Err(error) = self.events.note(mem::take(&mut *kept)) {
+            *kept = error.into_batch();
+            let surplus = kept.len().saturating_sub(KEPT);
+            for event in kept.drain(..surplus) {
+                tracing::warn!(kind = %event.kind(), "an event is not recorded: the event store has been away for too long");
+            }
+        }
     }
 }
 
 impl Reporter for EventReporter {
     fn report(&self, report: &Report) {
         TracingReporter.report(report);
-        if let Some(event) = event(report) {
-            self.events.note(event);
-        }
+        // Also without an event: the report may be that the store has been started.
+        self.record(event(report));
     }
 }
 

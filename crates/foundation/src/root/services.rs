@@ -6,13 +6,15 @@ use std::time::Duration;
 use foundation_core::{Health, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
 
 use super::health::{NamespaceHealth, ServiceHealth};
-use super::layout::Layout;
+use super::layout::{Layout, NEEDS};
 use crate::config::ConfigServer;
 use crate::events::EventStore;
 use crate::telemetry::Telemetry;
 
 /// How long each service may take to say how it is.
 const LIMIT: Duration = Duration::from_secs(1);
+/// What the supervisor of the embedder's children is called.
+const APPLICATION: ServiceName = ServiceName::from_static("application");
 
 /// One namespace with its services: what an application's code, and each test, works with.
 ///
@@ -64,8 +66,8 @@ impl Services {
         &self.telemetry
     }
 
-    /// How each service is: the three of the foundation are asked, and so is the application's supervisor; of all others
-    /// it is looked whether they take messages.
+    /// How each service is: the three of the foundation are asked, and so is the application's supervisor, each for at
+    /// most 1 s; of all others it is looked whether they take messages.
     pub async fn health(&self) -> NamespaceHealth {
         let (telemetry, events, config, application) = futures::join!(
             within(async { self.telemetry.handlers().await.map_err(|error| error.to_string()) }),
@@ -76,11 +78,11 @@ impl Services {
                 application.count_children().await.map_err(|error| error.to_string())
             }),
         );
-        let asked = [("telemetry", telemetry), ("event_store", events), ("config_server", config)];
-        let asked = asked.into_iter().chain([("application", application)]);
-        let mut services: Vec<_> = asked.map(|(name, health)| ServiceHealth::new(name, health)).collect();
+        let (telemetry, events) = ((Telemetry::NAME, telemetry), (EventStore::NAME, events));
+        let asked = [telemetry, events, (ConfigServer::NAME, config), (APPLICATION, application)];
+        let mut services = asked.map(|(name, health)| ServiceHealth::new(name.as_str(), health)).to_vec();
         services.extend(self.looked_at(&services));
-        NamespaceHealth { namespace: self.registry.namespace(), services }
+        NamespaceHealth::new(self.registry.namespace(), services, &NEEDS)
     }
 
     fn looked_at(&self, asked: &[ServiceHealth]) -> Vec<ServiceHealth> {

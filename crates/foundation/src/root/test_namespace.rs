@@ -2,7 +2,8 @@
 
 use std::ops::Deref;
 
-use foundation_core::{CleanupReport, RegistryError};
+use foundation_core::{CleanupReport, NearMisses, ProcessRegistry, RegistryError, ServiceName};
+use tokio::runtime::Handle as Runtime;
 
 use super::services::Services;
 
@@ -10,27 +11,55 @@ use super::services::Services;
 ///
 /// `#[foundation::test]` hands one to each test and cleans it up. One from
 /// [`Foundation::test_namespace`](crate::Foundation::test_namespace) is cleaned up by [`cleanup`](Self::cleanup), which
-/// waits and reports; if it is only dropped, that happens in the background, on the runtime that it is dropped on.
-#[derive(Debug)]
+/// waits and reports; if it is only dropped, that happens in the background, on the runtime that it was made on.
 pub struct TestNamespace {
+    tree: ProcessRegistry,
     services: Services,
     owner: Owner,
 }
 
 /// Who cleans up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
-    Handle,
+    Handle(Runtime),
     Harness,
 }
 
 impl TestNamespace {
-    pub(super) fn owned(services: Services) -> Self {
-        Self { services, owner: Owner::Handle }
+    pub(super) fn owned(tree: &ProcessRegistry, services: Services) -> Self {
+        Self { tree: tree.clone(), services, owner: Owner::Handle(Runtime::current()) }
     }
 
-    pub(crate) fn lent(services: Services) -> Self {
-        Self { services, owner: Owner::Harness }
+    pub(crate) fn lent(tree: &ProcessRegistry, services: Services) -> Self {
+        Self { tree: tree.clone(), services, owner: Owner::Harness }
+    }
+
+    /// Kills the service of this name, as a fault in it might, and returns when it has ended; its `post_stop` does not
+    /// run. What then happens is up to its supervisor, which may have replaced it already.
+    ///
+    /// ```
+    /// use foundation::{EventStore, NewEvent, TestNamespace};
+    ///
+    /// #[foundation::test]
+    /// async fn what_is_recorded_outlives_the_event_store(namespace: TestNamespace) {
+    ///     let id = namespace.events().append(NewEvent::new("opened").unwrap()).await.unwrap();
+    ///     namespace.kill(&EventStore::NAME).await.unwrap();
+    ///     namespace.events().wait_until_up(None).await.unwrap();
+    ///     assert!(namespace.events().get(id).await.unwrap().is_some());
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] names the near misses.
+    pub async fn kill(&self, name: &ServiceName) -> Result<(), RegistryError> {
+        let services = self.tree.get_all_services(self.namespace());
+        let Some(actor) = services.get(name) else {
+            let near = NearMisses::of(name.as_str(), services.keys().map(ServiceName::as_str));
+            return Err(RegistryError::NotFound { namespace: self.namespace(), name: name.clone(), near });
+        };
+        actor.kill();
+        // Its own word for its end; without a limit it cannot fail.
+        let _ = actor.wait(None).await;
+        Ok(())
     }
 
     /// Stops everything in the namespace; returns when the last actor is gone.
@@ -53,13 +82,16 @@ impl Deref for TestNamespace {
 
 impl Drop for TestNamespace {
     fn drop(&mut self) {
-        if self.owner == Owner::Harness {
-            return;
-        }
-        // Without a runtime there are no actors left to stop.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let Owner::Handle(runtime) = &self.owner {
             let registry = self.services.registry().clone();
+            // If the runtime is gone, so are the actors.
             runtime.spawn(async move { registry.cleanup().await });
         }
+    }
+}
+
+impl std::fmt::Debug for TestNamespace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TestNamespace({})", self.namespace())
     }
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{ChildSpec, Counter, Gauge, Histogram, ServiceRegistry, Snapshot, Via};
+use foundation_core::{
+    ChildSpec, Counter, Gauge, Histogram, RegistryError, ServiceName, ServiceRegistry, Snapshot, Via,
+};
 use serde_json::Value;
 
 use super::handler::{Handler, TelemetryEvent};
@@ -19,6 +21,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 ///
 /// Counting, measuring and executing happen on the caller's thread and ask nobody; nothing of it can fail its caller.
 /// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them.
+///
+/// An instrument, once made, stays: put no ids into names. After [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS) no new ones
+/// are made; what is counted, recorded or executed under further names is only counted, in `telemetry.unrecorded`.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -40,6 +45,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone)]
 pub struct Telemetry {
+    registry: ServiceRegistry,
     via: Via<TelemetryMsg>,
     hub: Arc<Hub>,
 }
@@ -58,6 +64,14 @@ pub enum TelemetryError {
         /// The kind that the name was first used for.
         found: &'static str,
     },
+    /// The namespace has as many instruments as it may have.
+    #[error("{name} cannot be made: the namespace has {limit} instruments, as many as it may have")]
+    TooManyInstruments {
+        /// The name of the one that was asked for.
+        name: String,
+        /// The limit.
+        limit: usize,
+    },
     /// A handler of this id is attached.
     #[error("a telemetry handler {id:?} is already attached; detach it first")]
     AlreadyAttached {
@@ -73,10 +87,16 @@ pub enum TelemetryError {
 }
 
 impl Telemetry {
+    /// The name of the service in each namespace.
+    pub const NAME: ServiceName = ServiceName::from_static("telemetry");
+
+    /// How many instruments a namespace may have: 10,000.
+    pub const MAX_INSTRUMENTS: usize = 10_000;
+
     /// The telemetry of a namespace, whether its actor runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
         let hub = registry.extension(|| Hub::new(registry.namespace()));
-        Self { via: registry.via(&TELEMETRY), hub }
+        Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub }
     }
 
     /// How to start the telemetry service of a namespace under the name `telemetry`.
@@ -90,7 +110,7 @@ impl Telemetry {
     /// The counter of this name, made if there is none. Keep it where you count often: each call here costs a look-up.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::TooManyInstruments`].
     pub fn counter(&self, name: &str) -> Result<Arc<Counter>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -98,7 +118,7 @@ impl Telemetry {
     /// The gauge of this name, made if there is none.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::TooManyInstruments`].
     pub fn gauge(&self, name: &str) -> Result<Arc<Gauge>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -106,12 +126,13 @@ impl Telemetry {
     /// The histogram of this name, made if there is none.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::TooManyInstruments`].
     pub fn histogram(&self, name: &str) -> Result<Arc<Histogram>, TelemetryError> {
         self.hub.instrument(name)
     }
 
-    /// Adds one to the counter of this name; if the name is another instrument's, counts in `telemetry.misnamed`.
+    /// Adds one to the counter of this name; if it cannot be had, because the name is another instrument's, counts in
+    /// `telemetry.unrecorded` instead.
     pub fn count(&self, name: &str) {
         self.hub.count(name);
     }
@@ -148,7 +169,8 @@ impl Telemetry {
         self.ask(|reply| TelemetryMsg::Attach(handler, reply)).await?
     }
 
-    /// Detaches a handler; false if there was none of this id.
+    /// Detaches a handler; false if there was none of this id. Another thread that is about to tell it of an event still
+    /// does.
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
@@ -171,6 +193,14 @@ impl Telemetry {
     /// [`TelemetryError::Unavailable`].
     pub async fn snapshot(&self) -> Result<Snapshot, TelemetryError> {
         self.ask(TelemetryMsg::Snapshot).await
+    }
+
+    /// Waits until the service runs, at most 5 s if no limit is given: after its restart, say.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`].
+    pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
+        self.registry.wait_for_service(&TELEMETRY, limit).await.map(drop)
     }
 
     async fn ask<T: Send + 'static>(

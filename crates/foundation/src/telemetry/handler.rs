@@ -38,6 +38,11 @@ impl Handler {
         Self { id, events, handle }
     }
 
+    /// Whether the two are one handler, and not only namesakes.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.handle, &other.handle)
+    }
+
     pub(super) fn wants(&self, event: &str) -> bool {
         self.events.iter().any(|wanted| wanted == event)
     }

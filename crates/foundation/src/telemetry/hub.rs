@@ -2,7 +2,9 @@
 //!
 //! 1. A name belongs to the kind of instrument that it was first used for, for good.
 //! 2. Handlers are a list that is replaced as a whole, so that emission never waits for a change of it.
-//! 3. A handler that panics is taken out at once; whoever emitted does not notice.
+//! 3. A handler that panics is taken out at once, and not a namesake of it; whoever emitted does not notice.
+//! 4. No code of others runs while a lock is held: neither a handler nor the destructor of one.
+//! 5. There are never more than [`Telemetry::MAX_INSTRUMENTS`] instruments.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +13,13 @@ use foundation_core::{Counter, Gauge, Histogram, Namespace, Reading, Snapshot};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
-use super::client::TelemetryError;
+use super::client::{Telemetry, TelemetryError};
 use super::handler::{Handler, TelemetryEvent};
 
 /// Counts the handlers that were taken out because they panicked.
 const DETACHED: &str = "telemetry.handlers_detached";
-/// Counts what could not be recorded because its name belongs to another kind of instrument.
-const MISNAMED: &str = "telemetry.misnamed";
+/// Counts what could not be recorded: its name belongs to another kind of instrument, or there are too many.
+const UNRECORDED: &str = "telemetry.unrecorded";
 
 #[derive(Clone)]
 pub(super) enum Instrument {
@@ -77,12 +79,20 @@ pub(crate) struct Hub {
     handlers: RwLock<Arc<[Handler]>>,
     /// Held by whoever replaces the list, so that no replacement is lost.
     replacing: Mutex<()>,
+    detached: Counter,
+    unrecorded: Counter,
 }
 
 impl Hub {
     pub(super) fn new(namespace: Namespace) -> Self {
-        let handlers = RwLock::new(Arc::from([]));
-        Self { namespace, instruments: RwLock::default(), handlers, replacing: Mutex::default() }
+        Self {
+            namespace,
+            instruments: RwLock::default(),
+            handlers: RwLock::new(Arc::from([])),
+            replacing: Mutex::default(),
+            detached: Counter::new(),
+            unrecorded: Counter::new(),
+        }
     }
 
     // ---- instruments ----
@@ -92,8 +102,11 @@ impl Hub {
             return of_kind(name, known);
         }
         let mut instruments = self.instruments.write();
-        let instrument = instruments.entry(name.into()).or_insert_with(|| K::wrap(Arc::default()));
-        of_kind(name, instrument)
+        let limit = Telemetry::MAX_INSTRUMENTS;
+        if instruments.len() >= limit && !instruments.contains_key(name) {
+            return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit });
+        }
+        of_kind(name, instruments.entry(name.into()).or_insert_with(|| K::wrap(Arc::default())))
     }
 
     pub(super) fn count(&self, name: &str) {
@@ -108,14 +121,15 @@ impl Hub {
     fn recording<K: Kind>(&self, name: &str, record: impl FnOnce(&K)) {
         match self.instrument::<K>(name) {
             Ok(instrument) => record(&instrument),
-            Err(_) if name != MISNAMED => self.count(MISNAMED),
-            Err(_) => {}
+            Err(_) => self.unrecorded.increment(),
         }
     }
 
     pub(super) fn read(&self) -> Snapshot {
         let instruments = self.instruments.read();
-        instruments.iter().map(|(name, instrument)| (String::from(&**name), instrument.read())).collect()
+        let named = instruments.iter().map(|(name, instrument)| (String::from(&**name), instrument.read()));
+        let own = [(DETACHED, &self.detached), (UNRECORDED, &self.unrecorded)];
+        named.chain(own.map(|(name, counter)| (name.to_owned(), Reading::from(counter)))).collect()
     }
 
     // ---- handlers ----
@@ -131,11 +145,18 @@ impl Hub {
     }
 
     pub(super) fn detach(&self, id: &str) -> bool {
-        let _replacing = self.replacing.lock();
-        let handlers = Arc::clone(&self.handlers.read());
-        let left: Arc<[Handler]> = handlers.iter().filter(|handler| handler.id != id).cloned().collect();
-        let detached = left.len() < handlers.len();
+        self.detach_those(|handler| handler.id == id)
+    }
+
+    fn detach_those(&self, unwanted: impl Fn(&Handler) -> bool) -> bool {
+        let replacing = self.replacing.lock();
+        let before = Arc::clone(&self.handlers.read());
+        let left: Arc<[Handler]> = before.iter().filter(|handler| !unwanted(handler)).cloned().collect();
+        let detached = left.len() < before.len();
         *self.handlers.write() = left;
+        // The handler may be dropped with the old list, and its destructor may emit.
+        drop(replacing);
+        drop(before);
         detached
     }
 
@@ -153,15 +174,17 @@ impl Hub {
         let handlers = Arc::clone(&self.handlers.read());
         for handler in handlers.iter().filter(|handler| handler.wants(name)) {
             if handler.tell(&event).is_err() {
-                self.take_out(&handler.id, name);
+                self.take_out(handler, name);
             }
         }
     }
 
-    fn take_out(&self, id: &str, event: &str) {
-        self.detach(id);
-        self.count(DETACHED);
-        tracing::warn!(namespace = %self.namespace, handler = id, event, "a telemetry handler panicked and is detached");
+    fn take_out(&self, panicked: &Handler, event: &str) {
+        if self.detach_those(|handler| handler.is(panicked)) {
+            self.detached.increment();
+            let (namespace, handler) = (self.namespace, &*panicked.id);
+            tracing::warn!(%namespace, handler, event, "a telemetry handler panicked and is detached");
+        }
     }
 }
 

@@ -85,7 +85,7 @@ fn a_section_is_not_replaced_and_the_values_in_it_are_named() {
 
 #[test]
 fn a_change_or_reset_of_an_unknown_path_is_refused_with_what_is_near() {
-    let expected = "unknown config path server.prt; near it: server.port";
+    let expected = "unknown config path server.prt; did you mean server.port?";
     assert_eq!(message(ConfigChange::decide(&tree(), "server.prt", json!(1))), expected);
     assert_eq!(message(ConfigChange::reset(&tree(), "server.prt")), expected);
 }

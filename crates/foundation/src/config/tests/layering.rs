@@ -192,7 +192,7 @@ fn a_variable_without_a_path_below_is_taken_and_reported() {
     assert_eq!(tree.get("a.b").unwrap(), "x,y");
     let reported: Vec<_> = tree.unknown_variables().iter().map(|unknown| unknown.path.as_str()).collect();
     assert_eq!(reported, ["a.b", "server.prot"]);
-    assert_eq!(tree.unknown_variables()[1].near, ["server.port"]);
+    assert_eq!(tree.unknown_variables()[1].near.names(), ["server.port"]);
 }
 
 #[test]

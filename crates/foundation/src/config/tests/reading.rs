@@ -8,7 +8,7 @@ use super::*;
 
 #[test]
 fn a_path_that_is_unknown_is_refused_with_what_is_near() {
-    let expected = "unknown config path server.prt; near it: server.port";
+    let expected = "unknown config path server.prt; did you mean server.port?";
     assert_eq!(message(tree().get("server.prt")), expected);
     let expected = "unknown config path zzz; nothing is near it, the top level has: database, server";
     assert_eq!(message(tree().get("zzz")), expected);

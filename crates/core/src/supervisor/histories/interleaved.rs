@@ -1,0 +1,356 @@
+//! Steps are answered late and in any order, and children end whenever they like.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
+use tokio::time::Instant;
+
+use super::super::children::{Children, FailedStart, Roster, Rules, Slot, Step};
+use super::super::plan::Key;
+use super::super::restart::{Restart, Strategy};
+use super::super::roster::Terminate;
+use super::{Came, IDS, Incarnation, Life, came, reason, restart, rules, spec};
+use crate::exit::ExitReason;
+
+#[derive(Debug, Clone)]
+enum Command {
+    Add(usize, Restart),
+    Terminate(usize),
+    Revive(usize),
+    Delete(usize),
+    Exit(usize, ExitReason),
+    /// The end of an actor that is no longer, or never was, a child.
+    Stale(usize, ExitReason),
+    /// One of the steps under way is answered. A child may end before the word of its start arrives, and the event of
+    /// a child that was stopped may come before or after the word that it is gone.
+    Answer { step: usize, came: Came, early: Option<ExitReason>, event_first: bool },
+    Advance(u64),
+}
+
+fn answer() -> impl Generator<Value = Command> {
+    let early = prop_oneof![3 => Just(None), 1 => reason().prop_map(Some)];
+    (0..8usize, came(), early, any::<bool>()).prop_map(|(step, came, early, event_first)| Command::Answer {
+        step,
+        came,
+        early,
+        event_first,
+    })
+}
+
+fn command() -> impl Generator<Value = Command> {
+    prop_oneof![
+        3 => (0..IDS.len(), restart()).prop_map(|(id, restart)| Command::Add(id, restart)),
+        2 => (0..8usize).prop_map(Command::Terminate),
+        2 => (0..IDS.len()).prop_map(Command::Revive),
+        1 => (0..IDS.len()).prop_map(Command::Delete),
+        5 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Exit(n, reason)),
+        1 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Stale(n, reason)),
+        10 => answer(),
+        1 => (0..6000u64).prop_map(Command::Advance),
+    ]
+}
+
+/// A step under way.
+#[derive(Debug, Clone, Copy)]
+enum Under {
+    Start,
+    End(Life),
+}
+
+/// What the outside knows of one child.
+#[derive(Debug, Default)]
+struct Known {
+    restart: Restart,
+    starts: u64,
+    /// Its current incarnation, from the start until the word that it is gone.
+    alive: Option<Life>,
+    /// Whether something has happened after which one-for-one may start it.
+    due: bool,
+    asked_to_stop: bool,
+}
+
+struct World {
+    rules: Rules,
+    children: Children<Life>,
+    begun: Instant,
+    now: u64,
+    known: HashMap<Key, Known>,
+    under_way: BTreeMap<Key, Under>,
+    past: Vec<Life>,
+    /// Who waits for the answer to a start, and to a termination.
+    starters: HashSet<Key>,
+    stoppers: HashSet<Key>,
+    restarts: HashMap<Key, u32>,
+    gave_up: bool,
+    advanced: bool,
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            children: Children::new(rules),
+            begun: Instant::now(),
+            now: 0,
+            known: HashMap::new(),
+            under_way: BTreeMap::new(),
+            past: vec![Life(1_000, 1)],
+            starters: HashSet::new(),
+            stoppers: HashSet::new(),
+            restarts: HashMap::new(),
+            gave_up: false,
+            advanced: false,
+        }
+    }
+
+    fn one_for_one(&self) -> bool {
+        self.rules.strategy == Strategy::OneForOne
+    }
+
+    fn work(&mut self) {
+        while let Some(step) = self.children.next_step(self.begun + Duration::from_millis(self.now)) {
+            assert!(!self.gave_up, "a step after giving up: {step:?}");
+            match step {
+                Step::Start { key, .. } => self.begin(key),
+                Step::Stop { key, child, .. } | Step::Bury { key, child } => self.end(key, child),
+                Step::GiveUp { .. } => self.gave_up = true,
+            }
+            assert!(self.one_for_one() || self.under_way.len() <= 1, "two steps of one plan at a time");
+        }
+        for key in self.children.take_settled() {
+            self.starters.remove(&key);
+            self.stoppers.remove(&key);
+        }
+        self.check();
+    }
+
+    fn begin(&mut self, key: Key) {
+        let known = self.known.entry(key).or_default();
+        assert_eq!(known.alive, None, "a second incarnation of {key}");
+        known.starts += 1;
+        assert!(known.restart != Restart::Temporary || known.starts == 1, "a temporary child is started again");
+        if self.rules.strategy == Strategy::OneForOne {
+            assert!(known.due, "{key} is started for no reason");
+            assert!(!known.asked_to_stop, "{key} is started although it was terminated");
+        }
+        known.due = false;
+        if !self.starters.contains(&key) {
+            *self.restarts.entry(key).or_default() += 1;
+        }
+        assert!(self.under_way.insert(key, Under::Start).is_none(), "two steps for {key}");
+    }
+
+    fn end(&mut self, key: Key, child: Life) {
+        assert_eq!(self.known[&key].alive, Some(child), "{key} is not what is to be ended");
+        assert!(self.under_way.insert(key, Under::End(child)).is_none(), "two steps for {key}");
+    }
+
+    fn exit(&mut self, life: Life, reason: ExitReason) {
+        let known = self.known.get_mut(&life.0).expect("it was started");
+        known.due |= known.restart.wants(&reason) && !known.asked_to_stop;
+        let key = self.children.exited(life.actor_id(), reason);
+        assert_eq!(key, Some(life.0));
+    }
+
+    fn answer(&mut self, key: Key, came: Came, early: Option<ExitReason>, event_first: bool) {
+        let Some(under) = self.under_way.remove(&key) else { return };
+        match under {
+            Under::Start => self.start_answered(key, came, early),
+            Under::End(life) => {
+                let late = ExitReason::Failed("on the way out".into());
+                if event_first {
+                    assert_eq!(self.children.exited(life.actor_id(), late.clone()), None);
+                }
+                self.known.get_mut(&key).expect("it was started").alive = None;
+                self.past.push(life);
+                self.children.stopped(key);
+                if !event_first {
+                    assert_eq!(self.children.exited(life.actor_id(), late), None);
+                }
+            }
+        }
+    }
+
+    fn start_answered(&mut self, key: Key, came: Came, early: Option<ExitReason>) {
+        let known = self.known.get_mut(&key).expect("it was started");
+        match came {
+            Came::Up => {
+                let life = Life(key, known.starts);
+                known.alive = Some(life);
+                if let Some(reason) = early {
+                    known.due |= known.restart.wants(&reason) && !known.asked_to_stop;
+                    assert_eq!(self.children.exited(life.actor_id(), reason.clone()), None);
+                    assert_eq!(self.children.started(key, life), Some(reason));
+                } else {
+                    assert_eq!(self.children.started(key, life), None);
+                }
+                self.starters.remove(&key);
+            }
+            Came::Ignored => {
+                self.children.ignored(key);
+                self.starters.remove(&key);
+            }
+            Came::Failed => match self.children.start_failed(key) {
+                FailedStart::Retried => known.due = true,
+                FailedStart::Settled => {
+                    self.starters.remove(&key);
+                }
+            },
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Add(id, restart) => {
+                if let Ok(key) = self.children.add(spec(IDS[id], restart)) {
+                    self.known.insert(key, Known { restart, due: true, ..Known::default() });
+                    self.starters.insert(key);
+                }
+            }
+            Command::Terminate(n) => {
+                let keys: Vec<Key> = self.children.children.keys().copied().collect();
+                if let Some(key) = keys.get(n % keys.len().max(1)) {
+                    self.terminate(*key);
+                }
+            }
+            Command::Revive(id) => {
+                if let Ok(key) = self.children.revive(IDS[id]) {
+                    let known = self.known.get_mut(&key).expect("it was added");
+                    (known.due, known.asked_to_stop) = (true, false);
+                    self.starters.insert(key);
+                }
+            }
+            Command::Delete(id) => {
+                let _ = self.children.delete(IDS[id]);
+            }
+            Command::Exit(n, reason) => {
+                let lives: Vec<Life> = self.running().collect();
+                if let Some(life) = lives.get(n % lives.len().max(1)) {
+                    self.exit(*life, reason);
+                }
+            }
+            Command::Stale(n, reason) => {
+                let life = self.past[n % self.past.len()];
+                assert_eq!(self.children.exited(life.actor_id(), reason), None);
+            }
+            Command::Answer { step, came, early, event_first } => {
+                let keys: Vec<Key> = self.under_way.keys().copied().collect();
+                if let Some(key) = keys.get(step % keys.len().max(1)) {
+                    self.answer(*key, came, early, event_first);
+                }
+            }
+            Command::Advance(ms) => {
+                self.now += ms;
+                self.advanced = true;
+            }
+        }
+        self.work();
+    }
+
+    fn terminate(&mut self, key: Key) {
+        let known = self.known.get_mut(&key).expect("it was added");
+        (known.asked_to_stop, known.due) = (true, false);
+        match self.children.terminate(key) {
+            Terminate::Done => {}
+            Terminate::Pending | Terminate::Abort => {
+                self.stoppers.insert(key);
+            }
+        }
+    }
+
+    fn running(&self) -> impl Iterator<Item = Life> {
+        self.children.children.values().filter_map(|child| match child.slot {
+            Slot::Running(life) => Some(life),
+            _ => None,
+        })
+    }
+
+    fn check(&self) {
+        let running: HashMap<_, _> = self.running().map(|life| (life.actor_id(), life.0)).collect();
+        assert_eq!(self.children.by_actor, running, "invariant 2");
+        if self.rules.roster == Roster::Fixed {
+            let ids = self.children.children.iter().map(|(key, child)| (child.spec.id().clone(), *key));
+            assert_eq!(self.children.by_id, ids.collect(), "ids");
+        }
+        for (key, known) in &self.known {
+            let here = self.children.running(*key).copied();
+            assert!(here.is_none() || here == known.alive, "{key} runs as {here:?}, known is {:?}", known.alive);
+        }
+        for (key, child) in &self.children.children {
+            let under_way = self.under_way.contains_key(key);
+            let moving = matches!(child.slot, Slot::Starting | Slot::Aborting | Slot::Stopping);
+            assert_eq!(under_way, moving, "{key} is {:?}", child.slot);
+        }
+        if !self.advanced {
+            // Each restart of a child belongs to a decision of its own, and there are only so many.
+            let most = self.rules.intensity.max_restarts;
+            assert!(self.restarts.values().all(|restarts| *restarts <= most), "too many restarts");
+        }
+        if self.under_way.is_empty() && !self.gave_up {
+            self.check_rest();
+        }
+    }
+
+    /// Nothing is under way, and nothing is to be done: then nothing waits either.
+    fn check_rest(&self) {
+        for (key, child) in &self.children.children {
+            let resting = match self.rules.roster {
+                Roster::Fixed => matches!(child.slot, Slot::Running(_) | Slot::Down),
+                Roster::OnDemand { .. } => matches!(child.slot, Slot::Running(_)),
+            };
+            assert!(resting, "{key} is stuck as {:?}", child.slot);
+            assert!(child.spec.restart_rule() != Restart::Temporary || !matches!(child.slot, Slot::Down));
+        }
+        assert!(self.starters.is_empty(), "{:?} wait for a start for ever", self.starters);
+        assert!(self.stoppers.is_empty(), "{:?} wait for a stop for ever", self.stoppers);
+    }
+
+    /// Every step is answered, and every start succeeds, until nothing is left to do.
+    fn come_to_rest(&mut self) {
+        while let Some(key) = self.under_way.keys().next().copied() {
+            self.answer(key, Came::Up, None, true);
+            self.work();
+        }
+    }
+
+    /// What the shell does when the supervisor stops.
+    fn stop(&mut self) {
+        for (key, under) in std::mem::take(&mut self.under_way) {
+            if let Under::Start = under {
+                let life = Life(key, self.known[&key].starts);
+                self.known.get_mut(&key).expect("it was started").alive = Some(life);
+                self.children.adopt(key, life);
+            } else {
+                self.known.get_mut(&key).expect("it was started").alive = None;
+            }
+        }
+        let left: Vec<Key> = self.children.halt().into_iter().map(|(_, life)| life.0).collect();
+        let mut expected: Vec<Key> =
+            self.known.iter().filter(|(_, known)| known.alive.is_some()).map(|(key, _)| *key).collect();
+        expected.sort_unstable_by(|a, b| b.cmp(a));
+        assert_eq!(left, expected, "all that are alive are stopped, in reverse start order");
+        assert!(self.children.next_step(self.begun).is_none());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(800))]
+
+    #[test]
+    fn nothing_overlaps_and_nothing_is_stuck(
+        rules in rules(),
+        commands in proptest::collection::vec(command(), 1..80),
+        ends_at_rest in any::<bool>(),
+    ) {
+        let mut world = World::new(rules);
+        for command in commands {
+            world.obey(command);
+        }
+        if ends_at_rest {
+            world.come_to_rest();
+        }
+        world.stop();
+    }
+}

@@ -1,0 +1,195 @@
+//! Every step is answered at once: the table does what OTP does, in the same order.
+
+use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
+use tokio::time::Instant;
+
+use super::super::children::{Children, Rules, Slot, Step};
+use super::super::plan::Key;
+use super::super::restart::{Restart, Strategy};
+use super::model::{Act, Entry, Model, Pid, Script};
+use super::{Came, IDS, Life, came, reason, restart, rules, spec};
+use crate::exit::ExitReason;
+
+#[derive(Debug, Clone)]
+enum Command {
+    Add(usize, Restart),
+    Terminate(usize),
+    Revive(usize),
+    Delete(usize),
+    /// Which of those that run end, and how.
+    Exits(Vec<(usize, ExitReason)>),
+    Advance(u64),
+}
+
+fn command() -> impl Generator<Value = Command> {
+    prop_oneof![
+        3 => (0..IDS.len(), restart()).prop_map(|(id, restart)| Command::Add(id, restart)),
+        1 => (0..8usize).prop_map(Command::Terminate),
+        1 => (0..IDS.len()).prop_map(Command::Revive),
+        1 => (0..IDS.len()).prop_map(Command::Delete),
+        5 => proptest::collection::vec((0..8usize, reason()), 1..4).prop_map(Command::Exits),
+        2 => (0..6000u64).prop_map(Command::Advance),
+    ]
+}
+
+/// The table with a world that answers at once.
+struct World {
+    children: Children<Life>,
+    script: Script,
+    start: Instant,
+    acts: Vec<Act>,
+    gave_up: bool,
+}
+
+impl World {
+    fn new(rules: Rules, script: Script) -> Self {
+        Self { children: Children::new(rules), script, start: Instant::now(), acts: Vec::new(), gave_up: false }
+    }
+
+    fn work(&mut self, now: u64) {
+        while let Some(step) = self.children.next_step(self.start + std::time::Duration::from_millis(now)) {
+            match step {
+                Step::Start { key, .. } => self.begin(key),
+                Step::Stop { key, .. } => {
+                    self.acts.push(Act::Stop(key));
+                    self.children.stopped(key);
+                }
+                Step::Bury { key, .. } => self.children.stopped(key),
+                Step::GiveUp { .. } => self.gave_up = true,
+            }
+        }
+    }
+
+    fn begin(&mut self, key: Key) {
+        self.acts.push(Act::Start(key));
+        let (life, came) = self.script.start(key);
+        match came {
+            Came::Up => assert_eq!(self.children.started(key, life), None),
+            Came::Failed => {
+                self.children.start_failed(key);
+            }
+            Came::Ignored => self.children.ignored(key),
+        }
+    }
+}
+
+fn obey(command: Command, world: &mut World, model: &mut Model) {
+    let nth = |model: &Model, n: usize| (!model.list.is_empty()).then(|| n % model.list.len());
+    match command {
+        Command::Add(id, restart) => {
+            let taken_on = world.children.add(spec(IDS[id], restart)).is_ok();
+            assert_eq!(taken_on, model.add(IDS[id], restart));
+        }
+        Command::Terminate(n) => {
+            if let Some(at) = nth(model, n) {
+                world.children.terminate(model.list[at].key);
+                model.terminate(at);
+            }
+        }
+        Command::Revive(id) => {
+            if let Some(at) = by_id(world, model, id) {
+                assert_eq!(world.children.revive(IDS[id]).is_ok(), model.revive(at));
+            }
+        }
+        Command::Delete(id) => {
+            if let Some(at) = by_id(world, model, id) {
+                assert_eq!(world.children.delete(IDS[id]).is_ok(), model.delete(at));
+            }
+        }
+        Command::Exits(ends) => {
+            let mut lives: Vec<Life> = model.list.iter().filter_map(running).collect();
+            let mut ending = Vec::new();
+            for (n, reason) in ends {
+                if !lives.is_empty() {
+                    ending.push((lives.remove(n % lives.len()), reason));
+                }
+            }
+            for (life, reason) in &ending {
+                use super::Incarnation;
+                assert_eq!(world.children.exited(life.actor_id(), reason.clone()), Some(life.0));
+            }
+            model.exits(&ending);
+        }
+        Command::Advance(ms) => model.now += ms,
+    }
+    world.work(model.now);
+}
+
+/// Only a fixed roster knows its children by id.
+fn by_id(world: &World, model: &Model, id: usize) -> Option<usize> {
+    let at = model.find(IDS[id]);
+    let known = world.children.find(IDS[id]).ok();
+    known.and(at)
+}
+
+fn running(entry: &Entry) -> Option<Life> {
+    match entry.pid {
+        Pid::Up(life) => Some(life),
+        _ => None,
+    }
+}
+
+/// In which order children of different lanes are dealt with is nobody's business.
+fn in_order(rules: Rules, acts: &[Act]) -> Vec<Act> {
+    let mut acts = acts.to_vec();
+    if rules.strategy == Strategy::OneForOne {
+        acts.sort_by_key(|act| act.key());
+    }
+    acts
+}
+
+fn seen(children: &Children<Life>) -> Vec<(Key, Option<Life>)> {
+    let life = |slot: &Slot<Life>| match slot {
+        Slot::Running(life) => Some(*life),
+        Slot::Down => None,
+        other => panic!("a child is {other:?} when there is nothing left to do"),
+    };
+    children.children.iter().map(|(key, child)| (*key, life(&child.slot))).collect()
+}
+
+fn left(children: &mut Children<Life>) -> Vec<Life> {
+    children.halt().into_iter().map(|(_, life)| life).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn the_table_does_what_otp_does(
+        rules in rules(),
+        rows in proptest::collection::vec(proptest::collection::vec(came(), 0..6), 1..8),
+        commands in proptest::collection::vec(command(), 1..40),
+    ) {
+        let mut world = World::new(rules, Script::new(rows.clone()));
+        let mut model = Model::new(rules, Script::new(rows));
+        for command in commands {
+            let said = format!("{command:?}");
+            obey(command, &mut world, &mut model);
+            prop_assert_eq!(world.gave_up, model.gave_up, "{}", said);
+            if model.gave_up {
+                break;
+            }
+            prop_assert_eq!(in_order(rules, &world.acts), in_order(rules, &model.acts), "{}", said);
+            let expected: Vec<_> = model.list.iter().map(|entry| (entry.key, running(entry))).collect();
+            prop_assert_eq!(seen(&world.children), expected, "{}", said);
+        }
+        if rules.strategy == Strategy::OneForOne && model.gave_up {
+            // Lanes that were on their way when another one gave up are not compared.
+            return Ok(());
+        }
+        let mut alive: Vec<Life> = model.list.iter().filter_map(|entry| match entry.pid {
+            Pid::Up(life) | Pid::Dead(life) => Some(life),
+            _ => None,
+        }).collect();
+        alive.reverse();
+        let mut left = left(&mut world.children);
+        if model.gave_up {
+            // The child that was one too many has been dealt with by OTP, and has yet to be buried by us.
+            left.retain(|life| alive.contains(life));
+            alive.retain(|life| left.contains(life));
+        }
+        prop_assert_eq!(left, alive);
+        prop_assert!(world.children.next_step(world.start).is_none());
+    }
+}

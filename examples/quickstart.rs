@@ -1,0 +1,509 @@
+//! The main job from start to end: a supervised service counts the words of a text file, crashes on the way, and goes on.
+//!
+//! ```text
+//! cargo run --example quickstart [FILE]
+//! ```
+//!
+//! The settings are in `examples/quickstart.toml`, and environment variables win over them:
+//! `QUICKSTART__COUNTING__MIN_LETTERS=7 cargo run --example quickstart`.
+//!
+//! What to notice: the handle on the service is made once and outlives two crashes. What a service has in its state dies
+//! with it, so it hands its counts to a neighbour that has less reason to crash, the ledger; how often, is a setting that
+//! is changed while the program runs. Whoever sends a line keeps it until it is in the ledger, so in the end nothing is
+//! lost.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation::{
+    CastError, ChildSpec, ConfigSources, ConfigSubscription, Foundation, NewEvent, Query, ServiceKey, Services, Via,
+    local_message,
+};
+use foundation_examples::{Failure, Table, exit, heading};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The line that the service cannot take.
+const POISON: &str = "~ a line that makes the word count fail ~";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit(run(std::env::args_os().skip(1).collect()).await)
+}
+
+async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+    let path = match arguments.as_slice() {
+        [] => in_workspace("README.md"),
+        [path] => PathBuf::from(path),
+        _ => return Err("at most one argument is taken, the file to count: quickstart [FILE]".into()),
+    };
+    // The file comes first: if it cannot be read, nothing has been started.
+    let lines = Lines::open(&path).await?;
+    let foundation = start().await?;
+    let outcome = count_words(&foundation, lines).await;
+
+    heading("Shutting down: the last started stops first");
+    let report = foundation.shutdown().await;
+    println!("{report}");
+    outcome
+}
+
+/// A file of the workspace: where we stand, or else where this was compiled, so that any folder will do to start from.
+fn in_workspace(name: &str) -> PathBuf {
+    let here = Path::new(name);
+    if here.exists() { here.to_owned() } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(name) }
+}
+
+// ---- the start ----
+
+/// Loads the settings and starts the foundation, with the ledger and the word count as its application, in this order.
+async fn start() -> Result<Foundation, Failure> {
+    let foundation = Foundation::builder().config(settings()?).child(ledger).child(word_count).start().await?;
+
+    heading("Started: the settings, and where each comes from");
+    let config = foundation.config().tree();
+    let mut table = Table::new(["setting", "value", "from"]);
+    for path in config.paths() {
+        table.row([path, config.get(path)?, &config.origin(path)?]);
+    }
+    print!("{table}");
+    for unknown in config.unknown_variables() {
+        eprintln!("warning: {unknown}");
+    }
+    Ok(foundation)
+}
+
+fn settings() -> Result<ConfigSources, Failure> {
+    // What is no Unicode is no setting of ours.
+    let environment =
+        std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+    let sources = ConfigSources::new()
+        .defaults(json!({ "demo": { "top_words": 5 } }))?
+        .file(in_workspace("examples/quickstart.toml"))
+        .environment("QUICKSTART", environment)?;
+    Ok(sources)
+}
+
+/// The settings of the section `counting`.
+#[derive(Deserialize)]
+struct Settings {
+    min_letters: usize,
+    hand_over_every: u64,
+}
+
+/// The settings of the section `demo`.
+#[derive(Deserialize)]
+struct Demo {
+    crash_after: u64,
+    top_words: usize,
+}
+
+// ---- what is counted ----
+
+#[derive(Default)]
+struct Tally {
+    lines: u64,
+    words: HashMap<String, u64>,
+}
+
+impl Tally {
+    fn line(&mut self, line: &str, min_letters: usize) -> u64 {
+        let words = line.split(|c: char| !c.is_alphanumeric());
+        let words = words.filter(|word| !word.is_empty() && word.chars().count() >= min_letters);
+        let counted = words.map(|word| *self.words.entry(word.to_lowercase()).or_default() += 1).count();
+        self.lines += 1;
+        counted as u64
+    }
+
+    fn add(&mut self, other: Self) {
+        self.lines += other.lines;
+        for (word, times) in other.words {
+            *self.words.entry(word).or_default() += times;
+        }
+    }
+
+    /// The most frequent words; those that are equally frequent in the order of the alphabet.
+    fn top(&self, many: usize) -> Vec<(&str, u64)> {
+        let mut words: Vec<_> = self.words.iter().map(|(word, times)| (word.as_str(), *times)).collect();
+        words.sort_by_key(|(word, times)| (u64::MAX - times, *word));
+        words.truncate(many);
+        words
+    }
+}
+
+// ---- the ledger: keeps what is handed to it, does nothing that could fail ----
+
+const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::new("ledger");
+
+enum LedgerMsg {
+    Add(Tally),
+    Lines(RpcReplyPort<u64>),
+    Top(usize, RpcReplyPort<Vec<(String, u64)>>),
+}
+local_message!(LedgerMsg);
+
+struct Ledger;
+
+fn ledger(services: &Services) -> ChildSpec {
+    services.child_spec(&LEDGER, || (Ledger, ()))
+}
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Ledger {
+    type Msg = LedgerMsg;
+    type State = Tally;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<LedgerMsg>, (): ()) -> Result<Tally, ActorProcessingErr> {
+        Ok(Tally::default())
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<LedgerMsg>,
+        message: LedgerMsg,
+        total: &mut Tally,
+    ) -> Result<(), ActorProcessingErr> {
+        // Whoever asked may have stopped waiting, which is no fault of the ledger's.
+        match message {
+            LedgerMsg::Add(tally) => total.add(tally),
+            LedgerMsg::Lines(reply) => drop(reply.send(total.lines)),
+            LedgerMsg::Top(many, reply) => {
+                let top = total.top(many).into_iter().map(|(word, times)| (word.to_owned(), times));
+                drop(reply.send(top.collect()));
+            }
+        }
+        Ok(())
+    }
+}
+
+// ---- the word count: does the work, and may fail ----
+
+const WORD_COUNT: ServiceKey<WordCountMsg> = ServiceKey::new("word_count");
+/// Executed by the word count when it has taken up new settings.
+const SETTINGS_TAKEN_UP: &str = "word_count.settings_taken_up";
+
+enum WordCountMsg {
+    /// Answered when the line is counted.
+    Line(String, RpcReplyPort<Counted>),
+    /// Answered when the ledger has been sent all that was counted.
+    HandOver(RpcReplyPort<()>),
+    SettingsChanged,
+}
+local_message!(WordCountMsg);
+
+/// Where a line is counted.
+enum Counted {
+    /// In the service's state, and lost if that dies.
+    InTheState,
+    /// In the ledger, as are all lines before it.
+    InTheLedger,
+}
+
+struct WordCount;
+
+struct WordCountState {
+    tally: Tally,
+    settings: Settings,
+    ledger: Via<LedgerMsg>,
+    services: Services,
+    /// Ends with the state.
+    _listening: JoinSet<()>,
+}
+
+fn word_count(services: &Services) -> ChildSpec {
+    let services = services.clone();
+    services.clone().child_spec(&WORD_COUNT, move || (WordCount, services.clone()))
+}
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for WordCount {
+    type Msg = WordCountMsg;
+    type State = WordCountState;
+    type Arguments = Services;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<WordCountMsg>,
+        services: Services,
+    ) -> Result<WordCountState, ActorProcessingErr> {
+        // First the ear, then the look: a change between the two is heard.
+        let mut listening = JoinSet::new();
+        listening.spawn(pass_on(services.config().subscribe("counting")?, myself));
+        let settings = services.config().get("counting")?;
+        let ledger = services.via(&LEDGER);
+        Ok(WordCountState { tally: Tally::default(), settings, ledger, services, _listening: listening })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<WordCountMsg>,
+        message: WordCountMsg,
+        state: &mut WordCountState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WordCountMsg::Line(line, _) if line == POISON => return Err("it was given a poison line".into()),
+            WordCountMsg::Line(line, done) => {
+                let counted = state.count(&line)?;
+                drop(done.send(counted));
+            }
+            WordCountMsg::HandOver(done) => {
+                state.hand_over();
+                drop(done.send(()));
+            }
+            WordCountMsg::SettingsChanged => state.take_up_settings()?,
+        }
+        Ok(())
+    }
+}
+
+impl WordCountState {
+    fn count(&mut self, line: &str) -> Result<Counted, ActorProcessingErr> {
+        let words = self.tally.line(line, self.settings.min_letters);
+        self.services.telemetry().counter("word_count.words")?.add(words);
+        self.services.telemetry().histogram("word_count.words_a_line")?.record(words as f64);
+        if self.tally.lines < self.settings.hand_over_every {
+            return Ok(Counted::InTheState);
+        }
+        Ok(self.hand_over())
+    }
+
+    fn hand_over(&mut self) -> Counted {
+        match self.ledger.cast(LedgerMsg::Add(mem::take(&mut self.tally))) {
+            Ok(()) => Counted::InTheLedger,
+            // A message that nobody took comes back in the error: the tally is kept for the next time.
+            Err(CastError { message, .. }) => {
+                if let LedgerMsg::Add(tally) = message {
+                    self.tally = tally;
+                }
+                Counted::InTheState
+            }
+        }
+    }
+
+    fn take_up_settings(&mut self) -> Result<(), ActorProcessingErr> {
+        self.settings = self.services.config().get("counting")?;
+        self.services.telemetry().execute(SETTINGS_TAKEN_UP, &[], &json!(null));
+        Ok(())
+    }
+}
+
+/// Turns changes of the settings into messages.
+async fn pass_on(mut changes: ConfigSubscription, service: ActorRef<WordCountMsg>) {
+    // Who missed some changes reads the settings anew all the same.
+    while !matches!(changes.next().await, Ok(None)) {
+        if service.cast(WordCountMsg::SettingsChanged).is_err() {
+            break;
+        }
+    }
+}
+
+// ---- the run ----
+
+async fn count_words(foundation: &Foundation, lines: Lines) -> Result<(), Failure> {
+    let demo: Demo = foundation.config().get("demo")?;
+    let mut run = Run::new(foundation.production(), lines);
+
+    heading(format!("Counting {}, and a crash", run.lines.path.display()));
+    run.feed(demo.crash_after).await?;
+    run.crash().await?;
+
+    heading("A setting is changed while the program runs, and a second crash");
+    run.hand_over_each_line().await?;
+    run.feed(demo.crash_after).await?;
+    run.crash().await?;
+
+    heading("The rest of the file, and the result");
+    run.feed(u64::MAX).await?;
+    run.finish(demo.top_words).await?;
+    show(foundation).await
+}
+
+/// One file on its way through the service.
+struct Run<'a> {
+    production: &'a Services,
+    /// Made once, before the first line, and used to the end.
+    service: Via<WordCountMsg>,
+    lines: Lines,
+    /// The lines that are counted, but not in the ledger yet.
+    at_risk: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    fn new(production: &'a Services, lines: Lines) -> Self {
+        Self { production, service: production.via(&WORD_COUNT), lines, at_risk: Vec::new() }
+    }
+
+    /// Sends so many lines, or all that are left.
+    async fn feed(&mut self, many: u64) -> Result<(), Failure> {
+        for _ in 0..many {
+            let Some(line) = self.lines.next().await? else { break };
+            self.send(line).await?;
+        }
+        println!(
+            "Lines sent so far: {}. The service is actor {}.",
+            self.lines.read,
+            self.service.actor_ref()?.get_id()
+        );
+        Ok(())
+    }
+
+    /// Sends a line and waits until it is counted, so that no more than one is on its way when the service crashes.
+    async fn send(&mut self, line: String) -> Result<(), Failure> {
+        let counted = self.service.call(|done| WordCountMsg::Line(line.clone(), done), LIMIT).await;
+        match counted.map_err(|error| format!("line {} was not counted: {error}", self.lines.read))? {
+            Counted::InTheState => self.at_risk.push(line),
+            Counted::InTheLedger => self.at_risk.clear(),
+        }
+        Ok(())
+    }
+
+    /// Makes the service fail, waits for its next incarnation, and makes good what was lost.
+    async fn crash(&mut self) -> Result<(), Failure> {
+        println!("Now a poison line, at which the service fails:");
+        let old = self.service.actor_ref()?;
+        match self.service.call(|done| WordCountMsg::Line(POISON.to_owned(), done), LIMIT).await {
+            Ok(_) => return Err("the poison line was counted as if nothing were wrong".into()),
+            Err(error) => println!("  the caller is told   {error}"),
+        }
+        old.wait(None).await?;
+        let new = self.production.wait_for_service(&WORD_COUNT, None).await?;
+        println!("  the supervisor       has started actor {} in the place of {}", new.get_id(), old.get_id());
+
+        let lost = mem::take(&mut self.at_risk);
+        match lost.len() {
+            0 => println!("  the counts           are in the ledger: nothing died with the state of the service"),
+            many => println!("  the counts           of {many} lines died with the state of the service; sent again"),
+        }
+        for line in lost {
+            self.send(line).await?;
+        }
+        println!("  the handle           is the same as before");
+        Ok(())
+    }
+
+    /// Makes the service hand over after each line, and returns when it does.
+    async fn hand_over_each_line(&self) -> Result<(), Failure> {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let telemetry = self.production.telemetry();
+        telemetry.attach("quickstart", [SETTINGS_TAKEN_UP], move |_| _ = tell.send(())).await?;
+
+        let changed = self.production.config().update("counting.hand_over_every", 1).await?;
+        match changed.event {
+            Some(event) => {
+                timeout(LIMIT, told.recv()).await?;
+                let (old, new) = (&changed.change.old, &changed.change.new);
+                println!("{} was {old}, is {new}: recorded as event {event}.", changed.change.path);
+                println!("The service, which has subscribed to its settings, has taken it up.");
+            }
+            // Nothing has changed, so nobody is told.
+            None => println!("{} is 1 already.", changed.change.path),
+        }
+        telemetry.detach("quickstart").await?;
+        Ok(())
+    }
+
+    async fn finish(&self, top_words: usize) -> Result<(), Failure> {
+        self.service.call(WordCountMsg::HandOver, LIMIT).await?;
+        let ledger = self.production.via(&LEDGER);
+        let lines = ledger.call(LedgerMsg::Lines, LIMIT).await?;
+        println!("Lines in the ledger: {lines}.");
+        if self.lines.not_utf8 > 0 {
+            println!("Lines that are not UTF-8: {}; what is unreadable in them separates words.", self.lines.not_utf8);
+        }
+
+        let mut table = Table::new(["word", "times"]);
+        for (word, times) in ledger.call(|reply| LedgerMsg::Top(top_words, reply), LIMIT).await? {
+            table.row([&word, &times]);
+        }
+        print!("\n{table}");
+        let counted = NewEvent::new("file_counted")?.source(WORD_COUNT.name().as_str());
+        self.production.events().append(counted.payload(json!({ "lines": lines }))?).await?;
+        Ok(())
+    }
+}
+
+// ---- what an operator looks at ----
+
+async fn show(foundation: &Foundation) -> Result<(), Failure> {
+    heading("Services");
+    let info = foundation.production().service_info();
+    let mut table = Table::new(["service", "actor", "status", "restarts", "uptime"]);
+    for service in &info.services {
+        let (status, uptime) = (format!("{:?}", service.status), format!("{:.1?}", service.uptime));
+        table.row([&service.name, &service.actor, &status, &service.restarts, &uptime]);
+    }
+    print!("{table}");
+
+    heading("Health");
+    let mut table = Table::new(["service", "health"]);
+    for service in foundation.health().await.services {
+        table.row([&service.name, &service]);
+    }
+    print!("{table}");
+
+    heading("Events");
+    let mut table = Table::new(["id", "event", "source", "payload"]);
+    for event in foundation.events().query(Query::new()).await? {
+        let mut payload = event.payload.clone();
+        // Reported by the supervisor itself, the source says it already.
+        payload.as_object_mut().map(|payload| payload.remove("supervisor"));
+        table.row([&event.id, &event.kind, &event.source.as_deref().unwrap_or("-"), &payload]);
+    }
+    print!("{table}");
+
+    heading("Metrics: the work that was done, so a line that was sent again counts twice");
+    let mut table = Table::new(["metric", "kind", "value"]);
+    for (name, reading) in foundation.telemetry().snapshot().await?.iter() {
+        table.row([&name, &reading.kind(), reading]);
+    }
+    print!("{table}");
+    Ok(())
+}
+
+// ---- the file ----
+
+/// The lines of a text file, one at a time.
+struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    read: u64,
+    not_utf8: u64,
+}
+
+impl Lines {
+    async fn open(path: &Path) -> Result<Self, Failure> {
+        let unreadable = |error| format!("{} cannot be read: {error}", path.display());
+        let mut reader = BufReader::new(File::open(path).await.map_err(unreadable)?);
+        // A folder can be opened, but not read.
+        reader.fill_buf().await.map_err(unreadable)?;
+        Ok(Self { path: path.to_owned(), reader, read: 0, not_utf8: 0 })
+    }
+
+    /// The next line without its end. What is not UTF-8 becomes U+FFFD, which is no letter: a text in an old encoding is
+    /// still worth counting.
+    async fn next(&mut self) -> Result<Option<String>, Failure> {
+        let mut bytes = Vec::new();
+        if self.reader.read_until(b'\n', &mut bytes).await? == 0 {
+            return Ok(None);
+        }
+        self.read += 1;
+        let line = String::from_utf8(bytes).unwrap_or_else(|error| {
+            self.not_utf8 += 1;
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        });
+        Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+}

@@ -1,0 +1,329 @@
+//! The rules of restarting, one after the other: a bakery of three levels, where somebody ends its actors by script.
+//!
+//! ```text
+//! cargo run --example supervision_tree
+//! ```
+//!
+//! What to notice: the tree before and after each end, with a mark at every actor that is new, and between the two what
+//! the supervisors reported, in its order. Nothing sleeps here: the script waits for reports.
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
+use foundation::{
+    ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, Happened, Report, Reporter, Restart, RestartIntensity,
+    Strategy, Supervisor, SupervisorSpec, local_message,
+};
+use foundation_examples::{Failure, Table, exit, heading};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// A supervisor in the middle of the tree, with its workers in start order.
+struct Department {
+    id: &'static str,
+    strategy: Strategy,
+    workers: [(&'static str, Restart); 3],
+}
+
+const DEPARTMENTS: [Department; 3] = [
+    Department {
+        id: "counter",
+        strategy: Strategy::OneForOne,
+        workers: [("till_1", Restart::Permanent), ("till_2", Restart::Permanent), ("trainee", Restart::Temporary)],
+    },
+    Department {
+        id: "kitchen",
+        strategy: Strategy::OneForAll,
+        workers: [("dough", Restart::Permanent), ("oven", Restart::Permanent), ("glaze", Restart::Permanent)],
+    },
+    Department {
+        id: "delivery",
+        strategy: Strategy::RestForOne,
+        workers: [("orders", Restart::Permanent), ("route", Restart::Permanent), ("van", Restart::Transient)],
+    },
+];
+/// Of a department, and long enough for a script that takes no time.
+const INTENSITY: RestartIntensity = RestartIntensity::new(3, Duration::from_secs(60));
+/// Of the bakery as a whole.
+const TOP_INTENSITY: RestartIntensity = RestartIntensity::new(1, Duration::from_secs(60));
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit(run().await)
+}
+
+async fn run() -> Result<(), Failure> {
+    let (tell, reports) = mpsc::unbounded_channel();
+    let bakery = Supervisor::start("bakery", bakery(tell)).await?;
+    let mut script = Script { bakery, reports, seen: HashSet::new() };
+
+    heading("The tree as it was started");
+    script.began().await?;
+    script.strategies().await?;
+    script.restart_rules().await?;
+    script.giving_up().await
+}
+
+// ---- the tree ----
+
+fn bakery(tell: mpsc::UnboundedSender<Report>) -> SupervisorSpec {
+    let departments = DEPARTMENTS.map(|Department { id, strategy, workers }| {
+        let workers = workers.map(|(id, restart)| ChildSpec::worker(id, || (Worker, ())).restart(restart));
+        ChildSpec::supervisor(id, SupervisorSpec::new(strategy).intensity(INTENSITY).children(workers))
+    });
+    // The supervisors below have no reporter of their own, so they use this one.
+    SupervisorSpec::new(Strategy::OneForOne).intensity(TOP_INTENSITY).children(departments).reporter(ToScript(tell))
+}
+
+/// An actor that ends when it is told to.
+struct Worker;
+
+enum WorkerMsg {
+    Finish,
+    Fail,
+}
+local_message!(WorkerMsg);
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Worker {
+    type Msg = WorkerMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<WorkerMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<WorkerMsg>,
+        message: WorkerMsg,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WorkerMsg::Finish => myself.stop(None),
+            WorkerMsg::Fail => return Err("it was told to fail".into()),
+        }
+        Ok(())
+    }
+}
+
+/// Hands on what the supervisors report.
+struct ToScript(mpsc::UnboundedSender<Report>);
+
+impl Reporter for ToScript {
+    fn report(&self, report: &Report) {
+        // The script may have ended.
+        let _ = self.0.send(report.clone());
+    }
+}
+
+// ---- the script ----
+
+struct Script {
+    bakery: Supervisor,
+    reports: mpsc::UnboundedReceiver<Report>,
+    /// The actors that have been shown.
+    seen: HashSet<ActorId>,
+}
+
+/// How an actor is made to end.
+#[derive(Clone, Copy)]
+enum End {
+    Kill,
+    Finish,
+    Fail,
+}
+
+impl Script {
+    async fn strategies(&mut self) -> Result<(), Failure> {
+        heading("One-for-one: till_1 is killed");
+        self.end("counter", "till_1", End::Kill).await?;
+        self.until("till_1", is_start).await?;
+        self.show("Only the child that ended was started again; its siblings noticed nothing.").await?;
+
+        heading("One-for-all: the oven is killed");
+        self.end("kitchen", "oven", End::Kill).await?;
+        self.until("glaze", is_start).await?;
+        self.show("The others were stopped, the last started first, and then all were started in order.").await?;
+
+        heading("Rest-for-one: the route is killed");
+        self.end("delivery", "route", End::Kill).await?;
+        self.until("van", is_start).await?;
+        self.show("Restarted were the child that ended and those started after it; the orders live on.").await
+    }
+
+    async fn restart_rules(&mut self) -> Result<(), Failure> {
+        heading("Transient: the van has finished its work");
+        self.end("delivery", "van", End::Finish).await?;
+        self.until("van", is_exit).await?;
+        self.settled("delivery", "van").await?;
+        self.show("A transient child that ends normally stays stopped, and keeps its place in the order.").await?;
+
+        heading("Temporary: the trainee fails");
+        self.end("counter", "trainee", End::Fail).await?;
+        self.until("trainee", is_exit).await?;
+        self.settled("counter", "trainee").await?;
+        self.show("A temporary child is never started again, whatever it ended of: it is forgotten.").await
+    }
+
+    async fn giving_up(&mut self) -> Result<(), Failure> {
+        heading(format!("Restart intensity: till_2 is killed until the counter has enough ({INTENSITY})"));
+        // One restart has been counted already: till_1's.
+        for _ in 1..INTENSITY.max_restarts {
+            self.end("counter", "till_2", End::Kill).await?;
+            self.until("till_2", is_start).await?;
+        }
+        self.end("counter", "till_2", End::Kill).await?;
+        self.until("counter", is_start).await?;
+        self.show(
+            "The counter stopped its children and itself; the bakery saw a child that ended, and started a new one.\n   \
+             That has the children of the specification, the trainee included, and counts restarts from zero.",
+        )
+        .await?;
+
+        heading(format!("Escalation: the same once more, which is too much for the bakery too ({TOP_INTENSITY})"));
+        for _ in 0..INTENSITY.max_restarts {
+            self.end("counter", "till_2", End::Kill).await?;
+            self.until("till_2", is_start).await?;
+        }
+        self.end("counter", "till_2", End::Kill).await?;
+        self.until("counter", |happened| matches!(happened, Happened::GaveUp { .. })).await?;
+        self.bakery.wait_until_gone().await;
+        self.rest();
+        let Err(error) = self.bakery.which_children().await else {
+            return Err("the bakery has given up and still answers".into());
+        };
+        println!("\nWho asks for its children now is told: {error}.");
+        println!("=> The top has nobody above it: all have stopped, in reverse order, and are gone.");
+        Ok(())
+    }
+
+    /// Ends a worker.
+    async fn end(&self, department: &str, worker: &str, end: End) -> Result<(), Failure> {
+        let absent = || format!("{worker} is not running");
+        let actor = self.department(department).await?.child(worker).await?.ok_or_else(absent)?;
+        match end {
+            End::Kill => actor.kill(),
+            End::Finish => ActorRef::from(actor).cast(WorkerMsg::Finish)?,
+            End::Fail => ActorRef::from(actor).cast(WorkerMsg::Fail)?,
+        }
+        Ok(())
+    }
+
+    /// A handle on a department as it is now: each incarnation of a supervisor has its own.
+    async fn department(&self, id: &str) -> Result<Supervisor, Failure> {
+        Ok(self.bakery.supervisor(id).await?.ok_or_else(|| format!("{id} is not running"))?)
+    }
+
+    /// Prints what is reported, up to the report that is waited for.
+    async fn until(&mut self, child: &str, wanted: fn(&Happened) -> bool) -> Result<(), Failure> {
+        loop {
+            let next = timeout(Duration::from_secs(10), self.reports.recv()).await;
+            let report = next?.ok_or("nobody is left to report")?;
+            println!("  {}", in_words(&report));
+            if report.child.as_str() == child && wanted(&report.happened) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Prints what has been reported and not been waited for.
+    fn rest(&mut self) {
+        while let Ok(report) = self.reports.try_recv() {
+            println!("  {}", in_words(&report));
+        }
+    }
+
+    /// Returns when a child that has ended is gone too. That is when a request to stop it is answered.
+    async fn settled(&self, department: &str, worker: &str) -> Result<(), Failure> {
+        match self.department(department).await?.terminate_child(worker).await {
+            // It is forgotten: nobody can be more gone.
+            Err(ChildError::NotFound { .. }) => Ok(()),
+            answer => Ok(answer?),
+        }
+    }
+
+    // ---- showing ----
+
+    async fn began(&mut self) -> Result<(), Failure> {
+        while self.reports.try_recv().is_ok() {}
+        self.print_tree().await
+    }
+
+    async fn show(&mut self, rule: &str) -> Result<(), Failure> {
+        println!();
+        self.print_tree().await?;
+        println!("\n=> {rule}");
+        Ok(())
+    }
+
+    async fn print_tree(&mut self) -> Result<(), Failure> {
+        let mut table = Table::new(["bakery (one-for-one)", "actor", "restart rule", "restarts", ""]);
+        let first = self.seen.is_empty();
+        self.branch(&self.bakery.clone(), "", first, &mut table).await?;
+        print!("{table}");
+        Ok(())
+    }
+
+    async fn branch(
+        &mut self,
+        supervisor: &Supervisor,
+        indent: &str,
+        first: bool,
+        table: &mut Table<5>,
+    ) -> Result<(), Failure> {
+        // OTP lists the newest first; we want the start order.
+        let mut children = supervisor.which_children().await?;
+        children.reverse();
+        for (place, child) in children.iter().enumerate() {
+            let last = place + 1 == children.len();
+            let (twig, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+            let name = format!("{indent}{twig}{}", label(child));
+            let (actor, new) = self.life(child);
+            let mark = if new && !first { "new" } else { "" };
+            table.row([&name, &actor, &child.restart, &child.restarts, &mark]);
+            if let (ChildKind::Supervisor, Some(within)) = (child.kind, supervisor.supervisor(child.id.as_str()).await?)
+            {
+                Box::pin(self.branch(&within, &format!("{indent}{below}"), first, table)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The actor that a child is now, in words, and whether it was not there before.
+    fn life(&mut self, child: &ChildInfo) -> (String, bool) {
+        match child.state {
+            ChildState::Running(actor) => (actor.to_string(), self.seen.insert(actor)),
+            other => (format!("{other:?}").to_lowercase(), false),
+        }
+    }
+}
+
+fn label(child: &ChildInfo) -> String {
+    match DEPARTMENTS.iter().find(|department| department.id == child.id.as_str()) {
+        Some(Department { id, strategy, .. }) => format!("{id} ({strategy})"),
+        None => child.id.to_string(),
+    }
+}
+
+fn is_start(happened: &Happened) -> bool {
+    matches!(happened, Happened::Started { .. })
+}
+
+fn is_exit(happened: &Happened) -> bool {
+    matches!(happened, Happened::Exited { .. })
+}
+
+fn in_words(Report { supervisor, child, happened }: &Report) -> String {
+    let happened = match happened {
+        Happened::Started { actor, .. } => format!("started as {actor}"),
+        Happened::Exited { actor, reason } => format!("{actor} ended ({reason})"),
+        Happened::Stopped { actor, .. } => format!("{actor} is stopped and gone"),
+        Happened::GaveUp { intensity } => format!("one restart too many: {supervisor} gives up ({intensity})"),
+        other => format!("{other:?}"),
+    };
+    format!("{supervisor}/{child}: {happened}")
+}

@@ -1,0 +1,261 @@
+//! Actors that were started elsewhere and only registered here.
+
+use foundation::ractor::{Actor, ActorRuntime, ActorStatus};
+use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
+use tokio::task::yield_now;
+
+use super::support::{
+    Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, count, foreign, key, names_in, world,
+};
+
+/// Returns when the process registry has read all that was sent to it so far: it answers in order.
+async fn caught_up(registry: &ProcessRegistry) {
+    let other = Namespace::test();
+    registry.namespace(other).await.unwrap();
+    registry.cleanup_namespace(other).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_foreign_actor_may_have_several_names_and_loses_all_when_it_ends() {
+    let (registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    for n in 0..5 {
+        names.register(&key(format!("alias_{n}")), &actor).await.unwrap();
+    }
+    assert_eq!(names.list_services().len(), 5);
+    actor.stop_and_wait(None, None).await.unwrap();
+    assert!(names.list_services().is_empty(), "at once");
+    caught_up(&registry).await;
+    assert_eq!(registry.stats().total, 0, "and for good");
+    assert_eq!(count(&names, "registry.releases"), 5);
+}
+
+#[tokio::test]
+async fn a_foreign_actor_may_have_names_in_several_namespaces() {
+    let (registry, ours) = world().await;
+    let theirs = registry.namespace(Namespace::test()).await.unwrap();
+    let actor = foreign(Probe::default()).await;
+    ours.register(&PROBE, &actor).await.unwrap();
+    theirs.register(&PROBE, &actor).await.unwrap();
+
+    assert!(ours.unregister(&PROBE));
+    assert_eq!(theirs.lookup(&PROBE).unwrap().get_id(), actor.get_id());
+    actor.kill_and_wait(None).await.unwrap();
+    caught_up(&registry).await;
+    assert_eq!(registry.stats().total, 0, "it was still watched for the sake of its other name");
+}
+
+#[tokio::test]
+async fn a_foreign_actor_that_lost_a_name_is_still_watched_for_the_others() {
+    let (registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    names.register(&PROBE, &actor).await.unwrap();
+    names.register(&OTHER, &actor).await.unwrap();
+    names.unregister(&PROBE);
+    names.register(&PROBE, &actor).await.unwrap();
+    names.unregister(&OTHER);
+    actor.stop_and_wait(None, None).await.unwrap();
+    caught_up(&registry).await;
+    assert_eq!(registry.stats().total, 0);
+}
+
+/// A name that goes while another comes: whichever is first, the actor is watched for as long as it has one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_comes_while_another_goes_is_watched() {
+    let (registry, names) = world().await;
+    for _ in 0..300 {
+        let actor = foreign(Probe::default()).await;
+        names.register(&PROBE, &actor).await.unwrap();
+        let gone = tokio::spawn({
+            let names = names.clone();
+            async move { names.unregister(&PROBE) }
+        });
+        names.register(&OTHER, &actor).await.unwrap();
+        assert!(gone.await.unwrap());
+        actor.kill_and_wait(None).await.unwrap();
+        caught_up(&registry).await;
+        assert_eq!(registry.stats().total, 0, "the registry did not hear of its end");
+    }
+}
+
+#[tokio::test]
+async fn an_actor_of_ours_may_have_a_second_name() {
+    let (registry, names) = world().await;
+    let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    names.register(&OTHER, &actor).await.unwrap();
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), names.lookup(&OTHER).unwrap().get_id());
+    actor.kill_and_wait(None).await.unwrap();
+    caught_up(&registry).await;
+    assert_eq!(registry.stats().total, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_away_is_gone_at_once() {
+    let (_registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    names.register(&PROBE, &actor).await.unwrap();
+    let via = names.via(&PROBE);
+    via.cast(ProbeMsg::Note("bound")).unwrap();
+    assert!(names.unregister(&PROBE));
+    assert!(!via.is_alive(), "a handle that was bound to it does not find it either");
+    assert!(via.cast(ProbeMsg::Note("lost")).is_err());
+    assert!(actor.get_status() < ActorStatus::Draining);
+}
+
+/// On several threads, `unregister` returns only when nobody finds the name any more, even if `register` has not returned
+/// yet on its own thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() {
+    let (_registry, names) = world().await;
+    for _ in 0..2_000 {
+        let actor = foreign(Probe::default()).await;
+        let registering = tokio::spawn({
+            let (names, actor) = (names.clone(), actor.clone());
+            async move { names.register(&PROBE, &actor).await }
+        });
+        while !names.unregister(&PROBE) {
+            yield_now().await;
+        }
+        assert!(!names.is_registered(&PROBE));
+        registering.await.unwrap().unwrap();
+        assert!(!names.is_registered(&PROBE));
+        actor.stop(None);
+    }
+}
+
+#[tokio::test]
+async fn a_dead_actor_is_refused_and_its_name_stays_free() {
+    let (registry, names) = world().await;
+    for kill in [false, true] {
+        let actor = foreign(Probe::default()).await;
+        if kill {
+            actor.kill_and_wait(None).await.unwrap();
+        } else {
+            actor.stop_and_wait(None, None).await.unwrap();
+        }
+        let refused = names.register(&PROBE, &actor).await.unwrap_err();
+        let text = format!("actor {} cannot be registered as probe: it has ended, or is about to", actor.get_id());
+        assert_eq!(refused.to_string(), text);
+    }
+    assert_eq!(registry.stats().total, 0);
+    assert_eq!(count(&names, "registry.registrations"), 0);
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_actor_that_is_leaving_is_refused() {
+    let (_registry, names) = world().await;
+    let gate = Gate::new();
+    let stopping = foreign(Probe::default().stop(Phase::Waits(gate.clone()))).await;
+    stopping.stop(None);
+    gate.arrival().await;
+    let refused = names.register(&PROBE, &stopping).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::Dead { .. }), "{refused}");
+
+    let busy = Gate::new();
+    let draining = foreign(Probe::default()).await;
+    draining.cast(ProbeMsg::Stay(busy.clone())).unwrap();
+    draining.drain().unwrap();
+    let refused = names.register(&PROBE, &draining).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::Dead { .. }), "{refused}");
+    gate.open();
+    busy.open();
+    assert_eq!(names.service_info().total(), 0);
+}
+
+/// ractor tells nobody of an actor that ends before it has started, so there is no event to wait for.
+#[tokio::test]
+async fn an_actor_that_was_registered_before_it_failed_to_start_does_not_keep_its_name() {
+    let (registry, names) = world().await;
+    let gate = Gate::new();
+    let (actor, starting) =
+        ActorRuntime::spawn_instant(None, Probe::default().start(Phase::Waits(gate.clone())), ()).unwrap();
+    names.register(&PROBE, &actor).await.unwrap();
+    gate.arrival().await;
+    starting.abort();
+    actor.wait(None).await.unwrap();
+    assert!(names.lookup(&PROBE).is_err());
+    assert!(names_in(&names).is_empty());
+    names.register(&PROBE, &foreign(Probe::default()).await).await.unwrap();
+    assert_eq!(registry.stats().total, 1);
+}
+
+/// Nobody tells of their ends; so they are looked for when there may be many.
+#[tokio::test]
+async fn actors_that_never_started_do_not_pile_up() {
+    let (registry, names) = world().await;
+    for n in 0..100 {
+        let never = Probe::default().start(Phase::Waits(Gate::new()));
+        let (actor, starting) = ActorRuntime::spawn_instant(None, never, ()).unwrap();
+        names.register(&key(format!("name_{n}")), &actor).await.unwrap();
+        starting.abort();
+        actor.wait(None).await.unwrap();
+    }
+    names.register(&PROBE, &foreign(Probe::default()).await).await.unwrap();
+    assert!(registry.stats().total < 70, "{}", registry.stats().total);
+    names.cleanup().await.unwrap();
+    assert_eq!(registry.stats().total, 0);
+}
+
+/// Of many who take a name away at once, one has done it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_taken_away_once() {
+    let (_registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    for _ in 0..300 {
+        names.register(&PROBE, &actor).await.unwrap();
+        let taking: Vec<_> = (0..4)
+            .map(|_| {
+                let names = names.clone();
+                tokio::spawn(async move { names.unregister(&PROBE) })
+            })
+            .collect();
+        let taken = futures::future::join_all(taking).await;
+        assert_eq!(taken.iter().filter(|taken| *taken.as_ref().unwrap()).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_holder_that_drains_answers_what_it_has_and_leaves_its_name() {
+    let (_registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    names.register(&PROBE, &actor).await.unwrap();
+    let via = names.via(&PROBE);
+    let busy = Gate::new();
+    via.cast(ProbeMsg::Stay(busy.clone())).unwrap();
+    let answer = via.call(ProbeMsg::WhoAreYou, SOON);
+    let (answer, ()) = tokio::join!(answer, async {
+        busy.arrival().await;
+        actor.drain().unwrap();
+        assert!(names.lookup(&PROBE).is_err(), "who drains takes no more messages");
+        busy.open();
+    });
+    assert_eq!(answer.unwrap(), actor.get_id());
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_can_be_used_after_the_handle_on_the_registry_is_dropped() {
+    let names: ServiceRegistry = {
+        let registry = ProcessRegistry::start().await.unwrap();
+        registry.namespace(Namespace::test()).await.unwrap()
+    };
+    let actor = foreign(Probe::default()).await;
+    names.register(&PROBE, &actor).await.unwrap();
+    actor.stop_and_wait(None, None).await.unwrap();
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    names.cleanup().await.unwrap();
+    assert!(!names.is_registered(&PROBE));
+}
+
+/// A plain ractor actor is supervised by whoever started it; that it is registered changes nothing for them.
+#[tokio::test]
+async fn registering_an_actor_does_not_change_who_supervises_it() {
+    let (_registry, names) = world().await;
+    let parent = foreign(Probe::default()).await;
+    let (child, _task) = Actor::spawn_linked(None, Probe::default(), (), parent.get_cell()).await.unwrap();
+    names.register(&PROBE, &child).await.unwrap();
+    assert_eq!(child.try_get_supervisor().unwrap().get_id(), parent.get_id());
+    names.unregister(&PROBE);
+    assert_eq!(child.try_get_supervisor().unwrap().get_id(), parent.get_id());
+}

@@ -1,0 +1,114 @@
+//! What a namespace tells about its services: uptime, restarts, counters.
+
+use std::time::Duration;
+
+use foundation::ractor::{ActorRef, ActorStatus};
+use foundation::{RegistryError, ServiceRegistry};
+
+use super::support::{OTHER, PROBE, Probe, ProbeMsg, Roll, SOON, count, foreign, world};
+
+fn only(names: &ServiceRegistry) -> foundation::ServiceInfo {
+    let info = names.service_info();
+    let [service] = &info.services[..] else { panic!("{info:?}") };
+    service.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn uptime_is_the_time_since_this_incarnation_was_registered() {
+    let (_registry, names) = world().await;
+    let actor = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap().unwrap();
+    assert_eq!(only(&names).uptime, Duration::ZERO);
+    tokio::time::advance(Duration::from_secs(90)).await;
+    assert_eq!(only(&names).uptime, Duration::from_secs(90));
+
+    actor.kill_and_wait(None).await.unwrap();
+    names.wait_for_service(&PROBE, SOON).await.unwrap();
+    assert_eq!(only(&names).uptime, Duration::ZERO);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(only(&names).uptime, Duration::from_millis(1));
+}
+
+#[tokio::test]
+async fn restarts_are_counted_over_the_incarnations_of_a_name() {
+    let (_registry, names) = world().await;
+    let roll = Roll::default();
+    let on = roll.clone();
+    names.supervise(names.child_spec(&PROBE, move || (Probe::on(&on), ()))).await.unwrap();
+    for restarts in 0..3 {
+        let service = only(&names);
+        assert_eq!(service.restarts, restarts);
+        assert_eq!(count(&names, "supervisor.restarts"), u64::from(restarts));
+        names.lookup(&PROBE).unwrap().kill_and_wait(None).await.unwrap();
+        names.wait_for_service(&PROBE, SOON).await.unwrap();
+        assert_ne!(only(&names).actor, service.actor);
+    }
+    // The reporter is told after the name is visible; the supervisor's answer comes after that.
+    names.application().unwrap().count_children().await.unwrap();
+    assert_eq!(count(&names, "supervisor.restarts"), 3);
+    assert_eq!(count(&names, "supervisor.exits"), 3);
+}
+
+#[tokio::test]
+async fn the_first_start_that_succeeds_is_no_restart() {
+    let (_registry, names) = world().await;
+    let taker = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let spec = names.child_spec(&PROBE, || (Probe::default(), ()));
+    names.supervise(spec.clone()).await.unwrap_err();
+    assert_eq!(count(&names, "supervisor.failed_starts"), 1);
+    taker.stop_and_wait(None, None).await.unwrap();
+    names.supervise(spec).await.unwrap();
+    assert_eq!(only(&names).restarts, 0);
+}
+
+#[tokio::test]
+async fn info_has_the_status_that_the_actor_has() {
+    let (_registry, names) = world().await;
+    let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    names.via(&PROBE).call(ProbeMsg::WhoAreYou, SOON).await.unwrap();
+    assert_eq!(only(&names).status, ActorStatus::Running);
+    let busy = super::support::Gate::new();
+    actor.cast(ProbeMsg::Stay(busy.clone())).unwrap();
+    actor.drain().unwrap();
+    let service = only(&names);
+    assert_eq!((service.status, service.healthy), (ActorStatus::Draining, false));
+    busy.open();
+}
+
+#[tokio::test]
+async fn counters_tell_registrations_releases_lookups_and_misses() {
+    let (_registry, names) = world().await;
+    let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    names.register(&OTHER, &foreign(Probe::default()).await).await.unwrap();
+    names.lookup(&PROBE).unwrap();
+    names.unregister(&OTHER);
+    names.lookup(&OTHER).unwrap_err();
+    ours.stop_and_wait(None, None).await.unwrap();
+    let counters = names.counters();
+    let read = |name: &str| counters.counter(&format!("registry.{name}")).unwrap();
+    assert_eq!((read("registrations"), read("releases"), read("lookups"), read("misses")), (2, 2, 2, 1));
+}
+
+/// What is asked about names is not what is asked of services.
+#[tokio::test]
+async fn looking_around_is_not_counted_as_a_lookup() {
+    let (_registry, names) = world().await;
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    names.is_registered(&PROBE);
+    names.list_services();
+    names.service_info();
+    names.unregister(&OTHER);
+    assert_eq!((count(&names, "registry.lookups"), count(&names, "registry.misses")), (0, 0));
+}
+
+#[tokio::test]
+async fn the_supervisor_of_the_application_is_there_while_the_namespace_is() {
+    let (_registry, names) = world().await;
+    let actor = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap().unwrap();
+    let application = names.application().unwrap();
+    assert!(application.path().ends_with("/application"), "{}", application.path());
+    let running = application.child("probe").await.unwrap().unwrap();
+    assert_eq!(ActorRef::<ProbeMsg>::from(running).get_id(), actor.get_id());
+    names.cleanup().await.unwrap();
+    let gone = names.application().unwrap_err();
+    assert!(matches!(gone, RegistryError::NotRunning { .. }), "{gone}");
+}

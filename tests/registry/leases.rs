@@ -1,0 +1,406 @@
+//! Two incarnations of a name never overlap: a name is free when its holder is gone, `post_stop` and destructors
+//! included, however it ended and whoever claims the name next.
+
+use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorRef};
+use foundation::{ChildSpec, RegistryError, Restart, ServiceRegistry};
+use futures::FutureExt;
+use tokio::task::yield_now;
+use tokio::time::Instant;
+
+use super::support::{
+    Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, names_in, world,
+};
+
+/// A probe whose destructor takes its time, so that another thread has every chance to come too early.
+fn slow_to_drop(probe: Probe) -> Probe {
+    probe.on_drop(|| (0..50).for_each(|_| std::thread::yield_now()))
+}
+
+/// A child that never ends by itself, whatever its first incarnation did.
+fn child(names: &ServiceRegistry, roll: &Roll) -> ChildSpec {
+    let roll = roll.clone();
+    names.child_spec(&PROBE, move || (slow_to_drop(Probe::on(&roll)), ())).restart(Restart::Temporary)
+}
+
+/// Tries again for as long as the holder has not yet taken note that it is to end: until then it lives, and a claim is
+/// refused. There is nothing to await for that moment; from it on the claim itself waits.
+macro_rules! insist {
+    ($claim:expr) => {
+        loop {
+            match $claim.await {
+                Ok(done) => break done,
+                Err(error) if error.to_string().contains("already registered") => yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+}
+
+async fn first(names: &ServiceRegistry, ending: Ending, roll: &Roll) -> ActorRef<ProbeMsg> {
+    let gate = Gate::new();
+    let actor = names.spawn(&PROBE, slow_to_drop(ending.probe(roll, &gate)), ()).await.unwrap();
+    ending.bring_about(&actor, &gate).await;
+    actor
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_incarnations_overlap_when_the_next_is_spawned() {
+    for ending in Ending::ALL.repeat(20) {
+        let (_registry, names) = world().await;
+        let roll = Roll::default();
+        first(&names, ending, &roll).await;
+        insist!(names.spawn(&PROBE, slow_to_drop(Probe::on(&roll)), ()));
+        assert_eq!(roll.lives(), 2, "{ending:?}");
+        roll.assert_never_two();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_incarnations_overlap_when_the_next_is_supervised() {
+    for ending in Ending::ALL.repeat(20) {
+        let (_registry, names) = world().await;
+        let roll = Roll::default();
+        first(&names, ending, &roll).await;
+        insist!(names.supervise(child(&names, &roll)));
+        assert_eq!(roll.lives(), 2, "{ending:?}");
+        roll.assert_never_two();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_incarnations_overlap_when_the_next_is_registered() {
+    for ending in Ending::ALL.repeat(20) {
+        let (_registry, names) = world().await;
+        let roll = Roll::default();
+        let outside = foreign(Probe::default()).await;
+        first(&names, ending, &roll).await;
+        insist!(names.register(&PROBE, &outside));
+        assert!(roll.is_empty(), "{ending:?}: it is registered while the first one is still there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_two_incarnations_overlap_when_the_supervisor_restarts() {
+    for ending in Ending::ALL.repeat(20) {
+        let (_registry, names) = world().await;
+        let (roll, gate) = (Roll::default(), Gate::new());
+        let (on, at) = (roll.clone(), gate.clone());
+        let spec = names.child_spec(&PROBE, move || (slow_to_drop(ending.probe(&on, &at)), ()));
+        let actor = names.supervise(spec).await.unwrap().unwrap();
+        ending.bring_about(&ActorRef::from(actor), &gate).await;
+        roll.lived(2).await;
+        roll.assert_never_two();
+    }
+}
+
+#[tokio::test]
+async fn a_transient_child_comes_back_after_an_abnormal_end_and_gives_its_name_back_after_a_normal_one() {
+    for ending in Ending::ALL {
+        let (_registry, names) = world().await;
+        let (roll, gate) = (Roll::default(), Gate::new());
+        let (on, at) = (roll.clone(), gate.clone());
+        let spec = names.child_spec(&PROBE, move || (ending.probe(&on, &at), ())).restart(Restart::Transient);
+        let actor = names.supervise(spec).await.unwrap().unwrap();
+        ending.bring_about(&ActorRef::from(actor), &gate).await;
+        roll.ended(1).await;
+        if ending.is_abnormal() {
+            names.wait_for_service(&PROBE, SOON).await.unwrap();
+        } else {
+            // Whatever the supervisor had to do is done when it answers.
+            assert_eq!(names.application().unwrap().count_children().await.unwrap().active, 0, "{ending:?}");
+            assert!(!names.is_registered(&PROBE), "{ending:?}");
+        }
+    }
+}
+
+// ---- the claim waits for the one that leaves ----
+
+#[tokio::test]
+async fn a_claim_waits_until_post_stop_has_run() {
+    let (_registry, names) = world().await;
+    let (roll, gate) = (Roll::default(), Gate::new());
+    let old = names.spawn(&PROBE, Probe::on(&roll).stop(Phase::Waits(gate.clone())), ()).await.unwrap();
+    old.stop(None);
+    gate.arrival().await;
+
+    let mut next = std::pin::pin!(names.spawn(&PROBE, Probe::on(&roll), ()));
+    assert!((&mut next).now_or_never().is_none(), "the name is still the old one's");
+    assert!(names.lookup(&PROBE).is_err(), "but nobody finds it");
+    gate.open();
+    let new = next.await.unwrap();
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), new.get_id());
+    roll.assert_never_two();
+}
+
+/// The destructor holds up the thread it runs on, so it is certainly not done when the claim is made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_waits_until_the_destructors_have_run() {
+    for ending in Ending::ALL {
+        let (_registry, names) = world().await;
+        let (roll, gate) = (Roll::default(), Gate::new());
+        let (dropping, mut in_drop) = tokio::sync::mpsc::unbounded_channel();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let held = std::sync::Mutex::new(held);
+        let probe = ending.probe(&roll, &gate).on_drop(move || {
+            dropping.send(()).unwrap();
+            held.lock().unwrap().recv().unwrap();
+        });
+        let old = names.spawn(&PROBE, probe, ()).await.unwrap();
+        ending.bring_about(&old, &gate).await;
+        in_drop.recv().await.unwrap();
+
+        let mut next = Box::pin(names.spawn(&PROBE, Probe::on(&roll), ()));
+        assert!((&mut next).now_or_never().is_none(), "{ending:?}: free before the destructor has run");
+        let_go.send(()).unwrap();
+        next.await.unwrap();
+        roll.assert_never_two();
+    }
+}
+
+#[tokio::test]
+async fn a_claim_waits_for_a_foreign_holder_that_leaves() {
+    let (_registry, names) = world().await;
+    let (roll, gate) = (Roll::default(), Gate::new());
+    let old = foreign(Probe::on(&roll).stop(Phase::Waits(gate.clone()))).await;
+    names.register(&PROBE, &old).await.unwrap();
+    old.stop(None);
+    gate.arrival().await;
+    let mut next = std::pin::pin!(names.spawn(&PROBE, Probe::on(&roll), ()));
+    assert!((&mut next).now_or_never().is_none());
+    gate.open();
+    next.await.unwrap();
+    roll.assert_never_two();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_is_bounded_and_says_whom_it_waited_for() {
+    let (_registry, names) = world().await;
+    let gate = Gate::new();
+    let old = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
+    old.stop(None);
+    gate.arrival().await;
+
+    let begun = Instant::now();
+    let refused = names.spawn(&PROBE, Probe::default(), ()).await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    assert!(matches!(refused, RegistryError::StillLeaving { holder, .. } if holder == Some(old.get_id())), "{refused}");
+    let text = format!(
+        "service probe in namespace {} is being left by actor {}, which was not gone after 5s",
+        names.namespace(),
+        old.get_id()
+    );
+    assert_eq!(refused.to_string(), text);
+
+    gate.open();
+    names.spawn(&PROBE, Probe::default(), ()).await.expect("nothing is left of the claim that failed");
+}
+
+#[tokio::test]
+async fn only_one_of_many_claims_gets_the_name_of_one_that_leaves() {
+    let (_registry, names) = world().await;
+    let (roll, gate) = (Roll::default(), Gate::new());
+    let old = names.spawn(&PROBE, Probe::on(&roll).stop(Phase::Waits(gate.clone())), ()).await.unwrap();
+    old.stop(None);
+    gate.arrival().await;
+    let claims: Vec<_> = (0..100)
+        .map(|_| {
+            let (names, roll) = (names.clone(), roll.clone());
+            tokio::spawn(async move { names.spawn(&PROBE, Probe::on(&roll), ()).await })
+        })
+        .collect();
+    yield_now().await;
+    gate.open();
+    let results = futures::future::join_all(claims).await;
+    assert_eq!(results.iter().filter(|result| result.as_ref().unwrap().is_ok()).count(), 1);
+    assert_eq!(roll.lives(), 2);
+    roll.assert_never_two();
+}
+
+#[tokio::test]
+async fn a_claim_that_is_cancelled_while_it_waits_leaves_nothing() {
+    let (registry, names) = world().await;
+    let gate = Gate::new();
+    let old = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
+    old.stop(None);
+    gate.arrival().await;
+    assert!(names.spawn(&PROBE, Probe::default(), ()).now_or_never().is_none());
+    gate.open();
+    old.wait(None).await.unwrap();
+    assert_eq!(registry.stats().total, 0);
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+}
+
+// ---- from the claim to the visible name ----
+
+#[tokio::test]
+async fn a_name_is_not_visible_before_the_start_has_finished() {
+    let (_registry, names) = world().await;
+    let gate = Gate::new();
+    let mut spawning =
+        std::pin::pin!(names.spawn(&PROBE, Probe::default().start(Phase::Waits(gate.clone())), ()));
+    assert!((&mut spawning).now_or_never().is_none());
+    gate.arrival().await;
+    assert!(names.lookup(&PROBE).is_err());
+    assert!(!names.is_registered(&PROBE));
+    assert!(!names.via(&PROBE).is_alive());
+    assert_eq!((names_in(&names).len(), names.service_info().total()), (0, 0));
+    assert!(!names.unregister(&PROBE), "nor can it be taken away");
+
+    let refused = names.spawn(&PROBE, Probe::default(), ()).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::AlreadyRegistered { holder: None, .. }), "{refused}");
+    let text = format!(
+        "service probe in namespace {} is already registered by an actor that is being started",
+        names.namespace()
+    );
+    assert_eq!(refused.to_string(), text);
+
+    gate.open();
+    spawning.await.unwrap();
+    assert!(names.is_registered(&PROBE));
+}
+
+#[tokio::test]
+async fn a_start_that_fails_gives_the_name_back() {
+    for start in [Phase::Fails("no"), Phase::Panics("no")] {
+        let (registry, names) = world().await;
+        let roll = Roll::default();
+        let failed = names.spawn(&PROBE, Probe::on(&roll).start(start.clone()), ()).await.unwrap_err();
+        assert!(matches!(failed, RegistryError::Start { .. }), "{failed}");
+        assert_eq!(registry.stats().total, 0);
+        let spec = names.child_spec(&PROBE, move || (Probe::default().start(start.clone()), ()));
+        names.supervise(spec).await.unwrap_err();
+        assert_eq!(registry.stats().total, 0);
+        names.spawn(&PROBE, Probe::on(&roll), ()).await.unwrap();
+        roll.assert_never_two();
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_is_cancelled_gives_the_name_back() {
+    let (registry, names) = world().await;
+    let (roll, gate) = (Roll::default(), Gate::new());
+    let hanging = Probe::on(&roll).start(Phase::Waits(gate.clone()));
+    assert!(names.spawn(&PROBE, hanging, ()).now_or_never().is_none(), "it hangs in its start, and is dropped there");
+    assert_eq!(roll.lives(), 1);
+    assert!(roll.is_empty());
+    assert_eq!(registry.stats().total, 0);
+    names.spawn(&PROBE, Probe::on(&roll), ()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_start_whose_task_is_aborted_gives_the_name_back() {
+    let (_registry, names) = world().await;
+    let (roll, gate) = (Roll::default(), Gate::new());
+    let hanging = Probe::on(&roll).start(Phase::Waits(gate.clone()));
+    let starter = tokio::spawn({
+        let names = names.clone();
+        async move { names.spawn(&PROBE, hanging, ()).await }
+    });
+    gate.arrival().await;
+    starter.abort();
+    assert!(starter.await.unwrap_err().is_cancelled());
+    names.spawn(&PROBE, Probe::on(&roll), ()).await.unwrap();
+    roll.assert_never_two();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_takes_too_long_under_a_supervisor_gives_the_name_back() {
+    let (_registry, names) = world().await;
+    let (roll, gate) = (Roll::default(), Gate::new());
+    let (on, at) = (roll.clone(), gate.clone());
+    let spec = names
+        .child_spec(&PROBE, move || (Probe::on(&on).start(Phase::Waits(at.clone())), ()))
+        .start_timeout(Duration::from_secs(1));
+    let failed = names.supervise(spec).await.unwrap_err();
+    assert!(failed.to_string().contains("the start did not finish within 1s"), "{failed}");
+    names.spawn(&PROBE, Probe::on(&roll), ()).await.unwrap();
+    roll.assert_never_two();
+}
+
+#[tokio::test]
+async fn an_actor_that_ends_at_once_does_not_keep_its_name() {
+    /// Stops itself before anybody can send it a message.
+    struct Mayfly;
+
+    #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+    impl Actor for Mayfly {
+        type Msg = ProbeMsg;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(
+            &self,
+            myself: ActorRef<ProbeMsg>,
+            (): (),
+        ) -> Result<(), foundation::ractor::ActorProcessingErr> {
+            myself.stop(None);
+            Ok(())
+        }
+    }
+
+    let (registry, names) = world().await;
+    let actor = names.spawn(&PROBE, Mayfly, ()).await.unwrap();
+    actor.wait(None).await.unwrap();
+    assert_eq!(registry.stats().total, 0);
+}
+
+// ---- unregister ----
+
+#[tokio::test]
+async fn after_unregister_another_gets_the_name_and_the_old_ones_end_does_not_take_it() {
+    let (_registry, names) = world().await;
+    let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let outside = foreign(Probe::default()).await;
+    names.register(&OTHER, &outside).await.unwrap();
+    assert!(names.unregister(&PROBE) && names.unregister(&OTHER));
+
+    let new_probe = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let new_other = names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
+    ours.stop_and_wait(None, None).await.unwrap();
+    outside.stop_and_wait(None, None).await.unwrap();
+    // The process registry has read the event when it has started another namespace.
+    names.supervise(names.child_spec(&super::support::key("third"), || (Probe::default(), ()))).await.unwrap();
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), new_probe.get_id());
+    assert_eq!(names.lookup(&OTHER).unwrap().get_id(), new_other.get_id());
+}
+
+#[tokio::test]
+async fn an_unregistered_actor_is_still_stopped_with_its_namespace() {
+    let (_registry, names) = world().await;
+    let roll = Roll::default();
+    names.spawn(&PROBE, Probe::on(&roll), ()).await.unwrap();
+    names.unregister(&PROBE);
+    names.cleanup().await.unwrap();
+    assert!(roll.is_empty());
+}
+
+#[tokio::test]
+async fn a_supervised_child_that_was_unregistered_has_its_name_again_after_a_restart() {
+    let (_registry, names) = world().await;
+    let roll = Roll::default();
+    let on = roll.clone();
+    let spec = names.child_spec(&PROBE, move || (Probe::on(&on), ()));
+    let actor = names.supervise(spec).await.unwrap().unwrap();
+    names.unregister(&PROBE);
+    actor.kill();
+    let back = names.wait_for_service(&PROBE, SOON).await.unwrap();
+    assert_ne!(back.get_id(), actor.get_id());
+    roll.assert_never_two();
+}
+
+/// What a supervisor cannot have it does not wait for: it retries as for any failed start, and reports the holder.
+#[tokio::test]
+async fn a_restart_whose_name_was_taken_meanwhile_fails_with_the_holder() {
+    let (_registry, names) = world().await;
+    let actor = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap().unwrap();
+    names.unregister(&PROBE);
+    let taker = foreign(Probe::default()).await;
+    names.register(&PROBE, &taker).await.unwrap();
+    let application = names.application().unwrap();
+    actor.kill();
+    // It gives up in the end, and the namespace starts it anew without the child.
+    application.wait_until_gone().await;
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), taker.get_id());
+}

@@ -1,0 +1,431 @@
+//! The root: starting, running, looking at and stopping a foundation.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
+use foundation::{
+    ChildKind, ChildSpec, Condition, ConfigServer, EventStore, Foundation, FoundationBuilder, FoundationError, Health,
+    Namespace, NewEvent, Query, RestartIntensity, ServiceKey, StartError, Started, StopCause, Strategy,
+};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::support::{Clerk, ClerkMsg, Hooks, Lived, SOON, StuckClock, configured, crash, cut_off_event_store};
+
+const CLERK: ServiceKey<ClerkMsg> = ServiceKey::new("clerk");
+
+fn alive() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// A builder with these children, in this order, and what they live through.
+fn staffed(names: &[&'static str]) -> (FoundationBuilder, UnboundedReceiver<Lived>) {
+    let (diary, lived) = mpsc::unbounded_channel();
+    let builder = names.iter().fold(configured(), |builder, name| {
+        let clerk = Clerk { name, diary: diary.clone() };
+        builder.child(move |services| {
+            let clerk = clerk.clone();
+            services.child_spec(&ServiceKey::parse(clerk.name).unwrap(), move || (clerk.clone(), ()))
+        })
+    });
+    (builder, lived)
+}
+
+fn all(lived: &mut UnboundedReceiver<Lived>) -> Vec<Lived> {
+    std::iter::from_fn(|| lived.try_recv().ok()).collect()
+}
+
+/// A child that never starts.
+fn overslept() -> ChildSpec {
+    ChildSpec::from_fn("sleeper", ChildKind::Worker, |_| async {
+        Err::<Started, _>(StartError::failed("the alarm did not ring"))
+    })
+}
+
+// ---- start ----
+
+#[tokio::test]
+async fn children_start_in_order_and_stop_in_reverse_before_the_services() {
+    let (builder, mut lived) = staffed(&["a", "b", "c"]);
+    let foundation = builder.start().await.unwrap();
+    assert_eq!(all(&mut lived), ["a", "b", "c"].map(Lived::Started));
+
+    let report = foundation.shutdown().await;
+    assert_eq!(all(&mut lived), ["c", "b", "a"].map(Lived::Stopped));
+    let [production] = &report.namespaces[..] else { panic!("{report}") };
+    let below = |path: &str| path.split_once("production/").map(|(_, below)| below.to_owned());
+    let stopped: Vec<_> = production.stopped.iter().filter_map(|service| below(&service.path)).collect();
+    let services = ["application", "config_server", "event_store", "telemetry"];
+    assert_eq!(stopped[..3], ["application/c", "application/b", "application/a"]);
+    assert_eq!(stopped[3..7], services);
+    assert_eq!((report.cause, production.killed().count()), (StopCause::Request, 0));
+    assert!(report.to_string().contains("on request\nproduction: "), "{report}");
+}
+
+#[tokio::test]
+async fn each_namespace_has_children_of_its_own_which_are_told_where_they_are() {
+    let (told, mut heard) = mpsc::unbounded_channel();
+    let builder = Foundation::builder().child(move |services| {
+        told.send(services.namespace()).unwrap();
+        services.child_spec(&CLERK, || (Clerk { name: "clerk", diary: mpsc::unbounded_channel().0 }, ()))
+    });
+    let foundation = builder.start().await.unwrap();
+    assert_eq!(heard.try_recv(), Ok(Namespace::Production));
+    let test = foundation.test_namespace().await.unwrap();
+    assert_eq!(heard.try_recv(), Ok(test.namespace()));
+    let clerks = [foundation.production().lookup(&CLERK).unwrap(), test.lookup(&CLERK).unwrap()];
+    assert_ne!(clerks[0].get_id(), clerks[1].get_id());
+    test.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_namespace_is_started_once_and_shared_afterwards() {
+    let foundation = configured().start().await.unwrap();
+    let id = Namespace::test();
+    let (one, other) = tokio::join!(foundation.namespace(id), foundation.namespace(id));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    one.config().update("server.port", 1).await.unwrap();
+    assert_eq!(other.config().get::<u16>("server.port").unwrap(), 1);
+    assert_eq!(foundation.registry().stats().test_namespaces, 1);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_its_own_cause() {
+    let before = alive();
+    let (builder, mut lived) = staffed(&["a", "b"]);
+    let error = builder.child(|_| overslept()).start().await.err().unwrap();
+    let said = error.to_string();
+    assert!(said.starts_with("namespace production: "), "{said}");
+    assert!(said.ends_with("child sleeper did not start: the alarm did not ring"), "{said}");
+    let FoundationError::Namespace(foundation::RegistryError::Child { source, .. }) = &error else {
+        panic!("{error:?}")
+    };
+    let foundation::ChildError::Start { source, .. } = source else { panic!("{source:?}") };
+    assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
+
+    use Lived::{Started, Stopped};
+    assert_eq!(all(&mut lived), [Started("a"), Started("b"), Stopped("b"), Stopped("a")]);
+    assert_eq!(alive(), before, "nothing is left");
+}
+
+#[tokio::test]
+async fn a_test_namespace_that_does_not_start_leaves_production_alone() {
+    let (builder, _lived) = staffed(&["a"]);
+    let builder = builder.child(|services| match services.namespace() {
+        Namespace::Production => {
+            ChildSpec::from_fn("sleeper", ChildKind::Worker, |_| async { Ok(foundation::Start::Ignore) })
+        }
+        Namespace::Test(_) => overslept(),
+    });
+    let foundation = builder.start().await.unwrap();
+    let before = alive();
+    let error = foundation.test_namespace().await.unwrap_err();
+    assert!(error.to_string().ends_with("the alarm did not ring"), "{error}");
+    assert_eq!(alive(), before);
+    assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn strategy_and_intensity_are_those_of_the_application() {
+    let (builder, mut lived) = staffed(&["a", "b"]);
+    let once = RestartIntensity::new(1, Duration::from_secs(5));
+    let foundation = builder.strategy(Strategy::OneForAll).intensity(once).start().await.unwrap();
+    all(&mut lived);
+    let a = foundation.production().via(&ServiceKey::<ClerkMsg>::new("a"));
+    a.cast(ClerkMsg::Panic).unwrap();
+    use Lived::{Started, Stopped};
+    let mut next = async || tokio::time::timeout(SOON, lived.recv()).await.unwrap().unwrap();
+    assert_eq!([next().await, next().await, next().await], [Stopped("b"), Started("a"), Started("b")]);
+    foundation.production().wait_for_service(a.key(), SOON).await.unwrap();
+    // The second is one too many: the application gives up, and is restarted itself.
+    a.cast(ClerkMsg::Panic).unwrap();
+    assert_eq!([next().await, next().await, next().await], [Stopped("b"), Started("a"), Started("b")]);
+    let gave_up = Query::new().kind("supervisor_gave_up".parse().unwrap());
+    let recorded = foundation.events().query(gave_up).await.unwrap();
+    assert_eq!(recorded[0].payload["intensity"], once.to_string());
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn two_foundations_in_one_process_do_not_know_of_each_other() {
+    let (one, other) = (staffed(&["clerk"]).0.start().await.unwrap(), staffed(&["clerk"]).0.start().await.unwrap());
+    one.config().update("server.port", 1).await.unwrap();
+    one.events().append(NewEvent::new("opened").unwrap()).await.unwrap();
+    assert_eq!(other.config().get::<u16>("server.port").unwrap(), 8080);
+    assert_eq!(other.events().stats().await.unwrap().recorded, 0);
+    assert_ne!(one.production().lookup(&CLERK).unwrap().get_id(), other.production().lookup(&CLERK).unwrap().get_id());
+
+    let id = one.test_namespace().await.unwrap().namespace();
+    assert_eq!(other.registry().namespaces(), [Namespace::Production]);
+    assert!(other.cleanup(id).await.unwrap().stopped.is_empty());
+    one.shutdown().await;
+    assert!(other.health().await.is_healthy());
+    assert_eq!(other.production().via(&CLERK).call(ClerkMsg::Name, SOON).await.unwrap(), "clerk");
+    other.shutdown().await;
+}
+
+// ---- health ----
+
+#[tokio::test]
+async fn a_foundation_is_healthy_when_all_its_services_are() {
+    let (builder, _lived) = staffed(&["clerk"]);
+    let foundation = builder.start().await.unwrap();
+    let health = foundation.health().await;
+    assert_eq!(health.condition(), Condition::Healthy);
+    let expected = "telemetry      healthy\nevent_store    healthy\nconfig_server  healthy\napplication    healthy\nclerk          healthy";
+    assert_eq!(health.to_string(), expected);
+    foundation.shutdown().await;
+    assert_eq!(foundation.health().await.condition(), Condition::Down);
+}
+
+#[tokio::test]
+async fn a_service_that_is_leaving_is_dead_until_its_successor_is_there() {
+    let (gate, (told, mut leaving)) = (tokio::sync::watch::Sender::new(false), mpsc::unbounded_channel());
+    let open = gate.clone();
+    let builder = Foundation::builder().child(move |services| {
+        let (gate, told) = (gate.clone(), told.clone());
+        services.child_spec(&CLERK, move || {
+            let (gate, told) = (gate.clone(), told.clone());
+            let end = move || {
+                let (mut gate, told) = (gate.subscribe(), told.clone());
+                async move {
+                    told.send(())?;
+                    gate.wait_for(|open| *open).await?;
+                    Ok(())
+                }
+            };
+            (Hooks { start: || async { Ok(()) }, end }, ())
+        })
+    });
+    let foundation = builder.start().await.unwrap();
+    foundation.production().lookup(&CLERK).unwrap().stop(None);
+    leaving.recv().await.unwrap();
+    let health = foundation.health().await;
+    let unhealthy: Vec<_> = health.unhealthy().map(|service| (service.name.as_str(), &service.health)).collect();
+    assert_eq!(unhealthy, [("clerk", &Health::Dead)]);
+    assert_eq!(health.condition(), Condition::Degraded);
+
+    open.send_replace(true);
+    foundation.production().wait_for_service(&CLERK, SOON).await.unwrap();
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_service_that_does_not_answer_is_told_from_one_that_is_away() {
+    let clock = StuckClock::new();
+    let foundation = configured().clock(clock.read()).start().await.unwrap();
+    let mut held = clock.hold_next();
+    foundation.events().note(vec![NewEvent::new("stuck").unwrap()]).unwrap();
+    held.arrival().await;
+    let health = foundation.health().await;
+    assert_eq!(health.services[1].health, Health::TimedOut(Duration::from_secs(1)));
+    assert_eq!(health.services[2].condition(), Condition::Degraded);
+    drop(held);
+    foundation.events().stats().await.unwrap();
+    assert!(foundation.health().await.is_healthy());
+
+    cut_off_event_store(foundation.production());
+    let health = foundation.health().await;
+    assert_eq!(health.services[1].health, Health::Failed("no service event_store in namespace production".to_owned()));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_service_that_was_killed_is_healthy_again_when_it_is_back() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    crash(&namespace, &ConfigServer::NAME).await;
+    assert!(namespace.health().await.is_healthy());
+    assert_eq!(
+        namespace.kill(CLERK.name()).await.unwrap_err().to_string(),
+        format!("no service clerk in namespace {}", namespace.namespace())
+    );
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+// ---- the end of a namespace ----
+
+#[tokio::test]
+async fn a_test_namespace_is_cleaned_up_with_a_report() {
+    let (builder, mut lived) = staffed(&["clerk"]);
+    let foundation = builder.start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let id = namespace.namespace();
+    all(&mut lived);
+    let report = namespace.cleanup().await.unwrap();
+    assert_eq!(report.namespace, id);
+    assert!(report.stopped[0].path.ends_with(&format!("{id}/application/clerk")), "{report}");
+    assert_eq!(all(&mut lived), [Lived::Stopped("clerk")]);
+    // Once more does no harm.
+    assert!(foundation.cleanup(id).await.unwrap().stopped.is_empty());
+    assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn two_clean_ups_at_once_both_wait_for_the_end() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let actor = foundation.registry().get_all_services(namespace.namespace()).remove(&EventStore::NAME).unwrap();
+    let ended = || assert_eq!(actor.get_status(), ActorStatus::Stopped);
+    let id = namespace.namespace();
+    tokio::join!(async { foundation.cleanup(id).await.map(|_| ended()).unwrap() }, async {
+        namespace.cleanup().await.map(|_| ended()).unwrap()
+    },);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_test_namespace_that_is_only_dropped_is_cleaned_up_in_the_background() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let before = alive();
+    let dropped_here = foundation.test_namespace().await.unwrap();
+    let dropped_elsewhere = foundation.test_namespace().await.unwrap();
+    let applications = [&dropped_here, &dropped_elsewhere].map(|namespace| namespace.application().unwrap());
+    drop(dropped_here);
+    // Also on a thread without a runtime.
+    std::thread::spawn(move || drop(dropped_elsewhere)).join().unwrap();
+    for application in applications {
+        application.wait_until_gone().await;
+    }
+    let cleaned_up = async {
+        while alive() > before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, cleaned_up).await.unwrap();
+    assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn production_is_shut_down_and_not_cleaned_up() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let expected =
+        "namespace production cannot be cleaned up: only a test's can; to stop an application, shut the registry down";
+    assert_eq!(foundation.cleanup(Namespace::Production).await.unwrap_err().to_string(), expected);
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+// ---- the end of it all ----
+
+#[tokio::test]
+async fn two_shutdowns_wait_for_the_same_end_and_have_the_same_report() {
+    let (builder, _lived) = staffed(&["clerk"]);
+    let foundation = builder.start().await.unwrap();
+    let (one, other) = tokio::join!(foundation.shutdown(), foundation.shutdown());
+    assert_eq!(one, other);
+    assert!(one.namespaces[0].stopped.len() >= 5);
+    assert_eq!(foundation.shutdown().await, one);
+}
+
+#[tokio::test]
+async fn a_shutdown_takes_test_namespaces_with_it() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let tests = [foundation.test_namespace().await.unwrap(), foundation.test_namespace().await.unwrap()];
+    let report = foundation.shutdown().await;
+    assert_eq!(report.namespaces.len(), 3);
+    assert!(report.namespaces.iter().all(|namespace| namespace.stopped.len() >= 4));
+    for test in tests {
+        assert_eq!(test.health().await.condition(), Condition::Down);
+    }
+}
+
+// Signals are the whole process's: once it has listened, Ctrl-C no longer ends it. So these run in processes of their own.
+
+const SCENARIO: &str = "FOUNDATION_TESTS_SCENARIO";
+
+/// The other process's part; does nothing unless it is asked to.
+#[tokio::test]
+#[ignore = "runs in a process of its own, started by the tests below"]
+async fn another_process() {
+    let Ok(scenario) = std::env::var(SCENARIO) else { return };
+    let (builder, _lived) = staffed(&["clerk"]);
+    let builder =
+        if scenario == "collapse" { builder.child(|_| ChildSpec::worker("faulty", || (Faulty, ()))) } else { builder };
+    let foundation = builder.start().await.unwrap();
+    let mut run = std::pin::pin!(foundation.run_until_signal());
+    // Listens when it is first polled.
+    assert!(futures::poll!(&mut run).is_pending());
+    println!("listening");
+    if scenario == "request" {
+        foundation.shutdown().await;
+    }
+    println!("{}", run.await.unwrap());
+}
+
+/// Starts, and then crashes, each time.
+struct Faulty;
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Faulty {
+    type Msg = ClerkMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<ClerkMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(myself.cast(ClerkMsg::Panic)?)
+    }
+
+    async fn handle(&self, _: ActorRef<ClerkMsg>, _: ClerkMsg, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        Err("always".into())
+    }
+}
+
+/// What the other process prints from "listening" on, given a signal or none.
+async fn run_elsewhere(scenario: &str, signal: Option<&str>) -> String {
+    let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "services::root::another_process", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.env(SCENARIO, scenario).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut process = command.spawn().unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    while !lines.next_line().await.unwrap().expect("it says that it listens").ends_with("listening") {}
+    if let Some(signal) = signal {
+        let pid = process.id().unwrap();
+        let sent = tokio::process::Command::new("sh").args(["-c", &format!("kill {signal} {pid}")]).status().await;
+        assert!(sent.unwrap().success());
+    }
+    let mut said = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        said = said + &line + "\n";
+    }
+    assert!(process.wait().await.unwrap().success(), "{said}");
+    said
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn sigterm_shuts_down_in_order() {
+    let said = tokio::time::timeout(SOON, run_elsewhere("signal", Some("-TERM"))).await.unwrap();
+    assert!(said.contains(": SIGTERM\nproduction: "), "{said}");
+    assert!(said.contains("application/clerk: stopped\n"), "{said}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn sigint_shuts_down_in_order() {
+    let said = tokio::time::timeout(SOON, run_elsewhere("signal", Some("-INT"))).await.unwrap();
+    assert!(said.contains(": SIGINT\nproduction: "), "{said}");
+    assert!(said.contains("application/clerk: stopped\n"), "{said}");
+}
+
+#[tokio::test]
+async fn a_run_ends_when_somebody_else_asks_for_the_shutdown() {
+    let said = tokio::time::timeout(SOON, run_elsewhere("request", None)).await.unwrap();
+    assert!(said.contains(": on request\nproduction: "), "{said}");
+    assert!(said.contains("application/clerk: stopped\n"), "{said}");
+}
+
+#[tokio::test]
+async fn a_run_ends_when_the_tree_collapses() {
+    let said = tokio::time::timeout(SOON, run_elsewhere("collapse", None)).await.unwrap();
+    assert!(said.contains(": too many restarts\n"), "{said}");
+}
