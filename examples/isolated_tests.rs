@@ -4,9 +4,9 @@
 //! cargo run --example isolated_tests
 //! ```
 //!
-//! What to notice: each namespace has a whole tree of its own (telemetry, events, configuration and an application), and
-//! whatever is said in one stays in it. In a test suite `#[foundation::test]` hands out such a namespace and cleans it up;
-//! here it is done by hand, to look at a thousand of them from outside.
+//! What to notice: each namespace has a whole tree of its own (telemetry, events, configuration and an application),
+//! and whatever is said in one stays in it. In a test suite `#[foundation::test]` hands out such a namespace and cleans
+//! it up; here it is done by hand, to look at a thousand of them from outside.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

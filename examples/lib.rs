@@ -1,10 +1,14 @@
-//! What the examples share: headings, tables and how they end.
+//! What the examples share: headings, tables, the lines of a file, and how they end.
 //!
 //! Start with `quickstart`, the main job from start to end; `supervision_tree` shows the rules of restarting, and
 //! `isolated_tests` a thousand namespaces side by side. Each runs with `cargo run --example NAME`.
 
 use std::fmt::{self, Display};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// The error of an example: anything that says what went wrong.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -70,4 +74,69 @@ impl<const COLUMNS: usize> Display for Table<COLUMNS> {
             writeln!(f, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end())
         })
     }
+}
+
+/// The lines of a text file, one at a time.
+pub struct Lines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    read: u64,
+    not_utf8: u64,
+}
+
+impl Lines {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// What the operating system says, with the path.
+    pub async fn open(path: &Path) -> Result<Self, Failure> {
+        let mut reader = BufReader::new(File::open(path).await.map_err(|error| unreadable(path, error))?);
+        // A folder can be opened, but not read.
+        reader.fill_buf().await.map_err(|error| unreadable(path, error))?;
+        Ok(Self { path: path.to_owned(), reader, read: 0, not_utf8: 0 })
+    }
+
+    /// The next line without its end; `None` after the last. What is not UTF-8 becomes U+FFFD, which is no letter: a text
+    /// in an old encoding is still worth counting.
+    ///
+    /// # Errors
+    /// What the operating system says, with the path.
+    pub async fn next(&mut self) -> Result<Option<String>, Failure> {
+        let mut bytes = Vec::new();
+        let read = self.reader.read_until(b'\n', &mut bytes).await;
+        if read.map_err(|error| unreadable(&self.path, error))? == 0 {
+            return Ok(None);
+        }
+        self.read += 1;
+        let line = String::from_utf8(bytes).unwrap_or_else(|error| {
+            self.not_utf8 += 1;
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        });
+        Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+
+    /// The file's path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many lines have been read.
+    pub fn read(&self) -> u64 {
+        self.read
+    }
+
+    /// How many of them are not UTF-8.
+    pub fn not_utf8(&self) -> u64 {
+        self.not_utf8
+    }
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Failure {
+    format!("{} cannot be read: {error}", path.display()).into()
+}
+
+/// A file of the workspace: where we stand, or else where this was compiled, so that any folder will do to start from.
+pub fn in_workspace(name: &str) -> PathBuf {
+    let here = Path::new(name);
+    if here.exists() { here.to_owned() } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(name) }
 }

@@ -1,4 +1,4 @@
-//! The main job from start to end: a supervised service counts the words of a text file, crashes on the way, and goes on.
+//! The main job from start to end: a supervised service counts the words of a text file, crashes, and goes on.
 //!
 //! ```text
 //! cargo run --example quickstart [FILE]
@@ -7,15 +7,16 @@
 //! The settings are in `examples/quickstart.toml`, and environment variables win over them:
 //! `QUICKSTART__COUNTING__MIN_LETTERS=7 cargo run --example quickstart`.
 //!
-//! What to notice: the handle on the service is made once and outlives two crashes. What a service has in its state dies
-//! with it, so it hands its counts to a neighbour that has less reason to crash, the ledger; how often, is a setting that
-//! is changed while the program runs. Whoever sends a line keeps it until it is in the ledger, so in the end nothing is
-//! lost.
+//! What to notice: the handle on the service is made once and outlives two crashes. What a service has in its state
+//! dies with it, so it hands its counts to a neighbour that has less reason to crash, the ledger; how often, is a
+//! setting that is changed while the program runs. Whoever sends a line keeps it until it is in the ledger, so in the
+//! end nothing is lost.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -24,11 +25,9 @@ use foundation::{
     CastError, ChildSpec, ConfigSources, ConfigSubscription, Foundation, NewEvent, Query, ServiceKey, Services, Via,
     local_message,
 };
-use foundation_examples::{Failure, Table, exit, heading};
+use foundation_examples::{Failure, Lines, Table, exit, heading, in_workspace};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::fs::File;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -58,12 +57,6 @@ async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     let report = foundation.shutdown().await;
     println!("{report}");
     outcome
-}
-
-/// A file of the workspace: where we stand, or else where this was compiled, so that any folder will do to start from.
-fn in_workspace(name: &str) -> PathBuf {
-    let here = Path::new(name);
-    if here.exists() { here.to_owned() } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(name) }
 }
 
 // ---- the start ----
@@ -137,7 +130,7 @@ impl Tally {
     /// The most frequent words; those that are equally frequent in the order of the alphabet.
     fn top(&self, many: usize) -> Vec<(&str, u64)> {
         let mut words: Vec<_> = self.words.iter().map(|(word, times)| (word.as_str(), *times)).collect();
-        words.sort_by_key(|(word, times)| (u64::MAX - times, *word));
+        words.sort_by_key(|(word, times)| (Reverse(*times), *word));
         words.truncate(many);
         words
     }
@@ -316,7 +309,7 @@ async fn count_words(foundation: &Foundation, lines: Lines) -> Result<(), Failur
     let demo: Demo = foundation.config().get("demo")?;
     let mut run = Run::new(foundation.production(), lines);
 
-    heading(format!("Counting {}, and a crash", run.lines.path.display()));
+    heading(format!("Counting {}, and a crash", run.lines.path().display()));
     run.feed(demo.crash_after).await?;
     run.crash().await?;
 
@@ -354,7 +347,7 @@ impl<'a> Run<'a> {
         }
         println!(
             "Lines sent so far: {}. The service is actor {}.",
-            self.lines.read,
+            self.lines.read(),
             self.service.actor_ref()?.get_id()
         );
         Ok(())
@@ -363,7 +356,7 @@ impl<'a> Run<'a> {
     /// Sends a line and waits until it is counted, so that no more than one is on its way when the service crashes.
     async fn send(&mut self, line: String) -> Result<(), Failure> {
         let counted = self.service.call(|done| WordCountMsg::Line(line.clone(), done), LIMIT).await;
-        match counted.map_err(|error| format!("line {} was not counted: {error}", self.lines.read))? {
+        match counted.map_err(|error| format!("line {} was not counted: {error}", self.lines.read()))? {
             Counted::InTheState => self.at_risk.push(line),
             Counted::InTheLedger => self.at_risk.clear(),
         }
@@ -420,8 +413,11 @@ impl<'a> Run<'a> {
         let ledger = self.production.via(&LEDGER);
         let lines = ledger.call(LedgerMsg::Lines, LIMIT).await?;
         println!("Lines in the ledger: {lines}.");
-        if self.lines.not_utf8 > 0 {
-            println!("Lines that are not UTF-8: {}; what is unreadable in them separates words.", self.lines.not_utf8);
+        if self.lines.not_utf8() > 0 {
+            println!(
+                "Lines that are not UTF-8: {}; what is unreadable in them separates words.",
+                self.lines.not_utf8()
+            );
         }
 
         let mut table = Table::new(["word", "times"]);
@@ -471,39 +467,4 @@ async fn show(foundation: &Foundation) -> Result<(), Failure> {
     }
     print!("{table}");
     Ok(())
-}
-
-// ---- the file ----
-
-/// The lines of a text file, one at a time.
-struct Lines {
-    path: PathBuf,
-    reader: BufReader<File>,
-    read: u64,
-    not_utf8: u64,
-}
-
-impl Lines {
-    async fn open(path: &Path) -> Result<Self, Failure> {
-        let unreadable = |error| format!("{} cannot be read: {error}", path.display());
-        let mut reader = BufReader::new(File::open(path).await.map_err(unreadable)?);
-        // A folder can be opened, but not read.
-        reader.fill_buf().await.map_err(unreadable)?;
-        Ok(Self { path: path.to_owned(), reader, read: 0, not_utf8: 0 })
-    }
-
-    /// The next line without its end. What is not UTF-8 becomes U+FFFD, which is no letter: a text in an old encoding is
-    /// still worth counting.
-    async fn next(&mut self) -> Result<Option<String>, Failure> {
-        let mut bytes = Vec::new();
-        if self.reader.read_until(b'\n', &mut bytes).await? == 0 {
-            return Ok(None);
-        }
-        self.read += 1;
-        let line = String::from_utf8(bytes).unwrap_or_else(|error| {
-            self.not_utf8 += 1;
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        });
-        Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
-    }
 }

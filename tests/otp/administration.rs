@@ -162,7 +162,8 @@ async fn otp_24_a_dynamic_supervisor_has_no_more_children_than_it_may() {
 #[tokio::test]
 async fn otp_26_every_combination_of_rules_is_accepted() {
     let log = Log::new();
-    let shutdowns = [Shutdown::BrutalKill, Shutdown::Infinity, Shutdown::Timeout(Duration::ZERO), Shutdown::Timeout(Duration::MAX)];
+    let shutdowns =
+        [Shutdown::BrutalKill, Shutdown::Infinity, Shutdown::Timeout(Duration::ZERO), Shutdown::Timeout(Duration::MAX)];
     let mut children = Vec::new();
     for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
         for shutdown in shutdowns {
@@ -208,7 +209,8 @@ async fn otp_26_dynamic_children_may_share_an_id() {
 async fn otp_28_a_period_of_zero_is_refused_and_any_other_is_taken() {
     for max_restarts in [0, 2, u32::MAX] {
         let zero = RestartIntensity::new(max_restarts, Duration::ZERO);
-        let error = Supervisor::start("zero", SupervisorSpec::new(Strategy::OneForOne).intensity(zero)).await.unwrap_err();
+        let error =
+            Supervisor::start("zero", SupervisorSpec::new(Strategy::OneForOne).intensity(zero)).await.unwrap_err();
         let StartError::Spec(SpecError::ZeroPeriod { max_restarts: told }) = error else { panic!("{error}") };
         assert_eq!(told, max_restarts);
         for period in [Duration::from_nanos(1), Duration::MAX] {

@@ -37,7 +37,7 @@ fn tree(log: &Log) -> (SupervisorSpec, Vec<Puppet>) {
     };
     let mut top = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(u32::MAX));
     for (middle, strategy) in MIDDLES.into_iter().zip(STRATEGIES) {
-        let leaves = LEAVES.map(|leaf| puppet(leaf));
+        let leaves = LEAVES.map(&mut puppet);
         let inner = SupervisorSpec::new(strategy).intensity(at_most(u32::MAX)).children(leaves);
         let children = [puppet("before"), ChildSpec::supervisor("inner", inner), puppet("after")];
         let spec = SupervisorSpec::new(strategy).intensity(at_most(u32::MAX)).children(children);

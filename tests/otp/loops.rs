@@ -9,7 +9,7 @@ use foundation::{
 };
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet, soon};
 
-use super::{Agency, Office, at_most, at_rest, counts, told};
+use super::{Agency, End, Office, at_most, at_rest, counts, told};
 
 const SERVER: ServiceKey<Order> = ServiceKey::new("server");
 
@@ -69,7 +69,7 @@ async fn otp_84_a_name_is_taken_again_when_the_supervisor_was_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn otp_84_a_name_is_taken_again_when_the_worker_was_killed_or_has_ended() {
     let mut tree = named().await;
-    let ends: [fn(&Puppet); 3] = [
+    let ends: [End; 3] = [
         |server| server.latest().kill(),
         |server| server.order(Order::Stop(None)),
         |server| server.order(Order::Panic("cracked")),

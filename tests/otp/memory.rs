@@ -6,7 +6,7 @@ use foundation::{Restart, Strategy, SupervisorSpec};
 use foundation_tests::{Log, Order, Puppet};
 
 use super::strategies::laden;
-use super::{Agency, Office, STRATEGIES, at_most, at_rest, told};
+use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, told};
 
 #[tokio::test]
 async fn otp_80_the_start_function_of_a_temporary_child_is_not_kept() {
@@ -38,13 +38,13 @@ async fn otp_80_nor_is_that_of_one_in_the_specification_of_a_supervisor_that_is_
     sup.shutdown().await;
 }
 
-const ENDS: [(&str, fn(&Puppet)); 3] = [
+const ENDS: [(&str, End); 3] = [
     ("killed", |child| child.latest().kill()),
     ("normal", |child| child.order(Order::Stop(None))),
     ("abnormal", |child| child.order(Order::Fail("broken"))),
 ];
 
-async fn left(strategy: Strategy, restart: Restart, end: Option<fn(&Puppet)>) -> Vec<String> {
+async fn left(strategy: Strategy, restart: Restart, end: Option<End>) -> Vec<String> {
     let child = Puppet::new("child", &Log::new());
     let mut office = Office::open(SupervisorSpec::new(strategy).intensity(at_most(2))).await;
     office.office.start_child(child.spec().restart(restart)).await.unwrap();

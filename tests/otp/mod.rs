@@ -18,7 +18,7 @@ use foundation::{
     ChildInfo, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExitReason, Restart, RestartIntensity,
     Strategy, Supervisor, SupervisorSpec,
 };
-use foundation_tests::{Puppet, Reports, reports, soon};
+use foundation_tests::{Log, Puppet, Reports, reports, soon};
 
 const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
@@ -26,6 +26,15 @@ const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Str
 fn at_most(max_restarts: u32) -> RestartIntensity {
     RestartIntensity::new(max_restarts, Duration::from_secs(3600))
 }
+
+fn puppets<const N: usize>(names: [&str; N]) -> (Log, [Puppet; N]) {
+    let log = Log::new();
+    let puppets = names.map(|name| Puppet::new(name, &log));
+    (log, puppets)
+}
+
+/// A way for a puppet to end by itself.
+type End = fn(&Puppet);
 
 /// A supervisor under test: the temporary child `office` of another one, which tells how it ends.
 struct Office {

@@ -6,7 +6,7 @@ use foundation::{ChildKind, ChildSpec, Happened, Restart, Shutdown, Stopped, Str
 use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet, Reports, Witness, soon};
 use tokio::time::Instant;
 
-use super::{Agency, Office};
+use super::{Agency, End, Office};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -124,10 +124,8 @@ async fn otp_20_ten_dynamic_children_are_killed_at_once() {
     assert_eq!(log.count("harsh", Moment::Stopping), 0);
 }
 
-/// An end by a child's own decision, and what a witness sees of it.
-type End = (&'static str, fn(&Puppet));
-
-const ENDS: [End; 6] = [
+/// What a witness sees of an end, and the end.
+const ENDS: [(&str, End); 6] = [
     ("normal", |child| child.order(Order::Stop(None))),
     ("shutdown", |child| child.order(Order::Stop(Some("shutdown")))),
     ("tidied up", |child| child.order(Order::Stop(Some("tidied up")))),
@@ -146,7 +144,9 @@ async fn otp_21_children_that_end_by_themselves_during_the_shutdown_keep_their_r
     last.always(Moment::Stopping, Conduct::Wait(gate.clone()));
     let racers: Vec<_> = RESTARTS
         .into_iter()
-        .flat_map(|restart| ENDS.map(|(text, end)| (Puppet::new(&format!("{restart} {text}"), &log), restart, text, end)))
+        .flat_map(|restart| {
+            ENDS.map(|(text, end)| (Puppet::new(&format!("{restart} {text}"), &log), restart, text, end))
+        })
         .collect();
     let specs: Vec<ChildSpec> = racers.iter().map(|(child, restart, ..)| child.spec().restart(*restart)).collect();
     let spec = SupervisorSpec::new(Strategy::OneForAll).children(specs).child(last.spec());

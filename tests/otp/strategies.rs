@@ -10,13 +10,7 @@ use foundation::{
 use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet};
 use tokio::time::{Instant, advance};
 
-use super::{Agency, Office, at_rest, counts, shutdown, told};
-
-fn puppets<const N: usize>(names: [&str; N]) -> (Log, [Puppet; N]) {
-    let log = Log::new();
-    let puppets = names.map(|name| Puppet::new(name, &log));
-    (log, puppets)
-}
+use super::{Agency, Office, at_rest, counts, puppets, shutdown, told};
 
 fn ids<const N: usize>(puppets: &[Puppet; N]) -> [ActorId; N] {
     puppets.each_ref().map(Puppet::id)
@@ -37,7 +31,8 @@ async fn gives_up<const N: usize>(office: &mut Office, over: &str, puppets: &[Pu
 async fn otp_41_restarts_that_are_spaced_beyond_the_period_never_trip_the_limit() {
     let (_, [child]) = puppets(["child"]);
     let intensity = RestartIntensity::new(1, Duration::from_secs(1));
-    let mut office = Office::open(SupervisorSpec::new(Strategy::OneForOne).intensity(intensity).child(child.spec())).await;
+    let mut office =
+        Office::open(SupervisorSpec::new(Strategy::OneForOne).intensity(intensity).child(child.spec())).await;
     for _ in 0..4 {
         fail(&child);
         office.reports.restarted("child").await;
@@ -176,8 +171,10 @@ async fn otp_48_dynamic_children_stop_together_and_the_slow_one_is_killed() {
     assert_eq!(begun.elapsed(), 2 * second);
     assert_eq!(log.count("slow", Moment::Down), 0);
     assert_eq!([a, b, slow].map(|child| child.alive()), [0, 0, 0]);
-    let killed = |report: &foundation::Report| matches!(report.happened, Happened::Stopped { how: Stopped::Killed, .. });
-    let killed: Vec<_> = agency.reports.rest().into_iter().filter(killed).map(|report| report.child.to_string()).collect();
+    let killed =
+        |report: &foundation::Report| matches!(report.happened, Happened::Stopped { how: Stopped::Killed, .. });
+    let killed: Vec<_> =
+        agency.reports.rest().into_iter().filter(killed).map(|report| report.child.to_string()).collect();
     assert_eq!(killed, ["slow"]);
 }
 

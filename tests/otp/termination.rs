@@ -1,19 +1,21 @@
 //! 1.5: what happens after a child has ended, by restart type and reason.
 
-use foundation::{
-    ChildSpec, ExitReason, Happened, Restart, StartError, Strategy, Supervisor, SupervisorSpec,
-};
+use foundation::{ChildSpec, ExitReason, Happened, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet};
 
-use super::{Office, STRATEGIES, at_rest, counts, shutdown, told};
+use super::{End, Office, STRATEGIES, at_rest, counts, shutdown, told};
 
 /// The ways to end that OTP calls abnormal.
-const ABNORMAL: [fn(&Puppet); 3] =
-    [|child| child.order(Order::Fail("broken")), |child| child.order(Order::Panic("cracked")), |child| child.latest().kill()];
+const ABNORMAL: [End; 3] = [
+    |child| child.order(Order::Fail("broken")),
+    |child| child.order(Order::Panic("cracked")),
+    |child| child.latest().kill(),
+];
 
 async fn with(restart: Restart) -> (Puppet, Office) {
     let child = Puppet::new("child", &Log::new());
-    let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(super::at_most(3)).child(child.spec().restart(restart));
+    let spec =
+        SupervisorSpec::new(Strategy::OneForOne).intensity(super::at_most(3)).child(child.spec().restart(restart));
     (child, Office::open(spec).await)
 }
 
@@ -44,7 +46,7 @@ fn failed(text: &str) -> ExitReason {
     ExitReason::Failed(text.into())
 }
 
-fn abnormal() -> [(fn(&Puppet), ExitReason); 3] {
+fn abnormal() -> [(End, ExitReason); 3] {
     let [fail, panic, kill] = ABNORMAL;
     [(fail, failed("broken")), (panic, failed("cracked")), (kill, ExitReason::Killed)]
 }

@@ -8,10 +8,7 @@ use super::support::{Lamp, LampMsg, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, 
 #[test]
 fn an_invalid_name_is_refused_with_the_character_and_its_place() {
     let said = |name: &str| ServiceKey::<ProbeMsg>::parse(name).unwrap_err().to_string();
-    assert_eq!(
-        said(""),
-        "a service name must not be empty; it takes 1 to 128 of [a-z0-9_.-] and starts with a letter"
-    );
+    assert_eq!(said(""), "a service name must not be empty; it takes 1 to 128 of [a-z0-9_.-] and starts with a letter");
     assert_eq!(said("word count"), r#"service name "word count" has ' ' at byte 4; allowed are [a-z0-9_.-]"#);
     assert_eq!(said("WordCount"), r#"service name "WordCount" has 'W' at byte 0; allowed are [a-z0-9_.-]"#);
     assert_eq!(said("straße"), r#"service name "straße" has 'ß' at byte 4; allowed are [a-z0-9_.-]"#);
@@ -44,11 +41,8 @@ async fn a_duplicate_name_is_refused_with_its_holder_who_keeps_it() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     holder.cast(ProbeMsg::Note("before")).unwrap();
-    let text = format!(
-        "service probe in namespace {} is already registered by actor {}",
-        names.namespace(),
-        holder.get_id()
-    );
+    let text =
+        format!("service probe in namespace {} is already registered by actor {}", names.namespace(), holder.get_id());
     let newcomer = foreign(Probe::default()).await;
     assert_eq!(names.spawn(&PROBE, Probe::default(), ()).await.unwrap_err().to_string(), text);
     assert_eq!(names.register(&PROBE, &newcomer).await.unwrap_err().to_string(), text);

@@ -12,9 +12,7 @@ use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::support::{
-    Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, key, names_in, world,
-};
+use super::support::{Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, key, names_in, world};
 
 /// Notes the order in which actors are gone.
 #[derive(Clone, Default)]
@@ -315,6 +313,38 @@ async fn a_clean_up_while_the_namespace_opens_leaves_no_tree_without_a_name() {
     registry.shutdown().await;
 }
 
+/// The same, in the one moment that matters: the namespace is in the map, and its tree has not been asked for yet.
+#[tokio::test]
+async fn a_clean_up_that_comes_before_the_tree_takes_it_down_when_it_comes() {
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let (let_go, held) = std::sync::mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let registry = ProcessRegistry::builder()
+        .services(move |_| {
+            asked.send(()).unwrap();
+            held.lock().unwrap().recv().unwrap();
+            Vec::new()
+        })
+        .start()
+        .await
+        .unwrap();
+    let (idle, namespace) = (tasks(), Namespace::test());
+    let opening = std::thread::spawn({
+        let registry = registry.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        move || runtime.block_on(registry.namespace(namespace)).map(drop)
+    });
+    is_asked.recv().unwrap();
+    registry.cleanup_namespace(namespace).await.unwrap();
+    let_go.send(()).unwrap();
+    while !opening.is_finished() {
+        tokio::task::yield_now().await;
+    }
+    opening.join().unwrap().unwrap_err();
+    assert!(registry.namespaces().is_empty());
+    assert_eq!(tasks(), idle, "a tree lives in a namespace that nobody knows");
+}
+
 #[tokio::test]
 async fn a_clean_up_ends_an_opening_that_hangs() {
     let gate = Gate::new();
@@ -510,8 +540,7 @@ async fn however_its_actors_end_the_namespace_can_be_cleaned_up() {
     let mut told = Vec::new();
     for (n, ending) in Ending::ALL.into_iter().enumerate() {
         let gate = Gate::new();
-        let actor =
-            names.spawn(&key(format!("probe_{n}")), ending.probe(&roll, &gate), ()).await.unwrap();
+        let actor = names.spawn(&key(format!("probe_{n}")), ending.probe(&roll, &gate), ()).await.unwrap();
         told.push((ending, actor, gate));
     }
     for (ending, actor, gate) in &told {

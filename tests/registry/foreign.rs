@@ -1,12 +1,14 @@
 //! Actors that were started elsewhere and only registered here.
 
-use foundation::ractor::{Actor, ActorRuntime, ActorStatus};
-use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
-use tokio::task::yield_now;
+use std::sync::{Mutex, mpsc};
+use std::thread::JoinHandle;
 
-use super::support::{
-    Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, count, foreign, key, names_in, world,
-};
+use foundation::ractor::{Actor, ActorRef, ActorRuntime, ActorStatus};
+use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
+use futures::FutureExt;
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::support::{Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, count, foreign, key, names_in, world};
 
 /// Returns when the process registry has read all that was sent to it so far: it answers in order.
 async fn caught_up(registry: &ProcessRegistry) {
@@ -102,25 +104,75 @@ async fn a_name_that_is_taken_away_is_gone_at_once() {
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
-/// On several threads, `unregister` returns only when nobody finds the name any more, even if `register` has not returned
-/// yet on its own thread.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() {
-    let (_registry, names) = world().await;
-    for _ in 0..2_000 {
-        let actor = foreign(Probe::default()).await;
-        let registering = tokio::spawn({
-            let (names, actor) = (names.clone(), actor.clone());
-            async move { names.register(&PROBE, &actor).await }
-        });
-        while !names.unregister(&PROBE) {
-            yield_now().await;
-        }
-        assert!(!names.is_registered(&PROBE));
-        registering.await.unwrap().unwrap();
-        assert!(!names.is_registered(&PROBE));
-        actor.stop(None);
+/// Registers on a thread of its own, which is held up in the very moment in which the name has become visible.
+fn register_slowly(names: &ServiceRegistry, actor: &ActorRef<ProbeMsg>) -> Slow {
+    let (visible, is_visible) = mpsc::channel();
+    let (let_go, held) = mpsc::channel::<()>();
+    let (names, actor) = (names.clone(), actor.clone());
+    let thread = std::thread::spawn(move || {
+        let held = Mutex::new(held);
+        let hold = HoldUp(Box::new(move || {
+            visible.send(()).unwrap();
+            held.lock().unwrap().recv().unwrap();
+        }));
+        let _held_up = tracing::subscriber::set_default(tracing_subscriber::registry().with(hold));
+        names.register(&PROBE, &actor).now_or_never().expect("the name is free")
+    });
+    is_visible.recv().unwrap();
+    Slow { let_go, thread }
+}
+
+struct Slow {
+    let_go: mpsc::Sender<()>,
+    thread: JoinHandle<Result<(), RegistryError>>,
+}
+
+impl Slow {
+    fn go_on(self) -> Result<(), RegistryError> {
+        self.let_go.send(()).unwrap();
+        self.thread.join().unwrap()
     }
+}
+
+struct HoldUp(Box<dyn Fn() + Send + Sync>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for HoldUp {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let mut says_registered = false;
+        event.record(&mut |_: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            says_registered |= format!("{value:?}") == "service registered";
+        });
+        if says_registered {
+            (self.0)();
+        }
+    }
+}
+
+/// `unregister` returns only when nobody finds the name any more, even if `register` has not returned yet on its thread.
+#[tokio::test]
+async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() {
+    let (registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    let registering = register_slowly(&names, &actor);
+    assert!(names.unregister(&PROBE));
+    assert!(!names.is_registered(&PROBE));
+    names.spawn(&PROBE, Probe::default(), ()).await.expect("the name is free");
+    registering.go_on().unwrap();
+    assert_ne!(names.lookup(&PROBE).unwrap().get_id(), actor.get_id());
+    assert_eq!(registry.stats().total, 1);
+}
+
+#[tokio::test]
+async fn a_clean_up_while_an_actor_is_being_registered_stops_it_and_says_so() {
+    let (registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    let registering = register_slowly(&names, &actor);
+    let report = names.cleanup().await.unwrap();
+    assert!(report.stopped.iter().any(|service| service.path == "registered/probe"));
+    assert_eq!(actor.get_status(), ActorStatus::Stopped);
+    let refused = registering.go_on().unwrap_err();
+    assert!(matches!(refused, RegistryError::NotRunning { .. }), "{refused}");
+    assert_eq!(registry.stats().total, 0);
 }
 
 #[tokio::test]

@@ -171,7 +171,8 @@ impl Interleaving {
     /// One thread and no await in between: what is found and what is so can be compared exactly.
     fn check_found(&self, n: usize, found: Result<ActorRef<ProbeMsg>, RegistryError>) {
         let last = self.last.lock().unwrap();
-        let holder = last[n].as_ref().map(|(actor, ..)| actor).filter(|actor| actor.get_status() < ActorStatus::Draining);
+        let holder =
+            last[n].as_ref().map(|(actor, ..)| actor).filter(|actor| actor.get_status() < ActorStatus::Draining);
         match found {
             Ok(found) => {
                 assert!(found.get_status() < ActorStatus::Draining, "a dead actor was found");
@@ -227,10 +228,12 @@ impl Interleaving {
                 }
             }
             Step::Look(n) => self.check_found(n, self.names.lookup(&self.keys[n])),
-            Step::Call(n) => match self.names.via(&self.keys[n]).call(ProbeMsg::WhoAreYou, Duration::from_secs(1)).await {
-                Ok(_) | Err(CallError::NotDelivered(_) | CallError::NoReply { .. }) => {}
-                Err(other) => panic!("{other}"),
-            },
+            Step::Call(n) => {
+                match self.names.via(&self.keys[n]).call(ProbeMsg::WhoAreYou, Duration::from_secs(1)).await {
+                    Ok(_) | Err(CallError::NotDelivered(_) | CallError::NoReply { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
             Step::Wait(n) => match self.names.wait_for_service(&self.keys[n], Duration::from_secs(1)).await {
                 Ok(found) => self.check_found(n, Ok(found)),
                 Err(RegistryError::WaitTimedOut { .. }) => {}

@@ -47,8 +47,7 @@ async fn an_actor_may_be_registered_in_two_registries() {
 #[tokio::test]
 async fn a_thousand_namespaces_have_the_same_names_and_do_not_meet() {
     let registry = ProcessRegistry::start().await.unwrap();
-    let spaces =
-        futures::future::join_all((0..1_000).map(|_| registry.namespace(Namespace::test()))).await;
+    let spaces = futures::future::join_all((0..1_000).map(|_| registry.namespace(Namespace::test()))).await;
     for names in &spaces {
         let names = names.as_ref().unwrap();
         names.spawn(&PROBE, Probe::default(), ()).await.unwrap();

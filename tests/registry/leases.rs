@@ -1,17 +1,18 @@
 //! Two incarnations of a name never overlap: a name is free when its holder is gone, `post_stop` and destructors
 //! included, however it ended and whoever claims the name next.
 
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{ChildSpec, RegistryError, Restart, ServiceRegistry};
+use foundation::{
+    ChildSpec, Happened, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart, ServiceRegistry,
+};
 use futures::FutureExt;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::support::{
-    Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, names_in, world,
-};
+use super::support::{Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, names_in, world};
 
 /// A probe whose destructor takes its time, so that another thread has every chance to come too early.
 fn slow_to_drop(probe: Probe) -> Probe {
@@ -232,14 +233,46 @@ async fn a_claim_that_is_cancelled_while_it_waits_leaves_nothing() {
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
 }
 
+/// ractor sends an actor's state along with the news of its end. The name must not have to wait for it to be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_free_although_the_supervisor_has_not_heard_of_the_end_yet() {
+    struct HeldUp {
+        arrived: tokio::sync::mpsc::UnboundedSender<()>,
+        let_go: Mutex<mpsc::Receiver<()>>,
+    }
+
+    impl Reporter for HeldUp {
+        fn report(&self, report: &Report) {
+            if matches!(report.happened, Happened::Exited { .. }) {
+                self.arrived.send(()).unwrap();
+                self.let_go.lock().unwrap().recv().unwrap();
+            }
+        }
+    }
+
+    let (arrived, mut is_held_up) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, let_go) = mpsc::channel();
+    let reporter = HeldUp { arrived, let_go: Mutex::new(let_go) };
+    let registry = ProcessRegistry::builder().reporter(reporter).start().await.unwrap();
+    let names = registry.namespace(Namespace::test()).await.unwrap();
+    let spec = names.child_spec(&OTHER, || (Probe::default(), ())).restart(Restart::Temporary);
+    let child = names.supervise(spec).await.unwrap().unwrap();
+    let old = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    child.stop(None);
+    is_held_up.recv().await.unwrap();
+
+    old.stop_and_wait(None, None).await.unwrap();
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    go_on.send(()).unwrap();
+}
+
 // ---- from the claim to the visible name ----
 
 #[tokio::test]
 async fn a_name_is_not_visible_before_the_start_has_finished() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
-    let mut spawning =
-        std::pin::pin!(names.spawn(&PROBE, Probe::default().start(Phase::Waits(gate.clone())), ()));
+    let mut spawning = std::pin::pin!(names.spawn(&PROBE, Probe::default().start(Phase::Waits(gate.clone())), ()));
     assert!((&mut spawning).now_or_never().is_none());
     gate.arrival().await;
     assert!(names.lookup(&PROBE).is_err());

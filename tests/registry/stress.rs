@@ -232,7 +232,8 @@ impl Arena {
             let book = page.lock().unwrap();
             assert!(book.overlaps.is_empty(), "{key}: {:?}", book.overlaps);
             let holder = self.names.lookup(key).ok().map(|holder| holder.get_id());
-            let alive: Vec<_> = book.holders.iter().filter(|(actor, _)| actor.get_status() < ActorStatus::Draining).collect();
+            let alive: Vec<_> =
+                book.holders.iter().filter(|(actor, _)| actor.get_status() < ActorStatus::Draining).collect();
             if let Some(holder) = holder {
                 live += 1;
                 assert!(alive.iter().any(|(actor, _)| actor.get_id() == holder), "{key}: {holder} is not alive");

@@ -8,9 +8,7 @@ use futures::future::join_all;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
-use super::support::{
-    Gate, Lamp, LampMsg, OTHER, PROBE, Phase, Probe, Roll, SOON, count, foreign, key, world,
-};
+use super::support::{Gate, Lamp, LampMsg, OTHER, PROBE, Phase, Probe, Roll, SOON, count, foreign, key, world};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_waiters_are_woken_by_one_registration() {
@@ -146,8 +144,7 @@ async fn waiting_in_vain_names_the_near_misses() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let late = names.wait_for_service(&key::<LampMsg>("prob"), Duration::from_secs(2)).await.unwrap_err();
-    let text =
-        format!("service prob did not appear in namespace {} within 2s; did you mean probe?", names.namespace());
+    let text = format!("service prob did not appear in namespace {} within 2s; did you mean probe?", names.namespace());
     assert_eq!(late.to_string(), text);
 }
 

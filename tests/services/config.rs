@@ -27,7 +27,7 @@ impl File {
 }
 
 async fn refused(sources: ConfigSources) -> String {
-    let error = Foundation::builder().config(sources).start().await.err().expect("the configuration is wrong");
+    let error = Foundation::builder().config(sources).start().await.expect_err("the configuration is wrong");
     assert!(matches!(error, FoundationError::Config(_)), "{error}");
     error.to_string()
 }

@@ -96,7 +96,7 @@ async fn a_namespace_is_started_once_and_shared_afterwards() {
 async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_its_own_cause() {
     let before = alive();
     let (builder, mut lived) = staffed(&["a", "b"]);
-    let error = builder.child(|_| overslept()).start().await.err().unwrap();
+    let error = builder.child(|_| overslept()).start().await.unwrap_err();
     let said = error.to_string();
     assert!(said.starts_with("namespace production: "), "{said}");
     assert!(said.ends_with("child sleeper did not start: the alarm did not ring"), "{said}");

@@ -35,7 +35,7 @@ pub use events::{
 #[doc(inline)]
 pub use foundation_core::*;
 /// ```
-#[doc = include_str!("../tests/attribute.rs")]
+#[doc = include_str!("../tests/attribute/example.rs")]
 /// ```
 pub use foundation_macros::test;
 pub use root::{

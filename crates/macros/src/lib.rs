@@ -35,8 +35,8 @@ mod scenario;
 /// # The function
 ///
 /// An `async fn` without generic parameters that takes the namespace or nothing, and returns `()` or a
-/// `Result<(), E>` with `E: Debug`; an `Err` fails the test. Every other attribute on it is kept: `#[should_panic]`, `#[ignore]`, `#[cfg(..)]`,
-/// `#[expect(..)]`, doc comments.
+/// `Result<(), E>` with `E: Debug`; an `Err` fails the test. Every other attribute on it is kept: `#[should_panic]`,
+/// `#[ignore]`, `#[cfg(..)]`, `#[expect(..)]`, doc comments.
 ///
 /// # What is checked
 ///

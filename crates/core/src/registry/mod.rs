@@ -14,6 +14,9 @@ mod table;
 mod via;
 mod wait;
 
+#[cfg(test)]
+mod histories;
+
 pub use error::RegistryError;
 pub use health::{Health, HealthCheck, Verdict};
 pub use info::{NamespaceInfo, ServiceInfo};

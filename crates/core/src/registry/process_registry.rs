@@ -22,7 +22,7 @@ use super::via::Via;
 use crate::exit::ExitReason;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 use crate::supervisor::{
-    ChildError, ChildKind, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Stopped, StrayExits, Strategy,
+    ChildError, ChildKind, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Stopped, Strategy, StrayExits,
     Supervisor, SupervisorSpec, TracingReporter, stop_stray,
 };
 

@@ -186,7 +186,8 @@ impl ServiceRegistry {
         if !answers_to::<M>(actor) {
             // ractor knows the type, but not its name; of an actor that has a name here we do.
             let holders = self.space.table.holders();
-            let found = holders.iter().find(|holder| holder.actor_id() == Some(actor_id)).map(|holder| holder.message());
+            let found =
+                holders.iter().find(|holder| holder.actor_id() == Some(actor_id)).map(|holder| holder.message());
             let wanted = std::any::type_name::<M>();
             return Err(RegistryError::WrongReference { name: name.clone(), actor: actor_id, wanted, found });
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorCell, ActorId};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{SpecError, StartError};
 use super::group::{Gone, Group};
@@ -83,9 +84,11 @@ impl From<Started> for Start {
 }
 
 /// An actor that has just been started, with what its supervisor needs to know that it is gone.
+///
+/// Dropped, it takes the actor with it: a start function that fails after it has spawned leaves nobody behind.
 pub struct Started {
     pub(crate) actor: ActorCell,
-    pub(crate) handle: JoinHandle<()>,
+    pub(crate) handle: AbortOnDropHandle<()>,
     pub(crate) subtree: Option<Gone>,
 }
 
@@ -95,7 +98,7 @@ impl Started {
     /// Prefer [`StartContext::spawn`], which also lets a supervisor further up wait for this actor after the one in
     /// between was killed.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
-        Self { actor: actor.into(), handle, subtree: None }
+        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None }
     }
 
     /// Who was started.
@@ -144,7 +147,7 @@ impl StartContext {
     {
         let managed = Managed::new(actor, lease, self.group.ticket());
         let (actor, handle) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
-        Ok(Started { actor: actor.into(), handle, subtree: None })
+        Ok(Started::new(actor, handle))
     }
 }
 

@@ -526,6 +526,7 @@ impl<T: Incarnation> Children<T> {
     /// Takes in a start that had just finished when the supervisor began to stop.
     pub(crate) fn adopt(&mut self, key: Key, incarnation: T) {
         if let Some(child) = self.children.get_mut(&key) {
+            self.by_actor.insert(incarnation.actor_id(), key);
             child.slot = Slot::Running(incarnation);
         }
     }

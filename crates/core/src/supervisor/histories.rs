@@ -77,4 +77,3 @@ fn rules() -> impl Generator<Value = Rules> {
 }
 
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
-

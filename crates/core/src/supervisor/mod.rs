@@ -253,6 +253,6 @@ impl StartContext {
         let (actor, handle) = Actor::spawn_linked(None, server, spec, self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
         let nursery = Nursery::new(actor.get_cell(), group);
-        Ok((Started { actor: actor.into(), handle, subtree: None }, supervisor, nursery))
+        Ok((Started::new(actor, handle), supervisor, nursery))
     }
 }

@@ -25,7 +25,12 @@ enum Command {
     Stale(usize, ExitReason),
     /// One of the steps under way is answered. A child may end before the word of its start arrives, and the event of
     /// a child that was stopped may come before or after the word that it is gone.
-    Answer { step: usize, came: Came, early: Option<ExitReason>, event_first: bool },
+    Answer {
+        step: usize,
+        came: Came,
+        early: Option<ExitReason>,
+        event_first: bool,
+    },
     Advance(u64),
 }
 

@@ -1,0 +1,3 @@
+//! The example in the documentation of `#[foundation::test]`, run.
+
+mod example;

@@ -1,0 +1,27 @@
+//! The parts of what the scenarios share.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+mod conduct;
+mod log;
+mod puppet;
+mod reports;
+mod witness;
+
+pub use conduct::{Conduct, Gate, Question};
+pub use log::{Log, Moment};
+pub use puppet::{Costume, Order, Performer, Puppet, ping};
+pub use reports::{Reports, reports};
+pub use witness::Witness;
+
+/// How long a scenario waits for a fact before it says that the fact does not come. Only a failing test takes so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The future's output, or a panic that says what did not happen in time.
+pub async fn soon<T>(what: impl Display, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what}: this did not happen within {PATIENCE:?}"),
+    }
+}
