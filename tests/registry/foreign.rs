@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use foundation::ractor::{Actor, ActorRef, ActorRuntime, ActorStatus};
 use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
 use futures::FutureExt;
-use tracing_subscriber::layer::SubscriberExt;
 
-use super::support::{Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, count, foreign, key, names_in, world};
+use super::support::{
+    Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, count, foreign, key, names_in, subscribe, world,
+};
 
 /// Returns when the process registry has read all that was sent to it so far: it answers in order.
 async fn caught_up(registry: &ProcessRegistry) {
@@ -115,7 +116,7 @@ fn register_slowly(names: &ServiceRegistry, actor: &ActorRef<ProbeMsg>) -> Slow 
             visible.send(()).unwrap();
             held.lock().unwrap().recv().unwrap();
         }));
-        let _held_up = tracing::subscriber::set_default(tracing_subscriber::registry().with(hold));
+        let _held_up = subscribe(hold);
         names.register(&PROBE, &actor).now_or_never().expect("the name is free")
     });
     is_visible.recv().unwrap();

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{Namespace, ProcessRegistry, ServiceKey, ServiceRegistry};
 use tokio::sync::{Semaphore, watch};
 use tracing::field::{Field, Visit};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 /// Long enough never to matter, short enough that a test which hangs ends by itself.
@@ -385,8 +387,7 @@ impl Log {
     /// Listens on this thread, up to this level, until the guard is dropped.
     pub(super) fn listen(level: tracing::Level) -> (Self, tracing::subscriber::DefaultGuard) {
         let log = Self::default();
-        let filter = tracing_subscriber::filter::LevelFilter::from_level(level);
-        let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()).with(filter));
+        let guard = subscribe(log.clone().with_filter(LevelFilter::from_level(level)));
         (log, guard)
     }
 
@@ -397,7 +398,20 @@ impl Log {
     }
 }
 
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Log {
+/// Makes a layer this thread's own subscriber, until the guard is dropped.
+pub(super) fn subscribe<L>(layer: L) -> tracing::subscriber::DefaultGuard
+where
+    L: Layer<tracing_subscriber::Registry> + Send + Sync,
+{
+    // As long as there is only one subscriber in the process, tracing asks the first thread that comes to an event whether
+    // anybody wants it, and remembers the answer for all threads. These two want nothing, and are always there.
+    static OTHERS: LazyLock<[tracing::Dispatch; 2]> =
+        LazyLock::new(|| [(); 2].map(|()| tracing_subscriber::registry().with(LevelFilter::OFF).into()));
+    LazyLock::force(&OTHERS);
+    tracing::subscriber::set_default(tracing_subscriber::registry().with(layer))
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{ChildKind, ChildSpec, Start, StartContext, StartError};
-
 use tokio::task::block_in_place;
 
 use super::{Conduct, Log, Moment, soon};

@@ -1,12 +1,15 @@
 //! The end of a supervisor: in order, whatever is under way.
 
+use std::time::Duration;
+
 use foundation::{ChildError, ExitReason, Shutdown, Strategy, Supervisor};
 use foundation_tests::{Conduct, Gate, Moment, Order, soon};
+use tokio::time::Instant;
 
 use super::{SECOND, family};
 use crate::otp::{Office, STRATEGIES, puppets, shutdown};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn protocol_5_a_shutdown_aborts_a_start_under_way() {
     for strategy in STRATEGIES {
         let (log, [child, hanging]) = puppets(["child", "hanging"]);
@@ -15,7 +18,9 @@ async fn protocol_5_a_shutdown_aborts_a_start_under_way() {
         let (sup, spec) = (office.office.clone(), hanging.spec());
         let starting = tokio::spawn(async move { sup.start_child(spec).await });
         log.reached("hanging", Moment::Starting, 1).await;
+        let begun = Instant::now();
         office.close().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
         assert!(matches!(starting.await.unwrap(), Err(ChildError::NotRunning { .. })));
         assert_eq!([child.alive(), hanging.alive()], [0, 0]);
         assert_eq!(log.count("child", Moment::Down), 1);

@@ -1,6 +1,8 @@
 //! A supervisor stays responsive while a child starts: it answers, restarts others, and can stop the one that hangs.
 
-use foundation::{ChildError, ChildSpec, RestartIntensity, StartError, Strategy, SupervisorSpec};
+use std::sync::mpsc;
+
+use foundation::{ChildError, ChildKind, ChildSpec, RestartIntensity, StartError, Strategy, SupervisorSpec};
 use foundation_tests::{Conduct, Gate, Moment, Puppet, soon};
 
 use super::{SECOND, family};
@@ -113,6 +115,55 @@ async fn protocol_5_a_supervisor_that_hangs_in_its_first_start_is_terminated_wit
     assert_eq!([early.alive(), hanging.alive()], [0, 0]);
     assert!(starting.await.unwrap().is_err());
     office.close().await;
+}
+
+/// So long as one of them is there, neither the termination is answered nor a start that gave up in the middle.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn protocol_5_a_supervisor_that_did_not_start_is_gone_when_all_that_it_had_started_is() {
+    for terminated in [true, false] {
+        let (log, [early, hanging]) = puppets(["early", "hanging"]);
+        let office = Office::of(Strategy::OneForOne, 3, &[]).await;
+        hanging.always(Moment::Starting, Conduct::Hang);
+        let (release, released) = mpsc::channel();
+        early.hold(released);
+        let patience = Gate::new();
+        let inner = impatient(family(&[&early, &hanging]).0, &patience);
+        let sup = office.office.clone();
+        let starting = tokio::spawn(async move { sup.start_child(inner).await });
+        log.reached("hanging", Moment::Starting, 1).await;
+        let sup = office.office.clone();
+        let ending = tokio::spawn(async move {
+            match terminated {
+                true => sup.terminate_child("inner").await.unwrap(),
+                false => patience.open(),
+            }
+            assert!(starting.await.unwrap().is_err());
+        });
+        log.reached("hanging", Moment::Dropped, 1).await;
+        for _ in 0..100 {
+            office.office.which_children().await.unwrap();
+        }
+        assert!(!ending.is_finished());
+        assert_eq!(early.alive(), 1);
+        drop(release);
+        soon("the end", ending).await.unwrap();
+        assert_eq!(early.alive(), 0);
+        office.close().await;
+    }
+}
+
+/// A supervisor whose start function loses patience when the gate opens.
+fn impatient(spec: SupervisorSpec, patience: &Gate) -> ChildSpec {
+    let patience = patience.clone();
+    ChildSpec::from_fn("inner", ChildKind::Supervisor, move |context| {
+        let (spec, patience) = (spec.clone(), patience.clone());
+        async move {
+            tokio::select! {
+                started = context.spawn_supervisor(spec) => started,
+                () = patience.passed() => Err(StartError::failed("it takes too long")),
+            }
+        }
+    })
 }
 
 /// The step that ends a start hears of it twice: from the start itself, which has just finished, and from its abort.

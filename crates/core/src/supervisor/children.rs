@@ -5,12 +5,13 @@
 //!
 //! 1. Keys are given in start order and never again, so the order of keys is the start order.
 //! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
-//! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down` or a start that failed.
+//! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
+//!    `Requested` or a start that failed.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
 //! 6. After giving up, and after `halt`, no step comes out.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use ractor::ActorId;
 use tokio::time::Instant;
@@ -79,6 +80,15 @@ pub(crate) enum Step<T> {
     Start { key: Key, spec: ChildSpec, retry: bool },
     /// Stop the supervisor: this child's failure was one too many.
     GiveUp { id: ChildId },
+}
+
+/// A child at the moment when its supervisor begins to stop.
+#[derive(Debug)]
+pub(crate) enum Leaving<T> {
+    /// It runs, and has to be stopped by its rule.
+    Running(ChildSpec, T),
+    /// It has ended by itself, and only has to be waited for.
+    Ended(T),
 }
 
 /// What became of a start that failed.
@@ -507,20 +517,28 @@ impl<T: Incarnation> Children<T> {
         std::mem::take(&mut self.settled)
     }
 
-    /// No more steps. Gives up the running children, in reverse start order.
-    pub(crate) fn halt(&mut self) -> Vec<(ChildSpec, T)> {
+    /// No more steps. Hands out whoever is not gone yet, in reverse start order.
+    pub(crate) fn halt(&mut self) -> Vec<Leaving<T>> {
         self.halted = true;
         self.by_actor.clear();
-        let mut running = Vec::new();
+        let mut leaving = Vec::new();
         for child in self.children.values_mut().rev() {
             match std::mem::replace(&mut child.slot, Slot::Down) {
-                Slot::Running(incarnation) | Slot::Exited(incarnation, _) => {
-                    running.push((child.spec.clone(), incarnation))
-                }
+                Slot::Running(incarnation) => leaving.push(Leaving::Running(child.spec.clone(), incarnation)),
+                Slot::Exited(incarnation, _) => leaving.push(Leaving::Ended(incarnation)),
                 _ => {}
             }
         }
-        running
+        leaving
+    }
+
+    /// The actors that [`halt`](Children::halt) would hand out.
+    pub(crate) fn actors(&self) -> HashSet<ActorId> {
+        let actor = |child: &Child<T>| match &child.slot {
+            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),
+            _ => None,
+        };
+        self.children.values().filter_map(actor).collect()
     }
 
     /// Takes in a start that had just finished when the supervisor began to stop.

@@ -11,7 +11,7 @@ use proptest::strategy::Strategy as Generator;
 use ractor::ActorId;
 
 use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start};
-use super::children::{Roster, Rules};
+use super::children::{Leaving, Roster, Rules};
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
 use crate::exit::ExitReason;
@@ -77,3 +77,9 @@ fn rules() -> impl Generator<Value = Rules> {
 }
 
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+fn life_of(child: Leaving<Life>) -> Life {
+    match child {
+        Leaving::Running(_, life) | Leaving::Ended(life) => life,
+    }
+}

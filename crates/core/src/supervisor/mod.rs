@@ -115,7 +115,9 @@ impl Supervisor {
 
     /// Stops a child by its rule; it stays stopped, and keeps its place unless it is temporary. Returns when it is gone.
     ///
-    /// Works on a child that is restarting, or that hangs in its start, and on one that is stopped already.
+    /// Works on a child that is stopped already, that is restarting, or that hangs in its start. If that is the start of
+    /// [`start_child`](Self::start_child), which then fails, the child is not kept. A strategy that restarts all
+    /// children, or those after a failed one, also starts those that were stopped by request, as OTP's do.
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
@@ -184,7 +186,7 @@ impl Supervisor {
         &self.actor
     }
 
-    /// Where it stands in its tree: `production/application`.
+    /// Where it stands in its tree: `registry/production/application`.
     pub fn path(&self) -> &str {
         &self.path
     }

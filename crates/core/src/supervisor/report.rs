@@ -14,7 +14,7 @@ use crate::exit::ExitReason;
 /// One thing that happened to one child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The supervisor's path, from the top: `production/application`.
+    /// The supervisor's path, from the top: `registry/production/application`.
     pub supervisor: Arc<str>,
     /// Which child.
     pub child: ChildId,

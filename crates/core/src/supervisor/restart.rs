@@ -105,7 +105,8 @@ impl Default for RestartIntensity {
 
 impl fmt::Display for RestartIntensity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} restarts within {:?}", self.max_restarts, self.within)
+        let restarts = if self.max_restarts == 1 { "restart" } else { "restarts" };
+        write!(f, "{} {restarts} within {:?}", self.max_restarts, self.within)
     }
 }
 

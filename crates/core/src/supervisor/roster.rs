@@ -199,11 +199,6 @@ impl<T: Incarnation> Children<T> {
         self.children.get(&key).map_or(0, |child| child.restarts)
     }
 
-    /// Whether this actor is a child that runs.
-    pub(crate) fn knows(&self, actor: ActorId) -> bool {
-        self.by_actor.contains_key(&actor)
-    }
-
     /// All children, the newest first, as OTP lists them.
     pub(crate) fn which(&self) -> Vec<ChildInfo> {
         self.children.values().rev().map(info).collect()

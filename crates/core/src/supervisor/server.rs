@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start, StartContext, Started};
-use super::children::{Children, FailedStart, Step};
+use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::{Gone, Group};
 use super::plan::Key;
@@ -299,19 +299,23 @@ impl Server {
 
     async fn stop_children(&self, state: &mut ServerState) {
         let order = state.spec.order;
-        let running = state.children.halt();
+        let leaving = state.children.halt().into_iter().map(|child| self.stop_child(child));
         if order == StopOrder::AllAtOnce {
-            join_all(running.into_iter().map(|(spec, child)| self.stop_child(spec, child))).await;
+            join_all(leaving).await;
         } else {
-            for (spec, child) in running {
-                self.stop_child(spec, child).await;
+            for stop in leaving {
+                stop.await;
             }
         }
         // Whoever still holds a ticket was linked elsewhere or not at all; waiting for ever would not bring it down.
         shutdown::subtree_gone(Some(self.group.gone())).await;
     }
 
-    async fn stop_child(&self, spec: ChildSpec, child: Started) {
+    async fn stop_child(&self, child: Leaving<Started>) {
+        let (spec, child) = match child {
+            Leaving::Running(spec, child) => (spec, child),
+            Leaving::Ended(child) => return shutdown::gone(child).await,
+        };
         let actor = child.actor_id();
         let how = shutdown::stop(child, spec.shutdown_rule()).await;
         self.reporting.tell(spec.id(), Happened::Stopped { actor, how });
@@ -319,8 +323,11 @@ impl Server {
 
     /// Children that were linked to us by somebody else: temporary ones, which come first, as they were started last.
     async fn stop_strays(&self, myself: &ActorRef<ServerMsg>, state: &ServerState) {
-        let children = myself.get_children().into_iter().filter(|cell| !state.children.knows(cell.get_id()));
-        join_all(children.map(|cell| async {
+        // The links first, then our own: one of ours that ends in between is still known.
+        let linked = myself.get_children();
+        let ours = state.children.actors();
+        let strays = linked.into_iter().filter(|cell| !ours.contains(&cell.get_id()));
+        join_all(strays.map(|cell| async {
             let actor = cell.get_id();
             let how = shutdown::stop_stray(cell, STRAY_LIMIT).await;
             self.reporting.tell(&format!("actor {actor}").into(), Happened::Stopped { actor, how });

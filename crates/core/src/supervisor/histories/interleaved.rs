@@ -11,7 +11,7 @@ use super::super::children::{Children, FailedStart, Roster, Rules, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::roster::Terminate;
-use super::{Came, IDS, Incarnation, Life, came, reason, restart, rules, spec};
+use super::{Came, IDS, Incarnation, Life, came, life_of, reason, restart, rules, spec};
 use crate::exit::ExitReason;
 
 #[derive(Debug, Clone)]
@@ -331,7 +331,7 @@ impl World {
                 self.known.get_mut(&key).expect("it was started").alive = None;
             }
         }
-        let left: Vec<Key> = self.children.halt().into_iter().map(|(_, life)| life.0).collect();
+        let left: Vec<Key> = self.children.halt().into_iter().map(|child| life_of(child).0).collect();
         let mut expected: Vec<Key> =
             self.known.iter().filter(|(_, known)| known.alive.is_some()).map(|(key, _)| *key).collect();
         expected.sort_unstable_by(|a, b| b.cmp(a));

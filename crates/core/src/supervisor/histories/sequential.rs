@@ -8,7 +8,7 @@ use super::super::children::{Children, Rules, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::model::{Act, Entry, Model, Pid, Script};
-use super::{Came, IDS, Life, came, reason, restart, rules, spec};
+use super::{Came, IDS, Life, came, life_of, reason, restart, rules, spec};
 use crate::exit::ExitReason;
 
 #[derive(Debug, Clone)]
@@ -149,7 +149,7 @@ fn seen(children: &Children<Life>) -> Vec<(Key, Option<Life>)> {
 }
 
 fn left(children: &mut Children<Life>) -> Vec<Life> {
-    children.halt().into_iter().map(|(_, life)| life).collect()
+    children.halt().into_iter().map(life_of).collect()
 }
 
 proptest! {
