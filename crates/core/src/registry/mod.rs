@@ -1,5 +1,7 @@
 //! Names: who is who in a namespace, and handles that find them.
 
+mod builder;
+mod cleanup;
 mod counters;
 mod error;
 mod foreign;
@@ -8,6 +10,7 @@ mod holder;
 mod info;
 mod lease;
 mod process_registry;
+mod root;
 mod service_registry;
 mod space;
 mod table;
@@ -17,10 +20,11 @@ mod wait;
 #[cfg(test)]
 mod histories;
 
+pub use builder::ProcessRegistryBuilder;
+pub use cleanup::{CleanupReport, StoppedService};
 pub use error::RegistryError;
 pub use health::{Health, HealthCheck, Verdict};
 pub use info::{NamespaceInfo, ServiceInfo};
-pub use process_registry::{CleanupReport, ProcessRegistry, ProcessRegistryBuilder, RegistryStats};
+pub use process_registry::{ProcessRegistry, RegistryStats};
 pub use service_registry::ServiceRegistry;
-pub use space::StoppedService;
 pub use via::{CallError, CastError, Via};

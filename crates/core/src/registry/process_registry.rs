@@ -1,39 +1,34 @@
 //! The root of the tree and the map of its namespaces.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::builder::ProcessRegistryBuilder;
+use super::cleanup::{CleanupReport, StoppedService};
 use super::error::RegistryError;
 use super::foreign::ForeignLeases;
 use super::holder::{Holder, Origin};
 use super::lease::Lease;
+use super::root::{Root, Unwatched};
 use super::service_registry::ServiceRegistry;
-use super::space::{Space, SpaceReporter, StoppedService};
+use super::space::Space;
 use super::table::Table;
 use super::via::Via;
 use crate::exit::ExitReason;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 use crate::supervisor::{
-    ChildError, ChildKind, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Stopped, Strategy, StrayExits,
-    Supervisor, SupervisorSpec, TracingReporter, stop_stray,
+    ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, stop_stray,
 };
 
 /// How long a foreign actor is given to stop when its namespace is cleaned up.
 const FOREIGN_LIMIT: Duration = Duration::from_secs(5);
-/// The supervisor, in each namespace, of the embedder's children.
-const APPLICATION: &str = "application";
-
-type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
-type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
-type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
 ///
@@ -63,7 +58,7 @@ pub struct ProcessRegistry {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
+struct Shared {
     root: OnceLock<Supervisor>,
     spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
     foreign: ForeignLeases,
@@ -77,50 +72,7 @@ struct Opening {
     down: OnceCell<Vec<StoppedService>>,
 }
 
-/// How to put a [`ProcessRegistry`] together: what each namespace's tree consists of.
-#[derive(Clone)]
-pub struct ProcessRegistryBuilder {
-    services: Services,
-    application: Application,
-    reporters: Reporters,
-    intensity: RestartIntensity,
-}
-
 impl ProcessRegistryBuilder {
-    /// The services of each namespace, in start order, before its application.
-    pub fn services(mut self, services: impl Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
-        self.services = Arc::new(services);
-        self
-    }
-
-    /// The application supervisor of each namespace: its strategy and first children. Default: none, one-for-one.
-    pub fn application(
-        mut self,
-        application: impl Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync + 'static,
-    ) -> Self {
-        self.application = Arc::new(application);
-        self
-    }
-
-    /// Who is told what happens to the children in all namespaces. Default: [`TracingReporter`].
-    pub fn reporter(mut self, reporter: impl Reporter) -> Self {
-        let reporter: Arc<dyn Reporter> = Arc::new(reporter);
-        self.reporters = Arc::new(move |_| Arc::clone(&reporter));
-        self
-    }
-
-    /// The same, with a reporter for each namespace, made when the namespace starts.
-    pub fn reporters(mut self, make: impl Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync + 'static) -> Self {
-        self.reporters = Arc::new(make);
-        self
-    }
-
-    /// How many restarts of its services, or of its application supervisor, a namespace survives.
-    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
-        self.intensity = intensity;
-        self
-    }
-
     /// Starts the root. Namespaces are started when they are first asked for.
     ///
     /// # Errors
@@ -153,40 +105,10 @@ pub struct RegistryStats {
     pub bytes: usize,
 }
 
-/// What a clean-up did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CleanupReport {
-    /// Which namespace is gone.
-    pub namespace: Namespace,
-    /// Who was stopped, in the order in which they were gone.
-    pub stopped: Vec<StoppedService>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl CleanupReport {
-    /// Those that had to be killed.
-    pub fn killed(&self) -> impl Iterator<Item = &StoppedService> {
-        self.stopped.iter().filter(|service| service.how == Stopped::Killed)
-    }
-}
-
-impl fmt::Display for CleanupReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (all, killed) = (self.stopped.len(), self.killed().count());
-        write!(f, "{}: {all} actors stopped, {killed} of them killed, in {:?}", self.namespace, self.took)
-    }
-}
-
 impl ProcessRegistry {
     /// How to start one whose namespaces have services and an application.
     pub fn builder() -> ProcessRegistryBuilder {
-        ProcessRegistryBuilder {
-            services: Arc::new(|_| Vec::new()),
-            application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
-            reporters: Arc::new(|_| Arc::new(TracingReporter)),
-            intensity: RestartIntensity::default(),
-        }
+        ProcessRegistryBuilder::default()
     }
 
     /// Starts one whose namespaces are empty.
@@ -195,10 +117,6 @@ impl ProcessRegistry {
     /// As [`ProcessRegistryBuilder::start`].
     pub async fn start() -> Result<Self, StartError> {
         Self::builder().start().await
-    }
-
-    pub(crate) fn of(shared: Arc<Shared>) -> Self {
-        Self { shared }
     }
 
     // ---- namespaces ----
@@ -219,7 +137,8 @@ impl ProcessRegistry {
 
     fn opening(&self, namespace: Namespace) -> Arc<Opening> {
         let make = || {
-            let space = Space::new(Table::new(namespace), Arc::downgrade(&self.shared));
+            let root = Arc::downgrade(&self.shared) as Weak<dyn Root>;
+            let space = Space::new(Table::new(namespace), root);
             let registry = ServiceRegistry::new(Arc::new(space));
             Arc::new(Opening { registry, up: OnceCell::new(), down: OnceCell::new() })
         };
@@ -435,40 +354,8 @@ impl ProcessRegistry {
     }
 }
 
-impl ProcessRegistryBuilder {
-    fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
-        let space = Arc::clone(registry.space());
-        SupervisorSpec::new(Strategy::OneForOne)
-            .intensity(self.intensity)
-            .reporter(SpaceReporter { space: Arc::clone(&space), next: (self.reporters)(registry) })
-            .children((self.services)(registry))
-            .child(application(space, (self.application)(registry)))
-    }
-}
-
-/// The supervisor of the embedder's children, which makes itself known in its namespace at each start.
-fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
-    ChildSpec::from_fn(APPLICATION, ChildKind::Supervisor, move |context| {
-        let (space, spec) = (Arc::clone(&space), spec.clone());
-        async move {
-            let (started, supervisor, nursery) = context.spawn_nursery(spec).await?;
-            space.application_started(supervisor, nursery);
-            Ok::<_, StartError>(started)
-        }
-    })
-}
-
-/// Why a foreign actor's name is not kept.
-pub(crate) enum Unwatched {
-    /// The actor has ended, or is about to.
-    ActorEnds,
-    /// The namespace takes no more names, or the registry has stopped.
-    NotRunning,
-}
-
-impl Shared {
-    /// Takes a foreign actor's lease into keeping until the actor ends, and makes its name visible.
-    pub(crate) fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> Result<(), Unwatched> {
+impl Root for Shared {
+    fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> Result<(), Unwatched> {
         let root = self.root.get().ok_or(Unwatched::NotRunning)?.actor();
         // The lease goes first into keeping, then the monitor is set, then the status is read: whenever the actor ends,
         // either its event finds the lease or we see its end here. In the same way the name is first made visible and then
@@ -485,13 +372,18 @@ impl Shared {
         Err(unwatched)
     }
 
-    /// Stops watching a foreign actor for the sake of this name.
-    pub(crate) fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
+    fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if let Some(root) = self.root.get() {
             self.foreign.give_back(root.actor(), actor, holder);
         }
     }
 
+    fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>> {
+        async move { ProcessRegistry { shared: self }.cleanup_namespace(namespace).await }.boxed()
+    }
+}
+
+impl Shared {
     async fn stop_foreign(&self, space: &Space) {
         let holders = space.table.holders();
         let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);

@@ -7,12 +7,13 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, ActorRef, Message};
 use tokio::time::timeout;
 
+use super::cleanup::CleanupReport;
 use super::error::RegistryError;
 use super::health::{Health, HealthCheck};
 use super::holder::{Holder, Origin, answers_to};
 use super::info::NamespaceInfo;
 use super::lease::{CLAIM_LIMIT, Lease, Refused};
-use super::process_registry::{CleanupReport, ProcessRegistry, Unwatched};
+use super::root::Unwatched;
 use super::space::Space;
 use super::table::Miss;
 use super::via::{Via, explain};
@@ -321,13 +322,13 @@ impl ServiceRegistry {
 
     // ---- ending ----
 
-    /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`].
+    /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
     ///
     /// # Errors
     /// [`RegistryError::NotATest`] in production.
     pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
         match self.space.registry.upgrade() {
-            Some(registry) => ProcessRegistry::of(registry).cleanup_namespace(self.namespace()).await,
+            Some(registry) => registry.cleanup(self.namespace()).await,
             None => Err(self.not_running()),
         }
     }

@@ -7,14 +7,15 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use ractor::ActorStatus;
 
-use super::process_registry::Shared;
+use super::cleanup::{StopLog, StoppedService};
+use super::root::Root;
 use super::table::Table;
 use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
 
 /// One namespace: its names, its application, and the way to the registry that it belongs to.
 pub(crate) struct Space {
     pub(crate) table: Arc<Table>,
-    pub(crate) registry: Weak<Shared>,
+    pub(crate) registry: Weak<dyn Root>,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<(Supervisor, Nursery)>>,
     /// What the layers above keep with this namespace, one value of a type.
@@ -23,25 +24,8 @@ pub(crate) struct Space {
     pub(crate) stopped: Mutex<StopLog>,
 }
 
-/// A note of who was stopped, taken only while somebody will read it.
-#[derive(Default)]
-pub(crate) enum StopLog {
-    #[default]
-    Off,
-    On(Vec<StoppedService>),
-}
-
-/// One actor that a shutdown or a clean-up has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoppedService {
-    /// Where it stood: the path of its supervisor and its id, or `registered/` and its name.
-    pub path: String,
-    /// Whether it stopped in time or had to be killed.
-    pub how: Stopped,
-}
-
 impl Space {
-    pub(crate) fn new(table: Table, registry: Weak<Shared>) -> Self {
+    pub(crate) fn new(table: Table, registry: Weak<dyn Root>) -> Self {
         Self {
             table: Arc::new(table),
             registry,

@@ -1,6 +1,5 @@
 //! How to start, restart and stop one child.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,40 +9,12 @@ use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorCell, ActorId};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::child_id::ChildId;
 use super::error::{SpecError, StartError};
 use super::group::{Gone, Group};
 use super::managed::Managed;
 use super::report::Reporting;
 use super::restart::Restart;
-
-/// A child's name within its supervisor; unrelated to any name in a registry. Two supervisors may use the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ChildId(Arc<str>);
-
-impl ChildId {
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<T: AsRef<str>> From<T> for ChildId {
-    fn from(id: T) -> Self {
-        Self(Arc::from(id.as_ref()))
-    }
-}
-
-impl Borrow<str> for ChildId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ChildId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
 
 /// How a child is asked to stop, and for how long. OTP's `shutdown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -16,9 +16,11 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::child_spec::{ChildId, ChildSpec, Incarnation, Shutdown};
+use super::child_id::ChildId;
+use super::child_spec::{ChildSpec, Incarnation, Shutdown};
 use super::plan::{Key, Lane, Plan, Purpose, Work};
 use super::restart::{Restart, RestartIntensity, RestartWindow, Strategy};
+use super::rules::{Roster, Rules};
 use crate::exit::ExitReason;
 
 /// What a child is doing.
@@ -50,23 +52,6 @@ pub(crate) struct Child<T> {
     pub(crate) restarts: u32,
     /// The latest incarnation, by which a child on demand is still known while it restarts.
     pub(crate) latest: Option<ActorId>,
-}
-
-/// How the table treats its children.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Rules {
-    pub(crate) strategy: Strategy,
-    pub(crate) intensity: RestartIntensity,
-    pub(crate) roster: Roster,
-}
-
-/// Who is on the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Roster {
-    /// Ids are unique, and a child that does not run keeps its place.
-    Fixed,
-    /// Ids are labels, and a child that does not run is forgotten.
-    OnDemand { max_children: usize },
 }
 
 /// One thing to do. A lane goes on when its step has been answered.

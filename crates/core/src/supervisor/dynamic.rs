@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ractor::{ActorCell, ActorId};
 
 use super::Supervisor;
-use super::child_spec::{ChildId, ChildKind, ChildSpec};
-use super::children::Roster;
+use super::child_id::ChildId;
+use super::child_spec::{ChildKind, ChildSpec};
 use super::error::{ChildError, StartError};
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
 use super::roster::{ChildCount, ChildInfo};
+use super::rules::Roster;
 use super::server::{ServerMsg, Which};
 use super::spec::SupervisorSpec;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ractor::{ActorId, SpawnErr};
 
-use super::child_spec::ChildId;
+use super::child_id::ChildId;
 use crate::exit::chain;
 use crate::near::NearMisses;
 

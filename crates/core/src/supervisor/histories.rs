@@ -11,9 +11,10 @@ use proptest::strategy::Strategy as Generator;
 use ractor::ActorId;
 
 use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start};
-use super::children::{Leaving, Roster, Rules};
+use super::children::Leaving;
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
+use super::rules::{Roster, Rules};
 use crate::exit::ExitReason;
 
 mod interleaved;

@@ -1,5 +1,6 @@
 //! Supervision: starting, watching, restarting and stopping actors by OTP's rules.
 
+mod child_id;
 mod child_spec;
 mod children;
 mod dynamic;
@@ -11,6 +12,7 @@ mod plan;
 mod report;
 mod restart;
 mod roster;
+mod rules;
 mod server;
 mod shutdown;
 mod spec;
@@ -22,13 +24,13 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
-pub use child_spec::{ChildId, ChildKind, ChildSpec, Shutdown, Start, StartContext, Started};
+pub use child_id::ChildId;
+pub use child_spec::{ChildKind, ChildSpec, Shutdown, Start, StartContext, Started};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, SpecError, StartError};
-pub use report::{Happened, Report, Reporter, TracingReporter};
+pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
 pub use restart::{Restart, RestartIntensity, Strategy};
 pub use roster::{ChildCount, ChildInfo, ChildState};
-pub use shutdown::Stopped;
 pub use spec::SupervisorSpec;
 
 pub(crate) use nursery::Nursery;
@@ -82,7 +84,7 @@ impl Supervisor {
         let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
-        let server = Server::new(&group, reporting.replaced_by(&spec));
+        let server = Server::new(&group, reporting.replaced_by(spec.reporter.as_ref()));
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, spec).await?;
         Ok(Self { actor, path, gone })
@@ -248,7 +250,7 @@ impl StartContext {
         &self,
         spec: SupervisorSpec,
     ) -> Result<(Started, Supervisor, Nursery), StartError> {
-        let reporting = self.reporting.below(&self.id).replaced_by(&spec);
+        let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
         let server = Server::new(&self.group, reporting);
         let group = server.group().downgrade();

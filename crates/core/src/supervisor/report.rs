@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use ractor::ActorId;
 
-use super::child_spec::ChildId;
+use super::child_id::ChildId;
 use super::restart::RestartIntensity;
-use super::shutdown::Stopped;
-use super::spec::SupervisorSpec;
 use crate::exit::ExitReason;
 
 /// One thing that happened to one child.
@@ -59,6 +57,15 @@ pub enum Happened {
         /// What was exceeded.
         intensity: RestartIntensity,
     },
+}
+
+/// How an actor that was asked to stop came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stopped {
+    /// It stopped when asked, or had already ended.
+    InTime,
+    /// It was killed: at once, or because it took too long.
+    Killed,
 }
 
 /// Somebody who wants to know what happens to the children of a supervisor.
@@ -124,6 +131,14 @@ impl Reporting {
         Self { path: path.into(), reporter }
     }
 
+    /// The reporter that a specification asks for, if it does.
+    pub(crate) fn replaced_by(self, reporter: Option<&Arc<dyn Reporter>>) -> Self {
+        match reporter {
+            Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
+            None => self,
+        }
+    }
+
     /// The same reporter, one level down.
     pub(crate) fn below(&self, child: &ChildId) -> Self {
         Self { path: format!("{}/{child}", self.path).into(), reporter: Arc::clone(&self.reporter) }
@@ -138,16 +153,6 @@ impl Reporting {
         // Telemetry that fails must not break supervision.
         if catch_unwind(AssertUnwindSafe(|| self.reporter.report(&report))).is_err() {
             tracing::warn!(supervisor = %report.supervisor, child = %report.child, "a reporter panicked; its report is lost");
-        }
-    }
-}
-
-impl Reporting {
-    /// The reporter that a specification asks for, if it does.
-    pub(crate) fn replaced_by(self, spec: &SupervisorSpec) -> Self {
-        match &spec.reporter {
-            Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
-            None => self,
         }
     }
 }

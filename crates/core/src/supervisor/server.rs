@@ -19,9 +19,9 @@ use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::{Gone, Group};
 use super::plan::Key;
-use super::report::{Happened, Reporting};
+use super::report::{Happened, Reporting, Stopped};
 use super::roster::{ChildCount, ChildInfo, Terminate};
-use super::shutdown::{self, Stopped};
+use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
 use crate::exit::{Exit, SHUTDOWN};
 

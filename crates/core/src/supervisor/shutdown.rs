@@ -7,16 +7,8 @@ use tokio::time::timeout;
 
 use super::child_spec::{Shutdown, Started};
 use super::group::Gone;
+use super::report::Stopped;
 use crate::exit::SHUTDOWN;
-
-/// How an actor that was asked to stop came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stopped {
-    /// It stopped when asked, or had already ended.
-    InTime,
-    /// It was killed: at once, or because it took too long.
-    Killed,
-}
 
 /// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and of a
 /// supervisor the whole subtree.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ractor::ActorId;
 
 use super::child_spec::ChildSpec;
-use super::children::{Roster, Rules};
 use super::error::SpecError;
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
+use super::rules::{Roster, Rules};
 use crate::exit::ExitReason;
 
 /// A supervisor's strategy, restart intensity and children, in start order. OTP's supervisor flags and child specs.

@@ -13,7 +13,8 @@ use super::path::ConfigPath;
 use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
 use super::subscription::{ConfigChanged, ConfigSubscription};
 use super::tree::ConfigTree;
-use crate::events::{EventStore, EventStoreError};
+use super::update::{ConfigStatus, ConfigUpdateError};
+use crate::events::EventStore;
 use crate::telemetry::Telemetry;
 
 /// How long a change may take, its recording included.
@@ -48,53 +49,6 @@ pub struct ConfigServer {
     registry: ServiceRegistry,
     via: Via<ConfigMsg>,
     current: Arc<Current>,
-}
-
-/// How the configuration of a namespace stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigStatus {
-    /// Counts the changes; 1 when loaded.
-    pub generation: u64,
-    /// How many values there are.
-    pub paths: usize,
-    /// How many of them were changed at run time.
-    pub overrides: usize,
-    /// How many subscriptions listen.
-    pub subscribers: usize,
-}
-
-/// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
-/// certain.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigUpdateError {
-    /// The change itself is not allowed.
-    #[error(transparent)]
-    Refused(#[from] ConfigError),
-    /// The change could not be recorded.
-    #[error("the change was not recorded: {0}")]
-    NotRecorded(#[source] EventStoreError),
-    /// The value to set has no form in JSON.
-    #[error("the new value of {path} cannot be written as JSON: {reason}")]
-    Unwritable {
-        /// What was to be changed.
-        path: ConfigPath,
-        /// What the serialiser said.
-        reason: String,
-    },
-    /// The config server is not there. Nothing was changed, and nothing will be.
-    #[error("{reason}")]
-    NotDelivered {
-        /// Why it could not be asked.
-        reason: String,
-    },
-    /// The config server, or the event store behind it, took the change and did not answer: it may still be made.
-    #[error("{reason}")]
-    NoAnswer {
-        /// What happened instead.
-        reason: String,
-    },
 }
 
 impl From<CallError<ConfigMsg>> for ConfigUpdateError {

@@ -23,10 +23,11 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod update;
 mod value_type;
 
 pub use change::ConfigChange;
-pub use client::{ConfigServer, ConfigStatus, ConfigUpdateError};
+pub use client::ConfigServer;
 pub use environment::UnknownVariable;
 pub use error::{ConfigError, PathFault};
 pub use origin::Origin;
@@ -34,3 +35,4 @@ pub use path::ConfigPath;
 pub use sources::ConfigSources;
 pub use subscription::{ConfigChanged, ConfigSubscription, Lagged};
 pub use tree::ConfigTree;
+pub use update::{ConfigStatus, ConfigUpdateError};

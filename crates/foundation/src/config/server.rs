@@ -10,12 +10,12 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::change::ConfigChange;
-use super::client::{ConfigStatus, ConfigUpdateError};
 use super::current::Current;
 use super::error::ConfigError;
 use super::path::ConfigPath;
 use super::subscription::ConfigChanged;
 use super::tree::ConfigTree;
+use super::update::{ConfigStatus, ConfigUpdateError};
 use crate::events::{Event, EventId, EventKind, EventStore, EventStoreError, NewEvent, Query};
 use crate::telemetry::Telemetry;
 

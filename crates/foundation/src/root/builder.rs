@@ -104,7 +104,7 @@ impl FoundationBuilder {
         namespace: Namespace,
     ) -> Result<(ProcessRegistry, Arc<Layout>, Services), FoundationError> {
         let (registry, layout) = self.open().await?;
-        match Services::open(&registry, &layout, namespace).await {
+        match Services::open(&registry, &layout.config, namespace).await {
             Ok(services) => Ok((registry, layout, services)),
             Err(error) => {
                 registry.shutdown().await;

@@ -11,9 +11,6 @@ use super::services::Services;
 use crate::config::ConfigTree;
 use crate::events::{Clock, EventStore};
 
-/// Which service needs which other one to do all of its work.
-pub(super) const NEEDS: [(&str, &str); 1] = [("config_server", "event_store")];
-
 pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
 /// The services and the application of every namespace of one foundation.
@@ -38,7 +35,7 @@ impl Layout {
 
     /// In the order in which they need each other: a config server replays its events before it serves.
     fn services(&self, registry: &ServiceRegistry) -> Vec<ChildSpec> {
-        let services = Services::of(registry, self);
+        let services = Services::of(registry, &self.config);
         vec![
             services.telemetry().child_spec(registry),
             EventStore::child_spec(registry, Arc::clone(&self.clock)),
@@ -47,7 +44,7 @@ impl Layout {
     }
 
     fn application(&self, registry: &ServiceRegistry) -> SupervisorSpec {
-        let services = Services::of(registry, self);
+        let services = Services::of(registry, &self.config);
         let children = self.children.iter().map(|make| make(&services));
         SupervisorSpec::new(self.strategy).intensity(self.intensity).children(children)
     }

@@ -68,7 +68,7 @@ impl Foundation {
     /// # Errors
     /// [`RegistryError::Child`] with the cause of the child that did not start.
     pub async fn namespace(&self, namespace: Namespace) -> Result<Services, RegistryError> {
-        Services::open(&self.registry, &self.layout, namespace).await
+        Services::open(&self.registry, &self.layout.config, namespace).await
     }
 
     /// A fresh test namespace with its whole tree. It is cleaned up by [`TestNamespace::cleanup`], or in the background

@@ -1,13 +1,13 @@
 //! What each namespace offers.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_core::{Health, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
 
 use super::health::{NamespaceHealth, ServiceHealth};
-use super::layout::{Layout, NEEDS};
-use crate::config::ConfigServer;
+use crate::config::{ConfigServer, ConfigTree};
 use crate::events::EventStore;
 use crate::telemetry::Telemetry;
 
@@ -15,6 +15,9 @@ use crate::telemetry::Telemetry;
 const LIMIT: Duration = Duration::from_secs(1);
 /// What the supervisor of the embedder's children is called.
 const APPLICATION: ServiceName = ServiceName::from_static("application");
+
+/// Which service needs which other one to do all of its work.
+const NEEDS: [(&str, &str); 1] = [("config_server", "event_store")];
 
 /// One namespace with its services: what an application's code, and each test, works with.
 ///
@@ -29,10 +32,10 @@ pub struct Services {
 }
 
 impl Services {
-    pub(super) fn of(registry: &ServiceRegistry, layout: &Layout) -> Self {
+    pub(super) fn of(registry: &ServiceRegistry, config: &Arc<ConfigTree>) -> Self {
         Self {
             registry: registry.clone(),
-            config: ConfigServer::new(registry, &layout.config),
+            config: ConfigServer::new(registry, config),
             events: EventStore::of(registry),
             telemetry: Telemetry::of(registry),
         }
@@ -40,10 +43,10 @@ impl Services {
 
     pub(super) async fn open(
         registry: &ProcessRegistry,
-        layout: &Layout,
+        config: &Arc<ConfigTree>,
         namespace: foundation_core::Namespace,
     ) -> Result<Self, RegistryError> {
-        Ok(Self::of(&registry.namespace(namespace).await?, layout))
+        Ok(Self::of(&registry.namespace(namespace).await?, config))
     }
 
     /// The names of this namespace.

@@ -9,6 +9,7 @@ use foundation_core::{
 };
 use serde_json::Value;
 
+use super::error::TelemetryError;
 use super::handler::{Handler, TelemetryEvent};
 use super::hub::Hub;
 use super::server::{TELEMETRY, TelemetryMsg, TelemetryServer};
@@ -50,48 +51,12 @@ pub struct Telemetry {
     hub: Arc<Hub>,
 }
 
-/// Why the telemetry service did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum TelemetryError {
-    /// The name belongs to an instrument of another kind.
-    #[error("{name} is a {found}, not a {wanted}; give the {wanted} another name")]
-    WrongKind {
-        /// The name.
-        name: String,
-        /// The kind that was asked for.
-        wanted: &'static str,
-        /// The kind that the name was first used for.
-        found: &'static str,
-    },
-    /// The namespace has as many instruments as it may have.
-    #[error("{name} cannot be made: the namespace has {limit} instruments, as many as it may have")]
-    TooManyInstruments {
-        /// The name of the one that was asked for.
-        name: String,
-        /// The limit.
-        limit: usize,
-    },
-    /// A handler of this id is attached.
-    #[error("a telemetry handler {id:?} is already attached; detach it first")]
-    AlreadyAttached {
-        /// The id.
-        id: String,
-    },
-    /// The service is not there, or did not answer.
-    #[error("{reason}")]
-    Unavailable {
-        /// What happened.
-        reason: String,
-    },
-}
-
 impl Telemetry {
     /// The name of the service in each namespace.
     pub const NAME: ServiceName = ServiceName::from_static("telemetry");
 
     /// How many instruments a namespace may have: 10,000.
-    pub const MAX_INSTRUMENTS: usize = 10_000;
+    pub const MAX_INSTRUMENTS: usize = super::hub::MAX_INSTRUMENTS;
 
     /// The telemetry of a namespace, whether its actor runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {

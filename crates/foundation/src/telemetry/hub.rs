@@ -4,7 +4,7 @@
 //! 2. Handlers are a list that is replaced as a whole, so that emission never waits for a change of it.
 //! 3. A handler that panics is taken out at once, and not a namesake of it; whoever emitted does not notice.
 //! 4. No code of others runs while a lock is held: neither a handler nor the destructor of one.
-//! 5. There are never more than [`Telemetry::MAX_INSTRUMENTS`] instruments.
+//! 5. There are never more than `MAX_INSTRUMENTS` instruments.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +13,11 @@ use foundation_core::{Counter, Gauge, Histogram, Namespace, Reading, Snapshot};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 
-use super::client::{Telemetry, TelemetryError};
+use super::error::TelemetryError;
 use super::handler::{Handler, TelemetryEvent};
 
+/// How many instruments a namespace may have.
+pub(super) const MAX_INSTRUMENTS: usize = 10_000;
 /// Counts the handlers that were taken out because they panicked.
 const DETACHED: &str = "telemetry.handlers_detached";
 /// Counts what could not be recorded: its name belongs to another kind of instrument, or there are too many.
@@ -102,7 +104,7 @@ impl Hub {
             return of_kind(name, known);
         }
         let mut instruments = self.instruments.write();
-        let limit = Telemetry::MAX_INSTRUMENTS;
+        let limit = MAX_INSTRUMENTS;
         if instruments.len() >= limit && !instruments.contains_key(name) {
             return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit });
         }

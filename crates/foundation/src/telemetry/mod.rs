@@ -3,10 +3,12 @@
 //! Emission is synchronous and asks no actor; the actor attaches, detaches and reads.
 
 mod client;
+mod error;
 mod handler;
 mod hub;
 mod server;
 mod span;
 
-pub use client::{Telemetry, TelemetryError};
+pub use client::Telemetry;
+pub use error::TelemetryError;
 pub use handler::TelemetryEvent;

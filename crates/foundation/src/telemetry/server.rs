@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_core::{ServiceKey, ServiceRegistry, Snapshot, local_message};
 
-use super::client::TelemetryError;
+use super::error::TelemetryError;
 use super::handler::Handler;
 use super::hub::Hub;
 

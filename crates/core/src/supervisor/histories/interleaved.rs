@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
-use super::super::children::{Children, FailedStart, Roster, Rules, Slot, Step};
+use super::super::children::{Children, FailedStart, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::roster::Terminate;
+use super::super::rules::{Roster, Rules};
 use super::{Came, IDS, Incarnation, Life, came, life_of, reason, restart, rules, spec};
 use crate::exit::ExitReason;
 

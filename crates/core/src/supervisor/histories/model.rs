@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::super::children::{Roster, Rules};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
+use super::super::rules::{Roster, Rules};
 use super::{Came, Life, WITHIN};
 use crate::exit::ExitReason;
 

@@ -4,9 +4,10 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
-use super::super::children::{Children, Rules, Slot, Step};
+use super::super::children::{Children, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
+use super::super::rules::Rules;
 use super::model::{Act, Entry, Model, Pid, Script};
 use super::{Came, IDS, Life, came, life_of, reason, restart, rules, spec};
 use crate::exit::ExitReason;

@@ -1,0 +1,95 @@
+//! What each namespace's tree consists of.
+
+use std::sync::Arc;
+
+use super::service_registry::ServiceRegistry;
+use super::space::{Space, SpaceReporter};
+use crate::supervisor::{
+    ChildKind, ChildSpec, Reporter, RestartIntensity, StartError, Strategy, SupervisorSpec, TracingReporter,
+};
+
+/// The supervisor, in each namespace, of the embedder's children.
+const APPLICATION: &str = "application";
+
+type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
+type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
+type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
+
+/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: what each namespace's tree consists of.
+#[derive(Clone)]
+pub struct ProcessRegistryBuilder {
+    services: Services,
+    application: Application,
+    reporters: Reporters,
+    intensity: RestartIntensity,
+}
+
+impl ProcessRegistryBuilder {
+    /// The services of each namespace, in start order, before its application.
+    pub fn services(mut self, services: impl Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
+        self.services = Arc::new(services);
+        self
+    }
+
+    /// The application supervisor of each namespace: its strategy and first children. Default: none, one-for-one.
+    pub fn application(
+        mut self,
+        application: impl Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync + 'static,
+    ) -> Self {
+        self.application = Arc::new(application);
+        self
+    }
+
+    /// Who is told what happens to the children in all namespaces. Default: [`TracingReporter`].
+    pub fn reporter(mut self, reporter: impl Reporter) -> Self {
+        let reporter: Arc<dyn Reporter> = Arc::new(reporter);
+        self.reporters = Arc::new(move |_| Arc::clone(&reporter));
+        self
+    }
+
+    /// The same, with a reporter for each namespace, made when the namespace starts.
+    pub fn reporters(mut self, make: impl Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync + 'static) -> Self {
+        self.reporters = Arc::new(make);
+        self
+    }
+
+    /// How many restarts of its services, or of its application supervisor, a namespace survives.
+    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+}
+
+impl Default for ProcessRegistryBuilder {
+    fn default() -> Self {
+        Self {
+            services: Arc::new(|_| Vec::new()),
+            application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
+            reporters: Arc::new(|_| Arc::new(TracingReporter)),
+            intensity: RestartIntensity::default(),
+        }
+    }
+}
+
+impl ProcessRegistryBuilder {
+    pub(super) fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
+        let space = Arc::clone(registry.space());
+        SupervisorSpec::new(Strategy::OneForOne)
+            .intensity(self.intensity)
+            .reporter(SpaceReporter { space: Arc::clone(&space), next: (self.reporters)(registry) })
+            .children((self.services)(registry))
+            .child(application(space, (self.application)(registry)))
+    }
+}
+
+/// The supervisor of the embedder's children, which makes itself known in its namespace at each start.
+fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
+    ChildSpec::from_fn(APPLICATION, ChildKind::Supervisor, move |context| {
+        let (space, spec) = (Arc::clone(&space), spec.clone());
+        async move {
+            let (started, supervisor, nursery) = context.spawn_nursery(spec).await?;
+            space.application_started(supervisor, nursery);
+            Ok::<_, StartError>(started)
+        }
+    })
+}

@@ -1,0 +1,49 @@
+//! What a clean-up or a shutdown did.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::namespace::Namespace;
+use crate::supervisor::Stopped;
+
+/// One actor that a shutdown or a clean-up has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoppedService {
+    /// Where it stood: the path of its supervisor and its id, or `registered/` and its name.
+    pub path: String,
+    /// Whether it stopped in time or had to be killed.
+    pub how: Stopped,
+}
+
+/// A note of who was stopped, taken only while somebody will read it.
+#[derive(Default)]
+pub(crate) enum StopLog {
+    #[default]
+    Off,
+    On(Vec<StoppedService>),
+}
+
+/// What a clean-up did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CleanupReport {
+    /// Which namespace is gone.
+    pub namespace: Namespace,
+    /// Who was stopped, in the order in which they were gone.
+    pub stopped: Vec<StoppedService>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl CleanupReport {
+    /// Those that had to be killed.
+    pub fn killed(&self) -> impl Iterator<Item = &StoppedService> {
+        self.stopped.iter().filter(|service| service.how == Stopped::Killed)
+    }
+}
+
+impl fmt::Display for CleanupReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (all, killed) = (self.stopped.len(), self.killed().count());
+        write!(f, "{}: {all} actors stopped, {killed} of them killed, in {:?}", self.namespace, self.took)
+    }
+}

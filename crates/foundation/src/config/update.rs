@@ -1,0 +1,52 @@
+//! What a change at run time can come to.
+
+use super::error::ConfigError;
+use super::path::ConfigPath;
+use crate::events::EventStoreError;
+
+/// How the configuration of a namespace stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigStatus {
+    /// Counts the changes; 1 when loaded.
+    pub generation: u64,
+    /// How many values there are.
+    pub paths: usize,
+    /// How many of them were changed at run time.
+    pub overrides: usize,
+    /// How many subscriptions listen.
+    pub subscribers: usize,
+}
+
+/// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
+/// certain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigUpdateError {
+    /// The change itself is not allowed.
+    #[error(transparent)]
+    Refused(#[from] ConfigError),
+    /// The change could not be recorded.
+    #[error("the change was not recorded: {0}")]
+    NotRecorded(#[source] EventStoreError),
+    /// The value to set has no form in JSON.
+    #[error("the new value of {path} cannot be written as JSON: {reason}")]
+    Unwritable {
+        /// What was to be changed.
+        path: ConfigPath,
+        /// What the serialiser said.
+        reason: String,
+    },
+    /// The config server is not there. Nothing was changed, and nothing will be.
+    #[error("{reason}")]
+    NotDelivered {
+        /// Why it could not be asked.
+        reason: String,
+    },
+    /// The config server, or the event store behind it, took the change and did not answer: it may still be made.
+    #[error("{reason}")]
+    NoAnswer {
+        /// What happened instead.
+        reason: String,
+    },
+}
