@@ -159,12 +159,15 @@ fn scripts() -> impl Strategy<Value = Vec<Vec<(Step, usize)>>> {
     proptest::collection::vec(proptest::collection::vec((step, 0..5_usize), 1..15), 2..6)
 }
 
+/// An incarnation, how it is to end, and the gate that holds its end back.
+type Latest = (ActorRef<ProbeMsg>, Ending, Gate);
+
 struct Interleaving {
     names: ServiceRegistry,
     keys: Vec<ServiceKey<ProbeMsg>>,
     rolls: Vec<Roll>,
     /// Who got a name last, and how to end it. Written in the same poll in which the name became visible.
-    last: Mutex<Vec<Option<(ActorRef<ProbeMsg>, Ending, Gate)>>>,
+    last: Mutex<Vec<Option<Latest>>>,
 }
 
 impl Interleaving {

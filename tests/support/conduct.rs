@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-/// What a puppet does at [`Called`](Moment::Called), [`Starting`](Moment::Starting), [`Started`](Moment::Started) or
-/// [`Stopping`](Moment::Stopping).
+/// What a puppet does at `Moment::Called`, `Starting`, `Started` or
+/// `Stopping`.
 #[derive(Debug, Clone)]
 pub enum Conduct {
     /// Goes on.

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::soon;
 
-/// A moment in the life of a [`Puppet`], in the order in which they come.
+/// A moment in the life of a `Puppet`, in the order in which they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Its start function has been called; there is no actor yet.
