@@ -7,7 +7,7 @@ use std::time::Duration;
 use foundation::{Telemetry, TelemetryError, TelemetryEvent, TestNamespace};
 use serde_json::{Value, json};
 
-use super::support::{crash, text};
+use super::support::{SOON, crash, text};
 
 /// A handler that keeps what it was told, and that.
 fn notebook() -> (impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static, Arc<Mutex<Vec<String>>>) {
@@ -181,16 +181,26 @@ async fn a_handler_may_emit_and_so_may_its_destructor(namespace: TestNamespace) 
             self.0.execute("dropped", &[], &Value::Null);
         }
     }
-    let telemetry = namespace.telemetry();
+    let telemetry = namespace.telemetry().clone();
     let emits = Emits(telemetry.clone());
     let handle = move |_: &TelemetryEvent<'_>| {
         emits.0.execute("echoed", &[], &Value::Null);
         panic!("and so it is dropped");
     };
     telemetry.attach("echo", ["rang"], handle).await.unwrap();
-    telemetry.execute("rang", &[], &Value::Null);
+    // The destructor's own event detaches a handler as well.
+    telemetry.attach("faulty", ["dropped"], |_| panic!("the handler is faulty")).await.unwrap();
+    let emitting = telemetry.clone();
+    // On a thread of its own: if it waited for itself, it would wait for ever.
+    let (done, emitted) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        emitting.execute("rang", &[], &Value::Null);
+        let _ = done.send(());
+    });
+    tokio::time::timeout(SOON, emitted).await.unwrap().unwrap();
     let snapshot = telemetry.snapshot().await.unwrap();
     assert_eq!((snapshot.counter("echoed"), snapshot.counter("dropped")), (Some(1), Some(1)));
+    assert!(telemetry.handlers().await.unwrap().is_empty());
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]

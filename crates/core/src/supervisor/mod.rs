@@ -212,9 +212,15 @@ impl Supervisor {
         message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
     ) -> Result<T, ChildError> {
         let not_running = || ChildError::NotRunning { supervisor: self.path.to_string() };
-        let (sender, answer) = tokio::sync::oneshot::channel();
+        let (sender, mut answer) = tokio::sync::oneshot::channel();
         self.actor.send_message(message(sender.into())).map_err(|_| not_running())?;
-        answer.await.map_err(|_| not_running())
+        tokio::select! {
+            biased;
+            answered = &mut answer => answered.map_err(|_| not_running()),
+            // A message that is sent in the very moment in which a mailbox closes stays in it, neither read nor dropped,
+            // for as long as anybody has a reference to the actor; and we have one.
+            _ = self.actor.wait(None) => answer.try_recv().map_err(|_| not_running()),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Lagged {
 }
 
 /// The changes of one value or section from now on, in order; it outlives the config server's restarts.
+#[derive(Debug)]
 pub struct ConfigSubscription {
     pub(super) section: ConfigPath,
     pub(super) changes: Receiver<ConfigChanged>,
