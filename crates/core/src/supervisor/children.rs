@@ -14,11 +14,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use ractor::ActorId;
-use tokio::time::Instant;
 
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Incarnation, Shutdown};
-use super::plan::{Key, Lane, Plan, Purpose, Work};
+use super::plan::{Key, Lane, Purpose, Work};
 use super::restart::{Restart, RestartIntensity, RestartWindow, Strategy};
 use super::rules::{Roster, Rules};
 use crate::exit::ExitReason;
@@ -88,16 +87,16 @@ pub(crate) struct Children<T> {
     pub(super) children: BTreeMap<Key, Child<T>>,
     pub(super) by_id: HashMap<ChildId, Key>,
     pub(super) by_actor: HashMap<ActorId, Key>,
-    window: RestartWindow,
+    pub(super) window: RestartWindow,
     next_key: Key,
-    lanes: HashMap<Key, Lane>,
-    ready: VecDeque<Key>,
-    starting: usize,
+    pub(super) lanes: HashMap<Key, Lane>,
+    pub(super) ready: VecDeque<Key>,
+    pub(super) starting: usize,
     /// Ends of actors that we do not know yet, kept while a start is under way: the child may end before we hear that
     /// it has started.
     early: HashMap<ActorId, ExitReason>,
     settled: Vec<Key>,
-    halted: bool,
+    pub(super) halted: bool,
 }
 
 impl<T: Incarnation> Children<T> {
@@ -215,193 +214,9 @@ impl<T: Incarnation> Children<T> {
         self.step_is_over(key);
     }
 
-    // ---- steps ----
-
-    /// The next thing to do, if there is one that does not have to wait for another.
-    pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step<T>> {
-        while !self.halted {
-            let lane = self.ready.pop_front()?;
-            if let Some(step) = self.advance(lane, now) {
-                return Some(step);
-            }
-        }
-        None
-    }
-
-    fn advance(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
-        loop {
-            let lane = self.lanes.get_mut(&at)?;
-            if lane.under_way {
-                return None;
-            }
-            if lane.plan.is_some() {
-                if let Some(step) = self.step_of_plan(at) {
-                    return Some(step);
-                }
-                self.lanes.get_mut(&at)?.plan = None;
-            } else if let Some(work) = lane.waiting.pop_front() {
-                if let Some(give_up) = self.decide(at, work, now) {
-                    return Some(give_up);
-                }
-            } else {
-                self.lanes.remove(&at);
-                return None;
-            }
-        }
-    }
-
-    fn step_of_plan(&mut self, at: Key) -> Option<Step<T>> {
-        loop {
-            let lane = self.lanes.get_mut(&at)?;
-            let plan = lane.plan.as_mut()?;
-            let (key, stops) = match plan.stops.pop_last() {
-                Some(key) => (key, true),
-                None => (plan.starts.pop_first()?, false),
-            };
-            let retry = plan.retry == Some(key);
-            let step = if stops { self.stop_step(key) } else { self.start_step(key, retry) };
-            if step.is_some() {
-                self.lanes.get_mut(&at)?.under_way = true;
-                return step;
-            }
-        }
-    }
-
-    fn stop_step(&mut self, key: Key) -> Option<Step<T>> {
-        let child = self.children.get_mut(&key)?;
-        let rule = child.spec.shutdown_rule();
-        match std::mem::replace(&mut child.slot, Slot::Stopping) {
-            Slot::Running(incarnation) => {
-                self.by_actor.remove(&incarnation.actor_id());
-                Some(Step::Stop { key, child: incarnation, rule })
-            }
-            Slot::Exited(incarnation, _) => Some(Step::Bury { key, child: incarnation }),
-            other => {
-                child.slot = other;
-                None
-            }
-        }
-    }
-
-    fn start_step(&mut self, key: Key, retry: bool) -> Option<Step<T>> {
-        let child = self.children.get_mut(&key)?;
-        if !matches!(child.slot, Slot::Queued) {
-            return None;
-        }
-        child.slot = Slot::Starting;
-        self.starting += 1;
-        Some(Step::Start { key, spec: child.spec.clone(), retry })
-    }
-
-    // ---- decisions ----
-
-    fn decide(&mut self, at: Key, work: Work, now: Instant) -> Option<Step<T>> {
-        let plan = match work {
-            Work::Exited(key, actor) => match self.after_exit(key, actor, now) {
-                Err(give_up) => return Some(give_up),
-                Ok(plan) => plan,
-            },
-            Work::Retry(key) if self.is_queued(key) => match self.restart(key, true, now) {
-                Err(give_up) => return Some(give_up),
-                Ok(plan) => Some(plan),
-            },
-            Work::Start(key) => self.after_request(key),
-            Work::Terminate(key) => self.after_terminate(key),
-            Work::Retry(_) => None,
-        };
-        if let Some(lane) = self.lanes.get_mut(&at) {
-            lane.plan = plan;
-        }
-        None
-    }
-
-    fn after_exit(&mut self, key: Key, actor: ActorId, now: Instant) -> Result<Option<Plan>, Step<T>> {
-        let Some(Child { spec, slot: Slot::Exited(incarnation, reason), .. }) = self.children.get(&key) else {
-            return Ok(None);
-        };
-        if incarnation.actor_id() != actor {
-            return Ok(None);
-        }
-        if !spec.restart_rule().wants(reason) {
-            return Ok(Some(Plan::stop(key)));
-        }
-        self.restart(key, false, now).map(Some)
-    }
-
-    fn after_request(&mut self, key: Key) -> Option<Plan> {
-        let child = self.children.get_mut(&key)?;
-        let Slot::Requested(purpose) = child.slot else {
-            return None;
-        };
-        child.slot = Slot::Queued;
-        Some(Plan::start(purpose, key))
-    }
-
-    fn after_terminate(&mut self, key: Key) -> Option<Plan> {
-        match self.children.get(&key)?.slot {
-            Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop(key)),
-            Slot::Queued | Slot::Requested(_) => {
-                self.settle(key);
-                None
-            }
-            _ => None,
-        }
-    }
-
-    fn restart(&mut self, cause: Key, retry: bool, now: Instant) -> Result<Plan, Step<T>> {
-        if self.window.admit(now) {
-            return Ok(self.restart_plan(cause, retry));
-        }
-        self.halted = true;
-        let id = self.children[&cause].spec.id().clone();
-        Err(Step::GiveUp { id })
-    }
-
-    /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
-    fn restart_plan(&mut self, cause: Key, retry: bool) -> Plan {
-        let concerned = match self.rules.strategy {
-            Strategy::OneForOne => self.children.range_mut(cause..=cause),
-            Strategy::OneForAll => self.children.range_mut(..),
-            Strategy::RestForOne => self.children.range_mut(cause..),
-        };
-        let mut plan = Plan::restart(retry.then_some(cause));
-        for (key, child) in concerned {
-            let waits = retry && *key > cause;
-            match child.slot {
-                // Its own turn comes later.
-                Slot::Requested(_) => continue,
-                Slot::Running(_) | Slot::Exited(..) => {
-                    plan.stops.insert(*key);
-                }
-                _ if waits => continue,
-                _ => child.slot = Slot::Queued,
-            }
-            if !waits && child.spec.restart_rule() != Restart::Temporary {
-                plan.starts.insert(*key);
-            }
-        }
-        plan
-    }
-
-    /// The retry of this child's start has succeeded: those after it, which are down, have waited for that.
-    fn start_those_after(&mut self, key: Key) {
-        let at = self.lane_key(key);
-        let plan = self.lanes.get_mut(&at).and_then(|lane| lane.plan.as_mut());
-        let Some(plan) = plan.filter(|plan| plan.retry == Some(key)) else { return };
-        if self.rules.strategy == Strategy::OneForOne {
-            return;
-        }
-        for (later, child) in self.children.range_mut(key + 1..) {
-            if matches!(child.slot, Slot::Down) {
-                child.slot = Slot::Queued;
-                plan.starts.insert(*later);
-            }
-        }
-    }
-
     // ---- the small print ----
 
-    fn lane_key(&self, key: Key) -> Key {
+    pub(super) fn lane_key(&self, key: Key) -> Key {
         if self.rules.strategy == Strategy::OneForOne { key } else { 0 }
     }
 
@@ -420,7 +235,7 @@ impl<T: Incarnation> Children<T> {
         self.ready.push_back(at);
     }
 
-    fn is_queued(&self, key: Key) -> bool {
+    pub(super) fn is_queued(&self, key: Key) -> bool {
         matches!(self.children.get(&key), Some(Child { slot: Slot::Queued, .. }))
     }
 

@@ -8,11 +8,11 @@ use super::Supervisor;
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
 use super::error::{ChildError, StartError};
+use super::message::{ServerMsg, Which};
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
 use super::roster::{ChildCount, ChildInfo};
 use super::rules::Roster;
-use super::server::{ServerMsg, Which};
 use super::spec::SupervisorSpec;
 
 /// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.

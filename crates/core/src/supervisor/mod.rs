@@ -3,10 +3,12 @@
 mod child_id;
 mod child_spec;
 mod children;
+mod decisions;
 mod dynamic;
 mod error;
 mod group;
 mod managed;
+mod message;
 mod nursery;
 mod plan;
 mod report;
@@ -16,6 +18,8 @@ mod rules;
 mod server;
 mod shutdown;
 mod spec;
+mod state;
+mod step;
 
 #[cfg(test)]
 mod histories;
@@ -34,13 +38,14 @@ pub use roster::{ChildCount, ChildInfo, ChildState};
 pub use spec::SupervisorSpec;
 
 pub(crate) use nursery::Nursery;
-pub(crate) use server::panic_text;
 pub(crate) use shutdown::stop_stray;
 pub(crate) use spec::StrayExits;
+pub(crate) use step::panic_text;
 
 use group::{Gone as SubtreeGone, Group};
+use message::{Handle, ServerMsg, Which};
 use report::Reporting;
-use server::{Handle, Server, ServerMsg, Which};
+use server::Server;
 
 /// A handle on a running supervisor.
 ///

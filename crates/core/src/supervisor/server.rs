@@ -6,93 +6,32 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use tokio::time::{Instant, timeout};
-use tokio_util::task::AbortOnDropHandle;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::time::Instant;
 
-use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start, StartContext, Started};
+use super::child_spec::{ChildKind, ChildSpec, Incarnation, StartContext, Started};
 use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::{Gone, Group};
+use super::message::{Answer, ServerMsg, Which, answer};
 use super::plan::Key;
-use super::report::{Happened, Reporting, Stopped};
-use super::roster::{ChildCount, ChildInfo, Terminate};
+use super::report::{Happened, Reporting};
+use super::roster::Terminate;
 use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
+use super::state::ServerState;
+use super::step::{Outcome, StepKind, StepTask, start};
 use crate::exit::{Exit, SHUTDOWN};
 
 /// How long children that nobody holds a task of are given to stop, and a group to empty after its last member was told.
 const STRAY_LIMIT: Duration = Duration::from_secs(5);
 
-/// A request's answer.
-pub(crate) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;
-
-/// What a supervisor is asked.
-pub(super) enum ServerMsg {
-    StartChild(ChildSpec, Answer<Option<ActorCell>>),
-    RestartChild(String, Answer<Option<ActorCell>>),
-    TerminateChild(Which, Answer<()>),
-    DeleteChild(String, Answer<()>),
-    Child(String, Answer<Option<Handle>>),
-    WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
-    CountChildren(RpcReplyPort<ChildCount>),
-    StepDone(Key, u64),
-}
-crate::local_message!(ServerMsg);
-
-/// Which child is meant.
-pub(super) enum Which {
-    Id(String),
-    Actor(ractor::ActorId),
-}
-
-/// A running child, with the word of when its subtree is gone.
-pub(super) struct Handle {
-    pub(crate) actor: ActorCell,
-    pub(crate) subtree: Option<Gone>,
-}
-
-/// What came of a step.
-enum Outcome {
-    Gone { actor: ractor::ActorId, how: Option<Stopped> },
-    Started(Started),
-    Ignored,
-    Failed(StartError),
-}
-
-/// A step under way.
-struct StepTask {
-    /// By which its nudge is known from that of a step before it.
-    number: u64,
-    task: AbortOnDropHandle<Outcome>,
-    kind: StepKind,
-    subtree: Option<Gone>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum StepKind {
-    /// It may be aborted when it is no longer wanted.
-    Start,
-    /// It is let finish.
-    End,
-}
-
 pub(super) struct Server {
     group: Group,
     reporting: Reporting,
-}
-
-pub(super) struct ServerState {
-    spec: SupervisorSpec,
-    children: Children<Started>,
-    steps: HashMap<Key, StepTask>,
-    last_step: u64,
-    starters: HashMap<Key, Answer<Option<ActorCell>>>,
-    stoppers: HashMap<Key, Vec<Answer<()>>>,
 }
 
 impl Server {
@@ -334,115 +273,6 @@ impl Server {
         }))
         .await;
     }
-}
-
-impl ServerState {
-    fn spawn_step(
-        &mut self,
-        myself: &ActorRef<ServerMsg>,
-        key: Key,
-        step: BoxFuture<'static, Outcome>,
-        kind: StepKind,
-        subtree: Option<Gone>,
-    ) {
-        let supervisor = myself.clone();
-        self.last_step += 1;
-        let number = self.last_step;
-        let task = tokio::spawn(async move {
-            let outcome = step.await;
-            // A supervisor that is stopping refuses the nudge; it takes the outcome from the task.
-            let _ = supervisor.send_message(ServerMsg::StepDone(key, number));
-            outcome
-        });
-        self.steps.insert(key, StepTask { number, task: AbortOnDropHandle::new(task), kind, subtree });
-    }
-
-    fn which(&self, which: Which) -> Result<Key, ChildError> {
-        match which {
-            Which::Id(id) => self.children.find(&id),
-            Which::Actor(actor) => self.children.find_actor(actor),
-        }
-    }
-
-    fn await_start(&mut self, key: Result<Key, ChildError>, reply: Answer<Option<ActorCell>>) {
-        match key {
-            Ok(key) => {
-                self.starters.insert(key, reply);
-            }
-            Err(refusal) => answer(reply, Err(refusal)),
-        }
-    }
-
-    fn answer_starter(&mut self, key: Key, result: Result<Option<ActorCell>, ChildError>) {
-        if let Some(reply) = self.starters.remove(&key) {
-            answer(reply, result);
-        }
-    }
-
-    /// Answers whoever waits for a child to come to rest: that it is down, or that its start will not be.
-    fn answer_settled(&mut self) {
-        for key in self.children.take_settled() {
-            for reply in self.stoppers.remove(&key).into_iter().flatten() {
-                answer(reply, Ok(()));
-            }
-            if let Some(reply) = self.starters.remove(&key) {
-                answer(reply, Err(ChildError::Terminated));
-            }
-        }
-    }
-
-    fn child(&self, id: &str) -> Result<Option<Handle>, ChildError> {
-        let key = self.children.find(id)?;
-        let handle = |child: &Started| Handle { actor: child.actor.clone(), subtree: child.subtree.clone() };
-        Ok(self.children.running(key).map(handle))
-    }
-
-    /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are let finish.
-    async fn end_steps(&mut self) {
-        for (key, step) in std::mem::take(&mut self.steps) {
-            if step.kind == StepKind::Start {
-                step.task.abort();
-            }
-            match step.task.await {
-                Ok(Outcome::Started(started)) => self.children.adopt(key, started),
-                Ok(_) => {}
-                Err(_) => shutdown::subtree_gone(step.subtree).await,
-            }
-        }
-    }
-}
-
-fn answer<T>(reply: RpcReplyPort<T>, value: T) {
-    // Whoever asked may have stopped waiting; that is no concern of ours.
-    let _ = reply.send(value);
-}
-
-/// The start of one child: limited in time, panics contained; of a supervisor that did not start, all that it had
-/// started is gone on return.
-async fn start(spec: ChildSpec, context: StartContext) -> Outcome {
-    let subtree = (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone());
-    let limit = spec.start_limit();
-    let running = AssertUnwindSafe(async move { spec.start(context).await }).catch_unwind();
-    let result = match limit {
-        Some(limit) => timeout(limit, running).await.map_err(|_| StartError::TimedOut(limit)),
-        None => Ok(running.await),
-    };
-    let result =
-        result.and_then(|caught| caught.unwrap_or_else(|panic| Err(StartError::Panicked(panic_text(&*panic)))));
-    match result {
-        Ok(Start::Running(started)) => Outcome::Started(Started { subtree, ..started }),
-        Ok(Start::Ignore) => Outcome::Ignored,
-        Err(error) => {
-            shutdown::subtree_gone(subtree).await;
-            Outcome::Failed(error)
-        }
-    }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]

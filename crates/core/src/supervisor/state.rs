@@ -1,0 +1,102 @@
+//! What a supervisor's actor keeps: its children, the steps under way, and who waits for which answer.
+
+use std::collections::HashMap;
+
+use futures::future::BoxFuture;
+use ractor::{ActorCell, ActorRef};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::child_spec::Started;
+use super::children::Children;
+use super::error::ChildError;
+use super::group::Gone;
+use super::message::{Answer, Handle, ServerMsg, Which, answer};
+use super::plan::Key;
+use super::shutdown;
+use super::spec::SupervisorSpec;
+use super::step::{Outcome, StepKind, StepTask};
+
+pub(super) struct ServerState {
+    pub(super) spec: SupervisorSpec,
+    pub(super) children: Children<Started>,
+    pub(super) steps: HashMap<Key, StepTask>,
+    pub(super) last_step: u64,
+    pub(super) starters: HashMap<Key, Answer<Option<ActorCell>>>,
+    pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
+}
+
+impl ServerState {
+    pub(super) fn spawn_step(
+        &mut self,
+        myself: &ActorRef<ServerMsg>,
+        key: Key,
+        step: BoxFuture<'static, Outcome>,
+        kind: StepKind,
+        subtree: Option<Gone>,
+    ) {
+        let supervisor = myself.clone();
+        self.last_step += 1;
+        let number = self.last_step;
+        let task = tokio::spawn(async move {
+            let outcome = step.await;
+            // A supervisor that is stopping refuses the nudge; it takes the outcome from the task.
+            let _ = supervisor.send_message(ServerMsg::StepDone(key, number));
+            outcome
+        });
+        self.steps.insert(key, StepTask { number, task: AbortOnDropHandle::new(task), kind, subtree });
+    }
+
+    pub(super) fn which(&self, which: Which) -> Result<Key, ChildError> {
+        match which {
+            Which::Id(id) => self.children.find(&id),
+            Which::Actor(actor) => self.children.find_actor(actor),
+        }
+    }
+
+    pub(super) fn await_start(&mut self, key: Result<Key, ChildError>, reply: Answer<Option<ActorCell>>) {
+        match key {
+            Ok(key) => {
+                self.starters.insert(key, reply);
+            }
+            Err(refusal) => answer(reply, Err(refusal)),
+        }
+    }
+
+    pub(super) fn answer_starter(&mut self, key: Key, result: Result<Option<ActorCell>, ChildError>) {
+        if let Some(reply) = self.starters.remove(&key) {
+            answer(reply, result);
+        }
+    }
+
+    /// Answers whoever waits for a child to come to rest: that it is down, or that its start will not be.
+    pub(super) fn answer_settled(&mut self) {
+        for key in self.children.take_settled() {
+            for reply in self.stoppers.remove(&key).into_iter().flatten() {
+                answer(reply, Ok(()));
+            }
+            if let Some(reply) = self.starters.remove(&key) {
+                answer(reply, Err(ChildError::Terminated));
+            }
+        }
+    }
+
+    pub(super) fn child(&self, id: &str) -> Result<Option<Handle>, ChildError> {
+        let key = self.children.find(id)?;
+        let handle = |child: &Started| Handle { actor: child.actor.clone(), subtree: child.subtree.clone() };
+        Ok(self.children.running(key).map(handle))
+    }
+
+    /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are let finish.
+    pub(super) async fn end_steps(&mut self) {
+        for (key, step) in std::mem::take(&mut self.steps) {
+            if step.kind == StepKind::Start {
+                step.task.abort();
+            }
+            match step.task.await {
+                Ok(Outcome::Started(started)) => self.children.adopt(key, started),
+                Ok(_) => {}
+                Err(_) => shutdown::subtree_gone(step.subtree).await,
+            }
+        }
+    }
+}
