@@ -33,6 +33,7 @@ fn outcome<Fut: Future<Output = ()>>(
     })
 }
 
+/// With little time for what is left, since some of it will stay; a task has some turns in any case.
 fn options(name: &str) -> TestOptions {
     TestOptions::new(name).leak_timeout(Duration::from_millis(20))
 }
