@@ -104,7 +104,7 @@ async fn otp_19_brutal_kill_does_not_ask_and_the_sibling_stops_gracefully() {
     assert_eq!(log.of(&[Moment::Stopping, Moment::Dropped]), ["harsh dropped", "gentle stopping", "gentle dropped"]);
     assert_eq!(witness.end_of(harsh.id()).await, "killed");
     let how = stops(&mut office.reports);
-    assert_eq!(how[..2], [stopped("harsh", Stopped::Killed), stopped("gentle", Stopped::InTime)]);
+    assert_eq!(how[..2], [stopped("harsh", Stopped::Brutally), stopped("gentle", Stopped::InTime)]);
 }
 
 #[tokio::test(start_paused = true)]

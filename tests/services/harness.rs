@@ -85,6 +85,12 @@ async fn a_test_may_start_from_a_builder_of_its_own(namespace: TestNamespace) {
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
 }
 
+#[foundation::test]
+async fn a_child_whose_rule_is_to_be_killed_is_no_leak(namespace: TestNamespace) {
+    let spec = namespace.child_spec(&CLERK, || (clerk().0, ())).shutdown(foundation::Shutdown::BrutalKill);
+    namespace.supervise(spec).await.unwrap();
+}
+
 #[foundation::test(start_paused = true)]
 async fn a_test_may_pause_the_clock(namespace: TestNamespace) {
     let (begun, really_begun) = (tokio::time::Instant::now(), std::time::Instant::now());

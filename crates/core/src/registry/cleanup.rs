@@ -11,7 +11,7 @@ use crate::supervisor::Stopped;
 pub struct StoppedService {
     /// Where it stood: the path of its supervisor and its id, or `registered/` and its name.
     pub path: String,
-    /// Whether it stopped in time or had to be killed.
+    /// Whether it stopped in time, or was or had to be killed.
     pub how: Stopped,
 }
 
@@ -35,7 +35,7 @@ pub struct CleanupReport {
 }
 
 impl CleanupReport {
-    /// Those that had to be killed.
+    /// Those that did not stop in their time and had to be killed.
     pub fn killed(&self) -> impl Iterator<Item = &StoppedService> {
         self.stopped.iter().filter(|service| service.how == Stopped::Killed)
     }

@@ -49,7 +49,7 @@ pub enum Happened {
     Stopped {
         /// The incarnation that was stopped.
         actor: ActorId,
-        /// Whether it stopped by itself or had to be killed.
+        /// Whether it stopped in time, or was or had to be killed.
         how: Stopped,
     },
     /// Its failure was one restart too many: the supervisor stops.
@@ -59,12 +59,14 @@ pub enum Happened {
     },
 }
 
-/// How an actor that was asked to stop came to its end.
+/// How an actor that its supervisor stopped came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stopped {
     /// It stopped when asked, or had already ended.
     InTime,
-    /// It was killed: at once, or because it took too long.
+    /// It was killed at once, as its rule [`BrutalKill`](crate::Shutdown::BrutalKill) says.
+    Brutally,
+    /// It did not stop in its time and had to be killed.
     Killed,
 }
 

@@ -22,7 +22,7 @@ async fn ask(child: &mut Started, rule: Shutdown) -> Stopped {
     let limit = match rule {
         Shutdown::BrutalKill => {
             child.actor.kill();
-            return Stopped::Killed;
+            return Stopped::Brutally;
         }
         Shutdown::Infinity => None,
         Shutdown::Timeout(limit) => Some(limit),

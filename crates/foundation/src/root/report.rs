@@ -50,7 +50,8 @@ impl fmt::Display for ShutdownReport {
             for service in &namespace.stopped {
                 let how = match service.how {
                     Stopped::InTime => "stopped",
-                    Stopped::Killed => "killed",
+                    Stopped::Brutally => "killed, as its rule says",
+                    Stopped::Killed => "killed, since it did not stop in time",
                 };
                 write!(f, "\n  {}: {how}", service.path)?;
             }
