@@ -279,7 +279,8 @@ impl<'de> Deserialize<'de> for ServiceName {
 /// A service name together with the message type `M` that the service answers to.
 ///
 /// Declare one `const` a service and use it for registering, looking up and waiting alike: the compiler then knows what
-/// can be sent to whom.
+/// can be sent to whom. A `static` serves as well, and is what to choose if a future that borrows the key is kept and
+/// awaited in a later statement.
 ///
 /// ```
 /// use foundation_core::ServiceKey;

@@ -9,6 +9,9 @@ use super::child_id::ChildId;
 use crate::exit::chain;
 use crate::near::NearMisses;
 
+/// So many ids are compared at most when a child is not found: the supervisor itself does it.
+const COMPARED: usize = 256;
+
 /// The error type of user code.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -165,7 +168,7 @@ pub enum ChildError {
 impl ChildError {
     pub(crate) fn not_found<'a>(asked: impl fmt::Display, known: impl Iterator<Item = &'a str>) -> Self {
         let asked = asked.to_string();
-        let near = NearMisses::of(&asked, known);
+        let near = NearMisses::of(&asked, known.take(COMPARED));
         Self::NotFound { asked, near }
     }
 }
