@@ -345,18 +345,20 @@ async fn a_clean_up_that_comes_before_the_tree_takes_it_down_when_it_comes() {
     assert_eq!(tasks(), idle, "a tree lives in a namespace that nobody knows");
 }
 
+/// A registry whose namespaces have a service that waits at this gate before it has started.
+async fn waiting_at(gate: &Gate) -> ProcessRegistry {
+    let at = gate.clone();
+    let services = move |names: &ServiceRegistry| {
+        let at = at.clone();
+        vec![names.child_spec(&PROBE, move || (Probe::default().start(Phase::Waits(at.clone())), ()))]
+    };
+    ProcessRegistry::builder().services(services).start().await.unwrap()
+}
+
 #[tokio::test]
 async fn a_clean_up_ends_an_opening_that_hangs() {
     let gate = Gate::new();
-    let at = gate.clone();
-    let registry = ProcessRegistry::builder()
-        .services(move |names| {
-            let at = at.clone();
-            vec![names.child_spec(&PROBE, move || (Probe::default().start(Phase::Waits(at.clone())), ()))]
-        })
-        .start()
-        .await
-        .unwrap();
+    let registry = waiting_at(&gate).await;
     let namespace = Namespace::test();
     let opening = tokio::spawn({
         let registry = registry.clone();
@@ -404,15 +406,7 @@ async fn an_opening_that_is_cancelled_can_be_tried_again() {
     for namespace in [Namespace::test(), Namespace::Production] {
         for polls in 0..4 {
             let gate = Gate::new();
-            let at = gate.clone();
-            let registry = ProcessRegistry::builder()
-                .services(move |names| {
-                    let at = at.clone();
-                    vec![names.child_spec(&PROBE, move || (Probe::default().start(Phase::Waits(at.clone())), ()))]
-                })
-                .start()
-                .await
-                .unwrap();
+            let registry = waiting_at(&gate).await;
             let mut opening = Box::pin(registry.namespace(namespace));
             for _ in 0..polls {
                 assert!((&mut opening).now_or_never().is_none());

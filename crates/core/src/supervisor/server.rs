@@ -23,10 +23,10 @@ use super::roster::Terminate;
 use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::state::ServerState;
-use super::step::{Outcome, StepKind, StepTask, start};
+use super::step::{Outcome, StepKind, StepTask, start, subtree};
 use crate::exit::{Exit, SHUTDOWN};
 
-/// How long children that nobody holds a task of are given to stop, and a group to empty after its last member was told.
+/// How long children that nobody holds a task of are given to stop.
 const STRAY_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Server {
@@ -125,7 +125,7 @@ impl Server {
         retry: bool,
     ) {
         let context = self.context(myself, &spec);
-        let subtree = (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone());
+        let subtree = subtree(&spec, &context);
         let start = start(spec, context).boxed();
         if retry {
             state.spawn_step(myself, key, start, StepKind::Start, subtree);

@@ -40,6 +40,7 @@ async fn ask(child: &mut Started, rule: Shutdown) -> Stopped {
 
 /// Returns when a child that is ending by itself is gone.
 pub(crate) async fn gone(mut child: Started) {
+    // A handle that has given its result must not be awaited again.
     if !child.handle.is_finished() {
         // An aborted task is as gone as any other.
         let _ = (&mut child.handle).await;

@@ -37,10 +37,15 @@ pub(super) enum StepKind {
     End,
 }
 
+/// What a start under this context leaves to be waited for, beside the child itself: of a supervisor, its subtree.
+pub(super) fn subtree(spec: &ChildSpec, context: &StartContext) -> Option<Gone> {
+    (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone())
+}
+
 /// The start of one child: limited in time, panics contained; of a supervisor that did not start, all that it had
 /// started is gone on return.
 pub(super) async fn start(spec: ChildSpec, context: StartContext) -> Outcome {
-    let subtree = (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone());
+    let subtree = subtree(&spec, &context);
     let limit = spec.start_limit();
     let running = AssertUnwindSafe(async move { spec.start(context).await }).catch_unwind();
     let result = match limit {
