@@ -43,8 +43,9 @@ pub use registry::{
     RegistryError, RegistryStats, ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via,
 };
 pub use supervisor::{
-    BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor,
-    DynamicSupervisorSpec, Happened, Report, Reporter, Restart, RestartIntensity, Shutdown, SpecError, Start,
-    StartContext, StartError, Started, Stopped, Strategy, Supervisor, SupervisorSpec, TracingReporter,
+    AutoShutdown, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec, ChildState,
+    DynamicSupervisor, DynamicSupervisorSpec, Happened, Report, Reporter, Restart, RestartIntensity, Shutdown,
+    SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, Supervisor, SupervisorSpec,
+    TracingReporter,
 };
 pub use telemetry::{Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};

@@ -1,5 +1,6 @@
 //! How to start, restart and stop one child.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,12 @@ pub struct Started {
     pub(crate) actor: ActorCell,
     pub(crate) handle: AbortOnDropHandle<()>,
     pub(crate) subtree: Option<Gone>,
+    /// Boxed twice, as few have one and all pay for it.
+    pub(crate) extra: Option<Box<Extra>>,
 }
+
+/// Whatever a start function hands back besides the child.
+pub(crate) type Extra = Box<dyn Any + Send + Sync>;
 
 impl Started {
     /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`].
@@ -69,12 +75,70 @@ impl Started {
     /// Prefer [`StartContext::spawn`], which also lets a supervisor further up wait for this actor after the one in
     /// between was killed.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
-        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None }
+        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None, extra: None }
+    }
+
+    /// The same with something for whoever asked for the start, who gets it unchanged in a [`StartedChild`]. OTP's
+    /// `{ok, Child, Info}`. A restart that nobody asked for drops it.
+    ///
+    /// ```
+    /// use foundation_core::{ChildKind, ChildSpec, Strategy, Supervisor, SupervisorSpec};
+    /// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Clerk;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Clerk {
+    /// #     type Msg = u64; type State = (); type Arguments = ();
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let office = Supervisor::start("office", SupervisorSpec::new(Strategy::OneForOne)).await?;
+    /// let clerk = ChildSpec::from_fn("clerk", ChildKind::Worker, |context| async move {
+    ///     Ok(context.spawn(Clerk, ()).await?.with_extra("desk 7"))
+    /// });
+    /// let started = office.start_child_with_extra(clerk).await?.ok_or("it is wanted")?;
+    /// assert_eq!(started.extra(), Some(&"desk 7"));
+    /// # office.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_extra(self, extra: impl Any + Send + Sync) -> Self {
+        Self { extra: Some(Box::new(Box::new(extra))), ..self }
     }
 
     /// Who was started.
     pub fn actor(&self) -> &ActorCell {
         &self.actor
+    }
+}
+
+/// A child that was started by request, with what its start function handed back besides.
+pub struct StartedChild {
+    pub(crate) actor: ActorCell,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+impl StartedChild {
+    /// Who was started.
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+
+    /// What was handed back, if it was something of this type.
+    pub fn extra<T: Any>(&self) -> Option<&T> {
+        self.extra.as_ref()?.downcast_ref()
+    }
+
+    /// Both; the second is `None` if nothing of this type was handed back.
+    pub fn into_parts<T: Any>(self) -> (ActorCell, Option<T>) {
+        let extra = self.extra.and_then(|extra| extra.downcast().ok());
+        (self.actor, extra.map(|extra| *extra))
+    }
+}
+
+impl fmt::Debug for StartedChild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartedChild").field("actor", &self.actor.get_id()).finish_non_exhaustive()
     }
 }
 
@@ -131,6 +195,7 @@ type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartErr
 /// | restart | [`Restart::Permanent`] | [`restart`](ChildSpec::restart) |
 /// | shutdown | 5 s for a worker, infinity for a supervisor | [`shutdown`](ChildSpec::shutdown) |
 /// | start time-out | 30 s for a worker, none for a supervisor | [`start_timeout`](ChildSpec::start_timeout) |
+/// | significant | no | [`significant`](ChildSpec::significant) |
 ///
 /// Cheap to clone: the start function is shared.
 ///
@@ -158,6 +223,7 @@ pub struct ChildSpec {
     shutdown: Shutdown,
     start_timeout: Option<Duration>,
     kind: ChildKind,
+    significant: bool,
 }
 
 impl ChildSpec {
@@ -188,7 +254,8 @@ impl ChildSpec {
             ChildKind::Supervisor => (Shutdown::Infinity, None),
         };
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
-        Self { id: id.into(), start: Some(Arc::new(start)), restart: Restart::default(), shutdown, start_timeout, kind }
+        let (start, restart): (Option<Arc<StartFn>>, _) = (Some(Arc::new(start)), Restart::default());
+        Self { id: id.into(), start, restart, shutdown, start_timeout, kind, significant: false }
     }
 
     /// When it is started again after it ended.
@@ -207,6 +274,12 @@ impl ChildSpec {
     /// itself is starting; this is what ends it.
     pub fn start_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         Self { start_timeout: limit.into(), ..self }
+    }
+
+    /// Whether its end, if it is not restarted, may be the end of its supervisor: see
+    /// [`AutoShutdown`](crate::AutoShutdown). Refused for a permanent child, and where there is no auto-shutdown.
+    pub fn significant(self, significant: bool) -> Self {
+        Self { significant, ..self }
     }
 
     /// The child's id.
@@ -229,14 +302,20 @@ impl ChildSpec {
         self.shutdown
     }
 
-    pub(crate) fn start_limit(&self) -> Option<Duration> {
+    /// Whether its end may be the end of its supervisor.
+    pub fn is_significant(&self) -> bool {
+        self.significant
+    }
+
+    /// How long a start may take; `None` for as long as it likes.
+    pub fn start_limit(&self) -> Option<Duration> {
         self.start_timeout
     }
 
     pub(crate) fn start(&self, context: StartContext) -> BoxFuture<'static, Result<Start, StartError>> {
         match &self.start {
             Some(start) => start(context),
-            None => std::future::ready(Err(StartError::Terminated)).boxed(),
+            None => std::future::ready(Err(SpecError::Spent { id: self.id.clone() }.into())).boxed(),
         }
     }
 
@@ -246,7 +325,11 @@ impl ChildSpec {
     }
 
     pub(crate) fn check(&self) -> Result<(), SpecError> {
-        if self.id.as_str().is_empty() { Err(SpecError::EmptyId) } else { Ok(()) }
+        match &self.start {
+            _ if self.id.as_str().is_empty() => Err(SpecError::EmptyId),
+            None => Err(SpecError::Spent { id: self.id.clone() }),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -257,6 +340,8 @@ impl fmt::Debug for ChildSpec {
             .field("kind", &self.kind)
             .field("restart", &self.restart)
             .field("shutdown", &self.shutdown)
+            .field("start_timeout", &self.start_timeout)
+            .field("significant", &self.significant)
             .finish_non_exhaustive()
     }
 }

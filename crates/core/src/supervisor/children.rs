@@ -3,13 +3,14 @@
 //! Facts go in ([`exited`](Children::exited), [`started`](Children::started), [`stopped`](Children::stopped) …), steps
 //! come out ([`next_step`](Children::next_step)); the actor around it carries them out.
 //!
-//! 1. Keys are given in start order and never again, so the order of keys is the start order.
+//! 1. A key is given once and never again. Places are given in start order; the order of places is the start order, and
+//!    a reconfiguration gives new ones.
 //! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
 //! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
 //!    `Requested` or a start that failed.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
-//! 6. After giving up, and after `halt`, no step comes out.
+//! 6. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -17,9 +18,10 @@ use ractor::ActorId;
 
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Incarnation, Shutdown};
-use super::plan::{Key, Lane, Purpose, Work};
+use super::plan::{Key, Lane, Place, Purpose, Turn, Work};
 use super::restart::{Restart, RestartIntensity, RestartWindow, Strategy};
 use super::rules::{Roster, Rules};
+use super::significant::AutoShutdown;
 use crate::exit::ExitReason;
 
 /// What a child is doing.
@@ -46,6 +48,7 @@ pub(crate) enum Slot<T> {
 #[derive(Debug)]
 pub(crate) struct Child<T> {
     pub(crate) spec: ChildSpec,
+    pub(crate) place: Place,
     pub(crate) slot: Slot<T>,
     pub(crate) lives: u32,
     pub(crate) restarts: u32,
@@ -64,6 +67,8 @@ pub(crate) enum Step<T> {
     Start { key: Key, spec: ChildSpec, retry: bool },
     /// Stop the supervisor: this child's failure was one too many.
     GiveUp { id: ChildId },
+    /// Stop the supervisor: the end of this significant child is its own.
+    AutoShutdown { id: ChildId },
 }
 
 /// A child at the moment when its supervisor begins to stop.
@@ -89,6 +94,7 @@ pub(crate) struct Children<T> {
     pub(super) by_actor: HashMap<ActorId, Key>,
     pub(super) window: RestartWindow,
     next_key: Key,
+    next_place: Place,
     pub(super) lanes: HashMap<Key, Lane>,
     pub(super) ready: VecDeque<Key>,
     pub(super) starting: usize,
@@ -97,6 +103,10 @@ pub(crate) struct Children<T> {
     early: HashMap<ActorId, ExitReason>,
     settled: Vec<Key>,
     pub(super) halted: bool,
+    /// The strategy to change to as soon as no plan is under way.
+    pub(super) next_strategy: Option<Strategy>,
+    /// The latest significant child that has ended for good, until it is known what follows.
+    pub(super) last_ended: Option<(Key, ChildId)>,
 }
 
 impl<T: Incarnation> Children<T> {
@@ -108,12 +118,15 @@ impl<T: Incarnation> Children<T> {
             by_actor: HashMap::new(),
             window: RestartWindow::new(rules.intensity),
             next_key: 1,
+            next_place: 1,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             starting: 0,
             early: HashMap::new(),
             settled: Vec::new(),
             halted: false,
+            next_strategy: None,
+            last_ended: None,
         }
     }
 
@@ -121,7 +134,11 @@ impl<T: Incarnation> Children<T> {
         self.window.intensity()
     }
 
-    /// Puts a child at the end of the start order, its start under way.
+    pub(crate) fn auto_shutdown_mode(&self) -> AutoShutdown {
+        self.rules.auto_shutdown
+    }
+
+    /// Puts a child at the end of the start order.
     pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
         let key = self.next_key;
         self.next_key += 1;
@@ -129,8 +146,27 @@ impl<T: Incarnation> Children<T> {
             self.by_id.insert(spec.id().clone(), key);
         }
         self.starting += usize::from(matches!(slot, Slot::Starting));
-        self.children.insert(key, Child { spec, slot, lives: 0, restarts: 0, latest: None });
+        let place = self.next_place();
+        self.children.insert(key, Child { spec, place, slot, lives: 0, restarts: 0, latest: None });
         key
+    }
+
+    pub(super) fn next_place(&mut self) -> Place {
+        let place = self.next_place;
+        self.next_place += 1;
+        place
+    }
+
+    /// The children in start order.
+    pub(super) fn in_order(&self) -> Vec<Key> {
+        // Keys are in the order of places as long as nobody has given new ones.
+        let mut turns: Vec<Turn> = self.children.iter().map(|(key, child)| (child.place, *key)).collect();
+        turns.sort_unstable();
+        turns.into_iter().map(|(_, key)| key).collect()
+    }
+
+    pub(super) fn turn(&self, key: Key) -> Option<Turn> {
+        Some((self.children.get(&key)?.place, key))
     }
 
     // ---- facts ----
@@ -180,10 +216,14 @@ impl<T: Incarnation> Children<T> {
 
     /// A start came to nothing because the child is not wanted now.
     pub(crate) fn ignored(&mut self, key: Key) {
-        if self.start_is_over(key) == Some(false) {
+        let wanted = self.start_is_over(key) == Some(false);
+        if wanted {
             self.start_those_after(key);
         }
-        self.settle(key);
+        match self.purpose(key) {
+            Some(Purpose::Revive) if wanted => self.rest(key),
+            _ => self.settle(key),
+        };
         self.step_is_over(key);
     }
 
@@ -194,6 +234,7 @@ impl<T: Incarnation> Children<T> {
         let outcome = match purpose {
             Purpose::Restart if !aborting => self.retry(key),
             Purpose::Add => self.remove(key),
+            Purpose::Revive if !aborting => self.rest(key),
             _ => self.settle(key),
         };
         self.step_is_over(key);
@@ -202,8 +243,7 @@ impl<T: Incarnation> Children<T> {
 
     /// A child that was being stopped or buried is gone.
     pub(crate) fn stopped(&mut self, key: Key) {
-        let wanted =
-            self.lane_of(key).and_then(|lane| lane.plan.as_ref()).is_some_and(|plan| plan.starts.contains(&key));
+        let wanted = self.is_to_be_started(key);
         match self.children.get_mut(&key) {
             Some(child) if wanted => child.slot = Slot::Queued,
             Some(_) => {
@@ -215,6 +255,12 @@ impl<T: Incarnation> Children<T> {
     }
 
     // ---- the small print ----
+
+    /// Whether the plan at work starts it again.
+    pub(super) fn is_to_be_started(&self, key: Key) -> bool {
+        let plan = self.lanes.get(&self.lane_key(key)).and_then(|lane| lane.plan.as_ref());
+        plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(&turn))
+    }
 
     pub(super) fn lane_key(&self, key: Key) -> Key {
         if self.rules.strategy == Strategy::OneForOne { key } else { 0 }
@@ -251,11 +297,12 @@ impl<T: Incarnation> Children<T> {
 
     /// A start that nobody wants any more has come to a running child.
     fn stop_instead(&mut self, key: Key) {
-        match self.lane_of(key).and_then(|lane| lane.plan.as_mut()) {
-            Some(plan) => {
-                plan.stops.insert(key);
+        let turn = self.turn(key);
+        match (self.lane_of(key).and_then(|lane| lane.plan.as_mut()), turn) {
+            (Some(plan), Some(turn)) => {
+                plan.stops.insert(turn);
             }
-            None => self.queue(key, Work::Terminate(key)),
+            _ => self.queue(key, Work::Terminate(key)),
         }
     }
 
@@ -273,7 +320,7 @@ impl<T: Incarnation> Children<T> {
     /// The children that were to be started after it are down until the retry succeeds, as in OTP.
     fn retry(&mut self, key: Key) -> FailedStart {
         let plan = self.lane_of(key).and_then(|lane| lane.plan.take());
-        for later in plan.into_iter().flat_map(|plan| plan.starts) {
+        for (_, later) in plan.into_iter().flat_map(|plan| plan.starts) {
             self.settle(later);
         }
         if let Some(child) = self.children.get_mut(&key) {
@@ -290,16 +337,20 @@ impl<T: Incarnation> Children<T> {
 
     /// A child does not run and nobody starts it: it keeps its place, or is forgotten.
     pub(super) fn settle(&mut self, key: Key) -> FailedStart {
-        let Some(child) = self.children.get_mut(&key) else {
+        let Some(child) = self.children.get(&key) else {
             return FailedStart::Settled;
         };
         let keeps = self.rules.roster == Roster::Fixed && child.spec.restart_rule() != Restart::Temporary;
-        if keeps {
+        if keeps { self.rest(key) } else { self.remove(key) }
+    }
+
+    /// A child is down and keeps its place.
+    pub(super) fn rest(&mut self, key: Key) -> FailedStart {
+        if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Down;
-            self.settled.push(key);
-            return FailedStart::Settled;
         }
-        self.remove(key)
+        self.settled.push(key);
+        FailedStart::Settled
     }
 
     pub(super) fn remove(&mut self, key: Key) -> FailedStart {
@@ -322,7 +373,8 @@ impl<T: Incarnation> Children<T> {
         self.halted = true;
         self.by_actor.clear();
         let mut leaving = Vec::new();
-        for child in self.children.values_mut().rev() {
+        for key in self.in_order().into_iter().rev() {
+            let Some(child) = self.children.get_mut(&key) else { continue };
             match std::mem::replace(&mut child.slot, Slot::Down) {
                 Slot::Running(incarnation) => leaving.push(Leaving::Running(child.spec.clone(), incarnation)),
                 Slot::Exited(incarnation, _) => leaving.push(Leaving::Ended(incarnation)),

@@ -12,6 +12,10 @@ impl<T: Incarnation> Children<T> {
     /// The next thing to do, if there is one that does not have to wait for another.
     pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step<T>> {
         while !self.halted {
+            self.change_strategy();
+            if let Some(stop) = self.auto_shutdown() {
+                return Some(stop);
+            }
             let lane = self.ready.pop_front()?;
             if let Some(step) = self.advance(lane, now) {
                 return Some(step);
@@ -31,6 +35,9 @@ impl<T: Incarnation> Children<T> {
                     return Some(step);
                 }
                 self.lanes.get_mut(&at)?.plan = None;
+            } else if self.next_strategy.is_some() {
+                // The new strategy may put what waits here into another lane.
+                return None;
             } else if let Some(work) = lane.waiting.pop_front() {
                 if let Some(give_up) = self.decide(at, work, now) {
                     return Some(give_up);
@@ -46,8 +53,8 @@ impl<T: Incarnation> Children<T> {
         loop {
             let lane = self.lanes.get_mut(&at)?;
             let plan = lane.plan.as_mut()?;
-            let (key, stops) = match plan.stops.pop_last() {
-                Some(key) => (key, true),
+            let ((_, key), stops) = match plan.stops.pop_last() {
+                Some(turn) => (turn, true),
                 None => (plan.starts.pop_first()?, false),
             };
             let retry = plan.retry == Some(key);
@@ -115,7 +122,8 @@ impl<T: Incarnation> Children<T> {
             return Ok(None);
         }
         if !spec.restart_rule().wants(reason) {
-            return Ok(Some(Plan::stop(key)));
+            self.ended_for_good(key);
+            return self.auto_shutdown().map_or_else(|| Ok(self.turn(key).map(Plan::stop)), Err);
         }
         self.restart(key, false, now).map(Some)
     }
@@ -126,12 +134,13 @@ impl<T: Incarnation> Children<T> {
             return None;
         };
         child.slot = Slot::Queued;
-        Some(Plan::start(purpose, key))
+        Some(Plan::start(purpose, (child.place, key)))
     }
 
     fn after_terminate(&mut self, key: Key) -> Option<Plan> {
-        match self.children.get(&key)?.slot {
-            Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop(key)),
+        let child = self.children.get(&key)?;
+        match child.slot {
+            Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop((child.place, key))),
             Slot::Queued | Slot::Requested(_) => {
                 self.settle(key);
                 None
@@ -151,26 +160,37 @@ impl<T: Incarnation> Children<T> {
 
     /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
     fn restart_plan(&mut self, cause: Key, retry: bool) -> Plan {
-        let concerned = match self.rules.strategy {
-            Strategy::OneForOne => self.children.range_mut(cause..=cause),
-            Strategy::OneForAll => self.children.range_mut(..),
-            Strategy::RestForOne => self.children.range_mut(cause..),
+        let Child { place: at, spec, .. } = &self.children[&cause];
+        let at = *at;
+        // A child that has become temporary while it waited for its retry is not started again; nobody waits for it.
+        let retry = retry && spec.restart_rule() != Restart::Temporary;
+        let (among, from) = match self.rules.strategy {
+            Strategy::OneForOne => (self.children.range_mut(cause..=cause), at),
+            Strategy::OneForAll => (self.children.range_mut(..), 0),
+            Strategy::RestForOne => (self.children.range_mut(..), at),
         };
         let mut plan = Plan::restart(retry.then_some(cause));
-        for (key, child) in concerned {
-            let waits = retry && *key > cause;
+        let mut forgotten = Vec::new();
+        for (key, child) in among.filter(|(_, child)| child.place >= from) {
+            let turn = (child.place, *key);
+            let waits = retry && child.place > at;
+            let temporary = child.spec.restart_rule() == Restart::Temporary;
             match child.slot {
                 // Its own turn comes later.
                 Slot::Requested(_) => continue,
                 Slot::Running(_) | Slot::Exited(..) => {
-                    plan.stops.insert(*key);
+                    plan.stops.insert(turn);
                 }
+                _ if temporary => forgotten.push(*key),
                 _ if waits => continue,
                 _ => child.slot = Slot::Queued,
             }
-            if !waits && child.spec.restart_rule() != Restart::Temporary {
-                plan.starts.insert(*key);
+            if !waits && !temporary {
+                plan.starts.insert(turn);
             }
+        }
+        for key in forgotten {
+            self.remove(key);
         }
         plan
     }
@@ -178,15 +198,18 @@ impl<T: Incarnation> Children<T> {
     /// The retry of this child's start has succeeded: those after it, which are down, have waited for that.
     pub(super) fn start_those_after(&mut self, key: Key) {
         let at = self.lane_key(key);
+        let Some((place, _)) = self.turn(key) else { return };
         let plan = self.lanes.get_mut(&at).and_then(|lane| lane.plan.as_mut());
         let Some(plan) = plan.filter(|plan| plan.retry == Some(key)) else { return };
         if self.rules.strategy == Strategy::OneForOne {
             return;
         }
-        for (later, child) in self.children.range_mut(key + 1..) {
-            if matches!(child.slot, Slot::Down) {
+        for (later, child) in self.children.iter_mut().filter(|(_, child)| child.place > place) {
+            // One that is queued waits for a retry of its own, from when it had a lane of its own.
+            let down = matches!(child.slot, Slot::Down | Slot::Queued);
+            if down && child.spec.restart_rule() != Restart::Temporary {
                 child.slot = Slot::Queued;
-                plan.starts.insert(*later);
+                plan.starts.insert((child.place, *later));
             }
         }
     }

@@ -6,7 +6,7 @@ use ractor::{ActorCell, ActorId};
 
 use super::Supervisor;
 use super::child_id::ChildId;
-use super::child_spec::{ChildKind, ChildSpec};
+use super::child_spec::{ChildKind, ChildSpec, StartedChild};
 use super::error::{ChildError, StartError};
 use super::message::{ServerMsg, Which};
 use super::report::Reporter;
@@ -83,6 +83,41 @@ impl DynamicSupervisor {
     /// [`ChildError::TooManyChildren`], [`ChildError::Start`] with the child's own cause, [`ChildError::NotRunning`].
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
         self.0.start_child(spec).await
+    }
+
+    /// The same; the child comes with what its start function [handed back](crate::Started::with_extra) besides.
+    ///
+    /// # Errors
+    /// As [`start_child`](Self::start_child).
+    pub async fn start_child_with_extra(&self, spec: ChildSpec) -> Result<Option<StartedChild>, ChildError> {
+        self.0.start_child_with_extra(spec).await
+    }
+
+    /// The child whose latest actor this is.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn which_child(&self, actor: ActorId) -> Result<ChildInfo, ChildError> {
+        self.0.ask(|reply| ServerMsg::WhichChild(Which::Actor(actor), reply)).await?
+    }
+
+    /// The specification of the child whose latest actor this is; as [`Supervisor::child_spec`].
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn child_spec(&self, actor: ActorId) -> Result<ChildSpec, ChildError> {
+        self.0.ask(|reply| ServerMsg::ChildSpec(Which::Actor(actor), reply)).await?
+    }
+
+    /// Replaces restart intensity and `max_children`; the restarts so far count.
+    ///
+    /// Children that are too many for a lower `max_children` stay; none is added until there is room. The reporter is not
+    /// replaced.
+    ///
+    /// # Errors
+    /// [`ChildError::Spec`] for a restart intensity without meaning: nothing has changed then; [`ChildError::NotRunning`].
+    pub async fn reconfigure(&self, spec: DynamicSupervisorSpec) -> Result<(), ChildError> {
+        self.0.reconfigure(spec.into_spec()).await
     }
 
     /// Stops a child by its rule and forgets it. Returns when it is gone.

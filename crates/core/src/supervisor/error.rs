@@ -86,6 +86,42 @@ pub enum SpecError {
     /// A child id without a character.
     #[error("a child id must not be empty")]
     EmptyId,
+    /// A specification without its start function: that of a temporary child, which is not started twice.
+    #[error("the start function of child {id} is gone: it is temporary and has been started; give a new specification")]
+    Spent {
+        /// Whose specification it was.
+        id: ChildId,
+    },
+    /// A significant child of a supervisor that never shuts down by itself.
+    #[error(
+        "child {id} is significant, but its supervisor has no auto-shutdown; give it one, or let the child be as any other"
+    )]
+    SignificantInVain {
+        /// Which child.
+        id: ChildId,
+    },
+    /// A significant child that never ends for good.
+    #[error(
+        "child {id} is significant and permanent; a permanent child is always restarted, make it transient or temporary"
+    )]
+    SignificantPermanent {
+        /// Which child.
+        id: ChildId,
+    },
+    /// A significant child on demand.
+    #[error("child {id} is significant, but a dynamic supervisor never shuts down by itself")]
+    SignificantOnDemand {
+        /// Which child.
+        id: ChildId,
+    },
+    /// A new configuration for a supervisor of the other kind.
+    #[error("the supervisor is {is}, and a configuration of a {asked} one does not fit it")]
+    OtherKind {
+        /// What the supervisor is: `static` or `dynamic`.
+        is: &'static str,
+        /// What it was to become.
+        asked: &'static str,
+    },
     /// A restart intensity over no time at all.
     #[error("a restart intensity of {max_restarts} restarts within 0 s has no meaning; give a time above zero")]
     ZeroPeriod {

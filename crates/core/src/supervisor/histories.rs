@@ -11,10 +11,11 @@ use proptest::strategy::Strategy as Generator;
 use ractor::ActorId;
 
 use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start};
-use super::children::Leaving;
+use super::children::{Children, Leaving};
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
 use super::rules::{Roster, Rules};
+use super::significant::AutoShutdown;
 use crate::exit::ExitReason;
 
 mod interleaved;
@@ -31,9 +32,16 @@ impl Incarnation for Life {
     }
 }
 
-fn spec(id: &str, restart: Restart) -> ChildSpec {
+/// What a child is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Nature {
+    restart: Restart,
+    significant: bool,
+}
+
+fn spec(id: &str, nature: Nature) -> ChildSpec {
     let start = |_| async { Ok(Start::Ignore) };
-    ChildSpec::from_fn(id, ChildKind::Worker, start).restart(restart)
+    ChildSpec::from_fn(id, ChildKind::Worker, start).restart(nature.restart).significant(nature.significant)
 }
 
 /// What a start comes to.
@@ -48,8 +56,27 @@ fn came() -> impl Generator<Value = Came> {
     prop_oneof![4 => Just(Came::Up), 3 => Just(Came::Failed), 1 => Just(Came::Ignored)]
 }
 
-fn restart() -> impl Generator<Value = Restart> {
-    prop_oneof![3 => Just(Restart::Permanent), 2 => Just(Restart::Transient), 1 => Just(Restart::Temporary)]
+fn nature() -> impl Generator<Value = Nature> {
+    let restart =
+        prop_oneof![3 => Just(Restart::Permanent), 2 => Just(Restart::Transient), 1 => Just(Restart::Temporary)];
+    let significant = prop_oneof![2 => Just(false), 1 => Just(true)];
+    (restart, significant).prop_map(|(restart, significant)| Nature { restart, significant })
+}
+
+/// New rules, and the children that are named in their order: some that are there, some that are not.
+type Configuration = (Rules, Vec<(usize, Nature)>);
+
+fn configuration() -> impl Generator<Value = Configuration> {
+    let named = Just((0..IDS.len()).collect::<Vec<_>>()).prop_shuffle();
+    let natures = proptest::collection::vec(nature(), 0..=IDS.len());
+    (rules(), named, natures).prop_map(|(rules, named, natures)| (rules, named.into_iter().zip(natures).collect()))
+}
+
+/// What the shell does with a configuration: checks it, then hands it to the table. Whether it was taken.
+fn reconfigure(children: &mut Children<Life>, (rules, named): &Configuration) -> bool {
+    let specs: Vec<ChildSpec> = named.iter().map(|(id, nature)| spec(IDS[*id], *nature)).collect();
+    let checked = specs.iter().all(|spec| rules.check(spec).is_ok());
+    checked && children.reconfigure(*rules, specs).is_ok()
 }
 
 fn reason() -> impl Generator<Value = ExitReason> {
@@ -70,9 +97,15 @@ fn rules() -> impl Generator<Value = Rules> {
         3 => strategy.prop_map(|strategy| (strategy, Roster::Fixed)),
         1 => on_demand.prop_map(|roster| (Strategy::OneForOne, roster)),
     ];
-    (kind, 0u32..8).prop_map(|((strategy, roster), max_restarts)| Rules {
+    let auto_shutdown = prop_oneof![
+        2 => Just(AutoShutdown::Never),
+        1 => Just(AutoShutdown::AnySignificant),
+        2 => Just(AutoShutdown::AllSignificant),
+    ];
+    (kind, 0u32..8, auto_shutdown).prop_map(|((strategy, roster), max_restarts, auto_shutdown)| Rules {
         strategy,
         roster,
+        auto_shutdown: if roster == Roster::Fixed { auto_shutdown } else { AutoShutdown::Never },
         intensity: RestartIntensity::new(max_restarts, WITHIN),
     })
 }

@@ -2,22 +2,26 @@
 
 use ractor::{ActorCell, RpcReplyPort};
 
-use super::child_spec::ChildSpec;
+use super::child_spec::{ChildSpec, StartedChild};
 use super::error::ChildError;
 use super::group::Gone;
 use super::plan::Key;
 use super::roster::{ChildCount, ChildInfo};
+use super::spec::SupervisorSpec;
 
 /// A request's answer.
 pub(super) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;
 
 /// What a supervisor is asked.
 pub(super) enum ServerMsg {
-    StartChild(ChildSpec, Answer<Option<ActorCell>>),
-    RestartChild(String, Answer<Option<ActorCell>>),
+    StartChild(ChildSpec, Answer<Option<StartedChild>>),
+    RestartChild(String, Answer<Option<StartedChild>>),
     TerminateChild(Which, Answer<()>),
     DeleteChild(String, Answer<()>),
     Child(String, Answer<Option<Handle>>),
+    WhichChild(Which, Answer<ChildInfo>),
+    ChildSpec(Which, Answer<ChildSpec>),
+    Reconfigure(Box<SupervisorSpec>, Answer<()>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     StepDone(Key, u64),

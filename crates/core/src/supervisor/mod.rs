@@ -1,5 +1,6 @@
 //! Supervision: starting, watching, restarting and stopping actors by OTP's rules.
 
+mod auto_shutdown;
 mod child_id;
 mod child_spec;
 mod children;
@@ -11,12 +12,14 @@ mod managed;
 mod message;
 mod nursery;
 mod plan;
+mod reconfigure;
 mod report;
 mod restart;
 mod roster;
 mod rules;
 mod server;
 mod shutdown;
+mod significant;
 mod spec;
 mod state;
 mod step;
@@ -29,12 +32,13 @@ use std::sync::Arc;
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use child_id::ChildId;
-pub use child_spec::{ChildKind, ChildSpec, Shutdown, Start, StartContext, Started};
+pub use child_spec::{ChildKind, ChildSpec, Shutdown, Start, StartContext, Started, StartedChild};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, SpecError, StartError};
 pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
 pub use restart::{Restart, RestartIntensity, Strategy};
 pub use roster::{ChildCount, ChildInfo, ChildState};
+pub use significant::AutoShutdown;
 pub use spec::SupervisorSpec;
 
 pub(crate) use nursery::Nursery;
@@ -107,6 +111,14 @@ impl Supervisor {
     /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with the
     /// child's own cause (the child is then not kept), [`ChildError::NotRunning`].
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        Ok(self.start_child_with_extra(spec).await?.map(|child| child.actor))
+    }
+
+    /// The same; the child comes with what its start function [handed back](Started::with_extra) besides.
+    ///
+    /// # Errors
+    /// As [`start_child`](Self::start_child).
+    pub async fn start_child_with_extra(&self, spec: ChildSpec) -> Result<Option<StartedChild>, ChildError> {
         self.ask(|reply| ServerMsg::StartChild(spec, reply)).await?
     }
 
@@ -116,6 +128,14 @@ impl Supervisor {
     /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the start
     /// fails: the child is kept, stopped.
     pub async fn restart_child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
+        Ok(self.restart_child_with_extra(id).await?.map(|child| child.actor))
+    }
+
+    /// The same; the child comes with what its start function [handed back](Started::with_extra) besides.
+    ///
+    /// # Errors
+    /// As [`restart_child`](Self::restart_child).
+    pub async fn restart_child_with_extra(&self, id: impl AsRef<str>) -> Result<Option<StartedChild>, ChildError> {
         let id = id.as_ref().to_owned();
         self.ask(|reply| ServerMsg::RestartChild(id, reply)).await?
     }
@@ -148,6 +168,48 @@ impl Supervisor {
     /// [`ChildError::NotRunning`].
     pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
         self.ask(ServerMsg::WhichChildren).await
+    }
+
+    /// One child, as [`which_children`](Self::which_children) lists it. OTP's `which_child`.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn which_child(&self, id: impl AsRef<str>) -> Result<ChildInfo, ChildError> {
+        let which = Which::Id(id.as_ref().to_owned());
+        self.ask(|reply| ServerMsg::WhichChild(which, reply)).await?
+    }
+
+    /// A child's specification, as the supervisor will use it. OTP's `get_childspec`.
+    ///
+    /// That of a temporary child that has been started is without its start function: it says all the rest, and no
+    /// supervisor takes it ([`SpecError::Spent`]).
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn child_spec(&self, id: impl AsRef<str>) -> Result<ChildSpec, ChildError> {
+        let which = Which::Id(id.as_ref().to_owned());
+        self.ask(|reply| ServerMsg::ChildSpec(which, reply)).await?
+    }
+
+    /// Replaces strategy, restart intensity, auto-shutdown and child specifications of the running supervisor, all or
+    /// none. What OTP does when it upgrades a supervisor's code, `code_change`.
+    ///
+    /// A child that runs goes on; its new specification holds from its next end or start on. A child that is new is known
+    /// and stopped: [`restart_child`](Self::restart_child) starts it. A child that is no longer named stays as it is, and
+    /// can be terminated and deleted. The start order is that of `spec`; those no longer named come after it, in their
+    /// old order. The restarts so far count toward the new intensity.
+    ///
+    /// What is under way ends as it was begun. A change of the strategy waits for that, and nothing else begins before
+    /// it; so a start that hangs holds it up until its start time-out, or until that child is terminated.
+    ///
+    /// The reporter is not replaced. A supervisor that is restarted begins with the specification that it was declared
+    /// with.
+    ///
+    /// # Errors
+    /// [`ChildError::Spec`] for whatever [`start`](Self::start) would refuse, and for a supervisor that is a dynamic
+    /// one: nothing has changed then. [`ChildError::NotRunning`].
+    pub async fn reconfigure(&self, spec: SupervisorSpec) -> Result<(), ChildError> {
+        self.ask(|reply| ServerMsg::Reconfigure(Box::new(spec), reply)).await?
     }
 
     /// How many children there are, and how many of them run.

@@ -8,8 +8,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use ractor::ActorId;
 
-/// A child within its supervisor: its place in the start order.
+/// A child within its supervisor; given once and never again.
 pub(crate) type Key = u64;
+
+/// Where a child stands in the start order. A reconfiguration gives new places.
+pub(crate) type Place = u64;
+
+/// A child in start order.
+pub(crate) type Turn = (Place, Key);
 
 /// Why a plan was made; it decides what a failed start means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +33,20 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
-    pub(crate) stops: BTreeSet<Key>,
-    pub(crate) starts: BTreeSet<Key>,
+    pub(crate) stops: BTreeSet<Turn>,
+    pub(crate) starts: BTreeSet<Turn>,
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
     /// supervisor from ever reading it; and the children after it are down until it has succeeded.
     pub(crate) retry: Option<Key>,
 }
 
 impl Plan {
-    pub(crate) fn start(purpose: Purpose, key: Key) -> Self {
-        Self { purpose, stops: BTreeSet::new(), starts: BTreeSet::from([key]), retry: None }
+    pub(crate) fn start(purpose: Purpose, turn: Turn) -> Self {
+        Self { purpose, stops: BTreeSet::new(), starts: BTreeSet::from([turn]), retry: None }
     }
 
-    pub(crate) fn stop(key: Key) -> Self {
-        Self { purpose: Purpose::Stop, stops: BTreeSet::from([key]), starts: BTreeSet::new(), retry: None }
+    pub(crate) fn stop(turn: Turn) -> Self {
+        Self { purpose: Purpose::Stop, stops: BTreeSet::from([turn]), starts: BTreeSet::new(), retry: None }
     }
 
     /// Nobody yet.
@@ -62,6 +68,14 @@ pub(crate) enum Work {
     Terminate(Key),
 }
 
+impl Work {
+    /// The child that it is about.
+    pub(crate) fn key(&self) -> Key {
+        let (Self::Exited(key, _) | Self::Retry(key) | Self::Start(key) | Self::Terminate(key)) = self;
+        *key
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
     pub(crate) plan: Option<Plan>,
@@ -71,9 +85,17 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Takes a child out of what is still to be started.
-    pub(crate) fn forget(&mut self, key: Key) {
+    pub(crate) fn forget(&mut self, turn: Turn) {
         if let Some(plan) = &mut self.plan {
-            plan.starts.remove(&key);
+            plan.starts.remove(&turn);
+        }
+    }
+
+    /// Takes over the new places of the children; whoever has none is no longer there.
+    pub(crate) fn replace(&mut self, place: impl Fn(Key) -> Option<Place>) {
+        let Some(plan) = &mut self.plan else { return };
+        for turns in [&mut plan.stops, &mut plan.starts] {
+            *turns = turns.iter().filter_map(|(_, key)| Some((place(*key)?, *key))).collect();
         }
     }
 }

@@ -7,6 +7,7 @@ use ractor::ActorId;
 
 use super::child_id::ChildId;
 use super::restart::RestartIntensity;
+use super::significant::AutoShutdown;
 use crate::exit::ExitReason;
 
 /// One thing that happened to one child.
@@ -57,6 +58,11 @@ pub enum Happened {
         /// What was exceeded.
         intensity: RestartIntensity,
     },
+    /// It was significant and has ended for good: the supervisor stops, as it was told to.
+    AutoShutdown {
+        /// What it was told.
+        mode: AutoShutdown,
+    },
 }
 
 /// How an actor that its supervisor stopped came to its end.
@@ -97,7 +103,8 @@ pub trait Reporter: Send + Sync + 'static {
 
 /// The default reporter: a `tracing` event for each report, with the supervisor's path and the child's id as fields.
 ///
-/// Expected things are `debug`, exits and failed starts `warn` (normal exits `debug`), giving up `error`.
+/// Expected things are `debug`, exits and failed starts `warn` (normal exits `debug`), an auto-shutdown `info`,
+/// giving up `error`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TracingReporter;
 
@@ -116,6 +123,9 @@ impl Reporter for TracingReporter {
             Happened::Stopped { actor, how } => tracing::debug!(%supervisor, %child, %actor, ?how, "child stopped"),
             Happened::GaveUp { intensity } => {
                 tracing::error!(%supervisor, %child, %intensity, "supervisor gives up: too many restarts");
+            }
+            Happened::AutoShutdown { mode } => {
+                tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");
             }
         }
     }

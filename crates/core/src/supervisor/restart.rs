@@ -126,6 +126,11 @@ impl RestartWindow {
         self.intensity
     }
 
+    /// Goes on under another limit; the restarts so far count.
+    pub(crate) fn change(&mut self, intensity: RestartIntensity) {
+        self.intensity = intensity;
+    }
+
     /// Counts a restart at `now`; false if it is one too many.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
         let within = self.intensity.within;

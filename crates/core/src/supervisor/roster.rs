@@ -79,7 +79,7 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
-        spec.check()?;
+        self.rules.check(&spec)?;
         match self.rules.roster {
             Roster::Fixed => self.refuse_present(spec.id())?,
             Roster::OnDemand { max_children } if self.children.len() >= max_children => {
@@ -141,7 +141,10 @@ impl<T: Incarnation> Children<T> {
             return Terminate::Done;
         };
         match child.slot {
-            Slot::Down => Terminate::Done,
+            Slot::Down => {
+                self.settle(key);
+                Terminate::Done
+            }
             Slot::Running(_) | Slot::Exited(..) => {
                 self.queue(key, Work::Terminate(key));
                 Terminate::Pending
@@ -161,8 +164,9 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn start_no_more(&mut self, key: Key) -> Terminate {
-        if let Some(lane) = self.lane_of(key) {
-            lane.forget(key);
+        let turn = self.turn(key);
+        if let (Some(lane), Some(turn)) = (self.lane_of(key), turn) {
+            lane.forget(turn);
         }
         if self.is_stopping(key) {
             return Terminate::Pending;
@@ -203,7 +207,16 @@ impl<T: Incarnation> Children<T> {
 
     /// All children, the newest first, as OTP lists them.
     pub(crate) fn which(&self) -> Vec<ChildInfo> {
-        self.children.values().rev().map(info).collect()
+        let newest_first = self.in_order().into_iter().rev();
+        newest_first.filter_map(|key| self.children.get(&key)).map(info).collect()
+    }
+
+    pub(crate) fn which_child(&self, key: Key) -> Option<ChildInfo> {
+        self.children.get(&key).map(info)
+    }
+
+    pub(crate) fn spec(&self, key: Key) -> Option<&ChildSpec> {
+        Some(&self.children.get(&key)?.spec)
     }
 
     pub(crate) fn count(&self) -> ChildCount {

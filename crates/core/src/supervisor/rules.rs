@@ -1,12 +1,16 @@
 //! The rules that a supervisor's children are under.
 
-use super::restart::{RestartIntensity, Strategy};
+use super::child_spec::ChildSpec;
+use super::error::SpecError;
+use super::restart::{Restart, RestartIntensity, Strategy};
+use super::significant::AutoShutdown;
 
 /// How the table treats its children.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: RestartIntensity,
+    pub(crate) auto_shutdown: AutoShutdown,
     pub(crate) roster: Roster,
 }
 
@@ -17,4 +21,31 @@ pub(crate) enum Roster {
     Fixed,
     /// Ids are labels, and a child that does not run is forgotten.
     OnDemand { max_children: usize },
+}
+
+impl Roster {
+    /// What a supervisor with this roster is called.
+    pub(crate) const fn kind(self) -> &'static str {
+        match self {
+            Self::Fixed => "static",
+            Self::OnDemand { .. } => "dynamic",
+        }
+    }
+}
+
+impl Rules {
+    /// Refuses what no supervisor takes, and a significant child where its significance could not have an effect.
+    pub(crate) fn check(&self, child: &ChildSpec) -> Result<(), SpecError> {
+        child.check()?;
+        if !child.is_significant() {
+            return Ok(());
+        }
+        let id = child.id().clone();
+        match (self.roster, self.auto_shutdown, child.restart_rule()) {
+            (Roster::OnDemand { .. }, ..) => Err(SpecError::SignificantOnDemand { id }),
+            (_, AutoShutdown::Never, _) => Err(SpecError::SignificantInVain { id }),
+            (_, _, Restart::Permanent) => Err(SpecError::SignificantPermanent { id }),
+            _ => Ok(()),
+        }
+    }
 }

@@ -9,10 +9,10 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::Instant;
 
-use super::child_spec::{ChildKind, ChildSpec, Incarnation, StartContext, Started};
+use super::child_spec::{ChildKind, ChildSpec, Incarnation, StartContext, Started, StartedChild};
 use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::{Gone, Group};
@@ -113,6 +113,10 @@ impl Server {
                 self.reporting.tell(&id, Happened::GaveUp { intensity: state.children.intensity() });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
+            Step::AutoShutdown { id } => {
+                self.reporting.tell(&id, Happened::AutoShutdown { mode: state.children.auto_shutdown_mode() });
+                myself.stop(Some(SHUTDOWN.to_owned()));
+            }
         }
     }
 
@@ -170,11 +174,12 @@ impl Server {
                     self.reporting.tell(&id, Happened::Stopped { actor, how });
                 }
             }
-            Outcome::Started(started) => {
-                let (actor, cell) = (started.actor_id(), started.actor.clone());
+            Outcome::Started(mut started) => {
+                let actor = started.actor_id();
+                let child = StartedChild { actor: started.actor.clone(), extra: started.extra.take() };
                 let early_end = state.children.started(key, started);
                 self.reporting.tell(&id, Happened::Started { actor, restarts: state.children.restarts(key) });
-                state.answer_starter(key, Ok(Some(cell)));
+                state.answer_starter(key, Ok(Some(child)));
                 if let Some(reason) = early_end {
                     self.reporting.tell(&id, Happened::Exited { actor, reason });
                 }
@@ -195,12 +200,12 @@ impl Server {
 
     // ---- requests ----
 
-    fn start_child(&self, state: &mut ServerState, spec: ChildSpec, reply: Answer<Option<ActorCell>>) {
+    fn start_child(&self, state: &mut ServerState, spec: ChildSpec, reply: Answer<Option<StartedChild>>) {
         let key = state.children.add(spec);
         state.await_start(key, reply);
     }
 
-    fn restart_child(&self, state: &mut ServerState, id: &str, reply: Answer<Option<ActorCell>>) {
+    fn restart_child(&self, state: &mut ServerState, id: &str, reply: Answer<Option<StartedChild>>) {
         let key = state.children.revive(id);
         state.await_start(key, reply);
     }
@@ -318,6 +323,9 @@ impl Actor for Server {
             ServerMsg::TerminateChild(which, reply) => self.terminate_child(&myself, state, which, reply),
             ServerMsg::DeleteChild(id, reply) => answer(reply, state.children.delete(&id)),
             ServerMsg::Child(id, reply) => answer(reply, state.child(&id)),
+            ServerMsg::WhichChild(which, reply) => answer(reply, state.which_child(which)),
+            ServerMsg::ChildSpec(which, reply) => answer(reply, state.child_spec(which)),
+            ServerMsg::Reconfigure(spec, reply) => answer(reply, state.reconfigure(*spec)),
             ServerMsg::WhichChildren(reply) => answer(reply, state.children.which()),
             ServerMsg::CountChildren(reply) => answer(reply, state.children.count()),
         }

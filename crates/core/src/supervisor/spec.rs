@@ -10,6 +10,7 @@ use super::error::SpecError;
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
 use super::rules::{Roster, Rules};
+use super::significant::AutoShutdown;
 use crate::exit::ExitReason;
 
 /// A supervisor's strategy, restart intensity and children, in start order. OTP's supervisor flags and child specs.
@@ -48,7 +49,8 @@ pub(crate) trait StrayExits: Send + Sync + 'static {
 impl SupervisorSpec {
     /// No children yet, default restart intensity.
     pub fn new(strategy: Strategy) -> Self {
-        let rules = Rules { strategy, intensity: RestartIntensity::default(), roster: Roster::Fixed };
+        let (intensity, auto_shutdown) = (RestartIntensity::default(), AutoShutdown::Never);
+        let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed };
         Self { rules, children: Vec::new(), reporter: None, order: StopOrder::Reverse, strays: None }
     }
 
@@ -67,6 +69,12 @@ impl SupervisorSpec {
     /// How many restarts are too many.
     pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
         self.rules.intensity = intensity;
+        self
+    }
+
+    /// Whether the supervisor stops by itself when significant children have ended; never by default.
+    pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
+        self.rules.auto_shutdown = auto_shutdown;
         self
     }
 
@@ -106,7 +114,7 @@ impl SupervisorSpec {
         }
         let mut ids = HashSet::new();
         for child in &self.children {
-            child.check()?;
+            self.rules.check(child)?;
             if !ids.insert(child.id()) {
                 return Err(SpecError::DuplicateId { id: child.id().clone() });
             }

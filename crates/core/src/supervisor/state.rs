@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 
 use futures::future::BoxFuture;
-use ractor::{ActorCell, ActorRef};
+use ractor::ActorRef;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_spec::Started;
+use super::child_spec::{ChildSpec, Started, StartedChild};
 use super::children::Children;
 use super::error::ChildError;
 use super::group::Gone;
 use super::message::{Answer, Handle, ServerMsg, Which, answer};
 use super::plan::Key;
+use super::roster::ChildInfo;
 use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::step::{Outcome, StepKind, StepTask};
@@ -21,7 +22,7 @@ pub(super) struct ServerState {
     pub(super) children: Children<Started>,
     pub(super) steps: HashMap<Key, StepTask>,
     pub(super) last_step: u64,
-    pub(super) starters: HashMap<Key, Answer<Option<ActorCell>>>,
+    pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
     pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
 }
 
@@ -53,7 +54,7 @@ impl ServerState {
         }
     }
 
-    pub(super) fn await_start(&mut self, key: Result<Key, ChildError>, reply: Answer<Option<ActorCell>>) {
+    pub(super) fn await_start(&mut self, key: Result<Key, ChildError>, reply: Answer<Option<StartedChild>>) {
         match key {
             Ok(key) => {
                 self.starters.insert(key, reply);
@@ -62,7 +63,7 @@ impl ServerState {
         }
     }
 
-    pub(super) fn answer_starter(&mut self, key: Key, result: Result<Option<ActorCell>, ChildError>) {
+    pub(super) fn answer_starter(&mut self, key: Key, result: Result<Option<StartedChild>, ChildError>) {
         if let Some(reply) = self.starters.remove(&key) {
             answer(reply, result);
         }
@@ -84,6 +85,22 @@ impl ServerState {
         let key = self.children.find(id)?;
         let handle = |child: &Started| Handle { actor: child.actor.clone(), subtree: child.subtree.clone() };
         Ok(self.children.running(key).map(handle))
+    }
+
+    pub(super) fn which_child(&self, which: Which) -> Result<ChildInfo, ChildError> {
+        let key = self.which(which)?;
+        self.children.which_child(key).ok_or(ChildError::Terminated)
+    }
+
+    pub(super) fn child_spec(&self, which: Which) -> Result<ChildSpec, ChildError> {
+        let key = self.which(which)?;
+        self.children.spec(key).cloned().ok_or(ChildError::Terminated)
+    }
+
+    /// New rules and specifications; reporter, stop order and place in the tree stay.
+    pub(super) fn reconfigure(&mut self, spec: SupervisorSpec) -> Result<(), ChildError> {
+        spec.check()?;
+        Ok(self.children.reconfigure(spec.rules, spec.children)?)
     }
 
     /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are let finish.

@@ -7,17 +7,21 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
-use super::super::children::{Children, FailedStart, Slot, Step};
+use super::super::children::{Child, Children, FailedStart, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::roster::Terminate;
 use super::super::rules::{Roster, Rules};
-use super::{Came, IDS, Incarnation, Life, came, life_of, reason, restart, rules, spec};
+use super::super::significant::AutoShutdown;
+use super::{
+    Came, Configuration, IDS, Incarnation, Life, Nature, came, configuration, life_of, nature, reason, reconfigure,
+    rules, spec,
+};
 use crate::exit::ExitReason;
 
 #[derive(Debug, Clone)]
 enum Command {
-    Add(usize, Restart),
+    Add(usize, Nature),
     Terminate(usize),
     Revive(usize),
     Delete(usize),
@@ -33,6 +37,7 @@ enum Command {
         event_first: bool,
     },
     Advance(u64),
+    Reconfigure(Configuration),
 }
 
 fn answer() -> impl Generator<Value = Command> {
@@ -47,7 +52,7 @@ fn answer() -> impl Generator<Value = Command> {
 
 fn command() -> impl Generator<Value = Command> {
     prop_oneof![
-        3 => (0..IDS.len(), restart()).prop_map(|(id, restart)| Command::Add(id, restart)),
+        3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
         2 => (0..8usize).prop_map(Command::Terminate),
         2 => (0..IDS.len()).prop_map(Command::Revive),
         1 => (0..IDS.len()).prop_map(Command::Delete),
@@ -55,6 +60,7 @@ fn command() -> impl Generator<Value = Command> {
         1 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Stale(n, reason)),
         10 => answer(),
         1 => (0..6000u64).prop_map(Command::Advance),
+        1 => configuration().prop_map(Command::Reconfigure),
     ]
 }
 
@@ -68,7 +74,9 @@ enum Under {
 /// What the outside knows of one child.
 #[derive(Debug, Default)]
 struct Known {
-    restart: Restart,
+    nature: Nature,
+    /// It was given another nature while it was there.
+    changed: bool,
     starts: u64,
     /// Its current incarnation, from the start until the word that it is gone.
     alive: Option<Life>,
@@ -91,6 +99,10 @@ struct World {
     restarts: HashMap<Key, u32>,
     gave_up: bool,
     advanced: bool,
+    /// The rules have been changed.
+    reconfigured: bool,
+    /// The significant children that have ended by themselves and for good, by their nature at the time.
+    ended_for_good: HashSet<Key>,
 }
 
 impl World {
@@ -108,11 +120,13 @@ impl World {
             restarts: HashMap::new(),
             gave_up: false,
             advanced: false,
+            reconfigured: false,
+            ended_for_good: HashSet::new(),
         }
     }
 
     fn one_for_one(&self) -> bool {
-        self.rules.strategy == Strategy::OneForOne
+        self.children.rules.strategy == Strategy::OneForOne
     }
 
     fn work(&mut self) {
@@ -122,6 +136,7 @@ impl World {
                 Step::Start { key, .. } => self.begin(key),
                 Step::Stop { key, child, .. } | Step::Bury { key, child } => self.end(key, child),
                 Step::GiveUp { .. } => self.gave_up = true,
+                Step::AutoShutdown { .. } => self.shut_down(),
             }
             assert!(self.one_for_one() || self.under_way.len() <= 1, "two steps of one plan at a time");
         }
@@ -132,12 +147,27 @@ impl World {
         self.check();
     }
 
+    fn shut_down(&mut self) {
+        self.gave_up = true;
+        assert!(!self.ended_for_good.is_empty(), "no significant child has ended for good");
+        let active = |child: &&Child<Life>| {
+            let slot = &child.slot;
+            child.spec.is_significant() && matches!(slot, Slot::Running(_) | Slot::Starting | Slot::Queued)
+        };
+        match self.rules.auto_shutdown {
+            AutoShutdown::Never => panic!("it was told never to"),
+            AutoShutdown::AnySignificant => {}
+            AutoShutdown::AllSignificant => assert_eq!(self.children.children.values().filter(active).count(), 0),
+        }
+    }
+
     fn begin(&mut self, key: Key) {
         let known = self.known.entry(key).or_default();
         assert_eq!(known.alive, None, "a second incarnation of {key}");
         known.starts += 1;
-        assert!(known.restart != Restart::Temporary || known.starts == 1, "a temporary child is started again");
-        if self.rules.strategy == Strategy::OneForOne {
+        let again = known.nature.restart == Restart::Temporary && known.starts > 1;
+        assert!(!again || known.changed, "a temporary child is started again");
+        if self.rules.strategy == Strategy::OneForOne && !self.reconfigured {
             assert!(known.due, "{key} is started for no reason");
             assert!(!known.asked_to_stop, "{key} is started although it was terminated");
         }
@@ -154,10 +184,19 @@ impl World {
     }
 
     fn exit(&mut self, life: Life, reason: ExitReason) {
-        let known = self.known.get_mut(&life.0).expect("it was started");
-        known.due |= known.restart.wants(&reason) && !known.asked_to_stop;
+        self.note_end(life, &reason);
         let key = self.children.exited(life.actor_id(), reason);
         assert_eq!(key, Some(life.0));
+    }
+
+    fn note_end(&mut self, life: Life, reason: &ExitReason) {
+        let known = self.known.get_mut(&life.0).expect("it was started");
+        let wanted = known.nature.restart.wants(reason);
+        known.due |= wanted && !known.asked_to_stop;
+        // The decision comes later, and by then it may be significant.
+        if known.nature.significant && !wanted || self.reconfigured {
+            self.ended_for_good.insert(life.0);
+        }
     }
 
     fn answer(&mut self, key: Key, came: Came, early: Option<ExitReason>, event_first: bool) {
@@ -186,7 +225,7 @@ impl World {
                 let life = Life(key, known.starts);
                 known.alive = Some(life);
                 if let Some(reason) = early {
-                    known.due |= known.restart.wants(&reason) && !known.asked_to_stop;
+                    self.note_end(life, &reason);
                     assert_eq!(self.children.exited(life.actor_id(), reason.clone()), None);
                     assert_eq!(self.children.started(key, life), Some(reason));
                 } else {
@@ -209,9 +248,9 @@ impl World {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Add(id, restart) => {
-                if let Ok(key) = self.children.add(spec(IDS[id], restart)) {
-                    self.known.insert(key, Known { restart, due: true, ..Known::default() });
+            Command::Add(id, nature) => {
+                if let Ok(key) = self.children.add(spec(IDS[id], nature)) {
+                    self.known.insert(key, Known { nature, due: true, ..Known::default() });
                     self.starters.insert(key);
                 }
             }
@@ -251,8 +290,32 @@ impl World {
                 self.now += ms;
                 self.advanced = true;
             }
+            Command::Reconfigure(new) => self.reconfigure(&new),
         }
         self.work();
+    }
+
+    fn reconfigure(&mut self, new: &Configuration) {
+        let before = self.children.children.len();
+        if !reconfigure(&mut self.children, new) {
+            assert_eq!(self.children.children.len(), before, "a refused configuration has had an effect");
+            return;
+        }
+        (self.rules, self.reconfigured) = (new.0, true);
+        if self.rules.roster != Roster::Fixed {
+            return;
+        }
+        for (id, nature) in &new.1 {
+            let key = self.children.find(IDS[*id]).expect("it was named");
+            let known = self.known.entry(key).or_default();
+            (known.nature, known.changed) = (*nature, true);
+            let ended = matches!(self.children.children[&key].slot, Slot::Exited(..));
+            if ended {
+                self.ended_for_good.insert(key);
+            }
+        }
+        let named: Vec<Key> = new.1.iter().filter_map(|(id, _)| self.children.find(IDS[*id]).ok()).collect();
+        assert_eq!(self.children.in_order()[..named.len()], named, "the order is the new one");
     }
 
     fn terminate(&mut self, key: Key) {
@@ -289,7 +352,7 @@ impl World {
             let moving = matches!(child.slot, Slot::Starting | Slot::Aborting | Slot::Stopping);
             assert_eq!(under_way, moving, "{key} is {:?}", child.slot);
         }
-        if !self.advanced {
+        if !self.advanced && !self.reconfigured {
             // Each restart of a child belongs to a decision of its own, and there are only so many.
             let most = self.rules.intensity.max_restarts;
             assert!(self.restarts.values().all(|restarts| *restarts <= most), "too many restarts");
@@ -307,7 +370,8 @@ impl World {
                 Roster::OnDemand { .. } => matches!(child.slot, Slot::Running(_)),
             };
             assert!(resting, "{key} is stuck as {:?}", child.slot);
-            assert!(child.spec.restart_rule() != Restart::Temporary || !matches!(child.slot, Slot::Down));
+            let down = child.spec.restart_rule() == Restart::Temporary && matches!(child.slot, Slot::Down);
+            assert!(!down || self.known[key].changed, "a temporary child is down and not forgotten");
         }
         assert!(self.starters.is_empty(), "{:?} wait for a start for ever", self.starters);
         assert!(self.stoppers.is_empty(), "{:?} wait for a stop for ever", self.stoppers);
@@ -332,10 +396,11 @@ impl World {
                 self.known.get_mut(&key).expect("it was started").alive = None;
             }
         }
+        let order = self.children.in_order();
         let left: Vec<Key> = self.children.halt().into_iter().map(|child| life_of(child).0).collect();
         let mut expected: Vec<Key> =
             self.known.iter().filter(|(_, known)| known.alive.is_some()).map(|(key, _)| *key).collect();
-        expected.sort_unstable_by(|a, b| b.cmp(a));
+        expected.sort_unstable_by_key(|key| std::cmp::Reverse(order.iter().position(|at| at == key)));
         assert_eq!(left, expected, "all that are alive are stopped, in reverse start order");
         assert!(self.children.next_step(self.begun).is_none());
     }

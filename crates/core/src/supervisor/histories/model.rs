@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::rules::{Roster, Rules};
-use super::{Came, Life, WITHIN};
+use super::super::significant::AutoShutdown;
+use super::{Came, Configuration, IDS, Life, Nature, WITHIN};
 use crate::exit::ExitReason;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,15 @@ pub(super) enum Pid {
 pub(super) struct Entry {
     pub(super) key: Key,
     pub(super) id: &'static str,
-    pub(super) restart: Restart,
+    pub(super) nature: Nature,
     pub(super) pid: Pid,
+}
+
+/// How a supervisor ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    GaveUp,
+    AutoShutdown,
 }
 
 /// What a supervisor does to its children.
@@ -67,10 +75,10 @@ impl Script {
 }
 
 pub(super) struct Model {
-    rules: Rules,
+    pub(super) rules: Rules,
     pub(super) list: Vec<Entry>,
     pub(super) acts: Vec<Act>,
-    pub(super) gave_up: bool,
+    pub(super) ended: Option<Ended>,
     pub(super) now: u64,
     restarts: Vec<u64>,
     mailbox: VecDeque<Mail>,
@@ -84,7 +92,7 @@ impl Model {
             rules,
             list: Vec::new(),
             acts: Vec::new(),
-            gave_up: false,
+            ended: None,
             now: 0,
             restarts: Vec::new(),
             mailbox: VecDeque::new(),
@@ -104,8 +112,9 @@ impl Model {
     // ---- what may be asked for ----
 
     /// Whether it was taken on; it may not have started.
-    pub(super) fn add(&mut self, id: &'static str, restart: Restart) -> bool {
+    pub(super) fn add(&mut self, id: &'static str, nature: Nature) -> bool {
         let refused = match self.rules.roster {
+            _ if !self.accepts(nature, self.rules) => true,
             Roster::Fixed => self.find(id).is_some(),
             Roster::OnDemand { max_children } => self.list.len() >= max_children,
         };
@@ -114,7 +123,7 @@ impl Model {
         }
         let key = self.next_key;
         self.next_key += 1;
-        self.list.push(Entry { key, id, restart, pid: Pid::Undefined });
+        self.list.push(Entry { key, id, nature, pid: Pid::Undefined });
         let last = self.list.len() - 1;
         match self.start(last) {
             Came::Up => {}
@@ -123,6 +132,36 @@ impl Model {
             }
             Came::Ignored => self.down(key),
         }
+        true
+    }
+
+    fn accepts(&self, nature: Nature, rules: Rules) -> bool {
+        let never = rules.auto_shutdown == AutoShutdown::Never;
+        !nature.significant || (!never && nature.restart != Restart::Permanent)
+    }
+
+    /// `code_change`: the new list, each child with the pid that it has, and behind it what is on the old list only.
+    pub(super) fn reconfigure(&mut self, (rules, named): &Configuration) -> bool {
+        let same_kind = (rules.roster == Roster::Fixed) == (self.rules.roster == Roster::Fixed);
+        if !same_kind || !named.iter().all(|(_, nature)| self.accepts(*nature, *rules)) {
+            return false;
+        }
+        self.rules = *rules;
+        if rules.roster != Roster::Fixed {
+            return true;
+        }
+        let mut list = Vec::new();
+        for (id, nature) in named {
+            match self.find(IDS[*id]) {
+                Some(at) => list.push(Entry { nature: *nature, ..self.list.remove(at) }),
+                None => {
+                    list.push(Entry { key: self.next_key, id: IDS[*id], nature: *nature, pid: Pid::Undefined });
+                    self.next_key += 1;
+                }
+            }
+        }
+        list.append(&mut self.list);
+        self.list = list;
         true
     }
 
@@ -156,7 +195,7 @@ impl Model {
             self.mailbox.push_back(Mail::Exit(*life, reason.clone()));
         }
         while let Some(mail) = self.mailbox.pop_front() {
-            if self.gave_up {
+            if self.ended.is_some() {
                 return;
             }
             match mail {
@@ -174,32 +213,44 @@ impl Model {
 
     fn handle_exit(&mut self, life: Life, reason: &ExitReason) {
         let Some(at) = self.list.iter().position(|entry| entry.pid == Pid::Dead(life)) else { return };
-        let wanted = match (self.list[at].restart, reason) {
+        let Nature { restart, significant } = self.list[at].nature;
+        let wanted = match (restart, reason) {
             (Restart::Permanent, _) => true,
             (Restart::Transient, ExitReason::Killed | ExitReason::Failed(_)) => true,
             (Restart::Transient, ExitReason::Normal | ExitReason::Shutdown(_)) | (Restart::Temporary, _) => false,
         };
-        if wanted { self.restart(at) } else { self.down(life.0) }
+        if wanted {
+            return self.restart(at);
+        }
+        self.down(life.0);
+        let active = |entry: &Entry| entry.nature.significant && entry.pid != Pid::Undefined;
+        let ends = match self.rules.auto_shutdown {
+            AutoShutdown::Never => false,
+            AutoShutdown::AnySignificant => significant,
+            AutoShutdown::AllSignificant => significant && !self.list.iter().any(active),
+        };
+        if ends {
+            self.ended = Some(Ended::AutoShutdown);
+        }
     }
 
     fn restart(&mut self, at: usize) {
         self.restarts.push(self.now);
         self.restarts.retain(|then| self.now - then <= WITHIN.as_millis() as u64);
         if self.restarts.len() > self.rules.intensity.max_restarts as usize {
-            self.gave_up = true;
+            self.ended = Some(Ended::GaveUp);
             return;
         }
-        let cause = self.list[at].key;
-        let concerned = |key: Key| match self.rules.strategy {
-            Strategy::OneForOne => key == cause,
-            Strategy::OneForAll => true,
-            Strategy::RestForOne => key >= cause,
+        let concerned = match self.rules.strategy {
+            Strategy::OneForOne => &self.list[at..=at],
+            Strategy::OneForAll => &self.list[..],
+            Strategy::RestForOne => &self.list[at..],
         };
-        let keys: Vec<Key> = self.list.iter().map(|entry| entry.key).filter(|key| concerned(*key)).collect();
+        let keys: Vec<Key> = concerned.iter().map(|entry| entry.key).collect();
         for key in keys.iter().rev() {
             if let Some(at) = self.at(*key) {
                 self.stop(at);
-                if self.list[at].restart == Restart::Temporary {
+                if self.list[at].nature.restart == Restart::Temporary {
                     self.list.remove(at);
                 }
             }
@@ -239,7 +290,7 @@ impl Model {
     fn down(&mut self, key: Key) {
         let Some(at) = self.at(key) else { return };
         self.list[at].pid = Pid::Undefined;
-        if self.rules.roster != Roster::Fixed || self.list[at].restart == Restart::Temporary {
+        if self.rules.roster != Roster::Fixed || self.list[at].nature.restart == Restart::Temporary {
             self.list.remove(at);
         }
     }

@@ -6,31 +6,35 @@ use tokio::time::Instant;
 
 use super::super::children::{Children, Slot, Step};
 use super::super::plan::Key;
-use super::super::restart::{Restart, Strategy};
+use super::super::restart::Strategy;
 use super::super::rules::Rules;
-use super::model::{Act, Entry, Model, Pid, Script};
-use super::{Came, IDS, Life, came, life_of, reason, restart, rules, spec};
+use super::model::{Act, Ended, Entry, Model, Pid, Script};
+use super::{
+    Came, Configuration, IDS, Life, Nature, came, configuration, life_of, nature, reason, reconfigure, rules, spec,
+};
 use crate::exit::ExitReason;
 
 #[derive(Debug, Clone)]
 enum Command {
-    Add(usize, Restart),
+    Add(usize, Nature),
     Terminate(usize),
     Revive(usize),
     Delete(usize),
     /// Which of those that run end, and how.
     Exits(Vec<(usize, ExitReason)>),
     Advance(u64),
+    Reconfigure(Configuration),
 }
 
 fn command() -> impl Generator<Value = Command> {
     prop_oneof![
-        3 => (0..IDS.len(), restart()).prop_map(|(id, restart)| Command::Add(id, restart)),
+        3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
         1 => (0..8usize).prop_map(Command::Terminate),
         1 => (0..IDS.len()).prop_map(Command::Revive),
         1 => (0..IDS.len()).prop_map(Command::Delete),
         5 => proptest::collection::vec((0..8usize, reason()), 1..4).prop_map(Command::Exits),
         2 => (0..6000u64).prop_map(Command::Advance),
+        1 => configuration().prop_map(Command::Reconfigure),
     ]
 }
 
@@ -40,12 +44,12 @@ struct World {
     script: Script,
     start: Instant,
     acts: Vec<Act>,
-    gave_up: bool,
+    ended: Option<Ended>,
 }
 
 impl World {
     fn new(rules: Rules, script: Script) -> Self {
-        Self { children: Children::new(rules), script, start: Instant::now(), acts: Vec::new(), gave_up: false }
+        Self { children: Children::new(rules), script, start: Instant::now(), acts: Vec::new(), ended: None }
     }
 
     fn work(&mut self, now: u64) {
@@ -57,7 +61,8 @@ impl World {
                     self.children.stopped(key);
                 }
                 Step::Bury { key, .. } => self.children.stopped(key),
-                Step::GiveUp { .. } => self.gave_up = true,
+                Step::GiveUp { .. } => self.ended = Some(Ended::GaveUp),
+                Step::AutoShutdown { .. } => self.ended = Some(Ended::AutoShutdown),
             }
         }
     }
@@ -78,9 +83,9 @@ impl World {
 fn obey(command: Command, world: &mut World, model: &mut Model) {
     let nth = |model: &Model, n: usize| (!model.list.is_empty()).then(|| n % model.list.len());
     match command {
-        Command::Add(id, restart) => {
-            let taken_on = world.children.add(spec(IDS[id], restart)).is_ok();
-            assert_eq!(taken_on, model.add(IDS[id], restart));
+        Command::Add(id, nature) => {
+            let taken_on = world.children.add(spec(IDS[id], nature)).is_ok();
+            assert_eq!(taken_on, model.add(IDS[id], nature));
         }
         Command::Terminate(n) => {
             if let Some(at) = nth(model, n) {
@@ -113,6 +118,9 @@ fn obey(command: Command, world: &mut World, model: &mut Model) {
             model.exits(&ending);
         }
         Command::Advance(ms) => model.now += ms,
+        Command::Reconfigure(new) => {
+            assert_eq!(reconfigure(&mut world.children, &new), model.reconfigure(&new));
+        }
     }
     world.work(model.now);
 }
@@ -146,7 +154,7 @@ fn seen(children: &Children<Life>) -> Vec<(Key, Option<Life>)> {
         Slot::Down => None,
         other => panic!("a child is {other:?} when there is nothing left to do"),
     };
-    children.children.iter().map(|(key, child)| (*key, life(&child.slot))).collect()
+    children.in_order().into_iter().map(|key| (key, life(&children.children[&key].slot))).collect()
 }
 
 fn left(children: &mut Children<Life>) -> Vec<Life> {
@@ -167,15 +175,16 @@ proptest! {
         for command in commands {
             let said = format!("{command:?}");
             obey(command, &mut world, &mut model);
-            prop_assert_eq!(world.gave_up, model.gave_up, "{}", said);
-            if model.gave_up {
+            prop_assert_eq!(world.ended, model.ended, "{}", said);
+            if model.ended.is_some() {
                 break;
             }
-            prop_assert_eq!(in_order(rules, &world.acts), in_order(rules, &model.acts), "{}", said);
+            let acts = (std::mem::take(&mut world.acts), std::mem::take(&mut model.acts));
+            prop_assert_eq!(in_order(model.rules, &acts.0), in_order(model.rules, &acts.1), "{}", said);
             let expected: Vec<_> = model.list.iter().map(|entry| (entry.key, running(entry))).collect();
             prop_assert_eq!(seen(&world.children), expected, "{}", said);
         }
-        if rules.strategy == Strategy::OneForOne && model.gave_up {
+        if model.rules.strategy == Strategy::OneForOne && model.ended.is_some() {
             // Lanes that were on their way when another one gave up are not compared.
             return Ok(());
         }
@@ -185,8 +194,8 @@ proptest! {
         }).collect();
         alive.reverse();
         let mut left = left(&mut world.children);
-        if model.gave_up {
-            // The child that was one too many has been dealt with by OTP, and has yet to be buried by us.
+        if model.ended.is_some() {
+            // The child that was one too many, or significant, has been dealt with by OTP, and has yet to be buried by us.
             left.retain(|life| alive.contains(life));
             alive.retain(|life| left.contains(life));
         }

@@ -1,0 +1,64 @@
+//! When the end of a significant child is the end of its supervisor.
+//!
+//! In OTP one thing happens after the other. Here, one-for-one has several children on their way at once, and one of them
+//! may decide whether another was the last significant one. Then the supervisor waits for the word of its step.
+
+use super::child_spec::Incarnation;
+use super::children::{Child, Children, Slot, Step};
+use super::plan::Key;
+use super::significant::AutoShutdown;
+
+/// What a significant child does, for those that ended before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Presence {
+    /// It does not run and nobody starts it.
+    Absent,
+    /// The step under way decides whether it will run.
+    Open,
+    /// It runs, or has ended and its own turn comes, or its restart failed and will be tried again.
+    Present,
+}
+
+impl<T: Incarnation> Children<T> {
+    /// A child has ended by itself and is not restarted: if it was significant, the supervisor may have to follow.
+    pub(super) fn ended_for_good(&mut self, key: Key) {
+        let Some(child) = self.children.get(&key).filter(|child| child.spec.is_significant()) else { return };
+        if self.rules.auto_shutdown != AutoShutdown::Never {
+            self.last_ended = Some((key, child.spec.id().clone()));
+        }
+    }
+
+    /// The stop of the supervisor, if the end of a significant child calls for it.
+    pub(super) fn auto_shutdown(&mut self) -> Option<Step<T>> {
+        let (key, _) = self.last_ended.as_ref()?;
+        let presence = match self.rules.auto_shutdown {
+            AutoShutdown::Never => Presence::Present,
+            AutoShutdown::AnySignificant => Presence::Absent,
+            AutoShutdown::AllSignificant => self.others_than(*key),
+        };
+        if presence == Presence::Open {
+            return None;
+        }
+        let (_, id) = self.last_ended.take()?;
+        self.halted = presence == Presence::Absent;
+        self.halted.then_some(Step::AutoShutdown { id })
+    }
+
+    fn others_than(&self, ended: Key) -> Presence {
+        // It may run again meanwhile, by request.
+        let is_it = |key: Key, child: &Child<T>| key == ended && matches!(child.slot, Slot::Exited(..));
+        let significant = self.children.iter().filter(|(_, child)| child.spec.is_significant());
+        let others = significant.filter(|(key, child)| !is_it(**key, child));
+        others.map(|(key, child)| self.presence(*key, child)).max().unwrap_or(Presence::Absent)
+    }
+
+    fn presence(&self, key: Key, child: &Child<T>) -> Presence {
+        match child.slot {
+            Slot::Running(_) | Slot::Exited(..) | Slot::Queued => Presence::Present,
+            Slot::Starting => Presence::Open,
+            Slot::Stopping if self.is_to_be_started(key) => Presence::Open,
+            // A request that waits comes after the end that is judged here.
+            Slot::Down | Slot::Stopping | Slot::Aborting | Slot::Requested(_) => Presence::Absent,
+        }
+    }
+}

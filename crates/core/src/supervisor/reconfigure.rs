@@ -1,0 +1,93 @@
+//! New rules and specifications for a supervisor that runs: the consequences of OTP's `code_change`.
+//!
+//! 1. All or nothing: whoever calls has checked the specifications, and the rest is checked before anything is changed.
+//! 2. A child that runs goes on. Its new specification holds for whatever is decided from now on; the plan under way is
+//!    carried out as it was decided.
+//! 3. A child that is new is known and stopped. A child that is no longer named stays as it is, after those named.
+//! 4. Keys stay, places are given anew.
+//! 5. The strategy says what a lane is, so it changes when no plan is under way. Until then no plan is begun; what waits
+//!    in a lane moves to its new one.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::child_id::ChildId;
+use super::child_spec::{ChildSpec, Incarnation};
+use super::children::{Children, Slot};
+use super::error::SpecError;
+use super::plan::{Key, Lane, Work};
+use super::restart::{Restart, Strategy};
+use super::rules::{Roster, Rules};
+
+impl<T: Incarnation> Children<T> {
+    /// Replaces rules and specifications; with children on demand, the rules alone.
+    pub(crate) fn reconfigure(&mut self, rules: Rules, specs: Vec<ChildSpec>) -> Result<(), SpecError> {
+        if self.rules.roster.kind() != rules.roster.kind() {
+            return Err(SpecError::OtherKind { is: self.rules.roster.kind(), asked: rules.roster.kind() });
+        }
+        self.window.change(rules.intensity);
+        if self.next_strategy.is_some() {
+            self.wake_lanes();
+        }
+        self.next_strategy = (rules.strategy != self.rules.strategy).then_some(rules.strategy);
+        self.rules = Rules { strategy: self.rules.strategy, ..rules };
+        if rules.roster == Roster::Fixed {
+            self.replace_specs(specs);
+        }
+        Ok(())
+    }
+
+    fn replace_specs(&mut self, specs: Vec<ChildSpec>) {
+        let mut order: Vec<Key> = specs.into_iter().map(|spec| self.replace_spec(spec)).collect();
+        let before = self.in_order();
+        let named: HashSet<Key> = order.iter().copied().collect();
+        order.extend(before.into_iter().filter(|key| !named.contains(key)));
+        for key in order {
+            let place = self.next_place();
+            if let Some(child) = self.children.get_mut(&key) {
+                child.place = place;
+            }
+        }
+        for lane in self.lanes.values_mut() {
+            lane.replace(|key| self.children.get(&key).map(|child| child.place));
+        }
+    }
+
+    fn replace_spec(&mut self, spec: ChildSpec) -> Key {
+        let known = self.by_id.get::<ChildId>(spec.id()).copied();
+        let Some((key, child)) = known.and_then(|key| Some((key, self.children.get_mut(&key)?))) else {
+            return self.enter(spec, Slot::Down);
+        };
+        child.spec = spec;
+        if child.spec.restart_rule() == Restart::Temporary && matches!(child.slot, Slot::Running(_) | Slot::Exited(..))
+        {
+            child.spec.forget_start();
+        }
+        key
+    }
+
+    /// Changes the strategy if one is waiting for that and no plan is under way.
+    pub(super) fn change_strategy(&mut self) {
+        let idle = |lane: &Lane| lane.plan.is_none() && !lane.under_way;
+        let Some(strategy) = self.next_strategy.take_if(|_| self.lanes.values().all(idle)) else { return };
+        let one_lane = |strategy| strategy != Strategy::OneForOne;
+        let moves = one_lane(self.rules.strategy) != one_lane(strategy);
+        self.rules.strategy = strategy;
+        if moves {
+            let lanes = std::mem::take(&mut self.lanes);
+            let mut waiting: Vec<(Key, VecDeque<Work>)> =
+                lanes.into_iter().map(|(at, lane)| (at, lane.waiting)).collect();
+            waiting.sort_unstable_by_key(|(at, _)| *at);
+            for work in waiting.into_iter().flat_map(|(_, waiting)| waiting) {
+                self.queue(work.key(), work);
+            }
+        }
+        self.wake_lanes();
+    }
+
+    /// Looks at every lane again: while a strategy waits, lanes are passed over.
+    fn wake_lanes(&mut self) {
+        let mut lanes: Vec<Key> = self.lanes.keys().copied().collect();
+        lanes.sort_unstable();
+        self.ready = lanes.into();
+    }
+}
