@@ -17,11 +17,12 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use ractor::ActorId;
 
 use super::child_id::ChildId;
-use super::child_spec::{ChildSpec, Incarnation, Shutdown};
-use super::plan::{Key, Lane, Place, Purpose, Turn, Work};
+use super::child_spec::{ChildSpec, Shutdown};
+use super::plan::{Key, Lane, Place, Purpose, Work};
 use super::restart::{Restart, RestartIntensity, RestartWindow, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
+use super::started::Incarnation;
 use crate::exit::ExitReason;
 
 /// What a child is doing.
@@ -94,7 +95,7 @@ pub(crate) struct Children<T> {
     pub(super) by_actor: HashMap<ActorId, Key>,
     pub(super) window: RestartWindow,
     next_key: Key,
-    next_place: Place,
+    pub(super) last_place: Place,
     pub(super) lanes: HashMap<Key, Lane>,
     pub(super) ready: VecDeque<Key>,
     pub(super) starting: usize,
@@ -118,7 +119,7 @@ impl<T: Incarnation> Children<T> {
             by_actor: HashMap::new(),
             window: RestartWindow::new(rules.intensity),
             next_key: 1,
-            next_place: 1,
+            last_place: 0,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             starting: 0,
@@ -149,24 +150,6 @@ impl<T: Incarnation> Children<T> {
         let place = self.next_place();
         self.children.insert(key, Child { spec, place, slot, lives: 0, restarts: 0, latest: None });
         key
-    }
-
-    pub(super) fn next_place(&mut self) -> Place {
-        let place = self.next_place;
-        self.next_place += 1;
-        place
-    }
-
-    /// The children in start order.
-    pub(super) fn in_order(&self) -> Vec<Key> {
-        // Keys are in the order of places as long as nobody has given new ones.
-        let mut turns: Vec<Turn> = self.children.iter().map(|(key, child)| (child.place, *key)).collect();
-        turns.sort_unstable();
-        turns.into_iter().map(|(_, key)| key).collect()
-    }
-
-    pub(super) fn turn(&self, key: Key) -> Option<Turn> {
-        Some((self.children.get(&key)?.place, key))
     }
 
     // ---- facts ----

@@ -3,10 +3,10 @@
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::child_spec::Incarnation;
 use super::children::{Child, Children, Slot, Step};
 use super::plan::{Key, Plan, Work};
 use super::restart::{Restart, Strategy};
+use super::started::Incarnation;
 
 impl<T: Incarnation> Children<T> {
     /// The next thing to do, if there is one that does not have to wait for another.

@@ -6,7 +6,7 @@ use ractor::{ActorCell, ActorId};
 
 use super::Supervisor;
 use super::child_id::ChildId;
-use super::child_spec::{ChildKind, ChildSpec, StartedChild};
+use super::child_spec::{ChildKind, ChildSpec};
 use super::error::{ChildError, StartError};
 use super::message::{ServerMsg, Which};
 use super::report::Reporter;
@@ -14,6 +14,7 @@ use super::restart::{RestartIntensity, Strategy};
 use super::roster::{ChildCount, ChildInfo};
 use super::rules::Roster;
 use super::spec::SupervisorSpec;
+use super::started::StartedChild;
 
 /// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.
 #[derive(Clone)]

@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use ractor::ActorId;
 
-use super::child_spec::{ChildKind, ChildSpec, Incarnation, Start};
+use super::child_spec::{ChildKind, ChildSpec};
 use super::children::{Children, Leaving};
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
+use super::started::{Incarnation, Start};
 use crate::exit::ExitReason;
 
 mod interleaved;

@@ -2,12 +2,13 @@
 
 use ractor::{ActorCell, RpcReplyPort};
 
-use super::child_spec::{ChildSpec, StartedChild};
+use super::child_spec::ChildSpec;
 use super::error::ChildError;
 use super::group::Gone;
 use super::plan::Key;
 use super::roster::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
+use super::started::StartedChild;
 
 /// A request's answer.
 pub(super) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;

@@ -11,6 +11,7 @@ mod group;
 mod managed;
 mod message;
 mod nursery;
+mod order;
 mod plan;
 mod reconfigure;
 mod report;
@@ -21,8 +22,10 @@ mod server;
 mod shutdown;
 mod significant;
 mod spec;
+mod started;
 mod state;
 mod step;
+mod wording;
 
 #[cfg(test)]
 mod histories;
@@ -32,7 +35,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use child_id::ChildId;
-pub use child_spec::{ChildKind, ChildSpec, Shutdown, Start, StartContext, Started, StartedChild};
+pub use child_spec::{ChildKind, ChildSpec, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, SpecError, StartError};
 pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
@@ -40,6 +43,7 @@ pub use restart::{Restart, RestartIntensity, Strategy};
 pub use roster::{ChildCount, ChildInfo, ChildState};
 pub use significant::AutoShutdown;
 pub use spec::SupervisorSpec;
+pub use started::{Start, Started, StartedChild};
 
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_stray;

@@ -11,12 +11,13 @@
 use std::collections::{HashSet, VecDeque};
 
 use super::child_id::ChildId;
-use super::child_spec::{ChildSpec, Incarnation};
+use super::child_spec::ChildSpec;
 use super::children::{Children, Slot};
 use super::error::SpecError;
 use super::plan::{Key, Lane, Work};
 use super::restart::{Restart, Strategy};
 use super::rules::{Roster, Rules};
+use super::started::Incarnation;
 
 impl<T: Incarnation> Children<T> {
     /// Replaces rules and specifications; with children on demand, the rules alone.

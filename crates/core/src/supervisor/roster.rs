@@ -3,12 +3,13 @@
 use ractor::ActorId;
 
 use super::child_id::ChildId;
-use super::child_spec::{ChildKind, ChildSpec, Incarnation};
+use super::child_spec::{ChildKind, ChildSpec};
 use super::children::{Child, Children, Slot};
 use super::error::ChildError;
 use super::plan::{Key, Purpose, Work};
 use super::restart::Restart;
 use super::rules::Roster;
+use super::started::Incarnation;
 
 /// What a child is doing, for people and programs to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::Instant;
 
-use super::child_spec::{ChildKind, ChildSpec, Incarnation, StartContext, Started, StartedChild};
+use super::child_spec::{ChildKind, ChildSpec, StartContext};
 use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::{Gone, Group};
@@ -22,6 +22,7 @@ use super::report::{Happened, Reporting};
 use super::roster::Terminate;
 use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
+use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StepKind, StepTask, start, subtree};
 use crate::exit::{Exit, SHUTDOWN};

@@ -5,9 +5,10 @@ use std::time::Duration;
 use ractor::ActorCell;
 use tokio::time::timeout;
 
-use super::child_spec::{Shutdown, Started};
+use super::child_spec::Shutdown;
 use super::group::Gone;
 use super::report::Stopped;
+use super::started::Started;
 use crate::exit::SHUTDOWN;
 
 /// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and of a

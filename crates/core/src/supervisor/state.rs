@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use ractor::ActorRef;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_spec::{ChildSpec, Started, StartedChild};
+use super::child_spec::ChildSpec;
 use super::children::Children;
 use super::error::ChildError;
 use super::group::Gone;
@@ -15,6 +15,7 @@ use super::plan::Key;
 use super::roster::ChildInfo;
 use super::shutdown;
 use super::spec::SupervisorSpec;
+use super::started::{Started, StartedChild};
 use super::step::{Outcome, StepKind, StepTask};
 
 pub(super) struct ServerState {

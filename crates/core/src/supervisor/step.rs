@@ -6,11 +6,12 @@ use futures::future::FutureExt;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::child_spec::{ChildKind, ChildSpec, Start, StartContext, Started};
+use super::child_spec::{ChildKind, ChildSpec, StartContext};
 use super::error::StartError;
 use super::group::Gone;
 use super::report::Stopped;
 use super::shutdown;
+use super::started::{Start, Started};
 
 /// What came of a step.
 pub(super) enum Outcome {

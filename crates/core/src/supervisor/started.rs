@@ -1,0 +1,122 @@
+//! What comes of a start.
+
+use std::any::Any;
+use std::fmt;
+
+use ractor::concurrency::JoinHandle;
+use ractor::{ActorCell, ActorId};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::group::Gone;
+
+/// What a start function came to.
+pub enum Start {
+    /// The child runs.
+    Running(Started),
+    /// The child is not wanted now. A static supervisor keeps its spec (unless it is temporary), a dynamic one drops it.
+    Ignore,
+}
+
+impl From<Started> for Start {
+    fn from(started: Started) -> Self {
+        Self::Running(started)
+    }
+}
+
+/// An actor that has just been started, with what its supervisor needs to know that it is gone.
+///
+/// Dropped, it takes the actor with it: a start function that fails after it has spawned leaves nobody behind.
+pub struct Started {
+    pub(crate) actor: ActorCell,
+    pub(crate) handle: AbortOnDropHandle<()>,
+    pub(crate) subtree: Option<Gone>,
+    /// Boxed twice, as few have one and all pay for it.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// Whatever a start function hands back besides the child.
+pub(crate) type Extra = Box<dyn Any + Send + Sync>;
+
+impl Started {
+    /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`](crate::StartContext::supervisor).
+    ///
+    /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for this actor after the one in
+    /// between was killed.
+    pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
+        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None, extra: None }
+    }
+
+    /// The same with something for whoever asked for the start, who gets it unchanged in a [`StartedChild`]. OTP's
+    /// `{ok, Child, Info}`. A restart that nobody asked for drops it.
+    ///
+    /// ```
+    /// use foundation_core::{ChildKind, ChildSpec, Strategy, Supervisor, SupervisorSpec};
+    /// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Clerk;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Clerk {
+    /// #     type Msg = u64; type State = (); type Arguments = ();
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let office = Supervisor::start("office", SupervisorSpec::new(Strategy::OneForOne)).await?;
+    /// let clerk = ChildSpec::from_fn("clerk", ChildKind::Worker, |context| async move {
+    ///     Ok(context.spawn(Clerk, ()).await?.with_extra("desk 7"))
+    /// });
+    /// let started = office.start_child_with_extra(clerk).await?.ok_or("it is wanted")?;
+    /// assert_eq!(started.extra(), Some(&"desk 7"));
+    /// # office.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_extra(self, extra: impl Any + Send + Sync) -> Self {
+        Self { extra: Some(Box::new(Box::new(extra))), ..self }
+    }
+
+    /// Who was started.
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+}
+
+/// A child that was started by request, with what its start function handed back besides.
+pub struct StartedChild {
+    pub(crate) actor: ActorCell,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+impl StartedChild {
+    /// Who was started.
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+
+    /// What was handed back, if it was something of this type.
+    pub fn extra<T: Any>(&self) -> Option<&T> {
+        self.extra.as_ref()?.downcast_ref()
+    }
+
+    /// Both; the second is `None` if nothing of this type was handed back.
+    pub fn into_parts<T: Any>(self) -> (ActorCell, Option<T>) {
+        let extra = self.extra.and_then(|extra| extra.downcast().ok());
+        (self.actor, extra.map(|extra| *extra))
+    }
+}
+
+impl fmt::Debug for StartedChild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartedChild").field("actor", &self.actor.get_id()).finish_non_exhaustive()
+    }
+}
+
+/// A life of a child, told apart from its other lives.
+pub(crate) trait Incarnation {
+    fn actor_id(&self) -> ActorId;
+}
+
+impl Incarnation for Started {
+    fn actor_id(&self) -> ActorId {
+        self.actor.get_id()
+    }
+}
