@@ -1,6 +1,7 @@
 //! 1.4: adding, stopping, starting again and removing children by request.
 //!
-//! 25 (extra information from a start) and 27 (significant children) belong to another part of the API.
+//! 25 (what a start hands back) is in `specs`, 27 (significant children) in
+//! `significant`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! 1.9: counting children and looking at them. (75, the callback module, has no counterpart: there is none.)
+//! 1.9: counting children and looking at them.
 
 use std::time::Duration;
 
@@ -205,5 +205,16 @@ async fn otp_77_a_child_is_reached_through_its_id() {
     let cell = office.office.child("child").await.unwrap().unwrap();
     assert_eq!(foundation_tests::ping(&cell).await, Some(1));
     assert_eq!(ActorRef::<Order>::from(cell).get_id(), child.id());
+    office.close().await;
+}
+
+/// There is no callback module to ask for. What tells whose supervisor one has is its place in the tree.
+#[tokio::test]
+async fn otp_75_a_supervisor_says_which_one_it_is() {
+    let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
+    let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(inner)).await;
+    let inner = office.office.supervisor("inner").await.unwrap().unwrap();
+    let paths = [&office.top, &office.office, &inner].map(|supervisor| supervisor.path().to_owned());
+    assert_eq!(paths, ["top", "top/office", "top/office/inner"]);
     office.close().await;
 }

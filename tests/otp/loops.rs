@@ -1,5 +1,4 @@
-//! 1.11: names over restarts, and supervisors that are caught in a loop of failing restarts. (88–91, changing a live
-//! supervisor, and 92–93, the format of OTP's log, belong to other parts of the API.)
+//! 1.11: names over restarts, and supervisors that are caught in a loop of failing restarts.
 
 use std::time::Duration;
 

@@ -6,11 +6,15 @@ mod counting;
 mod loops;
 mod memory;
 mod protocol;
+mod reconfigure;
+mod significant;
+mod specs;
 mod start;
 mod stop;
 mod strategies;
 mod structure;
 mod termination;
+mod wording;
 
 use std::time::Duration;
 

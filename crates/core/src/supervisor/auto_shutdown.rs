@@ -13,7 +13,7 @@ use super::started::Incarnation;
 enum Presence {
     /// It does not run and nobody starts it.
     Absent,
-    /// The step under way decides whether it will run.
+    /// The step under way decides what becomes of it.
     Open,
     /// It runs, or has ended and its own turn comes, or its restart failed and will be tried again.
     Present,
@@ -54,11 +54,11 @@ impl<T: Incarnation> Children<T> {
 
     fn presence(&self, key: Key, child: &Child<T>) -> Presence {
         match child.slot {
+            Slot::Starting | Slot::Stopping | Slot::Aborting => Presence::Open,
+            Slot::Queued if self.is_to_be_started(key) => Presence::Open,
             Slot::Running(_) | Slot::Exited(..) | Slot::Queued => Presence::Present,
-            Slot::Starting => Presence::Open,
-            Slot::Stopping if self.is_to_be_started(key) => Presence::Open,
             // A request that waits comes after the end that is judged here.
-            Slot::Down | Slot::Stopping | Slot::Aborting | Slot::Requested(_) => Presence::Absent,
+            Slot::Down | Slot::Requested(_) => Presence::Absent,
         }
     }
 }

@@ -1,0 +1,85 @@
+//! 1.11: how a report reads (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
+
+use foundation::{AutoShutdown, ChildId, ExitReason, Happened, Report, Stopped, Strategy, SupervisorSpec};
+use foundation_tests::Order;
+
+use super::{Office, at_most, puppets};
+
+fn report(happened: Happened) -> Report {
+    Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened }
+}
+
+#[tokio::test]
+async fn otp_92_each_report_reads_as_a_sentence() {
+    let (_, [clerk]) = puppets(["clerk"]);
+    let office = Office::of(Strategy::OneForOne, 2, &[&clerk]).await;
+    let actor = clerk.id();
+    let failed = ExitReason::Failed("out of ink".into());
+    for (happened, wanted) in [
+        (Happened::Started { actor, restarts: 0 }, format!("started, as actor {actor}")),
+        (Happened::Started { actor, restarts: 2 }, format!("started again, as actor {actor}, restart 2")),
+        (Happened::Ignored, "is not wanted now".to_owned()),
+        (Happened::StartFailed { cause: "no desk".into() }, "did not start: no desk".to_owned()),
+        (Happened::Exited { actor, reason: failed }, format!("exited, as actor {actor}: failed: out of ink")),
+        (Happened::Stopped { actor, how: Stopped::InTime }, format!("was stopped, as actor {actor}")),
+        (
+            Happened::Stopped { actor, how: Stopped::Brutally },
+            format!("was killed, as its rule says, as actor {actor}"),
+        ),
+        (
+            Happened::Stopped { actor, how: Stopped::Killed },
+            format!("did not stop in time and was killed, as actor {actor}"),
+        ),
+        (
+            Happened::GaveUp { intensity: at_most(1) },
+            "failed once more than 1 restart within 3600s: the supervisor gives up".to_owned(),
+        ),
+        (
+            Happened::AutoShutdown { mode: AutoShutdown::AllSignificant },
+            "was significant and has ended: the supervisor stops (all significant)".to_owned(),
+        ),
+    ] {
+        assert_eq!(happened.to_string(), wanted);
+        assert_eq!(report(happened).to_string(), format!("top/office: child clerk {wanted}"));
+    }
+    office.close().await;
+}
+
+/// Whatever a child says of its end, its report is one line.
+#[tokio::test]
+async fn otp_92_a_report_is_one_line() {
+    let (_, [clerk]) = puppets(["clerk"]);
+    let mut office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(clerk.spec())).await;
+    clerk.order(Order::Fail("first\nsecond\r\n\u{1b}[31mred\u{2028}third\tä"));
+    let text = office.reports.find("the exit", |report| match report.happened {
+        Happened::Exited { .. } => Some(report.to_string()),
+        _ => None,
+    });
+    let text = text.await;
+    assert!(!text.chars().any(char::is_control) && !text.contains('\u{2028}'), "{text:?}");
+    assert!(text.ends_with(r"failed: first\nsecond\r\n\u{1b}[31mred\u{2028}third\tä"), "{text}");
+    office.close().await;
+}
+
+#[test]
+fn otp_93_a_report_is_no_longer_than_wanted() {
+    let long = report(Happened::StartFailed { cause: "ä".repeat(10_000) });
+    let whole = long.to_string();
+    assert_eq!(whole.chars().count(), "top/office: child clerk did not start: ".len() + 10_000);
+    for limit in [0, 1, 2, 24, 25, 80, 5_000] {
+        let text = format!("{long:.limit$}");
+        assert_eq!(text.chars().count(), limit, "{text}");
+        assert!(limit == 0 || text.ends_with('…'), "{text}");
+        let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
+        assert!(whole.starts_with(&kept));
+    }
+    // What fits is not cut.
+    let length = whole.chars().count();
+    for limit in [length, length + 1, usize::from(u16::MAX)] {
+        assert_eq!(format!("{long:.limit$}"), whole);
+    }
+    // A line break is two characters of the line.
+    let broken = Happened::StartFailed { cause: "a\nb".into() };
+    assert_eq!(format!("{broken:.17}"), "did not start: a…");
+    assert_eq!(format!("{broken:.19}"), r"did not start: a\nb");
+}
