@@ -19,6 +19,7 @@ use super::significant::AutoShutdown;
 use super::started::{Incarnation, Start};
 use crate::exit::ExitReason;
 
+mod commands;
 mod interleaved;
 mod model;
 mod sequential;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
 use super::super::children::{Child, Children, FailedStart, Slot, Step};
@@ -13,56 +12,9 @@ use super::super::restart::{Restart, Strategy};
 use super::super::roster::Terminate;
 use super::super::rules::{Roster, Rules};
 use super::super::significant::AutoShutdown;
-use super::{
-    Came, Configuration, IDS, Incarnation, Life, Nature, came, configuration, life_of, nature, reason, reconfigure,
-    rules, spec,
-};
+use super::commands::{Command, command};
+use super::{Came, Configuration, IDS, Incarnation, Life, Nature, life_of, reconfigure, rules, spec};
 use crate::exit::ExitReason;
-
-#[derive(Debug, Clone)]
-enum Command {
-    Add(usize, Nature),
-    Terminate(usize),
-    Revive(usize),
-    Delete(usize),
-    Exit(usize, ExitReason),
-    /// The end of an actor that is no longer, or never was, a child.
-    Stale(usize, ExitReason),
-    /// One of the steps under way is answered. A child may end before the word of its start arrives, and the event of
-    /// a child that was stopped may come before or after the word that it is gone.
-    Answer {
-        step: usize,
-        came: Came,
-        early: Option<ExitReason>,
-        event_first: bool,
-    },
-    Advance(u64),
-    Reconfigure(Configuration),
-}
-
-fn answer() -> impl Generator<Value = Command> {
-    let early = prop_oneof![3 => Just(None), 1 => reason().prop_map(Some)];
-    (0..8usize, came(), early, any::<bool>()).prop_map(|(step, came, early, event_first)| Command::Answer {
-        step,
-        came,
-        early,
-        event_first,
-    })
-}
-
-fn command() -> impl Generator<Value = Command> {
-    prop_oneof![
-        3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
-        2 => (0..8usize).prop_map(Command::Terminate),
-        2 => (0..IDS.len()).prop_map(Command::Revive),
-        1 => (0..IDS.len()).prop_map(Command::Delete),
-        5 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Exit(n, reason)),
-        1 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Stale(n, reason)),
-        10 => answer(),
-        1 => (0..6000u64).prop_map(Command::Advance),
-        1 => configuration().prop_map(Command::Reconfigure),
-    ]
-}
 
 /// A step under way.
 #[derive(Debug, Clone, Copy)]
