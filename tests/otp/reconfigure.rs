@@ -195,6 +195,24 @@ async fn otp_89_a_change_of_the_strategy_waits_for_what_is_under_way() {
     office.close().await;
 }
 
+/// The stop of `b` for its sibling is under way; both come back, in the new order.
+#[tokio::test]
+async fn otp_89_a_new_order_holds_for_the_restart_that_is_under_way() {
+    let (log, [a, b]) = puppets(["a", "b"]);
+    let gate = Gate::new();
+    let office = Office::of(Strategy::OneForAll, 9, &[&a, &b]).await;
+    b.next(Moment::Stopping, Conduct::Wait(gate.clone()));
+    a.order(Order::Fail("broken"));
+    log.reached("b", Moment::Stopping, 1).await;
+    office.office.reconfigure(spec(Strategy::OneForAll, 9, &[&b, &a])).await.unwrap();
+    log.clear();
+    gate.open();
+    log.reached("a", Moment::Up, 1).await;
+    assert_eq!(log.of(&[Moment::Down, Moment::Up]), ["b down", "b up", "a up"]);
+    assert_eq!(told(&at_rest(&office.office).await), ["a running", "b running"]);
+    office.close().await;
+}
+
 /// Each retry comes from a lane of its own, and there is one lane afterwards.
 #[tokio::test(start_paused = true)]
 async fn otp_89_children_in_a_restart_loop_come_back_under_the_new_strategy() {

@@ -207,7 +207,21 @@ impl Supervisor {
     /// it; so a start that hangs holds it up until its start time-out, or until that child is terminated.
     ///
     /// The reporter is not replaced. A supervisor that is restarted begins with the specification that it was declared
-    /// with.
+    /// with. Cost: linear in the children.
+    ///
+    /// ```
+    /// use foundation_core::{Strategy, Supervisor, SupervisorSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let inner = || foundation_core::ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
+    /// let office = Supervisor::start("office", SupervisorSpec::new(Strategy::OneForOne)).await?;
+    /// office.reconfigure(SupervisorSpec::new(Strategy::RestForOne).child(inner())).await?;
+    /// assert_eq!(office.count_children().await?.active, 0);
+    /// assert!(office.restart_child("inner").await?.is_some());
+    /// office.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ChildError::Spec`] for whatever [`start`](Self::start) would refuse, and for a supervisor that is a dynamic
