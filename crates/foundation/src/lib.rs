@@ -9,7 +9,7 @@
 //! | starting and stopping an application | [`Foundation`], [`FoundationBuilder`] | [`Services`], [`NamespaceHealth`], [`ShutdownReport`] |
 //! | names | [`ServiceKey`], [`ServiceRegistry`] | [`Namespace`], [`ProcessRegistry`], [`HealthCheck`] |
 //! | handles that survive restarts | [`Via`] | [`CastError`], [`CallError`] |
-//! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`Report`] |
+//! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`AutoShutdown`], [`Report`] |
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
 //! | counting and measuring | [`Telemetry`] | [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |
