@@ -44,8 +44,9 @@ pub use registry::{
 };
 pub use supervisor::{
     AutoShutdown, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec, ChildState,
-    DynamicSupervisor, DynamicSupervisorSpec, Happened, Report, Reporter, Restart, RestartIntensity, Shutdown,
-    SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, Supervisor, SupervisorSpec,
-    TracingReporter,
+    DynamicSupervisor, DynamicSupervisorSpec, Happened, OnTimeout, Partition, PartitionError, PartitionSupervisor,
+    PartitionSupervisorSpec, Report, Reporter, Restart, RestartIntensity, Shutdown, SpecError, Start, StartContext,
+    StartError, Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervisor, SupervisorSpec, Task,
+    TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter,
 };
 pub use telemetry::{Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};

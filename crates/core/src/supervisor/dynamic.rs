@@ -46,7 +46,7 @@ impl DynamicSupervisorSpec {
         Self { reporter: Some(Arc::new(reporter)), ..self }
     }
 
-    fn into_spec(self) -> SupervisorSpec {
+    pub(super) fn into_spec(self) -> SupervisorSpec {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
             .roster(Roster::OnDemand { max_children: self.max_children })

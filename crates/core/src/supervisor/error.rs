@@ -128,6 +128,14 @@ pub enum SpecError {
         /// The number that came with it.
         max_restarts: u32,
     },
+    /// A partition supervisor of no partitions, or of more than can be meant.
+    #[error("a partition supervisor cannot have {asked} partitions; give it 1 to {max}")]
+    Partitions {
+        /// The number that was asked for.
+        asked: usize,
+        /// The highest that is taken.
+        max: usize,
+    },
 }
 
 /// Why a request about a child was refused.

@@ -12,6 +12,7 @@ mod managed;
 mod message;
 mod nursery;
 mod order;
+mod partition;
 mod plan;
 mod reconfigure;
 mod report;
@@ -25,6 +26,7 @@ mod spec;
 mod started;
 mod state;
 mod step;
+mod task;
 mod wording;
 
 #[cfg(test)]
@@ -38,12 +40,17 @@ pub use child_id::ChildId;
 pub use child_spec::{ChildKind, ChildSpec, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, SpecError, StartError};
+pub use partition::{Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec};
 pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
 pub use restart::{Restart, RestartIntensity, Strategy};
 pub use roster::{ChildCount, ChildInfo, ChildState};
 pub use significant::AutoShutdown;
 pub use spec::SupervisorSpec;
 pub use started::{Start, Started, StartedChild};
+pub use task::{
+    OnTimeout, StreamOptions, StreamOrder, Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream,
+    TaskSupervisor,
+};
 
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_stray;

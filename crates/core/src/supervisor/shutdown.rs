@@ -28,6 +28,9 @@ async fn ask(child: &mut Started, rule: Shutdown) -> Stopped {
         Shutdown::Infinity => None,
         Shutdown::Timeout(limit) => Some(limit),
     };
+    if let Some(asked) = &child.asked {
+        asked.cancel();
+    }
     child.actor.stop(Some(SHUTDOWN.to_owned()));
     match limit {
         // The handle is awaited by reference: after a time-out it is awaited again.

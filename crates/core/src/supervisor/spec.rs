@@ -1,5 +1,6 @@
 //! How to put a supervisor together.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ pub struct SupervisorSpec {
     pub(crate) reporter: Option<Arc<dyn Reporter>>,
     pub(crate) order: StopOrder,
     strays: Option<Arc<dyn StrayExits>>,
+    /// What is dropped with the supervisor's state.
+    held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// In which order a supervisor that stops asks its children to.
@@ -51,7 +54,7 @@ impl SupervisorSpec {
     pub fn new(strategy: Strategy) -> Self {
         let (intensity, auto_shutdown) = (RestartIntensity::default(), AutoShutdown::Never);
         let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed };
-        Self { rules, children: Vec::new(), reporter: None, order: StopOrder::Reverse, strays: None }
+        Self { rules, children: Vec::new(), reporter: None, order: StopOrder::Reverse, strays: None, held: None }
     }
 
     /// Adds a child at the end of the start order.
@@ -97,6 +100,12 @@ impl SupervisorSpec {
 
     pub(crate) fn strays(mut self, strays: Arc<dyn StrayExits>) -> Self {
         self.strays = Some(strays);
+        self
+    }
+
+    /// Something for the supervisor to hold until it is gone.
+    pub(crate) fn holding(mut self, held: Arc<dyn Any + Send + Sync>) -> Self {
+        self.held = Some(held);
         self
     }
 

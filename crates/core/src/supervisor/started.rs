@@ -5,6 +5,7 @@ use std::fmt;
 
 use ractor::concurrency::JoinHandle;
 use ractor::{ActorCell, ActorId};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::group::Gone;
@@ -32,6 +33,8 @@ pub struct Started {
     pub(crate) subtree: Option<Gone>,
     /// Boxed twice, as few have one and all pay for it.
     pub(crate) extra: Option<Box<Extra>>,
+    /// Told when the child is asked to stop, beside the actor: a task hears nothing else.
+    pub(crate) asked: Option<CancellationToken>,
 }
 
 /// Whatever a start function hands back besides the child.
@@ -43,7 +46,7 @@ impl Started {
     /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for this actor after the one in
     /// between was killed.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
-        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None, extra: None }
+        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None, extra: None, asked: None }
     }
 
     /// The same with something for whoever asked for the start, who gets it unchanged in a [`StartedChild`]. OTP's
@@ -72,6 +75,11 @@ impl Started {
     /// ```
     pub fn with_extra(self, extra: impl Any + Send + Sync) -> Self {
         Self { extra: Some(Box::new(Box::new(extra))), ..self }
+    }
+
+    /// The same, with a signal for when it is asked to stop.
+    pub(crate) fn asked_by(self, asked: CancellationToken) -> Self {
+        Self { asked: Some(asked), ..self }
     }
 
     /// Who was started.

@@ -1,0 +1,154 @@
+//! Who holds which partition.
+//!
+//! 1. A seat is taken before its actor starts. It is free when the last share of its lease is dropped: by then handler
+//!    and state of its holder are.
+//! 2. A seat is taken from nobody who lives, and a lease only fills and frees the seat that is still its own.
+//! 3. Partitions below `open` are routed to. Before a partition is stopped it is closed; it is opened when it has started.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use ractor::{ActorCell, ActorRef, ActorStatus};
+
+use super::error::PartitionError;
+use crate::supervisor::dynamic::DynamicSupervisor;
+use crate::supervisor::task::TaskSupervisor;
+
+/// What a partition can be: an actor, a dynamic supervisor or a task supervisor.
+pub trait Partition: sealed::Seated + Clone + Send + Sync + 'static {}
+
+impl<T: sealed::Seated + Clone + Send + Sync + 'static> Partition for T {}
+
+mod sealed {
+    pub trait Seated {
+        fn is_live(&self) -> bool;
+    }
+}
+
+fn is_live(cell: &ActorCell) -> bool {
+    cell.get_status() < ActorStatus::Draining
+}
+
+impl<M: ractor::Message> sealed::Seated for ActorRef<M> {
+    fn is_live(&self) -> bool {
+        is_live(self)
+    }
+}
+
+impl sealed::Seated for DynamicSupervisor {
+    fn is_live(&self) -> bool {
+        is_live(self.actor())
+    }
+}
+
+impl sealed::Seated for TaskSupervisor {
+    fn is_live(&self) -> bool {
+        is_live(self.actor())
+    }
+}
+
+struct Seat<P> {
+    /// The number of its latest lease.
+    lease: u64,
+    holder: Holder<P>,
+}
+
+enum Holder<P> {
+    Nobody,
+    Starting,
+    Started(P),
+}
+
+pub(super) struct Seats<P> {
+    seats: Box<[RwLock<Seat<P>>]>,
+    open: AtomicUsize,
+}
+
+impl<P: Partition> Seats<P> {
+    pub(super) fn new(partitions: NonZeroUsize) -> Self {
+        let free = |_| RwLock::new(Seat { lease: 0, holder: Holder::Nobody });
+        let seats = (0..partitions.get()).map(free).collect();
+        Self { seats, open: AtomicUsize::new(partitions.get()) }
+    }
+
+    /// How many there are in all, open or closed.
+    pub(super) fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// How many are routed to.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_open(&self, partitions: usize) {
+        self.open.store(partitions, Ordering::Release);
+    }
+
+    /// Who holds this seat and lives.
+    pub(super) fn at(&self, partition: usize) -> Result<P, PartitionError> {
+        match self.seats.get(partition).map(|seat| seat.read()).as_deref() {
+            Some(Seat { holder: Holder::Started(holder), .. }) if holder.is_live() => Ok(holder.clone()),
+            _ => Err(PartitionError::Down { partition }),
+        }
+    }
+
+    /// Takes a seat for somebody who is about to start; `None` if somebody else lives on it, or is about to.
+    pub(super) fn take(self: &Arc<Self>, partition: usize) -> Option<SeatLease<P>> {
+        let mut seat = self.seats.get(partition)?.write();
+        let taken = match &seat.holder {
+            Holder::Nobody => false,
+            Holder::Starting => true,
+            Holder::Started(holder) => holder.is_live(),
+        };
+        if taken {
+            return None;
+        }
+        let number = seat.lease + 1;
+        let before = std::mem::replace(&mut *seat, Seat { lease: number, holder: Holder::Starting });
+        drop(seat);
+        // After the lock is open again: the last reference to an actor may go with it.
+        drop(before);
+        Some(SeatLease(Arc::new(Share { seats: Arc::clone(self), partition, number })))
+    }
+
+    fn set(&self, Share { partition, number, .. }: &Share<P>, holder: Holder<P>) {
+        let mut seat = self.seats[*partition].write();
+        if seat.lease != *number {
+            return;
+        }
+        let before = std::mem::replace(&mut seat.holder, holder);
+        drop(seat);
+        drop(before);
+    }
+}
+
+/// The right to a seat; the last clone to be dropped gives it back.
+pub(super) struct SeatLease<P: Partition>(Arc<Share<P>>);
+
+impl<P: Partition> Clone for SeatLease<P> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<P: Partition> SeatLease<P> {
+    /// Shows who has started. They may have ended already: then this share is the last one, and frees the seat.
+    pub(super) fn fill(self, holder: P) {
+        self.0.seats.set(&self.0, Holder::Started(holder));
+    }
+}
+
+struct Share<P: Partition> {
+    seats: Arc<Seats<P>>,
+    partition: usize,
+    number: u64,
+}
+
+impl<P: Partition> Drop for Share<P> {
+    fn drop(&mut self) {
+        self.seats.set(self, Holder::Nobody);
+    }
+}

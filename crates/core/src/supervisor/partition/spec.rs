@@ -1,0 +1,196 @@
+//! How to put a partition supervisor together.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, FutureExt};
+use ractor::{Actor, ActorRef, Message};
+
+use super::partitions::Partitions;
+use super::seats::{Partition, SeatLease};
+
+use crate::supervisor::child_id::ChildId;
+use crate::supervisor::child_spec::{ChildKind, ChildSpec, Shutdown, StartContext};
+use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
+use crate::supervisor::error::{SpecError, StartError};
+use crate::supervisor::report::Reporter;
+use crate::supervisor::restart::{Restart, RestartIntensity, Strategy};
+use crate::supervisor::spec::SupervisorSpec;
+use crate::supervisor::started::Started;
+use crate::supervisor::task::TaskSupervisor;
+
+/// More partitions than this are a mistake.
+const MAX_PARTITIONS: usize = 1 << 16;
+
+type StartPartition<P> =
+    dyn Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
+
+/// What stands at each partition, how many there are, and their rules. The partitions are restarted one for one.
+///
+/// A clone describes the same partitions: it cannot be started beside the other.
+#[derive(Clone)]
+pub struct PartitionSupervisorSpec<P: Partition> {
+    partitions: Arc<Partitions<P>>,
+    start: Arc<StartPartition<P>>,
+    kind: ChildKind,
+    restart: Restart,
+    shutdown: Shutdown,
+    intensity: RestartIntensity,
+    reporter: Option<Arc<dyn Reporter>>,
+}
+
+impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
+    /// So many actors. `start` is given the number of its partition, from 0, and gives the actor and its arguments, anew
+    /// for each start.
+    ///
+    /// # Errors
+    /// [`SpecError::Partitions`] for none, and for more than 65,536.
+    pub fn workers<A: Actor<Msg = M>>(
+        partitions: usize,
+        start: impl Fn(usize) -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> Result<Self, SpecError> {
+        let start = Arc::new(start);
+        Self::new(partitions, ChildKind::Worker, Shutdown::WORKER, move |partition, context, lease| {
+            let start = Arc::clone(&start);
+            async move {
+                let (actor, args) = start(partition);
+                let started = context.spawn_holding(actor, args, lease.clone()).await?;
+                lease.fill(started.actor().clone().into());
+                Ok(started)
+            }
+            .boxed()
+        })
+    }
+}
+
+impl PartitionSupervisorSpec<DynamicSupervisor> {
+    /// So many dynamic supervisors, so that starting children is spread over several actors.
+    ///
+    /// # Errors
+    /// As [`workers`](PartitionSupervisorSpec::workers).
+    pub fn dynamic_supervisors(
+        partitions: usize,
+        spec: impl Fn(usize) -> DynamicSupervisorSpec + Send + Sync + 'static,
+    ) -> Result<Self, SpecError> {
+        Self::supervisors(partitions, spec)
+    }
+}
+
+impl PartitionSupervisorSpec<TaskSupervisor> {
+    /// So many task supervisors.
+    ///
+    /// # Errors
+    /// As [`workers`](PartitionSupervisorSpec::workers).
+    pub fn task_supervisors(
+        partitions: usize,
+        spec: impl Fn(usize) -> DynamicSupervisorSpec + Send + Sync + 'static,
+    ) -> Result<Self, SpecError> {
+        Self::supervisors(partitions, spec)
+    }
+}
+
+impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
+    fn supervisors(
+        partitions: usize,
+        spec: impl Fn(usize) -> DynamicSupervisorSpec + Send + Sync + 'static,
+    ) -> Result<Self, SpecError> {
+        let spec = Arc::new(spec);
+        Self::new(partitions, ChildKind::Supervisor, Shutdown::Infinity, move |partition, context, lease| {
+            let spec = Arc::clone(&spec);
+            async move {
+                let spec = spec(partition).into_spec().holding(Arc::new(lease.clone()));
+                let (started, supervisor, _) = context.spawn_nursery(spec).await?;
+                lease.fill(DynamicSupervisor::from_supervisor(supervisor).into());
+                Ok(started)
+            }
+            .boxed()
+        })
+    }
+}
+
+impl<P: Partition> PartitionSupervisorSpec<P> {
+    fn new<F>(partitions: usize, kind: ChildKind, shutdown: Shutdown, start: F) -> Result<Self, SpecError>
+    where
+        F: Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        // Before anything is made for each of them.
+        let refused = SpecError::Partitions { asked: partitions, max: MAX_PARTITIONS };
+        let partitions = NonZeroUsize::new(partitions).filter(|asked| asked.get() <= MAX_PARTITIONS).ok_or(refused)?;
+        Ok(Self {
+            partitions: Arc::new(Partitions::new(partitions)),
+            start: Arc::new(start),
+            kind,
+            restart: Restart::default(),
+            shutdown,
+            intensity: RestartIntensity::default(),
+            reporter: None,
+        })
+    }
+
+    /// When a partition is started again; by default always. A temporary one comes back with its supervisor only, be it
+    /// that it has ended or that it was resized away.
+    pub fn restart(self, restart: Restart) -> Self {
+        Self { restart, ..self }
+    }
+
+    /// How a partition is asked to stop; by default as any child of its kind.
+    pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        Self { shutdown, ..self }
+    }
+
+    /// How many restarts, of all partitions together, are too many.
+    pub fn intensity(self, intensity: RestartIntensity) -> Self {
+        Self { intensity, ..self }
+    }
+
+    /// Who is told what happens; as [`SupervisorSpec::reporter`].
+    pub fn reporter(self, reporter: impl Reporter) -> Self {
+        Self { reporter: Some(Arc::new(reporter)), ..self }
+    }
+
+    pub(super) fn partitions(&self) -> &Arc<Partitions<P>> {
+        &self.partitions
+    }
+
+    pub(super) fn supervisor_spec(&self) -> SupervisorSpec {
+        let children = (0..self.partitions.seats.len()).map(|partition| self.child(partition));
+        let mut spec = SupervisorSpec::new(Strategy::OneForOne).intensity(self.intensity).children(children);
+        spec.reporter.clone_from(&self.reporter);
+        spec
+    }
+
+    fn child(&self, partition: usize) -> ChildSpec {
+        let (partitions, start) = (Arc::clone(&self.partitions), Arc::clone(&self.start));
+        let start = move |context| {
+            let taken = partitions.seats.take(partition).map(|lease| start(partition, context, lease));
+            async move {
+                match taken {
+                    Some(started) => started.await,
+                    None => Err(StartError::failed(format!(
+                        "partition {partition} runs elsewhere: a specification of partitions is started once at a time"
+                    ))),
+                }
+            }
+        };
+        let id = partition.to_string();
+        ChildSpec::from_fn(id, self.kind, start).restart(self.restart).shutdown(self.shutdown)
+    }
+}
+
+impl ChildSpec {
+    /// A partition supervisor as a child of another supervisor; its handle is
+    /// [`PartitionSupervisorSpec::handle`]. After a restart it has as many partitions as at its first start.
+    pub fn partition_supervisor<P: Partition>(id: impl Into<ChildId>, spec: PartitionSupervisorSpec<P>) -> Self {
+        Self::from_fn(id, ChildKind::Supervisor, move |context| {
+            let spec = spec.clone();
+            async move {
+                let (started, supervisor, _) = context.spawn_nursery(spec.supervisor_spec()).await?;
+                spec.partitions().supervised_by(supervisor);
+                Ok::<_, StartError>(started)
+            }
+        })
+    }
+}

@@ -1,0 +1,200 @@
+//! The handle on a set of partitions.
+
+use std::fmt;
+use std::hash::Hash;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::error::PartitionError;
+use super::key::partition_of;
+use super::partitions::Partitions;
+use super::seats::Partition;
+use super::spec::PartitionSupervisorSpec;
+use crate::supervisor::Supervisor;
+use crate::supervisor::error::{ChildError, StartError};
+use crate::supervisor::roster::{ChildCount, ChildInfo};
+
+/// A supervisor of the same child many times, each at a partition of its own, and the way from a key to a partition.
+/// Elixir's `PartitionSupervisor`.
+///
+/// ```
+/// use foundation_core::{PartitionSupervisor, PartitionSupervisorSpec};
+/// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Shard;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Shard {
+/// #     type Msg = String; type State = (); type Arguments = usize;
+/// #     async fn pre_start(&self, _: ActorRef<String>, _: usize) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let spec = PartitionSupervisorSpec::workers(4, |partition| (Shard, partition))?;
+/// let shards = PartitionSupervisor::start("shards", spec).await?;
+/// shards.lookup("user:17")?.cast("hello".to_owned())?;
+/// assert_eq!(shards.partition_of(&6)?, 2);
+/// shards.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The handle is for the specification, not for one life of its supervisor: it survives every restart. Within a tree,
+/// take it from [`PartitionSupervisorSpec::handle`] before the specification goes into
+/// [`ChildSpec::partition_supervisor`](crate::ChildSpec::partition_supervisor).
+///
+/// Cost: a lookup asks no actor. It hashes the key, locks the seat of its one partition for reading and clones the
+/// reference.
+pub struct PartitionSupervisor<P> {
+    partitions: Arc<Partitions<P>>,
+}
+
+impl<P: Partition> PartitionSupervisor<P> {
+    /// Starts one at the top of a tree of its own.
+    ///
+    /// # Errors
+    /// [`StartError::Child`] with the cause of the partition that did not start; the others are gone again.
+    pub async fn start(name: impl AsRef<str>, spec: PartitionSupervisorSpec<P>) -> Result<Self, StartError> {
+        let supervisor = Supervisor::start(name, spec.supervisor_spec()).await?;
+        spec.partitions().supervised_by(supervisor);
+        Ok(spec.handle())
+    }
+
+    /// How many partitions keys are routed to.
+    pub fn partitions(&self) -> usize {
+        self.partitions.seats.open()
+    }
+
+    /// The partition of a key: an integer's absolute value modulo the number of partitions, as in Elixir, and of
+    /// anything else its hash. As long as that number is the same, a key stays where it is, in each run of the program.
+    ///
+    /// # Errors
+    /// [`PartitionError::NoPartitions`] after a resize to zero.
+    pub fn partition_of(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
+        let started = self.partitions.seats.len();
+        let open = NonZeroUsize::new(self.partitions()).ok_or(PartitionError::NoPartitions { started })?;
+        Ok(partition_of(key, open))
+    }
+
+    /// Who stands at the partition of this key now.
+    ///
+    /// # Errors
+    /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
+    pub fn lookup(&self, key: &(impl Hash + ?Sized)) -> Result<P, PartitionError> {
+        self.partitions.seats.at(self.partition_of(key)?)
+    }
+
+    /// Who stands at the partition of this number now.
+    ///
+    /// # Errors
+    /// [`PartitionError::NotFound`], [`PartitionError::Down`].
+    pub fn at(&self, partition: usize) -> Result<P, PartitionError> {
+        let partitions = self.partitions();
+        if partition >= partitions {
+            return Err(PartitionError::NotFound { asked: partition, partitions });
+        }
+        self.partitions.seats.at(partition)
+    }
+
+    /// Those who stand at all partitions now, in order; who is down is left out.
+    pub fn running(&self) -> Vec<P> {
+        (0..self.partitions()).filter_map(|partition| self.at(partition).ok()).collect()
+    }
+
+    /// Stops the partitions from this number on, or starts those before it again; never more than there were at the
+    /// start. Keys are routed anew; what was in the state of a stopped partition is lost.
+    ///
+    /// Resizes take their turn. One that is dropped half-way leaves nothing that the next one does not put right.
+    ///
+    /// # Errors
+    /// [`PartitionError::TooMany`] before anything is changed; [`PartitionError::Child`] if the supervisor does not run,
+    /// or a partition does not start: then there are as many as before.
+    pub async fn resize(&self, partitions: usize) -> Result<(), PartitionError> {
+        let seats = &self.partitions.seats;
+        if partitions > seats.len() {
+            return Err(PartitionError::TooMany { asked: partitions, started: seats.len() });
+        }
+        let _turn = self.partitions.resizing.lock().await;
+        let supervisor = self.supervisor()?;
+        // First nobody is sent to those that are going.
+        let before = seats.open();
+        seats.set_open(before.min(partitions));
+        stop_down_to(&supervisor, partitions, seats.len()).await?;
+        if let Err(error) = start_up_to(&supervisor, partitions).await {
+            stop_down_to(&supervisor, before, seats.len()).await?;
+            return Err(error.into());
+        }
+        seats.set_open(partitions);
+        Ok(())
+    }
+
+    /// The partitions as children, those that were resized away included, as stopped ones; the last one first.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
+        self.supervisor()?.which_children().await
+    }
+
+    /// How many children there are, and how many of them run.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
+        self.supervisor()?.count_children().await
+    }
+
+    /// Stops all partitions, the last one first, then their supervisor; returns when all are gone.
+    pub async fn shutdown(&self) {
+        if let Ok(supervisor) = self.supervisor() {
+            supervisor.shutdown().await;
+        }
+    }
+
+    /// The supervisor of the partitions, as it is now.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`] if it has never been started.
+    pub fn supervisor(&self) -> Result<Supervisor, ChildError> {
+        let supervisor = self.partitions.supervisor.read().clone();
+        supervisor.ok_or_else(|| ChildError::NotRunning { supervisor: "of partitions that were never started".into() })
+    }
+}
+
+async fn stop_down_to(supervisor: &Supervisor, wanted: usize, all: usize) -> Result<(), ChildError> {
+    for partition in (wanted..all).rev() {
+        match supervisor.terminate_child(partition.to_string()).await {
+            // A temporary one that has ended is forgotten.
+            Ok(()) | Err(ChildError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn start_up_to(supervisor: &Supervisor, wanted: usize) -> Result<(), ChildError> {
+    for partition in 0..wanted {
+        match supervisor.restart_child(partition.to_string()).await {
+            Ok(_) | Err(ChildError::Running { .. } | ChildError::Restarting { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl<P> Clone for PartitionSupervisor<P> {
+    fn clone(&self) -> Self {
+        Self { partitions: Arc::clone(&self.partitions) }
+    }
+}
+
+impl<P: Partition> fmt::Debug for PartitionSupervisor<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PartitionSupervisor({} of {})", self.partitions(), self.partitions.seats.len())
+    }
+}
+
+impl<P: Partition> PartitionSupervisorSpec<P> {
+    /// A handle on the partitions of this specification, to be had before they are started.
+    pub fn handle(&self) -> PartitionSupervisor<P> {
+        PartitionSupervisor { partitions: Arc::clone(self.partitions()) }
+    }
+}

@@ -1,0 +1,85 @@
+//! Where a task's future is worked on: until it ends, is asked to stop, or has lost its owner.
+
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::future::FutureExt;
+use ractor::{ActorCell, ActorId, ActorRef};
+use tokio_util::sync::CancellationToken;
+
+use super::error::TaskError;
+use super::stop::TaskStop;
+use crate::supervisor::message::{ServerMsg, Which};
+use crate::supervisor::step::panic_text;
+
+/// What a task knows of its surroundings.
+#[derive(Clone)]
+pub(super) struct Desk {
+    /// Cancelled by the supervisor when it asks the task to stop.
+    pub(super) asked: CancellationToken,
+    pub(super) supervisor: ActorCell,
+}
+
+/// Whether somebody still wants a task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Wanted,
+    /// Its owner is gone, and the supervisor knows.
+    Orphaned,
+    /// It has been asked to stop.
+    Asked,
+}
+
+impl Desk {
+    /// Calls `work` and polls its future to the end.
+    ///
+    /// It ends early when it is asked to stop and nobody holds its [`TaskStop`]. When `owner_gone` returns, the
+    /// supervisor is asked to stop this task, which it does by the task's rule.
+    pub(super) async fn attend<W, F>(
+        &self,
+        task: ActorId,
+        work: W,
+        owner_gone: impl Future<Output = ()>,
+    ) -> Result<F::Output, TaskError>
+    where
+        W: FnOnce(TaskStop) -> F,
+        F: Future,
+    {
+        let held = Arc::new(());
+        // Made at the first poll only, so that a task that is not wanted any more by then does not begin.
+        let stop = || TaskStop::new(self.asked.clone(), Some(Arc::clone(&held)));
+        let is_held = || Arc::strong_count(&held) > 1;
+        let body = async { work(stop()).await };
+        let mut body = pin!(AssertUnwindSafe(body).catch_unwind());
+        let mut owner_gone = pin!(owner_gone);
+        let mut standing = Standing::Wanted;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.asked.cancelled(), if standing != Standing::Asked => {
+                    if !is_held() {
+                        return Err(TaskError::Shutdown);
+                    }
+                    standing = Standing::Asked;
+                }
+                () = &mut owner_gone, if standing == Standing::Wanted => {
+                    standing = Standing::Orphaned;
+                    self.ask_to_be_stopped(task);
+                    if !is_held() {
+                        self.asked.cancelled().await;
+                        return Err(TaskError::Shutdown);
+                    }
+                }
+                outcome = &mut body => return outcome.map_err(|panic| TaskError::Panicked(panic_text(&*panic))),
+            }
+        }
+    }
+
+    fn ask_to_be_stopped(&self, task: ActorId) {
+        let (reply, _nobody) = tokio::sync::oneshot::channel();
+        let supervisor = ActorRef::<ServerMsg>::from(self.supervisor.clone());
+        // A supervisor that takes no message is stopping, and stops its tasks anyway.
+        let _ = supervisor.send_message(ServerMsg::TerminateChild(Which::Actor(task), reply.into()));
+    }
+}

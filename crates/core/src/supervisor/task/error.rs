@@ -1,0 +1,29 @@
+//! Why there is no value of a task.
+
+use std::time::Duration;
+
+use crate::supervisor::error::ChildError;
+
+/// Why a task did not come to a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// Its future panicked, with this text.
+    #[error("the task panicked: {0}")]
+    Panicked(String),
+    /// It was asked to stop, and did before it had a value.
+    #[error("the task was shut down before it had finished")]
+    Shutdown,
+    /// It was killed: by its rule, because it did not stop in its time, or with its supervisor.
+    #[error("the task was killed")]
+    Killed,
+    /// It did not finish in the time that it was given.
+    #[error("the task did not finish within {0:?}")]
+    TimedOut(Duration),
+    /// It was never started, since its supervisor refused it.
+    #[error("the task was not started: {0}")]
+    NotStarted(#[source] ChildError),
+    /// Its outcome has been handed out before.
+    #[error("the outcome of the task has already been taken")]
+    AlreadyTaken,
+}

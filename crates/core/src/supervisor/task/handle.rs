@@ -1,0 +1,96 @@
+//! What the owner of a task holds.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ractor::ActorId;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::error::TaskError;
+use crate::supervisor::dynamic::DynamicSupervisor;
+
+/// A task that runs, and a future of its outcome.
+///
+/// Await it for the outcome; [`await_within`](Task::await_within) also limits the time, and
+/// [`yield_within`](Task::yield_within) looks whether it has finished. Dropped, a linked task is stopped by its rule, and
+/// one that is not linked goes on. The failure of a task reaches its owner as the error of the await, and nobody else but
+/// the supervisor's [`Reporter`](crate::Reporter): where an Erlang link would take the owner down, `?` does.
+///
+/// The outcome is there a moment before the actor is gone and its supervisor has forgotten it.
+#[must_use = "a linked task is stopped when its handle is dropped"]
+pub struct Task<T> {
+    actor: ActorId,
+    supervisor: DynamicSupervisor,
+    outcome: Option<oneshot::Receiver<Result<T, TaskError>>>,
+}
+
+impl<T> Task<T> {
+    pub(super) fn new(
+        actor: ActorId,
+        supervisor: DynamicSupervisor,
+        outcome: oneshot::Receiver<Result<T, TaskError>>,
+    ) -> Self {
+        Self { actor, supervisor, outcome: Some(outcome) }
+    }
+
+    /// The task's actor, by which its supervisor knows it.
+    pub fn id(&self) -> ActorId {
+        self.actor
+    }
+
+    /// The outcome, if it comes within this time; else the task, linked or not, is shut down by its rule and is gone on
+    /// return. Elixir's `Task.await/2`.
+    ///
+    /// # Errors
+    /// [`TaskError::TimedOut`], and whatever the task itself came to.
+    pub async fn await_within(mut self, limit: Duration) -> Result<T, TaskError> {
+        match self.yield_within(limit).await {
+            Some(outcome) => outcome,
+            None => {
+                self.terminate().await;
+                Err(TaskError::TimedOut(limit))
+            }
+        }
+    }
+
+    /// The outcome, if it comes within this time; the task goes on otherwise. Elixir's `Task.yield/2`.
+    pub async fn yield_within(&mut self, limit: Duration) -> Option<Result<T, TaskError>> {
+        timeout(limit, self).await.ok()
+    }
+
+    /// Stops the task by its rule, and returns when it is gone: with its value if it has come to one, be it on the way
+    /// out. Elixir's `Task.shutdown/2`.
+    ///
+    /// # Errors
+    /// [`TaskError::Shutdown`] if it came to no value, [`TaskError::Killed`] if it did not stop in its time.
+    pub async fn shutdown(self) -> Result<T, TaskError> {
+        self.terminate().await;
+        self.await
+    }
+
+    async fn terminate(&self) {
+        // Not found: it has ended by itself. Not running: it was stopped with its supervisor.
+        let _ = self.supervisor.terminate_child(self.actor).await;
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(outcome) = &mut self.outcome else { return Poll::Ready(Err(TaskError::AlreadyTaken)) };
+        let Poll::Ready(outcome) = Pin::new(outcome).poll(context) else { return Poll::Pending };
+        self.outcome = None;
+        // Whoever ends without a word was killed.
+        Poll::Ready(outcome.unwrap_or(Err(TaskError::Killed)))
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task({})", self.actor)
+    }
+}

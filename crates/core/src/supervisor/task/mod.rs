@@ -1,0 +1,31 @@
+//! Supervised futures: Elixir's `Task` and `Task.Supervisor`.
+//!
+//! A task is an actor whose whole life is one future, and so a child like any other: it is listed, counted, restarted
+//! by its rule and stopped by its rule.
+//!
+//! 1. The future is polled on the actor's own tokio task, so it is dropped before the actor is gone.
+//! 2. A task that is asked to stop drops its future at the next await point, unless the future holds a [`TaskStop`].
+//! 3. An owner that is gone is noticed by its end of the channel for the outcome, which is made before the task is: a
+//!    request for a start that nobody awaits any more leaves no task behind.
+//! 4. Only the supervisor stops a task, by the task's rule; a task whose owner is gone asks it to.
+
+mod actor;
+mod desk;
+mod error;
+mod handle;
+mod options;
+mod output;
+mod spec;
+mod stop;
+mod stream;
+mod stream_options;
+mod supervisor;
+
+pub use error::TaskError;
+pub use handle::Task;
+pub use options::TaskOptions;
+pub use output::TaskOutput;
+pub use stop::TaskStop;
+pub use stream::TaskStream;
+pub use stream_options::{OnTimeout, StreamOptions, StreamOrder};
+pub use supervisor::TaskSupervisor;

@@ -1,0 +1,122 @@
+//! Tasks as children.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use futures::future::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::actor::{Ending, Life, TaskActor};
+use super::desk::Desk;
+use super::error::TaskError;
+use super::options::{Link, TaskOptions};
+use super::output::TaskOutput;
+use super::stop::TaskStop;
+use crate::supervisor::child_id::ChildId;
+use crate::supervisor::child_spec::{ChildKind, ChildSpec, StartContext};
+use crate::supervisor::error::StartError;
+use crate::supervisor::restart::Restart;
+use crate::supervisor::started::Started;
+
+impl ChildSpec {
+    /// A future as a child: Elixir's `{Task, fun}`. Temporary by default, with 5 s to end in if it holds its
+    /// [`TaskStop`].
+    ///
+    /// ```
+    /// use foundation_core::{ChildSpec, Restart};
+    ///
+    /// # async fn import() -> Result<(), std::io::Error> { Ok(()) }
+    /// let spec = ChildSpec::task("import", |_stop| import()).restart(Restart::Transient);
+    /// # let _ = spec;
+    /// ```
+    ///
+    /// `work` is called at each start. An end with `()` or `Ok` is normal; a panic or an error is a failure.
+    pub fn task<W, F>(id: impl Into<ChildId>, work: W) -> Self
+    where
+        W: Fn(TaskStop) -> F + Send + Sync + 'static,
+        F: Future<Output: TaskOutput> + Send + 'static,
+    {
+        let work = Arc::new(work);
+        let start = move |context| start(context, owned_by_nobody(Arc::clone(&work)));
+        Self::from_fn(id, ChildKind::Worker, start).start_timeout(None).restart(Restart::Temporary)
+    }
+}
+
+/// A task that lives once, for an owner who is told the outcome.
+pub(super) fn owned<W, F>(
+    options: TaskOptions,
+    work: W,
+    owner: oneshot::Sender<Result<F::Output, TaskError>>,
+) -> ChildSpec
+where
+    W: FnOnce(TaskStop) -> F + Send + 'static,
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let TaskOptions { id, shutdown, link } = options;
+    let once = Mutex::new(Some((work, owner)));
+    let start = move |context| {
+        let once = once.lock().take();
+        async move {
+            let (work, owner) = once.ok_or(StartError::Terminated)?;
+            start(context, |desk| owned_life(desk, work, owner, link)).await
+        }
+    };
+    // A start that takes no time needs no time-out, which would cost a timer a task.
+    ChildSpec::from_fn(id, ChildKind::Worker, start).start_timeout(None).restart(Restart::Temporary).shutdown(shutdown)
+}
+
+async fn start(context: StartContext, life: impl FnOnce(Desk) -> Life) -> Result<Started, StartError> {
+    let asked = CancellationToken::new();
+    let desk = Desk { asked: asked.clone(), supervisor: context.supervisor().clone() };
+    let started = context.spawn(TaskActor, life(desk)).await?;
+    Ok(started.asked_by(asked))
+}
+
+fn owned_by_nobody<W, F>(work: Arc<W>) -> impl FnOnce(Desk) -> Life
+where
+    W: Fn(TaskStop) -> F + Send + Sync + 'static,
+    F: Future<Output: TaskOutput> + Send + 'static,
+{
+    move |desk| {
+        Box::new(move |task| {
+            async move {
+                match desk.attend(task, move |stop| work(stop), pending()).await.map(TaskOutput::into_result) {
+                    Ok(Ok(())) => Ending::Finished,
+                    Ok(Err(cause)) => Ending::Failed(cause),
+                    Err(error) => error.into(),
+                }
+            }
+            .boxed()
+        })
+    }
+}
+
+fn owned_life<W, F>(desk: Desk, work: W, mut owner: oneshot::Sender<Result<F::Output, TaskError>>, link: Link) -> Life
+where
+    W: FnOnce(TaskStop) -> F + Send + 'static,
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    Box::new(move |task| {
+        async move {
+            let outcome = match link {
+                Link::Owner => desk.attend(task, work, owner.closed()).await,
+                Link::None => desk.attend(task, work, pending()).await,
+            };
+            let ending = ending(&outcome);
+            // The owner may have gone; then nobody wants to know.
+            let _ = owner.send(outcome);
+            ending
+        }
+        .boxed()
+    })
+}
+
+fn ending<T>(outcome: &Result<T, TaskError>) -> Ending {
+    match outcome {
+        Ok(_) => Ending::Finished,
+        Err(TaskError::Panicked(text)) => TaskError::Panicked(text.clone()).into(),
+        Err(_) => Ending::Asked,
+    }
+}

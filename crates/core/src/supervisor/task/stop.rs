@@ -1,0 +1,33 @@
+//! What a task that wants to end in order is given.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+/// Word that a task is asked to stop, for a task that wants to end in order.
+///
+/// A future that holds one is not dropped when it is asked to stop, but has the time of its
+/// [`Shutdown`](crate::Shutdown) to come to its end; then it is killed. One that holds none, as a closure that ignores
+/// its argument, is dropped at its next await point. That is the difference between an Erlang process that traps exits
+/// and one that does not. Cost: a clone is two atomic increments.
+#[derive(Debug, Clone)]
+pub struct TaskStop {
+    asked: CancellationToken,
+    _held: Option<Arc<()>>,
+}
+
+impl TaskStop {
+    pub(super) fn new(asked: CancellationToken, held: Option<Arc<()>>) -> Self {
+        Self { asked, _held: held }
+    }
+
+    /// Returns when the task is asked to stop: at once if it has been.
+    pub async fn requested(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Whether the task has been asked to stop.
+    pub fn is_requested(&self) -> bool {
+        self.asked.is_cancelled()
+    }
+}

@@ -1,0 +1,120 @@
+//! Fewer partitions, and more again.
+
+use foundation::{ChildError, PartitionError, StartError};
+use foundation_tests::{Conduct, Gate, Moment, soon};
+
+use super::{Hall, running};
+
+#[tokio::test]
+async fn part_8_a_resize_stops_partitions_and_starts_them_again() {
+    let hall = Hall::of(4);
+    let (shards, _reports) = hall.open().await;
+    let before = hall.ids();
+    shards.resize(2).await.unwrap();
+    assert_eq!((shards.partitions(), hall.alive()), (2, vec![1, 1, 0, 0]));
+    assert_eq!(running(&shards), before[..2]);
+    assert_eq!(hall.log.of(&[Moment::Down]), ["3 down", "2 down"]);
+    let count = shards.count_children().await.unwrap();
+    assert_eq!((count.specs, count.active), (4, 2));
+    // Keys are routed among those that are left.
+    assert_eq!(shards.partition_of(&7).unwrap(), 1);
+    assert!(matches!(shards.at(2).unwrap_err(), PartitionError::NotFound { asked: 2, partitions: 2 }));
+
+    shards.resize(3).await.unwrap();
+    assert_eq!((shards.partitions(), hall.alive()), (3, vec![1, 1, 1, 0]));
+    shards.resize(4).await.unwrap();
+    assert_eq!(running(&shards), hall.ids());
+    // Those that stayed are the same as ever.
+    assert_eq!(hall.ids()[..2], before[..2]);
+    assert_eq!(shards.partition_of(&7).unwrap(), 3);
+    shards.shutdown().await;
+}
+
+#[tokio::test]
+async fn part_8_a_resize_to_the_same_number_changes_nothing() {
+    let hall = Hall::of(2);
+    let (shards, _reports) = hall.open().await;
+    let before = hall.ids();
+    shards.resize(2).await.unwrap();
+    assert_eq!(running(&shards), before);
+    shards.shutdown().await;
+}
+
+#[tokio::test]
+async fn part_8_a_lookup_after_a_resize_to_zero_is_an_error() {
+    let hall = Hall::of(2);
+    let (shards, _reports) = hall.open().await;
+    shards.resize(0).await.unwrap();
+    assert_eq!((shards.partitions(), hall.alive()), (0, vec![0, 0]));
+    assert!(matches!(shards.lookup(&1).unwrap_err(), PartitionError::NoPartitions { started: 2 }));
+    assert!(matches!(shards.partition_of("a").unwrap_err(), PartitionError::NoPartitions { .. }));
+    shards.resize(2).await.unwrap();
+    assert_eq!(shards.lookup(&1).unwrap().get_id(), hall.puppets[1].id());
+    shards.shutdown().await;
+}
+
+#[tokio::test]
+async fn part_8_there_are_never_more_partitions_than_at_the_start() {
+    let hall = Hall::of(2);
+    let (shards, _reports) = hall.open().await;
+    let before = hall.ids();
+    shards.resize(1).await.unwrap();
+    let error = shards.resize(3).await.unwrap_err();
+    assert!(matches!(error, PartitionError::TooMany { asked: 3, started: 2 }), "{error}");
+    assert_eq!(running(&shards), before[..1]);
+    shards.shutdown().await;
+}
+
+#[tokio::test]
+async fn part_8_a_resize_that_fails_leaves_as_many_as_before() {
+    let hall = Hall::of(4);
+    let (shards, _reports) = hall.open().await;
+    shards.resize(1).await.unwrap();
+    hall.puppets[2].next(Moment::Starting, Conduct::Fail("no room"));
+    let error = shards.resize(4).await.unwrap_err();
+    let PartitionError::Child(ChildError::Start { id, source: StartError::Failed(_) }) = &error else {
+        panic!("{error}");
+    };
+    assert_eq!(id.as_str(), "2");
+    assert_eq!((shards.partitions(), hall.alive()), (1, vec![1, 0, 0, 0]));
+    shards.resize(4).await.unwrap();
+    assert_eq!(hall.alive(), [1, 1, 1, 1]);
+    shards.shutdown().await;
+}
+
+/// Nobody is routed to a partition that is on its way out, and what is left over is put right by the next resize.
+#[tokio::test]
+async fn part_8_a_resize_that_nobody_awaits_any_more_is_put_right_by_the_next_one() {
+    let hall = Hall::of(3);
+    let (shards, _reports) = hall.open().await;
+    let gate = Gate::new();
+    hall.puppets[2].next(Moment::Stopping, Conduct::Wait(gate.clone()));
+    let mut resize = Box::pin(shards.resize(1));
+    assert!(futures::poll!(&mut resize).is_pending());
+    hall.log.reached("2", Moment::Stopping, 1).await;
+    assert_eq!((shards.partitions(), running(&shards).len()), (1, 1));
+    drop(resize);
+    gate.open();
+    soon("a resize", shards.resize(3)).await.unwrap();
+    assert_eq!(hall.alive(), [1, 1, 1]);
+    assert_eq!(running(&shards), hall.ids());
+    soon("a resize", shards.resize(1)).await.unwrap();
+    assert_eq!(hall.alive(), [1, 0, 0]);
+    shards.shutdown().await;
+}
+
+#[tokio::test]
+async fn part_8_resizes_take_their_turn() {
+    let hall = Hall::of(8);
+    let (shards, _reports) = hall.open().await;
+    let resizes = (0..40usize).map(|n| {
+        let shards = shards.clone();
+        async move { shards.resize((n * 5) % 9).await.unwrap() }
+    });
+    soon("the resizes", futures::future::join_all(resizes)).await;
+    let open = shards.partitions();
+    assert_eq!(hall.alive().iter().sum::<usize>(), open);
+    assert_eq!(running(&shards).len(), open);
+    shards.shutdown().await;
+    assert!(hall.puppets.iter().all(|puppet| puppet.overlaps() == 0));
+}
