@@ -2,6 +2,8 @@
 
 mod otp;
 mod partitions;
+mod peers;
 mod registry;
 mod services;
+mod supervisors;
 mod tasks;

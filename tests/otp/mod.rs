@@ -24,31 +24,31 @@ use foundation::{
 };
 use foundation_tests::{Log, Puppet, Reports, reports, soon};
 
-const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
+pub(super) const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
 /// So many restarts in an hour: enough for each scenario, and never forgotten during one.
-fn at_most(max_restarts: u32) -> RestartIntensity {
+pub(super) fn at_most(max_restarts: u32) -> RestartIntensity {
     RestartIntensity::new(max_restarts, Duration::from_secs(3600))
 }
 
-fn puppets<const N: usize>(names: [&str; N]) -> (Log, [Puppet; N]) {
+pub(super) fn puppets<const N: usize>(names: [&str; N]) -> (Log, [Puppet; N]) {
     let log = Log::new();
     let puppets = names.map(|name| Puppet::new(name, &log));
     (log, puppets)
 }
 
 /// A way for a puppet to end by itself.
-type End = fn(&Puppet);
+pub(super) type End = fn(&Puppet);
 
 /// A supervisor under test: the temporary child `office` of another one, which tells how it ends.
-struct Office {
-    top: Supervisor,
-    office: Supervisor,
-    reports: Reports,
+pub(super) struct Office {
+    pub(super) top: Supervisor,
+    pub(super) office: Supervisor,
+    pub(super) reports: Reports,
 }
 
 impl Office {
-    async fn open(spec: SupervisorSpec) -> Self {
+    pub(super) async fn open(spec: SupervisorSpec) -> Self {
         let (reporter, reports) = reports();
         let office = ChildSpec::supervisor("office", spec).restart(Restart::Temporary);
         let spec = SupervisorSpec::new(Strategy::OneForOne).child(office).reporter(reporter);
@@ -58,30 +58,30 @@ impl Office {
     }
 
     /// An office of puppets, each a permanent worker.
-    async fn of(strategy: Strategy, max_restarts: u32, puppets: &[&Puppet]) -> Self {
+    pub(super) async fn of(strategy: Strategy, max_restarts: u32, puppets: &[&Puppet]) -> Self {
         let children = puppets.iter().map(|puppet| puppet.spec());
         Self::open(SupervisorSpec::new(strategy).intensity(at_most(max_restarts)).children(children)).await
     }
 
     /// How the office ends, by itself.
-    async fn ended(&mut self) -> ExitReason {
+    pub(super) async fn ended(&mut self) -> ExitReason {
         self.reports.exited("office").await
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         soon("closing the office", self.top.shutdown()).await;
     }
 }
 
 /// The same for a dynamic supervisor.
-struct Agency {
-    top: Supervisor,
-    agency: DynamicSupervisor,
-    reports: Reports,
+pub(super) struct Agency {
+    pub(super) top: Supervisor,
+    pub(super) agency: DynamicSupervisor,
+    pub(super) reports: Reports,
 }
 
 impl Agency {
-    async fn open(spec: DynamicSupervisorSpec) -> Self {
+    pub(super) async fn open(spec: DynamicSupervisorSpec) -> Self {
         let (reporter, reports) = reports();
         let agency = ChildSpec::dynamic_supervisor("agency", spec).restart(Restart::Temporary);
         let spec = SupervisorSpec::new(Strategy::OneForOne).child(agency).reporter(reporter);
@@ -90,7 +90,7 @@ impl Agency {
         Self { top, agency, reports }
     }
 
-    async fn of(max_restarts: u32, puppets: &[&Puppet]) -> Self {
+    pub(super) async fn of(max_restarts: u32, puppets: &[&Puppet]) -> Self {
         let this = Self::open(DynamicSupervisorSpec::default().intensity(at_most(max_restarts))).await;
         for puppet in puppets {
             this.agency.start_child(puppet.spec()).await.expect("it starts").expect("it is wanted");
@@ -98,22 +98,22 @@ impl Agency {
         this
     }
 
-    async fn ended(&mut self) -> ExitReason {
+    pub(super) async fn ended(&mut self) -> ExitReason {
         self.reports.exited("agency").await
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         soon("closing the agency", self.top.shutdown()).await;
     }
 }
 
 /// What a supervisor says when it stops by its own decision, and to those whom it stops.
-fn shutdown() -> ExitReason {
+pub(super) fn shutdown() -> ExitReason {
     ExitReason::Shutdown("shutdown".into())
 }
 
 /// `["b running", "a stopped"]`
-fn told(children: &[ChildInfo]) -> Vec<String> {
+pub(super) fn told(children: &[ChildInfo]) -> Vec<String> {
     let state = |state| match state {
         ChildState::Running(_) => "running",
         ChildState::Starting => "starting",
@@ -126,13 +126,13 @@ fn told(children: &[ChildInfo]) -> Vec<String> {
 }
 
 /// `[specs, active, supervisors, workers]`, as OTP's suite has it.
-async fn counts(supervisor: &Supervisor) -> [usize; 4] {
+pub(super) async fn counts(supervisor: &Supervisor) -> [usize; 4] {
     let count = supervisor.count_children().await.expect("it runs");
     [count.specs, count.active, count.supervisors, count.workers]
 }
 
 /// The children as soon as each of them either runs or is stopped: asks until it is so.
-async fn at_rest(supervisor: &Supervisor) -> Vec<ChildInfo> {
+pub(super) async fn at_rest(supervisor: &Supervisor) -> Vec<ChildInfo> {
     let resting = |child: &ChildInfo| matches!(child.state, ChildState::Running(_) | ChildState::Stopped);
     soon("all children at rest", async {
         loop {
