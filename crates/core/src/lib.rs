@@ -11,6 +11,8 @@
 //! - A [`Supervisor`] starts its children in order, restarts them by [`Restart`], [`Strategy`] and
 //!   [`RestartIntensity`], and stops them in reverse order by [`Shutdown`]. A [`ChildSpec`] describes one child, a
 //!   [`Report`] tells what happened to it.
+//! - A [`TaskSupervisor`] runs futures as children, to be awaited or not; a [`PartitionSupervisor`] the same child many
+//!   times, chosen by a key.
 //! - An actor is *gone* when its task has ended and its state and handler are dropped; a supervisor when its whole
 //!   subtree is. A name is free, a child restarted and a shutdown over only then, so two incarnations never overlap.
 //! - [`Counter`], [`Gauge`] and [`Histogram`] count and measure without an actor or a lock; a [`Snapshot`] reads them.

@@ -10,6 +10,7 @@
 //! | names | [`ServiceKey`], [`ServiceRegistry`] | [`Namespace`], [`ProcessRegistry`], [`HealthCheck`] |
 //! | handles that survive restarts | [`Via`] | [`CastError`], [`CallError`] |
 //! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`AutoShutdown`], [`Report`] |
+//! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
 //! | counting and measuring | [`Telemetry`] | [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |

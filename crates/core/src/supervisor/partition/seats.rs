@@ -152,3 +152,71 @@ impl<P: Partition> Drop for Share<P> {
         self.seats.set(self, Holder::Nobody);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Guest(Arc<AtomicBool>);
+
+    impl sealed::Seated for Guest {
+        fn is_live(&self) -> bool {
+            !self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Guest {
+        fn die(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn one_seat() -> Arc<Seats<Guest>> {
+        Arc::new(Seats::new(NonZeroUsize::MIN))
+    }
+
+    #[test]
+    fn a_seat_is_taken_from_nobody_who_lives_or_is_about_to() {
+        let (seats, guest) = (one_seat(), Guest::default());
+        let lease = seats.take(0).unwrap();
+        assert!(seats.at(0).is_err());
+        assert!(seats.take(0).is_none());
+        lease.clone().fill(guest.clone());
+        assert!(seats.at(0).is_ok());
+        assert!(seats.take(0).is_none());
+        guest.die();
+        assert!(seats.at(0).is_err());
+        assert!(seats.take(0).is_some());
+        assert!(seats.take(1).is_none());
+    }
+
+    #[test]
+    fn the_last_share_of_a_lease_frees_the_seat_and_lets_go_of_the_guest() {
+        let (seats, guest) = (one_seat(), Guest::default());
+        let lease = seats.take(0).unwrap();
+        lease.clone().fill(guest.clone());
+        assert_eq!(Arc::strong_count(&guest.0), 2);
+        drop(lease);
+        assert_eq!(Arc::strong_count(&guest.0), 1);
+        assert!(seats.take(0).is_some());
+    }
+
+    #[test]
+    fn a_lease_that_comes_back_late_does_not_free_the_seat_of_the_next() {
+        let (seats, first, second) = (one_seat(), Guest::default(), Guest::default());
+        let late = seats.take(0).unwrap();
+        late.clone().fill(first.clone());
+        first.die();
+        let lease = seats.take(0).unwrap();
+        lease.clone().fill(second);
+        late.clone().fill(first);
+        assert!(seats.at(0).is_ok());
+        drop(late);
+        assert!(seats.at(0).is_ok());
+        drop(lease);
+        assert!(seats.at(0).is_err());
+    }
+}
