@@ -90,12 +90,16 @@ async fn peer_9_a_restart_of_all_takes_no_time_but_that_of_the_children() {
     }
 }
 
-#[tokio::test]
-async fn peer_9_children_stop_in_reverse_order() {
+#[tokio::test(start_paused = true)]
+async fn peer_9_children_stop_in_reverse_order_one_after_the_other() {
     let (log, [a, b, c]) = puppets(["a", "b", "c"]);
+    for puppet in [&a, &b, &c] {
+        puppet.always(Moment::Stopping, Conduct::Take(SECOND));
+    }
     let office = Office::of(Strategy::OneForOne, 0, &[&a, &b, &c]).await;
     office.close().await;
-    assert_eq!(log.of(&[Moment::Down]), ["c down", "b down", "a down"]);
+    let order = ["c stopping", "c down", "b stopping", "b down", "a stopping", "a down"];
+    assert_eq!(log.of(&[Moment::Stopping, Moment::Down]), order);
 }
 
 #[tokio::test]

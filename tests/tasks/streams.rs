@@ -71,9 +71,13 @@ async fn task_8_a_stream_runs_no_more_than_so_many_at_a_time() {
 }
 
 /// Three tasks at a time, of which the first waits for the gate.
-fn slowest_first(tasks: &TaskSupervisor, order: StreamOrder, gate: &Gate) -> impl Stream<Item = u32> + Unpin + use<> {
+fn slowest_first(
+    tasks: &TaskSupervisor,
+    options: StreamOptions,
+    gate: &Gate,
+) -> impl Stream<Item = u32> + Unpin + use<> {
     let gate = gate.clone();
-    let stream = tasks.stream_with(at_a_time(3).order(order), 0..3, move |n: u32| {
+    let stream = tasks.stream_with(options, 0..3, move |n: u32| {
         let gate = gate.clone();
         async move {
             if n == 0 {
@@ -87,27 +91,34 @@ fn slowest_first(tasks: &TaskSupervisor, order: StreamOrder, gate: &Gate) -> imp
 
 #[tokio::test]
 async fn task_8_the_slowest_first_holds_back_a_stream_in_the_order_of_the_inputs() {
-    let (tasks, gate) = (open().await, Gate::new());
-    let mut results = slowest_first(&tasks, StreamOrder::Inputs, &gate);
-    assert!(futures::poll!(results.next()).is_pending());
-    // The other two are done, and have to wait.
-    known(&tasks, 1).await;
-    assert!(futures::poll!(results.next()).is_pending());
-    gate.open();
-    assert_eq!(soon("the results", results.collect::<Vec<_>>()).await, [0, 1, 2]);
-    tasks.shutdown().await;
+    for options in [at_a_time(3), at_a_time(3).nolink()] {
+        let (tasks, gate) = (open().await, Gate::new());
+        let mut results = slowest_first(&tasks, options, &gate);
+        assert!(futures::poll!(results.next()).is_pending());
+        // The other two are done, and have to wait.
+        known(&tasks, 1).await;
+        assert!(futures::poll!(results.next()).is_pending());
+        gate.open();
+        assert_eq!(soon("the results", results.collect::<Vec<_>>()).await, [0, 1, 2]);
+        tasks.shutdown().await;
+    }
 }
 
 #[tokio::test]
 async fn task_8_the_slowest_first_comes_last_as_completed() {
-    let (tasks, gate) = (open().await, Gate::new());
-    let mut results = slowest_first(&tasks, StreamOrder::Completion, &gate);
-    let mut quick = [soon("a result", results.next()).await.unwrap(), soon("a result", results.next()).await.unwrap()];
-    quick.sort();
-    assert_eq!(quick, [1, 2]);
-    gate.open();
-    assert_eq!(soon("the results", results.collect::<Vec<_>>()).await, [0]);
-    tasks.shutdown().await;
+    for options in [at_a_time(3), at_a_time(3).nolink()] {
+        let (tasks, gate) = (open().await, Gate::new());
+        let mut results = slowest_first(&tasks, options.order(StreamOrder::Completion), &gate);
+        let mut quick = Vec::new();
+        for _ in 0..2 {
+            quick.push(soon("a result", results.next()).await.unwrap());
+        }
+        quick.sort();
+        assert_eq!(quick, [1, 2]);
+        gate.open();
+        assert_eq!(soon("the results", results.collect::<Vec<_>>()).await, [0]);
+        tasks.shutdown().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
