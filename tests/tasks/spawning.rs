@@ -151,7 +151,7 @@ async fn task_8_nothing_is_kept_of_a_task_that_has_ended() {
         let _panicking = panicking;
         panic!("broken")
     });
-    let _: TaskError = panicking.await.unwrap().await.map(|()| ()).unwrap_err();
+    let _: TaskError = panicking.await.unwrap().await.unwrap_err();
     known(&tasks, 0).await;
     assert_eq!(Arc::strong_count(&load), 1);
     tasks.shutdown().await;

@@ -4,7 +4,6 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use foundation::TaskStop;
 use foundation_tests::soon;
 use futures::{Stream, StreamExt};
 
@@ -108,14 +107,14 @@ async fn task_8_a_stream_says_so_when_its_supervisor_stops_under_it() {
     assert_eq!(rest, [cut_off, cut_off, "not running"]);
 }
 
-/// A stream can be handed on as what it is.
-#[test]
-fn task_8_a_stream_is_a_stream_of_any_runtime() {
-    fn is_stream<T>(_: &impl Fn(foundation::TaskSupervisor) -> T)
-    where
-        T: Stream + Send + Unpin,
-    {
+/// It can be handed on to another thread, and polled without being pinned.
+#[tokio::test]
+async fn task_8_a_stream_can_be_handed_on() {
+    fn handed_on<S: Stream + Send + Unpin + 'static>(stream: S) -> S {
+        stream
     }
-    is_stream(&|tasks: foundation::TaskSupervisor| tasks.stream(0..3u8, |n| async move { n }));
-    let _: fn(TaskStop) -> bool = |stop| stop.is_requested();
+    let tasks = open().await;
+    let stream = handed_on(tasks.stream(0..3u8, |n| async move { n }));
+    assert_eq!(soon("the stream", tokio::spawn(stream.count())).await.unwrap(), 3);
+    tasks.shutdown().await;
 }
