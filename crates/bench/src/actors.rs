@@ -1,8 +1,12 @@
-//! The actor that is found, sent to and restarted in every row.
+//! The actors that are found, sent to, stopped and restarted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use foundation::{ServiceKey, local_message};
 
+/// Answers, and as a parent outlives its children (ractor's default is to stop with the first).
 pub(crate) struct Echo;
 
 pub(crate) enum EchoMsg {
@@ -11,7 +15,8 @@ pub(crate) enum EchoMsg {
 }
 local_message!(EchoMsg);
 
-pub(crate) const ECHO: ServiceKey<EchoMsg> = ServiceKey::new("echo");
+// A static and not a constant: a constant would be built anew at each use.
+pub(crate) static ECHO: ServiceKey<EchoMsg> = ServiceKey::new("echo");
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
 impl Actor for Echo {
@@ -31,13 +36,51 @@ impl Actor for Echo {
         Ok(())
     }
 
-    // As a parent it outlives its children; ractor's default is to stop with the first.
     async fn handle_supervisor_evt(
         &self,
         _: ActorRef<EchoMsg>,
         _: SupervisionEvent,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+/// How many actors have ended properly.
+#[derive(Clone, Default)]
+pub(crate) struct Ends(Arc<[AtomicU64; 2]>);
+
+impl Ends {
+    /// How many `post_stop`s have run, and how many destructors.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        let [stopped, dropped] = &*self.0;
+        (stopped.load(Ordering::Acquire), dropped.load(Ordering::Acquire))
+    }
+}
+
+/// Counts its `post_stop` and its state's destructor.
+pub(crate) struct Mortal(pub(crate) Ends);
+
+pub(crate) struct Remains(Ends);
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.0.0[1].fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Mortal {
+    type Msg = EchoMsg;
+    type State = Remains;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<EchoMsg>, (): ()) -> Result<Remains, ActorProcessingErr> {
+        Ok(Remains(self.0.clone()))
+    }
+
+    async fn post_stop(&self, _: ActorRef<EchoMsg>, remains: &mut Remains) -> Result<(), ActorProcessingErr> {
+        remains.0.0[0].fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 }

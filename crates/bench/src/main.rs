@@ -1,39 +1,67 @@
 //! Side-by-side benchmarks: foundation and its peers in one run on one machine, as ratios.
 //!
-//! `cargo run --release -p foundation-bench` prints a table. After `--`: `--json` prints one object a line, `--filter
-//! NAME` runs the rows whose name contains it, `--quick` measures for a shorter time.
+//! `cargo run --release -p foundation-bench` prints a table, `-- --help` says what else there is. How it measures, and what
+//! came of it, is in `docs/performance.md`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "to print its results is what a benchmark is for")]
 
 mod actors;
-mod measure;
+mod contest;
+mod effort;
+mod external;
+mod measured;
+mod memory;
 mod options;
+mod pair;
+mod peers;
 mod row;
 mod rows;
+mod sample;
+mod stage;
 
 use std::process::ExitCode;
 
-use options::Options;
+use contest::Contest;
+use options::{Options, Task, USAGE};
+use row::Row;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+    let rows = rows::all();
+    let names: Vec<_> = rows.iter().map(|row| row.name).collect();
+    match Task::parse(std::env::args().skip(1), &names) {
+        Ok(Task::Measure(options)) => measure(&options, &rows),
+        Ok(Task::Pose(scene)) => {
+            println!("{}", scene.bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Task::Help) => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("foundation-bench: {error}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
-    };
+    }
+}
+
+fn measure(options: &Options, rows: &[Row]) -> ExitCode {
+    let (mut externals, absent) = peers::externals(options.peers);
+    for reason in absent {
+        eprintln!("foundation-bench: {reason}");
+    }
     if !options.json {
-        println!("{}", row::HEADING);
+        println!("{}", measured::HEADING);
     }
-    let mut measured = 0;
-    for row in rows::all().into_iter().filter(|row| options.wants(row.name)) {
-        let result = row.measure(&options.effort());
-        println!("{}", if options.json { result.json() } else { result.to_string() });
-        measured += 1;
+    let mut over = false;
+    for row in rows.iter().filter(|row| options.wants(row.name)) {
+        let measured = (row.run)(&mut Contest { row, effort: options.effort(), externals: &mut externals });
+        if measured.is_empty() {
+            eprintln!("foundation-bench: {}: no figures, since no repetition counts", row.name);
+        }
+        for line in measured {
+            println!("{}", if options.json { line.json() } else { line.to_string() });
+            over |= line.is_over();
+        }
     }
-    if measured == 0 {
-        eprintln!("foundation-bench: no row is named like that; there are: {}", rows::names().join(", "));
-        return ExitCode::from(2);
-    }
-    ExitCode::SUCCESS
+    if over && options.check { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -1,53 +1,23 @@
-//! One comparison and its result.
+//! One comparison that can be measured.
 
-use std::fmt;
+use crate::contest::Contest;
+use crate::measured::Measured;
 
-use serde::Serialize;
-
-use crate::measure::Effort;
-
-/// The first line of the table.
-pub(crate) const HEADING: &str = "name                       ours ns      peer ns   ratio   limit  threads  peer";
-
-/// A comparison that can be measured: the medians of ours and of the peer's, in nanoseconds.
+/// A name for what is compared, and how.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    pub(crate) peer: &'static str,
-    /// The ratio that is to be reached.
-    pub(crate) limit: f64,
     pub(crate) threads: usize,
-    pub(crate) run: fn(&Effort) -> (f64, f64),
-}
-
-#[derive(Serialize)]
-pub(crate) struct Measured {
-    name: &'static str,
-    ours_ns: f64,
-    peer: &'static str,
-    peer_ns: f64,
-    ratio: f64,
-    limit: f64,
-    threads: usize,
+    /// The ratio to Elixir's that is to be reached, where one is.
+    pub(crate) elixir: Option<f64>,
+    pub(crate) run: fn(&mut Contest<'_>) -> Vec<Measured>,
 }
 
 impl Row {
-    pub(crate) fn measure(&self, effort: &Effort) -> Measured {
-        let (ours_ns, peer_ns) = (self.run)(effort);
-        let Self { name, peer, limit, threads, .. } = *self;
-        Measured { name, ours_ns, peer, peer_ns, ratio: ours_ns / peer_ns, limit, threads }
+    pub(crate) const fn new(name: &'static str, threads: usize, run: fn(&mut Contest<'_>) -> Vec<Measured>) -> Self {
+        Self { name, threads, elixir: None, run }
     }
-}
 
-impl Measured {
-    pub(crate) fn json(&self) -> String {
-        // Numbers and literals always have a form in JSON.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for Measured {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, ours_ns, peer, peer_ns, ratio, limit, threads } = self;
-        write!(f, "{name:22} {ours_ns:>11.1} {peer_ns:>12.1} {ratio:>7.2} {limit:>7.2} {threads:>8}  {peer}")
+    pub(crate) const fn elixir(self, limit: f64) -> Self {
+        Self { elixir: Some(limit), ..self }
     }
 }

@@ -83,8 +83,13 @@ impl Holder {
     #[inline]
     pub(crate) fn live(&self) -> Option<&ActorCell> {
         let (actor, _) = self.life.get()?;
-        let serves = !self.retired.load(Ordering::Acquire) && actor.get_status() < ActorStatus::Draining;
-        serves.then_some(actor)
+        self.is_current(actor).then_some(actor)
+    }
+
+    /// The same for whoever has this holder's actor at hand.
+    #[inline]
+    pub(crate) fn is_current(&self, actor: &ActorCell) -> bool {
+        !self.retired.load(Ordering::Acquire) && actor.get_status() < ActorStatus::Draining
     }
 
     /// Ends the holding; true for the first who says so.

@@ -1,0 +1,176 @@
+//! What was measured, as a line for people and as one for programs.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+/// The first line of the table.
+pub(crate) const HEADING: &str =
+    "name                        threads        ours        peer   ratio       limit        peer is";
+
+/// Ours beside one peer's.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) name: &'static str,
+    pub(crate) threads: usize,
+    pub(crate) peer: String,
+    pub(crate) figures: Figures,
+    /// What is to be reached; `None` where a peer is only shown.
+    pub(crate) limit: Option<Limit>,
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Figures {
+    Nanoseconds { ours: f64, peer: f64 },
+    Bytes { ours: f64, peer: f64 },
+}
+
+/// What ours is to stay within.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Limit {
+    /// So many times the peer's.
+    Ratio(f64),
+    /// So much more than the peer's.
+    Beyond(f64),
+    /// So much, whatever the peer needs.
+    Total(f64),
+}
+
+impl Figures {
+    fn both(self) -> (f64, f64) {
+        match self {
+            Self::Nanoseconds { ours, peer } | Self::Bytes { ours, peer } => (ours, peer),
+        }
+    }
+
+    fn ratio(self) -> f64 {
+        let (ours, peer) = self.both();
+        ours / peer
+    }
+
+    fn print(self, amount: f64) -> String {
+        match self {
+            Self::Nanoseconds { .. } => scaled(amount, 1e3, ["ns", "µs", "ms", "s"]),
+            Self::Bytes { .. } => scaled(amount, 1024.0, ["B", "KiB", "MiB", "GiB"]),
+        }
+    }
+}
+
+/// At most four digits and a unit.
+fn scaled(amount: f64, step: f64, units: [&str; 4]) -> String {
+    let mut scaled = amount;
+    let mut unit = 0;
+    while scaled >= 1_000.0 && unit + 1 < units.len() {
+        scaled /= step;
+        unit += 1;
+    }
+    let digits = if scaled < 100.0 { 1 } else { 0 };
+    format!("{scaled:.digits$} {}", units[unit])
+}
+
+impl Measured {
+    pub(crate) fn is_over(&self) -> bool {
+        let (ours, peer) = self.figures.both();
+        match self.limit {
+            Some(Limit::Ratio(limit)) => self.figures.ratio() > limit,
+            Some(Limit::Beyond(limit)) => ours - peer > limit,
+            Some(Limit::Total(limit)) => ours > limit,
+            None => false,
+        }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let Self { name, threads, peer, figures, limit } = self;
+        let ratio = figures.ratio();
+        let line = match *figures {
+            Figures::Nanoseconds { ours, peer: theirs } => {
+                let limit = limit_of(*limit);
+                json!({
+                    "name": name, "ours_ns": ours, "peer": peer, "peer_ns": theirs, "ratio": ratio, "limit": limit,
+                    "threads": threads
+                })
+            }
+            Figures::Bytes { ours, peer: theirs } => json!({
+                "name": name, "ours_bytes": ours, "peer": peer, "peer_bytes": theirs, "ratio": ratio,
+                "beyond_bytes": ours - theirs, "limit_bytes": limit_of(*limit), "threads": threads
+            }),
+        };
+        line.to_string()
+    }
+
+    fn limit(&self) -> String {
+        match self.limit {
+            Some(Limit::Ratio(limit)) => format!("{limit}"),
+            Some(Limit::Beyond(limit)) => format!("+{}", self.figures.print(limit)),
+            Some(Limit::Total(limit)) => self.figures.print(limit),
+            None => "-".to_owned(),
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.limit {
+            None => "",
+            Some(_) if self.is_over() => "over",
+            Some(_) => "ok",
+        }
+    }
+}
+
+fn limit_of(limit: Option<Limit>) -> Value {
+    match limit {
+        Some(Limit::Ratio(limit) | Limit::Beyond(limit) | Limit::Total(limit)) => json!(limit),
+        None => Value::Null,
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, threads, peer, figures, .. } = self;
+        let (ours, theirs) = figures.both();
+        let (ours, theirs, ratio) = (figures.print(ours), figures.print(theirs), figures.ratio());
+        let (limit, verdict) = (self.limit(), self.verdict());
+        write!(f, "{name:28}{threads:>7}{ours:>12}{theirs:>12}{ratio:>8.2}{limit:>12}  {verdict:4}  {peer}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(figures: Figures, limit: impl Into<Option<Limit>>) -> Measured {
+        Measured { name: "row", threads: 1, peer: "a peer".to_owned(), figures, limit: limit.into() }
+    }
+
+    #[test]
+    fn each_kind_of_limit_is_compared_with_its_own_figure() {
+        let figures = Figures::Bytes { ours: 1_500.0, peer: 1_000.0 };
+        assert!(!measured(figures, Limit::Ratio(1.5)).is_over() && measured(figures, Limit::Ratio(1.4)).is_over());
+        assert!(
+            !measured(figures, Limit::Beyond(500.0)).is_over() && measured(figures, Limit::Beyond(499.0)).is_over()
+        );
+        assert!(
+            !measured(figures, Limit::Total(1_500.0)).is_over() && measured(figures, Limit::Total(1_499.0)).is_over()
+        );
+        assert!(!measured(figures, None).is_over());
+    }
+
+    #[test]
+    fn a_line_for_programs_has_the_promised_fields_and_no_others() {
+        let figures = Figures::Nanoseconds { ours: 30.0, peer: 20.0 };
+        let line: Value = serde_json::from_str(&measured(figures, Limit::Ratio(2.0)).json()).unwrap();
+        let expected = json!({
+            "name": "row", "ours_ns": 30.0, "peer": "a peer", "peer_ns": 20.0, "ratio": 1.5, "limit": 2.0, "threads": 1
+        });
+        assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_line_for_people_has_units_and_a_verdict() {
+        let slow =
+            measured(Figures::Nanoseconds { ours: 12_345.0, peer: 1_000_000.0 }, Limit::Ratio(0.001)).to_string();
+        assert!(slow.contains("12.3 µs") && slow.contains("1.0 ms") && slow.contains("over"), "{slow}");
+        let shown = measured(Figures::Nanoseconds { ours: 1.0, peer: 2.0 }, None).to_string();
+        assert!(!shown.contains("over") && !shown.contains("ok"), "{shown}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Memory, measured from outside: a process of this program holds a scene, and says how much larger it has become by it.
+
+use std::process::Command;
+
+use foundation::ractor::{Actor, ActorRef};
+use foundation::{ChildSpec, Foundation, Namespace, ProcessRegistry, ServiceKey};
+use tokio::runtime::Builder;
+
+use crate::actors::{Echo, EchoMsg};
+use crate::contest::Contest;
+use crate::measured::{Figures, Limit, Measured};
+use crate::row::Row;
+use crate::stage::started;
+
+const MIB: f64 = 1024.0 * 1024.0;
+/// Enough for the size of one actor to be known to a few bytes.
+const ACTORS: usize = 20_000;
+const NAMESPACES: usize = 1_000;
+/// As many as a thousand namespaces with their services and supervisors have.
+const BARE: usize = 5_000;
+
+/// What a process can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scene {
+    /// Bare actors, linked to one of them.
+    Linked,
+    /// Children of a supervisor.
+    Supervised,
+    /// Children of a namespace's application, each under its name.
+    Named,
+    /// Bare actors.
+    Bare,
+    /// Test namespaces with all their services.
+    Namespaces,
+}
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("memory_supervised", 1, |c| actors(c, Scene::Supervised, Some(Limit::Beyond(500.0)))),
+        Row::new("memory_supervised_named", 1, |c| actors(c, Scene::Named, None)),
+        Row::new("memory_1000_namespaces", 1, namespaces),
+    ]
+}
+
+fn actors(contest: &mut Contest<'_>, scene: Scene, limit: Option<Limit>) -> Vec<Measured> {
+    let figures = Figures::Bytes { ours: measure(scene) / ACTORS as f64, peer: measure(Scene::Linked) / ACTORS as f64 };
+    let Row { name, threads, .. } = *contest.row;
+    vec![Measured { name, threads, peer: "a linked ractor actor".to_owned(), figures, limit }]
+}
+
+fn namespaces(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let figures = Figures::Bytes { ours: measure(Scene::Namespaces), peer: measure(Scene::Bare) };
+    let Row { name, threads, .. } = *contest.row;
+    let (peer, limit) = ("5,000 bare ractor actors".to_owned(), Some(Limit::Total(60.0 * MIB)));
+    vec![Measured { name, threads, peer, figures, limit }]
+}
+
+/// The bytes that a process for this scene grew by.
+fn measure(scene: Scene) -> f64 {
+    let program = started(std::env::current_exe());
+    let output = started(Command::new(program).arg(scene.argument()).output());
+    started(String::from_utf8_lossy(&output.stdout).trim().parse())
+}
+
+impl Scene {
+    const ALL: [Self; 5] = [Self::Linked, Self::Supervised, Self::Named, Self::Bare, Self::Namespaces];
+
+    /// What the process is told on its command line.
+    pub(crate) fn argument(self) -> String {
+        format!("--pose-{self:?}").to_lowercase()
+    }
+
+    pub(crate) fn of_argument(argument: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scene| scene.argument() == argument)
+    }
+
+    /// Holds the scene in this process, and says by how many bytes the process has grown.
+    pub(crate) fn bytes(self) -> u64 {
+        let runtime = started(Builder::new_current_thread().enable_all().build());
+        runtime.block_on(async {
+            match self {
+                Self::Linked => linked().await,
+                Self::Supervised => supervised().await,
+                Self::Named => named().await,
+                Self::Bare => bare().await,
+                Self::Namespaces => test_namespaces().await,
+            }
+        })
+    }
+}
+
+async fn linked() -> u64 {
+    let (parent, _) = started(Actor::spawn(None, Echo, ()).await);
+    let before = resident();
+    let mut held: Vec<ActorRef<EchoMsg>> = Vec::with_capacity(ACTORS);
+    for _ in 0..ACTORS {
+        held.push(started(Actor::spawn_linked(None, Echo, (), parent.get_cell()).await).0);
+    }
+    resident() - before
+}
+
+async fn supervised() -> u64 {
+    let registry = started(started(ProcessRegistry::start().await).namespace(Namespace::test()).await);
+    let application = started(registry.application());
+    let before = resident();
+    let mut held = Vec::with_capacity(ACTORS);
+    for n in 0..ACTORS {
+        let spec = ChildSpec::worker(format!("child-{n}"), || (Echo, ()));
+        held.extend(started(application.start_child(spec).await));
+    }
+    resident() - before
+}
+
+async fn named() -> u64 {
+    let registry = started(started(ProcessRegistry::start().await).namespace(Namespace::test()).await);
+    let before = resident();
+    let mut held = Vec::with_capacity(ACTORS);
+    for n in 0..ACTORS {
+        let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("child-{n}")));
+        held.extend(started(registry.supervise(registry.child_spec(&key, || (Echo, ()))).await));
+    }
+    resident() - before
+}
+
+async fn bare() -> u64 {
+    let before = resident();
+    let mut held = Vec::with_capacity(BARE);
+    for _ in 0..BARE {
+        held.push(started(Actor::spawn(None, Echo, ()).await).0);
+    }
+    resident() - before
+}
+
+async fn test_namespaces() -> u64 {
+    let foundation = started(Foundation::builder().start().await);
+    let before = resident();
+    let mut held = Vec::with_capacity(NAMESPACES);
+    for _ in 0..NAMESPACES {
+        held.push(started(foundation.test_namespace().await));
+    }
+    resident() - before
+}
+
+/// What this process occupies in memory now, in bytes, as Linux tells it.
+fn resident() -> u64 {
+    let status = started(std::fs::read_to_string("/proc/self/status"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")).map(str::trim);
+    started(started(kilobytes.ok_or("/proc/self/status has no VmRSS")).parse::<u64>()) * 1_024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scene_has_an_argument_of_its_own() {
+        assert!(Scene::ALL.into_iter().all(|scene| Scene::of_argument(&scene.argument()) == Some(scene)));
+        assert_eq!(Scene::of_argument("--json"), None);
+    }
+
+    #[test]
+    fn a_process_knows_how_large_it_is() {
+        let before = resident();
+        let block = vec![1_u8; 64 << 20];
+        assert!(resident() >= before + (32 << 20), "{} bytes", block.len());
+    }
+}

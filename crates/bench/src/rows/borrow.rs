@@ -1,0 +1,27 @@
+//! Borrowing an actor by its name, for the time of a function.
+
+use crate::contest::{Contest, Peer};
+use crate::measured::Measured;
+use crate::pair::paired;
+use crate::row::Row;
+use crate::sample::repeated;
+use crate::stage::{Stage, WHERE_IS, started};
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("with_1t", 1, alone), Row::new("with_2t_same_name", 2, same_name)]
+}
+
+fn alone(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let stage = Stage::set();
+    let key = stage.echo();
+    let ours = repeated(|| started(stage.registry.with(key, |actor| actor.get_id())));
+    contest.between(ours, [Peer::new(WHERE_IS, 0.6, repeated(stage.where_is()))])
+}
+
+fn same_name(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let stage = Stage::set();
+    let key = stage.echo();
+    let ours = paired([(); 2].map(|()| || started(stage.registry.with(key, |actor| actor.get_id()))));
+    let where_is = stage.where_is();
+    contest.between(ours, [Peer::new(WHERE_IS, 0.2, paired([where_is.clone(), where_is]))])
+}

@@ -1,0 +1,64 @@
+//! Ending a namespace: its services are gone too, and each actor's `post_stop` and destructors have run.
+
+use std::time::{Duration, Instant};
+
+use foundation::ractor::Actor;
+use foundation::{Foundation, ServiceKey};
+use futures::future::join_all;
+
+use crate::actors::{EchoMsg, Ends, Mortal};
+use crate::contest::{Contest, Peer};
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::stage::{as_task, runtime, started};
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("cleanup_10", 1, |c| cleanup(c, 10, 1.6)), Row::new("cleanup_1000", 1, |c| cleanup(c, 1_000, 1.4))]
+}
+
+fn cleanup(contest: &mut Contest<'_>, actors: usize, limit: f64) -> Vec<Measured> {
+    let runtime = std::sync::Arc::new(runtime());
+    let foundation = started(runtime.block_on(Foundation::builder().start()));
+    let ours = as_task(&runtime, move |operations| {
+        let foundation = foundation.clone();
+        summed(operations, async move || namespace(&foundation, actors).await)
+    });
+    let peer = as_task(&runtime, move |operations| summed(operations, async move || bare(actors).await));
+    contest.between(ours, [Peer::new("ractor stop and await, all at once", limit, peer)])
+}
+
+/// Each operation says itself how long its measured part took.
+async fn summed(operations: u64, operation: impl AsyncFn() -> Duration) -> Duration {
+    let mut took = Duration::ZERO;
+    for _ in 0..operations {
+        took += operation().await;
+    }
+    took
+}
+
+async fn namespace(foundation: &Foundation, actors: usize) -> Duration {
+    let (namespace, ends) = (started(foundation.test_namespace().await), Ends::default());
+    for n in 0..actors {
+        let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("mortal-{n}")));
+        started(namespace.spawn(&key, Mortal(ends.clone()), ()).await);
+    }
+    let begun = Instant::now();
+    started(namespace.cleanup().await);
+    let took = begun.elapsed();
+    assert_eq!(ends.counted(), (actors as u64, actors as u64), "a clean-up returns when everybody is gone");
+    took
+}
+
+async fn bare(actors: usize) -> Duration {
+    let ends = Ends::default();
+    let mut running = Vec::with_capacity(actors);
+    for _ in 0..actors {
+        running.push(started(Actor::spawn(None, Mortal(ends.clone()), ()).await));
+    }
+    let begun = Instant::now();
+    running.iter().for_each(|(actor, _)| actor.stop(None));
+    join_all(running.into_iter().map(|(_, task)| task)).await;
+    let took = begun.elapsed();
+    assert_eq!(ends.counted(), (actors as u64, actors as u64), "a joined task has dropped its actor");
+    took
+}

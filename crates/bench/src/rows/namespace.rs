@@ -1,0 +1,52 @@
+//! A whole test namespace, up and down again: three services, an application, and the supervisors above them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foundation::Foundation;
+use foundation::ractor::Actor;
+use futures::future::join_all;
+
+use crate::actors::Echo;
+use crate::contest::{Contest, Peer};
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::stage::{as_task, runtime, started};
+
+/// As many as the namespace has: two supervisors, three services, and one for what goes on around them.
+const BARE: usize = 6;
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("namespace_up_down", 1, up_down)]
+}
+
+fn up_down(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let runtime = Arc::new(runtime());
+    let foundation = started(runtime.block_on(Foundation::builder().start()));
+    let ours = as_task(&runtime, move |operations| {
+        let foundation = foundation.clone();
+        timed(operations, async move || {
+            let namespace = started(foundation.test_namespace().await);
+            started(namespace.cleanup().await);
+        })
+    });
+    let peer = as_task(&runtime, |operations| timed(operations, bare));
+    contest.between(ours, [Peer::new("ractor spawn and stop 6 actors", 3.0, peer)])
+}
+
+async fn timed(operations: u64, operation: impl AsyncFn()) -> Duration {
+    let begun = Instant::now();
+    for _ in 0..operations {
+        operation().await;
+    }
+    begun.elapsed()
+}
+
+async fn bare() {
+    let mut running = Vec::with_capacity(BARE);
+    for _ in 0..BARE {
+        running.push(started(Actor::spawn(None, Echo, ()).await));
+    }
+    running.iter().for_each(|(actor, _)| actor.stop(None));
+    join_all(running.into_iter().map(|(_, task)| task)).await;
+}

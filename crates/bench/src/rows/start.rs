@@ -1,0 +1,115 @@
+//! Starting a named actor.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foundation::ractor::{Actor, ActorCell};
+use foundation::{Restart, ServiceKey, ServiceRegistry};
+
+use crate::actors::{Echo, EchoMsg};
+use crate::contest::{Contest, Peer};
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::sample::Batch;
+use crate::stage::{Stage, as_task, started};
+
+/// So many actors live at once; then they are stopped, which is not measured.
+const ROUND: u64 = 256;
+const PEER: &str = "ractor spawn with a name, linked";
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("spawn_named", 1, spawn), Row::new("supervise_named", 1, supervise)]
+}
+
+fn spawn(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let stage = Stage::set();
+    contest.between(rounds(&stage, Spawned(stage.registry.clone())), [Peer::new(PEER, 1.15, bare(&stage))])
+}
+
+fn supervise(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let stage = Stage::set();
+    contest.between(rounds(&stage, Supervised(stage.registry.clone())), [Peer::new(PEER, 1.6, bare(&stage))])
+}
+
+fn bare(stage: &Stage) -> Batch<'static> {
+    let supervisor = stage.spawn_bare("supervisor").1.get_cell();
+    rounds(stage, Bare { supervisor, prefix: stage.prefix.clone() })
+}
+
+/// A way to start an actor under a name, and to end it.
+trait Starter: Clone + Send + Sync + 'static {
+    fn start(&self, key: &ServiceKey<EchoMsg>) -> impl Future<Output = ActorCell> + Send;
+
+    /// Returns when the name can be had again.
+    fn stop(&self, key: &ServiceKey<EchoMsg>, actor: ActorCell) -> impl Future<Output = ()> + Send;
+}
+
+#[derive(Clone)]
+struct Spawned(ServiceRegistry);
+
+impl Starter for Spawned {
+    async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
+        started(self.0.spawn(key, Echo, ()).await).get_cell()
+    }
+
+    async fn stop(&self, key: &ServiceKey<EchoMsg>, actor: ActorCell) {
+        started(actor.stop_and_wait(None, None).await);
+        self.0.unregister(key);
+    }
+}
+
+#[derive(Clone)]
+struct Supervised(ServiceRegistry);
+
+impl Starter for Supervised {
+    async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
+        let spec = self.0.child_spec(key, || (Echo, ())).restart(Restart::Temporary);
+        started(started(self.0.supervise(spec).await).ok_or("the child was ignored"))
+    }
+
+    async fn stop(&self, key: &ServiceKey<EchoMsg>, _: ActorCell) {
+        started(started(self.0.application()).terminate_child(key.name().as_str()).await);
+    }
+}
+
+#[derive(Clone)]
+struct Bare {
+    supervisor: ActorCell,
+    prefix: String,
+}
+
+impl Starter for Bare {
+    async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
+        let name = format!("{}-{}", self.prefix, key.name());
+        started(Actor::spawn_linked(Some(name), Echo, (), self.supervisor.clone()).await).0.get_cell()
+    }
+
+    async fn stop(&self, _: &ServiceKey<EchoMsg>, actor: ActorCell) {
+        started(actor.stop_and_wait(None, None).await);
+    }
+}
+
+fn rounds(stage: &Stage, starter: impl Starter) -> Batch<'static> {
+    let key = |n| started(ServiceKey::parse(format!("bench-{n}")));
+    let keys: Arc<[ServiceKey<EchoMsg>]> = (0..ROUND).map(key).collect();
+    as_task(&stage.runtime, move |operations| timed(operations, Arc::clone(&keys), starter.clone()))
+}
+
+/// Starts so many actors, in rounds, and measures the starts alone.
+async fn timed(operations: u64, keys: Arc<[ServiceKey<EchoMsg>]>, starter: impl Starter) -> Duration {
+    let (mut took, mut left) = (Duration::ZERO, operations);
+    while left > 0 {
+        let round = &keys[..left.min(ROUND) as usize];
+        let mut actors = Vec::with_capacity(round.len());
+        let begun = Instant::now();
+        for key in round {
+            actors.push(starter.start(key).await);
+        }
+        took += begun.elapsed();
+        for (key, actor) in round.iter().zip(actors) {
+            starter.stop(key, actor).await;
+        }
+        left -= round.len() as u64;
+    }
+    took
+}

@@ -1,0 +1,81 @@
+//! From the registration of a name to the moment at which somebody who waited for it runs.
+//!
+//! The waiter is a task that sleeps until it is woken, and its worker thread with it; the waker is a thread outside the
+//! runtime. So each wake takes the whole way, and nobody spins.
+
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use foundation::ServiceKey;
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+use crate::actors::EchoMsg;
+use crate::contest::{Contest, Peer};
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::sample::{Batch, Sample};
+use crate::stage::{Stage, started};
+
+static KEY: ServiceKey<EchoMsg> = ServiceKey::new("awaited");
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("wait_wake", 1, wait_wake)]
+}
+
+fn wait_wake(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let stage = Stage::set();
+    let (_, actor) = stage.spawn_bare("echo");
+    let waiter = stage.registry.clone();
+    let wait = move || {
+        let registry = waiter.clone();
+        async move { drop(started(registry.wait_for_service(&KEY, LIMIT).await)) }
+    };
+    let registry = &stage.registry;
+    // The name is free, so the registration does not wait.
+    let register = move || started(futures::executor::block_on(registry.register(&KEY, &actor)));
+    let ours = wakes(&stage.runtime, wait, register, || assert!(registry.unregister(&KEY)));
+
+    let notify = Arc::new(Notify::new());
+    let waiting = Arc::clone(&notify);
+    let wait = move || Arc::clone(&waiting).notified_owned();
+    let peer = wakes(&stage.runtime, wait, move || notify.notify_one(), || ());
+    contest.between(ours, [Peer::new("a bare Notify", 1.8, peer)])
+}
+
+/// Has a task wait, wakes it, and sums up how long it took until the task ran.
+fn wakes<'a, F>(
+    runtime: &Arc<Runtime>,
+    wait: impl Fn() -> F + 'a,
+    wake: impl Fn() + 'a,
+    tidy: impl Fn() + 'a,
+) -> Batch<'a>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let runtime = Arc::clone(runtime);
+    Box::new(move |operations| {
+        let mut took = Duration::ZERO;
+        for _ in 0..operations {
+            let (tell, told) = mpsc::channel();
+            runtime.spawn(wait_and_tell(wait(), tell));
+            let waiting_since = started(told.recv());
+            let begun = Instant::now().max(waiting_since);
+            wake();
+            took += started(told.recv()).saturating_duration_since(begun);
+            tidy();
+        }
+        Sample::Took(took)
+    })
+}
+
+/// Tells when it listens, and when it was woken.
+async fn wait_and_tell(waiting: impl Future<Output = ()>, tell: mpsc::Sender<Instant>) {
+    let mut waiting = pin!(waiting);
+    assert!(futures::poll!(&mut waiting).is_pending(), "there is nothing to wait for");
+    let _ = tell.send(Instant::now());
+    waiting.await;
+    let _ = tell.send(Instant::now());
+}

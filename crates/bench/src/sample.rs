@@ -1,0 +1,52 @@
+//! One repetition of a batch of operations.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// What one repetition gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sample {
+    /// All operations together took so long.
+    Took(Duration),
+    /// It does not count: the threads that were to run side by side did not. It took so long all the same.
+    Discarded(Duration),
+}
+
+/// Runs an operation this many times.
+pub(crate) type Batch<'a> = Box<dyn FnMut(u64) -> Sample + 'a>;
+
+impl Sample {
+    /// How long it took, whether it counts or not.
+    pub(crate) fn duration(self) -> Duration {
+        match self {
+            Self::Took(took) | Self::Discarded(took) => took,
+        }
+    }
+}
+
+/// Repeats a plain function.
+pub(crate) fn repeated<'a, T>(mut operation: impl FnMut() -> T + 'a) -> Batch<'a> {
+    Box::new(move |operations| Sample::Took(time(operations, &mut operation).length()))
+}
+
+/// From when until when somebody worked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
+}
+
+impl Span {
+    pub(crate) fn length(self) -> Duration {
+        self.ended - self.begun
+    }
+}
+
+/// Runs an operation so many times.
+pub(crate) fn time<T>(operations: u64, operation: &mut impl FnMut() -> T) -> Span {
+    let begun = Instant::now();
+    for _ in 0..operations {
+        black_box(operation());
+    }
+    Span { begun, ended: Instant::now() }
+}
