@@ -88,6 +88,36 @@ async fn counters_tell_registrations_releases_lookups_and_misses() {
     assert_eq!((read("registrations"), read("releases"), read("lookups"), read("misses")), (2, 2, 2, 1));
 }
 
+fn timed(names: &ServiceRegistry) -> u64 {
+    names.counters().histogram("registry.lookup_duration_ns").unwrap().count
+}
+
+#[tokio::test]
+async fn each_thread_times_one_in_256_of_its_lookups() {
+    let (_registry, names) = world().await;
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let look_up = |times: usize| (0..times).for_each(|_| drop(names.lookup(&PROBE).unwrap()));
+    look_up(255);
+    assert_eq!(timed(&names), 0);
+    look_up(1);
+    assert_eq!(timed(&names), 1);
+    look_up(256 * 3);
+    assert_eq!((timed(&names), count(&names, "registry.lookups")), (4, 1_024));
+    std::thread::scope(|scope| drop(scope.spawn(|| look_up(255)).join().unwrap()));
+    assert_eq!(timed(&names), 4);
+}
+
+/// Whoever borrows an actor may take as long as it likes.
+#[tokio::test]
+async fn a_lookup_is_timed_until_somebody_is_found_and_no_longer() {
+    let (_registry, names) = world().await;
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let seen_by_borrowers = (0..512).map(|_| names.with(&PROBE, |_| timed(&names)).unwrap());
+    assert_eq!(seen_by_borrowers.max(), Some(2));
+    (0..512).for_each(|_| assert!(names.lookup(&OTHER).is_err()));
+    assert_eq!(timed(&names), 2, "nobody found, nothing timed");
+}
+
 /// What is asked about names is not what is asked of services.
 #[tokio::test]
 async fn looking_around_is_not_counted_as_a_lookup() {

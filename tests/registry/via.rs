@@ -5,7 +5,7 @@ use std::time::Duration;
 use foundation::{CallError, CastError, RegistryError, Restart, ServiceRegistry, Via};
 use tokio::time::Instant;
 
-use super::support::{Ending, Gate, Lamp, LampMsg, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, key, world};
+use super::support::{Ending, Gate, Lamp, LampMsg, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, count, foreign, key, world};
 
 async fn supervised(names: &ServiceRegistry) -> Roll {
     let roll = Roll::default();
@@ -63,6 +63,47 @@ async fn refreshing_a_via_that_finds_nobody_does_no_harm() {
     assert!(via.is_alive());
     actor.stop_and_wait(None, None).await.unwrap();
     assert!(!via.refresh().is_alive());
+}
+
+#[tokio::test]
+async fn a_via_resolves_to_each_incarnation_and_reads_the_table_once_for_each() {
+    let (_registry, names) = world().await;
+    let roll = supervised(&names).await;
+    let mut via = names.via(&PROBE);
+    for life in 1..=3 {
+        let current = names.wait_for_service(&PROBE, SOON).await.unwrap();
+        let before = count(&names, "registry.lookups");
+        for _ in 0..5 {
+            assert_eq!(via.resolve().unwrap().get_id(), current.get_id());
+        }
+        assert_eq!(count(&names, "registry.lookups"), before + 1);
+        current.kill();
+        roll.lived(life + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_via_resolves_to_nobody_when_nobody_is_there() {
+    let (_registry, names) = world().await;
+    let mut via = names.via(&PROBE);
+    let nobody = via.resolve().unwrap_err();
+    assert!(matches!(nobody, RegistryError::NotFound { .. }), "{nobody}");
+    let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    assert_eq!(via.resolve().unwrap().get_id(), actor.get_id());
+    actor.stop_and_wait(None, None).await.unwrap();
+    assert!(via.resolve().is_err());
+    assert!(via.with(|actor| actor.get_id()).is_err());
+}
+
+#[tokio::test]
+async fn a_via_lends_the_actor_for_the_time_of_a_function() {
+    let (_registry, names) = world().await;
+    let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let via = names.via(&PROBE);
+    assert_eq!(via.with(|actor| actor.get_id()).unwrap(), actor.get_id());
+    let before = count(&names, "registry.lookups");
+    assert_eq!(via.with(|actor| actor.get_id()).unwrap(), actor.get_id());
+    assert_eq!(count(&names, "registry.lookups"), before, "bound, it does not read the table");
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
-//! What a namespace counts about itself.
+//! What a namespace counts and measures about itself.
 
-use crate::telemetry::{CounterIndex, CounterSet, Snapshot};
+use std::time::Instant;
+
+use crate::telemetry::{CounterIndex, CounterSet, Histogram, Snapshot};
 
 type Index = CounterIndex<8>;
 
@@ -24,48 +26,62 @@ const NAMES: [(&str, Index); 8] = [
     ("supervisor.failed_starts", FAILED_STARTS),
 ];
 
+/// Nanoseconds from the start of a look-up until somebody is found.
+const LOOKUP_DURATION: &str = "registry.lookup_duration_ns";
+/// Of so many look-ups of a thread one is timed: to read the clock twice would take longer than the look-up itself.
+const SAMPLED: u64 = 256;
+
 /// The counters of one namespace: its names and its supervisors. One cache line per counting thread.
 #[derive(Default)]
-pub(crate) struct Counters(CounterSet<8>);
+pub(crate) struct Counters {
+    counts: CounterSet<8>,
+    lookup_duration: Histogram,
+}
 
 impl Counters {
     pub(crate) fn registered(&self) {
-        self.0.increment(REGISTRATIONS);
+        self.counts.increment(REGISTRATIONS);
     }
 
     pub(crate) fn released(&self) {
-        self.0.increment(RELEASES);
+        self.counts.increment(RELEASES);
     }
 
+    /// Counts a look-up, and says whether it is one to be timed. The count itself tells.
     #[inline]
-    pub(crate) fn looked_up(&self) {
-        self.0.increment(LOOKUPS);
+    pub(crate) fn looked_up(&self) -> bool {
+        self.counts.advance(LOOKUPS, 1).is_multiple_of(SAMPLED)
+    }
+
+    pub(crate) fn found_since(&self, begun: Instant) {
+        self.lookup_duration.record(begun.elapsed().as_nanos() as f64);
     }
 
     pub(crate) fn missed(&self) {
-        self.0.increment(MISSES);
+        self.counts.increment(MISSES);
     }
 
     pub(crate) fn child_started(&self, restarted: bool) {
-        self.0.increment(STARTS);
+        self.counts.increment(STARTS);
         if restarted {
-            self.0.increment(RESTARTS);
+            self.counts.increment(RESTARTS);
         }
     }
 
     pub(crate) fn child_exited(&self) {
-        self.0.increment(EXITS);
+        self.counts.increment(EXITS);
     }
 
     pub(crate) fn start_failed(&self) {
-        self.0.increment(FAILED_STARTS);
+        self.counts.increment(FAILED_STARTS);
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new();
         for (name, index) in NAMES {
-            snapshot.insert(name, crate::telemetry::Reading::Counter(self.0.value(index)));
+            snapshot.insert(name, crate::telemetry::Reading::Counter(self.counts.value(index)));
         }
+        snapshot.insert(LOOKUP_DURATION, &self.lookup_duration);
         snapshot
     }
 }

@@ -315,7 +315,8 @@ impl ServiceRegistry {
         NamespaceInfo::new(self.namespace(), &self.space.table.holders())
     }
 
-    /// What this namespace has counted so far: registrations, lookups, misses, starts, exits, restarts.
+    /// What this namespace has counted so far: registrations, lookups, misses, starts, exits, restarts; and how long
+    /// lookups take until somebody is found, `registry.lookup_duration_ns`, of which each thread times 1 in 256.
     pub fn counters(&self) -> Snapshot {
         self.space.table.counters().snapshot()
     }

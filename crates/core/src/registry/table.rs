@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::Instant;
 
 use ractor::{ActorCell, Message};
 use scc::{Guard, HashIndex, hash_index::Entry};
@@ -84,7 +85,25 @@ impl Table {
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
     ) -> Result<R, Miss> {
-        self.counters.looked_up();
+        if self.counters.looked_up() { self.find_timed::<M, R>(name, read) } else { self.find::<M, R>(name, read) }
+    }
+
+    /// What `read` does with the actor is not part of the look-up.
+    #[cold]
+    fn find_timed<M: Message, R>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
+    ) -> Result<R, Miss> {
+        let begun = Instant::now();
+        self.find::<M, R>(name, |holder, actor| {
+            self.counters.found_since(begun);
+            read(holder, actor)
+        })
+    }
+
+    #[inline]
+    fn find<M: Message, R>(&self, name: &str, read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R) -> Result<R, Miss> {
         let found = self.names.peek_with(name, |_, holder| match holder.live() {
             Some(actor) if answers_to::<M>(actor) => Ok(read(holder, actor)),
             Some(_) => Err(Miss::WrongType(holder.message())),
