@@ -5,7 +5,9 @@ use std::time::Duration;
 use foundation::{CallError, CastError, RegistryError, Restart, ServiceRegistry, Via};
 use tokio::time::Instant;
 
-use super::support::{Ending, Gate, Lamp, LampMsg, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, count, foreign, key, world};
+use super::support::{
+    Ending, Gate, Lamp, LampMsg, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, count, foreign, key, world,
+};
 
 async fn supervised(names: &ServiceRegistry) -> Roll {
     let roll = Roll::default();

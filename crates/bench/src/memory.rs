@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use foundation::ractor::rpc::call;
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{ChildSpec, Foundation, Namespace, ProcessRegistry, ServiceKey};
 use tokio::runtime::Builder;
@@ -96,6 +97,7 @@ async fn linked() -> u64 {
     for _ in 0..ACTORS {
         held.push(started(Actor::spawn_linked(None, Echo, (), parent.get_cell()).await).0);
     }
+    all_run(&held).await;
     resident() - before
 }
 
@@ -106,8 +108,9 @@ async fn supervised() -> u64 {
     let mut held = Vec::with_capacity(ACTORS);
     for n in 0..ACTORS {
         let spec = ChildSpec::worker(format!("child-{n}"), || (Echo, ()));
-        held.extend(started(application.start_child(spec).await));
+        held.extend(started(application.start_child(spec).await).map(ActorRef::from));
     }
+    all_run(&held).await;
     resident() - before
 }
 
@@ -117,8 +120,9 @@ async fn named() -> u64 {
     let mut held = Vec::with_capacity(ACTORS);
     for n in 0..ACTORS {
         let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("child-{n}")));
-        held.extend(started(registry.supervise(registry.child_spec(&key, || (Echo, ()))).await));
+        held.extend(started(registry.supervise(registry.child_spec(&key, || (Echo, ()))).await).map(ActorRef::from));
     }
+    all_run(&held).await;
     resident() - before
 }
 
@@ -128,6 +132,7 @@ async fn bare() -> u64 {
     for _ in 0..BARE {
         held.push(started(Actor::spawn(None, Echo, ()).await).0);
     }
+    all_run(&held).await;
     resident() - before
 }
 
@@ -139,6 +144,13 @@ async fn test_namespaces() -> u64 {
         held.push(started(foundation.test_namespace().await));
     }
     resident() - before
+}
+
+/// ractor allocates a part of an actor only when its task first runs.
+async fn all_run(actors: &[ActorRef<EchoMsg>]) {
+    for actor in actors {
+        started(call(actor, EchoMsg::Ask, None).await);
+    }
 }
 
 /// What this process occupies in memory now, in bytes, as Linux tells it.
