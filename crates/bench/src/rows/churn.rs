@@ -41,7 +41,7 @@ fn beside_writer(contest: &mut Contest<'_>) -> Vec<Measured> {
     );
 
     let map: DashMap<String, ActorCell> = DashMap::new();
-    let insert = |key: &ServiceKey<EchoMsg>| map.insert(key.name().to_string(), actor.get_cell());
+    let insert = |key: &ServiceKey<EchoMsg>| map.insert(key.name().as_str().to_owned(), actor.get_cell());
     keys("standing", STANDING).iter().chain([key]).for_each(|key| drop(insert(key)));
     let peer = beside(
         || map.get(key.name().as_str()).map(|entry| entry.value().get_id()),

@@ -26,7 +26,7 @@ fn register_unregister(contest: &mut Contest<'_>) -> Vec<Measured> {
     let ours = as_task(&stage.runtime, move |operations| pairs(operations, registry.clone(), foreign.clone()));
     let map: DashMap<String, ActorCell> = DashMap::new();
     let peer = repeated(move || {
-        map.insert(KEY.name().to_string(), actor.get_cell());
+        map.insert(KEY.name().as_str().to_owned(), actor.get_cell());
         map.remove(KEY.name().as_str())
     });
     contest.between(ours, [Peer::new("DashMap insert + remove", 8.0, peer)])

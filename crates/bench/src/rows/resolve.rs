@@ -4,7 +4,7 @@ use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::row::Row;
 use crate::sample::repeated;
-use crate::stage::{Stage, WHERE_IS, started};
+use crate::stage::{Stage, WHERE_IS};
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("via_resolve_owned", 1, owned), Row::new("via_resolve_shared", 1, shared)]
@@ -13,13 +13,13 @@ pub(super) fn rows() -> Vec<Row> {
 fn owned(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let mut via = stage.registry.via(stage.echo());
-    let ours = repeated(move || started(via.resolve()).get_id());
+    let ours = repeated(move || via.resolve().is_ok());
     contest.between(ours, [Peer::new(WHERE_IS, 0.05, repeated(stage.where_is()))])
 }
 
 fn shared(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let via = stage.registry.via(stage.echo());
-    let ours = repeated(|| started(via.with(|actor| actor.get_id())));
+    let ours = repeated(|| via.with(|_| ()).is_ok());
     contest.between(ours, [Peer::new(WHERE_IS, 0.15, repeated(stage.where_is()))])
 }

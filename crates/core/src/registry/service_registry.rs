@@ -158,7 +158,12 @@ impl ServiceRegistry {
         self.space.application().map(|(supervisor, _)| supervisor).ok_or_else(|| self.not_running())
     }
 
-    async fn claim<M>(&self, name: &ServiceName, origin: Origin, restarts: u32) -> Result<Arc<Lease>, RegistryError> {
+    async fn claim<M: 'static>(
+        &self,
+        name: &ServiceName,
+        origin: Origin,
+        restarts: u32,
+    ) -> Result<Arc<Lease>, RegistryError> {
         let holder = Holder::new::<M>(name.clone(), origin, restarts);
         Lease::claim(&self.space.table, holder).await.map_err(|refused| self.refusal(name, refused))
     }

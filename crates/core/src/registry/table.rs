@@ -18,7 +18,7 @@ use scc::{Guard, HashIndex, hash_index::Entry};
 use tokio::sync::Notify;
 
 use super::counters::Counters;
-use super::holder::{Holder, Standing, answers_to};
+use super::holder::{Holder, Standing};
 use super::wait::Waiters;
 use crate::namespace::{Namespace, ServiceName};
 
@@ -105,7 +105,7 @@ impl Table {
     #[inline]
     fn find<M: Message, R>(&self, name: &str, read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R) -> Result<R, Miss> {
         let found = self.names.peek_with(name, |_, holder| match holder.live() {
-            Some(actor) if answers_to::<M>(actor) => Ok(read(holder, actor)),
+            Some(actor) if holder.answers_to::<M>() => Ok(read(holder, actor)),
             Some(_) => Err(Miss::WrongType(holder.message())),
             None => Err(Miss::Absent),
         });
