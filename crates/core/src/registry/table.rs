@@ -51,7 +51,8 @@ impl Table {
     pub(crate) fn new(namespace: Namespace) -> Self {
         Self {
             namespace,
-            names: HashIndex::default(),
+            // Room for one name is never given back: or each that comes into an empty table would allocate it anew.
+            names: HashIndex::with_capacity_and_hasher(1, foldhash::fast::RandomState::default()),
             waiters: Waiters::default(),
             counters: Counters::default(),
             closed: AtomicBool::new(false),
