@@ -6,9 +6,9 @@
 //!    another goes would be left without a monitor.
 //! 2. Leases are dropped outside that lock: the last share of a lease wakes waiters.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId};
 

@@ -3,10 +3,10 @@
 //! A waiter announces itself and then looks at the table; a writer changes the table and then looks for waiters. With a
 //! sequentially consistent fence between the two halves on both sides, one of them sees the other: no wake is lost.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
+use foldhash::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;

@@ -12,8 +12,9 @@
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
 //! 6. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
+use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
 
 use super::child_id::ChildId;

@@ -4,10 +4,10 @@
 //! ready, so that the supervisor answers while a child starts slowly. The task's output is the result; the mailbox gets
 //! only a nudge, because a message would be lost when a stop comes first, and with it a live child.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::Instant;

@@ -1,7 +1,6 @@
 //! What a supervisor's actor keeps: its children, the steps under way, and who waits for which answer.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use futures::future::BoxFuture;
 use ractor::ActorRef;
 use tokio_util::task::AbortOnDropHandle;

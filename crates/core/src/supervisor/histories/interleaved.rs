@@ -289,7 +289,7 @@ impl World {
     }
 
     fn check(&self) {
-        let running: HashMap<_, _> = self.running().map(|life| (life.actor_id(), life.0)).collect();
+        let running: foldhash::HashMap<_, _> = self.running().map(|life| (life.actor_id(), life.0)).collect();
         assert_eq!(self.children.by_actor, running, "invariant 2");
         if self.rules.roster == Roster::Fixed {
             let ids = self.children.children.iter().map(|(key, child)| (child.spec.id().clone(), *key));
