@@ -17,8 +17,8 @@ use crate::namespace::{Namespace, ServiceKey};
 ///
 /// Elixir's via tuple, with the message type. It remembers the incarnation that it met first and uses it for as long as
 /// that one is current (one atomic flag and the actor's status, about 2 ns); afterwards it reads the table (about 15 ns).
-/// A handle that is owned can be brought up to date with [`refresh`](Via::refresh). Cloning is cheap; the actor need not
-/// exist when the handle is made.
+/// A handle that is owned comes up to date with [`resolve`](Via::resolve) or [`refresh`](Via::refresh). Cloning is cheap;
+/// the actor need not exist when the handle is made.
 ///
 /// ```
 /// use std::time::Duration;
