@@ -57,6 +57,7 @@ fn measure(options: &Options, rows: &[Row]) -> ExitCode {
         let measured = (row.run)(&mut Contest { row, effort: options.effort(), externals: &mut externals });
         if measured.is_empty() {
             eprintln!("foundation-bench: {}: no figures, since no repetition counts", row.name);
+            over = true;
         }
         for line in measured {
             println!("{}", if options.json { line.json() } else { line.to_string() });

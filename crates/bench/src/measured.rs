@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// The first line of the table.
 pub(crate) const HEADING: &str =
@@ -69,6 +69,39 @@ fn scaled(amount: f64, step: f64, units: [&str; 4]) -> String {
     format!("{scaled:.digits$} {}", units[unit])
 }
 
+/// A line for programs: a duration.
+#[derive(Serialize)]
+struct Time<'a> {
+    name: &'a str,
+    ours_ns: f64,
+    peer: &'a str,
+    peer_ns: f64,
+    ratio: f64,
+    limit: Option<f64>,
+    threads: usize,
+}
+
+/// A line for programs: memory.
+#[derive(Serialize)]
+struct Memory<'a> {
+    name: &'a str,
+    ours_bytes: f64,
+    peer: &'a str,
+    peer_bytes: f64,
+    ratio: f64,
+    beyond_bytes: f64,
+    limit_bytes: Option<f64>,
+    threads: usize,
+}
+
+impl Limit {
+    fn figure(self) -> f64 {
+        match self {
+            Self::Ratio(limit) | Self::Beyond(limit) | Self::Total(limit) => limit,
+        }
+    }
+}
+
 impl Measured {
     pub(crate) fn is_over(&self) -> bool {
         let (ours, peer) = self.figures.both();
@@ -81,22 +114,20 @@ impl Measured {
     }
 
     pub(crate) fn json(&self) -> String {
-        let Self { name, threads, peer, figures, limit } = self;
-        let ratio = figures.ratio();
-        let line = match *figures {
-            Figures::Nanoseconds { ours, peer: theirs } => {
-                let limit = limit_of(*limit);
-                json!({
-                    "name": name, "ours_ns": ours, "peer": peer, "peer_ns": theirs, "ratio": ratio, "limit": limit,
-                    "threads": threads
-                })
+        let Self { name, threads, ref peer, .. } = *self;
+        let (ratio, limit) = (self.figures.ratio(), self.limit.map(Limit::figure));
+        let line = match self.figures {
+            Figures::Nanoseconds { ours: ours_ns, peer: peer_ns } => {
+                serde_json::to_string(&Time { name, ours_ns, peer, peer_ns, ratio, limit, threads })
             }
-            Figures::Bytes { ours, peer: theirs } => json!({
-                "name": name, "ours_bytes": ours, "peer": peer, "peer_bytes": theirs, "ratio": ratio,
-                "beyond_bytes": ours - theirs, "limit_bytes": limit_of(*limit), "threads": threads
-            }),
+            Figures::Bytes { ours: ours_bytes, peer: peer_bytes } => {
+                let (beyond_bytes, limit_bytes) = (ours_bytes - peer_bytes, limit);
+                let memory = Memory { name, ours_bytes, peer, peer_bytes, ratio, beyond_bytes, limit_bytes, threads };
+                serde_json::to_string(&memory)
+            }
         };
-        line.to_string()
+        // Numbers and texts always have a form in JSON.
+        line.unwrap_or_default()
     }
 
     fn limit(&self) -> String {
@@ -117,13 +148,6 @@ impl Measured {
     }
 }
 
-fn limit_of(limit: Option<Limit>) -> Value {
-    match limit {
-        Some(Limit::Ratio(limit) | Limit::Beyond(limit) | Limit::Total(limit)) => json!(limit),
-        None => Value::Null,
-    }
-}
-
 impl fmt::Display for Measured {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, threads, peer, figures, .. } = self;
@@ -136,6 +160,8 @@ impl fmt::Display for Measured {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn measured(figures: Figures, limit: impl Into<Option<Limit>>) -> Measured {

@@ -17,7 +17,7 @@ usage: cargo run --release -p foundation-bench -- [OPTIONS]
   --quick        short repetitions: all rows within a minute, with more noise
   --peers        build the peers that need a build of their own, instead of using them if they are built
   --json         one JSON object a line instead of a table
-  --check        exit with 1 if a figure is over its limit
+  --check        exit with 1 if a figure is over its limit, or a row has none
   --help         this text";
 
 /// The options; `--filter` takes the word after it.
