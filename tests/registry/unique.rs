@@ -1,7 +1,7 @@
 //! Elixir's own registry tests, as far as the present API has an analogue: CONFORMANCE, section 2.
 
-use foundation::RegistryError;
 use foundation::ractor::ActorStatus;
+use foundation::{Metadata, RegistryError, ServiceKey};
 use tracing::Level;
 
 use super::support::{
@@ -179,6 +179,31 @@ async fn reg_via_registers_sends_finds_and_unregisters() {
     assert!(names.unregister(via.key()));
     assert!(!via.is_alive());
     assert!(actor.get_status() <= ActorStatus::Running);
+}
+
+/// CONFORMANCE 2.2: via with a value.
+#[tokio::test]
+async fn reg_2_2_via_finds_one_that_registered_with_a_value() {
+    let (_registry, names) = world().await;
+    let value = Metadata::new(&("value", 1)).unwrap();
+    let via = names.via(&PROBE);
+    let actor = names.with_metadata(value.clone()).spawn(via.key(), Probe::default(), ()).await.unwrap();
+    assert_eq!(via.actor_ref().unwrap().get_id(), actor.get_id());
+    assert_eq!(names.metadata(via.key()).unwrap(), Some(value.clone()));
+    let refused = names.with_metadata(value).register(&PROBE, &foreign(Probe::default()).await).await.unwrap_err();
+    assert_eq!(holder(&refused), Some(actor.get_id()));
+}
+
+/// Adapted from reserved keys: what Elixir reserves for its patterns is no name at all.
+#[tokio::test]
+async fn reg_2_2_reserved_keys_are_refused() {
+    for reserved in ["_", "$1", "$2", "$_"] {
+        let refused = ServiceKey::<ProbeMsg>::parse(reserved).unwrap_err();
+        assert!(
+            refused.to_string().contains("a letter a-z") || refused.to_string().contains("allowed are"),
+            "{refused}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@
 //!   type that it answers to; [`spawn`](ServiceRegistry::spawn), [`supervise`](ServiceRegistry::supervise) and
 //!   [`register`](ServiceRegistry::register) put an actor under a name.
 //! - A [`Via`] is a handle that finds the actor of a name at each use, and so survives its restarts.
+//! - A [`Watch`] shows who has which name and then each [`NameChange`]; [`Metadata`] says what an owner has to say of
+//!   itself.
 //! - A [`Supervisor`] starts its children in order, restarts them by [`Restart`], [`Strategy`] and
 //!   [`RestartIntensity`], and stops them in reverse order by [`Shutdown`]. A [`ChildSpec`] describes one child, a
 //!   [`Report`] tells what happened to it.
@@ -41,8 +43,9 @@ pub use exit::{ExitReason, ReservedReason, check_stop_reason};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
 pub use registry::{
-    CallError, CastError, CleanupReport, Health, HealthCheck, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
-    RegistryError, RegistryStats, ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via,
+    CallError, CastError, CleanupReport, Described, Health, HealthCheck, Metadata, MetadataError, NameChange,
+    NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder, Registration, RegistryError, RegistryStats, ServiceEntry,
+    ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via, Watch, Watched,
 };
 pub use supervisor::{
     AutoShutdown, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec, ChildState,

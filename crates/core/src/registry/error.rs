@@ -126,6 +126,32 @@ pub enum RegistryError {
         /// Which one.
         namespace: Namespace,
     },
+    /// Only the owner of a registration may change its metadata.
+    #[error(
+        "the metadata of service {name} in namespace {namespace} belongs to actor {owner}; actor {by} may not change it"
+    )]
+    NotOwner {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// Whose it is.
+        owner: ActorId,
+        /// Who wanted to change it.
+        by: ActorId,
+    },
+    /// The name was not given up in time.
+    #[error("service {name} in namespace {namespace} is still held by {} after {waited:?}", who(.holder))]
+    StillHeld {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// Who has it; `None` if the actor is still being started.
+        holder: Option<ActorId>,
+        /// How long was waited.
+        waited: Duration,
+    },
 }
 
 fn who(holder: &Option<ActorId>) -> String {

@@ -1,10 +1,10 @@
-//! The names of actors that were started elsewhere: who has to give which name back when it ends.
+//! The actors that the process registry monitors: who has to give which name back when one ends, and who wants to know why.
 //!
 //! Not a second table: a lease is held here on behalf of an actor that cannot hold it itself.
 //!
-//! 1. An actor is monitored for as long as it has a lease here: both change under one lock, or a name that comes while
+//! 1. An actor is monitored for as long as it has a duty here: both change under one lock, or a name that comes while
 //!    another goes would be left without a monitor.
-//! 2. Leases are dropped outside that lock: the last share of a lease wakes waiters.
+//! 2. Duties are done outside that lock: the last share of a lease wakes waiters.
 
 use std::sync::Arc;
 
@@ -14,37 +14,57 @@ use ractor::{ActorCell, ActorId};
 
 use super::holder::{Holder, Standing};
 use super::lease::Lease;
+use super::view::Fact;
+use super::watches::Watches;
+use crate::exit::ExitReason;
 
 #[derive(Default)]
-pub(crate) struct ForeignLeases(Mutex<Kept>);
+pub(crate) struct Monitored(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    by_actor: HashMap<ActorId, Vec<Arc<Lease>>>,
+    by_actor: HashMap<ActorId, Vec<Duty>>,
     /// At how many actors to look for those of whose end nobody told.
     sweep_at: usize,
+}
+
+/// What is to be done when an actor ends.
+enum Duty {
+    /// Give its name back.
+    GiveBack(Arc<Lease>),
+    /// Tell why, of an actor that gives its name back itself.
+    TellWhy(Arc<Watches>, Arc<Holder>),
 }
 
 /// So few actors are not worth a sweep.
 const SWEPT: usize = 64;
 
-impl ForeignLeases {
+impl Monitored {
     /// Keeps a lease until `registry`, which monitors the actor from now on, hears of its end.
     pub(crate) fn keep(&self, registry: &ActorCell, actor: &ActorCell, lease: Arc<Lease>) {
+        self.add(registry, actor, Duty::GiveBack(lease));
+    }
+
+    /// Tells these watches why the actor ended, when `registry` hears of it.
+    pub(crate) fn tell_why(&self, registry: &ActorCell, actor: &ActorCell, of: (Arc<Watches>, Arc<Holder>)) {
+        self.add(registry, actor, Duty::TellWhy(of.0, of.1));
+    }
+
+    fn add(&self, registry: &ActorCell, actor: &ActorCell, duty: Duty) {
         let mut kept = self.0.lock();
         let swept = kept.sweep();
-        kept.by_actor.entry(actor.get_id()).or_default().push(lease);
+        kept.by_actor.entry(actor.get_id()).or_default().push(duty);
         registry.monitor(actor.clone());
         drop(kept);
         drop(swept);
     }
 
-    /// Gives one name of an actor back, and stops monitoring the actor if it has no other.
+    /// Drops what was to be done for one holder, and stops monitoring the actor if there is nothing else.
     pub(crate) fn give_back(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
         let mut kept = self.0.lock();
-        let Some(leases) = kept.by_actor.get_mut(&actor.get_id()) else { return };
-        let given_back: Vec<_> = leases.extract_if(.., |lease| Arc::ptr_eq(lease.holder(), holder)).collect();
-        if leases.is_empty() {
+        let Some(duties) = kept.by_actor.get_mut(&actor.get_id()) else { return };
+        let given_back: Vec<_> = duties.extract_if(.., |duty| Arc::ptr_eq(duty.holder(), holder)).collect();
+        if duties.is_empty() {
             kept.by_actor.remove(&actor.get_id());
             registry.unmonitor(actor.clone());
         }
@@ -52,22 +72,47 @@ impl ForeignLeases {
         drop(given_back);
     }
 
-    /// Gives all names of an actor back that has ended.
-    pub(crate) fn ended(&self, actor: ActorId) {
-        let leases = self.0.lock().by_actor.remove(&actor);
-        drop(leases);
+    /// Does what was to be done when this actor ends.
+    pub(crate) fn ended(&self, actor: ActorId, reason: &ExitReason) {
+        let duties = self.0.lock().by_actor.remove(&actor);
+        for duty in duties.into_iter().flatten() {
+            duty.watches().tell(&Fact::Reason(Arc::clone(duty.holder()), reason.clone()));
+        }
+    }
+}
+
+impl Duty {
+    fn holder(&self) -> &Arc<Holder> {
+        match self {
+            Self::GiveBack(lease) => lease.holder(),
+            Self::TellWhy(_, holder) => holder,
+        }
+    }
+
+    fn watches(&self) -> &Arc<Watches> {
+        match self {
+            Self::GiveBack(lease) => lease.watches(),
+            Self::TellWhy(watches, _) => watches,
+        }
+    }
+
+    /// Whether its actor is gone without anybody having told; of one of ours somebody always does.
+    fn is_overdue(&self) -> bool {
+        match self {
+            Self::GiveBack(lease) => lease.holder().standing() == Standing::Gone,
+            Self::TellWhy(..) => false,
+        }
     }
 }
 
 impl Kept {
     /// Takes out those who are gone. ractor tells nobody of an actor that ends before it has started, so they are looked
     /// for whenever their number may have doubled.
-    fn sweep(&mut self) -> Vec<(ActorId, Vec<Arc<Lease>>)> {
+    fn sweep(&mut self) -> Vec<(ActorId, Vec<Duty>)> {
         if self.by_actor.len() < self.sweep_at.max(SWEPT) {
             return Vec::new();
         }
-        let is_gone = |leases: &[Arc<Lease>]| leases.iter().all(|lease| lease.holder().standing() == Standing::Gone);
-        let swept = self.by_actor.extract_if(|_, leases| is_gone(leases)).collect();
+        let swept = self.by_actor.extract_if(|_, duties| duties.iter().all(Duty::is_overdue)).collect();
         self.sweep_at = 2 * self.by_actor.len();
         swept
     }

@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ractor::{ActorCell, ActorId, ActorStatus, Message};
+use scc::{AtomicShared, Guard, Shared, Tag};
 use tokio::time::Instant;
 
+use super::metadata::{Description, Metadata};
 use crate::namespace::ServiceName;
 
 /// Where a holder was started, and so who gives its name back.
@@ -29,23 +31,56 @@ pub(crate) enum Standing {
     Gone,
 }
 
+/// In the order in which it is declared: what a lookup reads comes first and stands together, on one cache line as a rule.
+#[repr(C)]
 pub(crate) struct Holder {
-    name: ServiceName,
+    /// Set once, when the actor runs: until then the name is only claimed.
+    life: OnceLock<(ActorCell, Instant)>,
+    retired: AtomicBool,
+    /// Whether it is certain that somebody will tell why the actor ended.
+    inquired: AtomicBool,
+    /// Whether its beginning has been told to whoever watched then.
+    announced: AtomicBool,
+    origin: Origin,
+    restarts: u32,
     /// The message type that it was registered with, and how people call it. The actor knows its type too, but that lies
     /// further away: in a large table, one cache miss more for each look-up.
     answers_to: TypeId,
     message: &'static str,
-    origin: Origin,
-    restarts: u32,
-    /// Set once, when the actor runs: until then the name is only claimed.
-    life: OnceLock<(ActorCell, Instant)>,
-    retired: AtomicBool,
+    name: ServiceName,
+    described: AtomicShared<Description>,
+    /// Boxed, since few holders have one.
+    previous: Option<Box<ActorId>>,
 }
 
 impl Holder {
     pub(crate) fn new<M: 'static>(name: ServiceName, origin: Origin, restarts: u32) -> Self {
-        let (answers_to, message) = (TypeId::of::<M>(), std::any::type_name::<M>());
-        Self { name, answers_to, message, origin, restarts, life: OnceLock::new(), retired: AtomicBool::new(false) }
+        Self {
+            life: OnceLock::new(),
+            retired: AtomicBool::new(false),
+            inquired: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
+            origin,
+            restarts,
+            answers_to: TypeId::of::<M>(),
+            message: std::any::type_name::<M>(),
+            name,
+            described: AtomicShared::null(),
+            previous: None,
+        }
+    }
+
+    /// With what there is to know of it from the beginning.
+    pub(crate) fn described_as(self, metadata: Option<Metadata>) -> Self {
+        if let Some(metadata) = metadata {
+            self.describe(Shared::new(Description { version: 0, metadata }));
+        }
+        self
+    }
+
+    /// With the incarnation of the same child that it takes the place of.
+    pub(crate) fn replacing(self, previous: Option<ActorId>) -> Self {
+        Self { previous: previous.map(Box::new), ..self }
     }
 
     pub(crate) fn name(&self) -> &ServiceName {
@@ -69,6 +104,44 @@ impl Holder {
 
     pub(crate) fn restarts(&self) -> u32 {
         self.restarts
+    }
+
+    /// The incarnation of the same child that had the name before.
+    pub(crate) fn previous(&self) -> Option<ActorId> {
+        self.previous.as_deref().copied()
+    }
+
+    /// What its owner says of it, borrowed for as long as the guard is there.
+    pub(crate) fn described<'g>(&self, guard: &'g Guard) -> Option<&'g Description> {
+        self.described.load(Ordering::Acquire, guard).as_ref()
+    }
+
+    /// What its owner says of it, and for the how many-th time.
+    pub(crate) fn metadata(&self) -> Option<(u64, Metadata)> {
+        self.described(&Guard::new()).map(|it| (it.version, it.metadata.clone()))
+    }
+
+    /// Puts another description in the place of the present one. Two at a time would lose one: see the table.
+    pub(crate) fn describe(&self, described: Shared<Description>) {
+        drop(self.described.swap((Some(described), Tag::None), Ordering::AcqRel));
+    }
+
+    /// The description itself, to be shared with the holder that gets the name next.
+    pub(crate) fn share_description(&self) -> Option<Shared<Description>> {
+        self.described.get_shared(Ordering::Acquire, &Guard::new())
+    }
+
+    pub(crate) fn is_inquired(&self) -> bool {
+        self.inquired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_inquired(&self) {
+        self.inquired.store(true, Ordering::Relaxed);
+    }
+
+    /// True for the first who says so.
+    pub(crate) fn announce(&self) -> bool {
+        !self.announced.swap(true, Ordering::Relaxed)
     }
 
     pub(crate) fn begin(&self, actor: ActorCell) {
@@ -104,7 +177,12 @@ impl Holder {
 
     /// Ends the holding; true for the first who says so.
     pub(crate) fn retire(&self) -> bool {
-        !self.retired.swap(true, Ordering::AcqRel)
+        // In one order with the look for watchers that follows, and with theirs at this flag: see `Watches`.
+        !self.retired.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::SeqCst)
     }
 
     pub(crate) fn standing(&self) -> Standing {

@@ -6,6 +6,7 @@ use ractor::{ActorId, ActorStatus};
 use tokio::time::Instant;
 
 use super::holder::{Holder, Origin};
+use super::metadata::Metadata;
 use crate::namespace::{Namespace, ServiceName};
 
 /// One service, as the table has it.
@@ -27,6 +28,8 @@ pub struct ServiceInfo {
     pub message: &'static str,
     /// Whether it was started elsewhere and only registered here.
     pub foreign: bool,
+    /// What its owner says of it.
+    pub metadata: Option<Metadata>,
 }
 
 /// The services of one namespace, by name.
@@ -68,5 +71,6 @@ fn info(holder: &Holder, now: Instant) -> Option<ServiceInfo> {
         healthy: holder.live().is_some(),
         message: holder.message(),
         foreign: holder.origin() == Origin::Foreign,
+        metadata: holder.metadata().map(|(_, metadata)| metadata),
     })
 }

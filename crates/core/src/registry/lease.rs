@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::holder::{Holder, Origin};
 use super::table::{Attempt, Table};
+use super::watches::Watches;
 
 /// How long a claim waits for a name whose holder is leaving.
 pub(crate) const CLAIM_LIMIT: Duration = Duration::from_secs(5);
@@ -48,6 +49,11 @@ impl Lease {
         }
     }
 
+    /// The lease of a name that is to be handed to this holder.
+    pub(crate) fn in_prospect(table: &Arc<Table>, holder: Holder) -> Arc<Self> {
+        Arc::new(Self { table: Arc::clone(table), holder: Arc::new(holder) })
+    }
+
     /// Makes the name visible as this actor's; false if the namespace has been closed meanwhile.
     pub(crate) fn publish(&self, actor: ActorCell) -> bool {
         self.table.publish(&self.holder, actor)
@@ -55,6 +61,10 @@ impl Lease {
 
     pub(crate) fn holder(&self) -> &Arc<Holder> {
         &self.holder
+    }
+
+    pub(crate) fn watches(&self) -> &Arc<Watches> {
+        self.table.watches()
     }
 }
 

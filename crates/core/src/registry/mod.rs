@@ -1,30 +1,48 @@
 //! Names: who is who in a namespace, and handles that find them.
 
+mod addressed;
 mod builder;
+mod change;
 mod cleanup;
 mod counters;
+mod described;
 mod error;
 mod foreign;
+mod hand_over;
 mod health;
 mod holder;
+mod inbox;
 mod info;
 mod lease;
+mod metadata;
 mod process_registry;
 mod root;
+mod select;
 mod service_registry;
 mod space;
 mod table;
 mod via;
+mod view;
 mod wait;
+mod waiting;
+mod watch;
+mod watches;
 
 #[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod views;
 
 pub use builder::ProcessRegistryBuilder;
+pub use change::{NameChange, Registration};
 pub use cleanup::{CleanupReport, StoppedService};
+pub use described::Described;
 pub use error::RegistryError;
 pub use health::{Health, HealthCheck, Verdict};
 pub use info::{NamespaceInfo, ServiceInfo};
+pub use metadata::{Metadata, MetadataError};
 pub use process_registry::{ProcessRegistry, RegistryStats};
+pub use select::ServiceEntry;
 pub use service_registry::ServiceRegistry;
 pub use via::{CallError, CastError, Via};
+pub use watch::{Watch, Watched};

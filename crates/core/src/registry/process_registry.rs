@@ -1,28 +1,29 @@
 //! The root of the tree and the map of its namespaces.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
+use ractor::{ActorCell, ActorId, ActorStatus};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::builder::ProcessRegistryBuilder;
 use super::cleanup::{CleanupReport, StoppedService};
 use super::error::RegistryError;
-use super::foreign::ForeignLeases;
+use super::foreign::Monitored;
 use super::holder::{Holder, Origin};
 use super::lease::Lease;
-use super::root::{Root, Unwatched};
+use super::root::{Root, Unkept};
 use super::service_registry::ServiceRegistry;
 use super::space::Space;
 use super::table::Table;
-use super::via::Via;
+use super::view::Fact;
+use super::watches::{Coroner, Watches};
 use crate::exit::ExitReason;
-use crate::namespace::{Namespace, ServiceKey, ServiceName};
+use crate::namespace::Namespace;
 use crate::supervisor::{
     ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, stop_stray,
 };
@@ -61,7 +62,7 @@ pub struct ProcessRegistry {
 struct Shared {
     root: OnceLock<Supervisor>,
     spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
-    foreign: ForeignLeases,
+    monitored: Monitored,
     layout: ProcessRegistryBuilder,
 }
 
@@ -78,8 +79,8 @@ impl ProcessRegistryBuilder {
     /// # Errors
     /// [`StartError::Spec`] never: the root has no children yet. Other errors if the runtime is shutting down.
     pub async fn start(self) -> Result<ProcessRegistry, StartError> {
-        let (root, spaces, foreign) = (OnceLock::new(), Mutex::default(), ForeignLeases::default());
-        let shared = Arc::new(Shared { root, spaces, foreign, layout: self });
+        let (root, spaces, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
+        let shared = Arc::new(Shared { root, spaces, monitored, layout: self });
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
         let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
         // Namespaces do not depend on each other, so they stop together.
@@ -138,7 +139,8 @@ impl ProcessRegistry {
     fn opening(&self, namespace: Namespace) -> Arc<Opening> {
         let make = || {
             let root = Arc::downgrade(&self.shared) as Weak<dyn Root>;
-            let space = Space::new(Table::new(namespace), root);
+            let coroner = Arc::downgrade(&self.shared) as Weak<dyn Coroner>;
+            let space = Space::new(Table::with_coroner(namespace, coroner), root);
             let registry = ServiceRegistry::new(Arc::new(space));
             Arc::new(Opening { registry, up: OnceCell::new(), down: OnceCell::new() })
         };
@@ -151,6 +153,8 @@ impl ProcessRegistry {
         if spaces.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, opening)) {
             spaces.remove(&namespace);
         }
+        drop(spaces);
+        opening.registry.space().table.watches().close();
     }
 
     async fn open(&self, registry: &ServiceRegistry) -> Result<(), ChildError> {
@@ -192,7 +196,7 @@ impl ProcessRegistry {
         self.shared.root.get().ok_or_else(not_running)
     }
 
-    fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
+    pub(super) fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
         let spaces = self.shared.spaces.lock();
         let opening = spaces.get(&namespace)?;
         opening.up.initialized().then(|| opening.registry.clone())
@@ -210,67 +214,7 @@ impl ProcessRegistry {
         namespaces
     }
 
-    // ---- low-level operations; the facade of a namespace spares the look into the map ----
-
-    /// Registers an actor that was started elsewhere; see [`ServiceRegistry::register`].
-    ///
-    /// # Errors
-    /// As there, and as [`namespace`](Self::namespace).
-    pub async fn register<M: Message>(
-        &self,
-        namespace: Namespace,
-        key: &ServiceKey<M>,
-        actor: &ActorRef<M>,
-    ) -> Result<(), RegistryError> {
-        self.namespace(namespace).await?.register(key, actor).await
-    }
-
-    /// Takes a name away; see [`ServiceRegistry::unregister`].
-    pub fn unregister<M>(&self, namespace: Namespace, key: &ServiceKey<M>) -> bool {
-        self.open_registry(namespace).is_some_and(|registry| registry.unregister(key))
-    }
-
-    /// The live actor of a name; see [`ServiceRegistry::lookup`].
-    ///
-    /// # Errors
-    /// As there; [`RegistryError::NotFound`] also if the namespace is not up.
-    pub fn lookup<M: Message>(&self, namespace: Namespace, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
-        match self.open_registry(namespace) {
-            Some(registry) => registry.lookup(key),
-            None => Err(RegistryError::NotFound { namespace, name: key.name().clone(), near: Default::default() }),
-        }
-    }
-
-    /// The names in a namespace that have a live actor, sorted.
-    pub fn list_services(&self, namespace: Namespace) -> Vec<ServiceName> {
-        self.open_registry(namespace).map(|registry| registry.list_services()).unwrap_or_default()
-    }
-
-    /// The live actors of a namespace by name.
-    pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
-        let Some(registry) = self.open_registry(namespace) else { return BTreeMap::new() };
-        let holders = registry.space().table.holders();
-        let live = holders.iter().filter_map(|holder| Some((holder.name().clone(), holder.live()?.clone())));
-        live.collect()
-    }
-
-    /// Whether a live actor has this name.
-    pub fn is_registered<M>(&self, namespace: Namespace, key: &ServiceKey<M>) -> bool {
-        self.open_registry(namespace).is_some_and(|registry| registry.is_registered(key))
-    }
-
-    /// How many names in a namespace have a live actor.
-    pub fn count_services(&self, namespace: Namespace) -> usize {
-        self.list_services(namespace).len()
-    }
-
-    /// A late-bound handle; the namespace is started if it is not up yet.
-    ///
-    /// # Errors
-    /// As [`namespace`](Self::namespace).
-    pub async fn via<M: Message>(&self, namespace: Namespace, key: &ServiceKey<M>) -> Result<Via<M>, RegistryError> {
-        Ok(self.namespace(namespace).await?.via(key))
-    }
+    // ---- looking ----
 
     /// How much the registry holds; cost: linear in the namespaces.
     pub fn stats(&self) -> RegistryStats {
@@ -338,6 +282,7 @@ impl ProcessRegistry {
         let tests = registries.iter().filter(|registry| registry.namespace().is_test());
         join_all(tests.map(|registry| self.shared.stop_foreign(registry.space()))).await;
         self.shared.spaces.lock().clear();
+        registries.iter().for_each(|registry| registry.space().table.watches().close());
         let report = |registry: &ServiceRegistry| CleanupReport {
             namespace: registry.namespace(),
             stopped: registry.space().end_stop_log(),
@@ -355,26 +300,31 @@ impl ProcessRegistry {
 }
 
 impl Root for Shared {
-    fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> Result<(), Unwatched> {
-        let root = self.root.get().ok_or(Unwatched::NotRunning)?.actor();
+    fn keep(
+        &self,
+        actor: &ActorCell,
+        lease: Arc<Lease>,
+        show: &mut dyn FnMut(&Lease, ActorCell) -> bool,
+    ) -> Result<(), Unkept> {
+        let root = self.root.get().ok_or(Unkept::NotRunning)?.actor();
         // The lease goes first into keeping, then the monitor is set, then the status is read: whenever the actor ends,
         // either its event finds the lease or we see its end here. In the same way the name is first made visible and then
         // the table looked at: a clean-up either finds the actor or is seen here.
-        self.foreign.keep(root, actor, Arc::clone(&lease));
-        let unwatched = if actor.get_status() >= ActorStatus::Draining {
-            Unwatched::ActorEnds
-        } else if lease.publish(actor.clone()) && root.get_status() < ActorStatus::Stopping {
+        self.monitored.keep(root, actor, Arc::clone(&lease));
+        let unkept = if actor.get_status() >= ActorStatus::Draining {
+            Unkept::ActorEnds
+        } else if show(&lease, actor.clone()) && root.get_status() < ActorStatus::Stopping {
             return Ok(());
         } else {
-            Unwatched::NotRunning
+            Unkept::NotRunning
         };
-        self.foreign.give_back(root, actor, lease.holder());
-        Err(unwatched)
+        self.monitored.give_back(root, actor, lease.holder());
+        Err(unkept)
     }
 
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if let Some(root) = self.root.get() {
-            self.foreign.give_back(root.actor(), actor, holder);
+            self.monitored.give_back(root.actor(), actor, holder);
         }
     }
 
@@ -389,6 +339,8 @@ impl Shared {
         let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
         let stop = foreign.filter_map(|holder| Some((holder, holder.actor()?.clone()))).map(async |(holder, actor)| {
             let how = stop_stray(actor.clone(), FOREIGN_LIMIT).await;
+            // The registry would hear of it, but perhaps too late to tell.
+            space.table.watches().tell(&Fact::Reason(Arc::clone(holder), how.reason()));
             space.table.release(holder);
             self.forget(&actor, holder);
             space.note_stopped(|| format!("registered/{}", holder.name()), how);
@@ -398,7 +350,20 @@ impl Shared {
 }
 
 impl StrayExits for Shared {
-    fn ended(&self, actor: ActorId, _reason: &ExitReason) {
-        self.foreign.ended(actor);
+    fn ended(&self, actor: ActorId, reason: &ExitReason) {
+        self.monitored.ended(actor, reason);
+    }
+}
+
+impl Coroner for Shared {
+    fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
+        let (Some(root), Some(actor)) = (self.root.get(), holder.actor()) else { return false };
+        self.monitored.tell_why(root.actor(), actor, (Arc::clone(watches), Arc::clone(holder)));
+        // Monitored first, then looked at: who is not stopping yet will tell. The root stops only when all others have.
+        let will_tell = actor.get_status() < ActorStatus::Stopping && root.actor().get_status() < ActorStatus::Stopping;
+        if !will_tell {
+            self.monitored.give_back(root.actor(), actor, holder);
+        }
+        will_tell
     }
 }

@@ -13,20 +13,26 @@ use crate::namespace::Namespace;
 
 /// The way from a namespace up to the registry; without it the facade would have to know the whole tree.
 pub(crate) trait Root: Send + Sync + 'static {
-    /// Takes a foreign actor's lease into keeping until the actor ends, and makes its name visible.
-    fn watch(&self, actor: &ActorCell, lease: Arc<Lease>) -> Result<(), Unwatched>;
+    /// Takes the lease of an actor that cannot hold it itself into keeping until the actor ends, and then has its name
+    /// made visible; `show` says whether it is. If not, the lease is given back.
+    fn keep(
+        &self,
+        actor: &ActorCell,
+        lease: Arc<Lease>,
+        show: &mut dyn FnMut(&Lease, ActorCell) -> bool,
+    ) -> Result<(), Unkept>;
 
-    /// Stops watching a foreign actor for the sake of this name.
+    /// Stops keeping the lease of this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>);
 
     /// Stops a namespace.
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;
 }
 
-/// Why a foreign actor's name is not kept.
-pub(crate) enum Unwatched {
+/// Why a lease is not kept.
+pub(crate) enum Unkept {
     /// The actor has ended, or is about to.
     ActorEnds,
-    /// The namespace takes no more names, or the registry has stopped.
+    /// The namespace takes no more names, the registry has stopped, or the name was not given.
     NotRunning,
 }

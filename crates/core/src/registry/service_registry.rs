@@ -1,11 +1,10 @@
 //! The facade of one namespace.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorRef, Message};
-use tokio::time::timeout;
+use parking_lot::Mutex;
+use ractor::{Actor, ActorCell, ActorId, ActorRef, Message};
 
 use super::cleanup::CleanupReport;
 use super::error::RegistryError;
@@ -13,16 +12,14 @@ use super::health::{Health, HealthCheck};
 use super::holder::{Holder, Origin, answers_to};
 use super::info::NamespaceInfo;
 use super::lease::{CLAIM_LIMIT, Lease, Refused};
-use super::root::Unwatched;
+use super::metadata::Metadata;
+use super::root::Unkept;
 use super::space::Space;
 use super::table::Miss;
 use super::via::{Via, explain};
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 use crate::supervisor::{ChildKind, ChildSpec, StartContext, StartError, Started, Supervisor};
 use crate::telemetry::Snapshot;
-
-/// How long [`ServiceRegistry::wait_for_service`] waits when it is not told.
-const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// The names, actors and application of one namespace.
 ///
@@ -79,12 +76,21 @@ impl ServiceRegistry {
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
+        self.spawn_as(Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0), actor, args).await
+    }
+
+    pub(super) async fn spawn_as<A: Actor>(
+        &self,
+        holder: Holder,
+        actor: A,
+        args: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, RegistryError> {
         let (_, nursery) = self.space.application().ok_or_else(|| self.not_running())?;
-        let lease = self.claim::<A::Msg>(key.name(), Origin::Managed, 0).await?;
+        let lease = self.claim(holder).await?;
         let spawned = self.while_open(nursery.spawn(actor, args, Arc::clone(&lease))).await?;
         let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
-            name: key.name().clone(),
+            name: lease.holder().name().clone(),
             source: error.into(),
         })?;
         lease.publish(actor.get_cell());
@@ -92,7 +98,7 @@ impl ServiceRegistry {
     }
 
     /// Runs a future for as long as this namespace takes names.
-    async fn while_open<T>(&self, future: impl Future<Output = T>) -> Result<T, RegistryError> {
+    pub(super) async fn while_open<T>(&self, future: impl Future<Output = T>) -> Result<T, RegistryError> {
         tokio::select! {
             biased;
             output = future => Ok(output),
@@ -100,7 +106,7 @@ impl ServiceRegistry {
         }
     }
 
-    fn not_running(&self) -> RegistryError {
+    pub(super) fn not_running(&self) -> RegistryError {
         RegistryError::NotRunning { namespace: self.namespace() }
     }
 
@@ -112,14 +118,25 @@ impl ServiceRegistry {
         key: &ServiceKey<A::Msg>,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
+        self.child_spec_as(key, None, start)
+    }
+
+    pub(super) fn child_spec_as<A: Actor>(
+        &self,
+        key: &ServiceKey<A::Msg>,
+        metadata: Option<Metadata>,
+        start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> ChildSpec {
         let (registry, name) = (self.clone(), key.name().clone());
-        let (start, starts) = (Arc::new(start), Arc::new(AtomicU32::new(0)));
+        let (start, lives) = (Arc::new(start), Arc::new(Mutex::new(Lives::default())));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
-            let (registry, name, start) = (registry.clone(), name.clone(), Arc::clone(&start));
-            let starts = Arc::clone(&starts);
+            let Lives { restarts, latest } = *lives.lock();
+            let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, restarts);
+            let holder = holder.described_as(metadata.clone()).replacing(latest);
+            let (registry, start, lives) = (registry.clone(), Arc::clone(&start), Arc::clone(&lives));
             async move {
-                let started = registry.start_child(&context, &name, starts.load(Ordering::Relaxed), &*start).await?;
-                starts.fetch_add(1, Ordering::Relaxed);
+                let started = registry.start_child(&context, holder, &*start).await?;
+                *lives.lock() = Lives { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
                 Ok::<_, StartError>(started)
             }
         })
@@ -128,11 +145,10 @@ impl ServiceRegistry {
     async fn start_child<A: Actor>(
         &self,
         context: &StartContext,
-        name: &ServiceName,
-        restarts: u32,
+        holder: Holder,
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
-        let lease = self.claim::<A::Msg>(name, Origin::Managed, restarts).await.map_err(StartError::failed)?;
+        let lease = self.claim(holder).await.map_err(StartError::failed)?;
         let (actor, args) = start();
         let started = context.spawn_holding(actor, args, Arc::clone(&lease)).await?;
         lease.publish(started.actor().clone());
@@ -158,18 +174,13 @@ impl ServiceRegistry {
         self.space.application().map(|(supervisor, _)| supervisor).ok_or_else(|| self.not_running())
     }
 
-    async fn claim<M: 'static>(
-        &self,
-        name: &ServiceName,
-        origin: Origin,
-        restarts: u32,
-    ) -> Result<Arc<Lease>, RegistryError> {
-        let holder = Holder::new::<M>(name.clone(), origin, restarts);
+    async fn claim(&self, holder: Holder) -> Result<Arc<Lease>, RegistryError> {
+        let name = holder.name().clone();
         Lease::claim(&self.space.table, holder).await.map_err(|refused| self.refusal(name, refused))
     }
 
-    fn refusal(&self, name: &ServiceName, refused: Refused) -> RegistryError {
-        let (namespace, name) = (self.namespace(), name.clone());
+    fn refusal(&self, name: ServiceName, refused: Refused) -> RegistryError {
+        let namespace = self.namespace();
         match refused {
             Refused::Held(other) => RegistryError::AlreadyRegistered { namespace, name, holder: other.actor_id() },
             Refused::StillLeaving(other) => {
@@ -187,35 +198,75 @@ impl ServiceRegistry {
     /// [`RegistryError::AlreadyRegistered`] names the holder, be it this actor; [`RegistryError::Dead`];
     /// [`RegistryError::WrongReference`] if the reference does not have the actor's own message type.
     pub async fn register<M: Message>(&self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
+        self.register_as(Holder::new::<M>(key.name().clone(), Origin::Foreign, 0), actor).await
+    }
+
+    pub(super) async fn register_as<M: Message>(
+        &self,
+        holder: Holder,
+        actor: &ActorRef<M>,
+    ) -> Result<(), RegistryError> {
         let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running())?;
-        let (name, actor_id) = (key.name(), actor.get_id());
-        if !answers_to::<M>(actor) {
-            // ractor knows the type, but not its name; of an actor that has a name here we do.
-            let holders = self.space.table.holders();
-            let found =
-                holders.iter().find(|holder| holder.actor_id() == Some(actor_id)).map(|holder| holder.message());
-            let wanted = std::any::type_name::<M>();
-            return Err(RegistryError::WrongReference { name: name.clone(), actor: actor_id, wanted, found });
+        let name = holder.name().clone();
+        self.check_reference(&name, actor)?;
+        let lease = self.claim(holder).await?;
+        let mut publish = |lease: &Lease, actor| lease.publish(actor);
+        registry.keep(actor, lease, &mut publish).map_err(|unkept| self.unkept(name, actor.get_id(), unkept))
+    }
+
+    pub(super) fn unkept(&self, name: ServiceName, actor: ActorId, unkept: Unkept) -> RegistryError {
+        match unkept {
+            Unkept::ActorEnds => RegistryError::Dead { name, actor },
+            Unkept::NotRunning => self.not_running(),
         }
-        let lease = self.claim::<M>(name, Origin::Foreign, 0).await?;
-        registry.watch(actor, lease).map_err(|unwatched| match unwatched {
-            Unwatched::ActorEnds => RegistryError::Dead { name: name.clone(), actor: actor_id },
-            Unwatched::NotRunning => self.not_running(),
-        })
+    }
+
+    /// Refuses a reference that does not have the actor's own message type.
+    pub(super) fn check_reference<M: Message>(
+        &self,
+        name: &ServiceName,
+        actor: &ActorRef<M>,
+    ) -> Result<(), RegistryError> {
+        if answers_to::<M>(actor) {
+            return Ok(());
+        }
+        // ractor knows the type, but not its name; of an actor that has a name here we do.
+        let (name, actor, wanted) = (name.clone(), actor.get_id(), std::any::type_name::<M>());
+        let holders = self.space.table.holders();
+        let found = holders.iter().find(|holder| holder.actor_id() == Some(actor)).map(|holder| holder.message());
+        Err(RegistryError::WrongReference { name, actor, wanted, found })
     }
 
     /// Takes a name away, whoever has it; the actor lives on without it. No harm if nobody has it. True if somebody did.
     pub fn unregister<M>(&self, key: &ServiceKey<M>) -> bool {
-        let Some(holder) = self.space.table.holder(key.name().as_str()) else { return false };
+        let mut tried: Option<Arc<Holder>> = None;
+        while let Some(holder) = self.space.table.holder(key.name().as_str()) {
+            if self.take_away(&holder) {
+                return true;
+            }
+            // Somebody else has taken it away, or it has just been handed over: then it is the next one's.
+            if tried.replace(Arc::clone(&holder)).is_some_and(|tried| Arc::ptr_eq(&tried, &holder)) {
+                return false;
+            }
+        }
+        false
+    }
+
+    pub(super) fn take_away(&self, holder: &Arc<Holder>) -> bool {
         // A name that is only claimed belongs to a start under way.
         let Some(actor) = holder.actor() else { return false };
-        let released = self.space.table.release(&holder);
+        let taken = self.space.table.take_away(holder);
+        self.forget(actor, holder);
+        taken
+    }
+
+    /// Has the registry keep nothing for this holder any more.
+    pub(super) fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if holder.origin() == Origin::Foreign
             && let Some(registry) = self.space.registry.upgrade()
         {
-            registry.forget(actor, &holder);
+            registry.forget(actor, holder);
         }
-        released
     }
 
     // ---- finding ----
@@ -251,38 +302,7 @@ impl ServiceRegistry {
 
     /// Whether a live actor has this name.
     pub fn is_registered<M>(&self, key: &ServiceKey<M>) -> bool {
-        self.space.table.holder(key.name().as_str()).is_some_and(|holder| holder.live().is_some())
-    }
-
-    /// Waits until a live actor has this name; 5 s if no limit is given. Woken by the registration itself.
-    ///
-    /// # Errors
-    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
-    /// [`RegistryError::NotRunning`] when the namespace ends, since nobody can register there any more.
-    pub async fn wait_for_service<M: Message>(
-        &self,
-        key: &ServiceKey<M>,
-        limit: impl Into<Option<Duration>>,
-    ) -> Result<ActorRef<M>, RegistryError> {
-        let limit = limit.into().unwrap_or(DEFAULT_WAIT);
-        match timeout(limit, self.while_open(self.appearance(key))).await {
-            Ok(found) => found?,
-            Err(_) => Err(RegistryError::wait_timed_out(&self.space.table, key.name(), limit)),
-        }
-    }
-
-    async fn appearance<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
-        let table = &self.space.table;
-        let listening = table.waiters().listen(key.name());
-        loop {
-            // First the ear, then the eye: a registration between the two is heard.
-            let change = listening.change();
-            match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
-                Err(Miss::Absent) => change.await,
-                Ok(actor) => return Ok(actor),
-                Err(miss) => return Err(explain(table, key, miss)),
-            }
-        }
+        self.space.table.live_holder(key.name().as_str()).is_some()
     }
 
     /// The names that have a live actor, sorted.
@@ -338,6 +358,13 @@ impl ServiceRegistry {
             None => Err(self.not_running()),
         }
     }
+}
+
+/// What a child that registers itself has been so far.
+#[derive(Clone, Copy, Default)]
+struct Lives {
+    restarts: u32,
+    latest: Option<ActorId>,
 }
 
 impl std::fmt::Debug for ServiceRegistry {

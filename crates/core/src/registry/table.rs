@@ -3,30 +3,38 @@
 //! 1. A name has at most one holder.
 //! 2. A holder comes in by a claim: of a free name, or of one whose foreign holder is gone.
 //! 3. A holder goes out by its own lease, or by `unregister`; each removes this holder and no other.
-//! 4. A holder is retired before it goes out, and is never un-retired: who has seen it retired looks again.
+//! 4. A holder is retired before it goes out, and is never un-retired: who has seen it retired looks again. One that hands
+//!    its name over is retired just after, so that at no time there is nobody.
 //! 5. Readers see only holders that are filled, not retired, and whose actor takes messages.
 //! 6. Whoever waits for a name is woken after each change of it, in this order: change, then wake.
 //! 7. A table that is closed takes no name. Whoever makes a name visible looks afterwards whether the table is closed, and
 //!    whoever closes it looks afterwards which names there are: one of them sees the other.
+//! 8. Who watches is told an end between the retirement and the removal, so before the next holder can begin.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use ractor::{ActorCell, Message};
-use scc::{Guard, HashIndex, hash_index::Entry};
+use scc::{Guard, HashIndex, Shared, hash_index::Entry};
 use tokio::sync::Notify;
 
 use super::counters::Counters;
 use super::holder::{Holder, Standing};
+use super::metadata::{Description, Metadata};
+use super::view::{End, Fact};
 use super::wait::Waiters;
+use super::watches::{Coroner, Watches};
 use crate::namespace::{Namespace, ServiceName};
 
 pub(crate) struct Table {
     namespace: Namespace,
     names: HashIndex<ServiceName, Arc<Holder>, foldhash::fast::RandomState>,
     waiters: Waiters,
+    watches: Arc<Watches>,
     counters: Counters,
+    /// Whether a name has ever been handed over: only then a reader who finds nobody has to make sure.
+    handed_over: AtomicBool,
     closed: AtomicBool,
     closing: Notify,
 }
@@ -39,6 +47,13 @@ pub(crate) enum Miss {
     WrongType(&'static str),
 }
 
+/// Why a name is not handed over.
+pub(crate) enum Refusal {
+    Miss(Miss),
+    /// Whoever is to get it has it.
+    HasIt,
+}
+
 /// The answer to one try to take a name.
 pub(crate) enum Attempt {
     Taken,
@@ -48,13 +63,25 @@ pub(crate) enum Attempt {
 }
 
 impl Table {
+    #[cfg(test)]
     pub(crate) fn new(namespace: Namespace) -> Self {
+        Self::assemble(namespace, None)
+    }
+
+    /// A table of whose holders somebody can tell why they end.
+    pub(crate) fn with_coroner(namespace: Namespace, coroner: Weak<dyn Coroner>) -> Self {
+        Self::assemble(namespace, Some(coroner))
+    }
+
+    fn assemble(namespace: Namespace, coroner: Option<Weak<dyn Coroner>>) -> Self {
         Self {
             namespace,
             // Room for one name is never given back: or each that comes into an empty table would allocate it anew.
             names: HashIndex::with_capacity_and_hasher(1, foldhash::fast::RandomState::default()),
             waiters: Waiters::default(),
+            watches: Arc::new(Watches::new(coroner)),
             counters: Counters::default(),
+            handed_over: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
         }
@@ -70,6 +97,10 @@ impl Table {
 
     pub(crate) fn waiters(&self) -> &Waiters {
         &self.waiters
+    }
+
+    pub(crate) fn watches(&self) -> &Arc<Watches> {
+        &self.watches
     }
 
     // ---- readers: no lock, no write to anything shared ----
@@ -105,23 +136,67 @@ impl Table {
 
     #[inline]
     fn find<M: Message, R>(&self, name: &str, read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R) -> Result<R, Miss> {
-        let found = self.names.peek_with(name, |_, holder| match holder.live() {
-            Some(actor) if holder.answers_to::<M>() => Ok(read(holder, actor)),
-            Some(_) => Err(Miss::WrongType(holder.message())),
-            None => Err(Miss::Absent),
-        });
-        found.unwrap_or(Err(Miss::Absent)).inspect_err(|_| self.counters.missed())
+        let mut read = Some(read);
+        let mut judge = |holder: &Arc<Holder>| {
+            let actor = holder.live().ok_or(Miss::Absent)?;
+            if !holder.answers_to::<M>() {
+                return Err(Miss::WrongType(holder.message()));
+            }
+            // It is there to be taken: who has been read is not absent, and so nobody is judged after that.
+            read.take().map(|read| read(holder, actor)).ok_or(Miss::Absent)
+        };
+        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
+        let found = match found {
+            Err(Miss::Absent) if self.handed_over.load(Ordering::Acquire) => self.settled(name, judge),
+            found => found,
+        };
+        found.inspect_err(|_| self.counters.missed())
+    }
+
+    /// Looks again, past the writers: a name that goes from hand to hand can slip through under a reader's eyes.
+    #[cold]
+    fn settled<R>(&self, name: &str, mut judge: impl FnMut(&Arc<Holder>) -> Result<R, Miss>) -> Result<R, Miss> {
+        let mut seen: Option<Arc<Holder>> = None;
+        loop {
+            // The lock is given back before the holder is judged: what a reader does with it may need the lock.
+            let holder = self.names.get_sync(name).map(|entry| Arc::clone(entry.get())).ok_or(Miss::Absent)?;
+            let found = judge(&holder);
+            let again = seen.replace(Arc::clone(&holder)).is_none_or(|seen| !Arc::ptr_eq(&seen, &holder));
+            if !again || !matches!(found, Err(Miss::Absent)) {
+                return found;
+            }
+        }
+    }
+
+    /// The live holder of a name, whatever it answers to. Not counted as a lookup.
+    pub(crate) fn live_holder(&self, name: &str) -> Option<Arc<Holder>> {
+        let judge = |holder: &Arc<Holder>| holder.live().map(|_| Arc::clone(holder)).ok_or(Miss::Absent);
+        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
+        match found {
+            Err(_) if self.handed_over.load(Ordering::Acquire) => self.settled(name, judge).ok(),
+            found => found.ok(),
+        }
     }
 
     /// The holder of a name, whatever its standing. Not counted as a lookup.
     pub(crate) fn holder(&self, name: &str) -> Option<Arc<Holder>> {
-        self.names.peek_with(name, |_, holder| Arc::clone(holder))
+        let found = self.names.peek_with(name, |_, holder| Arc::clone(holder));
+        if found.is_none() && self.handed_over.load(Ordering::Acquire) {
+            return self.names.get_sync(name).map(|entry| Arc::clone(entry.get()));
+        }
+        found
     }
 
     /// All holders, in no order; cost: linear in what this namespace holds.
     pub(crate) fn holders(&self) -> Vec<Arc<Holder>> {
-        let guard = Guard::new();
-        self.names.iter(&guard).map(|(_, holder)| Arc::clone(holder)).collect()
+        let (guard, mut holders) = (Guard::new(), Vec::new());
+        self.each(&guard, |holder| holders.push(Arc::clone(holder)));
+        holders
+    }
+
+    /// Shows all holders, in no order; one may be shown twice while the table grows.
+    pub(crate) fn each(&self, guard: &Guard, mut show: impl FnMut(&Arc<Holder>)) {
+        self.names.iter(guard).for_each(|(_, holder)| show(holder));
     }
 
     /// At most so many names that have a live actor, in no order.
@@ -163,27 +238,43 @@ impl Table {
             Standing::Gone => {
                 self.retire(&current);
                 entry.update(Arc::clone(new));
+                // Not under the entry's lock: who hands a name over takes the two locks in the other order.
+                drop(entry);
+                self.watches.tell_ended(&current, End::Died);
                 Attempt::Taken
             }
         }
     }
 
     /// Makes a claimed name visible; false if the table has been closed meanwhile.
-    pub(crate) fn publish(&self, holder: &Holder, actor: ActorCell) -> bool {
+    pub(crate) fn publish(&self, holder: &Arc<Holder>, actor: ActorCell) -> bool {
         let (namespace, service, id) = (self.namespace, holder.name(), actor.get_id());
         holder.begin(actor);
         self.counters.registered();
         self.waiters.wake(service.as_str());
         tracing::debug!(%namespace, %service, actor = %id, "service registered");
         fence(Ordering::SeqCst);
-        !self.is_closed()
+        let open = !self.is_closed();
+        self.watches.tell_visible(holder);
+        open
     }
 
-    /// Gives a name back, if this holder still has it; true if it did.
+    /// Gives the name of a holder back that has ended, if it still has it; true if it did.
     pub(crate) fn release(&self, holder: &Arc<Holder>) -> bool {
+        let end = if holder.is_inquired() { End::ReasonToCome } else { End::Died };
+        self.part(holder, end)
+    }
+
+    /// Takes a name away from a holder that lives on, if it still has it; true if it did.
+    pub(crate) fn take_away(&self, holder: &Arc<Holder>) -> bool {
+        self.part(holder, End::TakenAway)
+    }
+
+    fn part(&self, holder: &Arc<Holder>, end: End) -> bool {
         if !self.retire(holder) {
             return false;
         }
+        self.watches.tell_ended(holder, end);
         let (namespace, service) = (self.namespace, holder.name());
         self.names.remove_if_sync(service.as_str(), |current| Arc::ptr_eq(current, holder));
         self.waiters.wake(service.as_str());
@@ -200,6 +291,45 @@ impl Table {
             self.counters.released();
         }
         first
+    }
+
+    /// Gives a name straight from its live holder to another: who had it, or why not. Nobody who looks finds nobody.
+    pub(crate) fn hand_over<M: Message>(&self, new: &Arc<Holder>, to: ActorCell) -> Result<Arc<Holder>, Refusal> {
+        let telling = self.watches.hold();
+        let mut entry = self.names.get_sync(new.name().as_str()).ok_or(Refusal::Miss(Miss::Absent))?;
+        let old = Arc::clone(entry.get());
+        match old.live() {
+            None => return Err(Refusal::Miss(Miss::Absent)),
+            Some(_) if !old.answers_to::<M>() => return Err(Refusal::Miss(Miss::WrongType(old.message()))),
+            Some(actor) if actor.get_id() == to.get_id() => return Err(Refusal::HasIt),
+            Some(_) => {}
+        }
+        if let Some(description) = old.share_description() {
+            new.describe(description);
+        }
+        let (namespace, service, actor) = (self.namespace, new.name(), to.get_id());
+        new.begin(to);
+        self.handed_over.store(true, Ordering::Release);
+        entry.update(Arc::clone(new));
+        drop(entry);
+        self.retire(&old);
+        self.counters.registered();
+        telling.tell_handed_over(&old, new);
+        self.waiters.wake(service.as_str());
+        tracing::debug!(%namespace, %service, %actor, "service handed over");
+        Ok(old)
+    }
+
+    /// Puts a new description in the place of the one that its maker has seen; false if that is no longer the present one.
+    pub(crate) fn describe(&self, holder: &Arc<Holder>, seen: Option<u64>, metadata: Metadata) -> bool {
+        let telling = self.watches.hold();
+        if holder.is_retired() || holder.metadata().map(|(version, _)| version) != seen {
+            return false;
+        }
+        let version = seen.map_or(1, |version| version + 1);
+        holder.describe(Shared::new(Description { version, metadata }));
+        telling.tell(&Fact::Described(Arc::clone(holder), holder.metadata()));
+        true
     }
 
     /// Takes no more names.

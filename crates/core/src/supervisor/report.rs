@@ -8,7 +8,7 @@ use ractor::ActorId;
 use super::child_id::ChildId;
 use super::restart::RestartIntensity;
 use super::significant::AutoShutdown;
-use crate::exit::ExitReason;
+use crate::exit::{ExitReason, SHUTDOWN};
 
 /// One thing that happened to one child.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,16 @@ pub enum Stopped {
     Brutally,
     /// It did not stop in its time and had to be killed.
     Killed,
+}
+
+impl Stopped {
+    /// The same as an exit reason.
+    pub(crate) fn reason(self) -> ExitReason {
+        match self {
+            Self::InTime => ExitReason::Shutdown(SHUTDOWN.into()),
+            Self::Brutally | Self::Killed => ExitReason::Killed,
+        }
+    }
 }
 
 /// Somebody who wants to know what happens to the children of a supervisor.

@@ -1,0 +1,109 @@
+//! What can happen to a name.
+
+use std::fmt;
+
+use ractor::ActorId;
+
+use super::metadata::Metadata;
+use crate::exit::ExitReason;
+use crate::namespace::ServiceName;
+
+/// A name with the actor that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Registration {
+    /// The name.
+    pub name: ServiceName,
+    /// Who has it: its incarnation.
+    pub actor: ActorId,
+    /// The message type that it answers to, for people.
+    pub message: &'static str,
+    /// How often the child that registers this name was started again.
+    pub restarts: u32,
+    /// Whether the actor was started elsewhere and only registered here.
+    pub foreign: bool,
+    /// What its owner says of it.
+    pub metadata: Option<Metadata>,
+}
+
+/// One change of one name.
+///
+/// Of each name, beginnings and ends alternate: [`Registered`](Self::Registered) or [`Replaced`](Self::Replaced), then
+/// exactly one of [`Unregistered`](Self::Unregistered) and [`Died`](Self::Died). Between the two the name may be
+/// [handed over](Self::HandedOver) and its metadata [updated](Self::Updated) any number of times.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NameChange {
+    /// An actor has taken the name.
+    Registered(Registration),
+    /// A child that was started again has taken its name again.
+    Replaced {
+        /// The incarnation before.
+        previous: ActorId,
+        /// The new one.
+        by: Registration,
+    },
+    /// Its holder has given the name to another actor; at no time was it free.
+    HandedOver {
+        /// Who had it.
+        from: ActorId,
+        /// Who has it.
+        to: Registration,
+    },
+    /// Its owner says something else of it.
+    Updated(Registration),
+    /// The name was taken from its holder, which lives on without it.
+    Unregistered {
+        /// The name.
+        name: ServiceName,
+        /// Who had it.
+        actor: ActorId,
+    },
+    /// Its holder has ended, its destructors included.
+    Died {
+        /// The name.
+        name: ServiceName,
+        /// Who had it.
+        actor: ActorId,
+        /// Why it ended; a stop by its supervisor is `shutdown`. `None` if nobody has told: of a foreign actor whose
+        /// name another took before the registry had heard of its end, of one that never started, and of those that end
+        /// while the whole registry shuts down.
+        reason: Option<ExitReason>,
+    },
+}
+
+impl NameChange {
+    /// Which name has changed.
+    pub fn name(&self) -> &ServiceName {
+        match self {
+            Self::Registered(service) | Self::Updated(service) => &service.name,
+            Self::Replaced { by: service, .. } | Self::HandedOver { to: service, .. } => &service.name,
+            Self::Unregistered { name, .. } | Self::Died { name, .. } => name,
+        }
+    }
+
+    /// Who has the name after this change; `None` if it is free.
+    pub fn service(&self) -> Option<&Registration> {
+        match self {
+            Self::Registered(service) | Self::Updated(service) => Some(service),
+            Self::Replaced { by: service, .. } | Self::HandedOver { to: service, .. } => Some(service),
+            Self::Unregistered { .. } | Self::Died { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for NameChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registered(service) => write!(f, "{} registered by actor {}", service.name, service.actor),
+            Self::Replaced { previous, by } => {
+                write!(f, "{} registered by actor {}, which replaces {previous}", by.name, by.actor)
+            }
+            Self::HandedOver { from, to } => write!(f, "{} handed over by actor {from} to {}", to.name, to.actor),
+            Self::Updated(service) => write!(f, "{} described anew by actor {}", service.name, service.actor),
+            Self::Unregistered { name, actor } => write!(f, "{name} taken from actor {actor}"),
+            Self::Died { name, actor, reason: Some(reason) } => write!(f, "{name}: actor {actor} ended: {reason}"),
+            Self::Died { name, actor, reason: None } => write!(f, "{name}: actor {actor} ended"),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Registrations with metadata.
+
+use ractor::{Actor, ActorCell, ActorRef, Message};
+
+use super::error::RegistryError;
+use super::holder::{Holder, Origin};
+use super::metadata::Metadata;
+use super::service_registry::ServiceRegistry;
+use super::table::Miss;
+use super::via::explain;
+use crate::namespace::ServiceKey;
+use crate::supervisor::ChildSpec;
+
+/// A registry whose next registrations have metadata: see [`ServiceRegistry::with_metadata`].
+#[must_use = "it does nothing until something is registered with it"]
+#[derive(Debug, Clone)]
+pub struct Described {
+    registry: ServiceRegistry,
+    metadata: Metadata,
+}
+
+impl ServiceRegistry {
+    /// Registers with metadata: what is returned spawns, registers and describes children as the registry itself does.
+    ///
+    /// ```
+    /// use foundation_core::{Metadata, Namespace, ProcessRegistry, ServiceKey};
+    /// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Clerk;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Clerk {
+    /// #     type Msg = u64; type State = (); type Arguments = ();
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    /// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// let names = registry.namespace(Namespace::test()).await?;
+    /// let desk = Metadata::new(&[("desk", 4)].into_iter().collect::<std::collections::BTreeMap<_, _>>())?;
+    /// let clerk = names.with_metadata(desk).spawn(&CLERK, Clerk, ()).await?;
+    /// assert_eq!(names.metadata(&CLERK)?.unwrap().get("desk").unwrap(), 4);
+    ///
+    /// // Its owner, and nobody else, says something else.
+    /// names.update_metadata(&CLERK, &clerk, |_| Metadata::new("on holiday").ok())?;
+    /// assert_eq!(names.metadata(&CLERK)?.unwrap().value(), "on holiday");
+    /// # registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_metadata(&self, metadata: Metadata) -> Described {
+        Described { registry: self.clone(), metadata }
+    }
+
+    /// What the owner of a name says of itself, if it says anything. Costs a lookup and one reference count.
+    ///
+    /// # Errors
+    /// As [`lookup`](Self::lookup).
+    pub fn metadata<M: Message>(&self, key: &ServiceKey<M>) -> Result<Option<Metadata>, RegistryError> {
+        let table = &self.space().table;
+        let found = table.with_holder::<M, _>(key.name().as_str(), |holder, _| holder.metadata());
+        let found = found.map_err(|miss| explain(table, key, miss))?;
+        Ok(found.map(|(_, metadata)| metadata))
+    }
+
+    /// Changes what is said of a name; only its owner may: the actor that has the name passes its own reference. Elixir's
+    /// `update_value`.
+    ///
+    /// `update` gets the present metadata and gives the new one; `None` leaves it as it is. It may run more than once, if
+    /// two updates meet. Returns what holds now. The metadata goes along when the name is handed over; a child that is
+    /// started again begins with that of its child spec, as it does with its arguments.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotOwner`] names the owner; [`RegistryError::NotFound`].
+    pub fn update_metadata<M>(
+        &self,
+        key: &ServiceKey<M>,
+        owner: &ActorCell,
+        mut update: impl FnMut(Option<&Metadata>) -> Option<Metadata>,
+    ) -> Result<Option<Metadata>, RegistryError> {
+        let (table, name) = (&self.space().table, key.name());
+        loop {
+            let holder = table.live_holder(name.as_str()).ok_or_else(|| explain(table, key, Miss::Absent))?;
+            if let Some(actor) = holder.actor_id().filter(|actor| *actor != owner.get_id()) {
+                let (namespace, name, by) = (self.namespace(), name.clone(), owner.get_id());
+                return Err(RegistryError::NotOwner { namespace, name, owner: actor, by });
+            }
+            let (version, before) = holder.metadata().unzip();
+            let Some(after) = update(before.as_ref()) else { return Ok(before) };
+            if table.describe(&holder, version, after.clone()) {
+                return Ok(Some(after));
+            }
+        }
+    }
+}
+
+impl Described {
+    /// As [`ServiceRegistry::spawn`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn spawn<A: Actor>(
+        self,
+        key: &ServiceKey<A::Msg>,
+        actor: A,
+        args: A::Arguments,
+    ) -> Result<ActorRef<A::Msg>, RegistryError> {
+        let holder = Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0);
+        self.registry.spawn_as(holder.described_as(Some(self.metadata)), actor, args).await
+    }
+
+    /// As [`ServiceRegistry::child_spec`]; the child begins each life with this metadata.
+    pub fn child_spec<A: Actor>(
+        self,
+        key: &ServiceKey<A::Msg>,
+        start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
+    ) -> ChildSpec {
+        self.registry.child_spec_as(key, Some(self.metadata), start)
+    }
+
+    /// As [`ServiceRegistry::register`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn register<M: Message>(self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
+        let holder = Holder::new::<M>(key.name().clone(), Origin::Foreign, 0);
+        self.registry.register_as(holder.described_as(Some(self.metadata)), actor).await
+    }
+}

@@ -1,0 +1,55 @@
+//! Giving a name straight to another actor.
+
+use ractor::{ActorRef, Message};
+
+use super::error::RegistryError;
+use super::holder::{Holder, Origin};
+use super::lease::Lease;
+use super::service_registry::ServiceRegistry;
+use super::table::Refusal;
+use super::via::explain;
+use crate::namespace::ServiceKey;
+
+impl ServiceRegistry {
+    /// Gives a name straight from its live holder to another live actor of the same message type.
+    ///
+    /// Who looks the name up at any time finds the one or the other, and a [`Via`](crate::Via) follows. The metadata goes
+    /// along. The old holder lives on without the name, and its end does nothing to it; the new one's end frees it, as if
+    /// it had been [registered](Self::register). A child that is started again wants its name back and is refused while
+    /// another has it: terminate it, or make it temporary.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] if no live actor has the name; [`RegistryError::WrongType`] if it answers to another
+    /// message type; [`RegistryError::AlreadyRegistered`] if the actor that is to get the name has it;
+    /// [`RegistryError::Dead`] if it has ended, [`RegistryError::WrongReference`] if it answers to another type. In each
+    /// case the name stays where it is.
+    pub fn hand_over<M: Message>(&self, key: &ServiceKey<M>, to: &ActorRef<M>) -> Result<(), RegistryError> {
+        let (table, name) = (&self.space().table, key.name());
+        let registry = self.space().registry.upgrade().ok_or_else(|| self.not_running())?;
+        self.check_reference(name, to)?;
+        let lease = Lease::in_prospect(table, Holder::new::<M>(name.clone(), Origin::Foreign, 0));
+        let mut handed = None;
+        let kept = registry.keep(to, lease, &mut |lease, actor| {
+            let handed = handed.insert(table.hand_over::<M>(lease.holder(), actor));
+            handed.is_ok() && !table.is_closed()
+        });
+        let old = handed.transpose().map_err(|refusal| self.explain_refusal(key, to, refusal))?;
+        if let Some(old) = old
+            && let Some(actor) = old.actor()
+        {
+            self.forget(actor, &old);
+        }
+        kept.map_err(|unkept| self.unkept(name.clone(), to.get_id(), unkept))
+    }
+
+    fn explain_refusal<M: Message>(&self, key: &ServiceKey<M>, to: &ActorRef<M>, refusal: Refusal) -> RegistryError {
+        match refusal {
+            Refusal::Miss(miss) => explain(&self.space().table, key, miss),
+            Refusal::HasIt => RegistryError::AlreadyRegistered {
+                namespace: self.namespace(),
+                name: key.name().clone(),
+                holder: Some(to.get_id()),
+            },
+        }
+    }
+}

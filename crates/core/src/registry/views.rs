@@ -1,0 +1,312 @@
+//! Random histories of two names, told to a view in each order that a table may tell them in, and slowly.
+
+use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use ractor::ActorId;
+
+use super::change::{NameChange, Registration};
+use super::metadata::Metadata;
+use super::view::{End, Fact, Life, Stated, View};
+use crate::exit::ExitReason;
+use crate::namespace::ServiceName;
+
+const TWO: usize = 2;
+static NAMES: [ServiceName; TWO] = [ServiceName::from_static("a"), ServiceName::from_static("b")];
+
+#[derive(Clone, Debug)]
+struct Numbered {
+    number: u64,
+    name: usize,
+    previous: Option<u64>,
+    version: Rc<Cell<u64>>,
+}
+
+impl Life for Numbered {
+    fn is(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+
+    fn name(&self) -> &ServiceName {
+        &NAMES[self.name]
+    }
+
+    fn previous(&self) -> Option<ActorId> {
+        self.previous.map(ActorId::Local)
+    }
+
+    fn stated(&self) -> Stated {
+        Some((self.version.get(), Metadata::new(&self.version.get()).ok()?))
+    }
+
+    fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
+        Some(Registration {
+            name: NAMES[self.name].clone(),
+            actor: ActorId::Local(self.number),
+            message: "",
+            restarts: 0,
+            foreign: false,
+            metadata,
+        })
+    }
+}
+
+impl Numbered {
+    fn truth(&self) -> Option<Registration> {
+        self.registration(self.stated().map(|(_, metadata)| metadata))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Deed {
+    /// Somebody takes a name; if it is never told, because it is over before that, its end is told all the same.
+    Take {
+        name: usize,
+        untold: bool,
+    },
+    /// Its actor ends. The reason is told before, or so many deeds later, or never.
+    Die {
+        name: usize,
+        reason: Told,
+    },
+    TakeAway {
+        name: usize,
+    },
+    HandOver {
+        name: usize,
+    },
+    Describe {
+        name: usize,
+    },
+    /// Somebody tells an end that has been told already.
+    TellAgain {
+        end: usize,
+    },
+    /// The reader reads so many facts.
+    Read(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    Before,
+    After(usize),
+    Never,
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let name = 0..TWO;
+    let told = prop_oneof![Just(Told::Before), (0..6_usize).prop_map(Told::After), Just(Told::Never)];
+    let deed = prop_oneof![
+        6 => (name.clone(), proptest::bool::weighted(0.2)).prop_map(|(name, untold)| Deed::Take { name, untold }),
+        4 => (name.clone(), told).prop_map(|(name, reason)| Deed::Die { name, reason }),
+        1 => name.clone().prop_map(|name| Deed::TakeAway { name }),
+        2 => name.clone().prop_map(|name| Deed::HandOver { name }),
+        2 => name.prop_map(|name| Deed::Describe { name }),
+        1 => (0..20_usize).prop_map(|end| Deed::TellAgain { end }),
+        4 => (0..6_usize).prop_map(Deed::Read),
+    ];
+    proptest::collection::vec(deed, 1..60)
+}
+
+/// What is true, and what has been told of it.
+#[derive(Default)]
+struct World {
+    has: [Option<Numbered>; TWO],
+    numbers: u64,
+    latest: [Option<u64>; TWO],
+    told: VecDeque<Fact<Numbered>>,
+    ends: Vec<Numbered>,
+    /// Reasons to come: after so many deeds.
+    to_come: Vec<(usize, Numbered)>,
+    /// Those whose reason is told in any case.
+    explained: Vec<u64>,
+    /// What each incarnation has said of itself, at its beginning and later.
+    stated: Vec<(u64, u64)>,
+}
+
+fn reason(life: &Numbered) -> ExitReason {
+    ExitReason::Failed(life.number.to_string().into())
+}
+
+impl World {
+    fn new_life(&mut self, name: usize) -> Numbered {
+        self.numbers += 1;
+        let previous = self.latest[name].replace(self.numbers);
+        Numbered { number: self.numbers, name, previous, version: Rc::default() }
+    }
+
+    fn state(&mut self, life: &Numbered) -> Stated {
+        self.stated.push((life.number, life.version.get()));
+        life.stated()
+    }
+
+    fn end(&mut self, name: usize, end: End) {
+        if let Some(life) = self.has[name].take() {
+            self.ends.push(life.clone());
+            self.told.push_back(Fact::Ended(life, end));
+        }
+    }
+
+    fn act(&mut self, deed: &Deed) {
+        match *deed {
+            Deed::Take { name, untold } if self.has[name].is_none() => {
+                let life = self.new_life(name);
+                self.has[name] = Some(life.clone());
+                if untold {
+                    self.end(name, End::Died);
+                } else {
+                    let stated = self.state(&life);
+                    self.told.push_back(Fact::Visible(life, stated));
+                }
+            }
+            Deed::Die { name, reason: told } => {
+                let Some(life) = self.has[name].clone() else { return };
+                let end = match told {
+                    Told::Before => {
+                        self.told.push_back(Fact::Reason(life.clone(), reason(&life)));
+                        End::Died
+                    }
+                    Told::After(deeds) => {
+                        self.to_come.push((deeds, life.clone()));
+                        End::ReasonToCome
+                    }
+                    Told::Never => End::Died,
+                };
+                if !matches!(told, Told::Never) {
+                    self.explained.push(life.number);
+                }
+                self.end(name, end);
+            }
+            Deed::TakeAway { name } => self.end(name, End::TakenAway),
+            Deed::HandOver { name } => {
+                let Some(from) = self.has[name].take() else { return };
+                let to = self.new_life(name);
+                self.has[name] = Some(to.clone());
+                let stated = self.state(&to);
+                self.told.push_back(Fact::HandedOver { from, to, stated });
+            }
+            Deed::Describe { name } => {
+                let Some(life) = self.has[name].clone() else { return };
+                life.version.set(life.version.get() + 1);
+                let stated = self.state(&life);
+                self.told.push_back(Fact::Described(life, stated));
+            }
+            Deed::TellAgain { end } => {
+                let again = self.ends.get(end).map(|life| Fact::Ended(life.clone(), End::Died));
+                self.told.extend(again);
+            }
+            Deed::Take { .. } | Deed::Read(_) => {}
+        }
+    }
+
+    fn time_passes(&mut self) {
+        self.to_come.iter_mut().for_each(|(deeds, _)| *deeds = deeds.saturating_sub(1));
+        let due = self.to_come.extract_if(.., |(deeds, _)| *deeds == 0);
+        self.told.extend(due.map(|(_, life)| Fact::Reason(life.clone(), reason(&life))));
+    }
+}
+
+/// Somebody who believes what a watch tells.
+#[derive(Default)]
+struct Believer {
+    has: HashMap<ServiceName, Registration>,
+    /// The highest incarnation so far, by name: nobody comes twice, and nobody comes back.
+    highest: HashMap<ServiceName, u64>,
+    deaths: Vec<(u64, Option<ExitReason>)>,
+    heard: Vec<(u64, u64)>,
+}
+
+fn version(of: &Registration) -> u64 {
+    of.metadata.as_ref().and_then(|it| it.value().as_u64()).expect("each has one")
+}
+
+impl Believer {
+    fn begin(&mut self, service: Registration) {
+        let number = service.actor.pid();
+        self.heard.push((number, version(&service)));
+        let before = self.highest.insert(service.name.clone(), number);
+        assert!(before.is_none_or(|before| before < number), "{service:?} after {before:?}");
+        let had = self.has.insert(service.name.clone(), service);
+        assert!(had.is_none(), "it was {had:?}'s");
+    }
+
+    fn end(&mut self, name: &ServiceName, actor: ActorId) {
+        assert_eq!(self.has.remove(name).map(|service| service.actor), Some(actor));
+    }
+
+    fn hear(&mut self, change: NameChange) {
+        match change {
+            NameChange::Registered(service) => self.begin(service),
+            NameChange::Replaced { previous, by } => {
+                assert!(previous.pid() < by.actor.pid());
+                self.begin(by);
+            }
+            NameChange::HandedOver { from, to } => {
+                self.end(&to.name, from);
+                self.begin(to);
+            }
+            NameChange::Updated(service) => {
+                let known = self.has.insert(service.name.clone(), service.clone());
+                let known = known.expect("nobody describes what nobody has");
+                assert_eq!(known.actor, service.actor);
+                self.heard.push((service.actor.pid(), version(&service)));
+                assert!(version(&known) < version(&service), "an update is news");
+            }
+            NameChange::Unregistered { name, actor } => self.end(&name, actor),
+            NameChange::Died { name, actor, reason } => {
+                self.end(&name, actor);
+                self.deaths.push((actor.pid(), reason));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+    #[test]
+    fn whatever_the_order_of_the_facts_each_name_has_a_well_formed_history(
+        history in deeds(), entered in 0..30_usize, hesitation in 0..6_usize,
+    ) {
+        let (mut world, mut believer) = (World::default(), Believer::default());
+        let mut view: Option<View<Numbered>> = None;
+        for (at, deed) in history.iter().enumerate() {
+            world.act(deed);
+            world.time_passes();
+            if at < entered {
+                world.told.clear();
+            } else if at >= entered + hesitation && view.is_none() {
+                let looked = View::new(world.has.iter().flatten().cloned());
+                looked.snapshot().into_iter().for_each(|service| believer.begin(service));
+                world.stated.clear();
+                view = Some(looked);
+            }
+            if let (Deed::Read(facts), Some(view)) = (deed, &mut view) {
+                let facts = world.told.len().min(*facts);
+                world.told.drain(..facts).for_each(|fact| view.learn(fact, &mut |change| believer.hear(change)));
+            }
+        }
+        let Some(mut view) = view else { return Ok(()) };
+        (0..6).for_each(|_| world.time_passes());
+        world.told.drain(..).for_each(|fact| view.learn(fact, &mut |change| believer.hear(change)));
+        let shown = view.snapshot();
+        view.close(&mut |change| believer.hear(change));
+
+        // What it believes in the end is true, and the view knows as much without being closed.
+        let mut truth: Vec<_> = world.has.iter().flatten().filter_map(Numbered::truth).collect();
+        truth.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut believed: Vec<_> = believer.has.into_values().collect();
+        believed.sort_by(|a, b| a.name.cmp(&b.name));
+        prop_assert_eq!(&believed, &truth);
+        prop_assert_eq!(shown, truth);
+        // Each beginning and each update since the look is told.
+        prop_assert!(world.stated.iter().all(|stated| believer.heard.contains(stated)), "{:?}", world.stated);
+        // No reason that was told is missing, and none is another's.
+        for (number, told) in believer.deaths {
+            let known = world.explained.contains(&number);
+            let expected = known.then(|| ExitReason::Failed(number.to_string().into()));
+            prop_assert_eq!(told, expected, "of {}", number);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Waiting until a name is taken, and until it is free.
+
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use ractor::{ActorRef, Message};
+use tokio::time::timeout;
+
+use super::error::RegistryError;
+use super::holder::{Origin, Standing};
+use super::service_registry::ServiceRegistry;
+use super::table::Miss;
+use super::via::explain;
+use crate::namespace::{ServiceKey, ServiceName};
+
+/// How long is waited when nothing is said.
+const DEFAULT_WAIT: Duration = Duration::from_secs(5);
+
+impl ServiceRegistry {
+    /// Waits until a live actor has this name; 5 s if no limit is given. Woken by the registration itself.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
+    /// [`RegistryError::NotRunning`] when the namespace ends, since nobody can register there any more.
+    pub async fn wait_for_service<M: Message>(
+        &self,
+        key: &ServiceKey<M>,
+        limit: impl Into<Option<Duration>>,
+    ) -> Result<ActorRef<M>, RegistryError> {
+        let limit = limit.into().unwrap_or(DEFAULT_WAIT);
+        match timeout(limit, self.while_open(self.appearance(key))).await {
+            Ok(found) => found?,
+            Err(_) => Err(RegistryError::wait_timed_out(&self.space().table, key.name(), limit)),
+        }
+    }
+
+    async fn appearance<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
+        let table = &self.space().table;
+        let listening = table.waiters().listen(key.name());
+        loop {
+            // First the ear, then the eye: a registration between the two is heard.
+            let change = listening.change();
+            match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
+                Err(Miss::Absent) => change.await,
+                Ok(actor) => return Ok(actor),
+                Err(miss) => return Err(explain(table, key, miss)),
+            }
+        }
+    }
+
+    /// Waits until nobody has this name, so that it can be taken over; 5 s if no limit is given. Woken by the end of the
+    /// holder itself. The name may be another's by the time that you ask for it.
+    ///
+    /// # Errors
+    /// [`RegistryError::StillHeld`] names the holder; [`RegistryError::NotRunning`] when the namespace ends.
+    pub async fn wait_until_free<M>(
+        &self,
+        key: &ServiceKey<M>,
+        limit: impl Into<Option<Duration>>,
+    ) -> Result<(), RegistryError> {
+        let waited = limit.into().unwrap_or(DEFAULT_WAIT);
+        match timeout(waited, self.while_open(self.parting(key.name()))).await {
+            Ok(free) => free,
+            Err(_) => {
+                let holder = self.space().table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
+                Err(RegistryError::StillHeld { namespace: self.namespace(), name: key.name().clone(), holder, waited })
+            }
+        }
+    }
+
+    /// Returns when nobody has this name.
+    async fn parting(&self, name: &ServiceName) {
+        let table = &self.space().table;
+        let listening = table.waiters().listen(name);
+        loop {
+            // First the ear, then the eye: a release between the two is heard.
+            let change = listening.change();
+            let Some(holder) = table.holder(name.as_str()) else { return };
+            match holder.actor() {
+                _ if holder.standing() == Standing::Gone => return,
+                // Nobody may hear of the end of a foreign actor that never started: its own end is the fact to wait for.
+                Some(actor) if holder.origin() == Origin::Foreign => {
+                    let end = std::pin::pin!(actor.wait(None));
+                    let _: Either<_, _> = select(end, std::pin::pin!(change)).await;
+                }
+                _ => change.await,
+            }
+        }
+    }
+}
