@@ -129,6 +129,19 @@ async fn protocol_1_post_stop_is_over_before_the_replacement_begins() {
     office.close().await;
 }
 
+/// Found by the simulation. A killed actor's state travels in its exit event, which may lie unread when the plan of a
+/// sibling that ended just before it stops and replaces it as well.
+#[tokio::test]
+async fn protocol_1_a_replacement_begins_when_the_state_in_an_unread_event_is_dropped() {
+    let (log, [killed, failing]) = puppets(["killed", "failing"]);
+    let mut office = Office::of(Strategy::OneForAll, 3, &[&killed, &failing]).await;
+    failing.order(Order::Fail("broken"));
+    killed.latest().kill();
+    office.reports.restarted("failing").await;
+    office.close().await;
+    one_life_after_the_other(&log, "killed", 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn protocol_1_a_killed_supervisor_is_replaced_when_all_its_descendants_are_gone() {
     let (_, children) = puppets(["a", "b", "c"]);
