@@ -99,7 +99,9 @@ impl Server {
             Step::Stop { key, child, rule } => {
                 let actor = child.actor_id();
                 let stop = async move { Outcome::Gone { actor, how: Some(shutdown::stop(child, rule).await) } };
-                self.launch(myself, state, key, stop.boxed(), StepKind::End, None);
+                // Through the mailbox, even if the child has ended already: its exit event, which may carry its state,
+                // lies unread then, and is read before any message. So the state is dropped before anything follows.
+                state.spawn_step(myself, key, stop.boxed(), StepKind::End, None);
             }
             Step::Bury { key, child } => {
                 let actor = child.actor_id();
