@@ -7,3 +7,4 @@ mod registry;
 mod services;
 mod supervisors;
 mod tasks;
+mod simulation;

@@ -1,0 +1,38 @@
+//! Which reports call for a restart.
+
+use foundation::{ExitReason, Restart};
+
+use super::history::{Line, Reign};
+use super::record::Told;
+use super::shape::{Shape, Who};
+
+/// OTP's table, written down once more.
+pub(super) fn wants(restart: Restart, reason: &ExitReason) -> bool {
+    match restart {
+        Restart::Permanent => true,
+        Restart::Transient => matches!(reason, ExitReason::Killed | ExitReason::Failed(_)),
+        Restart::Temporary => false,
+    }
+}
+
+/// The reports of one life of a supervisor after which a restart is due: an end after which the child's rule wants one,
+/// or the failure of a restart. After giving up nothing is due.
+pub(super) fn causes<'a>(shape: &Shape, reign: &'a Reign<'a>) -> Vec<&'a Line<'a>> {
+    let end = reign.lines.iter().position(|line| *line.told == Told::GaveUp).unwrap_or(reign.lines.len());
+    let due = |line: &&Line<'_>| match line.told {
+        Told::Exited(_, reason) => wants(shape.members[line.child].restart, reason),
+        Told::StartFailed(cause) => !line.requested && has_run(reign, line) && !cause.contains("was terminated"),
+        _ => false,
+    };
+    reign.lines[..end].iter().filter(due).collect()
+}
+
+/// Whether a supervisor has restarted this child, or tried to, before this report: its first start is no restart.
+fn has_run(reign: &Reign<'_>, line: &Line<'_>) -> bool {
+    ran_before(reign, line.child, line.index)
+}
+
+pub(super) fn ran_before(reign: &Reign<'_>, child: Who, index: usize) -> bool {
+    let earlier = reign.lines.iter().take_while(|line| line.index < index);
+    earlier.filter(|line| line.child == child).any(|line| matches!(line.told, Told::Started(_) | Told::Exited(..)))
+}

@@ -1,0 +1,255 @@
+//! What can be read from a log without knowing how a supervisor works: whose life is when, which report belongs to which
+//! life of a supervisor, and which start was asked for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::record::{Actor, Answer, Doing, Entry, Fact, Life, Moment, Record, Told};
+use super::script::{Op, Verb};
+use super::shape::{Shape, Who};
+
+/// A position in the log.
+pub(super) type At = usize;
+
+/// When the moments of one life came.
+#[derive(Debug, Default)]
+pub(super) struct Span {
+    pub(super) moments: Vec<(Moment, At)>,
+    pub(super) actor: Option<Actor>,
+    /// The life of its supervisor into which it was born.
+    pub(super) epoch: u32,
+    /// The first blow from the script.
+    pub(super) struck: Option<At>,
+}
+
+impl Span {
+    pub(super) fn at(&self, moment: Moment) -> Option<At> {
+        self.moments.iter().find(|(came, _)| *came == moment).map(|(_, at)| *at)
+    }
+
+    pub(super) fn built(&self) -> At {
+        self.at(Moment::Built).unwrap_or(At::MAX)
+    }
+
+    /// When handler and state are both dropped; never, if one is not.
+    pub(super) fn gone(&self) -> At {
+        let state = match self.at(Moment::Up) {
+            Some(_) => self.at(Moment::StateDropped).unwrap_or(At::MAX),
+            None => 0,
+        };
+        self.at(Moment::Dropped).unwrap_or(At::MAX).max(state)
+    }
+
+    /// When its end begins: its `post_stop`, or, without one, its first destructor.
+    pub(super) fn end_begins(&self) -> At {
+        let ends = [Moment::Stopping, Moment::StateDropped, Moment::Dropped];
+        ends.iter().filter_map(|moment| self.at(*moment)).min().unwrap_or(At::MAX)
+    }
+
+    pub(super) fn is_alive(&self, at: At) -> bool {
+        self.built() <= at && at < self.gone()
+    }
+
+    /// The same without the state of an actor that was killed: ractor sends that along with the exit event, and a
+    /// supervisor that is stopping reads no events any more, so this state goes when the supervisor does.
+    pub(super) fn is_active(&self, at: At) -> bool {
+        let left = match self.at(Moment::Down) {
+            Some(_) => self.gone(),
+            None => self.at(Moment::Dropped).unwrap_or(At::MAX),
+        };
+        self.built() <= at && at < left
+    }
+}
+
+/// A supervisor's report.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub(super) index: At,
+    pub(super) at: u64,
+    pub(super) child: Who,
+    pub(super) told: &'a Told,
+    /// It tells what came of a request.
+    pub(super) requested: bool,
+}
+
+/// The beginning of a start: a life was built, or the start function of a child supervisor was called.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begin {
+    pub(super) index: At,
+    pub(super) at: u64,
+    pub(super) child: Who,
+    /// Somebody has asked for it, or may have.
+    pub(super) requested: bool,
+}
+
+/// One life of a supervisor, as its reports and the starts of its children show it.
+#[derive(Debug, Default)]
+pub(super) struct Reign<'a> {
+    /// When the one before it ended.
+    pub(super) since: At,
+    pub(super) lines: Vec<Line<'a>>,
+    pub(super) begins: Vec<Begin>,
+}
+
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    pub(super) verb: Verb,
+    pub(super) who: Who,
+    pub(super) asked: At,
+    /// `At::MAX` and `None` if it was never answered.
+    pub(super) answered: At,
+    pub(super) answer: Option<&'a Answer>,
+}
+
+pub(super) struct History<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) record: &'a Record,
+    pub(super) lives: BTreeMap<Life, Span>,
+    pub(super) actors: HashMap<Actor, Life>,
+    pub(super) reigns: BTreeMap<(Who, u32), Reign<'a>>,
+    pub(super) requests: Vec<Request<'a>>,
+    pub(super) rest: Option<At>,
+    pub(super) listed: Vec<(At, Who, &'a [(Who, Doing)])>,
+    pub(super) ending: At,
+    pub(super) over: Option<At>,
+}
+
+impl<'a> History<'a> {
+    pub(super) fn of(shape: &'a Shape, record: &'a Record) -> Self {
+        let (lives, actors, reigns, requests) = Default::default();
+        let (rest, listed, ending, over) = (None, Vec::new(), record.log.len(), None);
+        let mut this = Self { shape, record, lives, actors, reigns, requests, rest, listed, ending, over };
+        this.read_requests();
+        this.read_lives();
+        this.mark_requested();
+        this
+    }
+
+    fn read_requests(&mut self) {
+        for (index, Entry { fact, .. }) in self.record.log.iter().enumerate() {
+            match fact {
+                Fact::Asked(_, verb, who) => {
+                    let (verb, who) = (*verb, *who);
+                    self.requests.push(Request { verb, who, asked: index, answered: At::MAX, answer: None });
+                }
+                Fact::Answered(number, answer) => {
+                    let request = &mut self.requests[number - 1];
+                    (request.answered, request.answer) = (index, Some(answer));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn read_lives(&mut self) {
+        let mut epochs = vec![0; self.shape.members.len()];
+        for (index, Entry { at, fact }) in self.record.log.iter().enumerate() {
+            match fact {
+                Fact::Came(life, moment, _) => {
+                    let parent = self.shape.members[life.who].parent;
+                    let span = self.lives.entry(*life).or_default();
+                    span.moments.push((*moment, index));
+                    if *moment == Moment::Built
+                        && let Some(parent) = parent.filter(|_| !life.rival)
+                    {
+                        span.epoch = epochs[parent];
+                        self.begin(parent, epochs[parent], index, *at, life.who);
+                    }
+                }
+                Fact::Called(who) if !self.shape.is_worker(*who) => {
+                    if let Some(parent) = self.shape.members[*who].parent {
+                        self.begin(parent, epochs[parent], index, *at, *who);
+                    }
+                }
+                Fact::Is(life, actor) => {
+                    self.actors.insert(*actor, *life);
+                    self.lives.entry(*life).or_default().actor = Some(*actor);
+                }
+                Fact::Struck(op, Some(life)) if !matches!(op, Op::Hang(_)) => {
+                    self.lives.entry(*life).or_default().struck.get_or_insert(index);
+                }
+                Fact::Told(by, child, told) => {
+                    if let Some(by) = by {
+                        let line = Line { index, at: *at, child: *child, told, requested: false };
+                        self.reigns.entry((*by, epochs[*by])).or_default().lines.push(line);
+                    }
+                    if matches!(told, Told::Exited(..) | Told::Stopped(..) | Told::StartFailed(_)) {
+                        // Its next reports, and those of the supervisors below it, come from other actors.
+                        for who in self.shape.all().filter(|who| self.shape.is_within(*who, *child)) {
+                            epochs[who] += 1;
+                            self.reigns.entry((who, epochs[who])).or_default().since = index;
+                        }
+                    }
+                }
+                Fact::AtRest => self.rest = Some(index),
+                Fact::Listed(who, children) => self.listed.push((index, *who, children)),
+                Fact::Ending => self.ending = index,
+                Fact::Over => self.over = Some(index),
+                _ => {}
+            }
+        }
+    }
+
+    fn begin(&mut self, parent: Who, epoch: u32, index: At, at: u64, child: Who) {
+        let requested = self.is_asked(child, &[Verb::Start, Verb::Restart], index);
+        self.reigns.entry((parent, epoch)).or_default().begins.push(Begin { index, at, child, requested });
+    }
+
+    /// The report that a request's answer repeats is the last one of its kind before the answer.
+    fn mark_requested(&mut self) {
+        for request in &self.requests {
+            let Some(answer) = request.answer else { continue };
+            let parent = self.shape.members[request.who].parent.unwrap_or_default();
+            let tells = |line: &&mut Line<'_>| {
+                let window = request.asked < line.index && line.index < request.answered;
+                window && line.child == request.who && !line.requested && matches(answer, line.told)
+            };
+            let reigns = self.reigns.range_mut((parent, 0)..=(parent, u32::MAX)).rev();
+            if let Some(line) = reigns.flat_map(|(_, reign)| reign.lines.iter_mut().rev()).find(tells) {
+                line.requested = true;
+            }
+        }
+    }
+
+    /// Whether one of these was asked for this child and not answered yet.
+    pub(super) fn is_asked(&self, who: Who, verbs: &[Verb], at: At) -> bool {
+        self.requests.iter().any(|request| {
+            request.who == who && verbs.contains(&request.verb) && request.asked < at && at < request.answered
+        })
+    }
+
+    /// Lives of children of supervisors, without rivals, under this member or of it.
+    pub(super) fn lives_within(&self, subtree: Who) -> impl Iterator<Item = (Life, &Span)> {
+        let within = move |life: &Life| !life.rival && self.shape.is_within(life.who, subtree);
+        self.lives.iter().filter(move |(life, _)| within(life)).map(|(life, span)| (*life, span))
+    }
+
+    /// Its place in the start order: whoever was added by request comes after all that were there then.
+    pub(super) fn place(&self, who: Who, reign: &Reign<'_>, at: At) -> (usize, usize) {
+        let added = self.requests.iter().rev().find(|request| {
+            let started = matches!(request.answer, None | Some(Answer::Runs(_) | Answer::Ignored));
+            let here = request.asked < at && reign.since < request.answered;
+            request.verb == Verb::Start && request.who == who && started && here
+        });
+        (added.map_or(0, |request| request.asked), who)
+    }
+
+    pub(super) fn told(&self, life: Life) -> String {
+        life.told(self.shape)
+    }
+
+    pub(super) fn name(&self, who: Who) -> &str {
+        self.shape.name(who)
+    }
+
+    pub(super) fn time(&self, at: At) -> u64 {
+        self.record.log.get(at).map_or(0, |entry| entry.at)
+    }
+}
+
+fn matches(answer: &Answer, told: &Told) -> bool {
+    match (answer, told) {
+        (Answer::Runs(actor), Told::Started(started)) => actor == started,
+        (Answer::Ignored, Told::Ignored) | (Answer::StartFailed(_), Told::StartFailed(_)) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,73 @@
+//! Of one name there is at most one at a time, and whoever is said to be gone is gone.
+
+use std::collections::HashMap;
+
+use super::super::history::{History, Span};
+use super::super::record::{Answer, Life, Moment, Told};
+use super::super::script::Verb;
+use super::super::shape::Who;
+
+/// From the construction of the one to the last destructor of the other.
+pub(super) fn one_at_a_time(history: &History<'_>) -> Result<(), String> {
+    let mut latest: HashMap<Who, Life> = HashMap::new();
+    let mut births: Vec<_> = history.lives.iter().map(|(life, span)| (span.built(), *life)).collect();
+    births.sort();
+    for (born, life) in births {
+        let before = latest.insert(life.who, life);
+        if let Some(other) = before.filter(|other| history.lives[other].is_alive(born)) {
+            let (new, old, time) = (history.told(life), history.told(other), history.time(born));
+            return Err(format!("{new} is there at {time} ms, while {old} is not gone"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn in_order(history: &History<'_>) -> Result<(), String> {
+    for (life, span) in &history.lives {
+        let moments: Vec<Moment> = span.moments.iter().map(|(moment, _)| *moment).collect();
+        // State and handler are dropped in an order that depends on how the actor ends.
+        let alive: Vec<Moment> = moments.iter().copied().filter(|moment| *moment < Moment::StateDropped).collect();
+        let drops = |which| moments.iter().filter(|moment| **moment == which).count();
+        let twice = drops(Moment::StateDropped) > 1 || drops(Moment::Dropped) > 1;
+        if twice || moments[..alive.len()] != alive || alive.windows(2).any(|pair| pair[0] >= pair[1]) {
+            return Err(format!("{} went through {moments:?}", history.told(*life)));
+        }
+    }
+    Ok(())
+}
+
+/// When a supervisor reports that it has stopped a child, this child is gone, with all below it.
+pub(super) fn stopped_is_gone(history: &History<'_>) -> Result<(), String> {
+    for line in history.reigns.values().flat_map(|reign| &reign.lines) {
+        if let Told::Stopped(..) = line.told {
+            nobody_within(history, line.child, line.index, "was reported as stopped")?;
+        }
+    }
+    Ok(())
+}
+
+fn nobody_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Result<(), String> {
+    match history.lives_within(who).find(|(_, span)| span.is_active(at)) {
+        Some((life, _)) => {
+            let (time, name) = (history.time(at), history.name(who));
+            Err(format!("{name} {what} at {time} ms, while {} is not gone", history.told(life)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The life that was there when a termination was asked for is gone when it is answered.
+pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
+    for request in &history.requests {
+        if request.verb != Verb::Terminate || request.answer != Some(&Answer::Done) {
+            continue;
+        }
+        let there = |at| move |(_, span): &(Life, &Span)| span.is_alive(at);
+        let mut lives = history.lives_within(request.who).filter(there(request.asked));
+        if let Some((life, _)) = lives.find(there(request.answered)) {
+            let time = history.time(request.answered);
+            return Err(format!("{} outlives its termination, which is over at {time} ms", history.told(life)));
+        }
+    }
+    Ok(())
+}

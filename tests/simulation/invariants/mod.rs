@@ -1,0 +1,55 @@
+//! What must hold of every run. Each rule is a function of what was seen, and says in words what is wrong.
+
+mod ends;
+mod intensity;
+mod lives;
+mod names;
+mod order;
+mod requests;
+mod rest;
+mod restarts;
+
+use std::fmt;
+
+use super::history::History;
+use super::record::Record;
+use super::shape::Shape;
+
+/// A rule, and how it was broken.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Broken {
+    pub(super) rule: &'static str,
+    pub(super) text: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.text)
+    }
+}
+
+type Rule = fn(&History<'_>) -> Result<(), String>;
+
+const RULES: [(&str, Rule); 15] = [
+    ("one life per name", lives::one_at_a_time),
+    ("a life goes one way", lives::in_order),
+    ("whoever was stopped is gone", lives::stopped_is_gone),
+    ("whoever was terminated is gone", lives::terminated_is_gone),
+    ("start order", order::starts),
+    ("stop order", order::stops),
+    ("the intensity is kept", intensity::kept),
+    ("giving up has its reason", intensity::given_up_for_a_reason),
+    ("temporary children are not restarted", restarts::temporary),
+    ("every restart has a cause", restarts::caused),
+    ("siblings are left alone", restarts::siblings_alone),
+    ("every request is answered", requests::answered),
+    ("a lookup gives whoever is there", names::found),
+    ("everything comes to rest", rest::settled),
+    ("nothing is left", ends::nothing_left),
+];
+
+/// The first rule that this run breaks.
+pub(super) fn check(shape: &Shape, record: &Record) -> Result<(), Broken> {
+    let history = History::of(shape, record);
+    RULES.iter().try_for_each(|(rule, holds)| holds(&history).map_err(|text| Broken { rule, text }))
+}

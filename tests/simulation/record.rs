@@ -1,0 +1,183 @@
+//! What was seen of a run: one ordered log.
+
+use std::fmt;
+
+use foundation::{ExitReason, Stopped};
+
+use super::script::{Ending, Op, Verb};
+use super::shape::{Shape, Who};
+
+/// An actor, numbered in the order in which they were first seen.
+pub(super) type Actor = u32;
+
+/// One life of a worker: from the construction of its handler until its last destructor has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Life {
+    pub(super) who: Who,
+    pub(super) number: u32,
+    /// Not its supervisor's child: somebody else's, under the same name.
+    pub(super) rival: bool,
+}
+
+/// A moment of a life, in the order in which they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Moment {
+    Built,
+    Starting,
+    Up,
+    Stopping,
+    Down,
+    StateDropped,
+    Dropped,
+}
+
+/// What a supervisor reported of a child.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Told {
+    Started(Actor),
+    Ignored,
+    StartFailed(String),
+    Exited(Actor, ExitReason),
+    Stopped(Actor, Stopped),
+    GaveUp,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Answer {
+    Runs(Actor),
+    Done,
+    Ignored,
+    StartFailed(String),
+    Refused(String),
+}
+
+/// What a supervisor says that a child is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    Running(Actor),
+    Stopped,
+    Moving,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Fact {
+    /// The script's step begins.
+    Step(usize),
+    /// An operation reached a life, or missed because there was none.
+    Struck(Op, Option<Life>),
+    /// The start function of a child supervisor, or of an unnamed worker, was called.
+    Called(Who),
+    /// A moment of a life; and whom a lookup of its name gave at that moment.
+    Came(Life, Moment, Option<Actor>),
+    /// Which actor a life is.
+    Is(Life, Actor),
+    /// Whom a lookup of a worker's name gave while nothing was moving.
+    Found(Who, Option<Actor>),
+    /// A supervisor's report; `None` is the supervisor of the namespace.
+    Told(Option<Who>, Who, Told),
+    Asked(usize, Verb, Who),
+    Answered(usize, Answer),
+    /// All faults are over, and much time has passed.
+    AtRest,
+    /// What a supervisor said of its children at rest.
+    Listed(Who, Vec<(Who, Doing)>),
+    /// The end begins.
+    Ending,
+    /// The shutdown has returned.
+    Over,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// Milliseconds since the beginning.
+    pub(super) at: u64,
+    pub(super) fact: Fact,
+}
+
+/// One run of a script.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Record {
+    pub(super) log: Vec<Entry>,
+    pub(super) ending: Ending,
+    /// Whether the shutdown, if there was one, came to an end.
+    pub(super) ended: bool,
+    pub(super) tasks_left: usize,
+    pub(super) names_left: usize,
+    /// References to the world that outlive the runtime: something still holds an actor, a start function or a report.
+    pub(super) references_left: usize,
+}
+
+impl Record {
+    /// Each member's own history. Two runs of one script may differ in who of several comes first within one
+    /// millisecond: ractor kills the children of a killed actor in the order of a hash map.
+    pub(super) fn histories(&self, shape: &Shape) -> Vec<Vec<String>> {
+        let mut histories = vec![Vec::new(); shape.members.len()];
+        for Entry { at, fact } in &self.log {
+            let (who, what) = match fact {
+                Fact::Came(life, moment, found) => (life.who, format!("{life:?} {moment:?} {}", found.is_some())),
+                Fact::Called(who) => (*who, "called".to_owned()),
+                Fact::Found(who, found) => (*who, format!("found {}", found.is_some())),
+                Fact::Told(by, who, told) => (*who, format!("{by:?} tells {}", told.without_actor())),
+                _ => continue,
+            };
+            histories[who].push(format!("{at} {what}"));
+        }
+        histories
+    }
+
+    /// The log as text, for people.
+    pub(super) fn told(&self, shape: &Shape) -> String {
+        let mut text = String::new();
+        for entry in &self.log {
+            text.push_str(&format!("  {:>7} ms  {}\n", entry.at, entry.fact.told(shape)));
+        }
+        text
+    }
+}
+
+impl Told {
+    fn without_actor(&self) -> String {
+        match self {
+            Self::Started(_) => "started".to_owned(),
+            Self::Exited(_, reason) => format!("exited: {reason}"),
+            Self::Stopped(_, how) => format!("stopped: {how:?}"),
+            // The texts of some errors name an actor.
+            Self::StartFailed(_) => "start failed".to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+impl Fact {
+    fn told(&self, shape: &Shape) -> String {
+        match self {
+            Self::Step(number) => format!("---- step {number}"),
+            Self::Struck(op, Some(life)) => format!("{op:?} strikes {}", life.told(shape)),
+            Self::Struck(op, None) => format!("{op:?}"),
+            Self::Called(who) => format!("{} is called", shape.name(*who)),
+            Self::Came(life, moment, found) => format!("{} {moment:?}, its name gives {found:?}", life.told(shape)),
+            Self::Is(life, actor) => format!("{} is actor {actor}", life.told(shape)),
+            Self::Found(who, found) => format!("a lookup of {} gives {found:?}", shape.name(*who)),
+            Self::Told(by, who, told) => {
+                let by = by.map_or("the namespace", |by| shape.name(by));
+                format!("{by} tells of {}: {told:?}", shape.name(*who))
+            }
+            Self::Asked(number, verb, who) => format!("request {number}: {verb:?} {}", shape.name(*who)),
+            Self::Answered(number, answer) => format!("answer {number}: {answer:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+impl Life {
+    pub(super) fn told(self, shape: &Shape) -> String {
+        format!("{}{}#{}", if self.rival { "rival " } else { "" }, shape.name(self.who), self.number)
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.without_actor())
+    }
+}
