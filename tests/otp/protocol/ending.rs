@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::{ChildError, ExitReason, Shutdown, Strategy, Supervisor};
+use foundation::{ChildError, ChildSpec, ExitReason, Shutdown, Strategy, Supervisor, SupervisorSpec};
 use foundation_tests::{Conduct, Gate, Moment, Order, soon};
 use tokio::time::Instant;
 
@@ -105,6 +105,37 @@ async fn protocol_4_several_shutdowns_at_once_all_return() {
     soon("both", async { tokio::join!(one.shutdown(), other.shutdown()) }).await;
     assert_eq!(a.alive(), 0);
     office.close().await;
+}
+
+/// Found by the simulation. The task of the start is in the state of the killed supervisor, and this is in an exit event
+/// that a supervisor which is stopping does not read.
+#[tokio::test(start_paused = true)]
+async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_the_start_under_way_with_it() {
+    let (log, [hanging]) = puppets(["hanging"]);
+    let (inner, _) = family(&[&hanging]);
+    let inner = ChildSpec::supervisor("inner", inner).shutdown(Shutdown::BrutalKill);
+    let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(inner)).await;
+    hanging.next(Moment::Starting, Conduct::Hang);
+    hanging.order(Order::Fail("broken"));
+    log.reached("hanging", Moment::Starting, 2).await;
+    let begun = Instant::now();
+    office.close().await;
+    assert_eq!((begun.elapsed(), hanging.alive()), (Duration::ZERO, 0));
+}
+
+/// Found by the simulation. ractor does not kill the child of a killed actor that is in its `post_stop`.
+#[tokio::test(start_paused = true)]
+async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_a_child_in_its_post_stop_with_it() {
+    let (log, [hanging]) = puppets(["hanging"]);
+    let (inner, _) = family(&[&hanging]);
+    let inner = ChildSpec::supervisor("inner", inner).shutdown(Shutdown::BrutalKill);
+    let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(inner)).await;
+    hanging.next(Moment::Stopping, Conduct::Hang);
+    hanging.order(Order::Stop(None));
+    log.reached("hanging", Moment::Stopping, 1).await;
+    let begun = Instant::now();
+    office.close().await;
+    assert_eq!((begun.elapsed(), hanging.alive()), (Duration::ZERO, 0));
 }
 
 /// Nobody is there to stop them in order; they are killed, and gone.
