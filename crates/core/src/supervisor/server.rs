@@ -10,6 +10,7 @@ use std::time::Duration;
 use foldhash::{HashMap, HashMapExt};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::child_spec::{ChildKind, ChildSpec, StartContext};
@@ -31,6 +32,10 @@ use crate::exit::{Exit, SHUTDOWN};
 const STRAY_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Server {
+    // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
+    // supervisor that is stopping never reads, and with it the tasks of the steps under way and of the children that
+    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended.
+    state: Mutex<Option<ServerState>>,
     group: Group,
     reporting: Reporting,
 }
@@ -38,7 +43,7 @@ pub(super) struct Server {
 impl Server {
     /// `group` is the one that the supervisor itself belongs to; its children get one within.
     pub(super) fn new(group: &Group, reporting: Reporting) -> Self {
-        Self { group: group.nested(), reporting }
+        Self { state: Mutex::new(None), group: group.nested(), reporting }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -286,14 +291,10 @@ impl Server {
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Server {
     type Msg = ServerMsg;
-    type State = ServerState;
+    type State = ();
     type Arguments = SupervisorSpec;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<ServerMsg>,
-        spec: SupervisorSpec,
-    ) -> Result<ServerState, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<ServerMsg>, spec: SupervisorSpec) -> Result<(), ActorProcessingErr> {
         spec.check().map_err(StartError::from)?;
         let children = Children::new(spec.rules);
         let mut state = ServerState {
@@ -305,10 +306,12 @@ impl Actor for Server {
             stoppers: HashMap::new(),
         };
         self.start_all(&myself, &mut state).await?;
-        Ok(state)
+        *self.state.lock().await = Some(state);
+        Ok(())
     }
 
-    async fn post_start(&self, myself: ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), ActorProcessingErr> {
+    async fn post_start(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         self.work(&myself, state);
         Ok(())
     }
@@ -317,8 +320,9 @@ impl Actor for Server {
         &self,
         myself: ActorRef<ServerMsg>,
         message: ServerMsg,
-        state: &mut ServerState,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
+        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         match message {
             ServerMsg::StepDone(key, number) => self.step_done(state, key, number).await,
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
@@ -340,8 +344,9 @@ impl Actor for Server {
         &self,
         myself: ActorRef<ServerMsg>,
         event: SupervisionEvent,
-        state: &mut ServerState,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
+        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         let Some(Exit { actor, reason }) = Exit::read(event) else { return Ok(()) };
         match state.children.exited(actor, reason.clone()) {
             Some(key) => {
@@ -355,7 +360,8 @@ impl Actor for Server {
         Ok(())
     }
 
-    async fn post_stop(&self, myself: ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         state.end_steps().await;
         self.stop_strays(&myself, state).await;
         self.stop_children(state).await;
