@@ -142,6 +142,8 @@ impl<'a> History<'a> {
 
     fn read_lives(&mut self) {
         let mut epochs = vec![0; self.shape.members.len()];
+        // Under which life of its supervisor an actor came: one that is dying may report late.
+        let mut born: HashMap<Actor, u32> = HashMap::new();
         for (index, Entry { at, fact }) in self.record.log.iter().enumerate() {
             match fact {
                 Fact::Came(life, moment, _) => {
@@ -162,6 +164,8 @@ impl<'a> History<'a> {
                 }
                 Fact::Is(life, actor) => {
                     self.actors.insert(*actor, *life);
+                    let epoch = self.lives.get(life).map_or(0, |span| span.epoch);
+                    born.insert(*actor, epoch);
                     self.lives.entry(*life).or_default().actor = Some(*actor);
                 }
                 Fact::Struck(op, Some(life)) if !matches!(op, Op::Hang(_)) => {
@@ -170,7 +174,14 @@ impl<'a> History<'a> {
                 Fact::Told(by, child, told) => {
                     if let Some(by) = by {
                         let line = Line { index, at: *at, child: *child, told, requested: false };
-                        self.reigns.entry((*by, epochs[*by])).or_default().lines.push(line);
+                        let epoch = match told {
+                            Told::Started(actor) => *born.entry(*actor).or_insert(epochs[*by]),
+                            Told::Exited(actor, _) | Told::Stopped(actor, _) => {
+                                born.get(actor).copied().unwrap_or(epochs[*by])
+                            }
+                            _ => epochs[*by],
+                        };
+                        self.reigns.entry((*by, epoch)).or_default().lines.push(line);
                     }
                     if matches!(told, Told::Exited(..) | Told::Stopped(..) | Told::StartFailed(_)) {
                         // Its next reports, and those of the supervisors below it, come from other actors.
