@@ -4,7 +4,7 @@ use foundation::{ExitReason, Restart};
 
 use super::history::{Line, Reign};
 use super::record::Told;
-use super::shape::{Shape, Who};
+use super::shape::Shape;
 
 /// OTP's table, written down once more.
 pub(super) fn wants(restart: Restart, reason: &ExitReason) -> bool {
@@ -21,18 +21,13 @@ pub(super) fn causes<'a>(shape: &Shape, reign: &'a Reign<'a>) -> Vec<&'a Line<'a
     let end = reign.lines.iter().position(|line| *line.told == Told::GaveUp).unwrap_or(reign.lines.len());
     let due = |line: &&Line<'_>| match line.told {
         Told::Exited(_, reason) => wants(shape.members[line.child].restart, reason),
-        Told::StartFailed(cause) => !line.requested && has_run(reign, line) && !cause.contains("was terminated"),
+        Told::StartFailed(cause) => !line.requested && is_known(reign, line) && !cause.contains("was terminated"),
         _ => false,
     };
     reign.lines[..end].iter().filter(due).collect()
 }
 
-/// Whether a supervisor has restarted this child, or tried to, before this report: its first start is no restart.
-fn has_run(reign: &Reign<'_>, line: &Line<'_>) -> bool {
-    ran_before(reign, line.child, line.index)
-}
-
-pub(super) fn ran_before(reign: &Reign<'_>, child: Who, index: usize) -> bool {
-    let earlier = reign.lines.iter().take_while(|line| line.index < index);
-    earlier.filter(|line| line.child == child).any(|line| matches!(line.told, Told::Started(_) | Told::Exited(..)))
+/// Whether this child has been heard of before: its first start is no restart.
+fn is_known(reign: &Reign<'_>, line: &Line<'_>) -> bool {
+    reign.lines.iter().any(|earlier| earlier.child == line.child && earlier.index < line.index)
 }

@@ -18,24 +18,32 @@ use super::world::{Scribe, World};
 pub(super) fn run(script: &Script) -> Record {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime is at hand");
     let world = runtime.block_on(async { World::new(&script.shape) });
-    let end = runtime.block_on(play(script, &world));
+    let end = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = world.too_much() => None,
+            end = play(script, &world) => Some(end),
+        }
+    });
     finish(runtime, world, script.ending, end)
 }
 
 /// How a run came to its end.
+#[derive(Default)]
 struct Ended {
     ended: bool,
     names_left: usize,
     tasks_left: usize,
 }
 
-fn finish(runtime: Runtime, world: Arc<World>, ending: Ending, end: Ended) -> Record {
+fn finish(runtime: Runtime, world: Arc<World>, ending: Ending, end: Option<Ended>) -> Record {
     world.freeze();
     drop(runtime);
     world.forget_actors();
-    let Ended { ended, names_left, tasks_left } = end;
+    let cut_off = end.is_none();
+    let Ended { ended, names_left, tasks_left } = end.unwrap_or_default();
     let references_left = Arc::strong_count(&world) - 1;
-    Record { log: world.take_log(), ending, ended, tasks_left, names_left, references_left }
+    Record { log: world.take_log(), ending, cut_off, ended, tasks_left, names_left, references_left }
 }
 
 async fn play(script: &Script, world: &Arc<World>) -> Ended {

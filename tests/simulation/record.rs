@@ -100,6 +100,8 @@ pub(super) struct Entry {
 pub(super) struct Record {
     pub(super) log: Vec<Entry>,
     pub(super) ending: Ending,
+    /// More was seen than any run should take.
+    pub(super) cut_off: bool,
     /// Whether the shutdown, if there was one, came to an end.
     pub(super) ended: bool,
     pub(super) tasks_left: usize,

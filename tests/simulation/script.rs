@@ -114,6 +114,16 @@ impl Script {
     }
 }
 
+impl Script {
+    /// Whether it is in the tree from the beginning, or something happens to it.
+    fn takes_part(&self, who: Who) -> bool {
+        let members = &self.shape.members;
+        let first = |who: &Who| !members[*who].extra;
+        let named = |op: &Op| self.shape.is_within(op.target(), who);
+        first(&who) && self.shape.path(who).iter().all(first) || self.steps.iter().flat_map(|step| &step.ops).any(named)
+    }
+}
+
 struct Author {
     dice: Dice,
     shape: Shape,
@@ -221,7 +231,9 @@ impl Author {
 
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the tree:\n{}the script:", self.shape)?;
+        writeln!(f, "the tree:")?;
+        self.shape.write(f, |who| self.takes_part(who))?;
+        writeln!(f, "the script:")?;
         for (number, step) in self.steps.iter().enumerate() {
             let ops: Vec<_> = step.ops.iter().map(|op| op.told(&self.shape)).collect();
             writeln!(f, "  {number:>2}. {}; {}", ops.join(", "), step.pause)?;
@@ -254,6 +266,13 @@ impl fmt::Display for Ending {
 }
 
 impl Op {
+    fn target(self) -> Who {
+        match self {
+            Self::KillSupervisor(who) | Self::StopSupervisor(who) | Self::Hang(who) | Self::Rival(who) => who,
+            Self::End(who, _) | Self::Open(who, _) | Self::Close(who, _) | Self::Ask(_, who) => who,
+        }
+    }
+
     fn told(self, shape: &Shape) -> String {
         let name = |who| shape.name(who);
         match self {

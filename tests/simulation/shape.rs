@@ -154,6 +154,16 @@ impl Shape {
         path
     }
 
+    /// One member a line, indented by depth.
+    pub(super) fn write(&self, f: &mut fmt::Formatter<'_>, takes_part: impl Fn(Who) -> bool) -> fmt::Result {
+        let mut members: Vec<Who> = self.all().filter(|who| takes_part(*who)).collect();
+        members.sort_by_key(|who| self.path(*who));
+        for who in members {
+            writeln!(f, "  {:indent$}{}", "", self.members[who], indent = self.path(who).len() * 2)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<Who> {
         self.all().find(|who| self.name(*who) == name)
     }
@@ -171,18 +181,6 @@ fn intensity(dice: &mut Dice) -> RestartIntensity {
 fn worker(dice: &mut Dice) -> Role {
     let start_timeout = Duration::from_secs(dice.pick(&[1, 2, 30]));
     Role::Worker { named: dice.percent(50), start_timeout }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parents_first = self.all().map(|who| (self.path(who).len(), who));
-        let mut lines: Vec<_> = parents_first.collect();
-        lines.sort_by_key(|(_, who)| self.path(*who));
-        for (depth, who) in lines {
-            writeln!(f, "  {:indent$}{}", "", self.members[who], indent = depth * 2)?;
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Display for Member {

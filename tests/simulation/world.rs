@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foundation::ractor::{ActorId, ActorRef};
 use foundation::{Happened, Report, Reporter, ServiceKey, ServiceRegistry};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::player::Cue;
@@ -17,7 +18,11 @@ pub(super) struct World {
     pub(super) shape: Shape,
     keys: Vec<ServiceKey<Cue>>,
     stage: Mutex<Stage>,
+    too_much: Notify,
 }
+
+/// So long a log is that of a run without an end: most have some hundreds of entries.
+const TOO_MUCH: usize = 50_000;
 
 struct Stage {
     begun: Instant,
@@ -54,7 +59,7 @@ impl World {
             names: None,
             requests: 0,
         };
-        Arc::new(Self { shape: shape.clone(), keys, stage: Mutex::new(stage) })
+        Arc::new(Self { shape: shape.clone(), keys, stage: Mutex::new(stage), too_much: Notify::new() })
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -64,13 +69,22 @@ impl World {
     // ---- the log ----
 
     pub(super) fn note(&self, fact: Fact) {
-        self.stage().note(fact);
+        let mut stage = self.stage();
+        stage.note(fact);
+        if stage.log.len() == TOO_MUCH {
+            self.too_much.notify_one();
+        }
+    }
+
+    /// Returns when more has been noted than any run should take.
+    pub(super) async fn too_much(&self) {
+        self.too_much.notified().await;
     }
 
     /// Takes note of a moment of a life, with what a lookup of its name gives at this very moment.
     pub(super) fn came(&self, life: Life, moment: Moment) {
         let found = self.look_up(life.who);
-        self.stage().note(Fact::Came(life, moment, found));
+        self.note(Fact::Came(life, moment, found));
     }
 
     /// From now on nothing takes time: outside the runtime, the clock is the machine's.

@@ -19,6 +19,14 @@ pub(super) fn nothing_left(history: &History<'_>) -> Result<(), String> {
     }
 }
 
+/// A run in which more happens than ever should at one time never comes to an end: it is cut off.
+pub(super) fn time_goes_on(history: &History<'_>) -> Result<(), String> {
+    match history.record.cut_off {
+        true => Err(format!("after {} entries in the log there is no end", history.record.log.len())),
+        false => Ok(()),
+    }
+}
+
 /// A shutdown that has returned leaves nobody who is about to go.
 fn still_there_at_the_end(history: &History<'_>) -> Result<(), String> {
     let Some(over) = history.over else { return Ok(()) };

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foundation::ExitReason;
+
 use super::super::history::{History, Span};
 use super::super::record::{Answer, Life, Moment, Told};
 use super::super::script::Verb;
@@ -67,6 +69,28 @@ pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
         if let Some((life, _)) = lives.find(there(request.answered)) {
             let time = history.time(request.answered);
             return Err(format!("{} outlives its termination, which is over at {time} ms", history.told(life)));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever is reported to have ended in order has been through its `post_stop`, and whoever was killed has not.
+pub(super) fn ends_as_told(history: &History<'_>) -> Result<(), String> {
+    for line in history.reigns.values().flat_map(|reign| &reign.lines) {
+        let Told::Exited(actor, reason) = line.told else { continue };
+        let Some(life) = history.actors.get(actor) else { continue };
+        let down = history.lives[life].at(Moment::Down).is_some();
+        let wrong = match reason {
+            ExitReason::Normal | ExitReason::Shutdown(_) => !down,
+            ExitReason::Killed => down,
+            _ => false,
+        };
+        if wrong {
+            let came = if down { "came" } else { "did not come" };
+            let (life, time) = (history.told(*life), line.at);
+            return Err(format!(
+                "{life} is said to have ended as {reason} at {time} ms, and {came} through its post_stop"
+            ));
         }
     }
     Ok(())

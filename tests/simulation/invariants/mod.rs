@@ -30,9 +30,11 @@ impl fmt::Display for Broken {
 
 type Rule = fn(&History<'_>) -> Result<(), String>;
 
-const RULES: [(&str, Rule); 15] = [
+const RULES: [(&str, Rule); 17] = [
+    ("time goes on", ends::time_goes_on),
     ("one life per name", lives::one_at_a_time),
     ("a life goes one way", lives::in_order),
+    ("an end is what it is told to be", lives::ends_as_told),
     ("whoever was stopped is gone", lives::stopped_is_gone),
     ("whoever was terminated is gone", lives::terminated_is_gone),
     ("start order", order::starts),

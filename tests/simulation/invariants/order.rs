@@ -72,10 +72,11 @@ pub(super) fn stops(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// When the end of this life began, if nobody but its supervisor has begun it.
+/// When the `post_stop` of this life began, if nobody but its supervisor has begun it. An end without one may have come
+/// from further up, by a kill.
 fn end_of(history: &History<'_>, actor: u32) -> Option<At> {
     let span = &history.lives[history.actors.get(&actor)?];
-    span.struck.is_none().then(|| span.end_begins())
+    span.at(Moment::Stopping).filter(|_| span.struck.is_none())
 }
 
 fn siblings<'a>(history: &'a History<'_>, child: Who) -> impl Iterator<Item = Who> + 'a {

@@ -18,7 +18,8 @@ pub(super) fn settled(history: &History<'_>) -> Result<(), String> {
             return Err(format!("{name} has {count} children, and may have {max_children}"));
         }
     }
-    every_cause_had_an_effect(history)
+    every_cause_had_an_effect(history)?;
+    nobody_stays_behind(history)
 }
 
 fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), String> {
@@ -65,6 +66,26 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
             if is_latest && !terminated && !runs && is_one_for_one(history, *supervisor) {
                 let (name, time) = (history.name(cause.child), cause.at);
                 return Err(format!("{name} was to be restarted after {} at {time} ms, and was not", cause.told));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whoever was stopped for the sake of a sibling runs again, if nobody has asked for the end of any of them.
+fn nobody_stays_behind(history: &History<'_>) -> Result<(), String> {
+    for (_, supervisor, children) in &history.listed {
+        let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
+        let Some((_, reign)) = reigns.last() else { continue };
+        let meddled = history.requests.iter().any(|request| {
+            history.shape.members[request.who].parent == Some(*supervisor) && reign.since < request.answered
+        });
+        let gave_up = reign.lines.iter().any(|line| *line.told == Told::GaveUp);
+        for (child, _) in children.iter().filter(|(_, doing)| *doing == Doing::Stopped && !meddled && !gave_up) {
+            let latest = reign.lines.iter().rfind(|line| line.child == *child && line.index < history.ending);
+            if let Some(line) = latest.filter(|line| matches!(line.told, Told::Stopped(..))) {
+                let (name, time) = (history.name(*child), line.at);
+                return Err(format!("{name} was stopped at {time} ms on behalf of a sibling, and stays so"));
             }
         }
     }
