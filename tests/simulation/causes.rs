@@ -16,9 +16,9 @@ pub(super) fn wants(restart: Restart, reason: &ExitReason) -> bool {
 }
 
 /// The reports of one life of a supervisor after which a restart is due: an end after which the child's rule wants one,
-/// or the failure of a restart. After giving up nothing is due.
+/// or the failure of a restart. After giving up, or an auto-shutdown, nothing is due.
 pub(super) fn causes<'a>(shape: &Shape, reign: &'a Reign<'a>) -> Vec<&'a Line<'a>> {
-    let end = reign.lines.iter().position(|line| *line.told == Told::GaveUp).unwrap_or(reign.lines.len());
+    let end = reign.lines.iter().position(|line| line.told.is_the_end()).unwrap_or(reign.lines.len());
     let due = |line: &&Line<'_>| match line.told {
         Told::Exited(_, reason) => wants(shape.members[line.child].restart, reason),
         Told::StartFailed(cause) => !line.requested && is_known(reign, line) && !cause.contains("was terminated"),

@@ -24,7 +24,8 @@ fn supervisor(world: &Arc<World>, names: &ServiceRegistry, who: Who) -> Supervis
     let (strategy, intensity) = world.shape.rules(who).expect("it is a supervisor");
     let first = world.shape.children(who).filter(|child| !world.shape.members[*child].extra);
     let children = first.map(|child| spec(world, names, child));
-    SupervisorSpec::new(strategy).intensity(intensity).children(children)
+    let auto = world.shape.auto(who);
+    SupervisorSpec::new(strategy).intensity(intensity).auto_shutdown(auto).children(children)
 }
 
 /// One child, to be started now or later.
@@ -39,7 +40,7 @@ pub(super) fn spec(world: &Arc<World>, names: &ServiceRegistry, who: Who) -> Chi
             ChildSpec::dynamic_supervisor(&member.name, spec)
         }
     };
-    spec.restart(member.restart).shutdown(member.shutdown)
+    spec.restart(member.restart).shutdown(member.shutdown).significant(member.significant)
 }
 
 fn named(world: &Arc<World>, names: &ServiceRegistry, who: Who) -> ChildSpec {

@@ -40,6 +40,7 @@ pub(super) enum Told {
     Exited(Actor, ExitReason),
     Stopped(Actor, Stopped),
     GaveUp,
+    AutoShutdown,
 }
 
 /// What came of a request.
@@ -139,6 +140,11 @@ impl Record {
 }
 
 impl Told {
+    /// Whether the supervisor stops by its own decision after it.
+    pub(super) fn is_the_end(&self) -> bool {
+        matches!(self, Self::GaveUp | Self::AutoShutdown)
+    }
+
     fn without_actor(&self) -> String {
         match self {
             Self::Started(_) => "started".to_owned(),

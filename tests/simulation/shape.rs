@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{Restart, RestartIntensity, Shutdown, Strategy};
+use foundation::{AutoShutdown, Restart, RestartIntensity, Shutdown, Strategy};
 
 use super::dice::Dice;
 
@@ -26,6 +26,8 @@ pub(super) struct Member {
     pub(super) role: Role,
     /// It is started only when somebody asks for it.
     pub(super) extra: bool,
+    /// Its end for good may end its supervisor.
+    pub(super) significant: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,6 +40,7 @@ pub(super) enum Role {
     Supervisor {
         strategy: Strategy,
         intensity: RestartIntensity,
+        auto: AutoShutdown,
     },
     Dynamic {
         max_children: usize,
@@ -53,9 +56,10 @@ pub(super) struct Shape {
 
 impl Shape {
     pub(super) fn of(dice: &mut Dice) -> Self {
-        let role = Role::Supervisor { strategy: strategy(dice), intensity: intensity(dice) };
+        let role = supervisor(dice);
         let (restart, shutdown) = (Restart::Permanent, Shutdown::Infinity);
-        let top = Member { name: "application".into(), parent: None, restart, shutdown, role, extra: false };
+        let (name, extra, significant) = ("application".into(), false, false);
+        let top = Member { name, parent: None, restart, shutdown, role, extra, significant };
         let mut shape = Self { members: vec![top] };
         shape.populate(dice, TOP, 0);
         shape
@@ -68,7 +72,7 @@ impl Shape {
             let extra = n >= first;
             match dice.below(100) {
                 0..30 if depth < DEEPEST && !extra => {
-                    let role = Role::Supervisor { strategy: strategy(dice), intensity: intensity(dice) };
+                    let role = supervisor(dice);
                     let child = self.add(dice, "s", parent, role, extra);
                     self.populate(dice, child, depth + 1);
                 }
@@ -102,7 +106,9 @@ impl Shape {
             ]),
             _ => dice.weighted(&[(6, Shutdown::Infinity), (2, limits[1]), (1, Shutdown::BrutalKill)]),
         };
-        self.members.push(Member { name, parent: Some(parent), restart, shutdown, role, extra });
+        let may_be = restart != Restart::Permanent && self.auto(parent) != AutoShutdown::Never;
+        let significant = may_be && dice.percent(50);
+        self.members.push(Member { name, parent: Some(parent), restart, shutdown, role, extra, significant });
         self.members.len() - 1
     }
 
@@ -126,8 +132,16 @@ impl Shape {
     pub(super) fn rules(&self, supervisor: Who) -> Option<(Strategy, RestartIntensity)> {
         match self.members[supervisor].role {
             Role::Worker { .. } => None,
-            Role::Supervisor { strategy, intensity } => Some((strategy, intensity)),
+            Role::Supervisor { strategy, intensity, .. } => Some((strategy, intensity)),
             Role::Dynamic { intensity, .. } => Some((Strategy::OneForOne, intensity)),
+        }
+    }
+
+    /// Whether this supervisor stops by itself when significant children have ended.
+    pub(super) fn auto(&self, supervisor: Who) -> AutoShutdown {
+        match self.members[supervisor].role {
+            Role::Supervisor { auto, .. } => auto,
+            _ => AutoShutdown::Never,
         }
     }
 
@@ -174,8 +188,14 @@ fn strategy(dice: &mut Dice) -> Strategy {
 }
 
 fn intensity(dice: &mut Dice) -> RestartIntensity {
-    let (max, within) = dice.pick(&[(0, 5), (1, 5), (2, 3), (3, 5), (5, 2), (10, 60), (1_000, 3_600), (1_000, 3_600)]);
+    let (max, within) = dice.pick(&[(0, 5), (1, 5), (2, 3), (3, 5), (5, 2), (10, 60), (40, 3_600), (40, 3_600)]);
     RestartIntensity::new(max, Duration::from_secs(within))
+}
+
+fn supervisor(dice: &mut Dice) -> Role {
+    let (strategy, intensity) = (strategy(dice), intensity(dice));
+    let modes = [(6, AutoShutdown::Never), (1, AutoShutdown::AnySignificant), (1, AutoShutdown::AllSignificant)];
+    Role::Supervisor { strategy, intensity, auto: dice.weighted(&modes) }
 }
 
 fn worker(dice: &mut Dice) -> Role {
@@ -185,8 +205,8 @@ fn worker(dice: &mut Dice) -> Role {
 
 impl fmt::Display for Member {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, restart, shutdown, role, extra, .. } = self;
-        write!(f, "{name}: {restart}, ")?;
+        let Self { name, restart, shutdown, role, extra, significant, .. } = self;
+        write!(f, "{name}: {}{restart}, ", if *significant { "significant, " } else { "" })?;
         match shutdown {
             Shutdown::Timeout(limit) => write!(f, "{limit:?} to stop")?,
             Shutdown::Infinity => write!(f, "any time to stop")?,
@@ -196,7 +216,9 @@ impl fmt::Display for Member {
             Role::Worker { named, start_timeout } => {
                 write!(f, ", {start_timeout:?} to start{}", if *named { ", named" } else { "" })?;
             }
-            Role::Supervisor { strategy, intensity } => write!(f, ", {strategy}, {intensity}")?,
+            Role::Supervisor { strategy, intensity, auto } => {
+                write!(f, ", {strategy}, {intensity}, auto-shutdown: {auto}")?;
+            }
             Role::Dynamic { max_children, intensity } => {
                 write!(f, ", dynamic with at most {max_children}, {intensity}")?;
             }

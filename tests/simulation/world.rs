@@ -232,6 +232,7 @@ impl Reporter for Scribe {
             Happened::Exited { actor, reason } => Told::Exited(world.number(*actor), reason.clone()),
             Happened::Stopped { actor, how } => Told::Stopped(world.number(*actor), *how),
             Happened::GaveUp { .. } => Told::GaveUp,
+            Happened::AutoShutdown { .. } => Told::AutoShutdown,
             _ => return,
         };
         world.note(Fact::Told(by, child, told));

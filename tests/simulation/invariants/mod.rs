@@ -8,6 +8,7 @@ mod order;
 mod requests;
 mod rest;
 mod restarts;
+mod significant;
 
 use std::fmt;
 
@@ -30,7 +31,7 @@ impl fmt::Display for Broken {
 
 type Rule = fn(&History<'_>) -> Result<(), String>;
 
-const RULES: [(&str, Rule); 17] = [
+const RULES: [(&str, Rule); 18] = [
     ("time goes on", ends::time_goes_on),
     ("one life per name", lives::one_at_a_time),
     ("a life goes one way", lives::in_order),
@@ -41,6 +42,7 @@ const RULES: [(&str, Rule); 17] = [
     ("stop order", order::stops),
     ("the intensity is kept", intensity::kept),
     ("giving up has its reason", intensity::given_up_for_a_reason),
+    ("significant children count", significant::counted),
     ("temporary children are not restarted", restarts::temporary),
     ("every restart has a cause", restarts::caused),
     ("siblings are left alone", restarts::siblings_alone),

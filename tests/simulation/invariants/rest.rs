@@ -52,7 +52,7 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
         let Some((_, reign)) = reigns.last() else { continue };
-        if reign.lines.iter().any(|line| *line.told == Told::GaveUp) {
+        if reign.lines.iter().any(|line| line.told.is_the_end()) {
             continue;
         }
         for cause in causes(history.shape, reign) {
@@ -80,7 +80,7 @@ fn nobody_stays_behind(history: &History<'_>) -> Result<(), String> {
         let meddled = history.requests.iter().any(|request| {
             history.shape.members[request.who].parent == Some(*supervisor) && reign.since < request.answered
         });
-        let gave_up = reign.lines.iter().any(|line| *line.told == Told::GaveUp);
+        let gave_up = reign.lines.iter().any(|line| line.told.is_the_end());
         for (child, _) in children.iter().filter(|(_, doing)| *doing == Doing::Stopped && !meddled && !gave_up) {
             let latest = reign.lines.iter().rfind(|line| line.child == *child && line.index < history.ending);
             if let Some(line) = latest.filter(|line| matches!(line.told, Told::Stopped(..))) {
