@@ -100,6 +100,9 @@ pub(super) struct Request<'a> {
     pub(super) answer: Option<&'a Answer>,
 }
 
+/// Children, and what their supervisor says that they are doing.
+type Children<'a> = &'a [(Who, Doing)];
+
 pub(super) struct History<'a> {
     pub(super) shape: &'a Shape,
     pub(super) record: &'a Record,
@@ -108,7 +111,7 @@ pub(super) struct History<'a> {
     pub(super) reigns: BTreeMap<(Who, u32), Reign<'a>>,
     pub(super) requests: Vec<Request<'a>>,
     pub(super) rest: Option<At>,
-    pub(super) listed: Vec<(At, Who, &'a [(Who, Doing)])>,
+    pub(super) listed: Vec<(At, Who, Children<'a>)>,
     pub(super) ending: At,
     pub(super) over: Option<At>,
 }
