@@ -123,6 +123,25 @@ async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_the_start_un
     assert_eq!((begun.elapsed(), hanging.alive()), (Duration::ZERO, 0));
 }
 
+/// Found by the simulation: the steps are in no order, and it matters none.
+#[tokio::test(start_paused = true)]
+async fn protocol_5_a_shutdown_aborts_every_start_under_way_before_it_waits_for_a_stop() {
+    for _ in 0..20 {
+        let (log, [leaving, late]) = puppets(["leaving", "late"]);
+        let office = Office::of(Strategy::OneForOne, 3, &[&leaving]).await;
+        leaving.next(Moment::Stopping, Conduct::Take(2 * SECOND));
+        late.next(Moment::Starting, Conduct::Take(SECOND));
+        let (sup, other, spec) = (office.office.clone(), office.office.clone(), late.spec());
+        let terminating = tokio::spawn(async move { sup.terminate_child("leaving").await });
+        let starting = tokio::spawn(async move { other.start_child(spec).await });
+        log.reached("leaving", Moment::Stopping, 1).await;
+        log.reached("late", Moment::Starting, 1).await;
+        office.close().await;
+        assert_eq!(log.count("late", Moment::Up), 0);
+        let _ = (terminating.await, starting.await);
+    }
+}
+
 /// Found by the simulation. ractor does not kill the child of a killed actor that is in its `post_stop`.
 #[tokio::test(start_paused = true)]
 async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_a_child_in_its_post_stop_with_it() {
