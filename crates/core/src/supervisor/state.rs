@@ -105,10 +105,10 @@ impl ServerState {
 
     /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are let finish.
     pub(super) async fn end_steps(&mut self) {
-        for (key, step) in std::mem::take(&mut self.steps) {
-            if step.kind == StepKind::Start {
-                step.task.abort();
-            }
+        let steps = std::mem::take(&mut self.steps);
+        // All of them first: waiting for a slow stop would let a start go on that is no longer wanted.
+        steps.values().filter(|step| step.kind == StepKind::Start).for_each(|step| step.task.abort());
+        for (key, step) in steps {
             match step.task.await {
                 Ok(Outcome::Started(started)) => self.children.adopt(key, started),
                 Ok(_) => {}
