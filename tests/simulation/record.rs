@@ -129,10 +129,10 @@ impl Record {
         histories
     }
 
-    /// The log as text, for people.
+    /// The log as text, for people; of a very long one the beginning.
     pub(super) fn told(&self, shape: &Shape) -> String {
         let mut text = String::new();
-        for entry in &self.log {
+        for entry in self.log.iter().take(2_000) {
             text.push_str(&format!("  {:>7} ms  {}\n", entry.at, entry.fact.told(shape)));
         }
         text

@@ -22,7 +22,7 @@ pub(super) struct World {
 }
 
 /// So long a log is that of a run without an end: most have some hundreds of entries.
-const TOO_MUCH: usize = 50_000;
+const TOO_MUCH: usize = 30_000;
 
 struct Stage {
     begun: Instant,
