@@ -5,6 +5,6 @@ mod partitions;
 mod peers;
 mod registry;
 mod services;
+mod simulation;
 mod supervisors;
 mod tasks;
-mod simulation;
