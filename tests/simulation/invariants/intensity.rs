@@ -81,18 +81,20 @@ fn begun(history: &History<'_>, reign: &Reign<'_>) -> Vec<Round> {
     for begin in reign.begins.iter().filter(|begin| begin.index > first && !begin.requested) {
         let place = history.place(begin.child, reign, begin.index);
         if latest.is_none_or(|latest| place <= latest) {
-            rounds.push(Round { from: decided_after(reign, begin), until: begin.at });
+            rounds.push(Round { from: decided_after(history, reign, begin), until: begin.at });
         }
         latest = Some(place);
     }
     rounds
 }
 
-/// The starts before it are over when a round is decided.
-fn decided_after(reign: &Reign<'_>, begin: &Begin) -> u64 {
+/// The starts of the round before are over when a round is decided. Those of children that come earlier may belong to this
+/// round already: of some starts nothing is seen but their outcome.
+fn decided_after(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> u64 {
     let outcome = |told: &Told| matches!(told, Told::Started(_) | Told::Ignored | Told::StartFailed(_));
-    let before = reign.lines.iter().rev().find(|line| line.index < begin.index && outcome(line.told));
-    before.map_or(0, |line| line.at)
+    let place = |who| history.place(who, reign, begin.index);
+    let mut before = reign.lines.iter().rev().filter(|line| line.index < begin.index && outcome(line.told));
+    before.find(|line| place(line.child) >= place(begin.child)).map_or(0, |line| line.at)
 }
 
 pub(super) fn given_up_for_a_reason(history: &History<'_>) -> Result<(), String> {
