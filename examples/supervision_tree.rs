@@ -320,9 +320,9 @@ fn is_exit(happened: &Happened) -> bool {
 fn in_words(Report { supervisor, child, happened }: &Report) -> String {
     let happened = match happened {
         Happened::Started { actor, .. } => format!("started as {actor}"),
-        Happened::Exited { actor, reason } => format!("{actor} ended ({reason})"),
+        Happened::Exited { actor, reason, .. } => format!("{actor} ended ({reason})"),
         Happened::Stopped { actor, .. } => format!("{actor} is stopped and gone"),
-        Happened::GaveUp { intensity } => format!("one restart too many: {supervisor} gives up ({intensity})"),
+        Happened::GaveUp { cause } => format!("one restart too many: {supervisor} gives up\n    {cause}"),
         other => format!("{other:?}"),
     };
     format!("{supervisor}/{child}: {happened}")

@@ -1,6 +1,8 @@
 //! What OTP tests of its own supervisor: `otp_<number>_…` is item `<number>` of its suite, as `supervisor_SUITE` has it.
 
 mod administration;
+mod backoff;
+mod chain;
 mod chaos;
 mod counting;
 mod loops;

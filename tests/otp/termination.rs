@@ -59,7 +59,7 @@ async fn otp_29_a_child_that_is_added_is_reported_once() {
     let child = Puppet::new("child", &Log::new());
     let actor = office.office.start_child(child.spec()).await.unwrap().unwrap().get_id();
     let reports: Vec<_> = office.reports.rest().into_iter().map(|report| report.happened).collect();
-    assert_eq!(reports, [Happened::Started { actor, restarts: 0 }]);
+    assert_eq!(reports, [Happened::Started { actor, restarts: 0, cause: None }]);
     office.close().await;
 }
 

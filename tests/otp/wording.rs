@@ -1,9 +1,9 @@
 //! 1.11: how a report reads (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
 
-use foundation::{AutoShutdown, ChildId, ExitReason, Happened, Report, Stopped, Strategy, SupervisorSpec};
+use foundation::{AutoShutdown, ChildId, ExitReason, Happened, Report, Restart, Stopped, Strategy, SupervisorSpec};
 use foundation_tests::Order;
 
-use super::{Office, at_most, puppets};
+use super::{Office, puppets};
 
 fn report(happened: Happened) -> Report {
     Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened }
@@ -16,11 +16,18 @@ async fn otp_92_each_report_reads_as_a_sentence() {
     let actor = clerk.id();
     let failed = ExitReason::Failed("out of ink".into());
     for (happened, wanted) in [
-        (Happened::Started { actor, restarts: 0 }, format!("started, as actor {actor}")),
-        (Happened::Started { actor, restarts: 2 }, format!("started again, as actor {actor}, restart 2")),
+        (Happened::Started { actor, restarts: 0, cause: None }, format!("started, as actor {actor}")),
+        (Happened::Started { actor, restarts: 2, cause: None }, format!("started again, as actor {actor}, restart 2")),
         (Happened::Ignored, "is not wanted now".to_owned()),
         (Happened::StartFailed { cause: "no desk".into() }, "did not start: no desk".to_owned()),
-        (Happened::Exited { actor, reason: failed }, format!("exited, as actor {actor}: failed: out of ink")),
+        (
+            Happened::Exited { actor, reason: failed, escalation: None },
+            format!("exited, as actor {actor}: failed: out of ink"),
+        ),
+        (
+            Happened::NotRestarted { reason: ExitReason::Normal, rule: Restart::Transient },
+            "is not restarted after normal, as it is transient".to_owned(),
+        ),
         (Happened::Stopped { actor, how: Stopped::InTime }, format!("was stopped, as actor {actor}")),
         (
             Happened::Stopped { actor, how: Stopped::Brutally },
@@ -31,10 +38,6 @@ async fn otp_92_each_report_reads_as_a_sentence() {
             format!("did not stop in time and was killed, as actor {actor}"),
         ),
         (
-            Happened::GaveUp { intensity: at_most(1) },
-            "failed once more than 1 restart within 3600s: the supervisor gives up".to_owned(),
-        ),
-        (
             Happened::AutoShutdown { mode: AutoShutdown::AllSignificant },
             "was significant and has ended: the supervisor stops (all significant)".to_owned(),
         ),
@@ -42,6 +45,34 @@ async fn otp_92_each_report_reads_as_a_sentence() {
         assert_eq!(happened.to_string(), wanted);
         assert_eq!(report(happened).to_string(), format!("top/office: child clerk {wanted}"));
     }
+    office.close().await;
+}
+
+/// A cause is part of the line, with all levels below it.
+#[tokio::test]
+async fn otp_92_a_decision_is_worded_with_its_cause() {
+    let (_, [clerk]) = puppets(["clerk"]);
+    let mut office = Office::of(Strategy::OneForOne, 1, &[&clerk]).await;
+    office.reports.rest();
+    clerk.latest().kill();
+    office.reports.restarted("clerk").await;
+    clerk.order(Order::Fail("out of\nink"));
+    let mut said = Vec::new();
+    let decided = |report: &Report| match report.happened {
+        Happened::Restarting { .. } | Happened::GaveUp { .. } => Some(report.to_string()),
+        Happened::Exited { .. } if report.child.as_str() == "office" => {
+            // Which actor it was is of no interest here.
+            Some(report.to_string().replace(|c: char| c.is_ascii_digit() || c == '.', ""))
+        }
+        _ => None,
+    };
+    for _ in 0..2 {
+        said.push(office.reports.find("a decision", decided).await);
+    }
+    let many = "more than 1 restart within 3600s: clerk exited: killed, then clerk exited: failed: out of\\nink";
+    assert_eq!(said[0], format!("top/office: child clerk failed once too often: the supervisor gives up after {many}"));
+    let many = many.replace(|c: char| c.is_ascii_digit(), "");
+    assert_eq!(said[1], format!("top: child office exited, as actor : shutdown, after {many}"));
     office.close().await;
 }
 

@@ -62,7 +62,7 @@ impl Reports {
     /// The actor of the next restart of this child.
     pub async fn restarted(&mut self, child: &str) -> ActorId {
         self.of(child, "restarted", |happened| match happened {
-            Happened::Started { actor, restarts: 1.. } => Some(*actor),
+            Happened::Started { actor, restarts: 1.., .. } => Some(*actor),
             _ => None,
         })
         .await

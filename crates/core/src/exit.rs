@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ractor::{ActorId, SupervisionEvent};
+use serde::{Serialize, Serializer};
 
 /// What ractor says of an actor that was killed.
 const KILLED: &str = "killed";
@@ -67,6 +68,13 @@ impl fmt::Display for ExitReason {
             Self::Killed => f.pad("killed"),
             Self::Failed(text) => write!(f, "failed: {text}"),
         }
+    }
+}
+
+/// As its text.
+impl Serialize for ExitReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -48,10 +48,11 @@ pub use registry::{
     ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via, Watch, Watched,
 };
 pub use supervisor::{
-    AutoShutdown, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec, ChildState,
-    DynamicSupervisor, DynamicSupervisorSpec, Happened, OnTimeout, Partition, PartitionError, PartitionSupervisor,
-    PartitionSupervisorSpec, Report, Reporter, Restart, RestartIntensity, Shutdown, SpecError, Start, StartContext,
-    StartError, Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervisor, SupervisorSpec, Task,
-    TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter,
+    AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec,
+    ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp, Happened,
+    OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report, Reporter, Restart,
+    RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
+    Stopped, Strategy, StreamOptions, StreamOrder, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions,
+    TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter,
 };
 pub use telemetry::{Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};

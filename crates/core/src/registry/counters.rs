@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::telemetry::{CounterIndex, CounterSet, Histogram, Snapshot};
+use crate::telemetry::{Counter, CounterIndex, CounterSet, Histogram, Snapshot};
 
 type Index = CounterIndex<8>;
 
@@ -30,11 +30,14 @@ const NAMES: [(&str, Index); 8] = [
 const LOOKUP_DURATION: &str = "registry.lookup_duration_ns";
 /// Of so many look-ups of a thread one is timed: to read the clock twice would take longer than the look-up itself.
 const SAMPLED: u64 = 256;
+const GIVE_UPS: &str = "supervisor.give_ups";
 
 /// The counters of one namespace: its names and its supervisors. One cache line per counting thread.
 #[derive(Default)]
 pub(crate) struct Counters {
     counts: CounterSet<8>,
+    /// So rare that it is no part of the line.
+    give_ups: Counter,
     lookup_duration: Histogram,
 }
 
@@ -76,11 +79,16 @@ impl Counters {
         self.counts.increment(FAILED_STARTS);
     }
 
+    pub(crate) fn gave_up(&self) {
+        self.give_ups.increment();
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot::new();
         for (name, index) in NAMES {
             snapshot.insert(name, crate::telemetry::Reading::Counter(self.counts.value(index)));
         }
+        snapshot.insert(GIVE_UPS, crate::telemetry::Reading::Counter(self.give_ups.value()));
         snapshot.insert(LOOKUP_DURATION, &self.lookup_duration);
         snapshot
     }

@@ -90,6 +90,7 @@ impl Reporter for SpaceReporter {
             Happened::Started { restarts, .. } => counters.child_started(*restarts > 0),
             Happened::Exited { .. } => counters.child_exited(),
             Happened::StartFailed { .. } => counters.start_failed(),
+            Happened::GaveUp { .. } => counters.gave_up(),
             Happened::Stopped { how, .. } => {
                 self.space.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
             }

@@ -15,7 +15,7 @@ enum Presence {
     Absent,
     /// The step under way decides what becomes of it.
     Open,
-    /// It runs, or has ended and its own turn comes, or its restart failed and will be tried again.
+    /// It runs, or has ended and its own turn comes, or its restart failed and will be tried again, or is put off.
     Present,
 }
 
@@ -56,7 +56,7 @@ impl<T: Incarnation> Children<T> {
         match child.slot {
             Slot::Starting | Slot::Stopping | Slot::Aborting => Presence::Open,
             Slot::Queued if self.is_to_be_started(key) => Presence::Open,
-            Slot::Running(_) | Slot::Exited(..) | Slot::Queued => Presence::Present,
+            Slot::Running(_) | Slot::Exited(..) | Slot::Queued | Slot::Waiting(_) => Presence::Present,
             // A request that waits comes after the end that is judged here.
             Slot::Down | Slot::Requested(_) => Presence::Absent,
         }

@@ -4,6 +4,8 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// A child's name within its supervisor; unrelated to any name in a registry. Two supervisors may use the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChildId(Arc<str>);
@@ -24,6 +26,12 @@ impl<T: AsRef<str>> From<T> for ChildId {
 impl Borrow<str> for ChildId {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl Serialize for ChildId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

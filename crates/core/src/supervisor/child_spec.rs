@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use ractor::{Actor, ActorCell};
 
+use super::backoff::Backoff;
 use super::child_id::ChildId;
 use super::error::{SpecError, StartError};
 use super::group::Group;
@@ -93,6 +94,7 @@ type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartErr
 /// | shutdown | 5 s for a worker, infinity for a supervisor | [`shutdown`](ChildSpec::shutdown) |
 /// | start time-out | 30 s for a worker, none for a supervisor | [`start_timeout`](ChildSpec::start_timeout) |
 /// | significant | no | [`significant`](ChildSpec::significant) |
+/// | backoff | the supervisor's, which by default is none | [`backoff`](ChildSpec::backoff) |
 ///
 /// Cheap to clone: the start function is shared.
 ///
@@ -121,6 +123,8 @@ pub struct ChildSpec {
     start_timeout: Option<Duration>,
     kind: ChildKind,
     significant: bool,
+    /// `None` for that of the supervisor.
+    backoff: Option<Backoff>,
 }
 
 impl ChildSpec {
@@ -152,7 +156,8 @@ impl ChildSpec {
         };
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
         let (start, restart): (Option<Arc<StartFn>>, _) = (Some(Arc::new(start)), Restart::default());
-        Self { id: id.into(), start, restart, shutdown, start_timeout, kind, significant: false }
+        let (id, significant, backoff) = (id.into(), false, None);
+        Self { id, start, restart, shutdown, start_timeout, kind, significant, backoff }
     }
 
     /// When it is started again after it ended.
@@ -179,6 +184,12 @@ impl ChildSpec {
         Self { significant, ..self }
     }
 
+    /// How long its supervisor waits before it restarts this child; without it as long as
+    /// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff) says.
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
+        Self { backoff: Some(backoff.into()), ..self }
+    }
+
     /// The child's id.
     pub fn id(&self) -> &ChildId {
         &self.id
@@ -202,6 +213,11 @@ impl ChildSpec {
     /// Whether its end may be the end of its supervisor.
     pub fn is_significant(&self) -> bool {
         self.significant
+    }
+
+    /// Its own backoff, if it has one.
+    pub fn backoff_rule(&self) -> Option<Backoff> {
+        self.backoff
     }
 
     /// How long a start may take; `None` for as long as it likes.

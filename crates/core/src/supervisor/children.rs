@@ -7,20 +7,27 @@
 //!    a reconfiguration gives new ones.
 //! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
 //! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
-//!    `Requested` or a start that failed.
+//!    `Requested`, `Waiting` or a start that failed.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
-//! 6. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
+//! 6. A child that waits for the end of its delay occupies no lane; the word that a delay is over counts only if it names
+//!    the current one.
+//! 7. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
+use tokio::time::Instant;
 
+use super::backoff::{Fractions, Streak};
+use super::chain::{Failures, GiveUp, RestartCause};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
-use super::plan::{Key, Lane, Place, Purpose, Work};
-use super::restart::{Restart, RestartIntensity, RestartWindow, Strategy};
+use super::plan::{Delay, Key, Lane, Place, Purpose, Work};
+use super::report::Happened;
+use super::restart::{Restart, RestartWindow, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
 use super::started::Incarnation;
@@ -35,6 +42,8 @@ pub(crate) enum Slot<T> {
     Requested(Purpose),
     /// The plan at work is going to start it.
     Queued,
+    /// Its restart is decided, and is to be made after a delay.
+    Waiting(Delay),
     /// Its start is under way.
     Starting,
     /// Its start is under way and no longer wanted.
@@ -56,6 +65,10 @@ pub(crate) struct Child<T> {
     pub(crate) restarts: u32,
     /// The latest incarnation, by which a child on demand is still known while it restarts.
     pub(crate) latest: Option<ActorId>,
+    pub(crate) streak: Streak,
+    pub(crate) last_exit: Option<ExitReason>,
+    /// Why it was started the last time, if that was a restart.
+    pub(crate) cause: Option<Arc<RestartCause>>,
 }
 
 /// One thing to do. A lane goes on when its step has been answered.
@@ -67,8 +80,12 @@ pub(crate) enum Step<T> {
     Bury { key: Key, child: T },
     /// Start the child, then say `started`, `ignored` or `start_failed`.
     Start { key: Key, spec: ChildSpec, retry: bool },
+    /// Say `delay_over` with this number at this time. Nobody waits for that meanwhile.
+    Delay { key: Key, number: u64, until: Instant },
+    /// Report what has been decided.
+    Tell { id: ChildId, what: Happened },
     /// Stop the supervisor: this child's failure was one too many.
-    GiveUp { id: ChildId },
+    GiveUp { id: ChildId, why: Arc<GiveUp> },
     /// Stop the supervisor: the end of this significant child is its own.
     AutoShutdown { id: ChildId },
 }
@@ -95,6 +112,9 @@ pub(crate) struct Children<T> {
     pub(super) by_id: HashMap<ChildId, Key>,
     pub(super) by_actor: HashMap<ActorId, Key>,
     pub(super) window: RestartWindow,
+    pub(super) failures: Failures,
+    pub(super) fractions: Fractions,
+    pub(super) last_delay: u64,
     next_key: Key,
     pub(super) last_place: Place,
     pub(super) lanes: HashMap<Key, Lane>,
@@ -111,14 +131,25 @@ pub(crate) struct Children<T> {
     pub(super) last_ended: Option<(Key, ChildId)>,
 }
 
+impl<T> Child<T> {
+    fn new(spec: ChildSpec, place: Place, slot: Slot<T>) -> Self {
+        let (streak, last_exit, cause) = Default::default();
+        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, streak, last_exit, cause }
+    }
+}
+
 impl<T: Incarnation> Children<T> {
-    pub(crate) fn new(rules: Rules) -> Self {
+    /// `fractions` is where the jitter of delays comes from.
+    pub(crate) fn new(rules: Rules, fractions: Fractions) -> Self {
         Self {
             rules,
             children: BTreeMap::new(),
             by_id: HashMap::new(),
             by_actor: HashMap::new(),
             window: RestartWindow::new(rules.intensity),
+            failures: Failures::default(),
+            fractions,
+            last_delay: 0,
             next_key: 1,
             last_place: 0,
             lanes: HashMap::new(),
@@ -130,10 +161,6 @@ impl<T: Incarnation> Children<T> {
             next_strategy: None,
             last_ended: None,
         }
-    }
-
-    pub(crate) fn intensity(&self) -> RestartIntensity {
-        self.window.intensity()
     }
 
     pub(crate) fn auto_shutdown_mode(&self) -> AutoShutdown {
@@ -149,21 +176,24 @@ impl<T: Incarnation> Children<T> {
         }
         self.starting += usize::from(matches!(slot, Slot::Starting));
         let place = self.next_place();
-        self.children.insert(key, Child { spec, place, slot, lives: 0, restarts: 0, latest: None });
+        self.children.insert(key, Child::new(spec, place, slot));
         key
     }
 
     // ---- facts ----
 
     /// An actor has ended. Returns the child that it was, if it was one.
-    pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason) -> Option<Key> {
+    pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason, now: Instant) -> Option<Key> {
         let Some(key) = self.by_actor.remove(&actor) else {
             if self.starting > 0 {
                 self.early.insert(actor, reason);
             }
             return None;
         };
+        let enough = self.window.intensity().within;
         let child = self.children.get_mut(&key)?;
+        child.streak.down(now, enough);
+        child.last_exit = Some(reason.clone());
         if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
             child.slot = Slot::Exited(incarnation, reason);
         }
@@ -172,15 +202,17 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// A start came to a running child. Returns the reason if that child has already ended.
-    pub(crate) fn started(&mut self, key: Key, incarnation: T) -> Option<ExitReason> {
+    pub(crate) fn started(&mut self, key: Key, incarnation: T, now: Instant) -> Option<ExitReason> {
         let actor = incarnation.actor_id();
-        let restarted = self.purpose(key) == Some(Purpose::Restart);
+        let (restarted, cause) = self.restarted(key);
         let aborting = self.start_is_over(key) == Some(true);
         let early = self.early.remove(&actor);
         let child = self.children.get_mut(&key)?;
         child.lives += 1;
         child.restarts += u32::from(restarted);
+        child.cause = cause;
         child.latest = Some(actor);
+        child.streak.up(now);
         child.slot = Slot::Running(incarnation);
         self.by_actor.insert(actor, key);
         if child.spec.restart_rule() == Restart::Temporary {
@@ -193,7 +225,7 @@ impl<T: Incarnation> Children<T> {
         }
         self.step_is_over(key);
         if let Some(reason) = early.clone() {
-            self.exited(actor, reason);
+            self.exited(actor, reason, now);
         }
         early
     }
@@ -211,12 +243,12 @@ impl<T: Incarnation> Children<T> {
         self.step_is_over(key);
     }
 
-    /// A start failed.
-    pub(crate) fn start_failed(&mut self, key: Key) -> FailedStart {
+    /// A start failed, for this cause.
+    pub(crate) fn start_failed(&mut self, key: Key, said: &str) -> FailedStart {
         let aborting = self.start_is_over(key) == Some(true);
         let purpose = self.purpose(key).unwrap_or(Purpose::Add);
         let outcome = match purpose {
-            Purpose::Restart if !aborting => self.retry(key),
+            Purpose::Restart if !aborting => self.retry(key, said.into()),
             Purpose::Add => self.remove(key),
             Purpose::Revive if !aborting => self.rest(key),
             _ => self.settle(key),
@@ -265,10 +297,6 @@ impl<T: Incarnation> Children<T> {
         self.ready.push_back(at);
     }
 
-    pub(super) fn is_queued(&self, key: Key) -> bool {
-        matches!(self.children.get(&key), Some(Child { slot: Slot::Queued, .. }))
-    }
-
     /// Takes note that a start is no longer under way; true if it was to be aborted.
     fn start_is_over(&mut self, key: Key) -> Option<bool> {
         let slot = &self.children.get(&key)?.slot;
@@ -302,7 +330,7 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// The children that were to be started after it are down until the retry succeeds, as in OTP.
-    fn retry(&mut self, key: Key) -> FailedStart {
+    fn retry(&mut self, key: Key, said: Arc<str>) -> FailedStart {
         let plan = self.lane_of(key).and_then(|lane| lane.plan.take());
         for (_, later) in plan.into_iter().flat_map(|plan| plan.starts) {
             self.settle(later);
@@ -313,8 +341,8 @@ impl<T: Incarnation> Children<T> {
         if let Some(lane) = self.lane_of(key) {
             // At the end, as OTP's message to itself: a child that never starts again must not keep others from being
             // stopped. A retry that waits already is replaced, or there would be one more with each restart in between.
-            lane.waiting.retain(|work| !matches!(work, Work::Retry(other) if *other == key));
-            lane.waiting.push_back(Work::Retry(key));
+            lane.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
+            lane.waiting.push_back(Work::Retry(key, said));
         }
         FailedStart::Retried
     }

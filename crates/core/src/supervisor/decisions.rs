@@ -1,12 +1,28 @@
 //! What follows from the facts: the plans of a supervisor and their steps. The rules are OTP's.
 
+use std::sync::Arc;
+
 use ractor::ActorId;
 use tokio::time::Instant;
 
+use super::chain::{Failure, Fault, GiveUp, RestartCause};
 use super::children::{Child, Children, Slot, Step};
-use super::plan::{Key, Plan, Work};
+use super::plan::{Key, Plan, Wait, Work};
+use super::report::Happened;
 use super::restart::{Restart, Strategy};
 use super::started::Incarnation;
+
+/// What follows from one piece of work: what to do, and what to say of it.
+struct Decision<T> {
+    plan: Option<Plan>,
+    step: Option<Step<T>>,
+}
+
+impl<T> Decision<T> {
+    fn silent(plan: Option<Plan>) -> Self {
+        Self { plan, step: None }
+    }
+}
 
 impl<T: Incarnation> Children<T> {
     /// The next thing to do, if there is one that does not have to wait for another.
@@ -31,7 +47,7 @@ impl<T: Incarnation> Children<T> {
                 return None;
             }
             if lane.plan.is_some() {
-                if let Some(step) = self.step_of_plan(at) {
+                if let Some(step) = self.step_of_plan(at, now) {
                     return Some(step);
                 }
                 self.lanes.get_mut(&at)?.plan = None;
@@ -39,8 +55,10 @@ impl<T: Incarnation> Children<T> {
                 // The new strategy may put what waits here into another lane.
                 return None;
             } else if let Some(work) = lane.waiting.pop_front() {
-                if let Some(give_up) = self.decide(at, work, now) {
-                    return Some(give_up);
+                if let Some(step) = self.decide(at, work, now) {
+                    // Nobody answers this step: the lane goes on by itself.
+                    self.ready.push_front(at);
+                    return Some(step);
                 }
             } else {
                 self.lanes.remove(&at);
@@ -49,12 +67,13 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    fn step_of_plan(&mut self, at: Key) -> Option<Step<T>> {
+    fn step_of_plan(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
         loop {
             let lane = self.lanes.get_mut(&at)?;
             let plan = lane.plan.as_mut()?;
             let ((_, key), stops) = match plan.stops.pop_last() {
                 Some(turn) => (turn, true),
+                None if plan.wait.is_some() => return self.park(at, now),
                 None => (plan.starts.pop_first()?, false),
             };
             let retry = plan.retry == Some(key);
@@ -95,37 +114,44 @@ impl<T: Incarnation> Children<T> {
     // ---- decisions ----
 
     fn decide(&mut self, at: Key, work: Work, now: Instant) -> Option<Step<T>> {
-        let plan = match work {
-            Work::Exited(key, actor) => match self.after_exit(key, actor, now) {
-                Err(give_up) => return Some(give_up),
-                Ok(plan) => plan,
-            },
-            Work::Retry(key) if self.is_queued(key) => match self.restart(key, true, now) {
-                Err(give_up) => return Some(give_up),
-                Ok(plan) => Some(plan),
-            },
-            Work::Start(key) => self.after_request(key),
-            Work::Terminate(key) => self.after_terminate(key),
-            Work::Retry(_) => None,
+        let decision = match work {
+            Work::Exited(key, actor) => self.after_exit(key, actor, now),
+            Work::Retry(key, said) => self.after_failed_start(key, said, now),
+            Work::Resume(key, number) => Decision::silent(self.after_delay(key, number, now)),
+            Work::Start(key) => Decision::silent(self.after_request(key)),
+            Work::Terminate(key) => Decision::silent(self.after_terminate(key)),
         };
         if let Some(lane) = self.lanes.get_mut(&at) {
-            lane.plan = plan;
+            lane.plan = decision.plan;
         }
-        None
+        decision.step
     }
 
-    fn after_exit(&mut self, key: Key, actor: ActorId, now: Instant) -> Result<Option<Plan>, Step<T>> {
+    fn after_exit(&mut self, key: Key, actor: ActorId, now: Instant) -> Decision<T> {
         let Some(Child { spec, slot: Slot::Exited(incarnation, reason), .. }) = self.children.get(&key) else {
-            return Ok(None);
+            return Decision::silent(None);
         };
         if incarnation.actor_id() != actor {
-            return Ok(None);
+            return Decision::silent(None);
         }
-        if !spec.restart_rule().wants(reason) {
+        let rule = spec.restart_rule();
+        if !rule.wants(reason) {
+            let (id, what) = (spec.id().clone(), Happened::NotRestarted { reason: reason.clone(), rule });
+            // The supervisor may have to follow; that is looked at before the next step.
             self.ended_for_good(key);
-            return self.auto_shutdown().map_or_else(|| Ok(self.turn(key).map(Plan::stop)), Err);
+            return Decision { plan: self.turn(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
         }
-        self.restart(key, false, now).map(Some)
+        let fault = Fault::Exited(reason.clone());
+        let failure = Failure { child: spec.id().clone(), fault, escalation: incarnation.last_word() };
+        self.restart(key, failure, false, now)
+    }
+
+    fn after_failed_start(&mut self, key: Key, said: Arc<str>, now: Instant) -> Decision<T> {
+        let Some(Child { spec, slot: Slot::Queued, .. }) = self.children.get(&key) else {
+            return Decision::silent(None);
+        };
+        let failure = Failure { child: spec.id().clone(), fault: Fault::StartFailed(said), escalation: None };
+        self.restart(key, failure, true, now)
     }
 
     fn after_request(&mut self, key: Key) -> Option<Plan> {
@@ -141,7 +167,7 @@ impl<T: Incarnation> Children<T> {
         let child = self.children.get(&key)?;
         match child.slot {
             Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop((child.place, key))),
-            Slot::Queued | Slot::Requested(_) => {
+            Slot::Queued | Slot::Requested(_) | Slot::Waiting(_) => {
                 self.settle(key);
                 None
             }
@@ -149,28 +175,39 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    fn restart(&mut self, cause: Key, retry: bool, now: Instant) -> Result<Plan, Step<T>> {
-        if self.window.admit(now) {
-            return Ok(self.restart_plan(cause, retry));
+    fn restart(&mut self, key: Key, failure: Failure, retry: bool, now: Instant) -> Decision<T> {
+        let id = failure.child.clone();
+        self.failures.push(failure.clone());
+        let admitted = self.window.admit(now);
+        let (strategy, intensity, used) = (self.rules.strategy, self.window.intensity(), self.window.used(now));
+        if !admitted {
+            self.halted = true;
+            let count = used.saturating_add(1);
+            let why = GiveUp { failures: self.failures.latest(count), count, strategy, intensity };
+            return Decision { plan: None, step: Some(Step::GiveUp { id, why: Arc::new(why) }) };
         }
-        self.halted = true;
-        let id = self.children[&cause].spec.id().clone();
-        Err(Step::GiveUp { id })
+        let cause = Arc::new(RestartCause { failure, strategy, used, intensity });
+        let delay = self.next_delay(key);
+        let wait = self.wait(key, delay, now);
+        let plan = Plan { cause: Some(Arc::clone(&cause)), ..self.restart_plan(key, retry, wait) };
+        let what = Happened::Restarting { cause, delay };
+        Decision { plan: Some(plan), step: Some(Step::Tell { id, what }) }
     }
 
     /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
-    fn restart_plan(&mut self, cause: Key, retry: bool) -> Plan {
+    pub(super) fn restart_plan(&mut self, cause: Key, retry: bool, wait: Option<Wait>) -> Plan {
         let Child { place: at, spec, .. } = &self.children[&cause];
         let at = *at;
-        // A child that has become temporary while it waited for its retry is not started again; nobody waits for it.
-        let retry = retry && spec.restart_rule() != Restart::Temporary;
+        // A child that has become temporary while it waited for its restart is not started again; nobody waits for it.
+        let stays = spec.restart_rule() != Restart::Temporary;
+        let (retry, wait) = (retry && stays, wait.filter(|_| stays));
         let (among, from) = match self.rules.strategy {
             Strategy::OneForOne => (self.children.range_mut(cause..=cause), at),
             Strategy::OneForAll => (self.children.range_mut(..), 0),
             Strategy::RestForOne => (self.children.range_mut(..), at),
         };
-        let mut plan = Plan::restart(retry.then_some(cause));
-        let mut forgotten = Vec::new();
+        let mut plan = Plan { wait, ..Plan::restart(retry.then_some(cause)) };
+        let (mut forgotten, mut joined) = (Vec::new(), Vec::new());
         for (key, child) in among.filter(|(_, child)| child.place >= from) {
             let turn = (child.place, *key);
             let waits = retry && child.place > at;
@@ -182,6 +219,8 @@ impl<T: Incarnation> Children<T> {
                     plan.stops.insert(turn);
                 }
                 _ if temporary => forgotten.push(*key),
+                // Its delay has become ours.
+                Slot::Waiting(_) if waits => joined.push(*key),
                 _ if waits => continue,
                 _ => child.slot = Slot::Queued,
             }
@@ -191,6 +230,9 @@ impl<T: Incarnation> Children<T> {
         }
         for key in forgotten {
             self.remove(key);
+        }
+        for key in joined {
+            self.settle(key);
         }
         plan
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ractor::{ActorCell, ActorId};
 
 use super::Supervisor;
+use super::backoff::Backoff;
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
 use super::error::{ChildError, StartError};
@@ -21,12 +22,15 @@ use super::started::StartedChild;
 pub struct DynamicSupervisorSpec {
     intensity: RestartIntensity,
     max_children: usize,
+    backoff: Backoff,
+    seed: Option<u64>,
     reporter: Option<Arc<dyn Reporter>>,
 }
 
 impl Default for DynamicSupervisorSpec {
     fn default() -> Self {
-        Self { intensity: RestartIntensity::default(), max_children: usize::MAX, reporter: None }
+        let (intensity, backoff) = (RestartIntensity::default(), Backoff::None);
+        Self { intensity, max_children: usize::MAX, backoff, seed: None, reporter: None }
     }
 }
 
@@ -41,6 +45,16 @@ impl DynamicSupervisorSpec {
         Self { max_children, ..self }
     }
 
+    /// How long to wait before the restart of a child; as [`SupervisorSpec::backoff`].
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
+        Self { backoff: backoff.into(), ..self }
+    }
+
+    /// What the jitter is drawn from; as [`SupervisorSpec::jitter_seed`].
+    pub fn jitter_seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
     /// Who is told what happens; as [`SupervisorSpec::reporter`].
     pub fn reporter(self, reporter: impl Reporter) -> Self {
         Self { reporter: Some(Arc::new(reporter)), ..self }
@@ -49,10 +63,14 @@ impl DynamicSupervisorSpec {
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
+            .backoff(self.backoff)
             .roster(Roster::OnDemand { max_children: self.max_children })
             .all_at_once();
         spec.reporter = self.reporter;
-        spec
+        match self.seed {
+            Some(seed) => spec.jitter_seed(seed),
+            None => spec,
+        }
     }
 }
 

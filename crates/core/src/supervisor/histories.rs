@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use ractor::ActorId;
 
+use super::backoff::{Backoff, ExponentialBackoff};
 use super::child_spec::{ChildKind, ChildSpec};
 use super::children::{Children, Leaving};
 use super::plan::Key;
@@ -104,12 +105,26 @@ fn rules() -> impl Generator<Value = Rules> {
         1 => Just(AutoShutdown::AnySignificant),
         2 => Just(AutoShutdown::AllSignificant),
     ];
-    (kind, 0u32..8, auto_shutdown).prop_map(|((strategy, roster), max_restarts, auto_shutdown)| Rules {
+    let rest = (0u32..8, auto_shutdown, backoff());
+    (kind, rest).prop_map(|((strategy, roster), (max_restarts, auto_shutdown, backoff))| Rules {
         strategy,
         roster,
         auto_shutdown: if roster == Roster::Fixed { auto_shutdown } else { AutoShutdown::Never },
         intensity: RestartIntensity::new(max_restarts, WITHIN),
+        backoff,
     })
+}
+
+/// Without jitter: the models foretell each delay.
+fn backoff() -> impl Generator<Value = Backoff> {
+    let ms = Duration::from_millis;
+    prop_oneof![
+        3 => Just(Backoff::None),
+        1 => (0u64..3000).prop_map(move |delay| Backoff::Constant(ms(delay))),
+        1 => (1u64..3000).prop_map(move |first| {
+            ExponentialBackoff::new(ms(first), 2.0, ms(10_000)).expect("it has a meaning").into()
+        }),
+    ]
 }
 
 const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];

@@ -26,6 +26,7 @@ pub(super) enum ServerMsg {
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     StepDone(Key, u64),
+    DelayOver(Key, u64),
 }
 crate::local_message!(ServerMsg);
 

@@ -1,10 +1,13 @@
 //! Supervision: starting, watching, restarting and stopping actors by OTP's rules.
 
 mod auto_shutdown;
+mod backoff;
+mod chain;
 mod child_id;
 mod child_spec;
 mod children;
 mod decisions;
+mod delays;
 mod dynamic;
 mod error;
 mod group;
@@ -36,6 +39,8 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
+pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
+pub use chain::{Failure, Fault, GiveUp, RestartCause};
 pub use child_id::ChildId;
 pub use child_spec::{ChildKind, ChildSpec, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
@@ -57,6 +62,7 @@ pub(crate) use shutdown::stop_stray;
 pub(crate) use spec::StrayExits;
 pub(crate) use step::panic_text;
 
+use chain::LastWord;
 use group::{Gone as SubtreeGone, Group};
 use message::{Handle, ServerMsg, Which};
 use report::Reporting;
@@ -104,7 +110,7 @@ impl Supervisor {
         let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
-        let server = Server::new(&group, reporting.replaced_by(spec.reporter.as_ref()));
+        let server = Server::new(&group, reporting.replaced_by(spec.reporter.as_ref()), LastWord::default());
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, spec).await?;
         Ok(Self { actor, path, gone })
@@ -350,11 +356,12 @@ impl StartContext {
     ) -> Result<(Started, Supervisor, Nursery), StartError> {
         let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
-        let server = Server::new(&self.group, reporting);
+        let last_word = LastWord::default();
+        let server = Server::new(&self.group, reporting, last_word.clone());
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, spec, self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
         let nursery = Nursery::new(actor.get_cell(), group);
-        Ok((Started::new(actor, handle), supervisor, nursery))
+        Ok((Started { last_word, ..Started::new(actor, handle) }, supervisor, nursery))
     }
 }

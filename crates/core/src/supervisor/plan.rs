@@ -5,8 +5,13 @@
 //! so that one hanging start blocks nobody else; the other strategies have one lane for all, as OTP.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorId;
+use tokio::time::Instant;
+
+use super::chain::RestartCause;
 
 /// A child within its supervisor; given once and never again.
 pub(crate) type Key = u64;
@@ -38,20 +43,48 @@ pub(crate) struct Plan {
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
     /// supervisor from ever reading it; and the children after it are down until it has succeeded.
     pub(crate) retry: Option<Key>,
+    /// Why, if this is a restart.
+    pub(crate) cause: Option<Arc<RestartCause>>,
+    /// The starts are not made now: they are decided anew after this.
+    pub(crate) wait: Option<Wait>,
+}
+
+/// What a restart waits for between its stops and its starts.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    /// The child whose failure it was; those that are stopped with it are down until then.
+    pub(crate) key: Key,
+    /// How long, from the moment when all concerned are stopped.
+    pub(crate) delay: Duration,
+    /// The time before which somebody else concerned does not want to be started.
+    pub(crate) not_before: Option<Instant>,
+}
+
+/// A child's delay before its restart, told apart from its other delays by the number.
+#[derive(Debug, Clone)]
+pub(crate) struct Delay {
+    pub(crate) number: u64,
+    pub(crate) until: Instant,
+    pub(crate) cause: Option<Arc<RestartCause>>,
 }
 
 impl Plan {
     pub(crate) fn start(purpose: Purpose, turn: Turn) -> Self {
-        Self { purpose, stops: BTreeSet::new(), starts: BTreeSet::from([turn]), retry: None }
+        Self { purpose, starts: BTreeSet::from([turn]), ..Self::empty() }
     }
 
     pub(crate) fn stop(turn: Turn) -> Self {
-        Self { purpose: Purpose::Stop, stops: BTreeSet::from([turn]), starts: BTreeSet::new(), retry: None }
+        Self { stops: BTreeSet::from([turn]), ..Self::empty() }
     }
 
     /// Nobody yet.
     pub(crate) fn restart(retry: Option<Key>) -> Self {
-        Self { purpose: Purpose::Restart, stops: BTreeSet::new(), starts: BTreeSet::new(), retry }
+        Self { purpose: Purpose::Restart, retry, ..Self::empty() }
+    }
+
+    fn empty() -> Self {
+        let (stops, starts) = (BTreeSet::new(), BTreeSet::new());
+        Self { purpose: Purpose::Stop, stops, starts, retry: None, cause: None, wait: None }
     }
 }
 
@@ -60,8 +93,10 @@ impl Plan {
 pub(crate) enum Work {
     /// An incarnation ended.
     Exited(Key, ActorId),
-    /// A start that was part of a restart failed.
-    Retry(Key),
+    /// A start that was part of a restart failed, for this cause.
+    Retry(Key, Arc<str>),
+    /// The delay of this number before a restart is over.
+    Resume(Key, u64),
     /// Somebody asked for a start.
     Start(Key),
     /// Somebody asked for a stop.
@@ -71,8 +106,10 @@ pub(crate) enum Work {
 impl Work {
     /// The child that it is about.
     pub(crate) fn key(&self) -> Key {
-        let (Self::Exited(key, _) | Self::Retry(key) | Self::Start(key) | Self::Terminate(key)) = self;
-        *key
+        match self {
+            Self::Exited(key, _) | Self::Retry(key, _) | Self::Resume(key, _) => *key,
+            Self::Start(key) | Self::Terminate(key) => *key,
+        }
     }
 }
 

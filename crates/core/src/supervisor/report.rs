@@ -2,11 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorId;
 
+use super::chain::{GiveUp, RestartCause};
 use super::child_id::ChildId;
-use super::restart::RestartIntensity;
+use super::restart::Restart;
 use super::significant::AutoShutdown;
 use crate::exit::{ExitReason, SHUTDOWN};
 
@@ -31,6 +33,8 @@ pub enum Happened {
         actor: ActorId,
         /// How often its supervisor has restarted it so far.
         restarts: u32,
+        /// Why it was started again; `None` at a start by request.
+        cause: Option<Arc<RestartCause>>,
     },
     /// Its start function said that it is not wanted now.
     Ignored,
@@ -45,6 +49,22 @@ pub enum Happened {
         actor: ActorId,
         /// Why.
         reason: ExitReason,
+        /// The chain below, if it is a supervisor that gave up.
+        escalation: Option<Arc<GiveUp>>,
+    },
+    /// It failed, and will be started again, with those whom the strategy concerns.
+    Restarting {
+        /// Its failure, and the rules by which this follows.
+        cause: Arc<RestartCause>,
+        /// How long its supervisor waits before, when all concerned are stopped.
+        delay: Duration,
+    },
+    /// It ended, and its restart rule refuses another life.
+    NotRestarted {
+        /// Why it ended.
+        reason: ExitReason,
+        /// The rule.
+        rule: Restart,
     },
     /// Its supervisor stopped it, and it is gone.
     Stopped {
@@ -55,8 +75,8 @@ pub enum Happened {
     },
     /// Its failure was one restart too many: the supervisor stops.
     GaveUp {
-        /// What was exceeded.
-        intensity: RestartIntensity,
+        /// The failures, the restart intensity that they exceed, and the chain below.
+        cause: Arc<GiveUp>,
     },
     /// It was significant and has ended for good: the supervisor stops, as it was told to.
     AutoShutdown {
@@ -121,18 +141,32 @@ pub struct TracingReporter;
 impl Reporter for TracingReporter {
     fn report(&self, Report { supervisor, child, happened }: &Report) {
         match happened {
-            Happened::Started { actor, restarts } => {
+            Happened::Started { actor, restarts, cause: None } => {
                 tracing::debug!(%supervisor, %child, %actor, restarts, "child started");
+            }
+            Happened::Started { actor, restarts, cause: Some(cause) } => {
+                tracing::debug!(%supervisor, %child, %actor, restarts, %cause, "child restarted");
             }
             Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
             Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
-            Happened::Exited { actor, reason } if reason.is_abnormal() => {
+            Happened::Exited { actor, reason, escalation: Some(cause) } => {
+                tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
+            }
+            Happened::Exited { actor, reason, .. } if reason.is_abnormal() => {
                 tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
             }
-            Happened::Exited { actor, reason } => tracing::debug!(%supervisor, %child, %actor, %reason, "child exited"),
+            Happened::Exited { actor, reason, .. } => {
+                tracing::debug!(%supervisor, %child, %actor, %reason, "child exited");
+            }
+            Happened::Restarting { cause, delay } => {
+                tracing::debug!(%supervisor, %child, %cause, ?delay, "child is going to be restarted");
+            }
+            Happened::NotRestarted { reason, rule } => {
+                tracing::debug!(%supervisor, %child, %reason, %rule, "child is not restarted");
+            }
             Happened::Stopped { actor, how } => tracing::debug!(%supervisor, %child, %actor, ?how, "child stopped"),
-            Happened::GaveUp { intensity } => {
-                tracing::error!(%supervisor, %child, %intensity, "supervisor gives up: too many restarts");
+            Happened::GaveUp { cause } => {
+                tracing::error!(%supervisor, %child, %cause, "supervisor gives up: too many restarts");
             }
             Happened::AutoShutdown { mode } => {
                 tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");

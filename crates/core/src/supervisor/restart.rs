@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use crate::exit::ExitReason;
@@ -70,6 +71,23 @@ impl fmt::Display for Restart {
     }
 }
 
+impl Serialize for Strategy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Restart {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A duration as a whole number of milliseconds.
+pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// How many restarts a supervisor makes in how long a time before it gives up; the default is 3 in 5 s, as Elixir's.
 ///
 /// A supervisor that gives up stops its children in order and itself with the reason `shutdown`, so that the
@@ -82,11 +100,12 @@ impl fmt::Display for Restart {
 /// let intensity = RestartIntensity::default();
 /// assert_eq!((intensity.max_restarts, intensity.within), (3, Duration::from_secs(5)));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RestartIntensity {
     /// The most restarts that are made within the time; one more is too many. 0 means that none is made.
     pub max_restarts: u32,
-    /// The length of the sliding window; zero is refused when the supervisor starts.
+    /// The length of the sliding window; zero is refused when the supervisor starts. In JSON `within_ms`.
+    #[serde(rename = "within_ms", serialize_with = "millis")]
     pub within: Duration,
 }
 
@@ -131,11 +150,19 @@ impl RestartWindow {
         self.intensity = intensity;
     }
 
+    /// How many restarts of the last `within` there are at `now`.
+    pub(crate) fn used(&self, now: Instant) -> u32 {
+        let used = self.recent.iter().rev().take_while(|then| !self.is_over(**then, now)).count();
+        u32::try_from(used).unwrap_or(u32::MAX)
+    }
+
+    fn is_over(&self, then: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(then) > self.intensity.within
+    }
+
     /// Counts a restart at `now`; false if it is one too many.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
-        let within = self.intensity.within;
-        let expired = |then: &Instant| now.saturating_duration_since(*then) > within;
-        while self.recent.front().is_some_and(expired) {
+        while self.recent.front().is_some_and(|then| self.is_over(*then, now)) {
             self.recent.pop_front();
         }
         let admitted = self.recent.len() < self.intensity.max_restarts as usize;

@@ -1,7 +1,13 @@
 //! Requests about children: who may be added, started, stopped and removed, and the answers that OTP gives.
 
-use ractor::ActorId;
+use std::sync::Arc;
+use std::time::Duration;
 
+use ractor::ActorId;
+use tokio::time::Instant;
+
+use super::backoff::Streak;
+use super::chain::{GiveUp, RestartCause};
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
 use super::children::{Child, Children, Slot};
@@ -40,6 +46,8 @@ pub struct ChildInfo {
     pub state: ChildState,
     /// How often the supervisor has restarted it.
     pub restarts: u32,
+    /// While it restarts after a [`Backoff`](crate::Backoff): how long until it is started.
+    pub backoff: Option<Duration>,
 }
 
 /// How many children a supervisor has. OTP's `count_children`.
@@ -99,6 +107,7 @@ impl<T: Incarnation> Children<T> {
             Slot::Running(incarnation) => ChildError::AlreadyStarted { id: id.clone(), actor: incarnation.actor_id() },
             Slot::Down => ChildError::AlreadyPresent { id: id.clone(), state: "stopped" },
             Slot::Stopping | Slot::Exited(..) => ChildError::AlreadyPresent { id: id.clone(), state: "stopping" },
+            Slot::Waiting(_) => ChildError::AlreadyPresent { id: id.clone(), state: "restarting" },
             Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if child.lives > 0 => {
                 ChildError::AlreadyPresent { id: id.clone(), state: "restarting" }
             }
@@ -113,6 +122,7 @@ impl<T: Incarnation> Children<T> {
         let key = self.down(id)?;
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Requested(Purpose::Revive);
+            child.streak = Streak::default();
         }
         self.queue(key, Work::Start(key));
         Ok(key)
@@ -160,7 +170,7 @@ impl<T: Incarnation> Children<T> {
                 self.remove(key);
                 Terminate::Done
             }
-            Slot::Stopping | Slot::Queued | Slot::Requested(_) => self.start_no_more(key),
+            Slot::Stopping | Slot::Queued | Slot::Waiting(_) | Slot::Requested(_) => self.start_no_more(key),
         }
     }
 
@@ -206,14 +216,27 @@ impl<T: Incarnation> Children<T> {
         self.children.get(&key).map_or(0, |child| child.restarts)
     }
 
-    /// All children, the newest first, as OTP lists them.
-    pub(crate) fn which(&self) -> Vec<ChildInfo> {
-        let newest_first = self.in_order().into_iter().rev();
-        newest_first.filter_map(|key| self.children.get(&key)).map(info).collect()
+    /// Why a child that runs was restarted; `None` if it was started by request.
+    pub(crate) fn cause(&self, key: Key) -> Option<Arc<RestartCause>> {
+        self.children.get(&key)?.cause.clone()
     }
 
-    pub(crate) fn which_child(&self, key: Key) -> Option<ChildInfo> {
-        self.children.get(&key).map(info)
+    /// Why a child that has ended gave up, if it is a supervisor and did.
+    pub(crate) fn escalation(&self, key: Key) -> Option<Arc<GiveUp>> {
+        match &self.children.get(&key)?.slot {
+            Slot::Exited(incarnation, _) => incarnation.last_word(),
+            _ => None,
+        }
+    }
+
+    /// All children, the newest first, as OTP lists them.
+    pub(crate) fn which(&self, now: Instant) -> Vec<ChildInfo> {
+        let newest_first = self.in_order().into_iter().rev();
+        newest_first.filter_map(|key| self.which_child(key, now)).collect()
+    }
+
+    pub(crate) fn which_child(&self, key: Key, now: Instant) -> Option<ChildInfo> {
+        self.children.get(&key).map(|child| info(child, now))
     }
 
     pub(crate) fn spec(&self, key: Key) -> Option<&ChildSpec> {
@@ -231,13 +254,18 @@ impl<T: Incarnation> Children<T> {
     }
 }
 
-fn info<T: Incarnation>(child: &Child<T>) -> ChildInfo {
+pub(super) fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
     let state = match &child.slot {
         Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
+        Slot::Waiting(_) => ChildState::Restarting,
         Slot::Requested(_) | Slot::Queued | Slot::Starting if child.lives > 0 => ChildState::Restarting,
         Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
         Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
         Slot::Down => ChildState::Stopped,
+    };
+    let backoff = match &child.slot {
+        Slot::Waiting(delay) => Some(delay.until.saturating_duration_since(now)),
+        _ => None,
     };
     let spec = &child.spec;
     ChildInfo {
@@ -246,5 +274,6 @@ fn info<T: Incarnation>(child: &Child<T>) -> ChildInfo {
         restart: spec.restart_rule(),
         state,
         restarts: child.restarts,
+        backoff,
     }
 }

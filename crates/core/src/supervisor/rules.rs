@@ -1,5 +1,6 @@
 //! The rules that a supervisor's children are under.
 
+use super::backoff::Backoff;
 use super::child_spec::ChildSpec;
 use super::error::SpecError;
 use super::restart::{Restart, RestartIntensity, Strategy};
@@ -12,6 +13,8 @@ pub(crate) struct Rules {
     pub(crate) intensity: RestartIntensity,
     pub(crate) auto_shutdown: AutoShutdown,
     pub(crate) roster: Roster,
+    /// Of children that have no backoff of their own.
+    pub(crate) backoff: Backoff,
 }
 
 /// Who is on the list.

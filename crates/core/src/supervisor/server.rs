@@ -5,6 +5,7 @@
 //! only a nudge, because a message would be lost when a stop comes first, and with it a live child.
 
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
@@ -13,6 +14,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::backoff::Fractions;
+use super::chain::LastWord;
 use super::child_spec::{ChildKind, ChildSpec, StartContext};
 use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
@@ -38,12 +41,13 @@ pub(super) struct Server {
     state: Mutex<Option<ServerState>>,
     group: Group,
     reporting: Reporting,
+    last_word: LastWord,
 }
 
 impl Server {
     /// `group` is the one that the supervisor itself belongs to; its children get one within.
-    pub(super) fn new(group: &Group, reporting: Reporting) -> Self {
-        Self { state: Mutex::new(None), group: group.nested(), reporting }
+    pub(super) fn new(group: &Group, reporting: Reporting, last_word: LastWord) -> Self {
+        Self { state: Mutex::new(None), group: group.nested(), reporting, last_word }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -83,7 +87,7 @@ impl Server {
         let outcome = start(spec.clone(), self.context(myself, spec)).await;
         if let Outcome::Failed(cause) = outcome {
             self.reporting.tell(spec.id(), Happened::StartFailed { cause: cause.to_string() });
-            state.children.start_failed(key);
+            state.children.start_failed(key, "");
             return Err(cause);
         }
         self.finish(state, key, outcome);
@@ -117,8 +121,12 @@ impl Server {
                 self.launch(myself, state, key, bury.boxed(), StepKind::End, None);
             }
             Step::Start { key, spec, retry } => self.launch_start(myself, state, key, spec, retry),
-            Step::GiveUp { id } => {
-                self.reporting.tell(&id, Happened::GaveUp { intensity: state.children.intensity() });
+            Step::Delay { key, number, until } => state.spawn_delay(myself, key, number, until),
+            Step::Tell { id, what } => self.reporting.tell(&id, what),
+            Step::GiveUp { id, why } => {
+                // The word first, then the end: whoever hears of the end finds the word.
+                self.last_word.leave(Arc::clone(&why));
+                self.reporting.tell(&id, Happened::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
             Step::AutoShutdown { id } => {
@@ -185,11 +193,13 @@ impl Server {
             Outcome::Started(mut started) => {
                 let actor = started.actor_id();
                 let child = StartedChild { actor: started.actor.clone(), extra: started.extra.take() };
-                let early_end = state.children.started(key, started);
-                self.reporting.tell(&id, Happened::Started { actor, restarts: state.children.restarts(key) });
+                let early_end = state.children.started(key, started, Instant::now());
+                let (restarts, cause) = (state.children.restarts(key), state.children.cause(key));
+                self.reporting.tell(&id, Happened::Started { actor, restarts, cause });
                 state.answer_starter(key, Ok(Some(child)));
                 if let Some(reason) = early_end {
-                    self.reporting.tell(&id, Happened::Exited { actor, reason });
+                    let escalation = state.children.escalation(key);
+                    self.reporting.tell(&id, Happened::Exited { actor, reason, escalation });
                 }
             }
             Outcome::Ignored => {
@@ -198,8 +208,9 @@ impl Server {
                 state.answer_starter(key, Ok(None));
             }
             Outcome::Failed(source) => {
-                self.reporting.tell(&id, Happened::StartFailed { cause: source.to_string() });
-                if state.children.start_failed(key) == FailedStart::Settled {
+                let cause = source.to_string();
+                self.reporting.tell(&id, Happened::StartFailed { cause: cause.clone() });
+                if state.children.start_failed(key, &cause) == FailedStart::Settled {
                     state.answer_starter(key, Err(ChildError::Start { id, source }));
                 }
             }
@@ -296,12 +307,13 @@ impl Actor for Server {
 
     async fn pre_start(&self, myself: ActorRef<ServerMsg>, spec: SupervisorSpec) -> Result<(), ActorProcessingErr> {
         spec.check().map_err(StartError::from)?;
-        let children = Children::new(spec.rules);
+        let children = Children::new(spec.rules, Fractions::seeded(spec.seed()));
         let mut state = ServerState {
             spec,
             children,
             steps: HashMap::new(),
             last_step: 0,
+            delays: HashMap::new(),
             starters: HashMap::new(),
             stoppers: HashMap::new(),
         };
@@ -325,6 +337,7 @@ impl Actor for Server {
         let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         match message {
             ServerMsg::StepDone(key, number) => self.step_done(state, key, number).await,
+            ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
             ServerMsg::TerminateChild(which, reply) => self.terminate_child(&myself, state, which, reply),
@@ -333,7 +346,7 @@ impl Actor for Server {
             ServerMsg::WhichChild(which, reply) => answer(reply, state.which_child(which)),
             ServerMsg::ChildSpec(which, reply) => answer(reply, state.child_spec(which)),
             ServerMsg::Reconfigure(spec, reply) => answer(reply, state.reconfigure(*spec)),
-            ServerMsg::WhichChildren(reply) => answer(reply, state.children.which()),
+            ServerMsg::WhichChildren(reply) => answer(reply, state.children.which(Instant::now())),
             ServerMsg::CountChildren(reply) => answer(reply, state.children.count()),
         }
         self.work(&myself, state);
@@ -348,10 +361,11 @@ impl Actor for Server {
     ) -> Result<(), ActorProcessingErr> {
         let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         let Some(Exit { actor, reason }) = Exit::read(event) else { return Ok(()) };
-        match state.children.exited(actor, reason.clone()) {
+        match state.children.exited(actor, reason.clone(), Instant::now()) {
             Some(key) => {
                 if let Some(id) = state.children.id(key) {
-                    self.reporting.tell(id, Happened::Exited { actor, reason });
+                    let escalation = state.children.escalation(key);
+                    self.reporting.tell(id, Happened::Exited { actor, reason, escalation });
                 }
                 self.work(&myself, state);
             }

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use ractor::ActorId;
+use uuid::Uuid;
 
+use super::backoff::Backoff;
 use super::child_spec::ChildSpec;
 use super::error::SpecError;
 use super::report::Reporter;
@@ -30,6 +32,7 @@ pub struct SupervisorSpec {
     pub(crate) children: Vec<ChildSpec>,
     pub(crate) reporter: Option<Arc<dyn Reporter>>,
     pub(crate) order: StopOrder,
+    seed: Option<u64>,
     strays: Option<Arc<dyn StrayExits>>,
     /// What is dropped with the supervisor's state.
     held: Option<Arc<dyn Any + Send + Sync>>,
@@ -52,9 +55,10 @@ pub(crate) trait StrayExits: Send + Sync + 'static {
 impl SupervisorSpec {
     /// No children yet, default restart intensity.
     pub fn new(strategy: Strategy) -> Self {
-        let (intensity, auto_shutdown) = (RestartIntensity::default(), AutoShutdown::Never);
-        let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed };
-        Self { rules, children: Vec::new(), reporter: None, order: StopOrder::Reverse, strays: None, held: None }
+        let (intensity, auto_shutdown, backoff) = Default::default();
+        let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed, backoff };
+        let (reporter, seed, strays, held) = (None, None, None, None);
+        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, seed, strays, held }
     }
 
     /// Adds a child at the end of the start order.
@@ -79,6 +83,23 @@ impl SupervisorSpec {
     pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
         self.rules.auto_shutdown = auto_shutdown;
         self
+    }
+
+    /// How long to wait before the restart of a child that has no [backoff](ChildSpec::backoff) of its own.
+    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        self.rules.backoff = backoff.into();
+        self
+    }
+
+    /// What the jitter of this supervisor's delays is drawn from: the same seed and the same failures, the same delays.
+    /// Without it each start of the supervisor draws a seed from the operating system.
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().1)
     }
 
     /// Who is told what happens; without it the reporter of the supervisor above, and at the top

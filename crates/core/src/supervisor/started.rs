@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use ractor::concurrency::JoinHandle;
 use ractor::{ActorCell, ActorId};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::chain::{GiveUp, LastWord};
 use super::group::Gone;
 
 /// What a start function came to.
@@ -31,6 +33,8 @@ pub struct Started {
     pub(crate) actor: ActorCell,
     pub(crate) handle: AbortOnDropHandle<()>,
     pub(crate) subtree: Option<Gone>,
+    /// Of a supervisor: why it gave up, if it did.
+    pub(crate) last_word: LastWord,
     /// Boxed twice, as few have one and all pay for it.
     pub(crate) extra: Option<Box<Extra>>,
     /// Told when the child is asked to stop, beside the actor: a task hears nothing else.
@@ -46,7 +50,8 @@ impl Started {
     /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for this actor after the one in
     /// between was killed.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
-        Self { actor: actor.into(), handle: AbortOnDropHandle::new(handle), subtree: None, extra: None, asked: None }
+        let (actor, handle, last_word) = (actor.into(), AbortOnDropHandle::new(handle), LastWord::default());
+        Self { actor, handle, subtree: None, last_word, extra: None, asked: None }
     }
 
     /// The same with something for whoever asked for the start, who gets it unchanged in a [`StartedChild`]. OTP's
@@ -121,10 +126,19 @@ impl fmt::Debug for StartedChild {
 /// A life of a child, told apart from its other lives.
 pub(crate) trait Incarnation {
     fn actor_id(&self) -> ActorId;
+
+    /// Why it gave up, if it is a supervisor and did.
+    fn last_word(&self) -> Option<Arc<GiveUp>> {
+        None
+    }
 }
 
 impl Incarnation for Started {
     fn actor_id(&self) -> ActorId {
         self.actor.get_id()
+    }
+
+    fn last_word(&self) -> Option<Arc<GiveUp>> {
+        self.last_word.read()
     }
 }

@@ -3,6 +3,7 @@
 use foldhash::HashMap;
 use futures::future::BoxFuture;
 use ractor::ActorRef;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::child_spec::ChildSpec;
@@ -15,13 +16,14 @@ use super::roster::ChildInfo;
 use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
-use super::step::{Outcome, StepKind, StepTask};
+use super::step::{DelayTask, Outcome, StepKind, StepTask};
 
 pub(super) struct ServerState {
     pub(super) spec: SupervisorSpec,
     pub(super) children: Children<Started>,
     pub(super) steps: HashMap<Key, StepTask>,
     pub(super) last_step: u64,
+    pub(super) delays: HashMap<Key, DelayTask>,
     pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
     pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
 }
@@ -45,6 +47,24 @@ impl ServerState {
             outcome
         });
         self.steps.insert(key, StepTask { number, task: AbortOnDropHandle::new(task), kind, subtree });
+    }
+
+    /// Lets a delay pass. At most one of a child counts; this one takes the place of any other.
+    pub(super) fn spawn_delay(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64, until: Instant) {
+        let supervisor = myself.clone();
+        #[expect(clippy::disallowed_methods, reason = "a backoff is a delay, and nothing else")]
+        let task = tokio::spawn(async move {
+            tokio::time::sleep_until(until).await;
+            let _ = supervisor.send_message(ServerMsg::DelayOver(key, number));
+        });
+        self.delays.insert(key, DelayTask { number, _task: AbortOnDropHandle::new(task) });
+    }
+
+    pub(super) fn delay_over(&mut self, key: Key, number: u64) {
+        if self.delays.get(&key).is_some_and(|delay| delay.number == number) {
+            self.delays.remove(&key);
+        }
+        self.children.delay_over(key, number);
     }
 
     pub(super) fn which(&self, which: Which) -> Result<Key, ChildError> {
@@ -72,6 +92,9 @@ impl ServerState {
     /// Answers whoever waits for a child to come to rest: that it is down, or that its start will not be.
     pub(super) fn answer_settled(&mut self) {
         for key in self.children.take_settled() {
+            if self.children.waits(key).is_none() {
+                self.delays.remove(&key);
+            }
             for reply in self.stoppers.remove(&key).into_iter().flatten() {
                 answer(reply, Ok(()));
             }
@@ -89,7 +112,7 @@ impl ServerState {
 
     pub(super) fn which_child(&self, which: Which) -> Result<ChildInfo, ChildError> {
         let key = self.which(which)?;
-        self.children.which_child(key).ok_or(ChildError::Terminated)
+        self.children.which_child(key, Instant::now()).ok_or(ChildError::Terminated)
     }
 
     pub(super) fn child_spec(&self, which: Which) -> Result<ChildSpec, ChildError> {
@@ -105,6 +128,8 @@ impl ServerState {
 
     /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are let finish.
     pub(super) async fn end_steps(&mut self) {
+        // A delay holds a reference to the supervisor, and nobody is interested in its end any more.
+        self.delays.clear();
         let steps = std::mem::take(&mut self.steps);
         // All of them first: waiting for a slow stop would let a start go on that is no longer wanted.
         steps.values().filter(|step| step.kind == StepKind::Start).for_each(|step| step.task.abort());

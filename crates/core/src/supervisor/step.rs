@@ -38,6 +38,12 @@ pub(super) enum StepKind {
     End,
 }
 
+/// A delay under way: the word of its end, which does not come when this is dropped.
+pub(super) struct DelayTask {
+    pub(super) number: u64,
+    pub(super) _task: AbortOnDropHandle<()>,
+}
+
 /// What a start under this context leaves to be waited for, beside the child itself: of a supervisor, its subtree.
 pub(super) fn subtree(spec: &ChildSpec, context: &StartContext) -> Option<Gone> {
     (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone())

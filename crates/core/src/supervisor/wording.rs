@@ -1,6 +1,7 @@
 //! What happened, for people: always one line, as long as wanted.
 
 use std::fmt::{self, Display, Formatter, Write};
+use std::time::Duration;
 
 use super::report::{Happened, Report, Stopped};
 
@@ -26,16 +27,33 @@ impl Display for Report {
 impl Display for Happened {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Started { actor, restarts: 0 } => OneLine::write(f, format_args!("started, as actor {actor}")),
-            Self::Started { actor, restarts } => {
+            Self::Started { actor, restarts: 0, .. } => OneLine::write(f, format_args!("started, as actor {actor}")),
+            Self::Started { actor, restarts, cause: None } => {
                 OneLine::write(f, format_args!("started again, as actor {actor}, restart {restarts}"))
+            }
+            Self::Started { actor, restarts, cause: Some(cause) } => {
+                OneLine::write(f, format_args!("started again, as actor {actor}, restart {restarts}, since {cause}"))
             }
             Self::Ignored => OneLine::write(f, format_args!("is not wanted now")),
             Self::StartFailed { cause } => OneLine::write(f, format_args!("did not start: {cause}")),
-            Self::Exited { actor, reason } => OneLine::write(f, format_args!("exited, as actor {actor}: {reason}")),
+            Self::Exited { actor, reason, escalation: None } => {
+                OneLine::write(f, format_args!("exited, as actor {actor}: {reason}"))
+            }
+            Self::Exited { actor, reason, escalation: Some(below) } => {
+                OneLine::write(f, format_args!("exited, as actor {actor}: {reason}, after {below:#}"))
+            }
+            Self::Restarting { cause, delay: Duration::ZERO } => {
+                OneLine::write(f, format_args!("is to be restarted, since {cause}"))
+            }
+            Self::Restarting { cause, delay } => {
+                OneLine::write(f, format_args!("is to be restarted in {delay:?}, since {cause}"))
+            }
+            Self::NotRestarted { reason, rule } => {
+                OneLine::write(f, format_args!("is not restarted after {reason}, as it is {rule}"))
+            }
             Self::Stopped { actor, how } => OneLine::write(f, format_args!("{how}, as actor {actor}")),
-            Self::GaveUp { intensity } => {
-                OneLine::write(f, format_args!("failed once more than {intensity}: the supervisor gives up"))
+            Self::GaveUp { cause } => {
+                OneLine::write(f, format_args!("failed once too often: the supervisor gives up after {cause:#}"))
             }
             Self::AutoShutdown { mode } => {
                 OneLine::write(f, format_args!("was significant and has ended: the supervisor stops ({mode})"))

@@ -9,13 +9,15 @@ use serde_json::json;
 use crate::events::{EventKind, EventStore, NewEvent};
 
 const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
+const CHILD_RESTARTED: EventKind = EventKind::from_static("child_restarted");
 const CHILD_START_FAILED: EventKind = EventKind::from_static("child_start_failed");
 const SUPERVISOR_GAVE_UP: EventKind = EventKind::from_static("supervisor_gave_up");
 
 /// How many events are kept for a store that is not there.
 const KEPT: usize = 100;
 
-/// Writes what went wrong into the event store of its own namespace, and everything into `tracing`.
+/// Writes what went wrong, and what was done about it, into the event store of its own namespace, and everything into
+/// `tracing`.
 ///
 /// Without waiting: a supervisor does not stand still for its own records. The store may be the child that ended; what
 /// happens until it is back is kept and recorded then.
@@ -56,16 +58,27 @@ impl Reporter for EventReporter {
 fn event(Report { supervisor, child, happened }: &Report) -> Option<NewEvent> {
     let (supervisor, id) = (&**supervisor, child.as_str());
     let (kind, payload) = match happened {
-        Happened::Exited { actor, reason } => {
-            let (actor, reason) = (actor.to_string(), reason.to_string());
-            (CHILD_EXITED, json!({ "supervisor": supervisor, "child": id, "actor": actor, "reason": reason }))
+        Happened::Exited { actor, reason, escalation } => {
+            let actor = actor.to_string();
+            let mut payload = json!({ "supervisor": supervisor, "child": id, "actor": actor, "reason": reason });
+            if let Some(below) = escalation {
+                payload["escalation"] = json!(**below);
+            }
+            (CHILD_EXITED, payload)
+        }
+        Happened::Started { actor, cause: Some(cause), .. } => {
+            let (actor, cause) = (actor.to_string(), &**cause);
+            (CHILD_RESTARTED, json!({ "supervisor": supervisor, "child": id, "actor": actor, "cause": cause }))
         }
         Happened::StartFailed { cause } => {
             (CHILD_START_FAILED, json!({ "supervisor": supervisor, "child": id, "cause": cause }))
         }
-        Happened::GaveUp { intensity } => {
-            let intensity = intensity.to_string();
-            (SUPERVISOR_GAVE_UP, json!({ "supervisor": supervisor, "child": id, "intensity": intensity }))
+        Happened::GaveUp { cause } => {
+            let (intensity, chain) = (cause.intensity.to_string(), &**cause);
+            let said = cause.to_string();
+            let payload =
+                json!({ "supervisor": supervisor, "child": id, "intensity": intensity, "cause": chain, "said": said });
+            (SUPERVISOR_GAVE_UP, payload)
         }
         _ => return None,
     };

@@ -25,6 +25,8 @@ pub(super) enum Command {
     },
     Advance(u64),
     Reconfigure(Configuration),
+    /// The word that one of the delays is over, even if it is not wanted any more.
+    Delay(usize),
 }
 
 fn answer() -> impl Generator<Value = Command> {
@@ -48,5 +50,6 @@ pub(super) fn command() -> impl Generator<Value = Command> {
         10 => answer(),
         1 => (0..6000u64).prop_map(Command::Advance),
         1 => configuration().prop_map(Command::Reconfigure),
+        3 => (0..8usize).prop_map(Command::Delay),
     ]
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
+use super::super::backoff::Fractions;
 use super::super::children::{Child, Children, FailedStart, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
@@ -55,13 +56,14 @@ struct World {
     reconfigured: bool,
     /// The significant children that have ended by themselves and for good, by their nature at the time.
     ended_for_good: HashSet<Key>,
+    delays: Vec<(Key, u64)>,
 }
 
 impl World {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
-            children: Children::new(rules),
+            children: Children::new(rules, Fractions::seeded(0)),
             begun: Instant::now(),
             now: 0,
             known: HashMap::new(),
@@ -74,6 +76,7 @@ impl World {
             advanced: false,
             reconfigured: false,
             ended_for_good: HashSet::new(),
+            delays: Vec::new(),
         }
     }
 
@@ -81,12 +84,22 @@ impl World {
         self.children.rules.strategy == Strategy::OneForOne
     }
 
+    fn time(&self) -> Instant {
+        self.begun + Duration::from_millis(self.now)
+    }
+
     fn work(&mut self) {
-        while let Some(step) = self.children.next_step(self.begun + Duration::from_millis(self.now)) {
+        while let Some(step) = self.children.next_step(self.time()) {
             assert!(!self.gave_up, "a step after giving up: {step:?}");
             match step {
                 Step::Start { key, .. } => self.begin(key),
                 Step::Stop { key, child, .. } | Step::Bury { key, child } => self.end(key, child),
+                Step::Delay { key, number, until } => {
+                    assert!(until > self.time(), "a delay of no time");
+                    assert_eq!(self.children.waits(key), Some(number));
+                    self.delays.push((key, number));
+                }
+                Step::Tell { .. } => {}
                 Step::GiveUp { .. } => self.gave_up = true,
                 Step::AutoShutdown { .. } => self.shut_down(),
             }
@@ -137,7 +150,8 @@ impl World {
 
     fn exit(&mut self, life: Life, reason: ExitReason) {
         self.note_end(life, &reason);
-        let key = self.children.exited(life.actor_id(), reason);
+        let now = self.time();
+        let key = self.children.exited(life.actor_id(), reason, now);
         assert_eq!(key, Some(life.0));
     }
 
@@ -153,24 +167,26 @@ impl World {
 
     fn answer(&mut self, key: Key, came: Came, early: Option<ExitReason>, event_first: bool) {
         let Some(under) = self.under_way.remove(&key) else { return };
+        let now = self.time();
         match under {
             Under::Start => self.start_answered(key, came, early),
             Under::End(life) => {
                 let late = ExitReason::Failed("on the way out".into());
                 if event_first {
-                    assert_eq!(self.children.exited(life.actor_id(), late.clone()), None);
+                    assert_eq!(self.children.exited(life.actor_id(), late.clone(), now), None);
                 }
                 self.known.get_mut(&key).expect("it was started").alive = None;
                 self.past.push(life);
                 self.children.stopped(key);
                 if !event_first {
-                    assert_eq!(self.children.exited(life.actor_id(), late), None);
+                    assert_eq!(self.children.exited(life.actor_id(), late, now), None);
                 }
             }
         }
     }
 
     fn start_answered(&mut self, key: Key, came: Came, early: Option<ExitReason>) {
+        let now = self.time();
         let known = self.known.get_mut(&key).expect("it was started");
         match came {
             Came::Up => {
@@ -178,10 +194,10 @@ impl World {
                 known.alive = Some(life);
                 if let Some(reason) = early {
                     self.note_end(life, &reason);
-                    assert_eq!(self.children.exited(life.actor_id(), reason.clone()), None);
-                    assert_eq!(self.children.started(key, life), Some(reason));
+                    assert_eq!(self.children.exited(life.actor_id(), reason.clone(), now), None);
+                    assert_eq!(self.children.started(key, life, now), Some(reason));
                 } else {
-                    assert_eq!(self.children.started(key, life), None);
+                    assert_eq!(self.children.started(key, life, now), None);
                 }
                 self.starters.remove(&key);
             }
@@ -189,7 +205,7 @@ impl World {
                 self.children.ignored(key);
                 self.starters.remove(&key);
             }
-            Came::Failed => match self.children.start_failed(key) {
+            Came::Failed => match self.children.start_failed(key, "no") {
                 FailedStart::Retried => known.due = true,
                 FailedStart::Settled => {
                     self.starters.remove(&key);
@@ -230,12 +246,17 @@ impl World {
             }
             Command::Stale(n, reason) => {
                 let life = self.past[n % self.past.len()];
-                assert_eq!(self.children.exited(life.actor_id(), reason), None);
+                assert_eq!(self.children.exited(life.actor_id(), reason, self.time()), None);
             }
             Command::Answer { step, came, early, event_first } => {
                 let keys: Vec<Key> = self.under_way.keys().copied().collect();
                 if let Some(key) = keys.get(step % keys.len().max(1)) {
                     self.answer(*key, came, early, event_first);
+                }
+            }
+            Command::Delay(n) => {
+                if let Some((key, number)) = self.delays.get(n % self.delays.len().max(1)) {
+                    self.children.delay_over(*key, *number);
                 }
             }
             Command::Advance(ms) => {
@@ -318,8 +339,8 @@ impl World {
     fn check_rest(&self) {
         for (key, child) in &self.children.children {
             let resting = match self.rules.roster {
-                Roster::Fixed => matches!(child.slot, Slot::Running(_) | Slot::Down),
-                Roster::OnDemand { .. } => matches!(child.slot, Slot::Running(_)),
+                Roster::Fixed => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_) | Slot::Down),
+                Roster::OnDemand { .. } => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_)),
             };
             assert!(resting, "{key} is stuck as {:?}", child.slot);
             let down = child.spec.restart_rule() == Restart::Temporary && matches!(child.slot, Slot::Down);

@@ -1,7 +1,9 @@
-//! OTP's rules, one message after the other, as `supervisor.erl` has them.
+//! OTP's rules, one message after the other, as `supervisor.erl` has them, and delays, as they would be there: a message
+//! to itself that comes later.
 
 use std::collections::VecDeque;
 
+use super::super::backoff::Backoff;
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::rules::{Roster, Rules};
@@ -16,6 +18,11 @@ pub(super) enum Pid {
     Dead(Life),
     Undefined,
     Restarting,
+    /// Until this time, in a delay of this number.
+    Waiting {
+        until: u64,
+        number: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -24,6 +31,15 @@ pub(super) struct Entry {
     pub(super) id: &'static str,
     pub(super) nature: Nature,
     pub(super) pid: Pid,
+    pub(super) failures: Row,
+}
+
+/// Failures in a row, the delay after the last of them, and since when it runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Row {
+    count: u32,
+    delay: u64,
+    up: u64,
 }
 
 /// How a supervisor ends by itself.
@@ -84,6 +100,7 @@ pub(super) struct Model {
     mailbox: VecDeque<Mail>,
     script: Script,
     next_key: Key,
+    last_delay: u64,
 }
 
 impl Model {
@@ -98,6 +115,7 @@ impl Model {
             mailbox: VecDeque::new(),
             script,
             next_key: 1,
+            last_delay: 0,
         }
     }
 
@@ -123,7 +141,7 @@ impl Model {
         }
         let key = self.next_key;
         self.next_key += 1;
-        self.list.push(Entry { key, id, nature, pid: Pid::Undefined });
+        self.list.push(Entry { key, id, nature, pid: Pid::Undefined, failures: Row::default() });
         let last = self.list.len() - 1;
         match self.start(last) {
             Came::Up => {}
@@ -155,7 +173,13 @@ impl Model {
             match self.find(IDS[*id]) {
                 Some(at) => list.push(Entry { nature: *nature, ..self.list.remove(at) }),
                 None => {
-                    list.push(Entry { key: self.next_key, id: IDS[*id], nature: *nature, pid: Pid::Undefined });
+                    list.push(Entry {
+                        key: self.next_key,
+                        id: IDS[*id],
+                        nature: *nature,
+                        pid: Pid::Undefined,
+                        failures: Row::default(),
+                    });
                     self.next_key += 1;
                 }
             }
@@ -175,6 +199,7 @@ impl Model {
         if self.list[at].pid != Pid::Undefined {
             return false;
         }
+        self.list[at].failures = Row::default();
         self.start(at);
         true
     }
@@ -192,8 +217,34 @@ impl Model {
         for (life, reason) in ends {
             let entry = self.list.iter_mut().find(|entry| entry.pid == Pid::Up(*life)).expect("it is up");
             entry.pid = Pid::Dead(*life);
+            let Row { delay, up, .. } = entry.failures;
+            if self.now - up >= delay.max(WITHIN.as_millis() as u64) {
+                entry.failures = Row::default();
+            }
             self.mailbox.push_back(Mail::Exit(*life, reason.clone()));
         }
+        self.read_mail();
+    }
+
+    /// Time passes, and the delays whose end has come are over, one after the other.
+    pub(super) fn advance(&mut self, ms: u64) {
+        self.now += ms;
+        let due = |entry: &Entry| match entry.pid {
+            Pid::Waiting { until, number } if until <= self.now => Some((until, number, entry.key)),
+            _ => None,
+        };
+        let mut over: Vec<_> = self.list.iter().filter_map(due).collect();
+        over.sort_unstable();
+        for (_, number, key) in over {
+            let waits = |entry: &Entry| matches!(entry.pid, Pid::Waiting { number: current, .. } if current == number);
+            if let Some(at) = self.at(key).filter(|at| waits(&self.list[*at])) {
+                self.go_on(at, 0);
+                self.read_mail();
+            }
+        }
+    }
+
+    fn read_mail(&mut self) {
         while let Some(mail) = self.mailbox.pop_front() {
             if self.ended.is_some() {
                 return;
@@ -241,12 +292,33 @@ impl Model {
             self.ended = Some(Ended::GaveUp);
             return;
         }
+        let row = &mut self.list[at].failures;
+        row.delay = match self.rules.backoff {
+            Backoff::None => 0,
+            Backoff::Constant(delay) => delay.as_millis() as u64,
+            exponential => (exponential.delay(0, 0.0).as_millis() as u64 * (1 << row.count.min(20))).min(10_000),
+        };
+        row.count += 1;
+        let delay = row.delay;
+        self.go_on(at, delay);
+    }
+
+    /// Stops all concerned; then starts them, unless there is something to wait for.
+    fn go_on(&mut self, at: usize, delay: u64) {
+        let cause = self.list[at].key;
         let concerned = match self.rules.strategy {
             Strategy::OneForOne => &self.list[at..=at],
             Strategy::OneForAll => &self.list[..],
             Strategy::RestForOne => &self.list[at..],
         };
         let keys: Vec<Key> = concerned.iter().map(|entry| entry.key).collect();
+        let mut until = self.now + delay;
+        for key in &keys {
+            let Some(other) = self.at(*key).filter(|other| *other != at) else { continue };
+            if let Pid::Waiting { until: theirs, .. } = self.list[other].pid {
+                until = until.max(theirs);
+            }
+        }
         for key in keys.iter().rev() {
             if let Some(at) = self.at(*key) {
                 self.stop(at);
@@ -254,6 +326,12 @@ impl Model {
                     self.list.remove(at);
                 }
             }
+        }
+        // Nobody waits for a child that has become temporary.
+        if let Some(at) = self.at(cause).filter(|_| until > self.now) {
+            self.last_delay += 1;
+            self.list[at].pid = Pid::Waiting { until, number: self.last_delay };
+            return;
         }
         for key in keys {
             let Some(at) = self.at(key) else { continue };
@@ -275,6 +353,7 @@ impl Model {
         let (life, came) = self.script.start(key);
         if came == Came::Up {
             self.list[at].pid = Pid::Up(life);
+            self.list[at].failures.up = self.now;
         }
         came
     }

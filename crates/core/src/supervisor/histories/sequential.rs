@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
+use super::super::backoff::Fractions;
 use super::super::children::{Children, Slot, Step};
 use super::super::plan::Key;
 use super::super::restart::Strategy;
@@ -45,35 +46,54 @@ struct World {
     start: Instant,
     acts: Vec<Act>,
     ended: Option<Ended>,
+    /// The delays that have begun: when they end, their number, whose they are.
+    delays: Vec<(u64, u64, Key)>,
 }
 
 impl World {
     fn new(rules: Rules, script: Script) -> Self {
-        Self { children: Children::new(rules), script, start: Instant::now(), acts: Vec::new(), ended: None }
+        let children = Children::new(rules, Fractions::seeded(0));
+        Self { children, script, start: Instant::now(), acts: Vec::new(), ended: None, delays: Vec::new() }
     }
 
     fn work(&mut self, now: u64) {
         while let Some(step) = self.children.next_step(self.start + std::time::Duration::from_millis(now)) {
             match step {
-                Step::Start { key, .. } => self.begin(key),
+                Step::Start { key, .. } => self.begin(key, now),
                 Step::Stop { key, .. } => {
                     self.acts.push(Act::Stop(key));
                     self.children.stopped(key);
                 }
                 Step::Bury { key, .. } => self.children.stopped(key),
+                Step::Delay { key, number, until } => {
+                    let until = until.duration_since(self.start).as_millis() as u64;
+                    self.delays.push((until, number, key));
+                }
+                Step::Tell { .. } => {}
                 Step::GiveUp { .. } => self.ended = Some(Ended::GaveUp),
                 Step::AutoShutdown { .. } => self.ended = Some(Ended::AutoShutdown),
             }
         }
     }
 
-    fn begin(&mut self, key: Key) {
+    fn advance(&mut self, now: u64) {
+        let (mut over, pending): (Vec<_>, Vec<_>) = self.delays.drain(..).partition(|(until, ..)| *until <= now);
+        self.delays = pending;
+        over.sort_unstable();
+        for (_, number, key) in over {
+            self.children.delay_over(key, number);
+            self.work(now);
+        }
+    }
+
+    fn begin(&mut self, key: Key, now: u64) {
+        let at = self.start + std::time::Duration::from_millis(now);
         self.acts.push(Act::Start(key));
         let (life, came) = self.script.start(key);
         match came {
-            Came::Up => assert_eq!(self.children.started(key, life), None),
+            Came::Up => assert_eq!(self.children.started(key, life, at), None),
             Came::Failed => {
-                self.children.start_failed(key);
+                self.children.start_failed(key, "no");
             }
             Came::Ignored => self.children.ignored(key),
         }
@@ -111,13 +131,17 @@ fn obey(command: Command, world: &mut World, model: &mut Model) {
                     ending.push((lives.remove(n % lives.len()), reason));
                 }
             }
+            let now = world.start + std::time::Duration::from_millis(model.now);
             for (life, reason) in &ending {
                 use super::Incarnation;
-                assert_eq!(world.children.exited(life.actor_id(), reason.clone()), Some(life.0));
+                assert_eq!(world.children.exited(life.actor_id(), reason.clone(), now), Some(life.0));
             }
             model.exits(&ending);
         }
-        Command::Advance(ms) => model.now += ms,
+        Command::Advance(ms) => {
+            model.advance(ms);
+            world.advance(model.now);
+        }
         Command::Reconfigure(new) => {
             assert_eq!(reconfigure(&mut world.children, &new), model.reconfigure(&new));
         }
@@ -148,13 +172,17 @@ fn in_order(rules: Rules, acts: &[Act]) -> Vec<Act> {
     acts
 }
 
-fn seen(children: &Children<Life>) -> Vec<(Key, Option<Life>)> {
-    let life = |slot: &Slot<Life>| match slot {
-        Slot::Running(life) => Some(*life),
-        Slot::Down => None,
+fn seen(World { children, start, .. }: &World) -> Vec<(Key, Pid)> {
+    let pid = |slot: &Slot<Life>| match slot {
+        Slot::Running(life) => Pid::Up(*life),
+        Slot::Down => Pid::Undefined,
+        Slot::Waiting(delay) => {
+            let until = delay.until.duration_since(*start).as_millis() as u64;
+            Pid::Waiting { until, number: delay.number }
+        }
         other => panic!("a child is {other:?} when there is nothing left to do"),
     };
-    children.in_order().into_iter().map(|key| (key, life(&children.children[&key].slot))).collect()
+    children.in_order().into_iter().map(|key| (key, pid(&children.children[&key].slot))).collect()
 }
 
 fn left(children: &mut Children<Life>) -> Vec<Life> {
@@ -181,8 +209,8 @@ proptest! {
             }
             let acts = (std::mem::take(&mut world.acts), std::mem::take(&mut model.acts));
             prop_assert_eq!(in_order(model.rules, &acts.0), in_order(model.rules, &acts.1), "{}", said);
-            let expected: Vec<_> = model.list.iter().map(|entry| (entry.key, running(entry))).collect();
-            prop_assert_eq!(seen(&world.children), expected, "{}", said);
+            let expected: Vec<_> = model.list.iter().map(|entry| (entry.key, entry.pid)).collect();
+            prop_assert_eq!(seen(&world), expected, "{}", said);
         }
         if model.rules.strategy == Strategy::OneForOne && model.ended.is_some() {
             // Lanes that were on their way when another one gave up are not compared.

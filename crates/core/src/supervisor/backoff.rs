@@ -1,0 +1,303 @@
+//! How long a supervisor waits before it restarts a child, as functions of values.
+//!
+//! 1. A delay is a function of how many failures in a row came before, and of a fraction drawn at random.
+//! 2. No delay is longer than [`Backoff::LONGEST`], whatever was asked for.
+//! 3. Fractions come from a seed, and from nothing else.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a supervisor waits before it restarts a child; OTP's supervisors never do, and so none is the default.
+///
+/// The exit is counted against the restart intensity when it happens. The strategy stops whom it stops at once; then
+/// comes the delay, and then the starts. Meanwhile the supervisor does everything else: it answers, starts and
+/// terminates other children, and the waiting child itself can be terminated, which ends the delay. A start that fails
+/// in a restart is the next failure in the row.
+///
+/// **When the row is forgotten:** when a life of the child was at least as long as the period of the supervisor's
+/// restart intensity, and as the delay before it. So a child that runs for a while between two crashes is not punished
+/// for the first, and one that crashes after each delay is. It is also forgotten when the child is restarted by request.
+///
+/// Set for one child by [`ChildSpec::backoff`](crate::ChildSpec::backoff), for all children of a supervisor by
+/// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff). Time is that of tokio's clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use foundation_core::{Backoff, ExponentialBackoff};
+///
+/// let second = Duration::from_secs(1);
+/// let backoff = Backoff::from(ExponentialBackoff::new(second, 2.0, 60 * second)?);
+/// assert_eq!(backoff.delay(0, 0.0), second);
+/// assert_eq!(backoff.delay(3, 0.0), 8 * second);
+/// assert_eq!(backoff.delay(30, 0.0), 60 * second);
+/// # Ok::<(), foundation_core::BackoffError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Backoff {
+    /// No delay.
+    #[default]
+    None,
+    /// The same delay each time; one above [`LONGEST`](Self::LONGEST) counts as that.
+    Constant(Duration),
+    /// A delay that grows with each failure in a row.
+    Exponential(ExponentialBackoff),
+}
+
+impl Backoff {
+    /// The longest delay there is: a year of 365 days.
+    pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+    /// The delay after this many earlier failures in a row. `fraction`, from 0 to 1, is the part of the jitter that is
+    /// taken off.
+    pub fn delay(&self, earlier: u32, fraction: f64) -> Duration {
+        let delay = match self {
+            Self::None => Duration::ZERO,
+            Self::Constant(delay) => *delay,
+            Self::Exponential(exponential) => exponential.delay(earlier, fraction),
+        };
+        delay.min(Self::LONGEST)
+    }
+}
+
+impl From<ExponentialBackoff> for Backoff {
+    fn from(exponential: ExponentialBackoff) -> Self {
+        Self::Exponential(exponential)
+    }
+}
+
+/// A delay that is multiplied by a factor with each failure in a row, up to a cap.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExponentialBackoff {
+    first: Duration,
+    factor: f64,
+    cap: Duration,
+    jitter: f64,
+}
+
+impl ExponentialBackoff {
+    /// Begins with `first`, multiplies by `factor`, never exceeds `cap`; without jitter.
+    ///
+    /// # Errors
+    /// [`BackoffError`] for a first delay of zero, a factor below 1 or not finite, a cap below the first delay or above
+    /// [`Backoff::LONGEST`].
+    pub fn new(first: Duration, factor: f64, cap: Duration) -> Result<Self, BackoffError> {
+        if first.is_zero() {
+            return Err(BackoffError::ZeroFirst);
+        }
+        if !factor.is_finite() || factor < 1.0 {
+            return Err(BackoffError::Factor { factor });
+        }
+        if cap < first || cap > Backoff::LONGEST {
+            return Err(BackoffError::Cap { first, cap });
+        }
+        Ok(Self { first, factor, cap, jitter: 0.0 })
+    }
+
+    /// Takes a random part off each delay, at most this share of it: children that failed together do not come back
+    /// together. The cap holds all the same.
+    ///
+    /// # Errors
+    /// [`BackoffError::Jitter`] unless the share is from 0 to 1.
+    pub fn jitter(self, share: f64) -> Result<Self, BackoffError> {
+        match share {
+            0.0..=1.0 => Ok(Self { jitter: share, ..self }),
+            share => Err(BackoffError::Jitter { share }),
+        }
+    }
+
+    fn delay(&self, earlier: u32, fraction: f64) -> Duration {
+        let cap = self.cap.as_secs_f64();
+        let grown = self.first.as_secs_f64() * self.factor.powf(f64::from(earlier));
+        let off = self.jitter * if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        // `min` before anything else: what has grown may be infinite.
+        Duration::try_from_secs_f64(grown.min(cap) * (1.0 - off)).unwrap_or(self.cap).min(self.cap)
+    }
+}
+
+/// A backoff without meaning.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackoffError {
+    /// Zero stays zero, whatever it is multiplied by.
+    #[error("an exponential backoff cannot begin with 0 s; for no delay use Backoff::None")]
+    ZeroFirst,
+    /// The delays would shrink, or be no numbers.
+    #[error("an exponential backoff grows by a factor of 1 or more, not by {factor}")]
+    Factor {
+        /// What was given.
+        factor: f64,
+    },
+    /// The cap leaves no room for the first delay, or is beyond all measure.
+    #[error("the cap of an exponential backoff is between its first delay, {first:?}, and a year; {cap:?} is not")]
+    Cap {
+        /// The first delay.
+        first: Duration,
+        /// The cap that was given.
+        cap: Duration,
+    },
+    /// Jitter is a share of the delay.
+    #[error("jitter is a share of the delay, from 0 to 1, not {share}")]
+    Jitter {
+        /// What was given.
+        share: f64,
+    },
+}
+
+impl fmt::Display for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.pad("no backoff"),
+            Self::Constant(delay) => write!(f, "{delay:?}"),
+            Self::Exponential(ExponentialBackoff { first, factor, cap, jitter }) => {
+                write!(f, "{first:?} × {factor}ⁿ up to {cap:?}")?;
+                if *jitter > 0.0 { write!(f, ", jitter {jitter}") } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// Fractions from 0 to 1 in an order that a seed determines. Steele, Lea and Flood's SplitMix64.
+#[derive(Debug)]
+pub(crate) struct Fractions(u64);
+
+impl Fractions {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        // The upper 53 bits: as many as an f64 has.
+        (z >> 11) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A child's failures in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Streak {
+    failures: u32,
+    /// The delay after the latest of them.
+    delay: Duration,
+    up: Option<Instant>,
+}
+
+impl Streak {
+    /// The child runs.
+    pub(crate) fn up(&mut self, now: Instant) {
+        self.up = Some(now);
+    }
+
+    /// The child has ended; a life that was long enough lets the failures before it be forgotten.
+    pub(crate) fn down(&mut self, now: Instant, enough: Duration) {
+        let lived = self.up.take().map(|up| now.saturating_duration_since(up));
+        if lived.is_some_and(|lived| lived >= enough.max(self.delay)) {
+            *self = Self::default();
+        }
+    }
+
+    /// One more failure: the delay before the restart.
+    pub(crate) fn fail(&mut self, backoff: Backoff, fractions: &mut Fractions) -> Duration {
+        self.delay = match backoff {
+            Backoff::None => Duration::ZERO,
+            backoff => backoff.delay(self.failures, fractions.next()),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn exponential() -> impl Strategy<Value = ExponentialBackoff> {
+        (1u64..100_000, 1.0f64..10.0, 1u64..1_000, 0.0f64..=1.0).prop_map(|(first, factor, times, jitter)| {
+            let first = Duration::from_millis(first);
+            ExponentialBackoff::new(first, factor, first * times as u32).unwrap().jitter(jitter).unwrap()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_is_within_its_jitter_of_what_the_formula_says(
+            exponential in exponential(),
+            earlier in any::<u32>(),
+            fraction in 0.0f64..=1.0,
+        ) {
+            let ExponentialBackoff { first, factor, cap, jitter } = exponential;
+            let full = (first.as_secs_f64() * factor.powf(f64::from(earlier))).min(cap.as_secs_f64());
+            let delay = exponential.delay(earlier, fraction);
+            prop_assert!(delay <= cap);
+            prop_assert!((delay.as_secs_f64() - full * (1.0 - jitter * fraction)).abs() < 1e-6);
+        }
+
+        #[test]
+        fn without_jitter_the_next_delay_is_never_shorter(exponential in exponential(), earlier in 0u32..1000) {
+            let backoff = Backoff::from(exponential.jitter(0.0).unwrap());
+            prop_assert!(backoff.delay(earlier, 0.3) <= backoff.delay(earlier + 1, 0.9));
+        }
+
+        #[test]
+        fn no_input_makes_a_delay_panic_or_exceed_the_longest(
+            first in any::<u64>(), factor in any::<f64>(), cap in any::<u64>(), share in any::<f64>(),
+            earlier in any::<u32>(), fraction in any::<f64>(),
+        ) {
+            let (first, cap) = (Duration::from_nanos(first), Duration::from_nanos(cap));
+            let made = ExponentialBackoff::new(first, factor, cap).and_then(|made| made.jitter(share));
+            if let Ok(made) = made {
+                prop_assert!(Backoff::from(made).delay(earlier, fraction) <= cap);
+            }
+            prop_assert!(Backoff::Constant(Duration::from_secs(first.as_secs())).delay(earlier, fraction) <= Backoff::LONGEST);
+        }
+
+        #[test]
+        fn fractions_are_from_zero_to_one_and_depend_on_the_seed_alone(seed in any::<u64>()) {
+            let (mut one, mut other) = (Fractions::seeded(seed), Fractions::seeded(seed));
+            for _ in 0..100 {
+                let fraction = one.next();
+                prop_assert!((0.0..1.0).contains(&fraction));
+                prop_assert_eq!(fraction, other.next());
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_meaning_is_refused() {
+        let refused = |first, factor, cap| ExponentialBackoff::new(first, factor, cap).unwrap_err();
+        assert_eq!(refused(Duration::ZERO, 2.0, SECOND), BackoffError::ZeroFirst);
+        assert_eq!(refused(SECOND, 0.9, SECOND), BackoffError::Factor { factor: 0.9 });
+        assert!(matches!(refused(SECOND, f64::NAN, SECOND), BackoffError::Factor { .. }));
+        assert!(matches!(refused(SECOND, f64::INFINITY, SECOND), BackoffError::Factor { .. }));
+        assert!(matches!(refused(2 * SECOND, 2.0, SECOND), BackoffError::Cap { .. }));
+        assert!(matches!(refused(SECOND, 2.0, 2 * Backoff::LONGEST), BackoffError::Cap { .. }));
+        let backoff = ExponentialBackoff::new(SECOND, 2.0, SECOND).unwrap();
+        assert_eq!(backoff.jitter(1.5).unwrap_err(), BackoffError::Jitter { share: 1.5 });
+        assert!(backoff.jitter(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn a_row_of_failures_is_forgotten_after_a_life_as_long_as_the_period_and_as_the_delay_before_it() {
+        let backoff = Backoff::from(ExponentialBackoff::new(SECOND, 10.0, 1000 * SECOND).unwrap());
+        let (mut streak, mut fractions, mut now) = (Streak::default(), Fractions::seeded(1), Instant::now());
+        let mut after = |life: Duration| {
+            streak.up(now);
+            now += life;
+            streak.down(now, 5 * SECOND);
+            streak.fail(backoff, &mut fractions)
+        };
+        assert_eq!(after(Duration::ZERO), SECOND);
+        assert_eq!(after(4 * SECOND), 10 * SECOND, "longer than the delay, shorter than the period");
+        assert_eq!(after(9 * SECOND), 100 * SECOND, "longer than the period, shorter than the delay");
+        assert_eq!(after(100 * SECOND), SECOND);
+    }
+}

@@ -1,0 +1,224 @@
+//! Why children were restarted and supervisors gave up: the chain from a child's failure up to the top of the tree.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+
+use super::child_id::ChildId;
+use super::restart::{RestartIntensity, Strategy};
+use crate::exit::ExitReason;
+
+/// So many failures are remembered at most to tell why a supervisor gave up.
+const REMEMBERED: usize = 16;
+
+/// What went wrong with a child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// It ended, and its restart rule asks for another life.
+    Exited(ExitReason),
+    /// It was being restarted and did not start, for this cause of its own.
+    StartFailed(#[serde(serialize_with = "as_text")] Arc<str>),
+}
+
+/// One failure of one child, as its supervisor saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Which child.
+    pub child: ChildId,
+    /// What went wrong.
+    pub fault: Fault,
+    /// What made it give up, if the child is a supervisor and did: the link of the chain to the level below. Of several
+    /// failures in a [`GiveUp`], only the last has it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "link")]
+    pub escalation: Option<Arc<GiveUp>>,
+}
+
+/// Why a child is restarted: whose failure it was, and by which rules.
+///
+/// Written as one line: `oven exited: killed; one-for-all, restart 2 of 3 within 5s`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RestartCause {
+    /// Whose failure: its own, or that of a sibling.
+    pub failure: Failure,
+    /// By which strategy it concerns others.
+    pub strategy: Strategy,
+    /// How many restarts of the budget are used in the window, this one included.
+    pub used: u32,
+    /// The budget and the window.
+    pub intensity: RestartIntensity,
+}
+
+/// Why a supervisor gave up: more failures than its restart intensity allows.
+///
+/// Each failure of a child that is a supervisor leads to the level below, so that the value that the top reports tells
+/// the whole story. It is written as a line for each level, and with `{:#}` on one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GiveUp {
+    /// The failures in the window, the oldest first; the last one was one too many. At most the 16 latest.
+    pub failures: Vec<Failure>,
+    /// How many there were.
+    pub count: u32,
+    /// By which strategy.
+    pub strategy: Strategy,
+    /// What was exceeded.
+    pub intensity: RestartIntensity,
+}
+
+impl GiveUp {
+    /// The failure that was one too many.
+    pub fn last(&self) -> Option<&Failure> {
+        self.failures.last()
+    }
+
+    /// What lies at the bottom: the failure that made the lowest of the supervisors give up.
+    pub fn root_cause(&self) -> Option<&Failure> {
+        let last = self.last()?;
+        last.escalation.as_ref().and_then(|below| below.root_cause()).or(Some(last))
+    }
+}
+
+fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+fn link<S: serde::Serializer>(below: &Option<Arc<GiveUp>>, serializer: S) -> Result<S::Ok, S::Error> {
+    below.as_deref().serialize(serializer)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fault {
+            Fault::Exited(reason) => write!(f, "{} exited: {reason}", self.child),
+            Fault::StartFailed(cause) => write!(f, "{} did not start: {cause}", self.child),
+        }
+    }
+}
+
+impl fmt::Display for RestartCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { failure, strategy, used, intensity } = self;
+        write!(f, "{failure}; {strategy}, restart {used} of {} within {:?}", intensity.max_restarts, intensity.within)
+    }
+}
+
+impl fmt::Display for GiveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "more than {}: ", self.intensity)?;
+        let unnamed = self.count.saturating_sub(self.failures.len() as u32);
+        if unnamed > 0 {
+            write!(f, "{unnamed} others, then ")?;
+        }
+        for (place, (failure, times)) in alike(&self.failures).into_iter().enumerate() {
+            let comma = if place > 0 { ", then " } else { "" };
+            write!(f, "{comma}{failure}")?;
+            if times > 1 {
+                write!(f, " ({times} times)")?;
+            }
+        }
+        match self.last().and_then(|last| Some((&last.child, last.escalation.as_ref()?))) {
+            Some((child, below)) if f.alternate() => write!(f, "; {child} gave up after {below:#}"),
+            Some((child, below)) => write!(f, "\n{child} gave up after {below}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Failures in a row that say the same are said once.
+fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
+    let mut said: Vec<(String, usize)> = Vec::new();
+    for failure in failures.iter().map(Failure::to_string) {
+        match said.last_mut() {
+            Some((last, times)) if *last == failure => *times += 1,
+            _ => said.push((failure, 1)),
+        }
+    }
+    said
+}
+
+/// The latest failures of a supervisor's children that it restarted, or gave up on.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(VecDeque<Failure>);
+
+impl Failures {
+    pub(crate) fn push(&mut self, failure: Failure) {
+        if let Some(earlier) = self.0.back_mut() {
+            // The last failure alone tells what was below it; chains of chains would grow without measure.
+            earlier.escalation = None;
+        }
+        if self.0.len() == REMEMBERED {
+            self.0.pop_front();
+        }
+        self.0.push_back(failure);
+    }
+
+    /// The latest `count`, or as many of them as are remembered.
+    pub(crate) fn latest(&self, count: u32) -> Vec<Failure> {
+        let forgotten = self.0.len().saturating_sub(count as usize);
+        self.0.iter().skip(forgotten).cloned().collect()
+    }
+}
+
+/// Where a supervisor leaves word of why it gave up, for the one above it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastWord(Arc<OnceLock<Arc<GiveUp>>>);
+
+impl LastWord {
+    pub(crate) fn leave(&self, why: Arc<GiveUp>) {
+        // A supervisor gives up once.
+        let _ = self.0.set(why);
+    }
+
+    pub(crate) fn read(&self) -> Option<Arc<GiveUp>> {
+        self.0.get().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn failure(child: &str, escalation: Option<GiveUp>) -> Failure {
+        let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
+        Failure { child: child.into(), fault: Fault::Exited(reason), escalation: escalation.map(Arc::new) }
+    }
+
+    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> GiveUp {
+        let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
+        GiveUp { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
+    }
+
+    #[test]
+    fn a_chain_is_written_with_a_line_for_each_level_and_ends_at_the_root_cause() {
+        let below = gave_up(vec![failure("a", None), failure("b", None), failure("b", None)], 2);
+        let top = gave_up(vec![failure("office", Some(below))], 0);
+        assert_eq!(
+            top.to_string(),
+            "more than 0 restarts within 5s: office exited: shutdown\n\
+             office gave up after more than 2 restarts within 5s: a exited: killed, then b exited: killed (2 times)"
+        );
+        assert_eq!(top.root_cause().unwrap().child.as_str(), "b");
+    }
+
+    #[test]
+    fn the_latest_failures_are_remembered_and_only_the_last_leads_to_the_level_below() {
+        let mut failures = Failures::default();
+        for n in 0..40 {
+            failures.push(failure(&n.to_string(), Some(gave_up(vec![failure("below", None)], 0))));
+        }
+        let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(&failures.latest(2)), ["38", "39"]);
+        let latest = failures.latest(u32::MAX);
+        assert_eq!(latest.len(), REMEMBERED);
+        assert_eq!(latest.iter().filter(|failure| failure.escalation.is_some()).count(), 1);
+        assert!(latest.last().unwrap().escalation.is_some());
+    }
+}

@@ -1,0 +1,93 @@
+//! Delays between the stops and the starts of a restart.
+//!
+//! A delay is like the message that OTP's supervisor sends to itself to try a restart again, only later: meanwhile the
+//! child whose failure it was waits, those that were stopped with it are down, and the lane is free for other work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::chain::RestartCause;
+use super::children::{Children, Slot, Step};
+use super::plan::{Delay, Key, Place, Plan, Purpose, Wait, Work};
+use super::restart::Strategy;
+use super::started::Incarnation;
+
+impl<T: Incarnation> Children<T> {
+    /// A delay has passed. Whether the restart is still wanted is decided when its turn comes.
+    pub(crate) fn delay_over(&mut self, key: Key, number: u64) {
+        if self.waits(key) == Some(number) {
+            self.queue(key, Work::Resume(key, number));
+        }
+    }
+
+    /// The number of the delay after which a child is going to be restarted.
+    pub(crate) fn waits(&self, key: Key) -> Option<u64> {
+        self.delay(key).map(|delay| delay.number)
+    }
+
+    fn delay(&self, key: Key) -> Option<&Delay> {
+        match &self.children.get(&key)?.slot {
+            Slot::Waiting(delay) => Some(delay),
+            _ => None,
+        }
+    }
+
+    /// How long the restart after this failure of a child is put off.
+    pub(super) fn next_delay(&mut self, key: Key) -> Duration {
+        let Some(child) = self.children.get_mut(&key) else { return Duration::ZERO };
+        let backoff = child.spec.backoff_rule().unwrap_or(self.rules.backoff);
+        child.streak.fail(backoff, &mut self.fractions)
+    }
+
+    /// What the restart for this child's sake has to wait for. Children that restart together wait for the last of them.
+    pub(super) fn wait(&self, key: Key, delay: Duration, now: Instant) -> Option<Wait> {
+        let place = self.turn(key)?.0;
+        let from = match self.rules.strategy {
+            Strategy::OneForOne => Place::MAX,
+            Strategy::OneForAll => 0,
+            Strategy::RestForOne => place,
+        };
+        let others = self.children.iter().filter(|(other, child)| **other != key && child.place >= from);
+        let until = others.filter_map(|(other, _)| Some(self.delay(*other)?.until));
+        let not_before = until.filter(|until| *until > now).max();
+        (!delay.is_zero() || not_before.is_some()).then_some(Wait { key, delay, not_before })
+    }
+
+    /// Everybody concerned is stopped: the child waits, the others are down, and the lane is free.
+    pub(super) fn park(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
+        let plan = self.lanes.get_mut(&at)?.plan.take()?;
+        let Wait { key, delay, not_before } = plan.wait?;
+        let wanted = plan.starts.iter().any(|(_, other)| *other == key);
+        for (_, other) in plan.starts.into_iter().filter(|(_, other)| *other != key) {
+            self.settle(other);
+        }
+        if !wanted {
+            // It was terminated meanwhile, and those that were stopped with it stay down, as later in the delay.
+            return None;
+        }
+        self.last_delay += 1;
+        let (number, until) = (self.last_delay, not_before.unwrap_or(now).max(now + delay));
+        self.children.get_mut(&key)?.slot = Slot::Waiting(Delay { number, until, cause: plan.cause });
+        // Nobody answers this step: the lane goes on by itself.
+        self.ready.push_front(at);
+        Some(Step::Delay { key, number, until })
+    }
+
+    pub(super) fn after_delay(&mut self, key: Key, number: u64, now: Instant) -> Option<Plan> {
+        let delay = self.delay(key).filter(|delay| delay.number == number)?;
+        let cause = delay.cause.clone();
+        let wait = self.wait(key, Duration::ZERO, now);
+        Some(Plan { cause, ..self.restart_plan(key, true, wait) })
+    }
+
+    /// Whether the start of this child is a restart, and why.
+    pub(super) fn restarted(&mut self, key: Key) -> (bool, Option<Arc<RestartCause>>) {
+        let plan = self.lane_of(key).and_then(|lane| lane.plan.as_ref());
+        match plan.filter(|plan| plan.purpose == Purpose::Restart) {
+            Some(plan) => (true, plan.cause.clone()),
+            None => (false, None),
+        }
+    }
+}
