@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use foundation::{
-    ChildError, ChildInfo, ChildKind, ChildSpec, ChildState, Happened, Report, Reporter, Restart, RestartIntensity,
-    Strategy, Supervisor, SupervisorSpec, local_message,
+    ChildError, ChildSpec, Happened, Report, Reporter, Restart, RestartCause, RestartIntensity, Strategy, Supervisor,
+    SupervisorSpec, Tree, local_message,
 };
 use foundation_examples::{Failure, Table, exit, heading};
 use tokio::sync::mpsc;
@@ -184,6 +184,9 @@ impl Script {
         )
         .await?;
 
+        heading("The tree as it draws itself: what each supervisor allows, and why each child ended the last time");
+        println!("{}", self.bakery.tree().await);
+
         heading(format!("Escalation: the same once more, which is too much for the bakery too ({TOP_INTENSITY})"));
         for _ in 0..INTENSITY.max_restarts {
             self.end("counter", "till_2", End::Kill).await?;
@@ -261,51 +264,40 @@ impl Script {
     }
 
     async fn print_tree(&mut self) -> Result<(), Failure> {
-        let mut table = Table::new(["bakery (one-for-one)", "actor", "restart rule", "restarts", ""]);
+        let tree = self.bakery.tree().await;
+        let mut table = Table::new([&*label(&tree), "actor", "restart rule", "restarts", ""]);
         let first = self.seen.is_empty();
-        self.branch(&self.bakery.clone(), "", first, &mut table).await?;
+        self.branches(&tree, "", first, &mut table);
         print!("{table}");
         Ok(())
     }
 
-    async fn branch(
-        &mut self,
-        supervisor: &Supervisor,
-        indent: &str,
-        first: bool,
-        table: &mut Table<5>,
-    ) -> Result<(), Failure> {
-        // OTP lists the newest first; we want the start order.
-        let mut children = supervisor.which_children().await?;
-        children.reverse();
-        for (place, child) in children.iter().enumerate() {
-            let last = place + 1 == children.len();
+    fn branches(&mut self, tree: &Tree, indent: &str, first: bool, table: &mut Table<5>) {
+        for (place, child) in tree.children.iter().enumerate() {
+            let last = place + 1 == tree.children.len();
             let (twig, below) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let name = format!("{indent}{twig}{}", label(child));
             let (actor, new) = self.life(child);
             let mark = if new && !first { "new" } else { "" };
-            table.row([&name, &actor, &child.restart, &child.restarts, &mark]);
-            if let (ChildKind::Supervisor, Some(within)) = (child.kind, supervisor.supervisor(child.id.as_str()).await?)
-            {
-                Box::pin(self.branch(&within, &format!("{indent}{below}"), first, table)).await?;
-            }
+            let restart = child.restart.map(|restart| restart.to_string()).unwrap_or_default();
+            table.row([&name, &actor, &restart, &child.restarts, &mark]);
+            self.branches(child, &format!("{indent}{below}"), first, table);
         }
-        Ok(())
     }
 
     /// The actor that a child is now, in words, and whether it was not there before.
-    fn life(&mut self, child: &ChildInfo) -> (String, bool) {
-        match child.state {
-            ChildState::Running(actor) => (actor.to_string(), self.seen.insert(actor)),
-            other => (format!("{other:?}").to_lowercase(), false),
+    fn life(&mut self, child: &Tree) -> (String, bool) {
+        match child.actor {
+            Some(actor) => (actor.to_string(), self.seen.insert(actor)),
+            None => (child.status.as_str().to_owned(), false),
         }
     }
 }
 
-fn label(child: &ChildInfo) -> String {
-    match DEPARTMENTS.iter().find(|department| department.id == child.id.as_str()) {
-        Some(Department { id, strategy, .. }) => format!("{id} ({strategy})"),
-        None => child.id.to_string(),
+fn label(tree: &Tree) -> String {
+    match tree.supervision {
+        Some(supervision) => format!("{} ({})", tree.id, supervision.strategy),
+        None => tree.id.clone(),
     }
 }
 
@@ -322,7 +314,14 @@ fn in_words(Report { supervisor, child, happened }: &Report) -> String {
         Happened::Started { actor, .. } => format!("started as {actor}"),
         Happened::Exited { actor, reason, .. } => format!("{actor} ended ({reason})"),
         Happened::Stopped { actor, .. } => format!("{actor} is stopped and gone"),
-        Happened::GaveUp { cause } => format!("one restart too many: {supervisor} gives up\n    {cause}"),
+        Happened::Restarting { cause, .. } => {
+            let RestartCause { strategy, used, intensity, .. } = &**cause;
+            format!("to be restarted, {strategy}, number {used} of at most {intensity}")
+        }
+        Happened::NotRestarted { rule, .. } => format!("not to be restarted, since it is {rule}"),
+        Happened::GaveUp { cause } => {
+            format!("one restart too many: {supervisor} gives up\n{cause}").replace('\n', "\n      ")
+        }
         other => format!("{other:?}"),
     };
     format!("{supervisor}/{child}: {happened}")

@@ -16,6 +16,7 @@ mod stop;
 mod strategies;
 mod structure;
 mod termination;
+mod tree;
 mod wording;
 
 use std::time::Duration;

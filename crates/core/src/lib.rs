@@ -52,7 +52,7 @@ pub use supervisor::{
     ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp, Happened,
     OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report, Reporter, Restart,
     RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
-    Stopped, Strategy, StreamOptions, StreamOrder, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions,
-    TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter,
+    Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError,
+    TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
 };
 pub use telemetry::{Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};

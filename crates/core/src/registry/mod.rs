@@ -21,6 +21,7 @@ mod select;
 mod service_registry;
 mod space;
 mod table;
+mod tree;
 mod via;
 mod view;
 mod wait;

@@ -25,7 +25,7 @@ use super::watches::{Coroner, Watches};
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
 use crate::supervisor::{
-    ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, stop_stray,
+    ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree, stop_stray,
 };
 
 /// How long a foreign actor is given to stop when its namespace is cleaned up.
@@ -191,7 +191,7 @@ impl ProcessRegistry {
         }
     }
 
-    fn root(&self) -> Result<&Supervisor, ChildError> {
+    pub(super) fn root(&self) -> Result<&Supervisor, ChildError> {
         let not_running = || ChildError::NotRunning { supervisor: "registry".to_owned() };
         self.shared.root.get().ok_or_else(not_running)
     }
@@ -202,7 +202,7 @@ impl ProcessRegistry {
         opening.up.initialized().then(|| opening.registry.clone())
     }
 
-    fn open_registries(&self) -> Vec<ServiceRegistry> {
+    pub(super) fn open_registries(&self) -> Vec<ServiceRegistry> {
         let spaces = self.shared.spaces.lock();
         spaces.values().filter(|opening| opening.up.initialized()).map(|opening| opening.registry.clone()).collect()
     }
@@ -326,6 +326,10 @@ impl Root for Shared {
         if let Some(root) = self.root.get() {
             self.monitored.give_back(root.actor(), actor, holder);
         }
+    }
+
+    fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree> {
+        async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
     }
 
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>> {

@@ -10,6 +10,7 @@ use super::error::RegistryError;
 use super::holder::Holder;
 use super::lease::Lease;
 use crate::namespace::Namespace;
+use crate::supervisor::Tree;
 
 /// The way from a namespace up to the registry; without it the facade would have to know the whole tree.
 pub(crate) trait Root: Send + Sync + 'static {
@@ -24,6 +25,9 @@ pub(crate) trait Root: Send + Sync + 'static {
 
     /// Stops keeping the lease of this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>);
+
+    /// What a namespace consists of.
+    fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
 
     /// Stops a namespace.
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;

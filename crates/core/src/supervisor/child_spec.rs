@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use ractor::{Actor, ActorCell};
+use serde::Serialize;
 
 use super::backoff::Backoff;
 use super::child_id::ChildId;
@@ -32,7 +33,8 @@ impl Shutdown {
 }
 
 /// What a child is: OTP's `type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ChildKind {
     /// An actor that does the work.
     Worker,

@@ -16,6 +16,7 @@ use super::roster::{ChildCount, ChildInfo};
 use super::rules::Roster;
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
+use super::tree::Tree;
 
 /// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.
 #[derive(Clone)]
@@ -161,6 +162,11 @@ impl DynamicSupervisor {
     /// [`ChildError::NotRunning`].
     pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
         self.0.count_children().await
+    }
+
+    /// A snapshot of the whole tree below this supervisor; see [`Supervisor::tree`].
+    pub async fn tree(&self) -> Tree {
+        self.0.tree().await
     }
 
     /// The supervisor's own actor.

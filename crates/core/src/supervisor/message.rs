@@ -1,6 +1,6 @@
 //! What a supervisor is asked.
 
-use ractor::{ActorCell, RpcReplyPort};
+use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 
 use super::child_spec::ChildSpec;
 use super::error::ChildError;
@@ -9,6 +9,8 @@ use super::plan::Key;
 use super::roster::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
+use super::tree::Supervision;
+use crate::exit::ExitReason;
 
 /// A request's answer.
 pub(super) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;
@@ -25,6 +27,7 @@ pub(super) enum ServerMsg {
     Reconfigure(Box<SupervisorSpec>, Answer<()>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
+    Branch(RpcReplyPort<Branch>),
     StepDone(Key, u64),
     DelayOver(Key, u64),
 }
@@ -40,6 +43,39 @@ pub(super) enum Which {
 pub(super) struct Handle {
     pub(crate) actor: ActorCell,
     pub(crate) subtree: Option<Gone>,
+}
+
+/// What a supervisor has below it.
+pub(super) struct Branch {
+    pub(super) supervision: Supervision,
+    /// Its children, in start order.
+    pub(super) twigs: Vec<Twig>,
+    /// Actors that are linked to it and are no children of its own.
+    pub(super) strays: Vec<ActorId>,
+}
+
+/// One child, which may have more below it.
+pub(super) struct Twig {
+    pub(super) info: ChildInfo,
+    pub(super) last_exit: Option<ExitReason>,
+    /// The actor, if it is one of our supervisors and runs.
+    pub(super) supervisor: Option<ActorCell>,
+}
+
+/// Asks a supervisor; `None` if it does not run any more.
+pub(super) async fn ask<T: Send + 'static>(
+    supervisor: &ActorRef<ServerMsg>,
+    message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
+) -> Option<T> {
+    let (sender, mut answer) = tokio::sync::oneshot::channel();
+    supervisor.send_message(message(sender.into())).ok()?;
+    tokio::select! {
+        biased;
+        answered = &mut answer => answered.ok(),
+        // A message that is sent in the very moment in which a mailbox closes stays in it, neither read nor dropped,
+        // for as long as anybody has a reference to the actor; and we have one.
+        _ = supervisor.wait(None) => answer.try_recv().ok(),
+    }
 }
 
 pub(super) fn answer<T>(reply: RpcReplyPort<T>, value: T) {

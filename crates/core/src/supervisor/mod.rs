@@ -8,6 +8,7 @@ mod child_spec;
 mod children;
 mod decisions;
 mod delays;
+mod drawing;
 mod dynamic;
 mod error;
 mod group;
@@ -29,12 +30,15 @@ mod spec;
 mod started;
 mod state;
 mod step;
+mod survey;
 mod task;
+mod tree;
 mod wording;
 
 #[cfg(test)]
 mod histories;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
@@ -56,6 +60,7 @@ pub use task::{
     OnTimeout, StreamOptions, StreamOrder, Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream,
     TaskSupervisor,
 };
+pub use tree::{Supervision, Tree, TreeStatus};
 
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_stray;
@@ -291,6 +296,20 @@ impl Supervisor {
         &self.path
     }
 
+    /// A snapshot of the whole tree below this supervisor, within 1 s.
+    ///
+    /// A supervisor that is starting, restarting or stopping is shown as that, with no children; one that does not
+    /// answer in time as [`Silent`](TreeStatus::Silent); and this one, if it has stopped, as
+    /// [`Stopped`](TreeStatus::Stopped).
+    pub async fn tree(&self) -> Tree {
+        self.survey().await.named(&HashMap::new())
+    }
+
+    /// The same before it is known who has a name.
+    pub(crate) async fn survey(&self) -> Tree {
+        survey::survey(&self.path, &self.actor).await
+    }
+
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
     ///
     /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
@@ -309,16 +328,8 @@ impl Supervisor {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
     ) -> Result<T, ChildError> {
-        let not_running = || ChildError::NotRunning { supervisor: self.path.to_string() };
-        let (sender, mut answer) = tokio::sync::oneshot::channel();
-        self.actor.send_message(message(sender.into())).map_err(|_| not_running())?;
-        tokio::select! {
-            biased;
-            answered = &mut answer => answered.map_err(|_| not_running()),
-            // A message that is sent in the very moment in which a mailbox closes stays in it, neither read nor dropped,
-            // for as long as anybody has a reference to the actor; and we have one.
-            _ = self.actor.wait(None) => answer.try_recv().map_err(|_| not_running()),
-        }
+        let answer = message::ask(&self.actor, message).await;
+        answer.ok_or_else(|| ChildError::NotRunning { supervisor: self.path.to_string() })
     }
 }
 

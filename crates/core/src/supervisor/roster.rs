@@ -13,9 +13,10 @@ use super::child_spec::{ChildKind, ChildSpec};
 use super::children::{Child, Children, Slot};
 use super::error::ChildError;
 use super::plan::{Key, Purpose, Work};
-use super::restart::Restart;
+use super::restart::{Restart, RestartIntensity, Strategy};
 use super::rules::Roster;
 use super::started::Incarnation;
+use crate::exit::ExitReason;
 
 /// What a child is doing, for people and programs to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,6 +244,20 @@ impl<T: Incarnation> Children<T> {
         Some(&self.children.get(&key)?.spec)
     }
 
+    /// All children in start order, with the reason of their latest end and their latest actor.
+    pub(crate) fn sorted(
+        &self,
+        now: Instant,
+    ) -> impl Iterator<Item = (Key, ChildInfo, Option<ExitReason>, Option<ActorId>)> {
+        let children = self.in_order().into_iter().filter_map(|key| Some((key, self.children.get(&key)?)));
+        children.map(move |(key, child)| (key, info(child, now), child.last_exit.clone(), child.latest))
+    }
+
+    /// The strategy, the restart intensity, and how much of that is used.
+    pub(crate) fn supervision(&self, now: Instant) -> (Strategy, RestartIntensity, u32) {
+        (self.rules.strategy, self.window.intensity(), self.window.used(now))
+    }
+
     pub(crate) fn count(&self) -> ChildCount {
         let mut count = ChildCount { specs: self.children.len(), ..ChildCount::default() };
         for child in self.children.values() {
@@ -254,7 +269,7 @@ impl<T: Incarnation> Children<T> {
     }
 }
 
-pub(super) fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
+fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
     let state = match &child.slot {
         Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
         Slot::Waiting(_) => ChildState::Restarting,

@@ -29,6 +29,7 @@ use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StepKind, StepTask, start, subtree};
+use super::survey;
 use crate::exit::{Exit, SHUTDOWN};
 
 /// How long children that nobody holds a task of are given to stop.
@@ -336,6 +337,9 @@ impl Actor for Server {
     ) -> Result<(), ActorProcessingErr> {
         let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         match message {
+            ServerMsg::Branch(reply) => {
+                answer(reply, survey::branch(&state.children, myself.get_children(), Instant::now()));
+            }
             ServerMsg::StepDone(key, number) => self.step_done(state, key, number).await,
             ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),

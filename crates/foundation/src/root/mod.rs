@@ -11,7 +11,7 @@ mod test_namespace;
 
 use std::sync::Arc;
 
-use foundation_core::{CleanupReport, Namespace, ProcessRegistry, RegistryError};
+use foundation_core::{CleanupReport, Namespace, ProcessRegistry, RegistryError, Tree};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -99,6 +99,12 @@ impl Foundation {
     /// The registry of all namespaces.
     pub fn registry(&self) -> &ProcessRegistry {
         &self.registry
+    }
+
+    /// A snapshot of the whole tree, all namespaces; see [`ProcessRegistry::tree`]. That of one namespace is
+    /// [`ServiceRegistry::tree`](foundation_core::ServiceRegistry::tree).
+    pub async fn tree(&self) -> Tree {
+        self.registry.tree().await
     }
 
     /// How production is.

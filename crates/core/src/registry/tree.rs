@@ -1,0 +1,69 @@
+//! The trees of namespaces, with the names that their actors have.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ractor::ActorId;
+use tokio::time::timeout;
+
+use super::process_registry::ProcessRegistry;
+use super::service_registry::ServiceRegistry;
+use crate::namespace::Namespace;
+use crate::supervisor::{Tree, TreeStatus};
+
+/// How long the root may take to say where a namespace is.
+const LIMIT: Duration = Duration::from_secs(1);
+
+impl ProcessRegistry {
+    /// A snapshot of the whole tree: the root, every namespace with its services and its application, and whoever was
+    /// spawned under a name; within 1 s. Foreign actors are nobody's children and are not in it.
+    ///
+    /// ```
+    /// use foundation_core::{Namespace, ProcessRegistry};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// registry.namespace(Namespace::Production).await?;
+    /// let tree = registry.tree().await;
+    /// assert!(tree.child("production").and_then(|production| production.child("application")).is_some());
+    /// println!("{tree}");
+    /// # registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn tree(&self) -> Tree {
+        match self.root() {
+            Ok(root) => root.survey().await.named(&self.names()),
+            Err(_) => Tree::unknown("registry".to_owned(), TreeStatus::Starting),
+        }
+    }
+
+    pub(super) async fn namespace_tree(&self, namespace: Namespace) -> Tree {
+        let unknown = |status| Tree::unknown(format!("registry/{namespace}"), status);
+        let Ok(root) = self.root() else { return unknown(TreeStatus::Starting) };
+        match timeout(LIMIT, root.supervisor(namespace.to_string())).await {
+            Ok(Ok(Some(supervisor))) => supervisor.survey().await.named(&self.names()),
+            // Between two lives, or on its way to the first.
+            Ok(Ok(None)) => unknown(TreeStatus::Restarting),
+            Ok(Err(_)) => unknown(TreeStatus::Stopped),
+            Err(_) => unknown(TreeStatus::Silent),
+        }
+    }
+
+    fn names(&self) -> HashMap<ActorId, String> {
+        let holders = self.open_registries().into_iter().flat_map(|registry| registry.space().table.holders());
+        holders.filter_map(|holder| Some((holder.actor_id()?, holder.name().to_string()))).collect()
+    }
+}
+
+impl ServiceRegistry {
+    /// A snapshot of this namespace's tree: its services, its application, and whoever was spawned under a name; within
+    /// 1 s. A namespace that has stopped is a tree of one actor that is stopped.
+    pub async fn tree(&self) -> Tree {
+        match self.space().registry.upgrade() {
+            Some(registry) => registry.tree(self.namespace()).await,
+            None => Tree::unknown(format!("registry/{}", self.namespace()), TreeStatus::Stopped),
+        }
+    }
+}

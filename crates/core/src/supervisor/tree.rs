@@ -1,0 +1,233 @@
+//! A supervision tree as a value, to look at and to send away.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ractor::ActorId;
+use serde::{Serialize, Serializer};
+
+use super::child_spec::ChildKind;
+use super::restart::{Restart, RestartIntensity, Strategy, millis};
+use super::roster::{ChildInfo, ChildState};
+use crate::exit::ExitReason;
+
+/// One actor of a supervision tree with all that are below it: a snapshot.
+///
+/// [`Display`](std::fmt::Display) draws it with a line for each actor, [`to_dot`](Self::to_dot) as a graph for
+/// Graphviz, and serde writes it as JSON.
+///
+/// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
+/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree),
+/// which alone know the names of services. Each supervisor is asked for its own children, all of a level at once, so the
+/// parts are of slightly different moments. It costs each supervisor a message and a copy of its list.
+///
+/// ```
+/// use foundation_core::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
+/// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = (); type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<()>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[cfg(not(feature = "cluster"))]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let clerk = |id| ChildSpec::worker(id, || (Clerk, ()));
+/// let desk = SupervisorSpec::new(Strategy::OneForAll).children([clerk("ann"), clerk("bob")]);
+/// let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("desk", desk));
+/// let office = Supervisor::start("office", spec.child(clerk("porter").restart(Restart::Temporary))).await?;
+/// let tree = office.tree().await;
+/// println!("{tree}");
+/// assert_eq!(tree.running(), 5);
+/// assert_eq!(tree.child("desk").map(|desk| desk.children.len()), Some(2));
+/// # office.shutdown().await;
+/// # Ok(())
+/// # }
+/// # #[cfg(feature = "cluster")]
+/// # fn main() {}
+/// ```
+///
+/// prints
+///
+/// ```text
+/// office      0.0  running             one-for-one, 3 restarts within 5s
+/// ├── desk    0.1  running  permanent  one-for-all, 3 restarts within 5s
+/// │   ├── ann 0.2  running  permanent
+/// │   └── bob 0.3  running  permanent
+/// └── porter  0.4  running  temporary
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Tree {
+    /// Its id; of the topmost the [path](crate::Supervisor::path).
+    pub id: String,
+    /// The name under which it is registered, if it is and somebody knew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Worker or supervisor.
+    pub kind: ChildKind,
+    /// What it is doing.
+    pub status: TreeStatus,
+    /// Its latest actor, unless that is known to be gone. As text in JSON.
+    #[serde(serialize_with = "as_text")]
+    pub actor: Option<ActorId>,
+    /// Its restart rule; `None` at the top.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+    /// How often its supervisor has restarted it.
+    pub restarts: u32,
+    /// Why its latest life ended that its supervisor did not end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<ExitReason>,
+    /// How long until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
+    #[serde(rename = "backoff_ms", skip_serializing_if = "Option::is_none", serialize_with = "some_millis")]
+    pub backoff: Option<Duration>,
+    /// Whether it was spawned without its supervisor's doing, and is only stopped by it.
+    pub direct: bool,
+    /// By which rules it supervises, if it is a supervisor and has answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub supervision: Option<Supervision>,
+    /// Its children in start order.
+    pub children: Vec<Tree>,
+}
+
+/// The rules of one supervisor, as a [`Tree`] shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Supervision {
+    /// Who restarts with a failed child.
+    pub strategy: Strategy,
+    /// How many restarts are too many.
+    pub intensity: RestartIntensity,
+    /// How many restarts the window has in it now.
+    pub used: u32,
+}
+
+/// What an actor of a [`Tree`] is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TreeStatus {
+    /// It runs.
+    Running,
+    /// Its first start is under way.
+    Starting,
+    /// It ran before and is about to run again.
+    Restarting,
+    /// It is being stopped, or has ended and is not gone yet.
+    Stopping,
+    /// It does not run, and will not be started by itself.
+    Stopped,
+    /// It is a supervisor, it runs, and it did not say in time what it has below it.
+    Silent,
+}
+
+impl TreeStatus {
+    /// In one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Restarting => "restarting",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl Tree {
+    /// How many actors run in it, its own included.
+    pub fn running(&self) -> usize {
+        let here = usize::from(matches!(self.status, TreeStatus::Running | TreeStatus::Silent));
+        here + self.children.iter().map(Self::running).sum::<usize>()
+    }
+
+    /// The part below the child with this id; the first of several.
+    pub fn child(&self, id: &str) -> Option<&Tree> {
+        self.children.iter().find(|child| child.id == id)
+    }
+
+    pub(super) fn leaf(id: String, kind: ChildKind, status: TreeStatus, actor: Option<ActorId>) -> Self {
+        Self {
+            id,
+            name: None,
+            kind,
+            status,
+            actor,
+            restart: None,
+            restarts: 0,
+            last_exit: None,
+            backoff: None,
+            direct: false,
+            supervision: None,
+            children: Vec::new(),
+        }
+    }
+
+    /// A supervisor of which nothing else is known.
+    pub(crate) fn unknown(id: String, status: TreeStatus) -> Self {
+        Self::leaf(id, ChildKind::Supervisor, status, None)
+    }
+
+    pub(super) fn of(info: ChildInfo, last_exit: Option<ExitReason>) -> Self {
+        let (status, actor) = match info.state {
+            ChildState::Running(actor) => (TreeStatus::Running, Some(actor)),
+            ChildState::Starting => (TreeStatus::Starting, None),
+            ChildState::Restarting => (TreeStatus::Restarting, None),
+            ChildState::Stopping => (TreeStatus::Stopping, None),
+            ChildState::Stopped => (TreeStatus::Stopped, None),
+        };
+        let ChildInfo { id, kind, restart, restarts, backoff, .. } = info;
+        let leaf = Self::leaf(id.to_string(), kind, status, actor);
+        Self { restart: Some(restart), restarts, backoff, last_exit, ..leaf }
+    }
+
+    /// An actor that is linked to a supervisor without being one of its children.
+    pub(super) fn direct(actor: ActorId) -> Self {
+        let leaf = Self::leaf(format!("actor {actor}"), ChildKind::Worker, TreeStatus::Running, Some(actor));
+        Self { restart: Some(Restart::Temporary), direct: true, ..leaf }
+    }
+
+    /// Writes the names in, and takes out whoever is in it twice.
+    ///
+    /// An actor in its start is linked to its supervisor before that knows whose start it is. So one that was not
+    /// started by the supervisor is believed only if its name is no child's, or while no child is on its way.
+    pub(crate) fn named(mut self, names: &HashMap<ActorId, String>) -> Self {
+        self.name = self.actor.and_then(|actor| names.get(&actor)).cloned();
+        let (direct, known): (Vec<_>, Vec<_>) = self.children.into_iter().partition(|child| child.direct);
+        let moving = known.iter().any(Self::is_moving);
+        self.children = known.into_iter().map(|child| child.named(names)).collect();
+        for mut child in direct.into_iter().map(|child| child.named(names)) {
+            let believed = match &child.name {
+                Some(name) => self.child(name).is_none(),
+                None => !moving,
+            };
+            if believed {
+                child.id = child.name.clone().unwrap_or(child.id);
+                self.children.push(child);
+            }
+        }
+        self
+    }
+
+    fn is_moving(&self) -> bool {
+        let waits = self.backoff.is_some();
+        matches!(self.status, TreeStatus::Starting | TreeStatus::Restarting | TreeStatus::Stopping) && !waits
+    }
+}
+
+fn as_text<S: Serializer>(actor: &Option<ActorId>, serializer: S) -> Result<S::Ok, S::Error> {
+    match actor {
+        Some(actor) => serializer.collect_str(actor),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn some_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => millis(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
