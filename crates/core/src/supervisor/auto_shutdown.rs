@@ -3,7 +3,8 @@
 //! In OTP one thing happens after the other. Here, one-for-one has several children on their way at once, and one of them
 //! may decide whether another was the last significant one. Then the supervisor waits for the word of its step.
 
-use super::children::{Child, Children, Slot, Step};
+use super::child::{Child, Slot};
+use super::children::{Children, Step};
 use super::plan::Key;
 use super::significant::AutoShutdown;
 use super::started::Incarnation;

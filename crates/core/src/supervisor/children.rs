@@ -21,55 +21,18 @@ use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::{Fractions, Streak};
-use super::chain::{Failures, GiveUp, RestartCause};
+use super::backoff::Fractions;
+use super::chain::{Failures, GiveUp};
+use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
-use super::plan::{Delay, Key, Lane, Place, Purpose, Work};
+use super::plan::{Key, Lane, Place, Purpose, Work};
 use super::report::Happened;
 use super::restart::{Restart, RestartWindow, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
 use super::started::Incarnation;
 use crate::exit::ExitReason;
-
-/// What a child is doing.
-#[derive(Debug)]
-pub(crate) enum Slot<T> {
-    /// Not running, and nobody is about to start it.
-    Down,
-    /// Somebody asked for its start, to this purpose; it waits for its turn.
-    Requested(Purpose),
-    /// The plan at work is going to start it.
-    Queued,
-    /// Its restart is decided, and is to be made after a delay.
-    Waiting(Delay),
-    /// Its start is under way.
-    Starting,
-    /// Its start is under way and no longer wanted.
-    Aborting,
-    /// It runs.
-    Running(T),
-    /// It has ended; what follows is decided when the plan before it has been carried out.
-    Exited(T, ExitReason),
-    /// It is being stopped, or waited for until it is gone.
-    Stopping,
-}
-
-#[derive(Debug)]
-pub(crate) struct Child<T> {
-    pub(crate) spec: ChildSpec,
-    pub(crate) place: Place,
-    pub(crate) slot: Slot<T>,
-    pub(crate) lives: u32,
-    pub(crate) restarts: u32,
-    /// The latest incarnation, by which a child on demand is still known while it restarts.
-    pub(crate) latest: Option<ActorId>,
-    pub(crate) streak: Streak,
-    pub(crate) last_exit: Option<ExitReason>,
-    /// Why it was started the last time, if that was a restart.
-    pub(crate) cause: Option<Arc<RestartCause>>,
-}
 
 /// One thing to do. A lane goes on when its step has been answered.
 #[derive(Debug)]
@@ -129,13 +92,6 @@ pub(crate) struct Children<T> {
     pub(super) next_strategy: Option<Strategy>,
     /// The latest significant child that has ended for good, until it is known what follows.
     pub(super) last_ended: Option<(Key, ChildId)>,
-}
-
-impl<T> Child<T> {
-    fn new(spec: ChildSpec, place: Place, slot: Slot<T>) -> Self {
-        let (streak, last_exit, cause) = Default::default();
-        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, streak, last_exit, cause }
-    }
 }
 
 impl<T: Incarnation> Children<T> {

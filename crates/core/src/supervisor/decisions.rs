@@ -6,7 +6,8 @@ use ractor::ActorId;
 use tokio::time::Instant;
 
 use super::chain::{Failure, Fault, GiveUp, RestartCause};
-use super::children::{Child, Children, Slot, Step};
+use super::child::{Child, Slot};
+use super::children::{Children, Step};
 use super::plan::{Key, Plan, Wait, Work};
 use super::report::Happened;
 use super::restart::{Restart, Strategy};

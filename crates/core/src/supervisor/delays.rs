@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::chain::RestartCause;
-use super::children::{Children, Slot, Step};
+use super::child::Slot;
+use super::children::{Children, Step};
 use super::plan::{Delay, Key, Place, Plan, Purpose, Wait, Work};
 use super::restart::Strategy;
 use super::started::Incarnation;

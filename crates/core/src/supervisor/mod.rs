@@ -3,6 +3,7 @@
 mod auto_shutdown;
 mod backoff;
 mod chain;
+mod child;
 mod child_id;
 mod child_spec;
 mod children;

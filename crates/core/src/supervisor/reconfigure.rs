@@ -10,9 +10,10 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::child::Slot;
 use super::child_id::ChildId;
 use super::child_spec::ChildSpec;
-use super::children::{Children, Slot};
+use super::children::Children;
 use super::error::SpecError;
 use super::plan::{Key, Lane, Work};
 use super::restart::{Restart, Strategy};

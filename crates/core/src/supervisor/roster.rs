@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::backoff::Streak;
 use super::chain::{GiveUp, RestartCause};
+use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
-use super::children::{Child, Children, Slot};
+use super::children::Children;
 use super::error::ChildError;
 use super::plan::{Key, Purpose, Work};
 use super::restart::{Restart, RestartIntensity, Strategy};

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::super::backoff::Fractions;
-use super::super::children::{Child, Children, FailedStart, Slot, Step};
+use super::super::child::{Child, Slot};
+use super::super::children::{Children, FailedStart, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::roster::Terminate;

@@ -5,7 +5,8 @@ use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
 use super::super::backoff::Fractions;
-use super::super::children::{Children, Slot, Step};
+use super::super::child::Slot;
+use super::super::children::{Children, Step};
 use super::super::plan::Key;
 use super::super::restart::Strategy;
 use super::super::rules::Rules;
