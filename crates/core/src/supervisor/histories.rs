@@ -21,6 +21,7 @@ use super::started::{Incarnation, Start};
 use crate::exit::ExitReason;
 
 mod commands;
+mod delays;
 mod interleaved;
 mod model;
 mod sequential;

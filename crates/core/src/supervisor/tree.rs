@@ -231,3 +231,31 @@ fn some_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Res
         None => serializer.serialize_none(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn child(id: &str, status: TreeStatus) -> Tree {
+        Tree::leaf(id.to_owned(), ChildKind::Worker, status, None)
+    }
+
+    /// The tree with two actors that are linked to its top, the first of which has this name.
+    fn seen(name: &str, known: Tree) -> Vec<String> {
+        let [named, unnamed] = [1, 2].map(ActorId::Local);
+        let top = Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
+        let top = Tree { children: vec![known, Tree::direct(named), Tree::direct(unnamed)], ..top };
+        let tree = top.named(&HashMap::from([(named, name.to_owned())]));
+        tree.children.into_iter().map(|child| child.id).collect()
+    }
+
+    #[test]
+    fn an_actor_in_its_start_that_is_linked_already_is_not_taken_for_a_stranger() {
+        let unnamed = Tree::direct(ActorId::Local(2)).id;
+        assert_eq!(seen("clerk", child("porter", TreeStatus::Running)), ["porter", "clerk", &unnamed]);
+        assert_eq!(seen("clerk", child("clerk", TreeStatus::Starting)), ["clerk"]);
+        assert_eq!(seen("clerk", child("porter", TreeStatus::Restarting)), ["porter", "clerk"]);
+        let waiting = Tree { backoff: Some(Duration::from_secs(1)), ..child("porter", TreeStatus::Restarting) };
+        assert_eq!(seen("clerk", waiting), ["porter", "clerk", &unnamed]);
+    }
+}
