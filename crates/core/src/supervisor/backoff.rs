@@ -7,8 +7,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 /// How long a supervisor waits before it restarts a child; OTP's supervisors never do, and so none is the default.
 ///
 /// The exit is counted against the restart intensity when it happens. The strategy stops whom it stops at once; then
@@ -184,18 +182,11 @@ pub(crate) struct Streak {
     failures: u32,
     /// The delay after the latest of them.
     delay: Duration,
-    up: Option<Instant>,
 }
 
 impl Streak {
-    /// The child runs.
-    pub(crate) fn up(&mut self, now: Instant) {
-        self.up = Some(now);
-    }
-
     /// The child has ended; a life that was long enough lets the failures before it be forgotten.
-    pub(crate) fn down(&mut self, now: Instant, enough: Duration) {
-        let lived = self.up.take().map(|up| now.saturating_duration_since(up));
+    pub(crate) fn down(&mut self, lived: Option<Duration>, enough: Duration) {
         if lived.is_some_and(|lived| lived >= enough.max(self.delay)) {
             *self = Self::default();
         }
@@ -288,11 +279,9 @@ mod tests {
     #[test]
     fn a_row_of_failures_is_forgotten_after_a_life_as_long_as_the_period_and_as_the_delay_before_it() {
         let backoff = Backoff::from(ExponentialBackoff::new(SECOND, 10.0, 1000 * SECOND).unwrap());
-        let (mut streak, mut fractions, mut now) = (Streak::default(), Fractions::seeded(1), Instant::now());
+        let (mut streak, mut fractions) = (Streak::default(), Fractions::seeded(1));
         let mut after = |life: Duration| {
-            streak.up(now);
-            now += life;
-            streak.down(now, 5 * SECOND);
+            streak.down(Some(life), 5 * SECOND);
             streak.fail(backoff, &mut fractions)
         };
         assert_eq!(after(Duration::ZERO), SECOND);

@@ -1,13 +1,16 @@
 //! One child, as its supervisor knows it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::ActorId;
+use tokio::time::Instant;
 
-use super::backoff::Streak;
+use super::backoff::{Backoff, Fractions, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
 use super::plan::{Delay, Place, Purpose};
+use super::started::Incarnation;
 use crate::exit::ExitReason;
 
 /// What a child is doing.
@@ -42,15 +45,65 @@ pub(crate) struct Child<T> {
     pub(crate) restarts: u32,
     /// The latest incarnation, by which a child on demand is still known while it restarts.
     pub(crate) latest: Option<ActorId>,
-    pub(crate) streak: Streak,
-    pub(crate) last_exit: Option<ExitReason>,
+    /// Since when it runs.
+    up: Option<Instant>,
+    /// Boxed, as most children have none.
+    past: Option<Box<Past>>,
+}
+
+/// What remains of a child's earlier lives.
+#[derive(Debug, Default)]
+struct Past {
+    streak: Streak,
+    last_exit: Option<ExitReason>,
     /// Why it was started the last time, if that was a restart.
-    pub(crate) cause: Option<Arc<RestartCause>>,
+    cause: Option<Arc<RestartCause>>,
 }
 
 impl<T> Child<T> {
     pub(super) fn new(spec: ChildSpec, place: Place, slot: Slot<T>) -> Self {
-        let (streak, last_exit, cause) = Default::default();
-        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, streak, last_exit, cause }
+        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, up: None, past: None }
+    }
+
+    /// A new incarnation runs; with the cause, if it is a restart.
+    pub(super) fn began(&mut self, incarnation: T, cause: Option<Arc<RestartCause>>, now: Instant)
+    where
+        T: Incarnation,
+    {
+        self.lives += 1;
+        self.latest = Some(incarnation.actor_id());
+        self.slot = Slot::Running(incarnation);
+        self.up = Some(now);
+        if cause.is_some() || self.past.is_some() {
+            self.past.get_or_insert_default().cause = cause;
+        }
+    }
+
+    /// Its incarnation has ended. A life of at least `enough` lets the failures before it be forgotten.
+    pub(super) fn ended(&mut self, reason: &ExitReason, now: Instant, enough: Duration) {
+        let lived = self.up.take().map(|up| now.saturating_duration_since(up));
+        let past = self.past.get_or_insert_default();
+        past.streak.down(lived, enough);
+        past.last_exit = Some(reason.clone());
+    }
+
+    /// One more failure: the delay before the restart.
+    pub(super) fn fail(&mut self, backoff: Backoff, fractions: &mut Fractions) -> Duration {
+        self.past.get_or_insert_default().streak.fail(backoff, fractions)
+    }
+
+    /// Somebody wants it to start, whatever has been.
+    pub(super) fn forgive(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.streak = Streak::default();
+        }
+    }
+
+    pub(super) fn last_exit(&self) -> Option<&ExitReason> {
+        self.past.as_ref()?.last_exit.as_ref()
+    }
+
+    pub(super) fn cause(&self) -> Option<&Arc<RestartCause>> {
+        self.past.as_ref()?.cause.as_ref()
     }
 }

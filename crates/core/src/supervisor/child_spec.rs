@@ -126,7 +126,7 @@ pub struct ChildSpec {
     kind: ChildKind,
     significant: bool,
     /// `None` for that of the supervisor.
-    backoff: Option<Backoff>,
+    backoff: Option<Arc<Backoff>>,
 }
 
 impl ChildSpec {
@@ -189,7 +189,7 @@ impl ChildSpec {
     /// How long its supervisor waits before it restarts this child; without it as long as
     /// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff) says.
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
-        Self { backoff: Some(backoff.into()), ..self }
+        Self { backoff: Some(Arc::new(backoff.into())), ..self }
     }
 
     /// The child's id.
@@ -219,7 +219,7 @@ impl ChildSpec {
 
     /// Its own backoff, if it has one.
     pub fn backoff_rule(&self) -> Option<Backoff> {
-        self.backoff
+        self.backoff.as_deref().copied()
     }
 
     /// How long a start may take; `None` for as long as it likes.

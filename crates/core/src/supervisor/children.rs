@@ -71,7 +71,8 @@ pub(crate) enum FailedStart {
 
 pub(crate) struct Children<T> {
     pub(super) rules: Rules,
-    pub(super) children: BTreeMap<Key, Child<T>>,
+    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
+    pub(super) children: BTreeMap<Key, Box<Child<T>>>,
     pub(super) by_id: HashMap<ChildId, Key>,
     pub(super) by_actor: HashMap<ActorId, Key>,
     pub(super) window: RestartWindow,
@@ -132,7 +133,7 @@ impl<T: Incarnation> Children<T> {
         }
         self.starting += usize::from(matches!(slot, Slot::Starting));
         let place = self.next_place();
-        self.children.insert(key, Child::new(spec, place, slot));
+        self.children.insert(key, Box::new(Child::new(spec, place, slot)));
         key
     }
 
@@ -148,8 +149,7 @@ impl<T: Incarnation> Children<T> {
         };
         let enough = self.window.intensity().within;
         let child = self.children.get_mut(&key)?;
-        child.streak.down(now, enough);
-        child.last_exit = Some(reason.clone());
+        child.ended(&reason, now, enough);
         if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
             child.slot = Slot::Exited(incarnation, reason);
         }
@@ -164,12 +164,8 @@ impl<T: Incarnation> Children<T> {
         let aborting = self.start_is_over(key) == Some(true);
         let early = self.early.remove(&actor);
         let child = self.children.get_mut(&key)?;
-        child.lives += 1;
         child.restarts += u32::from(restarted);
-        child.cause = cause;
-        child.latest = Some(actor);
-        child.streak.up(now);
-        child.slot = Slot::Running(incarnation);
+        child.began(incarnation, cause, now);
         self.by_actor.insert(actor, key);
         if child.spec.restart_rule() == Restart::Temporary {
             child.spec.forget_start();
@@ -232,6 +228,10 @@ impl<T: Incarnation> Children<T> {
     pub(super) fn is_to_be_started(&self, key: Key) -> bool {
         let plan = self.lanes.get(&self.lane_key(key)).and_then(|lane| lane.plan.as_ref());
         plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(&turn))
+    }
+
+    pub(super) fn child(&self, key: Key) -> Option<&Child<T>> {
+        self.children.get(&key).map(Box::as_ref)
     }
 
     pub(super) fn lane_key(&self, key: Key) -> Key {
@@ -358,7 +358,7 @@ impl<T: Incarnation> Children<T> {
             Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),
             _ => None,
         };
-        self.children.values().filter_map(actor).collect()
+        self.children.values().map(Box::as_ref).filter_map(actor).collect()
     }
 
     /// Takes in a start that had just finished when the supervisor began to stop.

@@ -129,7 +129,7 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn after_exit(&mut self, key: Key, actor: ActorId, now: Instant) -> Decision<T> {
-        let Some(Child { spec, slot: Slot::Exited(incarnation, reason), .. }) = self.children.get(&key) else {
+        let Some(Child { spec, slot: Slot::Exited(incarnation, reason), .. }) = self.child(key) else {
             return Decision::silent(None);
         };
         if incarnation.actor_id() != actor {
@@ -148,7 +148,7 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn after_failed_start(&mut self, key: Key, said: Arc<str>, now: Instant) -> Decision<T> {
-        let Some(Child { spec, slot: Slot::Queued, .. }) = self.children.get(&key) else {
+        let Some(Child { spec, slot: Slot::Queued, .. }) = self.child(key) else {
             return Decision::silent(None);
         };
         let failure = Failure { child: spec.id().clone(), fault: Fault::StartFailed(said), escalation: None };
@@ -197,7 +197,7 @@ impl<T: Incarnation> Children<T> {
 
     /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
     pub(super) fn restart_plan(&mut self, cause: Key, retry: bool, wait: Option<Wait>) -> Plan {
-        let Child { place: at, spec, .. } = &self.children[&cause];
+        let Child { place: at, spec, .. } = &*self.children[&cause];
         let at = *at;
         // A child that has become temporary while it waited for its restart is not started again; nobody waits for it.
         let stays = spec.restart_rule() != Restart::Temporary;

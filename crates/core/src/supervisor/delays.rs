@@ -39,21 +39,23 @@ impl<T: Incarnation> Children<T> {
     pub(super) fn next_delay(&mut self, key: Key) -> Duration {
         let Some(child) = self.children.get_mut(&key) else { return Duration::ZERO };
         let backoff = child.spec.backoff_rule().unwrap_or(self.rules.backoff);
-        child.streak.fail(backoff, &mut self.fractions)
+        child.fail(backoff, &mut self.fractions)
     }
 
     /// What the restart for this child's sake has to wait for. Children that restart together wait for the last of them.
     pub(super) fn wait(&self, key: Key, delay: Duration, now: Instant) -> Option<Wait> {
-        let place = self.turn(key)?.0;
-        let from = match self.rules.strategy {
-            Strategy::OneForOne => Place::MAX,
-            Strategy::OneForAll => 0,
-            Strategy::RestForOne => place,
+        let not_before = match self.rules.strategy {
+            Strategy::OneForOne => None,
+            Strategy::OneForAll => self.latest_delay_of_others(key, 0, now),
+            Strategy::RestForOne => self.latest_delay_of_others(key, self.turn(key)?.0, now),
         };
+        (!delay.is_zero() || not_before.is_some()).then_some(Wait { key, delay, not_before })
+    }
+
+    fn latest_delay_of_others(&self, key: Key, from: Place, now: Instant) -> Option<Instant> {
         let others = self.children.iter().filter(|(other, child)| **other != key && child.place >= from);
         let until = others.filter_map(|(other, _)| Some(self.delay(*other)?.until));
-        let not_before = until.filter(|until| *until > now).max();
-        (!delay.is_zero() || not_before.is_some()).then_some(Wait { key, delay, not_before })
+        until.filter(|until| *until > now).max()
     }
 
     /// Everybody concerned is stopped: the child waits, the others are down, and the lane is free.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::Streak;
 use super::chain::{GiveUp, RestartCause};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
@@ -124,7 +123,7 @@ impl<T: Incarnation> Children<T> {
         let key = self.down(id)?;
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Requested(Purpose::Revive);
-            child.streak = Streak::default();
+            child.forgive();
         }
         self.queue(key, Work::Start(key));
         Ok(key)
@@ -189,7 +188,7 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn is_stopping(&self, key: Key) -> bool {
-        matches!(self.children.get(&key), Some(Child { slot: Slot::Stopping, .. }))
+        self.children.get(&key).is_some_and(|child| matches!(child.slot, Slot::Stopping))
     }
 
     pub(crate) fn find(&self, id: &str) -> Result<Key, ChildError> {
@@ -220,7 +219,7 @@ impl<T: Incarnation> Children<T> {
 
     /// Why a child that runs was restarted; `None` if it was started by request.
     pub(crate) fn cause(&self, key: Key) -> Option<Arc<RestartCause>> {
-        self.children.get(&key)?.cause.clone()
+        self.children.get(&key)?.cause().cloned()
     }
 
     /// Why a child that has ended gave up, if it is a supervisor and did.
@@ -251,7 +250,7 @@ impl<T: Incarnation> Children<T> {
         now: Instant,
     ) -> impl Iterator<Item = (Key, ChildInfo, Option<ExitReason>, Option<ActorId>)> {
         let children = self.in_order().into_iter().filter_map(|key| Some((key, self.children.get(&key)?)));
-        children.map(move |(key, child)| (key, info(child, now), child.last_exit.clone(), child.latest))
+        children.map(move |(key, child)| (key, info(child, now), child.last_exit().cloned(), child.latest))
     }
 
     /// The strategy, the restart intensity, and how much of that is used.

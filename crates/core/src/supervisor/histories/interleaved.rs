@@ -123,7 +123,9 @@ impl World {
         match self.rules.auto_shutdown {
             AutoShutdown::Never => panic!("it was told never to"),
             AutoShutdown::AnySignificant => {}
-            AutoShutdown::AllSignificant => assert_eq!(self.children.children.values().filter(active).count(), 0),
+            AutoShutdown::AllSignificant => {
+                assert_eq!(self.children.children.values().map(Box::as_ref).filter(active).count(), 0)
+            }
         }
     }
 
