@@ -1,7 +1,7 @@
 //! What a person sees who passes something wrong, and that nothing is lost by it.
 
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{NameError, Namespace, RegistryError, ServiceKey, ServiceName};
+use foundation::{GroupKey, NameError, Namespace, RegistryError, ServiceKey, ServiceName};
 
 use super::support::{Lamp, LampMsg, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, foreign, key, names_in, world};
 
@@ -130,4 +130,55 @@ async fn a_child_that_does_not_start_is_reported_with_its_own_cause() {
     let text = format!("namespace {}: child probe did not start: no coffee", names.namespace());
     assert_eq!(failed.to_string(), text);
     assert_eq!(registry.stats().total, 0);
+}
+
+#[tokio::test]
+async fn a_group_of_another_kind_is_refused_with_both_kinds_until_it_is_deserted() {
+    let (_registry, names) = world().await;
+    let (probe, group) = (foreign(Probe::default()).await, names.group(&GroupKey::<ProbeMsg>::new("workers")));
+    let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
+    group.join(&probe).unwrap();
+    let lamps = names.group(&GroupKey::<LampMsg>::new("workers"));
+    let (wanted, found) = (std::any::type_name::<LampMsg>(), std::any::type_name::<ProbeMsg>());
+    let namespace = names.namespace();
+    let text = format!("the members of group workers in namespace {namespace} answer to {found}, not to {wanted}");
+    assert_eq!(lamps.join(&lamp).unwrap_err().to_string(), text);
+    assert_eq!(lamps.next_member().unwrap_err().to_string(), text);
+    assert_eq!(lamps.cast_next(LampMsg::Shine).unwrap_err().to_string(), text);
+    assert_eq!(lamps.cast_all(|_, ()| LampMsg::Shine).unwrap_err().to_string(), text);
+    assert_eq!((lamps.len(), lamps.leave(&lamp), group.len()), (0, 0, 1));
+    let weighted = names.group(&GroupKey::<ProbeMsg, u32>::new("workers"));
+    let refused = weighted.join_with(&probe, 1).unwrap_err().to_string();
+    assert!(refused.ends_with(&format!("answer to {found}, not to {found} with u32")), "{refused}");
+
+    group.leave(&probe);
+    lamps.join(&lamp).expect("a group without members is of no kind");
+}
+
+#[tokio::test]
+async fn a_join_with_a_wrong_or_dead_reference_is_refused() {
+    let (_registry, names) = world().await;
+    let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
+    let group = names.group(&GroupKey::<ProbeMsg>::new("workers"));
+    let refused = group.join(&ActorRef::from(lamp.get_cell())).unwrap_err();
+    let (actor, wanted) = (lamp.get_id(), std::any::type_name::<ProbeMsg>());
+    assert_eq!(
+        refused.to_string(),
+        format!("actor {actor} cannot join group workers for {wanted}: it answers to another message type")
+    );
+    let dead = foreign(Probe::default()).await;
+    dead.stop_and_wait(None, None).await.unwrap();
+    let refused = group.join(&dead).unwrap_err().to_string();
+    assert_eq!(refused, format!("actor {} cannot join group workers: it has ended, or is about to", dead.get_id()));
+    assert!(names.groups().is_empty());
+}
+
+#[tokio::test]
+async fn a_misspelt_group_is_answered_with_the_near_misses() {
+    let (_registry, names) = world().await;
+    let probe = foreign(Probe::default()).await;
+    names.group(&GroupKey::<ProbeMsg>::new("workers")).join(&probe).unwrap();
+    let said = names.group(&GroupKey::<ProbeMsg>::new("wrokers")).next_member().unwrap_err().to_string();
+    let namespace = names.namespace();
+    assert_eq!(said, format!("no member of group wrokers in namespace {namespace}; did you mean workers?"));
 }

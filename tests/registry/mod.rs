@@ -3,11 +3,14 @@
 mod bad_input;
 mod cleanup;
 mod foreign;
+mod group_stress;
+mod groups;
 mod hand_over;
 mod histories;
 mod info;
 mod isolation;
 mod leases;
+mod locks;
 mod metadata;
 mod mirror;
 mod process_registry;

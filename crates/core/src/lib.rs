@@ -43,9 +43,10 @@ pub use exit::{ExitReason, ReservedReason, check_stop_reason};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
 pub use registry::{
-    CallError, CastError, CleanupReport, Described, Health, HealthCheck, Metadata, MetadataError, NameChange,
-    NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder, Registration, RegistryError, RegistryStats, ServiceEntry,
-    ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via, Watch, Watched,
+    CallError, CastError, CleanupReport, Described, Group, GroupCastError, GroupError, GroupKey, Health, HealthCheck,
+    Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder, Registration,
+    RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via,
+    Watch, Watched,
 };
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec,

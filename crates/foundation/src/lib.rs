@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | starting and stopping an application | [`Foundation`], [`FoundationBuilder`] | [`Services`], [`NamespaceHealth`], [`ShutdownReport`] |
 //! | names | [`ServiceKey`], [`ServiceRegistry`] | [`Namespace`], [`ProcessRegistry`], [`HealthCheck`] |
+//! | groups and locks | [`GroupKey`], [`Group`] | [`ServiceRegistry::lock`] |
 //! | handles that survive restarts | [`Via`] | [`CastError`], [`CallError`] |
 //! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`AutoShutdown`], [`Report`] |
 //! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |

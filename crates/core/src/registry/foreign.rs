@@ -1,4 +1,5 @@
-//! The actors that the process registry monitors: who has to give which name back when one ends, and who wants to know why.
+//! The actors that the process registry monitors: what is to be done when one ends. Names to give back, groups to leave, and
+//! who wants to know why.
 //!
 //! Not a second table: a lease is held here on behalf of an actor that cannot hold it itself.
 //!
@@ -12,6 +13,7 @@ use foldhash::HashMap;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId};
 
+use super::groups::{Member, Membership};
 use super::holder::{Holder, Standing};
 use super::lease::Lease;
 use super::view::Fact;
@@ -34,6 +36,8 @@ enum Duty {
     GiveBack(Arc<Lease>),
     /// Tell why, of an actor that gives its name back itself.
     TellWhy(Arc<Watches>, Arc<Holder>),
+    /// Take it out of a group.
+    Leave(Membership),
 }
 
 /// So few actors are not worth a sweep.
@@ -50,69 +54,98 @@ impl Monitored {
         self.add(registry, actor, Duty::TellWhy(of.0, of.1));
     }
 
+    /// Takes the member out of its group when `registry` hears of its end.
+    pub(crate) fn keep_member(&self, registry: &ActorCell, membership: Membership) {
+        let member = Arc::clone(&membership.member);
+        self.add(registry, member.actor(), Duty::Leave(membership));
+    }
+
     fn add(&self, registry: &ActorCell, actor: &ActorCell, duty: Duty) {
         let mut kept = self.0.lock();
         let swept = kept.sweep();
         kept.by_actor.entry(actor.get_id()).or_default().push(duty);
         registry.monitor(actor.clone());
         drop(kept);
-        drop(swept);
+        swept.into_iter().for_each(Duty::end);
     }
 
     /// Drops what was to be done for one holder, and stops monitoring the actor if there is nothing else.
     pub(crate) fn give_back(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
+        self.drop_where(registry, actor, |duty| duty.holder().is_some_and(|it| Arc::ptr_eq(it, holder)));
+    }
+
+    /// Has nothing to do for a membership any more, and stops monitoring the actor if there is nothing else.
+    pub(crate) fn forget_member(&self, registry: &ActorCell, member: &Arc<Member>) {
+        let is_meant = |duty: &Duty| matches!(duty, Duty::Leave(it) if Arc::ptr_eq(&it.member, member));
+        self.drop_where(registry, member.actor(), is_meant);
+    }
+
+    fn drop_where(&self, registry: &ActorCell, actor: &ActorCell, mut is_meant: impl FnMut(&Duty) -> bool) {
         let mut kept = self.0.lock();
         let Some(duties) = kept.by_actor.get_mut(&actor.get_id()) else { return };
-        let given_back: Vec<_> = duties.extract_if(.., |duty| Arc::ptr_eq(duty.holder(), holder)).collect();
+        let dropped: Vec<_> = duties.extract_if(.., |duty| is_meant(duty)).collect();
         if duties.is_empty() {
             kept.by_actor.remove(&actor.get_id());
             registry.unmonitor(actor.clone());
         }
         drop(kept);
-        drop(given_back);
+        drop(dropped);
     }
 
     /// Does what was to be done when this actor ends.
     pub(crate) fn ended(&self, actor: ActorId, reason: &ExitReason) {
         let duties = self.0.lock().by_actor.remove(&actor);
         for duty in duties.into_iter().flatten() {
-            duty.watches().tell(&Fact::Reason(Arc::clone(duty.holder()), reason.clone()));
+            duty.tell(reason);
+            duty.end();
         }
     }
 }
 
 impl Duty {
-    fn holder(&self) -> &Arc<Holder> {
+    fn holder(&self) -> Option<&Arc<Holder>> {
         match self {
-            Self::GiveBack(lease) => lease.holder(),
-            Self::TellWhy(_, holder) => holder,
+            Self::GiveBack(lease) => Some(lease.holder()),
+            Self::TellWhy(_, holder) => Some(holder),
+            Self::Leave(_) => None,
         }
     }
 
-    fn watches(&self) -> &Arc<Watches> {
-        match self {
-            Self::GiveBack(lease) => lease.watches(),
-            Self::TellWhy(watches, _) => watches,
+    fn tell(&self, reason: &ExitReason) {
+        let (watches, holder) = match self {
+            Self::GiveBack(lease) => (lease.watches(), lease.holder()),
+            Self::TellWhy(watches, holder) => (watches, holder),
+            Self::Leave(_) => return,
+        };
+        watches.tell(&Fact::Reason(Arc::clone(holder), reason.clone()));
+    }
+
+    /// A lease goes back when it is dropped.
+    fn end(self) {
+        if let Self::Leave(membership) = self {
+            membership.end();
         }
     }
 
-    /// Whether its actor is gone without anybody having told; of one of ours somebody always does.
+    /// Whether its actor is gone without anybody having told; of one of ours that has a name somebody always does.
     fn is_overdue(&self) -> bool {
         match self {
             Self::GiveBack(lease) => lease.holder().standing() == Standing::Gone,
             Self::TellWhy(..) => false,
+            Self::Leave(membership) => membership.member.is_gone(),
         }
     }
 }
 
 impl Kept {
-    /// Takes out those who are gone. ractor tells nobody of an actor that ends before it has started, so they are looked
-    /// for whenever their number may have doubled.
-    fn sweep(&mut self) -> Vec<(ActorId, Vec<Duty>)> {
+    /// Takes out what is to be done for those who are gone. ractor tells nobody of an actor that ends before it has
+    /// started, so they are looked for whenever their number may have doubled.
+    fn sweep(&mut self) -> Vec<Duty> {
         if self.by_actor.len() < self.sweep_at.max(SWEPT) {
             return Vec::new();
         }
-        let swept = self.by_actor.extract_if(|_, duties| duties.iter().all(Duty::is_overdue)).collect();
+        let swept = self.by_actor.extract_if(|_, duties| duties.iter().all(Duty::is_overdue));
+        let swept = swept.flat_map(|(_, duties)| duties).collect();
         self.sweep_at = 2 * self.by_actor.len();
         swept
     }

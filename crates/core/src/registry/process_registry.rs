@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
@@ -14,22 +13,20 @@ use super::builder::ProcessRegistryBuilder;
 use super::cleanup::{CleanupReport, StoppedService};
 use super::error::RegistryError;
 use super::foreign::Monitored;
-use super::holder::{Holder, Origin};
+use super::groups::{Member, Membership};
+use super::holder::Holder;
 use super::lease::Lease;
 use super::root::{Root, Unkept};
 use super::service_registry::ServiceRegistry;
 use super::space::Space;
+use super::strays::stop_strays;
 use super::table::Table;
-use super::view::Fact;
 use super::watches::{Coroner, Watches};
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
 use crate::supervisor::{
-    ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree, stop_stray,
+    ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree,
 };
-
-/// How long a foreign actor is given to stop when its namespace is cleaned up.
-const FOREIGN_LIMIT: Duration = Duration::from_secs(5);
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
 ///
@@ -262,7 +259,7 @@ impl ProcessRegistry {
         space.table.close();
         space.begin_stop_log();
         self.take_down(namespace).await;
-        self.shared.stop_foreign(space).await;
+        stop_strays(space, &*self.shared).await;
         self.close(namespace, opening);
         space.end_stop_log()
     }
@@ -280,7 +277,7 @@ impl ProcessRegistry {
             root.shutdown().await;
         }
         let tests = registries.iter().filter(|registry| registry.namespace().is_test());
-        join_all(tests.map(|registry| self.shared.stop_foreign(registry.space()))).await;
+        join_all(tests.map(|registry| stop_strays(registry.space(), &*self.shared))).await;
         self.shared.spaces.lock().clear();
         registries.iter().for_each(|registry| registry.space().table.watches().close());
         let report = |registry: &ServiceRegistry| CleanupReport {
@@ -332,24 +329,20 @@ impl Root for Shared {
         async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
     }
 
+    fn keep_member(&self, membership: Membership) -> bool {
+        let Some(root) = self.root.get().map(Supervisor::actor) else { return false };
+        self.monitored.keep_member(root, membership);
+        root.get_status() < ActorStatus::Stopping
+    }
+
+    fn forget_member(&self, member: &Arc<Member>) {
+        if let Some(root) = self.root.get() {
+            self.monitored.forget_member(root.actor(), member);
+        }
+    }
+
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>> {
         async move { ProcessRegistry { shared: self }.cleanup_namespace(namespace).await }.boxed()
-    }
-}
-
-impl Shared {
-    async fn stop_foreign(&self, space: &Space) {
-        let holders = space.table.holders();
-        let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
-        let stop = foreign.filter_map(|holder| Some((holder, holder.actor()?.clone()))).map(async |(holder, actor)| {
-            let how = stop_stray(actor.clone(), FOREIGN_LIMIT).await;
-            // The registry would hear of it, but perhaps too late to tell.
-            space.table.watches().tell(&Fact::Reason(Arc::clone(holder), how.reason()));
-            space.table.release(holder);
-            self.forget(&actor, holder);
-            space.note_stopped(|| format!("registered/{}", holder.name()), how);
-        });
-        join_all(stop).await;
     }
 }
 

@@ -7,6 +7,7 @@ use ractor::ActorCell;
 
 use super::cleanup::CleanupReport;
 use super::error::RegistryError;
+use super::groups::{Member, Membership};
 use super::holder::Holder;
 use super::lease::Lease;
 use crate::namespace::Namespace;
@@ -28,6 +29,12 @@ pub(crate) trait Root: Send + Sync + 'static {
 
     /// What a namespace consists of.
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
+
+    /// Has the end of a member taken it out of its group; false if nobody is there who would hear of it.
+    fn keep_member(&self, membership: Membership) -> bool;
+
+    /// Stops watching an actor for the sake of this membership.
+    fn forget_member(&self, member: &Arc<Member>);
 
     /// Stops a namespace.
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;

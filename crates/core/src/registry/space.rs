@@ -8,13 +8,17 @@ use parking_lot::Mutex;
 use ractor::ActorStatus;
 
 use super::cleanup::{StopLog, StoppedService};
+use super::groups::Groups;
+use super::locks::Locks;
 use super::root::Root;
 use super::table::Table;
 use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
 
-/// One namespace: its names, its application, and the way to the registry that it belongs to.
+/// One namespace: its names, its groups, its application, and the way to the registry that it belongs to.
 pub(crate) struct Space {
     pub(crate) table: Arc<Table>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) locks: Locks,
     pub(crate) registry: Weak<dyn Root>,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<(Supervisor, Nursery)>>,
@@ -27,7 +31,9 @@ pub(crate) struct Space {
 impl Space {
     pub(crate) fn new(table: Table, registry: Weak<dyn Root>) -> Self {
         Self {
+            groups: Arc::new(Groups::new(table.namespace())),
             table: Arc::new(table),
+            locks: Locks::default(),
             registry,
             application: Mutex::default(),
             extensions: Mutex::default(),

@@ -220,7 +220,7 @@ impl<M: Message> Via<M> {
     }
 }
 
-fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
+pub(super) fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
     match actor.send_message(message) {
         Ok(()) => Ok(()),
         Err(MessagingErr::SendErr(message)) => Err(message),

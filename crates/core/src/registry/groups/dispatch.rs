@@ -1,0 +1,82 @@
+//! Messages to a group: to all, to the next, to any.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use ractor::{ActorCell, Message, RpcReplyPort};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::error::{GroupCastError, GroupError};
+use super::group::{Group, live};
+use super::replies::Replies;
+use super::roster::{Roster, from_turn};
+use super::table::Miss;
+use crate::registry::via::send;
+
+impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
+    /// Sends a message to the member whose turn it is; to the next one if that has just ended.
+    ///
+    /// # Errors
+    /// [`GroupCastError`] gives the message back if there is nobody to take it.
+    pub fn cast_next(&self, message: M) -> Result<(), GroupCastError<M>> {
+        self.cast(Roster::next_turn, message)
+    }
+
+    /// Sends a message to a random member.
+    ///
+    /// # Errors
+    /// As [`cast_next`](Self::cast_next).
+    pub fn cast_any(&self, message: M) -> Result<(), GroupCastError<M>> {
+        self.cast(Roster::roll, message)
+    }
+
+    fn cast(&self, turn: fn(&Roster) -> usize, message: M) -> Result<(), GroupCastError<M>> {
+        let mut unsent = Some(message);
+        let sent = self.read(|roster, members| {
+            for actor in from_turn(members, turn(roster)).filter_map(|member| member.live()) {
+                unsent = unsent.take().and_then(|message| send(actor, message).err());
+                if unsent.is_none() {
+                    break;
+                }
+            }
+        });
+        match unsent {
+            Some(message) => Err(GroupCastError { message, reason: self.explain(sent.err().unwrap_or(Miss::Absent)) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a message to each live member, one after the other, made for it and what it says of itself; how many took it.
+    /// The function is not called if nobody is there.
+    ///
+    /// # Errors
+    /// [`GroupError::WrongType`]. A group without members is no error: nobody was to get anything.
+    pub fn cast_all(&self, mut message: impl FnMut(&ActorCell, &V) -> M) -> Result<usize, GroupError> {
+        let mut takes = |actor: &ActorCell, value: &V| send(actor, message(actor, value)).is_ok();
+        match self.read(|_, members| live(members).filter(|(actor, value)| takes(actor, value)).count()) {
+            Ok(taken) => Ok(taken),
+            Err(Miss::Absent) => Ok(0),
+            Err(miss) => Err(self.explain(miss)),
+        }
+    }
+
+    /// Sends each live member a message with a reply port of its own and waits, at most `limit`, for all answers at once.
+    pub async fn call_all<R: Send + 'static>(
+        &self,
+        mut message: impl FnMut(RpcReplyPort<R>) -> M,
+        limit: Duration,
+    ) -> Replies<M, R> {
+        let asked = self.members().into_iter().map(|actor| {
+            let (sender, answer) = oneshot::channel();
+            let sent = send(&actor, message((sender, limit).into())).is_ok();
+            async move {
+                let reply = if sent { timeout(limit, answer).await.ok().and_then(Result::ok) } else { None };
+                (actor, reply)
+            }
+        });
+        // All are asked before the first is waited for.
+        let asked: Vec<_> = asked.collect();
+        Replies::sort(join_all(asked).await)
+    }
+}

@@ -1,0 +1,298 @@
+//! The face of one group.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use ractor::{ActorCell, ActorRef, Message};
+
+use super::error::GroupError;
+use super::key::{GroupKey, Kind};
+use super::member::{Member, Membership};
+use super::roster::{Roster, from_turn};
+use super::table::{Groups, Miss};
+use crate::namespace::Namespace;
+use crate::near::NearMisses;
+use crate::registry::holder::answers_to;
+use crate::registry::space::Space;
+
+/// So many groups are compared at most when one has no member.
+const COMPARED: usize = 256;
+
+/// Many actors under one key in a namespace: who joins, who is there, and messages to all of them, to the next, or to any.
+///
+/// Erlang's `pg` and Elixir's registry with duplicate keys. As there, an actor may join several times, each time with a
+/// value `V` of its own (default: none), and counts as often. It leaves by [`leave`](Self::leave) or by ending, and from the
+/// moment at which it takes no more messages it is never returned. When the namespace is cleaned up its members are
+/// stopped, whoever started them, as registered actors are.
+///
+/// Reading takes no lock and asks no actor: about as much as a lookup, and for a turn or a throw of the dice one counter of
+/// the group, which threads that dispatch to the same group fight over. Joining and leaving copy the list of the group's
+/// members. A group without a member does not exist and costs nothing. A value cannot be changed: leave and join again.
+///
+/// ```
+/// use foundation_core::{GroupKey, Namespace, ProcessRegistry};
+/// use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+///
+/// struct Worker;
+/// enum JobMsg { Square(u64, RpcReplyPort<u64>), Rest }
+/// foundation_core::local_message!(JobMsg);
+/// const WORKERS: GroupKey<JobMsg> = GroupKey::new("workers");
+///
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// impl Actor for Worker {
+///     type Msg = JobMsg;
+///     type State = ();
+///     type Arguments = ();
+///     async fn pre_start(&self, _: ActorRef<JobMsg>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+///     async fn handle(&self, _: ActorRef<JobMsg>, message: JobMsg, _: &mut ()) -> Result<(), ActorProcessingErr> {
+///         if let JobMsg::Square(n, reply) = message { let _ = reply.send(n * n); }
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let mine = registry.namespace(Namespace::test()).await?;
+/// let workers = mine.group(&WORKERS);
+/// for _ in 0..3 {
+///     let (worker, _task) = Actor::spawn(None, Worker, ()).await?;
+///     workers.join(&worker)?;
+/// }
+///
+/// workers.cast_next(JobMsg::Rest)?;
+/// assert_eq!(workers.cast_all(|_, _| JobMsg::Rest)?, 3);
+/// let squares = workers.call_all(|reply| JobMsg::Square(4, reply), std::time::Duration::from_secs(1)).await;
+/// assert!(squares.answered.iter().all(|(_, square)| *square == 16));
+///
+/// mine.cleanup().await?;
+/// assert!(workers.is_empty(), "they have been stopped with their namespace");
+/// registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Group<M, V = ()> {
+    space: Arc<Space>,
+    key: GroupKey<M, V>,
+}
+
+impl<M: Message> Group<M> {
+    /// Takes an actor in; once more if it is in already. It leaves by itself when it ends.
+    ///
+    /// # Errors
+    /// As [`join_with`](Self::join_with).
+    pub fn join(&self, actor: &ActorRef<M>) -> Result<(), GroupError> {
+        self.join_with(actor, ())
+    }
+}
+
+impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
+    pub(crate) fn new(space: Arc<Space>, key: GroupKey<M, V>) -> Self {
+        Self { space, key }
+    }
+
+    /// What it is called.
+    pub fn key(&self) -> &GroupKey<M, V> {
+        &self.key
+    }
+
+    /// Where it is.
+    pub fn namespace(&self) -> Namespace {
+        self.space.table.namespace()
+    }
+
+    // ---- coming and going ----
+
+    /// Takes an actor in, with what it says of itself; once more if it is in already. Cost: linear in the group.
+    ///
+    /// # Errors
+    /// [`GroupError::WrongType`] if the group has members of another kind; [`GroupError::Dead`];
+    /// [`GroupError::WrongReference`] if the reference does not have the actor's own message type;
+    /// [`GroupError::NotRunning`].
+    pub fn join_with(&self, actor: &ActorRef<M>, value: V) -> Result<(), GroupError> {
+        if !answers_to::<M>(actor) {
+            let (group, wanted) = (self.key.name().clone(), type_name::<M>());
+            return Err(GroupError::WrongReference { group, actor: actor.get_id(), wanted });
+        }
+        let (group, member) = (self.key.name().clone(), Arc::new(Member::new(actor.get_cell(), value)));
+        self.groups().add(&group, kind::<M, V>(), Arc::clone(&member)).map_err(|found| self.wrong_type(found))?;
+        let membership = Membership { groups: Arc::clone(self.groups()), group, member };
+        self.settle(membership)
+    }
+
+    /// Has the end of a new member noticed, or takes it out again if it has ended or the namespace has.
+    fn settle(&self, membership: Membership) -> Result<(), GroupError> {
+        let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running());
+        let member = Arc::clone(&membership.member);
+        // It is in the group before it is monitored, and monitored before its status is read: whenever the actor ends,
+        // either its event finds it in the group or we see its end here. The namespace in the same way: a clean-up either
+        // finds the member or is seen here.
+        let kept = registry.and_then(|registry| match registry.keep_member(membership) {
+            true => Ok(registry),
+            false => Err(self.not_running()),
+        });
+        fence(Ordering::SeqCst);
+        let refused = match kept {
+            _ if member.live().is_none() => self.dead(&member),
+            Ok(_) if !self.space.table.is_closed() => return Ok(()),
+            Ok(_) => self.not_running(),
+            Err(refused) => refused,
+        };
+        self.dismiss(&[&member]);
+        Err(refused)
+    }
+
+    /// Takes an actor out, as often as it is in; how often that was. No harm if it is not in.
+    pub fn leave(&self, actor: &ActorRef<M>) -> usize {
+        self.leave_where(actor, |_| true)
+    }
+
+    /// Ends those memberships of an actor whose value is chosen; how many there were.
+    pub fn leave_where(&self, actor: &ActorRef<M>, mut chosen: impl FnMut(&V) -> bool) -> usize {
+        // Chosen among those that were read, without a lock: the function may use the group itself.
+        let is_chosen = |member: &&Arc<Member>| member.actor().get_id() == actor.get_id();
+        let leaving = self.read(|_, members| members.iter().filter(is_chosen).cloned().collect::<Vec<_>>());
+        let mut leaving = leaving.unwrap_or_default();
+        leaving.retain(|member| member.value::<V>().is_some_and(&mut chosen));
+        self.dismiss(&leaving.iter().collect::<Vec<_>>())
+    }
+
+    fn dismiss(&self, leaving: &[&Arc<Member>]) -> usize {
+        let out = self.groups().take_out(self.key.name().as_str(), leaving);
+        if let Some(registry) = self.space.registry.upgrade() {
+            leaving.iter().for_each(|member| registry.forget_member(member));
+        }
+        out
+    }
+
+    // ---- looking ----
+
+    /// The live members in the order in which they joined, each as often as it did.
+    pub fn members(&self) -> Vec<ActorRef<M>> {
+        self.select(|actor, _| Some(actor.clone().into()))
+    }
+
+    /// What a function makes of the live members and what they say of themselves, in the order in which they joined; those
+    /// of which it makes nothing are left out. The function may use the group.
+    pub fn select<T>(&self, mut pick: impl FnMut(&ActorCell, &V) -> Option<T>) -> Vec<T> {
+        let picked = self.read(|_, members| live(members).filter_map(|(actor, value)| pick(actor, value)).collect());
+        picked.unwrap_or_default()
+    }
+
+    /// How many live members there are, each counted as often as it joined. Cost: linear in the group.
+    pub fn len(&self) -> usize {
+        self.count_where(|_, _| true)
+    }
+
+    /// How many live members are chosen.
+    pub fn count_where(&self, mut chosen: impl FnMut(&ActorCell, &V) -> bool) -> usize {
+        let count = self.read(|_, members| live(members).filter(|(actor, value)| chosen(actor, value)).count());
+        count.unwrap_or_default()
+    }
+
+    /// Whether there is no live member.
+    pub fn is_empty(&self) -> bool {
+        !self.read(|_, members| members.iter().any(|member| member.live().is_some())).unwrap_or_default()
+    }
+
+    // ---- one of them ----
+
+    /// Borrows the member whose turn it is: all come one after the other, and who has ended is passed over.
+    ///
+    /// # Errors
+    /// [`GroupError::NoMember`] names the near misses; [`GroupError::WrongType`] names both types.
+    pub fn with_next<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
+        self.with(Roster::next_turn, read)
+    }
+
+    /// Borrows a random member.
+    ///
+    /// # Errors
+    /// As [`with_next`](Self::with_next).
+    pub fn with_any<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
+        self.with(Roster::roll, read)
+    }
+
+    /// The member whose turn it is.
+    ///
+    /// # Errors
+    /// As [`with_next`](Self::with_next).
+    pub fn next_member(&self) -> Result<ActorRef<M>, GroupError> {
+        self.with_next(|actor| actor.clone().into())
+    }
+
+    /// A random member. The dice are the group's own, and throw the same in each run: choose among
+    /// [`members`](Self::members) to bring your own.
+    ///
+    /// # Errors
+    /// As [`with_next`](Self::with_next).
+    pub fn any_member(&self) -> Result<ActorRef<M>, GroupError> {
+        self.with_any(|actor| actor.clone().into())
+    }
+
+    fn with<R>(&self, turn: fn(&Roster) -> usize, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
+        let found = self.read(|roster, members| from_turn(members, turn(roster)).find_map(|it| it.live()).map(read));
+        found.and_then(|found| found.ok_or(Miss::Absent)).map_err(|miss| self.explain(miss))
+    }
+
+    // ---- the table ----
+
+    pub(super) fn groups(&self) -> &Arc<Groups> {
+        &self.space.groups
+    }
+
+    #[inline]
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Roster, &[Arc<Member>]) -> R) -> Result<R, Miss> {
+        self.groups().read(self.key.name().as_str(), kind::<M, V>(), read)
+    }
+
+    // ---- refusals ----
+
+    pub(super) fn explain(&self, miss: Miss) -> GroupError {
+        match miss {
+            Miss::OtherKind(found) => self.wrong_type(found),
+            Miss::Absent => {
+                let (namespace, group, live) =
+                    (self.namespace(), self.key.name().clone(), self.groups().live(COMPARED));
+                let others = live.iter().map(|name| name.as_str()).filter(|name| *name != group.as_str());
+                GroupError::NoMember { namespace, near: NearMisses::of(group.as_str(), others), group }
+            }
+        }
+    }
+
+    fn wrong_type(&self, found: Kind) -> GroupError {
+        let (namespace, group) = (self.namespace(), self.key.name().clone());
+        GroupError::WrongType { namespace, group, wanted: kind::<M, V>().to_string(), found: found.to_string() }
+    }
+
+    fn dead(&self, member: &Member) -> GroupError {
+        GroupError::Dead { group: self.key.name().clone(), actor: member.actor().get_id() }
+    }
+
+    fn not_running(&self) -> GroupError {
+        GroupError::NotRunning { namespace: self.namespace() }
+    }
+}
+
+fn kind<M: Message, V: 'static>() -> Kind {
+    Kind::of::<M, V>()
+}
+
+/// Those of them that take messages, with what they say of themselves.
+pub(super) fn live<V: 'static>(members: &[Arc<Member>]) -> impl Iterator<Item = (&ActorCell, &V)> {
+    members.iter().filter_map(|member| Some((member.live()?, member.value()?)))
+}
+
+impl<M, V> Clone for Group<M, V> {
+    fn clone(&self) -> Self {
+        Self { space: Arc::clone(&self.space), key: self.key.clone() }
+    }
+}
+
+impl<M, V> fmt::Debug for Group<M, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Group({} in {})", self.key, self.space.table.namespace())
+    }
+}

@@ -1,0 +1,54 @@
+//! One membership: an actor in a group, with what it says of itself there.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use ractor::{ActorCell, ActorStatus};
+
+use super::table::Groups;
+use crate::namespace::ServiceName;
+
+pub(crate) struct Member {
+    actor: ActorCell,
+    /// Of the type that the group's kind says. Nothing is allocated for `()`.
+    value: Box<dyn Any + Send + Sync>,
+}
+
+impl Member {
+    pub(crate) fn new<V: Send + Sync + 'static>(actor: ActorCell, value: V) -> Self {
+        Self { actor, value: Box::new(value) }
+    }
+
+    pub(crate) fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+
+    /// The actor if messages can be sent to it: a draining one refuses them.
+    #[inline]
+    pub(crate) fn live(&self) -> Option<&ActorCell> {
+        (self.actor.get_status() < ActorStatus::Draining).then_some(&self.actor)
+    }
+
+    /// Whether it only takes up room.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.actor.get_status() == ActorStatus::Stopped
+    }
+
+    pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
+        self.value.downcast_ref()
+    }
+}
+
+/// What has to be ended when the actor ends: its place in one group.
+pub(crate) struct Membership {
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) group: ServiceName,
+    pub(crate) member: Arc<Member>,
+}
+
+impl Membership {
+    /// Takes the member out of its group; true if it was in it.
+    pub(crate) fn end(&self) -> bool {
+        self.groups.take_out(self.group.as_str(), &[&self.member]) == 1
+    }
+}

@@ -1,0 +1,517 @@
+//! Elixir's tests of registries with duplicate keys, of which groups are the analogue: CONFORMANCE, section 2.3.
+
+use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus};
+use foundation::{Group, GroupError, GroupKey, Namespace, ServiceKey};
+use tracing::Level;
+
+use super::support::{Ending, Gate, Log, Probe, ProbeMsg, Roll, SOON, foreign, key, world};
+
+static HELLO: GroupKey<ProbeMsg> = GroupKey::new("hello");
+static WORLD: GroupKey<ProbeMsg> = GroupKey::new("world");
+static WEIGHTED: GroupKey<ProbeMsg, (&'static str, u32)> = GroupKey::new("weighted");
+
+type Weighted = Group<ProbeMsg, (&'static str, u32)>;
+
+fn ids(actors: &[ActorRef<ProbeMsg>]) -> Vec<ActorId> {
+    actors.iter().map(|actor| actor.get_id()).collect()
+}
+
+async fn probes<const N: usize>() -> [ActorRef<ProbeMsg>; N] {
+    let actors = futures::future::join_all((0..N).map(|_| foreign(Probe::default()))).await;
+    actors.try_into().unwrap_or_else(|_| unreachable!())
+}
+
+async fn notes(actor: &ActorRef<ProbeMsg>) -> Vec<String> {
+    actor.call(ProbeMsg::Notes, Some(SOON)).await.unwrap().unwrap()
+}
+
+/// Three memberships of one actor, and one of another.
+async fn weighted(group: &Weighted) -> [ActorRef<ProbeMsg>; 2] {
+    let [first, second] = probes().await;
+    for value in [("atom", 1), ("atom", 2), ("other", 3)] {
+        group.join_with(&first, value).unwrap();
+    }
+    group.join_with(&second, ("atom", 4)).unwrap();
+    [first, second]
+}
+
+/// Adapted: what partitions are there, namespaces are here: each has its groups to itself.
+#[tokio::test]
+async fn reg_2_3_partitions_are_apart() {
+    let (registry, names) = world().await;
+    let theirs = registry.namespace(Namespace::test()).await.unwrap();
+    let [ours, other] = probes().await;
+    names.group(&HELLO).join(&ours).unwrap();
+    theirs.group(&HELLO).join(&other).unwrap();
+    assert_eq!(ids(&names.group(&HELLO).members()), [ours.get_id()]);
+    assert_eq!(ids(&theirs.group(&HELLO).members()), [other.get_id()]);
+}
+
+#[tokio::test]
+async fn reg_2_3_counts_zero_when_it_is_empty() {
+    let (_registry, names) = world().await;
+    assert_eq!(names.group(&HELLO).len(), 0);
+    assert!(names.group(&HELLO).is_empty());
+    assert!(names.groups().is_empty(), "a handle makes no group");
+}
+
+#[tokio::test]
+async fn reg_2_3_counts_memberships() {
+    let (_registry, names) = world().await;
+    let [first, second] = probes().await;
+    let group = names.group(&HELLO);
+    for (actor, expected) in [(&first, 1), (&first, 2), (&second, 3)] {
+        group.join(actor).unwrap();
+        assert_eq!(group.len(), expected);
+    }
+    names.group(&WORLD).join(&first).unwrap();
+    assert_eq!((group.len(), names.group(&WORLD).len()), (3, 1));
+    assert_eq!(names.groups().iter().map(ToString::to_string).collect::<Vec<_>>(), ["hello", "world"]);
+}
+
+#[tokio::test]
+async fn reg_2_3_one_actor_joins_several_times() {
+    let (_registry, names) = world().await;
+    let [actor] = probes().await;
+    let group = names.group(&HELLO);
+    group.join(&actor).unwrap();
+    group.join(&actor).unwrap();
+    names.group(&WORLD).join(&actor).unwrap();
+    assert_eq!(ids(&group.members()), [actor.get_id(); 2]);
+    assert_eq!(names.groups_of(&actor).iter().map(ToString::to_string).collect::<Vec<_>>(), ["hello", "world"]);
+}
+
+#[tokio::test]
+async fn reg_2_3_several_actors_join_in_order() {
+    let (_registry, names) = world().await;
+    let actors: [_; 5] = probes().await;
+    let group = names.group(&HELLO);
+    actors.iter().for_each(|actor| group.join(actor).unwrap());
+    assert_eq!(ids(&group.members()), ids(&actors));
+}
+
+/// Also adapted: exact complex keys. A key is a text, and any other text is another group.
+#[tokio::test]
+async fn reg_2_3_compares_keys_exactly() {
+    let (_registry, names) = world().await;
+    let spellings = ["a.1", "a-1", "a_1", "a1", "a.10", "a.1."];
+    let actors: [_; 6] = probes().await;
+    for (name, actor) in spellings.iter().zip(&actors) {
+        names.group(&GroupKey::<ProbeMsg>::parse(name).unwrap()).join(actor).unwrap();
+    }
+    for (name, actor) in spellings.iter().zip(&actors) {
+        let found = names.group(&GroupKey::<ProbeMsg>::parse(name).unwrap()).members();
+        assert_eq!(ids(&found), [actor.get_id()]);
+    }
+}
+
+#[tokio::test]
+async fn reg_2_3_dispatches_to_many_one_after_the_other() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let mut called = 0;
+    let nobody = group.cast_all(|_, _| {
+        called += 1;
+        ProbeMsg::Note("never")
+    });
+    assert_eq!((nobody.unwrap(), called), (0, 0));
+
+    let [first, second] = weighted(&group).await;
+    let mut order = Vec::new();
+    let taken = group.cast_all(|actor, (text, weight)| {
+        order.push((actor.get_id(), *weight));
+        ProbeMsg::Note(text)
+    });
+    assert_eq!(taken.unwrap(), 4);
+    let (one, two) = (first.get_id(), second.get_id());
+    assert_eq!(order, [(one, 1), (one, 2), (one, 3), (two, 4)]);
+    assert_eq!(notes(&first).await, ["atom", "atom", "other"]);
+    assert_eq!(notes(&second).await, ["atom"]);
+}
+
+/// Adapted: a send does not block, so what is worth doing at once is waiting for the answers.
+#[tokio::test]
+async fn reg_2_3_dispatches_to_many_at_once() {
+    let (_registry, names) = world().await;
+    let [first, second, third] = probes().await;
+    let (gate, group) = (Gate::new(), names.group(&HELLO));
+    [&first, &second, &third].into_iter().for_each(|actor| group.join(actor).unwrap());
+    for actor in [&first, &second] {
+        actor.cast(ProbeMsg::Stay(gate.clone())).unwrap();
+        gate.arrival().await;
+    }
+    let mut asked = 0;
+    let calling = group.call_all(
+        |reply| {
+            asked += 1;
+            // The third is asked while the first two do not answer, and chooses not to.
+            if asked == 3 { ProbeMsg::Drop(reply) } else { ProbeMsg::Say(true, reply) }
+        },
+        SOON,
+    );
+    let (replies, ()) = futures::join!(calling, async { gate.open() });
+    assert_eq!(asked, 3);
+    let answered: Vec<_> = replies.answered.iter().map(|(actor, said)| (actor.get_id(), *said)).collect();
+    assert_eq!(answered, [(first.get_id(), true), (second.get_id(), true)]);
+    assert_eq!(ids(&replies.silent), [third.get_id()]);
+}
+
+#[tokio::test]
+async fn reg_2_3_leaves_by_key_with_all_its_memberships() {
+    let (_registry, names) = world().await;
+    let [actor, other] = probes().await;
+    let (hello, world) = (names.group(&HELLO), names.group(&WORLD));
+    for group in [&hello, &hello, &world] {
+        group.join(&actor).unwrap();
+    }
+    hello.join(&other).unwrap();
+    assert_eq!(hello.leave(&actor), 2);
+    assert_eq!(ids(&hello.members()), [other.get_id()]);
+    assert_eq!(ids(&world.members()), [actor.get_id()]);
+    assert!(actor.get_status() <= ActorStatus::Running, "it lives on");
+}
+
+#[tokio::test]
+async fn reg_2_3_leaves_without_being_in() {
+    let (_registry, names) = world().await;
+    let [actor, other] = probes().await;
+    assert_eq!(names.group(&HELLO).leave(&actor), 0);
+    names.group(&HELLO).join(&other).unwrap();
+    assert_eq!(names.group(&HELLO).leave(&actor), 0);
+    assert_eq!(names.group(&HELLO).len(), 1);
+}
+
+/// Also full match specs, of which a function is the analogue.
+#[tokio::test]
+async fn reg_2_3_selects_by_pattern() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, second] = weighted(&group).await;
+    let atoms = group.select(|actor, value| match value {
+        ("atom", weight) => Some((actor.get_id(), *weight)),
+        _ => None,
+    });
+    assert_eq!(atoms, [(first.get_id(), 1), (first.get_id(), 2), (second.get_id(), 4)]);
+    assert_eq!(group.select(|_, value| (value.0 == "none").then_some(())), []);
+}
+
+#[tokio::test]
+async fn reg_2_3_selects_by_guard() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, _] = weighted(&group).await;
+    let own = group.select(|actor, (_, weight)| (actor.get_id() == first.get_id() && *weight > 1).then_some(*weight));
+    assert_eq!(own, [2, 3]);
+}
+
+#[tokio::test]
+async fn reg_2_3_counts_by_pattern() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    weighted(&group).await;
+    assert_eq!(group.count_where(|_, (text, _)| *text == "atom"), 3);
+    assert_eq!(group.count_where(|_, (text, _)| *text == "none"), 0);
+}
+
+#[tokio::test]
+async fn reg_2_3_counts_by_guard() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [_, second] = weighted(&group).await;
+    assert_eq!(group.count_where(|_, (_, weight)| *weight > 1), 3);
+    assert_eq!(group.count_where(|actor, (_, weight)| actor.get_id() == second.get_id() && *weight > 4), 0);
+}
+
+#[tokio::test]
+async fn reg_2_3_leaves_by_pattern() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, _] = weighted(&group).await;
+    assert_eq!(group.leave_where(&first, |(text, _)| *text == "atom"), 2);
+    assert_eq!(group.select(|_, (_, weight)| Some(*weight)), [3, 4], "the other actor's stay");
+    assert_eq!(group.leave_where(&first, |(text, _)| *text == "atom"), 0);
+}
+
+#[tokio::test]
+async fn reg_2_3_leaves_by_guard() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, second] = weighted(&group).await;
+    assert_eq!(group.leave_where(&first, |(_, weight)| *weight > 1), 2);
+    assert_eq!(group.leave_where(&second, |(_, weight)| *weight > 4), 0);
+    assert_eq!(group.select(|_, (_, weight)| Some(*weight)), [1, 4]);
+}
+
+/// Adapted: who wants to hear of members coming and going listens to the events.
+#[tokio::test]
+async fn reg_2_3_tells_listeners_of_members_that_come_and_go() {
+    let (log, _listening) = Log::listen(Level::DEBUG);
+    let (_registry, names) = world().await;
+    let [actor] = probes().await;
+    names.group(&HELLO).join(&actor).unwrap();
+    let who = format!("actor={}", actor.get_id());
+    assert_eq!(log.lines(&["group joined", "group=hello", &who]).len(), 1);
+    assert_eq!(log.lines(&["group left"]).len(), 0);
+    names.group(&HELLO).leave(&actor);
+    assert_eq!(log.lines(&["group left", "group=hello", &who]).len(), 1);
+}
+
+/// Adapted from links: one monitor watches an actor for all its names and memberships, and none of them ends it for another.
+#[tokio::test]
+async fn reg_2_3_is_monitored_for_as_long_as_it_has_a_name_or_a_membership() {
+    let (registry, names) = world().await;
+    let [first, second] = probes().await;
+    let name: ServiceKey<ProbeMsg> = key("hello");
+    for actor in [&first, &second] {
+        names.group(&HELLO).join(actor).unwrap();
+        names.group(&WORLD).join(actor).unwrap();
+    }
+    names.register(&name, &first).await.unwrap();
+    names.group(&HELLO).leave(&first);
+    names.unregister(&name);
+    names.register(&name, &second).await.unwrap();
+    names.group(&WORLD).leave(&second);
+    names.group(&HELLO).leave(&second);
+
+    let (log, _listening) = Log::listen(Level::DEBUG);
+    for actor in [&first, &second] {
+        actor.stop_and_wait(None, None).await.unwrap();
+    }
+    registry.namespace(Namespace::test()).await.unwrap();
+    assert_eq!(log.lines(&["group left", &format!("actor={}", first.get_id())]).len(), 1);
+    assert_eq!(log.lines(&["service released", &format!("actor={}", second.get_id())]).len(), 1);
+}
+
+#[tokio::test]
+async fn reg_2_3_refuses_to_work_in_a_namespace_that_is_gone() {
+    let (_registry, names) = world().await;
+    let [actor] = probes().await;
+    let group = names.group(&HELLO);
+    names.cleanup().await.unwrap();
+    let refused = group.join(&actor).unwrap_err();
+    assert_eq!(refused, GroupError::NotRunning { namespace: names.namespace() });
+    assert!(group.is_empty());
+    assert!(actor.get_status() <= ActorStatus::Running, "who was not let in is left alone");
+}
+
+/// That a group key is no unique name, nor the reverse, shows at compile time (see `GroupKey`); what is left is the text.
+#[tokio::test]
+async fn reg_2_3_is_no_via() {
+    let (_registry, names) = world().await;
+    let [member, holder] = probes().await;
+    let name: ServiceKey<ProbeMsg> = key("hello");
+    names.group(&HELLO).join(&member).unwrap();
+    assert!(!names.via(&name).is_alive());
+    names.register(&name, &holder).await.unwrap();
+    assert_eq!(names.lookup(&name).unwrap().get_id(), holder.get_id());
+    assert_eq!(ids(&names.group(&HELLO).members()), [member.get_id()]);
+}
+
+#[tokio::test]
+async fn reg_2_3_selects_none_of_an_empty_group() {
+    let (_registry, names) = world().await;
+    assert_eq!(names.group(&HELLO).select(|_, ()| Some(())), []);
+    assert_eq!(names.group(&HELLO).count_where(|_, ()| true), 0);
+}
+
+#[tokio::test]
+async fn reg_2_3_selects_all() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, second] = weighted(&group).await;
+    let all = group.select(|actor, value| Some((actor.get_id(), value.1)));
+    assert_eq!(all, [(first.get_id(), 1), (first.get_id(), 2), (first.get_id(), 3), (second.get_id(), 4)]);
+    assert_eq!(group.count_where(|_, _| true), 4);
+}
+
+/// Adapted from several specs: as many functions as one likes, and each may use the group.
+#[tokio::test]
+async fn reg_2_3_selects_while_the_group_is_used() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, second] = weighted(&group).await;
+    let seen = group.select(|_, (_, weight)| {
+        assert_eq!(group.leave_where(&first, |(_, it)| it == weight), usize::from(*weight < 4));
+        Some(*weight)
+    });
+    assert_eq!(seen, [1, 2, 3, 4], "the list is the one that was read");
+    assert_eq!(ids(&group.members()), [second.get_id()]);
+}
+
+/// A value cannot be updated, there as here, where there is nothing to call for it: whoever has another one joins again.
+#[tokio::test]
+async fn reg_2_3_has_no_update_of_a_value() {
+    let (_registry, names) = world().await;
+    let group = names.group(&WEIGHTED);
+    let [first, _] = weighted(&group).await;
+    assert_eq!(group.leave_where(&first, |value| *value == ("atom", 2)), 1);
+    group.join_with(&first, ("atom", 20)).unwrap();
+    assert_eq!(group.select(|_, (_, weight)| Some(*weight)), [1, 3, 4, 20]);
+}
+
+// ---- beyond Elixir's ----
+
+#[tokio::test]
+async fn whose_turn_it_is_goes_round() {
+    let (_registry, names) = world().await;
+    let actors: [_; 3] = probes().await;
+    let group = names.group(&HELLO);
+    actors.iter().for_each(|actor| group.join(actor).unwrap());
+    let turns: Vec<_> = (0..7).map(|_| group.next_member().unwrap().get_id()).collect();
+    let expected: Vec<_> = ids(&actors).into_iter().cycle().take(7).collect();
+    assert_eq!(turns, expected);
+    actors[1].stop_and_wait(None, None).await.unwrap();
+    for _ in 0..10 {
+        assert_ne!(group.with_next(|actor| actor.get_id()).unwrap(), actors[1].get_id());
+    }
+}
+
+#[tokio::test]
+async fn random_members_are_all_members_and_only_the_living() {
+    let (_registry, names) = world().await;
+    let actors: [_; 4] = probes().await;
+    let group = names.group(&HELLO);
+    actors.iter().for_each(|actor| group.join(actor).unwrap());
+    let (_, task) = (actors[0].drain().unwrap(), actors[0].wait(None));
+    let mut drawn = std::collections::BTreeMap::<_, u32>::new();
+    for _ in 0..3_000 {
+        *drawn.entry(group.any_member().unwrap().get_id()).or_default() += 1;
+    }
+    assert_eq!(drawn.keys().copied().collect::<Vec<_>>(), ids(&actors[1..]));
+    assert!(drawn.values().all(|count| *count > 500), "{drawn:?}");
+    task.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_goes_to_one_member_and_comes_back_if_there_is_none() {
+    let (_registry, names) = world().await;
+    let [first, second] = probes().await;
+    let group = names.group(&HELLO);
+    for cast in [Group::cast_next, Group::cast_any] {
+        let refused = cast(&group, ProbeMsg::Note("lost?")).unwrap_err();
+        assert!(matches!(refused.message, ProbeMsg::Note("lost?")));
+        assert!(matches!(refused.reason, GroupError::NoMember { .. }), "{refused}");
+    }
+    group.join(&first).unwrap();
+    group.join(&second).unwrap();
+    for _ in 0..4 {
+        group.cast_next(ProbeMsg::Note("turn")).unwrap();
+    }
+    assert_eq!((notes(&first).await.len(), notes(&second).await.len()), (2, 2));
+    group.cast_any(ProbeMsg::Note("any")).unwrap();
+    assert_eq!(notes(&first).await.len() + notes(&second).await.len(), 5);
+}
+
+#[tokio::test]
+async fn an_actor_leaves_its_groups_however_it_ends() {
+    let (registry, names) = world().await;
+    for ending in Ending::ALL {
+        let (log, _listening) = Log::listen(Level::DEBUG);
+        let (roll, gates) = (Roll::default(), [Gate::new(), Gate::new()]);
+        let ours = names.spawn(&key("ours"), ending.probe(&Roll::default(), &gates[0]), ()).await.unwrap();
+        let outside = foreign(ending.probe(&roll, &gates[1])).await;
+        let group = names.group(&HELLO);
+        for (actor, gate) in [&ours, &outside].into_iter().zip(&gates) {
+            group.join(actor).unwrap();
+            group.join(actor).unwrap();
+            ending.bring_about(actor, gate).await;
+            actor.wait(None).await.unwrap();
+            assert!(group.is_empty() && group.next_member().is_err(), "{ending:?}: at once");
+        }
+        // The process registry reads the event before it reads what it is asked next.
+        registry.namespace(Namespace::test()).await.unwrap();
+        assert_eq!(log.lines(&["group left"]).len(), 4, "{ending:?}: and for good");
+    }
+}
+
+/// Joins in its own start, which takes for ever.
+struct Early {
+    group: Group<ProbeMsg>,
+    gate: Gate,
+}
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Early {
+    type Msg = ProbeMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<ProbeMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        self.group.join(&myself)?;
+        self.gate.pass().await;
+        Ok(())
+    }
+}
+
+/// ractor tells nobody that an actor has failed to start; whoever writes to the group next takes it out.
+#[tokio::test]
+async fn a_member_that_ends_in_its_start_is_not_returned() {
+    let (log, _listening) = Log::listen(Level::DEBUG);
+    let (_registry, names) = world().await;
+    let (gate, group) = (Gate::new(), names.group(&HELLO));
+    let early = Early { group: group.clone(), gate: gate.clone() };
+    let starting = tokio::spawn({
+        let names = names.clone();
+        async move { names.spawn(&key("early"), early, ()).await.map(drop) }
+    });
+    gate.arrival().await;
+    assert_eq!(group.len(), 1, "it takes messages while it starts");
+    starting.abort();
+    assert!(starting.await.unwrap_err().is_cancelled());
+    assert!(group.is_empty());
+    let [other] = probes().await;
+    group.join(&other).unwrap();
+    assert_eq!(ids(&group.members()), [other.get_id()]);
+    assert_eq!(log.lines(&["group left", "group=hello"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_clean_up_stops_the_members_of_groups_each_once() {
+    let (_registry, names) = world().await;
+    let [member, both] = probes().await;
+    let ours = names.spawn(&key("ours"), Probe::default(), ()).await.unwrap();
+    names.register(&key("both"), &both).await.unwrap();
+    for actor in [&member, &both, &ours, &member] {
+        names.group(&HELLO).join(actor).unwrap();
+        names.group(&WORLD).join(actor).unwrap();
+    }
+    let report = names.cleanup().await.unwrap();
+    for actor in [&member, &both, &ours] {
+        assert_eq!(actor.get_status(), ActorStatus::Stopped);
+    }
+    let paths: Vec<_> = report.stopped.iter().map(|stopped| stopped.path.as_str()).collect();
+    assert_eq!(paths.iter().filter(|path| path.starts_with("joined/")).count(), 1, "{paths:?}");
+    assert!(paths.contains(&"registered/both"), "{paths:?}");
+    assert!(names.groups().is_empty());
+}
+
+/// Whoever joins while the namespace goes is either stopped with it or told that it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_join_during_the_clean_up_is_stopped_or_refused() {
+    for _ in 0..300 {
+        let (_registry, names) = world().await;
+        let [outside] = probes().await;
+        let joining = tokio::spawn({
+            let (names, outside) = (names.clone(), outside.clone());
+            async move { names.group(&HELLO).join(&outside) }
+        });
+        names.cleanup().await.unwrap();
+        match joining.await.unwrap() {
+            Ok(()) => assert_eq!(outside.get_status(), ActorStatus::Stopped),
+            Err(refused) => assert_eq!(refused, GroupError::NotRunning { namespace: names.namespace() }),
+        }
+        assert!(names.group(&HELLO).is_empty());
+        outside.stop(None);
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_leaves_the_members_of_production_alone() {
+    let (registry, _names) = world().await;
+    let production = registry.namespace(Namespace::Production).await.unwrap();
+    let [actor] = probes().await;
+    production.group(&HELLO).join(&actor).unwrap();
+    registry.shutdown().await;
+    assert!(actor.get_status() <= ActorStatus::Running);
+    assert!(production.group(&WORLD).join(&actor).is_err());
+}
