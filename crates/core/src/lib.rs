@@ -35,6 +35,7 @@ mod namespace;
 mod near;
 mod registry;
 mod supervisor;
+mod sync;
 mod telemetry;
 
 pub use ractor;

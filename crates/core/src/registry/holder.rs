@@ -1,8 +1,6 @@
 //! One incarnation of a name: who holds it, since when, and whether it still does.
 
 use std::any::TypeId;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ractor::{ActorCell, ActorId, ActorStatus, Message};
 use scc::{AtomicShared, Guard, Shared, Tag};
@@ -10,6 +8,8 @@ use tokio::time::Instant;
 
 use super::metadata::{Description, Metadata};
 use crate::namespace::ServiceName;
+use crate::sync::OnceLock;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a holder was started, and so who gives its name back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

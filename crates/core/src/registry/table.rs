@@ -11,7 +11,6 @@
 //!    whoever closes it looks afterwards which names there are: one of them sees the other.
 //! 8. Who watches is told an end between the retirement and the removal, so before the next holder can begin.
 
-use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -26,6 +25,7 @@ use super::view::{End, Fact};
 use super::wait::Waiters;
 use super::watches::{Coroner, Watches};
 use crate::namespace::{Namespace, ServiceName};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
 pub(crate) struct Table {
     namespace: Namespace,

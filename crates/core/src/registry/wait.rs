@@ -4,7 +4,6 @@
 //! sequentially consistent fence between the two halves on both sides, one of them sees the other: no wake is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
@@ -12,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
 use crate::namespace::ServiceName;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 /// The waiters of one table.
 #[derive(Default)]

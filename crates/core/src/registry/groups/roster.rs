@@ -1,12 +1,12 @@
 //! The members of one group, in the order in which they joined.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use scc::{AtomicShared, Guard, Shared, Tag};
 
 use super::key::Kind;
 use super::member::Member;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A list that is replaced as a whole, so that readers need no lock; whoever writes has the lock of the group's entry.
 pub(crate) struct Roster {

@@ -1,0 +1,4 @@
+//! Why an actor ends does not matter here.
+
+#[derive(Debug, Clone)]
+pub(crate) struct ExitReason;

@@ -1,0 +1,36 @@
+//! The races of the registry's tables, explored by the model checker loom.
+//!
+//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `wait.rs`, `lease.rs`, `foreign.rs` and
+//! the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
+//! names: atomics, locks and notifications by loom's, the concurrent map and its pointers by ones with the same guarantees,
+//! ractor's actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and
+//! tries all interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially
+//! consistent access for less than it is, and a fence for what it is.
+//!
+//! Not the code itself, but the same steps in the same order: how the process registry takes a foreign actor in
+//! (`Root::keep`) and a group a member (`Group::settle`); both need the whole tree. See [`scenarios`].
+//!
+//! Not checked: what watches are told. Of them only the lock is there under which a name is handed over.
+
+// The files bring unit tests along, which are for the real ones.
+#![cfg(not(test))]
+
+mod exit;
+mod namespace;
+mod registry;
+pub mod scenarios;
+mod stand_ins;
+
+// The names by which the registry's files call what is replaced.
+extern crate self as foldhash;
+extern crate self as parking_lot;
+extern crate self as ractor;
+extern crate self as scc;
+extern crate self as tokio;
+
+pub(crate) use stand_ins::actor::{ActorCell, ActorId, ActorStatus, Message};
+pub(crate) use stand_ins::index::{self as hash_index, HashIndex};
+pub(crate) use stand_ins::lock::Mutex;
+pub(crate) use stand_ins::shared::{AtomicShared, Guard, Shared, Tag};
+pub(crate) use stand_ins::{fast, sync, time};
+pub(crate) use std::collections::HashMap;

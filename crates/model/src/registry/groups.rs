@@ -1,0 +1,12 @@
+//! The tables of groups, without the face of a group.
+
+#[path = "../../../core/src/registry/groups/key.rs"]
+pub(crate) mod key;
+#[path = "../../../core/src/registry/groups/member.rs"]
+pub(crate) mod member;
+#[path = "../../../core/src/registry/groups/roster.rs"]
+pub(crate) mod roster;
+#[path = "../../../core/src/registry/groups/table.rs"]
+pub(crate) mod table;
+
+pub(crate) use member::{Member, Membership};

@@ -1,0 +1,9 @@
+//! Metadata that say nothing.
+
+#[derive(Debug, Clone)]
+pub(crate) struct Metadata;
+
+pub(crate) struct Description {
+    pub(crate) version: u64,
+    pub(crate) metadata: Metadata,
+}

@@ -1,0 +1,25 @@
+//! One test a race; see `foundation_model` for what is the code itself here and what stands in for something else.
+
+macro_rules! races {
+    ($($race:ident),+ $(,)?) => {
+        $(#[test] fn $race() { foundation_model::scenarios::$race(); })+
+    };
+}
+
+races![
+    a_wait_against_a_registration,
+    a_claim_against_the_end_of_a_lease,
+    a_publication_against_a_close,
+    a_wait_for_the_close_against_the_close,
+    a_replacement_against_the_reaping,
+    a_claim_against_a_claim,
+    an_unregistration_against_the_end_of_a_lease,
+    a_lookup_against_a_replacement,
+    a_lookup_against_a_hand_over,
+    a_hand_over_against_the_end_of_a_lease,
+    a_registration_against_a_death,
+    a_join_against_a_death,
+    a_join_against_the_loss_of_all_else,
+    a_join_against_a_close,
+    a_join_against_the_last_leaving,
+];
