@@ -83,22 +83,22 @@ fn failure(script: &Script, broken: &Broken) -> String {
 }
 
 #[test]
-fn sup_every_seed_of_the_first_quarter_keeps_the_rules() {
+fn every_seed_of_the_first_quarter_keeps_the_rules() {
     play_seeds(share(0));
 }
 
 #[test]
-fn sup_every_seed_of_the_second_quarter_keeps_the_rules() {
+fn every_seed_of_the_second_quarter_keeps_the_rules() {
     play_seeds(share(1));
 }
 
 #[test]
-fn sup_every_seed_of_the_third_quarter_keeps_the_rules() {
+fn every_seed_of_the_third_quarter_keeps_the_rules() {
     play_seeds(share(2));
 }
 
 #[test]
-fn sup_every_seed_of_the_last_quarter_keeps_the_rules() {
+fn every_seed_of_the_last_quarter_keeps_the_rules() {
     play_seeds(share(3));
 }
 
