@@ -15,6 +15,7 @@ mod holder;
 mod inbox;
 mod info;
 mod lease;
+mod locking;
 mod locks;
 mod metadata;
 mod process_registry;

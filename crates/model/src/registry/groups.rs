@@ -4,9 +4,12 @@
 pub(crate) mod key;
 #[path = "../../../core/src/registry/groups/member.rs"]
 pub(crate) mod member;
+#[path = "../../../core/src/registry/groups/membership.rs"]
+mod membership;
 #[path = "../../../core/src/registry/groups/roster.rs"]
 pub(crate) mod roster;
 #[path = "../../../core/src/registry/groups/table.rs"]
 pub(crate) mod table;
 
-pub(crate) use member::{Member, Membership};
+pub(crate) use member::Member;
+pub(crate) use membership::Membership;

@@ -9,7 +9,8 @@ use ractor::{ActorCell, ActorRef, Message};
 
 use super::error::GroupError;
 use super::key::{GroupKey, Kind};
-use super::member::{Member, Membership};
+use super::member::Member;
+use super::membership::Membership;
 use super::roster::{Roster, from_turn};
 use super::table::{Groups, Miss};
 use crate::namespace::Namespace;

@@ -1,12 +1,8 @@
 //! One membership: an actor in a group, with what it says of itself there.
 
 use std::any::Any;
-use std::sync::Arc;
 
 use ractor::{ActorCell, ActorStatus};
-
-use super::table::Groups;
-use crate::namespace::ServiceName;
 
 pub(crate) struct Member {
     actor: ActorCell,
@@ -36,19 +32,5 @@ impl Member {
 
     pub(crate) fn value<V: 'static>(&self) -> Option<&V> {
         self.value.downcast_ref()
-    }
-}
-
-/// What has to be ended when the actor ends: its place in one group.
-pub(crate) struct Membership {
-    pub(crate) groups: Arc<Groups>,
-    pub(crate) group: ServiceName,
-    pub(crate) member: Arc<Member>,
-}
-
-impl Membership {
-    /// Takes the member out of its group; true if it was in it.
-    pub(crate) fn end(&self) -> bool {
-        self.groups.take_out(self.group.as_str(), &[&self.member]) == 1
     }
 }
