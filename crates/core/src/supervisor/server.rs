@@ -1,16 +1,16 @@
 //! The supervisor's actor: a thin shell that carries out what [`Children`] decides.
 //!
-//! A step (the start or the stop of a child) is a future. It is polled once on the spot and becomes a task if it is not
-//! ready, so that the supervisor answers while a child starts slowly. The task's output is the result; the mailbox gets
-//! only a nudge, because a message would be lost when a stop comes first, and with it a live child.
+//! A step (the start or the end of a child) is a future. It is polled once on the spot; if it is not ready, a start
+//! becomes a task, so that the supervisor answers while a child starts slowly, and an end, which only waits, is polled
+//! again when its waker has sent a message. The mailbox gets only that nudge and never the outcome, which would be lost
+//! when a stop comes first, and with it a live child.
 
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
 use futures::future::{BoxFuture, FutureExt, join_all};
-use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ use super::chain::LastWord;
 use super::child_spec::{ChildKind, ChildSpec, StartContext};
 use super::children::{Children, FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
-use super::group::{Gone, Group};
+use super::group::Group;
 use super::message::{Answer, ServerMsg, Which, answer};
 use super::plan::Key;
 use super::report::{Happened, Reporting};
@@ -28,7 +28,7 @@ use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
-use super::step::{Outcome, StepKind, StepTask, start, subtree};
+use super::step::{Outcome, StepUnderWay, StepWork, aborted, start, subtree};
 use super::survey;
 use crate::exit::{Exit, SHUTDOWN};
 
@@ -111,7 +111,7 @@ impl Server {
                 let stop = async move { Outcome::Gone { actor, how: Some(shutdown::stop(child, rule).await) } };
                 // Through the mailbox, even if the child has ended already: its exit event, which may carry its state,
                 // lies unread then, and is read before any message. So the state is dropped before anything follows.
-                state.spawn_step(myself, key, stop.boxed(), StepKind::End, None);
+                state.begin_end_in_turn(myself, key, stop.boxed());
             }
             Step::Bury { key, child } => {
                 let actor = child.actor_id();
@@ -119,7 +119,7 @@ impl Server {
                     shutdown::gone(child).await;
                     Outcome::Gone { actor, how: None }
                 };
-                self.launch(myself, state, key, bury.boxed(), StepKind::End, None);
+                self.end(myself, state, key, bury.boxed());
             }
             Step::Start { key, spec, retry } => self.launch_start(myself, state, key, spec, retry),
             Step::Delay { key, number, until } => state.spawn_delay(myself, key, number, until),
@@ -147,39 +147,18 @@ impl Server {
     ) {
         let context = self.context(myself, &spec);
         let subtree = subtree(&spec, &context);
-        let start = start(spec, context).boxed();
-        if retry {
-            state.spawn_step(myself, key, start, StepKind::Start, subtree);
-        } else {
-            self.launch(myself, state, key, start, StepKind::Start, subtree);
-        }
-    }
-
-    fn launch(
-        &self,
-        myself: &ActorRef<ServerMsg>,
-        state: &mut ServerState,
-        key: Key,
-        mut step: BoxFuture<'static, Outcome>,
-        kind: StepKind,
-        subtree: Option<Gone>,
-    ) {
-        match (&mut step).now_or_never() {
+        let mut start = start(spec, context).boxed();
+        // A retry goes through the mailbox, even if it fails at once.
+        match (!retry).then(|| (&mut start).now_or_never()).flatten() {
             Some(outcome) => self.finish(state, key, outcome),
-            None => state.spawn_step(myself, key, step, kind, subtree),
+            None => state.spawn_start(myself, key, start, subtree),
         }
     }
 
-    async fn step_done(&self, state: &mut ServerState, key: Key, number: u64) {
-        // No task, or another: an abort has taken it over, and nudges for itself.
-        let Entry::Occupied(step) = state.steps.entry(key) else { return };
-        if step.get().number != number {
-            return;
+    fn end(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key, end: BoxFuture<'static, Outcome>) {
+        if let Some(outcome) = state.begin_end(myself, key, end) {
+            self.finish(state, key, outcome);
         }
-        let step = step.remove();
-        // The nudge is the last thing that the task does, so this does not wait for anything else.
-        let outcome = step.task.await.unwrap_or(Outcome::Failed(StartError::Terminated));
-        self.finish(state, key, outcome);
     }
 
     fn finish(&self, state: &mut ServerState, key: Key, outcome: Outcome) {
@@ -245,18 +224,9 @@ impl Server {
 
     /// Aborts a start under way. It may have finished meanwhile: then a live child comes of it all the same.
     fn abort_start(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key) {
-        let Some(StepTask { task, subtree, .. }) = state.steps.remove(&key) else { return };
-        let abort = async move {
-            task.abort();
-            match task.await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    shutdown::subtree_gone(subtree).await;
-                    Outcome::Failed(StartError::Terminated)
-                }
-            }
-        };
-        self.launch(myself, state, key, abort.boxed(), StepKind::End, None);
+        if let Some(StepUnderWay { work: StepWork::Start { task, subtree }, .. }) = state.steps.remove(&key) {
+            self.end(myself, state, key, aborted(task, subtree).boxed());
+        }
     }
 
     // ---- the end: everything is still alive when post_stop runs ----
@@ -286,11 +256,7 @@ impl Server {
     }
 
     /// Children that were linked to us by somebody else: temporary ones, which come first, as they were started last.
-    async fn stop_strays(&self, myself: &ActorRef<ServerMsg>, state: &ServerState) {
-        // The links first, then our own: one of ours that ends in between is still known.
-        let linked = myself.get_children();
-        let ours = state.children.actors();
-        let strays = linked.into_iter().filter(|cell| !ours.contains(&cell.get_id()));
+    async fn stop_strays(&self, strays: impl Iterator<Item = ActorCell>) {
         join_all(strays.map(|cell| async {
             let actor = cell.get_id();
             let how = shutdown::stop_stray(cell, STRAY_LIMIT).await;
@@ -340,7 +306,11 @@ impl Actor for Server {
             ServerMsg::Branch(reply) => {
                 answer(reply, survey::branch(&state.children, myself.get_children(), Instant::now()));
             }
-            ServerMsg::StepDone(key, number) => self.step_done(state, key, number).await,
+            ServerMsg::StepDone(key, number) => {
+                if let Some(outcome) = state.nudged(&myself, key, number).await {
+                    self.finish(state, key, outcome);
+                }
+            }
             ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
@@ -381,7 +351,10 @@ impl Actor for Server {
     async fn post_stop(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         state.end_steps().await;
-        self.stop_strays(&myself, state).await;
+        // The links first, then our own: one of ours that ends in between is still known.
+        let linked = myself.get_children();
+        let ours = state.children.actors();
+        self.stop_strays(linked.into_iter().filter(|cell| !ours.contains(&cell.get_id()))).await;
         self.stop_children(state).await;
         Ok(())
     }

@@ -1,27 +1,29 @@
 //! What a supervisor's actor keeps: its children, the steps under way, and who waits for which answer.
 
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+
 use foldhash::HashMap;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt, ready};
 use ractor::ActorRef;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::child_spec::ChildSpec;
 use super::children::Children;
-use super::error::ChildError;
+use super::error::{ChildError, StartError};
 use super::group::Gone;
 use super::message::{Answer, Handle, ServerMsg, Which, answer};
 use super::plan::Key;
 use super::roster::ChildInfo;
-use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
-use super::step::{DelayTask, Outcome, StepKind, StepTask};
+use super::step::{DelayTask, Nudge, Outcome, StepUnderWay, StepWork, aborted};
 
 pub(super) struct ServerState {
     pub(super) spec: SupervisorSpec,
     pub(super) children: Children<Started>,
-    pub(super) steps: HashMap<Key, StepTask>,
+    pub(super) steps: HashMap<Key, StepUnderWay>,
     pub(super) last_step: u64,
     pub(super) delays: HashMap<Key, DelayTask>,
     pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
@@ -29,24 +31,75 @@ pub(super) struct ServerState {
 }
 
 impl ServerState {
-    pub(super) fn spawn_step(
+    fn next_nudge(&mut self, myself: &ActorRef<ServerMsg>, key: Key) -> Nudge {
+        self.last_step += 1;
+        Nudge { supervisor: myself.clone(), key, number: self.last_step }
+    }
+
+    pub(super) fn spawn_start(
         &mut self,
         myself: &ActorRef<ServerMsg>,
         key: Key,
-        step: BoxFuture<'static, Outcome>,
-        kind: StepKind,
+        start: BoxFuture<'static, Outcome>,
         subtree: Option<Gone>,
     ) {
-        let supervisor = myself.clone();
-        self.last_step += 1;
-        let number = self.last_step;
+        let nudge = self.next_nudge(myself, key);
+        let number = nudge.number;
         let task = tokio::spawn(async move {
-            let outcome = step.await;
-            // A supervisor that is stopping refuses the nudge; it takes the outcome from the task.
-            let _ = supervisor.send_message(ServerMsg::StepDone(key, number));
+            let outcome = start.await;
+            Arc::new(nudge).wake();
             outcome
         });
-        self.steps.insert(key, StepTask { number, task: AbortOnDropHandle::new(task), kind, subtree });
+        let work = StepWork::Start { task: AbortOnDropHandle::new(task), subtree };
+        self.steps.insert(key, StepUnderWay { number, work });
+    }
+
+    /// Begins to wait for an end, and gives its outcome if it is over at once.
+    pub(super) fn begin_end(
+        &mut self,
+        myself: &ActorRef<ServerMsg>,
+        key: Key,
+        mut end: BoxFuture<'static, Outcome>,
+    ) -> Option<Outcome> {
+        let nudge = self.next_nudge(myself, key);
+        let number = nudge.number;
+        let waker = Waker::from(Arc::new(nudge));
+        match end.poll_unpin(&mut Context::from_waker(&waker)) {
+            Poll::Ready(outcome) => Some(outcome),
+            Poll::Pending => {
+                self.steps.insert(key, StepUnderWay { number, work: StepWork::End(end) });
+                None
+            }
+        }
+    }
+
+    /// The same, but an outcome always comes with a message.
+    pub(super) fn begin_end_in_turn(
+        &mut self,
+        myself: &ActorRef<ServerMsg>,
+        key: Key,
+        end: BoxFuture<'static, Outcome>,
+    ) {
+        if let Some(outcome) = self.begin_end(myself, key, end) {
+            let nudge = self.next_nudge(myself, key);
+            let work = StepWork::End(ready(outcome).boxed());
+            self.steps.insert(key, StepUnderWay { number: nudge.number, work });
+            Arc::new(nudge).wake();
+        }
+    }
+
+    /// The outcome of the step that a nudge came from, if it is over: no step, or another, has nothing to do with it.
+    pub(super) async fn nudged(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64) -> Option<Outcome> {
+        let step = self.steps.remove(&key)?;
+        if step.number != number {
+            self.steps.insert(key, step);
+            return None;
+        }
+        match step.work {
+            // The nudge is the last thing that the task does, so this does not wait for anything else.
+            StepWork::Start { task, .. } => Some(task.await.unwrap_or(Outcome::Failed(StartError::Terminated))),
+            StepWork::End(end) => self.begin_end(myself, key, end),
+        }
     }
 
     /// Lets a delay pass. At most one of a child counts; this one takes the place of any other.
@@ -132,12 +185,18 @@ impl ServerState {
         self.delays.clear();
         let steps = std::mem::take(&mut self.steps);
         // All of them first: waiting for a slow stop would let a start go on that is no longer wanted.
-        steps.values().filter(|step| step.kind == StepKind::Start).for_each(|step| step.task.abort());
+        for step in steps.values() {
+            if let StepWork::Start { task, .. } = &step.work {
+                task.abort();
+            }
+        }
         for (key, step) in steps {
-            match step.task.await {
-                Ok(Outcome::Started(started)) => self.children.adopt(key, started),
-                Ok(_) => {}
-                Err(_) => shutdown::subtree_gone(step.subtree).await,
+            let outcome = match step.work {
+                StepWork::Start { task, subtree } => aborted(task, subtree).await,
+                StepWork::End(end) => end.await,
+            };
+            if let Outcome::Started(started) = outcome {
+                self.children.adopt(key, started);
             }
         }
     }

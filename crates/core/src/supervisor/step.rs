@@ -1,14 +1,19 @@
 //! One step of a supervisor under way: the start or the end of a child.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Wake;
 
-use futures::future::FutureExt;
+use futures::future::{BoxFuture, FutureExt};
+use ractor::ActorRef;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::child_spec::{ChildKind, ChildSpec, StartContext};
 use super::error::StartError;
 use super::group::Gone;
+use super::message::ServerMsg;
+use super::plan::Key;
 use super::report::Stopped;
 use super::shutdown;
 use super::started::{Start, Started};
@@ -22,20 +27,32 @@ pub(super) enum Outcome {
 }
 
 /// A step under way.
-pub(super) struct StepTask {
+pub(super) struct StepUnderWay {
     /// By which its nudge is known from that of a step before it.
     pub(super) number: u64,
-    pub(super) task: AbortOnDropHandle<Outcome>,
-    pub(super) kind: StepKind,
-    pub(super) subtree: Option<Gone>,
+    pub(super) work: StepWork,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum StepKind {
-    /// It may be aborted when it is no longer wanted.
-    Start,
-    /// It is let finish.
-    End,
+/// Who does what a step has to do.
+pub(super) enum StepWork {
+    /// A start has a task of its own, as the child's own code runs in it, and may be aborted.
+    Start { task: AbortOnDropHandle<Outcome>, subtree: Option<Gone> },
+    /// An end only waits for others. The supervisor polls it, and lets it finish.
+    End(BoxFuture<'static, Outcome>),
+}
+
+/// What an end under way wakes its supervisor with: a message, behind the exit events that have come before.
+pub(super) struct Nudge {
+    pub(super) supervisor: ActorRef<ServerMsg>,
+    pub(super) key: Key,
+    pub(super) number: u64,
+}
+
+impl Wake for Nudge {
+    fn wake(self: Arc<Self>) {
+        // A supervisor that is stopping refuses it; it awaits the step by itself.
+        let _ = self.supervisor.send_message(ServerMsg::StepDone(self.key, self.number));
+    }
 }
 
 /// A delay under way: the word of its end, which does not come when this is dropped.
@@ -67,6 +84,18 @@ pub(super) async fn start(spec: ChildSpec, context: StartContext) -> Outcome {
         Err(error) => {
             shutdown::subtree_gone(subtree).await;
             Outcome::Failed(error)
+        }
+    }
+}
+
+/// What comes of a start that is no longer wanted: mostly nothing, but it may have finished before.
+pub(super) async fn aborted(task: AbortOnDropHandle<Outcome>, subtree: Option<Gone>) -> Outcome {
+    task.abort();
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            shutdown::subtree_gone(subtree).await;
+            Outcome::Failed(StartError::Terminated)
         }
     }
 }
