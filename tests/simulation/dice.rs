@@ -1,24 +1,15 @@
 //! The one source of chance: the same seed gives the same throws, on every machine.
 
-/// A small random number generator (splitmix64, by Sebastiano Vigna).
-pub(super) struct Dice(u64);
+pub(super) struct Dice(fastrand::Rng);
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn throw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     /// A number from zero to one less than this, which is at least one.
     pub(super) fn below(&mut self, sides: usize) -> usize {
-        (self.throw() % sides as u64) as usize
+        self.0.usize(..sides)
     }
 
     /// Whether something happens that happens so often in a hundred times.

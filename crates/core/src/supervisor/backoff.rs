@@ -156,23 +156,17 @@ impl fmt::Display for Backoff {
     }
 }
 
-/// Fractions from 0 to 1 in an order that a seed determines. Steele, Lea and Flood's SplitMix64.
+/// Fractions from 0 to 1 in an order that a seed determines.
 #[derive(Debug)]
-pub(crate) struct Fractions(u64);
+pub(crate) struct Fractions(fastrand::Rng);
 
 impl Fractions {
     pub(crate) fn seeded(seed: u64) -> Self {
-        Self(seed)
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        // The upper 53 bits: as many as an f64 has.
-        (z >> 11) as f64 / (1u64 << 53) as f64
+        self.0.f64()
     }
 }
 
