@@ -1,5 +1,6 @@
 //! Random histories of one table against a naive model.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -177,4 +178,22 @@ proptest! {
             }
         });
     }
+}
+
+#[test]
+fn a_listing_shows_nobody_twice_while_the_table_grows() {
+    let table = Table::new(Namespace::test());
+    let claim = |n: usize| {
+        let name = format!("service-{n}").parse().expect("a valid name");
+        table.attempt(&Arc::new(Holder::new::<IdleMsg>(name, Origin::Managed, 0)));
+    };
+    std::thread::scope(|scope| {
+        let growing = scope.spawn(|| (0..20_000).for_each(claim));
+        while !growing.is_finished() {
+            let holders = table.holders();
+            let names: HashSet<_> = holders.iter().map(|holder| holder.name().as_str()).collect();
+            assert_eq!(names.len(), holders.len());
+        }
+    });
+    assert_eq!(table.holders().len(), 20_000);
 }

@@ -187,10 +187,13 @@ impl Table {
         found
     }
 
-    /// All holders, in no order; cost: linear in what this namespace holds.
+    /// All holders, each once, in no order; cost: that of sorting them.
     pub(crate) fn holders(&self) -> Vec<Arc<Holder>> {
         let (guard, mut holders) = (Guard::new(), Vec::new());
         self.each(&guard, |holder| holders.push(Arc::clone(holder)));
+        // What is moved while the table grows may have been seen at both places.
+        holders.sort_unstable_by_key(Arc::as_ptr);
+        holders.dedup_by(|a, b| Arc::ptr_eq(a, b));
         holders
     }
 
