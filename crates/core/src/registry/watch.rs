@@ -53,7 +53,7 @@ pub enum Watched {
 /// It ends when the namespace does. Dropped, it is gone at once.
 ///
 /// A watch costs its reader a map of the names that it knows, and a writer one lock and a push for each watch. While
-/// nobody watches a namespace a writer pays one relaxed look at a number, and a lookup never pays anything. The first watch
+/// nobody watches a namespace a writer pays one look at a number, and a lookup never pays anything. The first watch
 /// of a name has the process registry monitor its actor, in order to tell why it ended.
 ///
 /// ```
