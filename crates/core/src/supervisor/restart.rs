@@ -152,8 +152,9 @@ impl RestartWindow {
 
     /// How many restarts of the last `within` there are at `now`.
     pub(crate) fn used(&self, now: Instant) -> u32 {
-        let used = self.recent.iter().rev().take_while(|then| !self.is_over(**then, now)).count();
-        u32::try_from(used).unwrap_or(u32::MAX)
+        // They are in order: time does not run backwards.
+        let over = self.recent.partition_point(|then| self.is_over(*then, now));
+        u32::try_from(self.recent.len() - over).unwrap_or(u32::MAX)
     }
 
     fn is_over(&self, then: Instant, now: Instant) -> bool {
