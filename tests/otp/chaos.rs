@@ -1,28 +1,13 @@
 //! A tree of three levels under random blows from several tasks at once: afterwards everything is there once, and after
 //! the shutdown nothing is.
 
+use fastrand::Rng;
 use foundation::{ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, Strategy, Supervisor, SupervisorSpec};
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet, soon};
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use super::{STRATEGIES, at_most};
-
-/// A small random number generator (xorshift), so that a seed repeats a test's decisions.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % sides as u64) as usize
-    }
-
-    fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-}
 
 const MIDDLES: [&str; 3] = ["m0", "m1", "m2"];
 const LEAVES: [&str; 3] = ["l0", "l1", "l2"];
@@ -47,9 +32,9 @@ fn tree(log: &Log) -> (SupervisorSpec, Vec<Puppet>) {
 }
 
 /// A blow to one worker. It may be down, or be replaced meanwhile: then it misses.
-fn strike(dice: &mut Dice, puppet: &Puppet) {
+fn strike(dice: &mut Rng, puppet: &Puppet) {
     let actor = puppet.latest();
-    let _ = match dice.below(8) {
+    let _ = match dice.usize(..8) {
         0 => actor.cast(Order::Stop(None)),
         1 => actor.cast(Order::Stop(Some("tidied up"))),
         2 => actor.cast(Order::Fail("broken")),
@@ -74,10 +59,10 @@ fn strike(dice: &mut Dice, puppet: &Puppet) {
 }
 
 /// A blow to a supervisor, or a request to it. Some are refused, since others are at it as well.
-async fn meddle(dice: &mut Dice, top: &Supervisor) -> Result<(), ChildError> {
-    let id = *dice.pick(&MIDDLES);
+async fn meddle(dice: &mut Rng, top: &Supervisor) -> Result<(), ChildError> {
+    let id = MIDDLES[dice.usize(..MIDDLES.len())];
     let Some(middle) = top.supervisor(id).await? else { return Ok(()) };
-    match dice.below(6) {
+    match dice.usize(..6) {
         0 => middle.actor().kill(),
         1 => middle.actor().stop(Some("maintenance".into())),
         2 => {
@@ -95,7 +80,7 @@ async fn meddle(dice: &mut Dice, top: &Supervisor) -> Result<(), ChildError> {
         }
         _ => {
             if let Some(inner) = middle.supervisor("inner").await? {
-                let leaf = *dice.pick(&LEAVES);
+                let leaf = LEAVES[dice.usize(..LEAVES.len())];
                 inner.terminate_child(leaf).await?;
                 inner.restart_child(leaf).await?;
             }
@@ -133,13 +118,13 @@ async fn chaos(seed: u64, blows: usize) {
     let top = Supervisor::start("top", spec).await.unwrap();
     let tasks = (0..4).map(|task| {
         let (top, puppets) = (top.clone(), puppets.clone());
-        let mut dice = Dice(seed * 31 + task + 1);
+        let mut dice = Rng::with_seed(seed * 31 + task + 1);
         tokio::spawn(async move {
             for _ in 0..blows {
-                if dice.below(4) == 0 {
+                if dice.usize(..4) == 0 {
                     let _ = soon("a request", meddle(&mut dice, &top)).await;
                 } else {
-                    let victim = dice.below(puppets.len());
+                    let victim = dice.usize(..puppets.len());
                     strike(&mut dice, &puppets[victim]);
                 }
                 yield_now().await;
@@ -190,11 +175,11 @@ async fn chaos_until_the_shutdown_leaves_nobody() {
         let top = Supervisor::start("top", spec).await.unwrap();
         let (victims, sup) = (puppets.clone(), top.clone());
         let striking = tokio::spawn(async move {
-            let mut dice = Dice(seed);
+            let mut dice = Rng::with_seed(seed);
             loop {
-                let victim = dice.below(victims.len());
+                let victim = dice.usize(..victims.len());
                 strike(&mut dice, &victims[victim]);
-                if dice.below(4) == 0 && matches!(meddle(&mut dice, &sup).await, Err(ChildError::NotRunning { .. })) {
+                if dice.usize(..4) == 0 && matches!(meddle(&mut dice, &sup).await, Err(ChildError::NotRunning { .. })) {
                     let down = sup.which_children().await.is_err();
                     if down {
                         break;
@@ -222,13 +207,13 @@ async fn chaos_among_dynamic_children_loses_none_and_leaves_none() {
     }
     let tasks = (0..4).map(|task| {
         let (agency, puppets) = (agency.clone(), puppets.clone());
-        let mut dice = Dice(task + 1);
+        let mut dice = Rng::with_seed(task + 1);
         tokio::spawn(async move {
             for _ in 0..300 {
                 // Each task has its own children to terminate and start again, and strikes at all.
-                let own = &puppets[dice.below(5) * 4 + task as usize];
-                let victim = dice.below(puppets.len());
-                match dice.below(4) {
+                let own = &puppets[dice.usize(..5) * 4 + task as usize];
+                let victim = dice.usize(..puppets.len());
+                match dice.usize(..4) {
                     0 => {
                         let known = agency.which_children().await.unwrap().len();
                         assert!(known <= puppets.len(), "{known} children");

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use fastrand::Rng;
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort};
 use foundation::{CallError, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceRegistry};
 use tokio::runtime::Handle;
@@ -13,18 +14,6 @@ use super::support::{SOON, key};
 const NAMES: usize = 100;
 const TASKS: u64 = 8;
 const OPERATIONS: usize = 10_000;
-
-/// Xorshift: the same numbers in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-}
 
 /// What the test itself knows of one name.
 ///
@@ -181,11 +170,11 @@ impl Arena {
         }
     }
 
-    async fn operate(&self, mut dice: Dice) {
+    async fn operate(&self, mut dice: Rng) {
         let vias: Vec<_> = self.keys.iter().map(|key| self.names.via(key)).collect();
         for _ in 0..OPERATIONS {
-            let n = dice.roll(NAMES);
-            match dice.roll(100) {
+            let n = dice.usize(..NAMES);
+            match dice.usize(..100) {
                 0..25 => drop(self.names.lookup(&self.keys[n])),
                 25..45 => drop(self.names.with(&self.keys[n], |actor| actor.get_id())),
                 45..60 => drop(vias[n].cast(Told::Work)),
@@ -200,10 +189,10 @@ impl Arena {
         }
     }
 
-    async fn kill(&self, mut dice: Dice) {
+    async fn kill(&self, mut dice: Rng) {
         while !self.over.load(Ordering::Relaxed) {
-            if let Ok(actor) = self.names.lookup(&self.keys[dice.roll(NAMES)]) {
-                match dice.roll(6) {
+            if let Ok(actor) = self.names.lookup(&self.keys[dice.usize(..NAMES)]) {
+                match dice.usize(..6) {
                     0 | 1 => actor.kill(),
                     2 => actor.stop(None),
                     3 => drop(actor.cast(Told::Panic)),
@@ -260,12 +249,12 @@ async fn the_table_is_exactly_the_set_of_live_holders_after_eighty_thousand_oper
     });
     let killer = tokio::spawn({
         let arena = Arc::clone(&arena);
-        async move { arena.kill(Dice(0x9e37_79b9_7f4a_7c15)).await }
+        async move { arena.kill(Rng::with_seed(0)).await }
     });
     let operators: Vec<_> = (1..=TASKS)
         .map(|seed| {
             let arena = Arc::clone(&arena);
-            tokio::spawn(async move { arena.operate(Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))).await })
+            tokio::spawn(async move { arena.operate(Rng::with_seed(seed)).await })
         })
         .collect();
     for operator in operators {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use fastrand::Rng;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::{Metadata, ServiceKey, ServiceRegistry, Watch};
 use futures::FutureExt;
@@ -15,18 +16,6 @@ use super::support::{key, world};
 const NAMES: usize = 12;
 const TASKS: u64 = 8;
 const OPERATIONS: usize = 4_000;
-
-/// Xorshift: the same numbers in each run.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-}
 
 #[derive(Default)]
 struct Sleeper;
@@ -53,17 +42,17 @@ struct Arena {
 }
 
 impl Arena {
-    async fn operate(&self, mut dice: Dice) {
+    async fn operate(&self, mut dice: Rng) {
         for _ in 0..OPERATIONS {
-            let key = &self.keys[dice.roll(NAMES)];
+            let key = &self.keys[dice.usize(..NAMES)];
             // Whoever is refused has met another task.
-            match dice.roll(100) {
+            match dice.usize(..100) {
                 0..25 => drop(self.names.spawn(key, Sleeper, ()).await),
                 25..45 => drop(self.names.register(key, &stranger().await).await),
                 45..60 => drop(self.names.lookup(key).map(|actor| actor.kill())),
                 60..70 => drop(self.names.lookup(key).map(|actor| actor.stop(None))),
                 70..75 => drop(self.names.unregister(key)),
-                75..85 => self.describe(key, dice.roll(1_000_000)),
+                75..85 => self.describe(key, dice.usize(..1_000_000)),
                 _ => {
                     let handed = self.names.hand_over(key, &stranger().await);
                     self.handed_over.fetch_add(usize::from(handed.is_ok()), Ordering::Relaxed);
@@ -147,7 +136,7 @@ async fn each_watch_has_the_table_in_the_end_however_slow_it_is() {
     let operators: Vec<_> = (1..=TASKS)
         .map(|seed| {
             let arena = Arc::clone(&arena);
-            tokio::spawn(async move { arena.operate(Dice(seed.wrapping_mul(0x2545_f491_4f6c_dd1d))).await })
+            tokio::spawn(async move { arena.operate(Rng::with_seed(seed)).await })
         })
         .collect();
     for operator in operators {
