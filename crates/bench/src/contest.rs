@@ -18,6 +18,11 @@ impl<'a> Peer<'a> {
     pub(crate) fn new(name: &'static str, limit: f64, batch: Batch<'a>) -> Self {
         Self { name, limit: Some(limit), batch }
     }
+
+    /// One beside which ours is only shown.
+    pub(crate) fn shown(name: &'static str, batch: Batch<'a>) -> Self {
+        Self { name, limit: None, batch }
+    }
 }
 
 /// What a row needs to be measured.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use foundation::ractor::{Actor, ActorCell, ActorStatus};
-use foundation::{Restart, ServiceKey, ServiceRegistry};
+use foundation::ractor::rpc::call;
+use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort, SupervisionEvent};
+use foundation::{Restart, ServiceKey, ServiceRegistry, local_message};
 use tokio::task::yield_now;
 
 use crate::actors::{Echo, EchoMsg};
@@ -29,7 +30,9 @@ fn spawn(contest: &mut Contest<'_>) -> Vec<Measured> {
 
 fn supervise(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
-    contest.between(rounds(&stage, Supervised(stage.registry.clone())), [Peer::new(PEER, 1.6, bare(&stage))])
+    let floor = Peer::shown("a supervisor in 30 lines of ractor, asked for it", rounds(&stage, Asked::set(&stage)));
+    let peers = [Peer::new(PEER, 1.6, bare(&stage)), floor];
+    contest.between(rounds(&stage, Supervised(stage.registry.clone())), peers)
 }
 
 fn bare(stage: &Stage) -> Batch<'static> {
@@ -83,6 +86,71 @@ impl Starter for Bare {
     async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
         let name = format!("{}-{}", self.prefix, key.name());
         started(Actor::spawn_linked(Some(name), Echo, (), self.supervisor.clone()).await).0.get_cell()
+    }
+
+    async fn stop(&self, _: &ServiceKey<EchoMsg>, actor: ActorCell) {
+        started(actor.stop_and_wait(None, None).await);
+    }
+}
+
+// ---- what one writes oneself: an actor that starts children for whoever asks. No less than a start through a supervisor ----
+
+struct Obliging;
+
+enum ObligingMsg {
+    Start(String, RpcReplyPort<ActorCell>),
+}
+local_message!(ObligingMsg);
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Obliging {
+    type Msg = ObligingMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<ObligingMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ObligingMsg>,
+        ObligingMsg::Start(name, reply): ObligingMsg,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        let (child, _) = Actor::spawn_linked(Some(name), Echo, (), myself.get_cell()).await?;
+        reply.send(child.get_cell())?;
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<ObligingMsg>,
+        _: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Asked {
+    supervisor: ActorRef<ObligingMsg>,
+    prefix: String,
+}
+
+impl Asked {
+    fn set(stage: &Stage) -> Self {
+        let (supervisor, _) = started(stage.runtime.block_on(Actor::spawn(None, Obliging, ())));
+        Self { supervisor, prefix: format!("{}-asked", stage.prefix) }
+    }
+}
+
+impl Starter for Asked {
+    async fn start(&self, key: &ServiceKey<EchoMsg>) -> ActorCell {
+        let name = format!("{}-{}", self.prefix, key.name());
+        let answer = call(&self.supervisor, |reply| ObligingMsg::Start(name, reply), None).await;
+        started(started(answer).success_or("the supervisor is gone"))
     }
 
     async fn stop(&self, _: &ServiceKey<EchoMsg>, actor: ActorCell) {
