@@ -87,7 +87,7 @@ async fn otp_18_a_dynamic_child_that_does_not_stop_in_time_is_killed_and_the_oth
     assert_eq!(begun.elapsed(), SECOND);
     assert_eq!(log.of(&[Moment::Stopping, Moment::Dropped]), ["quick stopping", "quick dropped", "slow dropped"]);
     let how = stops(&mut agency.reports);
-    assert_eq!(how[..2], [stopped("quick", Stopped::InTime), stopped("slow", Stopped::Killed)]);
+    assert_eq!(how[..2], [stopped("slow", Stopped::Killed), stopped("quick", Stopped::InTime)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,11 +19,12 @@ pub(super) fn rows() -> Vec<Row> {
 fn call(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let via = stage.registry.via(stage.echo());
+    // The same actor: what it costs that an actor is managed is not part of this.
+    let direct = started(via.actor_ref());
     let ours = as_task(&stage.runtime, move |operations| {
         let via = via.clone();
         timed(operations, async move || started(via.call(EchoMsg::Ask, LIMIT).await))
     });
-    let (_, direct) = stage.spawn_bare("echo");
     let peer = as_task(&stage.runtime, move |operations| {
         let actor = direct.clone();
         timed(operations, async move || started(rpc::call(&actor, EchoMsg::Ask, Some(LIMIT)).await).is_success())

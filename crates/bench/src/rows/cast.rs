@@ -21,12 +21,13 @@ pub(super) fn rows() -> Vec<Row> {
 fn cast(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let via = stage.registry.via(stage.echo());
-    let named = started(via.actor_ref());
+    // The same actor: what it costs that an actor is managed is not part of this.
+    let actor = started(via.actor_ref());
+    let direct = actor.clone();
     let ours = as_task(&stage.runtime, move |operations| {
-        let (via, actor) = (via.clone(), named.clone());
+        let (via, actor) = (via.clone(), actor.clone());
         async move { windows(operations, &actor, || started(via.cast(EchoMsg::Ping))).await }
     });
-    let (_, direct) = stage.spawn_bare("echo");
     let peer = as_task(&stage.runtime, move |operations| {
         let actor = direct.clone();
         async move { windows(operations, &actor, || started(actor.cast(EchoMsg::Ping))).await }

@@ -49,8 +49,10 @@ async fn namespace(foundation: &Foundation, actors: usize) -> Duration {
     took
 }
 
+/// As many actors as a namespace with so many is made of: its supervisor, three services and the application's supervisor
+/// are stopped with it.
 async fn bare(actors: usize) -> Duration {
-    let ends = Ends::default();
+    let (ends, actors) = (Ends::default(), actors + 5);
     let mut running = Vec::with_capacity(actors);
     for _ in 0..actors {
         running.push(started(Actor::spawn(None, Mortal(ends.clone()), ()).await));

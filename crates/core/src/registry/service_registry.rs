@@ -85,9 +85,9 @@ impl ServiceRegistry {
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
-        let (_, nursery) = self.space.application().ok_or_else(|| self.not_running())?;
+        let application = self.space.application().ok_or_else(|| self.not_running())?;
         let lease = self.claim(holder).await?;
-        let spawned = self.while_open(nursery.spawn(actor, args, Arc::clone(&lease))).await?;
+        let spawned = self.while_open(application.nursery.spawn(actor, args, Arc::clone(&lease))).await?;
         let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
             name: lease.holder().name().clone(),
@@ -162,8 +162,8 @@ impl ServiceRegistry {
     /// [`RegistryError::Child`] with the supervisor's refusal or the child's own cause; [`RegistryError::NotRunning`].
     pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
-        let application = self.application()?;
-        application.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+        let application = self.space.application().ok_or_else(|| self.not_running())?;
+        application.supervisor.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
     }
 
     /// The supervisor of the namespace's application: the embedder's children.
@@ -171,7 +171,7 @@ impl ServiceRegistry {
     /// # Errors
     /// [`RegistryError::NotRunning`] while the namespace is starting and after it has stopped.
     pub fn application(&self) -> Result<Supervisor, RegistryError> {
-        self.space.application().map(|(supervisor, _)| supervisor).ok_or_else(|| self.not_running())
+        self.space.application().map(|it| it.supervisor.clone()).ok_or_else(|| self.not_running())
     }
 
     async fn claim(&self, holder: Holder) -> Result<Arc<Lease>, RegistryError> {

@@ -21,11 +21,17 @@ pub(crate) struct Space {
     pub(crate) locks: Locks,
     pub(crate) registry: Weak<dyn Root>,
     /// Set at each start of the application's supervisor.
-    application: Mutex<Option<(Supervisor, Nursery)>>,
+    application: Mutex<Option<Arc<Application>>>,
     /// What the layers above keep with this namespace, one value of a type.
     extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     /// Who was stopped since the shutdown began.
     pub(crate) stopped: Mutex<StopLog>,
+}
+
+/// The application's supervisor, with the place to start further actors under it.
+pub(crate) struct Application {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) nursery: Nursery,
 }
 
 impl Space {
@@ -52,13 +58,13 @@ impl Space {
     }
 
     pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {
-        *self.application.lock() = Some((supervisor, nursery));
+        *self.application.lock() = Some(Arc::new(Application { supervisor, nursery }));
     }
 
-    /// The application's supervisor, with the place to start further actors under it; `None` if it does not run.
-    pub(crate) fn application(&self) -> Option<(Supervisor, Nursery)> {
+    /// `None` if it does not run.
+    pub(crate) fn application(&self) -> Option<Arc<Application>> {
         let application = self.application.lock().clone();
-        application.filter(|(supervisor, _)| supervisor.actor().get_status() < ActorStatus::Draining)
+        application.filter(|it| it.supervisor.actor().get_status() < ActorStatus::Draining)
     }
 
     /// Begins to take note; a clean-up that takes over from one that was cancelled goes on with its notes.

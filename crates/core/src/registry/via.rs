@@ -104,6 +104,16 @@ impl<M: Message> Via<M> {
     /// # Errors
     /// [`CastError`] gives the message back if there is nobody to take it: nothing is lost.
     pub fn cast(&self, message: M) -> Result<(), CastError<M>> {
+        let sent = match self.first.get() {
+            // Whether the actor still takes messages is what the send finds out.
+            Some(bound) if !bound.holder.is_retired() => send(&bound.actor, message),
+            _ => Err(message),
+        };
+        sent.or_else(|message| self.cast_anew(message))
+    }
+
+    #[inline(never)]
+    fn cast_anew(&self, message: M) -> Result<(), CastError<M>> {
         // The actor may end between the look and the send. Its successor, if it has one by then, gets the message.
         let sent = match self.try_send(message) {
             Err((message, Miss::Absent)) => self.try_send(message),

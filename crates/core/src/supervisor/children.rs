@@ -14,10 +14,10 @@
 //!    the current one.
 //! 7. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use ractor::ActorId;
 use tokio::time::Instant;
 

@@ -26,6 +26,11 @@ impl<T> Decision<T> {
 }
 
 impl<T: Incarnation> Children<T> {
+    /// Whether there may be something to do: a look, without the time.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty() || self.last_ended.is_some() || self.next_strategy.is_some()
+    }
+
     /// The next thing to do, if there is one that does not have to wait for another.
     pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step<T>> {
         while !self.halted {

@@ -60,10 +60,12 @@ impl Group {
     pub(crate) fn downgrade(&self) -> (TaskTracker, Weak<Ticket>) {
         (self.members.clone(), self.around.as_ref().map(Arc::downgrade).unwrap_or_default())
     }
+}
 
-    /// The inverse of [`downgrade`](Group::downgrade).
-    pub(crate) fn regain(members: TaskTracker, around: Arc<Ticket>) -> Self {
-        Self { members, around: Some(around) }
+impl Ticket {
+    /// A ticket of the group that has been taken [apart](Group::downgrade).
+    pub(crate) fn regain(members: &TaskTracker, around: Arc<Ticket>) -> Self {
+        Self { _member: members.token(), _around: Some(around) }
     }
 }
 

@@ -64,7 +64,7 @@ pub use task::{
 pub use tree::{Supervision, Tree, TreeStatus};
 
 pub(crate) use nursery::Nursery;
-pub(crate) use shutdown::stop_stray;
+pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;
 pub(crate) use step::panic_text;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 use tokio_util::task::TaskTracker;
 
-use super::group::{Group, Ticket};
+use super::group::Ticket;
 use super::managed::Managed;
 
 /// A supervisor's cell with the means to give its children tickets, for as long as it is there.
@@ -30,8 +30,7 @@ impl Nursery {
     {
         let gone = || SpawnErr::StartupFailed("the supervisor has stopped".into());
         let around: Arc<Ticket> = self.around.upgrade().ok_or_else(gone)?;
-        let ticket = Group::regain(self.members.clone(), around).ticket();
-        let managed = Managed::new(actor, lease, ticket);
+        let managed = Managed::new(actor, lease, Ticket::regain(&self.members, around));
         let (actor, _task) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
         Ok(actor)
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt};
-use futures::future::{BoxFuture, FutureExt, join_all};
+use futures::future::{BoxFuture, FutureExt};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -98,7 +98,9 @@ impl Server {
     // ---- steps ----
 
     fn work(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) {
-        while let Some(step) = state.children.next_step(Instant::now()) {
+        while state.children.is_ready()
+            && let Some(step) = state.children.next_step(Instant::now())
+        {
             self.carry_out(myself, state, step);
         }
         state.answer_settled();
@@ -232,17 +234,36 @@ impl Server {
     // ---- the end: everything is still alive when post_stop runs ----
 
     async fn stop_children(&self, state: &mut ServerState) {
-        let order = state.spec.order;
-        let leaving = state.children.halt().into_iter().map(|child| self.stop_child(child));
-        if order == StopOrder::AllAtOnce {
-            join_all(leaving).await;
-        } else {
-            for stop in leaving {
-                stop.await;
+        let leaving = state.children.halt();
+        match state.spec.order {
+            StopOrder::AllAtOnce => self.stop_together(leaving).await,
+            StopOrder::Reverse => {
+                for child in leaving {
+                    self.stop_child(child).await;
+                }
             }
         }
         // Whoever still holds a ticket was linked elsewhere or not at all; waiting for ever would not bring it down.
         shutdown::subtree_gone(Some(self.group.gone())).await;
+    }
+
+    async fn stop_together(&self, leaving: Vec<Leaving<Started>>) {
+        let (mut ids, mut running, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for child in leaving {
+            match child {
+                Leaving::Running(spec, child) => {
+                    ids.push((spec.id().clone(), child.actor_id()));
+                    running.push((child, spec.shutdown_rule()));
+                }
+                Leaving::Ended(child) => ended.push(child),
+            }
+        }
+        for ((id, actor), how) in ids.into_iter().zip(shutdown::stop_together(running).await) {
+            self.reporting.tell(&id, Happened::Stopped { actor, how });
+        }
+        for child in ended {
+            shutdown::gone(child).await;
+        }
     }
 
     async fn stop_child(&self, child: Leaving<Started>) {
@@ -256,13 +277,11 @@ impl Server {
     }
 
     /// Children that were linked to us by somebody else: temporary ones, which come first, as they were started last.
-    async fn stop_strays(&self, strays: impl Iterator<Item = ActorCell>) {
-        join_all(strays.map(|cell| async {
-            let actor = cell.get_id();
-            let how = shutdown::stop_stray(cell, STRAY_LIMIT).await;
+    async fn stop_strays(&self, strays: Vec<ActorCell>) {
+        let ends = shutdown::stop_strays(&strays, STRAY_LIMIT).await;
+        for (actor, how) in strays.iter().map(ActorCell::get_id).zip(ends) {
             self.reporting.tell(&format!("actor {actor}").into(), Happened::Stopped { actor, how });
-        }))
-        .await;
+        }
     }
 }
 
@@ -333,8 +352,8 @@ impl Actor for Server {
         event: SupervisionEvent,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         let Some(Exit { actor, reason }) = Exit::read(event) else { return Ok(()) };
+        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         match state.children.exited(actor, reason.clone(), Instant::now()) {
             Some(key) => {
                 if let Some(id) = state.children.id(key) {
@@ -352,9 +371,10 @@ impl Actor for Server {
         let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
         state.end_steps().await;
         // The links first, then our own: one of ours that ends in between is still known.
-        let linked = myself.get_children();
+        let mut linked = myself.get_children();
         let ours = state.children.actors();
-        self.stop_strays(linked.into_iter().filter(|cell| !ours.contains(&cell.get_id()))).await;
+        linked.retain(|cell| !ours.contains(&cell.get_id()));
+        self.stop_strays(linked).await;
         self.stop_children(state).await;
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ractor::ActorCell;
-use tokio::time::timeout;
+use ractor::{ActorCell, ActorStatus};
+use tokio::time::{Instant, timeout};
 
 use super::child_spec::Shutdown;
 use super::group::Gone;
@@ -14,31 +14,67 @@ use crate::exit::SHUTDOWN;
 /// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and of a
 /// supervisor the whole subtree.
 pub(crate) async fn stop(mut child: Started, rule: Shutdown) -> Stopped {
-    let how = ask(&mut child, rule).await;
+    let begun = Instant::now();
+    ask(&child, rule);
+    let how = end(&mut child, rule, begun).await;
     gone(child).await;
     how
 }
 
-async fn ask(child: &mut Started, rule: Shutdown) -> Stopped {
-    let limit = match rule {
-        Shutdown::BrutalKill => {
-            child.actor.kill();
-            return Stopped::Brutally;
-        }
-        Shutdown::Infinity => None,
-        Shutdown::Timeout(limit) => Some(limit),
-    };
+/// The same for children that do not depend on each other: all are asked first, and each has its own time from then on.
+/// The answers are in the order of the children.
+pub(crate) async fn stop_together(mut children: Vec<(Started, Shutdown)>) -> Vec<Stopped> {
+    let begun = Instant::now();
+    children.iter().for_each(|(child, rule)| ask(child, *rule));
+    // Whose time is over first is waited for first, so that a slow one takes nobody else's time. Among equals the last
+    // first: they mostly end in the order in which they were asked, and then one wake finds all of them gone.
+    let mut waits: Vec<_> = children.iter_mut().enumerate().rev().collect();
+    waits.sort_by_key(|(_, (_, rule))| limit(*rule));
+    let mut how = vec![Stopped::InTime; waits.len()];
+    for (at, (child, rule)) in waits {
+        how[at] = end(child, *rule, begun).await;
+    }
+    for (child, _) in children {
+        gone(child).await;
+    }
+    how
+}
+
+/// Asks a child to stop, or kills it, by its rule.
+fn ask(child: &Started, rule: Shutdown) {
+    if rule == Shutdown::BrutalKill {
+        return child.actor.kill();
+    }
     if let Some(asked) = &child.asked {
         asked.cancel();
     }
     child.actor.stop(Some(SHUTDOWN.to_owned()));
-    match limit {
-        // The handle is awaited by reference: after a time-out it is awaited again.
-        Some(limit) if timeout(limit, &mut child.handle).await.is_err() => {
+}
+
+/// How long a child has that is asked to stop by this rule; it need not have ended when the others are waited for.
+fn limit(rule: Shutdown) -> Duration {
+    match rule {
+        Shutdown::BrutalKill => Duration::ZERO,
+        Shutdown::Timeout(limit) => limit,
+        Shutdown::Infinity => Duration::MAX,
+    }
+}
+
+/// Waits until a child that was asked to stop has ended, or kills it when its time is over.
+async fn end(child: &mut Started, rule: Shutdown, begun: Instant) -> Stopped {
+    match rule {
+        Shutdown::BrutalKill => return Stopped::Brutally,
+        Shutdown::Infinity => return Stopped::InTime,
+        Shutdown::Timeout(_) if child.handle.is_finished() => return Stopped::InTime,
+        Shutdown::Timeout(_) => {}
+    }
+    // The handle is awaited by reference: after a time-out it is awaited again.
+    match timeout(limit(rule).saturating_sub(begun.elapsed()), &mut child.handle).await {
+        Ok(_) => Stopped::InTime,
+        Err(_) => {
             child.actor.kill();
             Stopped::Killed
         }
-        _ => Stopped::InTime,
     }
 }
 
@@ -52,16 +88,28 @@ pub(crate) async fn gone(mut child: Started) {
     subtree_gone(child.subtree).await;
 }
 
-/// Stops an actor of which nobody holds the task: by ractor's own word for its end.
-pub(crate) async fn stop_stray(actor: ActorCell, limit: Duration) -> Stopped {
-    actor.stop(Some(SHUTDOWN.to_owned()));
-    match timeout(limit, actor.wait(None)).await {
-        Ok(_) => Stopped::InTime,
-        Err(_) => {
+/// Stops actors of which nobody holds the tasks, together and within one time: by ractor's own word for their ends. The
+/// answers are in the order of the actors.
+pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
+    actors.iter().for_each(|actor| actor.stop(Some(SHUTDOWN.to_owned())));
+    let in_time = timeout(limit, all_ended(actors)).await.is_ok();
+    let end = |actor: &ActorCell| match actor.get_status() {
+        ActorStatus::Stopped => Stopped::InTime,
+        _ if in_time => Stopped::InTime,
+        _ => {
             actor.kill();
-            let _ = actor.wait(None).await;
             Stopped::Killed
         }
+    };
+    let how = actors.iter().map(end).collect();
+    all_ended(actors).await;
+    how
+}
+
+/// The last one first, as in [`stop_together`].
+async fn all_ended(actors: &[ActorCell]) {
+    for actor in actors.iter().rev() {
+        let _ = actor.wait(None).await;
     }
 }
 

@@ -1,10 +1,12 @@
 //! One step of a supervisor under way: the start or the end of a child.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Wake;
+use std::task::{Poll, Wake};
 
 use futures::future::{BoxFuture, FutureExt};
+use futures::poll;
 use ractor::ActorRef;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -71,10 +73,12 @@ pub(super) fn subtree(spec: &ChildSpec, context: &StartContext) -> Option<Gone> 
 pub(super) async fn start(spec: ChildSpec, context: StartContext) -> Outcome {
     let subtree = subtree(&spec, &context);
     let limit = spec.start_limit();
-    let running = AssertUnwindSafe(async move { spec.start(context).await }).catch_unwind();
-    let result = match limit {
-        Some(limit) => timeout(limit, running).await.map_err(|_| StartError::TimedOut(limit)),
-        None => Ok(running.await),
+    let mut running = pin!(AssertUnwindSafe(async move { spec.start(context).await }).catch_unwind());
+    // Most starts are over at the first look, and need no timer.
+    let result = match (poll!(&mut running), limit) {
+        (Poll::Ready(result), _) => Ok(result),
+        (Poll::Pending, Some(limit)) => timeout(limit, running).await.map_err(|_| StartError::TimedOut(limit)),
+        (Poll::Pending, None) => Ok(running.await),
     };
     let result =
         result.and_then(|caught| caught.unwrap_or_else(|panic| Err(StartError::Panicked(panic_text(&*panic)))));
