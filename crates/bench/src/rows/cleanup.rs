@@ -12,6 +12,9 @@ use crate::measured::Measured;
 use crate::row::Row;
 use crate::stage::{as_task, runtime, started};
 
+/// What a namespace stops besides, one after the other: three services, the application's supervisor and its own.
+const OWN: usize = 5;
+
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("cleanup_10", 1, |c| cleanup(c, 10, 1.6)), Row::new("cleanup_1000", 1, |c| cleanup(c, 1_000, 1.4))]
 }
@@ -23,8 +26,10 @@ fn cleanup(contest: &mut Contest<'_>, actors: usize, limit: f64) -> Vec<Measured
         let foundation = foundation.clone();
         summed(operations, async move || namespace(&foundation, actors).await)
     });
-    let peer = as_task(&runtime, move |operations| summed(operations, async move || bare(actors).await));
-    contest.between(ours, [Peer::new("ractor stop and await, all at once", limit, peer)])
+    let together = as_task(&runtime, move |operations| summed(operations, async move || bare(actors + OWN, 0).await));
+    let in_order = as_task(&runtime, move |operations| summed(operations, async move || bare(actors, OWN).await));
+    let together = Peer::new("ractor stop and await, all at once", limit, together);
+    contest.between(ours, [together, Peer::shown("the same, five of them one after the other", in_order)])
 }
 
 /// Each operation says itself how long its measured part took.
@@ -49,17 +54,21 @@ async fn namespace(foundation: &Foundation, actors: usize) -> Duration {
     took
 }
 
-/// As many actors as a namespace with so many is made of: its supervisor, three services and the application's supervisor
-/// are stopped with it.
-async fn bare(actors: usize) -> Duration {
-    let (ends, actors) = (Ends::default(), actors + 5);
+/// So many actors are stopped `together`, and then so many `in_order`, each gone before the next is asked.
+async fn bare(together: usize, in_order: usize) -> Duration {
+    let (ends, actors) = (Ends::default(), together + in_order);
     let mut running = Vec::with_capacity(actors);
     for _ in 0..actors {
         running.push(started(Actor::spawn(None, Mortal(ends.clone()), ()).await));
     }
     let begun = Instant::now();
+    let after = running.split_off(together);
     running.iter().for_each(|(actor, _)| actor.stop(None));
     join_all(running.into_iter().map(|(_, task)| task)).await;
+    for (actor, task) in after {
+        actor.stop(None);
+        started(task.await);
+    }
     let took = begun.elapsed();
     assert_eq!(ends.counted(), (actors as u64, actors as u64), "a joined task has dropped its actor");
     took

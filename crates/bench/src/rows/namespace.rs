@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foundation::Foundation;
-use foundation::ractor::Actor;
+use foundation::ractor::concurrency::JoinHandle;
+use foundation::ractor::{Actor, ActorRef};
 use futures::future::join_all;
 
-use crate::actors::Echo;
+use crate::actors::{Echo, EchoMsg};
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::row::Row;
@@ -30,8 +31,10 @@ fn up_down(contest: &mut Contest<'_>) -> Vec<Measured> {
             started(namespace.cleanup().await);
         })
     });
-    let peer = as_task(&runtime, |operations| timed(operations, bare));
-    contest.between(ours, [Peer::new("ractor spawn and stop 6 actors", 3.0, peer)])
+    let together = as_task(&runtime, |operations| timed(operations, bare_together));
+    let in_order = as_task(&runtime, |operations| timed(operations, bare_in_order));
+    let together = Peer::new("ractor spawn and stop 6 actors", 3.0, together);
+    contest.between(ours, [together, Peer::shown("the same, stopped one after the other", in_order)])
 }
 
 async fn timed(operations: u64, operation: impl AsyncFn()) -> Duration {
@@ -42,11 +45,24 @@ async fn timed(operations: u64, operation: impl AsyncFn()) -> Duration {
     begun.elapsed()
 }
 
-async fn bare() {
+async fn bare_together() {
+    let running = spawned().await;
+    running.iter().for_each(|(actor, _)| actor.stop(None));
+    join_all(running.into_iter().map(|(_, task)| task)).await;
+}
+
+/// As a supervisor has to: each is gone before the one that was started before it is asked to stop.
+async fn bare_in_order() {
+    for (actor, task) in spawned().await.into_iter().rev() {
+        actor.stop(None);
+        started(task.await);
+    }
+}
+
+async fn spawned() -> Vec<(ActorRef<EchoMsg>, JoinHandle<()>)> {
     let mut running = Vec::with_capacity(BARE);
     for _ in 0..BARE {
         running.push(started(Actor::spawn(None, Echo, ()).await));
     }
-    running.iter().for_each(|(actor, _)| actor.stop(None));
-    join_all(running.into_iter().map(|(_, task)| task)).await;
+    running
 }

@@ -38,7 +38,8 @@ impl Lease {
     pub(crate) async fn claim(table: &Arc<Table>, holder: Holder) -> Result<Arc<Self>, Refused> {
         let holder = Arc::new(holder);
         let attempt = match table.attempt(&holder) {
-            Attempt::Leaving(_) => wait_and_attempt(table, &holder).await,
+            // Boxed, since it is rare: each start would carry the room for it.
+            Attempt::Leaving(_) => Box::pin(wait_and_attempt(table, &holder)).await,
             attempt => attempt,
         };
         match attempt {

@@ -116,9 +116,9 @@ impl Supervisor {
         let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
-        let server = Server::new(&group, reporting.replaced_by(spec.reporter.as_ref()), LastWord::default());
+        let server = Server::new(&group, reporting.replaced_by(spec.reporter.as_ref()), LastWord::default(), spec);
         drop(group);
-        let (actor, _task) = Actor::spawn(None, server, spec).await?;
+        let (actor, _task) = Actor::spawn(None, server, ()).await?;
         Ok(Self { actor, path, gone })
     }
 
@@ -369,9 +369,9 @@ impl StartContext {
         let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
         let last_word = LastWord::default();
-        let server = Server::new(&self.group, reporting, last_word.clone());
+        let server = Server::new(&self.group, reporting, last_word.clone(), spec);
         let group = server.group().downgrade();
-        let (actor, handle) = Actor::spawn_linked(None, server, spec, self.supervisor.clone()).await?;
+        let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
         let nursery = Nursery::new(actor.get_cell(), group);
         Ok((Started { last_word, ..Started::new(actor, handle) }, supervisor, nursery))

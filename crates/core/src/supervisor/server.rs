@@ -8,16 +8,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt};
 use futures::future::{BoxFuture, FutureExt};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::backoff::Fractions;
 use super::chain::LastWord;
 use super::child_spec::{ChildKind, ChildSpec, StartContext};
-use super::children::{Children, FailedStart, Leaving, Step};
+use super::children::{FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::Group;
 use super::message::{Answer, ServerMsg, Which, answer};
@@ -39,7 +37,8 @@ pub(super) struct Server {
     // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
     // supervisor that is stopping never reads, and with it the tasks of the steps under way and of the children that
     // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended.
-    state: Mutex<Option<ServerState>>,
+    // Boxed, or it would be copied with each of the futures in which ractor carries a handler to its task.
+    state: Mutex<Option<Box<ServerState>>>,
     group: Group,
     reporting: Reporting,
     last_word: LastWord,
@@ -47,8 +46,9 @@ pub(super) struct Server {
 
 impl Server {
     /// `group` is the one that the supervisor itself belongs to; its children get one within.
-    pub(super) fn new(group: &Group, reporting: Reporting, last_word: LastWord) -> Self {
-        Self { state: Mutex::new(None), group: group.nested(), reporting, last_word }
+    pub(super) fn new(group: &Group, reporting: Reporting, last_word: LastWord, spec: SupervisorSpec) -> Self {
+        let state = Mutex::new(Some(Box::new(ServerState::new(spec))));
+        Self { state, group: group.nested(), reporting, last_word }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -289,23 +289,12 @@ impl Server {
 impl Actor for Server {
     type Msg = ServerMsg;
     type State = ();
-    type Arguments = SupervisorSpec;
+    type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<ServerMsg>, spec: SupervisorSpec) -> Result<(), ActorProcessingErr> {
-        spec.check().map_err(StartError::from)?;
-        let children = Children::new(spec.rules, Fractions::seeded(spec.seed()));
-        let mut state = ServerState {
-            spec,
-            children,
-            steps: HashMap::new(),
-            last_step: 0,
-            delays: HashMap::new(),
-            starters: HashMap::new(),
-            stoppers: HashMap::new(),
-        };
-        self.start_all(&myself, &mut state).await?;
-        *self.state.lock().await = Some(state);
-        Ok(())
+    async fn pre_start(&self, myself: ActorRef<ServerMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
+        state.spec.check().map_err(StartError::from)?;
+        Ok(self.start_all(&myself, state).await?)
     }
 
     async fn post_start(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {

@@ -9,6 +9,7 @@ use ractor::ActorRef;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::backoff::Fractions;
 use super::child_spec::ChildSpec;
 use super::children::Children;
 use super::error::{ChildError, StartError};
@@ -31,6 +32,13 @@ pub(super) struct ServerState {
 }
 
 impl ServerState {
+    /// Before the first start.
+    pub(super) fn new(spec: SupervisorSpec) -> Self {
+        let children = Children::new(spec.rules, Fractions::seeded(spec.seed()));
+        let (steps, delays, starters, stoppers) = Default::default();
+        Self { spec, children, steps, last_step: 0, delays, starters, stoppers }
+    }
+
     fn next_nudge(&mut self, myself: &ActorRef<ServerMsg>, key: Key) -> Nudge {
         self.last_step += 1;
         Nudge { supervisor: myself.clone(), key, number: self.last_step }
