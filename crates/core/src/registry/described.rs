@@ -1,5 +1,7 @@
 //! Registrations with metadata.
 
+use std::sync::Arc;
+
 use ractor::{Actor, ActorCell, ActorRef, Message};
 
 use super::error::RegistryError;
@@ -106,7 +108,7 @@ impl Described {
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
         let holder = Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0);
-        self.registry.spawn_as(holder.described_as(Some(self.metadata)), actor, args).await
+        self.registry.spawn_as(Arc::new(holder.described_as(Some(self.metadata))), actor, args).await
     }
 
     /// As [`ServiceRegistry::child_spec`]; the child begins each life with this metadata.
@@ -124,6 +126,6 @@ impl Described {
     /// As there.
     pub async fn register<M: Message>(self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
         let holder = Holder::new::<M>(key.name().clone(), Origin::Foreign, 0);
-        self.registry.register_as(holder.described_as(Some(self.metadata)), actor).await
+        self.registry.register_as(Arc::new(holder.described_as(Some(self.metadata))), actor).await
     }
 }

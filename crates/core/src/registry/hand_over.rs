@@ -1,5 +1,7 @@
 //! Giving a name straight to another actor.
 
+use std::sync::Arc;
+
 use ractor::{ActorRef, Message};
 
 use super::error::RegistryError;
@@ -27,7 +29,7 @@ impl ServiceRegistry {
         let (table, name) = (&self.space().table, key.name());
         let registry = self.space().registry.upgrade().ok_or_else(|| self.not_running())?;
         self.check_reference(name, to)?;
-        let lease = Lease::in_prospect(table, Holder::new::<M>(name.clone(), Origin::Foreign, 0));
+        let lease = Lease::in_prospect(table, Arc::new(Holder::new::<M>(name.clone(), Origin::Foreign, 0)));
         let mut handed = None;
         let kept = registry.keep(to, lease, &mut |lease, actor| {
             let handed = handed.insert(table.hand_over::<M>(lease.holder(), actor));

@@ -35,8 +35,7 @@ pub(crate) enum Refused {
 
 impl Lease {
     /// Claims a name: at once if it is free, refused if its holder lives, and when its holder has left otherwise.
-    pub(crate) async fn claim(table: &Arc<Table>, holder: Holder) -> Result<Arc<Self>, Refused> {
-        let holder = Arc::new(holder);
+    pub(crate) async fn claim(table: &Arc<Table>, holder: Arc<Holder>) -> Result<Arc<Self>, Refused> {
         let attempt = match table.attempt(&holder) {
             // Boxed, since it is rare: each start would carry the room for it.
             Attempt::Leaving(_) => Box::pin(wait_and_attempt(table, &holder)).await,
@@ -51,8 +50,8 @@ impl Lease {
     }
 
     /// The lease of a name that is to be handed to this holder.
-    pub(crate) fn in_prospect(table: &Arc<Table>, holder: Holder) -> Arc<Self> {
-        Arc::new(Self { table: Arc::clone(table), holder: Arc::new(holder) })
+    pub(crate) fn in_prospect(table: &Arc<Table>, holder: Arc<Holder>) -> Arc<Self> {
+        Arc::new(Self { table: Arc::clone(table), holder })
     }
 
     /// Makes the name visible as this actor's; false if the namespace has been closed meanwhile.

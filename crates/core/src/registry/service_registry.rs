@@ -76,12 +76,13 @@ impl ServiceRegistry {
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
-        self.spawn_as(Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0), actor, args).await
+        let holder = Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0);
+        self.spawn_as(Arc::new(holder), actor, args).await
     }
 
     pub(super) async fn spawn_as<A: Actor>(
         &self,
-        holder: Holder,
+        holder: Arc<Holder>,
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
@@ -132,7 +133,7 @@ impl ServiceRegistry {
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
             let Lives { restarts, latest } = *lives.lock();
             let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, restarts);
-            let holder = holder.described_as(metadata.clone()).replacing(latest);
+            let holder = Arc::new(holder.described_as(metadata.clone()).replacing(latest));
             let (registry, start, lives) = (registry.clone(), Arc::clone(&start), Arc::clone(&lives));
             async move {
                 let started = registry.start_child(&context, holder, &*start).await?;
@@ -145,7 +146,7 @@ impl ServiceRegistry {
     async fn start_child<A: Actor>(
         &self,
         context: &StartContext,
-        holder: Holder,
+        holder: Arc<Holder>,
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
         let lease = self.claim(holder).await.map_err(StartError::failed)?;
@@ -174,17 +175,20 @@ impl ServiceRegistry {
         self.space.application().map(|it| it.supervisor.clone()).ok_or_else(|| self.not_running())
     }
 
-    async fn claim(&self, holder: Holder) -> Result<Arc<Lease>, RegistryError> {
-        let name = holder.name().clone();
-        Lease::claim(&self.space.table, holder).await.map_err(|refused| self.refusal(name, refused))
+    async fn claim(&self, holder: Arc<Holder>) -> Result<Arc<Lease>, RegistryError> {
+        Lease::claim(&self.space.table, holder).await.map_err(|refused| self.refusal(refused))
     }
 
-    fn refusal(&self, name: ServiceName, refused: Refused) -> RegistryError {
+    fn refusal(&self, refused: Refused) -> RegistryError {
         let namespace = self.namespace();
         match refused {
-            Refused::Held(other) => RegistryError::AlreadyRegistered { namespace, name, holder: other.actor_id() },
+            Refused::Held(other) => {
+                let (name, holder) = (other.name().clone(), other.actor_id());
+                RegistryError::AlreadyRegistered { namespace, name, holder }
+            }
             Refused::StillLeaving(other) => {
-                RegistryError::StillLeaving { namespace, name, holder: other.actor_id(), waited: CLAIM_LIMIT }
+                let (name, holder) = (other.name().clone(), other.actor_id());
+                RegistryError::StillLeaving { namespace, name, holder, waited: CLAIM_LIMIT }
             }
             Refused::Closed => RegistryError::NotRunning { namespace },
         }
@@ -198,12 +202,13 @@ impl ServiceRegistry {
     /// [`RegistryError::AlreadyRegistered`] names the holder, be it this actor; [`RegistryError::Dead`];
     /// [`RegistryError::WrongReference`] if the reference does not have the actor's own message type.
     pub async fn register<M: Message>(&self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
-        self.register_as(Holder::new::<M>(key.name().clone(), Origin::Foreign, 0), actor).await
+        let holder = Holder::new::<M>(key.name().clone(), Origin::Foreign, 0);
+        self.register_as(Arc::new(holder), actor).await
     }
 
     pub(super) async fn register_as<M: Message>(
         &self,
-        holder: Holder,
+        holder: Arc<Holder>,
         actor: &ActorRef<M>,
     ) -> Result<(), RegistryError> {
         let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running())?;
