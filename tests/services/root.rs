@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
 use foundation::{
-    ChildKind, ChildSpec, Condition, ConfigServer, EventStore, Foundation, FoundationBuilder, FoundationError, Health,
-    Namespace, NewEvent, Query, RestartIntensity, ServiceKey, StartError, Started, StopCause, Strategy,
+    AutoShutdown, ChildKind, ChildSpec, Condition, ConfigServer, EventStore, Foundation, FoundationBuilder,
+    FoundationError, Health, Namespace, NewEvent, Query, Restart, RestartIntensity, ServiceKey, StartError, Started,
+    StopCause, Strategy, SupervisorSpec,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -156,6 +157,34 @@ async fn strategy_and_intensity_are_those_of_the_application() {
     let recorded = foundation.events().query(restarted).await.unwrap();
     let application = recorded.iter().find(|event| event.payload["child"] == "application").unwrap();
     assert_eq!(application.payload["cause"]["failure"]["escalation"]["failures"][0]["child"], "a");
+    assert_eq!(foundation.production().counters().counter("supervisor.give_ups"), Some(1));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_auto_shutdown_is_seen_coming_in_the_tree_and_recorded_when_it_comes() {
+    let foundation = configured().start().await.unwrap();
+    let production = foundation.production();
+    let (diary, _lived) = mpsc::unbounded_channel();
+    let clerk = Clerk { name: "clerk", diary };
+    let clerk =
+        production.child_spec(&CLERK, move || (clerk.clone(), ())).restart(Restart::Transient).significant(true);
+    let desk = SupervisorSpec::new(Strategy::OneForOne).auto_shutdown(AutoShutdown::AnySignificant).child(clerk);
+    production.supervise(ChildSpec::supervisor("desk", desk).restart(Restart::Temporary)).await.unwrap();
+
+    let tree = production.tree().await;
+    let desk = tree.child("application").and_then(|application| application.child("desk")).unwrap();
+    assert_eq!(desk.supervision.map(|rules| rules.auto_shutdown), Some(AutoShutdown::AnySignificant));
+    assert!(desk.child("clerk").unwrap().significant && !desk.significant);
+    assert!(desk.to_string().contains("stops when any significant children have ended"), "{desk}");
+
+    let desk = production.application().unwrap().supervisor("desk").await.unwrap().unwrap();
+    production.lookup(&CLERK).unwrap().stop(None);
+    desk.wait_until_gone().await;
+    let recorded = Query::new().kind("supervisor_auto_shutdown".parse().unwrap());
+    let recorded = foundation.events().query(recorded).await.unwrap();
+    assert_eq!(recorded[0].payload["child"], "clerk");
+    assert_eq!(recorded[0].payload["mode"], "any significant");
     foundation.shutdown().await;
 }
 

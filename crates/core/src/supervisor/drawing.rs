@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::child_spec::ChildKind;
-use super::tree::{Supervision, Tree, TreeStatus};
+use super::tree::{Tree, TreeStatus};
 
 /// Longer texts, of a failure for example, are cut here.
 const LONGEST: usize = 60;
@@ -49,9 +49,9 @@ fn draw(tree: &Tree, twig: &str, indent: &str, lines: &mut Vec<([String; COLUMNS
 
 fn notes(tree: &Tree) -> Vec<String> {
     let mut notes = Vec::new();
-    if let Some(Supervision { strategy, intensity, used }) = tree.supervision {
-        let used = if used > 0 { format!(" ({used} used)") } else { String::new() };
-        notes.push(format!("{strategy}, {intensity}{used}"));
+    notes.extend(tree.supervision.map(|supervision| supervision.to_string()));
+    if tree.significant {
+        notes.push("significant".to_owned());
     }
     if let Some(name) = tree.name.as_ref().filter(|name| **name != tree.id) {
         notes.push(format!("registered as {name}"));
@@ -140,6 +140,8 @@ mod tests {
     use super::*;
     use crate::exit::ExitReason;
     use crate::supervisor::restart::{Restart, RestartIntensity, Strategy};
+    use crate::supervisor::significant::AutoShutdown;
+    use crate::supervisor::supervision::Supervision;
 
     fn child(id: &str, kind: ChildKind, status: TreeStatus) -> Tree {
         Tree { restart: Some(Restart::Permanent), ..Tree::leaf(id.to_owned(), kind, status, None) }
@@ -147,7 +149,8 @@ mod tests {
 
     fn sample() -> Tree {
         let intensity = RestartIntensity::default();
-        let supervision = Some(Supervision { strategy: Strategy::OneForAll, intensity, used: 2 });
+        let auto_shutdown = AutoShutdown::AnySignificant;
+        let supervision = Some(Supervision { strategy: Strategy::OneForAll, auto_shutdown, intensity, used: 2 });
         let failed = ExitReason::Failed("said \"no\"\nand \\ went".into());
         let waiting = Tree {
             backoff: Some(Duration::from_millis(1500)),
@@ -155,7 +158,11 @@ mod tests {
             last_exit: Some(failed),
             ..child("b", ChildKind::Worker, TreeStatus::Restarting)
         };
-        let named = Tree { name: Some("clerk".into()), ..child("a", ChildKind::Worker, TreeStatus::Running) };
+        let named = Tree {
+            name: Some("clerk".into()),
+            significant: true,
+            ..child("a", ChildKind::Worker, TreeStatus::Running)
+        };
         let inner = child("inner", ChildKind::Supervisor, TreeStatus::Silent);
         let top = child("top", ChildKind::Supervisor, TreeStatus::Running);
         Tree { supervision, children: vec![named, inner, waiting], restart: None, ..top }
@@ -165,8 +172,9 @@ mod tests {
     fn a_tree_is_drawn_in_aligned_columns_with_what_there_is_to_say_at_the_end() {
         assert_eq!(
             sample().to_string(),
-            "top        –  running                one-for-all, 3 restarts within 5s (2 used)\n\
-             ├── a      –  running     permanent  registered as clerk\n\
+            "top        –  running                one-for-all, 3 restarts within 5s (2 used), \
+             stops when any significant children have ended\n\
+             ├── a      –  running     permanent  significant; registered as clerk\n\
              ├── inner  –  silent      permanent\n\
              └── b      –  restarting  permanent  \
              starts in 1.5s; restarted 2 times; last exit: failed: said \"no\" and \\ went"
@@ -178,7 +186,7 @@ mod tests {
         let dot = sample().to_dot();
         for (line, text) in [
             ("n0", "[shape=box, label=\"top\\nrunning"),
-            ("n1", "[shape=ellipse, label=\"a\\nrunning, permanent\\nregistered as clerk\"]"),
+            ("n1", "[shape=ellipse, label=\"a\\nrunning, permanent\\nsignificant\\nregistered as clerk\"]"),
             ("n3", "said \\\"no\\\" and \\\\ went\"]"),
         ] {
             let line = dot.lines().find(|found| found.starts_with(&format!("  {line} ["))).unwrap();

@@ -9,7 +9,7 @@ use super::plan::Key;
 use super::roster::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
-use super::tree::Supervision;
+use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
 /// A request's answer.

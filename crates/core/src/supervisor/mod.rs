@@ -31,6 +31,7 @@ mod spec;
 mod started;
 mod state;
 mod step;
+mod supervision;
 mod survey;
 mod task;
 mod tree;
@@ -57,11 +58,12 @@ pub use roster::{ChildCount, ChildInfo, ChildState};
 pub use significant::AutoShutdown;
 pub use spec::SupervisorSpec;
 pub use started::{Start, Started, StartedChild};
+pub use supervision::Supervision;
 pub use task::{
     OnTimeout, StreamOptions, StreamOrder, Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream,
     TaskSupervisor,
 };
-pub use tree::{Supervision, Tree, TreeStatus};
+pub use tree::{Tree, TreeStatus};
 
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_strays;

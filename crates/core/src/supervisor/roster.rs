@@ -13,9 +13,10 @@ use super::child_spec::{ChildKind, ChildSpec};
 use super::children::Children;
 use super::error::ChildError;
 use super::plan::{Key, Purpose, Work};
-use super::restart::{Restart, RestartIntensity, Strategy};
-use super::rules::Roster;
+use super::restart::Restart;
+use super::rules::{Roster, Rules};
 use super::started::Incarnation;
+use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
 /// What a child is doing, for people and programs to look at.
@@ -45,6 +46,8 @@ pub struct ChildInfo {
     pub restart: Restart,
     /// What it is doing.
     pub state: ChildState,
+    /// Whether its end may be the end of its supervisor: see [`AutoShutdown`](crate::AutoShutdown).
+    pub significant: bool,
     /// How often the supervisor has restarted it.
     pub restarts: u32,
     /// While it restarts after a [`Backoff`](crate::Backoff): how long until it is started.
@@ -253,9 +256,10 @@ impl<T: Incarnation> Children<T> {
         children.map(move |(key, child)| (key, info(child, now), child.last_exit().cloned(), child.latest))
     }
 
-    /// The strategy, the restart intensity, and how much of that is used.
-    pub(crate) fn supervision(&self, now: Instant) -> (Strategy, RestartIntensity, u32) {
-        (self.rules.strategy, self.window.intensity(), self.window.used(now))
+    /// By which rules it supervises, and how much of its restart intensity is used.
+    pub(crate) fn supervision(&self, now: Instant) -> Supervision {
+        let Rules { strategy, auto_shutdown, .. } = self.rules;
+        Supervision { strategy, auto_shutdown, intensity: self.window.intensity(), used: self.window.used(now) }
     }
 
     pub(crate) fn count(&self) -> ChildCount {
@@ -287,6 +291,7 @@ fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
         id: spec.id().clone(),
         kind: spec.kind(),
         restart: spec.restart_rule(),
+        significant: spec.is_significant(),
         state,
         restarts: child.restarts,
         backoff,

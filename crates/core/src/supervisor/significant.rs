@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// Whether a supervisor stops by itself when its significant children have ended. OTP's `auto_shutdown` (since OTP 24).
 ///
 /// What counts is a [`significant`](crate::ChildSpec::significant) child that ends by itself and is not restarted: a transient
@@ -33,5 +35,12 @@ impl fmt::Display for AutoShutdown {
             Self::AnySignificant => "any significant",
             Self::AllSignificant => "all significant",
         })
+    }
+}
+
+/// As its text.
+impl Serialize for AutoShutdown {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }

@@ -13,7 +13,7 @@ use super::child_spec::ChildKind;
 use super::children::Children;
 use super::message::{Branch, ServerMsg, Twig, ask};
 use super::started::Started;
-use super::tree::{Supervision, Tree, TreeStatus};
+use super::tree::{Tree, TreeStatus};
 
 /// How long a whole survey takes at most.
 const LIMIT: Duration = Duration::from_secs(1);
@@ -76,6 +76,5 @@ pub(super) fn branch(children: &Children<Started>, linked: Vec<ActorCell>, now: 
     let twigs = children.sorted(now).map(twig).collect();
     let is_stray = |cell: &ActorCell| !ours.contains(&cell.get_id()) && cell.get_status() < ActorStatus::Draining;
     let strays = linked.into_iter().filter(is_stray).map(|cell| cell.get_id()).collect();
-    let (strategy, intensity, used) = children.supervision(now);
-    Branch { supervision: Supervision { strategy, intensity, used }, twigs, strays }
+    Branch { supervision: children.supervision(now), twigs, strays }
 }

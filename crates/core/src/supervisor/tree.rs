@@ -7,8 +7,9 @@ use ractor::ActorId;
 use serde::{Serialize, Serializer};
 
 use super::child_spec::ChildKind;
-use super::restart::{Restart, RestartIntensity, Strategy, millis};
+use super::restart::{Restart, millis};
 use super::roster::{ChildInfo, ChildState};
+use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
 /// One actor of a supervision tree with all that are below it: a snapshot.
@@ -75,6 +76,9 @@ pub struct Tree {
     /// Its restart rule; `None` at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
+    /// Whether its end may be the end of its supervisor.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub significant: bool,
     /// How often its supervisor has restarted it.
     pub restarts: u32,
     /// Why its latest life ended that its supervisor did not end.
@@ -90,18 +94,6 @@ pub struct Tree {
     pub supervision: Option<Supervision>,
     /// Its children in start order.
     pub children: Vec<Tree>,
-}
-
-/// The rules of one supervisor, as a [`Tree`] shows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Supervision {
-    /// Who restarts with a failed child.
-    pub strategy: Strategy,
-    /// How many restarts are too many.
-    pub intensity: RestartIntensity,
-    /// How many restarts the window has in it now.
-    pub used: u32,
 }
 
 /// What an actor of a [`Tree`] is doing.
@@ -157,6 +149,7 @@ impl Tree {
             status,
             actor,
             restart: None,
+            significant: false,
             restarts: 0,
             last_exit: None,
             backoff: None,
@@ -179,9 +172,9 @@ impl Tree {
             ChildState::Stopping => (TreeStatus::Stopping, None),
             ChildState::Stopped => (TreeStatus::Stopped, None),
         };
-        let ChildInfo { id, kind, restart, restarts, backoff, .. } = info;
+        let ChildInfo { id, kind, restart, significant, restarts, backoff, .. } = info;
         let leaf = Self::leaf(id.to_string(), kind, status, actor);
-        Self { restart: Some(restart), restarts, backoff, last_exit, ..leaf }
+        Self { restart: Some(restart), significant, restarts, backoff, last_exit, ..leaf }
     }
 
     /// An actor that is linked to a supervisor without being one of its children.

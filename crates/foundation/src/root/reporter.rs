@@ -11,6 +11,7 @@ use crate::events::{EventKind, EventStore, NewEvent};
 const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
 const CHILD_RESTARTED: EventKind = EventKind::from_static("child_restarted");
 const CHILD_START_FAILED: EventKind = EventKind::from_static("child_start_failed");
+const SUPERVISOR_AUTO_SHUTDOWN: EventKind = EventKind::from_static("supervisor_auto_shutdown");
 const SUPERVISOR_GAVE_UP: EventKind = EventKind::from_static("supervisor_gave_up");
 
 /// How many events are kept for a store that is not there.
@@ -79,6 +80,9 @@ fn event(Report { supervisor, child, happened }: &Report) -> Option<NewEvent> {
             let payload =
                 json!({ "supervisor": supervisor, "child": id, "intensity": intensity, "cause": chain, "said": said });
             (SUPERVISOR_GAVE_UP, payload)
+        }
+        Happened::AutoShutdown { mode } => {
+            (SUPERVISOR_AUTO_SHUTDOWN, json!({ "supervisor": supervisor, "child": id, "mode": mode }))
         }
         _ => return None,
     };

@@ -1,0 +1,35 @@
+//! The rules of a supervisor, to look at.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::restart::{RestartIntensity, Strategy};
+use super::significant::AutoShutdown;
+
+/// The rules of one supervisor, as a [`Tree`] shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Supervision {
+    /// Who restarts with a failed child.
+    pub strategy: Strategy,
+    /// Which ends of significant children are its own.
+    pub auto_shutdown: AutoShutdown,
+    /// How many restarts are too many.
+    pub intensity: RestartIntensity,
+    /// How many restarts the window has in it now.
+    pub used: u32,
+}
+
+impl fmt::Display for Supervision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.strategy, self.intensity)?;
+        if self.used > 0 {
+            write!(f, " ({} used)", self.used)?;
+        }
+        match self.auto_shutdown {
+            AutoShutdown::Never => Ok(()),
+            mode => write!(f, ", stops when {mode} children have ended"),
+        }
+    }
+}
