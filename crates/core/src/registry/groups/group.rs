@@ -135,11 +135,13 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
             false => Err(self.not_running()),
         });
         fence(Ordering::SeqCst);
+        let ended = member.live().is_none();
+        // Looked at last: of one that a clean-up has just stopped, that is the reason.
         let refused = match kept {
-            _ if member.live().is_none() => self.dead(&member),
-            Ok(_) if !self.space.table.is_closed() => return Ok(()),
-            Ok(_) => self.not_running(),
             Err(refused) => refused,
+            Ok(_) if self.space.table.is_closed() => self.not_running(),
+            Ok(_) if ended => self.dead(&member),
+            Ok(_) => return Ok(()),
         };
         self.dismiss(&[&member]);
         Err(refused)
