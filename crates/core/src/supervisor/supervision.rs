@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::restart::{RestartIntensity, Strategy};
 use super::significant::AutoShutdown;
 
-/// The rules of one supervisor, as a [`Tree`] shows them.
+/// The rules of one supervisor, as a [`Tree`](crate::Tree) shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Supervision {
