@@ -45,9 +45,9 @@ pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, Servi
 pub use near::NearMisses;
 pub use registry::{
     CallError, CastError, CleanupReport, Described, Group, GroupCastError, GroupError, GroupKey, Health, HealthCheck,
-    Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder, Registration,
-    RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceRegistry, StoppedService, Verdict, Via,
-    Watch, Watched,
+    Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
+    Registration, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry,
+    StoppedService, Verdict, Via, Watch, Watched,
 };
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::measures::Measurement;
 use super::service_registry::ServiceRegistry;
 use super::space::{Space, SpaceReporter};
 use crate::supervisor::{
@@ -22,6 +23,7 @@ pub struct ProcessRegistryBuilder {
     application: Application,
     reporters: Reporters,
     intensity: RestartIntensity,
+    pub(super) measurement: Measurement,
 }
 
 impl ProcessRegistryBuilder {
@@ -58,6 +60,13 @@ impl ProcessRegistryBuilder {
         self.intensity = intensity;
         self
     }
+
+    /// How much is measured of the services that say nothing else, those of [`services`](Self::services) included: see
+    /// [`ServiceRegistry::measured`]. Default: [`Measurement::Sampled`].
+    pub fn measurement(mut self, measurement: Measurement) -> Self {
+        self.measurement = measurement;
+        self
+    }
 }
 
 impl Default for ProcessRegistryBuilder {
@@ -67,6 +76,7 @@ impl Default for ProcessRegistryBuilder {
             application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
             reporters: Arc::new(|_| Arc::new(TracingReporter)),
             intensity: RestartIntensity::default(),
+            measurement: Measurement::default(),
         }
     }
 }

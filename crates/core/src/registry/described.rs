@@ -1,4 +1,4 @@
-//! Registrations with metadata.
+//! Registrations of which more is said than the name.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use ractor::{Actor, ActorCell, ActorRef, Message};
 
 use super::error::RegistryError;
 use super::holder::{Holder, Origin};
+use super::measures::Measurement;
 use super::metadata::Metadata;
 use super::service_registry::ServiceRegistry;
 use super::table::Miss;
@@ -13,12 +14,14 @@ use super::via::explain;
 use crate::namespace::ServiceKey;
 use crate::supervisor::ChildSpec;
 
-/// A registry whose next registrations have metadata: see [`ServiceRegistry::with_metadata`].
+/// A registry with what is to hold for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much
+/// is measured, see [`ServiceRegistry::measured`].
 #[must_use = "it does nothing until something is registered with it"]
 #[derive(Debug, Clone)]
 pub struct Described {
     registry: ServiceRegistry,
-    metadata: Metadata,
+    metadata: Option<Metadata>,
+    measurement: Option<Measurement>,
 }
 
 impl ServiceRegistry {
@@ -51,7 +54,17 @@ impl ServiceRegistry {
     /// # }
     /// ```
     pub fn with_metadata(&self, metadata: Metadata) -> Described {
-        Described { registry: self.clone(), metadata }
+        self.described().with_metadata(metadata)
+    }
+
+    /// Says how much is measured of what is registered: what is returned spawns and describes children as the registry
+    /// itself does. See [`Measurement`], also for its cost.
+    pub fn measured(&self, measurement: Measurement) -> Described {
+        self.described().measured(measurement)
+    }
+
+    fn described(&self) -> Described {
+        Described { registry: self.clone(), metadata: None, measurement: None }
     }
 
     /// What the owner of a name says of itself, if it says anything. Costs a lookup and one reference count.
@@ -97,6 +110,16 @@ impl ServiceRegistry {
 }
 
 impl Described {
+    /// With this metadata.
+    pub fn with_metadata(self, metadata: Metadata) -> Self {
+        Self { metadata: Some(metadata), ..self }
+    }
+
+    /// Measured so much.
+    pub fn measured(self, measurement: Measurement) -> Self {
+        Self { measurement: Some(measurement), ..self }
+    }
+
     /// As [`ServiceRegistry::spawn`].
     ///
     /// # Errors
@@ -108,24 +131,24 @@ impl Described {
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
         let holder = Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0);
-        self.registry.spawn_as(Arc::new(holder.described_as(Some(self.metadata))), actor, args).await
+        self.registry.spawn_as(Arc::new(holder.described_as(self.metadata)), self.measurement, actor, args).await
     }
 
-    /// As [`ServiceRegistry::child_spec`]; the child begins each life with this metadata.
+    /// As [`ServiceRegistry::child_spec`]; the child begins each life with this metadata and is measured so much.
     pub fn child_spec<A: Actor>(
         self,
         key: &ServiceKey<A::Msg>,
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
-        self.registry.child_spec_as(key, Some(self.metadata), start)
+        self.registry.child_spec_as(key, self.metadata, self.measurement, start)
     }
 
-    /// As [`ServiceRegistry::register`].
+    /// As [`ServiceRegistry::register`]; an actor that was started elsewhere is not measured.
     ///
     /// # Errors
     /// As there.
     pub async fn register<M: Message>(self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
         let holder = Holder::new::<M>(key.name().clone(), Origin::Foreign, 0);
-        self.registry.register_as(Arc::new(holder.described_as(Some(self.metadata))), actor).await
+        self.registry.register_as(Arc::new(holder.described_as(self.metadata)), actor).await
     }
 }

@@ -6,11 +6,12 @@ use ractor::{ActorId, ActorStatus};
 use tokio::time::Instant;
 
 use super::holder::{Holder, Origin};
+use super::measures::{Measures, ServiceMeasures};
 use super::metadata::Metadata;
 use crate::namespace::{Namespace, ServiceName};
 
 /// One service, as the table has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServiceInfo {
     /// Its name.
     pub name: ServiceName,
@@ -30,10 +31,12 @@ pub struct ServiceInfo {
     pub foreign: bool,
     /// What its owner says of it.
     pub metadata: Option<Metadata>,
+    /// What was measured under its name; `None` if nothing was: it has handled no message yet, or is not measured.
+    pub measures: Option<ServiceMeasures>,
 }
 
 /// The services of one namespace, by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NamespaceInfo {
     /// Which namespace.
     pub namespace: Namespace,
@@ -52,15 +55,15 @@ impl NamespaceInfo {
         self.services.iter().filter(|service| service.healthy).count()
     }
 
-    pub(crate) fn new(namespace: Namespace, holders: &[std::sync::Arc<Holder>]) -> Self {
+    pub(crate) fn new(namespace: Namespace, holders: &[std::sync::Arc<Holder>], measures: &Measures) -> Self {
         let now = Instant::now();
-        let mut services: Vec<_> = holders.iter().filter_map(|holder| info(holder, now)).collect();
+        let mut services: Vec<_> = holders.iter().filter_map(|holder| info(holder, measures, now)).collect();
         services.sort_by(|a, b| a.name.cmp(&b.name));
         Self { namespace, services }
     }
 }
 
-fn info(holder: &Holder, now: Instant) -> Option<ServiceInfo> {
+fn info(holder: &Holder, measures: &Measures, now: Instant) -> Option<ServiceInfo> {
     let (actor, since) = (holder.actor()?, holder.since()?);
     Some(ServiceInfo {
         name: holder.name().clone(),
@@ -72,5 +75,6 @@ fn info(holder: &Holder, now: Instant) -> Option<ServiceInfo> {
         message: holder.message(),
         foreign: holder.origin() == Origin::Foreign,
         metadata: holder.metadata().map(|(_, metadata)| metadata),
+        measures: measures.of(holder.name(), now),
     })
 }

@@ -137,7 +137,7 @@ impl ProcessRegistry {
         let make = || {
             let root = Arc::downgrade(&self.shared) as Weak<dyn Root>;
             let coroner = Arc::downgrade(&self.shared) as Weak<dyn Coroner>;
-            let space = Space::new(Table::with_coroner(namespace, coroner), root);
+            let space = Space::new(Table::with_coroner(namespace, coroner), root, self.shared.layout.measurement);
             let registry = ServiceRegistry::new(Arc::new(space));
             Arc::new(Opening { registry, up: OnceCell::new(), down: OnceCell::new() })
         };

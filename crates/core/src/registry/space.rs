@@ -10,15 +10,17 @@ use ractor::ActorStatus;
 use super::cleanup::{StopLog, StoppedService};
 use super::groups::Groups;
 use super::locks::Locks;
+use super::measures::{Measurement, Measures};
 use super::root::Root;
 use super::table::Table;
 use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
 
-/// One namespace: its names, its groups, its application, and the way to the registry that it belongs to.
+/// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
 pub(crate) struct Space {
     pub(crate) table: Arc<Table>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) locks: Locks,
+    pub(crate) measures: Arc<Measures>,
     pub(crate) registry: Weak<dyn Root>,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<Arc<Application>>>,
@@ -35,9 +37,10 @@ pub(crate) struct Application {
 }
 
 impl Space {
-    pub(crate) fn new(table: Table, registry: Weak<dyn Root>) -> Self {
+    pub(crate) fn new(table: Table, registry: Weak<dyn Root>, measurement: Measurement) -> Self {
         Self {
             groups: Arc::new(Groups::new(table.namespace())),
+            measures: Arc::new(Measures::new(table.namespace(), measurement)),
             table: Arc::new(table),
             locks: Locks::default(),
             registry,

@@ -13,6 +13,7 @@ use super::child_id::ChildId;
 use super::error::{SpecError, StartError};
 use super::group::Group;
 use super::managed::Managed;
+use super::metering::Metering;
 use super::report::Reporting;
 use super::restart::Restart;
 use super::started::{Start, Started};
@@ -66,21 +67,23 @@ impl StartContext {
     /// # Errors
     /// [`StartError::Failed`] with what the actor's `pre_start` said.
     pub async fn spawn<A: Actor>(&self, actor: A, args: A::Arguments) -> Result<Started, StartError> {
-        self.spawn_holding(actor, args, ()).await
+        self.spawn_holding(actor, args, (), ()).await
     }
 
-    /// The same; the actor holds `lease` until it is gone.
-    pub(crate) async fn spawn_holding<A, L>(
+    /// The same; the actor holds `lease` until it is gone, and is measured by `meter`.
+    pub(crate) async fn spawn_holding<A, L, M>(
         &self,
         actor: A,
         args: A::Arguments,
         lease: L,
+        meter: M,
     ) -> Result<Started, StartError>
     where
         A: Actor,
         L: Clone + Send + Sync + 'static,
+        M: Metering,
     {
-        let managed = Managed::new(actor, lease, self.group.ticket());
+        let managed = Managed::new(actor, lease, meter, self.group.ticket());
         let (actor, handle) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
         Ok(Started::new(actor, handle))
     }

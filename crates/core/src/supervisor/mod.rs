@@ -15,6 +15,7 @@ mod error;
 mod group;
 mod managed;
 mod message;
+mod metering;
 mod nursery;
 mod order;
 mod partition;
@@ -65,6 +66,7 @@ pub use task::{
 };
 pub use tree::{Tree, TreeStatus};
 
+pub(crate) use metering::{Handled, Metering};
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;

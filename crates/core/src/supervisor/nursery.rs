@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use super::group::Ticket;
 use super::managed::Managed;
+use super::metering::Metering;
 
 /// A supervisor's cell with the means to give its children tickets, for as long as it is there.
 #[derive(Clone)]
@@ -22,15 +23,22 @@ impl Nursery {
         Self { supervisor, members, around }
     }
 
-    /// Spawns a temporary child that holds `lease` until it is gone.
-    pub(crate) async fn spawn<A, L>(&self, actor: A, args: A::Arguments, lease: L) -> Result<ActorRef<A::Msg>, SpawnErr>
+    /// Spawns a temporary child that holds `lease` until it is gone, and is measured by `meter`.
+    pub(crate) async fn spawn<A, L, M>(
+        &self,
+        actor: A,
+        args: A::Arguments,
+        lease: L,
+        meter: M,
+    ) -> Result<ActorRef<A::Msg>, SpawnErr>
     where
         A: Actor,
         L: Clone + Send + Sync + 'static,
+        M: Metering,
     {
         let gone = || SpawnErr::StartupFailed("the supervisor has stopped".into());
         let around: Arc<Ticket> = self.around.upgrade().ok_or_else(gone)?;
-        let managed = Managed::new(actor, lease, Ticket::regain(&self.members, around));
+        let managed = Managed::new(actor, lease, meter, Ticket::regain(&self.members, around));
         let (actor, _task) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
         Ok(actor)
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_core::{ChildSpec, Namespace, ProcessRegistry, RegistryError, RestartIntensity, StartError, Strategy};
+use foundation_core::{
+    ChildSpec, Measurement, Namespace, ProcessRegistry, RegistryError, RestartIntensity, StartError, Strategy,
+};
 
 use super::Foundation;
 use super::layout::Layout;
@@ -19,6 +21,7 @@ use crate::config::{ConfigError, ConfigSources, ConfigTree};
 /// | [`strategy`](Self::strategy) | one-for-one |
 /// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
 /// | [`clock`](Self::clock) | the system's |
+/// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
 #[derive(Clone)]
 pub struct FoundationBuilder {
     sources: ConfigSources,
@@ -51,6 +54,7 @@ impl Default for FoundationBuilder {
             children: Vec::new(),
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
+            measurement: Measurement::default(),
         };
         Self { sources: ConfigSources::new(), layout }
     }
@@ -85,6 +89,13 @@ impl FoundationBuilder {
     /// The time of day that events are recorded with.
     pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.layout.clock = Arc::new(clock);
+        self
+    }
+
+    /// How much is measured of the services of each namespace, its own and the application's, that say nothing else:
+    /// see [`ServiceRegistry::measured`](foundation_core::ServiceRegistry::measured).
+    pub fn measurement(mut self, measurement: Measurement) -> Self {
+        self.layout.measurement = measurement;
         self
     }
 

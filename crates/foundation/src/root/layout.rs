@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use foundation_core::{
-    ChildSpec, ProcessRegistry, ProcessRegistryBuilder, RestartIntensity, ServiceRegistry, Strategy, SupervisorSpec,
+    ChildSpec, Measurement, ProcessRegistry, ProcessRegistryBuilder, RestartIntensity, ServiceRegistry, Strategy,
+    SupervisorSpec,
 };
 
 use super::reporter::EventReporter;
@@ -21,6 +22,7 @@ pub(super) struct Layout {
     pub(super) children: Vec<MakeChild>,
     pub(super) strategy: Strategy,
     pub(super) intensity: RestartIntensity,
+    pub(super) measurement: Measurement,
 }
 
 impl Layout {
@@ -28,6 +30,7 @@ impl Layout {
     pub(super) fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
         let application = Arc::clone(&self);
         ProcessRegistry::builder()
+            .measurement(self.measurement)
             .services(move |registry| self.services(registry))
             .application(move |registry| application.application(registry))
             .reporters(|registry| Arc::new(EventReporter::new(EventStore::of(registry))))

@@ -152,7 +152,9 @@ impl Telemetry {
         self.ask(TelemetryMsg::Handlers).await
     }
 
-    /// All readings of this namespace: its instruments, and what its registry and supervisors count.
+    /// All readings of this namespace: its instruments, what its registry and supervisors count, and what is measured of
+    /// each service without its doing: `service.messages{service="clerk"}`, `service.failures{…}`, `service.handling_ns{…}`
+    /// and `service.idle_seconds{…}`; see [`ServiceMeasures`](foundation_core::ServiceMeasures).
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].

@@ -7,6 +7,7 @@ mod error;
 mod handler;
 mod hub;
 mod server;
+mod services;
 mod span;
 
 pub use client::Telemetry;

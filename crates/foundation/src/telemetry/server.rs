@@ -8,6 +8,7 @@ use foundation_core::{ServiceKey, ServiceRegistry, Snapshot, local_message};
 use super::error::TelemetryError;
 use super::handler::Handler;
 use super::hub::Hub;
+use super::services;
 
 /// The name of the telemetry service in each namespace.
 pub(crate) const TELEMETRY: ServiceKey<TelemetryMsg> = ServiceKey::new("telemetry");
@@ -47,6 +48,7 @@ impl Actor for TelemetryServer {
             TelemetryMsg::Handlers(reply) => drop(reply.send(self.hub.handler_ids())),
             TelemetryMsg::Snapshot(reply) => {
                 let mut snapshot = self.registry.counters();
+                snapshot.extend(services::readings(&self.registry));
                 snapshot.extend(self.hub.read());
                 drop(reply.send(snapshot));
             }

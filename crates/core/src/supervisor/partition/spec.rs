@@ -54,7 +54,7 @@ impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
             let start = Arc::clone(&start);
             async move {
                 let (actor, args) = start(partition);
-                let started = context.spawn_holding(actor, args, lease.clone()).await?;
+                let started = context.spawn_holding(actor, args, lease.clone(), ()).await?;
                 lease.fill(started.actor().clone().into());
                 Ok(started)
             }

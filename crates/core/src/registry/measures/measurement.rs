@@ -1,0 +1,62 @@
+//! How much is measured.
+
+/// How much is measured of a service whose actor is started by its [`ServiceRegistry`](crate::ServiceRegistry).
+///
+/// Set it for one service with [`ServiceRegistry::measured`](crate::ServiceRegistry::measured), and for all that say
+/// nothing else with [`ProcessRegistryBuilder::measurement`](crate::ProcessRegistryBuilder::measurement). The figures are
+/// [`ServiceMeasures`](crate::ServiceMeasures).
+///
+/// # Cost
+///
+/// To handle a message costs one reading of the clock more, which is most of it: 20 to 40 ns altogether. To time it costs
+/// a second reading and the entry into the histogram, again as much. A span is made only if a `tracing` subscriber wants
+/// spans of the target `foundation::service` and the level `DEBUG`; otherwise that costs less than 1 ns. A service that
+/// has handled a message takes about 2 KB for as long as its figures are kept.
+///
+/// ```
+/// use foundation_core::{Measurement, Namespace, ProcessRegistry, ServiceKey};
+/// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = u64; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::builder().measurement(Measurement::Off).start().await?;
+/// let names = registry.namespace(Namespace::test()).await?;
+/// let clerk = names.measured(Measurement::Full).spawn(&CLERK, Clerk, ()).await?;
+/// clerk.cast(7)?;
+/// # registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Measurement {
+    /// Each message is counted and has a span; one in [`SAMPLED`](Self::SAMPLED) is timed, the first among them. The
+    /// default.
+    #[default]
+    Sampled,
+    /// Each message is counted, has a span, and is timed.
+    Full,
+    /// Nothing is measured, and there are no spans.
+    Off,
+}
+
+impl Measurement {
+    /// Of so many messages of a service one is timed under [`Sampled`](Self::Sampled): 8.
+    pub const SAMPLED: u64 = 8;
+
+    /// Of how many messages one is timed; `None` if nothing is measured at all.
+    pub(super) const fn timed_one_in(self) -> Option<u64> {
+        match self {
+            Self::Sampled => Some(Self::SAMPLED),
+            Self::Full => Some(1),
+            Self::Off => None,
+        }
+    }
+}

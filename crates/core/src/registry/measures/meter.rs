@@ -1,0 +1,60 @@
+//! What measures one actor.
+
+use std::sync::{Arc, OnceLock};
+
+use ractor::ActorId;
+use tracing::{Span, debug_span};
+
+use super::by_name::Measures;
+use super::measurement::Measurement;
+use super::measuring::Measuring;
+use super::metered::Metered;
+use super::series::Series;
+use crate::registry::holder::Holder;
+use crate::supervisor::{Handled, Metering};
+
+/// Measures one incarnation of a name, for as long as it has the name.
+pub(crate) struct Meter {
+    timed_one_in: Option<u64>,
+    holder: Arc<Holder>,
+    measures: Arc<Measures>,
+    /// Looked for at the first message: a service that is never asked anything has none.
+    series: OnceLock<Arc<Series>>,
+}
+
+impl Meter {
+    pub(crate) fn new(measures: &Arc<Measures>, holder: &Arc<Holder>, measurement: Option<Measurement>) -> Self {
+        Self {
+            timed_one_in: measurement.unwrap_or(measures.measurement()).timed_one_in(),
+            holder: Arc::clone(holder),
+            measures: Arc::clone(measures),
+            series: OnceLock::new(),
+        }
+    }
+
+    fn begin(&self) -> Option<Measuring<'_>> {
+        let timed_one_in = self.timed_one_in?;
+        // Who has lost the name no longer acts in it.
+        if self.holder.is_retired() {
+            return None;
+        }
+        let series = self.series.get_or_init(|| self.measures.series(self.holder.name()));
+        Some(Measuring::begin(series, timed_one_in))
+    }
+
+    fn span(&self, actor: ActorId) -> Span {
+        let (namespace, service) = (self.measures.namespace(), self.holder.name());
+        debug_span!(target: "foundation::service", "handle", %namespace, %service, %actor)
+    }
+}
+
+impl Metering for Meter {
+    type Metered<'a, F: Future<Output = Handled> + Send> = Metered<'a, F>;
+
+    fn meter<F: Future<Output = Handled> + Send>(&self, actor: ActorId, handling: F) -> Metered<'_, F> {
+        match self.begin() {
+            Some(measuring) => Metered::new(handling, self.span(actor), Some(measuring)),
+            None => Metered::new(handling, Span::none(), None),
+        }
+    }
+}
