@@ -11,6 +11,7 @@ mod info;
 mod isolation;
 mod leases;
 mod locks;
+mod measures;
 mod metadata;
 mod mirror;
 mod process_registry;

@@ -4,6 +4,7 @@ mod config;
 mod events;
 mod harness;
 mod lifecycle;
+mod measures;
 mod root;
 mod support;
 mod telemetry;

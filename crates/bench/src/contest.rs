@@ -61,6 +61,31 @@ impl Contest<'_> {
             let limit = limit.map(Limit::Ratio);
             Some(Measured { name: self.row.name, threads: self.row.threads, peer, figures, limit })
         });
-        measured.collect()
+        with_total(measured.collect(), self.row.at_most)
+    }
+}
+
+/// Adds a line for what ours may take whatever the peers take: that beside the first peer once more.
+fn with_total(mut measured: Vec<Measured>, at_most: Option<f64>) -> Vec<Measured> {
+    if let (Some(first), Some(at_most)) = (measured.first(), at_most) {
+        let total = Measured { limit: Some(Limit::Total(at_most)), ..first.clone() };
+        measured.insert(1, total);
+    }
+    measured
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_in_nanoseconds_has_a_line_of_its_own() {
+        let figures = Figures::Nanoseconds { ours: 12.0, peer: 60.0 };
+        let peer = |name: &str, limit| Measured { name: "row", threads: 1, peer: name.to_owned(), figures, limit };
+        let measured = vec![peer("one", Some(Limit::Ratio(0.3))), peer("other", None)];
+        assert_eq!(with_total(measured.clone(), None), measured);
+        let over =
+            with_total(measured, Some(10.0)).iter().map(|line| (line.peer.clone(), line.is_over())).collect::<Vec<_>>();
+        assert_eq!(over, [("one".to_owned(), false), ("one".to_owned(), true), ("other".to_owned(), false)]);
     }
 }

@@ -69,7 +69,7 @@ fn scaled(amount: f64, step: f64, units: [&str; 4]) -> String {
     format!("{scaled:.digits$} {}", units[unit])
 }
 
-/// A line for programs: a duration.
+/// A line for programs: a duration. A limit is one of the ratio, or it is in nanoseconds and is called so.
 #[derive(Serialize)]
 struct Time<'a> {
     name: &'a str,
@@ -78,6 +78,8 @@ struct Time<'a> {
     peer_ns: f64,
     ratio: f64,
     limit: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_ns: Option<f64>,
     threads: usize,
 }
 
@@ -118,7 +120,11 @@ impl Measured {
         let (ratio, limit) = (self.figures.ratio(), self.limit.map(Limit::figure));
         let line = match self.figures {
             Figures::Nanoseconds { ours: ours_ns, peer: peer_ns } => {
-                serde_json::to_string(&Time { name, ours_ns, peer, peer_ns, ratio, limit, threads })
+                let (limit, limit_ns) = match self.limit {
+                    Some(Limit::Ratio(ratio)) => (Some(ratio), None),
+                    _ => (None, limit),
+                };
+                serde_json::to_string(&Time { name, ours_ns, peer, peer_ns, ratio, limit, limit_ns, threads })
             }
             Figures::Bytes { ours: ours_bytes, peer: peer_bytes } => {
                 let (beyond_bytes, limit_bytes) = (ours_bytes - peer_bytes, limit);
@@ -189,6 +195,15 @@ mod tests {
             "name": "row", "ours_ns": 30.0, "peer": "a peer", "peer_ns": 20.0, "ratio": 1.5, "limit": 2.0, "threads": 1
         });
         assert_eq!(line, expected);
+    }
+
+    #[test]
+    fn a_limit_in_nanoseconds_is_not_taken_for_one_of_the_ratio() {
+        let slow = measured(Figures::Nanoseconds { ours: 12.0, peer: 60.0 }, Limit::Total(10.0));
+        let line: Value = serde_json::from_str(&slow.json()).unwrap();
+        assert_eq!((&line["limit"], &line["limit_ns"]), (&Value::Null, &json!(10.0)));
+        let line = slow.to_string();
+        assert!(line.contains("10.0 ns  over"), "{line}");
     }
 
     #[test]

@@ -5,9 +5,14 @@ mod call;
 mod cast;
 mod churn;
 mod cleanup;
+mod config;
+mod counter;
 mod crowd;
+mod histogram;
 mod information;
 mod lookup;
+mod managed;
+mod metrics;
 mod namespace;
 mod registration;
 mod resolve;
@@ -27,6 +32,7 @@ pub(crate) fn all() -> Vec<Row> {
         resolve::rows(),
         cast::rows(),
         call::rows(),
+        managed::rows(),
         registration::rows(),
         wait::rows(),
         cleanup::rows(),
@@ -34,6 +40,9 @@ pub(crate) fn all() -> Vec<Row> {
         restart::rows(),
         namespace::rows(),
         information::rows(),
+        counter::rows(),
+        histogram::rows(),
+        config::rows(),
         memory::rows(),
     ];
     rows.into_iter().flatten().collect()

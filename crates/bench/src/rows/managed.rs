@@ -1,0 +1,42 @@
+//! What it costs that an actor is managed, and so measured: casting to it until the messages are handled.
+
+use foundation::ractor::ActorRef;
+use foundation::{Measurement, ServiceKey};
+
+use super::cast::windows;
+use crate::actors::{Echo, EchoMsg};
+use crate::contest::{Contest, Peer};
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::sample::Batch;
+use crate::stage::{Stage, as_task, started};
+
+static SAMPLED: ServiceKey<EchoMsg> = ServiceKey::new("sampled");
+static FULL: ServiceKey<EchoMsg> = ServiceKey::new("full");
+static OFF: ServiceKey<EchoMsg> = ServiceKey::new("off");
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("managed_cast", 1, cast)]
+}
+
+fn cast(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let stage = Stage::set();
+    let measured = |key: &ServiceKey<EchoMsg>, measurement| {
+        let spawned = stage.registry.measured(measurement).spawn(key, Echo, ());
+        casts(&stage, started(stage.runtime.block_on(spawned)))
+    };
+    let ours = measured(&SAMPLED, Measurement::Sampled);
+    let peers = [
+        Peer::new("a bare ractor actor", 1.25, casts(&stage, stage.spawn_bare("echo").1)),
+        Peer::shown("the same, not measured", measured(&OFF, Measurement::Off)),
+        Peer::shown("the same, each message timed", measured(&FULL, Measurement::Full)),
+    ];
+    contest.between(ours, peers)
+}
+
+fn casts(stage: &Stage, actor: ActorRef<EchoMsg>) -> Batch<'static> {
+    as_task(&stage.runtime, move |operations| {
+        let actor = actor.clone();
+        async move { windows(operations, &actor, || started(actor.cast(EchoMsg::Ping))).await }
+    })
+}

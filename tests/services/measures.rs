@@ -1,0 +1,27 @@
+//! What is measured of a namespace's services, among its telemetry.
+
+use foundation::{EventStore, Foundation, Measurement, NewEvent, TestNamespace};
+
+#[foundation::test]
+async fn the_snapshot_has_what_is_measured_of_each_service(namespace: TestNamespace) {
+    let before = namespace.telemetry().snapshot().await.unwrap();
+    namespace.events().stats().await.unwrap();
+    namespace.events().stats().await.unwrap();
+    let after = namespace.telemetry().snapshot().await.unwrap();
+
+    let name = |measure: &str| format!("service.{measure}{{service=\"{}\"}}", EventStore::NAME);
+    let handled = |snapshot: &foundation::Snapshot| snapshot.counter(&name("messages")).unwrap_or(0);
+    assert_eq!(handled(&after) - handled(&before), 2);
+    assert_eq!(after.counter(&name("failures")), Some(0));
+    assert!(after.gauge(&name("idle_seconds")).is_some_and(|idle| idle >= 0.0));
+    assert!(after.histogram(&name("handling_ns")).is_some_and(|it| it.count >= 1 && it.max > Some(0.0)));
+}
+
+#[tokio::test]
+async fn a_foundation_that_does_not_measure_has_no_figures_of_its_services() {
+    let foundation = Foundation::builder().measurement(Measurement::Off).start().await.unwrap();
+    foundation.events().append(NewEvent::new("looked_at").unwrap()).await.unwrap();
+    let snapshot = foundation.telemetry().snapshot().await.unwrap();
+    assert!(!snapshot.iter().any(|(name, _)| name.starts_with("service.")), "{snapshot}");
+    foundation.shutdown().await;
+}
