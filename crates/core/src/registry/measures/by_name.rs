@@ -83,3 +83,62 @@ impl Kept {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measures() -> Measures {
+        Measures::new(Namespace::test(), Measurement::default())
+    }
+
+    fn name(n: usize) -> ServiceName {
+        ServiceName::new(format!("service-{n}")).unwrap()
+    }
+
+    #[test]
+    fn a_name_has_one_series_that_outlives_its_users() {
+        let measures = measures();
+        let (one, same) = (measures.series(&name(1)), measures.series(&name(1)));
+        assert!(Arc::ptr_eq(&one, &same));
+        one.begin(Instant::now());
+        drop((one, same));
+        assert_eq!(measures.series(&name(1)).begin(Instant::now()), 1);
+        assert_eq!(measures.all(Instant::now()).len(), 1);
+    }
+
+    #[test]
+    fn figures_come_in_the_order_of_the_names() {
+        let measures = measures();
+        ["b", "c", "a"].map(|name| drop(measures.series(&ServiceName::new(name).unwrap())));
+        let names: Vec<_> = measures.all(Instant::now()).iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn series_that_nobody_uses_make_room_and_those_in_use_stay() {
+        let measures = measures();
+        let used: Vec<_> = (0..100).map(|n| measures.series(&name(n))).collect();
+        for n in 100..50_000 {
+            drop(measures.series(&name(n)));
+            assert!(measures.all_len() <= KEPT);
+        }
+        assert!(used.iter().enumerate().all(|(n, series)| Arc::ptr_eq(series, &measures.series(&name(n)))));
+    }
+
+    #[test]
+    fn there_are_as_many_series_as_are_in_use_however_many_these_are() {
+        let measures = measures();
+        let used: Vec<_> = (0..3 * KEPT).map(|n| measures.series(&name(n))).collect();
+        assert_eq!(measures.all_len(), used.len());
+        drop(used);
+        (0..4 * KEPT).for_each(|n| drop(measures.series(&name(100_000 + n))));
+        assert!(measures.all_len() <= KEPT, "the crowd is forgotten");
+    }
+
+    impl Measures {
+        fn all_len(&self) -> usize {
+            self.kept.lock().by_name.len()
+        }
+    }
+}

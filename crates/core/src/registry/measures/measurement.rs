@@ -60,3 +60,14 @@ impl Measurement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_off_is_timed_now_and_then_and_sampled_is_what_nobody_chose() {
+        let timed = [Measurement::default(), Measurement::Full, Measurement::Off].map(Measurement::timed_one_in);
+        assert_eq!(timed, [Some(Measurement::SAMPLED), Some(1), None]);
+    }
+}

@@ -48,3 +48,62 @@ impl<F: Future<Output = Handled>> Future for Metered<'_, F> {
         polled
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use futures::FutureExt;
+    use proptest::prelude::*;
+
+    use super::super::series::Series;
+    use super::*;
+
+    /// What becomes of a handling, after so many looks at it in vain.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum End {
+        Returns,
+        Fails,
+        Panics,
+        /// The actor is killed.
+        Dropped,
+    }
+
+    fn handle(series: &Series, timed_one_in: u64, waits: usize, end: End) {
+        let mut left = waits;
+        let handling = poll_fn(move |_| match (left, end) {
+            (0, End::Returns) => Poll::Ready(Ok(())),
+            (0, End::Fails) => Poll::Ready(Err("told to fail".into())),
+            (0, End::Panics) => panic!("told to panic"),
+            (0, End::Dropped) => Poll::Pending,
+            _ => {
+                left -= 1;
+                Poll::Pending
+            }
+        });
+        let mut metered = Box::pin(Metered::new(handling, Span::none(), Some(Measuring::begin(series, timed_one_in))));
+        // In here, so that what is dropped while a panic passes knows of it, as in an actor's loop.
+        let looks = move || (0..=waits).for_each(|_| drop(metered.as_mut().now_or_never()));
+        let _: Result<(), _> = catch_unwind(AssertUnwindSafe(looks));
+    }
+
+    fn handlings() -> impl Strategy<Value = Vec<(usize, End)>> {
+        let end = prop::sample::select(vec![End::Returns, End::Fails, End::Panics, End::Dropped]);
+        prop::collection::vec((0..3usize, end), 0..40)
+    }
+
+    proptest! {
+        #[test]
+        fn each_handling_is_counted_once_whatever_becomes_of_it(handlings in handlings(), timed_one_in in 1..9u64) {
+            let series = Series::new();
+            handlings.iter().for_each(|(waits, end)| handle(&series, timed_one_in, *waits, *end));
+            let failed = handlings.iter().filter(|(_, end)| matches!(end, End::Fails | End::Panics)).count();
+            let sampled = handlings.iter().step_by(timed_one_in as usize);
+            let timed = sampled.filter(|(_, end)| *end != End::Dropped).count();
+            let read = series.read(tokio::time::Instant::now());
+            prop_assert_eq!((read.messages, read.failures), (handlings.len() as u64, failed as u64));
+            prop_assert_eq!(read.handling_ns.count, timed as u64);
+        }
+    }
+}
