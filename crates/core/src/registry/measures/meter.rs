@@ -13,6 +13,9 @@ use super::series::Series;
 use crate::registry::holder::Holder;
 use crate::supervisor::{Handled, Metering};
 
+/// What the spans of messages are filtered by.
+const TARGET: &str = "foundation::service";
+
 /// Measures one incarnation of a name, for as long as it has the name.
 pub(crate) struct Meter {
     timed_one_in: Option<u64>,
@@ -32,6 +35,7 @@ impl Meter {
         }
     }
 
+    #[inline]
     fn begin(&self) -> Option<Measuring<'_>> {
         let timed_one_in = self.timed_one_in?;
         // Who has lost the name no longer acts in it.
@@ -42,19 +46,23 @@ impl Meter {
         Some(Measuring::begin(series, timed_one_in))
     }
 
-    fn span(&self, actor: ActorId) -> Span {
+    /// `None` if nobody wants it; then nothing is made.
+    #[inline]
+    fn span(&self, actor: ActorId) -> Option<Span> {
         let (namespace, service) = (self.measures.namespace(), self.holder.name());
-        debug_span!(target: "foundation::service", "handle", %namespace, %service, %actor)
+        let span = debug_span!(target: TARGET, "handle", %namespace, %service, %actor);
+        (!span.is_disabled()).then_some(span)
     }
 }
 
 impl Metering for Meter {
     type Metered<'a, F: Future<Output = Handled> + Send> = Metered<'a, F>;
 
+    #[inline]
     fn meter<F: Future<Output = Handled> + Send>(&self, actor: ActorId, handling: F) -> Metered<'_, F> {
         match self.begin() {
             Some(measuring) => Metered::new(handling, self.span(actor), Some(measuring)),
-            None => Metered::new(handling, Span::none(), None),
+            None => Metered::new(handling, None, None),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tracing::Span;
-use tracing::instrument::{Instrument, Instrumented};
 
 use super::measuring::Measuring;
 use crate::supervisor::Handled;
@@ -13,37 +12,44 @@ use crate::supervisor::Handled;
 pin_project! {
     /// A handling within its span, and measured. Both end with it, so before the actor's next message.
     pub(crate) struct Metered<'a, F> {
-        // Dropped first: what a handler that panics or is killed has on its stack still belongs to its message.
         #[pin]
-        handling: Instrumented<F>,
+        handling: F,
+        // After the handling, whose panic it has to see.
         // `None` if it is not measured, or is over.
         measuring: Option<Measuring<'a>>,
+        // `None` if nobody wants it: by far the most, and a branch is cheaper than an empty span.
+        span: Option<Span>,
     }
 }
 
 impl<'a, F> Metered<'a, F> {
-    pub(super) fn new(handling: F, span: Span, measuring: Option<Measuring<'a>>) -> Self {
-        Self { handling: handling.instrument(span), measuring }
+    #[inline]
+    pub(super) fn new(handling: F, span: Option<Span>, measuring: Option<Measuring<'a>>) -> Self {
+        Self { handling, measuring, span }
     }
 }
 
 impl<F: Future<Output = Handled>> Future for Metered<'_, F> {
     type Output = Handled;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled> {
         let this = self.project();
-        let polled = this.handling.poll(context);
-        match &polled {
-            Poll::Ready(handled) => {
+        let polled = match this.span {
+            None => this.handling.poll(context),
+            Some(span) => {
+                let _entered = span.enter();
+                this.handling.poll(context)
+            }
+        };
+        match (&polled, this.measuring.as_mut()) {
+            (Poll::Pending, Some(measuring)) => measuring.waits(),
+            (Poll::Ready(handled), Some(_)) => {
                 if let Some(measuring) = this.measuring.take() {
                     measuring.returned(handled.is_err());
                 }
             }
-            Poll::Pending => {
-                if let Some(measuring) = this.measuring {
-                    measuring.waits();
-                }
-            }
+            (_, None) => {}
         }
         polled
     }
@@ -82,7 +88,7 @@ mod tests {
                 Poll::Pending
             }
         });
-        let mut metered = Box::pin(Metered::new(handling, Span::none(), Some(Measuring::begin(series, timed_one_in))));
+        let mut metered = Box::pin(Metered::new(handling, None, Some(Measuring::begin(series, timed_one_in))));
         // In here, so that what is dropped while a panic passes knows of it, as in an actor's loop.
         let looks = move || (0..=waits).for_each(|_| drop(metered.as_mut().now_or_never()));
         let _: Result<(), _> = catch_unwind(AssertUnwindSafe(looks));

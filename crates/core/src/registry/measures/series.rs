@@ -1,12 +1,15 @@
 //! What is measured of one service, as it is written.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::service_measures::ServiceMeasures;
 use crate::telemetry::Histogram;
+
+/// Messages that come closer together than this on average, in nanoseconds, come in a burst.
+const BURST: u64 = 10_000;
 
 /// The figures of one name. Everything is relaxed: the numbers stand for themselves and publish nothing else.
 ///
@@ -18,6 +21,10 @@ pub(super) struct Series {
     failures: AtomicU64,
     /// Nanoseconds from `since` until the last activity.
     active: AtomicU64,
+    /// Nanoseconds from `since` until the beginning of the message that was timed last.
+    timed: AtomicU64,
+    /// Whether messages come so fast that a look at the clock for each would tell nothing.
+    burst: AtomicBool,
     handling_ns: Histogram,
 }
 
@@ -29,19 +36,39 @@ impl Series {
             messages: zero(),
             failures: zero(),
             active: zero(),
+            timed: zero(),
+            burst: AtomicBool::new(false),
             handling_ns: Histogram::new(),
         }
     }
 
-    /// One more message: the number of those before it.
-    pub(super) fn begin(&self, now: Instant) -> u64 {
-        self.touch(now);
-        self.messages.fetch_add(1, Ordering::Relaxed)
+    /// One more message, of which one in so many is timed: since when, if this is one.
+    #[inline]
+    pub(super) fn begin(&self, timed_one_in: u64) -> Option<Instant> {
+        let number = self.messages.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(timed_one_in) {
+            return Some(self.begin_timed(number, timed_one_in));
+        }
+        if !self.burst.load(Ordering::Relaxed) {
+            self.touch(Instant::now());
+        }
+        None
+    }
+
+    fn begin_timed(&self, number: u64, timed_one_in: u64) -> Instant {
+        let now = Instant::now();
+        let at = self.touch(now);
+        let window = at.saturating_sub(self.timed.swap(at, Ordering::Relaxed));
+        // Before the first there was no message that it could have come close to.
+        self.burst.store(number > 0 && window < BURST * timed_one_in, Ordering::Relaxed);
+        now
     }
 
     /// Something happens now.
-    pub(super) fn touch(&self, now: Instant) {
-        self.active.store(nanoseconds(self.since, now), Ordering::Relaxed);
+    pub(super) fn touch(&self, now: Instant) -> u64 {
+        let at = nanoseconds(self.since, now);
+        self.active.store(at, Ordering::Relaxed);
+        at
     }
 
     pub(super) fn fail(&self) {
@@ -54,9 +81,9 @@ impl Series {
 
     pub(super) fn read(&self, now: Instant) -> ServiceMeasures {
         let active = self.since + Duration::from_nanos(self.active.load(Ordering::Relaxed));
-        // A failure is counted after its message, so it is read before: there are never more of them than messages.
         let failures = self.failures.load(Ordering::Relaxed);
         ServiceMeasures {
+            // Each failure is one of a message, whichever of the two is seen first.
             messages: self.messages.load(Ordering::Relaxed).max(failures),
             failures,
             idle: now.saturating_duration_since(active),
@@ -68,4 +95,54 @@ impl Series {
 /// Enough for 584 years.
 fn nanoseconds(from: Instant, until: Instant) -> u64 {
     until.saturating_duration_since(from).as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn idle(series: &Series) -> Duration {
+        series.read(Instant::now()).idle
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_is_looked_at_for_each_message_that_comes_by_itself() {
+        let series = Series::new();
+        for _ in 0..40 {
+            advance(SECOND).await;
+            series.begin(8);
+            assert_eq!(idle(&series), Duration::ZERO);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_burst_at_most_seven_messages_go_unnoticed() {
+        let series = Series::new();
+        // The ninth ends the first eight, and tells that they came in a burst.
+        for _ in 0..9 {
+            series.begin(8);
+        }
+        for n in 1..8 {
+            advance(SECOND).await;
+            series.begin(8);
+            assert_eq!(idle(&series), SECOND * n);
+        }
+        for _ in 0..20 {
+            advance(SECOND).await;
+            series.begin(8);
+            assert_eq!(idle(&series), Duration::ZERO);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_in_so_many_is_timed_the_first_among_them() {
+        let series = Series::new();
+        let timed: Vec<_> = (0..20).filter(|_| series.begin(8).is_some()).collect();
+        assert_eq!(timed, [0, 8, 16]);
+        assert!((0..20).all(|_| series.begin(1).is_some()));
+    }
 }
