@@ -17,6 +17,7 @@
 //!   times, chosen by a key.
 //! - An actor is *gone* when its task has ended and its state and handler are dropped; a supervisor when its whole
 //!   subtree is. A name is free, a child restarted and a shutdown over only then, so two incarnations never overlap.
+//! - What a service handles is counted and timed without its doing: [`ServiceMeasures`], as much as [`Measurement`] says.
 //! - [`Counter`], [`Gauge`] and [`Histogram`] count and measure without an actor or a lock; a [`Snapshot`] reads them.
 //!
 //! There are no statics and no default namespace (one allocator of thread slots for counters excepted), no I/O, and no

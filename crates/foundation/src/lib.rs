@@ -14,7 +14,7 @@
 //! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
-//! | counting and measuring | [`Telemetry`] | [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |
+//! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
