@@ -456,7 +456,7 @@ async fn show(foundation: &Foundation) -> Result<(), Failure> {
         let mut payload = event.payload.clone();
         // Reported by the supervisor itself, the source says it already.
         payload.as_object_mut().map(|payload| payload.remove("supervisor"));
-        table.row([&event.id, &event.kind, &event.source.as_deref().unwrap_or("-"), &payload]);
+        table.row([&event.id, &event.kind, &event.service().unwrap_or("-"), &payload]);
     }
     print!("{table}");
 

@@ -90,7 +90,7 @@ async fn an_update_is_recorded_with_path_old_and_new_value(namespace: TestNamesp
     assert_eq!(changed.generation, 2);
     let event = namespace.events().get(changed.event.unwrap()).await.unwrap().unwrap();
     assert_eq!(event.kind.as_str(), "config_updated");
-    assert_eq!(event.source.as_deref(), Some("config_server"));
+    assert_eq!(event.service(), Some("config_server"));
     assert_eq!(event.payload, json!({ "path": "server.port", "old": 8080, "new": 9090 }));
 }
 

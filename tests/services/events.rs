@@ -40,7 +40,7 @@ async fn an_event_is_found_by_its_id_with_all_that_was_said(namespace: TestNames
     let id = store.append(placed).await.unwrap();
     let found = store.get(id).await.unwrap().unwrap();
     assert_eq!((found.id, found.kind.as_str(), found.payload_as::<u64>().unwrap()), (id, "order_placed", 12));
-    assert_eq!((found.correlation_id, found.source.as_deref()), (correlation, Some("shop")));
+    assert_eq!((found.correlation_id, found.service()), (correlation, Some("shop")));
     assert_eq!(found.namespace, namespace.namespace().to_string());
 
     let paid = store.append(event("order_paid", 12).child_of(&found)).await.unwrap();

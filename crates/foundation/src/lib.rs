@@ -31,8 +31,9 @@ pub use config::{
     ConfigSubscription, ConfigTree, ConfigUpdateError, Lagged, Origin, PathFault, UnknownVariable,
 };
 pub use events::{
-    Clock, Event, EventError, EventId, EventKind, EventLimits, EventLog, EventRefusal, EventStats, EventStore,
-    EventStoreError, KindFault, MemoryLog, NewEvent, Order, Query,
+    Append, Appended, Clock, Event, EventError, EventId, EventKind, EventLimits, EventLog, EventReader, EventRefusal,
+    EventSource, EventStats, EventStore, EventStoreError, ExpectedPosition, ImportRefusal, KindFault, LogFailure,
+    LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, SubscriptionName, Verification, checksum, recordable,
 };
 #[doc(inline)]
 pub use foundation_core::*;

@@ -71,7 +71,7 @@ impl ConfigServerActor {
 
     fn make_all(&self, recorded: &[Arc<Event>]) -> Vec<(Uuid, ConfigChanged)> {
         let seen = self.current.seen();
-        let ours = |event: &&Arc<Event>| event.source.as_deref() == Some(CONFIG_SERVER.name().as_str());
+        let ours = |event: &&Arc<Event>| event.service() == Some(CONFIG_SERVER.name().as_str());
         let new = recorded.iter().filter(ours).filter(|event| Some(event.id) > seen);
         new.filter_map(|event| Some((event.correlation_id, self.make_again(event)?))).collect()
     }

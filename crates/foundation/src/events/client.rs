@@ -10,11 +10,11 @@ use parking_lot::Mutex;
 use super::error::EventError;
 use super::event::Event;
 use super::id::EventId;
-use super::log::{EventLog, EventStats};
 use super::memory::MemoryLog;
 use super::new_event::NewEvent;
 use super::query::Query;
 use super::server::{Clock, EVENT_STORE, EventStoreMsg, EventStoreServer, KeptLog};
+use super::stats::EventStats;
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -111,7 +111,7 @@ impl EventStore {
     /// The log belongs to the namespace, not to the actor: a restarted store goes on where the old one ended.
     pub fn child_spec(registry: &ServiceRegistry, clock: Clock) -> ChildSpec {
         let namespace = registry.namespace().to_string();
-        let open = || KeptLog(Arc::new(Mutex::new(Box::new(MemoryLog::new(namespace)) as Box<dyn EventLog>)));
+        let open = || KeptLog(Arc::new(Mutex::new(MemoryLog::new(namespace))));
         let kept = registry.extension(open);
         registry.child_spec(&EVENT_STORE, move || (EventStoreServer { clock: Arc::clone(&clock) }, Arc::clone(&kept.0)))
     }

@@ -3,15 +3,16 @@ use thiserror::Error;
 use super::id::EventId;
 use super::kind::EventKind;
 use super::new_event::NewEvent;
+use super::refusal::{EventRefusal, ImportRefusal};
 
 /// Why an event could not be made, recorded or read.
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventError, EventLimits, EventLog, MemoryLog, NewEvent};
+/// use foundation::{EventError, EventLimits, MemoryLog, NewEvent};
 ///
 /// let limits = EventLimits { max_payload_bytes: 10, ..EventLimits::default() };
-/// let mut log = MemoryLog::new("production").with_limits(limits);
+/// let log = MemoryLog::new("production").with_limits(limits);
 /// let event = NewEvent::new("order_placed")?.payload("much too long")?;
 ///
 /// let error = log.append(event.clone(), SystemTime::now()).unwrap_err();
@@ -53,6 +54,33 @@ pub enum EventError {
         /// What the deserialiser said.
         reason: String,
     },
+    /// The text is no [`SubscriptionName`](crate::SubscriptionName).
+    #[error("subscription {name:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    InvalidSubscription {
+        /// The text, shortened to 64 characters.
+        name: String,
+        /// What is wrong with it, and where.
+        fault: KindFault,
+    },
+    /// The text is no JSON pointer.
+    #[error("{pointer:?} is no JSON pointer; wanted \"\" for the whole payload, or a path such as \"/order/id\"")]
+    InvalidPointer {
+        /// The text, shortened to 64 characters.
+        pointer: String,
+    },
+    /// The log is not where the writer expected it: somebody else has recorded something. The batch is given back.
+    #[error("the log is at {}, and the writer expected it at {}", position(.actual), position(.expected))]
+    Conflict {
+        /// Where it was expected.
+        expected: Option<EventId>,
+        /// Where it is.
+        actual: Option<EventId>,
+        /// The whole batch, in its order.
+        batch: Vec<NewEvent>,
+    },
+    /// The log took none of the exported events.
+    #[error(transparent)]
+    NotImported(#[from] ImportRefusal),
     /// The log took none of the batch, which is given back.
     #[error("{refusal}")]
     Refused {
@@ -67,16 +95,31 @@ impl EventError {
     /// The events that were refused, in their order; empty if the error is not about a batch.
     pub fn into_batch(self) -> Vec<NewEvent> {
         match self {
-            Self::Refused { batch, .. } => batch,
+            Self::Refused { batch, .. } | Self::Conflict { batch, .. } => batch,
             _ => Vec::new(),
         }
     }
 
     pub(super) fn invalid_kind(text: &str, fault: KindFault) -> Self {
-        // A hostile text must not fill the log of whoever prints the error.
-        let kind = text.chars().take(64).collect();
-        Self::InvalidKind { kind, fault }
+        Self::InvalidKind { kind: shortened(text), fault }
     }
+
+    pub(super) fn invalid_subscription(text: &str, fault: KindFault) -> Self {
+        Self::InvalidSubscription { name: shortened(text), fault }
+    }
+
+    pub(super) fn invalid_pointer(text: &str) -> Self {
+        Self::InvalidPointer { pointer: shortened(text) }
+    }
+}
+
+/// A hostile text must not fill the log of whoever prints the error.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+fn position(id: &Option<EventId>) -> String {
+    id.map_or_else(|| "its beginning".to_owned(), |id| format!("event {id}"))
 }
 
 /// What is wrong with a text that should be an [`EventKind`]; positions count characters from 1.
@@ -113,69 +156,5 @@ pub enum KindFault {
         found: char,
         /// Its place; the first character has place 1.
         position: usize,
-    },
-}
-
-/// Why a log refused a batch, by its [`EventLimits`](crate::EventLimits); indexes count from 0.
-///
-/// ```
-/// use std::time::SystemTime;
-/// use foundation::{EventError, EventLimits, EventLog, MemoryLog, NewEvent, EventRefusal};
-///
-/// let limits = EventLimits { max_batch: 1, ..EventLimits::default() };
-/// let mut log = MemoryLog::new("production").with_limits(limits);
-/// let batch = vec![NewEvent::new("opened")?, NewEvent::new("closed")?];
-/// let Err(EventError::Refused { refusal, .. }) = log.append_batch(batch, SystemTime::now()) else {
-///     panic!("two events are more than one");
-/// };
-/// assert_eq!(refusal, EventRefusal::BatchTooLong { found: 2, limit: 1 });
-/// # Ok::<(), EventError>(())
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EventRefusal {
-    /// The batch has too many events.
-    #[error("the batch has {found} events, and the log takes at most {limit} at once")]
-    BatchTooLong {
-        /// Events in the batch.
-        found: usize,
-        /// Events that are allowed.
-        limit: usize,
-    },
-    /// A payload is too large.
-    #[error("event {index} of the batch ({kind}) has a payload of {found} bytes, and the log takes at most {limit}")]
-    PayloadTooLarge {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Bytes of the payload, as JSON.
-        found: usize,
-        /// Bytes that are allowed.
-        limit: usize,
-    },
-    /// A payload nests too deeply for a reader to take it safely.
-    #[error(
-        "event {index} of the batch ({kind}) has a payload that nests deeper than the {limit} levels that the log takes"
-    )]
-    PayloadTooDeep {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Levels that are allowed.
-        limit: usize,
-    },
-    /// The name of a source is too long.
-    #[error("event {index} of the batch ({kind}) has a source of {found} bytes, and the log takes at most {limit}")]
-    SourceTooLong {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Bytes of the source.
-        found: usize,
-        /// Bytes that are allowed.
-        limit: usize,
     },
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::error::EventError;
 use super::id::EventId;
 use super::kind::EventKind;
+use super::source::EventSource;
 
 /// A recorded fact.
 ///
@@ -17,12 +18,12 @@ use super::kind::EventKind;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventLog, MemoryLog, NewEvent};
+/// use foundation::{MemoryLog, NewEvent};
 ///
-/// let mut log = MemoryLog::new("production");
+/// let log = MemoryLog::new("production");
 /// let id = log.append(NewEvent::new("order_placed")?.payload(3)?, SystemTime::now())?;
 ///
-/// let event = log.get(id)?.expect("it was just recorded");
+/// let event = log.get(id).expect("it was just recorded");
 /// assert_eq!(event.kind.as_str(), "order_placed");
 /// assert_eq!(event.namespace, "production");
 /// assert_eq!(event.payload_as::<u32>()?, 3);
@@ -37,19 +38,30 @@ pub struct Event {
     pub kind: EventKind,
     /// The namespace whose store recorded it.
     pub namespace: String,
-    /// When it was recorded, by the wall clock; never earlier than the event before it.
+    /// When it was recorded; never earlier than the event before it. It is what ranges of time and ages are about.
     pub recorded_at: SystemTime,
+    /// What the wall clock said then. The two differ while the clock, having been set back, catches up.
+    pub observed_at: SystemTime,
     /// What it belongs together with: all events of one request share this.
     pub correlation_id: Uuid,
     /// The event of the same store that led to it.
     pub causation_id: Option<EventId>,
-    /// The name of the service that reported it.
-    pub source: Option<String>,
+    /// Who reported it.
+    pub source: Option<EventSource>,
+    /// What makes a second append of the same fact harmless; see
+    /// [`NewEvent::idempotency_key`](crate::NewEvent::idempotency_key).
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
     /// What else there is to say, as JSON; `null` if nothing.
     pub payload: Value,
 }
 
 impl Event {
+    /// The name of the service that reported it.
+    pub fn service(&self) -> Option<&str> {
+        self.source.as_ref().map(|source| source.service.as_str())
+    }
+
     /// The payload as a `T`; costs one walk through the payload.
     ///
     /// # Errors

@@ -65,7 +65,7 @@ impl EventKind {
     }
 }
 
-const fn is_valid(bytes: &[u8]) -> bool {
+pub(super) const fn is_valid(bytes: &[u8]) -> bool {
     if bytes.is_empty() || bytes.len() > EventKind::MAX_BYTES || !bytes[0].is_ascii_lowercase() {
         return false;
     }
@@ -83,7 +83,8 @@ const fn is_allowed(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-')
 }
 
-fn fault(text: &str) -> Option<KindFault> {
+/// What is wrong with a kind, or with another name of the same form.
+pub(super) fn fault(text: &str) -> Option<KindFault> {
     if is_valid(text.as_bytes()) {
         return None;
     }

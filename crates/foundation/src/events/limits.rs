@@ -2,8 +2,11 @@ use std::io;
 
 use serde_json::Value;
 
-use super::error::EventRefusal;
+use super::event::Event;
+use super::kind::EventKind;
 use super::new_event::NewEvent;
+use super::refusal::EventRefusal;
+use super::source::EventSource;
 
 /// What a log takes: the bounds that keep one bad event from harming the rest.
 ///
@@ -21,13 +24,21 @@ pub struct EventLimits {
     pub max_payload_bytes: usize,
     /// Levels of nesting of one payload; 64 by default. JSON readers commonly stop at 128.
     pub max_payload_depth: usize,
-    /// Bytes of the name of a source; 256 by default.
+    /// Bytes of the name of a source and of its actor id, together; 256 by default.
     pub max_source_bytes: usize,
+    /// Bytes of an idempotency key; 256 by default.
+    pub max_key_bytes: usize,
 }
 
 impl Default for EventLimits {
     fn default() -> Self {
-        Self { max_batch: 10_000, max_payload_bytes: 1 << 20, max_payload_depth: 64, max_source_bytes: 256 }
+        Self {
+            max_batch: 10_000,
+            max_payload_bytes: 1 << 20,
+            max_payload_depth: 64,
+            max_source_bytes: 256,
+            max_key_bytes: 256,
+        }
     }
 }
 
@@ -52,25 +63,30 @@ impl EventLimits {
         if batch.len() > self.max_batch {
             return Err(EventRefusal::BatchTooLong { found: batch.len(), limit: self.max_batch });
         }
-        (0..).zip(batch).map(|(index, event)| self.check_one(index, event)).collect()
+        (0..).zip(batch).map(|(index, event)| self.check_one(index, &event.parts())).collect()
     }
 
-    pub(super) fn check_one(&self, index: usize, event: &NewEvent) -> Result<usize, EventRefusal> {
-        let kind = || event.kind().clone();
-        if event.source_bytes() > self.max_source_bytes {
-            return Err(EventRefusal::SourceTooLong {
-                index,
-                kind: kind(),
-                found: event.source_bytes(),
-                limit: self.max_source_bytes,
-            });
+    /// The same of an event that another log has recorded.
+    pub(super) fn check_recorded(&self, index: usize, event: &Event) -> Result<usize, EventRefusal> {
+        let Event { kind, source, idempotency_key, payload, .. } = event;
+        self.check_one(index, &Parts { kind, source: source.as_ref(), key: idempotency_key.as_deref(), payload })
+    }
+
+    fn check_one(&self, index: usize, event: &Parts<'_>) -> Result<usize, EventRefusal> {
+        let kind = || event.kind.clone();
+        let found = event.source.map_or(0, EventSource::bytes);
+        if found > self.max_source_bytes {
+            return Err(EventRefusal::SourceTooLong { index, kind: kind(), found, limit: self.max_source_bytes });
+        }
+        if let Some(found) = event.key.map(str::len).filter(|bytes| *bytes == 0 || *bytes > self.max_key_bytes) {
+            return Err(EventRefusal::KeyLength { index, kind: kind(), found, limit: self.max_key_bytes });
         }
         // The depth comes first: measuring the bytes recurses, and would overflow the stack on what is
         // refused here.
-        if is_deeper_than(self.max_payload_depth, event.body()) {
+        if is_deeper_than(self.max_payload_depth, event.payload) {
             return Err(EventRefusal::PayloadTooDeep { index, kind: kind(), limit: self.max_payload_depth });
         }
-        let found = json_bytes(event.body());
+        let found = json_bytes(event.payload);
         if found > self.max_payload_bytes {
             return Err(EventRefusal::PayloadTooLarge { index, kind: kind(), found, limit: self.max_payload_bytes });
         }
@@ -78,8 +94,19 @@ impl EventLimits {
     }
 }
 
+/// What of an event has a limit.
+pub(super) struct Parts<'a> {
+    pub(super) kind: &'a EventKind,
+    pub(super) source: Option<&'a EventSource>,
+    pub(super) key: Option<&'a str>,
+    pub(super) payload: &'a Value,
+}
+
 /// Whether arrays and objects nest in more than `limit` levels; a plain value has none.
 fn is_deeper_than(limit: usize, value: &Value) -> bool {
+    if !matches!(value, Value::Array(_) | Value::Object(_)) {
+        return false;
+    }
     let mut open = vec![(value, 0)];
     while let Some((value, depth)) = open.pop() {
         match value {

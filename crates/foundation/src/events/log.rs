@@ -1,109 +1,168 @@
+//! The seam between the event store and whatever keeps its events.
+
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-
+use super::append::{Append, Appended};
 use super::error::EventError;
 use super::event::Event;
+use super::failure::LogFailure;
 use super::id::EventId;
-use super::new_event::NewEvent;
 use super::query::Query;
+use super::stats::EventStats;
+use super::subscription_name::SubscriptionName;
+use super::verification::Verification;
 
-/// The seam between the event store and whatever keeps its events.
+/// Where a store keeps its events: one writer, any number of [readers](EventReader).
 ///
-/// Every log keeps these promises: ids are gapless and increase from 1, and are never given twice, also
-/// after everything was pruned; the time of an event is never earlier than that of the event before it,
-/// even if `now` goes backwards; a batch is taken whole or not at all. [`MemoryLog`](crate::MemoryLog) is
-/// the one that forgets everything when it is dropped.
+/// Every log keeps these promises:
+/// 1. Ids are gapless and increase from 1, and are never given twice, also after everything was pruned and after the log
+///    was closed and opened again.
+/// 2. `recorded_at` is never earlier than that of the event before, even if `now` goes backwards; `observed_at` is `now`,
+///    both within [`recordable`].
+/// 3. A batch is taken whole or not at all. A refused one leaves nothing behind.
+/// 4. At most one event with an idempotency key is held.
+/// 5. A cause is recorded before its effect; an acknowledgement never goes back.
+/// 6. What it has answered `Ok` is there when it is opened again, as far as this log keeps anything.
 ///
-/// A log has one writer, hence `&mut self`, and is told the time instead of asking for it. Events are
-/// handed out shared, so that reading copies no payload.
+/// A log is synchronous and is told the time instead of asking for it. It lives with the store's writer, alone. Every
+/// [`LogFailure`] is final: the log is dropped and opened again. [`MemoryLog`](crate::MemoryLog) is one to look at.
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventError, EventLog, NewEvent, Query};
+/// use foundation::{Append, EventLog, LogFailure, NewEvent};
 ///
-/// fn record_and_count(log: &mut dyn EventLog) -> Result<usize, EventError> {
-///     let now = SystemTime::now();
-///     log.append_batch(vec![NewEvent::new("opened")?, NewEvent::new("closed")?], now)?;
-///     Ok(log.query(&Query::new())?.len())
+/// fn two_at_once(log: &mut dyn EventLog) -> Result<usize, LogFailure> {
+///     let append = |kind| Append::new(vec![NewEvent::new(kind).expect("a kind")]);
+///     let answers = log.commit(vec![append("opened"), append("closed")], SystemTime::now())?;
+///     Ok(answers.into_iter().filter(Result::is_ok).count())
 /// }
 /// # let mut log = foundation::MemoryLog::new("production");
-/// # assert_eq!(record_and_count(&mut log)?, 2);
-/// # Ok::<(), EventError>(())
+/// # assert_eq!(two_at_once(&mut log)?, 2);
+/// # Ok::<(), LogFailure>(())
 /// ```
-pub trait EventLog: Send {
-    /// Records one event; `Ok` means that it is as safe as this log makes events.
+pub trait EventLog: Send + 'static {
+    /// Decides on the appends of a group, in order, and makes all that it takes durable with one commit. The answers are
+    /// in the order of the group; each append is decided by itself ([`Append::admit`]), on what those before it left.
     ///
     /// # Errors
     ///
-    /// [`EventError::Refused`] with the event in it, if the event is outside the log's limits.
-    fn append(&mut self, event: NewEvent, now: SystemTime) -> Result<EventId, EventError>;
+    /// [`LogFailure`]: nothing of the whole group is recorded, as far as one can know.
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
-    /// Records all events of a batch, in order, with one time; the ids are in the order of the batch.
+    /// Forgets at most `at_most` events, the oldest first, while `bound` says that there are too many or too old ones, in
+    /// one commit. How many: fewer than `at_most` means that the bound is met.
     ///
     /// # Errors
     ///
-    /// [`EventError::Refused`] with the whole batch in it, if any event is outside the log's limits.
-    /// Nothing is recorded then.
-    fn append_batch(&mut self, batch: Vec<NewEvent>, now: SystemTime) -> Result<Vec<EventId>, EventError>;
+    /// [`LogFailure`].
+    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure>;
 
+    /// Remembers up to where a durable subscription has acknowledged, unless it has come further already.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure>;
+
+    /// Forgets a durable subscription; true if there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure>;
+
+    /// Takes exported events with their ids, in order, all or none: gapless after what is there, or from any id on if
+    /// nothing was ever recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`]; inside of it [`EventError::NotImported`].
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure>;
+
+    /// A bit of upkeep between commits, such as giving space back a chunk at a time; true if there is more to do.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn maintain(&mut self) -> Result<bool, LogFailure> {
+        Ok(false)
+    }
+
+    /// A reader of its own, to be kept and moved to another thread.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure>;
+}
+
+/// Reads what an [`EventLog`] has recorded, beside its writer. Events are handed out shared.
+pub trait EventReader: Send + 'static {
     /// The event with this id; `None` if it was pruned or is not recorded yet.
     ///
     /// # Errors
     ///
-    /// Only logs that do I/O have any.
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventError>;
+    /// [`LogFailure`], after which the reader is not to be used any more; the same for the others.
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure>;
 
     /// The events that the query asks for, in its order.
     ///
     /// # Errors
     ///
-    /// Only logs that do I/O have any.
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, EventError>;
-
-    /// Forgets all events recorded before this time, and says how many.
-    ///
-    /// # Errors
-    ///
-    /// Only logs that do I/O have any.
-    fn prune_before(&mut self, time: SystemTime) -> Result<u64, EventError>;
+    /// [`LogFailure`].
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure>;
 
     /// How much there is.
     ///
     /// # Errors
     ///
-    /// Only logs that do I/O have any.
-    fn stats(&self) -> Result<EventStats, EventError>;
+    /// [`LogFailure`].
+    fn stats(&self) -> Result<EventStats, LogFailure>;
+
+    /// Up to where a durable subscription has acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure>;
+
+    /// Looks at every event and at everything by which they are found; `progress` is told how many events are checked,
+    /// from time to time.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`] if it cannot look; what it finds is in the [`Verification`].
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure>;
 }
 
-/// How much a log has recorded, and how much of it is left.
+/// Which of the oldest events are to go.
 ///
 /// ```
-/// use std::time::SystemTime;
-/// use foundation::{EventId, EventLog, MemoryLog, NewEvent};
+/// use foundation::PruneBound;
 ///
-/// let mut log = MemoryLog::new("production");
-/// log.append(NewEvent::new("opened")?, SystemTime::now())?;
-///
-/// let stats = log.stats()?;
-/// assert_eq!((stats.recorded, stats.held, stats.pruned), (1, 1, 0));
-/// assert_eq!(stats.newest, Some(EventId::FIRST));
-/// # Ok::<(), foundation::EventError>(())
+/// let at_most_a_million = PruneBound::Count(1_000_000);
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventStats {
-    /// Events ever recorded, which is also the highest id ever given.
-    pub recorded: u64,
-    /// Events that can still be read.
-    pub held: u64,
-    /// Events that were pruned; with those held they are all that were recorded.
-    pub pruned: u64,
-    /// The oldest event that can still be read.
-    pub oldest: Option<EventId>,
-    /// The newest event that can still be read.
-    pub newest: Option<EventId>,
-    /// Bytes that the held events take, approximately: payloads count as their JSON.
-    pub bytes: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PruneBound {
+    /// Those that were recorded before this time.
+    Before(SystemTime),
+    /// Those beyond this many.
+    Count(u64),
+    /// As many as it takes for the rest to have no more than these bytes, counted as in
+    /// [`EventStats::bytes`](crate::EventStats::bytes).
+    Bytes(u64),
+}
+
+/// The time nearest to this one that every log can keep: from 1970 to 2262, the 64-bit range of nanoseconds.
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use foundation::recordable;
+///
+/// assert_eq!(recordable(UNIX_EPOCH - Duration::from_secs(1)), UNIX_EPOCH);
+/// ```
+pub fn recordable(time: SystemTime) -> SystemTime {
+    time.clamp(UNIX_EPOCH, UNIX_EPOCH + Duration::from_nanos(i64::MAX as u64))
 }

@@ -1,154 +1,167 @@
-//! The log in memory.
-//!
-//! 1. The held events have consecutive ids, and the last of them has the id `recorded`. So an event is
-//!    found by subtraction, and the number of pruned events needs no counter.
-//! 2. `recorded` never decreases. So no id is ever given twice.
-//! 3. `recorded_at` never decreases from one event to the next, pruned ones included (`latest`). So a
-//!    range of time is a slice, and pruning takes from the front only, which keeps 1.
-//! 4. `bytes` is the sum over the held events.
-
-use std::collections::VecDeque;
-use std::mem::size_of;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
+use parking_lot::RwLock;
+
+use super::append::{Append, Appended, ExpectedPosition};
 use super::error::EventError;
 use super::event::Event;
+use super::failure::LogFailure;
 use super::id::EventId;
 use super::limits::EventLimits;
-use super::log::{EventLog, EventStats};
+use super::log::{EventLog, EventReader, PruneBound};
 use super::new_event::NewEvent;
 use super::query::Query;
+use super::records::Records;
+use super::stats::EventStats;
+use super::subscription_name::SubscriptionName;
+use super::verification::Verification;
 
 /// An [`EventLog`] in memory, for tests and for programs that can afford to forget.
 ///
-/// Appending and [`get`](EventLog::get) take constant time. A query finds its range of time by bisection
-/// and walks through it until its limit is reached; there is no index by kind or correlation, whose
+/// Appending and [`get`](Self::get) take constant time. A query finds its range of time and its cursor by bisection
+/// and walks through what is left until its limit is reached; there is no index by kind or correlation, whose
 /// upkeep each append would pay. It grows until it is pruned.
+///
+/// A handle, cheap to clone: all clones are one log, so it can be closed, as far as a store is concerned, and opened again.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use foundation::{EventLog, MemoryLog, NewEvent};
+/// use foundation::{MemoryLog, NewEvent};
 ///
-/// let mut log = MemoryLog::new("production");
+/// let log = MemoryLog::new("production");
 /// let now = SystemTime::now();
 /// let opened = log.append(NewEvent::new("opened")?, now)?;
-/// assert_eq!(log.prune_before(now + Duration::from_secs(1))?, 1);
-/// assert_eq!(log.get(opened)?, None);
+/// assert_eq!(log.prune_before(now + Duration::from_secs(1)), 1);
+/// assert_eq!(log.get(opened), None);
 /// // The id is not given again.
 /// assert_eq!(log.append(NewEvent::new("closed")?, now)?.get(), 2);
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct MemoryLog {
-    namespace: String,
-    limits: EventLimits,
-    held: VecDeque<Held>,
-    recorded: u64,
-    latest: SystemTime,
-    bytes: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Held {
-    event: Arc<Event>,
-    bytes: u64,
-}
+pub struct MemoryLog(Arc<RwLock<Records>>);
 
 impl MemoryLog {
     /// An empty log of this namespace, with the default limits.
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            limits: EventLimits::default(),
-            held: VecDeque::new(),
-            recorded: 0,
-            latest: UNIX_EPOCH,
-            bytes: 0,
-        }
+        Self(Arc::new(RwLock::new(Records::new(namespace.into(), EventLimits::default()))))
     }
 
     /// The same log with other limits; events that are already recorded stay.
-    pub fn with_limits(mut self, limits: EventLimits) -> Self {
-        self.limits = limits;
+    pub fn with_limits(self, limits: EventLimits) -> Self {
+        self.0.write().limit(limits);
         self
     }
 
-    /// Records a checked event.
-    fn push(&mut self, event: NewEvent, payload_bytes: usize, now: SystemTime) -> EventId {
-        let id = EventId::after(self.recorded);
-        self.latest = self.latest.max(now);
-        let event = Arc::new(event.record(id, self.namespace.clone(), self.latest));
-        let bytes = approximate_bytes(&event, payload_bytes);
-        self.held.push_back(Held { event, bytes });
-        self.recorded += 1;
-        self.bytes += bytes;
-        id
+    /// Records one event.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Refused`] with the event in it, if the event is outside the log's limits.
+    pub fn append(&self, event: NewEvent, now: SystemTime) -> Result<EventId, EventError> {
+        let appended = self.append_batch(vec![event], now)?;
+        // One event, hence one id.
+        Ok(appended.ids[0])
     }
 
-    fn pruned(&self) -> u64 {
-        self.recorded - self.held.len() as u64
+    /// Records all events of a batch, in order, with one time, or none of them.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Refused`] with the whole batch in it, if any event is outside the log's limits.
+    pub fn append_batch(&self, batch: Vec<NewEvent>, now: SystemTime) -> Result<Appended, EventError> {
+        self.0.write().append(Append::new(batch), now)
     }
 
-    /// The place in `held` of an event that is held or will be.
-    fn place(&self, id: EventId) -> Option<usize> {
-        let place = id.get().checked_sub(self.pruned() + 1)?;
-        usize::try_from(place).ok()
+    /// The same if the log is at this position: nothing else was recorded since its writer looked.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Conflict`] says where it is instead; [`EventError::Refused`]. Both have the batch in them.
+    pub fn append_expecting(
+        &self,
+        expected: Option<EventId>,
+        batch: Vec<NewEvent>,
+        now: SystemTime,
+    ) -> Result<Appended, EventError> {
+        let append = Append::new(batch).expecting(ExpectedPosition::Exactly(expected));
+        self.0.write().append(append, now)
     }
-}
 
-fn approximate_bytes(event: &Event, payload_bytes: usize) -> u64 {
-    let source = event.source.as_ref().map_or(0, String::len);
-    let texts = event.kind.as_str().len() + event.namespace.len() + source;
-    (size_of::<Event>() + size_of::<Held>() + texts + payload_bytes) as u64
+    /// The event with this id; `None` if it was pruned or is not recorded yet.
+    pub fn get(&self, id: EventId) -> Option<Arc<Event>> {
+        self.0.read().get(id)
+    }
+
+    /// The events that the query asks for, in its order.
+    pub fn query(&self, query: &Query) -> Vec<Arc<Event>> {
+        self.0.read().query(query)
+    }
+
+    /// Forgets all events recorded before this time, and says how many.
+    pub fn prune_before(&self, time: SystemTime) -> u64 {
+        self.0.write().prune(PruneBound::Before(time), usize::MAX)
+    }
+
+    /// How much there is.
+    pub fn stats(&self) -> EventStats {
+        self.0.read().stats()
+    }
+
+    /// Looks at every event.
+    pub fn verify(&self) -> Verification {
+        self.0.read().verify()
+    }
 }
 
 impl EventLog for MemoryLog {
-    fn append(&mut self, event: NewEvent, now: SystemTime) -> Result<EventId, EventError> {
-        match self.limits.check_one(0, &event) {
-            Ok(bytes) => Ok(self.push(event, bytes, now)),
-            Err(refusal) => Err(EventError::Refused { refusal, batch: vec![event] }),
-        }
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        let mut records = self.0.write();
+        Ok(group.into_iter().map(|append| records.append(append, now)).collect())
     }
 
-    fn append_batch(&mut self, batch: Vec<NewEvent>, now: SystemTime) -> Result<Vec<EventId>, EventError> {
-        match self.limits.check(&batch) {
-            Ok(sizes) => {
-                Ok((batch.into_iter().zip(sizes)).map(|(event, bytes)| self.push(event, bytes, now)).collect())
-            }
-            Err(refusal) => Err(EventError::Refused { refusal, batch }),
-        }
+    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
+        Ok(self.0.write().prune(bound, at_most))
     }
 
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventError> {
-        let held = self.place(id).and_then(|place| self.held.get(place));
-        Ok(held.map(|held| Arc::clone(&held.event)))
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+        self.0.write().acknowledge(subscription, up_to);
+        Ok(())
     }
 
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, EventError> {
-        let time = |held: &Held| held.event.recorded_at;
-        let begin = self.held.partition_point(|held| query.is_before(time(held)));
-        let end = self.held.partition_point(|held| !query.is_past(time(held)));
-        let range = self.held.range(begin..end.max(begin));
-        let found = query.select(range.map(|held| &held.event));
-        Ok(found.into_iter().map(Arc::clone).collect())
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+        Ok(self.0.write().forget_subscription(subscription))
     }
 
-    fn prune_before(&mut self, time: SystemTime) -> Result<u64, EventError> {
-        let count = (self.held).partition_point(|held| held.event.recorded_at < time);
-        self.bytes -= self.held.drain(..count).map(|held| held.bytes).sum::<u64>();
-        Ok(count as u64)
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+        Ok(self.0.write().import(events))
     }
 
-    fn stats(&self) -> Result<EventStats, EventError> {
-        let id = |held: &Held| held.event.id;
-        Ok(EventStats {
-            recorded: self.recorded,
-            held: self.held.len() as u64,
-            pruned: self.pruned(),
-            oldest: self.held.front().map(id),
-            newest: self.held.back().map(id),
-            bytes: self.bytes,
-        })
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl EventReader for MemoryLog {
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure> {
+        Ok(Self::get(self, id))
+    }
+
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
+        Ok(Self::query(self, query))
+    }
+
+    fn stats(&self) -> Result<EventStats, LogFailure> {
+        Ok(Self::stats(self))
+    }
+
+    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
+        Ok(self.0.read().acknowledged(subscription))
+    }
+
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
+        let verification = Self::verify(self);
+        progress(verification.checked);
+        Ok(verification)
     }
 }

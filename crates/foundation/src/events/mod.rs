@@ -4,28 +4,46 @@
 //! nobody has recorded yet; an [`EventLog`] records it, which gives it an [`EventId`] and a time.
 //! Both are plain data. The [`EventStore`] puts a log behind an actor, one in each namespace.
 
+mod append;
+mod checksum;
 mod client;
 mod error;
 mod event;
+mod failure;
 mod id;
+mod importing;
 mod kind;
 mod limits;
 mod log;
 mod memory;
 mod new_event;
 mod query;
+mod records;
+mod refusal;
 mod server;
+mod source;
+mod stats;
+mod subscription_name;
 #[cfg(test)]
 mod tests;
+mod verification;
 
+pub use append::{Append, Appended, ExpectedPosition};
+pub use checksum::checksum;
 pub use client::{EventStore, EventStoreError};
-pub use error::{EventError, EventRefusal, KindFault};
+pub use error::{EventError, KindFault};
 pub use event::Event;
+pub use failure::LogFailure;
 pub use id::EventId;
 pub use kind::EventKind;
 pub use limits::EventLimits;
-pub use log::{EventLog, EventStats};
+pub use log::{EventLog, EventReader, PruneBound, recordable};
 pub use memory::MemoryLog;
 pub use new_event::NewEvent;
 pub use query::{Order, Query};
+pub use refusal::{EventRefusal, ImportRefusal};
 pub use server::Clock;
+pub use source::EventSource;
+pub use stats::EventStats;
+pub use subscription_name::SubscriptionName;
+pub use verification::{LogFault, Verification};

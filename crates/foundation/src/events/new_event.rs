@@ -8,6 +8,8 @@ use super::error::EventError;
 use super::event::Event;
 use super::id::EventId;
 use super::kind::EventKind;
+use super::limits::Parts;
+use super::source::EventSource;
 
 /// A fact that is not recorded yet: an [`Event`] without id, namespace and time, and its builder.
 ///
@@ -17,12 +19,12 @@ use super::kind::EventKind;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventLog, MemoryLog, NewEvent};
+/// use foundation::{MemoryLog, NewEvent};
 ///
-/// let mut log = MemoryLog::new("production");
+/// let log = MemoryLog::new("production");
 /// let placed = NewEvent::new("order_placed")?.payload(vec!["tea", "milk"])?.source("shop");
 /// let id = log.append(placed, SystemTime::now())?;
-/// let placed = log.get(id)?.expect("it was just recorded");
+/// let placed = log.get(id).expect("it was just recorded");
 ///
 /// let paid = NewEvent::new("order_paid")?.child_of(&placed);
 /// assert_eq!(paid.correlation_id(), placed.correlation_id);
@@ -33,7 +35,8 @@ pub struct NewEvent {
     kind: EventKind,
     correlation_id: Uuid,
     causation_id: Option<EventId>,
-    source: Option<String>,
+    source: Option<EventSource>,
+    idempotency_key: Option<String>,
     payload: Value,
 }
 
@@ -56,7 +59,8 @@ impl NewEvent {
     /// assert_eq!(NewEvent::of(PLACED).kind(), &PLACED);
     /// ```
     pub fn of(kind: EventKind) -> Self {
-        Self { kind, correlation_id: Uuid::now_v7(), causation_id: None, source: None, payload: Value::Null }
+        let correlation_id = Uuid::now_v7();
+        Self { kind, correlation_id, causation_id: None, source: None, idempotency_key: None, payload: Value::Null }
     }
 
     /// With this payload, turned into JSON at once; floats that JSON lacks become `null`.
@@ -89,9 +93,17 @@ impl NewEvent {
         self.correlation(parent.correlation_id).caused_by(parent)
     }
 
-    /// Reported by the service of this name.
-    pub fn source(mut self, service: impl Into<String>) -> Self {
-        self.source = Some(service.into());
+    /// Reported by this service, or by this actor of it.
+    pub fn source(mut self, source: impl Into<EventSource>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// With a key that makes it harmless to append it again, as after an append that was not answered: while an event
+    /// with this key is in the log, another one is not recorded, and the id of the first is given instead. The key alone
+    /// decides. It is forgotten with its event, when that is pruned.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
         self
     }
 
@@ -105,7 +117,17 @@ impl NewEvent {
         self.correlation_id
     }
 
-    /// The recorded event; for those who write an [`EventLog`](crate::EventLog) of their own.
+    /// The id of its cause, if it has one.
+    pub fn causation_id(&self) -> Option<EventId> {
+        self.causation_id
+    }
+
+    /// Its idempotency key, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+
+    /// The event as recorded with this id at this time, which is both what the clock said and what is recorded; for those who write an [`EventLog`](crate::EventLog) of their own.
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
@@ -121,19 +143,18 @@ impl NewEvent {
             kind: self.kind,
             namespace: namespace.into(),
             recorded_at: at,
+            observed_at: at,
             correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             source: self.source,
+            idempotency_key: self.idempotency_key,
             payload: self.payload,
         }
     }
 
-    pub(super) fn source_bytes(&self) -> usize {
-        self.source.as_ref().map_or(0, String::len)
-    }
-
-    pub(super) fn body(&self) -> &Value {
-        &self.payload
+    pub(super) fn parts(&self) -> Parts<'_> {
+        let Self { kind, source, idempotency_key, payload, .. } = self;
+        Parts { kind, source: source.as_ref(), key: idempotency_key.as_deref(), payload }
     }
 }
 

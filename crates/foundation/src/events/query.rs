@@ -1,9 +1,13 @@
 use std::time::SystemTime;
 
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::error::EventError;
 use super::event::Event;
+use super::id::EventId;
 use super::kind::EventKind;
+use super::source::EventSource;
 
 /// Which events to read, in which order, and how many.
 ///
@@ -24,13 +28,17 @@ use super::kind::EventKind;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
-    kinds: Vec<EventKind>,
-    from: Option<SystemTime>,
-    until: Option<SystemTime>,
-    correlation: Option<Uuid>,
-    order: Order,
-    offset: usize,
-    limit: Option<usize>,
+    pub(super) kinds: Vec<EventKind>,
+    pub(super) from: Option<SystemTime>,
+    pub(super) until: Option<SystemTime>,
+    pub(super) correlation: Option<Uuid>,
+    pub(super) causes: Vec<EventId>,
+    pub(super) source: Option<EventSource>,
+    pub(super) payload: Vec<(String, Value)>,
+    pub(super) after: Option<EventId>,
+    pub(super) order: Order,
+    pub(super) offset: usize,
+    pub(super) limit: Option<usize>,
 }
 
 /// The order in which a query answers.
@@ -83,6 +91,51 @@ impl Query {
         self
     }
 
+    /// Only events that this event has caused, or another one that was named before.
+    pub fn causation(mut self, cause: EventId) -> Self {
+        self.causes.push(cause);
+        self
+    }
+
+    /// Only events that this service has reported; if an actor is named as well, only those of that actor.
+    pub fn source(mut self, source: impl Into<EventSource>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Only events whose payload has this value in this place, a JSON pointer ([RFC 6901]): `""` is the whole payload,
+    /// `"/order/id"` a field of a field, `"/0"` the first of a list. Several have to hold together.
+    ///
+    /// No log has an index for it: whatever the other conditions leave is looked at.
+    ///
+    /// ```
+    /// use foundation::Query;
+    ///
+    /// let of_tea = Query::new().payload("/order/item", "tea")?;
+    /// assert!(Query::new().payload("order.item", "tea").is_err());
+    /// # Ok::<(), foundation::EventError>(())
+    /// ```
+    ///
+    /// [RFC 6901]: https://www.rfc-editor.org/rfc/rfc6901
+    ///
+    /// # Errors
+    /// [`EventError::InvalidPointer`].
+    pub fn payload(mut self, pointer: impl Into<String>, value: impl Into<Value>) -> Result<Self, EventError> {
+        let pointer = pointer.into();
+        if !(pointer.is_empty() || pointer.starts_with('/')) {
+            return Err(EventError::invalid_pointer(&pointer));
+        }
+        self.payload.push((pointer, value.into()));
+        Ok(self)
+    }
+
+    /// Only what comes after the event with this id in the order of the query: the cursor with which to go on after the
+    /// last event of the page before. The event itself may be pruned by then.
+    pub fn after(mut self, id: EventId) -> Self {
+        self.after = Some(id);
+        self
+    }
+
     /// In this order; ascending without it.
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
@@ -117,6 +170,10 @@ impl Query {
             && !self.is_past(event.recorded_at)
             && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
             && self.correlation.is_none_or(|id| id == event.correlation_id)
+            && (self.causes.is_empty() || event.causation_id.is_some_and(|cause| self.causes.contains(&cause)))
+            && self.source.as_ref().is_none_or(|wanted| event.source.as_ref().is_some_and(|it| wanted.is_met_by(it)))
+            && self.payload.iter().all(|(pointer, value)| event.payload.pointer(pointer) == Some(value))
+            && self.comes(event.id)
     }
 
     /// Picks the answer out of the candidates, which are in ascending order.
@@ -151,6 +208,14 @@ impl Query {
             .skip(self.offset)
             .take(self.limit.unwrap_or(usize::MAX))
             .collect()
+    }
+
+    /// Whether an id comes after the cursor, in the order of the query.
+    pub(super) fn comes(&self, id: EventId) -> bool {
+        self.after.is_none_or(|cursor| match self.order {
+            Order::Ascending => id > cursor,
+            Order::Descending => id < cursor,
+        })
     }
 
     /// Whether a time lies before the range.

@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 use super::error::EventError;
 use super::event::Event;
 use super::id::EventId;
-use super::log::{EventLog, EventStats};
+use super::memory::MemoryLog;
 use super::new_event::NewEvent;
 use super::query::Query;
+use super::stats::EventStats;
 
 /// The name of the event store in each namespace.
 pub(crate) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
@@ -33,7 +34,7 @@ local_message!(EventStoreMsg);
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// A log that outlives the actor that writes to it, as a file would: a restart forgets nothing.
-pub(crate) struct KeptLog(pub(crate) Arc<Mutex<Box<dyn EventLog>>>);
+pub(crate) struct KeptLog(pub(crate) Arc<Mutex<MemoryLog>>);
 
 pub(crate) struct EventStoreServer {
     pub(crate) clock: Clock,
@@ -42,8 +43,8 @@ pub(crate) struct EventStoreServer {
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
 impl Actor for EventStoreServer {
     type Msg = EventStoreMsg;
-    type State = Arc<Mutex<Box<dyn EventLog>>>;
-    type Arguments = Arc<Mutex<Box<dyn EventLog>>>;
+    type State = Arc<Mutex<MemoryLog>>;
+    type Arguments = Arc<Mutex<MemoryLog>>;
 
     async fn pre_start(
         &self,
@@ -59,19 +60,21 @@ impl Actor for EventStoreServer {
         message: EventStoreMsg,
         log: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let mut log = log.lock();
+        let log = log.lock();
         // Whoever asked may have stopped waiting; the log has done its work all the same.
         match message {
-            EventStoreMsg::Append(batch, reply) => drop(reply.send(log.append_batch(batch, (self.clock)()))),
+            EventStoreMsg::Append(batch, reply) => {
+                drop(reply.send(log.append_batch(batch, (self.clock)()).map(|appended| appended.ids)));
+            }
             EventStoreMsg::Note(batch) => {
                 if let Err(error) = log.append_batch(batch, (self.clock)()) {
                     tracing::warn!(%error, "events were not recorded");
                 }
             }
-            EventStoreMsg::Get(id, reply) => drop(reply.send(log.get(id))),
-            EventStoreMsg::Query(query, reply) => drop(reply.send(log.query(&query))),
-            EventStoreMsg::PruneBefore(time, reply) => drop(reply.send(log.prune_before(time))),
-            EventStoreMsg::Stats(reply) => drop(reply.send(log.stats())),
+            EventStoreMsg::Get(id, reply) => drop(reply.send(Ok(log.get(id)))),
+            EventStoreMsg::Query(query, reply) => drop(reply.send(Ok(log.query(&query)))),
+            EventStoreMsg::PruneBefore(time, reply) => drop(reply.send(Ok(log.prune_before(time)))),
+            EventStoreMsg::Stats(reply) => drop(reply.send(Ok(log.stats()))),
         }
         Ok(())
     }

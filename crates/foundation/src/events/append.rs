@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use super::error::EventError;
+use super::event::Event;
+use super::id::EventId;
+use super::limits::EventLimits;
+use super::new_event::NewEvent;
+use super::refusal::EventRefusal;
+
+/// What is to be recorded at once: all of it or nothing.
+///
+/// ```
+/// use foundation::{Append, EventId, ExpectedPosition, NewEvent};
+///
+/// let batch = vec![NewEvent::new("order_paid")?];
+/// let append = Append::new(batch).expecting(ExpectedPosition::Exactly(Some(EventId::FIRST)));
+/// # Ok::<(), foundation::EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append {
+    /// The events, in their order.
+    pub batch: Vec<NewEvent>,
+    /// Where the log has to be for it.
+    pub expected: ExpectedPosition,
+}
+
+/// Where a log has to be for an append to be taken: how a writer says on which state of affairs it has decided.
+///
+/// ```
+/// assert_eq!(foundation::ExpectedPosition::default(), foundation::ExpectedPosition::Any);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExpectedPosition {
+    /// Wherever it is.
+    #[default]
+    Any,
+    /// At exactly this position: the highest id that was ever given; `None` if nothing was ever recorded.
+    Exactly(Option<EventId>),
+}
+
+/// What became of an append.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appended {
+    /// The ids of the events, in the order of the batch; of one whose key was known, the id of the first event with it.
+    pub ids: Vec<EventId>,
+    /// The position of the log after it.
+    pub position: Option<EventId>,
+    /// The events that are new, in ascending order.
+    pub events: Vec<Arc<Event>>,
+}
+
+impl Append {
+    /// These events, wherever the log is.
+    pub fn new(batch: Vec<NewEvent>) -> Self {
+        Self { batch, expected: ExpectedPosition::Any }
+    }
+
+    /// The same if the log is there.
+    pub fn expecting(mut self, expected: ExpectedPosition) -> Self {
+        self.expected = expected;
+        self
+    }
+
+    /// The whole decision on whether a log at this position takes it; the events with the bytes of their payloads as
+    /// JSON. For those who write an [`EventLog`](crate::EventLog) of their own; costs one walk through each payload.
+    ///
+    /// ```
+    /// use foundation::{Append, EventLimits, NewEvent};
+    ///
+    /// let append = Append::new(vec![NewEvent::new("opened")?.payload("door")?]);
+    /// let taken = append.admit(&EventLimits::default(), None)?;
+    /// assert_eq!(taken[0].1, 6);
+    /// # Ok::<(), foundation::EventError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::Conflict`] if the log is elsewhere, [`EventError::Refused`] if an event is outside the limits or
+    /// names a cause that is not recorded yet; each with the batch.
+    pub fn admit(self, limits: &EventLimits, position: Option<EventId>) -> Result<Vec<(NewEvent, usize)>, EventError> {
+        let Self { batch, expected } = self;
+        if let ExpectedPosition::Exactly(expected) = expected
+            && expected != position
+        {
+            return Err(EventError::Conflict { expected, actual: position, batch });
+        }
+        match limits.check(&batch).and_then(|sizes| causes_are_recorded(&batch, position).map(|()| sizes)) {
+            Ok(sizes) => Ok(batch.into_iter().zip(sizes).collect()),
+            Err(refusal) => Err(EventError::Refused { refusal, batch }),
+        }
+    }
+}
+
+impl Appended {
+    /// What an append became.
+    pub fn new(ids: Vec<EventId>, position: Option<EventId>, events: Vec<Arc<Event>>) -> Self {
+        Self { ids, position, events }
+    }
+}
+
+/// No effect comes before its cause: so following causes always ends.
+fn causes_are_recorded(batch: &[NewEvent], position: Option<EventId>) -> Result<(), EventRefusal> {
+    let forged = (0..).zip(batch).find_map(|(index, event)| {
+        let cause = event.causation_id().filter(|cause| Some(*cause) > position)?;
+        Some(EventRefusal::UnknownCause { index, kind: event.kind().clone(), cause })
+    });
+    forged.map_or(Ok(()), Err)
+}

@@ -1,0 +1,248 @@
+//! What a log in memory has: the events, and all by which they are found.
+//!
+//! 1. The held events have consecutive ids, and the last of them has the id `recorded`. So an event is
+//!    found by subtraction, and the number of pruned events needs no counter.
+//! 2. `recorded` never decreases. So no id is ever given twice.
+//! 3. `recorded_at` never decreases from one event to the next, pruned ones included (`latest`). So a
+//!    range of time is a slice, and pruning takes from the front only, which keeps 1.
+//! 4. `bytes` is the sum over the held events, and `keys` has the keys of the held events and no others.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::mem::size_of;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::append::{Append, Appended};
+use super::error::EventError;
+use super::event::Event;
+use super::id::EventId;
+use super::importing::Importing;
+use super::limits::EventLimits;
+use super::log::{PruneBound, recordable};
+use super::new_event::NewEvent;
+use super::query::{Order, Query};
+use super::refusal::ImportRefusal;
+use super::stats::EventStats;
+use super::subscription_name::SubscriptionName;
+use super::verification::Verification;
+
+#[derive(Debug)]
+pub(super) struct Records {
+    namespace: String,
+    limits: EventLimits,
+    held: VecDeque<Held>,
+    keys: HashMap<String, EventId>,
+    acknowledged: BTreeMap<SubscriptionName, EventId>,
+    recorded: u64,
+    latest: SystemTime,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Held {
+    event: Arc<Event>,
+    bytes: u64,
+}
+
+impl Records {
+    pub(super) fn new(namespace: String, limits: EventLimits) -> Self {
+        Self {
+            namespace,
+            limits,
+            held: VecDeque::new(),
+            keys: HashMap::new(),
+            acknowledged: BTreeMap::new(),
+            recorded: 0,
+            latest: UNIX_EPOCH,
+            bytes: 0,
+        }
+    }
+
+    pub(super) fn limit(&mut self, limits: EventLimits) {
+        self.limits = limits;
+    }
+
+    // ---- writing ----
+
+    pub(super) fn append(&mut self, append: Append, now: SystemTime) -> Result<Appended, EventError> {
+        let batch = append.admit(&self.limits, self.position())?;
+        let now = recordable(now);
+        let (mut ids, mut events) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
+        for (event, payload_bytes) in batch {
+            match event.key().and_then(|key| self.keys.get(key)) {
+                Some(first) => ids.push(*first),
+                None => {
+                    let event = self.record(event, payload_bytes, now);
+                    ids.push(event.id);
+                    events.push(event);
+                }
+            }
+        }
+        Ok(Appended::new(ids, self.position(), events))
+    }
+
+    fn record(&mut self, event: NewEvent, payload_bytes: usize, now: SystemTime) -> Arc<Event> {
+        let id = EventId::after(self.recorded);
+        let mut event = event.record(id, self.namespace.clone(), self.latest.max(now));
+        event.observed_at = now;
+        self.hold(event, payload_bytes)
+    }
+
+    fn hold(&mut self, event: Event, payload_bytes: usize) -> Arc<Event> {
+        let bytes = approximate_bytes(&event, payload_bytes);
+        self.keys.extend(event.idempotency_key.clone().map(|key| (key, event.id)));
+        self.recorded = event.id.get();
+        self.latest = event.recorded_at;
+        self.bytes += bytes;
+        let event = Arc::new(event);
+        self.held.push_back(Held { event: Arc::clone(&event), bytes });
+        event
+    }
+
+    pub(super) fn import(&mut self, events: Vec<Event>) -> Result<(), EventError> {
+        let importing = Importing { limits: &self.limits, position: self.position(), latest: self.latest };
+        let sizes = importing.check(&events)?;
+        self.keys_are_new(&events)?;
+        events.into_iter().zip(sizes).for_each(|(event, bytes)| drop(self.hold(event, bytes)));
+        Ok(())
+    }
+
+    fn keys_are_new(&self, events: &[Event]) -> Result<(), ImportRefusal> {
+        let mut ours = HashMap::new();
+        for event in events {
+            let Some(key) = event.idempotency_key.as_deref() else { continue };
+            let first = self.keys.get(key).copied().or_else(|| ours.insert(key, event.id));
+            if let Some(first) = first {
+                return Err(ImportRefusal::KnownKey { id: event.id, first });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn prune(&mut self, bound: PruneBound, at_most: usize) -> u64 {
+        let mut pruned = 0;
+        while pruned < at_most as u64 && self.is_beyond(bound) {
+            let Some(Held { event, bytes }) = self.held.pop_front() else { break };
+            if let Some(key) = &event.idempotency_key {
+                self.keys.remove(key);
+            }
+            self.bytes -= bytes;
+            pruned += 1;
+        }
+        pruned
+    }
+
+    fn is_beyond(&self, bound: PruneBound) -> bool {
+        match bound {
+            PruneBound::Before(time) => self.held.front().is_some_and(|held| held.event.recorded_at < time),
+            PruneBound::Count(limit) => self.held.len() as u64 > limit,
+            PruneBound::Bytes(limit) => self.bytes > limit,
+        }
+    }
+
+    pub(super) fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) {
+        let known = self.acknowledged.entry(subscription.clone()).or_insert(up_to);
+        *known = up_to.max(*known);
+    }
+
+    pub(super) fn forget_subscription(&mut self, subscription: &SubscriptionName) -> bool {
+        self.acknowledged.remove(subscription).is_some()
+    }
+
+    // ---- reading ----
+
+    fn position(&self) -> Option<EventId> {
+        EventId::new(self.recorded)
+    }
+
+    fn pruned(&self) -> u64 {
+        self.recorded - self.held.len() as u64
+    }
+
+    /// How many of the held events have a lower id.
+    fn below(&self, id: EventId) -> usize {
+        let below = id.get().saturating_sub(self.pruned() + 1);
+        usize::try_from(below).unwrap_or(usize::MAX).min(self.held.len())
+    }
+
+    pub(super) fn get(&self, id: EventId) -> Option<Arc<Event>> {
+        let held = self.held.get(self.below(id)).filter(|held| held.event.id == id);
+        held.map(|held| Arc::clone(&held.event))
+    }
+
+    pub(super) fn query(&self, query: &Query) -> Vec<Arc<Event>> {
+        let range = self.held.range(self.range(query));
+        let found = query.select(range.map(|held| &held.event));
+        found.into_iter().map(Arc::clone).collect()
+    }
+
+    /// Where the query has to look: beyond, neither time nor cursor would let anything through.
+    fn range(&self, query: &Query) -> Range<usize> {
+        let time = |held: &Held| held.event.recorded_at;
+        let begin = self.held.partition_point(|held| query.is_before(time(held)));
+        let end = self.held.partition_point(|held| !query.is_past(time(held)));
+        let (begin, end) = match (query.after, query.order) {
+            (None, _) => (begin, end),
+            (Some(cursor), Order::Ascending) => (begin.max(self.below(cursor)), end),
+            (Some(cursor), Order::Descending) => (begin, end.min(self.below(cursor))),
+        };
+        begin..end.max(begin)
+    }
+
+    pub(super) fn stats(&self) -> EventStats {
+        let id = |held: &Held| held.event.id;
+        EventStats {
+            recorded: self.recorded,
+            held: self.held.len() as u64,
+            pruned: self.pruned(),
+            oldest: self.held.front().map(id),
+            newest: self.held.back().map(id),
+            bytes: self.bytes,
+        }
+    }
+
+    pub(super) fn acknowledged(&self, subscription: &SubscriptionName) -> Option<EventId> {
+        self.acknowledged.get(subscription).copied()
+    }
+
+    /// Whether the invariants hold.
+    pub(super) fn verify(&self) -> Verification {
+        let mut verification = Verification { checked: self.held.len() as u64, ..Verification::default() };
+        let mut latest = UNIX_EPOCH;
+        for (expected, Held { event, .. }) in (self.pruned() + 1..).zip(&self.held) {
+            if event.id.get() != expected {
+                verification.fault(event.id, format!("it is where event {expected} should be"));
+            }
+            if event.recorded_at < latest {
+                verification.fault(event.id, "it was recorded before the event before it");
+            }
+            let found = event.idempotency_key.as_ref().map(|key| self.keys.get(key));
+            if found.is_some_and(|found| found != Some(&event.id)) {
+                verification.fault(event.id, "it is not found by its idempotency key");
+            }
+            latest = event.recorded_at;
+        }
+        self.verify_sums(&mut verification);
+        verification
+    }
+
+    fn verify_sums(&self, verification: &mut Verification) {
+        let keyed = self.held.iter().filter(|held| held.event.idempotency_key.is_some()).count();
+        if keyed != self.keys.len() {
+            verification.fault(None, format!("{} keys are known, and {keyed} events have one", self.keys.len()));
+        }
+        let bytes: u64 = self.held.iter().map(|held| held.bytes).sum();
+        if bytes != self.bytes {
+            verification.fault(None, format!("the events have {bytes} bytes, and {} are counted", self.bytes));
+        }
+    }
+}
+
+fn approximate_bytes(event: &Event, payload_bytes: usize) -> u64 {
+    let source = event.source.as_ref().map_or(0, |source| source.bytes());
+    // The key is there twice: in the event, and to be found by.
+    let key = event.idempotency_key.as_ref().map_or(0, |key| 2 * key.len());
+    let texts = event.kind.as_str().len() + event.namespace.len() + source + key;
+    (size_of::<Event>() + size_of::<Held>() + texts + payload_bytes) as u64
+}

@@ -1,0 +1,75 @@
+use std::fmt;
+
+use super::id::EventId;
+
+/// How many faults are told one by one.
+const TOLD: usize = 100;
+
+/// What came of looking at every event of a log, and at everything by which they are found.
+///
+/// ```
+/// use foundation::{MemoryLog, NewEvent};
+///
+/// let log = MemoryLog::new("production");
+/// log.append(NewEvent::new("opened")?, std::time::SystemTime::now())?;
+/// let verification = log.verify();
+/// assert!(verification.is_clean());
+/// assert_eq!(verification.to_string(), "1 event checked, no fault");
+/// # Ok::<(), foundation::EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Events that were looked at.
+    pub checked: u64,
+    /// Faults that were found.
+    pub faulty: u64,
+    /// The first 100 of them.
+    pub faults: Vec<LogFault>,
+}
+
+/// Something in a log that cannot be as it was recorded.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFault {
+    /// The event that it is about; `None` if it is about the log as a whole.
+    pub event: Option<EventId>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Verification {
+    /// Whether there is no fault.
+    pub fn is_clean(&self) -> bool {
+        self.faulty == 0
+    }
+
+    /// Adds a fault; for those who write an [`EventLog`](crate::EventLog) of their own.
+    pub fn fault(&mut self, event: impl Into<Option<EventId>>, what: impl Into<String>) {
+        self.faulty += 1;
+        if self.faults.len() < TOLD {
+            self.faults.push(LogFault { event: event.into(), what: what.into() });
+        }
+    }
+}
+
+impl fmt::Display for Verification {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = |count, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
+        write!(f, "{} checked, ", count(self.checked, "event"))?;
+        match self.faulty {
+            0 => return f.write_str("no fault"),
+            faulty => f.write_str(&count(faulty, "fault"))?,
+        }
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl fmt::Display for LogFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.event {
+            Some(id) => write!(f, "event {id}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
