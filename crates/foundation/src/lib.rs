@@ -31,9 +31,10 @@ pub use config::{
     ConfigSubscription, ConfigTree, ConfigUpdateError, Lagged, Origin, PathFault, UnknownVariable,
 };
 pub use events::{
-    Append, Appended, Clock, Event, EventError, EventId, EventKind, EventLimits, EventLog, EventReader, EventRefusal,
-    EventSource, EventStats, EventStore, EventStoreError, ExpectedPosition, ImportRefusal, KindFault, LogFailure,
-    LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, SubscriptionName, Verification, checksum, recordable,
+    Append, Appended, ChainLink, Clock, Event, EventChain, EventError, EventId, EventKind, EventLimits, EventLog,
+    EventReader, EventRefusal, EventSource, EventStats, EventStorage, EventStore, EventStoreError, ExpectedPosition,
+    ImportRefusal, KindFault, LogFailure, LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, Retention,
+    RetentionReport, SubscriptionName, TransferError, Verification, checksum, recordable,
 };
 #[doc(inline)]
 pub use foundation_core::*;

@@ -1,29 +1,39 @@
 //! The event store's face.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{CallError, CastError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
-use parking_lot::Mutex;
+use foundation_core::{ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use super::error::EventError;
-use super::event::Event;
+use super::append::{Append, ExpectedPosition};
+use super::clock::Clock;
+use super::failure::LogFailure;
+use super::gate::Gate;
 use super::id::EventId;
+use super::job::{AppendJob, Ids, Job, Reply, chore};
+use super::log::{EventLog, EventReader};
 use super::memory::MemoryLog;
 use super::new_event::NewEvent;
-use super::query::Query;
-use super::server::{Clock, EVENT_STORE, EventStoreMsg, EventStoreServer, KeptLog};
-use super::stats::EventStats;
+use super::retention::RetentionReport;
+use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
+use super::storage::EventStorage;
+use super::store_error::EventStoreError;
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
+const ENDING: &str = "the event store is ending";
+const ENDED: &str = "the event store ended and did not answer";
 
 /// The event store of one namespace: appends recorded facts and finds them again.
 ///
-/// A handle on an actor, found by its name at each use, so it survives the store's restarts; cheap to clone. The
-/// events of each namespace are its own. They are kept in memory for as long as the namespace is there, and it grows until
-/// it is [pruned](Self::prune_before).
+/// A handle, cheap to clone, that survives the store's restarts. The events of each namespace are its own. Where they are
+/// kept, and for how long, is up to its [`EventStorage`].
+///
+/// What is appended goes to the store's one writer, which commits whatever has come in the meantime together and answers
+/// when it is durable: many appends at once cost hardly more than one. Reading is done beside it. Whoever reads sees all
+/// that was asked to be recorded before.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, Query};
@@ -44,57 +54,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub struct EventStore {
     registry: ServiceRegistry,
     via: Via<EventStoreMsg>,
-}
-
-/// Why the event store did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EventStoreError {
-    /// The log refused, and says why.
-    #[error(transparent)]
-    Log(#[from] EventError),
-    /// The store is not there. Nothing was recorded, and the events are given back.
-    #[error("{reason}")]
-    NotDelivered {
-        /// What was to be recorded, in its order.
-        batch: Vec<NewEvent>,
-        /// Why it could not be delivered.
-        reason: String,
-    },
-    /// The store took the request and did not answer. What was to be recorded may be recorded or not.
-    #[error("{reason}")]
-    NoAnswer {
-        /// What happened instead.
-        reason: String,
-    },
-}
-
-impl EventStoreError {
-    /// The events that were certainly not recorded, in their order.
-    pub fn into_batch(self) -> Vec<NewEvent> {
-        match self {
-            Self::Log(error) => error.into_batch(),
-            Self::NotDelivered { batch, .. } => batch,
-            Self::NoAnswer { .. } => Vec::new(),
-        }
-    }
-
-    fn from_call(error: CallError<EventStoreMsg>) -> Self {
-        match error {
-            CallError::NotDelivered(error) => error.into(),
-            other => Self::NoAnswer { reason: other.to_string() },
-        }
-    }
-}
-
-impl From<CastError<EventStoreMsg>> for EventStoreError {
-    fn from(CastError { message, reason }: CastError<EventStoreMsg>) -> Self {
-        let batch = match message {
-            EventStoreMsg::Append(batch, _) | EventStoreMsg::Note(batch) => batch,
-            _ => Vec::new(),
-        };
-        Self::NotDelivered { batch, reason: reason.to_string() }
-    }
+    pub(super) gate: Arc<Gate>,
 }
 
 impl EventStore {
@@ -103,27 +63,43 @@ impl EventStore {
 
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
-        Self { registry: registry.clone(), via: registry.via(&EVENT_STORE) }
+        let gate = registry.extension(|| KeptGate(Arc::new(Gate::new())));
+        Self { registry: registry.clone(), via: registry.via(&EVENT_STORE), gate: Arc::clone(&gate.0) }
     }
 
-    /// How to start the event store of a namespace under the name `event_store`.
+    /// How to start the event store of a namespace under the name `event_store`. It tells the time by `clock`, and
+    /// `told` of each look at its retention, on the store's own thread: be brief.
     ///
-    /// The log belongs to the namespace, not to the actor: a restarted store goes on where the old one ended.
-    pub fn child_spec(registry: &ServiceRegistry, clock: Clock) -> ChildSpec {
-        let namespace = registry.namespace().to_string();
-        let open = || KeptLog(Arc::new(Mutex::new(MemoryLog::new(namespace))));
-        let kept = registry.extension(open);
-        registry.child_spec(&EVENT_STORE, move || (EventStoreServer { clock: Arc::clone(&clock) }, Arc::clone(&kept.0)))
+    /// A restarted store goes on where the old one ended.
+    pub fn child_spec(
+        registry: &ServiceRegistry,
+        storage: &EventStorage,
+        clock: Clock,
+        told: impl Fn(&RetentionReport) + Send + Sync + 'static,
+    ) -> ChildSpec {
+        let namespace = registry.namespace();
+        let opener = storage.opener(namespace, |limits| {
+            let empty = || KeptLog(MemoryLog::new(namespace.to_string()).with_limits(limits));
+            registry.extension(empty).0.clone()
+        });
+        let (gate, retention, told) = (Self::of(registry).gate, storage.kept_for().clone(), Arc::new(told));
+        registry.child_spec(&EVENT_STORE, move || {
+            let (gate, opener, clock) = (Arc::clone(&gate), opener.clone(), Arc::clone(&clock));
+            let told = Arc::clone(&told) as _;
+            (EventStoreServer { gate, opener, clock, retention: retention.clone(), told }, ())
+        })
     }
 
-    /// Records one event; returns when it is recorded, with its id.
+    // ---- writing ----
+
+    /// Records one event; returns when it is recorded, as durably as the storage makes it, with its id.
     ///
     /// # Errors
     /// [`EventStoreError::Log`] if the event is outside the store's limits, [`EventStoreError::NotDelivered`] and
-    /// [`EventStoreError::NoAnswer`] if the store is not there or does not answer within 5 s.
+    /// [`EventStoreError::NoAnswer`] if the store is not there, fails or does not answer within 5 s.
     pub async fn append(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
         let ids = self.append_batch(vec![event]).await?;
-        ids.first().copied().ok_or_else(|| EventStoreError::NoAnswer { reason: "the log gave no id".to_owned() })
+        ids.first().copied().ok_or_else(|| EventStoreError::no_answer("the log gave no id"))
     }
 
     /// Records all events or none, in order, with one time.
@@ -131,7 +107,20 @@ impl EventStore {
     /// # Errors
     /// As [`append`](Self::append); the whole batch comes back in the error.
     pub async fn append_batch(&self, batch: Vec<NewEvent>) -> Result<Vec<EventId>, EventStoreError> {
-        self.ask(|reply| EventStoreMsg::Append(batch, reply)).await
+        self.record(Append::new(batch)).await
+    }
+
+    /// Records all events if the store is still at this [position](Self::position), and none otherwise: for those who
+    /// decide on what they have read, and would decide anew if anything was recorded since.
+    ///
+    /// # Errors
+    /// [`EventError::Conflict`](crate::EventError::Conflict) says where the store is; else as [`append`](Self::append).
+    pub async fn append_expecting(
+        &self,
+        expected: Option<EventId>,
+        batch: Vec<NewEvent>,
+    ) -> Result<Vec<EventId>, EventStoreError> {
+        self.record(Append::new(batch).expecting(ExpectedPosition::Exactly(expected))).await
     }
 
     /// Asks for events to be recorded, in order, and does not wait: for those who could do nothing about a failure. A
@@ -140,39 +129,32 @@ impl EventStore {
     /// # Errors
     /// [`EventStoreError::NotDelivered`] gives the events back.
     pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
-        Ok(self.via.cast(EventStoreMsg::Note(batch))?)
+        self.send(AppendJob { append: Append::new(batch), reply: Reply::Nobody })
     }
 
-    /// The event with this id; `None` if it was pruned or is not recorded yet.
-    ///
-    /// # Errors
-    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`].
-    pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
-        self.ask(|reply| EventStoreMsg::Get(id, reply)).await
+    async fn record(&self, append: Append) -> Ids {
+        let (asker, answer) = oneshot::channel();
+        self.send(AppendJob { append, reply: Reply::Asker(asker) })?;
+        self.within(answer).await?
     }
 
-    /// The events that the query asks for, in its order.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub async fn query(&self, query: Query) -> Result<Vec<Arc<Event>>, EventStoreError> {
-        self.ask(|reply| EventStoreMsg::Query(query, reply)).await
+    fn send(&self, append: AppendJob) -> Result<(), EventStoreError> {
+        let unsent = match self.via.with(|_| ()) {
+            Ok(()) => self.gate.send(Job::Append(append)).map_err(|job| (job, ENDING.to_owned())),
+            Err(reason) => Err((Job::Append(append), reason.to_string())),
+        };
+        unsent.map_err(|(job, reason)| match job {
+            Job::Append(AppendJob { append, .. }) => EventStoreError::not_delivered(append.batch, reason),
+            Job::Chore(_) => EventStoreError::not_delivered(Vec::new(), reason),
+        })
     }
 
-    /// Forgets the events that were recorded before this time, and says how many.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
-        self.ask(|reply| EventStoreMsg::PruneBefore(time, reply)).await
-    }
+    // ---- what all requests share ----
 
-    /// How much the store holds.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub async fn stats(&self) -> Result<EventStats, EventStoreError> {
-        self.ask(EventStoreMsg::Stats).await
+    /// The highest id that the store ever gave, read in place: `None` if nothing was ever recorded, or no store has
+    /// started yet. Whatever was acknowledged is counted in it.
+    pub fn position(&self) -> Option<EventId> {
+        self.gate.position()
     }
 
     /// Waits until the store runs, at most 5 s if no limit is given: after its restart, say.
@@ -183,14 +165,68 @@ impl EventStore {
         self.registry.wait_for_service(&EVENT_STORE, limit).await.map(drop)
     }
 
-    async fn ask<T: Send + 'static>(
+    /// Has the writer do something with its log, between two commits.
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
-        message: impl FnOnce(RpcReplyPort<Result<T, EventError>>) -> EventStoreMsg,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
-        let answer = self.via.call(message, LIMIT).await.map_err(EventStoreError::from_call)?;
-        Ok(answer?)
+        self.ask_and_move(move |log| Ok((work(log)?, None))).await
+    }
+
+    /// The same for what moves the log's position.
+    pub(super) async fn ask_and_move<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.is_there()?;
+        let (job, answer) = chore(work);
+        self.gate.send(job).map_err(|_| EventStoreError::not_delivered(Vec::new(), ENDING))?;
+        self.within(answer).await
+    }
+
+    /// Reads, once all is visible that was asked to be recorded before.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        if !self.gate.is_settled() {
+            self.ask(|_| Ok(())).await?;
+        }
+        self.read_now(read).await
+    }
+
+    /// Reads what is recorded.
+    pub(super) async fn read_now<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.is_there()?;
+        let readers = self.gate.readers().ok_or_else(|| EventStoreError::not_delivered(Vec::new(), ENDING))?;
+        readers.read(self.ask(|log| log.reader()), read).await
+    }
+
+    fn is_there(&self) -> Result<(), EventStoreError> {
+        self.via.with(|_| ()).map_err(|reason| EventStoreError::not_delivered(Vec::new(), reason))
+    }
+
+    async fn within<T>(&self, answer: oneshot::Receiver<T>) -> Result<T, EventStoreError> {
+        let late = |_| {
+            let namespace = self.via.namespace();
+            EventStoreError::no_answer(format!(
+                "service {} in namespace {namespace} did not answer within {LIMIT:?}",
+                Self::NAME
+            ))
+        };
+        timeout(LIMIT, answer).await.map_err(late)?.map_err(|_| EventStoreError::no_answer(ENDED))
     }
 }
+
+// What a namespace keeps for its store, under types that nobody else can ask it for.
+
+struct KeptGate(Arc<Gate>);
+
+/// A log that outlives the actor that writes to it, as a file would: a restart forgets nothing.
+struct KeptLog(MemoryLog);
 
 impl std::fmt::Debug for EventStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

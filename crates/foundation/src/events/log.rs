@@ -51,7 +51,7 @@ pub trait EventLog: Send + 'static {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
     /// Forgets at most `at_most` events, the oldest first, while `bound` says that there are too many or too old ones, in
-    /// one commit. How many: fewer than `at_most` means that the bound is met.
+    /// one commit. How many: 0 means that the bound is met.
     ///
     /// # Errors
     ///

@@ -1,80 +1,202 @@
-//! The event store's actor: one writer for one log.
+//! The event store's actor: the owner of the writer's life, and of the retention.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::thread;
 
-use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation_core::ractor::concurrency::JoinHandle;
+use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use foundation_core::{ServiceKey, local_message};
-use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
-use super::error::EventError;
-use super::event::Event;
+use super::clock::Clock;
+use super::failure::LogFailure;
+use super::gate::Gate;
 use super::id::EventId;
-use super::memory::MemoryLog;
-use super::new_event::NewEvent;
-use super::query::Query;
-use super::stats::EventStats;
+use super::job::{Unanswered, chore};
+use super::log::{EventLog, EventReader, PruneBound};
+use super::readers::Readers;
+use super::retention::{Retention, RetentionReport, TellRetention};
+use super::storage::Opener;
+use super::writer::Writer;
 
 /// The name of the event store in each namespace.
 pub(crate) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
 
-type Answer<T> = RpcReplyPort<Result<T, EventError>>;
+/// How many events are forgotten between two commits at most.
+pub(super) const CHUNK: usize = 1_000;
 
 pub(crate) enum EventStoreMsg {
-    Append(Vec<NewEvent>, Answer<Vec<EventId>>),
-    Note(Vec<NewEvent>),
-    Get(EventId, Answer<Option<Arc<Event>>>),
-    Query(Query, Answer<Vec<Arc<Event>>>),
-    PruneBefore(SystemTime, Answer<u64>),
-    Stats(Answer<EventStats>),
+    /// The writer has ended.
+    Failed(Unanswered),
+    /// It is time to look at the retention.
+    Look,
+    /// Go on with it.
+    Retain(Looking),
 }
 local_message!(EventStoreMsg);
 
-/// Tells the time of day.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+/// A look at the retention that is under way: what is still to be done, in order, and what came of it so far.
+pub(crate) struct Looking {
+    begun: Instant,
+    bounds: Vec<PruneBound>,
+    report: RetentionReport,
+}
 
-/// A log that outlives the actor that writes to it, as a file would: a restart forgets nothing.
-pub(crate) struct KeptLog(pub(crate) Arc<Mutex<MemoryLog>>);
+pub(super) struct EventStoreServer {
+    pub(super) gate: Arc<Gate>,
+    pub(super) opener: Opener,
+    pub(super) clock: Clock,
+    pub(super) retention: Retention,
+    pub(super) told: TellRetention,
+}
 
-pub(crate) struct EventStoreServer {
-    pub(crate) clock: Clock,
+pub(crate) struct Running {
+    // First the gate is shut, then those hear of it who are left without an answer.
+    _shut: ShutOnDrop,
+    unanswered: Option<Unanswered>,
+    next_look: Option<Alarm>,
+}
+
+/// However the actor ends, its writer gets nothing more to do.
+struct ShutOnDrop(Arc<Gate>);
+
+impl Drop for ShutOnDrop {
+    fn drop(&mut self) {
+        self.0.shut();
+    }
+}
+
+/// A message to come, unless this is dropped before.
+struct Alarm(JoinHandle<Result<(), MessagingErr<EventStoreMsg>>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A log as it was found. The seat goes last, also if nobody awaits the opening any more.
+struct Opened {
+    reader: Box<dyn EventReader>,
+    position: Option<EventId>,
+    log: Box<dyn EventLog>,
+    seat: OwnedSemaphorePermit,
+}
+
+fn open(opener: &Opener, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
+    let log = opener.open()?;
+    let reader = log.reader()?;
+    let position = reader.stats()?.position();
+    Ok(Opened { reader, position, log, seat })
+}
+
+impl EventStoreServer {
+    async fn open(&self) -> Result<Opened, ActorProcessingErr> {
+        // The writer before has to be gone: two would give ids twice.
+        let seat = Arc::clone(&self.gate.seat).acquire_owned().await?;
+        let opener = self.opener.clone();
+        let opened =
+            if opener.may_block() { spawn_blocking(move || open(&opener, seat)).await? } else { open(&opener, seat) };
+        Ok(opened?)
+    }
+
+    fn start(&self, myself: ActorRef<EventStoreMsg>, opened: Opened) -> Result<Running, ActorProcessingErr> {
+        let Opened { reader, position, log, seat } = opened;
+        let readers = Readers::new(reader, self.opener.may_block());
+        let shut = ShutOnDrop(Arc::clone(&self.gate));
+        let writer = Writer {
+            log,
+            inbox: self.gate.open(position, readers),
+            clock: Arc::clone(&self.clock),
+            failed: Box::new(move |unanswered| drop(myself.cast(EventStoreMsg::Failed(unanswered)))),
+            _seat: seat,
+        };
+        if self.opener.may_block() {
+            thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run_blocking())?;
+        } else {
+            tokio::spawn(writer.run());
+        }
+        Ok(Running { _shut: shut, unanswered: None, next_look: None })
+    }
+
+    fn schedule(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
+        let period = self.retention.period();
+        running.next_look = period.map(|period| Alarm(myself.send_after(period, || EventStoreMsg::Look)));
+    }
+
+    /// One chunk of the first bound, or, when all are met, one of upkeep.
+    async fn retain(&self, looking: &mut Looking) -> Result<bool, String> {
+        let Some(bound) = looking.bounds.first().copied() else {
+            return self.ask(|log| log.maintain()).await;
+        };
+        let pruned = self.ask(move |log| log.prune(bound, CHUNK)).await?;
+        looking.report.add(bound, pruned);
+        if pruned == 0 {
+            looking.bounds.remove(0);
+        }
+        Ok(true)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
+    ) -> Result<T, String> {
+        let (job, answer) = chore(move |log| Ok((work(log)?, None)));
+        let gone = || "the writer has ended".to_owned();
+        self.gate.send(job).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
 }
 
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
 impl Actor for EventStoreServer {
     type Msg = EventStoreMsg;
-    type State = Arc<Mutex<MemoryLog>>;
-    type Arguments = Arc<Mutex<MemoryLog>>;
+    type State = Running;
+    type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<EventStoreMsg>,
-        log: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(log)
+    async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
+        let opened = self.open().await?;
+        let mut running = self.start(myself.clone(), opened)?;
+        self.schedule(&myself, &mut running);
+        Ok(running)
+    }
+
+    async fn post_stop(&self, _: ActorRef<EventStoreMsg>, _: &mut Running) -> Result<(), ActorProcessingErr> {
+        // In order: what was asked is done before the store is gone.
+        self.gate.shut();
+        drop(self.gate.seat.acquire().await);
+        Ok(())
     }
 
     async fn handle(
         &self,
-        _: ActorRef<EventStoreMsg>,
+        myself: ActorRef<EventStoreMsg>,
         message: EventStoreMsg,
-        log: &mut Self::State,
+        running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
-        let log = log.lock();
-        // Whoever asked may have stopped waiting; the log has done its work all the same.
         match message {
-            EventStoreMsg::Append(batch, reply) => {
-                drop(reply.send(log.append_batch(batch, (self.clock)()).map(|appended| appended.ids)));
+            EventStoreMsg::Failed(unanswered) => {
+                let failure = unanswered.failure.clone();
+                running.unanswered = Some(unanswered);
+                return Err(failure.into());
             }
-            EventStoreMsg::Note(batch) => {
-                if let Err(error) = log.append_batch(batch, (self.clock)()) {
-                    tracing::warn!(%error, "events were not recorded");
+            EventStoreMsg::Look => {
+                let bounds = self.retention.bounds((self.clock)());
+                let looking = Looking { begun: Instant::now(), bounds, report: RetentionReport::default() };
+                myself.cast(EventStoreMsg::Retain(looking))?;
+            }
+            // A message a chunk: between two of them the store can be stopped.
+            EventStoreMsg::Retain(mut looking) => match self.retain(&mut looking).await {
+                Ok(true) => myself.cast(EventStoreMsg::Retain(looking))?,
+                outcome => {
+                    looking.report.failure = outcome.err();
+                    looking.report.took = looking.begun.elapsed();
+                    (self.told)(&looking.report);
+                    self.schedule(&myself, running);
                 }
-            }
-            EventStoreMsg::Get(id, reply) => drop(reply.send(Ok(log.get(id)))),
-            EventStoreMsg::Query(query, reply) => drop(reply.send(Ok(log.query(&query)))),
-            EventStoreMsg::PruneBefore(time, reply) => drop(reply.send(Ok(log.prune_before(time)))),
-            EventStoreMsg::Stats(reply) => drop(reply.send(Ok(log.stats()))),
+            },
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::Foundation;
 use super::layout::Layout;
 use super::services::Services;
 use crate::config::{ConfigError, ConfigSources, ConfigTree};
+use crate::events::EventStorage;
 
 /// How to put a [`Foundation`] together.
 ///
@@ -20,6 +21,8 @@ use crate::config::{ConfigError, ConfigSources, ConfigTree};
 /// | [`child`](Self::child) | no children of the application's own |
 /// | [`strategy`](Self::strategy) | one-for-one |
 /// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
+/// | [`events`](Self::events) | production's events in memory |
+/// | [`test_events`](Self::test_events) | tests' events in memory |
 /// | [`clock`](Self::clock) | the system's |
 /// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
 #[derive(Clone)]
@@ -51,6 +54,8 @@ impl Default for FoundationBuilder {
         let layout = Layout {
             config: Arc::default(),
             clock: Arc::new(SystemTime::now),
+            events: EventStorage::memory(),
+            test_events: EventStorage::memory(),
             children: Vec::new(),
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
@@ -83,6 +88,18 @@ impl FoundationBuilder {
     /// How many restarts of the application's children are too many.
     pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
         self.layout.intensity = intensity;
+        self
+    }
+
+    /// Where production keeps its events, and for how long.
+    pub fn events(mut self, storage: EventStorage) -> Self {
+        self.layout.events = storage;
+        self
+    }
+
+    /// Where test namespaces keep their events: for tests of just that. Each needs a place of its own.
+    pub fn test_events(mut self, storage: EventStorage) -> Self {
+        self.layout.test_events = storage;
         self
     }
 

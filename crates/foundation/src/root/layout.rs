@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use foundation_core::{
-    ChildSpec, Measurement, ProcessRegistry, ProcessRegistryBuilder, RestartIntensity, ServiceRegistry, Strategy,
-    SupervisorSpec,
+    ChildSpec, Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, RestartIntensity, ServiceRegistry,
+    Strategy, SupervisorSpec,
 };
+use serde_json::json;
 
 use super::reporter::EventReporter;
 use super::services::Services;
 use crate::config::ConfigTree;
-use crate::events::{Clock, EventStore};
+use crate::events::{Clock, EventStorage, EventStore, RetentionReport};
+use crate::telemetry::Telemetry;
 
 pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
@@ -19,6 +21,9 @@ pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 pub(super) struct Layout {
     pub(super) config: Arc<ConfigTree>,
     pub(super) clock: Clock,
+    /// Of production, and of tests' namespaces.
+    pub(super) events: EventStorage,
+    pub(super) test_events: EventStorage,
     pub(super) children: Vec<MakeChild>,
     pub(super) strategy: Strategy,
     pub(super) intensity: RestartIntensity,
@@ -41,9 +46,18 @@ impl Layout {
         let services = Services::of(registry, &self.config);
         vec![
             services.telemetry().child_spec(registry),
-            EventStore::child_spec(registry, Arc::clone(&self.clock)),
+            self.event_store(registry, services.telemetry().clone()),
             services.config().child_spec(registry),
         ]
+    }
+
+    fn event_store(&self, registry: &ServiceRegistry, telemetry: Telemetry) -> ChildSpec {
+        let storage = match registry.namespace() {
+            Namespace::Production => &self.events,
+            Namespace::Test(_) => &self.test_events,
+        };
+        let told = move |report: &RetentionReport| report_retention(&telemetry, report);
+        EventStore::child_spec(registry, storage, Arc::clone(&self.clock), told)
     }
 
     fn application(&self, registry: &ServiceRegistry) -> SupervisorSpec {
@@ -51,4 +65,15 @@ impl Layout {
         let children = self.children.iter().map(|make| make(&services));
         SupervisorSpec::new(self.strategy).intensity(self.intensity).children(children)
     }
+}
+
+/// The event store uses no telemetry, so that telemetry could use it: what it has to tell is told here.
+fn report_retention(telemetry: &Telemetry, report: &RetentionReport) {
+    let RetentionReport { by_age, by_count, by_bytes, took, failure, .. } = report;
+    if let Some(failure) = failure {
+        tracing::warn!(%failure, "the retention of events was not carried through");
+    }
+    let measurements = [("pruned", report.pruned() as f64), ("duration_ms", took.as_secs_f64() * 1e3)];
+    let metadata = json!({ "by_age": by_age, "by_count": by_count, "by_bytes": by_bytes, "failure": failure });
+    telemetry.execute("event_store.retention", &measurements, &metadata);
 }

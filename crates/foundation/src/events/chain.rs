@@ -1,0 +1,148 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use super::event::Event;
+use super::id::EventId;
+
+/// The causal tree of events: one that started it, what it led to, what that led to, and so on.
+///
+/// Of what is pruned nothing is known: the tree begins with the oldest ancestor that is still there. Written out, it has
+/// one line an event, each below its cause.
+///
+/// ```
+/// use foundation::{Foundation, NewEvent};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let events = foundation.events();
+/// let placed = events.append(NewEvent::new("order_placed")?.source("shop")).await?;
+/// let placed = events.get(placed).await?.expect("it was just recorded");
+/// let paid = events.append(NewEvent::new("order_paid")?.child_of(&placed)).await?;
+///
+/// let chain = events.chain(paid).await?.expect("it was just recorded");
+/// assert_eq!(chain.to_string(), "1 order_placed by shop\n└─ 2 order_paid");
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventChain {
+    links: Vec<ChainLink>,
+}
+
+/// One event of an [`EventChain`].
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChainLink {
+    /// The event.
+    pub event: Arc<Event>,
+    /// How many causes are above it; 0 for the first.
+    pub depth: usize,
+    /// Whether it is the last of the effects of its cause.
+    pub is_last: bool,
+}
+
+impl EventChain {
+    /// The tree below `root`, out of these events; others among them are left out.
+    pub(super) fn below(root: EventId, events: &BTreeMap<EventId, Arc<Event>>) -> Self {
+        let mut effects: HashMap<EventId, Vec<&Arc<Event>>> = HashMap::new();
+        for event in events.values() {
+            if let Some(cause) = event.causation_id {
+                effects.entry(cause).or_default().push(event);
+            }
+        }
+        // No recursion: a chain may be as long as a log. An effect comes after its cause, so this ends.
+        let mut links = Vec::new();
+        let mut open: Vec<_> = events.get(&root).map(|event| (event, 0, true)).into_iter().collect();
+        while let Some((event, depth, is_last)) = open.pop() {
+            links.push(ChainLink { event: Arc::clone(event), depth, is_last });
+            let below = effects.remove(&event.id).unwrap_or_default();
+            let newest_first = below.into_iter().rev().enumerate();
+            open.extend(newest_first.map(|(place, event)| (event, depth + 1, place == 0)));
+        }
+        Self { links }
+    }
+
+    /// The events, each before what it led to, and what an event led to in ascending order.
+    pub fn links(&self) -> &[ChainLink] {
+        &self.links
+    }
+
+    /// The event that started it.
+    pub fn root(&self) -> Option<&Arc<Event>> {
+        self.links.first().map(|link| &link.event)
+    }
+
+    /// What an event of the tree led to at once.
+    pub fn effects(&self, id: EventId) -> impl Iterator<Item = &Arc<Event>> {
+        self.links.iter().map(|link| &link.event).filter(move |event| event.causation_id == Some(id))
+    }
+}
+
+impl fmt::Display for EventChain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Of each level above, whether more is to come there.
+        let mut goes_on: Vec<bool> = Vec::new();
+        for (index, ChainLink { event, depth, is_last }) in self.links.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            if let Some(above) = depth.checked_sub(1) {
+                goes_on.truncate(above);
+                goes_on.iter().try_for_each(|more| f.write_str(if *more { "│  " } else { "   " }))?;
+                f.write_str(if *is_last { "└─ " } else { "├─ " })?;
+                goes_on.push(!is_last);
+            }
+            write!(f, "{} {}", event.id, event.kind)?;
+            if let Some(source) = &event.source {
+                // Whatever a source is called, it stays on its line.
+                write!(f, " by {}", source.to_string().escape_debug())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::super::NewEvent;
+    use super::*;
+
+    /// Events with these causes, by number; 0 for none.
+    fn events(causes: &[u64]) -> BTreeMap<EventId, Arc<Event>> {
+        let event = |(number, cause): (u64, &u64)| {
+            let id = EventId::new(number).unwrap();
+            let mut event = NewEvent::new("noted").unwrap().record(id, "production", UNIX_EPOCH);
+            event.causation_id = EventId::new(*cause);
+            (id, Arc::new(event))
+        };
+        (1..).zip(causes).map(event).collect()
+    }
+
+    #[test]
+    fn each_event_stands_below_its_cause_and_what_does_not_belong_is_left_out() {
+        let events = events(&[0, 1, 1, 2, 0, 4, 3, 2]);
+        let chain = EventChain::below(EventId::FIRST, &events);
+        let drawn = "\
+1 noted
+├─ 2 noted
+│  ├─ 4 noted
+│  │  └─ 6 noted
+│  └─ 8 noted
+└─ 3 noted
+   └─ 7 noted";
+        assert_eq!(chain.to_string(), drawn);
+        assert_eq!(chain.effects(EventId::new(2).unwrap()).count(), 2);
+    }
+
+    #[test]
+    fn a_chain_as_long_as_a_log_overflows_nothing() {
+        let causes: Vec<u64> = (0..200_000).collect();
+        let chain = EventChain::below(EventId::FIRST, &events(&causes));
+        assert_eq!(chain.links().last().map(|link| link.depth), Some(199_999));
+    }
+}

@@ -1,0 +1,102 @@
+//! The way to the writer: what of a store belongs to the namespace and outlives its actor.
+//!
+//! 1. There is at most one writer: it holds the permit of `seat` for as long as it has its log, which it drops first.
+//! 2. A job is sent under the read lock of `open`, and the gate is shut under the write lock. So a writer whose gate is
+//!    shut finds in its queue all that will ever be there.
+//! 3. `pending` counts the jobs that were sent and whose effect is not visible to readers yet. It falls after the
+//!    position is published and before the answers go out: so who has been answered reads what it was told.
+//! 4. The position never goes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::event::Event;
+use super::id::EventId;
+use super::job::Job;
+use super::readers::Readers;
+
+pub(super) struct Gate {
+    open: RwLock<Option<Open>>,
+    /// The highest id that was ever given, 0 if none was.
+    position: AtomicU64,
+    pub(super) seat: Arc<Semaphore>,
+}
+
+struct Open {
+    jobs: mpsc::UnboundedSender<Job>,
+    pending: Arc<AtomicUsize>,
+    readers: Arc<Readers>,
+}
+
+/// The writer's end of an open gate.
+pub(super) struct Inbox {
+    pub(super) jobs: mpsc::UnboundedReceiver<Job>,
+    pending: Arc<AtomicUsize>,
+    gate: Arc<Gate>,
+}
+
+impl Gate {
+    pub(super) fn new() -> Self {
+        let seat = Arc::new(Semaphore::new(1));
+        Self { open: RwLock::default(), position: AtomicU64::new(0), seat }
+    }
+
+    /// Opens the gate to a writer whose log is at this position. The gate is shut: its last writer has given up its seat.
+    pub(super) fn open(self: &Arc<Self>, position: Option<EventId>, readers: Arc<Readers>) -> Inbox {
+        let (sender, jobs) = mpsc::unbounded_channel();
+        let pending = Arc::new(AtomicUsize::new(0));
+        self.publish(&[], position);
+        *self.open.write() = Some(Open { jobs: sender, pending: Arc::clone(&pending), readers });
+        Inbox { jobs, pending, gate: Arc::clone(self) }
+    }
+
+    /// Lets nothing in any more; the writer does what is in its queue and ends.
+    pub(super) fn shut(&self) {
+        *self.open.write() = None;
+    }
+
+    /// Sends a job, or gives it back if there is no writer.
+    pub(super) fn send(&self, job: Job) -> Result<(), Job> {
+        let open = self.open.read();
+        let Some(open) = &*open else { return Err(job) };
+        open.pending.fetch_add(1, Ordering::AcqRel);
+        open.jobs.send(job).map_err(|unsent| unsent.0)
+    }
+
+    /// How to read, if there is a log.
+    pub(super) fn readers(&self) -> Option<Arc<Readers>> {
+        self.open.read().as_ref().map(|open| Arc::clone(&open.readers))
+    }
+
+    /// Whether readers see the effect of every job that was sent.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open.read().as_ref().is_none_or(|open| open.pending.load(Ordering::Acquire) == 0)
+    }
+
+    /// The highest id that was ever given, as far as a log was opened.
+    pub(super) fn position(&self) -> Option<EventId> {
+        EventId::new(self.position.load(Ordering::Acquire))
+    }
+
+    /// These events are recorded, and the log is here.
+    fn publish(&self, _events: &[Arc<Event>], position: Option<EventId>) {
+        self.position.fetch_max(position.map_or(0, EventId::get), Ordering::AcqRel);
+    }
+}
+
+impl Inbox {
+    /// So many jobs have taken effect: these events are recorded, and the log is here.
+    pub(super) fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>) {
+        self.gate.publish(events, position);
+        self.pending.fetch_sub(jobs, Ordering::AcqRel);
+    }
+
+    /// Shuts the gate and takes out what is still in the queue.
+    pub(super) fn shut(&mut self) -> Vec<Job> {
+        self.gate.shut();
+        std::iter::from_fn(|| self.jobs.try_recv().ok()).collect()
+    }
+}

@@ -1,0 +1,88 @@
+//! Finding what a store has recorded, and forgetting it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use uuid::Uuid;
+
+use super::client::EventStore;
+use super::event::Event;
+use super::id::EventId;
+use super::log::PruneBound;
+use super::query::{Order, Query};
+use super::server::CHUNK;
+use super::stats::EventStats;
+use super::store_error::EventStoreError;
+use super::verification::Verification;
+
+impl EventStore {
+    /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
+    ///
+    /// # Errors
+    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`].
+    pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
+        self.read_now(move |log| log.get(id)).await
+    }
+
+    /// The events that the query asks for, in its order. All of them are in memory at once: give a
+    /// [limit](Query::limit) where they may be many, and go on [after](Query::after) the last one.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn query(&self, query: Query) -> Result<Vec<Arc<Event>>, EventStoreError> {
+        self.read(move |log| log.query(&query)).await
+    }
+
+    /// The events with this correlation id, oldest first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn by_correlation(&self, id: Uuid) -> Result<Vec<Arc<Event>>, EventStoreError> {
+        self.query(Query::new().correlation(id)).await
+    }
+
+    /// The newest events, newest first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn recent(&self, count: usize) -> Result<Vec<Arc<Event>>, EventStoreError> {
+        self.query(Query::new().order(Order::Descending).limit(count)).await
+    }
+
+    /// How much the store holds.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn stats(&self) -> Result<EventStats, EventStoreError> {
+        self.read(|log| log.stats()).await
+    }
+
+    /// Looks at every event of the log and at everything by which they are found; `progress` is told from time to time
+    /// how many are checked. Takes as long as it takes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), if it cannot look; what it finds is in the [`Verification`].
+    pub async fn verify(
+        &self,
+        mut progress: impl FnMut(u64) + Send + 'static,
+    ) -> Result<Verification, EventStoreError> {
+        self.read(move |log| log.verify(&mut progress)).await
+    }
+
+    /// Forgets the events that were recorded before this time, and says how many; a chunk at a time, between which the
+    /// store records.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); chunks before it are forgotten.
+    pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
+        let mut total = 0;
+        loop {
+            match self.ask(move |log| log.prune(PruneBound::Before(time), CHUNK)).await? {
+                0 => break,
+                pruned => total += pruned,
+            }
+        }
+        while self.ask(|log| log.maintain()).await? {}
+        Ok(total)
+    }
+}

@@ -1,0 +1,144 @@
+//! Events out of a store and into one, as JSON Lines.
+
+use std::io;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::client::EventStore;
+use super::error::EventError;
+use super::event::Event;
+use super::line;
+use super::query::Query;
+use super::refusal::ImportRefusal;
+use super::store_error::{EventStoreError, TransferError};
+
+/// How many events are on their way at once.
+const PAGE: usize = 500;
+/// The longest line that is read: a payload of 1 MiB, each byte of it escaped, and all else.
+const MAX_LINE: usize = 16 << 20;
+
+impl EventStore {
+    /// Writes the events that the query asks for, in its order, as JSON Lines: one event a line, with its CRC-32. A page
+    /// at a time, so that any number takes little memory; `progress` is told after each how many are written. Says how
+    /// many there were.
+    ///
+    /// What is recorded meanwhile is exported too, if it comes before the end of the query.
+    ///
+    /// ```
+    /// use foundation::{Foundation, NewEvent, Query};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().start().await?;
+    /// foundation.events().append(NewEvent::new("order_placed")?).await?;
+    ///
+    /// let mut lines = Vec::new();
+    /// foundation.events().export(Query::new(), &mut lines, |_| ()).await?;
+    ///
+    /// let other = Foundation::builder().start().await?;
+    /// assert_eq!(other.events().import(&lines[..], |_| ()).await?, 1);
+    /// # foundation.shutdown().await;
+    /// # other.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TransferError`] with how many events were written.
+    pub async fn export(
+        &self,
+        query: Query,
+        mut to: impl AsyncWrite + Unpin,
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64, TransferError> {
+        let (mut query, mut left) = (query.clone(), query.limit);
+        let mut written = 0;
+        loop {
+            let page = query.clone().limit(left.unwrap_or(PAGE).min(PAGE));
+            let events = self.query(page).await.map_err(|cause| TransferError::Store { events: written, cause })?;
+            let Some(last) = events.last() else { break };
+            for event in &events {
+                let line = line::write(event).map_err(io::Error::other);
+                let sent = async { to.write_all(&line?).await };
+                sent.await.map_err(|cause| TransferError::Io { events: written, cause })?;
+                written += 1;
+            }
+            left = left.map(|left| left - events.len());
+            query = query.after(last.id).offset(0);
+            progress(written);
+        }
+        to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
+        Ok(written)
+    }
+
+    /// Takes exported events with their ids and times, in ascending order: gapless after what is there, or from any id
+    /// on if nothing was ever recorded. A page at a time; `progress` is told after each how many are in. Says how many
+    /// there were.
+    ///
+    /// Those who follow the store are not told of what is imported as something new.
+    ///
+    /// # Errors
+    /// [`TransferError`] with how many events are in: those before the page with the fault, which is refused as a whole.
+    /// The fault is an [`EventError::NotImported`] that names the event or the line.
+    pub async fn import(
+        &self,
+        mut from: impl AsyncBufRead + Unpin,
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64, TransferError> {
+        let (mut taken, mut lines) = (0, 0);
+        loop {
+            let page = next_page(&mut from, &mut lines).await;
+            let page = page.map_err(|fault| fault.after(taken))?;
+            if page.is_empty() {
+                return Ok(taken);
+            }
+            let count = page.len() as u64;
+            self.take_in(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
+            taken += count;
+            progress(taken);
+        }
+    }
+
+    async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError> {
+        let position = page.last().map(|event| event.id);
+        let taken = self.ask_and_move(move |log| {
+            let taken = log.import(page)?;
+            let position = position.filter(|_| taken.is_ok());
+            Ok((taken, position))
+        });
+        Ok(taken.await??)
+    }
+}
+
+/// Why there is no next page.
+enum Fault {
+    Line(ImportRefusal),
+    Io(io::Error),
+}
+
+impl Fault {
+    fn after(self, events: u64) -> TransferError {
+        match self {
+            Self::Line(refusal) => TransferError::Store { events, cause: EventError::from(refusal).into() },
+            Self::Io(cause) => TransferError::Io { events, cause },
+        }
+    }
+}
+
+/// The events of the next lines; none at the end. No more than one very long line is in memory beside them.
+async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> Result<Vec<Event>, Fault> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    let mut text = Vec::new();
+    // A page of empty lines would look like the end.
+    while page.is_empty() || (page.len() < PAGE && bytes < MAX_LINE) {
+        text.clear();
+        let read = (&mut *from).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text).await.map_err(Fault::Io)?;
+        if read == 0 {
+            break;
+        }
+        (*lines, bytes) = (*lines + 1, bytes + read);
+        let event = if read > MAX_LINE { Err(format!("it has more than {MAX_LINE} bytes")) } else { line::read(&text) };
+        page.extend(event.map_err(|reason| Fault::Line(ImportRefusal::Line { line: *lines, reason }))?);
+    }
+    Ok(page)
+}
