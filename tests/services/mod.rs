@@ -1,6 +1,7 @@
 //! The three services, the root that wires them and the harness that tests them.
 
 mod config;
+mod event_store;
 mod events;
 mod harness;
 mod lifecycle;

@@ -10,6 +10,8 @@ mod chain;
 mod checksum;
 mod client;
 mod clock;
+#[cfg(test)]
+mod contract;
 mod drain;
 mod error;
 mod event;
@@ -23,6 +25,8 @@ mod limits;
 mod line;
 mod log;
 mod memory;
+#[cfg(test)]
+mod model;
 mod new_event;
 mod query;
 mod readers;

@@ -1,24 +1,14 @@
-//! The memory log, by scenarios and against a naive model.
+//! The memory log, by scenarios and by what every log has to do.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use proptest::collection::vec;
-use proptest::option;
 use proptest::prelude::*;
-use uuid::Uuid;
 
+use super::contract::at;
 use super::*;
 
-const KINDS: [EventKind; 3] =
-    [EventKind::from_static("opened"), EventKind::from_static("closed"), EventKind::from_static("moved")];
-
-fn at(seconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_secs(seconds)
-}
-
 fn opened() -> NewEvent {
-    NewEvent::of(KINDS[0].clone())
+    NewEvent::of(EventKind::from_static("opened"))
 }
 
 fn times(log: &MemoryLog) -> Vec<SystemTime> {
@@ -98,189 +88,23 @@ fn a_range_of_time_that_ends_before_it_begins_finds_nothing() {
     assert_eq!(log.query(&backwards), []);
 }
 
-#[derive(Debug, Clone)]
-struct Draft {
-    kind: usize,
-    correlation: u128,
-    oversized: bool,
+/// One place in memory: every opening finds the same log.
+fn place() -> impl FnMut() -> Box<dyn EventLog> {
+    let log = MemoryLog::new("production").with_limits(contract::limits());
+    move || Box::new(log.clone())
 }
 
-impl Draft {
-    fn event(&self) -> NewEvent {
-        let payload = if self.oversized { "x".repeat(100) } else { String::new() };
-        let event = NewEvent::of(KINDS[self.kind].clone()).payload(payload);
-        event.unwrap().correlation(Uuid::from_u128(self.correlation))
+#[test]
+fn the_memory_log_does_what_every_log_has_to() {
+    for (name, test) in contract::TESTS {
+        println!("{name}");
+        test(&mut place());
     }
-}
-
-#[derive(Debug, Clone)]
-enum Step {
-    Append(Draft, u64),
-    Batch(Vec<Draft>, u64),
-    Prune(u64),
-    Ask(Ask),
-}
-
-#[derive(Debug, Clone)]
-struct Ask {
-    kinds: Vec<usize>,
-    range: (Option<u64>, Option<u64>),
-    correlation: Option<u128>,
-    descending: bool,
-    offset: usize,
-    limit: Option<usize>,
-}
-
-impl Ask {
-    fn query(&self) -> Query {
-        let mut query = Query::new().offset(self.offset);
-        query = query.kinds(self.kinds.iter().map(|kind| KINDS[*kind].clone()));
-        query = self.range.0.into_iter().fold(query, |q, t| q.from(at(t)));
-        query = self.range.1.into_iter().fold(query, |q, t| q.until(at(t)));
-        let correlation = self.correlation.map(Uuid::from_u128);
-        query = correlation.into_iter().fold(query, Query::correlation);
-        query = self.limit.into_iter().fold(query, Query::limit);
-        match self.descending {
-            true => query.order(Order::Descending),
-            false => query,
-        }
-    }
-
-    /// The same question, asked of a plain list in the plainest way.
-    fn ask(&self, events: &[Event]) -> Vec<EventId> {
-        let mut found = Vec::new();
-        for event in events {
-            let kind = KINDS.iter().position(|kind| *kind == event.kind).unwrap();
-            let after = self.range.0.is_some_and(|from| event.recorded_at < at(from));
-            let before = self.range.1.is_some_and(|until| event.recorded_at >= at(until));
-            let wanted = self.kinds.is_empty() || self.kinds.contains(&kind);
-            let apart = (self.correlation).is_some_and(|c| event.correlation_id.as_u128() != c);
-            if wanted && !after && !before && !apart {
-                found.push(event.id);
-            }
-        }
-        if self.descending {
-            found.reverse();
-        }
-        found.drain(..self.offset.min(found.len()));
-        found.truncate(self.limit.unwrap_or(usize::MAX));
-        found
-    }
-}
-
-/// A log as one would write it without a thought for cost.
-#[derive(Default)]
-struct Model {
-    events: Vec<Event>,
-    recorded: u64,
-    latest: u64,
-}
-
-impl Model {
-    fn append(&mut self, drafts: &[Draft], now: u64) -> Option<Vec<EventId>> {
-        if drafts.iter().any(|draft| draft.oversized) {
-            return None;
-        }
-        Some(drafts.iter().map(|draft| self.record(draft, now)).collect())
-    }
-
-    fn record(&mut self, draft: &Draft, now: u64) -> EventId {
-        self.recorded += 1;
-        self.latest = self.latest.max(now);
-        let id = EventId::new(self.recorded).unwrap();
-        let mut event = draft.event().record(id, "production", at(self.latest));
-        event.observed_at = at(now);
-        self.events.push(event);
-        id
-    }
-
-    fn prune(&mut self, before: u64) -> u64 {
-        let held = self.events.len();
-        self.events.retain(|event| event.recorded_at >= at(before));
-        (held - self.events.len()) as u64
-    }
-}
-
-fn draft() -> impl Strategy<Value = Draft> {
-    (0..KINDS.len(), 0..3u128, prop::bool::weighted(0.05)).prop_map(|(kind, correlation, oversized)| Draft {
-        kind,
-        correlation,
-        oversized,
-    })
-}
-
-fn ask() -> impl Strategy<Value = Ask> {
-    let range = (option::of(0..50u64), option::of(0..50u64));
-    let parts =
-        (vec(0..KINDS.len(), 0..3), range, option::of(0..3u128), any::<bool>(), 0..4usize, option::of(0..5usize));
-    parts.prop_map(|(kinds, range, correlation, descending, offset, limit)| Ask {
-        kinds,
-        range,
-        correlation,
-        descending,
-        offset,
-        limit,
-    })
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        3 => (draft(), 0..50u64).prop_map(|(draft, now)| Step::Append(draft, now)),
-        2 => (vec(draft(), 0..6), 0..50u64).prop_map(|(drafts, now)| Step::Batch(drafts, now)),
-        1 => (0..50u64).prop_map(Step::Prune),
-        3 => ask().prop_map(Step::Ask),
-    ]
-}
-
-fn take(step: &Step, log: &MemoryLog, model: &mut Model) {
-    match step {
-        Step::Append(draft, now) => {
-            let id = log.append(draft.event(), at(*now)).ok();
-            let expected = model.append(std::slice::from_ref(draft), *now);
-            assert_eq!(id.map(|id| vec![id]), expected);
-        }
-        Step::Batch(drafts, now) => {
-            let batch = drafts.iter().map(Draft::event).collect();
-            let ids = log.append_batch(batch, at(*now)).ok().map(|appended| appended.ids);
-            assert_eq!(ids, model.append(drafts, *now));
-        }
-        Step::Prune(before) => {
-            assert_eq!(log.prune_before(at(*before)), model.prune(*before));
-        }
-        Step::Ask(ask) => {
-            let found = log.query(&ask.query());
-            let ids: Vec<_> = found.iter().map(|event| event.id).collect();
-            assert_eq!(ids, ask.ask(&model.events));
-        }
-    }
-}
-
-fn compare(log: &MemoryLog, model: &Model) {
-    let held = log.query(&Query::new());
-    assert!(held.iter().map(Arc::as_ref).eq(&model.events));
-    for id in 1..=model.recorded + 1 {
-        let id = EventId::new(id).unwrap();
-        let expected = model.events.iter().find(|event| event.id == id);
-        assert_eq!(log.get(id).as_deref(), expected);
-    }
-    let stats = log.stats();
-    assert_eq!(stats.recorded, model.recorded);
-    assert_eq!(stats.held, model.events.len() as u64);
-    assert_eq!(stats.held + stats.pruned, stats.recorded);
-    assert_eq!(stats.oldest, model.events.first().map(|event| event.id));
-    assert_eq!(stats.newest, model.events.last().map(|event| event.id));
-    assert_eq!(stats.bytes == 0, model.events.is_empty());
 }
 
 proptest! {
     #[test]
-    fn the_memory_log_does_what_a_naive_list_does(steps in vec(step(), 0..40)) {
-        let limits = EventLimits { max_payload_bytes: 50, ..EventLimits::default() };
-        let log = MemoryLog::new("production").with_limits(limits);
-        let mut model = Model::default();
-        for step in &steps {
-            take(step, &log, &mut model);
-            compare(&log, &model);
-        }
+    fn the_memory_log_does_what_a_naive_list_does(steps in model::steps()) {
+        model::live(&steps, &mut place());
     }
 }

@@ -1,0 +1,338 @@
+//! The event store: positions, keys, cursors, chains, retention, transfer, and what happens when its log fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use foundation::{
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, EventStore, EventStoreError,
+    Foundation, LogFailure, MemoryLog, NewEvent, Order, PruneBound, Query, Retention, SubscriptionName, TestNamespace,
+    TransferError,
+};
+use futures::future::join_all;
+
+use super::support::{HandSetClock, SOON, at, crash, cut_off_event_store};
+
+fn event(kind: &str, payload: u64) -> NewEvent {
+    NewEvent::new(kind).unwrap().payload(payload).unwrap()
+}
+
+fn counted(numbers: std::ops::Range<u64>) -> Vec<NewEvent> {
+    numbers.map(|number| event("counted", number)).collect()
+}
+
+fn payloads(events: &[Arc<Event>]) -> Vec<u64> {
+    events.iter().map(|event| event.payload.as_u64().unwrap()).collect()
+}
+
+async fn one(store: &EventStore, id: EventId) -> Arc<Event> {
+    store.get(id).await.unwrap().unwrap()
+}
+
+/// A log that works on a thread of its own and fails when it is told to, once.
+#[derive(Clone)]
+struct FaultyLog {
+    kept: MemoryLog,
+    fails: Arc<AtomicBool>,
+}
+
+impl FaultyLog {
+    fn new() -> Self {
+        Self { kept: MemoryLog::new("production"), fails: Arc::default() }
+    }
+
+    fn fail_once(&self) {
+        self.fails.store(true, Ordering::SeqCst);
+    }
+
+    fn storage(&self) -> EventStorage {
+        let log = self.clone();
+        EventStorage::with(move |_| Ok(log.clone()))
+    }
+
+    fn check(&self, action: &str) -> Result<(), LogFailure> {
+        match self.fails.swap(false, Ordering::SeqCst) {
+            true => Err(LogFailure::new(action, "/dev/full", "no space left on device")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl EventLog for FaultyLog {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        self.check("committing")?;
+        self.kept.commit(group, now)
+    }
+
+    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
+        self.check("pruning")?;
+        EventLog::prune(&mut self.kept, bound, at_most)
+    }
+
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+        self.kept.acknowledge(subscription, up_to)
+    }
+
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+        self.kept.forget_subscription(subscription)
+    }
+
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+        self.kept.import(events)
+    }
+
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+        self.kept.reader()
+    }
+}
+
+// ---- writing ----
+
+#[foundation::test]
+async fn an_append_that_expects_another_position_is_a_conflict_and_is_given_back(namespace: TestNamespace) {
+    let store = namespace.events();
+    assert_eq!(store.position(), None);
+    let first = store.append_expecting(None, counted(0..2)).await.unwrap();
+    assert_eq!(store.position(), Some(first[1]));
+    let error = store.append_expecting(Some(first[0]), counted(2..3)).await.unwrap_err();
+    assert_eq!(error.to_string(), "the log is at event 2, and the writer expected it at event 1");
+    let EventStoreError::Log(EventError::Conflict { actual, .. }) = &error else { panic!("{error}") };
+    let actual = *actual;
+    store.append_expecting(actual, error.into_batch()).await.unwrap();
+    assert_eq!(payloads(&store.query(Query::new()).await.unwrap()), [0, 1, 2]);
+}
+
+#[foundation::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_expect_one_position_exactly_one_is_taken(namespace: TestNamespace) {
+    let racers = (0..16).map(|number| {
+        let store = namespace.events().clone();
+        tokio::spawn(async move { store.append_expecting(None, vec![event("won", number)]).await })
+    });
+    let outcomes = join_all(racers).await;
+    assert_eq!(outcomes.into_iter().filter(|outcome| outcome.as_ref().unwrap().is_ok()).count(), 1);
+    assert_eq!(namespace.events().stats().await.unwrap().recorded, 1);
+}
+
+#[foundation::test]
+async fn an_append_is_repeated_without_harm_under_one_key_even_over_a_restart(namespace: TestNamespace) {
+    let store = namespace.events();
+    let paid = || event("paid", 12).idempotency_key("order 7");
+    let first = store.append(paid()).await.unwrap();
+    assert_eq!(store.append(paid()).await.unwrap(), first);
+    crash(&namespace, &EventStore::NAME).await;
+    assert_eq!(store.append(paid()).await.unwrap(), first);
+    let paid = Query::new().kind("paid".parse().unwrap());
+    assert_eq!(store.query(paid).await.unwrap().len(), 1);
+}
+
+#[foundation::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_producers_get_ids_without_gap_or_duplicate_from_a_log_on_its_own_thread(_namespace: TestNamespace) {
+    let log = FaultyLog::new();
+    let foundation = Foundation::builder().events(log.storage()).start().await.unwrap();
+    let producers = (0..16).map(|_| {
+        let store = foundation.events().clone();
+        tokio::spawn(async move {
+            let mut ids = Vec::new();
+            for number in 0..100 {
+                ids.push(store.append(event("counted", number)).await.unwrap().get());
+                assert!(store.position().unwrap().get() >= *ids.last().unwrap());
+            }
+            ids
+        })
+    });
+    let mut ids: Vec<_> = join_all(producers).await.into_iter().flat_map(Result::unwrap).collect();
+    ids.sort_unstable();
+    assert!(ids.into_iter().eq(1..=1_600));
+    assert!(foundation.events().verify(|_| ()).await.unwrap().is_clean());
+    foundation.shutdown().await;
+}
+
+// ---- failing ----
+
+#[tokio::test]
+async fn a_log_that_fails_makes_the_store_fail_and_be_restarted_with_all_that_was_recorded() {
+    let log = FaultyLog::new();
+    let foundation = Foundation::builder().events(log.storage()).start().await.unwrap();
+    let store = foundation.events();
+    store.append_batch(counted(0..3)).await.unwrap();
+    log.fail_once();
+    let error = store.append_batch(counted(3..6)).await.unwrap_err();
+    assert_eq!(error.to_string(), "committing failed in /dev/full: no space left on device");
+    assert!(matches!(error, EventStoreError::NoAnswer { .. }));
+
+    store.wait_until_up(SOON).await.unwrap();
+    store.append_batch(counted(6..7)).await.unwrap();
+    let numbers = Query::new().kind("counted".parse().unwrap());
+    assert_eq!(payloads(&store.query(numbers).await.unwrap()), [0, 1, 2, 6]);
+    let exited = store.query(Query::new().kind("child_exited".parse().unwrap())).await.unwrap();
+    assert!(exited[0].payload.to_string().contains("no space left on device"), "{:?}", exited[0].payload);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_was_noted_is_flushed_before_the_store_is_gone() {
+    let log = FaultyLog::new();
+    let foundation = Foundation::builder().events(log.storage()).start().await.unwrap();
+    for number in 0..1_000 {
+        foundation.events().note(vec![event("counted", number)]).unwrap();
+    }
+    foundation.shutdown().await;
+    assert_eq!(log.kept.stats().recorded, 1_000);
+}
+
+#[foundation::test]
+async fn a_store_that_nobody_finds_tells_so_and_harms_nothing(namespace: TestNamespace) {
+    let store = namespace.events();
+    let id = store.append(event("counted", 1)).await.unwrap();
+    cut_off_event_store(&namespace);
+    let said = |error: EventStoreError| error.to_string().starts_with("no service event_store in namespace test:");
+    assert!(said(store.get(id).await.unwrap_err()));
+    assert!(said(store.chain(id).await.unwrap_err()));
+    assert!(said(store.recent(1).await.unwrap_err()));
+    assert!(said(store.prune_before(at(1)).await.unwrap_err()));
+    assert_eq!(store.append_expecting(Some(id), counted(0..2)).await.unwrap_err().into_batch().len(), 2);
+}
+
+// ---- reading ----
+
+#[foundation::test]
+async fn pages_by_cursor_show_each_event_once_while_others_are_recorded_and_pruned(namespace: TestNamespace) {
+    let store = namespace.events();
+    store.append_batch(counted(0..10)).await.unwrap();
+    let (mut seen, mut page) = (Vec::new(), Query::new().order(Order::Descending).limit(3));
+    loop {
+        let events = store.query(page.clone()).await.unwrap();
+        let Some(last) = events.last() else { break };
+        seen.extend(payloads(&events));
+        page = page.after(last.id);
+        store.append(event("counted", 99)).await.unwrap();
+    }
+    assert_eq!(seen, [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    assert_eq!(payloads(&store.recent(2).await.unwrap()), [99, 99]);
+}
+
+#[foundation::test]
+async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace: TestNamespace) {
+    let store = namespace.events();
+    let placed = store.append(NewEvent::new("order_placed").unwrap().source("shop")).await.unwrap();
+    let placed = one(store, placed).await;
+    store.append(event("unrelated", 0)).await.unwrap();
+    let paid = store.append(event("order_paid", 1).child_of(&placed)).await.unwrap();
+    let paid = one(store, paid).await;
+    // A request of its own, and then one that goes on in it.
+    let packed = store.append(event("parcel_packed", 2).caused_by(&paid)).await.unwrap();
+    let packed = one(store, packed).await;
+    let sent = store.append(event("parcel_sent", 3).child_of(&packed)).await.unwrap();
+    store.append(event("order_confirmed", 4).child_of(&placed)).await.unwrap();
+    let drawn = "\
+1 order_placed by shop
+├─ 3 order_paid
+│  └─ 4 parcel_packed
+│     └─ 5 parcel_sent
+└─ 6 order_confirmed";
+    for id in [placed.id, packed.id, sent] {
+        assert_eq!(store.chain(id).await.unwrap().unwrap().to_string(), drawn);
+    }
+    assert_eq!(store.by_correlation(packed.correlation_id).await.unwrap().len(), 2);
+    assert_eq!(store.chain(EventId::new(77).unwrap()).await.unwrap(), None);
+}
+
+// ---- retention ----
+
+#[tokio::test(start_paused = true)]
+async fn retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
+    let clock = HandSetClock::default();
+    let minute = Duration::from_secs(60);
+    let retention = Retention::new().max_age(minute).max_count(1_500).every(minute);
+    let storage = EventStorage::memory().retention(retention);
+    let foundation = Foundation::builder().clock(clock.read()).test_events(storage).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let (told, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |event: &foundation::TelemetryEvent<'_>| told.send(event.metadata.clone()).unwrap();
+    namespace.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+
+    clock.set(100);
+    namespace.events().append_batch(counted(0..500)).await.unwrap();
+    clock.set(200);
+    namespace.events().append_batch(counted(500..2_500)).await.unwrap();
+    let look = looks.recv().await.unwrap();
+    assert_eq!((&look["by_age"], &look["by_count"]), (&500.into(), &500.into()));
+    assert_eq!(namespace.events().stats().await.unwrap().held, 1_500);
+
+    crash(&namespace, &EventStore::NAME).await;
+    clock.set(300);
+    let look = loop {
+        let look = looks.recv().await.unwrap();
+        if look["by_age"] != 0 || look["by_count"] != 0 {
+            break look;
+        }
+    };
+    assert!(look["by_age"].as_u64().unwrap() >= 1_500, "{look}");
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+// ---- export and import ----
+
+#[foundation::test]
+async fn exported_events_are_imported_with_their_ids_and_go_on_from_there(namespace: TestNamespace) {
+    let store = namespace.events();
+    store.append_batch(counted(0..1_200)).await.unwrap();
+    let (mut lines, mut told) = (Vec::new(), Vec::new());
+    let written = store.export(Query::new().after(EventId::FIRST), &mut lines, |count| told.push(count)).await;
+    assert_eq!((written.unwrap(), told), (1_199, vec![500, 1_000, 1_199]));
+
+    let other = Foundation::builder().start().await.unwrap();
+    assert_eq!(other.events().import(&lines[..], |_| ()).await.unwrap(), 1_199);
+    let [theirs, ours] = [other.events(), store].map(|store| store.query(Query::new().after(EventId::FIRST)));
+    assert_eq!(theirs.await.unwrap(), ours.await.unwrap());
+    assert_eq!(other.events().position(), EventId::new(1_200));
+    assert_eq!(other.events().append(event("counted", 0)).await.unwrap().get(), 1_201);
+    assert!(other.events().verify(|_| ()).await.unwrap().is_clean());
+    other.shutdown().await;
+}
+
+#[foundation::test]
+async fn a_forged_or_broken_line_is_refused_by_its_number_and_the_page_with_it(namespace: TestNamespace) {
+    let store = namespace.events();
+    store.append_batch(counted(0..3)).await.unwrap();
+    let mut lines = Vec::new();
+    store.export(Query::new(), &mut lines, |_| ()).await.unwrap();
+    let good = String::from_utf8(lines).unwrap();
+    let other = Foundation::builder().start().await.unwrap();
+    let deep = format!("\n{}", "[".repeat(1_000_000));
+    let cases = [
+        (good.replace("\"payload\":1", "\"payload\":7"), "line 2 cannot be imported: event 2 has the checksum"),
+        (good.replace("\"id\":1", "\"id\":0"), "line 1 cannot be imported: "),
+        (format!("{good}\n\nno json"), "line 6 cannot be imported: "),
+        (deep, "line 2 cannot be imported: "),
+        (format!("{good}{good}"), "event 1 cannot be imported: event 4 comes next"),
+        ("x".repeat((16 << 20) + 1), "line 1 cannot be imported: it has more than 16777216 bytes"),
+    ];
+    for (text, expected) in cases {
+        let error = other.events().import(text.as_bytes(), |_| ()).await.unwrap_err();
+        let TransferError::Store { events: 0, cause } = &error else { panic!("{error}") };
+        assert!(cause.to_string().starts_with(expected), "{cause}");
+        assert_eq!(other.events().position(), None);
+    }
+    other.shutdown().await;
+}
+
+// ---- hostile input ----
+
+#[foundation::test]
+async fn hostile_queries_find_nothing_and_harm_nothing(namespace: TestNamespace) {
+    let store = namespace.events();
+    let long = "/a".repeat(100_000);
+    assert!(Query::new().payload("a' or 1=1--", 1).is_err());
+    store.append_batch(counted(0..3)).await.unwrap();
+    let sources = ["' or '1'='1", "\u{0}", "%", ""].map(|source| Query::new().source(source));
+    let pointers = ["/' or 1=1--", "/%", "/\u{0}", &long].map(|pointer| Query::new().payload(pointer, 1).unwrap());
+    for query in sources.into_iter().chain(pointers) {
+        assert_eq!(store.query(query).await.unwrap(), []);
+    }
+    let far = Query::new().after(EventId::new(u64::MAX).unwrap()).offset(usize::MAX).limit(usize::MAX);
+    assert_eq!(store.query(far).await.unwrap(), []);
+    assert_eq!(store.get(EventId::new(u64::MAX).unwrap()).await.unwrap(), None);
+    assert_eq!(store.stats().await.unwrap().held, 3);
+}
