@@ -13,13 +13,19 @@ use super::*;
 /// Opens a log in one place of its own.
 pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Box<dyn EventLog>;
 
+/// A test and its name.
+pub(crate) type Test = (&'static str, fn(Open<'_>));
+
+/// A fault and how to make it.
+type Falsify = (&'static str, fn(&mut Event));
+
 /// The limits that the logs under test have.
 pub(crate) fn limits() -> EventLimits {
     EventLimits { max_payload_bytes: 50, max_batch: 100, ..EventLimits::default() }
 }
 
 /// All tests, by name; the namespace of the log is `production`.
-pub(crate) const TESTS: [(&str, fn(Open<'_>)); 11] = [
+pub(crate) const TESTS: [Test; 11] = [
     ("a group is decided one by one", a_group_is_decided_one_by_one),
     ("a known key gives the first id", a_known_key_gives_the_first_id),
     ("an unexpected position is a conflict", an_unexpected_position_is_a_conflict),
@@ -215,7 +221,7 @@ fn what_is_exported_can_be_imported(open: Open<'_>) {
 fn a_false_import_is_refused_as_a_whole(open: Open<'_>) {
     let mut log = open();
     log.import(exported(1, 3)).unwrap().unwrap();
-    let falsify: [(&str, fn(&mut Event)); 7] = [
+    let falsify: [Falsify; 7] = [
         ("a gap", |event| event.id = id(9)),
         ("an event twice", |event| event.id = id(3)),
         ("a time that goes back", |event| event.recorded_at = at(1)),
