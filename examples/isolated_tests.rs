@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Failure> {
-    let sources = ConfigSources::new().defaults(json!({ "greeting": { "number": 0 } }))?;
+    let sources = ConfigSources::new().defaults(json!({ "greeting": { "number": 0 } }))?.updatable(SETTING)?;
     let foundation = Foundation::builder().config(sources).start().await?;
     let mut phases = Phases::begin();
 

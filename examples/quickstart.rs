@@ -79,13 +79,11 @@ async fn start() -> Result<Foundation, Failure> {
 }
 
 fn settings() -> Result<ConfigSources, Failure> {
-    // What is no Unicode is no setting of ours.
-    let environment =
-        std::env::vars_os().filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
     let sources = ConfigSources::new()
         .defaults(json!({ "demo": { "top_words": 5 } }))?
         .file(in_workspace("examples/quickstart.toml"))
-        .environment("QUICKSTART", environment)?;
+        .process_environment("quickstart")?
+        .updatable("counting")?;
     Ok(sources)
 }
 

@@ -18,7 +18,7 @@ pub(super) const SOON: Duration = Duration::from_secs(30);
 
 pub(super) fn settings() -> ConfigSources {
     let defaults = json!({ "server": { "host": "localhost", "port": 8080 }, "limits": { "ratio": 0.5 } });
-    ConfigSources::new().defaults(defaults).unwrap()
+    ConfigSources::new().defaults(defaults).unwrap().updatable("server").unwrap().updatable("limits").unwrap()
 }
 
 /// A foundation that has something to configure.

@@ -12,7 +12,7 @@
 //! | handles that survive restarts | [`Via`] | [`CastError`], [`CallError`] |
 //! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`AutoShutdown`], [`Report`] |
 //! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |
-//! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
+//! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigSection`], [`Section`], [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
 //! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
@@ -27,8 +27,10 @@ mod telemetry;
 pub mod testing;
 
 pub use config::{
-    ConfigChange, ConfigChanged, ConfigError, ConfigPath, ConfigServer, ConfigSources, ConfigStatus,
-    ConfigSubscription, ConfigTree, ConfigUpdateError, Lagged, Origin, PathFault, UnknownVariable,
+    Audit, ChangeCause, ChangeNote, ConfigChange, ConfigChanged, ConfigCommit, ConfigError, ConfigLimits, ConfigPath,
+    ConfigRecord, ConfigSection, ConfigServer, ConfigSources, ConfigStatus, ConfigSubscription, ConfigTree,
+    ConfigUpdateError, InvalidValue, Lagged, Origin, PathFault, Section, SectionChanged, SectionSubscription,
+    Transaction, UnknownVariable,
 };
 pub use events::{
     Append, Appended, ChainLink, Clock, Event, EventChain, EventError, EventId, EventKind, EventLimits, EventLog,
@@ -42,10 +44,14 @@ pub use foundation_core::*;
 #[doc = include_str!("../tests/attribute/example.rs")]
 /// ```
 pub use foundation_macros::test;
+/// The validation of [`ConfigSection`]s; its derive needs `garde` among your own dependencies.
+pub use garde;
 pub use root::{
     Condition, Foundation, FoundationBuilder, FoundationError, NamespaceHealth, ServiceHealth, Services,
     ShutdownReport, StopCause, TestNamespace,
 };
+/// A text that shows itself to nobody: for the secrets in [`ConfigSection`]s.
+pub use secrecy::{ExposeSecret, SecretString};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryEvent};
 
 #[doc(hidden)]

@@ -18,7 +18,7 @@ use super::value_type::{ValueType, fit};
 /// ```
 /// use foundation::{ConfigChange, ConfigSources};
 ///
-/// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
+/// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.updatable("port")?.load()?;
 /// let change = ConfigChange::decide(&tree, "port", 81.into())?;
 /// let recorded = serde_json::to_value(&change).expect("a change is plain JSON");
 /// assert_eq!(recorded, serde_json::json!({ "path": "port", "old": 80, "new": 81 }));
@@ -45,9 +45,11 @@ impl ConfigChange {
     /// # Errors
     ///
     /// [`ConfigError::UnknownPath`] and [`ConfigError::InvalidPath`]; [`ConfigError::IsSection`], since
-    /// only single values can be set; [`ConfigError::WrongType`].
+    /// only single values can be set; [`ConfigError::NotUpdatable`] and [`ConfigError::Secret`];
+    /// [`ConfigError::OverLimit`]; [`ConfigError::WrongType`].
     pub fn decide(tree: &ConfigTree, path: impl AsRef<str>, new: Value) -> Result<Self, ConfigError> {
         let (path, old) = leaf(tree, path.as_ref())?;
+        tree.limits().check_value(&path, &new, &Origin::Override)?;
         let new = match tree.below(&path) {
             Some(below) if *below == new => new,
             _ => fitted(&path, &old, new)?,
@@ -62,7 +64,7 @@ impl ConfigChange {
     /// ```
     /// use foundation::{ConfigChange, ConfigSources};
     ///
-    /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
+    /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.updatable("port")?.load()?;
     /// assert!(ConfigChange::reset(&tree, "port")?.is_noop());
     ///
     /// let changed = tree.apply(&ConfigChange::decide(&tree, "port", 81.into())?)?;
@@ -72,7 +74,8 @@ impl ConfigChange {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownPath`], [`ConfigError::InvalidPath`] and [`ConfigError::IsSection`].
+    /// [`ConfigError::UnknownPath`], [`ConfigError::InvalidPath`], [`ConfigError::IsSection`],
+    /// [`ConfigError::NotUpdatable`] and [`ConfigError::Secret`].
     pub fn reset(tree: &ConfigTree, path: impl AsRef<str>) -> Result<Self, ConfigError> {
         let (path, old) = leaf(tree, path.as_ref())?;
         let new = tree.below(&path).unwrap_or(&old).clone();
@@ -85,14 +88,22 @@ impl ConfigChange {
     }
 }
 
-/// The checked path of a single value, and that value.
+/// The checked path of a single value that may be changed, and that value.
 fn leaf(tree: &ConfigTree, path: &str) -> Result<(ConfigPath, Value), ConfigError> {
     let value = tree.get(path)?;
     let path = ConfigPath::new(path)?;
     match value {
         Value::Object(_) => Err(is_section(tree, &path)),
+        _ if tree.hides(path.as_str()) => Err(ConfigError::Secret { path: path.to_string() }),
+        _ if !tree.may_change(&path) => Err(not_updatable(tree, &path)),
         value => Ok((path, value.clone())),
     }
+}
+
+/// The error for a value that may not change, with some of those that may.
+pub(super) fn not_updatable(tree: &ConfigTree, path: &ConfigPath) -> ConfigError {
+    let updatable = tree.updatable_paths().take(10).map(ConfigPath::to_string).collect();
+    ConfigError::NotUpdatable { path: path.to_string(), updatable }
 }
 
 fn is_section(tree: &ConfigTree, section: &ConfigPath) -> ConfigError {

@@ -7,14 +7,22 @@ use foundation_core::ractor::RpcReplyPort;
 use foundation_core::{CallError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::commit::{ConfigChanged, ConfigCommit};
 use super::current::Current;
 use super::error::ConfigError;
+use super::handle::Section;
+use super::ledger::Ledger;
+use super::note::ChangeNote;
+use super::origin::Origin;
 use super::path::ConfigPath;
+use super::record::{self, ConfigRecord, SERVER};
+use super::section::ConfigSection;
 use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
-use super::subscription::{ConfigChanged, ConfigSubscription};
+use super::subscription::{ConfigSubscription, Feed, SectionSubscription};
+use super::transaction::{Proposal, Transaction};
 use super::tree::ConfigTree;
 use super::update::{ConfigStatus, ConfigUpdateError};
-use crate::events::EventStore;
+use crate::events::{EventId, EventStore};
 use crate::telemetry::Telemetry;
 
 /// How long a change may take, its recording included.
@@ -25,7 +33,14 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Reading takes the current tree and asks nobody: it works, with the last value, even while the server is being
 /// restarted. Changing goes through the server, one at a time: a change is validated, recorded as an event
 /// `config_updated`, and only then made, so `Ok` means recorded. What a server had recorded when it ended, and not made
-/// yet, its successor makes.
+/// yet, its successor makes. Only what was [declared](crate::ConfigSources::updatable) may change.
+///
+/// | to read | use |
+/// |---|---|
+/// | a declared section, often | [`section_handle`](Self::section_handle), which is kept |
+/// | a declared section | [`section`](Self::section) |
+/// | anything, as any type | [`get`](Self::get), which reads it anew each time |
+/// | many values that belong together | [`tree`](Self::tree) |
 ///
 /// ```
 /// use foundation::{ConfigSources, Foundation};
@@ -33,7 +48,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let sources = ConfigSources::new().defaults(json!({ "server": { "port": 8080 } }))?;
+/// let sources = ConfigSources::new().defaults(json!({ "server": { "port": 8080 } }))?.updatable("server.port")?;
 /// let foundation = Foundation::builder().config(sources).start().await?;
 /// let config = foundation.config();
 /// assert_eq!(config.get::<u16>("server.port")?, 8080);
@@ -49,6 +64,7 @@ pub struct ConfigServer {
     registry: ServiceRegistry,
     via: Via<ConfigMsg>,
     current: Arc<Current>,
+    note: ChangeNote,
 }
 
 impl From<CallError<ConfigMsg>> for ConfigUpdateError {
@@ -63,12 +79,12 @@ impl From<CallError<ConfigMsg>> for ConfigUpdateError {
 
 impl ConfigServer {
     /// The name of the server in each namespace.
-    pub const NAME: ServiceName = ServiceName::from_static("config_server");
+    pub const NAME: ServiceName = ServiceName::from_static(SERVER);
 
     /// The configuration of a namespace, which begins with `base` unless it was made before.
     pub fn new(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> Self {
         let current = registry.extension(|| Current::new(Arc::clone(base)));
-        Self { registry: registry.clone(), via: registry.via(&CONFIG_SERVER), current }
+        Self { registry: registry.clone(), via: registry.via(&CONFIG_SERVER), current, note: ChangeNote::default() }
     }
 
     /// How to start the config server of a namespace under the name `config_server`. It needs the event store.
@@ -77,7 +93,7 @@ impl ConfigServer {
         let (events, telemetry) = (EventStore::of(&registry), Telemetry::of(&registry));
         registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
-            (ConfigServerActor { current, events, telemetry }, ())
+            (ConfigServerActor { ledger: Ledger { current, events, telemetry } }, ())
         })
     }
 
@@ -87,12 +103,64 @@ impl ConfigServer {
     /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and the
     /// file or variable that the value comes from.
     pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ConfigError> {
-        self.tree().get_as(path)
+        self.current.look().get_as(path)
+    }
+
+    /// A declared section as it is now: what was read and validated when it last changed. Asks no actor, takes no lock,
+    /// and costs a search among the declared types; a [`section_handle`](Self::section_handle) is faster still.
+    ///
+    /// # Errors
+    /// [`ConfigError::UndeclaredSection`].
+    pub fn section<T: ConfigSection>(&self) -> Result<Arc<T>, ConfigError> {
+        self.current.look().section()
+    }
+
+    /// A handle on a declared section, to be kept by whoever reads it often.
+    ///
+    /// # Errors
+    /// [`ConfigError::UndeclaredSection`].
+    pub fn section_handle<T: ConfigSection>(&self) -> Result<Section<T>, ConfigError> {
+        Section::new(&self.current)
+    }
+
+    /// The layer that a value comes from, with file and line where there are any; see [`ConfigTree::origin`].
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownPath`] names the near misses.
+    pub fn origin(&self, path: impl AsRef<str>) -> Result<Origin, ConfigError> {
+        self.current.look().origin(path)
+    }
+
+    /// The values that may change at run time, sorted.
+    pub fn updatable_paths(&self) -> Vec<ConfigPath> {
+        self.current.look().updatable_paths().cloned().collect()
     }
 
     /// The current configuration as a whole: a value that does not change under its reader.
     pub fn tree(&self) -> Arc<ConfigTree> {
         self.current.tree()
+    }
+
+    /// The same configuration, for somebody whose changes carry this note.
+    ///
+    /// ```
+    /// # use foundation::{ChangeNote, ConfigSources, Foundation};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let sources = ConfigSources::new().defaults(serde_json::json!({ "pool": { "size": 4 } }))?.updatable("pool")?;
+    /// # let foundation = Foundation::builder().config(sources).start().await?;
+    /// let config = foundation.config().with_note(ChangeNote::by("alice").because("load test"));
+    /// let changed = config.update("pool.size", 64).await?;
+    /// assert_eq!(changed.note.author.as_deref(), Some("alice"));
+    ///
+    /// let history = config.history("pool").await?;
+    /// assert_eq!((history.len(), history[0].note.reason.as_deref()), (1, Some("load test")));
+    /// # foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_note(&self, note: ChangeNote) -> Self {
+        Self { note, ..self.clone() }
     }
 
     /// Sets a value at run time. Returns when the change is recorded and made.
@@ -105,10 +173,10 @@ impl ConfigServer {
         path: impl AsRef<str>,
         value: impl Serialize,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
-        let path = ConfigPath::new(path.as_ref())?;
-        let value = serde_json::to_value(value)
-            .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })?;
-        self.change(|reply| ConfigMsg::Update(path, value, reply)).await
+        self.only(|wishes| {
+            wishes.set(path, value);
+        })
+        .await
     }
 
     /// Drops what was set at run time; the value below comes back.
@@ -116,8 +184,78 @@ impl ConfigServer {
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn reset(&self, path: impl AsRef<str>) -> Result<ConfigChanged, ConfigUpdateError> {
-        let path = ConfigPath::new(path.as_ref())?;
-        self.change(|reply| ConfigMsg::Reset(path, reply)).await
+        self.only(|wishes| {
+            wishes.reset(path);
+        })
+        .await
+    }
+
+    /// Changes several values together: all or none, validated as a whole, recorded as one event, and with one
+    /// generation.
+    ///
+    /// ```
+    /// # use foundation::{ConfigSources, Foundation};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// # let defaults = serde_json::json!({ "pool": { "min": 1, "max": 4 } });
+    /// # let sources = ConfigSources::new().defaults(defaults)?.updatable("pool")?;
+    /// # let foundation = Foundation::builder().config(sources).start().await?;
+    /// let commit = foundation.config().transaction(|wishes| {
+    ///     wishes.set("pool.min", 8).set("pool.max", 32);
+    /// });
+    /// let commit = commit.await?;
+    /// assert_eq!((commit.changes.len(), commit.generation), (2, 2));
+    /// # foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn transaction(&self, wish: impl FnOnce(&mut Transaction)) -> Result<ConfigCommit, ConfigUpdateError> {
+        let mut wishes = Transaction::default();
+        wish(&mut wishes);
+        self.propose(wishes.into_proposal()?).await
+    }
+
+    /// Drops everything that was set at run time, together.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn reset_all(&self) -> Result<ConfigCommit, ConfigUpdateError> {
+        self.propose(Proposal::ResetAll).await
+    }
+
+    /// What was recorded of changes of a value, or of everything in a section, oldest first: updates and reloads of the
+    /// files. Costs a look at all records of changes. What was pruned from the event store is not in it.
+    ///
+    /// # Errors
+    /// [`ConfigUpdateError::Refused`] if the path is unknown, [`ConfigUpdateError::NoHistory`] if the event store does not
+    /// answer.
+    pub async fn history(&self, path: impl AsRef<str>) -> Result<Vec<ConfigRecord>, ConfigUpdateError> {
+        let section = ConfigPath::new(path.as_ref())?;
+        self.current.look().get(&section)?;
+        let events = EventStore::of(&self.registry);
+        let recorded = events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
+        Ok(record::history(record::ours(&recorded), &section))
+    }
+
+    /// Gives each value that was changed at run time since an event the value that it had right after that event, together.
+    /// That is a change of its own, which can be rolled back, too. Reloads of files are not undone.
+    ///
+    /// # Errors
+    /// [`ConfigUpdateError::NoRecord`] if the event is no record of a change; otherwise as [`update`](Self::update).
+    pub async fn rollback(&self, to: EventId) -> Result<ConfigCommit, ConfigUpdateError> {
+        self.change(|note, reply| ConfigMsg::Rollback(to, note, reply)).await
+    }
+
+    /// Reads the files again and takes them as a whole, or leaves everything as it was; what was set at run time stays
+    /// over it. A watched file needs no such call. The environment and the defaults are those of the first time.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update), with the place of what is wrong; an event `config_reload_refused` says so, too.
+    pub async fn reload(&self) -> Result<ConfigCommit, ConfigUpdateError> {
+        self.change(ConfigMsg::Reload).await
     }
 
     /// The changes from now on of a value, or of everything in a section.
@@ -129,7 +267,17 @@ impl ConfigServer {
         // First the ear, then the look: a change between the two is heard.
         let changes = self.current.subscribe();
         self.tree().get(section.as_str())?;
-        Ok(ConfigSubscription { section, changes })
+        Ok(ConfigSubscription::new(section, Feed::new(changes)))
+    }
+
+    /// The changes from now on of a declared section, each with the section before and after it.
+    ///
+    /// # Errors
+    /// [`ConfigError::UndeclaredSection`].
+    pub fn subscribe_section<T: ConfigSection>(&self) -> Result<SectionSubscription<T>, ConfigError> {
+        let changes = self.current.subscribe();
+        let index = self.current.look().section_index::<T>()?;
+        Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes)))
     }
 
     /// How the configuration stands, from the server itself.
@@ -148,11 +296,23 @@ impl ConfigServer {
         self.registry.wait_for_service(&CONFIG_SERVER, limit).await.map(drop)
     }
 
+    /// A transaction of one change.
+    async fn only(&self, wish: impl FnOnce(&mut Transaction)) -> Result<ConfigChanged, ConfigUpdateError> {
+        let commit = self.transaction(wish).await?;
+        let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not tell of the change".to_owned() };
+        commit.changed().next().ok_or_else(lost)
+    }
+
+    async fn propose(&self, proposal: Proposal) -> Result<ConfigCommit, ConfigUpdateError> {
+        self.change(|note, reply| ConfigMsg::Change(proposal, note, reply)).await
+    }
+
     async fn change(
         &self,
-        message: impl FnOnce(RpcReplyPort<Result<ConfigChanged, ConfigUpdateError>>) -> ConfigMsg,
-    ) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.ask(message).await?
+        message: impl FnOnce(ChangeNote, RpcReplyPort<Result<ConfigCommit, ConfigUpdateError>>) -> ConfigMsg,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        let note = self.note.clone();
+        self.ask(|reply| message(note, reply)).await?
     }
 
     async fn ask<T: Send + 'static>(

@@ -1,61 +1,90 @@
 //! The configuration of one namespace, as its readers and subscribers have it. It belongs to the namespace, so that they
 //! outlive the actor.
 //!
-//! 1. The tree is the loaded one with every recorded change up to the event `seen` made, in order, and no other.
+//! 1. The tree is the loaded one with every recorded change up to the event `seen` made, in order, and with those that
+//!    by [`Audit::BestEffort`](super::audit::Audit) need no record; and with no other.
 //! 2. A subscriber hears of each change that is made after it came, once, and when the tree has it.
+//! 3. Only the server writes, of which there is one at a time. It is never interrupted between the tree and `seen`, since
+//!    it does not wait there.
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
-use super::subscription::ConfigChanged;
+use super::commit::ConfigCommit;
+use super::section::Snapshot;
 use super::tree::ConfigTree;
 use crate::events::EventId;
 
-/// How many changes a subscriber may be behind.
+/// How many commits a subscriber may be behind.
 const BACKLOG: usize = 1_024;
 
 pub(super) struct Current {
-    made: RwLock<Made>,
+    tree: Arc<ArcSwap<ConfigTree>>,
+    seen: Mutex<Option<EventId>>,
     /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
-    changes: Mutex<Option<broadcast::Sender<ConfigChanged>>>,
+    changes: Mutex<Option<broadcast::Sender<Arc<Made>>>>,
 }
 
-struct Made {
-    tree: Arc<ConfigTree>,
-    seen: Option<EventId>,
+/// A commit that has been made, with the declared sections before and after it.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) commit: ConfigCommit,
+    pub(super) before: Arc<[Snapshot]>,
+    pub(super) after: Arc<[Snapshot]>,
 }
 
 impl Current {
     pub(super) fn new(loaded: Arc<ConfigTree>) -> Self {
-        Self { made: RwLock::new(Made { tree: loaded, seen: None }), changes: Mutex::default() }
+        Self { tree: Arc::new(ArcSwap::new(loaded)), seen: Mutex::default(), changes: Mutex::default() }
     }
 
     pub(super) fn tree(&self) -> Arc<ConfigTree> {
-        Arc::clone(&self.made.read().tree)
+        self.tree.load_full()
+    }
+
+    /// The tree for a short look, without a count of its `Arc`.
+    pub(super) fn look(&self) -> Guard<Arc<ConfigTree>> {
+        self.tree.load()
+    }
+
+    /// The place of the tree, for those who look often.
+    pub(super) fn place(&self) -> Arc<ArcSwap<ConfigTree>> {
+        Arc::clone(&self.tree)
     }
 
     /// The last recorded change that was looked at.
     pub(super) fn seen(&self) -> Option<EventId> {
-        self.made.read().seen
+        *self.seen.lock()
     }
 
     /// Takes note of a recorded change that no longer applies.
     pub(super) fn pass_over(&self, event: EventId) {
-        self.made.write().seen = Some(event);
+        *self.seen.lock() = Some(event);
     }
 
-    /// Makes a recorded change.
-    pub(super) fn make(&self, next: ConfigTree, event: EventId, changed: &ConfigChanged) {
-        *self.made.write() = Made { tree: Arc::new(next), seen: Some(event) };
+    /// Puts a tree that says the same in place of the one that is there: only places in files may differ.
+    pub(super) fn replace(&self, same: ConfigTree) {
+        self.tree.store(Arc::new(same));
+    }
+
+    /// Makes a change.
+    pub(super) fn make(&self, next: ConfigTree, commit: &ConfigCommit) {
+        let next = Arc::new(next);
+        let before = self.tree.swap(Arc::clone(&next));
+        if let Some(event) = commit.event {
+            self.pass_over(event);
+        }
         if let Some(changes) = &*self.changes.lock() {
+            let made = Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() };
             // That all subscribers have gone is no error.
-            let _ = changes.send(changed.clone());
+            let _ = changes.send(Arc::new(made));
         }
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<ConfigChanged> {
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Made>> {
         self.changes.lock().get_or_insert_with(|| broadcast::Sender::new(BACKLOG)).subscribe()
     }
 

@@ -1,5 +1,6 @@
 //! The environment layer: variables into settings.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use foundation_core::NearMisses;
@@ -59,6 +60,20 @@ pub(super) fn prefix(text: &str) -> Result<String, ConfigError> {
         true => Ok(prefix),
         false => Err(ConfigError::InvalidPrefix { prefix: shortened(text) }),
     }
+}
+
+/// The variables of a process that have this prefix, or the first of them that is no Unicode. All others are left alone:
+/// they are none of ours.
+pub(super) fn unicode(
+    prefix: &str,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let ours = |(name, _): &(OsString, OsString)| name.to_string_lossy().starts_with(&format!("{prefix}__"));
+    let text = |(name, text): (OsString, OsString)| match (name.to_str(), text.to_str()) {
+        (Some(name), Some(text)) => Ok((name.to_owned(), text.to_owned())),
+        _ => Err(ConfigError::UnreadableVariable { variable: shortened(&name.to_string_lossy()) }),
+    };
+    variables.into_iter().filter(ours).map(text).collect()
 }
 
 /// An environment variable with the prefix.

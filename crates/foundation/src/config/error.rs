@@ -83,6 +83,52 @@ pub enum ConfigError {
         /// At most ten of the values in it.
         keys: Vec<String>,
     },
+    /// A value was to be changed at run time that was not declared to be updatable.
+    #[error("config path {path} may not change at run time{}", what_may(updatable))]
+    NotUpdatable {
+        /// The path of the value.
+        path: String,
+        /// At most ten of the values that may.
+        updatable: Vec<String>,
+    },
+    /// A secret was to be set at run time, where it would have to be recorded.
+    #[error("config path {path} is a secret, and what is set at run time is recorded; change it in its file instead")]
+    Secret {
+        /// The path of the secret.
+        path: String,
+    },
+    /// A declared section does not pass its own validation.
+    #[error("config section {section} is not valid: {}", listed(values))]
+    InvalidSection {
+        /// The path of the section.
+        section: String,
+        /// What is wrong in it, at least one thing.
+        values: Vec<InvalidValue>,
+    },
+    /// A section was asked for as a type that was not declared with the sources.
+    #[error("config section {section} was not declared as {type_name}; ConfigSources::section does that")]
+    UndeclaredSection {
+        /// The path that the type says of itself.
+        section: String,
+        /// The type.
+        type_name: &'static str,
+    },
+    /// A value was set at run time whose place is no longer in the files.
+    #[error("config path {path} was set at run time and is gone from the files; reset it first")]
+    Orphaned {
+        /// The path of the value.
+        path: String,
+    },
+    /// Something is larger than the limits allow.
+    #[error("{what} has {found}, and at most {limit} are allowed")]
+    OverLimit {
+        /// What is too large.
+        what: String,
+        /// How large it is, in words.
+        found: String,
+        /// How large it may be.
+        limit: usize,
+    },
     /// A change was decided on a tree that is not the one that it is applied to.
     #[error("the value at config path {path} is no longer the one that this change was decided on")]
     Stale {
@@ -100,6 +146,12 @@ pub enum ConfigError {
     InvalidPrefix {
         /// The prefix, shortened to 64 characters.
         prefix: String,
+    },
+    /// An environment variable with the prefix is no Unicode text.
+    #[error("environment variable {variable:?} is not Unicode text")]
+    UnreadableVariable {
+        /// Its name, with U+FFFD for what is no Unicode in it; shortened to 64 characters.
+        variable: String,
     },
     /// Two environment variables, whose names differ in case only, mean the same path.
     #[error("environment variables {first} and {second} both set config path {path}")]
@@ -125,7 +177,17 @@ pub enum ConfigError {
         /// What the operating system said.
         reason: String,
     },
-    /// A file is no TOML, or not even text.
+    /// A file of a format that this build cannot read.
+    #[error("config file {} is {format}, and this build was made without the feature {feature}", path.display())]
+    UnsupportedFormat {
+        /// Its path, as it was given.
+        path: PathBuf,
+        /// The name of the format.
+        format: &'static str,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
+    /// A file is not in the format that its name says, or not even text.
     #[error("config file {}, line {line}, column {column}: {reason}", path.display())]
     MalformedFile {
         /// Its path, as it was given.
@@ -150,6 +212,19 @@ impl ConfigError {
     }
 }
 
+/// A value that does not pass the validation of its section.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("{path}: {reason} ({origin})")]
+pub struct InvalidValue {
+    /// The path of the value.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
 /// A hostile text must not fill the log of whoever prints the error.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
@@ -161,6 +236,17 @@ fn instead(near: &NearMisses, top_level: &[String]) -> String {
         ([], keys) => format!("; nothing is near it, the top level has: {}", keys.join(", ")),
         _ => near.to_string(),
     }
+}
+
+fn what_may(updatable: &[String]) -> String {
+    match updatable {
+        [] => "; nothing was declared to be updatable".to_owned(),
+        paths => format!("; what may: {}", paths.join(", ")),
+    }
+}
+
+fn listed(values: &[InvalidValue]) -> String {
+    values.iter().map(InvalidValue::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What is wrong with a text that should be a config path; positions count characters from 1.

@@ -1,26 +1,115 @@
-//! The file layer: TOML text into settings, each with its line.
+//! The file layer: TOML, JSON or YAML text into settings, each with its line.
 //!
-//! The `config` crate is not used: its errors name no line and column as values, it keeps the origin of
-//! a value to itself, and it silently converts between types ("80" is an integer to it, and 1.5 is 2).
+//! The `config` crate is not used, nor in its current version, 0.15.27: to it the origin of a value is the name of a
+//! file, without the line; an error of a parser is a boxed text, without line and column as values; and it silently
+//! converts between types ("80" and "yes" are integers to it, and 1.5 is 2). It would bring a second parser for each
+//! format, too, and leave all of our checks to be done again on what it has merged.
 
-use std::fs;
-use std::io::ErrorKind;
+mod from_json;
+mod from_toml;
+#[cfg(feature = "yaml")]
+mod from_yaml;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use serde_json::{Map, Number, Value};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use serde_json::{Map, Value};
 
 use super::error::ConfigError;
 use super::layers::{Setting, checked_key};
 use super::origin::Origin;
+pub(super) use from_toml::{NumberFault, json};
+
+/// What a file is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Toml,
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// By the ending of the name; whatever has no known one is TOML.
+    fn of(path: &Path) -> Self {
+        let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
+        match ending.as_deref() {
+            Some("json") => Self::Json,
+            Some("yaml" | "yml") => Self::Yaml,
+            _ => Self::Toml,
+        }
+    }
+}
+
+/// The settings of a text, in the format that the name of its file says; the path is otherwise for errors and origins.
+pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError> {
+    match Format::of(path) {
+        Format::Toml => from_toml::parse(path, text),
+        Format::Json => settings(path, from_json::parse(path, text)?),
+        #[cfg(feature = "yaml")]
+        Format::Yaml => settings(path, from_yaml::parse(path, text)?),
+        #[cfg(not(feature = "yaml"))]
+        Format::Yaml => Err(ConfigError::UnsupportedFormat { path: path.to_owned(), format: "YAML", feature: "yaml" }),
+    }
+}
+
+/// Something in a file, with the line that it begins on.
+struct Node {
+    line: usize,
+    content: Content,
+}
+
+enum Content {
+    Leaf(Value),
+    /// Keys with what they stand for; no key is there twice.
+    Section(Vec<(String, Node)>),
+}
+
+impl Node {
+    fn into_value(self) -> Value {
+        match self.content {
+            Content::Leaf(value) => value,
+            Content::Section(entries) => {
+                Value::Object(entries.into_iter().map(|(key, node)| (key, node.into_value())).collect::<Map<_, _>>())
+            }
+        }
+    }
+}
+
+/// The settings of a file of which the root is a section.
+fn settings(path: &Path, entries: Vec<(String, Node)>) -> Result<Vec<Setting>, ConfigError> {
+    let mut settings = Vec::new();
+    for (key, node) in entries {
+        collect(path, key, node, &mut settings)?;
+    }
+    Ok(settings)
+}
+
+fn collect(file: &Path, path: String, node: Node, settings: &mut Vec<Setting>) -> Result<(), ConfigError> {
+    let origin = Origin::File { path: file.to_owned(), line: node.line };
+    // The check of each section's path bounds the recursion, since it bounds the depth.
+    let checked = checked_key(&path, &origin)?;
+    match node.content {
+        Content::Section(entries) if !entries.is_empty() => {
+            for (key, node) in entries {
+                collect(file, format!("{path}.{key}"), node, settings)?;
+            }
+        }
+        _ => settings.push(Setting { path: checked, value: node.into_value(), origin }),
+    }
+    Ok(())
+}
 
 /// The text of a file, or `None` if there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, ConfigError> {
+pub(super) fn read(path: &Path, max_bytes: usize) -> Result<Option<String>, ConfigError> {
     if path.is_dir() {
         return Err(unreadable(path, "it is a directory"));
     }
-    let bytes = match fs::read(path) {
+    let bytes = match read_at_most(path, max_bytes) {
+        Ok(bytes) if bytes.len() > max_bytes => {
+            let what = format!("config file {}", path.display());
+            return Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes });
+        }
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(path, error)),
@@ -32,12 +121,22 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, ConfigError> {
     })
 }
 
+/// One byte more than allowed shows that there is too much, however much it is.
+fn read_at_most(path: &Path, max_bytes: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn unreadable(path: &Path, reason: impl ToString) -> ConfigError {
     ConfigError::UnreadableFile { path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn malformed(path: &Path, text: &str, at: usize, reason: &str) -> ConfigError {
-    let (line, column) = position(text, at);
+    malformed_at(path, position(text, at), reason)
+}
+
+fn malformed_at(path: &Path, (line, column): (usize, usize), reason: &str) -> ConfigError {
     ConfigError::MalformedFile {
         path: path.to_owned(),
         line,
@@ -53,99 +152,4 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     (line, column)
-}
-
-/// The settings of a TOML text; the path of the file is for errors and origins only.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError> {
-    let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        malformed(path, text, at, error.message())
-    })?;
-    let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
-    let mut file = File { path, line_ends, settings: Vec::new() };
-    for (key, value) in table.get_ref() {
-        file.collect(key.get_ref().to_string(), value)?;
-    }
-    Ok(file.settings)
-}
-
-struct File<'a> {
-    path: &'a Path,
-    /// The place of each line's end, so that finding a line is a bisection.
-    line_ends: Vec<usize>,
-    settings: Vec<Setting>,
-}
-
-impl File<'_> {
-    fn collect(&mut self, path: String, value: &Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
-        let origin = self.origin(value);
-        // The check of each section's path bounds the recursion, since it bounds the depth.
-        let checked = checked_key(&path, &origin)?;
-        match value.get_ref() {
-            DeValue::Table(table) if !table.is_empty() => {
-                for (key, value) in table {
-                    self.collect(format!("{path}.{}", key.get_ref()), value)?;
-                }
-            }
-            leaf => {
-                let value = json(leaf).map_err(|fault| fault.at(&path, &origin))?;
-                self.settings.push(Setting { path: checked, value, origin });
-            }
-        }
-        Ok(())
-    }
-
-    fn origin(&self, value: &Spanned<DeValue<'_>>) -> Origin {
-        let start = value.span().start;
-        let line = self.line_ends.partition_point(|end| *end < start) + 1;
-        Origin::File { path: self.path.to_owned(), line }
-    }
-}
-
-/// A TOML number that JSON does not have.
-pub(super) enum NumberFault {
-    TooLarge,
-    NotFinite,
-}
-
-impl NumberFault {
-    pub(super) fn at(self, path: &str, origin: &Origin) -> ConfigError {
-        let (wanted, found) = match self {
-            Self::TooLarge => ("integer of 64 bits", "larger integer"),
-            Self::NotFinite => ("finite number", "infinity or no number"),
-        };
-        ConfigError::WrongType {
-            path: path.to_owned(),
-            wanted: wanted.to_owned(),
-            found: found.to_owned(),
-            origin: origin.clone(),
-        }
-    }
-}
-
-/// A TOML value as JSON; dates and times become strings.
-pub(super) fn json(value: &DeValue<'_>) -> Result<Value, NumberFault> {
-    Ok(match value {
-        DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::String(text) => Value::String(text.to_string()),
-        DeValue::Datetime(time) => Value::String(time.to_string()),
-        DeValue::Integer(number) => {
-            let number = i64::from_str_radix(number.as_str(), number.radix());
-            Value::from(number.map_err(|_| NumberFault::TooLarge)?)
-        }
-        DeValue::Float(number) => float(number.as_str())?,
-        DeValue::Array(items) => {
-            let items = items.iter().map(|item| json(item.get_ref()));
-            Value::Array(items.collect::<Result<_, _>>()?)
-        }
-        DeValue::Table(table) => {
-            let fields = table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), json(value.get_ref())?)));
-            Value::Object(fields.collect::<Result<Map<_, _>, _>>()?)
-        }
-    })
-}
-
-fn float(text: &str) -> Result<Value, NumberFault> {
-    let number = text.parse().ok().and_then(Number::from_f64);
-    number.map(Value::Number).ok_or(NumberFault::NotFinite)
 }

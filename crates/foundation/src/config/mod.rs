@@ -1,38 +1,58 @@
 //! Configuration: layers, merged into one immutable tree that knows where each value comes from.
 //!
-//! Built-in defaults lie lowest, then a TOML file, then environment variables, then the overrides of the
-//! run time; a higher layer wins, value by value. [`ConfigSources`] collects the lower three and loads a
-//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes
-//! the next tree. All of these are plain values, and [`ConfigSources::load`] alone does I/O. The
-//! [`ConfigServer`] keeps the current tree of a namespace, and records each change before it makes it.
+//! Built-in defaults lie lowest, then files, then environment variables, then the overrides of the run time; a higher
+//! layer wins, value by value. [`ConfigSources`] collects the lower three, with what is declared about them, and loads a
+//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes the next tree. All
+//! of these are plain values, and [`ConfigSources::load`] alone does I/O. The [`ConfigServer`] keeps the current tree of a
+//! namespace, and records each change before it makes it.
 
+mod audit;
 mod change;
 mod client;
+mod commit;
 mod current;
 mod environment;
 mod error;
 mod file;
+mod handle;
 mod layers;
+mod ledger;
+mod limits;
 mod located;
 mod near;
+mod note;
 mod origin;
 mod path;
+mod record;
+mod schema;
+mod section;
 mod server;
 mod sources;
+mod step;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod tree;
 mod update;
 mod value_type;
+mod watcher;
 
+pub use audit::Audit;
 pub use change::ConfigChange;
 pub use client::ConfigServer;
+pub use commit::{ConfigChanged, ConfigCommit};
 pub use environment::UnknownVariable;
-pub use error::{ConfigError, PathFault};
+pub use error::{ConfigError, InvalidValue, PathFault};
+pub use handle::Section;
+pub use limits::ConfigLimits;
+pub use note::ChangeNote;
 pub use origin::Origin;
 pub use path::ConfigPath;
+pub use record::{ChangeCause, ConfigRecord};
+pub use section::ConfigSection;
 pub use sources::ConfigSources;
-pub use subscription::{ConfigChanged, ConfigSubscription, Lagged};
+pub use subscription::{ConfigSubscription, Lagged, SectionChanged, SectionSubscription};
+pub use transaction::Transaction;
 pub use tree::ConfigTree;
 pub use update::{ConfigStatus, ConfigUpdateError};

@@ -1,203 +1,130 @@
-//! The config server's actor: decides, records, then changes.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! The config server's actor: one change after the other.
 
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_core::{ServiceKey, local_message};
-use serde_json::Value;
-use tokio::time::timeout;
-use uuid::Uuid;
 
-use super::change::ConfigChange;
-use super::current::Current;
-use super::error::ConfigError;
-use super::path::ConfigPath;
-use super::subscription::ConfigChanged;
-use super::tree::ConfigTree;
+use super::commit::ConfigCommit;
+use super::ledger::{Ledger, Records};
+use super::note::ChangeNote;
+use super::record::SERVER;
+use super::step::Step;
+use super::transaction::Proposal;
 use super::update::{ConfigStatus, ConfigUpdateError};
-use crate::events::{Event, EventId, EventKind, EventStore, EventStoreError, NewEvent, Query};
-use crate::telemetry::Telemetry;
+use super::watcher::Watcher;
+use crate::events::EventId;
 
-/// The name of the config server in each namespace.
-pub(super) const CONFIG_SERVER: ServiceKey<ConfigMsg> = ServiceKey::new("config_server");
-/// What a change is recorded as.
-const CONFIG_UPDATED: EventKind = EventKind::from_static("config_updated");
-/// How long a start waits for the event store, which may be restarting itself; well below the time that a start may take.
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// How long it may take to learn what came of a recording that was not answered. With the time that the recording itself
-/// may take this stays below the time that whoever wants the change waits.
-const INQUIRY_LIMIT: Duration = Duration::from_secs(4);
+/// The config server in each namespace.
+pub(super) const CONFIG_SERVER: ServiceKey<ConfigMsg> = ServiceKey::new(SERVER);
 
-type Answer = RpcReplyPort<Result<ConfigChanged, ConfigUpdateError>>;
+type Answer = RpcReplyPort<Result<ConfigCommit, ConfigUpdateError>>;
 
 pub(super) enum ConfigMsg {
-    Update(ConfigPath, Value, Answer),
-    Reset(ConfigPath, Answer),
+    Change(Proposal, ChangeNote, Answer),
+    Rollback(EventId, ChangeNote, Answer),
+    Reload(ChangeNote, Answer),
+    /// A watched file may have changed.
+    FilesTouched,
     Status(RpcReplyPort<ConfigStatus>),
 }
 local_message!(ConfigMsg);
 
 /// What the server works with.
 pub(super) struct ConfigServerActor {
-    pub(super) current: Arc<Current>,
-    pub(super) events: EventStore,
-    pub(super) telemetry: Telemetry,
+    pub(super) ledger: Ledger,
 }
 
-/// Whether every recorded change is made.
-pub(super) enum Records {
-    /// It is; a decision is taken on the truth.
-    Made,
-    /// A recording was not answered: the store may have a change that is not made.
-    Unclear,
+pub(super) struct State {
+    records: Records,
+    /// Kept for as long as the server lives.
+    _watcher: Option<Watcher>,
 }
 
 impl ConfigServerActor {
-    // ---- what is recorded ----
-
-    /// Makes every change that is recorded and not made, in order, and waits for the store if it is not there.
-    async fn catch_up(&self) -> Result<Vec<(Uuid, ConfigChanged)>, ActorProcessingErr> {
-        loop {
-            self.events.wait_until_up(START_LIMIT).await?;
-            match self.events.query(Query::new().kind(CONFIG_UPDATED)).await {
-                Ok(recorded) => return Ok(self.make_all(&recorded)),
-                Err(EventStoreError::Log(error)) => return Err(error.into()),
-                // It ended between the two: its successor will answer.
-                Err(EventStoreError::NotDelivered { .. } | EventStoreError::NoAnswer { .. }) => {}
-            }
-        }
-    }
-
-    fn make_all(&self, recorded: &[Arc<Event>]) -> Vec<(Uuid, ConfigChanged)> {
-        let seen = self.current.seen();
-        let ours = |event: &&Arc<Event>| event.service() == Some(CONFIG_SERVER.name().as_str());
-        let new = recorded.iter().filter(ours).filter(|event| Some(event.id) > seen);
-        new.filter_map(|event| Some((event.correlation_id, self.make_again(event)?))).collect()
-    }
-
-    fn make_again(&self, event: &Event) -> Option<ConfigChanged> {
-        match decide_again(&self.current.tree(), event) {
-            Ok((change, next)) if !change.is_noop() => Some(self.make(change, next, event.id)),
-            Ok(_) => {
-                self.current.pass_over(event.id);
-                None
-            }
-            Err(error) => {
-                tracing::warn!(event = %event.id, %error, "a recorded change no longer applies");
-                self.current.pass_over(event.id);
-                None
-            }
-        }
-    }
-
-    fn make(&self, change: ConfigChange, next: ConfigTree, event: EventId) -> ConfigChanged {
-        let changed = ConfigChanged { change, generation: next.generation(), event: Some(event) };
-        self.current.make(next, event, &changed);
-        self.telemetry.count("config.updates");
-        changed
-    }
-
-    // ---- one change ----
-
-    /// A decision becomes a change only when it is recorded; if it cannot be, the old value stays.
     async fn change(
         &self,
         records: &mut Records,
-        decide: impl FnOnce(&ConfigTree) -> Result<ConfigChange, ConfigError>,
-    ) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.settle(records).await?;
-        let tree = self.current.tree();
-        let change = decide(&tree)?;
-        if change.is_noop() {
-            return Ok(ConfigChanged { change, generation: tree.generation(), event: None });
-        }
-        // Applied before it is recorded, to a copy: a change that cannot be applied is not to be recorded.
-        let next = tree.apply(&change)?;
-        let event = NewEvent::of(CONFIG_UPDATED).source(CONFIG_SERVER.name().as_str()).payload(&change);
-        let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
-        let correlation = event.correlation_id();
-        match self.events.append(event).await {
-            Ok(event) => Ok(self.make(change, next, event)),
-            Err(error @ EventStoreError::NoAnswer { .. }) => self.inquire(records, correlation, error).await,
-            Err(error) => Err(ConfigUpdateError::NotRecorded(error)),
-        }
+        proposal: Proposal,
+        note: ChangeNote,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        note.check()?;
+        self.ledger.settle(records).await?;
+        let step = Step::propose(&self.ledger.current.tree(), proposal)?;
+        self.ledger.take(records, step, note).await
     }
 
-    /// What came of a recording that was not answered. The store takes one request after the other, and what a store
-    /// that ended had not done is never done: so the next answer, this one's or its successor's, settles it.
-    async fn inquire(
+    async fn roll_back(
         &self,
         records: &mut Records,
-        correlation: Uuid,
-        error: EventStoreError,
-    ) -> Result<ConfigChanged, ConfigUpdateError> {
-        *records = Records::Unclear;
-        let Ok(Ok(made)) = timeout(INQUIRY_LIMIT, self.catch_up()).await else {
-            return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
-        };
-        *records = Records::Made;
-        let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
-        ours.map(|(_, changed)| changed).ok_or(ConfigUpdateError::NotRecorded(error))
+        to: EventId,
+        mut note: ChangeNote,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        self.ledger.settle(records).await?;
+        let proposal = self.ledger.undo(to).await?;
+        note.reason.get_or_insert_with(|| format!("rolled back to event {to}"));
+        self.change(records, proposal, note).await
     }
 
-    async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
-        if let Records::Unclear = records {
-            let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
-            let caught_up = timeout(INQUIRY_LIMIT, self.catch_up()).await;
-            let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {INQUIRY_LIMIT:?}")))?;
-            caught_up.map_err(|error| unsettled(error.to_string()))?;
-            *records = Records::Made;
+    async fn reload(&self, records: &mut Records, mut note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
+        note.check()?;
+        self.ledger.settle(records).await?;
+        note.reason.get_or_insert_with(|| "the files were read again".to_owned());
+        match self.ledger.load().await? {
+            Some(step) => self.ledger.take(records, step, note).await,
+            None => {
+                let generation = self.ledger.current.look().generation();
+                Ok(ConfigCommit { changes: Vec::new(), generation, event: None, note })
+            }
         }
-        Ok(())
     }
 
-    async fn answer(
-        &self,
-        reply: Answer,
-        records: &mut Records,
-        decide: impl FnOnce(&ConfigTree) -> Result<ConfigChange, ConfigError>,
-    ) {
-        let result = self.change(records, decide).await;
+    /// A reload that may be refused, which is then on record.
+    async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
+        let result = self.reload(records, note).await;
+        if let Err(error) = &result {
+            self.ledger.refuse_reload(error);
+        }
+        self.counted(result)
+    }
+
+    fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
         if result.is_err() {
-            self.telemetry.count("config.updates_refused");
+            self.ledger.telemetry.count("config.updates_refused");
         }
-        let _ = reply.send(result);
+        result
     }
 
     fn status(&self) -> ConfigStatus {
-        let tree = self.current.tree();
+        let tree = self.ledger.current.tree();
         ConfigStatus {
             generation: tree.generation(),
             paths: tree.paths().count(),
             overrides: tree.overrides().count(),
-            subscribers: self.current.subscribers(),
+            subscribers: self.ledger.current.subscribers(),
         }
     }
-}
-
-fn decide_again(tree: &ConfigTree, event: &Event) -> Result<(ConfigChange, ConfigTree), Box<dyn std::error::Error>> {
-    let recorded: ConfigChange = event.payload_as()?;
-    let change = ConfigChange::decide(tree, recorded.path.as_str(), recorded.new)?;
-    let next = tree.apply(&change)?;
-    Ok((change, next))
 }
 
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
 impl Actor for ConfigServerActor {
     type Msg = ConfigMsg;
-    type State = Records;
+    type State = State;
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<ConfigMsg>, (): ()) -> Result<Records, ActorProcessingErr> {
-        let late = |_| format!("the event store did not tell within {START_LIMIT:?} which changes are recorded");
-        timeout(START_LIMIT, self.catch_up()).await.map_err(late)??;
-        Ok(Records::Made)
+    async fn pre_start(&self, myself: ActorRef<ConfigMsg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let watch = self.ledger.current.look().source().and_then(|source| source.watch());
+        // Watched before anything is read again: a file that changes in between is looked at.
+        let watcher = watch.map(|watch| {
+            Watcher::start(&watch, move || {
+                // That the server is gone is no error: its successor watches for itself.
+                let _ = myself.cast(ConfigMsg::FilesTouched);
+            })
+        });
+        Ok(State { records: self.ledger.begin().await?, _watcher: watcher })
     }
 
-    async fn post_stop(&self, _: ActorRef<ConfigMsg>, _: &mut Records) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, _: ActorRef<ConfigMsg>, _: &mut State) -> Result<(), ActorProcessingErr> {
         // In order: the namespace goes down. After a crash this does not run, and the subscribers stay.
-        self.current.end_subscriptions();
+        self.ledger.current.end_subscriptions();
         Ok(())
     }
 
@@ -205,15 +132,19 @@ impl Actor for ConfigServerActor {
         &self,
         _: ActorRef<ConfigMsg>,
         message: ConfigMsg,
-        records: &mut Records,
+        State { records, .. }: &mut State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ConfigMsg::Update(path, value, reply) => {
-                self.answer(reply, records, |tree| ConfigChange::decide(tree, path.as_str(), value)).await;
+            ConfigMsg::Change(proposal, note, reply) => {
+                let result = self.change(records, proposal, note).await;
+                drop(reply.send(self.counted(result)));
             }
-            ConfigMsg::Reset(path, reply) => {
-                self.answer(reply, records, |tree| ConfigChange::reset(tree, path.as_str())).await;
+            ConfigMsg::Rollback(to, note, reply) => {
+                let result = self.roll_back(records, to, note).await;
+                drop(reply.send(self.counted(result)));
             }
+            ConfigMsg::Reload(note, reply) => drop(reply.send(self.try_reload(records, note).await)),
+            ConfigMsg::FilesTouched => drop(self.try_reload(records, ChangeNote::default()).await),
             ConfigMsg::Status(reply) => drop(reply.send(self.status())),
         }
         Ok(())

@@ -1,21 +1,39 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
+use super::audit::Audit;
 use super::environment::{self, Variable};
 use super::error::ConfigError;
 use super::file;
 use super::layers::{Layers, Setting, settings};
+use super::limits::ConfigLimits;
 use super::origin::Origin;
-use super::tree::ConfigTree;
+use super::path::ConfigPath;
+use super::schema::Schema;
+use super::section::{self, ConfigSection};
+use super::tree::{ConfigTree, Source, Watch};
 use super::value_type::ValueType;
 
-/// Where the configuration comes from: defaults, below a TOML file, below environment variables.
+/// Where the configuration comes from: defaults, below files, below environment variables.
 ///
 /// A higher layer may add values and change those below it, but not their type: an integer may stand
 /// where a float was, anything where `null` was, and a section stays a section. All of it is optional.
+///
+/// # Files
+///
+/// TOML, JSON (`.json`) and, with the feature `yaml`, YAML (`.yaml`, `.yml`), told apart by the ending of the name; a
+/// file with any other ending is TOML. A later file lies over those before it. Of YAML anchors, aliases, tags and
+/// second documents are refused.
+///
+/// # Declarations
+///
+/// [`section`](Self::section) gives a section a type, with validation; [`updatable`](Self::updatable) says what may
+/// change while the program runs, without which nothing may; [`secret`](Self::secret) says what is never shown.
 ///
 /// # Environment variables
 ///
@@ -48,8 +66,10 @@ use super::value_type::ValueType;
 #[derive(Clone, Default)]
 pub struct ConfigSources {
     defaults: Vec<Value>,
-    file: Option<File>,
+    files: Vec<File>,
     variables: Vec<Variable>,
+    schema: Schema,
+    quiet: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,23 +102,77 @@ impl ConfigSources {
         Ok(self)
     }
 
-    /// With a TOML file that has to exist; only the last file that is named counts.
+    /// With a file that has to exist, over those that were named before.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(File::Required(path.into()));
+        self.files.push(File::Required(path.into()));
         self
     }
 
-    /// With a TOML file that may be absent; only the last file that is named counts.
+    /// With a file that may be absent, over those that were named before.
     pub fn optional_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.file = Some(File::Optional(path.into()));
+        self.files.push(File::Optional(path.into()));
+        self
+    }
+
+    /// With the files read again whenever one of them has changed and then nothing has happened to it for so long;
+    /// 200 ms is a good choice, and editors that write in several steps need a few. What is not valid is refused, with
+    /// the configuration as it was and an event `config_reload_refused`.
+    ///
+    /// The folders of the files are watched, which works through replaced files and links, too. A folder that cannot be
+    /// watched is no error, but a warning to `tracing`.
+    #[cfg(feature = "reload")]
+    pub fn watch(mut self, quiet: Duration) -> Self {
+        self.quiet = Some(quiet);
+        self
+    }
+
+    /// With this type for one of the sections, and with its defaults, over those that were named before.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidPath`] if the type names a path that is none.
+    pub fn section<T: ConfigSection>(mut self) -> Result<Self, ConfigError> {
+        self.schema.add::<T>()?;
+        self.defaults(section::defaults::<T>())
+    }
+
+    /// With a value, or everything in a section, that may change while the program runs.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidPath`].
+    pub fn updatable(mut self, path: impl AsRef<str>) -> Result<Self, ConfigError> {
+        self.schema.add_updatable(ConfigPath::new(path.as_ref())?);
+        Ok(self)
+    }
+
+    /// With a value, or everything in a section, that is never shown: not in `Debug`, errors, events and exports. A
+    /// secret cannot be set at run time, since that would be recorded; if it is updatable, it may change in its file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::InvalidPath`].
+    pub fn secret(mut self, path: impl AsRef<str>) -> Result<Self, ConfigError> {
+        self.schema.add_secret(ConfigPath::new(path.as_ref())?);
+        Ok(self)
+    }
+
+    /// With these limits instead of the usual ones.
+    pub fn limits(mut self, limits: ConfigLimits) -> Self {
+        self.schema.limits = limits;
+        self
+    }
+
+    /// With changes that need not be recorded, or must be; that is the rule unless this says otherwise.
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.schema.audit = audit;
         self
     }
 
     /// With those of these variables whose names start with the prefix and two underscores.
     ///
     /// The prefix is taken in upper case and with `_` for `-`, so that the name of a program will do;
-    /// a later call replaces an earlier one. Other variables are not kept. For the environment of the
-    /// process pass `std::env::vars_os()` without what is no Unicode; `std::env::vars()` panics on that.
+    /// a later call replaces an earlier one. Other variables are not kept.
     ///
     /// # Errors
     ///
@@ -115,32 +189,70 @@ impl ConfigSources {
         Ok(self)
     }
 
-    /// Reads the file, if there is one, and merges the layers.
+    /// With those variables of this process, as they are now, whose names start with the prefix; see
+    /// [`environment`](Self::environment).
     ///
-    /// This blocks on one file; under an async runtime that is for its blocking threads.
+    /// ```
+    /// use foundation::ConfigSources;
+    ///
+    /// let tree = ConfigSources::new().process_environment("my-app")?.load()?;
+    /// # assert_eq!(tree.paths().count(), 0);
+    /// # Ok::<(), foundation::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// [`ConfigError::MissingFile`], [`ConfigError::UnreadableFile`] and [`ConfigError::MalformedFile`]
-    /// about the file; [`ConfigError::WrongType`], [`ConfigError::InvalidKey`] and
-    /// [`ConfigError::AmbiguousVariables`] about what the layers say.
+    /// [`ConfigError::InvalidPrefix`]; [`ConfigError::UnreadableVariable`] if one with the prefix is not Unicode. Others
+    /// may be what they like.
+    pub fn process_environment(self, prefix: impl AsRef<str>) -> Result<Self, ConfigError> {
+        let variables = environment::unicode(&environment::prefix(prefix.as_ref())?, std::env::vars_os())?;
+        self.environment(prefix, variables)
+    }
+
+    /// Reads the files, if there are any, and merges the layers.
+    ///
+    /// This blocks on the files; under an async runtime that is for its blocking threads.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::MissingFile`], [`ConfigError::UnreadableFile`], [`ConfigError::UnsupportedFormat`] and
+    /// [`ConfigError::MalformedFile`] about a file; [`ConfigError::WrongType`], [`ConfigError::InvalidKey`],
+    /// [`ConfigError::AmbiguousVariables`] and [`ConfigError::OverLimit`] about what the layers say;
+    /// [`ConfigError::InvalidSection`] and those of [`ConfigTree::get_as`] about the declared sections.
     pub fn load(&self) -> Result<ConfigTree, ConfigError> {
         let mut layers = Layers::new();
         for defaults in &self.defaults {
             layers.put_all(settings(defaults.clone(), &Origin::Default)?)?;
         }
-        if let Some(file) = &self.file {
-            layers.put_all(file.settings()?)?;
+        for file in &self.files {
+            layers.put_all(file.settings(self.schema.limits.max_file_bytes)?)?;
         }
         let unknown = environment::overlay(&mut layers, &self.variables)?;
-        Ok(ConfigTree::new(layers, unknown))
+        self.schema.limits.check(&layers)?;
+        ConfigTree::new(layers, unknown, Arc::new(self.schema.clone()), Arc::new(self.clone()))
+    }
+}
+
+impl Source for ConfigSources {
+    fn load_again(&self) -> Result<ConfigTree, ConfigError> {
+        self.load()
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        let files = self.files.iter().map(|file| file.path().clone());
+        self.quiet.map(|quiet| Watch { files: files.collect(), quiet })
     }
 }
 
 impl File {
-    fn settings(&self) -> Result<Vec<Setting>, ConfigError> {
+    fn path(&self) -> &PathBuf {
         let (Self::Required(path) | Self::Optional(path)) = self;
-        match (self, file::read(path)?) {
+        path
+    }
+
+    fn settings(&self, max_bytes: usize) -> Result<Vec<Setting>, ConfigError> {
+        let path = self.path();
+        match (self, file::read(path, max_bytes)?) {
             (_, Some(text)) => file::parse(path, &text),
             (Self::Required(path), None) => Err(ConfigError::MissingFile { path: path.clone() }),
             (Self::Optional(_), None) => Ok(Vec::new()),
@@ -152,6 +264,9 @@ impl File {
 impl fmt::Debug for ConfigSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let variables: Vec<_> = self.variables.iter().map(Variable::name).collect();
-        f.debug_struct("ConfigSources").field("file", &self.file).field("variables", &variables).finish_non_exhaustive()
+        f.debug_struct("ConfigSources")
+            .field("files", &self.files)
+            .field("variables", &variables)
+            .finish_non_exhaustive()
     }
 }

@@ -1,51 +1,136 @@
 //! Hearing of changes.
 
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-use super::change::ConfigChange;
+use super::commit::ConfigChanged;
+use super::current::Made;
+use super::note::ChangeNote;
 use super::path::ConfigPath;
+use super::section::{ConfigSection, typed};
 use crate::events::EventId;
-
-/// One change that has been recorded and made.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct ConfigChanged {
-    /// Path, old value and new value.
-    pub change: ConfigChange,
-    /// The generation of the configuration that it led to.
-    pub generation: u64,
-    /// The event that records it; `None` if the value was the same already, so that nothing was changed.
-    pub event: Option<EventId>,
-}
 
 /// A reader that was too slow: so many changes were dropped for it. It goes on with the oldest that are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} configuration changes were missed: the subscriber was too slow")]
 pub struct Lagged {
-    /// How many.
+    /// How many; changes that were made together count as one.
     pub missed: u64,
+}
+
+/// What is made from now on, in order; it outlives the config server's restarts.
+#[derive(Debug)]
+pub(super) struct Feed(Receiver<Arc<Made>>);
+
+impl Feed {
+    pub(super) fn new(changes: Receiver<Arc<Made>>) -> Self {
+        Self(changes)
+    }
+
+    async fn next(&mut self) -> Result<Option<Arc<Made>>, Lagged> {
+        match self.0.recv().await {
+            Ok(made) => Ok(Some(made)),
+            Err(RecvError::Lagged(missed)) => Err(Lagged { missed }),
+            Err(RecvError::Closed) => Ok(None),
+        }
+    }
 }
 
 /// The changes of one value or section from now on, in order; it outlives the config server's restarts.
 #[derive(Debug)]
 pub struct ConfigSubscription {
-    pub(super) section: ConfigPath,
-    pub(super) changes: Receiver<ConfigChanged>,
+    section: ConfigPath,
+    feed: Feed,
+    /// Of a commit with several changes, those that were not told yet.
+    rest: VecDeque<ConfigChanged>,
 }
 
 impl ConfigSubscription {
-    /// Waits for the next change; `None` when the namespace has been shut down.
+    pub(super) fn new(section: ConfigPath, feed: Feed) -> Self {
+        Self { section, feed, rest: VecDeque::new() }
+    }
+
+    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
+    /// dropped.
     ///
     /// # Errors
     /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
     pub async fn next(&mut self) -> Result<Option<ConfigChanged>, Lagged> {
         loop {
-            match self.changes.recv().await {
-                Ok(changed) if changed.change.path.is_within(&self.section) => return Ok(Some(changed)),
-                Ok(_) => {}
-                Err(RecvError::Lagged(missed)) => return Err(Lagged { missed }),
-                Err(RecvError::Closed) => return Ok(None),
+            if let Some(changed) = self.rest.pop_front() {
+                return Ok(Some(changed));
+            }
+            let Some(made) = self.feed.next().await? else {
+                return Ok(None);
+            };
+            self.rest.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
+        }
+    }
+}
+
+/// The changes of a declared section from now on, in order; it outlives the config server's restarts.
+pub struct SectionSubscription<T> {
+    section: ConfigPath,
+    index: usize,
+    feed: Feed,
+    as_type: PhantomData<fn() -> T>,
+}
+
+/// One change of a declared section, however many values it has changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SectionChanged<T> {
+    /// The section before.
+    pub old: Arc<T>,
+    /// The section after.
+    pub new: Arc<T>,
+    /// The generation of the configuration that it led to.
+    pub generation: u64,
+    /// The event that records it; `None` if it could not be recorded and need not be.
+    pub event: Option<EventId>,
+    /// Who changed it, and why.
+    pub note: ChangeNote,
+}
+
+impl<T: ConfigSection> SectionSubscription<T> {
+    pub(super) fn new(section: ConfigPath, index: usize, feed: Feed) -> Self {
+        Self { section, index, feed, as_type: PhantomData }
+    }
+
+    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, Lagged> {
+        while let Some(made) = self.feed.next().await? {
+            if let Some(changed) = self.changed(&made) {
+                return Ok(Some(changed));
             }
         }
+        Ok(None)
+    }
+
+    fn changed(&self, made: &Made) -> Option<SectionChanged<T>> {
+        let commit = &made.commit;
+        commit.changes.iter().find(|change| change.path.is_within(&self.section))?;
+        let (old, new) = (made.before.get(self.index)?, made.after.get(self.index)?);
+        Some(SectionChanged {
+            old: Arc::clone(typed(old)?),
+            new: Arc::clone(typed(new)?),
+            generation: commit.generation,
+            event: commit.event,
+            note: commit.note.clone(),
+        })
+    }
+}
+
+impl<T> fmt::Debug for SectionSubscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SectionSubscription({})", self.section)
     }
 }

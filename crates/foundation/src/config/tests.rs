@@ -29,7 +29,7 @@ fn defaults() -> Value {
 }
 
 fn sources() -> ConfigSources {
-    ConfigSources::new().defaults(defaults()).unwrap()
+    ConfigSources::new().defaults(defaults()).unwrap().updatable("server").unwrap().updatable("database").unwrap()
 }
 
 fn tree() -> ConfigTree {

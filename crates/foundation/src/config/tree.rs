@@ -5,21 +5,30 @@
 //! 2. `values` is `base` with `overrides` written over it.
 //! 3. An override differs from the value below it. So whether there is one can be told from the values,
 //!    and a change needs no mark that says whether it sets an override or drops one.
+//! 4. `sections` has a snapshot of each declared section, in the order of the schema, read from `values`.
+
+mod declared;
+mod evolution;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::change::ConfigChange;
+use super::audit::Audit;
 use super::environment::UnknownVariable;
-use super::error::ConfigError;
+use super::error::{ConfigError, InvalidValue};
 use super::layers::{Layers, find, replace, unknown_path};
+use super::limits::ConfigLimits;
 use super::located::{Fault, Problem, read};
 use super::origin::Origin;
 use super::path::ConfigPath;
+use super::schema::Schema;
+use super::section::{ConfigSection, SectionFault, SectionType, Snapshot, typed, undeclared};
 
 /// An immutable snapshot of the configuration: all layers merged, with the origin of each value.
 ///
@@ -49,23 +58,57 @@ use super::path::ConfigPath;
 /// # assert_eq!(tree.get_as::<Server>("server")?.port, 80);
 /// # Ok::<(), foundation::ConfigError>(())
 /// ```
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct ConfigTree {
     base: Arc<Layers>,
     values: Value,
     overrides: BTreeMap<ConfigPath, Value>,
     unknown_variables: Arc<[UnknownVariable]>,
     generation: u64,
+    schema: Arc<Schema>,
+    sections: Arc<[Snapshot]>,
+    source: Option<Arc<dyn Source>>,
+}
+
+/// What a tree was loaded from, and can be loaded from again.
+pub(super) trait Source: Send + Sync {
+    /// The configuration as it is there now, without any override. Blocks.
+    fn load_again(&self) -> Result<ConfigTree, ConfigError>;
+
+    /// What to watch for changes, if anything.
+    fn watch(&self) -> Option<Watch>;
+}
+
+/// The files whose changes are to be seen, and how long nothing must happen before they are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Watch {
+    pub(super) files: Vec<PathBuf>,
+    pub(super) quiet: Duration,
 }
 
 impl ConfigTree {
-    pub(super) fn new(base: Layers, unknown_variables: Vec<UnknownVariable>) -> Self {
+    /// The tree of these layers, in which every declared section is valid.
+    pub(super) fn new(
+        base: Layers,
+        unknown_variables: Vec<UnknownVariable>,
+        schema: Arc<Schema>,
+        source: Arc<dyn Source>,
+    ) -> Result<Self, ConfigError> {
+        let tree = Self { schema, source: Some(source), ..Self::bare(base, unknown_variables) };
+        let sections = tree.read_sections(|_| true)?;
+        Ok(Self { sections, ..tree })
+    }
+
+    fn bare(base: Layers, unknown_variables: Vec<UnknownVariable>) -> Self {
         Self {
             values: base.values().clone(),
             base: Arc::new(base),
             overrides: BTreeMap::new(),
             unknown_variables: unknown_variables.into(),
             generation: 1,
+            schema: Arc::default(),
+            sections: Arc::new([]),
+            source: None,
         }
     }
 
@@ -108,10 +151,20 @@ impl ConfigTree {
 
     fn misfit(&self, start: &str, fault: &Fault) -> ConfigError {
         let path = fault.path(start);
-        // Arrays are leaves: the part of the path from the first index on has no origin of its own.
-        let origin = self.highest_origin(path.split('[').next().unwrap_or_default());
+        let origin = self.origin_of_part(&path);
+        let hidden = self.hides(&path);
         let path = if path.is_empty() { "(root)".to_owned() } else { path };
         match &fault.problem {
+            Problem::WrongType { wanted, .. } if hidden => ConfigError::WrongType {
+                path,
+                wanted: wanted.clone(),
+                found: "a secret of another type".to_owned(),
+                origin,
+            },
+            // What a hand-written `Deserialize` says may contain the value.
+            Problem::Other(_) if hidden => {
+                ConfigError::Unreadable { path, reason: "it does not fit, and is a secret".to_owned(), origin }
+            }
             Problem::WrongType { wanted, found } => {
                 ConfigError::WrongType { path, wanted: wanted.clone(), found: found.clone(), origin }
             }
@@ -138,6 +191,12 @@ impl ConfigTree {
         let path = path.as_ref();
         self.get(path)?;
         Ok(self.highest_origin(path))
+    }
+
+    /// The origin of what an error is about, which may be a part of a value: arrays are leaves, and the part of the path
+    /// from the first index on has no origin of its own.
+    fn origin_of_part(&self, path: &str) -> Origin {
+        self.highest_origin(path.split('[').next().unwrap_or_default())
     }
 
     /// The origin of a value, of a section, or of everything, for which the path is empty.
@@ -180,51 +239,18 @@ impl ConfigTree {
         self.generation
     }
 
-    /// The tree after a change; this one stays as it is. Costs a copy of all values.
-    ///
-    /// A change that changes nothing gives an equal tree, of the same generation.
-    ///
-    /// ```
-    /// use foundation::{ConfigChange, ConfigSources};
-    ///
-    /// let old = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
-    /// let change = ConfigChange::decide(&old, "port", 81.into())?;
-    /// let new = old.apply(&change)?;
-    /// assert_eq!((old.get("port")?.as_u64(), new.get("port")?.as_u64()), (Some(80), Some(81)));
-    /// assert_eq!((old.generation(), new.generation()), (1, 2));
-    /// # Ok::<(), foundation::ConfigError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Stale`] if the change was decided when the path had another value; those of
-    /// [`ConfigChange::decide`] if it was not decided on this configuration at all.
-    pub fn apply(&self, change: &ConfigChange) -> Result<Self, ConfigError> {
-        let decided = ConfigChange::decide(self, &change.path, change.new.clone())?;
-        if decided.old != change.old {
-            let path = change.path.to_string();
-            return Err(ConfigError::Stale { path });
-        }
-        let mut next = self.clone();
-        if !decided.is_noop() {
-            next.set(decided.path, decided.new);
-            next.generation += 1;
-        }
-        Ok(next)
-    }
-
-    fn set(&mut self, path: ConfigPath, value: Value) {
-        replace(&mut self.values, &path, value.clone());
-        if self.below(&path) == Some(&value) {
-            self.overrides.remove(&path);
-        } else {
-            self.overrides.insert(path, value);
-        }
-    }
-
     /// The value at a path without the overrides.
     pub(super) fn below(&self, path: &ConfigPath) -> Option<&Value> {
         find(self.base.values(), path.as_str())
+    }
+}
+
+/// Two trees are equal that say the same, whatever was declared about them.
+impl PartialEq for ConfigTree {
+    fn eq(&self, other: &Self) -> bool {
+        (self.generation, &self.overrides) == (other.generation, &other.overrides)
+            && self.base == other.base
+            && self.unknown_variables == other.unknown_variables
     }
 }
 
@@ -241,6 +267,6 @@ impl fmt::Debug for ConfigTree {
 impl Default for ConfigTree {
     /// A configuration without any setting.
     fn default() -> Self {
-        Self::new(Layers::new(), Vec::new())
+        Self::bare(Layers::new(), Vec::new())
     }
 }

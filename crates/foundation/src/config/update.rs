@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::path::ConfigPath;
-use crate::events::EventStoreError;
+use crate::events::{EventId, EventStoreError};
 
 /// How the configuration of a namespace stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,17 @@ pub enum ConfigUpdateError {
     /// The change could not be recorded.
     #[error("the change was not recorded: {0}")]
     NotRecorded(#[source] EventStoreError),
+    /// The records of changes could not be read.
+    #[error("the history of changes cannot be read: {0}")]
+    NoHistory(#[source] EventStoreError),
+    /// The event to roll back to records no change of this configuration, or was pruned.
+    #[error("event {event} records no change of the configuration{}", newest(newest_record))]
+    NoRecord {
+        /// The event.
+        event: EventId,
+        /// The newest one that does, if there is any.
+        newest_record: Option<EventId>,
+    },
     /// The value to set has no form in JSON.
     #[error("the new value of {path} cannot be written as JSON: {reason}")]
     Unwritable {
@@ -49,4 +60,9 @@ pub enum ConfigUpdateError {
         /// What happened instead.
         reason: String,
     },
+}
+
+fn newest(record: &Option<EventId>) -> String {
+    record
+        .map_or_else(|| "; there is no record of any".to_owned(), |event| format!("; the newest that does is {event}"))
 }

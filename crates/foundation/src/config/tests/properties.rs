@@ -78,6 +78,7 @@ fn environment(flat: &Flat) -> Vec<(String, String)> {
 fn load(defaults: &Flat, file_layer: &Flat, variables: Vec<(String, String)>) -> ConfigTree {
     let (_directory, path) = file(toml_text(file_layer));
     let sources = ConfigSources::new().defaults(nested(defaults)).unwrap().file(path);
+    let sources = ["a", "b", "c", "e"].iter().fold(sources, |sources, path| sources.updatable(path).unwrap());
     sources.environment("app", variables).unwrap().load().unwrap()
 }
 

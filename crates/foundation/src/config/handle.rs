@@ -1,0 +1,85 @@
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+
+use super::current::Current;
+use super::error::ConfigError;
+use super::section::ConfigSection;
+use super::tree::ConfigTree;
+
+/// A handle on a declared section, kept by whoever reads it often. It works while the config server is away.
+///
+/// [`latest`](Self::latest) is the fastest way to a setting: a comparison of two pointers while nothing has changed, and
+/// no write to memory that others share. [`get`](Self::get) needs no `&mut` and counts the `Arc`. Either shows a section
+/// that does not change under its reader. A clone has a cache of its own, so give one to each task.
+///
+/// ```
+/// use foundation::{ConfigSection, ConfigSources, Foundation};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, garde::Validate)]
+/// struct Http {
+///     #[garde(range(min = 1))]
+///     port: u16,
+/// }
+///
+/// impl ConfigSection for Http {
+///     const PATH: &'static str = "http";
+///     const UPDATABLE: &'static [&'static str] = &["port"];
+///
+///     fn defaults() -> serde_json::Value {
+///         serde_json::json!({ "port": 8080 })
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().config(ConfigSources::new().section::<Http>()?).start().await?;
+/// let mut http = foundation.config().section_handle::<Http>()?;
+/// assert_eq!(http.latest().port, 8080);
+///
+/// foundation.config().update("http.port", 9090).await?;
+/// assert_eq!(http.latest().port, 9090);
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Section<T> {
+    tree: Cache<Arc<ArcSwap<ConfigTree>>, Arc<ConfigTree>>,
+    index: usize,
+    /// What there was when the handle was made; every tree of a namespace has the same sections, so it is never needed.
+    first: Arc<T>,
+}
+
+impl<T: ConfigSection> Section<T> {
+    pub(super) fn new(current: &Current) -> Result<Self, ConfigError> {
+        let tree = current.tree();
+        let (index, first) = (tree.section_index::<T>()?, tree.section::<T>()?);
+        Ok(Self { tree: Cache::new(current.place()), index, first })
+    }
+
+    /// The section as it is now. Costs about a nanosecond while nothing changes.
+    pub fn latest(&mut self) -> &Arc<T> {
+        self.tree.load().section_at(self.index).unwrap_or(&self.first)
+    }
+
+    /// The section as it is now, shared. Costs a look at the place of the tree and a count of the `Arc`.
+    pub fn get(&self) -> Arc<T> {
+        let tree = self.tree.arc_swap().load();
+        Arc::clone(tree.section_at(self.index).unwrap_or(&self.first))
+    }
+}
+
+impl<T> Clone for Section<T> {
+    fn clone(&self) -> Self {
+        Self { tree: self.tree.clone(), index: self.index, first: Arc::clone(&self.first) }
+    }
+}
+
+impl<T> fmt::Debug for Section<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Section<{}>", std::any::type_name::<T>())
+    }
+}

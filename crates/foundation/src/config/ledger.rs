@@ -1,0 +1,247 @@
+//! The side of the config server that meets the event store: steps are recorded and made, and what is recorded and not
+//! made yet is made again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_core::ractor::ActorProcessingErr;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::audit::Audit;
+use super::change::ConfigChange;
+use super::commit::ConfigCommit;
+use super::current::Current;
+use super::error::ConfigError;
+use super::note::ChangeNote;
+use super::record::{self, CONFIG_RELOAD_REFUSED, CONFIG_RELOADED, Recorded, SERVER};
+use super::step::Step;
+use super::transaction::Proposal;
+use super::tree::ConfigTree;
+use super::update::ConfigUpdateError;
+use crate::events::{Event, EventId, EventStore, EventStoreError, NewEvent};
+use crate::telemetry::Telemetry;
+
+/// How long a start waits for the event store, which may be restarting itself; well below the time that a start may take.
+const START_LIMIT: Duration = Duration::from_secs(10);
+/// How long it may take to learn what came of a recording that was not answered. With the time that the recording itself
+/// may take this stays below the time that whoever wants the change waits.
+const INQUIRY_LIMIT: Duration = Duration::from_secs(4);
+
+pub(super) struct Ledger {
+    pub(super) current: Arc<Current>,
+    pub(super) events: EventStore,
+    pub(super) telemetry: Telemetry,
+}
+
+/// Whether every recorded change is made.
+pub(super) enum Records {
+    /// It is; a decision is taken on the truth.
+    Made,
+    /// A recording was not answered: the store may have a change that is not made.
+    Unclear,
+}
+
+/// What was made, and the correlation of its event.
+type MadeAgain = Vec<(Uuid, ConfigCommit)>;
+
+impl Ledger {
+    // ---- one step ----
+
+    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the embedder has said that
+    /// a record is not needed.
+    pub(super) async fn take(
+        &self,
+        records: &mut Records,
+        step: Step,
+        note: ChangeNote,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        if step.changes.is_empty() {
+            return Ok(self.idle(step, note));
+        }
+        let payload = Recorded::new(&step.changes, &note);
+        let event = NewEvent::of(step.kind.clone()).source(SERVER).payload(&payload);
+        let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
+        let correlation = event.correlation_id();
+        match self.events.append(event).await {
+            Ok(event) => Ok(self.make(step, note, Some(event))),
+            Err(error @ EventStoreError::NoAnswer { .. }) => match self.inquire(records, correlation, &error).await? {
+                Some(commit) => Ok(commit),
+                None => self.unrecorded(step, note, error),
+            },
+            Err(error) => self.unrecorded(step, note, error),
+        }
+    }
+
+    /// What came of a recording that was not answered: the commit, if it was recorded. The store takes one request after
+    /// the other, and what a store that ended had not done is never done: so the next answer, this one's or its
+    /// successor's, settles it.
+    async fn inquire(
+        &self,
+        records: &mut Records,
+        correlation: Uuid,
+        error: &EventStoreError,
+    ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
+        *records = Records::Unclear;
+        let Ok(Ok(made)) = timeout(INQUIRY_LIMIT, self.catch_up()).await else {
+            return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
+        };
+        *records = Records::Made;
+        let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
+        Ok(ours.map(|(_, commit)| commit))
+    }
+
+    /// What is done with a step that is certainly not recorded.
+    fn unrecorded(
+        &self,
+        step: Step,
+        note: ChangeNote,
+        error: EventStoreError,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        match self.current.look().audit() {
+            Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
+            Audit::BestEffort => {
+                tracing::warn!(%error, %note, "the configuration is changed without a record");
+                self.telemetry.count("config.updates_unrecorded");
+                Ok(self.make(step, note, None))
+            }
+        }
+    }
+
+    /// A step that changes nothing; after a reload the places of values in their files may still be others.
+    fn idle(&self, step: Step, note: ChangeNote) -> ConfigCommit {
+        let commit = ConfigCommit { changes: step.idle, generation: step.next.generation(), event: None, note };
+        if step.kind == CONFIG_RELOADED {
+            self.current.replace(step.next);
+        }
+        commit
+    }
+
+    fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
+        let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
+        self.current.make(step.next, &commit);
+        self.telemetry.count("config.updates");
+        commit
+    }
+
+    /// Records that changed files are not taken. Nobody waits for that, and nobody could do anything about a failure.
+    pub(super) fn refuse_reload(&self, error: &ConfigUpdateError) {
+        let reason = error.to_string();
+        tracing::warn!(%reason, "the configuration files have changed and are not taken");
+        let event = NewEvent::of(CONFIG_RELOAD_REFUSED).source(SERVER);
+        let event = event.payload(serde_json::json!({ "reason": reason }));
+        if let Err(error) = event.map_err(EventStoreError::from).and_then(|event| self.events.note(vec![event])) {
+            tracing::warn!(%error, "a refused reload is not recorded");
+        }
+    }
+
+    // ---- what is recorded ----
+
+    /// Makes sure that every recorded change is made before the next one is decided.
+    pub(super) async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
+        if let Records::Unclear = records {
+            let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
+            let caught_up = timeout(INQUIRY_LIMIT, self.catch_up()).await;
+            let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {INQUIRY_LIMIT:?}")))?;
+            caught_up.map_err(|error| unsettled(error.to_string()))?;
+            *records = Records::Made;
+        }
+        Ok(())
+    }
+
+    /// Makes what a server that ended left behind; fails if the event store does not come back in time.
+    pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
+        let late = |_| format!("the event store did not tell within {START_LIMIT:?} which changes are recorded");
+        timeout(START_LIMIT, self.catch_up()).await.map_err(late)??;
+        Ok(Records::Made)
+    }
+
+    /// Makes every change that is recorded and not made, in order, and waits for the store if it is not there.
+    async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
+        loop {
+            self.events.wait_until_up(START_LIMIT).await?;
+            match self.events.query(record::all()).await {
+                Ok(recorded) => return Ok(self.make_all(&recorded).await),
+                Err(EventStoreError::Log(error)) => return Err(error.into()),
+                // It ended between the two: its successor will answer.
+                Err(EventStoreError::NotDelivered { .. } | EventStoreError::NoAnswer { .. }) => {}
+            }
+        }
+    }
+
+    async fn make_all(&self, recorded: &[Arc<Event>]) -> MadeAgain {
+        let seen = self.current.seen();
+        let new: Vec<_> = record::ours(recorded).filter(|event| Some(event.id) > seen).collect();
+        // Whatever was read of the files, now they are read once, for the last of these events.
+        let last_reload = new.iter().rev().find(|event| event.kind == CONFIG_RELOADED).map(|event| event.id);
+        let mut made = Vec::new();
+        for event in new {
+            let step = match event.kind == CONFIG_RELOADED {
+                true if Some(event.id) == last_reload => self.reload_again().await,
+                true => Ok(None),
+                false => step_again(&self.current.tree(), event),
+            };
+            made.extend(self.make_again(event, step).map(|commit| (event.correlation_id, commit)));
+        }
+        made
+    }
+
+    fn make_again(
+        &self,
+        event: &Event,
+        step: Result<Option<(Step, ChangeNote)>, ActorProcessingErr>,
+    ) -> Option<ConfigCommit> {
+        match step {
+            Ok(Some((step, note))) if !step.changes.is_empty() => Some(self.make(step, note, Some(event.id))),
+            Ok(_) => {
+                self.current.pass_over(event.id);
+                None
+            }
+            Err(error) => {
+                tracing::warn!(event = %event.id, %error, "a recorded change no longer applies");
+                self.current.pass_over(event.id);
+                None
+            }
+        }
+    }
+
+    async fn reload_again(&self) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
+        let step = self.load().await?;
+        Ok(step.map(|step| (step, ChangeNote::default())))
+    }
+
+    /// The step to the files as they are now; `None` if the configuration was loaded from nowhere.
+    pub(super) async fn load(&self) -> Result<Option<Step>, ConfigError> {
+        let Some(source) = self.current.look().source() else {
+            return Ok(None);
+        };
+        // Files are read: not on a worker thread.
+        let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
+            Ok(loaded) => loaded?,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down, and whoever awaits this goes with it.
+                Err(_) => std::future::pending().await,
+            },
+        };
+        Step::reload(&self.current.tree(), loaded).map(Some)
+    }
+
+    /// What brings the values that were changed at run time since an event back.
+    pub(super) async fn undo(&self, to: EventId) -> Result<Proposal, ConfigUpdateError> {
+        let recorded = self.events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
+        let ours = || record::ours(&recorded);
+        let newest_record = ours().next_back().map(|event| event.id);
+        record::undo(ours(), to).ok_or(ConfigUpdateError::NoRecord { event: to, newest_record })
+    }
+}
+
+/// The step that an event records, if it still leads anywhere.
+fn step_again(tree: &ConfigTree, event: &Event) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
+    let recorded = Recorded::read(event)?;
+    let note = recorded.note.clone();
+    let changes = recorded.into_changes().into_iter();
+    let decided: Result<Vec<_>, _> =
+        changes.map(|change| ConfigChange::decide(tree, change.path.as_str(), change.new)).collect();
+    Ok(Some((Step::of(tree, decided?)?, note)))
+}

@@ -1,0 +1,98 @@
+//! What somebody wants changed, not decided yet.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::change::ConfigChange;
+use super::error::ConfigError;
+use super::path::ConfigPath;
+use super::tree::ConfigTree;
+use super::update::ConfigUpdateError;
+
+/// Several changes that are wanted together: made all or none, and validated as a whole.
+///
+/// Of two wishes for the same path the later one counts. A wish that cannot be, such as for a path that is none, spoils
+/// the whole transaction: it comes back as the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
+#[derive(Debug, Default)]
+pub struct Transaction {
+    wishes: BTreeMap<ConfigPath, Wish>,
+    spoilt: Option<ConfigUpdateError>,
+}
+
+/// What is wanted of one value.
+pub(super) enum Wish {
+    Set(Value),
+    Reset,
+}
+
+/// What the server is asked to change.
+#[derive(Debug)]
+pub(super) enum Proposal {
+    These(BTreeMap<ConfigPath, Wish>),
+    ResetAll,
+}
+
+impl Transaction {
+    /// Wants a value to be set.
+    pub fn set(&mut self, path: impl AsRef<str>, value: impl Serialize) -> &mut Self {
+        let wish = |path: &ConfigPath| {
+            serde_json::to_value(value)
+                .map(Wish::Set)
+                .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })
+        };
+        self.want(path.as_ref(), wish)
+    }
+
+    /// Wants what was set at run time to be dropped.
+    pub fn reset(&mut self, path: impl AsRef<str>) -> &mut Self {
+        self.want(path.as_ref(), |_| Ok(Wish::Reset))
+    }
+
+    fn want(&mut self, path: &str, wish: impl FnOnce(&ConfigPath) -> Result<Wish, ConfigUpdateError>) -> &mut Self {
+        let path = ConfigPath::new(path).map_err(ConfigUpdateError::from);
+        match path.and_then(|path| Ok((wish(&path)?, path))) {
+            Ok((wish, path)) => drop(self.wishes.insert(path, wish)),
+            // The first one is told; the others may follow from it.
+            Err(error) => drop(self.spoilt.get_or_insert(error)),
+        }
+        self
+    }
+
+    pub(super) fn into_proposal(self) -> Result<Proposal, ConfigUpdateError> {
+        match self.spoilt {
+            Some(error) => Err(error),
+            None => Ok(Proposal::These(self.wishes)),
+        }
+    }
+}
+
+impl Proposal {
+    /// The changes that it comes to, those that change nothing included.
+    pub(super) fn decide(self, tree: &ConfigTree) -> Result<Vec<ConfigChange>, ConfigError> {
+        match self {
+            Self::These(wishes) => wishes.into_iter().map(|(path, wish)| wish.decide(tree, &path)).collect(),
+            Self::ResetAll => tree.overrides().map(|(path, _)| ConfigChange::reset(tree, path)).collect(),
+        }
+    }
+}
+
+impl Wish {
+    fn decide(self, tree: &ConfigTree, path: &ConfigPath) -> Result<ConfigChange, ConfigError> {
+        match self {
+            Self::Set(value) => ConfigChange::decide(tree, path, value),
+            Self::Reset => ConfigChange::reset(tree, path),
+        }
+    }
+}
+
+/// Shows no value: it was not looked at yet, and may be a secret.
+impl std::fmt::Debug for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Set(_) => "Set",
+            Self::Reset => "Reset",
+        })
+    }
+}
