@@ -1,6 +1,8 @@
 //! Configurations, by scenarios. Random ones are in `properties`.
 
 mod changes;
+mod declared;
+mod formats;
 mod layering;
 mod properties;
 mod reading;

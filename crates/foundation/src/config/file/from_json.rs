@@ -13,13 +13,14 @@ use serde_json::value::RawValue;
 
 use super::{Content, Node, malformed, malformed_at, position};
 use crate::config::error::ConfigError;
+use crate::config::path::ConfigPath;
 
 /// What the top level has.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
     let place = |error: serde_json::Error| malformed_at(path, (error.line(), error.column().max(1)), &reason(&error));
     // All of the text is checked here, so that whatever is read of its parts later cannot be malformed.
     let root: &RawValue = serde_json::from_str(text).map_err(place)?;
-    match (Text { path, text }).node(root)?.content {
+    match (Text { path, text }).node(root, 0)?.content {
         Content::Section(entries) => Ok(entries),
         Content::Leaf(_) => Err(malformed(path, text, 0, "wanted an object at the top level")),
     }
@@ -37,16 +38,20 @@ struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
-    fn node(&self, raw: &'a RawValue) -> Result<Node, ConfigError> {
+    fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, ConfigError> {
+        // The parser skips what it gives as it is, however deep: the recursion is bounded here.
+        if depth > ConfigPath::MAX_SEGMENTS {
+            return Err(self.fault(raw, "more than 16 levels are not taken"));
+        }
         let content = if raw.get().starts_with('{') {
-            Content::Section(self.section(raw)?)
+            Content::Section(self.section(raw, depth)?)
         } else {
             Content::Leaf(self.leaf(raw)?)
         };
         Ok(Node { line: position(self.text, self.offset(raw)).0, content })
     }
 
-    fn section(&self, raw: &'a RawValue) -> Result<Vec<(String, Node)>, ConfigError> {
+    fn section(&self, raw: &'a RawValue, depth: usize) -> Result<Vec<(String, Node)>, ConfigError> {
         let Entries(entries) = serde_json::from_str(raw.get()).map_err(|error| self.fault(raw, &reason(&error)))?;
         let mut keys = HashSet::new();
         for (key, value) in &entries {
@@ -54,7 +59,7 @@ impl<'a> Text<'a> {
                 return Err(self.fault(value, "this key is there twice"));
             }
         }
-        entries.iter().map(|(key, value)| Ok((key.clone(), self.node(value)?))).collect()
+        entries.iter().map(|(key, value)| Ok((key.clone(), self.node(value, depth + 1)?))).collect()
     }
 
     fn leaf(&self, raw: &'a RawValue) -> Result<Value, ConfigError> {
