@@ -2,6 +2,9 @@
 
 mod config;
 mod event_store;
+mod config_files;
+mod config_records;
+mod config_sections;
 mod events;
 mod harness;
 mod lifecycle;

@@ -173,10 +173,7 @@ impl ConfigServer {
         path: impl AsRef<str>,
         value: impl Serialize,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.only(|wishes| {
-            wishes.set(path, value);
-        })
-        .await
+        self.only(|wishes| wishes.set(path, value)).await
     }
 
     /// Drops what was set at run time; the value below comes back.
@@ -184,10 +181,7 @@ impl ConfigServer {
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn reset(&self, path: impl AsRef<str>) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.only(|wishes| {
-            wishes.reset(path);
-        })
-        .await
+        self.only(|wishes| wishes.reset(path)).await
     }
 
     /// Changes several values together: all or none, validated as a whole, recorded as one event, and with one
@@ -200,10 +194,8 @@ impl ConfigServer {
     /// # let defaults = serde_json::json!({ "pool": { "min": 1, "max": 4 } });
     /// # let sources = ConfigSources::new().defaults(defaults)?.updatable("pool")?;
     /// # let foundation = Foundation::builder().config(sources).start().await?;
-    /// let commit = foundation.config().transaction(|wishes| {
-    ///     wishes.set("pool.min", 8).set("pool.max", 32);
-    /// });
-    /// let commit = commit.await?;
+    /// let config = foundation.config();
+    /// let commit = config.transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 32)).await?;
     /// assert_eq!((commit.changes.len(), commit.generation), (2, 2));
     /// # foundation.shutdown().await;
     /// # Ok(())
@@ -212,7 +204,10 @@ impl ConfigServer {
     ///
     /// # Errors
     /// As [`update`](Self::update).
-    pub async fn transaction(&self, wish: impl FnOnce(&mut Transaction)) -> Result<ConfigCommit, ConfigUpdateError> {
+    pub async fn transaction(
+        &self,
+        wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
         let mut wishes = Transaction::default();
         wish(&mut wishes);
         self.propose(wishes.into_proposal()?).await
@@ -297,7 +292,10 @@ impl ConfigServer {
     }
 
     /// A transaction of one change.
-    async fn only(&self, wish: impl FnOnce(&mut Transaction)) -> Result<ConfigChanged, ConfigUpdateError> {
+    async fn only(
+        &self,
+        wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
+    ) -> Result<ConfigChanged, ConfigUpdateError> {
         let commit = self.transaction(wish).await?;
         let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not tell of the change".to_owned() };
         commit.changed().next().ok_or_else(lost)

@@ -56,10 +56,11 @@ impl ChangeNote {
 /// Control characters are shown escaped: the texts may come from anyone.
 impl std::fmt::Display for ChangeNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let author = self.author.as_deref().unwrap_or("somebody").escape_debug();
-        match &self.reason {
-            Some(reason) => write!(f, "by {author}: {}", reason.escape_debug()),
-            None => write!(f, "by {author}"),
+        let escaped = |text: &str| text.escape_debug().to_string();
+        match (self.author.as_deref().map(escaped), self.reason.as_deref().map(escaped)) {
+            (Some(author), Some(reason)) => write!(f, "by {author}: {reason}"),
+            (Some(author), None) => write!(f, "by {author}"),
+            (None, reason) => f.write_str(&reason.unwrap_or_else(|| "no note".to_owned())),
         }
     }
 }

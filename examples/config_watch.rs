@@ -1,0 +1,185 @@
+//! A configuration file that is edited while the program runs: what is valid is taken as a whole, what is not is refused.
+//!
+//! ```text
+//! cargo run --example config_watch [FILE]
+//! ```
+//!
+//! Without an argument the program writes a file of its own, edits it, and ends. With one, a TOML, YAML or JSON file with
+//! a section `http`, it watches that file until Ctrl-C: edit it with any editor and see what happens.
+//!
+//! What to notice: the section has a type and rules of its own, and no configuration that breaks them is ever in force.
+//! The last good one stays, and an event says what was wrong. What was set at run time lies over the file, and a secret
+//! shows nowhere.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use foundation::{
+    ChangeNote, ConfigSection, ConfigSources, EventKind, ExposeSecret, Foundation, Query, SecretString,
+    SectionSubscription,
+};
+use foundation_examples::{Failure, Table, exit, heading};
+use garde::Validate;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+/// How long nothing must happen to the file before it is read.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long an edit may take to be seen.
+const LIMIT: Duration = Duration::from_secs(30);
+/// What is recorded of an edit that is not taken.
+const REFUSED: EventKind = EventKind::from_static("config_reload_refused");
+
+/// The section `http`.
+#[derive(Debug, Deserialize, Validate)]
+#[garde(allow_unvalidated)]
+struct Http {
+    #[garde(length(min = 1))]
+    greeting: String,
+    #[garde(range(min = 1, max = 1_000))]
+    workers: u16,
+    token: SecretString,
+}
+
+impl ConfigSection for Http {
+    const PATH: &'static str = "http";
+    const UPDATABLE: &'static [&'static str] = &["*"];
+    const SECRETS: &'static [&'static str] = &["token"];
+
+    fn defaults() -> Value {
+        json!({ "greeting": "hello", "workers": 4, "token": "changeme" })
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit(run(std::env::args_os().nth(1).map(PathBuf::from)).await)
+}
+
+async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
+    match file {
+        Some(file) => watch(&file).await,
+        None => {
+            let folder = tempfile::tempdir()?;
+            let file = folder.path().join("http.toml");
+            std::fs::write(&file, "[http]\nworkers = 8\ntoken = 'first secret'\n")?;
+            edit_and_watch(&file).await
+        }
+    }
+}
+
+async fn start(file: &Path) -> Result<Foundation, Failure> {
+    let sources =
+        ConfigSources::new().section::<Http>()?.file(file).watch(QUIET).process_environment("config-watch")?;
+    let foundation = Foundation::builder().config(sources).start().await?;
+    heading(format!("Watching {}", file.display()));
+    let http = foundation.config().section::<Http>()?;
+    println!("  {http:?}");
+    println!("  the token is there, with {} letters, and shows nowhere", http.token.expose_secret().len());
+    Ok(foundation)
+}
+
+// ---- somebody else's file ----
+
+async fn watch(file: &Path) -> Result<(), Failure> {
+    let foundation = start(file).await?;
+    let mut changes = foundation.config().subscribe_section::<Http>()?;
+    let told = async {
+        while let Some(changed) = changes.next().await? {
+            println!("  generation {} ({}): {:?}", changed.generation, changed.note, changed.new);
+        }
+        Ok::<(), Failure>(())
+    };
+    tokio::select! {
+        told = told => told,
+        stopped = foundation.run_until_signal() => Ok(println!("{}", stopped?)),
+    }
+}
+
+// ---- our own ----
+
+async fn edit_and_watch(file: &Path) -> Result<(), Failure> {
+    let foundation = start(file).await?;
+    let outcome = edit(&foundation, file).await;
+    heading("Shutting down");
+    println!("{}", foundation.shutdown().await);
+    outcome
+}
+
+async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
+    let config = foundation.config();
+    let mut changes = config.subscribe_section::<Http>()?;
+
+    heading("An edit: taken as a whole");
+    save(file, "[http]\ngreeting = 'good morning'\nworkers = 16\ntoken = 'second secret'\n")?;
+    show(&mut changes).await?;
+
+    heading("A broken edit: refused, with the place, and the last good one stays");
+    save(file, "[http]\ngreeting = 'good night\n")?;
+    let broken = refusal(foundation, None).await?;
+    println!("  {broken}");
+    println!("  still: {:?}", config.section::<Http>()?);
+
+    heading("An edit that breaks a rule of the section: refused, too");
+    save(file, "[http]\ngreeting = 'good night'\nworkers = 0\n")?;
+    println!("  {}", refusal(foundation, Some(&broken)).await?);
+
+    heading("A change at run time, by somebody and for a reason");
+    let alice = config.with_note(ChangeNote::by("alice").because("the queue is long"));
+    alice.update("http.workers", 32).await?;
+    show(&mut changes).await?;
+
+    heading("The next edit: what was set at run time stays over it");
+    save(file, "[http]\ngreeting = 'good evening'\nworkers = 1\n")?;
+    show(&mut changes).await?;
+
+    heading("What was recorded");
+    let mut table = Table::new(["event", "setting", "old", "new", "why"]);
+    for record in config.history("http").await? {
+        let change = &record.change;
+        table.row([&record.event, &change.path, &change.old, &change.new, &record.note]);
+    }
+    print!("{table}");
+
+    heading("Where each value comes from");
+    let mut table = Table::new(["setting", "value", "from"]);
+    let (tree, shown) = (config.tree(), config.tree().export());
+    for path in tree.paths() {
+        let value = path.segments().fold(&shown, |section, key| &section[key]);
+        table.row([path, value, &tree.origin(path)?]);
+    }
+    print!("{table}");
+    Ok(())
+}
+
+async fn show(changes: &mut SectionSubscription<Http>) -> Result<(), Failure> {
+    let changed = timeout(LIMIT, changes.next()).await??.ok_or("the configuration has ended")?;
+    println!("  before: {:?}", changed.old);
+    println!("  after:  {:?}", changed.new);
+    Ok(())
+}
+
+/// The reason of the first refusal with another reason than the one that is known, as soon as it is recorded.
+async fn refusal(foundation: &Foundation, known: Option<&str>) -> Result<String, Failure> {
+    let recorded = async {
+        loop {
+            let refusals = foundation.events().query(Query::new().kind(REFUSED)).await?;
+            let mut reasons = refusals.iter().filter_map(|event| event.payload["reason"].as_str());
+            if let Some(reason) = reasons.find(|reason| Some(*reason) != known) {
+                return Ok::<_, Failure>(reason.to_owned());
+            }
+            yield_now().await;
+        }
+    };
+    timeout(LIMIT, recorded).await?
+}
+
+/// As many editors do it: a new file takes the place of the old one, so that nobody sees half of it.
+fn save(file: &Path, text: &str) -> Result<(), Failure> {
+    let new = file.with_extension("new");
+    std::fs::write(&new, text)?;
+    Ok(std::fs::rename(&new, file)?)
+}
