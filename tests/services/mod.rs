@@ -1,10 +1,10 @@
 //! The three services, the root that wires them and the harness that tests them.
 
 mod config;
-mod event_store;
 mod config_files;
 mod config_records;
 mod config_sections;
+mod event_store;
 mod events;
 mod harness;
 mod lifecycle;
