@@ -95,7 +95,10 @@ async fn watch(file: &Path) -> Result<(), Failure> {
     };
     tokio::select! {
         told = told => told,
-        stopped = foundation.run_until_signal() => Ok(println!("{}", stopped?)),
+        stopped = foundation.run_until_signal() => {
+            println!("{}", stopped?);
+            Ok(())
+        }
     }
 }
 
