@@ -5,9 +5,10 @@
 //!
 //! # Invariants
 //!
-//! 1. Each finite value from zero upwards has exactly one bucket.
+//! 1. Each finite value from zero upwards has exactly one bucket. A bucket holds its upper bound and not its lower one,
+//!    so that the powers of two, where an octave ends, are exact bounds of *at most*.
 //! 2. A greater value never has a lower bucket, so [`Buckets::counts`] is in ascending order.
-//! 3. Between `LOWEST` and `BEYOND`, the middle of a bucket differs from each of the bucket's values by at most
+//! 3. Between `LOWEST` and `HIGHEST`, the middle of a bucket differs from each of the bucket's values by at most
 //!    [`RELATIVE_ERROR`] of that value.
 
 use std::sync::OnceLock;
@@ -20,10 +21,12 @@ const STEPS: usize = 1 << STEP_BITS;
 const IGNORED_BITS: u32 = f64::MANTISSA_DIGITS - 1 - STEP_BITS;
 
 const OCTAVES: usize = 96;
-/// The bits of the least value that has a bucket with a bounded error: 2^-32.
+/// The exponent of the bound below the steps.
+const LOWEST_EXPONENT: i32 = -32;
+/// The bits of the greatest value below the buckets with a bounded error: 2^-32.
 const LOWEST: u64 = (1.0 / (1u64 << 32) as f64).to_bits();
-/// The bits of the least value beyond those buckets: 2^64.
-const BEYOND: u64 = LOWEST + ((OCTAVES as u64) << (f64::MANTISSA_DIGITS - 1));
+/// The bits of the greatest value in those buckets: 2^64.
+const HIGHEST: u64 = LOWEST + ((OCTAVES as u64) << (f64::MANTISSA_DIGITS - 1));
 
 /// Half a step at the lower end of an octave, where it weighs most.
 pub(super) const RELATIVE_ERROR: f64 = 0.5 / STEPS as f64;
@@ -31,11 +34,11 @@ pub(super) const RELATIVE_ERROR: f64 = 0.5 / STEPS as f64;
 /// Where a value is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Bucket {
-    /// Less than 2^-32, zero included.
+    /// At most 2^-32, zero included.
     Low,
-    /// The position from 2^-32 upwards.
+    /// The position above 2^-32.
     Step(usize),
-    /// 2^64 or more.
+    /// More than 2^64.
     High,
 }
 
@@ -43,8 +46,8 @@ impl Bucket {
     /// The bucket of a value that is finite and not negative. The bits of such values are ordered as the values are.
     fn of(value: f64) -> Self {
         match value.to_bits() {
-            bits if bits < LOWEST => Self::Low,
-            bits if bits < BEYOND => Self::Step(((bits - LOWEST) >> IGNORED_BITS) as usize),
+            bits if bits <= LOWEST => Self::Low,
+            bits if bits <= HIGHEST => Self::Step(((bits - LOWEST - 1) >> IGNORED_BITS) as usize),
             _ => Self::High,
         }
     }
@@ -115,6 +118,24 @@ impl Buckets {
     }
 }
 
+/// The octave that a bucket's middle, as [`Buckets::counts`] gives it, lies in: the exponent of the power of two that is
+/// its upper bound. `None` for what lies beyond all octaves.
+pub(super) fn upper_exponent(middle: f64) -> Option<i32> {
+    match middle.to_bits() {
+        bits if bits <= LOWEST => Some(LOWEST_EXPONENT),
+        bits if bits <= HIGHEST => {
+            let octave = (bits - LOWEST - 1) >> (f64::MANTISSA_DIGITS - 1);
+            Some(LOWEST_EXPONENT + 1 + octave as i32)
+        }
+        _ => None,
+    }
+}
+
+/// Whether an octave has another bound below its own.
+pub(super) fn has_lower_bound(upper_exponent: i32) -> bool {
+    upper_exponent > LOWEST_EXPONENT
+}
+
 fn new_octave() -> Box<Octave> {
     Box::new([const { AtomicU64::new(0) }; STEPS])
 }
@@ -129,10 +150,10 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_range_are_where_they_are_said_to_be() {
-        assert_eq!(Bucket::of(2f64.powi(-32)), Bucket::Step(0));
-        assert_eq!(Bucket::of(2f64.powi(-32).next_down()), Bucket::Low);
-        assert_eq!(Bucket::of(2f64.powi(64).next_down()), Bucket::Step(LAST));
-        assert_eq!(Bucket::of(2f64.powi(64)), Bucket::High);
+        assert_eq!(Bucket::of(2f64.powi(-32)), Bucket::Low);
+        assert_eq!(Bucket::of(2f64.powi(-32).next_up()), Bucket::Step(0));
+        assert_eq!(Bucket::of(2f64.powi(64)), Bucket::Step(LAST));
+        assert_eq!(Bucket::of(2f64.powi(64).next_up()), Bucket::High);
     }
 
     #[test]

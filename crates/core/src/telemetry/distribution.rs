@@ -1,5 +1,6 @@
 //! What a histogram held when it was read: plain numbers, from which everything else is computed.
 
+use super::buckets::{has_lower_bound, upper_exponent};
 use super::histogram_snapshot::HistogramSnapshot;
 
 /// The values of a histogram at one reading, of which there is at least one.
@@ -65,6 +66,24 @@ impl Distribution {
         bucket.map_or(self.max, |(middle, _)| middle.clamp(self.min, self.max))
     }
 
+    /// For both bounds of each octave that holds a value, how many values are at most 2^exponent, in ascending order. What
+    /// lies beyond the greatest bound is only in the count.
+    pub(super) fn cumulative(&self) -> Vec<(i32, u64)> {
+        let (mut bounds, mut passed) = (Vec::<(i32, u64)>::new(), 0);
+        for (middle, count) in &self.buckets {
+            let Some(upper) = upper_exponent(*middle) else { break };
+            if has_lower_bound(upper) && bounds.last().is_none_or(|(last, _)| *last < upper - 1) {
+                bounds.push((upper - 1, passed));
+            }
+            passed += count;
+            match bounds.last_mut() {
+                Some((last, so_far)) if *last == upper => *so_far = passed,
+                _ => bounds.push((upper, passed)),
+            }
+        }
+        bounds
+    }
+
     /// Everything at once, but for the rejected values, which no distribution knows.
     pub(super) fn summary(&self) -> HistogramSnapshot {
         HistogramSnapshot {
@@ -78,6 +97,7 @@ impl Distribution {
             p90: Some(self.quantile(0.9)),
             p99: Some(self.quantile(0.99)),
             p999: Some(self.quantile(0.999)),
+            buckets: self.cumulative(),
         }
     }
 }

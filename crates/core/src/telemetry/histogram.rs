@@ -313,6 +313,13 @@ mod tests {
         vec(prop_oneof![any_magnitude, whole], 1..200)
     }
 
+    /// Zero, powers of two and what lies around them, and beyond all buckets.
+    fn any_value() -> impl Strategy<Value = f64> {
+        let power = || (-40..70i32).prop_map(|exponent| f64::from(exponent).exp2());
+        let any_magnitude = (-40.0..70.0f64).prop_map(f64::exp2);
+        prop_oneof![Just(0.0), power(), power().prop_map(f64::next_up), power().prop_map(f64::next_down), any_magnitude]
+    }
+
     proptest! {
         #[test]
         fn quantiles_are_within_the_stated_error(mut values in values(), q in 0.0..=1.0f64) {
@@ -335,6 +342,16 @@ mod tests {
             prop_assert_eq!(snapshot.sum, values.iter().sum::<f64>());
             prop_assert_eq!(snapshot.min, values.iter().copied().reduce(f64::min));
             prop_assert_eq!(snapshot.max, values.iter().copied().reduce(f64::max));
+        }
+
+        #[test]
+        fn each_bound_counts_exactly_the_values_that_are_at_most_as_great(values in vec(any_value(), 0..100)) {
+            let snapshot = histogram_of(&values).snapshot();
+            for (exponent, count) in &snapshot.buckets {
+                let bound = f64::from(*exponent).exp2();
+                prop_assert_eq!(*count, values.iter().filter(|value| **value <= bound).count() as u64);
+            }
+            prop_assert!(snapshot.buckets.is_sorted_by(|a, b| a.0 < b.0));
         }
 
         #[test]
