@@ -14,7 +14,8 @@
 //! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigSection`], [`Section`], [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
-//! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Snapshot`] |
+//! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Family`], [`Span`], [`Snapshot`] |
+//! | exporting what was counted | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`] |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
@@ -52,7 +53,14 @@ pub use root::{
 };
 /// A text that shows itself to nobody: for the secrets in [`ConfigSection`]s.
 pub use secrecy::{ExposeSecret, SecretString};
-pub use telemetry::{Telemetry, TelemetryError, TelemetryEvent};
+#[cfg(feature = "tracing-layer")]
+pub use telemetry::TelemetryLayer;
+#[cfg(feature = "metrics")]
+pub use telemetry::TelemetryRecorder;
+pub use telemetry::{
+    EventPattern, ExportError, Exporter, Family, Instrument, LabelFault, Labels, MetricFamily, MetricNameFault, Scrape,
+    Series, Span, Telemetry, TelemetryError, TelemetryEvent, TelemetryOptions, prometheus_text,
+};
 
 #[doc(hidden)]
 pub mod __private {

@@ -91,7 +91,7 @@ pub(super) fn all() -> Query {
 
 /// The events of the config server among others of the same kinds.
 pub(super) fn ours(events: &[Arc<Event>]) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
-    events.iter().filter(|event| event.source.as_deref() == Some(SERVER))
+    events.iter().filter(|event| event.service() == Some(SERVER))
 }
 
 /// What the records say about a value, or about everything in a section, oldest first.

@@ -12,6 +12,7 @@ use super::layout::Layout;
 use super::services::Services;
 use crate::config::{ConfigError, ConfigSources, ConfigTree};
 use crate::events::EventStorage;
+use crate::telemetry::TelemetryOptions;
 
 /// How to put a [`Foundation`] together.
 ///
@@ -25,6 +26,7 @@ use crate::events::EventStorage;
 /// | [`test_events`](Self::test_events) | tests' events in memory |
 /// | [`clock`](Self::clock) | the system's |
 /// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
+/// | [`telemetry`](Self::telemetry) | [`TelemetryOptions::new`] |
 #[derive(Clone)]
 pub struct FoundationBuilder {
     sources: ConfigSources,
@@ -56,6 +58,7 @@ impl Default for FoundationBuilder {
             clock: Arc::new(SystemTime::now),
             events: EventStorage::memory(),
             test_events: EventStorage::memory(),
+            telemetry: TelemetryOptions::new(),
             children: Vec::new(),
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
@@ -113,6 +116,12 @@ impl FoundationBuilder {
     /// see [`ServiceRegistry::measured`](foundation_core::ServiceRegistry::measured).
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.layout.measurement = measurement;
+        self
+    }
+
+    /// What the telemetry of each namespace does by itself: ticks, exports, retirement of idle series.
+    pub fn telemetry(mut self, options: TelemetryOptions) -> Self {
+        self.layout.telemetry = options;
         self
     }
 

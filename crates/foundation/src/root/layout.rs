@@ -12,7 +12,7 @@ use super::reporter::EventReporter;
 use super::services::Services;
 use crate::config::ConfigTree;
 use crate::events::{Clock, EventStorage, EventStore, RetentionReport};
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, TelemetryOptions};
 
 pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
@@ -24,6 +24,7 @@ pub(super) struct Layout {
     /// Of production, and of tests' namespaces.
     pub(super) events: EventStorage,
     pub(super) test_events: EventStorage,
+    pub(super) telemetry: TelemetryOptions,
     pub(super) children: Vec<MakeChild>,
     pub(super) strategy: Strategy,
     pub(super) intensity: RestartIntensity,
@@ -45,7 +46,7 @@ impl Layout {
     fn services(&self, registry: &ServiceRegistry) -> Vec<ChildSpec> {
         let services = Services::of(registry, &self.config);
         vec![
-            services.telemetry().child_spec(registry),
+            services.telemetry().child_spec_with(registry, self.telemetry.clone()),
             self.event_store(registry, services.telemetry().clone()),
             services.config().child_spec(registry),
         ]

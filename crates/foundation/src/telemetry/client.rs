@@ -9,10 +9,17 @@ use foundation_core::{
 };
 use serde_json::Value;
 
+use super::any_series::Instrument;
 use super::error::TelemetryError;
+use super::family::Family;
 use super::handler::{Handler, TelemetryEvent};
 use super::hub::Hub;
-use super::server::{TELEMETRY, TelemetryMsg, TelemetryServer};
+use super::message::{TELEMETRY, TelemetryMsg};
+use super::options::TelemetryOptions;
+use super::pattern::EventPattern;
+use super::prometheus::prometheus_text;
+use super::scrape::Scrape;
+use super::server::TelemetryServer;
 use super::span::Span;
 
 /// How long an answer may take.
@@ -23,8 +30,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Counting, measuring and executing happen on the caller's thread and ask nobody; nothing of it can fail its caller.
 /// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them.
 ///
-/// An instrument, once made, stays: put no ids into names. After [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS) no new ones
-/// are made; what is counted, recorded or executed under further names is only counted, in `telemetry.unrecorded`.
+/// An instrument of a name, once made, stays: put no ids into names. What tells like things apart belongs into the labels of a
+/// [`Family`], whose number of series is bounded. Names are at most 200 ASCII letters, digits and `_.:-/`. After
+/// [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS) no new ones are made; what is counted, recorded or executed under further names, or
+/// under what is no name, is only counted, in `telemetry.unrecorded`.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -55,7 +64,7 @@ impl Telemetry {
     /// The name of the service in each namespace.
     pub const NAME: ServiceName = ServiceName::from_static("telemetry");
 
-    /// How many instruments a namespace may have: 10,000.
+    /// How many instruments a namespace may have: 10,000 names and labelled series.
     pub const MAX_INSTRUMENTS: usize = super::hub::MAX_INSTRUMENTS;
 
     /// The telemetry of a namespace, whether its actor runs or not.
@@ -64,10 +73,17 @@ impl Telemetry {
         Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub }
     }
 
-    /// How to start the telemetry service of a namespace under the name `telemetry`.
+    /// How to start the telemetry service of a namespace under the name `telemetry`, with the default options.
     pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
+        self.child_spec_with(registry, TelemetryOptions::new())
+    }
+
+    /// How to start the telemetry service of a namespace under the name `telemetry`.
+    pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
         let (hub, told) = (Arc::clone(&self.hub), registry.clone());
-        registry.child_spec(&TELEMETRY, move || (TelemetryServer { hub: Arc::clone(&hub), registry: told.clone() }, ()))
+        registry.child_spec(&TELEMETRY, move || {
+            (TelemetryServer { hub: Arc::clone(&hub), registry: told.clone(), options: options.clone() }, ())
+        })
     }
 
     // ---- emission: here and now ----
@@ -75,7 +91,7 @@ impl Telemetry {
     /// The counter of this name, made if there is none. Keep it where you count often: each call here costs a look-up.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
     pub fn counter(&self, name: &str) -> Result<Arc<Counter>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -83,7 +99,7 @@ impl Telemetry {
     /// The gauge of this name, made if there is none.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
     pub fn gauge(&self, name: &str) -> Result<Arc<Gauge>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -91,9 +107,28 @@ impl Telemetry {
     /// The histogram of this name, made if there is none.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
     pub fn histogram(&self, name: &str) -> Result<Arc<Histogram>, TelemetryError> {
         self.hub.instrument(name)
+    }
+
+    /// The counters, gauges or histograms of this name, told apart by labels; at most `limit` of them, or as many as was said
+    /// when the name was first used for a family. The one without labels is that of [`counter`](Self::counter) and its like.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    pub fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
+        let table = self.hub.table::<K>(name)?;
+        table.limit_to(limit);
+        Ok(Family::new(name, table, &self.hub.own.unrecorded))
+    }
+
+    /// Says what a name means, for those who read the export; at most 1,000 characters, and a later word replaces an earlier one.
+    ///
+    /// # Errors
+    /// [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    pub fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
+        self.hub.describe(name, help)
     }
 
     /// Adds one to the counter of this name; if it cannot be had, because the name is another instrument's, counts in
@@ -108,10 +143,20 @@ impl Telemetry {
         self.hub.execute(name, measurements, metadata);
     }
 
+    /// Begins a piece of work: executes `name.start`; see [`Span`] for how it ends.
+    pub fn span(&self, name: &str) -> Span {
+        self.span_with(name, Value::Null)
+    }
+
+    /// The same with metadata, which goes with each event of the span.
+    pub fn span_with(&self, name: &str, metadata: Value) -> Span {
+        Span::start(&self.hub, name, metadata)
+    }
+
     /// Runs a future and measures it: executes `name.start`, then `name.stop` or, if it panics or is dropped half way,
-    /// `name.exception`; the latter two with the measurement `duration_ms`, in milliseconds of tokio's clock.
+    /// `name.exception`; the latter two with the measurement `duration_ms`, in milliseconds of tokio's clock. See [`Span`].
     pub async fn measure<T>(&self, name: &str, work: impl Future<Output = T>) -> T {
-        let span = Span::start(&self.hub, name);
+        let span = self.span(name);
         let result = work.await;
         span.stop();
         result
@@ -119,14 +164,15 @@ impl Telemetry {
 
     // ---- the actor's part ----
 
-    /// Tells a handler of each event whose name is one of these, from now on. It runs on the thread that emits: be brief.
+    /// Tells a handler of each event whose name is one of these, or matches one of these [`EventPattern`]s, from now on. It runs
+    /// on the thread that emits: be brief. An emission costs a comparison of names for each handler.
     ///
     /// # Errors
     /// [`TelemetryError::AlreadyAttached`], [`TelemetryError::Unavailable`].
     pub async fn attach(
         &self,
         id: impl Into<String>,
-        events: impl IntoIterator<Item = impl Into<String>>,
+        events: impl IntoIterator<Item = impl Into<EventPattern>>,
         handle: impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static,
     ) -> Result<(), TelemetryError> {
         let events = events.into_iter().map(Into::into).collect();
@@ -155,11 +201,36 @@ impl Telemetry {
     /// All readings of this namespace: its instruments, what its registry and supervisors count, and what is measured of
     /// each service without its doing: `service.messages{service="clerk"}`, `service.failures{…}`, `service.handling_ns{…}`
     /// and `service.idle_seconds{…}`; see [`ServiceMeasures`](foundation_core::ServiceMeasures).
+    /// Those with labels are called `name{key="value",…}`.
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
     pub async fn snapshot(&self) -> Result<Snapshot, TelemetryError> {
-        self.ask(TelemetryMsg::Snapshot).await
+        Ok(self.scrape().await?.to_snapshot())
+    }
+
+    /// The same with labels told apart, with descriptions, and with the rates between the last two ticks.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn scrape(&self) -> Result<Scrape, TelemetryError> {
+        self.ask(TelemetryMsg::Scrape).await
+    }
+
+    /// All readings in Prometheus' text format; see [`prometheus_text`].
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn prometheus(&self) -> Result<String, TelemetryError> {
+        Ok(prometheus_text(&[self.scrape().await?]))
+    }
+
+    /// A tick now, besides those of the clock: rates, exports, retirement of what is idle. Returns when it is done.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn tick(&self) -> Result<(), TelemetryError> {
+        self.ask(TelemetryMsg::Tick).await
     }
 
     /// Waits until the service runs, at most 5 s if no limit is given: after its restart, say.
@@ -176,6 +247,25 @@ impl Telemetry {
     ) -> Result<T, TelemetryError> {
         let answer = self.via.call(message, LIMIT).await;
         answer.map_err(|error| TelemetryError::Unavailable { reason: error.to_string() })
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Telemetry {
+    /// A recorder for the `metrics` facade: what its macros count lands here.
+    pub fn recorder(&self) -> super::TelemetryRecorder {
+        super::TelemetryRecorder::new(Arc::clone(&self.hub))
+    }
+}
+
+#[cfg(feature = "tracing-layer")]
+impl Telemetry {
+    /// A layer for `tracing-subscriber` that counts the events here, by level and target.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`] if `tracing.events` is no counter.
+    pub fn tracing_layer(&self) -> Result<super::TelemetryLayer, TelemetryError> {
+        Ok(super::TelemetryLayer::new(self.family(super::TelemetryLayer::NAME, super::TelemetryLayer::MAX_SERIES)?))
     }
 }
 

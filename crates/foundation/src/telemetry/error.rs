@@ -1,5 +1,8 @@
 //! What can go wrong with telemetry.
 
+use super::labels::LabelFault;
+use super::name::MetricNameFault;
+
 /// Why the telemetry service did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -21,6 +24,22 @@ pub enum TelemetryError {
         name: String,
         /// The limit.
         limit: usize,
+    },
+    /// The name is no name of an instrument.
+    #[error("{name} is not the name of an instrument: {fault}")]
+    InvalidName {
+        /// The name, quoted, or its beginning.
+        name: String,
+        /// What is wrong with it.
+        fault: MetricNameFault,
+    },
+    /// The labels are refused.
+    #[error("{name} has no series of these labels: {fault}")]
+    InvalidLabels {
+        /// The name of the family.
+        name: String,
+        /// What is wrong with them.
+        fault: LabelFault,
     },
     /// A handler of this id is attached.
     #[error("a telemetry handler {id:?} is already attached; detach it first")]

@@ -1,10 +1,12 @@
 //! Somebody who is told of telemetry events.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use foundation_core::Namespace;
 use serde_json::Value;
+
+use super::contained::{Panicked, contained};
+use super::pattern::EventPattern;
 
 /// What a handler is told: that something has happened, with numbers and with words.
 #[derive(Debug, Clone, Copy)]
@@ -26,15 +28,12 @@ pub(super) type Handle = Arc<dyn Fn(&TelemetryEvent<'_>) + Send + Sync>;
 #[derive(Clone)]
 pub(super) struct Handler {
     pub(super) id: String,
-    events: Vec<String>,
+    events: Vec<EventPattern>,
     handle: Handle,
 }
 
-/// A handler panicked.
-pub(super) struct Panicked;
-
 impl Handler {
-    pub(super) fn new(id: String, events: Vec<String>, handle: Handle) -> Self {
+    pub(super) fn new(id: String, events: Vec<EventPattern>, handle: Handle) -> Self {
         Self { id, events, handle }
     }
 
@@ -44,10 +43,10 @@ impl Handler {
     }
 
     pub(super) fn wants(&self, event: &str) -> bool {
-        self.events.iter().any(|wanted| wanted == event)
+        self.events.iter().any(|wanted| wanted.matches(event))
     }
 
     pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<(), Panicked> {
-        catch_unwind(AssertUnwindSafe(|| (self.handle)(event))).map_err(|_| Panicked)
+        contained(|| (self.handle)(event))
     }
 }

@@ -1,170 +1,161 @@
 //! The instruments and handlers of one namespace; they belong to the namespace and outlive the actor.
 //!
 //! 1. A name belongs to the kind of instrument that it was first used for, for good.
-//! 2. Handlers are a list that is replaced as a whole, so that emission never waits for a change of it.
-//! 3. A handler that panics is taken out at once, and not a namesake of it; whoever emitted does not notice.
-//! 4. No code of others runs while a lock is held: neither a handler nor the destructor of one.
-//! 5. There are never more than `MAX_INSTRUMENTS` instruments.
+//! 2. There are never more than `MAX_INSTRUMENTS` names and labelled series together; besides, those of the hub's own and one
+//!    series of overflow a name.
+//! 3. No code of others runs while a lock is held: a log is written by others, too.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use foundation_core::{Counter, Gauge, Histogram, Namespace, Reading, Snapshot};
+use foundation_core::{Counter, Histogram, Namespace};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
+use tokio::time::Instant;
 
+use super::any_series::{AnySeries, Kind};
+use super::budget::Budget;
 use super::error::TelemetryError;
-use super::handler::{Handler, TelemetryEvent};
+use super::handler::TelemetryEvent;
+use super::handlers::Handlers;
+use super::ledger::Ledger;
+use super::name::{check, quoted};
+use super::own::Own;
+use super::scrape::{MetricFamily, Scrape, Series};
+use super::series_table::SeriesTable;
 
-/// How many instruments a namespace may have.
+/// How many names and labelled series a namespace may have.
 pub(super) const MAX_INSTRUMENTS: usize = 10_000;
-/// Counts the handlers that were taken out because they panicked.
-const DETACHED: &str = "telemetry.handlers_detached";
-/// Counts what could not be recorded: its name belongs to another kind of instrument, or there are too many.
-const UNRECORDED: &str = "telemetry.unrecorded";
-
-#[derive(Clone)]
-pub(super) enum Instrument {
-    Counter(Arc<Counter>),
-    Gauge(Arc<Gauge>),
-    Histogram(Arc<Histogram>),
-}
-
-impl Instrument {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Counter(_) => "counter",
-            Self::Gauge(_) => "gauge",
-            Self::Histogram(_) => "histogram",
-        }
-    }
-
-    fn read(&self) -> Reading {
-        match self {
-            Self::Counter(counter) => Reading::from(&**counter),
-            Self::Gauge(gauge) => Reading::from(&**gauge),
-            Self::Histogram(histogram) => Reading::from(&**histogram),
-        }
-    }
-}
-
-/// A kind of instrument, as a type.
-pub(super) trait Kind: Default {
-    const NAME: &'static str;
-    fn wrap(this: Arc<Self>) -> Instrument;
-    fn unwrap(instrument: &Instrument) -> Option<&Arc<Self>>;
-}
-
-macro_rules! kind {
-    ($kind:ident, $name:literal) => {
-        impl Kind for $kind {
-            const NAME: &'static str = $name;
-            fn wrap(this: Arc<Self>) -> Instrument {
-                Instrument::$kind(this)
-            }
-            fn unwrap(instrument: &Instrument) -> Option<&Arc<Self>> {
-                match instrument {
-                    Instrument::$kind(this) => Some(this),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-kind!(Counter, "counter");
-kind!(Gauge, "gauge");
-kind!(Histogram, "histogram");
+/// How many characters a description may have.
+const MAX_HELP: usize = 1_000;
 
 pub(crate) struct Hub {
     namespace: Namespace,
-    instruments: RwLock<HashMap<Box<str>, Instrument>>,
-    handlers: RwLock<Arc<[Handler]>>,
-    /// Held by whoever replaces the list, so that no replacement is lost.
-    replacing: Mutex<()>,
-    detached: Counter,
-    unrecorded: Counter,
+    budget: Arc<Budget>,
+    series: RwLock<HashMap<Arc<str>, AnySeries>>,
+    help: RwLock<HashMap<Box<str>, Arc<str>>>,
+    ledger: Mutex<Ledger>,
+    pub(super) handlers: Handlers,
+    pub(super) own: Own,
 }
 
 impl Hub {
     pub(super) fn new(namespace: Namespace) -> Self {
+        let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
+        let mut series = HashMap::new();
+        let own = Own::new(|name| {
+            let table = Arc::new(SeriesTable::new(namespace, name, &budget));
+            series.insert(Arc::from(name), AnySeries::Counter(Arc::clone(&table)));
+            Arc::clone(table.bare())
+        });
         Self {
             namespace,
-            instruments: RwLock::default(),
-            handlers: RwLock::new(Arc::from([])),
-            replacing: Mutex::default(),
-            detached: Counter::new(),
-            unrecorded: Counter::new(),
+            budget,
+            series: RwLock::new(series),
+            help: RwLock::default(),
+            ledger: Mutex::new(Ledger::new(Instant::now())),
+            handlers: Handlers::default(),
+            own,
         }
     }
 
     // ---- instruments ----
 
-    pub(super) fn instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
-        if let Some(known) = self.instruments.read().get(name) {
+    /// The series of a name, made if there are none.
+    pub(super) fn table<K: Kind>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
+        if let Some(known) = self.series.read().get(name) {
             return of_kind(name, known);
         }
-        let mut instruments = self.instruments.write();
-        let limit = MAX_INSTRUMENTS;
-        if instruments.len() >= limit && !instruments.contains_key(name) {
-            return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit });
+        check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
+        let mut series = self.series.write();
+        if let Some(known) = series.get(name) {
+            return of_kind(name, known);
         }
-        of_kind(name, instruments.entry(name.into()).or_insert_with(|| K::wrap(Arc::default())))
+        if !self.budget.take() {
+            return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
+        }
+        let table = Arc::new(SeriesTable::new(self.namespace, name, &self.budget));
+        series.insert(name.into(), K::wrap(Arc::clone(&table)));
+        Ok(table)
+    }
+
+    pub(super) fn instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
+        self.table(name).map(|table| Arc::clone(table.bare()))
     }
 
     pub(super) fn count(&self, name: &str) {
         self.recording::<Counter>(name, Counter::increment);
     }
 
-    pub(super) fn record(&self, name: &str, value: f64) {
+    fn record(&self, name: &str, value: f64) {
         self.recording::<Histogram>(name, |histogram| histogram.record(value));
     }
 
     /// Telemetry must not fail its caller: what cannot be recorded is counted.
     fn recording<K: Kind>(&self, name: &str, record: impl FnOnce(&K)) {
-        match self.instrument::<K>(name) {
-            Ok(instrument) => record(&instrument),
-            Err(_) => self.unrecorded.increment(),
+        match self.table::<K>(name) {
+            Ok(table) => record(table.bare()),
+            Err(_) => self.own.unrecorded.increment(),
         }
     }
 
-    pub(super) fn read(&self) -> Snapshot {
-        let instruments = self.instruments.read();
-        let named = instruments.iter().map(|(name, instrument)| (String::from(&**name), instrument.read()));
-        let own = [(DETACHED, &self.detached), (UNRECORDED, &self.unrecorded)];
-        named.chain(own.map(|(name, counter)| (name.to_owned(), Reading::from(counter)))).collect()
-    }
-
-    // ---- handlers ----
-
-    pub(super) fn attach(&self, handler: Handler) -> Result<(), TelemetryError> {
-        let _replacing = self.replacing.lock();
-        let handlers = Arc::clone(&self.handlers.read());
-        if handlers.iter().any(|known| known.id == handler.id) {
-            return Err(TelemetryError::AlreadyAttached { id: handler.id });
+    /// What a name means; a later word replaces an earlier one. Control characters become spaces.
+    pub(super) fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
+        check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
+        let help: String = help.chars().take(MAX_HELP).map(|it| if it.is_control() { ' ' } else { it }).collect();
+        let mut known = self.help.write();
+        if known.len() >= MAX_INSTRUMENTS && !known.contains_key(name) {
+            return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
         }
-        *self.handlers.write() = handlers.iter().cloned().chain([handler]).collect();
+        known.insert(name.into(), help.into());
         Ok(())
     }
 
-    pub(super) fn detach(&self, id: &str) -> bool {
-        self.detach_those(|handler| handler.id == id)
+    // ---- reading ----
+
+    /// Everything now, with the rates of the last tick; `others` are the families of other components.
+    pub(super) fn scrape(&self, others: Vec<MetricFamily>) -> Scrape {
+        let mut scrape = self.read(others, AnySeries::read);
+        self.ledger.lock().annotate(&mut scrape);
+        scrape
     }
 
-    fn detach_those(&self, unwanted: impl Fn(&Handler) -> bool) -> bool {
-        let replacing = self.replacing.lock();
-        let before = Arc::clone(&self.handlers.read());
-        let left: Arc<[Handler]> = before.iter().filter(|handler| !unwanted(handler)).cloned().collect();
-        let detached = left.len() < before.len();
-        *self.handlers.write() = left;
-        // The handler may be dropped with the old list, and its destructor may emit.
-        drop(replacing);
-        drop(before);
-        detached
+    /// The same, and notes it for the next rates.
+    pub(super) fn tick(&self, now: Instant, others: Vec<MetricFamily>) -> Scrape {
+        let mut scrape = self.read(others, AnySeries::read_at_tick);
+        self.ledger.lock().tick(now, &mut scrape);
+        scrape
     }
 
-    pub(super) fn handler_ids(&self) -> Vec<String> {
-        self.handlers.read().iter().map(|handler| handler.id.clone()).collect()
+    /// Takes out who has been idle for so long.
+    pub(super) fn retire(&self, now: Instant, after: Duration) {
+        let idle = self.ledger.lock().idle(now, after);
+        let tables = self.tables();
+        let retired =
+            idle.iter().filter(|idle| tables.get(&idle.name).is_some_and(|it| it.retire(&idle.labels, idle.mark)));
+        self.own.retired.add(retired.count() as u64);
     }
+
+    fn tables(&self) -> HashMap<Arc<str>, AnySeries> {
+        self.series.read().clone()
+    }
+
+    fn read(&self, others: Vec<MetricFamily>, series: impl Fn(&AnySeries) -> Vec<Series>) -> Scrape {
+        let other = |family: MetricFamily| (Arc::clone(&family.name), family);
+        let named =
+            |(name, it): (Arc<str>, AnySeries)| (Arc::clone(&name), MetricFamily::new(name, it.kind(), series(&it)));
+        // What was made under a name here hides what others have under it.
+        let all: BTreeMap<_, _> = others.into_iter().map(other).chain(self.tables().into_iter().map(named)).collect();
+        let help = self.help.read();
+        let described = all.into_values().filter(|family| !family.series.is_empty()).map(|mut family| {
+            family.help = help.get(&*family.name).cloned();
+            family
+        });
+        Scrape { namespace: self.namespace, families: described.collect() }
+    }
+
+    // ---- events ----
 
     pub(super) fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
         self.count(name);
@@ -172,28 +163,18 @@ impl Hub {
             self.record(&format!("{name}.{measurement}"), *value);
         }
         let event = TelemetryEvent { name, namespace: self.namespace, measurements, metadata };
-        // The list is taken out of the lock first: a handler may attach and detach.
-        let handlers = Arc::clone(&self.handlers.read());
-        for handler in handlers.iter().filter(|handler| handler.wants(name)) {
-            if handler.tell(&event).is_err() {
-                self.take_out(handler, name);
-            }
-        }
-    }
-
-    fn take_out(&self, panicked: &Handler, event: &str) {
-        if self.detach_those(|handler| handler.is(panicked)) {
-            self.detached.increment();
-            let (namespace, handler) = (self.namespace, &*panicked.id);
-            tracing::warn!(%namespace, handler, event, "a telemetry handler panicked and is detached");
+        for id in self.handlers.tell(&event) {
+            self.own.detached.increment();
+            let namespace = self.namespace;
+            tracing::warn!(%namespace, handler = id, event = name, "a telemetry handler panicked and is detached");
         }
     }
 }
 
-fn of_kind<K: Kind>(name: &str, instrument: &Instrument) -> Result<Arc<K>, TelemetryError> {
-    K::unwrap(instrument).cloned().ok_or_else(|| TelemetryError::WrongKind {
+fn of_kind<K: Kind>(name: &str, series: &AnySeries) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
+    K::unwrap(series).cloned().ok_or_else(|| TelemetryError::WrongKind {
         name: name.to_owned(),
-        wanted: K::NAME,
-        found: instrument.kind(),
+        wanted: K::KIND,
+        found: series.kind(),
     })
 }

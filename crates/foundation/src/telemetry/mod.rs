@@ -1,15 +1,53 @@
 //! Telemetry: what a namespace counts and measures, and who is told of it.
 //!
-//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads.
+//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads, and at each tick it notes rates, hands the
+//! numbers to exporters and retires what is idle.
 
+mod any_series;
+mod budget;
 mod client;
+mod contained;
 mod error;
+mod exporter;
+mod family;
 mod handler;
+mod handlers;
 mod hub;
+mod instrument;
+mod labels;
+mod ledger;
+mod message;
+mod name;
+mod options;
+mod own;
+mod pattern;
+mod prometheus;
+#[cfg(feature = "metrics")]
+mod recorder;
+mod runtime;
+mod scrape;
+mod series_table;
 mod server;
 mod services;
 mod span;
+mod ticker;
+#[cfg(feature = "tracing-layer")]
+mod tracing_layer;
 
+pub use any_series::Instrument;
 pub use client::Telemetry;
 pub use error::TelemetryError;
+pub use exporter::{ExportError, Exporter};
+pub use family::Family;
 pub use handler::TelemetryEvent;
+pub use labels::{LabelFault, Labels};
+pub use name::MetricNameFault;
+pub use options::TelemetryOptions;
+pub use pattern::EventPattern;
+pub use prometheus::prometheus_text;
+#[cfg(feature = "metrics")]
+pub use recorder::TelemetryRecorder;
+pub use scrape::{MetricFamily, Scrape, Series};
+pub use span::Span;
+#[cfg(feature = "tracing-layer")]
+pub use tracing_layer::TelemetryLayer;

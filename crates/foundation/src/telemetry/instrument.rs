@@ -1,0 +1,35 @@
+//! What the three kinds of instrument have in common.
+
+use foundation_core::{Counter, Gauge, Histogram, Reading};
+
+/// Something that begins at nothing and can be read.
+pub trait Reads: Default + Send + Sync + 'static {
+    /// The kind, in a word.
+    const KIND: &'static str;
+    /// What it shows now.
+    fn read(&self) -> Reading;
+}
+
+macro_rules! reads {
+    ($kind:ident, $name:literal) => {
+        impl Reads for $kind {
+            const KIND: &'static str = $name;
+            fn read(&self) -> Reading {
+                Reading::from(self)
+            }
+        }
+    };
+}
+reads!(Counter, "counter");
+reads!(Gauge, "gauge");
+reads!(Histogram, "histogram");
+
+/// A number that differs whenever something was counted or recorded in between; of what only grows, its size.
+pub(super) fn mark(reading: &Reading) -> u64 {
+    match reading {
+        Reading::Counter(value) => *value,
+        Reading::Gauge(value) => value.to_bits(),
+        Reading::Histogram(summary) => summary.count.wrapping_add(summary.rejected),
+        _ => 0,
+    }
+}

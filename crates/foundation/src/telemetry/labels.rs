@@ -1,0 +1,220 @@
+//! Labels: what tells the series of one family apart.
+//!
+//! # Invariants
+//!
+//! 1. Pairs are in the order of their keys, and no key occurs twice: equal sets are equal values.
+//! 2. Keys are names of Prometheus' grammar and none that exporters write themselves; values hold no control characters.
+//! 3. Number and lengths are bounded.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// How many labels a set may have.
+const MAX_LABELS: usize = 8;
+/// How many bytes a key may have.
+const MAX_KEY: usize = 64;
+/// How many bytes a value may have.
+const MAX_VALUE: usize = 200;
+/// The label of the series that takes what a family has no room for.
+const OVERFLOW: &str = "overflow";
+/// Labels that an exporter writes, and the one of the overflow.
+const RESERVED: [&str; 4] = ["le", "namespace", OVERFLOW, "quantile"];
+
+/// A validated set of labels: at most 8 pairs of a key (at most 64 bytes: letters, digits and `_`, as in Prometheus) and a
+/// value (at most 200 bytes without control characters). Cheap to clone; written as `{key="value",…}`, or nothing.
+///
+/// ```
+/// use foundation::Labels;
+///
+/// let labels = Labels::new([("status", "200"), ("method", "GET")]).unwrap();
+/// assert_eq!(labels.to_string(), r#"{method="GET",status="200"}"#);
+/// assert_eq!(labels.get("status"), Some("200"));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
+
+/// Why a set of labels is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelFault {
+    /// Too many labels.
+    #[error("{found} labels are too many: a series has at most {MAX_LABELS}")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+    },
+    /// A key occurs twice.
+    #[error("label {key:?} occurs twice")]
+    Twice {
+        /// The key.
+        key: String,
+    },
+    /// A key is not a name.
+    #[error("label {key:?} is not a name: 1 to {MAX_KEY} ASCII letters, digits and _, no digit and no __ in front")]
+    Key {
+        /// The key, or its beginning.
+        key: String,
+    },
+    /// A key has a meaning of its own.
+    #[error("label {key:?} is reserved: exporters write it themselves")]
+    Reserved {
+        /// The key.
+        key: String,
+    },
+    /// A value is too long.
+    #[error("the value of label {key:?} has {found} bytes, and may have {MAX_VALUE}")]
+    TooLong {
+        /// The key.
+        key: String,
+        /// How many bytes there are.
+        found: usize,
+    },
+    /// A value holds a control character.
+    #[error("the value of label {key:?} holds the control character {character:?}")]
+    Control {
+        /// The key.
+        key: String,
+        /// The first such character.
+        character: char,
+    },
+}
+
+impl Labels {
+    /// Validates pairs of key and value, in any order.
+    ///
+    /// # Errors
+    /// [`LabelFault`] names the label and what is wrong with it.
+    pub fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, LabelFault> {
+        let mut labels = Vec::new();
+        // One more than may be is enough to know: whoever hands over millions does not get them copied.
+        for (key, value) in pairs.into_iter().take(MAX_LABELS + 1) {
+            labels.push(checked(key.as_ref(), value.as_ref())?);
+        }
+        if labels.len() > MAX_LABELS {
+            return Err(LabelFault::TooMany { found: labels.len() });
+        }
+        labels.sort();
+        match labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(twice) => Err(LabelFault::Twice { key: twice[0].0.to_string() }),
+            None => Ok(Self(labels.into())),
+        }
+    }
+
+    /// What a family has no room for.
+    pub(super) fn overflow() -> Self {
+        Self(Arc::from([(Box::from(OVERFLOW), Box::from("true"))]))
+    }
+
+    /// The value of a label.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.iter().find(|(known, _)| *known == key).map(|(_, value)| value)
+    }
+
+    /// The pairs, in the order of their keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// Whether there is no label.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn checked(key: &str, value: &str) -> Result<(Box<str>, Box<str>), LabelFault> {
+    let named = || key.chars().take(MAX_KEY).collect::<String>();
+    if !is_key(key) {
+        return Err(LabelFault::Key { key: named() });
+    }
+    if RESERVED.contains(&key) {
+        return Err(LabelFault::Reserved { key: named() });
+    }
+    if value.len() > MAX_VALUE {
+        return Err(LabelFault::TooLong { key: named(), found: value.len() });
+    }
+    match value.chars().find(|character| character.is_control()) {
+        Some(character) => Err(LabelFault::Control { key: named(), character }),
+        None => Ok((key.into(), value.into())),
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    key.len() <= MAX_KEY
+        && key.bytes().next().is_some_and(is_letter)
+        && key.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
+        && !key.starts_with("__")
+}
+
+/// A value as it stands between quotes in Prometheus' text: backslash, quote and line feed are escaped.
+pub(super) struct Escaped<'a>(pub(super) &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        self.0.chars().try_for_each(|character| match character {
+            '\\' => f.write_str(r"\\"),
+            '"' => f.write_str("\\\""),
+            '\n' => f.write_str(r"\n"),
+            other => f.write_char(other),
+        })
+    }
+}
+
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (key, value)) in self.iter().enumerate() {
+            write!(f, "{}{key}=\"{}\"", if position == 0 { '{' } else { ',' }, Escaped(value))?;
+        }
+        if self.is_empty() { Ok(()) } else { f.write_str("}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fault(pairs: &[(&str, &str)]) -> String {
+        Labels::new(pairs.iter().copied()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn equal_sets_are_equal_whatever_their_order() {
+        let labels = Labels::new([("b", "2"), ("a", "1")]).unwrap();
+        assert_eq!(labels, Labels::new([("a", "1"), ("b", "2")]).unwrap());
+        assert_eq!((labels.get("b"), labels.get("c")), (Some("2"), None));
+    }
+
+    #[test]
+    fn a_refusal_says_which_label_and_why() {
+        assert_eq!(fault(&[("a", "1"), ("a", "2")]), r#"label "a" occurs twice"#);
+        assert_eq!(fault(&[("le", "1")]), r#"label "le" is reserved: exporters write it themselves"#);
+        assert_eq!(fault(&[("a", "x\ny")]), r#"the value of label "a" holds the control character '\n'"#);
+        assert_eq!(fault(&[("a", &"x".repeat(201))]), r#"the value of label "a" has 201 bytes, and may have 200"#);
+        let nine = [("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", ""), ("i", "")];
+        assert_eq!(fault(&nine), "9 labels are too many: a series has at most 8");
+        for key in ["", "1a", "__a", "a b", "a\"", "größe", "a\0"] {
+            assert!(matches!(Labels::new([(key, "")]), Err(LabelFault::Key { .. })), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_escaped() {
+        let labels = Labels::new([("path", r#"C:\"x""#)]).unwrap();
+        assert_eq!(labels.to_string(), r#"{path="C:\\\"x\""}"#);
+        assert_eq!(Labels::default().to_string(), "");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_gets_in_that_is_not_safe(key in any::<String>(), value in any::<String>()) {
+            if let Ok(labels) = Labels::new([(&key, &value)]) {
+                prop_assert!(key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+                prop_assert_eq!(labels.get(&key), Some(&*value));
+                prop_assert!(!labels.to_string().contains(char::is_control));
+            }
+        }
+    }
+}

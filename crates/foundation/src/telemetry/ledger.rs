@@ -1,0 +1,207 @@
+//! What was seen at each tick: rates, and who has been idle for how long.
+//!
+//! It outlives the actor, so a restart neither forgets how long a series has been idle nor makes a jump in a rate.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_core::Reading;
+use tokio::time::Instant;
+
+use super::instrument::mark;
+use super::labels::Labels;
+use super::scrape::{Scrape, Series};
+
+/// A series by its name and labels.
+type SeriesId = (Arc<str>, Labels);
+
+pub(super) struct Ledger {
+    last: Instant,
+    seen: HashMap<SeriesId, Seen>,
+}
+
+struct Seen {
+    mark: u64,
+    changed: Instant,
+    rate: Option<f64>,
+}
+
+/// A series that has shown the same for long enough.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Idle {
+    pub(super) name: Arc<str>,
+    pub(super) labels: Labels,
+    /// What it showed all the time.
+    pub(super) mark: u64,
+}
+
+impl Ledger {
+    /// One that begins now, when everything has counted nothing.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { last: now, seen: HashMap::new() }
+    }
+
+    /// Notes what everything shows, and tells the rates since the tick before.
+    pub(super) fn tick(&mut self, now: Instant, scrape: &mut Scrape) {
+        let since = now.saturating_duration_since(self.last);
+        // Between two ticks at one time nothing has a rate: what was seen and what its rate was stays as it is.
+        if !since.is_zero() {
+            self.seen = ids(scrape)
+                .map(|(id, series)| {
+                    let seen = Seen::next(self.seen.get(&id), series, now, since);
+                    (id, seen)
+                })
+                .collect();
+            self.last = now;
+        }
+        self.annotate(scrape);
+    }
+
+    /// Writes the rates of the last tick into a scrape.
+    pub(super) fn annotate(&self, scrape: &mut Scrape) {
+        for family in &mut scrape.families {
+            for series in &mut family.series {
+                let id = (Arc::clone(&family.name), series.labels.clone());
+                series.rate = self.seen.get(&id).and_then(|seen| seen.rate);
+            }
+        }
+    }
+
+    /// The labelled series that have not changed for so long. A level that stays is still a level: gauges are never idle.
+    pub(super) fn idle(&self, now: Instant, after: Duration) -> Vec<Idle> {
+        let overflow = Labels::overflow();
+        let is_idle = |((_, labels), seen): &(&SeriesId, &Seen)| {
+            seen.rate.is_some()
+                && !labels.is_empty()
+                && *labels != overflow
+                && now.saturating_duration_since(seen.changed) >= after
+        };
+        let idle = self.seen.iter().filter(is_idle);
+        idle.map(|((name, labels), seen)| Idle { name: Arc::clone(name), labels: labels.clone(), mark: seen.mark })
+            .collect()
+    }
+}
+
+fn ids(scrape: &Scrape) -> impl Iterator<Item = (SeriesId, &Series)> {
+    let families = scrape.families.iter();
+    families.flat_map(|family| family.series.iter().map(|it| ((Arc::clone(&family.name), it.labels.clone()), it)))
+}
+
+impl Seen {
+    fn next(before: Option<&Self>, series: &Series, now: Instant, since: Duration) -> Self {
+        let mark = mark(&series.reading);
+        let changed = before.filter(|before| before.mark == mark).map_or(now, |before| before.changed);
+        let grows = !matches!(series.reading, Reading::Gauge(_));
+        let rate = grows.then(|| grown(before.map_or(0, |before| before.mark), mark) as f64 / since.as_secs_f64());
+        Self { mark, changed, rate }
+    }
+}
+
+/// A series that shows less than before was retired in between and has begun anew.
+fn grown(before: u64, now: u64) -> u64 {
+    now.checked_sub(before).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use foundation_core::Namespace;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::scrape::MetricFamily;
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn scrape(readings: &[(&str, Reading)]) -> Scrape {
+        let series = |(user, reading): &(&str, Reading)| {
+            let labels = if user.is_empty() { Labels::default() } else { Labels::new([("user", user)]).unwrap() };
+            Series::new(labels, reading.clone())
+        };
+        let series = readings.iter().map(series).collect();
+        Scrape { namespace: Namespace::Production, families: vec![MetricFamily::new("x".into(), "counter", series)] }
+    }
+
+    fn rates(scrape: &Scrape) -> Vec<Option<f64>> {
+        scrape.families[0].series.iter().map(|series| series.rate).collect()
+    }
+
+    #[test]
+    fn a_rate_is_per_second_since_the_tick_before() {
+        let begun = Instant::now();
+        let mut ledger = Ledger::new(begun);
+        let mut first = scrape(&[("", Reading::Counter(10)), ("a", Reading::Gauge(1.0))]);
+        ledger.tick(begun + 2 * SECOND, &mut first);
+        assert_eq!(rates(&first), [Some(5.0), None]);
+        let mut second = scrape(&[("", Reading::Counter(11)), ("a", Reading::Gauge(9.0))]);
+        ledger.tick(begun + 6 * SECOND, &mut second);
+        assert_eq!(rates(&second), [Some(0.25), None]);
+    }
+
+    #[test]
+    fn a_second_tick_at_the_same_time_changes_nothing() {
+        let begun = Instant::now();
+        let mut ledger = Ledger::new(begun);
+        ledger.tick(begun + SECOND, &mut scrape(&[("", Reading::Counter(3))]));
+        let mut again = scrape(&[("", Reading::Counter(5))]);
+        ledger.tick(begun + SECOND, &mut again);
+        assert_eq!(rates(&again), [Some(3.0)]);
+        let mut later = scrape(&[("", Reading::Counter(5))]);
+        ledger.tick(begun + 2 * SECOND, &mut later);
+        assert_eq!(rates(&later), [Some(2.0)]);
+    }
+
+    #[test]
+    fn idle_is_what_has_labels_and_does_not_change() {
+        let begun = Instant::now();
+        let mut ledger = Ledger::new(begun);
+        let all = [
+            ("", Reading::Counter(1)),
+            ("a", Reading::Counter(1)),
+            ("b", Reading::Gauge(1.0)),
+            ("c", Reading::Counter(1)),
+        ];
+        ledger.tick(begun + SECOND, &mut scrape(&all));
+        assert!(ledger.idle(begun + SECOND, SECOND).is_empty());
+        let all = [
+            ("", Reading::Counter(1)),
+            ("a", Reading::Counter(1)),
+            ("b", Reading::Gauge(1.0)),
+            ("c", Reading::Counter(2)),
+        ];
+        ledger.tick(begun + 2 * SECOND, &mut scrape(&all));
+        let idle = ledger.idle(begun + 2 * SECOND, SECOND);
+        assert_eq!(idle, [Idle { name: "x".into(), labels: Labels::new([("user", "a")]).unwrap(), mark: 1 }]);
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten_and_begins_anew() {
+        let begun = Instant::now();
+        let mut ledger = Ledger::new(begun);
+        ledger.tick(begun + SECOND, &mut scrape(&[("a", Reading::Counter(7))]));
+        ledger.tick(begun + 2 * SECOND, &mut scrape(&[]));
+        assert!(ledger.seen.is_empty());
+        let mut anew = scrape(&[("a", Reading::Counter(3))]);
+        ledger.tick(begun + 3 * SECOND, &mut anew);
+        assert_eq!(rates(&anew), [Some(3.0)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_rates_add_up_to_what_was_counted(steps in vec((0..1000u64, 1..100_000u64), 1..30)) {
+            let mut now = Instant::now();
+            let (mut ledger, mut value, mut sum) = (Ledger::new(now), 0, 0.0);
+            for (counted, millis) in steps {
+                let passed = Duration::from_millis(millis);
+                (now, value) = (now + passed, value + counted);
+                let mut scrape = scrape(&[("", Reading::Counter(value))]);
+                ledger.tick(now, &mut scrape);
+                let rate = rates(&scrape)[0].unwrap();
+                prop_assert!(rate >= 0.0 && rate.is_finite());
+                sum += rate * passed.as_secs_f64();
+            }
+            prop_assert!((sum - value as f64).abs() < 1e-6 * (1.0 + sum));
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The `metrics` facade, in a namespace.
+
+use std::sync::Arc;
+
+use foundation_core::{Counter, Gauge, Histogram};
+use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use parking_lot::Mutex;
+
+use super::any_series::Kind;
+use super::hub::Hub;
+use super::labels::Labels;
+
+/// What the macros of the `metrics` facade count, as instruments of one namespace.
+///
+/// Install it for a scope by `metrics::with_local_recorder`, or for the process by `metrics::set_global_recorder`. Names and
+/// labels obey the rules of [`Telemetry`](crate::Telemetry) and [`Labels`]; what is refused counts nowhere but, once for each time
+/// that its handle is made, in `telemetry.unrecorded`. A macro looks its series up each time; a handle that is kept does not.
+///
+/// ```
+/// use foundation::Foundation;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let recorder = foundation.telemetry().recorder();
+/// metrics::with_local_recorder(&recorder, || metrics::counter!("orders", "shop" => "north").increment(2));
+///
+/// let snapshot = foundation.telemetry().snapshot().await?;
+/// assert_eq!(snapshot.counter(r#"orders{shop="north"}"#), Some(2));
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct TelemetryRecorder {
+    hub: Arc<Hub>,
+}
+
+impl TelemetryRecorder {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// The instrument of a key; what has none is counted.
+    fn series<K: Kind>(&self, key: &Key) -> Option<Arc<K>> {
+        let labels = Labels::new(key.labels().map(|label| (label.key(), label.value())));
+        let series = labels.ok().and_then(|labels| Some(self.hub.table::<K>(key.name()).ok()?.series(&labels)));
+        if series.is_none() {
+            self.hub.own.unrecorded.increment();
+        }
+        series
+    }
+
+    fn describe(&self, name: &KeyName, unit: Option<Unit>, description: &str) {
+        let unit = unit.map(|unit| format!(" ({})", unit.as_str())).unwrap_or_default();
+        // A description is no number: nothing is lost to count.
+        let _ = self.hub.describe(name.as_str(), &format!("{description}{unit}"));
+    }
+}
+
+impl Recorder for TelemetryRecorder {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.describe(&name, unit, &description);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.describe(&name, unit, &description);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.describe(&name, unit, &description);
+    }
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> metrics::Counter {
+        let counter = self.series(key).map(|counter| RecordedCounter { counter, raising: Mutex::default() });
+        counter.map_or_else(metrics::Counter::noop, |it| metrics::Counter::from_arc(Arc::new(it)))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> metrics::Gauge {
+        let gauge = self.series(key).map(RecordedGauge);
+        gauge.map_or_else(metrics::Gauge::noop, |it| metrics::Gauge::from_arc(Arc::new(it)))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> metrics::Histogram {
+        let histogram = self.series(key).map(RecordedHistogram);
+        histogram.map_or_else(metrics::Histogram::noop, |it| metrics::Histogram::from_arc(Arc::new(it)))
+    }
+}
+
+struct RecordedCounter {
+    counter: Arc<Counter>,
+    /// Held by whoever raises the counter to a value, as it looks first.
+    raising: Mutex<()>,
+}
+
+impl CounterFn for RecordedCounter {
+    fn increment(&self, value: u64) {
+        self.counter.add(value);
+    }
+
+    fn absolute(&self, value: u64) {
+        let _raising = self.raising.lock();
+        self.counter.add(value.saturating_sub(self.counter.value()));
+    }
+}
+
+struct RecordedGauge(Arc<Gauge>);
+
+impl GaugeFn for RecordedGauge {
+    fn increment(&self, value: f64) {
+        self.0.add(value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.0.sub(value);
+    }
+
+    fn set(&self, value: f64) {
+        self.0.set(value);
+    }
+}
+
+struct RecordedHistogram(Arc<Histogram>);
+
+impl HistogramFn for RecordedHistogram {
+    fn record(&self, value: f64) {
+        self.0.record(value);
+    }
+}
+
+impl std::fmt::Debug for TelemetryRecorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TelemetryRecorder")
+    }
+}

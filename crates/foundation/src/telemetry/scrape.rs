@@ -1,0 +1,81 @@
+//! All readings of a namespace, with their labels.
+
+use std::sync::Arc;
+
+use foundation_core::{Namespace, Reading, Snapshot};
+
+use super::labels::Labels;
+
+/// Everything that a namespace counts and measures, read at one time: what exporters are given.
+///
+/// The readings are taken one after the other, not at one instant. Families are in the order of their names, series in that of
+/// their labels.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Scrape {
+    /// Whose numbers they are.
+    pub namespace: Namespace,
+    /// The families.
+    pub families: Vec<MetricFamily>,
+}
+
+/// The series of one name, all of one kind.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct MetricFamily {
+    /// The name.
+    pub name: Arc<str>,
+    /// The kind: `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// What it means, if somebody has said it.
+    pub help: Option<Arc<str>>,
+    /// The series.
+    pub series: Vec<Series>,
+}
+
+/// One series: a reading with the labels that tell it apart.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Series {
+    /// Its labels.
+    pub labels: Labels,
+    /// What it showed.
+    pub reading: Reading,
+    /// Of a counter and of a histogram's count: how much it grew a second, between the last two ticks.
+    pub rate: Option<f64>,
+}
+
+impl Series {
+    pub(super) fn new(labels: Labels, reading: Reading) -> Self {
+        Self { labels, reading, rate: None }
+    }
+}
+
+impl MetricFamily {
+    pub(super) fn new(name: Arc<str>, kind: &'static str, series: Vec<Series>) -> Self {
+        Self { name, kind, help: None, series }
+    }
+}
+
+impl Scrape {
+    /// The family of this name. Cost: a binary search.
+    pub fn family(&self, name: &str) -> Option<&MetricFamily> {
+        let found = self.families.binary_search_by(|family| (*family.name).cmp(name));
+        found.ok().map(|position| &self.families[position])
+    }
+
+    /// The series of this name and of exactly these labels, in any order.
+    pub fn series(&self, name: &str, labels: &[(&str, &str)]) -> Option<&Series> {
+        let is_it = |series: &&Series| {
+            series.labels.iter().len() == labels.len()
+                && labels.iter().all(|(key, value)| series.labels.get(key) == Some(value))
+        };
+        self.family(name)?.series.iter().find(is_it)
+    }
+
+    /// The readings under flat names: those with labels are called `name{key="value",…}`.
+    pub fn to_snapshot(&self) -> Snapshot {
+        let series = self.families.iter().flat_map(|family| family.series.iter().map(move |it| (&family.name, it)));
+        series.map(|(name, series)| (format!("{name}{}", series.labels), series.reading.clone())).collect()
+    }
+}

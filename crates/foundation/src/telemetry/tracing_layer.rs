@@ -1,0 +1,77 @@
+//! Events of `tracing`, counted.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use foundation_core::Counter;
+use parking_lot::RwLock;
+use tracing::callsite::Identifier;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::family::Family;
+
+/// Counts the events of `tracing` that its subscriber lets through: the counters `tracing.events`, labelled `level` and `target`.
+///
+/// It belongs to one namespace, and counts whatever its subscriber sees. An event costs a look-up by its place in the code, with
+/// a read lock, and an addition.
+///
+/// ```
+/// use foundation::Foundation;
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let subscriber = tracing_subscriber::registry().with(foundation.telemetry().tracing_layer()?);
+/// tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
+///
+/// let scrape = foundation.telemetry().scrape().await?;
+/// assert!(scrape.series("tracing.events", &[("level", "warn"), ("target", "shop")]).is_some());
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct TelemetryLayer {
+    events: Family<Counter>,
+    /// The counter of each place in the code: there are only so many, and they are there for good.
+    known: RwLock<HashMap<Identifier, Arc<Counter>>>,
+}
+
+impl TelemetryLayer {
+    pub(super) const NAME: &str = "tracing.events";
+    pub(super) const MAX_SERIES: usize = 1_000;
+
+    pub(super) fn new(events: Family<Counter>) -> Self {
+        Self { events, known: RwLock::default() }
+    }
+
+    fn counter(&self, place: &Metadata<'_>) -> Option<Arc<Counter>> {
+        if let Some(known) = self.known.read().get(&place.callsite()) {
+            return Some(Arc::clone(known));
+        }
+        let level = place.level().as_str().to_ascii_lowercase();
+        // No lock is held here: to make a series may warn, and so come back.
+        let counter = self.events.with([("level", &*level), ("target", place.target())]).ok()?;
+        self.known.write().insert(place.callsite(), Arc::clone(&counter));
+        Some(counter)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for TelemetryLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        match self.counter(event.metadata()) {
+            Some(counter) => counter.increment(),
+            // A target that is no label, and so without labels.
+            None => self.events.update([("", ""); 0], Counter::increment),
+        }
+    }
+}
+
+impl fmt::Debug for TelemetryLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TelemetryLayer")
+    }
+}
