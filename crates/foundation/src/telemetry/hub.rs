@@ -68,11 +68,20 @@ impl Hub {
             return of_kind(name, known);
         }
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
+        self.make(name, || self.budget.take())
+    }
+
+    /// One of the hub's own, which takes no place of the budget.
+    pub(super) fn own_instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
+        self.make(name, || true).map(|table| Arc::clone(table.bare()))
+    }
+
+    fn make<K: Kind>(&self, name: &str, is_room: impl Fn() -> bool) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
         let mut series = self.series.write();
         if let Some(known) = series.get(name) {
             return of_kind(name, known);
         }
-        if !self.budget.take() {
+        if !is_room() {
             return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
         }
         let table = Arc::new(SeriesTable::new(self.namespace, name, &self.budget));

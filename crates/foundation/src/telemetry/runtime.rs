@@ -18,9 +18,9 @@ pub(super) struct RuntimeGauges {
 impl RuntimeGauges {
     pub(super) fn of(hub: &Hub) -> Result<Self, TelemetryError> {
         Ok(Self {
-            workers: hub.instrument("tokio.workers")?,
-            alive_tasks: hub.instrument("tokio.alive_tasks")?,
-            global_queue_depth: hub.instrument("tokio.global_queue_depth")?,
+            workers: hub.own_instrument("tokio.workers")?,
+            alive_tasks: hub.own_instrument("tokio.alive_tasks")?,
+            global_queue_depth: hub.own_instrument("tokio.global_queue_depth")?,
         })
     }
 
