@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use foundation::ractor::ActorStatus;
 use foundation::{
@@ -374,6 +375,23 @@ async fn fnd_7_telemetry_loses_no_count_when_its_service_is_killed_in_between(na
     let snapshot = namespace.telemetry().snapshot().await.unwrap();
     assert_eq!((snapshot.counter("steps"), snapshot.counter("measured")), (Some(4_000), Some(4_000)));
     assert_eq!(snapshot.histogram("measured.value").unwrap().count, 4_000);
+}
+
+#[foundation::test(start_paused = true)]
+async fn fnd_7_metric_clean_up_continues_after_a_restart(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let users = telemetry.family::<foundation::Counter>("users", 10).unwrap();
+    users.update([("user", "gone")], foundation::Counter::increment);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    telemetry.tick().await.unwrap();
+    // By default a series is idle after an hour: half of it passes before the service is killed and half of it afterwards.
+    tokio::time::advance(Duration::from_secs(1_801)).await;
+    telemetry.tick().await.unwrap();
+    assert!(telemetry.scrape().await.unwrap().series("users", &[("user", "gone")]).is_some());
+    crash(&namespace, &Telemetry::NAME).await;
+    tokio::time::advance(Duration::from_secs(1_801)).await;
+    telemetry.tick().await.unwrap();
+    assert!(telemetry.scrape().await.unwrap().series("users", &[("user", "gone")]).is_none());
 }
 
 #[foundation::test(builder = configured())]

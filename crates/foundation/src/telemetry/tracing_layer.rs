@@ -12,8 +12,10 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::family::Family;
+use super::labels::Labels;
 
 /// Counts the events of `tracing` that its subscriber lets through: the counters `tracing.events`, labelled `level` and `target`.
+/// Those whose target is no label's value have no labels.
 ///
 /// It belongs to one namespace, and counts whatever its subscriber sees. An event costs a look-up by its place in the code, with
 /// a read lock, and an addition.
@@ -48,25 +50,22 @@ impl TelemetryLayer {
         Self { events, known: RwLock::default() }
     }
 
-    fn counter(&self, place: &Metadata<'_>) -> Option<Arc<Counter>> {
+    fn counter(&self, place: &Metadata<'_>) -> Arc<Counter> {
         if let Some(known) = self.known.read().get(&place.callsite()) {
-            return Some(Arc::clone(known));
+            return Arc::clone(known);
         }
         let level = place.level().as_str().to_ascii_lowercase();
         // No lock is held here: to make a series may warn, and so come back.
-        let counter = self.events.with([("level", &*level), ("target", place.target())]).ok()?;
+        let labelled = self.events.with([("level", &*level), ("target", place.target())]);
+        let counter = labelled.unwrap_or_else(|_| self.events.of(&Labels::default()));
         self.known.write().insert(place.callsite(), Arc::clone(&counter));
-        Some(counter)
+        counter
     }
 }
 
 impl<S: Subscriber> Layer<S> for TelemetryLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        match self.counter(event.metadata()) {
-            Some(counter) => counter.increment(),
-            // A target that is no label, and so without labels.
-            None => self.events.update([("", ""); 0], Counter::increment),
-        }
+        self.counter(event.metadata()).increment();
     }
 }
 

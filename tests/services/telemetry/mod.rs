@@ -1,5 +1,12 @@
 //! The telemetry service through its client.
 
+mod bridges;
+mod events;
+mod hostile;
+mod series;
+mod stress;
+mod ticks;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,0 +1,67 @@
+//! Many threads count while the actor reads, exports, retires and is killed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use foundation::{Counter, Foundation, Labels, Reading, Scrape, Telemetry, TelemetryOptions};
+
+const THREADS: u64 = 4;
+const COUNTS: u64 = 20_000;
+
+/// Adds up what each series grew by between two exports, as a monitoring system does.
+#[derive(Default)]
+struct Sums {
+    before: HashMap<Labels, u64>,
+    total: u64,
+}
+
+impl Sums {
+    fn add(&mut self, scrape: &Scrape) {
+        let series = scrape.family("users").map(|family| &*family.series).unwrap_or_default();
+        let now = series.iter().map(|series| match series.reading {
+            Reading::Counter(value) => (series.labels.clone(), value),
+            _ => panic!("a counter"),
+        });
+        let now: HashMap<_, _> = now.collect();
+        for (labels, value) in &now {
+            let before = self.before.get(labels).copied().unwrap_or_default();
+            // A series that was retired was missing once, so whatever is there without a gap never goes down.
+            self.total += value.checked_sub(before).expect("a counter only grows");
+        }
+        self.before = now;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
+    let sums = Arc::new(Mutex::new(Sums::default()));
+    let adding = Arc::clone(&sums);
+    let options = TelemetryOptions::new().tick_every(Duration::from_millis(1)).idle_after(Duration::ZERO);
+    let options = options.exporter(move |scrape: &Scrape| {
+        adding.lock().map_err(|_| "poisoned")?.add(scrape);
+        Ok(())
+    });
+    let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
+    let telemetry = foundation.telemetry().clone();
+    let counting = (0..THREADS).map(|thread| {
+        let telemetry = telemetry.clone();
+        tokio::task::spawn_blocking(move || count(&telemetry, thread))
+    });
+    futures::future::join_all(counting).await.into_iter().for_each(Result::unwrap);
+
+    let retired = telemetry.snapshot().await.unwrap().counter("telemetry.series_retired");
+    // The last tick is that of the end.
+    foundation.shutdown().await;
+    assert_eq!(sums.lock().unwrap().total, THREADS * COUNTS);
+    assert!(retired > Some(0), "nobody was retired: {retired:?}");
+}
+
+/// On and off, each user for a while, some of them beyond the limit.
+fn count(telemetry: &Telemetry, thread: u64) {
+    let users = telemetry.family::<Counter>("users", 6).unwrap();
+    for n in 0..COUNTS {
+        let user = (n / 100 + thread) % 8;
+        users.update([("user", user.to_string())], Counter::increment);
+    }
+}

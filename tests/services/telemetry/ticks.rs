@@ -1,0 +1,156 @@
+//! What the actor does at each tick: rates, exports, retirement.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use foundation::{
+    Counter, Foundation, FoundationBuilder, Gauge, Histogram, Scrape, Telemetry, TelemetryOptions, TestNamespace,
+};
+
+use crate::services::support::crash;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Ticks that only come when they are asked for.
+fn by_hand() -> TelemetryOptions {
+    TelemetryOptions::new().tick_every(Duration::from_secs(1_000_000)).idle_after(MINUTE)
+}
+
+fn ticking_by_hand() -> FoundationBuilder {
+    Foundation::builder().telemetry(by_hand())
+}
+
+/// An exporter that keeps what it was given.
+fn archive()
+-> (impl Fn(&Scrape) -> Result<(), foundation::ExportError> + Send + Sync + 'static, Arc<Mutex<Vec<Scrape>>>) {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeping = Arc::clone(&kept);
+    let keep = move |scrape: &Scrape| {
+        keeping.lock().unwrap().push(scrape.clone());
+        Ok(())
+    };
+    (keep, kept)
+}
+
+async fn rate(telemetry: &Telemetry, name: &str) -> Option<f64> {
+    telemetry.scrape().await.unwrap().series(name, &[]).unwrap().rate
+}
+
+async fn after(telemetry: &Telemetry, time: Duration) {
+    tokio::time::advance(time).await;
+    telemetry.tick().await.unwrap();
+}
+
+#[foundation::test(start_paused = true, builder = ticking_by_hand())]
+async fn a_rate_is_what_came_a_second_between_two_ticks(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    telemetry.tick().await.unwrap();
+    telemetry.counter("orders").unwrap().add(30);
+    telemetry.histogram("took").unwrap().record(5.0);
+    assert_eq!(rate(telemetry, "orders").await, None);
+    after(telemetry, Duration::from_secs(10)).await;
+    assert_eq!((rate(telemetry, "orders").await, rate(telemetry, "took").await), (Some(3.0), Some(0.1)));
+    after(telemetry, Duration::from_secs(5)).await;
+    assert_eq!(rate(telemetry, "orders").await, Some(0.0));
+}
+
+#[foundation::test(start_paused = true, builder = ticking_by_hand())]
+async fn a_restart_makes_no_jump_in_a_rate(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    telemetry.counter("orders").unwrap().add(1_000);
+    after(telemetry, Duration::from_secs(10)).await;
+    telemetry.counter("orders").unwrap().add(20);
+    crash(&namespace, &Telemetry::NAME).await;
+    after(telemetry, Duration::from_secs(10)).await;
+    assert_eq!(rate(telemetry, "orders").await, Some(2.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_ticks_and_the_last_tick_is_when_the_service_stops() {
+    let (keep, kept) = archive();
+    let options = TelemetryOptions::new().tick_every(Duration::from_secs(5)).exporter(keep);
+    let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
+    foundation.telemetry().count("orders");
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let counts =
+        || -> Vec<_> { kept.lock().unwrap().iter().map(|scrape| scrape.to_snapshot().counter("orders")).collect() };
+    assert_eq!(counts(), [Some(1), Some(1)]);
+    foundation.telemetry().count("orders");
+    foundation.shutdown().await;
+    assert_eq!(counts(), [Some(1), Some(1), Some(2)]);
+}
+
+#[foundation::test(start_paused = true, builder = ticking_by_hand())]
+async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let users = telemetry.family::<Counter>("users", 10).unwrap();
+    users.update([("user", "idle")], Counter::increment);
+    users.update([("user", "busy")], Counter::increment);
+    let held = users.with([("user", "held")]).unwrap();
+    telemetry.family::<Histogram>("took", 10).unwrap().update([("user", "idle")], |it| it.record(1.0));
+    telemetry.family::<Gauge>("level", 10).unwrap().update([("user", "idle")], |it| it.set(1.0));
+    telemetry.count("plain");
+    after(telemetry, Duration::from_secs(1)).await;
+    users.update([("user", "busy")], Counter::increment);
+    after(telemetry, MINUTE / 2).await;
+    after(telemetry, MINUTE / 2).await;
+
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert_eq!(snapshot.counter(r#"users{user="idle"}"#), None);
+    assert_eq!(snapshot.histogram(r#"took{user="idle"}"#), None);
+    assert_eq!(snapshot.counter(r#"users{user="busy"}"#), Some(2));
+    assert_eq!(snapshot.counter(r#"users{user="held"}"#), Some(0));
+    assert_eq!(snapshot.gauge(r#"level{user="idle"}"#), Some(1.0));
+    assert_eq!((snapshot.counter("plain"), snapshot.counter("telemetry.series_retired")), (Some(1), Some(2)));
+
+    // Who holds a series counts on in it; who comes back after a tick begins anew.
+    held.increment();
+    telemetry.tick().await.unwrap();
+    users.update([("user", "idle")], Counter::increment);
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert_eq!(snapshot.counter(r#"users{user="held"}"#), Some(1));
+    assert_eq!(snapshot.counter(r#"users{user="idle"}"#), Some(1));
+}
+
+#[foundation::test(start_paused = true, builder = ticking_by_hand())]
+async fn what_is_retired_makes_room_for_others(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let users = telemetry.family::<Counter>("users", 1).unwrap();
+    users.update([("user", "first")], Counter::increment);
+    after(telemetry, Duration::from_secs(1)).await;
+    after(telemetry, MINUTE).await;
+    users.update([("user", "second")], Counter::increment);
+    assert_eq!(telemetry.snapshot().await.unwrap().counter(r#"users{user="second"}"#), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
+    let (keep, kept) = archive();
+    let options = by_hand()
+        .exporter(|_: &Scrape| -> Result<(), foundation::ExportError> { panic!("the exporter panics") })
+        .exporter(|_: &Scrape| Err("the disk is full".into()))
+        .exporter(keep);
+    let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
+    foundation.telemetry().tick().await.unwrap();
+    foundation.telemetry().tick().await.unwrap();
+    let snapshot = foundation.telemetry().snapshot().await.unwrap();
+    assert_eq!((kept.lock().unwrap().len(), snapshot.counter("telemetry.failed_exports")), (2, Some(4)));
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+#[foundation::test(flavor = "multi_thread", worker_threads = 2, builder = ticking_by_hand())]
+async fn a_tick_samples_the_runtime(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    telemetry.tick().await.unwrap();
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert_eq!(snapshot.gauge("tokio.workers"), Some(2.0));
+    assert!(snapshot.gauge("tokio.alive_tasks").is_some_and(|tasks| tasks >= 3.0));
+    assert!(snapshot.gauge("tokio.global_queue_depth").is_some());
+}
+
+#[foundation::test(start_paused = true, builder = Foundation::builder().telemetry(by_hand().runtime_metrics(false)))]
+async fn the_runtime_is_not_shown_to_who_does_not_want_it(namespace: TestNamespace) {
+    namespace.telemetry().tick().await.unwrap();
+    assert_eq!(namespace.telemetry().snapshot().await.unwrap().gauge("tokio.workers"), None);
+}
