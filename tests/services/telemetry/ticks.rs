@@ -1,11 +1,14 @@
 //! What the actor does at each tick: rates, exports, retirement.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::{
-    Counter, Foundation, FoundationBuilder, Gauge, Histogram, Scrape, Telemetry, TelemetryOptions, TestNamespace,
+    Counter, Exporter, Foundation, FoundationBuilder, Gauge, Histogram, Scrape, Telemetry, TelemetryOptions,
+    TestNamespace,
 };
+
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::Instant;
 
 use crate::services::support::crash;
 
@@ -20,16 +23,10 @@ fn ticking_by_hand() -> FoundationBuilder {
     Foundation::builder().telemetry(by_hand())
 }
 
-/// An exporter that keeps what it was given.
-fn archive()
--> (impl Fn(&Scrape) -> Result<(), foundation::ExportError> + Send + Sync + 'static, Arc<Mutex<Vec<Scrape>>>) {
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let keeping = Arc::clone(&kept);
-    let keep = move |scrape: &Scrape| {
-        keeping.lock().unwrap().push(scrape.clone());
-        Ok(())
-    };
-    (keep, kept)
+/// An exporter that hands on what it is given.
+fn archive() -> (impl Exporter, UnboundedReceiver<Scrape>) {
+    let (to, from) = mpsc::unbounded_channel();
+    (move |scrape: &Scrape| Ok(to.send(scrape.clone())?), from)
 }
 
 async fn rate(telemetry: &Telemetry, name: &str) -> Option<f64> {
@@ -67,17 +64,21 @@ async fn a_restart_makes_no_jump_in_a_rate(namespace: TestNamespace) {
 
 #[tokio::test(start_paused = true)]
 async fn the_clock_ticks_and_the_last_tick_is_when_the_service_stops() {
-    let (keep, kept) = archive();
-    let options = TelemetryOptions::new().tick_every(Duration::from_secs(5)).exporter(keep);
+    let (exporter, mut exported) = archive();
+    let period = Duration::from_secs(5);
+    let options = TelemetryOptions::new().tick_every(period).exporter(exporter);
     let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
+    let begun = Instant::now();
     foundation.telemetry().count("orders");
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    let counts =
-        || -> Vec<_> { kept.lock().unwrap().iter().map(|scrape| scrape.to_snapshot().counter("orders")).collect() };
-    assert_eq!(counts(), [Some(1), Some(1)]);
+    for tick in 1..=3 {
+        let scrape = exported.recv().await.unwrap();
+        assert_eq!(scrape.to_snapshot().counter("orders"), Some(1));
+        assert_eq!(begun.elapsed().as_secs(), tick * period.as_secs());
+    }
     foundation.telemetry().count("orders");
     foundation.shutdown().await;
-    assert_eq!(counts(), [Some(1), Some(1), Some(2)]);
+    assert_eq!(begun.elapsed().as_secs(), 15);
+    assert_eq!(exported.recv().await.unwrap().to_snapshot().counter("orders"), Some(2));
 }
 
 #[foundation::test(start_paused = true, builder = ticking_by_hand())]
@@ -125,16 +126,17 @@ async fn what_is_retired_makes_room_for_others(namespace: TestNamespace) {
 
 #[tokio::test(start_paused = true)]
 async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
-    let (keep, kept) = archive();
+    let (exporter, mut exported) = archive();
     let options = by_hand()
         .exporter(|_: &Scrape| -> Result<(), foundation::ExportError> { panic!("the exporter panics") })
         .exporter(|_: &Scrape| Err("the disk is full".into()))
-        .exporter(keep);
+        .exporter(exporter);
     let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
     foundation.telemetry().tick().await.unwrap();
     foundation.telemetry().tick().await.unwrap();
     let snapshot = foundation.telemetry().snapshot().await.unwrap();
-    assert_eq!((kept.lock().unwrap().len(), snapshot.counter("telemetry.failed_exports")), (2, Some(4)));
+    assert!(exported.try_recv().is_ok() && exported.try_recv().is_ok());
+    assert_eq!(snapshot.counter("telemetry.failed_exports"), Some(4));
     assert!(foundation.health().await.is_healthy());
     foundation.shutdown().await;
 }
