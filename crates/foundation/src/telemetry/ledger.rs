@@ -98,7 +98,7 @@ impl Seen {
     }
 }
 
-/// A series that shows less than before was retired in between and has begun anew.
+/// A series that shows less than before was taken out in between and has begun anew.
 fn grown(before: u64, now: u64) -> u64 {
     now.checked_sub(before).unwrap_or(now)
 }
@@ -173,6 +173,16 @@ mod tests {
         ledger.tick(begun + 2 * SECOND, &mut scrape(&all));
         let idle = ledger.idle(begun + 2 * SECOND, SECOND);
         assert_eq!(idle, [Idle { name: "x".into(), labels: Labels::new([("user", "a")]).unwrap(), mark: 1 }]);
+    }
+
+    #[test]
+    fn what_shows_less_than_before_has_begun_anew() {
+        let begun = Instant::now();
+        let mut ledger = Ledger::new(begun);
+        ledger.tick(begun + SECOND, &mut scrape(&[("a", Reading::Counter(7))]));
+        let mut anew = scrape(&[("a", Reading::Counter(3))]);
+        ledger.tick(begun + 2 * SECOND, &mut anew);
+        assert_eq!(rates(&anew), [Some(3.0)]);
     }
 
     #[test]
