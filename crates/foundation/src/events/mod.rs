@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod failure;
 mod gate;
+mod follower;
 mod id;
 mod importing;
 mod job;
@@ -40,6 +41,8 @@ mod stats;
 mod storage;
 mod store_error;
 mod subscription_name;
+mod ring;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod transfer;
