@@ -69,6 +69,11 @@ impl Follower {
         Self { kinds, chunk: CHUNK, passed, rewound: ring.rewound(), ready: VecDeque::new() }
     }
 
+    /// Up to where everything was given out, did not match, or was told as missed.
+    pub(super) fn position(&self) -> u64 {
+        self.ready.front().map_or(self.passed, |event| event.id.get() - 1)
+    }
+
     /// What is at hand without a look at the ring.
     pub(super) fn ready(&mut self) -> Option<Arc<Event>> {
         self.ready.pop_front()

@@ -1,0 +1,172 @@
+//! Following the events of a store.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use foundation_core::Watch;
+use futures::future::BoxFuture;
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::task::coop::poll_proceed;
+
+use super::client::EventStoreError;
+use super::event::Event;
+use super::follower::{Follower, Found, Next, Wanted};
+use super::id::EventId;
+use super::subscription_error::SubscriptionError;
+use super::tail::Ear;
+
+/// What a subscription shows: an event, or what became of those that it cannot show.
+type Shown = Result<Arc<Event>, SubscriptionError>;
+
+/// How a subscription reads the log.
+pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>> + Send + Sync>;
+
+/// The events of a store from some position on, in order, each once: first those that are recorded already, then each as
+/// it is recorded. As the `$all` stream with a catch-up subscription in EventStoreDB.
+///
+/// It pulls. It knows its position; the events that follow it are read from the latest ones, which are kept in memory (up to
+/// 1,024 of them, or 8 MiB), or, further behind, from the log, 256 at a time. So nobody waits for a slow reader, however
+/// slow, and none is dropped: it reads on from the log. Events that were pruned before it has come to them are told as
+/// [`SubscriptionError::Missed`]; it goes on after them.
+///
+/// An event is shown when it is as safe as its log makes events, and before its append is answered or shortly after. It
+/// outlives the store's restarts, and it ends with the namespace, after it has shown what was recorded until then. Dropped,
+/// it is gone at once; it holds up no shutdown. An idle one costs a few hundred bytes and is woken at each commit; a live
+/// one costs its reader one short lock for up to 256 events.
+///
+/// ```
+/// use foundation::{Foundation, NewEvent, SubscriptionSpec};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let events = foundation.events();
+/// let opened = events.append(NewEvent::new("opened")?).await?;
+///
+/// let mut all = events.subscribe(SubscriptionSpec::from_beginning()).await?;
+/// assert_eq!(all.next().await?.map(|event| event.id), Some(opened));
+/// let closed = events.append(NewEvent::new("closed")?).await?;
+/// assert_eq!(all.next().await?.map(|event| event.id), Some(closed));
+///
+/// foundation.shutdown().await;
+/// while let Some(event) = all.next().await? {
+///     println!("recorded during the shutdown: {}", event.kind);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a subscription that is dropped shows nothing"]
+pub struct EventSubscription {
+    follower: Follower,
+    ear: Ear,
+    read: ReadLog,
+    reading: Option<BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)>>,
+    /// Tells the end of the namespace; gone when it has.
+    life: Option<Watch>,
+}
+
+impl EventSubscription {
+    pub(super) fn new(follower: Follower, ear: Ear, read: ReadLog, life: Watch) -> Self {
+        Self { follower, ear, read, reading: None, life: Some(life) }
+    }
+
+    /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::Missed`], [`SubscriptionError::Rewound`]: the next call goes on after the gap.
+    /// [`SubscriptionError::Store`]: the next call tries again.
+    pub async fn next(&mut self) -> Result<Option<Arc<Event>>, SubscriptionError> {
+        poll_fn(|context| self.poll(context)).await.transpose()
+    }
+
+    /// Up to where it is done: a subscription [after](crate::SubscriptionSpec::after) this event would go on as this one
+    /// does. `None` at the beginning.
+    pub fn position(&self) -> Option<EventId> {
+        EventId::new(self.follower.position())
+    }
+
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+        // A reader to whom much is told does not keep its thread from other tasks.
+        let turn = ready!(poll_proceed(context));
+        let shown = self.show(context);
+        if shown.is_ready() {
+            turn.made_progress();
+        }
+        shown
+    }
+
+    fn show(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+        loop {
+            let next = match &mut self.reading {
+                Some(reading) => {
+                    let (wanted, found) = ready!(reading.poll_unpin(context));
+                    self.reading = None;
+                    match found {
+                        Ok(found) => self.follower.learn(&wanted, found),
+                        Err(_) if self.has_ended(context) => return Poll::Ready(None),
+                        Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                    }
+                }
+                None => Some(self.look(context)),
+            };
+            match next {
+                None => {}
+                Some(Next::Event(event)) => return Poll::Ready(Some(Ok(event))),
+                Some(Next::Missed { from, to }) => {
+                    return Poll::Ready(Some(Err(SubscriptionError::Missed { from, to })));
+                }
+                Some(Next::Rewound { position, newest }) => {
+                    return Poll::Ready(Some(Err(SubscriptionError::Rewound { position, newest })));
+                }
+                Some(Next::Read(wanted)) => self.reading = Some(self.begin_to_read(wanted)),
+                Some(Next::Wait) if self.life.is_none() => return Poll::Ready(None),
+                // Something may have been recorded between the look and the end: another look, after the end.
+                Some(Next::Wait) if self.has_ended(context) => {}
+                Some(Next::Wait) => return Poll::Pending,
+            }
+        }
+    }
+
+    fn look(&mut self, context: &Context<'_>) -> Next {
+        if let Some(event) = self.follower.ready() {
+            return Next::Event(event);
+        }
+        // First the ear, then the eye: what changes between the two wakes this task again.
+        self.ear.listen(context.waker());
+        let follower = &mut self.follower;
+        self.ear.look(|ring| follower.next(ring)).unwrap_or(Next::Wait)
+    }
+
+    fn begin_to_read(&self, wanted: Wanted) -> BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)> {
+        let found = (self.read)(wanted.clone());
+        async move { (wanted, found.await) }.boxed()
+    }
+
+    /// Whether the namespace has ended; if not, its end will wake this task.
+    fn has_ended(&mut self, context: &mut Context<'_>) -> bool {
+        while let Some(life) = &mut self.life {
+            match life.poll_next_unpin(context) {
+                Poll::Pending => return false,
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => self.life = None,
+            }
+        }
+        true
+    }
+}
+
+impl Stream for EventSubscription {
+    type Item = Shown;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+        self.poll(context)
+    }
+}
+
+impl std::fmt::Debug for EventSubscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EventSubscription(at {})", self.follower.position())
+    }
+}
