@@ -22,7 +22,8 @@ pub(super) struct Follower {
     kinds: Arc<[EventKind]>,
     chunk: usize,
     passed: u64,
-    rewound: u64,
+    /// How often the ring had been rewound when it was looked at; `None` before the first look.
+    rewound: Option<u64>,
     ready: VecDeque<Arc<Event>>,
 }
 
@@ -64,9 +65,9 @@ pub(super) struct Found {
 }
 
 impl Follower {
-    /// One that has passed everything up to a position, and knows the log as it is now.
-    pub(super) fn new(kinds: Arc<[EventKind]>, passed: u64, ring: &Ring) -> Self {
-        Self { kinds, chunk: CHUNK, passed, rewound: ring.rewound(), ready: VecDeque::new() }
+    /// One that has passed everything up to a position.
+    pub(super) fn new(kinds: Arc<[EventKind]>, passed: u64) -> Self {
+        Self { kinds, chunk: CHUNK, passed, rewound: None, ready: VecDeque::new() }
     }
 
     /// Up to where everything was given out, did not match, or was told as missed.
@@ -130,10 +131,10 @@ impl Follower {
     }
 
     fn rewound(&mut self, ring: &Ring) -> Option<Next> {
-        if ring.rewound() == self.rewound {
+        let known = self.rewound.replace(ring.rewound());
+        if known.is_none_or(|known| known == ring.rewound()) {
             return None;
         }
-        self.rewound = ring.rewound();
         let position = EventId::new(self.passed).filter(|position| position.get() > ring.newest())?;
         self.passed = ring.newest();
         Some(Next::Rewound { position, newest: EventId::new(ring.newest()) })
@@ -260,7 +261,7 @@ mod tests {
         }
 
         fn follower(&self, kinds: &Arc<[EventKind]>, passed: u64) -> Follower {
-            Follower { chunk: self.chunk, ..Follower::new(Arc::clone(kinds), passed, &self.ring) }
+            Follower { chunk: self.chunk, ..Follower::new(Arc::clone(kinds), passed) }
         }
 
         /// One turn; false if there was nothing to do.
@@ -332,6 +333,7 @@ mod tests {
         let mut world = World::new(4, 4);
         world.commit(&[0, 0, 0], true);
         world.subscribe(&[], 3);
+        assert!(matches!(world.readers[0].follower.next(&world.ring), Next::Wait));
         world.ring.move_to(1);
         let next = world.readers[0].follower.next(&world.ring);
         assert!(matches!(next, Next::Rewound { position, newest } if position.get() == 3 && newest == EventId::new(1)));
@@ -341,7 +343,7 @@ mod tests {
     #[test]
     fn a_position_that_is_not_reached_yet_is_waited_for() {
         let mut world = World::new(4, 4);
-        let mut early = Follower::new([].into(), 2, &world.ring);
+        let mut early = Follower::new([].into(), 2);
         world.commit(&[0, 0], true);
         assert!(matches!(early.next(&world.ring), Next::Wait));
         world.commit(&[0], true);

@@ -46,11 +46,6 @@ impl Tail {
         });
     }
 
-    /// The highest id ever given, 0 if none was; `None` until a log was opened.
-    pub(super) fn position(&self) -> Option<u64> {
-        self.0.lock().ring.as_ref().map(Ring::newest)
-    }
-
     /// Begins to follow.
     pub(super) fn follow(self: &Arc<Self>) -> Ear {
         let waker = Arc::new(AtomicWaker::new());
@@ -77,6 +72,11 @@ impl Ear {
     /// Will wake this one at each change from now on.
     pub(super) fn listen(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+
+    /// The highest id ever given, 0 if none was; `None` until a log was opened.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.look(Ring::newest)
     }
 
     /// Looks at the ring; `None` if no log was opened yet.

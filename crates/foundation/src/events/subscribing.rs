@@ -1,0 +1,194 @@
+//! The part of the store's face that is about subscriptions.
+
+use std::sync::Arc;
+
+use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
+use futures::FutureExt;
+
+use super::client::{EventStore, EventStoreError};
+use super::durable_subscription::DurableSubscription;
+use super::event::Event;
+use super::failure::LogFailure;
+use super::follower::{Follower, Found, Wanted};
+use super::forwarding::{Feed, Forwarding};
+use super::id::EventId;
+use super::log::EventReader;
+use super::query::Query;
+use super::seats::Seats;
+use super::server::EVENT_STORE;
+use super::subscription::{EventSubscription, ReadLog};
+use super::subscription_error::SubscriptionError;
+use super::subscription_name::SubscriptionName;
+use super::subscription_spec::{Start, SubscriptionSpec};
+use super::tail::{Ear, Tail};
+
+impl EventStore {
+    /// Follows the events from some position on.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::Store`] if the store has never started and does not do so within 5 s.
+    pub async fn subscribe(&self, spec: SubscriptionSpec) -> Result<EventSubscription, SubscriptionError> {
+        let ear = self.follow().await?;
+        let start = spec.start.position(&ear);
+        Ok(self.subscription(spec, ear, start))
+    }
+
+    /// Follows the events under a name, by which the store remembers what was acknowledged. The first time it begins where
+    /// the specification says, and the store remembers that at once; afterwards it begins after the last event that was
+    /// acknowledged, and what the specification says about the beginning has no effect. The kinds may differ each time.
+    ///
+    /// One case is left out: what began [now](SubscriptionSpec::from_now) when nothing was ever recorded, and was never
+    /// acknowledged, begins anew.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::Taken`] while it has another consumer in this namespace, [`SubscriptionError::Store`].
+    pub async fn subscribe_durable(
+        &self,
+        name: SubscriptionName,
+        spec: SubscriptionSpec,
+    ) -> Result<DurableSubscription, SubscriptionError> {
+        let consumer = spec.consumer.clone().unwrap_or_else(this_task);
+        let seat = self.seats().take(&name, consumer);
+        let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        let ear = self.follow().await?;
+        let acknowledged = match self.acknowledged(&name).await? {
+            Some(event) => Some(event),
+            None => self.begin(&name, spec.start.position(&ear)).await?,
+        };
+        let subscription = self.subscription(spec, ear, acknowledged.map_or(0, EventId::get));
+        Ok(DurableSubscription::new(subscription, self.clone(), seat, acknowledged))
+    }
+
+    /// Sends the events from some position on to an actor, each as the message that the function makes of it, and the next
+    /// one when the actor has answered through the port: a slow actor has one event in its mailbox, however many there are.
+    /// What was missed, and what went wrong in reading, is sent in the same way.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use foundation::{Event, EventStore, Forwarding, SubscriptionError, SubscriptionSpec};
+    /// use foundation::ractor::{ActorRef, RpcReplyPort};
+    ///
+    /// enum LedgerMsg {
+    ///     Recorded(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>),
+    /// }
+    /// foundation::local_message!(LedgerMsg);
+    ///
+    /// /// For the actor's `post_start`; to be kept in its state.
+    /// async fn follow(events: &EventStore, myself: ActorRef<LedgerMsg>) -> Result<Forwarding, SubscriptionError> {
+    ///     events.subscribe_with(SubscriptionSpec::from_beginning(), myself, LedgerMsg::Recorded).await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_with<M: Message>(
+        &self,
+        spec: SubscriptionSpec,
+        actor: ActorRef<M>,
+        message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
+    ) -> Result<Forwarding, SubscriptionError> {
+        let subscription = self.subscribe(spec).await?;
+        Ok(Forwarding::start(Feed::Live(subscription), actor, message))
+    }
+
+    /// As [`subscribe_with`](Self::subscribe_with) under a name: what the actor has answered is acknowledged, as soon as no
+    /// other event is at hand and at the latest after 64 events.
+    ///
+    /// # Errors
+    /// As [`subscribe_durable`](Self::subscribe_durable).
+    pub async fn subscribe_durable_with<M: Message>(
+        &self,
+        name: SubscriptionName,
+        spec: SubscriptionSpec,
+        actor: ActorRef<M>,
+        message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
+    ) -> Result<Forwarding, SubscriptionError> {
+        let subscription = self.subscribe_durable(name, spec).await?;
+        let feed = Feed::Durable { subscription, answered: Default::default() };
+        Ok(Forwarding::start(feed, actor, message))
+    }
+
+    /// Forgets what a durable subscription has acknowledged; true if there was something to forget.
+    ///
+    /// # Errors
+    /// [`SubscriptionError::Taken`] while it has a consumer, [`SubscriptionError::Store`].
+    pub async fn forget_subscription(&self, name: &SubscriptionName) -> Result<bool, SubscriptionError> {
+        let seat = self.seats().take(name, format!("{}, which forgets it", this_task()));
+        let _seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        Ok(self.forget(name).await?)
+    }
+
+    fn subscription(&self, spec: SubscriptionSpec, ear: Ear, start: u64) -> EventSubscription {
+        let life = self.registry.watch_service(&EVENT_STORE);
+        EventSubscription::new(Follower::new(spec.kinds.into(), start), ear, self.read_log(), life)
+    }
+
+    /// Begins to listen, and only then returns: everything from now on is heard.
+    async fn follow(&self) -> Result<Ear, EventStoreError> {
+        let ear = self.tail().follow();
+        if ear.position().is_none() {
+            let late = |error: foundation_core::RegistryError| EventStoreError::NotDelivered {
+                batch: Vec::new(),
+                reason: error.to_string(),
+            };
+            self.wait_until_up(None).await.map_err(late)?;
+        }
+        Ok(ear)
+    }
+
+    /// Has the store remember where a subscription begins: the next time it is to begin there, not later.
+    async fn begin(&self, name: &SubscriptionName, start: u64) -> Result<Option<EventId>, EventStoreError> {
+        let start = EventId::new(start);
+        if let Some(start) = start {
+            self.acknowledge(name, start).await?;
+        }
+        Ok(start)
+    }
+
+    async fn acknowledged(&self, name: &SubscriptionName) -> Result<Option<EventId>, EventStoreError> {
+        let name = name.clone();
+        self.read(move |reader| reader.acknowledged(&name)).await
+    }
+
+    fn read_log(&self) -> ReadLog {
+        let store = self.clone();
+        Arc::new(move |wanted| {
+            let store = store.clone();
+            async move { store.read(move |reader| look(reader, &wanted)).await }.boxed()
+        })
+    }
+
+    fn tail(&self) -> Arc<Tail> {
+        self.registry.extension(Tail::default)
+    }
+
+    fn seats(&self) -> Arc<Seats> {
+        self.registry.extension(Seats::default)
+    }
+}
+
+impl Start {
+    fn position(self, ear: &Ear) -> u64 {
+        match self {
+            Self::Beginning => 0,
+            Self::After(event) => event.get(),
+            Self::Now => ear.position().unwrap_or(0),
+        }
+    }
+}
+
+/// What a follower wants to know of the log.
+fn look(reader: &dyn EventReader, wanted: &Wanted) -> Result<Found, LogFailure> {
+    let after = || wanted.after.into_iter().fold(Query::new(), Query::after);
+    let events = reader.query(&after().kinds(wanted.kinds.iter().cloned()).limit(wanted.at_most))?;
+    // What matches comes first, the oldest one second: see the follower's third invariant.
+    let oldest = match events.first() {
+        Some(first) if first.id == EventId::after(wanted.after.map_or(0, EventId::get)) => Some(first.id),
+        _ => reader.query(&after().limit(1))?.first().map(|oldest| oldest.id),
+    };
+    Ok(Found { events, oldest })
+}
+
+fn this_task() -> String {
+    tokio::task::try_id().map_or_else(|| "a consumer outside of any task".to_owned(), |id| format!("task {id}"))
+}
