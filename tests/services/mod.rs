@@ -10,5 +10,6 @@ mod harness;
 mod lifecycle;
 mod measures;
 mod root;
+mod subscriptions;
 mod support;
 mod telemetry;

@@ -133,7 +133,9 @@ impl Feed {
         answered.count = 0;
         match subscription.ack(last).await {
             Ok(()) => answered.last = None,
-            Err(error) => tracing::warn!(subscription = %subscription.name(), %error, "events are not acknowledged yet"),
+            Err(error) => {
+                tracing::warn!(subscription = %subscription.name(), %error, "events are not acknowledged yet")
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod append;
 mod causes;
 mod chain;
 mod checksum;
+mod chunk;
 mod client;
 mod clock;
 #[cfg(test)]

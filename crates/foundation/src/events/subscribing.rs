@@ -8,12 +8,9 @@ use futures::FutureExt;
 use super::client::{EventStore, EventStoreError};
 use super::durable_subscription::DurableSubscription;
 use super::event::Event;
-use super::failure::LogFailure;
-use super::follower::{Follower, Found, Wanted};
+use super::follower::Follower;
 use super::forwarding::{Feed, Forwarding};
 use super::id::EventId;
-use super::log::EventReader;
-use super::query::Query;
 use super::seats::Seats;
 use super::server::EVENT_STORE;
 use super::subscription::{EventSubscription, ReadLog};
@@ -154,7 +151,7 @@ impl EventStore {
         let store = self.clone();
         Arc::new(move |wanted| {
             let store = store.clone();
-            async move { store.read(move |reader| look(reader, &wanted)).await }.boxed()
+            async move { store.read(move |reader| wanted.read(reader)).await }.boxed()
         })
     }
 
@@ -175,18 +172,6 @@ impl Start {
             Self::Now => ear.position().unwrap_or(0),
         }
     }
-}
-
-/// What a follower wants to know of the log.
-fn look(reader: &dyn EventReader, wanted: &Wanted) -> Result<Found, LogFailure> {
-    let after = || wanted.after.into_iter().fold(Query::new(), Query::after);
-    let events = reader.query(&after().kinds(wanted.kinds.iter().cloned()).limit(wanted.at_most))?;
-    // What matches comes first, the oldest one second: see the follower's third invariant.
-    let oldest = match events.first() {
-        Some(first) if first.id == EventId::after(wanted.after.map_or(0, EventId::get)) => Some(first.id),
-        _ => reader.query(&after().limit(1))?.first().map(|oldest| oldest.id),
-    };
-    Ok(Found { events, oldest })
 }
 
 fn this_task() -> String {

@@ -10,9 +10,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;
 
+use super::chunk::{Found, Wanted};
 use super::client::EventStoreError;
 use super::event::Event;
-use super::follower::{Follower, Found, Next, Wanted};
+use super::follower::{Follower, Next};
 use super::id::EventId;
 use super::subscription_error::SubscriptionError;
 use super::tail::Ear;
