@@ -13,7 +13,7 @@
 //! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`AutoShutdown`], [`Report`] |
 //! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigSection`], [`Section`], [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
-//! | events | [`EventStore`], [`NewEvent`], [`Query`] | [`Event`], [`EventLog`] |
+//! | events | [`EventStore`], [`NewEvent`], [`Query`], [`SubscriptionSpec`] | [`Event`], [`EventLog`] |
 //! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Family`], [`Span`], [`Snapshot`] |
 //! | exporting what was counted | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`] |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
@@ -34,10 +34,11 @@ pub use config::{
     Transaction, UnknownVariable,
 };
 pub use events::{
-    Append, Appended, ChainLink, Clock, Event, EventChain, EventError, EventId, EventKind, EventLimits, EventLog,
-    EventReader, EventRefusal, EventSource, EventStats, EventStorage, EventStore, EventStoreError, ExpectedPosition,
-    ImportRefusal, KindFault, LogFailure, LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, Retention,
-    RetentionReport, SubscriptionName, TransferError, Verification, checksum, recordable,
+    Append, Appended, ChainLink, Clock, DurableSubscription, Event, EventChain, EventError, EventId, EventKind,
+    EventLimits, EventLog, EventReader, EventRefusal, EventSource, EventStats, EventStorage, EventStore,
+    EventStoreError, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd, ImportRefusal, KindFault,
+    LogFailure, LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, Retention, RetentionReport, SubscriptionError,
+    SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum, recordable,
 };
 #[doc(inline)]
 pub use foundation_core::*;

@@ -52,7 +52,7 @@ const ENDED: &str = "the event store ended and did not answer";
 /// ```
 #[derive(Clone)]
 pub struct EventStore {
-    registry: ServiceRegistry,
+    pub(super) registry: ServiceRegistry,
     via: Via<EventStoreMsg>,
     pub(super) gate: Arc<Gate>,
 }

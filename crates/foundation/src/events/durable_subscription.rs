@@ -87,7 +87,7 @@ impl DurableSubscription {
             let (name, last) = (self.name().clone(), self.given_out);
             return Err(SubscriptionError::NotGivenOut { name, event, last });
         }
-        self.store.acknowledge(self.name(), event).await?;
+        self.store.remember(self.name(), event).await?;
         self.acknowledged = Some(event);
         Ok(())
     }

@@ -17,12 +17,15 @@ use super::event::Event;
 use super::id::EventId;
 use super::job::Job;
 use super::readers::Readers;
+use super::tail::Tail;
 
 pub(super) struct Gate {
     open: RwLock<Option<Open>>,
     /// The highest id that was ever given, 0 if none was.
     position: AtomicU64,
     pub(super) seat: Arc<Semaphore>,
+    /// Those who follow read there what was recorded last.
+    pub(super) tail: Arc<Tail>,
 }
 
 struct Open {
@@ -41,7 +44,7 @@ pub(super) struct Inbox {
 impl Gate {
     pub(super) fn new() -> Self {
         let seat = Arc::new(Semaphore::new(1));
-        Self { open: RwLock::default(), position: AtomicU64::new(0), seat }
+        Self { open: RwLock::default(), position: AtomicU64::new(0), seat, tail: Arc::default() }
     }
 
     /// Opens the gate to a writer whose log is at this position. The gate is shut: its last writer has given up its seat.
@@ -49,6 +52,7 @@ impl Gate {
         let (sender, jobs) = mpsc::unbounded_channel();
         let pending = Arc::new(AtomicUsize::new(0));
         self.publish(&[], position);
+        self.tail.opened(position);
         *self.open.write() = Some(Open { jobs: sender, pending: Arc::clone(&pending), readers });
         Inbox { jobs, pending, gate: Arc::clone(self) }
     }
@@ -82,7 +86,13 @@ impl Gate {
     }
 
     /// These events are recorded, and the log is here.
-    fn publish(&self, _events: &[Arc<Event>], position: Option<EventId>) {
+    fn publish(&self, events: &[Arc<Event>], position: Option<EventId>) {
+        match position {
+            _ if !events.is_empty() => self.tail.extend(events),
+            // Imported: whoever follows reads it in the log.
+            Some(_) => self.tail.opened(position),
+            None => {}
+        }
         self.position.fetch_max(position.map_or(0, EventId::get), Ordering::AcqRel);
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
 use futures::FutureExt;
 
-use super::client::{EventStore, EventStoreError};
+use super::chunk::{Found, Wanted};
+use super::client::EventStore;
 use super::durable_subscription::DurableSubscription;
 use super::event::Event;
 use super::follower::Follower;
@@ -13,11 +14,12 @@ use super::forwarding::{Feed, Forwarding};
 use super::id::EventId;
 use super::seats::Seats;
 use super::server::EVENT_STORE;
+use super::store_error::EventStoreError;
 use super::subscription::{EventSubscription, ReadLog};
 use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
 use super::subscription_spec::{Start, SubscriptionSpec};
-use super::tail::{Ear, Tail};
+use super::tail::Ear;
 
 impl EventStore {
     /// Follows the events from some position on.
@@ -112,7 +114,8 @@ impl EventStore {
     pub async fn forget_subscription(&self, name: &SubscriptionName) -> Result<bool, SubscriptionError> {
         let seat = self.seats().take(name, format!("{}, which forgets it", this_task()));
         let _seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
-        Ok(self.forget(name).await?)
+        let name = name.clone();
+        Ok(self.ask(move |log| log.forget_subscription(&name)).await?)
     }
 
     fn subscription(&self, spec: SubscriptionSpec, ear: Ear, start: u64) -> EventSubscription {
@@ -122,13 +125,10 @@ impl EventStore {
 
     /// Begins to listen, and only then returns: everything from now on is heard.
     async fn follow(&self) -> Result<Ear, EventStoreError> {
-        let ear = self.tail().follow();
+        let ear = self.gate.tail.follow();
         if ear.position().is_none() {
-            let late = |error: foundation_core::RegistryError| EventStoreError::NotDelivered {
-                batch: Vec::new(),
-                reason: error.to_string(),
-            };
-            self.wait_until_up(None).await.map_err(late)?;
+            let absent = |reason| EventStoreError::not_delivered(Vec::new(), reason);
+            self.wait_until_up(None).await.map_err(absent)?;
         }
         Ok(ear)
     }
@@ -137,9 +137,15 @@ impl EventStore {
     async fn begin(&self, name: &SubscriptionName, start: u64) -> Result<Option<EventId>, EventStoreError> {
         let start = EventId::new(start);
         if let Some(start) = start {
-            self.acknowledge(name, start).await?;
+            self.remember(name, start).await?;
         }
         Ok(start)
+    }
+
+    /// Has the store remember up to where a subscription has acknowledged.
+    pub(super) async fn remember(&self, name: &SubscriptionName, up_to: EventId) -> Result<(), EventStoreError> {
+        let name = name.clone();
+        self.ask(move |log| log.acknowledge(&name, up_to)).await
     }
 
     async fn acknowledged(&self, name: &SubscriptionName) -> Result<Option<EventId>, EventStoreError> {
@@ -151,12 +157,19 @@ impl EventStore {
         let store = self.clone();
         Arc::new(move |wanted| {
             let store = store.clone();
-            async move { store.read(move |reader| wanted.read(reader)).await }.boxed()
+            async move { store.read_chunk(wanted).await }.boxed()
         })
     }
 
-    fn tail(&self) -> Arc<Tail> {
-        self.registry.extension(Tail::default)
+    /// Reads a piece of the log; while the store restarts, this waits for it.
+    async fn read_chunk(&self, wanted: Wanted) -> Result<Found, EventStoreError> {
+        let again = wanted.clone();
+        match self.read_now(move |reader| wanted.read(reader)).await {
+            Err(EventStoreError::NotDelivered { .. }) if self.wait_until_up(None).await.is_ok() => {
+                self.read_now(move |reader| again.read(reader)).await
+            }
+            found => found,
+        }
     }
 
     fn seats(&self) -> Arc<Seats> {

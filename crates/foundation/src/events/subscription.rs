@@ -11,10 +11,10 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;
 
 use super::chunk::{Found, Wanted};
-use super::client::EventStoreError;
 use super::event::Event;
 use super::follower::{Follower, Next};
 use super::id::EventId;
+use super::store_error::EventStoreError;
 use super::subscription_error::SubscriptionError;
 use super::tail::Ear;
 
@@ -33,8 +33,8 @@ pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found,
 /// [`SubscriptionError::Missed`]; it goes on after them.
 ///
 /// An event is shown when it is as safe as its log makes events, and before its append is answered or shortly after. It
-/// outlives the store's restarts, and it ends with the namespace, after it has shown what was recorded until then. Dropped,
-/// it is gone at once; it holds up no shutdown. An idle one costs a few hundred bytes and is woken at each commit; a live
+/// outlives the store's restarts, and it ends with the namespace, after it has shown what it finds in memory; what it has not
+/// come to by then stays in the log. Dropped, it is gone at once; it holds up no shutdown. An idle one costs a few hundred bytes and is woken at each commit; a live
 /// one costs its reader one short lock for up to 256 events.
 ///
 /// ```
@@ -100,34 +100,34 @@ impl EventSubscription {
 
     fn show(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
         loop {
-            let next = match &mut self.reading {
-                Some(reading) => {
-                    let (wanted, found) = ready!(reading.poll_unpin(context));
-                    self.reading = None;
-                    match found {
-                        Ok(found) => self.follower.learn(&wanted, found),
-                        Err(_) if self.has_ended(context) => return Poll::Ready(None),
-                        Err(error) => return Poll::Ready(Some(Err(error.into()))),
-                    }
-                }
-                None => Some(self.look(context)),
+            let next = match self.read_on(context) {
+                Poll::Ready(Ok(None)) => self.look(context),
+                Poll::Ready(Ok(Some(next))) => next,
+                Poll::Ready(Err(_)) | Poll::Pending if self.has_ended(context) => return Poll::Ready(None),
+                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Pending => return Poll::Pending,
             };
             match next {
-                None => {}
-                Some(Next::Event(event)) => return Poll::Ready(Some(Ok(event))),
-                Some(Next::Missed { from, to }) => {
-                    return Poll::Ready(Some(Err(SubscriptionError::Missed { from, to })));
-                }
-                Some(Next::Rewound { position, newest }) => {
+                Next::Event(event) => return Poll::Ready(Some(Ok(event))),
+                Next::Missed { from, to } => return Poll::Ready(Some(Err(SubscriptionError::Missed { from, to }))),
+                Next::Rewound { position, newest } => {
                     return Poll::Ready(Some(Err(SubscriptionError::Rewound { position, newest })));
                 }
-                Some(Next::Read(wanted)) => self.reading = Some(self.begin_to_read(wanted)),
-                Some(Next::Wait) if self.life.is_none() => return Poll::Ready(None),
+                Next::Read(wanted) => self.reading = Some(self.begin_to_read(wanted)),
+                Next::Wait if self.life.is_none() => return Poll::Ready(None),
                 // Something may have been recorded between the look and the end: another look, after the end.
-                Some(Next::Wait) if self.has_ended(context) => {}
-                Some(Next::Wait) => return Poll::Pending,
+                Next::Wait if self.has_ended(context) => {}
+                Next::Wait => return Poll::Pending,
             }
         }
+    }
+
+    /// Goes on with reading the log, if it does; tells what was missed.
+    fn read_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Next>, EventStoreError>> {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(None)) };
+        let (wanted, found) = ready!(reading.poll_unpin(context));
+        self.reading = None;
+        Poll::Ready(found.map(|found| self.follower.learn(&wanted, found)))
     }
 
     fn look(&mut self, context: &Context<'_>) -> Next {

@@ -1,7 +1,7 @@
 use thiserror::Error;
 
-use super::client::EventStoreError;
 use super::id::EventId;
+use super::store_error::EventStoreError;
 use super::subscription_name::SubscriptionName;
 
 /// What a subscription has to tell beside its events, or why there is none.
