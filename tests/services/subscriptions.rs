@@ -144,7 +144,7 @@ async fn a_wait_that_is_cancelled_loses_nothing(namespace: TestNamespace) {
 // ---- restarts and ends ----
 
 #[foundation::test]
-async fn subscribers_survive_a_restart_of_the_store(namespace: TestNamespace) {
+async fn fnd_7_subscribers_of_events_survive_a_restart_of_the_store(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 1_500).await;
     let mut live = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
