@@ -40,6 +40,8 @@ pub use events::{
     LogFailure, LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, Retention, RetentionReport, SubscriptionError,
     SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum, recordable,
 };
+#[cfg(feature = "sqlite")]
+pub use events::{Durability, SqliteLog, SqliteOptions};
 #[doc(inline)]
 pub use foundation_core::*;
 /// ```

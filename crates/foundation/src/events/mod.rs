@@ -42,6 +42,8 @@ mod ring;
 mod seats;
 mod server;
 mod source;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stats;
 mod storage;
 mod store_error;
@@ -77,6 +79,8 @@ pub use query::{Order, Query};
 pub use refusal::{EventRefusal, ImportRefusal};
 pub use retention::{Retention, RetentionReport};
 pub use source::EventSource;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteLog, SqliteOptions};
 pub use stats::EventStats;
 pub use storage::EventStorage;
 pub use store_error::{EventStoreError, TransferError};

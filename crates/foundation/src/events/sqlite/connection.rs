@@ -1,0 +1,101 @@
+//! Connections: one that writes, any number that read.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::Fault;
+use super::options::Durability;
+use super::schema::{self, Contents};
+
+/// How long a connection waits for a stranger that has locked the file, such as a tool that looks into it.
+const STRANGERS: Duration = Duration::from_secs(5);
+/// Pages of the write-ahead log after which a commit moves them into the database: 32 MiB.
+const CHECKPOINT_PAGES: u32 = 8000;
+/// Bytes that the write-ahead log keeps on the disk when it has grown beyond.
+const WAL_BYTES: u32 = 64 << 20;
+/// A store uses some twenty different statements.
+const STATEMENTS: usize = 48;
+
+/// The path in the form that names a file once: absolute, its directory made and resolved.
+///
+/// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
+pub(super) fn prepare(path: &Path) -> Result<PathBuf, Fault> {
+    let name = path.file_name().ok_or(Fault::IsDirectory)?;
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let cause = |error: std::io::Error| Fault::Directory { path: directory.to_path_buf(), reason: error.to_string() };
+    make(directory).map_err(cause)?;
+    let directory = directory.canonicalize().map_err(cause)?;
+    let path = directory.join(name);
+    // A link is followed, so that the lock beside the file is the same for all names of it.
+    let path = path.canonicalize().unwrap_or(path);
+    if path.is_dir() { Err(Fault::IsDirectory) } else { Ok(path) }
+}
+
+/// Makes the directory and those above it. SQLite makes the entries of its files durable; those of new directories are ours.
+fn make(directory: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> =
+        directory.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
+    fs::create_dir_all(directory)?;
+    if cfg!(unix) {
+        for made in missing {
+            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+/// The connection that writes, to a file that is checked, migrated and set up; the caller holds the writer's lock.
+pub(super) fn open_writer(path: &Path, durability: Durability, namespace: &str) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = open(path, flags)?;
+    let found = Contents::look(&connection)?;
+    if found == Contents::Nothing {
+        // Has no effect any more once there is a table, or a page: WAL mode writes the first one.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    set_up_writer(&connection, durability)?;
+    schema::migrate(&mut connection, found, namespace)?;
+    Ok(connection)
+}
+
+fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), Fault> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get::<_, String>(0)?.as_str() {
+        "wal" => Ok(()),
+        _ => Err(rusqlite::Error::ExecuteReturnedResults),
+    })?;
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    // Elsewhere than on macOS, whose plain fsync does not wait for the disk, these two mean nothing.
+    connection.pragma_update(None, "fullfsync", durability == Durability::Full)?;
+    connection.pragma_update(None, "checkpoint_fullfsync", true)?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
+    Ok(())
+}
+
+/// A connection that can only read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(STRANGERS)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A damaged or hostile file must not make SQLite run what its schema says, nor read outside a page.
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    Ok(connection)
+}

@@ -1,0 +1,58 @@
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::events::LogFailure;
+
+/// What can go wrong with a database file, before it is known what it happened to.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Fault {
+    #[error("{reason}")]
+    Sqlite { reason: String },
+    #[error("its directory {} cannot be made: {reason}", .path.display())]
+    Directory { path: PathBuf, reason: String },
+    #[error("it is a directory; wanted the path of a file, which need not exist")]
+    IsDirectory,
+    #[error("the lock file {} cannot be used: {reason}", .path.display())]
+    Lock { path: PathBuf, reason: String },
+    #[error("{holder} has it open; one log at a time writes to a file, so close that one first or use another file")]
+    Locked { holder: String },
+    #[error("it is a SQLite database of another application (application id {found:#010x}, wanted {wanted:#010x})")]
+    Foreign { found: i32, wanted: i32 },
+    #[error(
+        "its schema has version {found}, and this program knows the versions up to {known}: a newer program wrote it"
+    )]
+    Newer { found: i32, known: i32 },
+    #[error("it keeps the events of namespace {found:?}, and those of {wanted:?} were asked for")]
+    OtherNamespace { found: String, wanted: String },
+    #[error("the row of event {id} is damaged: {reason}; `verify` lists all that are")]
+    Damaged { id: u64, reason: String },
+    #[error("the row that holds its state is missing")]
+    NoState,
+    #[error("it numbers events up to {found}, which is the last number there is")]
+    OutOfIds { found: u64 },
+    #[error("the log has failed before and has to be opened again: {earlier}")]
+    Broken { earlier: String },
+}
+
+impl Fault {
+    /// The failure of doing this to this file.
+    pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
+        LogFailure::new(action, path.display().to_string(), self)
+    }
+
+    pub(super) fn damaged(id: u64, reason: impl ToString) -> Self {
+        Self::Damaged { id, reason: reason.to_string() }
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        // The extended code tells the short write from the full disk; SQLite's own text often does not.
+        let reason = match &error {
+            rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),
+            _ => error.to_string(),
+        };
+        Self::Sqlite { reason }
+    }
+}

@@ -1,0 +1,49 @@
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use super::fault::Fault;
+
+/// The right to write to one database file; the system takes it back when its process ends, however it ends.
+///
+/// It is a lock on a file beside the database, for two reasons: SQLite's own exclusive lock would shut the readers out, and
+/// opening the database past SQLite would give up SQLite's locks on it when that file is closed (a rule of POSIX).
+#[derive(Debug)]
+pub(super) struct WriterLock {
+    _file: File,
+}
+
+impl WriterLock {
+    pub(super) fn acquire(database: &Path) -> Result<Self, Fault> {
+        let path = lock_path(database);
+        let cause = |error: std::io::Error| Fault::Lock { path: path.clone(), reason: error.to_string() };
+        let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = options.map_err(cause)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Fault::Locked { holder: holder(&mut file) }),
+            Err(TryLockError::Error(error)) => return Err(cause(error)),
+        }
+        file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(cause)?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = OsString::from(database);
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Who holds the lock, as it has said itself.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(32).read_to_string(&mut text));
+    match (read, text.parse::<u32>()) {
+        (Ok(_), Ok(id)) if id == process::id() => String::from("this process"),
+        (Ok(_), Ok(id)) => format!("process {id}"),
+        _ => String::from("another process"),
+    }
+}

@@ -1,0 +1,175 @@
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::connection::{open_writer, prepare};
+use super::fault::Fault;
+use super::lock::WriterLock;
+use super::options::SqliteOptions;
+use super::prune::prune;
+use super::reader::SqliteReader;
+use super::record::{Recording, import};
+use super::state::number;
+use super::vacuum::vacuum;
+use crate::events::{
+    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, PruneBound,
+    SubscriptionName,
+};
+
+/// An [`EventLog`] in a SQLite file, which any SQL tool can read as well.
+///
+/// Each group is one transaction and one wait for the disk, so what it costs is shared by the group. Opening takes
+/// milliseconds, after a crash too, however many events there are. Reading is done by index where the query names kinds,
+/// a time, a correlation, a cause or a source; conditions on payloads are looked up row by row in what these leave. A query
+/// is answered in chunks of 512 rows with a transaction each, so a long one holds nothing up; events that are recorded
+/// meanwhile are not in its answer, and those that are pruned meanwhile may be missing.
+///
+/// The file has two companions while it is in use, `…-wal` and `…-shm`, and `…​.lock` at all times; `…-wal` belongs to the
+/// data: whoever copies the file of a running program copies it too, or uses SQLite's own `.backup`.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation::{Append, EventLog, NewEvent, Query, SqliteLog, SqliteOptions};
+///
+/// let directory = tempfile::tempdir()?;
+/// let path = directory.path().join("events.db");
+/// let mut log = SqliteLog::open(&path, "production", SqliteOptions::default())?;
+/// log.commit(vec![Append::new(vec![NewEvent::new("opened")?])], SystemTime::now())?;
+/// drop(log);
+///
+/// let log = SqliteLog::open(&path, "production", SqliteOptions::default())?;
+/// assert_eq!(log.reader()?.query(&Query::new())?[0].kind.as_str(), "opened");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct SqliteLog {
+    // Closed before the lock is given back: closing writes.
+    connection: Connection,
+    _lock: WriterLock,
+    path: PathBuf,
+    namespace: String,
+    limits: EventLimits,
+    broken: Option<String>,
+}
+
+impl SqliteLog {
+    /// The log in this file, which is made, with its directory, if it does not exist; events get this namespace.
+    ///
+    /// A file has one log at a time, in all processes together: a lock on `…​.lock` beside it sees to that, which the system
+    /// takes back when a process ends, however it ends. The file belongs on a local disk; SQLite's files do not work over
+    /// a network.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`] that says what is wrong: the path (a directory, a place that cannot be written), the file (of another
+    /// application, of a newer program, of another namespace, damaged), or that somebody has it open.
+    pub fn open(
+        path: impl AsRef<Path>,
+        namespace: impl Into<String>,
+        options: SqliteOptions,
+    ) -> Result<Self, LogFailure> {
+        let (path, namespace) = (path.as_ref(), namespace.into());
+        Self::try_open(path, namespace, options).map_err(|fault| fault.at("opening the event log", path))
+    }
+
+    fn try_open(path: &Path, namespace: String, options: SqliteOptions) -> Result<Self, Fault> {
+        let path = prepare(path)?;
+        // Before the connection: opening recovers what a crash has left, which is a write as well.
+        let lock = WriterLock::acquire(&path)?;
+        let connection = open_writer(&path, options.durability, &namespace)?;
+        Ok(Self { connection, _lock: lock, path, namespace, limits: options.limits, broken: None })
+    }
+
+    /// Where the file is: absolute, and with links resolved.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// One transaction, the last one if it fails.
+    fn write<T>(
+        &mut self,
+        action: &str,
+        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
+    ) -> Result<T, LogFailure> {
+        let done = match &self.broken {
+            Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
+            None => transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.limits)),
+        };
+        done.map_err(|fault| self.fail(action, fault))
+    }
+
+    fn fail(&mut self, action: &str, fault: Fault) -> LogFailure {
+        // After a failed write nobody knows what the disk has, least of all whoever asks it again on the same connection.
+        self.broken.get_or_insert_with(|| fault.to_string());
+        fault.at(action, &self.path)
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    // Immediate: the lock is taken at the beginning, so that a stranger's is waited for and not stumbled over.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    Ok(done)
+}
+
+impl EventLog for SqliteLog {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        let events: usize = group.iter().map(|append| append.batch.len()).sum();
+        self.write(&format!("recording {events} events"), |connection, namespace, limits| {
+            Recording { connection, namespace, limits, now }.group(group)
+        })
+    }
+
+    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
+        self.write("pruning", |connection, _, _| prune(connection, bound, at_most))
+    }
+
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+        self.write("recording how far a subscription is", |connection, _, _| {
+            let mut statement = connection.prepare_cached(ACKNOWLEDGE)?;
+            statement.execute((subscription.as_str(), number(up_to.get())))?;
+            Ok(())
+        })
+    }
+
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+        self.write("forgetting a subscription", |connection, _, _| {
+            let mut statement = connection.prepare_cached("DELETE FROM subscriptions WHERE name = ?1")?;
+            Ok(statement.execute([subscription.as_str()])? > 0)
+        })
+    }
+
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+        self.write(&format!("importing {} events", events.len()), |connection, _, limits| {
+            import(connection, limits, &events)
+        })
+    }
+
+    fn maintain(&mut self) -> Result<bool, LogFailure> {
+        match &self.broken {
+            Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
+            None => vacuum(&self.connection),
+        }
+        .map_err(|fault| self.fail("giving space back", fault))
+    }
+
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+        match SqliteReader::open(self.path.clone()) {
+            Ok(reader) => Ok(Box::new(reader)),
+            Err(fault) => Err(fault.at("opening a reader", &self.path)),
+        }
+    }
+}
+
+const ACKNOWLEDGE: &str = "INSERT INTO subscriptions (name, acknowledged) VALUES (?1, ?2) \
+    ON CONFLICT (name) DO UPDATE SET acknowledged = max(acknowledged, excluded.acknowledged)";

@@ -1,0 +1,46 @@
+use crate::events::EventLimits;
+
+/// What has survived when an append is acknowledged.
+///
+/// ```
+/// assert_eq!(foundation::Durability::default(), foundation::Durability::Full);
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The crash of the process, of the system and a power cut: the disk has confirmed each commit (`synchronous=FULL`).
+    #[default]
+    Full,
+    /// The crash of the process only; after a power cut the latest acknowledged events may be missing, always from the
+    /// end (`synchronous=NORMAL`). A commit costs a write into the system's cache instead of a wait for the disk.
+    Relaxed,
+}
+
+/// How a [`SqliteLog`](crate::SqliteLog) keeps its events.
+///
+/// ```
+/// use foundation::{Durability, EventLimits, SqliteOptions};
+///
+/// let options = SqliteOptions::default()
+///     .durability(Durability::Relaxed)
+///     .limits(EventLimits { max_batch: 100, ..EventLimits::default() });
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SqliteOptions {
+    pub(super) durability: Durability,
+    pub(super) limits: EventLimits,
+}
+
+impl SqliteOptions {
+    /// With this durability; [`Durability::Full`] unless told otherwise.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Taking events within these limits.
+    pub fn limits(mut self, limits: EventLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+}

@@ -1,0 +1,50 @@
+//! Which events go first, and how they go.
+
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+use super::row;
+use super::state::{State, number};
+use super::time::nanoseconds;
+use crate::events::PruneBound;
+
+/// Forgets at most so many of the oldest events that are over the bound; how many it was.
+pub(super) fn prune(connection: &Connection, bound: PruneBound, at_most: usize) -> Result<u64, Fault> {
+    let mut state = State::load(connection)?;
+    let doomed = doomed(connection, state, bound, at_most)?;
+    let Some(last) = doomed.last else { return Ok(0) };
+    connection.prepare_cached("DELETE FROM events WHERE id <= ?1")?.execute([last])?;
+    state.bytes = state.bytes.saturating_sub(doomed.bytes);
+    state.save(connection)?;
+    Ok(doomed.count)
+}
+
+/// The events that have to go: all up to `last`.
+#[derive(Debug, Default)]
+struct Doomed {
+    last: Option<i64>,
+    count: u64,
+    bytes: u64,
+}
+
+/// Walks from the oldest event on, and stops where the bound holds; reads nothing of the payloads but their length.
+fn doomed(connection: &Connection, state: State, bound: PruneBound, at_most: usize) -> Result<Doomed, Fault> {
+    let sql = format!("SELECT id, recorded_at, {} FROM events ORDER BY id LIMIT ?1", row::BYTES);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![number(at_most as u64)])?;
+    let mut doomed = Doomed::default();
+    while let Some(row) = rows.next()? {
+        let (id, recorded_at, bytes): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let held = state.highest_id.saturating_add(1).saturating_sub(id.unsigned_abs());
+        let is_over = match bound {
+            PruneBound::Before(time) => recorded_at < nanoseconds(time),
+            PruneBound::Count(most) => held > most,
+            PruneBound::Bytes(most) => state.bytes.saturating_sub(doomed.bytes) > most,
+        };
+        if !is_over {
+            break;
+        }
+        doomed = Doomed { last: Some(id), count: doomed.count + 1, bytes: doomed.bytes + bytes.unsigned_abs() };
+    }
+    Ok(doomed)
+}

@@ -1,0 +1,142 @@
+//! What is in a file: whose it is, in which version, and how older versions become the current one.
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::fault::Fault;
+
+/// Marks a file as ours, in the file's own header: "FNev".
+pub(super) const APPLICATION_ID: i32 = 0x464E_6576;
+
+/// The step at place n leads from version n to version n + 1. A step that was released never changes.
+const MIGRATIONS: [&str; 1] = [VERSION_1];
+
+/// The newest version.
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
+
+/// Every index ends with the row's id, as all of SQLite's do, so that what it finds is in order already.
+const VERSION_1: &str = "
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    namespace TEXT NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    observed_at INTEGER NOT NULL,
+    source TEXT,
+    source_actor TEXT,
+    correlation_id BLOB NOT NULL,
+    causation_id INTEGER,
+    idempotency_key TEXT,
+    payload TEXT NOT NULL,
+    checksum INTEGER NOT NULL
+) STRICT;
+CREATE INDEX events_by_kind ON events (kind, recorded_at);
+CREATE INDEX events_by_correlation ON events (correlation_id, recorded_at);
+CREATE INDEX events_by_time ON events (recorded_at);
+CREATE INDEX events_by_source ON events (source, recorded_at) WHERE source IS NOT NULL;
+CREATE INDEX events_by_cause ON events (causation_id) WHERE causation_id IS NOT NULL;
+CREATE UNIQUE INDEX events_by_key ON events (idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE TABLE state (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    namespace TEXT NOT NULL,
+    highest_id INTEGER NOT NULL,
+    latest INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE subscriptions (
+    name TEXT PRIMARY KEY,
+    acknowledged INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// What was found in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    Nothing,
+    /// Ours, in a version that we know.
+    Ours {
+        version: i32,
+    },
+}
+
+impl Contents {
+    /// What a file's header and its number of tables say.
+    fn of(application_id: i32, version: i32, tables: i64) -> Result<Self, Fault> {
+        match (application_id, version) {
+            (0, 0) if tables == 0 => Ok(Self::Nothing),
+            (APPLICATION_ID, found) if found > VERSION => Err(Fault::Newer { found, known: VERSION }),
+            (APPLICATION_ID, version) if version > 0 => Ok(Self::Ours { version }),
+            (found, _) => Err(Fault::Foreign { found, wanted: APPLICATION_ID }),
+        }
+    }
+
+    /// Looks and changes nothing.
+    pub(super) fn look(connection: &Connection) -> Result<Self, Fault> {
+        let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let application_id = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Self::of(application_id, version, tables)
+    }
+
+    fn version(self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Ours { version } => usize::try_from(version).unwrap_or(0),
+        }
+    }
+}
+
+/// Brings what was found to the current version, all steps in one transaction.
+pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &str) -> Result<(), Fault> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in MIGRATIONS.iter().skip(found.version()) {
+        transaction.execute_batch(step)?;
+    }
+    if found.version() < MIGRATIONS.len() {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    own(&transaction, namespace)?;
+    Ok(transaction.commit()?)
+}
+
+/// Makes sure that the file is the namespace's own.
+fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), Fault> {
+    transaction.execute(
+        "INSERT INTO state (only_row, namespace, highest_id, latest, bytes) VALUES (1, ?1, 0, 0, 0) ON CONFLICT DO NOTHING",
+        params![namespace],
+    )?;
+    let found: String = transaction.query_row("SELECT namespace FROM state", [], |row| row.get(0))?;
+    match found == namespace {
+        true => Ok(()),
+        false => Err(Fault::OtherNamespace { found, wanted: namespace.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_taken_as_a_new_one() {
+        assert_eq!(Contents::of(0, 0, 0), Ok(Contents::Nothing));
+    }
+
+    #[test]
+    fn a_file_of_ours_is_taken_in_every_version_that_is_known() {
+        assert_eq!(Contents::of(APPLICATION_ID, VERSION, 3), Ok(Contents::Ours { version: VERSION }));
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_with_both_versions() {
+        let fault = Contents::of(APPLICATION_ID, VERSION + 1, 9).unwrap_err();
+        assert_eq!(fault, Fault::Newer { found: VERSION + 1, known: VERSION });
+    }
+
+    #[test]
+    fn whatever_has_tables_and_is_not_marked_as_ours_is_foreign() {
+        for (application_id, version, tables) in [(0, 0, 1), (0, 1, 0), (7, 1, 1), (APPLICATION_ID, 0, 1)] {
+            let fault = Contents::of(application_id, version, tables).unwrap_err();
+            assert_eq!(fault, Fault::Foreign { found: application_id, wanted: APPLICATION_ID });
+        }
+    }
+}

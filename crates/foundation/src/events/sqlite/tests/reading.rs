@@ -1,0 +1,63 @@
+use serde_json::json;
+
+use super::*;
+use crate::events::{EventId, EventSource, Order};
+
+#[test]
+fn what_was_recorded_comes_back_as_it_was_however_hostile_its_text() {
+    let place = Place::new();
+    let hostile = "'); DROP TABLE events; --\u{0}\u{1b}[31m\u{202e}é\u{1f980}";
+    let new = event("noted").source(EventSource::new(hostile).actor(hostile)).idempotency_key(hostile);
+    let new = new.payload(json!({ hostile: [hostile, 0.1, f64::MAX, u64::MAX, i64::MIN, null, true] })).unwrap();
+    let mut log = place.open();
+    let answers = log.commit(vec![Append::new(vec![new.clone()])], at(5)).unwrap();
+    let recorded = answers.into_iter().next().unwrap().unwrap().events;
+    drop(log);
+
+    let mut log = place.open();
+    assert_eq!(reader(&log).query(&Query::new()).unwrap(), recorded);
+    assert_eq!(ids(&log, &Query::new().source(EventSource::new(hostile).actor(hostile))), [1]);
+    let again = log.commit(vec![Append::new(vec![new])], at(6)).unwrap();
+    assert_eq!(again[0].as_ref().unwrap().ids, [EventId::FIRST], "the key is known");
+    assert_clean(&log);
+}
+
+#[test]
+fn a_query_of_many_chunks_misses_nothing_and_repeats_nothing_in_either_order() {
+    let place = Place::new();
+    let mut log = place.open();
+    // All at one time, so that the order by time alone would not do.
+    let batch = || (0..1500).map(|n| event(if n % 2 == 0 { "even" } else { "odd" })).collect();
+    log.commit(vec![Append::new(batch())], at(1)).unwrap().remove(0).unwrap();
+    let odd = Query::new().kind("odd".parse().unwrap());
+    let expected: Vec<u64> = (1..=1500).filter(|id| id % 2 == 0).collect();
+    assert_eq!(ids(&log, &odd), expected);
+    let backwards: Vec<u64> = (1..=1500).rev().collect();
+    assert_eq!(ids(&log, &Query::new().order(Order::Descending)), backwards);
+    assert_eq!(ids(&log, &odd.offset(600).limit(2)), [1202, 1204]);
+}
+
+#[test]
+fn a_reader_sees_what_was_committed_after_it_was_opened_and_survives_the_log() {
+    let place = Place::new();
+    let mut log = place.open();
+    let reader = reader(&log);
+    record(&mut log, 1..=2);
+    assert_eq!(reader.stats().unwrap().held, 2);
+    drop(log);
+    record(&mut place.open(), [3]);
+    assert_eq!(reader.query(&Query::new()).unwrap().len(), 3);
+}
+
+#[test]
+fn a_row_that_does_not_fit_its_checksum_is_not_handed_out() {
+    let place = Place::with_events(3);
+    place.tool().execute("UPDATE events SET payload = '\"forged\"' WHERE id = 2", []).unwrap();
+    let log = place.open();
+    let reader = reader(&log);
+    let failure = reader.get(EventId::new(2).unwrap()).unwrap_err().to_string();
+    assert!(failure.contains("the row of event 2 is damaged: it has the checksum 0x"), "{failure}");
+    assert!(failure.contains(&*place.path().to_string_lossy()), "{failure}");
+    assert!(reader.query(&Query::new()).is_err());
+    assert!(reader.get(EventId::new(3).unwrap()).unwrap().is_some(), "the others can be read");
+}

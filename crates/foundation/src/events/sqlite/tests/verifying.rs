@@ -1,0 +1,80 @@
+use super::*;
+use crate::events::EventId;
+
+/// What `verify` finds after a tool has done this to a file with three events.
+fn found_after(sql: &str) -> Verification {
+    let place = Place::with_events(3);
+    place.tool().execute_batch(sql).unwrap();
+    verify(&place.open())
+}
+
+#[track_caller]
+fn assert_found(sql: &str, event: Option<u64>, what: &str) {
+    let found = found_after(sql);
+    let event = event.and_then(EventId::new);
+    let is_told = found.faults.iter().any(|fault| fault.event == event && fault.what.contains(what));
+    assert!(is_told, "wanted {what:?}, found {found}");
+}
+
+#[test]
+fn a_sound_file_is_clean_and_its_progress_is_told() {
+    let place = Place::with_events(3);
+    let mut told = Vec::new();
+    let found = reader(&place.open()).verify(&mut |count| told.push(count)).unwrap();
+    assert_eq!((found.checked, found.faulty, told.last()), (3, 0, Some(&3)));
+}
+
+#[test]
+fn an_empty_file_is_clean() {
+    assert_clean(&Place::new().open());
+}
+
+#[test]
+fn a_change_of_any_column_is_found() {
+    for change in [
+        "kind = 'forged'",
+        "namespace = 'forged'",
+        "observed_at = 7",
+        "source = 'forged'",
+        "correlation_id = zeroblob(16)",
+        "correlation_id = x'00'",
+        "causation_id = 1",
+        "idempotency_key = 'forged'",
+        "payload = 'null'",
+        "payload = '{'",
+        "kind = 'Not a kind'",
+        "checksum = 7",
+    ] {
+        assert_found(&format!("UPDATE events SET {change} WHERE id = 2"), Some(2), "damaged");
+    }
+}
+
+#[test]
+fn a_missing_event_is_found() {
+    assert_found("DELETE FROM events WHERE id = 2", Some(2), "it is missing");
+    assert_found("DELETE FROM events WHERE id = 3", Some(3), "missing");
+}
+
+#[test]
+fn a_time_that_goes_back_is_found() {
+    assert_found("UPDATE events SET recorded_at = 5 WHERE id = 2", Some(2), "damaged");
+    assert_found("UPDATE state SET latest = 5", None, "later than the latest time");
+}
+
+#[test]
+fn a_high_water_mark_that_is_too_low_is_found() {
+    assert_found("UPDATE state SET highest_id = 2", None, "ids up to 2 were given");
+}
+
+#[test]
+fn a_wrong_sum_of_bytes_is_found() {
+    assert_found("UPDATE state SET bytes = bytes + 1", None, "are counted");
+}
+
+#[test]
+fn an_index_that_disagrees_with_its_table_is_found() {
+    // The index goes on without this row, as after a write that only reached the table.
+    let sql = "PRAGMA writable_schema = ON;
+        UPDATE sqlite_schema SET sql = replace(sql, 'kind, recorded_at', 'namespace, recorded_at') WHERE name = 'events_by_kind';";
+    assert_found(sql, None, "SQLite says");
+}

@@ -1,0 +1,28 @@
+use rusqlite::Connection;
+
+use super::fault::Fault;
+
+/// Pages that are given back at a time: 1 MiB, a few milliseconds.
+const CHUNK: i64 = 256;
+
+/// Gives a chunk of what pruning has freed back to the file system; true if there is more.
+pub(super) fn vacuum(connection: &Connection) -> Result<bool, Fault> {
+    if free_pages(connection)? == 0 {
+        return Ok(false);
+    }
+    // Each step gives one page back, so it has to be stepped to its end, and for this pragma `execute` does not.
+    let mut statement = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({CHUNK})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    drop(rows);
+    let more = free_pages(connection)? > 0;
+    if !more {
+        // The file is cut when the write-ahead log is moved into it, which may be a long way off.
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    }
+    Ok(more)
+}
+
+fn free_pages(connection: &Connection) -> Result<i64, Fault> {
+    Ok(connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
+}
