@@ -4,6 +4,7 @@ mod config;
 mod config_files;
 mod config_records;
 mod config_sections;
+mod event_log;
 mod event_store;
 mod events;
 mod harness;

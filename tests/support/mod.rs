@@ -4,12 +4,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 mod conduct;
+mod faulty_log;
 mod log;
 mod puppet;
 mod reports;
 mod witness;
 
 pub use conduct::{Conduct, Gate, Question};
+pub use faulty_log::{Fault, Faults, FaultyLog};
 pub use log::{Log, Moment};
 pub use puppet::{Costume, Order, Performer, Puppet, ping};
 pub use reports::{Reports, reports};

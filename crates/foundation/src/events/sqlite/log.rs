@@ -1,10 +1,12 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use foundation_core::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{open_writer, prepare};
 use super::fault::Fault;
+use super::file_name::file_of;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
 use super::prune::prune;
@@ -71,6 +73,29 @@ impl SqliteLog {
     ) -> Result<Self, LogFailure> {
         let (path, namespace) = (path.as_ref(), namespace.into());
         Self::try_open(path, namespace, options).map_err(|fault| fault.at("opening the event log", path))
+    }
+
+    /// The log of a namespace in this directory, each in a file of its own: `production.db`, `test_3a….db`.
+    ///
+    /// ```
+    /// use foundation::{Namespace, SqliteLog, SqliteOptions};
+    ///
+    /// let directory = tempfile::tempdir()?;
+    /// let log = SqliteLog::open_in(directory.path(), Namespace::Production, SqliteOptions::default())?;
+    /// assert!(log.path().ends_with("production.db"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    pub fn open_in(
+        directory: impl AsRef<Path>,
+        namespace: Namespace,
+        options: SqliteOptions,
+    ) -> Result<Self, LogFailure> {
+        let namespace = namespace.to_string();
+        Self::open(file_of(directory.as_ref(), &namespace), namespace, options)
     }
 
     fn try_open(path: &Path, namespace: String, options: SqliteOptions) -> Result<Self, Fault> {

@@ -1,5 +1,7 @@
 use std::process;
 
+use foundation_core::Namespace;
+
 use super::super::{Durability, schema};
 use super::*;
 
@@ -143,4 +145,21 @@ fn a_refused_file_is_not_locked() {
     let place = Place::with_events(1);
     SqliteLog::open(place.path(), "test:1", SqliteOptions::default()).unwrap_err();
     place.open();
+}
+
+#[test]
+fn each_namespace_has_a_file_of_its_own_in_one_directory() {
+    let place = Place::new();
+    let directory = place.directory.path();
+    let open = |namespace| SqliteLog::open_in(directory, namespace, SqliteOptions::default()).unwrap();
+    let logs = [Namespace::Production, Namespace::test(), Namespace::test()].map(open);
+    assert_eq!(logs[0].path().file_name().unwrap(), "production.db");
+    assert!(logs.iter().all(|log| log.path().parent() == Some(&*directory.canonicalize().unwrap())));
+    assert_eq!(
+        fs::read_dir(directory)
+            .unwrap()
+            .filter(|file| file.as_ref().unwrap().path().extension().unwrap() == "db")
+            .count(),
+        3
+    );
 }

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use foundation::{
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, PruneBound, SubscriptionName,
+};
+
+/// Which commits of a log fail; shared by all logs that are opened one after the other, so that the count goes on.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    fails: fn(usize) -> Option<Fault>,
+    commits: Arc<AtomicUsize>,
+}
+
+/// What becomes of a commit that fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is not recorded.
+    Before,
+    /// It is recorded, and nobody is told: the answer is lost.
+    After,
+}
+
+impl Faults {
+    /// The faults that this says, of commits counted from 1.
+    pub fn new(fails: fn(usize) -> Option<Fault>) -> Self {
+        Self { fails, commits: Arc::default() }
+    }
+
+    /// A log that has these faults on top of what it is.
+    pub fn of<L: EventLog>(&self, log: L) -> FaultyLog<L> {
+        FaultyLog { log, faults: self.clone(), broken: false }
+    }
+
+    fn next(&self) -> Option<Fault> {
+        (self.fails)(self.commits.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+}
+
+/// A log of which chosen commits fail, and which then does nothing any more, as a real one.
+#[derive(Debug)]
+pub struct FaultyLog<L> {
+    log: L,
+    faults: Faults,
+    broken: bool,
+}
+
+impl<L: EventLog> FaultyLog<L> {
+    fn working(&mut self, action: &str) -> Result<&mut L, LogFailure> {
+        match self.broken {
+            false => Ok(&mut self.log),
+            true => Err(LogFailure::new(action, "a faulty log", "it has failed before and has to be opened again")),
+        }
+    }
+
+    fn failure(&mut self, cause: &str) -> LogFailure {
+        self.broken = true;
+        LogFailure::new("recording events", "a faulty log", cause)
+    }
+}
+
+impl<L: EventLog> EventLog for FaultyLog<L> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        self.working("recording events")?;
+        match self.faults.next() {
+            None => self.log.commit(group, now),
+            Some(Fault::Before) => Err(self.failure("the disk took nothing")),
+            Some(Fault::After) => {
+                self.log.commit(group, now)?;
+                Err(self.failure("the disk took it and did not say so"))
+            }
+        }
+    }
+
+    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
+        self.working("pruning")?.prune(bound, at_most)
+    }
+
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+        self.working("acknowledging")?.acknowledge(subscription, up_to)
+    }
+
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+        self.working("forgetting a subscription")?.forget_subscription(subscription)
+    }
+
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+        self.working("importing")?.import(events)
+    }
+
+    fn maintain(&mut self) -> Result<bool, LogFailure> {
+        self.working("maintaining")?.maintain()
+    }
+
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+        self.log.reader()
+    }
+}
