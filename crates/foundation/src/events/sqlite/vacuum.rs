@@ -7,7 +7,8 @@ const CHUNK: i64 = 256;
 
 /// Gives a chunk of what pruning has freed back to the file system; true if there is more.
 pub(super) fn vacuum(connection: &Connection) -> Result<bool, Fault> {
-    if free_pages(connection)? == 0 {
+    let before = free_pages(connection)?;
+    if before == 0 {
         return Ok(false);
     }
     // Each step gives one page back, so it has to be stepped to its end, and for this pragma `execute` does not.
@@ -15,12 +16,13 @@ pub(super) fn vacuum(connection: &Connection) -> Result<bool, Fault> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     drop(rows);
-    let more = free_pages(connection)? > 0;
-    if !more {
+    let free = free_pages(connection)?;
+    if free == 0 {
         // The file is cut when the write-ahead log is moved into it, which may be a long way off.
         connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
     }
-    Ok(more)
+    // A file that somebody else has made empty, without the setting for this, gives nothing back, ever.
+    Ok(free > 0 && free < before)
 }
 
 fn free_pages(connection: &Connection) -> Result<i64, Fault> {

@@ -66,7 +66,7 @@ fn space_is_given_back_a_chunk_at_a_time() {
 
     let after = fs::metadata(place.path()).unwrap().len();
     assert!(before > 4_000_000 && after < 200_000, "{before} to {after} bytes");
-    assert!(chunks > 3, "{chunks} chunks");
+    assert!((4..=8).contains(&chunks), "{chunks} chunks");
     assert_eq!(reader(&log).get(EventId::new(1000).unwrap()).unwrap().unwrap().id.get(), 1000);
     assert_clean(&log);
 }
@@ -75,4 +75,16 @@ fn space_is_given_back_a_chunk_at_a_time() {
 fn there_is_nothing_to_give_back_without_pruning() {
     let place = Place::with_events(2);
     assert!(!place.open().maintain().unwrap());
+}
+
+#[test]
+fn a_file_that_cannot_give_space_back_has_nothing_to_give() {
+    let place = Place::new();
+    // Empty, but with a first page: it is too late for the setting.
+    place.tool().execute_batch("CREATE TABLE passing (x); DROP TABLE passing;").unwrap();
+    let mut log = place.open();
+    record(&mut log, 1..=40);
+    log.prune(PruneBound::Count(0), 100).unwrap();
+    assert!(!log.maintain().unwrap());
+    assert_clean(&log);
 }
