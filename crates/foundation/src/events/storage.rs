@@ -15,6 +15,7 @@ use super::retention::Retention;
 /// | | kept until |
 /// |---|---|
 /// | [`memory`](Self::memory), the default | the namespace ends |
+/// | `sqlite` (feature `sqlite`) | the file is deleted |
 /// | [`with`](Self::with) | as the log says |
 ///
 /// A log in memory works on the runtime; any other has a thread of its own to write, and reads where blocking is

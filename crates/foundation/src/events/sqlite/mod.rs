@@ -25,6 +25,7 @@ mod record;
 mod row;
 mod schema;
 mod state;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod time;

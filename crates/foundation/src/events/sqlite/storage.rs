@@ -1,0 +1,26 @@
+use std::path::PathBuf;
+
+use super::log::SqliteLog;
+use super::options::SqliteOptions;
+use crate::events::EventStorage;
+
+impl EventStorage {
+    /// In SQLite files in this directory, one for each namespace ([`SqliteLog::open_in`]): `production.db` is there again
+    /// when the process is started again. The file of a test's namespace stays when the namespace ends; give a temporary
+    /// directory to tests.
+    ///
+    /// ```
+    /// use foundation::EventStorage;
+    ///
+    /// let storage = EventStorage::sqlite("/var/lib/shop/events");
+    /// ```
+    pub fn sqlite(directory: impl Into<PathBuf>) -> Self {
+        Self::sqlite_with(directory, SqliteOptions::default())
+    }
+
+    /// The same with other options.
+    pub fn sqlite_with(directory: impl Into<PathBuf>, options: SqliteOptions) -> Self {
+        let directory = directory.into();
+        Self::with(move |namespace| SqliteLog::open_in(&directory, namespace, options.clone()))
+    }
+}

@@ -1,0 +1,32 @@
+//! What every log has to do.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::events::{contract, model};
+
+/// A way to open one log, again and again; one is dropped before the next is opened.
+fn place() -> impl FnMut() -> Box<dyn EventLog> {
+    let place = Place::new();
+    move || {
+        let options = SqliteOptions::default().limits(contract::limits());
+        Box::new(SqliteLog::open(place.path(), "production", options).unwrap())
+    }
+}
+
+#[test]
+fn it_keeps_the_contract_of_a_log() {
+    for (name, test) in contract::TESTS {
+        println!("{name}");
+        test(&mut place());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_what_a_naive_list_does(steps in model::steps()) {
+        model::live(&steps, &mut place());
+    }
+}
