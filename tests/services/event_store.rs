@@ -240,7 +240,7 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
 // ---- retention ----
 
 #[tokio::test(start_paused = true)]
-async fn retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
+async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
     let clock = HandSetClock::default();
     let minute = Duration::from_secs(60);
     let retention = Retention::new().max_age(minute).max_count(1_500).every(minute);

@@ -1,15 +1,15 @@
 //! What is measured of a namespace's services, among its telemetry.
 
-use foundation::{EventStore, Foundation, Measurement, NewEvent, TestNamespace};
+use foundation::{ConfigServer, Foundation, Measurement, NewEvent, TestNamespace};
 
 #[foundation::test]
 async fn the_snapshot_has_what_is_measured_of_each_service(namespace: TestNamespace) {
     let before = namespace.telemetry().snapshot().await.unwrap();
-    namespace.events().stats().await.unwrap();
-    namespace.events().stats().await.unwrap();
+    namespace.config().status().await.unwrap();
+    namespace.config().status().await.unwrap();
     let after = namespace.telemetry().snapshot().await.unwrap();
 
-    let name = |measure: &str| format!("service.{measure}{{service=\"{}\"}}", EventStore::NAME);
+    let name = |measure: &str| format!("service.{measure}{{service=\"{}\"}}", ConfigServer::NAME);
     let handled = |snapshot: &foundation::Snapshot| snapshot.counter(&name("messages")).unwrap_or(0);
     assert_eq!(handled(&after) - handled(&before), 2);
     assert_eq!(after.counter(&name("failures")), Some(0));
