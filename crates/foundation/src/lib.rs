@@ -23,6 +23,7 @@
 
 mod config;
 mod events;
+mod json;
 mod root;
 mod telemetry;
 pub mod testing;

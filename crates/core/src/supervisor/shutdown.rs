@@ -93,13 +93,12 @@ pub(crate) async fn gone(mut child: Started) {
 pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
     actors.iter().for_each(|actor| actor.stop(Some(SHUTDOWN.to_owned())));
     let in_time = timeout(limit, all_ended(actors)).await.is_ok();
-    let end = |actor: &ActorCell| match actor.get_status() {
-        ActorStatus::Stopped => Stopped::InTime,
-        _ if in_time => Stopped::InTime,
-        _ => {
-            actor.kill();
-            Stopped::Killed
+    let end = |actor: &ActorCell| {
+        if in_time || actor.get_status() == ActorStatus::Stopped {
+            return Stopped::InTime;
         }
+        actor.kill();
+        Stopped::Killed
     };
     let how = actors.iter().map(end).collect();
     all_ended(actors).await;

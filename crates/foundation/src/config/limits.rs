@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::layers::{Layers, find};
 use super::origin::Origin;
 use super::path::ConfigPath;
+use crate::json::{is_deeper_than, json_bytes};
 
 /// How much a configuration may hold, whatever layer it comes from. The depth and length of paths are limited by
 /// [`ConfigPath`] itself.
@@ -67,24 +68,6 @@ impl ConfigLimits {
             false => Ok(()),
         }
     }
-}
-
-fn is_deeper_than(limit: usize, value: &Value) -> bool {
-    let mut open = vec![(value, 0)];
-    while let Some((value, depth)) = open.pop() {
-        match value {
-            Value::Array(_) | Value::Object(_) if depth == limit => return true,
-            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-            Value::Object(fields) => open.extend(fields.values().map(|field| (field, depth + 1))),
-            _ => {}
-        }
-    }
-    false
-}
-
-fn json_bytes(value: &Value) -> usize {
-    // A JSON value can always be written; if that ever changes, it is to be refused, not let in.
-    serde_json::to_string(value).map_or(usize::MAX, |text| text.len())
 }
 
 #[cfg(test)]
