@@ -15,6 +15,8 @@ pub enum Moment {
     Up,
     /// `post_start` runs.
     Started,
+    /// It blocks its thread, on [`Order::Block`](super::Order::Block).
+    Blocked,
     /// `post_stop` begins.
     Stopping,
     /// `post_stop` has returned.
@@ -32,6 +34,7 @@ impl Moment {
             Self::Starting => "starting",
             Self::Up => "up",
             Self::Started => "started",
+            Self::Blocked => "blocked",
             Self::Stopping => "stopping",
             Self::Down => "down",
             Self::StateDropped => "state dropped",

@@ -244,6 +244,7 @@ impl Actor for Performer {
             Order::Panic(text) => panic!("{text}"),
             Order::Hang => pending().await,
             Order::Block(released) => {
+                self.puppet.log.note(&self.puppet.name, Moment::Blocked);
                 let _ = block_in_place(|| released.recv());
             }
             Order::Ping(reply) => {

@@ -163,6 +163,7 @@ async fn protocol_1_a_descendant_that_is_deaf_to_the_kill_holds_up_the_replaceme
     let mut office = Office::open(family(&[&deaf]).1).await;
     let (release, released) = mpsc::channel();
     deaf.order(Order::Block(released));
+    log.reached("deaf", Moment::Blocked, 1).await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();
     inner.actor().kill();
     office.reports.exited("inner").await;
