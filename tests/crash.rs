@@ -90,7 +90,7 @@ fn write(mut log: SqliteLog, waiting: &Receiver<Waiting>) -> LogFailure {
             Err(failure) => return failure,
         }
         if turn % 8 == 7
-            && let Err(failure) = log.prune(PruneBound::Count(KEPT), 200).and_then(|_| log.maintain())
+            && let Err(failure) = log.prune(PruneBound::Count(KEPT), None, 200).and_then(|_| log.maintain())
         {
             return failure;
         }

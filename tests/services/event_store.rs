@@ -64,9 +64,9 @@ impl EventLog for FaultyLog {
         self.kept.commit(group, now)
     }
 
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
         self.check("pruning")?;
-        EventLog::prune(&mut self.kept, bound, at_most)
+        EventLog::prune(&mut self.kept, bound, keep_from, at_most)
     }
 
     fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {

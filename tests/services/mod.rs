@@ -1,6 +1,8 @@
 //! The three services, the root that wires them and the harness that tests them.
 
+mod alone;
 mod config;
+mod config_checkpoints;
 mod config_files;
 mod config_records;
 mod config_sections;

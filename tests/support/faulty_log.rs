@@ -73,8 +73,8 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
         }
     }
 
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
-        self.working("pruning")?.prune(bound, at_most)
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+        self.working("pruning")?.prune(bound, keep_from, at_most)
     }
 
     fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {

@@ -91,6 +91,8 @@ impl ConfigServer {
     pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
         let (registry, current) = (registry.clone(), Arc::clone(&self.current));
         let (events, telemetry) = (EventStore::of(&registry), Telemetry::of(&registry));
+        // Before any store looks at its retention: what the changes of an earlier process are is in events alone.
+        events.hold().keep_from(Some(EventId::FIRST));
         registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
             (ConfigServerActor { ledger: Ledger { current, events, telemetry } }, ())

@@ -14,7 +14,7 @@ use super::commit::ConfigCommit;
 use super::current::Current;
 use super::error::ConfigError;
 use super::note::ChangeNote;
-use super::record::{self, CONFIG_RELOAD_REFUSED, CONFIG_RELOADED, Recorded, SERVER};
+use super::record::{self, CONFIG_CHECKPOINT, CONFIG_RELOAD_REFUSED, CONFIG_RELOADED, Recorded, SERVER};
 use super::step::Step;
 use super::transaction::Proposal;
 use super::tree::ConfigTree;
@@ -63,6 +63,8 @@ impl Ledger {
         let event = NewEvent::of(step.kind.clone()).source(SERVER).payload(&payload);
         let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
         let correlation = event.correlation_id();
+        // Before it is recorded: afterwards it might be forgotten already.
+        self.events.hold_from_here();
         match self.events.append(event).await {
             Ok(event) => Ok(self.make(step, note, Some(event))),
             Err(error @ EventStoreError::NoAnswer { .. }) => match self.inquire(records, correlation, &error).await? {
@@ -120,8 +122,36 @@ impl Ledger {
     fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
         self.current.make(step.next, &commit);
+        self.let_go_if_bare();
         self.telemetry.count("config.updates");
         commit
+    }
+
+    // ---- what the event store must not forget ----
+
+    /// Without any change at run time there is nothing to know of them.
+    fn let_go_if_bare(&self) -> bool {
+        let is_bare = self.current.look().overrides().next().is_none();
+        if is_bare {
+            self.events.hold().keep_from(None);
+        }
+        is_bare
+    }
+
+    /// Records anew what holds of all changes at run time, so that the events before it can be forgotten. If that fails
+    /// they are kept, and the store's next look asks again.
+    pub(super) async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
+        self.settle(records).await?;
+        if self.let_go_if_bare() {
+            return Ok(());
+        }
+        let payload = Recorded::checkpoint(&self.current.tree());
+        let event = NewEvent::of(CONFIG_CHECKPOINT).source(SERVER).payload(&payload);
+        let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
+        let recorded = self.events.append(event).await.map_err(ConfigUpdateError::NotRecorded)?;
+        self.current.pass_over(recorded);
+        self.events.hold().keep_from(Some(recorded));
+        Ok(())
     }
 
     /// Records that changed files are not taken. Nobody waits for that, and nobody could do anything about a failure.
@@ -181,9 +211,24 @@ impl Ledger {
                 true => Ok(None),
                 false => step_again(&self.current.tree(), event),
             };
-            made.extend(self.make_again(event, step).map(|commit| (event.correlation_id, commit)));
+            let again = match step {
+                Err(_) if event.kind == CONFIG_CHECKPOINT => self.make_one_by_one(event),
+                step => self.make_again(event, step).into_iter().collect(),
+            };
+            made.extend(again.into_iter().map(|commit| (event.correlation_id, commit)));
+        }
+        if !self.let_go_if_bare() {
+            self.events.hold().keep_from(record::baseline(record::ours(recorded)));
         }
         made
+    }
+
+    /// What of a checkpoint still applies: one change of many that does not must not take the others along.
+    fn make_one_by_one(&self, event: &Event) -> Vec<ConfigCommit> {
+        let Ok(recorded) = Recorded::read(event) else { return Vec::new() };
+        let note = recorded.note.clone();
+        let one = |change| self.make_again(event, step_to(&self.current.tree(), vec![change], note.clone()));
+        recorded.into_changes().into_iter().filter_map(one).collect()
     }
 
     fn make_again(
@@ -240,7 +285,15 @@ impl Ledger {
 fn step_again(tree: &ConfigTree, event: &Event) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
     let recorded = Recorded::read(event)?;
     let note = recorded.note.clone();
-    let changes = recorded.into_changes().into_iter();
+    step_to(tree, recorded.into_changes(), note)
+}
+
+fn step_to(
+    tree: &ConfigTree,
+    changes: Vec<ConfigChange>,
+    note: ChangeNote,
+) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
+    let changes = changes.into_iter();
     let decided: Result<Vec<_>, _> =
         changes.map(|change| ConfigChange::decide(tree, change.path.as_str(), change.new)).collect();
     Ok(Some((Step::of(tree, decided?)?, note)))

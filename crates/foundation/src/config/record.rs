@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::change::ConfigChange;
 use super::note::ChangeNote;
 use super::path::ConfigPath;
 use super::transaction::{Proposal, Wish};
+use super::tree::ConfigTree;
 use crate::events::{Event, EventError, EventId, EventKind, Query};
 
 /// The name of the config server in each namespace, which is the source of its events.
@@ -18,6 +20,8 @@ pub(super) const SERVER: &str = "config_server";
 pub(super) const CONFIG_UPDATED: EventKind = EventKind::from_static("config_updated");
 /// What a change of the files is recorded as.
 pub(super) const CONFIG_RELOADED: EventKind = EventKind::from_static("config_reloaded");
+/// What holds of all changes at run time is recorded as this, when older events are to be forgotten.
+pub(super) const CONFIG_CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
 /// What is recorded when changed files are not taken.
 pub(super) const CONFIG_RELOAD_REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 
@@ -72,6 +76,16 @@ impl Recorded {
         Self { what, note: note.clone() }
     }
 
+    /// All changes at run time that hold, as one would make them on the layers below.
+    pub(super) fn checkpoint(tree: &ConfigTree) -> Self {
+        let change = |(path, new): (&ConfigPath, &Value)| ConfigChange {
+            path: path.clone(),
+            old: tree.below(path).cloned().unwrap_or_default(),
+            new: new.clone(),
+        };
+        Self { what: What::Several { changes: tree.overrides().map(change).collect() }, note: ChangeNote::default() }
+    }
+
     pub(super) fn read(event: &Event) -> Result<Self, EventError> {
         event.payload_as()
     }
@@ -86,17 +100,24 @@ impl Recorded {
 
 /// All records, oldest first.
 pub(super) fn all() -> Query {
-    Query::new().kinds([CONFIG_UPDATED, CONFIG_RELOADED])
+    Query::new().kinds([CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT])
+}
+
+/// The oldest record that it takes to know what was changed at run time.
+pub(super) fn baseline<'a>(events: impl DoubleEndedIterator<Item = &'a Arc<Event>> + Clone) -> Option<EventId> {
+    let checkpoint = events.clone().rfind(|event| event.kind == CONFIG_CHECKPOINT);
+    checkpoint.or_else(|| events.clone().find(|event| event.kind == CONFIG_UPDATED)).map(|event| event.id)
 }
 
 /// The events of the config server among others of the same kinds.
-pub(super) fn ours(events: &[Arc<Event>]) -> impl DoubleEndedIterator<Item = &Arc<Event>> {
+pub(super) fn ours(events: &[Arc<Event>]) -> impl DoubleEndedIterator<Item = &Arc<Event>> + Clone {
     events.iter().filter(|event| event.service() == Some(SERVER))
 }
 
 /// What the records say about a value, or about everything in a section, oldest first.
 pub(super) fn history<'a>(events: impl Iterator<Item = &'a Arc<Event>>, section: &ConfigPath) -> Vec<ConfigRecord> {
-    let records = events.filter_map(|event| {
+    let changed = events.filter(|event| event.kind != CONFIG_CHECKPOINT);
+    let records = changed.filter_map(|event| {
         let recorded = Recorded::read(event).ok()?;
         let (note, changes) = (recorded.note.clone(), recorded.into_changes());
         let cause = if event.kind == CONFIG_RELOADED { ChangeCause::Reload } else { ChangeCause::Update };

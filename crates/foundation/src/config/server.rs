@@ -24,6 +24,8 @@ pub(super) enum ConfigMsg {
     Reload(ChangeNote, Answer),
     /// A watched file may have changed.
     FilesTouched,
+    /// The event store is to forget what it takes to know the changes at run time.
+    Checkpoint,
     Status(RpcReplyPort<ConfigStatus>),
 }
 local_message!(ConfigMsg);
@@ -111,6 +113,8 @@ impl Actor for ConfigServerActor {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<ConfigMsg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let server = myself.clone();
+        self.ledger.events.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
         let watch = self.ledger.current.look().source().and_then(|source| source.watch());
         // Watched before anything is read again: a file that changes in between is looked at.
         let watcher = watch.map(|watch| {
@@ -145,6 +149,11 @@ impl Actor for ConfigServerActor {
             }
             ConfigMsg::Reload(note, reply) => drop(reply.send(self.try_reload(records, note).await)),
             ConfigMsg::FilesTouched => drop(self.try_reload(records, ChangeNote::default()).await),
+            ConfigMsg::Checkpoint => {
+                if let Err(error) = self.ledger.checkpoint(records).await {
+                    tracing::warn!(%error, "what was changed at run time is not recorded anew, and older events are kept");
+                }
+            }
             ConfigMsg::Status(reply) => drop(reply.send(self.status())),
         }
         Ok(())

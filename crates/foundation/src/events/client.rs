@@ -11,6 +11,7 @@ use super::append::{Append, ExpectedPosition};
 use super::clock::Clock;
 use super::failure::LogFailure;
 use super::gate::Gate;
+use super::hold::Hold;
 use super::id::EventId;
 use super::job::{AppendJob, Ids, Job, Reply, chore};
 use super::log::{EventLog, EventReader};
@@ -22,7 +23,7 @@ use super::storage::EventStorage;
 use super::store_error::EventStoreError;
 
 /// How long an answer may take.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
 const ENDING: &str = "the event store is ending";
 const ENDED: &str = "the event store ended and did not answer";
 
@@ -155,6 +156,19 @@ impl EventStore {
     /// started yet. Whatever was acknowledged is counted in it.
     pub fn position(&self) -> Option<EventId> {
         self.gate.position()
+    }
+
+    /// What of this store is not forgotten yet.
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.gate.hold
+    }
+
+    /// Keeps what is recorded from now on, unless something is kept already.
+    pub(crate) fn hold_from_here(&self) {
+        if self.gate.hold.kept_from().is_none() {
+            let recorded = self.position().map_or(0, EventId::get);
+            self.gate.hold.keep_from(Some(EventId::after(recorded)));
+        }
     }
 
     /// Waits until the store runs, at most 5 s if no limit is given: after its restart, say.

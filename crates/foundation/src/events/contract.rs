@@ -25,13 +25,14 @@ pub(crate) fn limits() -> EventLimits {
 }
 
 /// All tests, by name; the namespace of the log is `production`.
-pub(crate) const TESTS: [Test; 11] = [
+pub(crate) const TESTS: [Test; 12] = [
     ("a group is decided one by one", a_group_is_decided_one_by_one),
     ("a known key gives the first id", a_known_key_gives_the_first_id),
     ("an unexpected position is a conflict", an_unexpected_position_is_a_conflict),
     ("a cause that is not recorded is refused", a_cause_that_is_not_recorded_is_refused),
     ("ids go on after everything was pruned", ids_go_on_after_everything_was_pruned),
     ("pruning keeps to its bounds and chunks", pruning_keeps_to_its_bounds_and_chunks),
+    ("pruning stops at what is to be kept", pruning_stops_at_what_is_to_be_kept),
     ("an acknowledgement never goes back", an_acknowledgement_never_goes_back),
     ("what is exported can be imported", what_is_exported_can_be_imported),
     ("a false import is refused as a whole", a_false_import_is_refused_as_a_whole),
@@ -110,7 +111,7 @@ fn a_known_key_gives_the_first_id(open: Open<'_>) {
     assert_eq!(again.ids, [id(2), id(3)]);
     assert_eq!((again.position, again.events.len()), (Some(id(3)), 1));
     // With its event the key is forgotten.
-    log.prune(PruneBound::Before(at(2)), 10).unwrap();
+    log.prune(PruneBound::Before(at(2)), None, 10).unwrap();
     assert_eq!(commit(&mut *log, vec![once()], at(3)).unwrap().ids, [id(4)]);
     for key in [String::new(), "k".repeat(257)] {
         let refused = commit(&mut *log, vec![noted(1).idempotency_key(key)], at(3)).unwrap_err();
@@ -122,7 +123,7 @@ fn a_known_key_gives_the_first_id(open: Open<'_>) {
 fn an_unexpected_position_is_a_conflict(open: Open<'_>) {
     let mut log = open();
     fill(&mut *log, 2);
-    log.prune(PruneBound::Count(0), 10).unwrap();
+    log.prune(PruneBound::Count(0), None, 10).unwrap();
     drop(log);
     let mut log = open();
     let append = |expected| Append::new(vec![noted(1)]).expecting(ExpectedPosition::Exactly(expected));
@@ -146,7 +147,7 @@ fn a_cause_that_is_not_recorded_is_refused(open: Open<'_>) {
 fn ids_go_on_after_everything_was_pruned(open: Open<'_>) {
     let mut log = open();
     fill(&mut *log, 5);
-    while log.prune(PruneBound::Before(at(9)), 2).unwrap() > 0 {}
+    while log.prune(PruneBound::Before(at(9)), None, 2).unwrap() > 0 {}
     drop(log);
     let mut log = open();
     let stats = log.reader().unwrap().stats().unwrap();
@@ -160,17 +161,31 @@ fn ids_go_on_after_everything_was_pruned(open: Open<'_>) {
 fn pruning_keeps_to_its_bounds_and_chunks(open: Open<'_>) {
     let mut log = open();
     fill(&mut *log, 10);
-    assert_eq!(log.prune(PruneBound::Before(at(6)), 3).unwrap(), 3);
-    assert_eq!(log.prune(PruneBound::Before(at(6)), 3).unwrap(), 2);
-    assert_eq!(log.prune(PruneBound::Before(at(6)), 3).unwrap(), 0);
-    assert_eq!(log.prune(PruneBound::Count(4), 3).unwrap(), 1);
+    assert_eq!(log.prune(PruneBound::Before(at(6)), None, 3).unwrap(), 3);
+    assert_eq!(log.prune(PruneBound::Before(at(6)), None, 3).unwrap(), 2);
+    assert_eq!(log.prune(PruneBound::Before(at(6)), None, 3).unwrap(), 0);
+    assert_eq!(log.prune(PruneBound::Count(4), None, 3).unwrap(), 1);
     assert_eq!(ids(&*log, &Query::new()), [7, 8, 9, 10]);
     let bytes = log.reader().unwrap().stats().unwrap().bytes;
-    assert_eq!(log.prune(PruneBound::Bytes(bytes), 3).unwrap(), 0);
-    assert_eq!(log.prune(PruneBound::Bytes(bytes - 1), 3).unwrap(), 1);
-    assert_eq!(log.prune(PruneBound::Bytes(0), 9).unwrap(), 3);
+    assert_eq!(log.prune(PruneBound::Bytes(bytes), None, 3).unwrap(), 0);
+    assert_eq!(log.prune(PruneBound::Bytes(bytes - 1), None, 3).unwrap(), 1);
+    assert_eq!(log.prune(PruneBound::Bytes(0), None, 9).unwrap(), 3);
     while log.maintain().unwrap() {}
     is_clean(&*log);
+}
+
+fn pruning_stops_at_what_is_to_be_kept(open: Open<'_>) {
+    for bound in [PruneBound::Before(at(99)), PruneBound::Count(0), PruneBound::Bytes(0)] {
+        let mut log = open();
+        let before = log.reader().unwrap().stats().unwrap().recorded;
+        fill(&mut *log, 6);
+        let keep_from = Some(id(before + 4));
+        while log.prune(bound, keep_from, 2).unwrap() > 0 {}
+        assert_eq!(ids(&*log, &Query::new()), [before + 4, before + 5, before + 6]);
+        assert_eq!(log.prune(bound, Some(id(1)), 9).unwrap(), 0);
+        assert_eq!(log.prune(bound, Some(id(before + 9)), 9).unwrap(), 3);
+        is_clean(&*log);
+    }
 }
 
 fn an_acknowledgement_never_goes_back(open: Open<'_>) {
@@ -180,7 +195,7 @@ fn an_acknowledgement_never_goes_back(open: Open<'_>) {
     log.acknowledge(&one, id(3)).unwrap();
     log.acknowledge(&one, id(2)).unwrap();
     log.acknowledge(&other, id(1)).unwrap();
-    log.prune(PruneBound::Count(0), 10).unwrap();
+    log.prune(PruneBound::Count(0), None, 10).unwrap();
     drop(log);
     let mut log = open();
     let reader = log.reader().unwrap();

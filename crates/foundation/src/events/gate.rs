@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::event::Event;
+use super::hold::Hold;
 use super::id::EventId;
 use super::job::Job;
 use super::readers::Readers;
@@ -26,6 +27,8 @@ pub(super) struct Gate {
     pub(super) seat: Arc<Semaphore>,
     /// Those who follow read there what was recorded last.
     pub(super) tail: Arc<Tail>,
+    /// What must not be forgotten yet.
+    pub(super) hold: Arc<Hold>,
 }
 
 struct Open {
@@ -44,7 +47,13 @@ pub(super) struct Inbox {
 impl Gate {
     pub(super) fn new() -> Self {
         let seat = Arc::new(Semaphore::new(1));
-        Self { open: RwLock::default(), position: AtomicU64::new(0), seat, tail: Arc::default() }
+        Self {
+            open: RwLock::default(),
+            position: AtomicU64::new(0),
+            seat,
+            tail: Arc::default(),
+            hold: Arc::new(Hold::new()),
+        }
     }
 
     /// Opens the gate to a writer whose log is at this position. The gate is shut: its last writer has given up its seat.

@@ -51,12 +51,12 @@ pub trait EventLog: Send + 'static {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
     /// Forgets at most `at_most` events, the oldest first, while `bound` says that there are too many or too old ones, in
-    /// one commit. How many: 0 means that the bound is met.
+    /// one commit; none from `keep_from` on. How many: 0 means that the bound is met, or that only what is kept is left.
     ///
     /// # Errors
     ///
     /// [`LogFailure`].
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure>;
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure>;
 
     /// Remembers up to where a durable subscription has acknowledged, unless it has come further already.
     ///

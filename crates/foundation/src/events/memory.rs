@@ -100,7 +100,7 @@ impl MemoryLog {
 
     /// Forgets all events recorded before this time, and says how many.
     pub fn prune_before(&self, time: SystemTime) -> u64 {
-        self.0.write().prune(PruneBound::Before(time), usize::MAX)
+        self.0.write().prune(PruneBound::Before(time), None, usize::MAX)
     }
 
     /// How much there is.
@@ -120,8 +120,8 @@ impl EventLog for MemoryLog {
         Ok(group.into_iter().map(|append| records.append(append, now)).collect())
     }
 
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
-        Ok(self.0.write().prune(bound, at_most))
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+        Ok(self.0.write().prune(bound, keep_from, at_most))
     }
 
     fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {

@@ -21,6 +21,7 @@ mod failure;
 mod follower;
 mod forwarding;
 mod gate;
+mod hold;
 mod id;
 mod importing;
 mod job;

@@ -37,7 +37,7 @@ impl Draft {
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Commit(Vec<(Vec<Draft>, Option<u64>)>, u64),
-    Prune(PruneBound, usize),
+    Prune(PruneBound, Option<u64>, usize),
     Ask(Ask),
     Reopen,
 }
@@ -121,13 +121,14 @@ impl Model {
         self.recorded
     }
 
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> u64 {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> u64 {
         let surplus = match bound {
             PruneBound::Before(time) => self.events.iter().filter(|event| event.recorded_at < time).count(),
             PruneBound::Count(limit) => self.events.len().saturating_sub(limit as usize),
             PruneBound::Bytes(_) => unreachable!("what a byte is, is up to the log"),
         };
-        self.events.drain(..surplus.min(at_most)).count() as u64
+        let free = self.events.iter().filter(|event| keep_from.is_none_or(|keep_from| event.id < keep_from)).count();
+        self.events.drain(..surplus.min(at_most).min(free)).count() as u64
     }
 }
 
@@ -159,7 +160,8 @@ fn step() -> impl Strategy<Value = Step> {
     let append = (vec(draft(), 0..5), option::weighted(0.2, 0..10u64));
     prop_oneof![
         5 => (vec(append, 1..4), 0..50u64).prop_map(|(group, now)| Step::Commit(group, now)),
-        1 => (bound(), 1..5usize).prop_map(|(bound, at_most)| Step::Prune(bound, at_most)),
+        1 => (bound(), option::weighted(0.3, 1..30u64), 1..5usize)
+            .prop_map(|(bound, keep_from, at_most)| Step::Prune(bound, keep_from, at_most)),
         3 => ask().prop_map(Step::Ask),
         1 => Just(Step::Reopen),
     ]
@@ -184,8 +186,9 @@ fn take(step: &Step, log: &mut dyn EventLog, model: &mut Model) {
                 assert_eq!(given, model.append(drafts, *expected, *now));
             }
         }
-        Step::Prune(bound, at_most) => {
-            assert_eq!(log.prune(*bound, *at_most).unwrap(), model.prune(*bound, *at_most));
+        Step::Prune(bound, keep_from, at_most) => {
+            let keep_from = keep_from.map(id);
+            assert_eq!(log.prune(*bound, keep_from, *at_most).unwrap(), model.prune(*bound, keep_from, *at_most));
         }
         Step::Ask(ask) => assert_eq!(ids(log, &ask.query()), ask.ask(&model.events)),
         Step::Reopen => {}

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::client::EventStore;
+use super::client::{EventStore, LIMIT};
 use super::event::Event;
+use super::hold::Pruned;
 use super::id::EventId;
 use super::log::PruneBound;
 use super::query::{Order, Query};
-use super::server::CHUNK;
 use super::stats::EventStats;
 use super::store_error::EventStoreError;
 use super::verification::Verification;
@@ -70,19 +71,35 @@ impl EventStore {
     }
 
     /// Forgets the events that were recorded before this time, and says how many; a chunk at a time, between which the
-    /// store records.
+    /// store records. The configuration's changes at run time are not forgotten with their events: if one of these is
+    /// among them, the config server records anew what holds, for which this waits up to 5 s, and keeps the rest if that
+    /// does not come.
     ///
     /// # Errors
     /// As [`get`](Self::get); chunks before it are forgotten.
     pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
-        let mut total = 0;
-        loop {
-            match self.ask(move |log| log.prune(PruneBound::Before(time), CHUNK)).await? {
-                0 => break,
-                pruned => total += pruned,
+        let bound = PruneBound::Before(time);
+        let mut first = self.prune(bound).await?;
+        if let Some(kept) = first.held_back {
+            // Once: what is recorded anew may be before this time as well.
+            self.gate.hold.press();
+            if timeout(LIMIT, self.gate.hold.moved(Some(kept))).await.is_ok() {
+                first.events += self.prune(bound).await?.events;
             }
         }
         while self.ask(|log| log.maintain()).await? {}
-        Ok(total)
+        Ok(first.events)
+    }
+
+    /// Forgets all that is over the bound and that nobody holds.
+    async fn prune(&self, bound: PruneBound) -> Result<Pruned, EventStoreError> {
+        let mut total = 0;
+        loop {
+            let hold = Arc::clone(&self.gate.hold);
+            match self.ask(move |log| hold.prune(log, bound)).await? {
+                Pruned { events: 0, held_back } => return Ok(Pruned { events: total, held_back }),
+                Pruned { events, .. } => total += events,
+            }
+        }
     }
 }

@@ -120,9 +120,10 @@ impl Records {
         Ok(())
     }
 
-    pub(super) fn prune(&mut self, bound: PruneBound, at_most: usize) -> u64 {
+    pub(super) fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> u64 {
         let mut pruned = 0;
-        while pruned < at_most as u64 && self.is_beyond(bound) {
+        let is_kept = |held: &Held| keep_from.is_some_and(|keep_from| held.event.id >= keep_from);
+        while pruned < at_most as u64 && self.is_beyond(bound) && !self.held.front().is_some_and(is_kept) {
             let Some(Held { event, bytes }) = self.held.pop_front() else { break };
             if let Some(key) = &event.idempotency_key {
                 self.keys.remove(key);

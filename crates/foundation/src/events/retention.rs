@@ -8,6 +8,10 @@ use super::log::PruneBound;
 /// The store looks every [`every`](Self::every) on tokio's clock, forgets the oldest events in small chunks, between which
 /// it records, and reports what it did. In between, bounds may be exceeded.
 ///
+/// What was changed in the configuration at run time is never forgotten: when the first event that says so is to go, the
+/// config server is asked to record anew what holds, as an event `config_checkpoint`, and the next look goes on. Of older
+/// changes the [history](crate::ConfigServer::history) then knows nothing any more.
+///
 /// ```
 /// use std::time::Duration;
 /// use foundation::Retention;

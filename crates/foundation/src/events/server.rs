@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::clock::Clock;
 use super::failure::LogFailure;
 use super::gate::Gate;
+use super::hold::Pruned;
 use super::id::EventId;
 use super::job::{Unanswered, chore};
 use super::log::{EventLog, EventReader, PruneBound};
@@ -23,9 +24,6 @@ use super::writer::Writer;
 
 /// The name of the event store in each namespace.
 pub(crate) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
-
-/// How many events are forgotten between two commits at most.
-pub(super) const CHUNK: usize = 1_000;
 
 pub(crate) enum EventStoreMsg {
     /// The writer has ended.
@@ -131,9 +129,13 @@ impl EventStoreServer {
         let Some(bound) = looking.bounds.first().copied() else {
             return self.ask(|log| log.maintain()).await;
         };
-        let pruned = self.ask(move |log| log.prune(bound, CHUNK)).await?;
-        looking.report.add(bound, pruned);
-        if pruned == 0 {
+        let hold = Arc::clone(&self.gate.hold);
+        let Pruned { events, held_back } = self.ask(move |log| hold.prune(log, bound)).await?;
+        looking.report.add(bound, events);
+        if held_back.is_some() {
+            self.gate.hold.press();
+        }
+        if events == 0 {
             looking.bounds.remove(0);
         }
         Ok(true)

@@ -99,7 +99,7 @@ impl EventReader for Meddler {
 
 /// Forgets so many of the oldest events, as far as there are any.
 fn prune(log: &MemoryLog, count: u64) -> u64 {
-    EventLog::prune(&mut log.clone(), PruneBound::Count(0), count as usize).unwrap()
+    EventLog::prune(&mut log.clone(), PruneBound::Count(0), None, count as usize).unwrap()
 }
 
 impl World {

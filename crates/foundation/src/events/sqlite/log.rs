@@ -155,8 +155,8 @@ impl EventLog for SqliteLog {
         })
     }
 
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
-        self.write("pruning", |connection, _, _| prune(connection, bound, at_most))
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+        self.write("pruning", |connection, _, _| prune(connection, bound, keep_from, at_most))
     }
 
     fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {

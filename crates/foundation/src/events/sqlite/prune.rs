@@ -6,12 +6,17 @@ use super::fault::Fault;
 use super::row;
 use super::state::{State, number};
 use super::time::nanoseconds;
-use crate::events::PruneBound;
+use crate::events::{EventId, PruneBound};
 
-/// Forgets at most so many of the oldest events that are over the bound; how many it was.
-pub(super) fn prune(connection: &Connection, bound: PruneBound, at_most: usize) -> Result<u64, Fault> {
+/// Forgets at most so many of the oldest events that are over the bound and come before those to be kept; how many it was.
+pub(super) fn prune(
+    connection: &Connection,
+    bound: PruneBound,
+    keep_from: Option<EventId>,
+    at_most: usize,
+) -> Result<u64, Fault> {
     let mut state = State::load(connection)?;
-    let doomed = doomed(connection, state, bound, at_most)?;
+    let doomed = doomed(connection, state, bound, keep_from, at_most)?;
     let Some(last) = doomed.last else { return Ok(0) };
     connection.prepare_cached("DELETE FROM events WHERE id <= ?1")?.execute([last])?;
     state.bytes = state.bytes.saturating_sub(doomed.bytes);
@@ -28,7 +33,13 @@ struct Doomed {
 }
 
 /// Walks from the oldest event on, and stops where the bound holds; reads nothing of the payloads but their length.
-fn doomed(connection: &Connection, state: State, bound: PruneBound, at_most: usize) -> Result<Doomed, Fault> {
+fn doomed(
+    connection: &Connection,
+    state: State,
+    bound: PruneBound,
+    keep_from: Option<EventId>,
+    at_most: usize,
+) -> Result<Doomed, Fault> {
     let sql = format!("SELECT id, recorded_at, {} FROM events ORDER BY id LIMIT ?1", row::BYTES);
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params![number(at_most as u64)])?;
@@ -41,7 +52,7 @@ fn doomed(connection: &Connection, state: State, bound: PruneBound, at_most: usi
             PruneBound::Count(most) => held > most,
             PruneBound::Bytes(most) => state.bytes.saturating_sub(doomed.bytes) > most,
         };
-        if !is_over {
+        if !is_over || keep_from.is_some_and(|keep_from| id.unsigned_abs() >= keep_from.get()) {
             break;
         }
         doomed = Doomed { last: Some(id), count: doomed.count + 1, bytes: doomed.bytes + bytes.unsigned_abs() };

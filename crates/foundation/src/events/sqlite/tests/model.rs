@@ -62,7 +62,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
 #[derive(Debug, Clone)]
 enum Step {
     Commit(Vec<(Vec<Draft>, Option<u64>)>, u64),
-    Prune(PruneBound, usize),
+    Prune(PruneBound, Option<u64>, usize),
     Acknowledge(u8, u64),
     Forget(u8),
     Reopen,
@@ -76,7 +76,8 @@ fn steps() -> impl Strategy<Value = Step> {
     let bound = prop_oneof![(0..60u64).prop_map(|s| PruneBound::Before(at(s))), (0..20u64).prop_map(PruneBound::Count)];
     prop_oneof![
         6 => (vec(append, 0..5), 0..60u64).prop_map(|(group, now)| Step::Commit(group, now)),
-        2 => (bound, 0..6usize).prop_map(|(bound, at_most)| Step::Prune(bound, at_most)),
+        2 => (bound, option::weighted(0.3, 1..30u64), 0..6usize)
+            .prop_map(|(bound, keep_from, at_most)| Step::Prune(bound, keep_from, at_most)),
         1 => (0..2u8, 1..30u64).prop_map(|(name, id)| Step::Acknowledge(name, id)),
         1 => (0..2u8).prop_map(Step::Forget),
         1 => Just(Step::Reopen),
@@ -169,9 +170,10 @@ impl Pair {
                 let theirs = self.memory.commit(group.clone(), at(now)).unwrap();
                 assert_eq!(self.sqlite().commit(group, at(now)).unwrap(), theirs);
             }
-            Step::Prune(bound, at_most) => {
-                let theirs = self.memory.prune(bound, at_most).unwrap();
-                assert_eq!(self.sqlite().prune(bound, at_most).unwrap(), theirs);
+            Step::Prune(bound, keep_from, at_most) => {
+                let keep_from = keep_from.and_then(EventId::new);
+                let theirs = self.memory.prune(bound, keep_from, at_most).unwrap();
+                assert_eq!(self.sqlite().prune(bound, keep_from, at_most).unwrap(), theirs);
             }
             Step::Acknowledge(name, id) => {
                 let id = EventId::new(id).unwrap();

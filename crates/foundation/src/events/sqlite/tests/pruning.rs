@@ -5,7 +5,7 @@ use crate::events::{EventId, PruneBound};
 fn pruning_everything_resets_no_ids_and_no_time_after_a_restart() {
     let place = Place::with_events(3);
     let mut log = place.open();
-    assert_eq!(log.prune(PruneBound::Count(0), 100).unwrap(), 3);
+    assert_eq!(log.prune(PruneBound::Count(0), None, 100).unwrap(), 3);
     drop(log);
 
     let mut log = place.open();
@@ -19,9 +19,9 @@ fn pruning_everything_resets_no_ids_and_no_time_after_a_restart() {
 fn pruning_takes_the_oldest_and_no_more_at_once_than_asked() {
     let place = Place::with_events(10);
     let mut log = place.open();
-    assert_eq!(log.prune(PruneBound::Before(at(7)), 4).unwrap(), 4);
-    assert_eq!(log.prune(PruneBound::Before(at(7)), 4).unwrap(), 2);
-    assert_eq!(log.prune(PruneBound::Before(at(7)), 4).unwrap(), 0);
+    assert_eq!(log.prune(PruneBound::Before(at(7)), None, 4).unwrap(), 4);
+    assert_eq!(log.prune(PruneBound::Before(at(7)), None, 4).unwrap(), 2);
+    assert_eq!(log.prune(PruneBound::Before(at(7)), None, 4).unwrap(), 0);
     assert_eq!(ids(&log, &Query::new()), [7, 8, 9, 10]);
 }
 
@@ -31,7 +31,7 @@ fn pruning_by_bytes_leaves_at_most_so_many() {
     let mut log = place.open();
     let bytes = reader(&log).stats().unwrap().bytes;
     assert!(bytes >= 2000, "{bytes}");
-    log.prune(PruneBound::Bytes(bytes / 2 + 8), 100).unwrap();
+    log.prune(PruneBound::Bytes(bytes / 2 + 8), None, 100).unwrap();
     let stats = reader(&log).stats().unwrap();
     assert_eq!((stats.held, stats.pruned), (5, 5));
     assert!(stats.bytes <= bytes / 2 + 8);
@@ -42,7 +42,7 @@ fn pruning_by_bytes_leaves_at_most_so_many() {
 fn a_pruned_event_frees_its_key() {
     let place = Place::with_events(2);
     let mut log = place.open();
-    log.prune(PruneBound::Count(0), 100).unwrap();
+    log.prune(PruneBound::Count(0), None, 100).unwrap();
     record(&mut log, [2]);
     assert_eq!(ids(&log, &Query::new()), [3]);
 }
@@ -57,7 +57,7 @@ fn space_is_given_back_a_chunk_at_a_time() {
     }
     log.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let before = fs::metadata(place.path()).unwrap().len();
-    log.prune(PruneBound::Count(1), 10_000).unwrap();
+    log.prune(PruneBound::Count(1), None, 10_000).unwrap();
 
     let mut chunks = 1;
     while log.maintain().unwrap() {
@@ -84,7 +84,7 @@ fn a_file_that_cannot_give_space_back_has_nothing_to_give() {
     place.tool().execute_batch("CREATE TABLE passing (x); DROP TABLE passing;").unwrap();
     let mut log = place.open();
     record(&mut log, 1..=40);
-    log.prune(PruneBound::Count(0), 100).unwrap();
+    log.prune(PruneBound::Count(0), None, 100).unwrap();
     assert!(!log.maintain().unwrap());
     assert_clean(&log);
 }

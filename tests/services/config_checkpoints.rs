@@ -1,0 +1,147 @@
+//! What was changed at run time outlives the events that recorded it.
+
+use std::time::{Duration, SystemTime};
+
+use foundation::{
+    ConfigServer, ConfigSources, EventKind, EventStorage, Foundation, FoundationBuilder, MemoryLog, NewEvent, Query,
+    Retention, TelemetryEvent,
+};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::config_sections::{Pool, pooled, sources};
+use super::support::crash;
+
+const CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
+
+/// A log that is there before and after a foundation, as a file would be.
+fn lasting() -> (MemoryLog, impl Fn(FoundationBuilder) -> FoundationBuilder) {
+    let log = MemoryLog::new("production");
+    let kept = log.clone();
+    let on_it = move |builder: FoundationBuilder| {
+        let log = log.clone();
+        builder.events(EventStorage::with(move |_| Ok(log.clone())))
+    };
+    (kept, on_it)
+}
+
+async fn forget_all(foundation: &Foundation) -> u64 {
+    let after = SystemTime::now() + Duration::from_secs(3_600);
+    foundation.events().prune_before(after).await.unwrap()
+}
+
+fn others(count: u32) -> Vec<NewEvent> {
+    (0..count).map(|number| NewEvent::new("counted").unwrap().payload(number).unwrap()).collect()
+}
+
+fn values(foundation: &Foundation) -> (u32, u32, u16) {
+    let pool = foundation.config().section::<Pool>().unwrap();
+    (pool.min, pool.max, foundation.config().get("server.port").unwrap())
+}
+
+#[tokio::test]
+async fn what_was_changed_at_run_time_is_there_in_the_next_process_although_its_events_are_pruned() {
+    let (log, on_it) = lasting();
+    let foundation = on_it(pooled()).start().await.unwrap();
+    // Valid together only: made one by one they would be refused.
+    foundation.config().transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 9)).await.unwrap();
+    foundation.config().update("server.port", 1).await.unwrap();
+    foundation.events().append_batch(others(10)).await.unwrap();
+    assert_eq!(forget_all(&foundation).await, 12);
+    foundation.config().update("pool.max", 10).await.unwrap();
+    foundation.shutdown().await;
+
+    let kinds: Vec<_> = log.query(&Query::new()).iter().map(|event| event.kind.to_string()).collect();
+    assert_eq!(kinds, ["config_checkpoint", "config_updated"]);
+    let foundation = on_it(pooled()).start().await.unwrap();
+    assert_eq!(values(&foundation), (8, 10, 1));
+    assert_eq!(foundation.config().tree().overrides().count(), 3);
+    // The checkpoint is no change, and what came before it is not known any more.
+    let history = foundation.config().history("pool").await.unwrap();
+    assert_eq!(history.iter().map(|record| &record.change.new).collect::<Vec<_>>(), [&json!(10)]);
+    foundation.config().rollback(log.query(&Query::new())[0].id).await.unwrap();
+    assert_eq!(values(&foundation), (8, 9, 1));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_the_configuration_when_nothing_is_changed() {
+    let (log, on_it) = lasting();
+    let foundation = on_it(pooled()).start().await.unwrap();
+    foundation.config().update("pool.max", 9).await.unwrap();
+    foundation.config().reset_all().await.unwrap();
+    assert_eq!(forget_all(&foundation).await, 2);
+    foundation.shutdown().await;
+    // Nor in the next process, which has to look first.
+    log.append_batch(others(3), SystemTime::now()).unwrap();
+    let foundation = on_it(pooled()).start().await.unwrap();
+    assert_eq!(forget_all(&foundation).await, 3);
+    assert_eq!(log.stats().held, 0);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn before_the_configuration_of_an_earlier_process_is_read_nothing_of_it_is_pruned() {
+    let (log, on_it) = lasting();
+    let foundation = on_it(pooled()).start().await.unwrap();
+    foundation.config().update("pool.max", 9).await.unwrap();
+    foundation.shutdown().await;
+    let foundation = on_it(pooled()).start().await.unwrap();
+    assert_eq!(forget_all(&foundation).await, 1);
+    // Again and again: a checkpoint takes the place of the one before.
+    assert_eq!(forget_all(&foundation).await, 1);
+    foundation.shutdown().await;
+    assert_eq!(log.query(&Query::new()).len(), 1);
+    let foundation = on_it(pooled()).start().await.unwrap();
+    assert_eq!(values(&foundation), (1, 9, 8080));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_of_a_checkpoint_no_longer_applies_does_not_take_the_rest_along() {
+    let (_, on_it) = lasting();
+    let with = |defaults: Value| {
+        let sources = ConfigSources::new().defaults(defaults).unwrap();
+        on_it(Foundation::builder().config(sources.updatable("server").unwrap()))
+    };
+    let foundation = with(json!({ "server": { "port": 1, "host": "here", "old": 1 } })).start().await.unwrap();
+    let config = foundation.config();
+    config
+        .transaction(|wishes| wishes.set("server.port", 2).set("server.host", "there").set("server.old", 2))
+        .await
+        .unwrap();
+    forget_all(&foundation).await;
+    foundation.shutdown().await;
+
+    let foundation = with(json!({ "server": { "port": 1, "host": false } })).start().await.unwrap();
+    assert_eq!(foundation.config().tree().root(), &json!({ "server": { "port": 2, "host": false } }));
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_retention_goes_on_when_the_configuration_is_recorded_anew() {
+    let retention = Retention::new().max_count(10).every(Duration::from_secs(60));
+    let builder = Foundation::builder().config(sources());
+    let foundation = builder.test_events(EventStorage::memory().retention(retention)).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let (told, mut looks) = mpsc::unbounded_channel();
+    let tell = move |event: &TelemetryEvent<'_>| told.send(event.metadata["by_count"].as_u64().unwrap()).unwrap();
+    namespace.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    let events = namespace.events();
+
+    events.append_batch(others(5)).await.unwrap();
+    namespace.config().update("pool.max", 9).await.unwrap();
+    events.append_batch(others(30)).await.unwrap();
+    // The first look stops at the change of the configuration, and the second does not: it is recorded anew.
+    assert_eq!([looks.recv().await, looks.recv().await], [Some(5), Some(22)]);
+    let checkpoints = events.query(Query::new().kind(CHECKPOINT)).await.unwrap();
+    assert_eq!(checkpoints.len(), 1);
+    assert_eq!(events.stats().await.unwrap().held, 10);
+    // Nothing is to go, so nothing is recorded anew.
+    assert_eq!([looks.recv().await, looks.recv().await], [Some(0), Some(0)]);
+    assert_eq!(events.query(Query::new().kind(CHECKPOINT)).await.unwrap(), checkpoints);
+    crash(&namespace, &ConfigServer::NAME).await;
+    assert_eq!(namespace.config().section::<Pool>().unwrap().max, 9);
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
