@@ -51,7 +51,7 @@ impl Measurement {
     /// Of so many messages of a service one is timed under [`Sampled`](Self::Sampled): 8.
     pub const SAMPLED: u64 = 8;
 
-    /// Of how many messages one is timed; `None` if nothing is measured at all.
+    /// Of how many messages one is timed, a power of two; `None` if nothing is measured at all.
     pub(super) const fn timed_one_in(self) -> Option<u64> {
         match self {
             Self::Sampled => Some(Self::SAMPLED),
@@ -69,5 +69,6 @@ mod tests {
     fn what_is_not_off_is_timed_now_and_then_and_sampled_is_what_nobody_chose() {
         let timed = [Measurement::default(), Measurement::Full, Measurement::Off].map(Measurement::timed_one_in);
         assert_eq!(timed, [Some(Measurement::SAMPLED), Some(1), None]);
+        assert!(timed.into_iter().flatten().all(u64::is_power_of_two));
     }
 }
