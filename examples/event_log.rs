@@ -1,0 +1,338 @@
+//! Events that outlive their process: it is killed while it records, and nothing that it was told is recorded is missing.
+//!
+//! ```text
+//! cargo run --example event_log [DIRECTORY]
+//! ```
+//!
+//! The program starts itself once more. That child records what happens to the orders of eight customers, a task each, and
+//! says of each event when it is acknowledged; in the middle of it the child is killed (SIGKILL, where there is one). Its
+//! parent opens the same file, compares, and goes on with the work. The events are in SQLite files in the directory, or in a
+//! temporary one; in a directory that is given, the next run goes on from there.
+//!
+//! What to notice: an append is answered when the event is on the disk. Events name their causes, so what has happened is
+//! also what is still to be done; and with an idempotency key it may be asked for again by whoever does not know how far
+//! it came. Somebody who reads along does so under a name, and goes on where he left off.
+
+use std::collections::{BTreeMap, HashSet};
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation::{
+    Event, EventId, EventKind, EventStorage, EventStore, Foundation, NewEvent, Order, Query, SubscriptionName,
+    SubscriptionSpec,
+};
+use foundation_examples::{Failure, Table, exit, heading};
+use serde_json::json;
+use tokio::fs::File;
+use tokio::io::{AsyncBufReadExt, BufReader, BufWriter};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long the other process, or a reader, may take for the next step.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How many events the child is let acknowledge.
+const ENOUGH: usize = 150;
+const CUSTOMERS: u32 = 8;
+/// Of a customer, at most: the child ends also if nobody kills it.
+const ORDERS: u32 = 1_000;
+/// The argument that makes a child of this program.
+const RECORD: &str = "--record";
+
+const PLACED: EventKind = EventKind::from_static("order_placed");
+const PAID: EventKind = EventKind::from_static("order_paid");
+const CONFIRMED: EventKind = EventKind::from_static("order_confirmed");
+const PACKED: EventKind = EventKind::from_static("parcel_packed");
+const SENT: EventKind = EventKind::from_static("parcel_sent");
+const OF_ORDERS: [EventKind; 5] = [PLACED, PAID, CONFIRMED, PACKED, SENT];
+/// Who reads along.
+const BOOKS: SubscriptionName = SubscriptionName::from_static("bookkeeping");
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit(run(env::args_os().skip(1).collect()).await)
+}
+
+async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+    match arguments.as_slice() {
+        [] => crash_and_go_on(tempfile::tempdir()?.path()).await,
+        [flag, directory] if flag == RECORD => record(Path::new(directory)).await,
+        [directory] if !directory.as_encoded_bytes().starts_with(b"-") => crash_and_go_on(Path::new(directory)).await,
+        _ => Err("at most one argument is taken, the directory to keep the events in: event_log [DIRECTORY]".into()),
+    }
+}
+
+/// A store that is its namespace's own, in `production.db`.
+async fn start(directory: &Path) -> Result<Foundation, Failure> {
+    Ok(Foundation::builder().events(EventStorage::sqlite(directory)).start().await?)
+}
+
+// ---- what is recorded ----
+
+async fn place(events: &EventStore, customer: u32, number: u32) -> Result<Arc<Event>, Failure> {
+    let order = NewEvent::of(PLACED).source("shop").payload(json!({ "customer": customer, "number": number }))?;
+    let id = events.append(order).await?;
+    get(events, id).await
+}
+
+/// Records what an order leads to, and says of each event when it is acknowledged. What is recorded already is not
+/// recorded again: it has the same key, and its id is given once more.
+async fn fulfil(
+    events: &EventStore,
+    order: &Event,
+    mut said: impl FnMut(&Event) -> io::Result<()>,
+) -> Result<(), Failure> {
+    // Both or neither.
+    let both = vec![step(PAID, "bank", order), step(CONFIRMED, "shop", order)];
+    let [paid, confirmed] = events.append_batch(both).await?[..] else { return Err("two events have two ids".into()) };
+    let paid = get(events, paid).await?;
+    said(&paid)?;
+    said(&*get(events, confirmed).await?)?;
+
+    let mut cause = paid;
+    for kind in [PACKED, SENT] {
+        let id = events.append(step(kind, "warehouse", &cause)).await?;
+        cause = get(events, id).await?;
+        said(&cause)?;
+    }
+    Ok(())
+}
+
+fn step(kind: EventKind, by: &str, cause: &Event) -> NewEvent {
+    // All events of an order share its correlation id.
+    let key = format!("{kind} of {}", cause.correlation_id);
+    NewEvent::of(kind).child_of(cause).source(by).idempotency_key(key)
+}
+
+async fn get(events: &EventStore, id: EventId) -> Result<Arc<Event>, Failure> {
+    Ok(events.get(id).await?.ok_or_else(|| format!("event {id} is gone"))?)
+}
+
+// ---- the child ----
+
+/// Takes orders until it is killed.
+async fn record(directory: &Path) -> Result<(), Failure> {
+    let foundation = start(directory).await?;
+    let mut tasks = JoinSet::new();
+    for customer in 1..=CUSTOMERS {
+        tasks.spawn(take_orders(foundation.events().clone(), customer));
+    }
+    let books = tokio::spawn(keep_books(foundation.events().clone()));
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    books.abort();
+    foundation.shutdown().await;
+    Ok(())
+}
+
+async fn take_orders(events: EventStore, customer: u32) -> Result<(), Failure> {
+    for number in 1..=ORDERS {
+        let order = place(&events, customer, number).await?;
+        acknowledged(&order)?;
+        fulfil(&events, &order, acknowledged).await?;
+    }
+    Ok(())
+}
+
+/// Reads along, and has the store remember each tenth event as the last one that is booked.
+async fn keep_books(events: EventStore) -> Result<(), Failure> {
+    let mut orders = events.subscribe_durable(BOOKS, SubscriptionSpec::from_beginning().kinds(OF_ORDERS)).await?;
+    while let Some(event) = orders.next().await? {
+        if event.id.get() % 10 == 0 {
+            orders.ack(event.id).await?;
+            say("booked", &event)?;
+        }
+    }
+    Ok(())
+}
+
+fn acknowledged(event: &Event) -> io::Result<()> {
+    say("acknowledged", event)
+}
+
+/// Tells the parent, in one write: a kill leaves no half of a line.
+fn say(what: &str, event: &Event) -> io::Result<()> {
+    io::stdout().write_all(format!("{what} {} {}\n", event.id, event.kind).as_bytes())
+}
+
+// ---- the parent ----
+
+/// What the child has said.
+#[derive(Default)]
+struct Said {
+    acknowledged: BTreeMap<EventId, EventKind>,
+    booked: Option<EventId>,
+}
+
+impl Said {
+    fn hear(&mut self, line: &str) -> Result<(), Failure> {
+        let unheard = || format!("the child said {line:?}, which means nothing");
+        let [what, id, kind] = line.split(' ').collect::<Vec<_>>()[..] else { return Err(unheard().into()) };
+        let id = EventId::new(id.parse()?).ok_or_else(unheard)?;
+        match what {
+            "acknowledged" => drop(self.acknowledged.insert(id, kind.parse()?)),
+            "booked" => self.booked = Some(id),
+            _ => return Err(unheard().into()),
+        }
+        Ok(())
+    }
+}
+
+async fn crash_and_go_on(directory: &Path) -> Result<(), Failure> {
+    let earlier = look_into(directory).await?;
+    let said = record_and_kill(directory).await?;
+
+    heading("The same file, opened by this process");
+    let foundation = start(directory).await?;
+    let outcome = go_on(&foundation, directory, earlier, &said).await;
+    heading("Shutting down");
+    println!("{}", foundation.shutdown().await);
+    outcome
+}
+
+/// The last event that is there already. Whatever is wrong with the directory shows here, before anything is begun.
+async fn look_into(directory: &Path) -> Result<Option<EventId>, Failure> {
+    let foundation = start(directory).await?;
+    let last = foundation.events().position();
+    foundation.shutdown().await;
+
+    heading(format!("Events in {}", directory.display()));
+    match last {
+        None => println!("None yet."),
+        Some(last) => println!("Earlier runs have recorded {last} events; this one goes on from there."),
+    }
+    Ok(last)
+}
+
+async fn record_and_kill(directory: &Path) -> Result<Said, Failure> {
+    heading("Another process records, and is killed in the middle of it");
+    let mut command = Command::new(env::current_exe()?);
+    command.arg(RECORD).arg(directory).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("the child has no output")?).lines();
+    let mut said = Said::default();
+    while said.acknowledged.len() < ENOUGH {
+        let line = timeout(LIMIT, lines.next_line()).await??;
+        said.hear(&line.ok_or("the child has ended by itself")?)?;
+    }
+    child.start_kill()?;
+    // What it had said by then and nobody had read yet.
+    while let Some(line) = lines.next_line().await? {
+        said.hear(&line)?;
+    }
+    println!("Its end:                    {}", child.wait().await?);
+    println!("Acknowledged until then:    {} events", said.acknowledged.len());
+    println!("Booked by who reads along:  {}", up_to(said.booked));
+    Ok(said)
+}
+
+fn up_to(id: Option<EventId>) -> impl Display {
+    id.map_or_else(|| "nothing".to_owned(), |id| format!("up to event {id}"))
+}
+
+async fn go_on(foundation: &Foundation, to: &Path, earlier: Option<EventId>, said: &Said) -> Result<(), Failure> {
+    let events = foundation.events();
+    compare(events, earlier, said).await?;
+    finish_orders(events).await?;
+    read_on(events, said).await?;
+    export(events, &to.join("events.jsonl")).await
+}
+
+/// What the child was told, and what is there.
+async fn compare(events: &EventStore, earlier: Option<EventId>, said: &Said) -> Result<(), Failure> {
+    let new = earlier.map_or(Query::new(), |id| Query::new().after(id));
+    let recorded = events.query(new.kinds(OF_ORDERS)).await?;
+    let recorded: BTreeMap<_, _> = recorded.iter().map(|event| (event.id, event.kind.clone())).collect();
+    let missing: Vec<_> = said.acknowledged.iter().filter(|(id, kind)| recorded.get(id) != Some(kind)).collect();
+    let untold = recorded.len() + missing.len() - said.acknowledged.len();
+
+    let mut table = Table::new(["events", ""]);
+    table.row([&said.acknowledged.len(), &"were acknowledged to the child"]);
+    table.row([&missing.len(), &"of them are missing"]);
+    table.row([&untold, &"are recorded, but the child did not live to say so"]);
+    print!("{table}");
+    println!("\nThe store looks at every row and index: {}.", events.verify(|_| ()).await?);
+    if missing.is_empty() { Ok(()) } else { Err(format!("acknowledged, and lost: {missing:?}").into()) }
+}
+
+/// The events say which orders are not finished, whoever began them.
+async fn finish_orders(events: &EventStore) -> Result<(), Failure> {
+    let placed = events.query(Query::new().kind(PLACED)).await?;
+    let sent: HashSet<_> = events.query(Query::new().kind(SENT)).await?.iter().map(|it| it.correlation_id).collect();
+    let (done, open): (Vec<_>, Vec<_>) = placed.iter().partition(|order| sent.contains(&order.correlation_id));
+
+    heading("What led to what: an order that went through, and one that the crash has cut short");
+    let mut chains = Vec::new();
+    for order in done.last().into_iter().chain(open.last()) {
+        chains.push(drawn(events, order).await?);
+    }
+    print!("{}", chains.join("\n"));
+
+    heading("The orders that were cut short are finished");
+    let before = events.stats().await?.recorded;
+    let mut asked = 0;
+    for order in &open {
+        let count = |_: &Event| {
+            asked += 1;
+            Ok(())
+        };
+        fulfil(events, order, count).await?;
+    }
+    let new = events.stats().await?.recorded - before;
+    println!("{} orders, all they lead to asked for again: {} events.", open.len(), asked);
+    println!("{new} of these are new; the others were recorded already, and are there once.");
+    if let Some(order) = open.last() {
+        print!("\n{}", drawn(events, order).await?);
+    }
+    Ok(())
+}
+
+/// The tree that the order is the root of.
+async fn drawn(events: &EventStore, order: &Event) -> Result<String, Failure> {
+    let chain = events.chain(order.id).await?.ok_or("the order is gone")?;
+    Ok(format!("  {}\n", chain.to_string().replace('\n', "\n  ")))
+}
+
+/// The subscription of the child's, whose consumer died with it.
+async fn read_on(events: &EventStore, said: &Said) -> Result<(), Failure> {
+    heading("Who reads along goes on where he left off");
+    let spec = SubscriptionSpec::from_beginning().kinds(OF_ORDERS);
+    let mut orders = events.subscribe_durable(BOOKS, spec).await?;
+    let booked = orders.acknowledged();
+    println!("Booked:              {}", up_to(booked));
+    if booked < said.booked {
+        return Err("the store has forgotten what was booked".into());
+    }
+    let all = events.recent(1).await?;
+    let last = all.first().ok_or("there are no events")?.id;
+    let mut shown = Vec::new();
+    while shown.last().copied().or(booked) < Some(last) {
+        let event = timeout(LIMIT, orders.next()).await??.ok_or("the store has ended")?;
+        shown.push(event.id);
+    }
+    if let Some(first) = shown.first() {
+        println!("Shown now:           {} events, from {first} to {last}", shown.len());
+        orders.ack(last).await?;
+    }
+    println!("Booked:              {}", up_to(orders.acknowledged()));
+    Ok(())
+}
+
+async fn export(events: &EventStore, path: &Path) -> Result<(), Failure> {
+    heading("All of it as JSON Lines, each with a checksum");
+    let file = File::create(path).await.map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    let count = events.export(Query::new(), BufWriter::new(file), |_| ()).await?;
+    println!("{count} events are in {}. The last of them:", path.display());
+    let mut last = Vec::new();
+    let newest = Query::new().order(Order::Descending).limit(1);
+    events.export(newest, &mut last, |_| ()).await?;
+    print!("{}", String::from_utf8_lossy(&last));
+    Ok(())
+}
