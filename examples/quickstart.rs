@@ -1,8 +1,11 @@
 //! The main job from start to end: a supervised service counts the words of a text file, crashes, and goes on.
 //!
 //! ```text
-//! cargo run --example quickstart [FILE]
+//! cargo run --example quickstart [FILE [DIRECTORY]]
 //! ```
+//!
+//! The events are in a SQLite file, in the directory or in a temporary one. In a directory that is given, the next run goes
+//! on from them, also with what was set while the program ran.
 //!
 //! The settings are in `examples/quickstart.toml`, and environment variables win over them:
 //! `QUICKSTART__COUNTING__MIN_LETTERS=7 cargo run --example quickstart`.
@@ -16,14 +19,14 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{
-    CastError, ChildSpec, ConfigSources, ConfigSubscription, Foundation, NewEvent, Query, ServiceKey, Services, Via,
-    local_message,
+    CastError, ChildSpec, ConfigSources, ConfigSubscription, EventStorage, Foundation, NewEvent, ServiceKey, Services,
+    Via, local_message,
 };
 use foundation_examples::{Failure, Lines, Table, exit, heading, in_workspace};
 use serde::Deserialize;
@@ -43,14 +46,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
-    let path = match arguments.as_slice() {
-        [] => in_workspace("README.md"),
-        [path] => PathBuf::from(path),
-        _ => return Err("at most one argument is taken, the file to count: quickstart [FILE]".into()),
+    let temporary = tempfile::tempdir()?;
+    let (path, directory) = match arguments.as_slice() {
+        [] => (in_workspace("README.md"), temporary.path()),
+        [path] => (PathBuf::from(path), temporary.path()),
+        [path, directory] => (PathBuf::from(path), Path::new(directory)),
+        _ => return Err("at most two arguments are taken: quickstart [FILE [DIRECTORY]]".into()),
     };
     // The file comes first: if it cannot be read, nothing has been started.
     let lines = Lines::open(&path).await?;
-    let foundation = start().await?;
+    let foundation = start(directory).await?;
     let outcome = count_words(&foundation, lines).await;
 
     heading("Shutting down: the last started stops first");
@@ -62,8 +67,12 @@ async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
 // ---- the start ----
 
 /// Loads the settings and starts the foundation, with the ledger and the word count as its application, in this order.
-async fn start() -> Result<Foundation, Failure> {
-    let foundation = Foundation::builder().config(settings()?).child(ledger).child(word_count).start().await?;
+async fn start(directory: &Path) -> Result<Foundation, Failure> {
+    let builder = Foundation::builder().config(settings()?).events(EventStorage::sqlite(directory));
+    let foundation = builder.child(ledger).child(word_count).start().await?;
+    if let Some(earlier) = foundation.events().position() {
+        println!("Going on from the {earlier} events of earlier runs in {}.", directory.display());
+    }
 
     heading("Started: the settings, and where each comes from");
     let config = foundation.config().tree();
@@ -448,9 +457,9 @@ async fn show(foundation: &Foundation) -> Result<(), Failure> {
     }
     print!("{table}");
 
-    heading("Events");
+    heading("The latest events");
     let mut table = Table::new(["id", "event", "source", "payload"]);
-    for event in foundation.events().query(Query::new()).await? {
+    for event in foundation.events().recent(20).await?.iter().rev() {
         let mut payload = event.payload.clone();
         // Reported by the supervisor itself, the source says it already.
         payload.as_object_mut().map(|payload| payload.remove("supervisor"));
