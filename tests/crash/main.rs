@@ -1,0 +1,93 @@
+//! What the event store has acknowledged is there after its process was killed, or ran into the end of its disk.
+//!
+//! The child is this very binary, told by its environment to play one: a foundation with its events in SQLite, in which 16
+//! tasks append one by one and in batches, with keys and without, while the store prunes and gives space back; each answer
+//! is printed. `.ci/run` runs the hundred rounds; `FOUNDATION_CRASH_SEED` repeats them from a seed, as far as a random
+//! moment can be repeated.
+
+mod books;
+mod child;
+mod mark;
+mod said;
+
+use std::env;
+use std::path::Path;
+use std::time::Duration;
+
+use books::Books;
+use said::{CHILD, Said, start};
+use tokio::runtime::Runtime;
+
+const ROUNDS: u32 = 100;
+
+/// Not a test: what the others start.
+#[test]
+fn child() {
+    let Ok(play) = env::var(CHILD) else { return };
+    let (life, directory) = play.split_once(' ').unwrap();
+    child::append_for_life(life.parse().unwrap(), Path::new(directory));
+}
+
+fn seed() -> u64 {
+    match env::var("FOUNDATION_CRASH_SEED") {
+        Ok(seed) => seed.parse().unwrap(),
+        Err(_) => fastrand::u64(..),
+    }
+}
+
+#[test]
+#[ignore = "takes a minute; `cargo test --test crash -- --ignored`"]
+fn nothing_acknowledged_is_lost_or_there_twice_after_a_hundred_kills() {
+    let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let directory = directory.path();
+    let seed = seed();
+    println!("FOUNDATION_CRASH_SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut books, mut life, mut in_opening) = (Books::default(), 0, 0);
+    for round in 1..=ROUNDS {
+        // In some rounds it is killed again, before or after it has come to terms with the first time.
+        for _ in 0..random.u32(1..=2) {
+            life += 1;
+            let time = Duration::from_micros(random.u64(1_000..250_000));
+            let said = Said::until_killed(start(None, life, directory), time);
+            assert!(said.failures.is_empty(), "life {life}: {:?}", said.failures);
+            in_opening += u32::from(said.acknowledged.is_empty());
+            books.enter(said.acknowledged);
+        }
+        runtime.block_on(books.compare(directory));
+        if round % 10 == 0 {
+            life += 1;
+            runtime.block_on(books.prune(directory, life));
+        }
+        println!("round {round}: {} acknowledged, {} recorded", books.len(), books.highest());
+    }
+    println!("{life} lives, {in_opening} of them ended before the first answer");
+    assert!(books.len() > 1_000, "only {} events were acknowledged", books.len());
+    assert!(in_opening < life / 2, "hardly any kill hit an append");
+}
+
+/// The system cuts a write short at the limit and refuses the next one, as a disk does when it is full.
+#[cfg(unix)]
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_write_is_told_and_loses_nothing_and_the_store_goes_on_with_space() {
+    let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
+    let directory = directory.path();
+    let mut books = Books::default();
+    let child = start(Some("trap '' XFSZ; ulimit -f 1001; exec \"$@\""), 1, directory);
+    let said = Said::until_the_end(child);
+
+    assert!(!said.acknowledged.is_empty());
+    // Whoever comes after the failure finds the store ending.
+    let told = |failure: &String| {
+        let names_the_file = failure.contains("failed in") && failure.contains("production.db");
+        names_the_file && (failure.contains("disk I/O error") || failure.contains("full"))
+    };
+    assert!(said.failures.iter().any(told), "{:?}", said.failures);
+    books.enter(said.acknowledged);
+    // With space again, it goes on.
+    runtime.block_on(books.compare(directory));
+    let recorded = books.highest();
+    runtime.block_on(books.prune(directory, 2));
+    runtime.block_on(books.compare(directory));
+    assert!(books.highest() > recorded);
+}

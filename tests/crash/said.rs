@@ -1,0 +1,85 @@
+//! The child as its parent sees it.
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::mark::Acknowledged;
+
+/// What makes this binary play the child, in its environment.
+pub(crate) const CHILD: &str = "FOUNDATION_CRASH_CHILD";
+
+/// What a child has said.
+#[derive(Default)]
+pub(crate) struct Said {
+    pub(crate) acknowledged: Vec<Acknowledged>,
+    pub(crate) failures: Vec<String>,
+}
+
+impl Said {
+    fn line(&mut self, line: &str) {
+        if let Some(said) = line.strip_prefix("ack ") {
+            self.acknowledged.push(serde_json::from_str(said).unwrap());
+        } else if let Some(failure) = line.strip_prefix("failed ") {
+            self.failures.push(failure.to_owned());
+        }
+    }
+
+    /// All that it says until it ends by itself.
+    pub(crate) fn until_the_end(mut child: Child) -> Self {
+        let mut said = Self::default();
+        lines(&mut child).iter().for_each(|line| said.line(&line));
+        child.wait().unwrap();
+        said
+    }
+
+    /// What it says until it is killed after this time, and what it had said by then but was not read yet.
+    pub(crate) fn until_killed(mut child: Child, after: Duration) -> Self {
+        let (lines, end) = (lines(&mut child), Instant::now() + after);
+        let mut said = Self::default();
+        loop {
+            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => said.line(&line),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => panic!("the child has ended by itself: {:?}", said.failures),
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines.iter().for_each(|line| said.line(&line));
+        said
+    }
+}
+
+/// Starts a child, through a shell if there is one.
+pub(crate) fn start(shell: Option<&str>, life: u32, directory: &Path) -> Child {
+    let this = env::current_exe().unwrap();
+    let mut command = match shell {
+        None => Command::new(this),
+        Some(script) => {
+            let mut command = Command::new("sh");
+            command.args(["-c", script, "sh"]).arg(this);
+            command
+        }
+    };
+    command.args(["--exact", "child", "--nocapture", "--quiet"]).env(CHILD, format!("{life} {}", directory.display()));
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn lines(child: &mut Child) -> Receiver<String> {
+    let (to_parent, lines) = mpsc::channel();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    thread::spawn(move || {
+        // The last line of a killed child may have been cut.
+        for line in output.lines().map_while(Result::ok) {
+            if to_parent.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
