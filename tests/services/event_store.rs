@@ -1,15 +1,16 @@
 //! The event store: positions, keys, cursors, chains, retention, transfer, and what happens when its log fails.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use foundation::{
-    Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, EventStore, EventStoreError,
-    Foundation, LogFailure, MemoryLog, NewEvent, Order, PruneBound, Query, Retention, SubscriptionName, TestNamespace,
-    TransferError,
+    Event, EventError, EventId, EventLog, EventStorage, EventStore, EventStoreError, Foundation, LogFailure, MemoryLog,
+    NewEvent, Order, Query, Retention, TestNamespace, TransferError,
 };
+use foundation_tests::{Fault, Faults, FaultyLog};
 use futures::future::join_all;
+use tokio::sync::oneshot;
 
 use super::support::{HandSetClock, SOON, at, crash, cut_off_event_store};
 
@@ -29,61 +30,11 @@ async fn one(store: &EventStore, id: EventId) -> Arc<Event> {
     store.get(id).await.unwrap().unwrap()
 }
 
-/// A log that works on a thread of its own and fails when it is told to, once.
-#[derive(Clone)]
-struct FaultyLog {
-    kept: MemoryLog,
-    fails: Arc<AtomicBool>,
-}
-
-impl FaultyLog {
-    fn new() -> Self {
-        Self { kept: MemoryLog::new("production"), fails: Arc::default() }
-    }
-
-    fn fail_once(&self) {
-        self.fails.store(true, Ordering::SeqCst);
-    }
-
-    fn storage(&self) -> EventStorage {
-        let log = self.clone();
-        EventStorage::with(move |_| Ok(log.clone()))
-    }
-
-    fn check(&self, action: &str) -> Result<(), LogFailure> {
-        match self.fails.swap(false, Ordering::SeqCst) {
-            true => Err(LogFailure::new(action, "/dev/full", "no space left on device")),
-            false => Ok(()),
-        }
-    }
-}
-
-impl EventLog for FaultyLog {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
-        self.check("committing")?;
-        self.kept.commit(group, now)
-    }
-
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
-        self.check("pruning")?;
-        EventLog::prune(&mut self.kept, bound, keep_from, at_most)
-    }
-
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
-        self.kept.acknowledge(subscription, up_to)
-    }
-
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
-        self.kept.forget_subscription(subscription)
-    }
-
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
-        self.kept.import(events)
-    }
-
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
-        self.kept.reader()
-    }
+/// A log in memory that works on a thread of its own, and fails like this; and where its events are.
+fn faulty(fails: fn(usize) -> Option<Fault>) -> (EventStorage, MemoryLog) {
+    let (kept, faults) = (MemoryLog::new("production"), Faults::new(fails));
+    let log = kept.clone();
+    (EventStorage::with(move |_| Ok(faults.of(log.clone()))), kept)
 }
 
 // ---- writing ----
@@ -127,8 +78,8 @@ async fn an_append_is_repeated_without_harm_under_one_key_even_over_a_restart(na
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_producers_get_ids_without_gap_or_duplicate_from_a_log_on_its_own_thread(_namespace: TestNamespace) {
-    let log = FaultyLog::new();
-    let foundation = Foundation::builder().events(log.storage()).start().await.unwrap();
+    let (storage, _) = faulty(|_| None);
+    let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let producers = (0..16).map(|_| {
         let store = foundation.events().clone();
         tokio::spawn(async move {
@@ -151,13 +102,12 @@ async fn many_producers_get_ids_without_gap_or_duplicate_from_a_log_on_its_own_t
 
 #[tokio::test]
 async fn a_log_that_fails_makes_the_store_fail_and_be_restarted_with_all_that_was_recorded() {
-    let log = FaultyLog::new();
-    let foundation = Foundation::builder().events(log.storage()).start().await.unwrap();
+    let (storage, _) = faulty(|commit| (commit == 2).then_some(Fault::Before));
+    let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let store = foundation.events();
     store.append_batch(counted(0..3)).await.unwrap();
-    log.fail_once();
     let error = store.append_batch(counted(3..6)).await.unwrap_err();
-    assert_eq!(error.to_string(), "committing failed in /dev/full: no space left on device");
+    assert_eq!(error.to_string(), "recording events failed in a faulty log: the disk took nothing");
     assert!(matches!(error, EventStoreError::NoAnswer { .. }));
 
     store.wait_until_up(SOON).await.unwrap();
@@ -165,19 +115,63 @@ async fn a_log_that_fails_makes_the_store_fail_and_be_restarted_with_all_that_wa
     let numbers = Query::new().kind("counted".parse().unwrap());
     assert_eq!(payloads(&store.query(numbers).await.unwrap()), [0, 1, 2, 6]);
     let exited = store.query(Query::new().kind("child_exited".parse().unwrap())).await.unwrap();
-    assert!(exited[0].payload.to_string().contains("no space left on device"), "{:?}", exited[0].payload);
+    assert!(exited[0].payload.to_string().contains("the disk took nothing"), "{:?}", exited[0].payload);
+    foundation.shutdown().await;
+}
+
+/// The retention has asked its question, which the writer will never come to.
+#[tokio::test]
+async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_the_same() {
+    let (begun, mut beginning) = oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel();
+    let (kept, first) = (MemoryLog::new("production"), Mutex::new(Some((begun, released))));
+    let storage = EventStorage::with(move |_| {
+        let mut first = first.lock().unwrap().take();
+        Ok(FaultyLog::new(kept.clone(), move |log, group, now| {
+            let Some((begun, released)) = first.take() else { return log.commit(group, now) };
+            begun.send(()).unwrap();
+            released.recv().unwrap();
+            Err(LogFailure::new("committing", "/dev/full", "no space left on device"))
+        }))
+    });
+    let (begun_looks, ended_looks) = <[Arc<AtomicU64>; 2]>::default().into();
+    let (begins, ends) = (Arc::clone(&begun_looks), Arc::clone(&ended_looks));
+    let clock = move || {
+        begins.fetch_add(1, Ordering::SeqCst);
+        at(1)
+    };
+    let storage = storage.retention(Retention::new().max_count(10).every(Duration::from_millis(1)));
+    let foundation = Foundation::builder().events(storage).clock(clock).start().await.unwrap();
+    let count = move |_: &foundation::TelemetryEvent<'_>| _ = ends.fetch_add(1, Ordering::SeqCst);
+    foundation.telemetry().attach("looks", ["event_store.retention"], count).await.unwrap();
+
+    let store = foundation.events().clone();
+    let append = tokio::spawn(async move { store.append(event("counted", 1)).await });
+    (&mut beginning).await.unwrap();
+    // A look that has begun and does not come to its end waits. The clock was read for the append, too.
+    let waits = || begun_looks.load(Ordering::SeqCst) > ended_looks.load(Ordering::SeqCst) + 1;
+    let mut turns = 0;
+    while turns < 100 {
+        turns = if waits() { turns + 1 } else { 0 };
+        tokio::task::yield_now().await;
+    }
+    release.send(()).unwrap();
+    let error = tokio::time::timeout(SOON, append).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "committing failed in /dev/full: no space left on device");
+    foundation.events().wait_until_up(SOON).await.unwrap();
+    foundation.events().append(event("counted", 2)).await.unwrap();
     foundation.shutdown().await;
 }
 
 #[tokio::test]
 async fn what_was_noted_is_flushed_before_the_store_is_gone() {
-    let log = FaultyLog::new();
-    let foundation = Foundation::builder().events(log.storage()).start().await.unwrap();
+    let (storage, kept) = faulty(|_| None);
+    let foundation = Foundation::builder().events(storage).start().await.unwrap();
     for number in 0..1_000 {
         foundation.events().note(vec![event("counted", number)]).unwrap();
     }
     foundation.shutdown().await;
-    assert_eq!(log.kept.stats().recorded, 1_000);
+    assert_eq!(kept.stats().recorded, 1_000);
 }
 
 #[foundation::test]

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
@@ -30,7 +31,15 @@ impl Faults {
 
     /// A log that has these faults on top of what it is.
     pub fn of<L: EventLog>(&self, log: L) -> FaultyLog<L> {
-        FaultyLog { log, faults: self.clone(), broken: false }
+        let faults = self.clone();
+        FaultyLog::new(log, move |log, group, now| match faults.next() {
+            None => log.commit(group, now),
+            Some(Fault::Before) => Err(failure("the disk took nothing")),
+            Some(Fault::After) => {
+                log.commit(group, now)?;
+                Err(failure("the disk took it and did not say so"))
+            }
+        })
     }
 
     fn next(&self) -> Option<Fault> {
@@ -38,39 +47,43 @@ impl Faults {
     }
 }
 
-/// A log of which chosen commits fail, and which then does nothing any more, as a real one.
-#[derive(Debug)]
+fn failure(cause: &str) -> LogFailure {
+    LogFailure::new("recording events", "a faulty log", cause)
+}
+
+/// What a log answers to a group of appends.
+pub type Committed = Result<Vec<Result<Appended, EventError>>, LogFailure>;
+
+type Commit<L> = dyn FnMut(&mut L, Vec<Append>, SystemTime) -> Committed + Send;
+
+/// A log that commits in another way than it would by itself, and that does nothing any more after its first failure, as a
+/// real one.
 pub struct FaultyLog<L> {
     log: L,
-    faults: Faults,
+    commit: Box<Commit<L>>,
     broken: bool,
 }
 
 impl<L: EventLog> FaultyLog<L> {
+    /// This log, with this in the place of its commits.
+    pub fn new(log: L, commit: impl FnMut(&mut L, Vec<Append>, SystemTime) -> Committed + Send + 'static) -> Self {
+        Self { log, commit: Box::new(commit), broken: false }
+    }
+
     fn working(&mut self, action: &str) -> Result<&mut L, LogFailure> {
         match self.broken {
             false => Ok(&mut self.log),
             true => Err(LogFailure::new(action, "a faulty log", "it has failed before and has to be opened again")),
         }
     }
-
-    fn failure(&mut self, cause: &str) -> LogFailure {
-        self.broken = true;
-        LogFailure::new("recording events", "a faulty log", cause)
-    }
 }
 
 impl<L: EventLog> EventLog for FaultyLog<L> {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Committed {
         self.working("recording events")?;
-        match self.faults.next() {
-            None => self.log.commit(group, now),
-            Some(Fault::Before) => Err(self.failure("the disk took nothing")),
-            Some(Fault::After) => {
-                self.log.commit(group, now)?;
-                Err(self.failure("the disk took it and did not say so"))
-            }
-        }
+        let committed = (self.commit)(&mut self.log, group, now);
+        self.broken = committed.is_err();
+        committed
     }
 
     fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
@@ -95,5 +108,11 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
         self.log.reader()
+    }
+}
+
+impl<L: fmt::Debug> fmt::Debug for FaultyLog<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyLog").field("log", &self.log).field("broken", &self.broken).finish_non_exhaustive()
     }
 }

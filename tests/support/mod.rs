@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 mod conduct;
+mod faulty_disk;
 mod faulty_log;
 mod log;
 mod puppet;
@@ -11,7 +12,8 @@ mod reports;
 mod witness;
 
 pub use conduct::{Conduct, Gate, Question};
-pub use faulty_log::{Fault, Faults, FaultyLog};
+pub use faulty_disk::{FaultyDisk, Written};
+pub use faulty_log::{Committed, Fault, Faults, FaultyLog};
 pub use log::{Log, Moment};
 pub use puppet::{Costume, Order, Performer, Puppet, ping};
 pub use reports::{Reports, reports};

@@ -148,7 +148,12 @@ impl EventStoreServer {
         let (job, answer) = chore(move |log| Ok((work(log)?, None)));
         let gone = || "the writer has ended".to_owned();
         self.gate.send(job).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+        tokio::select! {
+            biased;
+            answered = answer => answered.map_err(|_| gone()),
+            // A writer that has failed leaves its queue, with this job in it, in our mailbox: nobody would ever answer.
+            _ = self.gate.seat.acquire() => Err(gone()),
+        }
     }
 }
 
