@@ -1,7 +1,7 @@
 //! Section 7 of the conformance list: the life of the three services together.
 //!
-//! Of what is commented out upstream, two have no counterpart here: nothing prunes events or forgets metrics
-//! periodically. "Subscribers are lost after a restart" is turned round: they are not.
+//! "Subscribers are lost after a restart", commented out upstream, is turned round: they are not. What files have to do with
+//! it is in `durable`, and retention in `event_store`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

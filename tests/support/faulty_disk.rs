@@ -10,15 +10,16 @@ use tempfile::TempDir;
 
 use super::faulty_log::{Committed, FaultyLog};
 
-/// A disk for SQLite files that fails in the middle of chosen commits, and then has what had come to it by then: as after
-/// a power cut, and without its process having to die.
+/// A disk for SQLite files that fails in the middle of one commit, and then has what had come to it by then: as after a
+/// power cut, and without its process having to die.
 #[derive(Debug, Clone)]
 pub struct FaultyDisk(Arc<Disk>);
 
 #[derive(Debug)]
 struct Disk {
     root: TempDir,
-    fails: fn(usize) -> Option<Written>,
+    fails_in: usize,
+    written: Written,
     commits: AtomicUsize,
     /// Each failure leaves a directory of its own, and that is what is opened next.
     failures: AtomicUsize,
@@ -37,11 +38,16 @@ pub enum Written {
     All,
 }
 
+impl Written {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Nothing, Self::Beginning, Self::End, Self::All];
+}
+
 impl FaultyDisk {
-    /// A disk that fails in these commits, counted from 1 over all failures.
-    pub fn new(fails: fn(usize) -> Option<Written>) -> io::Result<Self> {
+    /// A disk that fails in this commit, counted from 1, when this much of it is written.
+    pub fn new(fails_in: usize, written: Written) -> io::Result<Self> {
         let (commits, failures) = Default::default();
-        Ok(Self(Arc::new(Disk { root: tempfile::tempdir()?, fails, commits, failures })))
+        Ok(Self(Arc::new(Disk { root: tempfile::tempdir()?, fails_in, written, commits, failures })))
     }
 
     /// Events on this disk.
@@ -59,9 +65,9 @@ impl FaultyDisk {
         let log = SqliteLog::open_in(self.0.directory(self.failures()), namespace, SqliteOptions::default())?;
         let disk = Arc::clone(&self.0);
         Ok(FaultyLog::new(log, move |log, group, now| {
-            match (disk.fails)(disk.commits.fetch_add(1, Ordering::SeqCst) + 1) {
-                None => log.commit(group, now),
-                Some(written) => disk.fail_in(log.path().to_owned(), written, || log.commit(group, now)),
+            match disk.commits.fetch_add(1, Ordering::SeqCst) + 1 == disk.fails_in {
+                true => disk.fail_in(log.path().to_owned(), || log.commit(group, now)),
+                false => log.commit(group, now),
             }
         }))
     }
@@ -72,12 +78,12 @@ impl Disk {
         self.root.path().join(failures.to_string())
     }
 
-    fn fail_in(&self, database: PathBuf, written: Written, commit: impl FnOnce() -> Committed) -> Committed {
+    fn fail_in(&self, database: PathBuf, commit: impl FnOnce() -> Committed) -> Committed {
         let log = write_ahead_log(&database);
         // A file that nobody has written to yet is not there.
         let before = fs::read(&log).unwrap_or_default();
         commit()?;
-        let failed = fs::read(&log).and_then(|after| self.leave(&database, &half(&before, after, written)));
+        let failed = fs::read(&log).and_then(|after| self.leave(&database, &half(&before, after, self.written)));
         let cause = failed.map_or_else(|error| error.to_string(), |()| "the power has failed".to_owned());
         Err(LogFailure::new("recording events", database.display().to_string(), cause))
     }
