@@ -11,6 +11,7 @@ mod event_log;
 mod event_store;
 mod events;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod measures;
 mod root;

@@ -24,6 +24,7 @@
 mod config;
 mod events;
 mod json;
+mod one_line;
 mod root;
 mod telemetry;
 pub mod testing;

@@ -14,6 +14,7 @@ use super::near::near_misses;
 use super::origin::Origin;
 use super::path::ConfigPath;
 use super::value_type::{ValueType, fit};
+use crate::one_line::excerpt;
 
 /// An environment variable with the prefix whose path no lower layer knows.
 ///
@@ -48,7 +49,7 @@ pub struct UnknownVariable {
 impl fmt::Display for UnknownVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { variable, path, near } = self;
-        write!(f, "environment variable {variable} sets config path {path}, which nothing else has{near}")
+        write!(f, "environment variable {} sets config path {path}, which nothing else has{near}", excerpt(variable))
     }
 }
 

@@ -1,9 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foundation_core::NearMisses;
 use thiserror::Error;
 
 use super::origin::Origin;
+use crate::one_line::{excerpt, one_line};
 
 /// Why a configuration could not be loaded, read or changed.
 ///
@@ -154,7 +155,7 @@ pub enum ConfigError {
         variable: String,
     },
     /// Two environment variables, whose names differ in case only, mean the same path.
-    #[error("environment variables {first} and {second} both set config path {path}")]
+    #[error("environment variables {} and {} both set config path {path}", excerpt(first), excerpt(second))]
     AmbiguousVariables {
         /// The path.
         path: String,
@@ -164,13 +165,13 @@ pub enum ConfigError {
         second: String,
     },
     /// A file that was named does not exist.
-    #[error("config file {} does not exist", path.display())]
+    #[error("config file {} does not exist", shown(path))]
     MissingFile {
         /// Its path, as it was given.
         path: PathBuf,
     },
     /// A file exists but cannot be read.
-    #[error("config file {} cannot be read: {reason}", path.display())]
+    #[error("config file {} cannot be read: {reason}", shown(path))]
     UnreadableFile {
         /// Its path, as it was given.
         path: PathBuf,
@@ -178,7 +179,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// A file of a format that this build cannot read.
-    #[error("config file {} is {format}, and this build was made without the feature {feature}", path.display())]
+    #[error("config file {} is {format}, and this build was made without the feature {feature}", shown(path))]
     UnsupportedFormat {
         /// Its path, as it was given.
         path: PathBuf,
@@ -188,7 +189,7 @@ pub enum ConfigError {
         feature: &'static str,
     },
     /// A file is not in the format that its name says, or not even text.
-    #[error("config file {}, line {line}, column {column}: {reason}", path.display())]
+    #[error("config file {}, line {line}, column {column}: {reason}", shown(path))]
     MalformedFile {
         /// Its path, as it was given.
         path: PathBuf,
@@ -223,6 +224,11 @@ pub struct InvalidValue {
     pub reason: String,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+/// The path of a file, on one line.
+pub(super) fn shown(path: &Path) -> String {
+    one_line(&path.to_string_lossy()).into_owned()
 }
 
 /// A hostile text must not fill the log of whoever prints the error.

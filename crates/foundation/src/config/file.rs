@@ -16,9 +16,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, shown};
 use super::layers::{Setting, checked_key};
 use super::origin::Origin;
+use crate::one_line::excerpt;
 pub(super) use from_toml::{NumberFault, json};
 
 /// What a file is written in.
@@ -107,7 +108,7 @@ pub(super) fn read(path: &Path, max_bytes: usize) -> Result<Option<String>, Conf
     }
     let bytes = match read_at_most(path, max_bytes) {
         Ok(bytes) if bytes.len() > max_bytes => {
-            let what = format!("config file {}", path.display());
+            let what = format!("config file {}", shown(path));
             return Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes });
         }
         Ok(bytes) => bytes,
@@ -142,7 +143,7 @@ fn malformed_at(path: &Path, (line, column): (usize, usize), reason: &str) -> Co
         line,
         column,
         // The parser's reasons may have several lines.
-        reason: reason.replace('\n', ", "),
+        reason: excerpt(&reason.replace('\n', ", ")),
     }
 }
 

@@ -13,6 +13,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
 
+use crate::one_line::excerpt;
+
 /// A `T` from a value, or what does not fit.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Fault> {
     T::deserialize(Located(value))
@@ -83,7 +85,7 @@ impl std::error::Error for Fault {}
 
 impl Error for Fault {
     fn custom<T: fmt::Display>(reason: T) -> Self {
-        Self::from(Problem::Other(reason.to_string()))
+        Self::from(Problem::Other(excerpt(&reason.to_string())))
     }
 
     fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {

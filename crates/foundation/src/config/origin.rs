@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::one_line::{excerpt, one_line};
+
 /// The layer that a value comes from; a greater origin wins over a lesser one.
 ///
 /// ```
@@ -39,8 +41,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("the defaults"),
-            Self::File { path, line } => write!(f, "file {}, line {line}", path.display()),
-            Self::Environment(variable) => write!(f, "environment variable {variable}"),
+            Self::File { path, line } => write!(f, "file {}, line {line}", one_line(&path.to_string_lossy())),
+            Self::Environment(variable) => write!(f, "environment variable {}", excerpt(variable)),
             Self::Override => f.write_str("an update at run time"),
         }
     }

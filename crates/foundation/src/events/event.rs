@@ -10,6 +10,7 @@ use super::error::EventError;
 use super::id::EventId;
 use super::kind::EventKind;
 use super::source::EventSource;
+use crate::one_line::excerpt;
 
 /// A recorded fact.
 ///
@@ -72,7 +73,7 @@ impl Event {
             id: self.id,
             kind: self.kind.clone(),
             wanted: type_name::<T>(),
-            reason: error.to_string(),
+            reason: excerpt(&error.to_string()),
         })
     }
 }

@@ -10,6 +10,8 @@ use super::refusal::ImportRefusal;
 
 /// The highest id that is taken: beyond, logs with signed numbers would run out of them.
 const MAX_ID: u64 = 1 << 62;
+/// The longest name of a namespace that is taken, in bytes: no line brings more than the limits of events let in.
+const MAX_NAMESPACE: usize = 256;
 
 /// What a log has to say about itself before it imports.
 pub(super) struct Importing<'a> {
@@ -35,6 +37,10 @@ impl Importing<'_> {
         }
         if id.get() > MAX_ID {
             return Err(ImportRefusal::IdTooHigh { found: id, limit: MAX_ID });
+        }
+        let bytes = event.namespace.len();
+        if bytes > MAX_NAMESPACE {
+            return Err(ImportRefusal::NamespaceTooLong { id, found: bytes, limit: MAX_NAMESPACE });
         }
         let times = [event.recorded_at, event.observed_at];
         if event.recorded_at < self.latest || times.iter().any(|time| recordable(*time) != *time) {

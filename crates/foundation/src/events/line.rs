@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::checksum::checksum;
 use super::event::Event;
 use super::id::EventId;
+use crate::one_line::excerpt;
 
 /// How an event is written.
 #[derive(Serialize)]
@@ -35,7 +36,7 @@ pub(super) fn read(line: &[u8]) -> Result<Option<Event>, String> {
     if line.is_empty() {
         return Ok(None);
     }
-    let Read { event, crc32 } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let Read { event, crc32 } = serde_json::from_slice(line).map_err(|error| excerpt(&error.to_string()))?;
     let found = checksum(&event);
     match crc32 {
         Some(expected) if expected != found => Err(mismatch(event.id, expected, found)),

@@ -118,6 +118,16 @@ pub enum ImportRefusal {
         /// The highest that is taken.
         limit: u64,
     },
+    /// The name of its namespace is too long.
+    #[error("event {id} cannot be imported: its namespace has {found} bytes, and a log takes at most {limit}")]
+    NamespaceTooLong {
+        /// Its id.
+        id: EventId,
+        /// The bytes of its namespace's name.
+        found: usize,
+        /// The most bytes that are taken.
+        limit: usize,
+    },
     /// It is said to be recorded before the event before it, before 1970, or at a time that no log can keep.
     #[error("event {id} cannot be imported: its time is not one that comes next")]
     Time {

@@ -3,6 +3,7 @@ use thiserror::Error;
 use super::id::EventId;
 use super::store_error::EventStoreError;
 use super::subscription_name::SubscriptionName;
+use crate::one_line::excerpt;
 
 /// What a subscription has to tell beside its events, or why there is none.
 ///
@@ -37,7 +38,7 @@ pub enum SubscriptionError {
         newest: Option<EventId>,
     },
     /// The durable subscription has a consumer already.
-    #[error("the durable subscription {name} has a consumer already: {consumer}")]
+    #[error("the durable subscription {name} has a consumer already: {}", excerpt(consumer))]
     Taken {
         /// The subscription.
         name: SubscriptionName,

@@ -44,7 +44,7 @@ pub enum TelemetryError {
     /// A handler of this id is attached.
     #[error("a telemetry handler {id:?} is already attached; detach it first")]
     AlreadyAttached {
-        /// The id.
+        /// The id, shortened to 64 characters.
         id: String,
     },
     /// The service is not there, or did not answer.

@@ -29,7 +29,7 @@ impl Handlers {
         let _replacing = self.replacing.lock();
         let handlers = Arc::clone(&self.list.read());
         if handlers.iter().any(|known| known.id == handler.id) {
-            return Err(TelemetryError::AlreadyAttached { id: handler.id });
+            return Err(TelemetryError::AlreadyAttached { id: handler.id.chars().take(64).collect() });
         }
         *self.list.write() = handlers.iter().cloned().chain([handler]).collect();
         Ok(())

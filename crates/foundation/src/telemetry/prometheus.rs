@@ -3,9 +3,11 @@
 //! # Invariants
 //!
 //! 1. All lines of a name stand together, after one HELP and one TYPE.
-//! 2. No two families write a sample of one name: where two of our names become one of Prometheus', the later one gets a `_`.
+//! 2. No two families write a sample of one name: where several of our names become one of Prometheus', the second gets a
+//!    `_`, and those after it a `_` and a number. So however many there are, names stay as short as they are, and each is
+//!    found at once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
 
 use foundation_core::{HistogramSnapshot, Reading};
@@ -34,7 +36,7 @@ use super::scrape::{MetricFamily, Scrape};
 /// ```
 pub fn prometheus_text(scrapes: &[Scrape]) -> String {
     let mut text = String::new();
-    let mut taken = HashSet::new();
+    let mut taken = Taken::default();
     for ((name, kind), members) in grouped(scrapes) {
         let name = free_name(name, kind, &mut taken);
         // Writing to a string cannot fail.
@@ -59,13 +61,24 @@ fn grouped(scrapes: &[Scrape]) -> BTreeMap<(&str, &str), Vec<Member<'_>>> {
 }
 
 /// A name that nobody else writes samples under.
-fn free_name(name: &str, kind: &str, taken: &mut HashSet<String>) -> String {
-    let mut name = prometheus_name(name, kind);
-    while samples(&name, kind).iter().any(|sample| taken.contains(sample)) {
-        name.push('_');
+fn free_name(name: &str, kind: &str, taken: &mut Taken) -> String {
+    let wanted = prometheus_name(name, kind);
+    let mut name = wanted.clone();
+    while samples(&name, kind).iter().any(|sample| taken.samples.contains(sample)) {
+        // Goes on where the last namesake has found a place: to try all of theirs again would take the square of their number.
+        let tries = taken.tries.entry(wanted.clone()).or_insert(0);
+        *tries += 1;
+        name = if *tries == 1 { format!("{wanted}_") } else { format!("{wanted}_{tries}") };
     }
-    taken.extend(samples(&name, kind));
+    taken.samples.extend(samples(&name, kind));
     name
+}
+
+/// The names that samples have been written under, and how often each name was wanted in vain.
+#[derive(Default)]
+struct Taken {
+    samples: HashSet<String>,
+    tries: HashMap<String, u32>,
 }
 
 fn prometheus_name(name: &str, kind: &str) -> String {

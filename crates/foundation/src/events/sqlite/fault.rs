@@ -3,17 +3,18 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::events::LogFailure;
+use crate::one_line::one_line;
 
 /// What can go wrong with a database file, before it is known what it happened to.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum Fault {
     #[error("{reason}")]
     Sqlite { reason: String },
-    #[error("its directory {} cannot be made: {reason}", .path.display())]
+    #[error("its directory {} cannot be made: {reason}", one_line(&.path.to_string_lossy()))]
     Directory { path: PathBuf, reason: String },
     #[error("it is a directory; wanted the path of a file, which need not exist")]
     IsDirectory,
-    #[error("the lock file {} cannot be used: {reason}", .path.display())]
+    #[error("the lock file {} cannot be used: {reason}", one_line(&.path.to_string_lossy()))]
     Lock { path: PathBuf, reason: String },
     #[error("{holder} has it open; one log at a time writes to a file, so close that one first or use another file")]
     Locked { holder: String },
@@ -38,7 +39,7 @@ pub(super) enum Fault {
 impl Fault {
     /// The failure of doing this to this file.
     pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
-        LogFailure::new(action, path.display().to_string(), self)
+        LogFailure::new(action, one_line(&path.to_string_lossy()), self)
     }
 
     pub(super) fn damaged(id: u64, reason: impl ToString) -> Self {

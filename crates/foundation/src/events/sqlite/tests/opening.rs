@@ -141,6 +141,33 @@ fn the_file_of_another_namespace_is_refused() {
 }
 
 #[test]
+fn what_a_tampered_schema_would_do_is_not_done() {
+    let place = Place::with_events(2);
+    let hostile = "CREATE TRIGGER gone AFTER INSERT ON events BEGIN DELETE FROM events WHERE id < new.id; END;
+        CREATE TRIGGER back AFTER UPDATE ON state BEGIN UPDATE state SET highest_id = 0; END;
+        CREATE TABLE ours (id); CREATE VIEW theirs AS SELECT id FROM events;";
+    place.tool().execute_batch(hostile).unwrap();
+    let mut log = place.open();
+    record(&mut log, [3]);
+    assert_eq!(ids(&log, &Query::new()), [1, 2, 3]);
+    assert_eq!(super::super::state::State::load(log.connection()).unwrap().highest_id, 3);
+    assert_clean(&log);
+}
+
+#[test]
+fn a_file_whose_events_are_a_view_is_refused_or_fails_and_harms_nobody() {
+    let place = Place::with_events(2);
+    place
+        .tool()
+        .execute_batch("ALTER TABLE events RENAME TO hidden; CREATE VIEW events AS SELECT * FROM hidden")
+        .unwrap();
+    let mut log = place.open();
+    let group = vec![Append::new(vec![event("ticked")])];
+    assert!(log.commit(group, at(3)).is_err());
+    assert!(log.reader().unwrap().query(&Query::new()).is_err());
+}
+
+#[test]
 fn a_refused_file_is_not_locked() {
     let place = Place::with_events(1);
     SqliteLog::open(place.path(), "test:1", SqliteOptions::default()).unwrap_err();

@@ -1,0 +1,130 @@
+//! What is secret shows nowhere, whatever is done to make it show.
+
+use foundation::{
+    ChangeNote, ConfigSection, ConfigServer, ConfigSources, ExposeSecret, Foundation, NewEvent, Query, SecretString,
+    SubscriptionSpec,
+};
+use garde::Validate;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::services::support::crash;
+
+#[derive(Deserialize, Validate)]
+#[garde(allow_unvalidated)]
+struct Api {
+    key: SecretString,
+    #[garde(custom(even))]
+    pin: u32,
+    #[serde(rename = "url")]
+    _url: String,
+}
+
+/// A validation that tells too much.
+fn even(pin: &u32, (): &()) -> garde::Result {
+    if pin % 2 == 0 { Ok(()) } else { Err(garde::Error::new(format!("{pin} is odd"))) }
+}
+
+impl ConfigSection for Api {
+    const PATH: &'static str = "api";
+    const UPDATABLE: &'static [&'static str] = &["key", "pin", "url"];
+    const SECRETS: &'static [&'static str] = &["key", "pin"];
+
+    fn defaults() -> Value {
+        json!({ "key": "hunter2", "pin": 4710, "url": "localhost" })
+    }
+}
+
+const SECRETS: [&str; 7] = ["hunter2", "swordfish", "4710", "4712", "4713", "opensesame", "tooshort"];
+
+/// A file with secrets, the same broken in every way, and everything that shows anything, asked afterwards.
+#[tokio::test]
+async fn secrets_show_in_no_event_error_export_history_number_or_subscription() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("app.toml");
+    let write = |text: &str| std::fs::write(&file, text).unwrap();
+    write("[api]\nkey = 'swordfish'\npin = 4712\n");
+    let sources = ConfigSources::new().section::<Api>().unwrap().file(&file);
+    let sources = sources.environment("app", [("APP__API__KEY".to_owned(), "opensesame".to_owned())]).unwrap();
+    let foundation = Foundation::builder().config(sources.clone()).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let config = namespace.config().with_note(ChangeNote::by("alice"));
+    let mut shown = Shown(String::new());
+
+    let section = config.section::<Api>().unwrap();
+    assert_eq!((section.key.expose_secret(), section.pin), ("opensesame", 4712));
+    shown.of(&section.key);
+    let mut changes = config.subscribe("api").unwrap();
+    let mut events = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
+
+    // What is refused.
+    for value in [json!("tooshort"), json!(4713), json!({ "a": "tooshort" })] {
+        shown.of(config.update("api.key", &value).await.unwrap_err());
+        shown.of(config.update("api.pin", &value).await.unwrap_err());
+        shown.of(config.transaction(|it| it.set("api.url", "x").set("api.pin", &value)).await.unwrap_err());
+    }
+    shown.of(config.get::<bool>("api.key").unwrap_err());
+    shown.of(config.get::<Vec<u8>>("api.pin").unwrap_err());
+    shown.of(config.get::<std::net::IpAddr>("api.key").unwrap_err());
+    let broken = [
+        "[api]\npin = 4713\n",
+        "[api]\npin = 'tooshort'\n",
+        "[api]\nkey = ['tooshort']\n",
+        "[api]\nkey = 'tooshort\n",
+        "[api]\nkey = tooshort\n",
+        "[api]\npin = 4713 4713\n",
+        "api = 'tooshort'\n",
+        "[api.pin]\na = 'tooshort'\n",
+    ];
+    for text in broken {
+        write(text);
+        shown.of(config.reload().await.unwrap_err());
+    }
+    // What is taken.
+    write("[api]\nkey = 'swordfish'\npin = 4710\nurl = 'there'\n");
+    shown.of(config.reload().await.unwrap());
+    shown.of(config.update("api.url", "elsewhere").await.unwrap());
+    shown.of(config.reset("api.url").await.unwrap());
+    shown.of(changes.next().await.unwrap());
+    let forged = json!({ "path": "api.pin", "old": null, "new": 0 });
+    let forged = NewEvent::new("config_updated").unwrap().source("config_server").payload(forged).unwrap();
+    let forged = namespace.events().append(forged).await.unwrap();
+    crash(&namespace, &ConfigServer::NAME).await;
+    shown.of(config.rollback(forged).await);
+    shown.of(config.reset_all().await);
+    assert_eq!(config.section::<Api>().unwrap().pin, 4710);
+
+    // And what shows all of it.
+    let mut lines = Vec::new();
+    let exported = namespace.events().export(Query::new(), &mut lines, |_| ()).await.unwrap();
+    shown.text(&String::from_utf8(lines).unwrap());
+    for _ in 0..exported {
+        shown.of(events.next().await.unwrap().unwrap());
+    }
+    shown.of(config.history("api").await.unwrap());
+    shown.of((&config, config.tree(), config.tree().export(), config.status().await.unwrap(), &sources));
+    shown.of(config.tree().overrides().collect::<Vec<_>>());
+    shown.text(&namespace.telemetry().prometheus().await.unwrap());
+    shown.of(namespace.health().await);
+    assert!(shown.0.contains("[redacted]") && shown.0.contains("is a secret"), "{}", shown.0);
+    for secret in SECRETS {
+        let place = shown.0.find(secret).map(|place| &shown.0[place.saturating_sub(200)..place + 20]);
+        assert_eq!(place, None, "{secret}");
+    }
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+/// Whatever was shown.
+struct Shown(String);
+
+impl Shown {
+    fn of(&mut self, it: impl std::fmt::Debug) {
+        self.text(&format!("{it:?} {it:#?}"));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0 += text;
+        self.0.push('\n');
+    }
+}
