@@ -5,8 +5,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "to print its results is what a benchmark is for")]
 
 mod actors;
+mod bare_log;
 mod contest;
 mod effort;
+mod events;
 mod external;
 mod measured;
 mod memory;

@@ -1,5 +1,6 @@
 //! All comparisons, a file for each thing that is compared.
 
+mod append;
 mod borrow;
 mod call;
 mod cast;
@@ -10,10 +11,12 @@ mod counter;
 mod crowd;
 mod histogram;
 mod information;
+mod live;
 mod lookup;
 mod managed;
 mod metrics;
 mod namespace;
+mod reading;
 mod registration;
 mod resolve;
 mod restart;
@@ -43,6 +46,9 @@ pub(crate) fn all() -> Vec<Row> {
         counter::rows(),
         histogram::rows(),
         config::rows(),
+        append::rows(),
+        reading::rows(),
+        live::rows(),
         memory::rows(),
     ];
     rows.into_iter().flatten().collect()

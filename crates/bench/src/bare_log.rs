@@ -1,0 +1,137 @@
+//! The peer of the event store: the same rows in a file with the same tables, by rusqlite and nothing else. It has no ids to
+//! give out but the next one, checks nothing, sums nothing up, and tells nobody.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OpenFlags, Row, Statement, TransactionBehavior, params};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::events::{File, KIND, NAMESPACE, Order, SERVICE};
+use crate::stage::started;
+
+const INSERT: &str = "INSERT INTO events (id, kind, namespace, recorded_at, observed_at, source, source_actor, \
+    correlation_id, causation_id, idempotency_key, payload, checksum) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+
+const COLUMNS: &str = "id, kind, namespace, recorded_at, observed_at, source, source_actor, correlation_id, \
+    causation_id, idempotency_key, payload, checksum";
+
+/// A number of the size that most checksums have.
+const CHECKSUM: u32 = 0x9E37_79B9;
+
+/// One connection that writes, with the same pragmas.
+pub(crate) struct BareLog {
+    connection: Connection,
+    last: u64,
+    _file: File,
+}
+
+impl BareLog {
+    pub(crate) fn new() -> Self {
+        let file = File::with_tables();
+        let connection = started(Connection::open(&file.path));
+        started(connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 8000; \
+             PRAGMA journal_size_limit = 67108864;",
+        ));
+        Self { connection, last: 0, _file: file }
+    }
+
+    /// Writes so many events in one transaction.
+    pub(crate) fn commit(&mut self, events: u64) {
+        let transaction = started(self.connection.transaction_with_behavior(TransactionBehavior::Immediate));
+        let mut insert = started(transaction.prepare_cached(INSERT));
+        let now = nanoseconds(SystemTime::now());
+        for _ in 0..events {
+            self.last += 1;
+            let payload = started(serde_json::to_string(&Order::new(self.last)));
+            started(insert.execute(params![
+                self.last as i64,
+                KIND,
+                NAMESPACE,
+                now,
+                now,
+                SERVICE,
+                None::<&str>,
+                Uuid::now_v7().as_bytes(),
+                None::<i64>,
+                None::<&str>,
+                payload,
+                CHECKSUM,
+            ]));
+        }
+        drop(insert);
+        started(transaction.commit());
+    }
+}
+
+fn nanoseconds(time: SystemTime) -> i64 {
+    started(i64::try_from(started(time.duration_since(UNIX_EPOCH)).as_nanos()))
+}
+
+/// What is in a row, as values of one's own, and the payload parsed: as much as an event has.
+#[expect(dead_code, reason = "it is made to be handed out, and nobody here wants it")]
+pub(crate) struct BareEvent {
+    id: i64,
+    kind: String,
+    namespace: String,
+    recorded_at: SystemTime,
+    observed_at: SystemTime,
+    source: Option<String>,
+    source_actor: Option<String>,
+    correlation_id: Uuid,
+    causation_id: Option<i64>,
+    idempotency_key: Option<String>,
+    payload: Value,
+    checksum: u32,
+}
+
+/// One connection that reads, from a file that somebody else writes.
+pub(crate) fn reader(path: &Path) -> Connection {
+    started(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX))
+}
+
+/// Prepares the statement for one event, by its id.
+pub(crate) fn prepare_get(connection: &Connection) -> Statement<'_> {
+    started(connection.prepare(&format!("SELECT {COLUMNS} FROM events WHERE id = ?1")))
+}
+
+/// Prepares the statement for the latest events, so many of them.
+pub(crate) fn prepare_recent(connection: &Connection) -> Statement<'_> {
+    started(connection.prepare(&format!("SELECT {COLUMNS} FROM events ORDER BY id DESC LIMIT ?1")))
+}
+
+/// All that the statement finds.
+pub(crate) fn read(statement: &mut Statement<'_>, parameter: u64) -> Vec<Arc<BareEvent>> {
+    let mut rows = started(statement.query([parameter as i64]));
+    let mut events = Vec::new();
+    while let Some(row) = started(rows.next()) {
+        events.push(Arc::new(started(event(row))));
+    }
+    events
+}
+
+fn event(row: &Row<'_>) -> Result<BareEvent, rusqlite::Error> {
+    let payload = row.get_ref(10)?;
+    Ok(BareEvent {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        namespace: row.get(2)?,
+        recorded_at: time(row.get(3)?),
+        observed_at: time(row.get(4)?),
+        source: row.get(5)?,
+        source_actor: row.get(6)?,
+        correlation_id: Uuid::from_bytes(row.get(7)?),
+        causation_id: row.get(8)?,
+        idempotency_key: row.get(9)?,
+        payload: started(serde_json::from_str(payload.as_str()?)),
+        checksum: row.get(11)?,
+    })
+}
+
+fn time(nanoseconds: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(nanoseconds.unsigned_abs())
+}

@@ -1,0 +1,114 @@
+//! What the rows about events share: an event store alone in a namespace, and the events that it gets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use foundation::{EventKind, EventStorage, EventStore, NewEvent, SqliteLog, SqliteOptions};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::stage::{Stage, started};
+
+pub(crate) const KIND: &str = "order_placed";
+pub(crate) const SERVICE: &str = "shop";
+pub(crate) const NAMESPACE: &str = "production";
+
+/// What an event says: some 70 bytes of JSON.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Order {
+    order: u64,
+    item: &'static str,
+    quantity: u32,
+    price: f64,
+}
+
+impl Order {
+    pub(crate) fn new(order: u64) -> Self {
+        Self { order: 1_000_000 + order, item: "darjeeling, first flush", quantity: 3, price: 12.25 }
+    }
+
+    pub(crate) fn event(self) -> NewEvent {
+        started(NewEvent::of(const { EventKind::from_static(KIND) }).source(SERVICE).payload(self))
+    }
+}
+
+/// An event store that runs, and ends when this is dropped.
+pub(crate) struct Kept {
+    pub(crate) stage: Stage,
+    pub(crate) store: EventStore,
+    file: Option<File>,
+}
+
+/// A file of events in a directory that goes with it.
+pub(crate) struct File {
+    pub(crate) path: PathBuf,
+    _directory: TempDir,
+}
+
+impl File {
+    /// The directory is the system's for temporary files: what the disk below takes for a commit is part of what is measured.
+    pub(crate) fn new() -> Self {
+        let directory = started(TempDir::with_prefix("foundation-bench-"));
+        Self { path: directory.path().join("events.db"), _directory: directory }
+    }
+
+    /// The same, with the tables and indexes of an event store in it.
+    pub(crate) fn with_tables() -> Self {
+        let file = Self::new();
+        drop(started(open(&file.path)));
+        file
+    }
+}
+
+/// As durable as events are without being told otherwise.
+fn open(path: &Path) -> Result<SqliteLog, foundation::LogFailure> {
+    SqliteLog::open(path, NAMESPACE, SqliteOptions::default())
+}
+
+impl Kept {
+    pub(crate) fn in_memory() -> Self {
+        Self::start(&EventStorage::memory(), None)
+    }
+
+    pub(crate) fn in_file() -> Self {
+        let file = File::new();
+        let path = file.path.clone();
+        Self::start(&EventStorage::with(move |_| open(&path)), Some(file))
+    }
+
+    fn start(storage: &EventStorage, file: Option<File>) -> Self {
+        let stage = Stage::set();
+        let spec = EventStore::child_spec(&stage.registry, storage, Arc::new(SystemTime::now), |_| ());
+        started(stage.runtime.block_on(stage.registry.supervise(spec)));
+        let store = EventStore::of(&stage.registry);
+        Self { stage, store, file }
+    }
+
+    /// The file, of a store that has one.
+    pub(crate) fn path(&self) -> &Path {
+        &started(self.file.as_ref().ok_or("the events are in memory")).path
+    }
+
+    /// Appends so many events, a hundred at a time.
+    pub(crate) fn fill(&self, events: u64) {
+        let orders: Vec<_> = (0..events).collect();
+        for batch in orders.chunks(100) {
+            let batch = batch.iter().map(|order| Order::new(*order).event()).collect();
+            started(self.stage.runtime.block_on(self.store.append_batch(batch)));
+        }
+    }
+}
+
+/// Forgets all events, so that a log in memory does not grow from one repetition to the next.
+pub(crate) async fn forget(store: &EventStore) {
+    started(store.prune_before(SystemTime::now() + Duration::from_secs(1)).await);
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // The file is closed before its directory goes.
+        let end = async { started(self.stage.registry.application()).terminate_child(EventStore::NAME.as_str()).await };
+        started(self.stage.runtime.block_on(end));
+    }
+}

@@ -1,0 +1,116 @@
+//! Recording events: until each producer knows that its event is as durable as the store makes it.
+
+use std::time::{Duration, Instant};
+
+use foundation::EventStore;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bare_log::BareLog;
+use crate::contest::{Contest, Peer};
+use crate::events::{Kept, Order, forget};
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::sample::{Batch, Sample};
+use crate::stage::{Stage, as_task, started};
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("event_append_1", 1, |contest| durable(contest, 1)),
+        Row::new("event_append_16", 1, |contest| durable(contest, 16)),
+        Row::new("event_append_256", 1, |contest| durable(contest, 256)),
+        Row::new("event_append_memory_16", 1, |contest| in_memory(contest, 16)).at_most(2_000.0),
+    ]
+}
+
+fn durable(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
+    let kept = Kept::in_file();
+    let store = kept.store.clone();
+    let ours = as_task(&kept.stage.runtime, move |operations| {
+        let store = store.clone();
+        async move { produced(operations, producers, move |order| append(store.clone(), order)).await }
+    });
+    contest.between(ours, [Peer::new("a bare rusqlite loop, as many rows a commit", 1.25, bare(producers))])
+}
+
+/// Commits of as many rows as there are producers: the most that they can have waiting, and what a group grows to while the
+/// disk is busy with the group before.
+fn bare(group: u64) -> Batch<'static> {
+    let mut log = BareLog::new();
+    Box::new(move |operations| {
+        let begun = Instant::now();
+        let mut left = operations;
+        while left > 0 {
+            let group = left.min(group);
+            log.commit(group);
+            left -= group;
+        }
+        Sample::Took(begun.elapsed())
+    })
+}
+
+fn in_memory(contest: &mut Contest<'_>, producers: u64) -> Vec<Measured> {
+    let kept = Kept::in_memory();
+    let store = kept.store.clone();
+    let ours = as_task(&kept.stage.runtime, move |operations| {
+        let store = store.clone();
+        async move {
+            let kept = store.clone();
+            let took = produced(operations, producers, move |order| append(kept.clone(), order)).await;
+            forget(&store).await;
+            took
+        }
+    });
+    contest.between(ours, [Peer::shown("a task with a vector, asked through channels", asked(&kept.stage, producers))])
+}
+
+async fn append(store: EventStore, order: u64) {
+    started(store.append(Order::new(order).event()).await);
+}
+
+/// Has so many tasks do so many operations between them, each one after the other.
+async fn produced<F>(
+    operations: u64,
+    producers: u64,
+    operation: impl Fn(u64) -> F + Clone + Send + Sync + 'static,
+) -> Duration
+where
+    F: Future<Output = ()> + Send,
+{
+    let begun = Instant::now();
+    let producing = (0..producers).map(|producer| {
+        let operation = operation.clone();
+        tokio::spawn(async move {
+            for order in (producer..operations).step_by(producers as usize) {
+                operation(order).await;
+            }
+        })
+    });
+    for producer in producing.collect::<Vec<_>>() {
+        started(producer.await);
+    }
+    begun.elapsed()
+}
+
+// ---- what one writes oneself, if nothing has to be found again ----
+
+struct Wish(Order, oneshot::Sender<usize>);
+
+fn asked(stage: &Stage, producers: u64) -> Batch<'static> {
+    as_task(&stage.runtime, move |operations| async move {
+        let (asker, mut wishes) = mpsc::unbounded_channel::<Wish>();
+        tokio::spawn(async move {
+            let mut orders = Vec::new();
+            while let Some(Wish(order, reply)) = wishes.recv().await {
+                orders.push(order);
+                let _ = reply.send(orders.len());
+            }
+        });
+        produced(operations, producers, move |order| ask(asker.clone(), order)).await
+    })
+}
+
+async fn ask(asker: mpsc::UnboundedSender<Wish>, order: u64) {
+    let (reply, answer) = oneshot::channel();
+    started(asker.send(Wish(Order::new(order), reply)));
+    started(answer.await);
+}

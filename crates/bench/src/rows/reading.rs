@@ -1,0 +1,76 @@
+//! Finding events: one by its id, and the latest hundred.
+
+use std::time::Instant;
+
+use foundation::EventId;
+
+use crate::bare_log::{prepare_get, prepare_recent, read, reader};
+use crate::contest::{Contest, Peer};
+use crate::events::Kept;
+use crate::measured::Measured;
+use crate::row::Row;
+use crate::sample::repeated;
+use crate::stage::{as_task, started};
+
+/// So many events are there: more than the store keeps in memory for those who follow it.
+const EVENTS: u64 = 20_000;
+const RECENT: usize = 100;
+const PEER: &str = "a bare prepared statement";
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![Row::new("event_get", 1, get), Row::new("event_recent_100", 1, recent)]
+}
+
+fn get(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let kept = full();
+    let store = kept.store.clone();
+    let ours = as_task(&kept.stage.runtime, move |operations| {
+        let (store, mut ids) = (store.clone(), ids());
+        async move {
+            let begun = Instant::now();
+            for _ in 0..operations {
+                let id = started(EventId::new(ids()).ok_or("ids begin with 1"));
+                let event = started(store.get(id).await);
+                assert!(event.is_some(), "event {id} is there");
+            }
+            begun.elapsed()
+        }
+    });
+    let connection = reader(kept.path());
+    let mut statement = prepare_get(&connection);
+    let mut ids = ids();
+    contest.between(ours, [Peer::new(PEER, 1.5, repeated(move || read(&mut statement, ids())))])
+}
+
+fn recent(contest: &mut Contest<'_>) -> Vec<Measured> {
+    let kept = full();
+    let store = kept.store.clone();
+    let ours = as_task(&kept.stage.runtime, move |operations| {
+        let store = store.clone();
+        async move {
+            let begun = Instant::now();
+            for _ in 0..operations {
+                assert_eq!(started(store.recent(RECENT).await).len(), RECENT);
+            }
+            begun.elapsed()
+        }
+    });
+    let connection = reader(kept.path());
+    let mut statement = prepare_recent(&connection);
+    contest.between(ours, [Peer::new(PEER, 1.5, repeated(move || read(&mut statement, RECENT as u64)))])
+}
+
+fn full() -> Kept {
+    let kept = Kept::in_file();
+    kept.fill(EVENTS);
+    kept
+}
+
+/// Ids of events that are there, in no order.
+fn ids() -> impl FnMut() -> u64 + Send {
+    let mut seed: u32 = 1;
+    move || {
+        seed = seed.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        1 + u64::from(seed >> 8) % EVENTS
+    }
+}
