@@ -49,32 +49,47 @@ use super::tree::ConfigTree;
 pub struct Section<T> {
     tree: Cache<Arc<ArcSwap<ConfigTree>>, Arc<ConfigTree>>,
     index: usize,
-    /// What there was when the handle was made; every tree of a namespace has the same sections, so it is never needed.
-    first: Arc<T>,
+    /// The section of the tree at this address, which the cache keeps alive: no other tree can be there as long as it is
+    /// compared with.
+    seen: usize,
+    section: Arc<T>,
 }
 
 impl<T: ConfigSection> Section<T> {
     pub(super) fn new(current: &Current) -> Result<Self, ConfigError> {
-        let tree = current.tree();
-        let (index, first) = (tree.section_index::<T>()?, tree.section::<T>()?);
-        Ok(Self { tree: Cache::new(current.place()), index, first })
+        let mut cache = Cache::new(current.place());
+        let tree: &Arc<ConfigTree> = cache.load();
+        let (index, section, seen) = (tree.section_index::<T>()?, tree.section::<T>()?, address(tree));
+        Ok(Self { tree: cache, index, seen, section })
     }
 
     /// The section as it is now. Costs about a nanosecond while nothing changes.
     pub fn latest(&mut self) -> &Arc<T> {
-        self.tree.load().section_at(self.index).unwrap_or(&self.first)
+        let tree = self.tree.load();
+        if address(tree) != self.seen {
+            self.seen = address(tree);
+            // Every tree of a namespace has the same sections, so there always is one.
+            if let Some(section) = tree.section_at(self.index) {
+                self.section = Arc::clone(section);
+            }
+        }
+        &self.section
     }
 
     /// The section as it is now, shared. Costs a look at the place of the tree and a count of the `Arc`.
     pub fn get(&self) -> Arc<T> {
         let tree = self.tree.arc_swap().load();
-        Arc::clone(tree.section_at(self.index).unwrap_or(&self.first))
+        Arc::clone(tree.section_at(self.index).unwrap_or(&self.section))
     }
+}
+
+fn address(tree: &Arc<ConfigTree>) -> usize {
+    Arc::as_ptr(tree).addr()
 }
 
 impl<T> Clone for Section<T> {
     fn clone(&self) -> Self {
-        Self { tree: self.tree.clone(), index: self.index, first: Arc::clone(&self.first) }
+        Self { tree: self.tree.clone(), index: self.index, seen: self.seen, section: Arc::clone(&self.section) }
     }
 }
 

@@ -36,6 +36,7 @@ mod transaction;
 mod tree;
 mod update;
 mod value_type;
+mod values;
 mod watcher;
 
 pub use audit::Audit;

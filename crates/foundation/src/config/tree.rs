@@ -22,20 +22,21 @@ use serde_json::Value;
 use super::audit::Audit;
 use super::environment::UnknownVariable;
 use super::error::{ConfigError, InvalidValue};
-use super::layers::{Layers, find, replace, unknown_path};
+use super::layers::{Layers, find, unknown_path};
 use super::limits::ConfigLimits;
 use super::located::{Fault, Problem, read};
 use super::origin::Origin;
 use super::path::ConfigPath;
 use super::schema::Schema;
 use super::section::{ConfigSection, SectionFault, SectionType, Snapshot, typed, undeclared};
+use super::values::Values;
 
 /// An immutable snapshot of the configuration: all layers merged, with the origin of each value.
 ///
 /// It is made by [`ConfigSources::load`](crate::ConfigSources::load), and a new one by each
 /// [`apply`](Self::apply). Sections are objects and everything else, arrays included, is a value. Paths
-/// are given as text or as [`ConfigPath`]. Reading a path costs one search in a sorted map a segment and
-/// copies nothing; only an error compares the path with all others.
+/// are given as text or as [`ConfigPath`]. Reading a plain value costs one look into a hash table, reading a section or an
+/// array one search in a sorted map a segment, and copies nothing; only an error compares the path with all others.
 ///
 /// `Debug` shows no values, since some may be secrets.
 ///
@@ -61,7 +62,7 @@ use super::section::{ConfigSection, SectionFault, SectionType, Snapshot, typed, 
 #[derive(Clone)]
 pub struct ConfigTree {
     base: Arc<Layers>,
-    values: Value,
+    values: Values,
     overrides: BTreeMap<ConfigPath, Value>,
     unknown_variables: Arc<[UnknownVariable]>,
     generation: u64,
@@ -101,7 +102,7 @@ impl ConfigTree {
 
     fn bare(base: Layers, unknown_variables: Vec<UnknownVariable>) -> Self {
         Self {
-            values: base.values().clone(),
+            values: Values::new(base.values().clone()),
             base: Arc::new(base),
             overrides: BTreeMap::new(),
             unknown_variables: unknown_variables.into(),
@@ -119,7 +120,7 @@ impl ConfigTree {
     /// [`ConfigError::UnknownPath`], which names what is near, or [`ConfigError::InvalidPath`].
     pub fn get(&self, path: impl AsRef<str>) -> Result<&Value, ConfigError> {
         let path = path.as_ref();
-        find(&self.values, path).ok_or_else(|| unknown_path(path, &self.base))
+        self.values.get(path).ok_or_else(|| unknown_path(path, &self.base))
     }
 
     /// The value or section at a path, as a `T`.
@@ -137,7 +138,7 @@ impl ConfigTree {
 
     /// The whole configuration.
     pub fn root(&self) -> &Value {
-        &self.values
+        self.values.root()
     }
 
     /// The whole configuration, as a `T`.
@@ -146,7 +147,7 @@ impl ConfigTree {
     ///
     /// Those of [`get_as`](Self::get_as), except for the ones about the path.
     pub fn root_as<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        read(&self.values).map_err(|fault| self.misfit("", &fault))
+        read(self.values.root()).map_err(|fault| self.misfit("", &fault))
     }
 
     fn misfit(&self, start: &str, fault: &Fault) -> ConfigError {

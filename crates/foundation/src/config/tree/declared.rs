@@ -1,6 +1,7 @@
 //! What a tree tells of its declarations: sections with types, what may change, and what is never shown.
 
 use super::*;
+use crate::config::layers::replace;
 
 /// What stands for a secret.
 const REDACTED: &str = "[redacted]";
@@ -74,7 +75,7 @@ impl ConfigTree {
     /// # Ok::<(), foundation::ConfigError>(())
     /// ```
     pub fn export(&self) -> Value {
-        let mut values = self.values.clone();
+        let mut values = self.values.root().clone();
         for path in self.paths().filter(|path| self.schema.is_secret(path.as_str())) {
             let shown = self.shown(path, self.value(path));
             replace(&mut values, path, shown);
@@ -84,7 +85,7 @@ impl ConfigTree {
 
     /// The value at the path of a leaf; `null` if there is none.
     pub(super) fn value(&self, path: &ConfigPath) -> Value {
-        find(&self.values, path.as_str()).cloned().unwrap_or_default()
+        self.values.get(path.as_str()).cloned().unwrap_or_default()
     }
 
     pub(in crate::config) fn limits(&self) -> ConfigLimits {
@@ -115,7 +116,7 @@ impl ConfigTree {
     fn read_section(&self, section: &SectionType) -> Result<Snapshot, ConfigError> {
         let path = section.path().as_str();
         let nothing = Value::Object(serde_json::Map::new());
-        let values = find(&self.values, path).unwrap_or(&nothing);
+        let values = self.values.get(path).unwrap_or(&nothing);
         section.read(values).map_err(|fault| match fault {
             SectionFault::Unreadable(fault) => self.misfit(path, &fault),
             SectionFault::Invalid(faults) => {

@@ -56,7 +56,7 @@ impl ConfigTree {
     }
 
     fn set(&mut self, path: ConfigPath, value: Value) {
-        replace(&mut self.values, &path, value.clone());
+        self.values.replace(&path, value.clone());
         if self.below(&path) == Some(&value) {
             self.overrides.remove(&path);
         } else {
