@@ -24,7 +24,7 @@ use super::event::Event;
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 pub fn checksum(event: &Event) -> u32 {
-    let mut row = Row(Hasher::new());
+    let mut row = Row { sum: Hasher::new(), waiting: Vec::with_capacity(2 * AT_ONCE) };
     row.number(event.id.get());
     row.text(event.kind.as_str());
     row.text(&event.namespace);
@@ -34,24 +34,44 @@ pub fn checksum(event: &Event) -> u32 {
         row.text(&source.service);
         row.optional(source.actor_id.as_ref(), |row, actor| row.text(actor));
     });
-    row.0.update(event.correlation_id.as_bytes());
+    row.bytes(event.correlation_id.as_bytes());
     row.optional(event.causation_id, |row, id| row.number(id.get()));
     row.optional(event.idempotency_key.as_ref(), |row, key| row.text(key));
     row.value(&event.payload);
-    row.0.finalize()
+    row.finish()
 }
 
 /// The canonical form of an event, on its way into the sum.
-struct Row(Hasher);
+struct Row {
+    sum: Hasher,
+    /// What is not summed up yet: a few hundred bytes at once cost little more than eight.
+    waiting: Vec<u8>,
+}
+
+/// So many bytes are summed up at once.
+const AT_ONCE: usize = 256;
 
 impl Row {
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= AT_ONCE {
+            self.sum.update(&self.waiting);
+            self.waiting.clear();
+        }
+    }
+
+    fn finish(mut self) -> u32 {
+        self.sum.update(&self.waiting);
+        self.sum.finalize()
+    }
+
     fn number(&mut self, number: u64) {
-        self.0.update(&number.to_le_bytes());
+        self.bytes(&number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.0.update(text.as_bytes());
+        self.bytes(text.as_bytes());
     }
 
     fn time(&mut self, time: SystemTime) {
@@ -62,7 +82,7 @@ impl Row {
     }
 
     fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.0.update(&[value.is_some().into()]);
+        self.bytes(&[value.is_some().into()]);
         if let Some(value) = value {
             write(self, value);
         }
@@ -73,16 +93,16 @@ impl Row {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => self.scalar(value),
             Value::String(text) => {
-                self.0.update(b"s");
+                self.bytes(b"s");
                 self.text(text);
             }
             Value::Array(items) => {
-                self.0.update(b"a");
+                self.bytes(b"a");
                 self.number(items.len() as u64);
                 items.iter().for_each(|item| self.value(item));
             }
             Value::Object(fields) => {
-                self.0.update(b"o");
+                self.bytes(b"o");
                 self.number(fields.len() as u64);
                 // In the order of the names: serde_json keeps another one when some crate of the build asks it to.
                 let mut fields: Vec<_> = fields.iter().collect();
@@ -98,13 +118,13 @@ impl Row {
     fn scalar(&mut self, value: &Value) {
         // Neither the writer nor such a value can fail.
         let _ = serde_json::to_writer(&mut *self, value);
-        self.0.update(b";");
+        self.bytes(b";");
     }
 }
 
 impl io::Write for Row {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
+        Row::bytes(self, bytes);
         Ok(bytes.len())
     }
 

@@ -1,35 +1,64 @@
 /// How many appends are committed together at most.
 pub(super) const GROUP: usize = 512;
 
-/// What a writer does next: commit these together, then do that.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Drained<A, C> {
-    pub(super) group: Vec<A>,
-    pub(super) chore: Option<C>,
-}
-
 /// A request to a writer: an append, which can be committed with others, or a chore, which stands alone.
 pub(super) enum Request<A, C> {
     Append(A),
     Chore(C),
 }
 
-/// Takes what is there without waiting for more: appends up to the size of a group, and the chore that ends it, so that
-/// everything is done in the order in which it was asked.
-pub(super) fn drain<A, C>(first: Request<A, C>, mut more: impl FnMut() -> Option<Request<A, C>>) -> Drained<A, C> {
-    let (mut group, mut next) = (Vec::new(), Some(first));
-    loop {
-        match next {
-            Some(Request::Append(append)) => group.push(append),
-            Some(Request::Chore(chore)) => return Drained { group, chore: Some(chore) },
-            None => return Drained { group, chore: None },
+/// The appends that are committed together: those that are there whenever the next one is asked for, without waiting for
+/// more, up to the size of a group. A chore ends it, so that everything is done in the order in which it was asked.
+///
+/// Nothing is taken out before it is asked for. So what comes while the first ones are being written is written with them.
+pub(super) struct Group<A, C, M> {
+    first: Option<A>,
+    taken: usize,
+    more: M,
+    chore: Option<C>,
+}
+
+impl<A, C, M: FnMut() -> Option<Request<A, C>>> Group<A, C, M> {
+    /// One that begins with this append.
+    pub(super) fn new(first: A, more: M) -> Self {
+        Self { first: Some(first), taken: 0, more, chore: None }
+    }
+
+    /// What was taken out and not given on: the first append if nobody wanted it, and the chore that has ended the group.
+    pub(super) fn into_rest(self) -> (Option<A>, Option<C>) {
+        (self.first, self.chore)
+    }
+}
+
+impl<A, C, M: FnMut() -> Option<Request<A, C>>> Iterator for Group<A, C, M> {
+    type Item = A;
+
+    fn next(&mut self) -> Option<A> {
+        if let Some(first) = self.first.take() {
+            self.taken += 1;
+            return Some(first);
         }
-        next = if group.len() < GROUP { more() } else { None };
+        if self.taken == GROUP || self.chore.is_some() {
+            return None;
+        }
+        match (self.more)()? {
+            Request::Append(append) => {
+                self.taken += 1;
+                Some(append)
+            }
+            Request::Chore(chore) => {
+                self.chore = Some(chore);
+                None
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -41,13 +70,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everything_is_drained_once_and_in_order(kinds in vec(prop::bool::weighted(0.99), 1..3_000)) {
-            let mut queue = (0..).zip(&kinds).map(|(n, is_append)| request(n, *is_append));
+        fn everything_is_taken_once_and_in_order(kinds in vec(prop::bool::weighted(0.99), 1..3_000)) {
+            let mut queue: VecDeque<_> = (0..).zip(&kinds).map(|(n, is_append)| request(n, *is_append)).collect();
             let mut done = Vec::new();
-            while let Some(first) = queue.next() {
-                let Drained { group, chore } = drain(first, || queue.next());
-                prop_assert!(group.len() <= GROUP && (!group.is_empty() || chore.is_some()));
-                done.extend(group.into_iter().map(|n| (n, true)));
+            while let Some(first) = queue.pop_front() {
+                let first = match first {
+                    Request::Append(first) => first,
+                    Request::Chore(chore) => {
+                        done.push((chore, false));
+                        continue;
+                    }
+                };
+                let mut group = Group::new(first, || queue.pop_front());
+                let taken: Vec<_> = group.by_ref().map(|n| (n, true)).collect();
+                let (unwanted, chore) = group.into_rest();
+                prop_assert!(taken.len() <= GROUP && !taken.is_empty() && unwanted.is_none());
+                done.extend(taken);
                 done.extend(chore.map(|n| (n, false)));
             }
             let asked: Vec<_> = (0..).zip(kinds).collect();
@@ -58,8 +96,24 @@ mod tests {
         fn a_group_takes_all_that_is_there(count in 1..2_000usize) {
             let mut left = count - 1;
             let more = || left.checked_sub(1).map(|fewer| { left = fewer; request(0, true) });
-            let drained = drain(request(0, true), more);
-            prop_assert_eq!(drained.group.len(), count.min(GROUP));
+            prop_assert_eq!(Group::new(0, more).count(), count.min(GROUP));
         }
+    }
+
+    #[test]
+    fn what_comes_while_the_first_are_written_is_written_with_them() {
+        let queue = RefCell::new(VecDeque::new());
+        let mut group = Group::new(1, || queue.borrow_mut().pop_front());
+        assert_eq!(group.next(), Some(1));
+        queue.borrow_mut().extend([request(2, true), request(3, false), request(4, true)]);
+        assert_eq!((group.next(), group.next(), group.next()), (Some(2), None, None));
+        assert_eq!(group.into_rest(), (None, Some(3)));
+        assert_eq!(queue.borrow().len(), 1);
+    }
+
+    #[test]
+    fn what_nobody_wanted_is_left() {
+        let group = Group::new(1, || Some(request(2, true)));
+        assert_eq!(group.into_rest(), (Some(1), None));
     }
 }

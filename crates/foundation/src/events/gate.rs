@@ -17,6 +17,7 @@ use super::event::Event;
 use super::hold::Hold;
 use super::id::EventId;
 use super::job::Job;
+use super::lane::{Lane, Shift};
 use super::readers::Readers;
 use super::tail::Tail;
 
@@ -32,14 +33,21 @@ pub(super) struct Gate {
 }
 
 struct Open {
-    jobs: mpsc::UnboundedSender<Job>,
+    way: Way,
     pending: Arc<AtomicUsize>,
     readers: Arc<Readers>,
 }
 
-/// The writer's end of an open gate.
+/// How a job comes to the writer.
+pub(super) enum Way {
+    /// To the thread that it has, as its log may block.
+    Thread(mpsc::UnboundedSender<Job>),
+    /// Where the job is sent from.
+    Here(Arc<Lane>),
+}
+
+/// The writer's end of a gate.
 pub(super) struct Inbox {
-    pub(super) jobs: mpsc::UnboundedReceiver<Job>,
     pending: Arc<AtomicUsize>,
     gate: Arc<Gate>,
 }
@@ -56,14 +64,20 @@ impl Gate {
         }
     }
 
-    /// Opens the gate to a writer whose log is at this position. The gate is shut: its last writer has given up its seat.
-    pub(super) fn open(self: &Arc<Self>, position: Option<EventId>, readers: Arc<Readers>) -> Inbox {
-        let (sender, jobs) = mpsc::unbounded_channel();
+    /// Opens the gate to the writer who has this inbox, and whose log is at this position. The gate is shut: its last writer
+    /// has given up its seat.
+    pub(super) fn open<T>(
+        self: &Arc<Self>,
+        position: Option<EventId>,
+        readers: Arc<Readers>,
+        way: impl FnOnce(Inbox) -> (Way, T),
+    ) -> T {
         let pending = Arc::new(AtomicUsize::new(0));
         self.publish(&[], position);
         self.tail.opened(position);
-        *self.open.write() = Some(Open { jobs: sender, pending: Arc::clone(&pending), readers });
-        Inbox { jobs, pending, gate: Arc::clone(self) }
+        let (way, rest) = way(Inbox { pending: Arc::clone(&pending), gate: Arc::clone(self) });
+        *self.open.write() = Some(Open { way, pending, readers });
+        rest
     }
 
     /// Lets nothing in any more; the writer does what is in its queue and ends.
@@ -71,12 +85,24 @@ impl Gate {
         *self.open.write() = None;
     }
 
-    /// Sends a job, or gives it back if there is no writer.
+    /// Sends a job, or gives it back if there is no writer. If the log does not block, it is done on return, or somebody else
+    /// is at it.
     pub(super) fn send(&self, job: Job) -> Result<(), Job> {
+        // The work is done without the lock: a log that fails shuts the gate.
+        if let Some(shift) = self.put(job)? {
+            shift.work();
+        }
+        Ok(())
+    }
+
+    fn put(&self, job: Job) -> Result<Option<Shift>, Job> {
         let open = self.open.read();
         let Some(open) = &*open else { return Err(job) };
         open.pending.fetch_add(1, Ordering::AcqRel);
-        open.jobs.send(job).map_err(|unsent| unsent.0)
+        match &open.way {
+            Way::Thread(jobs) => jobs.send(job).map(|()| None).map_err(|unsent| unsent.0),
+            Way::Here(lane) => Ok(lane.put(job)),
+        }
     }
 
     /// How to read, if there is a log.
@@ -113,9 +139,8 @@ impl Inbox {
         self.pending.fetch_sub(jobs, Ordering::AcqRel);
     }
 
-    /// Shuts the gate and takes out what is still in the queue.
-    pub(super) fn shut(&mut self) -> Vec<Job> {
+    /// Lets nothing in any more.
+    pub(super) fn shut(&self) {
         self.gate.shut();
-        std::iter::from_fn(|| self.jobs.try_recv().ok()).collect()
     }
 }

@@ -50,6 +50,22 @@ pub trait EventLog: Send + 'static {
     /// [`LogFailure`]: nothing of the whole group is recorded, as far as one can know.
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
+    /// The same for a group that is still growing: it has whatever has been asked for when its next append is taken, so what
+    /// comes while the first ones are written can be committed with them. Each append is recorded at the time at which it
+    /// is taken. Unless a log does better, the group is what is there at once.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`]: nothing of what was taken is recorded, as far as one can know.
+    fn commit_arriving(
+        &mut self,
+        group: &mut dyn Iterator<Item = Append>,
+        clock: &dyn Fn() -> SystemTime,
+    ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        let group = group.collect();
+        self.commit(group, clock())
+    }
+
     /// Forgets at most `at_most` events, the oldest first, while `bound` says that there are too many or too old ones, in
     /// one commit; none from `keep_from` on. How many: 0 means that the bound is met, or that only what is kept is left.
     ///

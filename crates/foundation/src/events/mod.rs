@@ -26,6 +26,7 @@ mod id;
 mod importing;
 mod job;
 mod kind;
+mod lane;
 mod limits;
 mod line;
 mod log;

@@ -6,16 +6,17 @@ use std::thread;
 use foundation_core::ractor::concurrency::JoinHandle;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use foundation_core::{ServiceKey, local_message};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::failure::LogFailure;
-use super::gate::Gate;
+use super::gate::{Gate, Way};
 use super::hold::Pruned;
 use super::id::EventId;
 use super::job::{Unanswered, chore};
+use super::lane::Lane;
 use super::log::{EventLog, EventReader, PruneBound};
 use super::readers::Readers;
 use super::retention::{Retention, RetentionReport, TellRetention};
@@ -104,17 +105,20 @@ impl EventStoreServer {
         let Opened { reader, position, log, seat } = opened;
         let readers = Readers::new(reader, self.opener.may_block());
         let shut = ShutOnDrop(Arc::clone(&self.gate));
-        let writer = Writer {
+        let writer = |inbox| Writer {
             log,
-            inbox: self.gate.open(position, readers),
+            inbox,
             clock: Arc::clone(&self.clock),
             failed: Box::new(move |unanswered| drop(myself.cast(EventStoreMsg::Failed(unanswered)))),
             _seat: seat,
         };
         if self.opener.may_block() {
-            thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run_blocking())?;
+            let (sender, jobs) = mpsc::unbounded_channel();
+            let inbox = self.gate.open(position, readers, |inbox| (Way::Thread(sender), inbox));
+            let writer = writer(inbox);
+            thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run(jobs))?;
         } else {
-            tokio::spawn(writer.run());
+            self.gate.open(position, readers, |inbox| (Way::Here(Lane::new(writer(inbox))), ()));
         }
         Ok(Running { _shut: shut, unanswered: None, next_look: None })
     }

@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::append::{Append, Appended};
+use super::append::Appended;
 use super::clock::Clock;
-use super::drain::{Drained, drain};
+use super::drain::Group;
 use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
@@ -17,8 +17,9 @@ use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, Unanswered};
 use super::log::EventLog;
 use super::store_error::EventStoreError;
 
-/// Group commit: the first request is taken, and with it whatever else is there, without waiting for more; so a group is
-/// as large as the commit before it took long. Whoever lingers only makes everybody wait.
+/// Group commit: the first request is taken, and with it whatever else is there, without waiting for more, until the log has
+/// written them all and commits; so a group is as large as the commit before it and its own writing took long. Whoever lingers
+/// only makes everybody wait.
 ///
 /// It ends when its gate is shut and everything is done, or at the first failure of its log.
 pub(super) struct Writer {
@@ -32,39 +33,38 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// On the runtime, for a log that does not block.
-    pub(super) async fn run(mut self) {
-        while let Some(job) = self.inbox.jobs.recv().await {
-            if let Err(failed) = self.turn(job) {
-                return self.fail(failed);
-            }
-        }
-    }
-
     /// On a thread of its own.
-    pub(super) fn run_blocking(mut self) {
-        while let Some(job) = self.inbox.jobs.blocking_recv() {
-            if let Err(failed) = self.turn(job) {
-                return self.fail(failed);
+    pub(super) fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
+        while let Some(job) = jobs.blocking_recv() {
+            if let Err(failed) = self.turn(job, || jobs.try_recv().ok()) {
+                return self.fail(failed, || jobs.try_recv().ok());
             }
         }
     }
 
-    fn turn(&mut self, first: Job) -> Result<(), Failed> {
-        let Drained { group, chore } = drain(first, || self.inbox.jobs.try_recv().ok());
-        let committed = if group.is_empty() { Ok(()) } else { self.commit(group) };
-        match (committed, chore) {
-            (Ok(()), Some(chore)) => self.work(chore),
-            (Ok(()), None) => Ok(()),
-            (Err(failed), chore) => Err(failed.before(chore)),
+    /// Commits the first job with those that are there, or does it alone if it is a chore.
+    pub(super) fn turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
+        let first = match first {
+            Job::Append(first) => first,
+            Job::Chore(chore) => return self.work(chore),
+        };
+        let mut group = Group::new(first, more);
+        let committed = self.commit(&mut group);
+        match (committed, group.into_rest()) {
+            (Ok(()), (_, Some(chore))) => self.work(chore),
+            (Ok(()), (_, None)) => Ok(()),
+            (Err(failed), (append, chore)) => Err(failed.before(append, chore)),
         }
     }
 
-    fn commit(&mut self, group: Vec<AppendJob>) -> Result<(), Failed> {
-        let (appends, replies): (Vec<Append>, Vec<Reply>) =
-            group.into_iter().map(|AppendJob { append, reply }| (append, reply)).unzip();
+    fn commit(&mut self, group: &mut dyn Iterator<Item = AppendJob>) -> Result<(), Failed> {
+        let mut replies = Vec::new();
+        let mut appends = group.map(|AppendJob { append, reply }| {
+            replies.push(reply);
+            append
+        });
         let (log, clock) = (&mut self.log, &self.clock);
-        let answers = contained("committing events", || log.commit(appends, clock()));
+        let answers = contained("committing events", || log.commit_arriving(&mut appends, &**clock));
         match answers {
             Ok(answers) => {
                 self.answer(answers, replies);
@@ -96,23 +96,26 @@ impl Writer {
         }
     }
 
-    fn fail(mut self, failed: Failed) {
+    /// Ends, with what is left of the jobs.
+    pub(super) fn fail(self, failed: Failed, left: impl FnMut() -> Option<Job>) {
         let Failed { failure, begun, mut waiting } = failed;
         // First no more is let in; then whoever is left is handed over.
-        waiting.extend(self.inbox.shut());
+        self.inbox.shut();
+        waiting.extend(std::iter::from_fn(left));
         (self.failed)(Unanswered { failure, begun, waiting });
     }
 }
 
 /// How a turn has failed.
-struct Failed {
+pub(super) struct Failed {
     failure: LogFailure,
     begun: Vec<Reply>,
     waiting: Vec<Job>,
 }
 
 impl Failed {
-    fn before(mut self, chore: Option<Chore>) -> Self {
+    fn before(mut self, append: Option<AppendJob>, chore: Option<Chore>) -> Self {
+        self.waiting.extend(append.map(Job::Append));
         self.waiting.extend(chore.map(Job::Chore));
         self
     }

@@ -12,6 +12,7 @@ use super::options::SqliteOptions;
 use super::prune::prune;
 use super::reader::SqliteReader;
 use super::record::{Recording, import};
+use super::row::Rows;
 use super::state::number;
 use super::vacuum::vacuum;
 use crate::events::{
@@ -117,11 +118,17 @@ impl SqliteLog {
         action: &str,
         work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
     ) -> Result<T, LogFailure> {
-        let done = match &self.broken {
+        self.attempt(work).map_err(|fault| self.fail(action, fault))
+    }
+
+    fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match &self.broken {
             Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
             None => transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.limits)),
-        };
-        done.map_err(|fault| self.fail(action, fault))
+        }
     }
 
     fn fail(&mut self, action: &str, fault: Fault) -> LogFailure {
@@ -149,10 +156,20 @@ fn transact<T>(
 
 impl EventLog for SqliteLog {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
-        let events: usize = group.iter().map(|append| append.batch.len()).sum();
-        self.write(&format!("recording {events} events"), |connection, namespace, limits| {
-            Recording { connection, namespace, limits, now }.group(group)
-        })
+        self.commit_arriving(&mut group.into_iter(), &|| now)
+    }
+
+    fn commit_arriving(
+        &mut self,
+        group: &mut dyn Iterator<Item = Append>,
+        clock: &dyn Fn() -> SystemTime,
+    ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        let mut events = 0;
+        let mut group = group.inspect(|append| events += append.batch.len());
+        let recorded = self.attempt(|connection, namespace, limits| {
+            Recording { rows: Rows::of(connection)?, connection, namespace, limits }.group(&mut group, clock)
+        });
+        recorded.map_err(|fault| self.fail(&format!("recording {events} events"), fault))
     }
 
     fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {

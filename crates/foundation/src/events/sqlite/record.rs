@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Fault;
-use super::row;
+use super::row::Rows;
 use super::state::State;
 use super::time::time;
 use crate::events::importing::Importing;
@@ -18,19 +18,24 @@ pub(super) struct Recording<'a> {
     pub(super) connection: &'a Connection,
     pub(super) namespace: &'a str,
     pub(super) limits: &'a EventLimits,
-    pub(super) now: SystemTime,
+    pub(super) rows: Rows<'a>,
 }
 
 impl Recording<'_> {
-    /// Each append of a group, in order.
-    pub(super) fn group(&self, group: Vec<Append>) -> Result<Vec<Result<Appended, EventError>>, Fault> {
+    /// Each append of a group, in order, at the time at which it is taken.
+    pub(super) fn group(
+        &mut self,
+        group: &mut dyn Iterator<Item = Append>,
+        clock: &dyn Fn() -> SystemTime,
+    ) -> Result<Vec<Result<Appended, EventError>>, Fault> {
         let before = State::load(self.connection)?;
         let mut state = before;
-        let mut answers = Vec::with_capacity(group.len());
+        let mut answers = Vec::new();
         for append in group {
+            let now = recordable(clock());
             // The whole decision comes before the first row, so that a refused append leaves nothing to take back.
             answers.push(match append.admit(self.limits, state.position()) {
-                Ok(batch) => Ok(self.batch(batch, &mut state)?),
+                Ok(batch) => Ok(self.batch(batch, now, &mut state)?),
                 Err(refused) => Err(refused),
             });
         }
@@ -40,14 +45,14 @@ impl Recording<'_> {
         Ok(answers)
     }
 
-    fn batch(&self, batch: Vec<(NewEvent, usize)>, state: &mut State) -> Result<Appended, Fault> {
+    fn batch(&mut self, batch: Vec<(NewEvent, usize)>, now: SystemTime, state: &mut State) -> Result<Appended, Fault> {
         let mut ids = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
         for (new, _) in batch {
             match new.key().map_or(Ok(None), |key| known(self.connection, key))? {
                 Some(first) => ids.push(first),
                 None => {
-                    let event = self.one(new, state)?;
+                    let event = self.one(new, now, state)?;
                     ids.push(event.id);
                     events.push(Arc::new(event));
                 }
@@ -56,11 +61,10 @@ impl Recording<'_> {
         Ok(Appended::new(ids, state.position(), events))
     }
 
-    fn one(&self, new: NewEvent, state: &mut State) -> Result<Event, Fault> {
-        let now = recordable(self.now);
+    fn one(&mut self, new: NewEvent, now: SystemTime, state: &mut State) -> Result<Event, Fault> {
         let mut event = new.record(state.next_id()?, self.namespace, now.max(time(state.latest)));
         event.observed_at = now;
-        state.add(&event, row::insert(self.connection, &event)?);
+        state.add(&event, self.rows.insert(&event)?);
         Ok(event)
     }
 }
@@ -79,8 +83,9 @@ pub(super) fn import(
     if let Some(refusal) = repeated_key(connection, events)? {
         return Ok(Err(refusal.into()));
     }
+    let mut rows = Rows::of(connection)?;
     for event in events {
-        state.add(event, row::insert(connection, event)?);
+        state.add(event, rows.insert(event)?);
     }
     state.save(connection)?;
     Ok(Ok(()))

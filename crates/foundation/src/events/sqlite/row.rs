@@ -1,6 +1,6 @@
 //! An event as a row.
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{CachedStatement, Connection, Row, params};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ use super::state::number;
 use super::time::{nanoseconds, time};
 use crate::events::{Event, EventId, EventKind, EventSource, checksum};
 
-/// The columns, in the order in which [`read`] wants them and [`insert`] fills them.
+/// The columns, in the order in which [`read`] wants them and [`Rows::insert`] fills them.
 pub(super) const COLUMNS: &str = "id, kind, namespace, recorded_at, observed_at, source, source_actor, correlation_id, \
     causation_id, idempotency_key, payload, checksum";
 
@@ -25,25 +25,34 @@ pub(super) const BYTES: &str = "(48 + octet_length(kind) + octet_length(namespac
     + coalesce(octet_length(source), 0) + coalesce(octet_length(source_actor), 0) \
     + coalesce(octet_length(idempotency_key), 0))";
 
-/// Writes a new row; how many bytes it takes.
-pub(super) fn insert(connection: &Connection, event: &Event) -> Result<u64, Fault> {
-    let payload = serde_json::to_string(&event.payload).map_err(|error| Fault::damaged(event.id.get(), error))?;
-    let source = event.source.as_ref();
-    connection.prepare_cached(INSERT)?.execute(params![
-        number(event.id.get()),
-        event.kind.as_str(),
-        event.namespace,
-        nanoseconds(event.recorded_at),
-        nanoseconds(event.observed_at),
-        source.map(|source| &source.service),
-        source.and_then(|source| source.actor_id.as_ref()),
-        event.correlation_id.as_bytes(),
-        event.causation_id.map(|id| number(id.get())),
-        event.idempotency_key,
-        payload,
-        checksum(event),
-    ])?;
-    Ok(bytes(event, payload.len()))
+/// What writes rows: the statement, prepared once for all rows of a transaction.
+pub(super) struct Rows<'a>(CachedStatement<'a>);
+
+impl<'a> Rows<'a> {
+    pub(super) fn of(connection: &'a Connection) -> Result<Self, Fault> {
+        Ok(Self(connection.prepare_cached(INSERT)?))
+    }
+
+    /// Writes a new row; how many bytes it takes.
+    pub(super) fn insert(&mut self, event: &Event) -> Result<u64, Fault> {
+        let payload = serde_json::to_string(&event.payload).map_err(|error| Fault::damaged(event.id.get(), error))?;
+        let source = event.source.as_ref();
+        self.0.execute(params![
+            number(event.id.get()),
+            event.kind.as_str(),
+            event.namespace,
+            nanoseconds(event.recorded_at),
+            nanoseconds(event.observed_at),
+            source.map(|source| &source.service),
+            source.and_then(|source| source.actor_id.as_ref()),
+            event.correlation_id.as_bytes(),
+            event.causation_id.map(|id| number(id.get())),
+            event.idempotency_key,
+            payload,
+            checksum(event),
+        ])?;
+        Ok(bytes(event, payload.len()))
+    }
 }
 
 fn bytes(event: &Event, payload: usize) -> u64 {

@@ -1,0 +1,83 @@
+//! Writing to a log that does not block: whoever asks does it, for all who ask meanwhile. This is flat combining (Hendler,
+//! Incze, Shavit and Tzafrir, 2010), and spares each append the way to another task and back.
+//!
+//! 1. The writer is in the lane while nobody works, and then there is no job in the lane.
+//! 2. Whoever puts in a job and finds the writer takes it out and works until there is no job. So no job is left lying, and
+//!    nobody waits for whoever works: the lock is held to put something in or to take it out.
+//! 3. Whoever holds an idle lane last drops the writer: first the log, then the seat.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::job::Job;
+use super::writer::Writer;
+
+/// After so many turns somebody else goes on: whoever appends is not kept for ever by those who append, too.
+const TURNS: usize = 4;
+
+pub(super) struct Lane {
+    state: Mutex<State>,
+    runtime: Handle,
+}
+
+struct State {
+    jobs: VecDeque<Job>,
+    writer: Option<Writer>,
+}
+
+/// A writer that was taken out, to work.
+#[must_use = "jobs are left lying"]
+pub(super) struct Shift {
+    lane: Arc<Lane>,
+    writer: Writer,
+}
+
+impl Lane {
+    /// An idle one; within a runtime.
+    pub(super) fn new(writer: Writer) -> Arc<Self> {
+        let state = State { jobs: VecDeque::new(), writer: Some(writer) };
+        Arc::new(Self { state: Mutex::new(state), runtime: Handle::current() })
+    }
+
+    /// Puts in a job; whoever gets a shift has to work it.
+    pub(super) fn put(self: &Arc<Self>, job: Job) -> Option<Shift> {
+        let mut state = self.state.lock();
+        state.jobs.push_back(job);
+        let writer = state.writer.take()?;
+        Some(Shift { lane: Arc::clone(self), writer })
+    }
+
+    fn next(&self) -> Option<Job> {
+        self.state.lock().jobs.pop_front()
+    }
+
+    /// The next job with the writer, or the end of the shift, in one look: a job that comes later finds the writer.
+    fn next_or_rest(&self, writer: Writer) -> Option<(Job, Writer)> {
+        let mut state = self.state.lock();
+        match state.jobs.pop_front() {
+            Some(job) => Some((job, writer)),
+            None => {
+                state.writer = Some(writer);
+                None
+            }
+        }
+    }
+}
+
+impl Shift {
+    pub(super) fn work(self) {
+        let Self { lane, mut writer } = self;
+        for _ in 0..TURNS {
+            let Some((first, at_work)) = lane.next_or_rest(writer) else { return };
+            writer = at_work;
+            if let Err(failed) = writer.turn(first, || lane.next()) {
+                return writer.fail(failed, || lane.next());
+            }
+        }
+        let runtime = lane.runtime.clone();
+        runtime.spawn(async move { Self { lane, writer }.work() });
+    }
+}
