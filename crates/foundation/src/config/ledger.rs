@@ -64,7 +64,7 @@ impl Ledger {
         let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
         let correlation = event.correlation_id();
         // Before it is recorded: afterwards it might be forgotten already.
-
+        self.events.hold_from_here();
         match self.events.append(event).await {
             Ok(event) => Ok(self.make(step, note, Some(event))),
             Err(error @ EventStoreError::NoAnswer { .. }) => match self.inquire(records, correlation, &error).await? {
