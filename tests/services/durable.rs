@@ -1,11 +1,13 @@
 //! The services on files: what the next process finds, and what becomes of them when the disk fails.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::{
-    ChangeNote, ConfigUpdateError, EventId, EventKind, EventStorage, EventStoreError, Foundation, LogFailure, NewEvent,
-    Query, SqliteLog, SqliteOptions, SubscriptionError, SubscriptionName, SubscriptionSpec,
+    ChangeNote, ConfigUpdateError, DurableSubscription, Event, EventId, EventKind, EventStorage, EventStore,
+    EventStoreError, Foundation, LogFailure, NewEvent, Query, SqliteLog, SqliteOptions, SubscriptionError,
+    SubscriptionName, SubscriptionSpec,
 };
 use foundation_tests::{Fault, Faults, FaultyDisk, Written, soon};
 
@@ -22,6 +24,16 @@ fn counted(number: usize) -> NewEvent {
 
 fn batch(numbers: std::ops::Range<usize>) -> Vec<NewEvent> {
     numbers.map(counted).collect()
+}
+
+/// Appends, and again until it is answered.
+async fn insist(store: &EventStore, numbers: std::ops::Range<usize>) {
+    let recorded = async {
+        while store.append_batch(batch(numbers.clone())).await.is_err() {
+            store.wait_until_up(SOON).await.unwrap();
+        }
+    };
+    soon("an answer", recorded).await;
 }
 
 async fn numbers(foundation: &Foundation) -> Vec<usize> {
@@ -91,19 +103,28 @@ async fn a_durable_subscription_goes_on_in_the_next_process() {
     let directory = tempfile::tempdir().unwrap();
     for start in 0..3 {
         let foundation = on_files(directory.path()).await;
-        foundation.events().append_batch(batch(start * 4..start * 4 + 4)).await.unwrap();
         let spec = SubscriptionSpec::from_beginning().kind(COUNTED);
         let mut billing = foundation.events().subscribe_durable(BILLING, spec).await.unwrap();
         assert_eq!(billing.acknowledged().map_or(0, EventId::get), 3 * start as u64);
-        for _ in 0..3 {
-            let event = billing.next().await.unwrap().unwrap();
-            billing.ack(event.id).await.unwrap();
+        // What the process before had shown and not acknowledged is shown again, and waits for no append.
+        let mut shown = Vec::new();
+        if start > 0 {
+            shown.push(next(&mut billing).await);
         }
-        // This one is shown, not acknowledged, and shown again.
-        assert_eq!(billing.next().await.unwrap().unwrap().payload["number"], 3 * (start + 1));
+        foundation.events().append_batch(batch(start * 4..start * 4 + 4)).await.unwrap();
+        while shown.len() < 4 {
+            shown.push(next(&mut billing).await);
+        }
+        let numbers: Vec<_> = shown.iter().map(|event| event.payload["number"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (3 * start as u64..).take(4).collect::<Vec<_>>());
+        billing.ack(shown[2].id).await.unwrap();
         drop(billing);
         foundation.shutdown().await;
     }
+}
+
+async fn next(subscription: &mut DurableSubscription) -> Arc<Event> {
+    soon("the next event", subscription.next()).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -169,9 +190,7 @@ async fn many_clients_that_insist_have_each_event_recorded_once_whatever_the_dis
             let store = foundation.events().clone();
             tokio::spawn(async move {
                 for number in (client * 10)..(client * 10 + 10) {
-                    while store.append(counted(number)).await.is_err() {
-                        store.wait_until_up(SOON).await.unwrap();
-                    }
+                    insist(&store, number..number + 1).await;
                 }
             })
         });
@@ -204,9 +223,7 @@ async fn fnd_7_subscribers_see_each_event_once_over_a_failure_of_the_disk() {
         }
         // Of the appends, the second one meets the failure.
         for numbers in [4..8, 8..12, 12..16] {
-            while store.append_batch(batch(numbers.clone())).await.is_err() {
-                store.wait_until_up(SOON).await.unwrap();
-            }
+            insist(store, numbers).await;
         }
         assert_eq!(disk.failures(), 1);
         for _ in 4..16 {
@@ -223,13 +240,16 @@ async fn fnd_7_subscribers_see_each_event_once_over_a_failure_of_the_disk() {
 }
 
 async fn shown<T>(mut next: impl AsyncFnMut() -> Result<T, SubscriptionError>) -> T {
-    loop {
-        match soon("the next event", next()).await {
-            Ok(shown) => return shown,
-            Err(SubscriptionError::Store(_)) => tokio::task::yield_now().await,
-            Err(error) => panic!("{error}"),
+    let shown = async {
+        loop {
+            match next().await {
+                Ok(shown) => return shown,
+                Err(SubscriptionError::Store(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
         }
-    }
+    };
+    soon("the next event", shown).await
 }
 
 #[tokio::test]
