@@ -215,6 +215,8 @@ async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself()
     };
     let (killed, ()) = futures::join!(async { namespace.kill(&EventStore::NAME).await }, release);
     killed.unwrap();
+    // The old store may have answered the new server just before its end; whoever changes something waits for both.
+    namespace.events().wait_until_up(SOON).await.unwrap();
     namespace.config().wait_until_up(SOON).await.unwrap();
     assert_eq!(namespace.config().update("server.port", 2).await.unwrap().generation, 3);
     assert_eq!(namespace.counters().counter("supervisor.failed_starts"), Some(0));

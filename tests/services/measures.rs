@@ -1,5 +1,7 @@
 //! What is measured of a namespace's services, among its telemetry.
 
+use std::time::Duration;
+
 use foundation::{ConfigServer, Foundation, Measurement, NewEvent, TestNamespace};
 
 #[foundation::test]
@@ -15,6 +17,14 @@ async fn the_snapshot_has_what_is_measured_of_each_service(namespace: TestNamesp
     assert_eq!(after.counter(&name("failures")), Some(0));
     assert!(after.gauge(&name("idle_seconds")).is_some_and(|idle| idle >= 0.0));
     assert!(after.histogram(&name("handling_ns")).is_some_and(|it| it.count >= 1 && it.max > Some(0.0)));
+}
+
+#[foundation::test(start_paused = true)]
+async fn how_long_a_service_has_been_idle_is_told_in_seconds(namespace: TestNamespace) {
+    namespace.config().status().await.unwrap();
+    tokio::time::advance(Duration::from_secs(90)).await;
+    let snapshot = namespace.telemetry().snapshot().await.unwrap();
+    assert_eq!(snapshot.gauge("service.idle_seconds{service=\"config_server\"}"), Some(90.0));
 }
 
 #[tokio::test]

@@ -94,6 +94,52 @@ async fn a_subscription_shows_only_the_kinds_that_it_asked_for(namespace: TestNa
 // ---- slow ones ----
 
 #[foundation::test]
+async fn the_position_of_a_subscription_is_what_it_has_shown_and_not_what_it_has_at_hand(namespace: TestNamespace) {
+    append(namespace.events(), 3).await;
+    let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
+    for shown in 1..=3 {
+        next(&mut subscription, 1).await;
+        assert_eq!(subscription.position(), Some(id(shown)));
+    }
+}
+
+#[foundation::test]
+async fn what_is_imported_is_shown_to_those_who_follow(namespace: TestNamespace) {
+    let other = foundation::Foundation::builder().start().await.unwrap();
+    append(other.events(), 3).await;
+    let mut lines = Vec::new();
+    other.events().export(foundation::Query::new(), &mut lines, |_| ()).await.unwrap();
+    other.shutdown().await;
+
+    let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
+    let (shown, imported) = futures::join!(next(&mut subscription, 3), namespace.events().import(&lines[..], |_| ()));
+    assert_eq!((shown, imported.unwrap()), (vec![1, 2, 3], 3));
+    append(namespace.events(), 1).await;
+    assert_eq!(next(&mut subscription, 1).await, [4]);
+}
+
+/// Each opening finds an empty log, as after its file was taken away.
+#[tokio::test]
+async fn a_log_that_is_empty_after_a_restart_is_told_to_those_who_follow() {
+    let storage = foundation::EventStorage::with(|_| Ok(foundation::MemoryLog::new("production")));
+    let foundation = foundation::Foundation::builder().test_events(storage).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    // Many, as the crash is recorded in the new log.
+    append(namespace.events(), 20).await;
+    let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
+    crash(&namespace, &EventStore::NAME).await;
+    let error = subscription.next().await.unwrap_err();
+    let SubscriptionError::Rewound { position, newest } = error else { panic!("{error}") };
+    assert_eq!(position, id(20));
+    // That of the crash may be there already; whatever the new log has besides is shown.
+    append(namespace.events(), 1).await;
+    let first = newest.map_or(1, |newest| newest.get() + 1);
+    assert_eq!(next(&mut subscription, 1).await, [first]);
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+#[foundation::test]
 async fn a_slow_subscriber_holds_nobody_up_and_loses_nothing(namespace: TestNamespace) {
     let store = namespace.events();
     let mut slow = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();

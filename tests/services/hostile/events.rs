@@ -8,8 +8,9 @@ use foundation::{
 };
 use futures::FutureExt;
 use serde_json::{Value, json};
+use tracing_subscriber::layer::SubscriberExt;
 
-use super::{TEXTS, assert_told, each_store, long, nested};
+use super::{TEXTS, Warnings, assert_told, each_store, long, nested};
 use crate::services::support::text;
 
 fn noted(payload: impl serde::Serialize) -> NewEvent {
@@ -182,6 +183,18 @@ async fn a_payload_that_is_read_as_another_type_is_told_in_one_short_line(namesp
         let event = namespace.events().get(event).await.unwrap().unwrap();
         assert_told(event.payload_as::<u32>().unwrap_err());
     }
+}
+
+#[foundation::test]
+async fn what_is_noted_and_refused_is_told_in_the_log_in_one_short_line(namespace: TestNamespace) {
+    let warnings = Warnings::default();
+    let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
+    namespace.events().note(vec![noted(long()).source("\u{1b}[31m").idempotency_key(long())]).unwrap();
+    assert_eq!(namespace.events().stats().await.unwrap().recorded, 0);
+    let warnings = warnings.read();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("events were not recorded"), "{warnings:?}");
+    assert_told(&warnings[0]);
 }
 
 /// What is refused takes no place: the store of whoever was attacked is as large as that of whoever was not.

@@ -11,9 +11,11 @@ mod secrets;
 mod telemetry;
 
 use std::fmt::Display;
+use std::sync::{Arc, Mutex};
 
 use foundation::{EventStorage, EventStore, Foundation, NewEvent};
 use serde_json::{Value, json};
+use tracing_subscriber::layer::{Context, Layer};
 
 /// Control characters, SQL, paths, patterns and markup; none of them is a name of anything.
 const TEXTS: [&str; 16] = [
@@ -50,6 +52,28 @@ fn assert_told(error: impl Display) -> String {
     assert!(told.len() < 1_000, "{} bytes: {}", told.len(), told.chars().take(300).collect::<String>());
     assert!(!told.contains(char::is_control), "{told:?}");
     told
+}
+
+/// The warnings that were given on this thread.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Warnings {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() == tracing::Level::WARN {
+            let mut text = String::new();
+            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                text += &format!("{field}={value:?} ");
+            });
+            self.0.lock().unwrap().push(text);
+        }
+    }
+}
+
+impl Warnings {
+    fn read(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
 }
 
 /// What every store has to bear: one in memory and one in SQLite, each through its service, which still works afterwards.

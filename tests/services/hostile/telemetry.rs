@@ -5,25 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use foundation::{Counter, TelemetryEvent, TestNamespace};
 use serde_json::{Value, json};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::layer::SubscriberExt;
 
-use super::{TEXTS, assert_told, long, nested};
-
-/// The warnings that were given on this thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl<S: tracing::Subscriber> Layer<S> for Warnings {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        if *event.metadata().level() == tracing::Level::WARN {
-            let mut text = String::new();
-            event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-                text += &format!("{field}={value:?} ");
-            });
-            self.0.lock().unwrap().push(text);
-        }
-    }
-}
+use super::{TEXTS, Warnings, assert_told, long, nested};
 
 #[foundation::test]
 async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: TestNamespace) {
@@ -35,7 +19,7 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
             family.with([("visitor", format!("'; DROP {visitor}"))]).unwrap().increment();
         }
     });
-    let warnings = warnings.0.lock().unwrap().clone();
+    let warnings = warnings.read();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("visits"), "{warnings:?}");
     let scrape = namespace.telemetry().scrape().await.unwrap();

@@ -46,3 +46,42 @@ impl Readers {
         Ok(outcome?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::thread;
+
+    use super::super::log::EventLog;
+    use super::super::memory::MemoryLog;
+    use super::*;
+
+    fn reader() -> Box<dyn EventReader> {
+        EventLog::reader(&MemoryLog::new("production")).unwrap()
+    }
+
+    fn failure() -> LogFailure {
+        LogFailure::new("reading", "memory", "a bad sector")
+    }
+
+    #[tokio::test]
+    async fn an_idle_reader_is_used_again_and_one_that_has_failed_is_not() {
+        let readers = Readers::new(reader(), false);
+        let none = || ready(Err(EventStoreError::no_answer("another one was wanted")));
+        assert!(readers.read(none(), |_| Ok(())).await.is_ok());
+        assert!(readers.read(none(), |_| Err::<(), _>(failure())).await.is_err());
+        let error = readers.read(none(), |_| Ok(())).await.unwrap_err();
+        assert_eq!(error.to_string(), "another one was wanted");
+        assert!(readers.read(ready(Ok(reader())), |_| Ok(())).await.is_ok());
+        assert!(readers.read(none(), |_| Ok(())).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_log_that_may_block_is_read_on_another_thread() {
+        for may_block in [true, false] {
+            let readers = Readers::new(reader(), may_block);
+            let read = readers.read(ready(Ok(reader())), |_| Ok(thread::current().id())).await.unwrap();
+            assert_eq!(read != thread::current().id(), may_block);
+        }
+    }
+}

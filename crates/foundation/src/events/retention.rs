@@ -125,6 +125,8 @@ mod tests {
     fn nothing_bounded_is_never_looked_for() {
         assert_eq!(Retention::new().every(DAY).period(), None);
         assert_eq!(Retention::new().max_count(1).period(), Some(Duration::from_secs(60)));
+        // Without a pause there would be nothing but looks.
+        assert_eq!(Retention::new().max_count(1).every(Duration::ZERO).period(), Some(Duration::from_millis(1)));
     }
 
     #[test]

@@ -212,6 +212,7 @@ mod tests {
         assert_eq!((ids(&ring, 0).map(|ids| ids.len()), ring.rewound()), (Some(5), 0));
         ring.move_to(2);
         assert_eq!((ids(&ring, 0), ids(&ring, 2), ring.rewound()), (None, Some(vec![]), 1));
+        assert_eq!(ring.bytes, 0);
         ring.extend(&events(1, 1, 0));
         assert_eq!((ids(&ring, 0), ring.newest(), ring.rewound()), (Some(vec![1]), 1, 2));
     }

@@ -90,3 +90,19 @@ impl Drop for Ear {
         Arc::make_mut(&mut self.tail.0.lock().ears).retain(|ear| !Arc::ptr_eq(ear, &self.waker));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_follow_any_more_is_forgotten() {
+        let tail = Arc::new(Tail::default());
+        let ears: Vec<_> = (0..3).map(|_| tail.follow()).collect();
+        assert_eq!(tail.0.lock().ears.len(), 3);
+        let kept = ears.into_iter().nth(1).unwrap();
+        assert!(tail.0.lock().ears.iter().all(|ear| Arc::ptr_eq(ear, &kept.waker)));
+        drop(kept);
+        assert!(tail.0.lock().ears.is_empty());
+    }
+}

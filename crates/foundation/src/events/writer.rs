@@ -140,3 +140,6 @@ fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Re
         Err(LogFailure::new(action, "the writer", format!("it panicked: {}", said.unwrap_or("without a text"))))
     })
 }
+
+#[cfg(test)]
+mod tests;

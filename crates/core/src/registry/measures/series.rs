@@ -140,6 +140,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_first_message_is_no_burst() {
+        let series = Series::new();
+        series.begin(8);
+        advance(SECOND).await;
+        series.begin(8);
+        assert_eq!(idle(&series), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_is_less_than_ten_microseconds_a_message_however_long_the_service_has_been_there() {
+        for (pause, is_burst) in [(9, true), (10, false)] {
+            let series = Series::new();
+            advance(SECOND).await;
+            for _ in 0..9 {
+                advance(Duration::from_micros(pause)).await;
+                series.begin(8);
+            }
+            advance(SECOND).await;
+            series.begin(8);
+            assert_eq!(idle(&series), if is_burst { SECOND } else { Duration::ZERO }, "{pause}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_in_so_many_is_timed_the_first_among_them() {
         let series = Series::new();
         let timed: Vec<_> = (0..20).filter(|_| series.begin(8).is_some()).collect();

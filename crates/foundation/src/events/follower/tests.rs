@@ -236,6 +236,22 @@ fn a_log_that_begins_anew_is_told_once() {
 }
 
 #[test]
+fn who_stands_before_the_end_of_a_log_that_begins_anew_is_told_nothing_and_goes_on() {
+    let mut ring = Ring::default();
+    ring.move_to(3);
+    let known = ring.rewound();
+    ring.move_to(2);
+    for standing in [1, 2] {
+        let mut follower = Follower::new([].into(), standing);
+        follower.rewound = Some(known);
+        match follower.next(&ring) {
+            Next::Read(wanted) => assert_eq!((standing, wanted.newest), (1, 2)),
+            next => assert!(matches!(next, Next::Wait) && standing == 2, "{next:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_position_that_is_not_reached_yet_is_waited_for() {
     let mut world = World::new(4, 4);
     let mut early = Follower::new([].into(), 2);

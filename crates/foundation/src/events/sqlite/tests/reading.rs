@@ -23,6 +23,30 @@ fn what_was_recorded_comes_back_as_it_was_however_hostile_its_text() {
 }
 
 #[test]
+fn no_more_is_found_than_was_asked_for_also_where_each_payload_has_to_be_looked_at() {
+    let place = Place::new();
+    let mut log = place.open();
+    let batch = (0..20).map(|n| event("noted").payload(n % 2).unwrap()).collect();
+    log.commit(vec![Append::new(batch)], at(1)).unwrap();
+    let odd = || Query::new().payload("", 1).unwrap();
+    assert_eq!(ids(&log, &odd().limit(3)), [2, 4, 6]);
+    assert_eq!(ids(&log, &odd().limit(2).offset(4)), [10, 12]);
+    assert_eq!(ids(&log, &odd().limit(1).order(Order::Descending)), [20]);
+    assert_eq!(ids(&log, &odd().offset(9)), [20]);
+}
+
+#[test]
+fn a_log_that_is_out_of_numbers_says_so_and_keeps_what_it_has() {
+    let place = Place::with_events(2);
+    place.tool().execute("UPDATE state SET highest_id = ?1", [i64::MAX]).unwrap();
+    let mut log = place.open();
+    let error = log.commit(vec![Append::new(vec![event("noted")])], at(5)).unwrap_err();
+    let expected = "it numbers events up to 9223372036854775807, which is the last number there is";
+    assert!(error.to_string().ends_with(expected), "{error}");
+    assert_eq!(ids(&log, &Query::new()), [1, 2]);
+}
+
+#[test]
 fn a_query_of_many_chunks_misses_nothing_and_repeats_nothing_in_either_order() {
     let place = Place::new();
     let mut log = place.open();

@@ -78,3 +78,15 @@ fn an_index_that_disagrees_with_its_table_is_found() {
         UPDATE sqlite_schema SET sql = replace(sql, 'kind, recorded_at', 'namespace, recorded_at') WHERE name = 'events_by_kind';";
     assert_found(sql, None, "SQLite says");
 }
+
+#[test]
+fn a_cause_that_is_not_before_its_effect_is_found() {
+    let place = Place::with_events(1);
+    let log = place.open();
+    let mut forged = event("noted").record(EventId::new(2).unwrap(), "production", at(2));
+    forged.causation_id = Some(forged.id);
+    super::super::row::insert(log.connection(), &forged).unwrap();
+    log.connection().execute("UPDATE state SET highest_id = 2", []).unwrap();
+    let found = verify(&log);
+    assert!(found.faults.iter().any(|fault| fault.what == "its cause, event 2, is not before it"), "{found}");
+}

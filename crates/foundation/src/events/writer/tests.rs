@@ -1,0 +1,146 @@
+//! The writer without its actor: who is told what, and when.
+
+use std::task::{Context, Wake, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::sync::oneshot::{Receiver, channel};
+
+use super::super::gate::Gate;
+use super::super::job::{Ids, chore};
+use super::super::log::{EventReader, PruneBound};
+use super::super::memory::MemoryLog;
+use super::super::new_event::NewEvent;
+use super::super::readers::Readers;
+use super::super::subscription_name::SubscriptionName;
+use super::*;
+
+/// A log whose commits come to what is said here; it does nothing else.
+struct Says<C>(C);
+
+impl<C> EventLog for Says<C>
+where
+    C: FnMut(Vec<Append>) -> Result<Vec<Result<Appended, EventError>>, LogFailure> + Send + 'static,
+{
+    fn commit(&mut self, group: Vec<Append>, _: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        (self.0)(group)
+    }
+
+    fn prune(&mut self, _: PruneBound, _: usize) -> Result<u64, LogFailure> {
+        Ok(0)
+    }
+
+    fn acknowledge(&mut self, _: &SubscriptionName, _: EventId) -> Result<(), LogFailure> {
+        Ok(())
+    }
+
+    fn forget_subscription(&mut self, _: &SubscriptionName) -> Result<bool, LogFailure> {
+        Ok(false)
+    }
+
+    fn import(&mut self, _: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+        Ok(Ok(()))
+    }
+
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+        EventLog::reader(&MemoryLog::new("production"))
+    }
+}
+
+type Failures = Arc<Mutex<Vec<Unanswered>>>;
+
+fn writer(log: impl EventLog) -> (Arc<Gate>, Writer, Failures) {
+    let gate = Arc::new(Gate::new());
+    let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
+    let inbox = gate.open(None, Readers::new(log.reader().unwrap(), false));
+    let failures = Failures::default();
+    let kept = Arc::clone(&failures);
+    let failed = Box::new(move |unanswered| kept.lock().push(unanswered));
+    (gate, Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, _seat: seat }, failures)
+}
+
+fn event(kind: &str) -> NewEvent {
+    NewEvent::new(kind).unwrap()
+}
+
+fn append(gate: &Gate, event: NewEvent) -> Receiver<Ids> {
+    let (asker, answer) = channel();
+    let job = AppendJob { append: Append::new(vec![event]), reply: Reply::Asker(asker) };
+    assert!(gate.send(Job::Append(job)).is_ok());
+    answer
+}
+
+/// To be called with the gate shut, or of a log that fails.
+fn run(writer: Writer) {
+    writer.run().now_or_never().expect("nothing is left to wait for");
+}
+
+#[test]
+fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
+    let (gate, writer, failures) = writer(Says(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
+    let begun = append(&gate, event("begun"));
+    let (job, asked) = chore(|_| Ok(((), None)));
+    assert!(gate.send(job).is_ok());
+    let waiting = event("waiting");
+    let left = append(&gate, waiting.clone());
+    run(writer);
+
+    // Whoever holds the failure decides when they hear of it: when nobody finds the store any more.
+    let mut answers = [begun, left];
+    assert!(answers.iter_mut().all(|answer| answer.try_recv().is_err()));
+    failures.lock().clear();
+    let [begun, left] = answers.map(|mut answer| answer.try_recv().unwrap().unwrap_err());
+    assert!(
+        matches!(&begun, EventStoreError::NoAnswer { reason } if reason == "recording failed in memory: disk full")
+    );
+    assert_eq!(left.to_string(), begun.to_string());
+    assert_eq!(left.into_batch(), [waiting], "it was not begun");
+    assert!(asked.now_or_never().unwrap().is_err());
+    assert!(gate.send(chore(|_| Ok(((), None))).0).is_err(), "no more is let in");
+}
+
+#[test]
+fn a_log_that_answers_too_few_leaves_the_others_without_an_answer_and_that_is_said() {
+    let (gate, writer, _) = writer(Says(|_| Ok(Vec::new())));
+    let mut answer = append(&gate, event("asked"));
+    gate.shut();
+    run(writer);
+    assert_eq!(answer.try_recv().unwrap().unwrap_err().to_string(), "the log gave no answer");
+}
+
+/// What can be seen of the store at the moment in which somebody is answered.
+struct Looks(Arc<Gate>, Mutex<Vec<(Option<EventId>, bool)>>);
+
+impl Looks {
+    fn look(&self) {
+        self.1.lock().push((self.0.position(), self.0.is_settled()));
+    }
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {
+        self.look();
+    }
+}
+
+#[test]
+fn who_is_answered_already_finds_what_it_is_told() {
+    let (gate, writer, _) = writer(MemoryLog::new("production"));
+    let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
+    let mut answer = append(&gate, event("asked"));
+    let waker = Waker::from(Arc::clone(&looks));
+    assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    let looking = Arc::clone(&looks);
+    let moved = EventId::new(7);
+    let chore = move |_: &mut dyn EventLog| {
+        let answer = Box::new(move || looking.look());
+        Ok(ChoreDone { position: moved, answer })
+    };
+    assert!(gate.send(Job::Chore(Box::new(chore))).is_ok());
+    assert!(!gate.is_settled());
+    // The gate stays open, so that what is unsettled shows.
+    let mut writing = Box::pin(writer.run());
+    assert!(writing.as_mut().now_or_never().is_none());
+    assert_eq!(*looks.1.lock(), [(Some(EventId::FIRST), false), (moved, true)]);
+}

@@ -1,0 +1,101 @@
+//! The retention of events over several looks, and what its log makes of it.
+
+use std::time::Duration;
+
+use foundation::{
+    EventId, EventLog, EventStorage, Foundation, NewEvent, Retention, Services, SqliteLog, SqliteOptions,
+    TelemetryEvent,
+};
+use serde_json::Value;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::heard_log::{Heard, HeardLog};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What each look came to, from now on.
+async fn looks(services: &Services) -> UnboundedReceiver<Value> {
+    let (told, looks) = unbounded_channel();
+    let tell = move |event: &TelemetryEvent<'_>| drop(told.send(event.metadata.clone()));
+    services.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    looks
+}
+
+async fn append(services: &Services, count: usize) {
+    services.events().append_batch(vec![NewEvent::new("counted").unwrap(); count]).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_retention_is_looked_at_again_and_again() {
+    let storage = EventStorage::memory().retention(Retention::new().max_count(2).every(MINUTE));
+    let foundation = Foundation::builder().events(storage).start().await.unwrap();
+    let mut looks = looks(foundation.production()).await;
+    for _ in 0..3 {
+        append(foundation.production(), 5).await;
+        let before = foundation.events().stats().await.unwrap().held;
+        let look = looks.recv().await.unwrap();
+        assert_eq!((&look["by_count"], &look["by_bytes"]), (&(before - 2).into(), &0.into()));
+        assert_eq!(foundation.events().stats().await.unwrap().held, 2);
+    }
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_for_its_bytes_is_told_as_that() {
+    let storage = EventStorage::memory().retention(Retention::new().max_bytes(1).every(MINUTE));
+    let foundation = Foundation::builder().events(storage).start().await.unwrap();
+    let mut looks = looks(foundation.production()).await;
+    append(foundation.production(), 5).await;
+    let look = looks.recv().await.unwrap();
+    assert_eq!((&look["by_bytes"], &look["by_count"], &look["by_age"]), (&5.into(), &0.into(), &0.into()));
+    let snapshot = foundation.telemetry().snapshot().await.unwrap();
+    assert_eq!(snapshot.histogram("event_store.retention.pruned").unwrap().sum, 5.0);
+    foundation.shutdown().await;
+}
+
+async fn heard(log: HeardLog) -> (Foundation, UnboundedReceiver<Value>) {
+    let retention = Retention::new().max_count(2).every(Duration::from_millis(1));
+    let foundation = Foundation::builder().events(log.storage().retention(retention)).start().await.unwrap();
+    let looks = looks(foundation.production()).await;
+    (foundation, looks)
+}
+
+#[tokio::test]
+async fn a_log_is_looked_after_when_its_bounds_are_met_until_nothing_is_left_to_do() {
+    let (log, mut asked) = HeardLog::new();
+    let (foundation, mut looks) = heard(log.with_upkeep(2)).await;
+    looks.recv().await.unwrap();
+    for more in [true, true, false] {
+        assert_eq!(asked.recv().await, Some(Heard::Maintain { more }));
+    }
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_look_that_fails_is_told_with_its_failure() {
+    let (log, mut asked) = HeardLog::new();
+    let (foundation, mut looks) = heard(log.full()).await;
+    let look = looks.recv().await.unwrap();
+    assert_eq!((&look["failure"], &look["by_count"]), (&"the writer has ended".into(), &0.into()));
+    foundation.shutdown().await;
+    assert!(asked.try_recv().is_err(), "nothing more was asked of it");
+}
+
+// ---- the end of a store, and its next beginning ----
+
+#[tokio::test]
+async fn a_store_that_has_ended_has_written_all_and_lets_go_of_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = EventStorage::sqlite(directory.path());
+    let foundation = Foundation::builder().events(storage.clone()).start().await.unwrap();
+    for _ in 0..200 {
+        foundation.events().note(vec![NewEvent::new("counted").unwrap(); 10]).unwrap();
+    }
+    foundation.shutdown().await;
+    let log = SqliteLog::open_in(directory.path(), foundation::Namespace::Production, SqliteOptions::default());
+    assert_eq!(log.unwrap().reader().unwrap().stats().unwrap().held, 2_000);
+
+    let foundation = Foundation::builder().events(storage).start().await.unwrap();
+    assert_eq!(foundation.events().position(), EventId::new(2_000), "known before anything is asked");
+    foundation.shutdown().await;
+}
