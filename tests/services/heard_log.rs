@@ -50,10 +50,10 @@ impl EventLog for HeardLog {
         self.kept.commit(group, now)
     }
 
-    fn prune(&mut self, bound: PruneBound, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
         match self.is_full {
             true => Err(LogFailure::new("pruning", "/dev/full", "no space left on device")),
-            false => EventLog::prune(&mut self.kept, bound, at_most),
+            false => EventLog::prune(&mut self.kept, bound, keep_from, at_most),
         }
     }
 

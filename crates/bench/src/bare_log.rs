@@ -94,14 +94,14 @@ pub(crate) fn reader(path: &Path) -> Connection {
     started(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX))
 }
 
-/// Prepares the statement for one event, by its id.
-pub(crate) fn prepare_get(connection: &Connection) -> Statement<'_> {
-    started(connection.prepare(&format!("SELECT {COLUMNS} FROM events WHERE id = ?1")))
+/// Asks for one event, by its id.
+pub(crate) fn get() -> String {
+    format!("SELECT {COLUMNS} FROM events WHERE id = ?1")
 }
 
-/// Prepares the statement for the latest events, so many of them.
-pub(crate) fn prepare_recent(connection: &Connection) -> Statement<'_> {
-    started(connection.prepare(&format!("SELECT {COLUMNS} FROM events ORDER BY id DESC LIMIT ?1")))
+/// Asks for the latest events, so many of them.
+pub(crate) fn recent() -> String {
+    format!("SELECT {COLUMNS} FROM events ORDER BY id DESC LIMIT ?1")
 }
 
 /// All that the statement finds.

@@ -1,21 +1,24 @@
-//! Finding events: one by its id, and the latest hundred.
+//! Finding events in a file: one by its id, and the latest hundred.
 
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use foundation::EventId;
+use tokio::task::spawn_blocking;
 
-use crate::bare_log::{prepare_get, prepare_recent, read, reader};
+use crate::bare_log::{self, read, reader};
 use crate::contest::{Contest, Peer};
 use crate::events::Kept;
 use crate::measured::Measured;
 use crate::row::Row;
-use crate::sample::repeated;
+use crate::sample::{Batch, repeated};
 use crate::stage::{as_task, started};
 
 /// So many events are there: more than the store keeps in memory for those who follow it.
 const EVENTS: u64 = 20_000;
 const RECENT: usize = 100;
 const PEER: &str = "a bare prepared statement";
+const ELSEWHERE: &str = "the same where a task may block";
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("event_get", 1, get), Row::new("event_recent_100", 1, recent)]
@@ -37,9 +40,9 @@ fn get(contest: &mut Contest<'_>) -> Vec<Measured> {
         }
     });
     let connection = reader(kept.path());
-    let mut statement = prepare_get(&connection);
-    let mut ids = ids();
-    contest.between(ours, [Peer::new(PEER, 1.5, repeated(move || read(&mut statement, ids())))])
+    let (mut statement, mut one) = (started(connection.prepare(&bare_log::get())), ids());
+    let bare = Peer::new(PEER, 1.5, repeated(move || read(&mut statement, one())));
+    contest.between(ours, [bare, Peer::shown(ELSEWHERE, elsewhere(&kept, bare_log::get(), ids))])
 }
 
 fn recent(contest: &mut Contest<'_>) -> Vec<Measured> {
@@ -56,8 +59,33 @@ fn recent(contest: &mut Contest<'_>) -> Vec<Measured> {
         }
     });
     let connection = reader(kept.path());
-    let mut statement = prepare_recent(&connection);
-    contest.between(ours, [Peer::new(PEER, 1.5, repeated(move || read(&mut statement, RECENT as u64)))])
+    let mut statement = started(connection.prepare(&bare_log::recent()));
+    let bare = Peer::new(PEER, 1.5, repeated(move || read(&mut statement, RECENT as u64)));
+    contest.between(ours, [bare, Peer::shown(ELSEWHERE, elsewhere(&kept, bare_log::recent(), || || RECENT as u64))])
+}
+
+/// A bare statement again, from a task, which must not hold up its worker and has it done where blocking is allowed.
+fn elsewhere<P>(kept: &Kept, sql: String, parameters: impl Fn() -> P + 'static) -> Batch<'static>
+where
+    P: FnMut() -> u64 + Send + 'static,
+{
+    let (connection, sql): (_, Arc<str>) = (Arc::new(Mutex::new(reader(kept.path()))), sql.into());
+    as_task(&kept.stage.runtime, move |operations| {
+        let (connection, sql, mut parameter) = (Arc::clone(&connection), Arc::clone(&sql), parameters());
+        async move {
+            let begun = Instant::now();
+            for _ in 0..operations {
+                let (connection, sql, parameter) = (Arc::clone(&connection), Arc::clone(&sql), parameter());
+                let reading = spawn_blocking(move || {
+                    let connection = started(connection.lock());
+                    let mut statement = started(connection.prepare_cached(&sql));
+                    read(&mut statement, parameter)
+                });
+                assert!(!started(reading.await).is_empty());
+            }
+            begun.elapsed()
+        }
+    })
 }
 
 fn full() -> Kept {

@@ -81,3 +81,80 @@ impl Shift {
         runtime.spawn(async move { Self { lane, writer }.work() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::SystemTime;
+
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::super::append::Append;
+    use super::super::clock::Clock;
+    use super::super::gate::{Gate, Way};
+    use super::super::job::{AppendJob, Ids, Reply, Unanswered};
+    use super::super::log::EventLog;
+    use super::super::memory::MemoryLog;
+    use super::super::new_event::NewEvent;
+    use super::super::readers::Readers;
+    use super::super::store_error::EventStoreError;
+    use super::*;
+
+    fn opened(clock: Clock) -> (Arc<Gate>, mpsc::UnboundedReceiver<Unanswered>) {
+        let (gate, log) = (Arc::new(Gate::new()), MemoryLog::new("production"));
+        let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
+        let (sender, failures) = mpsc::unbounded_channel();
+        gate.open(None, Readers::new(log.reader().unwrap(), false), |inbox| {
+            let failed = Box::new(move |unanswered| drop(sender.send(unanswered)));
+            (Way::Here(Lane::new(Writer { log: Box::new(log), inbox, clock, failed, _seat: seat })), ())
+        });
+        (gate, failures)
+    }
+
+    fn append() -> (Job, oneshot::Receiver<Ids>) {
+        let (asker, answer) = oneshot::channel();
+        let append = Append::new(vec![NewEvent::new("opened").unwrap()]);
+        (Job::Append(AppendJob { append, reply: Reply::Asker(asker) }), answer)
+    }
+
+    fn append_many(gate: &Gate) -> Vec<oneshot::Receiver<Ids>> {
+        let send = |(job, answer)| {
+            assert!(gate.send(job).is_ok());
+            answer
+        };
+        std::iter::repeat_with(append).take(500).map(send).collect()
+    }
+
+    #[tokio::test]
+    async fn what_many_threads_ask_for_at_once_is_recorded_and_answered_once() {
+        let (gate, _failures) = opened(Arc::new(SystemTime::now));
+        let answers: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| append_many(&gate))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut ids = Vec::new();
+        for answer in answers {
+            ids.extend(answer.await.unwrap().unwrap().into_iter().map(|id| id.get()));
+        }
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(1..=2_000));
+        assert!(gate.is_settled());
+
+        gate.shut();
+        // The writer is gone with the last who worked.
+        drop(gate.seat.acquire().await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_log_that_fails_shuts_the_gate_and_leaves_no_asker_without_an_answer() {
+        let (gate, mut failures) = opened(Arc::new(|| panic!("there is no time")));
+        let (job, answer) = append();
+        assert!(gate.send(job).is_ok());
+
+        let unanswered = failures.recv().await.unwrap();
+        assert!(gate.send(append().0).is_err());
+        assert!(gate.seat.try_acquire().is_ok());
+        drop(unanswered);
+        assert!(matches!(answer.await.unwrap(), Err(EventStoreError::NoAnswer { .. })));
+    }
+}
