@@ -9,7 +9,9 @@ use foundation::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::support::{FaultyClock, SOON, StuckClock, configured, crash, cut_off_event_store, settings, text};
+use super::support::{
+    FaultyClock, SOON, StuckClock, configured, crash, cut_off_event_store, held_up_by, settings, text,
+};
 
 /// A TOML file that is there for as long as its directory.
 struct File {
@@ -200,7 +202,7 @@ async fn a_restarted_server_still_has_every_change_also_those_whose_events_were_
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself() {
     let clock = StuckClock::new();
-    let foundation = configured().clock(clock.read()).start().await.unwrap();
+    let foundation = held_up_by(&clock).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     namespace.config().update("server.port", 1).await.unwrap();
     let mut held = clock.hold_next();

@@ -17,7 +17,8 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::support::{
-    Clerk, ClerkMsg, FaultyClock, Hooks, Lived, SOON, StuckClock, configured, crash, cut_off_event_store, pid, until_up,
+    Clerk, ClerkMsg, FaultyClock, Hooks, Lived, SOON, StuckClock, configured, crash, cut_off_event_store, held_up_by,
+    pid, until_up,
 };
 
 const SERVICES: [foundation::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
@@ -308,7 +309,7 @@ async fn fnd_7_a_crash_is_on_record_even_that_of_the_event_store(namespace: Test
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_no_half_of_it() {
     let clock = StuckClock::new();
-    let foundation = configured().clock(clock.read()).start().await.unwrap();
+    let foundation = held_up_by(&clock).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let mut changes = namespace.config().subscribe("server").unwrap();
 

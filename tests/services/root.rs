@@ -12,7 +12,9 @@ use foundation::{
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
-use super::support::{Clerk, ClerkMsg, Hooks, Lived, SOON, StuckClock, configured, crash, cut_off_event_store};
+use super::support::{
+    Clerk, ClerkMsg, Hooks, Lived, SOON, StuckClock, configured, crash, cut_off_event_store, held_up_by,
+};
 
 const CLERK: ServiceKey<ClerkMsg> = ServiceKey::new("clerk");
 
@@ -256,7 +258,7 @@ async fn a_service_that_is_leaving_is_dead_until_its_successor_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_service_that_does_not_answer_is_told_from_one_that_is_away() {
     let clock = StuckClock::new();
-    let foundation = configured().clock(clock.read()).start().await.unwrap();
+    let foundation = held_up_by(&clock).start().await.unwrap();
     let mut held = clock.hold_next();
     foundation.events().note(vec![NewEvent::new("stuck").unwrap()]).unwrap();
     held.arrival().await;

@@ -1,12 +1,16 @@
 //! Settings, clocks and actors that the scenarios share.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{ConfigSources, Foundation, FoundationBuilder, ServiceKey, ServiceName, Services, TestNamespace};
+use foundation::{
+    ConfigSources, EventStorage, Foundation, FoundationBuilder, MemoryLog, Namespace, ServiceKey, ServiceName,
+    Services, TestNamespace,
+};
 use serde_json::json;
 use std::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
@@ -24,6 +28,17 @@ pub(super) fn settings() -> ConfigSources {
 /// A foundation that has something to configure.
 pub(super) fn configured() -> FoundationBuilder {
     Foundation::builder().config(settings())
+}
+
+/// The same by a clock that can be stopped, which holds up the writers of events and nobody else: they have threads of their
+/// own, since their logs, one for each namespace, are taken for ones that may block.
+pub(super) fn held_up_by(clock: &StuckClock) -> FoundationBuilder {
+    let logs: Arc<Mutex<HashMap<Namespace, MemoryLog>>> = Arc::default();
+    let storage = EventStorage::with(move |namespace| {
+        let mut logs = logs.lock().unwrap();
+        Ok(logs.entry(namespace).or_insert_with(|| MemoryLog::new(namespace.to_string())).clone())
+    });
+    configured().events(storage.clone()).test_events(storage).clock(clock.read())
 }
 
 /// The error as a person reads it.

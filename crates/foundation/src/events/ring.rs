@@ -125,21 +125,18 @@ impl Ring {
 
 /// The bytes of an event in memory, approximately: each value of the payload counts, with its text.
 fn weight(event: &Event) -> usize {
-    let mut bytes = size_of::<Event>();
-    let mut open = vec![&event.payload];
-    while let Some(value) = open.pop() {
-        bytes += size_of::<Value>();
-        match value {
-            Value::String(text) => bytes += text.len(),
-            Value::Array(items) => open.extend(items),
-            Value::Object(fields) => {
-                bytes += fields.keys().map(String::len).sum::<usize>();
-                open.extend(fields.values());
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-    bytes
+    size_of::<Event>() + weight_of(&event.payload)
+}
+
+/// Recurses as deep as the value nests, which is bounded for whatever is recorded.
+fn weight_of(value: &Value) -> usize {
+    let within = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight_of).sum(),
+        Value::Object(fields) => fields.iter().map(|(name, field)| name.len() + weight_of(field)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + within
 }
 
 #[cfg(test)]

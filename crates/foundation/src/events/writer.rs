@@ -1,18 +1,14 @@
 //! The one who writes to a log: takes what is asked, commits it in groups, and answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::append::Appended;
 use super::clock::Clock;
 use super::drain::Group;
 use super::error::EventError;
-use super::event::Event;
 use super::failure::LogFailure;
 use super::gate::Inbox;
-use super::id::EventId;
 use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, Unanswered};
 use super::log::EventLog;
 use super::store_error::EventStoreError;
@@ -74,14 +70,19 @@ impl Writer {
         }
     }
 
-    fn answer(&mut self, answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
-        let (ids, events) = split(answers);
+    fn answer(&mut self, mut answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
+        let mut events = Vec::new();
+        for appended in answers.iter_mut().flatten() {
+            events.append(&mut appended.events);
+        }
         let position = events.last().map(|event| event.id);
         self.inbox.done(replies.len(), &events, position);
         // A log that has answered too few leaves the rest without one.
         let missing = || Err(EventStoreError::no_answer("the log gave no answer"));
-        let ids = ids.into_iter().map(|ids| ids.map_err(EventStoreError::from));
-        replies.into_iter().zip(ids.chain(std::iter::repeat_with(missing))).for_each(|(reply, ids)| reply.send(ids));
+        let mut answers = answers.into_iter();
+        for reply in replies {
+            reply.send(answers.next().map_or_else(missing, |answer| Ok(answer?.ids)));
+        }
     }
 
     fn work(&mut self, chore: Chore) -> Result<(), Failed> {
@@ -119,18 +120,6 @@ impl Failed {
         self.waiting.extend(chore.map(Job::Chore));
         self
     }
-}
-
-type Split = (Vec<Result<Vec<EventId>, EventError>>, Vec<Arc<Event>>);
-
-fn split(answers: Vec<Result<Appended, EventError>>) -> Split {
-    let mut events = Vec::new();
-    let ids = answers.into_iter().map(|answer| {
-        let appended = answer?;
-        events.extend(appended.events);
-        Ok(appended.ids)
-    });
-    (ids.collect(), events)
 }
 
 /// A panic of a log, or of the clock, is a failure: what it has left behind is not to be used.
