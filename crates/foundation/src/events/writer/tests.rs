@@ -27,7 +27,7 @@ where
         (self.0)(group)
     }
 
-    fn prune(&mut self, _: PruneBound, _: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, _: PruneBound, _: Option<EventId>, _: usize) -> Result<u64, LogFailure> {
         Ok(0)
     }
 
