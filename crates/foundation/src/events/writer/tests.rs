@@ -1,5 +1,6 @@
 //! The writer without its actor: who is told what, and when.
 
+use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +8,10 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{Receiver, channel};
 
-use super::super::gate::Gate;
+use super::super::append::Append;
+use super::super::event::Event;
+use super::super::gate::{Gate, Way};
+use super::super::id::EventId;
 use super::super::job::{Ids, chore};
 use super::super::log::{EventReader, PruneBound};
 use super::super::memory::MemoryLog;
@@ -50,14 +54,24 @@ where
 
 type Failures = Arc<Mutex<Vec<Unanswered>>>;
 
-fn writer(log: impl EventLog) -> (Arc<Gate>, Writer, Failures) {
+struct Desk {
+    gate: Arc<Gate>,
+    writer: Writer,
+    jobs: mpsc::UnboundedReceiver<Job>,
+    failures: Failures,
+}
+
+fn desk(log: impl EventLog) -> Desk {
     let gate = Arc::new(Gate::new());
     let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
-    let inbox = gate.open(None, Readers::new(log.reader().unwrap(), false));
+    let (sender, jobs) = mpsc::unbounded_channel();
+    let readers = Readers::new(log.reader().unwrap(), false);
+    let inbox = gate.open(None, readers, |inbox| (Way::Thread(sender), inbox));
     let failures = Failures::default();
     let kept = Arc::clone(&failures);
     let failed = Box::new(move |unanswered| kept.lock().push(unanswered));
-    (gate, Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, _seat: seat }, failures)
+    let writer = Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, _seat: seat };
+    Desk { gate, writer, jobs, failures }
 }
 
 fn event(kind: &str) -> NewEvent {
@@ -71,20 +85,16 @@ fn append(gate: &Gate, event: NewEvent) -> Receiver<Ids> {
     answer
 }
 
-/// To be called with the gate shut, or of a log that fails.
-fn run(writer: Writer) {
-    writer.run().now_or_never().expect("nothing is left to wait for");
-}
-
 #[test]
 fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
-    let (gate, writer, failures) = writer(Says(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
+    let Desk { gate, writer, jobs, failures } =
+        desk(Says(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
     let begun = append(&gate, event("begun"));
     let (job, asked) = chore(|_| Ok(((), None)));
     assert!(gate.send(job).is_ok());
     let waiting = event("waiting");
     let left = append(&gate, waiting.clone());
-    run(writer);
+    writer.run(jobs);
 
     // Whoever holds the failure decides when they hear of it: when nobody finds the store any more.
     let mut answers = [begun, left];
@@ -102,10 +112,10 @@ fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
 
 #[test]
 fn a_log_that_answers_too_few_leaves_the_others_without_an_answer_and_that_is_said() {
-    let (gate, writer, _) = writer(Says(|_| Ok(Vec::new())));
+    let Desk { gate, writer, jobs, .. } = desk(Says(|_| Ok(Vec::new())));
     let mut answer = append(&gate, event("asked"));
     gate.shut();
-    run(writer);
+    writer.run(jobs);
     assert_eq!(answer.try_recv().unwrap().unwrap_err().to_string(), "the log gave no answer");
 }
 
@@ -126,7 +136,7 @@ impl Wake for Looks {
 
 #[test]
 fn who_is_answered_already_finds_what_it_is_told() {
-    let (gate, writer, _) = writer(MemoryLog::new("production"));
+    let Desk { gate, mut writer, mut jobs, .. } = desk(MemoryLog::new("production"));
     let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
     let mut answer = append(&gate, event("asked"));
     let waker = Waker::from(Arc::clone(&looks));
@@ -140,7 +150,7 @@ fn who_is_answered_already_finds_what_it_is_told() {
     assert!(gate.send(Job::Chore(Box::new(chore))).is_ok());
     assert!(!gate.is_settled());
     // The gate stays open, so that what is unsettled shows.
-    let mut writing = Box::pin(writer.run());
-    assert!(writing.as_mut().now_or_never().is_none());
+    let first = jobs.try_recv().unwrap();
+    assert!(writer.turn(first, || jobs.try_recv().ok()).is_ok());
     assert_eq!(*looks.1.lock(), [(Some(EventId::FIRST), false), (moved, true)]);
 }
