@@ -15,14 +15,14 @@ use crate::services::support::crash;
 struct Api {
     key: SecretString,
     #[garde(custom(even))]
-    pin: u32,
+    pin: u64,
     #[serde(rename = "url")]
     _url: String,
 }
 
 /// A validation that tells too much.
-fn even(pin: &u32, (): &()) -> garde::Result {
-    if pin % 2 == 0 { Ok(()) } else { Err(garde::Error::new(format!("{pin} is odd"))) }
+fn even(pin: &u64, (): &()) -> garde::Result {
+    if pin.is_multiple_of(2) { Ok(()) } else { Err(garde::Error::new(format!("{pin} is odd"))) }
 }
 
 impl ConfigSection for Api {
@@ -31,11 +31,13 @@ impl ConfigSection for Api {
     const SECRETS: &'static [&'static str] = &["key", "pin"];
 
     fn defaults() -> Value {
-        json!({ "key": "hunter2", "pin": 4710, "url": "localhost" })
+        json!({ "key": "hunter2", "pin": 901_255_504_710_u64, "url": "localhost" })
     }
 }
 
-const SECRETS: [&str; 7] = ["hunter2", "swordfish", "4710", "4712", "4713", "opensesame", "tooshort"];
+/// Numbers as long as these are in no id and no time by chance.
+const SECRETS: [&str; 7] =
+    ["hunter2", "swordfish", "901255504710", "901255504712", "901255504713", "opensesame", "tooshort"];
 
 /// A file with secrets, the same broken in every way, and everything that shows anything, asked afterwards.
 #[tokio::test]
@@ -43,7 +45,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
-    write("[api]\nkey = 'swordfish'\npin = 4712\n");
+    write("[api]\nkey = 'swordfish'\npin = 901255504712\n");
     let sources = ConfigSources::new().section::<Api>().unwrap().file(&file);
     let sources = sources.environment("app", [("APP__API__KEY".to_owned(), "opensesame".to_owned())]).unwrap();
     let foundation = Foundation::builder().config(sources.clone()).start().await.unwrap();
@@ -52,13 +54,13 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     let mut shown = Shown(String::new());
 
     let section = config.section::<Api>().unwrap();
-    assert_eq!((section.key.expose_secret(), section.pin), ("opensesame", 4712));
+    assert_eq!((section.key.expose_secret(), section.pin), ("opensesame", 901_255_504_712));
     shown.of(&section.key);
     let mut changes = config.subscribe("api").unwrap();
     let mut events = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
 
     // What is refused.
-    for value in [json!("tooshort"), json!(4713), json!({ "a": "tooshort" })] {
+    for value in [json!("tooshort"), json!(901_255_504_713_u64), json!({ "a": "tooshort" })] {
         shown.of(config.update("api.key", &value).await.unwrap_err());
         shown.of(config.update("api.pin", &value).await.unwrap_err());
         shown.of(config.transaction(|it| it.set("api.url", "x").set("api.pin", &value)).await.unwrap_err());
@@ -67,12 +69,12 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     shown.of(config.get::<Vec<u8>>("api.pin").unwrap_err());
     shown.of(config.get::<std::net::IpAddr>("api.key").unwrap_err());
     let broken = [
-        "[api]\npin = 4713\n",
+        "[api]\npin = 901255504713\n",
         "[api]\npin = 'tooshort'\n",
         "[api]\nkey = ['tooshort']\n",
         "[api]\nkey = 'tooshort\n",
         "[api]\nkey = tooshort\n",
-        "[api]\npin = 4713 4713\n",
+        "[api]\npin = 901255504713 901255504713\n",
         "api = 'tooshort'\n",
         "[api.pin]\na = 'tooshort'\n",
     ];
@@ -81,7 +83,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
         shown.of(config.reload().await.unwrap_err());
     }
     // What is taken.
-    write("[api]\nkey = 'swordfish'\npin = 4710\nurl = 'there'\n");
+    write("[api]\nkey = 'swordfish'\npin = 901255504710\nurl = 'there'\n");
     shown.of(config.reload().await.unwrap());
     shown.of(config.update("api.url", "elsewhere").await.unwrap());
     shown.of(config.reset("api.url").await.unwrap());
@@ -92,7 +94,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     crash(&namespace, &ConfigServer::NAME).await;
     shown.of(config.rollback(forged).await);
     shown.of(config.reset_all().await);
-    assert_eq!(config.section::<Api>().unwrap().pin, 4710);
+    assert_eq!(config.section::<Api>().unwrap().pin, 901_255_504_710);
 
     // And what shows all of it.
     let mut lines = Vec::new();

@@ -12,7 +12,7 @@ use super::fault::Fault;
 /// opening the database past SQLite would give up SQLite's locks on it when that file is closed (a rule of POSIX).
 #[derive(Debug)]
 pub(super) struct WriterLock {
-    _file: File,
+    file: File,
 }
 
 impl WriterLock {
@@ -27,7 +27,14 @@ impl WriterLock {
             Err(TryLockError::Error(error)) => return Err(cause(error)),
         }
         file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(cause)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that is being started at this moment has the file as well, until it runs its program.
+        drop(self.file.unlock());
     }
 }
 
@@ -45,5 +52,22 @@ fn holder(file: &mut File) -> String {
         (Ok(_), Ok(id)) if id == process::id() => String::from("this process"),
         (Ok(_), Ok(id)) => format!("process {id}"),
         _ => String::from("another process"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_given_back_is_free_though_a_process_that_is_being_started_has_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("production.db");
+        let lock = WriterLock::acquire(&database).unwrap();
+        let inherited = lock.file.try_clone().unwrap();
+        assert!(matches!(WriterLock::acquire(&database), Err(Fault::Locked { .. })));
+        drop(lock);
+        assert!(WriterLock::acquire(&database).is_ok());
+        drop(inherited);
     }
 }
