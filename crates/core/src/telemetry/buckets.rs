@@ -21,6 +21,8 @@ const STEPS: usize = 1 << STEP_BITS;
 const IGNORED_BITS: u32 = f64::MANTISSA_DIGITS - 1 - STEP_BITS;
 
 const OCTAVES: usize = 96;
+/// Octaves that are found by one entry of the upper table: values that belong together are seldom further apart.
+const SPAN: usize = 8;
 /// The exponent of the bound below the steps.
 const LOWEST_EXPONENT: i32 = -32;
 /// The bits of the greatest value below the buckets with a bounded error: 2^-32.
@@ -66,18 +68,20 @@ impl Bucket {
     }
 }
 
-/// How many values fell into each bucket. An octave is allocated when its first value arrives.
+/// How many values fell into each bucket. An octave is allocated when its first value arrives, and so is the table of the
+/// octaves around it: a table of all would be the greater part of most histograms.
 pub(super) struct Buckets {
     low: AtomicU64,
-    octaves: [OnceLock<Box<Octave>>; OCTAVES],
+    spans: [OnceLock<Box<Span>>; OCTAVES / SPAN],
     high: AtomicU64,
 }
 
+type Span = [OnceLock<Box<Octave>>; SPAN];
 type Octave = [AtomicU64; STEPS];
 
 impl Buckets {
     pub(super) fn new() -> Self {
-        Self { low: AtomicU64::new(0), octaves: [const { OnceLock::new() }; OCTAVES], high: AtomicU64::new(0) }
+        Self { low: AtomicU64::new(0), spans: [const { OnceLock::new() }; OCTAVES / SPAN], high: AtomicU64::new(0) }
     }
 
     /// Counts a value that is finite and not negative. A reader who sees it counted sees whatever the thread
@@ -90,8 +94,9 @@ impl Buckets {
         match bucket {
             Bucket::Low => &self.low,
             Bucket::Step(position) => {
-                let octave = self.octaves[position / STEPS].get_or_init(new_octave);
-                &octave[position % STEPS]
+                let octave = position / STEPS;
+                let span = self.spans[octave / SPAN].get_or_init(new_span);
+                &span[octave % SPAN].get_or_init(new_octave)[position % STEPS]
             }
             Bucket::High => &self.high,
         }
@@ -109,7 +114,8 @@ impl Buckets {
     }
 
     fn steps(&self) -> impl Iterator<Item = (Bucket, &AtomicU64)> {
-        let octaves = self.octaves.iter().enumerate();
+        let spans = (0..).step_by(SPAN).zip(&self.spans);
+        let octaves = spans.filter_map(|(first, span)| Some((first..).zip(span.get()?.iter()))).flatten();
         let allocated = octaves.filter_map(|(number, octave)| Some((number, octave.get()?)));
         allocated.flat_map(|(number, octave)| {
             let positions = (number * STEPS..).map(Bucket::Step);
@@ -134,6 +140,10 @@ pub(super) fn upper_exponent(middle: f64) -> Option<i32> {
 /// Whether an octave has another bound below its own.
 pub(super) fn has_lower_bound(upper_exponent: i32) -> bool {
     upper_exponent > LOWEST_EXPONENT
+}
+
+fn new_span() -> Box<Span> {
+    Box::new([const { OnceLock::new() }; SPAN])
 }
 
 fn new_octave() -> Box<Octave> {

@@ -66,6 +66,6 @@ mod tests {
 
     #[test]
     fn its_size_is_bounded() {
-        assert!(size_of::<Recorded>() <= 1_600);
+        assert!(size_of::<Recorded>() <= 240);
     }
 }
