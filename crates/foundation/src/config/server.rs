@@ -42,6 +42,27 @@ pub(super) struct State {
 }
 
 impl ConfigServerActor {
+    async fn serve(&self, message: ConfigMsg, records: &mut Records) {
+        match message {
+            ConfigMsg::Change(proposal, note, reply) => {
+                let result = self.change(records, proposal, note).await;
+                drop(reply.send(self.counted(result)));
+            }
+            ConfigMsg::Rollback(to, note, reply) => {
+                let result = self.roll_back(records, to, note).await;
+                drop(reply.send(self.counted(result)));
+            }
+            ConfigMsg::Reload(note, reply) => drop(reply.send(self.try_reload(records, note).await)),
+            ConfigMsg::FilesTouched => drop(self.try_reload(records, ChangeNote::default()).await),
+            ConfigMsg::Checkpoint => {
+                if let Err(error) = self.ledger.checkpoint(records).await {
+                    tracing::warn!(%error, "what was changed at run time is not recorded anew, and older events are kept");
+                }
+            }
+            ConfigMsg::Status(reply) => drop(reply.send(self.status())),
+        }
+    }
+
     async fn change(
         &self,
         records: &mut Records,
@@ -138,24 +159,8 @@ impl Actor for ConfigServerActor {
         message: ConfigMsg,
         State { records, .. }: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        match message {
-            ConfigMsg::Change(proposal, note, reply) => {
-                let result = self.change(records, proposal, note).await;
-                drop(reply.send(self.counted(result)));
-            }
-            ConfigMsg::Rollback(to, note, reply) => {
-                let result = self.roll_back(records, to, note).await;
-                drop(reply.send(self.counted(result)));
-            }
-            ConfigMsg::Reload(note, reply) => drop(reply.send(self.try_reload(records, note).await)),
-            ConfigMsg::FilesTouched => drop(self.try_reload(records, ChangeNote::default()).await),
-            ConfigMsg::Checkpoint => {
-                if let Err(error) = self.ledger.checkpoint(records).await {
-                    tracing::warn!(%error, "what was changed at run time is not recorded anew, and older events are kept");
-                }
-            }
-            ConfigMsg::Status(reply) => drop(reply.send(self.status())),
-        }
+        // On the heap: else each actor would keep the 8 KB that a change takes for as long as it lives.
+        Box::pin(self.serve(message, records)).await;
         Ok(())
     }
 }

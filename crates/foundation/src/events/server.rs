@@ -199,7 +199,8 @@ impl Actor for EventStoreServer {
                 myself.cast(EventStoreMsg::Retain(looking))?;
             }
             // A message a chunk: between two of them the store can be stopped.
-            EventStoreMsg::Retain(mut looking) => match self.retain(&mut looking).await {
+            // On the heap: else the actor would keep the room for it between two looks as well.
+            EventStoreMsg::Retain(mut looking) => match Box::pin(self.retain(&mut looking)).await {
                 Ok(true) => myself.cast(EventStoreMsg::Retain(looking))?,
                 outcome => {
                     looking.report.failure = outcome.err();
