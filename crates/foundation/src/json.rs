@@ -31,6 +31,11 @@ pub(crate) fn json_bytes(value: &Value) -> usize {
 
 /// In quotes, with what has to be escaped.
 fn text_bytes(text: &str) -> usize {
+    // Without a way out of the loop, so that it is done for many bytes at once; of most texts that is all.
+    let is_escaped = |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    if !text.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
+        return 2 + text.len();
+    }
     let escapes = text.bytes().map(|byte| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
         0x00..0x20 => 5,

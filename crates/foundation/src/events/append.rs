@@ -71,7 +71,7 @@ impl Append {
     ///
     /// let append = Append::new(vec![NewEvent::new("opened")?.payload("door")?]);
     /// let taken = append.admit(&EventLimits::default(), None)?;
-    /// assert_eq!(taken[0].1, 6);
+    /// assert_eq!(taken.map(|(_, bytes)| bytes).collect::<Vec<_>>(), [6]);
     /// # Ok::<(), foundation::EventError>(())
     /// ```
     ///
@@ -79,7 +79,11 @@ impl Append {
     ///
     /// [`EventError::Conflict`] if the log is elsewhere, [`EventError::Refused`] if an event is outside the limits or
     /// names a cause that is not recorded yet; each with the batch.
-    pub fn admit(self, limits: &EventLimits, position: Option<EventId>) -> Result<Vec<(NewEvent, usize)>, EventError> {
+    pub fn admit(
+        self,
+        limits: &EventLimits,
+        position: Option<EventId>,
+    ) -> Result<impl ExactSizeIterator<Item = (NewEvent, usize)> + use<>, EventError> {
         let Self { batch, expected } = self;
         if let ExpectedPosition::Exactly(expected) = expected
             && expected != position
@@ -87,7 +91,7 @@ impl Append {
             return Err(EventError::Conflict { expected, actual: position, batch });
         }
         match limits.check(&batch).and_then(|sizes| causes_are_recorded(&batch, position).map(|()| sizes)) {
-            Ok(sizes) => Ok(batch.into_iter().zip(sizes).collect()),
+            Ok(sizes) => Ok(batch.into_iter().zip(sizes)),
             Err(refusal) => Err(EventError::Refused { refusal, batch }),
         }
     }

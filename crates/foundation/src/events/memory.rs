@@ -116,8 +116,16 @@ impl MemoryLog {
 
 impl EventLog for MemoryLog {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+        self.commit_arriving(&mut group.into_iter(), &|| now)
+    }
+
+    fn commit_arriving(
+        &mut self,
+        group: &mut dyn Iterator<Item = Append>,
+        clock: &dyn Fn() -> SystemTime,
+    ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
         let mut records = self.0.write();
-        Ok(group.into_iter().map(|append| records.append(append, now)).collect())
+        Ok(group.map(|append| records.append(append, clock())).collect())
     }
 
     fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {

@@ -45,7 +45,12 @@ impl Recording<'_> {
         Ok(answers)
     }
 
-    fn batch(&mut self, batch: Vec<(NewEvent, usize)>, now: SystemTime, state: &mut State) -> Result<Appended, Fault> {
+    fn batch(
+        &mut self,
+        batch: impl ExactSizeIterator<Item = (NewEvent, usize)>,
+        now: SystemTime,
+        state: &mut State,
+    ) -> Result<Appended, Fault> {
         let mut ids = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
         for (new, _) in batch {
