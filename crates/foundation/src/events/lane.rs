@@ -106,7 +106,7 @@ mod tests {
         let (sender, failures) = mpsc::unbounded_channel();
         gate.open(None, Readers::new(log.reader().unwrap(), false), |inbox| {
             let failed = Box::new(move |unanswered| drop(sender.send(unanswered)));
-            (Way::Here(Lane::new(Writer { log: Box::new(log), inbox, clock, failed, _seat: seat })), ())
+            (Way::Here(Lane::new(Writer { log: Box::new(log), inbox, clock, failed, runtime: None, _seat: seat })), ())
         });
         (gate, failures)
     }

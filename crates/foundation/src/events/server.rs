@@ -6,6 +6,7 @@ use std::thread;
 use foundation_core::ractor::concurrency::JoinHandle;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use foundation_core::{ServiceKey, local_message};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -110,6 +111,7 @@ impl EventStoreServer {
             inbox,
             clock: Arc::clone(&self.clock),
             failed: Box::new(move |unanswered| drop(myself.cast(EventStoreMsg::Failed(unanswered)))),
+            runtime: self.opener.may_block().then(Handle::current),
             _seat: seat,
         };
         if self.opener.may_block() {

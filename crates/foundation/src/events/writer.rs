@@ -1,6 +1,7 @@
 //! The one who writes to a log: takes what is asked, commits it in groups, and answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::append::Appended;
@@ -25,6 +26,8 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     /// Told of the failure, with all who are left without an answer.
     pub(super) failed: Box<dyn Fn(Unanswered) + Send>,
+    /// Of those who ask, if this works on a thread of its own.
+    pub(super) runtime: Option<Handle>,
     pub(super) _seat: OwnedSemaphorePermit,
 }
 
@@ -77,11 +80,10 @@ impl Writer {
         }
         let position = events.last().map(|event| event.id);
         self.inbox.done(replies.len(), &events, position);
-        // A log that has answered too few leaves the rest without one.
-        let missing = || Err(EventStoreError::no_answer("the log gave no answer"));
-        let mut answers = answers.into_iter();
-        for reply in replies {
-            reply.send(answers.next().map_or_else(missing, |answer| Ok(answer?.ids)));
+        match &self.runtime {
+            // Woken from within the runtime, a crowd costs one wake of a worker from this thread, and not one each.
+            Some(runtime) if replies.len() > 1 => drop(runtime.spawn(async move { tell(answers, replies) })),
+            _ => tell(answers, replies),
         }
     }
 
@@ -104,6 +106,15 @@ impl Writer {
         self.inbox.shut();
         waiting.extend(std::iter::from_fn(left));
         (self.failed)(Unanswered { failure, begun, waiting });
+    }
+}
+
+fn tell(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
+    // A log that has answered too few leaves the rest without one.
+    let missing = || Err(EventStoreError::no_answer("the log gave no answer"));
+    let mut answers = answers.into_iter();
+    for reply in replies {
+        reply.send(answers.next().map_or_else(missing, |answer| Ok(answer?.ids)));
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
 use parking_lot::Mutex;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::oneshot::{Receiver, channel};
 
 use super::super::append::Append;
@@ -70,7 +72,8 @@ fn desk(log: impl EventLog) -> Desk {
     let failures = Failures::default();
     let kept = Arc::clone(&failures);
     let failed = Box::new(move |unanswered| kept.lock().push(unanswered));
-    let writer = Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, _seat: seat };
+    let writer =
+        Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, runtime: None, _seat: seat };
     Desk { gate, writer, jobs, failures }
 }
 
@@ -117,6 +120,20 @@ fn a_log_that_answers_too_few_leaves_the_others_without_an_answer_and_that_is_sa
     gate.shut();
     writer.run(jobs);
     assert_eq!(answer.try_recv().unwrap().unwrap_err().to_string(), "the log gave no answer");
+}
+
+#[tokio::test]
+async fn a_group_is_answered_by_a_task_of_the_runtime_and_not_by_the_thread_of_the_writer() {
+    let Desk { gate, mut writer, jobs, .. } = desk(MemoryLog::new("production"));
+    writer.runtime = Some(Handle::current());
+    let mut answers = [append(&gate, event("one")), append(&gate, event("other"))];
+    gate.shut();
+    // The runtime has this thread alone, and so nobody is answered while it waits for the writer.
+    thread::spawn(move || writer.run(jobs)).join().unwrap();
+    assert!(answers.iter_mut().all(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty))));
+    for (answer, id) in answers.into_iter().zip(1..) {
+        assert_eq!(answer.await.unwrap().unwrap(), [EventId::new(id).unwrap()]);
+    }
 }
 
 /// What can be seen of the store at the moment in which somebody is answered.
