@@ -20,6 +20,7 @@ use super::job::Job;
 use super::lane::{Lane, Shift};
 use super::readers::Readers;
 use super::tail::Tail;
+use super::writer::Inbox;
 
 pub(super) struct Gate {
     open: RwLock<Option<Open>>,
@@ -47,7 +48,7 @@ pub(super) enum Way {
 }
 
 /// The writer's end of a gate.
-pub(super) struct Inbox {
+struct Behind {
     pending: Arc<AtomicUsize>,
     gate: Arc<Gate>,
 }
@@ -70,12 +71,12 @@ impl Gate {
         self: &Arc<Self>,
         position: Option<EventId>,
         readers: Arc<Readers>,
-        way: impl FnOnce(Inbox) -> (Way, T),
+        way: impl FnOnce(Box<dyn Inbox>) -> (Way, T),
     ) -> T {
         let pending = Arc::new(AtomicUsize::new(0));
         self.publish(&[], position);
         self.tail.opened(position);
-        let (way, rest) = way(Inbox { pending: Arc::clone(&pending), gate: Arc::clone(self) });
+        let (way, rest) = way(Box::new(Behind { pending: Arc::clone(&pending), gate: Arc::clone(self) }));
         *self.open.write() = Some(Open { way, pending, readers });
         rest
     }
@@ -132,15 +133,13 @@ impl Gate {
     }
 }
 
-impl Inbox {
-    /// So many jobs have taken effect: these events are recorded, and the log is here.
-    pub(super) fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>) {
+impl Inbox for Behind {
+    fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>) {
         self.gate.publish(events, position);
         self.pending.fetch_sub(jobs, Ordering::AcqRel);
     }
 
-    /// Lets nothing in any more.
-    pub(super) fn shut(&self) {
+    fn shut(&self) {
         self.gate.shut();
     }
 }

@@ -1,6 +1,8 @@
 //! The one who writes to a log: takes what is asked, commits it in groups, and answers.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -8,8 +10,9 @@ use super::append::Appended;
 use super::clock::Clock;
 use super::drain::Group;
 use super::error::EventError;
+use super::event::Event;
 use super::failure::LogFailure;
-use super::gate::Inbox;
+use super::id::EventId;
 use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, Unanswered};
 use super::log::EventLog;
 use super::store_error::EventStoreError;
@@ -22,13 +25,22 @@ use super::store_error::EventStoreError;
 pub(super) struct Writer {
     // The order of the fields is the order in which they are dropped: a successor that gets the seat finds the log closed.
     pub(super) log: Box<dyn EventLog>,
-    pub(super) inbox: Inbox,
+    pub(super) inbox: Box<dyn Inbox>,
     pub(super) clock: Clock,
     /// Told of the failure, with all who are left without an answer.
     pub(super) failed: Box<dyn Fn(Unanswered) + Send>,
     /// Of those who ask, if this works on a thread of its own.
     pub(super) runtime: Option<Handle>,
     pub(super) _seat: OwnedSemaphorePermit,
+}
+
+/// Where the jobs of a writer come from.
+pub(super) trait Inbox: Send {
+    /// So many jobs have taken effect: these events are recorded, and the log is here.
+    fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>);
+
+    /// Lets nothing in any more.
+    fn shut(&self);
 }
 
 impl Writer {
