@@ -16,14 +16,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use foundation::{
-    ChangeNote, ConfigSection, ConfigSources, EventKind, ExposeSecret, Foundation, Query, SecretString,
-    SectionSubscription,
+    ChangeNote, ConfigSection, ConfigSources, EventKind, EventSubscription, ExposeSecret, Foundation, SecretString,
+    SectionSubscription, SubscriptionSpec,
 };
 use foundation_examples::{Failure, Table, exit, heading};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task::yield_now;
 use tokio::time::timeout;
 
 /// How long nothing must happen to the file before it is read.
@@ -115,6 +114,7 @@ async fn edit_and_watch(file: &Path) -> Result<(), Failure> {
 async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
     let config = foundation.config();
     let mut changes = config.subscribe_section::<Http>()?;
+    let mut refusals = foundation.events().subscribe(SubscriptionSpec::from_now().kind(REFUSED)).await?;
 
     heading("An edit: taken as a whole");
     save(file, "[http]\ngreeting = 'good morning'\nworkers = 16\ntoken = 'second secret'\n")?;
@@ -122,13 +122,13 @@ async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
 
     heading("A broken edit: refused, with the place, and the last good one stays");
     save(file, "[http]\ngreeting = 'good night\n")?;
-    let broken = refusal(foundation, None).await?;
+    let broken = refusal(&mut refusals, None).await?;
     println!("  {broken}");
     println!("  still: {:?}", config.section::<Http>()?);
 
     heading("An edit that breaks a rule of the section: refused, too");
     save(file, "[http]\ngreeting = 'good night'\nworkers = 0\n")?;
-    println!("  {}", refusal(foundation, Some(&broken)).await?);
+    println!("  {}", refusal(&mut refusals, Some(&broken)).await?);
 
     heading("A change at run time, by somebody and for a reason");
     let alice = config.with_note(ChangeNote::by("alice").because("the queue is long"));
@@ -165,19 +165,18 @@ async fn show(changes: &mut SectionSubscription<Http>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The reason of the first refusal with another reason than the one that is known, as soon as it is recorded.
-async fn refusal(foundation: &Foundation, known: Option<&str>) -> Result<String, Failure> {
-    let recorded = async {
-        loop {
-            let refusals = foundation.events().query(Query::new().kind(REFUSED)).await?;
-            let mut reasons = refusals.iter().filter_map(|event| event.payload["reason"].as_str());
-            if let Some(reason) = reasons.find(|reason| Some(*reason) != known) {
-                return Ok::<_, Failure>(reason.to_owned());
+/// The reason of the next refusal, as soon as it is recorded; a file that is looked at twice is refused twice.
+async fn refusal(refusals: &mut EventSubscription, known: Option<&str>) -> Result<String, Failure> {
+    let another = async {
+        while let Some(event) = refusals.next().await? {
+            match event.payload["reason"].as_str() {
+                Some(reason) if Some(reason) != known => return Ok(reason.to_owned()),
+                _ => {}
             }
-            yield_now().await;
         }
+        Err("the events have ended".into())
     };
-    timeout(LIMIT, recorded).await?
+    timeout(LIMIT, another).await?
 }
 
 /// As many editors do it: a new file takes the place of the old one, so that nobody sees half of it.
