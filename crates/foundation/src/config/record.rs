@@ -145,3 +145,41 @@ pub(super) fn undo<'a>(events: impl Iterator<Item = &'a Arc<Event>>, to: EventId
     }
     is_known.then_some(Proposal::These(wishes))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::events::NewEvent;
+
+    fn recorded(kinds: &[EventKind]) -> Vec<Arc<Event>> {
+        let event = |(id, kind): (u64, &EventKind)| {
+            let id = EventId::new(id).unwrap();
+            Arc::new(NewEvent::of(kind.clone()).source(SERVER).record(id, "production", UNIX_EPOCH))
+        };
+        (1..).zip(kinds).map(event).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_baseline_is_the_newest_checkpoint_or_without_one_the_first_update(
+            kinds in prop::collection::vec(select(vec![CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT]), 0..12),
+        ) {
+            let events = recorded(&kinds);
+            let place = |at: Option<usize>| at.and_then(|at| EventId::new(at as u64 + 1));
+            let checkpoint = place(kinds.iter().rposition(|kind| *kind == CONFIG_CHECKPOINT));
+            let expected = checkpoint.or(place(kinds.iter().position(|kind| *kind == CONFIG_UPDATED)));
+            prop_assert_eq!(baseline(ours(&events)), expected);
+        }
+    }
+
+    #[test]
+    fn what_others_have_recorded_is_no_baseline() {
+        let foreign = NewEvent::of(CONFIG_CHECKPOINT).source("shop").record(EventId::FIRST, "production", UNIX_EPOCH);
+        assert_eq!(baseline(ours(&[Arc::new(foreign)])), None);
+    }
+}
