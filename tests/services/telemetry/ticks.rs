@@ -142,13 +142,17 @@ async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2, builder = ticking_by_hand())]
-async fn a_tick_samples_the_runtime(namespace: TestNamespace) {
+async fn the_runtime_is_sampled_at_the_start_and_at_each_tick(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    telemetry.tick().await.unwrap();
     let snapshot = telemetry.snapshot().await.unwrap();
     assert_eq!(snapshot.gauge("tokio.workers"), Some(2.0));
-    assert!(snapshot.gauge("tokio.alive_tasks").is_some_and(|tasks| tasks >= 3.0));
     assert!(snapshot.gauge("tokio.global_queue_depth").is_some());
+
+    let crowd: Vec<_> = (0..100).map(|_| tokio::spawn(std::future::pending::<()>())).collect();
+    telemetry.tick().await.unwrap();
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert!(snapshot.gauge("tokio.alive_tasks").is_some_and(|tasks| tasks >= 100.0));
+    crowd.iter().for_each(|task| task.abort());
 }
 
 #[foundation::test(start_paused = true, builder = Foundation::builder().telemetry(by_hand().runtime_metrics(false)))]

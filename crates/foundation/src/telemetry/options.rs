@@ -55,8 +55,8 @@ impl TelemetryOptions {
         self
     }
 
-    /// Whether the gauges `tokio.workers`, `tokio.alive_tasks` and `tokio.global_queue_depth` show, as of the last tick, the
-    /// runtime that the service runs on. It is shared by all namespaces on it.
+    /// Whether the gauges `tokio.workers`, `tokio.alive_tasks` and `tokio.global_queue_depth` show, as of the start or the
+    /// last tick, the runtime that the service runs on. It is shared by all namespaces on it.
     pub fn runtime_metrics(mut self, wanted: bool) -> Self {
         self.runtime_metrics = wanted;
         self

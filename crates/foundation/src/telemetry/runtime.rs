@@ -16,12 +16,15 @@ pub(super) struct RuntimeGauges {
 }
 
 impl RuntimeGauges {
+    /// Gauges that show the runtime from now on: a runtime without workers is none that anybody has seen.
     pub(super) fn of(hub: &Hub) -> Result<Self, TelemetryError> {
-        Ok(Self {
+        let gauges = Self {
             workers: hub.own_instrument("tokio.workers")?,
             alive_tasks: hub.own_instrument("tokio.alive_tasks")?,
             global_queue_depth: hub.own_instrument("tokio.global_queue_depth")?,
-        })
+        };
+        gauges.sample();
+        Ok(gauges)
     }
 
     /// Reads the runtime that the caller runs on, if any.
