@@ -75,6 +75,9 @@ impl EventSubscription {
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
+    /// Whoever is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see the rest: it
+    /// is in the log, which nobody opens any more.
+    ///
     /// # Errors
     /// [`SubscriptionError::Missed`], [`SubscriptionError::Rewound`]: the next call goes on after the gap.
     /// [`SubscriptionError::Store`]: the next call tries again.
