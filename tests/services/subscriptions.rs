@@ -434,11 +434,15 @@ async fn every_subscriber_sees_every_event_once_and_in_order_while_sixteen_appen
     // The slow one begins when all is recorded.
     let seen = next(&mut slow, all).await;
     assert!(seen.is_sorted_by(|one, other| one < other) && seen.last() <= Some(&last));
+    let mut subscriptions = Vec::new();
     for reader in readers {
-        let mut subscription = reader.await.unwrap();
-        assert!(is_idle(&mut subscription));
+        subscriptions.push(reader.await.unwrap());
     }
+    assert!(subscriptions.iter_mut().all(is_idle));
     foundation.shutdown().await;
+    for mut subscription in subscriptions {
+        assert!(subscription.next().await.unwrap().is_none());
+    }
 }
 
 /// So many events, which come in order, and what is left of the subscription.
