@@ -33,7 +33,7 @@ use super::recorded::Recorded;
 /// of a few nanoseconds, record a sample. The first value, and the first of each octave (from one power of two to the
 /// next), allocates.
 ///
-/// An empty histogram takes 24 bytes; a used one 0.4 KB, 256 bytes for each octave that occurred and 128 for each eight of
+/// An empty histogram takes 24 bytes; a used one 0.3 KB, 256 bytes for each octave that occurred and 128 for each eight of
 /// them, at most 27 KB.
 /// Each query reads all buckets of the used octaves, which takes 0.2 µs for one and 3 µs for twenty; to learn more
 /// than one thing, take a [`snapshot`](Self::snapshot).
