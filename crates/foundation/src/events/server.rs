@@ -106,21 +106,21 @@ impl EventStoreServer {
         let Opened { reader, position, log, seat } = opened;
         let readers = Readers::new(reader, self.opener.may_block());
         let shut = ShutOnDrop(Arc::clone(&self.gate));
-        let writer = |inbox| Writer {
+        let writer = |inbox, runtime| Writer {
             log,
             inbox,
             clock: Arc::clone(&self.clock),
             failed: Box::new(move |unanswered| drop(myself.cast(EventStoreMsg::Failed(unanswered)))),
-            runtime: self.opener.may_block().then(Handle::current),
+            runtime,
             _seat: seat,
         };
         if self.opener.may_block() {
             let (sender, jobs) = mpsc::unbounded_channel();
             let inbox = self.gate.open(position, readers, |inbox| (Way::Thread(sender), inbox));
-            let writer = writer(inbox);
+            let writer = writer(inbox, Some(Handle::current()));
             thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run(jobs))?;
         } else {
-            self.gate.open(position, readers, |inbox| (Way::Here(Lane::new(writer(inbox))), ()));
+            self.gate.open(position, readers, |inbox| (Way::Here(Lane::new(writer(inbox, None))), ()));
         }
         Ok(Running { _shut: shut, unanswered: None, next_look: None })
     }
