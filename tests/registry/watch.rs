@@ -1,5 +1,7 @@
 //! Watching the names of a namespace.
 
+use std::sync::Mutex;
+
 use foundation::ractor::ActorId;
 use foundation::{
     ExitReason, Metadata, NameChange, Namespace, ProcessRegistry, Restart, ServiceRegistry, Watch, Watched,
@@ -112,6 +114,32 @@ async fn a_death_is_told_only_when_the_destructors_have_run() {
     actor.kill();
     died(&mut watch, actor.get_id()).await;
     assert!(roll.is_empty());
+}
+
+/// A watch that comes after the registry has heard why, and before the name is free, hears of the end and of the reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_it() {
+    let (registry, names) = world().await;
+    let (begun, go_on) = (Gate::new(), std::sync::mpsc::channel::<()>());
+    let destructor = {
+        let (begun, go_on) = (begun.clone(), Mutex::new(go_on.1));
+        move || {
+            begun.open();
+            let _ = go_on.lock().unwrap().recv();
+        }
+    };
+    let actor = names.spawn(&PROBE, Probe::default().on_drop(destructor), ()).await.unwrap();
+    let mut before = watched(&names).await;
+    actor.kill();
+    begun.pass().await;
+    // Exits come before whatever else the registry is asked: now it has heard of this one.
+    registry.namespace(Namespace::test()).await.unwrap();
+    let mut after = names.watch();
+    assert_eq!(snapshot(&mut after).await, [("probe".to_owned(), actor.get_id())]);
+    drop(go_on.0);
+    for watch in [&mut before, &mut after] {
+        assert_eq!(died(watch, actor.get_id()).await, Some(ExitReason::Killed));
+    }
 }
 
 async fn a_restart_is_told() {

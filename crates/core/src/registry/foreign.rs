@@ -16,7 +16,6 @@ use ractor::{ActorCell, ActorId};
 use super::groups::{Member, Membership};
 use super::holder::{Holder, Standing};
 use super::lease::Lease;
-use super::view::Fact;
 use super::watches::Watches;
 use crate::exit::ExitReason;
 
@@ -54,6 +53,13 @@ impl Monitored {
         self.add(registry, actor, Duty::TellWhy(of.0, of.1));
     }
 
+    /// Has one promise less to tell why this holder's actor ended: of several, each was made by somebody else.
+    pub(crate) fn tell_why_no_more(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
+        let mut is_found = false;
+        let is_promise = |duty: &Duty| matches!(duty, Duty::TellWhy(_, it) if Arc::ptr_eq(it, holder));
+        self.drop_where(registry, actor, |duty| is_promise(duty) && !std::mem::replace(&mut is_found, true));
+    }
+
     /// Takes the member out of its group when `registry` hears of its end.
     pub(crate) fn keep_member(&self, registry: &ActorCell, membership: Membership) {
         let member = Arc::clone(&membership.member);
@@ -69,12 +75,13 @@ impl Monitored {
         swept.into_iter().for_each(Duty::end);
     }
 
-    /// Drops what was to be done for one holder, and stops monitoring the actor if there is nothing else.
+    /// Drops the lease of one holder, and stops monitoring the actor if there is nothing else to do.
     pub(crate) fn give_back(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
-        self.drop_where(registry, actor, |duty| duty.holder().is_some_and(|it| Arc::ptr_eq(it, holder)));
+        let is_meant = |duty: &Duty| matches!(duty, Duty::GiveBack(lease) if Arc::ptr_eq(lease.holder(), holder));
+        self.drop_where(registry, actor, is_meant);
     }
 
-    /// Has nothing to do for a membership any more, and stops monitoring the actor if there is nothing else.
+    /// Has nothing to do for a membership any more, and stops monitoring the actor if there is nothing else to do.
     pub(crate) fn forget_member(&self, registry: &ActorCell, member: &Arc<Member>) {
         let is_meant = |duty: &Duty| matches!(duty, Duty::Leave(it) if Arc::ptr_eq(&it.member, member));
         self.drop_where(registry, member.actor(), is_meant);
@@ -103,21 +110,13 @@ impl Monitored {
 }
 
 impl Duty {
-    fn holder(&self) -> Option<&Arc<Holder>> {
-        match self {
-            Self::GiveBack(lease) => Some(lease.holder()),
-            Self::TellWhy(_, holder) => Some(holder),
-            Self::Leave(_) => None,
-        }
-    }
-
     fn tell(&self, reason: &ExitReason) {
         let (watches, holder) = match self {
             Self::GiveBack(lease) => (lease.watches(), lease.holder()),
             Self::TellWhy(watches, holder) => (watches, holder),
             Self::Leave(_) => return,
         };
-        watches.tell(&Fact::Reason(Arc::clone(holder), reason.clone()));
+        watches.tell_reason(holder, reason);
     }
 
     /// A lease goes back when it is dropped.

@@ -7,6 +7,7 @@ use scc::{AtomicShared, Guard, Shared, Tag};
 use tokio::time::Instant;
 
 use super::metadata::{Description, Metadata};
+use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +50,8 @@ pub(crate) struct Holder {
     message: &'static str,
     name: ServiceName,
     described: AtomicShared<Description>,
+    /// Why the actor ended, once it has been told: for those who begin to watch between that and the end of the holding.
+    reason: OnceLock<ExitReason>,
     /// Boxed, since few holders have one.
     previous: Option<Box<ActorId>>,
 }
@@ -66,6 +69,7 @@ impl Holder {
             message: std::any::type_name::<M>(),
             name,
             described: AtomicShared::null(),
+            reason: OnceLock::new(),
             previous: None,
         }
     }
@@ -137,6 +141,16 @@ impl Holder {
 
     pub(crate) fn set_inquired(&self) {
         self.inquired.store(true, Ordering::Relaxed);
+    }
+
+    /// Why its actor ended, if that has been told.
+    pub(crate) fn reason(&self) -> Option<&ExitReason> {
+        self.reason.get()
+    }
+
+    pub(crate) fn set_reason(&self, reason: ExitReason) {
+        // An actor ends once: whoever else tells it tells the same.
+        let _ = self.reason.set(reason);
     }
 
     /// True for the first who says so.

@@ -359,7 +359,7 @@ impl Coroner for Shared {
         // Monitored first, then looked at: who is not stopping yet will tell. The root stops only when all others have.
         let will_tell = actor.get_status() < ActorStatus::Stopping && root.actor().get_status() < ActorStatus::Stopping;
         if !will_tell {
-            self.monitored.give_back(root.actor(), actor, holder);
+            self.monitored.tell_why_no_more(root.actor(), actor, holder);
         }
         will_tell
     }

@@ -1,13 +1,11 @@
 //! Whoever is in a namespace without having been started by it, and is stopped with it: registered actors, members of groups.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::holder::Origin;
 use super::root::Root;
 use super::space::Space;
-use super::view::Fact;
 use crate::supervisor;
 
 /// How long each of them is given to stop.
@@ -26,7 +24,7 @@ async fn stop_registered(space: &Space, root: &dyn Root) {
     let ends = supervisor::stop_strays(&actors, STRAY_LIMIT).await;
     for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
         // The registry would hear of it, but perhaps too late to tell.
-        space.table.watches().tell(&Fact::Reason(Arc::clone(holder), how.reason()));
+        space.table.watches().tell_reason(holder, &how.reason());
         space.table.release(holder);
         root.forget(actor, holder);
         space.note_stopped(|| format!("registered/{}", holder.name()), how);

@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use super::counters::Counters;
 use super::holder::{Holder, Standing};
 use super::metadata::{Description, Metadata};
-use super::view::{End, Fact};
+use super::view::{End, Fact, View};
 use super::wait::Waiters;
 use super::watches::{Coroner, Watches};
 use crate::namespace::{Namespace, ServiceName};
@@ -200,6 +200,17 @@ impl Table {
     /// Shows all holders, in no order; one may be shown twice while the table grows.
     pub(crate) fn each(&self, guard: &Guard, mut show: impl FnMut(&Arc<Holder>)) {
         self.names.iter(guard).for_each(|(_, holder)| show(holder));
+    }
+
+    /// How all names, or one, stand for whoever has entered a watch. That the reasons of these actors' ends will be told has
+    /// been seen to.
+    pub(crate) fn look(&self, name: Option<&ServiceName>) -> View<Arc<Holder>> {
+        let holders = match name {
+            Some(name) => self.holder(name.as_str()).into_iter().collect(),
+            None => self.holders(),
+        };
+        let visible = holders.into_iter().filter(|holder| holder.actor().is_some() && !holder.is_retired());
+        View::new(visible.inspect(|holder| self.watches.inquire(holder)))
     }
 
     /// At most so many names that have a live actor, in no order.

@@ -5,7 +5,8 @@
 //! 1. The view begins with a look at the table that may be ahead of the facts: what it shows already is not told again.
 //! 2. Two may tell the same end; the second is dropped, like each fact that is not of the present incarnation.
 //! 3. Why an actor ended may be known before its name is free or after. If it is certain to come, the end waits for it,
-//!    and what follows of this name waits behind.
+//!    and what follows of this name waits behind. If it has been told before this view knew of the incarnation, nobody
+//!    tells it again: the incarnation itself knows it then.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,6 +24,8 @@ pub(crate) trait Life: Clone {
     fn previous(&self) -> Option<ractor::ActorId>;
     /// What it says of itself now.
     fn stated(&self) -> Stated;
+    /// Why it ended, if that has been told before.
+    fn reason(&self) -> Option<ExitReason>;
     /// What there is to tell of it when it says this of itself; `None` if it has not begun.
     fn registration(&self, stated: Option<Metadata>) -> Option<Registration>;
 }
@@ -86,7 +89,8 @@ impl<L: Life> Held<L> {
     fn new(life: L, stated: Stated) -> Option<Self> {
         let (version, metadata) = stated.unzip();
         let shown = life.registration(metadata)?;
-        Some(Self { life, shown, version, reason: None })
+        let reason = life.reason();
+        Some(Self { life, shown, version, reason })
     }
 
     fn is_news(&self, life: &L, version: u64) -> bool {

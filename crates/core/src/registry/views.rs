@@ -1,6 +1,6 @@
 //! Random histories of two names, told to a view in each order that a table may tell them in, and slowly.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
@@ -22,6 +22,8 @@ struct Numbered {
     name: usize,
     previous: Option<u64>,
     version: Rc<Cell<u64>>,
+    /// Why it ended, once that has been told.
+    reason: Rc<OnceCell<ExitReason>>,
 }
 
 impl Life for Numbered {
@@ -39,6 +41,10 @@ impl Life for Numbered {
 
     fn stated(&self) -> Stated {
         Some((self.version.get(), Metadata::new(&self.version.get()).ok()?))
+    }
+
+    fn reason(&self) -> Option<ExitReason> {
+        self.reason.get().cloned()
     }
 
     fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
@@ -61,10 +67,15 @@ impl Numbered {
 
 #[derive(Debug, Clone)]
 enum Deed {
-    /// Somebody takes a name; if it is never told, because it is over before that, its end is told all the same.
+    /// Somebody takes a name, and that is told at once, or after it was told why its actor ended, or never, because it is
+    /// over before that: its end is told all the same.
     Take {
         name: usize,
-        untold: bool,
+        beginning: Beginning,
+    },
+    /// It is told why its actor has ended, which still has its name.
+    Explain {
+        name: usize,
     },
     /// Its actor ends. The reason is told before, or so many deeds later, or never.
     Die {
@@ -89,6 +100,13 @@ enum Deed {
 }
 
 #[derive(Debug, Clone, Copy)]
+enum Beginning {
+    Told,
+    Late,
+    Untold,
+}
+
+#[derive(Debug, Clone, Copy)]
 enum Told {
     Before,
     After(usize),
@@ -98,8 +116,10 @@ enum Told {
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let name = 0..TWO;
     let told = prop_oneof![Just(Told::Before), (0..6_usize).prop_map(Told::After), Just(Told::Never)];
+    let beginning = prop_oneof![6 => Just(Beginning::Told), 1 => Just(Beginning::Late), 1 => Just(Beginning::Untold)];
     let deed = prop_oneof![
-        6 => (name.clone(), proptest::bool::weighted(0.2)).prop_map(|(name, untold)| Deed::Take { name, untold }),
+        6 => (name.clone(), beginning).prop_map(|(name, beginning)| Deed::Take { name, beginning }),
+        1 => name.clone().prop_map(|name| Deed::Explain { name }),
         4 => (name.clone(), told).prop_map(|(name, reason)| Deed::Die { name, reason }),
         1 => name.clone().prop_map(|name| Deed::TakeAway { name }),
         2 => name.clone().prop_map(|name| Deed::HandOver { name }),
@@ -134,7 +154,7 @@ impl World {
     fn new_life(&mut self, name: usize) -> Numbered {
         self.numbers += 1;
         let previous = self.latest[name].replace(self.numbers);
-        Numbered { number: self.numbers, name, previous, version: Rc::default() }
+        Numbered { number: self.numbers, name, previous, version: Rc::default(), reason: Rc::default() }
     }
 
     fn state(&mut self, life: &Numbered) -> Stated {
@@ -149,34 +169,46 @@ impl World {
         }
     }
 
+    fn explain(&mut self, life: &Numbered) {
+        let reason = life.reason.get_or_init(|| reason(life)).clone();
+        self.explained.push(life.number);
+        self.told.push_back(Fact::Reason(life.clone(), reason));
+    }
+
     fn act(&mut self, deed: &Deed) {
         match *deed {
-            Deed::Take { name, untold } if self.has[name].is_none() => {
+            Deed::Take { name, beginning } if self.has[name].is_none() => {
                 let life = self.new_life(name);
                 self.has[name] = Some(life.clone());
-                if untold {
-                    self.end(name, End::Died);
-                } else {
-                    let stated = self.state(&life);
-                    self.told.push_back(Fact::Visible(life, stated));
+                if let Beginning::Untold = beginning {
+                    return self.end(name, End::Died);
                 }
+                if let Beginning::Late = beginning {
+                    self.explain(&life);
+                }
+                let stated = self.state(&life);
+                self.told.push_back(Fact::Visible(life, stated));
+            }
+            Deed::Explain { name } => {
+                let Some(life) = self.has[name].clone() else { return };
+                self.explain(&life);
             }
             Deed::Die { name, reason: told } => {
                 let Some(life) = self.has[name].clone() else { return };
                 let end = match told {
+                    // Whoever tells an end does not know what has been told.
+                    _ if life.reason.get().is_some() => End::ReasonToCome,
                     Told::Before => {
-                        self.told.push_back(Fact::Reason(life.clone(), reason(&life)));
+                        self.explain(&life);
                         End::Died
                     }
                     Told::After(deeds) => {
+                        self.explained.push(life.number);
                         self.to_come.push((deeds, life.clone()));
                         End::ReasonToCome
                     }
                     Told::Never => End::Died,
                 };
-                if !matches!(told, Told::Never) {
-                    self.explained.push(life.number);
-                }
                 self.end(name, end);
             }
             Deed::TakeAway { name } => self.end(name, End::TakenAway),
@@ -203,8 +235,8 @@ impl World {
 
     fn time_passes(&mut self) {
         self.to_come.iter_mut().for_each(|(deeds, _)| *deeds = deeds.saturating_sub(1));
-        let due = self.to_come.extract_if(.., |(deeds, _)| *deeds == 0);
-        self.told.extend(due.map(|(_, life)| Fact::Reason(life.clone(), reason(&life))));
+        let due: Vec<_> = self.to_come.extract_if(.., |(deeds, _)| *deeds == 0).collect();
+        due.into_iter().for_each(|(_, life)| self.explain(&life));
     }
 }
 

@@ -117,7 +117,7 @@ impl Watch {
         let inbox = Arc::new(FactInbox::new(CAPACITY));
         // First the ear, then the eye: what happens between the two is heard.
         table.watches().enter(name.as_ref(), &inbox);
-        let view = look(&table, name.as_ref());
+        let view = table.look(name.as_ref());
         let unshown = VecDeque::from([Watched::Snapshot(view.snapshot())]);
         Self { table, name, inbox, view, unshown, over: false }
     }
@@ -156,7 +156,7 @@ impl Watch {
             match self.inbox.take(context) {
                 Found::Fact(fact) => self.view.learn(fact, &mut show),
                 Found::Missed(missed) => {
-                    self.view = look(&self.table, self.name.as_ref());
+                    self.view = self.table.look(self.name.as_ref());
                     self.unshown.push_back(Watched::Lagged { missed, snapshot: self.view.snapshot() });
                 }
                 Found::Closed => {
@@ -167,16 +167,6 @@ impl Watch {
             }
         }
     }
-}
-
-/// What the table shows; that the reasons of these actors' ends will be told has been seen to.
-fn look(table: &Table, name: Option<&ServiceName>) -> View<Arc<Holder>> {
-    let holders = match name {
-        Some(name) => table.holder(name.as_str()).into_iter().collect(),
-        None => table.holders(),
-    };
-    let visible = holders.into_iter().filter(|holder| holder.actor().is_some() && !holder.is_retired());
-    View::new(visible.inspect(|holder| table.watches().inquire(holder)))
 }
 
 impl Stream for Watch {

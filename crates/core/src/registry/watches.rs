@@ -1,16 +1,17 @@
 //! Who watches the names of a table, and how they are told.
 //!
-//! 1. A watch is entered and then looks at the table; a writer changes the table and then looks for watches, all of it in
-//!    one sequentially consistent order. So one of them sees the other: there is no gap. There may be a fact that the look
+//! 1. A watch is entered and then looks at the table; a writer changes the table and then looks for watches, each with a
+//!    fence between the two. So one of them sees the other: there is no gap. There may be a fact that the look
 //!    has shown already; the watch's [`View`](super::view::View) drops it.
 //! 2. Facts are told under one lock, so all watches of a table are told them in the same order.
 //! 3. An end is told after readers have ceased to find the holder and before anybody else can get the name; the beginning
 //!    is told before it, by the same one if nobody has yet, and never after. So the facts of a name come in order.
 //! 4. A name is handed over, and described, under that lock: nothing that follows from it is told before it.
-//! 5. Nobody waits here for a reader, and nothing of this concerns a lookup.
+//! 5. Why an actor ended is noted at its holder and then told, under that lock: who is entered is told, and who comes later
+//!    finds it noted.
+//! 6. Nobody waits here for a reader, and nothing of this concerns a lookup.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -20,7 +21,9 @@ use super::holder::{Holder, Origin};
 use super::inbox::Inbox;
 use super::metadata::Metadata;
 use super::view::{End, Fact, Life, Stated};
+use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 type HolderFact = Fact<Arc<Holder>>;
 pub(crate) type FactInbox = Inbox<HolderFact>;
@@ -62,6 +65,7 @@ impl Watches {
             None => entered.of_all.push(Arc::clone(inbox)),
         }
         self.count.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     pub(crate) fn leave(&self, name: Option<&ServiceName>, inbox: &Arc<FactInbox>) {
@@ -89,13 +93,14 @@ impl Watches {
         entered.of_all.iter().chain(entered.of_one.values().flatten()).for_each(|inbox| inbox.close());
     }
 
-    /// Whether there may be somebody to tell. Change the table only before.
+    /// Whether there may be somebody to tell. Change the table only before, with a fence between.
     pub(crate) fn any(&self) -> bool {
         self.count.load(Ordering::SeqCst) > 0
     }
 
     // ---- what writers tell ----
 
+    /// After a fence: see [`any`](Self::any).
     pub(crate) fn tell_visible(self: &Arc<Self>, holder: &Arc<Holder>) {
         if !self.any() || !self.entered.lock().concern(holder.name()) {
             holder.announce();
@@ -110,6 +115,7 @@ impl Watches {
     }
 
     pub(crate) fn tell_ended(&self, holder: &Arc<Holder>, end: End) {
+        fence(Ordering::SeqCst);
         // A claim that came to nothing was never visible.
         if self.any() && holder.actor().is_some() {
             let entered = self.entered.lock();
@@ -119,10 +125,11 @@ impl Watches {
         }
     }
 
-    pub(crate) fn tell(&self, fact: &HolderFact) {
-        if self.any() {
-            self.entered.lock().tell(fact);
-        }
+    /// Tells why the actor of a holder ended, which may be before its name is free or after.
+    pub(crate) fn tell_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
+        let entered = self.entered.lock();
+        holder.set_reason(reason.clone());
+        entered.tell(&Fact::Reason(Arc::clone(holder), reason.clone()));
     }
 
     /// Keeps all others from telling anything until what is done under it has been told.
@@ -198,6 +205,10 @@ impl Life for Arc<Holder> {
 
     fn stated(&self) -> Stated {
         self.metadata()
+    }
+
+    fn reason(&self) -> Option<ExitReason> {
+        Holder::reason(self).cloned()
     }
 
     fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
