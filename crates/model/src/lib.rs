@@ -1,16 +1,15 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
-//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `wait.rs`, `lease.rs`, `foreign.rs` and
-//! the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
+//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
+//! what watches are told (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
 //! names: atomics, locks and notifications by loom's, the concurrent map and its pointers by ones with the same guarantees,
 //! ractor's actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and
 //! tries all interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially
 //! consistent access for less than it is, and a fence for what it is.
 //!
 //! Not the code itself, but the same steps in the same order: how the process registry takes a foreign actor in
-//! (`Root::keep`) and a group a member (`Group::settle`); both need the whole tree. See [`scenarios`].
-//!
-//! Not checked: what watches are told. Of them only the lock is there under which a name is handed over.
+//! (`Root::keep`), how it promises to tell why an actor ended (`Coroner::inquire`), and how a group takes a member in
+//! (`Group::settle`); they need the whole tree. See [`scenarios`].
 
 // The files bring unit tests along, which are for the real ones.
 #![cfg(not(test))]
@@ -30,7 +29,7 @@ extern crate self as tokio;
 
 pub(crate) use stand_ins::actor::{ActorCell, ActorId, ActorStatus, Message};
 pub(crate) use stand_ins::index::{self as hash_index, HashIndex};
-pub(crate) use stand_ins::lock::Mutex;
+pub(crate) use stand_ins::lock::{Mutex, MutexGuard};
 pub(crate) use stand_ins::shared::{AtomicShared, Guard, Shared, Tag};
 pub(crate) use stand_ins::{fast, sync, time};
 pub(crate) use std::collections::HashMap;

@@ -3,18 +3,24 @@
 // Each of them has more than the scenarios use, and drops what has a destructor where it belongs.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::drop_non_drop)]
 
+#[path = "../../core/src/registry/change.rs"]
+pub(crate) mod change;
 pub(crate) mod counters;
 #[path = "../../core/src/registry/foreign.rs"]
 pub(crate) mod foreign;
 pub(crate) mod groups;
 #[path = "../../core/src/registry/holder.rs"]
 pub(crate) mod holder;
+#[path = "../../core/src/registry/inbox.rs"]
+pub(crate) mod inbox;
 #[path = "../../core/src/registry/lease.rs"]
 pub(crate) mod lease;
 pub(crate) mod metadata;
 #[path = "../../core/src/registry/table.rs"]
 pub(crate) mod table;
+#[path = "../../core/src/registry/view.rs"]
 pub(crate) mod view;
 #[path = "../../core/src/registry/wait.rs"]
 pub(crate) mod wait;
+#[path = "../../core/src/registry/watches.rs"]
 pub(crate) mod watches;

@@ -1,6 +1,6 @@
 //! Metadata that say nothing.
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Metadata;
 
 pub(crate) struct Description {

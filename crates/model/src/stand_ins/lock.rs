@@ -1,11 +1,15 @@
 //! A lock without poison, and a cell that is written once.
 
-use loom::sync::MutexGuard;
+pub(crate) use loom::sync::MutexGuard;
 use loom::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(loom::sync::Mutex::new(value))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -13,7 +17,7 @@ impl<T> Mutex<T> {
 
 impl<T: Default> Default for Mutex<T> {
     fn default() -> Self {
-        Self(loom::sync::Mutex::new(T::default()))
+        Self::new(T::default())
     }
 }
 
