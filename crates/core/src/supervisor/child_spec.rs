@@ -71,21 +71,22 @@ impl StartContext {
     }
 
     /// The same; the actor holds `lease` until it is gone, and is measured by `meter`.
-    pub(crate) async fn spawn_holding<A, L, M>(
+    // No async function: it would keep its arguments twice, once for itself and once for ractor's future.
+    pub(crate) fn spawn_holding<A, L, M>(
         &self,
         actor: A,
         args: A::Arguments,
         lease: L,
         meter: M,
-    ) -> Result<Started, StartError>
+    ) -> impl Future<Output = Result<Started, StartError>> + Send + use<A, L, M>
     where
         A: Actor,
         L: Clone + Send + Sync + 'static,
         M: Metering,
     {
         let managed = Managed::new(actor, lease, meter, self.group.ticket());
-        let (actor, handle) = Actor::spawn_linked(None, managed, args, self.supervisor.clone()).await?;
-        Ok(Started::new(actor, handle))
+        let spawning = Actor::spawn_linked(None, managed, args, self.supervisor.clone());
+        spawning.map(|spawned| spawned.map(|(actor, handle)| Started::new(actor, handle)).map_err(StartError::from))
     }
 }
 

@@ -62,9 +62,13 @@ impl<T: Incarnation> Children<T> {
     pub(super) fn park(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
         let plan = self.lanes.get_mut(&at)?.plan.take()?;
         let Wait { key, delay, not_before } = plan.wait?;
-        let wanted = plan.starts.iter().any(|(_, other)| *other == key);
-        for (_, other) in plan.starts.into_iter().filter(|(_, other)| *other != key) {
-            self.settle(other);
+        let mut wanted = false;
+        for (_, other) in plan.starts {
+            if other == key {
+                wanted = true;
+            } else {
+                self.settle(other);
+            }
         }
         if !wanted {
             // It was terminated meanwhile, and those that were stopped with it stay down, as later in the delay.

@@ -70,6 +70,11 @@ impl Ticket {
 }
 
 impl Gone {
+    /// Whether no ticket is out.
+    pub(crate) fn is_so(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns when no ticket is out: at once if none ever was.
     pub(crate) async fn wait(&self) {
         self.0.wait().await;

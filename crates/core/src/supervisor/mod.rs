@@ -36,6 +36,7 @@ mod supervision;
 mod survey;
 mod task;
 mod tree;
+mod turns;
 mod wording;
 
 #[cfg(test)]

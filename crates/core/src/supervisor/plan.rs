@@ -4,7 +4,7 @@
 //! most one step under way. A [`Lane`] is a plan with the work that waits for its end. One-for-one has a lane per child,
 //! so that one hanging start blocks nobody else; the other strategies have one lane for all, as OTP.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use ractor::ActorId;
 use tokio::time::Instant;
 
 use super::chain::RestartCause;
+use super::turns::Turns;
 
 /// A child within its supervisor; given once and never again.
 pub(crate) type Key = u64;
@@ -38,8 +39,8 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
-    pub(crate) stops: BTreeSet<Turn>,
-    pub(crate) starts: BTreeSet<Turn>,
+    pub(crate) stops: Turns,
+    pub(crate) starts: Turns,
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
     /// supervisor from ever reading it; and the children after it are down until it has succeeded.
     pub(crate) retry: Option<Key>,
@@ -70,11 +71,11 @@ pub(crate) struct Delay {
 
 impl Plan {
     pub(crate) fn start(purpose: Purpose, turn: Turn) -> Self {
-        Self { purpose, starts: BTreeSet::from([turn]), ..Self::empty() }
+        Self { purpose, starts: turn.into(), ..Self::empty() }
     }
 
     pub(crate) fn stop(turn: Turn) -> Self {
-        Self { stops: BTreeSet::from([turn]), ..Self::empty() }
+        Self { stops: turn.into(), ..Self::empty() }
     }
 
     /// Nobody yet.
@@ -83,7 +84,7 @@ impl Plan {
     }
 
     fn empty() -> Self {
-        let (stops, starts) = (BTreeSet::new(), BTreeSet::new());
+        let (stops, starts) = (Turns::default(), Turns::default());
         Self { purpose: Purpose::Stop, stops, starts, retry: None, cause: None, wait: None }
     }
 }
@@ -124,7 +125,7 @@ impl Lane {
     /// Takes a child out of what is still to be started.
     pub(crate) fn forget(&mut self, turn: Turn) {
         if let Some(plan) = &mut self.plan {
-            plan.starts.remove(&turn);
+            plan.starts.remove(turn);
         }
     }
 
@@ -132,7 +133,7 @@ impl Lane {
     pub(crate) fn replace(&mut self, place: impl Fn(Key) -> Option<Place>) {
         let Some(plan) = &mut self.plan else { return };
         for turns in [&mut plan.stops, &mut plan.starts] {
-            *turns = turns.iter().filter_map(|(_, key)| Some((place(*key)?, *key))).collect();
+            *turns = std::mem::take(turns).into_iter().filter_map(|(_, key)| Some((place(key)?, key))).collect();
         }
     }
 }

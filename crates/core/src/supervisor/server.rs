@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::chain::LastWord;
@@ -26,7 +26,7 @@ use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
-use super::step::{Outcome, StepUnderWay, StepWork, aborted, start, subtree};
+use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted};
 use super::survey;
 use crate::exit::{Exit, SHUTDOWN};
 
@@ -36,7 +36,8 @@ const STRAY_LIMIT: Duration = Duration::from_secs(5);
 pub(super) struct Server {
     // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
     // supervisor that is stopping never reads, and with it the tasks of the steps under way and of the children that
-    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended.
+    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended; who waits for
+    // something takes the state out.
     // Boxed, or it would be copied with each of the futures in which ractor carries a handler to its task.
     state: Mutex<Option<Box<ServerState>>>,
     group: Group,
@@ -53,6 +54,10 @@ impl Server {
 
     pub(super) fn group(&self) -> &Group {
         &self.group
+    }
+
+    fn state(&self) -> Option<MappedMutexGuard<'_, ServerState>> {
+        MutexGuard::try_map(self.state.lock(), |state| state.as_deref_mut()).ok()
     }
 
     fn context(&self, myself: &ActorRef<ServerMsg>, spec: &ChildSpec) -> StartContext {
@@ -85,7 +90,7 @@ impl Server {
             // The specification has been checked as a whole before; there is nothing left to refuse.
             return Ok(());
         };
-        let outcome = start(spec.clone(), self.context(myself, spec)).await;
+        let outcome = StartUnderWay::begin(spec, self.context(myself, spec)).finish().await;
         if let Outcome::Failed(cause) = outcome {
             self.reporting.tell(spec.id(), Happened::StartFailed { cause: cause.to_string() });
             state.children.start_failed(key, "");
@@ -98,10 +103,11 @@ impl Server {
     // ---- steps ----
 
     fn work(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) {
-        while state.children.is_ready()
-            && let Some(step) = state.children.next_step(Instant::now())
-        {
-            self.carry_out(myself, state, step);
+        if state.children.is_ready() {
+            let now = Instant::now();
+            while let Some(step) = state.children.next_step(now) {
+                self.carry_out(myself, state, step);
+            }
         }
         state.answer_settled();
     }
@@ -114,6 +120,9 @@ impl Server {
                 // Through the mailbox, even if the child has ended already: its exit event, which may carry its state,
                 // lies unread then, and is read before any message. So the state is dropped before anything follows.
                 state.begin_end_in_turn(myself, key, stop.boxed());
+            }
+            Step::Bury { key, child } if child.is_gone() => {
+                self.finish(state, key, Outcome::Gone { actor: child.actor_id(), how: None });
             }
             Step::Bury { key, child } => {
                 let actor = child.actor_id();
@@ -147,13 +156,11 @@ impl Server {
         spec: ChildSpec,
         retry: bool,
     ) {
-        let context = self.context(myself, &spec);
-        let subtree = subtree(&spec, &context);
-        let mut start = start(spec, context).boxed();
+        let mut start = StartUnderWay::begin(&spec, self.context(myself, &spec));
         // A retry goes through the mailbox, even if it fails at once.
-        match (!retry).then(|| (&mut start).now_or_never()).flatten() {
+        match (!retry).then(|| start.look()).flatten() {
             Some(outcome) => self.finish(state, key, outcome),
-            None => state.spawn_start(myself, key, start, subtree),
+            None => state.spawn_start(myself, key, start),
         }
     }
 
@@ -226,8 +233,13 @@ impl Server {
 
     /// Aborts a start under way. It may have finished meanwhile: then a live child comes of it all the same.
     fn abort_start(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key) {
-        if let Some(StepUnderWay { work: StepWork::Start { task, subtree }, .. }) = state.steps.remove(&key) {
-            self.end(myself, state, key, aborted(task, subtree).boxed());
+        match state.steps.remove(&key) {
+            Some(StepUnderWay { work: StepWork::Start { task, subtree }, .. }) => {
+                self.end(myself, state, key, aborted(task, subtree).boxed());
+            }
+            // It has finished, and only its task's end is waited for.
+            Some(finished) => drop(state.steps.insert(key, finished)),
+            None => {}
         }
     }
 
@@ -292,14 +304,17 @@ impl Actor for Server {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<ServerMsg>, (): ()) -> Result<(), ActorProcessingErr> {
-        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
+        let Some(mut state) = self.state.lock().take() else { return Ok(()) };
         state.spec.check().map_err(StartError::from)?;
-        Ok(self.start_all(&myself, state).await?)
+        self.start_all(&myself, &mut state).await?;
+        *self.state.lock() = Some(state);
+        Ok(())
     }
 
     async fn post_start(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
-        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
-        self.work(&myself, state);
+        if let Some(mut state) = self.state() {
+            self.work(&myself, &mut state);
+        }
         Ok(())
     }
 
@@ -309,15 +324,16 @@ impl Actor for Server {
         message: ServerMsg,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
+        let Some(mut state) = self.state() else { return Ok(()) };
+        let state = &mut *state;
         match message {
-            ServerMsg::Branch(reply) => {
-                answer(reply, survey::branch(&state.children, myself.get_children(), Instant::now()));
-            }
             ServerMsg::StepDone(key, number) => {
-                if let Some(outcome) = state.nudged(&myself, key, number).await {
+                if let Some(outcome) = state.nudged(&myself, key, number) {
                     self.finish(state, key, outcome);
                 }
+            }
+            ServerMsg::Branch(reply) => {
+                answer(reply, survey::branch(&state.children, myself.get_children(), Instant::now()));
             }
             ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
@@ -342,7 +358,8 @@ impl Actor for Server {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         let Some(Exit { actor, reason }) = Exit::read(event) else { return Ok(()) };
-        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
+        let Some(mut state) = self.state() else { return Ok(()) };
+        let state = &mut *state;
         match state.children.exited(actor, reason.clone(), Instant::now()) {
             Some(key) => {
                 if let Some(id) = state.children.id(key) {
@@ -357,7 +374,8 @@ impl Actor for Server {
     }
 
     async fn post_stop(&self, myself: ActorRef<ServerMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
-        let Some(state) = &mut *self.state.lock().await else { return Ok(()) };
+        let Some(mut state) = self.state.lock().take() else { return Ok(()) };
+        let state = &mut *state;
         state.end_steps().await;
         // The links first, then our own: one of ours that ends in between is still known.
         let mut linked = myself.get_children();

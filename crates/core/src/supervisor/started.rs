@@ -91,6 +91,11 @@ impl Started {
     pub fn actor(&self) -> &ActorCell {
         &self.actor
     }
+
+    /// Whether its task has ended, its state and handler are dropped, and of a supervisor the whole subtree is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.handle.is_finished() && self.subtree.as_ref().is_none_or(Gone::is_so)
+    }
 }
 
 /// A child that was started by request, with what its start function handed back besides.

@@ -13,13 +13,12 @@ use super::backoff::Fractions;
 use super::child_spec::ChildSpec;
 use super::children::Children;
 use super::error::{ChildError, StartError};
-use super::group::Gone;
 use super::message::{Answer, Handle, ServerMsg, Which, answer};
 use super::plan::Key;
 use super::roster::ChildInfo;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
-use super::step::{DelayTask, Nudge, Outcome, StepUnderWay, StepWork, aborted};
+use super::step::{DelayTask, Nudge, Outcome, StartUnderWay, StepUnderWay, StepWork, aborted};
 
 pub(super) struct ServerState {
     pub(super) spec: SupervisorSpec,
@@ -44,17 +43,11 @@ impl ServerState {
         Nudge { supervisor: myself.clone(), key, number: self.last_step }
     }
 
-    pub(super) fn spawn_start(
-        &mut self,
-        myself: &ActorRef<ServerMsg>,
-        key: Key,
-        start: BoxFuture<'static, Outcome>,
-        subtree: Option<Gone>,
-    ) {
+    pub(super) fn spawn_start(&mut self, myself: &ActorRef<ServerMsg>, key: Key, start: StartUnderWay) {
         let nudge = self.next_nudge(myself, key);
-        let number = nudge.number;
+        let (number, subtree) = (nudge.number, start.subtree().cloned());
         let task = tokio::spawn(async move {
-            let outcome = start.await;
+            let outcome = start.finish().await;
             Arc::new(nudge).wake();
             outcome
         });
@@ -97,17 +90,20 @@ impl ServerState {
     }
 
     /// The outcome of the step that a nudge came from, if it is over: no step, or another, has nothing to do with it.
-    pub(super) async fn nudged(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64) -> Option<Outcome> {
+    pub(super) fn nudged(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64) -> Option<Outcome> {
         let step = self.steps.remove(&key)?;
         if step.number != number {
             self.steps.insert(key, step);
             return None;
         }
-        match step.work {
-            // The nudge is the last thing that the task does, so this does not wait for anything else.
-            StepWork::Start { task, .. } => Some(task.await.unwrap_or(Outcome::Failed(StartError::Terminated))),
-            StepWork::End(end) => self.begin_end(myself, key, end),
-        }
+        let end = match step.work {
+            // The nudge is the last thing that the task does: it is at its end, or comes to it without anybody's doing.
+            StepWork::Start { task, .. } => {
+                task.map(|done| done.unwrap_or(Outcome::Failed(StartError::Terminated))).boxed()
+            }
+            StepWork::End(end) => end,
+        };
+        self.begin_end(myself, key, end)
     }
 
     /// Lets a delay pass. At most one of a child counts; this one takes the place of any other.

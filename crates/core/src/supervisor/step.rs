@@ -1,12 +1,12 @@
 //! One step of a supervisor under way: the start or the end of a child.
 
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::{Poll, Wake};
+use std::task::Wake;
+use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt};
-use futures::poll;
+use futures::future::{BoxFuture, CatchUnwind, FutureExt, ready};
 use ractor::ActorRef;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
@@ -63,33 +63,74 @@ pub(super) struct DelayTask {
     pub(super) _task: AbortOnDropHandle<()>,
 }
 
-/// What a start under this context leaves to be waited for, beside the child itself: of a supervisor, its subtree.
-pub(super) fn subtree(spec: &ChildSpec, context: &StartContext) -> Option<Gone> {
-    (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone())
+/// The start of one child: limited in time, panics contained; of a supervisor that did not start, all that it had
+/// started is gone when it is over.
+pub(super) struct StartUnderWay {
+    start: CatchUnwind<AssertUnwindSafe<BoxFuture<'static, StartResult>>>,
+    limit: Option<Duration>,
+    /// What is to be waited for beside the child itself: of a supervisor, its subtree.
+    subtree: Option<Gone>,
 }
 
-/// The start of one child: limited in time, panics contained; of a supervisor that did not start, all that it had
-/// started is gone on return.
-pub(super) async fn start(spec: ChildSpec, context: StartContext) -> Outcome {
-    let subtree = subtree(&spec, &context);
-    let limit = spec.start_limit();
-    let mut running = pin!(AssertUnwindSafe(async move { spec.start(context).await }).catch_unwind());
-    // Most starts are over at the first look, and need no timer.
-    let result = match (poll!(&mut running), limit) {
-        (Poll::Ready(result), _) => Ok(result),
-        (Poll::Pending, Some(limit)) => timeout(limit, running).await.map_err(|_| StartError::TimedOut(limit)),
-        (Poll::Pending, None) => Ok(running.await),
-    };
-    let result =
-        result.and_then(|caught| caught.unwrap_or_else(|panic| Err(StartError::Panicked(panic_text(&*panic)))));
-    match result {
-        Ok(Start::Running(started)) => Outcome::Started(Started { subtree, ..started }),
-        Ok(Start::Ignore) => Outcome::Ignored,
-        Err(error) => {
-            shutdown::subtree_gone(subtree).await;
-            Outcome::Failed(error)
+type StartResult = Result<Start, StartError>;
+
+impl StartUnderWay {
+    pub(super) fn begin(spec: &ChildSpec, context: StartContext) -> Self {
+        let subtree = (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone());
+        let start = catch_unwind(AssertUnwindSafe(|| spec.start(context)));
+        let start = start.unwrap_or_else(|panic| ready(Err(panicked(&*panic))).boxed());
+        Self { start: AssertUnwindSafe(start).catch_unwind(), limit: spec.start_limit(), subtree }
+    }
+
+    pub(super) fn subtree(&self) -> Option<&Gone> {
+        self.subtree.as_ref()
+    }
+
+    /// One look: what came of it, if it is over. Most starts are, and need neither a task nor a timer.
+    pub(super) fn look(&mut self) -> Option<Outcome> {
+        match flat((&mut self.start).now_or_never()?) {
+            Ok(start) => Some(self.outcome(start)),
+            Err(error) if self.subtree.is_none() => Some(Outcome::Failed(error)),
+            Err(error) => {
+                self.start = AssertUnwindSafe(ready(Err(error)).boxed()).catch_unwind();
+                None
+            }
         }
     }
+
+    /// Waits until it is over.
+    pub(super) async fn finish(mut self) -> Outcome {
+        if let Some(outcome) = self.look() {
+            return outcome;
+        }
+        let result = match self.limit {
+            Some(limit) => timeout(limit, &mut self.start).await.map_or(Err(StartError::TimedOut(limit)), flat),
+            None => flat((&mut self.start).await),
+        };
+        match result {
+            Ok(start) => self.outcome(start),
+            Err(error) => {
+                drop(self.start);
+                shutdown::subtree_gone(self.subtree).await;
+                Outcome::Failed(error)
+            }
+        }
+    }
+
+    fn outcome(&mut self, start: Start) -> Outcome {
+        match start {
+            Start::Running(started) => Outcome::Started(Started { subtree: self.subtree.take(), ..started }),
+            Start::Ignore => Outcome::Ignored,
+        }
+    }
+}
+
+fn flat(caught: Result<StartResult, Box<dyn Any + Send>>) -> StartResult {
+    caught.unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> StartError {
+    StartError::Panicked(panic_text(panic))
 }
 
 /// What comes of a start that is no longer wanted: mostly nothing, but it may have finished before.
@@ -105,7 +146,7 @@ pub(super) async fn aborted(task: AbortOnDropHandle<Outcome>, subtree: Option<Go
 }
 
 /// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }
