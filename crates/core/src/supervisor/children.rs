@@ -227,7 +227,7 @@ impl<T: Incarnation> Children<T> {
     /// Whether the plan at work starts it again.
     pub(super) fn is_to_be_started(&self, key: Key) -> bool {
         let plan = self.lanes.get(&self.lane_key(key)).and_then(|lane| lane.plan.as_ref());
-        plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(turn))
+        plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(&turn))
     }
 
     pub(super) fn child(&self, key: Key) -> Option<&Child<T>> {

@@ -245,13 +245,13 @@ impl<T: Incarnation> Children<T> {
 
     /// The retry of this child's start has succeeded: those after it, which are down, have waited for that.
     pub(super) fn start_those_after(&mut self, key: Key) {
+        if self.rules.strategy == Strategy::OneForOne {
+            return;
+        }
         let at = self.lane_key(key);
         let Some((place, _)) = self.turn(key) else { return };
         let plan = self.lanes.get_mut(&at).and_then(|lane| lane.plan.as_mut());
         let Some(plan) = plan.filter(|plan| plan.retry == Some(key)) else { return };
-        if self.rules.strategy == Strategy::OneForOne {
-            return;
-        }
         for (later, child) in self.children.iter_mut().filter(|(_, child)| child.place > place) {
             // One that is queued waits for a retry of its own, from when it had a lane of its own.
             let down = matches!(child.slot, Slot::Down | Slot::Queued);

@@ -28,6 +28,7 @@ mod rules;
 mod server;
 mod shutdown;
 mod significant;
+mod sorted_queue;
 mod spec;
 mod started;
 mod state;
@@ -36,7 +37,6 @@ mod supervision;
 mod survey;
 mod task;
 mod tree;
-mod turns;
 mod wording;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ractor::ActorId;
 use tokio::time::Instant;
 
 use super::chain::RestartCause;
-use super::turns::Turns;
+use super::sorted_queue::SortedQueue;
 
 /// A child within its supervisor; given once and never again.
 pub(crate) type Key = u64;
@@ -39,8 +39,8 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
-    pub(crate) stops: Turns,
-    pub(crate) starts: Turns,
+    pub(crate) stops: SortedQueue<Turn>,
+    pub(crate) starts: SortedQueue<Turn>,
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
     /// supervisor from ever reading it; and the children after it are down until it has succeeded.
     pub(crate) retry: Option<Key>,
@@ -84,7 +84,7 @@ impl Plan {
     }
 
     fn empty() -> Self {
-        let (stops, starts) = (Turns::default(), Turns::default());
+        let (stops, starts) = Default::default();
         Self { purpose: Purpose::Stop, stops, starts, retry: None, cause: None, wait: None }
     }
 }
@@ -125,7 +125,7 @@ impl Lane {
     /// Takes a child out of what is still to be started.
     pub(crate) fn forget(&mut self, turn: Turn) {
         if let Some(plan) = &mut self.plan {
-            plan.starts.remove(turn);
+            plan.starts.remove(&turn);
         }
     }
 
