@@ -1,0 +1,106 @@
+//! The tables of groups.
+
+use std::sync::Arc;
+
+use loom::sync::atomic::{Ordering, fence};
+use loom::thread::spawn;
+
+use super::{Msg, NAME, explore, table};
+use crate::exit::ExitReason;
+use crate::namespace::{Namespace, ServiceName};
+use crate::registry::foreign::Monitored;
+use crate::registry::groups::key::Kind;
+use crate::registry::groups::table::Groups;
+use crate::registry::groups::{Member, Membership};
+use crate::registry::table::Table;
+use crate::{ActorCell, Guard};
+
+/// How a group takes a member in, step by step; true if it is in.
+fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
+    let member = Arc::new(Member::new(actor.clone(), ()));
+    groups.add(&NAME, Kind::of::<Msg, ()>(), Arc::clone(&member)).unwrap_or_else(|_| panic!("they are of one kind"));
+    let membership = Membership { groups: Arc::clone(groups), group: NAME, member: Arc::clone(&member) };
+    leases.keep_member(registry, membership);
+    fence(Ordering::SeqCst);
+    if member.live().is_some() && !open.is_closed() {
+        return true;
+    }
+    groups.take_out("a", &[&member]);
+    leases.forget_member(registry, &member);
+    false
+}
+
+fn members(groups: &Groups) -> usize {
+    groups.read("a", Kind::of::<Msg, ()>(), |roster, _| roster.members(&Guard::new()).len()).unwrap_or(0)
+}
+
+/// 5: an actor that ends while it joins is in no group.
+pub fn a_join_against_a_death() {
+    explore(|| {
+        let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
+        let actor = ActorCell::running(1);
+        let dying = spawn({
+            let (actor, leases) = (actor.clone(), Arc::clone(&leases));
+            move || actor.end(|id| leases.ended(id, &ExitReason))
+        });
+        join(&groups, &table, &leases, &ActorCell::running(0), &actor);
+        dying.join().unwrap();
+        assert_eq!(members(&groups), 0, "nobody takes it out");
+    });
+}
+
+/// An actor that loses what it is monitored for, while it gets something else, is monitored for that: see `foreign.rs`, 1.
+pub fn a_join_against_the_loss_of_all_else() {
+    explore(|| {
+        let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
+        let (registry, actor) = (ActorCell::running(0), ActorCell::running(1));
+        let first = Arc::new(Member::new(actor.clone(), ()));
+        let group = ServiceName::from_static("b");
+        groups.add(&group, Kind::of::<Msg, ()>(), Arc::clone(&first)).unwrap_or_else(|_| panic!("it is the first"));
+        let membership = Membership { groups: Arc::clone(&groups), group, member: Arc::clone(&first) };
+        leases.keep_member(&registry, membership);
+        let leaving = spawn({
+            let (groups, leases, registry) = (Arc::clone(&groups), Arc::clone(&leases), registry.clone());
+            move || {
+                groups.take_out("b", &[&first]);
+                leases.forget_member(&registry, &first);
+            }
+        });
+        assert!(join(&groups, &table, &leases, &registry, &actor));
+        leaving.join().unwrap();
+        actor.end(|id| leases.ended(id, &ExitReason));
+        assert_eq!(members(&groups), 0, "nobody was told of its end");
+    });
+}
+
+/// 5: who joins while the namespace is closed is told so, or is seen by whoever closes.
+pub fn a_join_against_a_close() {
+    explore(|| {
+        let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
+        let joining = spawn({
+            let (groups, leases, table) = (Arc::clone(&groups), Arc::clone(&leases), Arc::clone(&table));
+            move || join(&groups, &table, &leases, &ActorCell::running(0), &ActorCell::running(1))
+        });
+        table.close();
+        let seen = !groups.members().is_empty();
+        let is_in = joining.join().unwrap();
+        assert!(seen || !is_in, "it is in a namespace that is gone, and nobody knows");
+    });
+}
+
+/// 1: a group that loses its last member while it gets another one has that one.
+pub fn a_join_against_the_last_leaving() {
+    explore(|| {
+        let groups = Arc::new(Groups::new(Namespace));
+        let kind = Kind::of::<Msg, ()>();
+        let [first, second] = [1, 2].map(|id| Arc::new(Member::new(ActorCell::running(id), ())));
+        groups.add(&NAME, kind, Arc::clone(&first)).unwrap_or_else(|_| panic!("it is the first"));
+        let leaving = spawn({
+            let groups = Arc::clone(&groups);
+            move || groups.take_out("a", &[&first])
+        });
+        groups.add(&NAME, kind, second).unwrap_or_else(|_| panic!("they are of one kind"));
+        assert_eq!(leaving.join().unwrap(), 1);
+        assert_eq!(members(&groups), 1);
+    });
+}

@@ -1,0 +1,236 @@
+//! The table of names.
+
+use std::sync::Arc;
+
+use loom::future::block_on;
+use loom::thread::spawn;
+
+use super::{Msg, NAME, claimed, explore, found, holder, table};
+use crate::exit::ExitReason;
+use crate::registry::foreign::Monitored;
+use crate::registry::holder::Origin;
+use crate::registry::table::{Attempt, Table};
+use crate::{ActorCell, ActorStatus};
+
+/// `wait_for_service`, as the facade does it: first the ear, then the eye.
+async fn appearance(table: &Table) -> u8 {
+    let listening = table.waiters().listen(&NAME);
+    loop {
+        let change = listening.change();
+        match found(table) {
+            Some(actor) => return actor,
+            None => change.await,
+        }
+    }
+}
+
+/// 6: whoever waits for a name is woken by its registration, whenever that comes.
+pub fn a_wait_against_a_registration() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Managed);
+        let registering = spawn(move || {
+            lease.publish(ActorCell::running(1));
+            lease
+        });
+        // A wake that is lost leaves this waiting for ever, which loom reports as a deadlock.
+        assert_eq!(block_on(appearance(&table)), 1);
+        registering.join().unwrap();
+    });
+}
+
+/// 6 and 3: a claim of a name whose holder is leaving is woken when the last share of the lease is dropped.
+pub fn a_claim_against_the_end_of_a_lease() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Managed);
+        let old = ActorCell::running(1);
+        lease.publish(old.clone());
+        old.end(|_| {});
+        let leaving = spawn(move || drop(lease));
+        let lease = claimed(&table, Origin::Managed);
+        lease.publish(ActorCell::running(2));
+        leaving.join().unwrap();
+        assert_eq!(found(&table), Some(2));
+        assert_eq!(table.counters().balance(), 1);
+    });
+}
+
+/// 7: who makes a name visible while the table is closed is told so, or is seen by whoever closes.
+pub fn a_publication_against_a_close() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Foreign);
+        let publishing = spawn(move || (lease.publish(ActorCell::running(1)), lease));
+        table.close();
+        let seen = table.holders().iter().any(|holder| holder.actor().is_some());
+        let (open, _lease) = publishing.join().unwrap();
+        assert!(seen || !open, "it is in a namespace that is gone, and nobody knows");
+    });
+}
+
+/// 7: who waits for the end of the table hears of it.
+pub fn a_wait_for_the_close_against_the_close() {
+    explore(|| {
+        let table = table();
+        let closing = spawn({
+            let table = Arc::clone(&table);
+            move || table.close()
+        });
+        block_on(table.closed());
+        assert!(table.is_closed());
+        closing.join().unwrap();
+    });
+}
+
+/// 2, 3 and 4: the name of a dead foreign actor is taken by another while its own lease is given back.
+pub fn a_replacement_against_the_reaping() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Foreign);
+        let old = ActorCell::running(1);
+        lease.publish(old.clone());
+        let dead = Arc::clone(lease.holder());
+        old.end(|_| {});
+        let reaping = spawn(move || drop(lease));
+        let new = Arc::new(holder(Origin::Foreign));
+        assert!(matches!(table.attempt(&new), Attempt::Taken));
+        table.publish(&new, ActorCell::running(2));
+        assert!(dead.live().is_none() && !dead.retire(), "it is retired when the next one is there");
+        assert_eq!(found(&table), Some(2));
+        reaping.join().unwrap();
+        assert_eq!(found(&table), Some(2), "the news of the old one's end takes nothing from the new one");
+        assert_eq!(table.counters().balance(), 1, "and is counted once");
+    });
+}
+
+/// 1: of two who claim a free name one gets it, and loses it to nobody.
+pub fn a_claim_against_a_claim() {
+    explore(|| {
+        let table = table();
+        let claim = |id| {
+            let table = Arc::clone(&table);
+            move || {
+                let new = Arc::new(holder(Origin::Managed));
+                let taken = matches!(table.attempt(&new), Attempt::Taken);
+                if taken {
+                    table.publish(&new, ActorCell::running(id));
+                }
+                taken
+            }
+        };
+        let (other, mine) = (claim(2), claim(1));
+        let other = spawn(other);
+        let mine = mine();
+        let other = other.join().unwrap();
+        assert!(mine != other, "one of the two has it");
+        assert_eq!(found(&table), Some(if mine { 1 } else { 2 }));
+    });
+}
+
+/// 3: a name that is taken away while its actor ends goes once.
+pub fn an_unregistration_against_the_end_of_a_lease() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Managed);
+        lease.publish(ActorCell::running(1));
+        let holder = Arc::clone(lease.holder());
+        let ending = spawn(move || drop(lease));
+        table.release(&holder);
+        ending.join().unwrap();
+        assert!(table.holder("a").is_none());
+        assert_eq!(table.counters().balance(), 0);
+    });
+}
+
+/// 5: readers see an actor that takes messages at the moment of the look, or nobody.
+pub fn a_lookup_against_a_replacement() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Foreign);
+        let old = ActorCell::running(1);
+        lease.publish(old.clone());
+        let replacing = spawn({
+            let (table, old) = (Arc::clone(&table), old.clone());
+            move || {
+                old.end(|_| {});
+                let new = Arc::new(holder(Origin::Foreign));
+                assert!(matches!(table.attempt(&new), Attempt::Taken));
+                table.publish(&new, ActorCell::running(2));
+            }
+        });
+        let had_ended = old.get_status() >= ActorStatus::Stopping;
+        let seen = found(&table);
+        assert!(!(had_ended && seen == Some(1)), "a dead actor is returned");
+        replacing.join().unwrap();
+        drop(lease);
+        assert_eq!(found(&table), Some(2));
+    });
+}
+
+/// 4: a name that goes from hand to hand is never nobody's.
+pub fn a_lookup_against_a_hand_over() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Managed);
+        lease.publish(ActorCell::running(1));
+        let handing = spawn({
+            let table = Arc::clone(&table);
+            move || {
+                let new = Arc::new(holder(Origin::Foreign));
+                assert!(table.hand_over::<Msg>(&new, ActorCell::running(2)).is_ok());
+            }
+        });
+        assert!(found(&table).is_some(), "for a moment nobody has the name");
+        handing.join().unwrap();
+        assert!(lease.holder().is_retired(), "who had it is still believed to");
+        drop(lease);
+        assert_eq!(found(&table), Some(2), "the lease of the one who had it takes nothing away");
+        assert_eq!(table.counters().balance(), 1);
+    });
+}
+
+/// 3: a name that is handed over while its holder's lease goes back is the new holder's or nobody's.
+pub fn a_hand_over_against_the_end_of_a_lease() {
+    explore(|| {
+        let table = table();
+        let lease = claimed(&table, Origin::Managed);
+        lease.publish(ActorCell::running(1));
+        let ending = spawn(move || drop(lease));
+        let new = Arc::new(holder(Origin::Foreign));
+        let handed = table.hand_over::<Msg>(&new, ActorCell::running(2)).is_ok();
+        ending.join().unwrap();
+        assert_eq!(found(&table), handed.then_some(2));
+        assert_eq!(table.counters().balance(), isize::from(handed));
+    });
+}
+
+/// How the process registry takes a foreign actor in, step by step; true if the name is its own.
+fn register(table: &Arc<Table>, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
+    let lease = claimed(table, Origin::Foreign);
+    leases.keep(registry, actor, Arc::clone(&lease));
+    if actor.get_status() < ActorStatus::Draining && lease.publish(actor.clone()) {
+        return true;
+    }
+    leases.give_back(registry, actor, lease.holder());
+    false
+}
+
+/// A foreign actor that ends while it is registered leaves nothing behind: either its event finds the lease, or the
+/// registration sees its end.
+pub fn a_registration_against_a_death() {
+    explore(|| {
+        let (table, leases) = (table(), Arc::new(Monitored::default()));
+        let actor = ActorCell::running(1);
+        let dying = spawn({
+            let (actor, leases) = (actor.clone(), Arc::clone(&leases));
+            move || actor.end(|id| leases.ended(id, &ExitReason))
+        });
+        register(&table, &leases, &ActorCell::running(0), &actor);
+        dying.join().unwrap();
+        assert_eq!(found(&table), None);
+        // Not the count of names: the last share of a lease sees what all others have done, but loom does not see that, for
+        // the shares are the standard library's.
+        assert!(table.holder("a").is_none(), "nobody gives its name back");
+    });
+}

@@ -1,0 +1,224 @@
+//! What watches are told.
+
+use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
+
+use loom::thread::spawn;
+
+use super::{NAME, claimed, explore, explore_within};
+use crate::exit::ExitReason;
+use crate::namespace::Namespace;
+use crate::registry::change::NameChange;
+use crate::registry::foreign::Monitored;
+use crate::registry::holder::{Holder, Origin};
+use crate::registry::inbox::Found;
+use crate::registry::lease::Lease;
+use crate::registry::table::Table;
+use crate::registry::view::View;
+use crate::registry::watches::{Coroner, FactInbox, Watches};
+use crate::{ActorCell, ActorStatus};
+
+/// The process registry, as far as it tells why actors ended.
+struct Registry {
+    actor: ActorCell,
+    monitored: Monitored,
+}
+
+impl Registry {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { actor: ActorCell::running(0), monitored: Monitored::default() })
+    }
+
+    fn table(self: &Arc<Self>) -> Arc<Table> {
+        let coroner: Weak<Self> = Arc::downgrade(self);
+        Arc::new(Table::with_coroner(Namespace, coroner))
+    }
+
+    /// An actor of ours ends: the registry hears of it before its name is given back, or after.
+    fn end(&self, actor: &ActorCell, lease: Arc<Lease>, heard: Heard) {
+        match heard {
+            Heard::Before => {
+                actor.end(|id| self.monitored.ended(id, &ExitReason));
+                drop(lease);
+            }
+            // If nobody monitors it, the lease goes with whoever would have been told.
+            Heard::After => actor.end(move |id| {
+                drop(lease);
+                self.monitored.ended(id, &ExitReason);
+            }),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Heard {
+    Before,
+    After,
+}
+
+const HEARD: [Heard; 2] = [Heard::Before, Heard::After];
+
+/// How the process registry promises to tell why, step by step.
+impl Coroner for Registry {
+    fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
+        let Some(actor) = holder.actor() else { return false };
+        self.monitored.tell_why(&self.actor, actor, (Arc::clone(watches), Arc::clone(holder)));
+        let will_tell = actor.get_status() < ActorStatus::Stopping;
+        if !will_tell {
+            self.monitored.tell_why_no_more(&self.actor, actor, holder);
+        }
+        will_tell
+    }
+}
+
+/// A watch, as it begins: entered, then looked.
+struct Watch {
+    inbox: Arc<FactInbox>,
+    view: View<Arc<Holder>>,
+}
+
+impl Watch {
+    fn new(table: &Table) -> Self {
+        let inbox = Arc::new(FactInbox::new(64));
+        table.watches().enter(Some(&NAME), &inbox);
+        Self { view: table.look(Some(&NAME)), inbox }
+    }
+
+    /// Reads all that is there, and says who has the name then, and which deaths were told.
+    fn read(mut self) -> (Option<u8>, Vec<NameChange>) {
+        let (waker, mut changes) = (Waker::noop(), Vec::new());
+        while let Found::Fact(fact) = self.inbox.take(&Context::from_waker(waker)) {
+            self.view.learn(fact, &mut |change| changes.push(change));
+        }
+        (self.view.snapshot().first().map(|it| it.actor.0), changes)
+    }
+}
+
+/// A watch that begins while a name is registered shows it: it has seen it or is told.
+pub fn a_watch_against_a_registration() {
+    explore(|| {
+        let table = Registry::new().table();
+        let lease = claimed(&table, Origin::Managed);
+        let registering = spawn(move || {
+            lease.publish(ActorCell::running(1));
+            lease
+        });
+        let watch = Watch::new(&table);
+        let _lease = registering.join().unwrap();
+        assert_eq!(watch.read().0, Some(1));
+    });
+}
+
+/// A name that goes while its beginning is still being told: both are told, in this order, or neither.
+pub fn a_watched_registration_against_its_end() {
+    explore(|| {
+        let table = Registry::new().table();
+        let watch = Watch::new(&table);
+        let lease = claimed(&table, Origin::Managed);
+        let holder = Arc::clone(lease.holder());
+        let registering = spawn(move || {
+            lease.publish(ActorCell::running(1));
+            lease
+        });
+        let was_there = holder.actor().is_some();
+        table.take_away(&holder);
+        let _lease = registering.join().unwrap();
+        let (shown, changes) = watch.read();
+        assert_eq!(shown, None);
+        match &changes[..] {
+            [] => assert!(!was_there, "nobody is told of it"),
+            [NameChange::Registered(_), NameChange::Unregistered { .. }] => {}
+            other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// A watch that begins while an actor ends does not go on showing it, nor wait for a reason that was told before.
+pub fn a_watch_against_a_death() {
+    for heard in HEARD {
+        explore(move || {
+            let registry = Registry::new();
+            let table = registry.table();
+            let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
+            lease.publish(actor.clone());
+            let dying = spawn({
+                let registry = Arc::clone(&registry);
+                move || registry.end(&actor, lease, heard)
+            });
+            let watch = Watch::new(&table);
+            dying.join().unwrap();
+            assert_eq!(watch.read().0, None);
+        });
+    }
+}
+
+/// Who watched before an actor ends is told why, whoever else begins to watch meanwhile.
+pub fn a_watch_against_a_death_that_another_watches() {
+    for heard in HEARD {
+        explore(move || {
+            let registry = Registry::new();
+            let table = registry.table();
+            let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
+            lease.publish(actor.clone());
+            let first = Watch::new(&table);
+            let dying = spawn({
+                let registry = Arc::clone(&registry);
+                move || registry.end(&actor, lease, heard)
+            });
+            let second = Watch::new(&table);
+            dying.join().unwrap();
+            let (shown, changes) = first.read();
+            assert_eq!(shown, None);
+            assert!(matches!(&changes[..], [NameChange::Died { reason: Some(ExitReason), .. }]), "{changes:?}");
+            assert_eq!(second.read().0, None);
+        });
+    }
+}
+
+/// Of two who begin to watch at once none takes back what the other was promised.
+///
+/// Three threads are too many for all interleavings: these are the ones in which a thread is interrupted twice at most.
+pub fn two_watches_against_a_death() {
+    for heard in HEARD {
+        explore_within(Some(2), move || {
+            let registry = Registry::new();
+            let table = registry.table();
+            let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
+            lease.publish(actor.clone());
+            let watching = spawn({
+                let table = Arc::clone(&table);
+                move || Watch::new(&table)
+            });
+            let dying = spawn({
+                let registry = Arc::clone(&registry);
+                move || registry.end(&actor, lease, heard)
+            });
+            let second = Watch::new(&table);
+            let first = watching.join().unwrap();
+            dying.join().unwrap();
+            assert_eq!((first.read().0, second.read().0), (None, None));
+        });
+    }
+}
+
+/// A watch is there while an actor gets a name, ends and gives it back, all at once.
+pub fn a_watch_against_a_life() {
+    for heard in HEARD {
+        explore(move || {
+            let registry = Registry::new();
+            let table = registry.table();
+            let lease = claimed(&table, Origin::Managed);
+            let living = spawn({
+                let registry = Arc::clone(&registry);
+                move || {
+                    let actor = ActorCell::running(1);
+                    lease.publish(actor.clone());
+                    registry.end(&actor, lease, heard);
+                }
+            });
+            let watch = Watch::new(&table);
+            living.join().unwrap();
+            assert_eq!(watch.read().0, None);
+        });
+    }
+}
