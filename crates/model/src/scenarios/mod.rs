@@ -1,5 +1,5 @@
-//! The races, one a function. Each explores all interleavings and panics at the first that breaks an invariant; the
-//! numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
+//! The races, one a function. Each explores all interleavings (one that says so, a part) and panics at the first that breaks
+//! an invariant; the numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
 
 mod groups;
 mod names;

@@ -5,7 +5,7 @@ use std::task::{Context, Waker};
 
 use loom::thread::spawn;
 
-use super::{NAME, claimed, explore, explore_within};
+use super::{NAME, claimed, explore, explore_within, table};
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
 use crate::registry::change::NameChange;
@@ -25,13 +25,11 @@ struct Registry {
 }
 
 impl Registry {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { actor: ActorCell::running(0), monitored: Monitored::default() })
-    }
-
-    fn table(self: &Arc<Self>) -> Arc<Table> {
-        let coroner: Weak<Self> = Arc::downgrade(self);
-        Arc::new(Table::with_coroner(Namespace, coroner))
+    /// With a table of which it is the coroner.
+    fn with_table() -> (Arc<Self>, Arc<Table>) {
+        let registry = Arc::new(Self { actor: ActorCell::running(0), monitored: Monitored::default() });
+        let coroner: Weak<Self> = Arc::downgrade(&registry);
+        (registry, Arc::new(Table::with_coroner(Namespace, coroner)))
     }
 
     /// An actor of ours ends: the registry hears of it before its name is given back, or after.
@@ -56,7 +54,24 @@ enum Heard {
     After,
 }
 
-const HEARD: [Heard; 2] = [Heard::Before, Heard::After];
+/// Explores a scenario of an end in both of its orders.
+fn explore_ends(preemptions: Option<usize>, scenario: fn(Heard)) {
+    for heard in [Heard::Before, Heard::After] {
+        explore_within(preemptions, move || scenario(heard));
+    }
+}
+
+/// An actor that has the name, and its end; the registry has to be kept.
+fn mortal(heard: Heard) -> (Arc<Registry>, Arc<Table>, impl FnOnce() + Send + 'static) {
+    let (registry, table) = Registry::with_table();
+    let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
+    lease.publish(actor.clone());
+    let end = {
+        let registry = Arc::clone(&registry);
+        move || registry.end(&actor, lease, heard)
+    };
+    (registry, table, end)
+}
 
 /// How the process registry promises to tell why, step by step.
 impl Coroner for Registry {
@@ -84,7 +99,7 @@ impl Watch {
         Self { view: table.look(Some(&NAME)), inbox }
     }
 
-    /// Reads all that is there, and says who has the name then, and which deaths were told.
+    /// Reads all that is there, and says who has the name then, and what was told.
     fn read(mut self) -> (Option<u8>, Vec<NameChange>) {
         let (waker, mut changes) = (Waker::noop(), Vec::new());
         while let Found::Fact(fact) = self.inbox.take(&Context::from_waker(waker)) {
@@ -97,7 +112,7 @@ impl Watch {
 /// A watch that begins while a name is registered shows it: it has seen it or is told.
 pub fn a_watch_against_a_registration() {
     explore(|| {
-        let table = Registry::new().table();
+        let table = table();
         let lease = claimed(&table, Origin::Managed);
         let registering = spawn(move || {
             lease.publish(ActorCell::running(1));
@@ -112,7 +127,7 @@ pub fn a_watch_against_a_registration() {
 /// A name that goes while its beginning is still being told: both are told, in this order, or neither.
 pub fn a_watched_registration_against_its_end() {
     explore(|| {
-        let table = Registry::new().table();
+        let table = table();
         let watch = Watch::new(&table);
         let lease = claimed(&table, Origin::Managed);
         let holder = Arc::clone(lease.holder());
@@ -135,90 +150,63 @@ pub fn a_watched_registration_against_its_end() {
 
 /// A watch that begins while an actor ends does not go on showing it, nor wait for a reason that was told before.
 pub fn a_watch_against_a_death() {
-    for heard in HEARD {
-        explore(move || {
-            let registry = Registry::new();
-            let table = registry.table();
-            let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
-            lease.publish(actor.clone());
-            let dying = spawn({
-                let registry = Arc::clone(&registry);
-                move || registry.end(&actor, lease, heard)
-            });
-            let watch = Watch::new(&table);
-            dying.join().unwrap();
-            assert_eq!(watch.read().0, None);
-        });
-    }
+    explore_ends(None, |heard| {
+        let (_registry, table, end) = mortal(heard);
+        let dying = spawn(end);
+        let watch = Watch::new(&table);
+        dying.join().unwrap();
+        assert_eq!(watch.read().0, None);
+    });
 }
 
 /// Who watched before an actor ends is told why, whoever else begins to watch meanwhile.
 pub fn a_watch_against_a_death_that_another_watches() {
-    for heard in HEARD {
-        explore(move || {
-            let registry = Registry::new();
-            let table = registry.table();
-            let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
-            lease.publish(actor.clone());
-            let first = Watch::new(&table);
-            let dying = spawn({
-                let registry = Arc::clone(&registry);
-                move || registry.end(&actor, lease, heard)
-            });
-            let second = Watch::new(&table);
-            dying.join().unwrap();
-            let (shown, changes) = first.read();
-            assert_eq!(shown, None);
-            assert!(matches!(&changes[..], [NameChange::Died { reason: Some(ExitReason), .. }]), "{changes:?}");
-            assert_eq!(second.read().0, None);
-        });
-    }
+    explore_ends(None, |heard| {
+        let (_registry, table, end) = mortal(heard);
+        let first = Watch::new(&table);
+        let dying = spawn(end);
+        let second = Watch::new(&table);
+        dying.join().unwrap();
+        let (shown, changes) = first.read();
+        assert_eq!(shown, None);
+        assert!(matches!(&changes[..], [NameChange::Died { reason: Some(ExitReason), .. }]), "{changes:?}");
+        assert_eq!(second.read().0, None);
+    });
 }
 
 /// Of two who begin to watch at once none takes back what the other was promised.
 ///
-/// Three threads are too many for all interleavings: these are the ones in which a thread is interrupted twice at most.
+/// Three threads are too many for all interleavings: these are the ones with at most two preemptions.
 pub fn two_watches_against_a_death() {
-    for heard in HEARD {
-        explore_within(Some(2), move || {
-            let registry = Registry::new();
-            let table = registry.table();
-            let (lease, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
-            lease.publish(actor.clone());
-            let watching = spawn({
-                let table = Arc::clone(&table);
-                move || Watch::new(&table)
-            });
-            let dying = spawn({
-                let registry = Arc::clone(&registry);
-                move || registry.end(&actor, lease, heard)
-            });
-            let second = Watch::new(&table);
-            let first = watching.join().unwrap();
-            dying.join().unwrap();
-            assert_eq!((first.read().0, second.read().0), (None, None));
+    explore_ends(Some(2), |heard| {
+        let (_registry, table, end) = mortal(heard);
+        let watching = spawn({
+            let table = Arc::clone(&table);
+            move || Watch::new(&table)
         });
-    }
+        let dying = spawn(end);
+        let second = Watch::new(&table);
+        let first = watching.join().unwrap();
+        dying.join().unwrap();
+        assert_eq!((first.read().0, second.read().0), (None, None));
+    });
 }
 
 /// A watch is there while an actor gets a name, ends and gives it back, all at once.
 pub fn a_watch_against_a_life() {
-    for heard in HEARD {
-        explore(move || {
-            let registry = Registry::new();
-            let table = registry.table();
-            let lease = claimed(&table, Origin::Managed);
-            let living = spawn({
-                let registry = Arc::clone(&registry);
-                move || {
-                    let actor = ActorCell::running(1);
-                    lease.publish(actor.clone());
-                    registry.end(&actor, lease, heard);
-                }
-            });
-            let watch = Watch::new(&table);
-            living.join().unwrap();
-            assert_eq!(watch.read().0, None);
+    explore_ends(None, |heard| {
+        let (registry, table) = Registry::with_table();
+        let lease = claimed(&table, Origin::Managed);
+        let living = spawn({
+            let registry = Arc::clone(&registry);
+            move || {
+                let actor = ActorCell::running(1);
+                lease.publish(actor.clone());
+                registry.end(&actor, lease, heard);
+            }
         });
-    }
+        let watch = Watch::new(&table);
+        living.join().unwrap();
+        assert_eq!(watch.read().0, None);
+    });
 }
