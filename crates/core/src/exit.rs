@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ractor::{ActorId, SupervisionEvent};
 use serde::{Serialize, Serializer};
 
+use crate::containment::error_text;
+
 /// What ractor says of an actor that was killed.
 const KILLED: &str = "killed";
 /// What ractor says of an actor whose task was aborted, or whose runtime was dropped.
@@ -115,27 +117,11 @@ impl Exit {
                 Some(Self { actor: cell.get_id(), reason: ExitReason::from_text(text) })
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                Some(Self { actor: cell.get_id(), reason: ExitReason::Failed(chain(&*error).into()) })
+                Some(Self { actor: cell.get_id(), reason: ExitReason::Failed(error_text(&*error).into()) })
             }
             _ => None,
         }
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Many errors repeat their cause in their own text.
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

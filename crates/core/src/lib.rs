@@ -30,6 +30,7 @@
 //! ractor's traits for the whole build, so they must be switched on here and not in ractor alone; declare message types
 //! with [`local_message!`] and your code compiles with each on and off.
 
+pub mod containment;
 mod exit;
 mod message;
 mod namespace;

@@ -9,7 +9,7 @@ use ractor::{ActorRef, Message, RpcReplyPort};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::supervisor::panic_text;
+use crate::containment::CaughtPanic;
 
 /// What a health check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl<M: Message> HealthCheck<M> {
         let check = AssertUnwindSafe(async move { check(actor).await }).catch_unwind();
         match timeout(limit, check).await {
             Ok(Ok(health)) => health,
-            Ok(Err(panic)) => Health::Crashed(panic_text(&*panic)),
+            Ok(Err(panic)) => Health::Crashed(CaughtPanic::of(panic).into_text()),
             Err(_) => Health::TimedOut(limit),
         }
     }

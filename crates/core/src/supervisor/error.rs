@@ -6,7 +6,7 @@ use std::time::Duration;
 use ractor::{ActorId, SpawnErr};
 
 use super::child_id::ChildId;
-use crate::exit::chain;
+use crate::containment::error_text;
 use crate::near::NearMisses;
 
 /// So many ids are compared at most when a child is not found: the supervisor itself does it.
@@ -20,7 +20,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[non_exhaustive]
 pub enum StartError {
     /// The child's own code said no: `pre_start` or the start function returned an error or panicked in `pre_start`.
-    #[error("{}", chain(&**.0))]
+    #[error("{}", error_text(&**.0))]
     Failed(BoxError),
     /// The start function itself panicked.
     #[error("the start function panicked: {0}")]

@@ -71,7 +71,6 @@ pub(crate) use metering::{Handled, Metering};
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;
-pub(crate) use step::panic_text;
 
 use chain::LastWord;
 use group::{Gone as SubtreeGone, Group};

@@ -19,6 +19,7 @@ use super::plan::Key;
 use super::report::Stopped;
 use super::shutdown;
 use super::started::{Start, Started};
+use crate::containment::CaughtPanic;
 
 /// What came of a step.
 pub(super) enum Outcome {
@@ -78,7 +79,7 @@ impl StartUnderWay {
     pub(super) fn begin(spec: &ChildSpec, context: StartContext) -> Self {
         let subtree = (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone());
         let start = catch_unwind(AssertUnwindSafe(|| spec.start(context)));
-        let start = start.unwrap_or_else(|panic| ready(Err(panicked(&*panic))).boxed());
+        let start = start.unwrap_or_else(|panic| ready(Err(panicked(panic))).boxed());
         Self { start: AssertUnwindSafe(start).catch_unwind(), limit: spec.start_limit(), subtree }
     }
 
@@ -126,11 +127,11 @@ impl StartUnderWay {
 }
 
 fn flat(caught: Result<StartResult, Box<dyn Any + Send>>) -> StartResult {
-    caught.unwrap_or_else(|panic| Err(panicked(&*panic)))
+    caught.unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> StartError {
-    StartError::Panicked(panic_text(panic))
+fn panicked(panic: Box<dyn Any + Send>) -> StartError {
+    StartError::Panicked(CaughtPanic::of(panic).into_text())
 }
 
 /// What comes of a start that is no longer wanted: mostly nothing, but it may have finished before.
@@ -143,10 +144,4 @@ pub(super) async fn aborted(task: AbortOnDropHandle<Outcome>, subtree: Option<Go
             Outcome::Failed(StartError::Terminated)
         }
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a text".to_owned())
 }

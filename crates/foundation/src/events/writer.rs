@@ -1,8 +1,8 @@
 //! The one who writes to a log: takes what is asked, commits it in groups, and answers.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use foundation_core::containment::catch_panic;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -147,10 +147,7 @@ impl Failed {
 
 /// A panic of a log, or of the clock, is a failure: what it has left behind is not to be used.
 fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
-    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(LogFailure::new(action, "the writer", format!("it panicked: {}", said.unwrap_or("without a text"))))
-    })
+    catch_panic(act).unwrap_or_else(|panic| Err(LogFailure::new(action, "the writer", format!("it panicked: {panic}"))))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use foundation_core::Namespace;
+use foundation_core::containment::{CaughtPanic, catch_panic};
 use serde_json::Value;
 
-use super::contained::{Panicked, contained};
 use super::pattern::EventPattern;
 
 /// What a handler is told: that something has happened, with numbers and with words.
@@ -46,7 +46,7 @@ impl Handler {
         self.events.iter().any(|wanted| wanted.matches(event))
     }
 
-    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<(), Panicked> {
-        contained(|| (self.handle)(event))
+    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<(), CaughtPanic> {
+        catch_panic(|| (self.handle)(event))
     }
 }

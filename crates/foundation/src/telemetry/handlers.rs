@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
+use foundation_core::containment::drop_contained;
 use parking_lot::{Mutex, RwLock};
 
-use super::contained::drop_contained;
 use super::error::TelemetryError;
 use super::handler::{Handler, TelemetryEvent};
 
@@ -47,7 +47,7 @@ impl Handlers {
         *self.list.write() = left;
         // The handler may be dropped with the old list, and its destructor may emit, or panic.
         drop(replacing);
-        drop_contained(before);
+        drop_contained("a handler of telemetry events", before);
         detached
     }
 
@@ -63,7 +63,7 @@ impl Handlers {
             handlers.iter().filter(|it| it.wants(event.name) && it.tell(event).is_err()).cloned().collect();
         let taken_out = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
         let ids = taken_out.map(|handler| handler.id.clone()).collect();
-        drop_contained((handlers, faulty));
+        drop_contained("handlers of telemetry events", (handlers, faulty));
         ids
     }
 }

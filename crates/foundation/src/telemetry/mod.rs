@@ -6,7 +6,6 @@
 mod any_series;
 mod budget;
 mod client;
-mod contained;
 mod error;
 mod exporter;
 mod family;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use foundation_core::ServiceRegistry;
+use foundation_core::containment::{catch_panic, error_text};
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
 
-use super::contained::{Panicked, contained};
 use super::exporter::{ExportError, Exporter};
 use super::hub::Hub;
 use super::message::TelemetryMsg;
@@ -53,8 +53,9 @@ impl TelemetryServer {
 
 fn exported(exporter: &dyn Exporter, scrape: &Scrape) -> Result<(), String> {
     // The error is others' as well, and so is its text.
-    let text = |error: ExportError| error.to_string();
-    contained(|| exporter.export(scrape).map_err(text)).unwrap_or_else(|Panicked| Err("the exporter panicked".into()))
+    let text = |error: ExportError| error_text(&*error);
+    catch_panic(|| exporter.export(scrape).map_err(text))
+        .unwrap_or_else(|panic| Err(format!("the exporter panicked: {panic}").into()))
 }
 
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]

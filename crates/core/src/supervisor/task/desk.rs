@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::TaskError;
 use super::stop::TaskStop;
+use crate::containment::CaughtPanic;
 use crate::supervisor::message::{ServerMsg, Which};
-use crate::supervisor::step::panic_text;
 
 /// What a task knows of its surroundings.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ impl Desk {
                         return Err(TaskError::Shutdown);
                     }
                 }
-                outcome = &mut body => return outcome.map_err(|panic| TaskError::Panicked(panic_text(&*panic))),
+                outcome = &mut body => return outcome.map_err(|panic| TaskError::Panicked(CaughtPanic::of(panic).into_text())),
             }
         }
     }

@@ -1,0 +1,317 @@
+//! Containment: running, dropping and quoting code of users without depending on it.
+//!
+//! A supervisor, a registry and a writer run code that is not theirs: closures, destructors, `Display` of errors, wakers.
+//! Whatever such code does, it must not end whoever else depends on the task that it runs on. So all of it goes through
+//! this module:
+//!
+//! 1. A panic ends here, that of a panic's own payload included.
+//! 2. The text of an error is made once, and is bounded in length and in the number of causes.
+//! 3. What was contained is reported with `tracing`, whose subscribers are contained too.
+//!
+//! Code that never returns cannot be contained by its caller; it belongs on a task or a thread of its own.
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt::{self, Write};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+
+/// The longest text that is made of an error, in bytes.
+pub const MAX_TEXT_BYTES: usize = 4096;
+/// The most causes that are followed below an error; one that is its own cause has no end.
+pub const MAX_CAUSES: usize = 16;
+
+/// A panic of foreign code that has ended here, with what it said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct CaughtPanic {
+    text: String,
+}
+
+impl CaughtPanic {
+    /// Takes a payload apart, and drops it.
+    pub fn of(payload: Box<dyn Any + Send>) -> Self {
+        let text = panic_text(&*payload);
+        drop_quietly(payload);
+        Self { text }
+    }
+
+    /// What the panic said, shortened to [`MAX_TEXT_BYTES`].
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text itself.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// Runs foreign code.
+///
+/// # Errors
+/// [`CaughtPanic`] if it panics.
+///
+/// ```
+/// use foundation_core::containment::catch_panic;
+///
+/// let caught = catch_panic(|| -> u8 { panic!("no luck") });
+/// assert_eq!(caught.unwrap_err().text(), "no luck");
+/// assert_eq!(catch_panic(|| 7), Ok(7));
+/// ```
+pub fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(CaughtPanic::of)
+}
+
+/// Drops a foreign value; a panic of its destructor ends here and is reported. `what` says to people what was dropped.
+pub fn drop_contained<T>(what: &str, value: T) {
+    if !mem::needs_drop::<T>() {
+        return;
+    }
+    if let Err(panic) = catch_panic(|| drop(value)) {
+        report(|| tracing::warn!(%panic, "the destructor of {what} panicked"));
+    }
+}
+
+/// Lets `tracing` tell something; a subscriber that panics is nobody's end.
+pub fn report(tell: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+        drop_quietly(payload);
+    }
+}
+
+/// The text of a foreign value: bounded by [`MAX_TEXT_BYTES`], whatever its `Display` does.
+pub fn display_text(value: &dyn fmt::Display) -> String {
+    let mut text = BoundedText::default();
+    text.add(|text| write!(text, "{value}"));
+    text.finish()
+}
+
+/// An error and its causes on one line, separated by colons: bounded by [`MAX_TEXT_BYTES`] and [`MAX_CAUSES`]. A cause
+/// whose text is already contained in what was written is passed over.
+///
+/// ```
+/// use foundation_core::containment::error_text;
+///
+/// let broken = std::io::Error::other("the disk is full");
+/// assert_eq!(error_text(&broken), "the disk is full");
+/// ```
+pub fn error_text(error: &(dyn Error + 'static)) -> String {
+    let mut text = BoundedText::default();
+    text.add(|text| write!(text, "{error}"));
+    let mut cause = source(error);
+    for _ in 0..MAX_CAUSES {
+        let Some(error) = cause else { break };
+        let said = display_text(error);
+        // Many errors repeat their cause in their own text.
+        if !text.written.contains(&said) {
+            text.add(|text| write!(text, ": {said}"));
+        }
+        cause = source(error);
+    }
+    text.finish()
+}
+
+fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    catch_panic(|| error.source()).ok().flatten()
+}
+
+/// What a panic said.
+pub fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    said.map_or_else(|| "a panic without a text".to_owned(), |said| display_text(&said))
+}
+
+fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // Whatever a destructor panics with may have a destructor that panics, and so on: it is leaked.
+        mem::forget(payload);
+    }
+}
+
+/// A text that ends at the limit.
+#[derive(Default)]
+struct BoundedText {
+    written: String,
+    full: bool,
+}
+
+impl BoundedText {
+    /// Writes what foreign code has to say.
+    fn add(&mut self, write: impl FnOnce(&mut Self) -> fmt::Result) {
+        match catch_panic(|| write(self)) {
+            Ok(Ok(())) => {}
+            Ok(Err(fmt::Error)) if self.full => {}
+            Ok(Err(fmt::Error)) => self.note("(its text cannot be written)"),
+            Err(_) => self.note("(its text panicked)"),
+        }
+    }
+
+    fn note(&mut self, note: &str) {
+        if !self.written.is_empty() {
+            self.written.push(' ');
+        }
+        self.written.push_str(note);
+    }
+
+    fn finish(mut self) -> String {
+        if self.full {
+            self.written.push('…');
+        }
+        self.written
+    }
+}
+
+impl fmt::Write for BoundedText {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        let left = MAX_TEXT_BYTES.saturating_sub(self.written.len());
+        if part.len() <= left {
+            self.written.push_str(part);
+            return Ok(());
+        }
+        let end = (0..=left).rev().find(|at| part.is_char_boundary(*at)).unwrap_or(0);
+        self.written.push_str(&part[..end]);
+        self.full = true;
+        Err(fmt::Error)
+    }
+}
+
+/// A foreign future: it gives [`CaughtPanic`] if it panics when polled, and is dropped [contained](drop_contained), as soon
+/// as it is over.
+pub struct ContainedFuture<T> {
+    what: &'static str,
+    future: Option<BoxFuture<'static, T>>,
+}
+
+impl<T> ContainedFuture<T> {
+    /// `what` says to people what it is.
+    pub fn new(what: &'static str, future: BoxFuture<'static, T>) -> Self {
+        Self { what, future: Some(future) }
+    }
+
+    fn discard(&mut self) {
+        if let Some(future) = self.future.take() {
+            drop_contained(self.what, future);
+        }
+    }
+}
+
+impl<T> Future for ContainedFuture<T> {
+    type Output = Result<T, CaughtPanic>;
+
+    /// Pending for ever once it is over.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(future) = &mut self.future else { return Poll::Pending };
+        let outcome = match catch_panic(|| future.as_mut().poll(context)) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(value)) => Ok(value),
+            Err(panic) => Err(panic),
+        };
+        self.discard();
+        Poll::Ready(outcome)
+    }
+}
+
+impl<T> Drop for ContainedFuture<T> {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    struct PanicsWhenDropped;
+
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            std::panic::panic_any(Self);
+        }
+    }
+
+    #[derive(Debug)]
+    enum Bad {
+        Wordless,
+        OwnCause,
+        Endless,
+        Panics,
+    }
+
+    impl fmt::Display for Bad {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Wordless => Err(fmt::Error),
+                Self::OwnCause => f.write_str("ring"),
+                Self::Endless => loop {
+                    f.write_str("again and again, ")?;
+                },
+                Self::Panics => panic!("no text"),
+            }
+        }
+    }
+
+    impl Error for Bad {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            matches!(self, Self::OwnCause).then_some(self)
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_here_and_so_do_those_of_its_payload() {
+        assert!(catch_panic(|| std::panic::panic_any(PanicsWhenDropped)).is_err());
+        drop_contained("a value", PanicsWhenDropped);
+        assert_eq!(catch_panic(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn every_error_has_a_bounded_text() {
+        assert_eq!(error_text(&Bad::Wordless), "(its text cannot be written)");
+        assert_eq!(error_text(&Bad::OwnCause), "ring");
+        assert_eq!(error_text(&Bad::Panics), "(its text panicked)");
+        let endless = error_text(&Bad::Endless);
+        assert!(endless.len() <= MAX_TEXT_BYTES + '…'.len_utf8());
+        assert!(endless.ends_with('…'));
+    }
+
+    #[test]
+    fn a_future_is_dropped_as_soon_as_it_is_over_even_if_that_panics() {
+        let dropped = Arc::new(AtomicBool::new(false));
+        struct Notes(Arc<AtomicBool>);
+        impl Drop for Notes {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::SeqCst);
+                panic!("the destructor panics");
+            }
+        }
+        let notes = Notes(Arc::clone(&dropped));
+        let ready = std::future::poll_fn(move |_| {
+            let _notes = &notes;
+            Poll::Ready(())
+        });
+        let mut future = ContainedFuture::new("a future", ready.boxed());
+        assert_eq!((&mut future).now_or_never(), Some(Ok(())));
+        assert!(dropped.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_future_that_is_given_up_may_panic_in_its_destructors() {
+        let value = PanicsWhenDropped;
+        let pending = async move {
+            let _value = &value;
+            std::future::pending::<()>().await;
+        };
+        let mut future = ContainedFuture::new("a future", pending.boxed());
+        assert!((&mut future).now_or_never().is_none());
+        drop(future);
+    }
+}
