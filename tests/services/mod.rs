@@ -15,6 +15,7 @@ mod harness;
 mod heard_log;
 mod hostile;
 mod lifecycle;
+mod limits;
 mod measures;
 mod retention;
 mod root;

@@ -32,6 +32,7 @@
 
 pub mod containment;
 mod exit;
+mod limits;
 mod message;
 mod namespace;
 mod near;
@@ -43,6 +44,9 @@ mod telemetry;
 pub use ractor;
 
 pub use exit::{ExitReason, ReservedReason, check_stop_reason};
+#[doc(hidden)]
+pub use limits::Limit;
+pub use limits::{RegistryLimits, SupervisorLimits};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
 pub use registry::{

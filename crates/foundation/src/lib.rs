@@ -31,16 +31,16 @@ pub mod testing;
 
 pub use config::{
     Audit, ChangeCause, ChangeNote, ConfigChange, ConfigChanged, ConfigCommit, ConfigError, ConfigLimits, ConfigPath,
-    ConfigRecord, ConfigSection, ConfigServer, ConfigSources, ConfigStatus, ConfigSubscription, ConfigTree,
-    ConfigUpdateError, InvalidValue, Lagged, Origin, PathFault, Section, SectionChanged, SectionSubscription,
-    Transaction, UnknownVariable,
+    ConfigRecord, ConfigSection, ConfigServer, ConfigServerLimits, ConfigSources, ConfigStatus, ConfigSubscription,
+    ConfigTree, ConfigUpdateError, InvalidValue, Lagged, Origin, PathFault, Section, SectionChanged,
+    SectionSubscription, Transaction, UnknownVariable,
 };
 pub use events::{
     Append, Appended, ChainLink, Clock, DurableSubscription, Event, EventChain, EventError, EventId, EventKind,
     EventLimits, EventLog, EventReader, EventRefusal, EventSource, EventStats, EventStorage, EventStore,
-    EventStoreError, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd, ImportRefusal, KindFault,
-    LogFailure, LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, Retention, RetentionReport, SubscriptionError,
-    SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum, recordable,
+    EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd, ImportRefusal,
+    KindFault, LogFailure, LogFault, MemoryLog, NewEvent, Order, PruneBound, Query, Retention, RetentionReport,
+    SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use events::{Durability, SqliteLog, SqliteOptions};
@@ -53,8 +53,8 @@ pub use foundation_macros::test;
 /// The validation of [`ConfigSection`]s; its derive needs `garde` among your own dependencies.
 pub use garde;
 pub use root::{
-    Condition, Foundation, FoundationBuilder, FoundationError, NamespaceHealth, ServiceHealth, Services,
-    ShutdownReport, StopCause, TestNamespace,
+    Condition, Foundation, FoundationBuilder, FoundationError, HealthLimits, Limits, NamespaceHealth, ServiceHealth,
+    Services, ShutdownReport, StopCause, TestNamespace,
 };
 /// A text that shows itself to nobody: for the secrets in [`ConfigSection`]s.
 pub use secrecy::{ExposeSecret, SecretString};
@@ -64,7 +64,7 @@ pub use telemetry::TelemetryLayer;
 pub use telemetry::TelemetryRecorder;
 pub use telemetry::{
     EventPattern, ExportError, Exporter, Family, Instrument, LabelFault, Labels, MetricFamily, MetricNameFault, Scrape,
-    Series, Span, Telemetry, TelemetryError, TelemetryEvent, TelemetryOptions, prometheus_text,
+    Series, Span, Telemetry, TelemetryError, TelemetryEvent, TelemetryLimits, TelemetryOptions, prometheus_text,
 };
 
 #[doc(hidden)]

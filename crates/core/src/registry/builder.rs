@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::measures::Measurement;
 use super::service_registry::ServiceRegistry;
 use super::space::{Space, SpaceReporter};
+use crate::limits::RegistryLimits;
 use crate::supervisor::{
     ChildKind, ChildSpec, Reporter, RestartIntensity, StartError, Strategy, SupervisorSpec, TracingReporter,
 };
@@ -12,6 +13,7 @@ use crate::supervisor::{
 /// The supervisor, in each namespace, of the embedder's children.
 const APPLICATION: &str = "application";
 
+type Prepare = Arc<dyn Fn(&ServiceRegistry) + Send + Sync>;
 type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
 type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
 type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
@@ -19,14 +21,23 @@ type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>
 /// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: what each namespace's tree consists of.
 #[derive(Clone)]
 pub struct ProcessRegistryBuilder {
+    prepare: Prepare,
     services: Services,
     application: Application,
     reporters: Reporters,
     intensity: RestartIntensity,
     pub(super) measurement: Measurement,
+    pub(super) limits: RegistryLimits,
 }
 
 impl ProcessRegistryBuilder {
+    /// What is done with each namespace before anything in it is made: for values that its services find there, its
+    /// [extensions](ServiceRegistry::extension).
+    pub fn prepare(mut self, prepare: impl Fn(&ServiceRegistry) + Send + Sync + 'static) -> Self {
+        self.prepare = Arc::new(prepare);
+        self
+    }
+
     /// The services of each namespace, in start order, before its application.
     pub fn services(mut self, services: impl Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
         self.services = Arc::new(services);
@@ -67,22 +78,31 @@ impl ProcessRegistryBuilder {
         self.measurement = measurement;
         self
     }
+
+    /// How long the steps of the registry, and of all supervisors in its tree, may take.
+    pub fn limits(mut self, limits: RegistryLimits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
 impl Default for ProcessRegistryBuilder {
     fn default() -> Self {
         Self {
+            prepare: Arc::new(|_| ()),
             services: Arc::new(|_| Vec::new()),
             application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
             reporters: Arc::new(|_| Arc::new(TracingReporter)),
             intensity: RestartIntensity::default(),
             measurement: Measurement::default(),
+            limits: RegistryLimits::default(),
         }
     }
 }
 
 impl ProcessRegistryBuilder {
     pub(super) fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
+        (self.prepare)(registry);
         let space = Arc::clone(registry.space());
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)

@@ -11,9 +11,6 @@ use super::holder::{Holder, Origin};
 use super::table::{Attempt, Table};
 use super::watches::Watches;
 
-/// How long a claim waits for a name whose holder is leaving.
-pub(crate) const CLAIM_LIMIT: Duration = Duration::from_secs(5);
-
 /// The right to a name. Whoever holds a share keeps the name; the last one to drop its share gives it back.
 ///
 /// A lease begins as a claim: the name is taken, but nobody finds it. [`publish`](Lease::publish) fills it. A start that
@@ -34,11 +31,12 @@ pub(crate) enum Refused {
 }
 
 impl Lease {
-    /// Claims a name: at once if it is free, refused if its holder lives, and when its holder has left otherwise.
-    pub(crate) async fn claim(table: &Arc<Table>, holder: Arc<Holder>) -> Result<Arc<Self>, Refused> {
+    /// Claims a name: at once if it is free, refused if its holder lives, and when its holder has left otherwise, for which
+    /// it waits for at most `limit`.
+    pub(crate) async fn claim(table: &Arc<Table>, holder: Arc<Holder>, limit: Duration) -> Result<Arc<Self>, Refused> {
         let attempt = match table.attempt(&holder) {
             // Boxed, since it is rare: each start would carry the room for it.
-            Attempt::Leaving(_) => Box::pin(wait_and_attempt(table, &holder)).await,
+            Attempt::Leaving(_) => Box::pin(wait_and_attempt(table, &holder, limit)).await,
             attempt => attempt,
         };
         match attempt {
@@ -74,8 +72,8 @@ impl Drop for Lease {
     }
 }
 
-async fn wait_and_attempt(table: &Table, new: &Arc<Holder>) -> Attempt {
-    let deadline = Instant::now() + CLAIM_LIMIT;
+async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> Attempt {
+    let deadline = Instant::now() + limit;
     let listening = table.waiters().listen(new.name());
     loop {
         let change = listening.change();

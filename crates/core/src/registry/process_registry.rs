@@ -23,6 +23,7 @@ use super::strays::stop_strays;
 use super::table::Table;
 use super::watches::{Coroner, Watches};
 use crate::exit::ExitReason;
+use crate::limits::RegistryLimits;
 use crate::namespace::Namespace;
 use crate::supervisor::{
     ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree,
@@ -76,12 +77,13 @@ impl ProcessRegistryBuilder {
     /// # Errors
     /// [`StartError::Spec`] never: the root has no children yet. Other errors if the runtime is shutting down.
     pub async fn start(self) -> Result<ProcessRegistry, StartError> {
+        let limits = self.limits.supervisor.clone();
         let (root, spaces, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
         let shared = Arc::new(Shared { root, spaces, monitored, layout: self });
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
         let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
         // Namespaces do not depend on each other, so they stop together.
-        let spec = SupervisorSpec::new(Strategy::OneForOne).strays(strays).all_at_once();
+        let spec = SupervisorSpec::new(Strategy::OneForOne).limits(limits).strays(strays).all_at_once();
         let root = Supervisor::start("registry", spec).await?;
         let _ = shared.root.set(root);
         Ok(ProcessRegistry { shared })
@@ -137,7 +139,8 @@ impl ProcessRegistry {
         let make = || {
             let root = Arc::downgrade(&self.shared) as Weak<dyn Root>;
             let coroner = Arc::downgrade(&self.shared) as Weak<dyn Coroner>;
-            let space = Space::new(Table::with_coroner(namespace, coroner), root, self.shared.layout.measurement);
+            let (measurement, limits) = (self.shared.layout.measurement, self.limits().clone());
+            let space = Space::new(Table::with_coroner(namespace, coroner), root, measurement, limits);
             let registry = ServiceRegistry::new(Arc::new(space));
             Arc::new(Opening { registry, up: OnceCell::new(), down: OnceCell::new() })
         };
@@ -186,6 +189,10 @@ impl ProcessRegistry {
             // A temporary child is forgotten already; a permanent one keeps its place.
             let _ = root.delete_child(namespace.to_string()).await;
         }
+    }
+
+    pub(super) fn limits(&self) -> &RegistryLimits {
+        &self.shared.layout.limits
     }
 
     pub(super) fn root(&self) -> Result<&Supervisor, ChildError> {

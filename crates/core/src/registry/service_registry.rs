@@ -11,7 +11,7 @@ use super::error::RegistryError;
 use super::health::{Health, HealthCheck};
 use super::holder::{Holder, Origin, answers_to};
 use super::info::NamespaceInfo;
-use super::lease::{CLAIM_LIMIT, Lease, Refused};
+use super::lease::{Lease, Refused};
 use super::measures::{Measurement, Meter};
 use super::metadata::Metadata;
 use super::root::Unkept;
@@ -182,7 +182,9 @@ impl ServiceRegistry {
     }
 
     async fn claim(&self, holder: Arc<Holder>) -> Result<Arc<Lease>, RegistryError> {
-        Lease::claim(&self.space.table, holder).await.map_err(|refused| self.refusal(refused))
+        Lease::claim(&self.space.table, holder, self.space.limits.name_release)
+            .await
+            .map_err(|refused| self.refusal(refused))
     }
 
     fn refusal(&self, refused: Refused) -> RegistryError {
@@ -194,7 +196,7 @@ impl ServiceRegistry {
             }
             Refused::StillLeaving(other) => {
                 let (name, holder) = (other.name().clone(), other.actor_id());
-                RegistryError::StillLeaving { namespace, name, holder, waited: CLAIM_LIMIT }
+                RegistryError::StillLeaving { namespace, name, holder, waited: self.space.limits.name_release }
             }
             Refused::Closed => RegistryError::NotRunning { namespace },
         }

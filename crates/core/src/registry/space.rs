@@ -13,6 +13,7 @@ use super::locks::Locks;
 use super::measures::{Measurement, Measures};
 use super::root::Root;
 use super::table::Table;
+use crate::limits::RegistryLimits;
 use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
 
 /// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
@@ -22,6 +23,7 @@ pub(crate) struct Space {
     pub(crate) locks: Locks,
     pub(crate) measures: Arc<Measures>,
     pub(crate) registry: Weak<dyn Root>,
+    pub(crate) limits: RegistryLimits,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<Arc<Application>>>,
     /// What the layers above keep with this namespace, one value of a type.
@@ -37,13 +39,19 @@ pub(crate) struct Application {
 }
 
 impl Space {
-    pub(crate) fn new(table: Table, registry: Weak<dyn Root>, measurement: Measurement) -> Self {
+    pub(crate) fn new(
+        table: Table,
+        registry: Weak<dyn Root>,
+        measurement: Measurement,
+        limits: RegistryLimits,
+    ) -> Self {
         Self {
             groups: Arc::new(Groups::new(table.namespace())),
             measures: Arc::new(Measures::new(table.namespace(), measurement)),
             table: Arc::new(table),
             locks: Locks::default(),
             registry,
+            limits,
             application: Mutex::default(),
             extensions: Mutex::default(),
             stopped: Mutex::default(),

@@ -1,15 +1,11 @@
 //! Whoever is in a namespace without having been started by it, and is stopped with it: registered actors, members of groups.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::holder::Origin;
 use super::root::Root;
 use super::space::Space;
 use crate::supervisor;
-
-/// How long each of them is given to stop.
-const STRAY_LIMIT: Duration = Duration::from_secs(5);
 
 /// Stops the strays of a namespace whose own children are gone; returns when they are gone too.
 pub(crate) async fn stop_strays(space: &Space, root: &dyn Root) {
@@ -21,7 +17,7 @@ async fn stop_registered(space: &Space, root: &dyn Root) {
     let holders = space.table.holders();
     let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
     let (foreign, actors): (Vec<_>, Vec<_>) = foreign.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
-    let ends = supervisor::stop_strays(&actors, STRAY_LIMIT).await;
+    let ends = supervisor::stop_strays(&actors, space.limits.supervisor.unmanaged_stop).await;
     for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
         // The registry would hear of it, but perhaps too late to tell.
         space.table.watches().tell_reason(holder, &how.reason());
@@ -37,7 +33,9 @@ async fn stop_members(space: &Space, root: &dyn Root) {
     let living = members.iter().filter_map(|(group, member)| Some((member.live()?.get_id(), (group, member.actor()))));
     let living: BTreeMap<_, _> = living.collect();
     let (groups, actors): (Vec<_>, Vec<_>) = living.into_values().map(|(group, actor)| (group, actor.clone())).unzip();
-    for (group, how) in groups.into_iter().zip(supervisor::stop_strays(&actors, STRAY_LIMIT).await) {
+    for (group, how) in
+        groups.into_iter().zip(supervisor::stop_strays(&actors, space.limits.supervisor.unmanaged_stop).await)
+    {
         space.note_stopped(|| format!("joined/{group}"), how);
     }
     for (group, member) in &members {

@@ -1,7 +1,6 @@
 //! The trees of namespaces, with the names that their actors have.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use ractor::ActorId;
 use tokio::time::timeout;
@@ -11,12 +10,9 @@ use super::service_registry::ServiceRegistry;
 use crate::namespace::Namespace;
 use crate::supervisor::{Tree, TreeStatus};
 
-/// How long the root may take to say where a namespace is.
-const LIMIT: Duration = Duration::from_secs(1);
-
 impl ProcessRegistry {
     /// A snapshot of the whole tree: the root, every namespace with its services and its application, and whoever was
-    /// spawned under a name; within 1 s. Foreign actors are nobody's children and are not in it.
+    /// spawned under a name; within 1 s by [default](crate::SupervisorLimits::tree). Foreign actors are nobody's children and are not in it.
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry};
@@ -42,7 +38,7 @@ impl ProcessRegistry {
     pub(super) async fn namespace_tree(&self, namespace: Namespace) -> Tree {
         let unknown = |status| Tree::unknown(format!("registry/{namespace}"), status);
         let Ok(root) = self.root() else { return unknown(TreeStatus::Starting) };
-        match timeout(LIMIT, root.supervisor(namespace.to_string())).await {
+        match timeout(self.limits().supervisor.tree, root.supervisor(namespace.to_string())).await {
             Ok(Ok(Some(supervisor))) => supervisor.survey().await.named(&self.names()),
             // Between two lives, or on its way to the first.
             Ok(Ok(None)) => unknown(TreeStatus::Restarting),

@@ -13,11 +13,8 @@ use super::table::Miss;
 use super::via::explain;
 use crate::namespace::{ServiceKey, ServiceName};
 
-/// How long is waited when nothing is said.
-const DEFAULT_WAIT: Duration = Duration::from_secs(5);
-
 impl ServiceRegistry {
-    /// Waits until a live actor has this name; 5 s if no limit is given. Woken by the registration itself.
+    /// Waits until a live actor has this name; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the registration itself.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
@@ -27,7 +24,7 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
-        let limit = limit.into().unwrap_or(DEFAULT_WAIT);
+        let limit = limit.into().unwrap_or(self.space().limits.wait);
         match timeout(limit, self.while_open(self.appearance(key))).await {
             Ok(found) => found?,
             Err(_) => Err(RegistryError::wait_timed_out(&self.space().table, key.name(), limit)),
@@ -48,7 +45,7 @@ impl ServiceRegistry {
         }
     }
 
-    /// Waits until nobody has this name, so that it can be taken over; 5 s if no limit is given. Woken by the end of the
+    /// Waits until nobody has this name, so that it can be taken over; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the end of the
     /// holder itself. The name may be another's by the time that you ask for it.
     ///
     /// # Errors
@@ -58,7 +55,7 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<(), RegistryError> {
-        let waited = limit.into().unwrap_or(DEFAULT_WAIT);
+        let waited = limit.into().unwrap_or(self.space().limits.wait);
         match timeout(waited, self.while_open(self.parting(key.name()))).await {
             Ok(free) => free,
             Err(_) => {

@@ -17,6 +17,7 @@ use super::metering::Metering;
 use super::report::Reporting;
 use super::restart::Restart;
 use super::started::{Start, Started};
+use crate::limits::SupervisorLimits;
 
 /// How a child is asked to stop, and for how long. OTP's `shutdown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,10 +28,6 @@ pub enum Shutdown {
     Infinity,
     /// Killed at once: its `post_stop` does not run.
     BrutalKill,
-}
-
-impl Shutdown {
-    pub(crate) const WORKER: Self = Self::Timeout(Duration::from_secs(5));
 }
 
 /// What a child is: OTP's `type`.
@@ -97,8 +94,8 @@ type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartErr
 /// | | default | set by |
 /// |---|---|---|
 /// | restart | [`Restart::Permanent`] | [`restart`](ChildSpec::restart) |
-/// | shutdown | 5 s for a worker, infinity for a supervisor | [`shutdown`](ChildSpec::shutdown) |
-/// | start time-out | 30 s for a worker, none for a supervisor | [`start_timeout`](ChildSpec::start_timeout) |
+/// | shutdown | 5 s for a worker ([`SupervisorLimits::worker_stop`]), infinity for a supervisor | [`shutdown`](ChildSpec::shutdown) |
+/// | start time-out | 30 s for a worker ([`SupervisorLimits::worker_start`]), none for a supervisor | [`start_timeout`](ChildSpec::start_timeout) |
 /// | significant | no | [`significant`](ChildSpec::significant) |
 /// | backoff | the supervisor's, which by default is none | [`backoff`](ChildSpec::backoff) |
 ///
@@ -125,8 +122,10 @@ pub struct ChildSpec {
     /// `None` for a temporary child that has been started: it is not started twice.
     start: Option<Arc<StartFn>>,
     restart: Restart,
-    shutdown: Shutdown,
-    start_timeout: Option<Duration>,
+    /// `None` for what its supervisor gives to a child of its kind.
+    shutdown: Option<Shutdown>,
+    /// The same.
+    start_timeout: Option<Option<Duration>>,
     kind: ChildKind,
     significant: bool,
     /// `None` for that of the supervisor.
@@ -156,14 +155,10 @@ impl ChildSpec {
         Fut: Future<Output = Result<S, StartError>> + Send + 'static,
         S: Into<Start>,
     {
-        let (shutdown, start_timeout) = match kind {
-            ChildKind::Worker => (Shutdown::WORKER, Some(Duration::from_secs(30))),
-            ChildKind::Supervisor => (Shutdown::Infinity, None),
-        };
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
         let (start, restart): (Option<Arc<StartFn>>, _) = (Some(Arc::new(start)), Restart::default());
         let (id, significant, backoff) = (id.into(), false, None);
-        Self { id, start, restart, shutdown, start_timeout, kind, significant, backoff }
+        Self { id, start, restart, shutdown: None, start_timeout: None, kind, significant, backoff }
     }
 
     /// When it is started again after it ended.
@@ -173,7 +168,21 @@ impl ChildSpec {
 
     /// How it is asked to stop.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        self.stopped_by(Some(shutdown))
+    }
+
+    pub(crate) fn stopped_by(self, shutdown: Option<Shutdown>) -> Self {
         Self { shutdown, ..self }
+    }
+
+    /// With the limits of its supervisor for what it leaves unsaid.
+    pub(crate) fn within(self, limits: &SupervisorLimits) -> Self {
+        let (stop, start) = match self.kind {
+            ChildKind::Worker => (Shutdown::Timeout(limits.worker_stop), Some(limits.worker_start)),
+            ChildKind::Supervisor => (Shutdown::Infinity, None),
+        };
+        let (stop, start) = (self.shutdown.unwrap_or(stop), self.start_timeout.unwrap_or(start));
+        Self { shutdown: Some(stop), start_timeout: Some(start), ..self }
     }
 
     /// How long a start may take; `None` for as long as it likes.
@@ -181,7 +190,7 @@ impl ChildSpec {
     /// A child that calls its own supervisor in `pre_start` waits for an answer that cannot come while the supervisor
     /// itself is starting; this is what ends it.
     pub fn start_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
-        Self { start_timeout: limit.into(), ..self }
+        Self { start_timeout: Some(limit.into()), ..self }
     }
 
     /// Whether its end, if it is not restarted, may be the end of its supervisor: see
@@ -211,9 +220,14 @@ impl ChildSpec {
         self.restart
     }
 
-    /// How it is asked to stop.
+    /// How it is asked to stop. For what was left unsaid: the default, or, of a child that a supervisor has, what that gives
+    /// to a child of its kind.
     pub fn shutdown_rule(&self) -> Shutdown {
-        self.shutdown
+        match (self.shutdown, self.kind) {
+            (Some(rule), _) => rule,
+            (None, ChildKind::Worker) => Shutdown::Timeout(SupervisorLimits::default().worker_stop),
+            (None, ChildKind::Supervisor) => Shutdown::Infinity,
+        }
     }
 
     /// Whether its end may be the end of its supervisor.
@@ -226,9 +240,14 @@ impl ChildSpec {
         self.backoff.as_deref().copied()
     }
 
-    /// How long a start may take; `None` for as long as it likes.
+    /// How long a start may take; `None` for as long as it likes. What was left unsaid is as in
+    /// [`shutdown_rule`](Self::shutdown_rule).
     pub fn start_limit(&self) -> Option<Duration> {
-        self.start_timeout
+        match (self.start_timeout, self.kind) {
+            (Some(limit), _) => limit,
+            (None, ChildKind::Worker) => Some(SupervisorLimits::default().worker_start),
+            (None, ChildKind::Supervisor) => None,
+        }
     }
 
     pub(crate) fn start(&self, context: StartContext) -> BoxFuture<'static, Result<Start, StartError>> {
@@ -258,8 +277,8 @@ impl fmt::Debug for ChildSpec {
             .field("id", &self.id)
             .field("kind", &self.kind)
             .field("restart", &self.restart)
-            .field("shutdown", &self.shutdown)
-            .field("start_timeout", &self.start_timeout)
+            .field("shutdown", &self.shutdown_rule())
+            .field("start_timeout", &self.start_limit())
             .field("significant", &self.significant)
             .finish_non_exhaustive()
     }

@@ -17,6 +17,7 @@ use super::rules::Roster;
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::tree::Tree;
+use crate::limits::SupervisorLimits;
 
 /// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.
 #[derive(Clone)]
@@ -26,12 +27,13 @@ pub struct DynamicSupervisorSpec {
     backoff: Backoff,
     seed: Option<u64>,
     reporter: Option<Arc<dyn Reporter>>,
+    limits: Option<Arc<SupervisorLimits>>,
 }
 
 impl Default for DynamicSupervisorSpec {
     fn default() -> Self {
         let (intensity, backoff) = (RestartIntensity::default(), Backoff::None);
-        Self { intensity, max_children: usize::MAX, backoff, seed: None, reporter: None }
+        Self { intensity, max_children: usize::MAX, backoff, seed: None, reporter: None, limits: None }
     }
 }
 
@@ -61,13 +63,18 @@ impl DynamicSupervisorSpec {
         Self { reporter: Some(Arc::new(reporter)), ..self }
     }
 
+    /// How long its steps, and those of the supervisors below it, may take; as [`SupervisorSpec::limits`].
+    pub fn limits(self, limits: SupervisorLimits) -> Self {
+        Self { limits: Some(Arc::new(limits)), ..self }
+    }
+
     pub(super) fn into_spec(self) -> SupervisorSpec {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
             .backoff(self.backoff)
             .roster(Roster::OnDemand { max_children: self.max_children })
             .all_at_once();
-        spec.reporter = self.reporter;
+        (spec.reporter, spec.limits) = (self.reporter, self.limits);
         match self.seed {
             Some(seed) => spec.jitter_seed(seed),
             None => spec,

@@ -13,11 +13,15 @@ use std::sync::{Arc, Weak};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::limits::SupervisorLimits;
+
 /// Hands out tickets and counts those that are out.
 #[derive(Clone)]
 pub(crate) struct Group {
     members: TaskTracker,
     around: Option<Arc<Ticket>>,
+    /// Those of the supervisors in it.
+    limits: Arc<SupervisorLimits>,
 }
 
 /// One actor's membership.
@@ -28,24 +32,39 @@ pub(crate) struct Ticket {
 
 /// Waits for a group without belonging to it.
 #[derive(Clone)]
-pub(crate) struct Gone(TaskTracker);
+pub(crate) struct Gone {
+    members: TaskTracker,
+    limits: Arc<SupervisorLimits>,
+}
 
 impl Group {
     /// A group with nothing around it: the top of a tree.
-    pub(crate) fn outermost() -> Self {
-        Self::within(None)
+    pub(crate) fn outermost(limits: Option<&Arc<SupervisorLimits>>) -> Self {
+        Self::within(None, limits.cloned().unwrap_or_default())
     }
 
     /// A group whose tickets also count in this one.
     pub(crate) fn nested(&self) -> Self {
-        Self::within(Some(Arc::new(self.ticket())))
+        Self::within(Some(Arc::new(self.ticket())), Arc::clone(&self.limits))
     }
 
-    fn within(around: Option<Arc<Ticket>>) -> Self {
+    /// The same group, with limits of its own if there are any.
+    pub(crate) fn limited_to(self, limits: Option<&Arc<SupervisorLimits>>) -> Self {
+        match limits {
+            Some(limits) => Self { limits: Arc::clone(limits), ..self },
+            None => self,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &SupervisorLimits {
+        &self.limits
+    }
+
+    fn within(around: Option<Arc<Ticket>>, limits: Arc<SupervisorLimits>) -> Self {
         let members = TaskTracker::new();
         // A closed tracker still hands out tokens; closed means only that waiting ends at zero.
         members.close();
-        Self { members, around }
+        Self { members, around, limits }
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
@@ -53,7 +72,7 @@ impl Group {
     }
 
     pub(crate) fn gone(&self) -> Gone {
-        Gone(self.members.clone())
+        Gone { members: self.members.clone(), limits: Arc::clone(&self.limits) }
     }
 
     /// The parts of a nested group without a membership in the one around it.
@@ -72,12 +91,17 @@ impl Ticket {
 impl Gone {
     /// Whether no ticket is out.
     pub(crate) fn is_so(&self) -> bool {
-        self.0.is_empty()
+        self.members.is_empty()
     }
 
     /// Returns when no ticket is out: at once if none ever was.
     pub(crate) async fn wait(&self) {
-        self.0.wait().await;
+        self.members.wait().await;
+    }
+
+    /// The limits of the supervisors in the group.
+    pub(crate) fn limits(&self) -> &SupervisorLimits {
+        &self.limits
     }
 }
 
@@ -89,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_group_is_gone_only_when_every_group_within_it_is() {
-        let outer = Group::outermost();
+        let outer = Group::outermost(None);
         let inner = outer.nested();
         let leaf = inner.ticket();
         let (outer, gone) = (outer.gone(), inner.gone());

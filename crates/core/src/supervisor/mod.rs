@@ -116,7 +116,7 @@ impl Supervisor {
     /// [`StartError::Spec`] before anything starts; [`StartError::Child`] with the child's own cause if one does not
     /// start: those before it have then been stopped again, in reverse order, and are gone.
     pub async fn start(name: impl AsRef<str>, spec: SupervisorSpec) -> Result<Self, StartError> {
-        let group = Group::outermost();
+        let group = Group::outermost(spec.limits.as_ref());
         let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
@@ -301,7 +301,7 @@ impl Supervisor {
         &self.path
     }
 
-    /// A snapshot of the whole tree below this supervisor, within 1 s.
+    /// A snapshot of the whole tree below this supervisor, within 1 s by [default](crate::SupervisorLimits::tree).
     ///
     /// A supervisor that is starting, restarting or stopping is shown as that, with no children; one that does not
     /// answer in time as [`Silent`](TreeStatus::Silent); and this one, if it has stopped, as
@@ -312,7 +312,7 @@ impl Supervisor {
 
     /// The same before it is known who has a name.
     pub(crate) async fn survey(&self) -> Tree {
-        survey::survey(&self.path, &self.actor).await
+        survey::survey(&self.path, &self.actor, self.gone.limits().tree).await
     }
 
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.

@@ -6,7 +6,6 @@
 //! when a stop comes first, and with it a live child.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -30,9 +29,6 @@ use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted};
 use super::survey;
 use crate::exit::{Exit, SHUTDOWN};
 
-/// How long children that nobody holds a task of are given to stop.
-const STRAY_LIMIT: Duration = Duration::from_secs(5);
-
 pub(super) struct Server {
     // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
     // supervisor that is stopping never reads, and with it the tasks of the steps under way and of the children that
@@ -48,8 +44,9 @@ pub(super) struct Server {
 impl Server {
     /// `group` is the one that the supervisor itself belongs to; its children get one within.
     pub(super) fn new(group: &Group, reporting: Reporting, last_word: LastWord, spec: SupervisorSpec) -> Self {
+        let group = group.nested().limited_to(spec.limits.as_ref());
         let state = Mutex::new(Some(Box::new(ServerState::new(spec))));
-        Self { state, group: group.nested(), reporting, last_word }
+        Self { state, group, reporting, last_word }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -72,6 +69,7 @@ impl Server {
 
     async fn start_all(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), StartError> {
         for spec in std::mem::take(&mut state.spec.children) {
+            let spec = spec.within(self.group.limits());
             if let Err(source) = self.start_first(myself, state, &spec).await {
                 self.stop_children(state).await;
                 return Err(StartError::Child { id: spec.id().clone(), source: Box::new(source) });
@@ -209,7 +207,7 @@ impl Server {
     // ---- requests ----
 
     fn start_child(&self, state: &mut ServerState, spec: ChildSpec, reply: Answer<Option<StartedChild>>) {
-        let key = state.children.add(spec);
+        let key = state.children.add(spec.within(self.group.limits()));
         state.await_start(key, reply);
     }
 
@@ -290,7 +288,7 @@ impl Server {
 
     /// Children that were linked to us by somebody else: temporary ones, which come first, as they were started last.
     async fn stop_strays(&self, strays: Vec<ActorCell>) {
-        let ends = shutdown::stop_strays(&strays, STRAY_LIMIT).await;
+        let ends = shutdown::stop_strays(&strays, self.group.limits().unmanaged_stop).await;
         for (actor, how) in strays.iter().map(ActorCell::get_id).zip(ends) {
             self.reporting.tell(&format!("actor {actor}").into(), Happened::Stopped { actor, how });
         }
@@ -343,7 +341,7 @@ impl Actor for Server {
             ServerMsg::Child(id, reply) => answer(reply, state.child(&id)),
             ServerMsg::WhichChild(which, reply) => answer(reply, state.which_child(which)),
             ServerMsg::ChildSpec(which, reply) => answer(reply, state.child_spec(which)),
-            ServerMsg::Reconfigure(spec, reply) => answer(reply, state.reconfigure(*spec)),
+            ServerMsg::Reconfigure(spec, reply) => answer(reply, state.reconfigure(spec.within(self.group.limits()))),
             ServerMsg::WhichChildren(reply) => answer(reply, state.children.which(Instant::now())),
             ServerMsg::CountChildren(reply) => answer(reply, state.children.count()),
         }

@@ -112,15 +112,13 @@ async fn all_ended(actors: &[ActorCell]) {
     }
 }
 
-/// How long a subtree may take to be gone after its supervisor is.
-const SUBTREE_LIMIT: Duration = Duration::from_secs(10);
-
 /// Returns when a subtree is gone, all of whose members have been told to end.
 ///
 /// Bounded, since an actor that its own code has unlinked was told nothing: it is left behind, with a warning.
 pub(crate) async fn subtree_gone(subtree: Option<Gone>) {
     let Some(subtree) = subtree else { return };
-    if timeout(SUBTREE_LIMIT, subtree.wait()).await.is_err() {
-        tracing::warn!(limit = ?SUBTREE_LIMIT, "an actor outlives the supervisor that it was started under; was it unlinked?");
+    let limit = subtree.limits().subtree_end;
+    if timeout(limit, subtree.wait()).await.is_err() {
+        tracing::warn!(?limit, "an actor outlives the supervisor that it was started under; was it unlinked?");
     }
 }

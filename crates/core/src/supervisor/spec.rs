@@ -15,6 +15,7 @@ use super::restart::{RestartIntensity, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
 use crate::exit::ExitReason;
+use crate::limits::SupervisorLimits;
 
 /// A supervisor's strategy, restart intensity and children, in start order. OTP's supervisor flags and child specs.
 ///
@@ -32,6 +33,8 @@ pub struct SupervisorSpec {
     pub(crate) children: Vec<ChildSpec>,
     pub(crate) reporter: Option<Arc<dyn Reporter>>,
     pub(crate) order: StopOrder,
+    /// `None` for those of the supervisor above.
+    pub(crate) limits: Option<Arc<SupervisorLimits>>,
     seed: Option<u64>,
     strays: Option<Arc<dyn StrayExits>>,
     /// What is dropped with the supervisor's state.
@@ -57,8 +60,8 @@ impl SupervisorSpec {
     pub fn new(strategy: Strategy) -> Self {
         let (intensity, auto_shutdown, backoff) = Default::default();
         let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed, backoff };
-        let (reporter, seed, strays, held) = (None, None, None, None);
-        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, seed, strays, held }
+        let (reporter, limits, seed, strays, held) = (None, None, None, None, None);
+        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, limits, seed, strays, held }
     }
 
     /// Adds a child at the end of the start order.
@@ -106,6 +109,19 @@ impl SupervisorSpec {
     /// [`TracingReporter`](crate::TracingReporter).
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
         self.reporter = Some(Arc::new(reporter));
+        self
+    }
+
+    /// How long the steps of this supervisor, and of those below it, may take; without it as long as those of the
+    /// supervisor above, and at the top the defaults.
+    pub fn limits(mut self, limits: SupervisorLimits) -> Self {
+        self.limits = Some(Arc::new(limits));
+        self
+    }
+
+    /// With the limits for all that the children leave unsaid.
+    pub(crate) fn within(mut self, limits: &SupervisorLimits) -> Self {
+        self.children = self.children.into_iter().map(|child| child.within(limits)).collect();
         self
     }
 

@@ -15,14 +15,11 @@ use super::message::{Branch, ServerMsg, Twig, ask};
 use super::started::Started;
 use super::tree::{Tree, TreeStatus};
 
-/// How long a whole survey takes at most.
-const LIMIT: Duration = Duration::from_secs(1);
-
-/// The tree of a supervisor, without names.
-pub(super) async fn survey(path: &str, supervisor: &ActorRef<ServerMsg>) -> Tree {
+/// The tree of a supervisor, without names; takes `limit` at most.
+pub(super) async fn survey(path: &str, supervisor: &ActorRef<ServerMsg>, limit: Duration) -> Tree {
     let (id, actor) = (path.to_owned(), supervisor.get_cell());
     let leaf = Tree::leaf(id, ChildKind::Supervisor, TreeStatus::Running, Some(actor.get_id()));
-    grow(leaf, actor, Instant::now() + LIMIT).await
+    grow(leaf, actor, Instant::now() + limit).await
 }
 
 /// Asks a supervisor for what it has below it.

@@ -18,15 +18,13 @@ use super::path::ConfigPath;
 use super::record::{self, ConfigRecord, SERVER};
 use super::section::ConfigSection;
 use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
+use super::server_limits::ConfigServerLimits;
 use super::subscription::{ConfigSubscription, Feed, SectionSubscription};
 use super::transaction::{Proposal, Transaction};
 use super::tree::ConfigTree;
 use super::update::{ConfigStatus, ConfigUpdateError};
 use crate::events::{EventId, EventStore};
 use crate::telemetry::Telemetry;
-
-/// How long a change may take, its recording included.
-const LIMIT: Duration = Duration::from_secs(10);
 
 /// The configuration of one namespace.
 ///
@@ -64,6 +62,7 @@ pub struct ConfigServer {
     registry: ServiceRegistry,
     via: Via<ConfigMsg>,
     current: Arc<Current>,
+    limits: Arc<ConfigServerLimits>,
     note: ChangeNote,
 }
 
@@ -83,19 +82,22 @@ impl ConfigServer {
 
     /// The configuration of a namespace, which begins with `base` unless it was made before.
     pub fn new(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> Self {
+        let limits = registry.extension(ConfigServerLimits::default);
         let current = registry.extension(|| Current::new(Arc::clone(base)));
-        Self { registry: registry.clone(), via: registry.via(&CONFIG_SERVER), current, note: ChangeNote::default() }
+        let (registry, via, note) = (registry.clone(), registry.via(&CONFIG_SERVER), ChangeNote::default());
+        Self { registry, via, current, limits, note }
     }
 
     /// How to start the config server of a namespace under the name `config_server`. It needs the event store.
     pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
         let (registry, current) = (registry.clone(), Arc::clone(&self.current));
         let (events, telemetry) = (EventStore::of(&registry), Telemetry::of(&registry));
+        let limits = Arc::clone(&self.limits);
         // Before any store looks at its retention: what the changes of an earlier process are is in events alone.
         events.hold().keep_from(Some(EventId::FIRST));
         registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
-            (ConfigServerActor { ledger: Ledger { current, events, telemetry } }, ())
+            (ConfigServerActor { ledger: Ledger { current, events, telemetry, limits: Arc::clone(&limits) } }, ())
         })
     }
 
@@ -285,7 +287,7 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most 5 s if no limit is given: after its restart, say.
+    /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`].
@@ -319,7 +321,7 @@ impl ConfigServer {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> ConfigMsg,
     ) -> Result<T, ConfigUpdateError> {
-        Ok(self.via.call(message, LIMIT).await?)
+        Ok(self.via.call(message, self.limits.answer).await?)
     }
 }
 

@@ -2,7 +2,6 @@
 //! made yet is made again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use foundation_core::ractor::ActorProcessingErr;
 use tokio::time::timeout;
@@ -15,6 +14,7 @@ use super::current::Current;
 use super::error::ConfigError;
 use super::note::ChangeNote;
 use super::record::{self, CONFIG_CHECKPOINT, CONFIG_RELOAD_REFUSED, CONFIG_RELOADED, Recorded, SERVER};
+use super::server_limits::ConfigServerLimits;
 use super::step::Step;
 use super::transaction::Proposal;
 use super::tree::ConfigTree;
@@ -22,16 +22,11 @@ use super::update::ConfigUpdateError;
 use crate::events::{Event, EventId, EventStore, EventStoreError, NewEvent};
 use crate::telemetry::Telemetry;
 
-/// How long a start waits for the event store, which may be restarting itself; well below the time that a start may take.
-const START_LIMIT: Duration = Duration::from_secs(10);
-/// How long it may take to learn what came of a recording that was not answered. With the time that the recording itself
-/// may take this stays below the time that whoever wants the change waits.
-const INQUIRY_LIMIT: Duration = Duration::from_secs(4);
-
 pub(super) struct Ledger {
     pub(super) current: Arc<Current>,
     pub(super) events: EventStore,
     pub(super) telemetry: Telemetry,
+    pub(super) limits: Arc<ConfigServerLimits>,
 }
 
 /// Whether every recorded change is made.
@@ -85,7 +80,7 @@ impl Ledger {
         error: &EventStoreError,
     ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
         *records = Records::Unclear;
-        let Ok(Ok(made)) = timeout(INQUIRY_LIMIT, self.catch_up()).await else {
+        let Ok(Ok(made)) = timeout(self.limits.inquiry, self.catch_up()).await else {
             return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
         };
         *records = Records::Made;
@@ -171,8 +166,9 @@ impl Ledger {
     pub(super) async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         if let Records::Unclear = records {
             let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
-            let caught_up = timeout(INQUIRY_LIMIT, self.catch_up()).await;
-            let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {INQUIRY_LIMIT:?}")))?;
+            let limit = self.limits.inquiry;
+            let caught_up = timeout(limit, self.catch_up()).await;
+            let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {limit:?}")))?;
             caught_up.map_err(|error| unsettled(error.to_string()))?;
             *records = Records::Made;
         }
@@ -181,15 +177,16 @@ impl Ledger {
 
     /// Makes what a server that ended left behind; fails if the event store does not come back in time.
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
-        let late = |_| format!("the event store did not tell within {START_LIMIT:?} which changes are recorded");
-        timeout(START_LIMIT, self.catch_up()).await.map_err(late)??;
+        let limit = self.limits.store_at_start;
+        let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
+        timeout(limit, self.catch_up()).await.map_err(late)??;
         Ok(Records::Made)
     }
 
     /// Makes every change that is recorded and not made, in order, and waits for the store if it is not there.
     async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
         loop {
-            self.events.wait_until_up(START_LIMIT).await?;
+            self.events.wait_until_up(self.limits.store_at_start).await?;
             match self.events.query(record::all()).await {
                 Ok(recorded) => return Ok(self.make_all(&recorded).await),
                 Err(EventStoreError::Log(error)) => return Err(error.into()),

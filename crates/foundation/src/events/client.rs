@@ -23,9 +23,8 @@ use super::retention::RetentionReport;
 use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
 use super::storage::EventStorage;
 use super::store_error::EventStoreError;
+use super::store_limits::EventStoreLimits;
 
-/// How long an answer may take.
-pub(super) const LIMIT: Duration = Duration::from_secs(5);
 const ENDING: &str = "the event store is ending";
 const ENDED: &str = "the event store ended and did not answer";
 
@@ -66,7 +65,8 @@ impl EventStore {
 
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
-        let gate = registry.extension(|| KeptGate(Arc::new(Gate::new())));
+        let limits = registry.extension(EventStoreLimits::default);
+        let gate = registry.extension(|| KeptGate(Arc::new(Gate::new((*limits).clone()))));
         Self { registry: registry.clone(), via: registry.via(&EVENT_STORE), gate: Arc::clone(&gate.0) }
     }
 
@@ -81,11 +81,12 @@ impl EventStore {
         told: impl Fn(&RetentionReport) + Send + Sync + 'static,
     ) -> ChildSpec {
         let namespace = registry.namespace();
-        let opener = storage.opener(namespace, |limits| {
+        let gate = Self::of(registry).gate;
+        let opener = storage.opener(namespace, &gate.limits, |limits| {
             let empty = || KeptLog(MemoryLog::new(namespace.to_string()).with_limits(limits));
             registry.extension(empty).0.clone()
         });
-        let (gate, retention, told) = (Self::of(registry).gate, storage.kept_for().clone(), Arc::new(told));
+        let (retention, told) = (storage.kept_for().clone(), Arc::new(told));
         registry.child_spec(&EVENT_STORE, move || {
             let (gate, opener, clock) = (Arc::clone(&gate), opener.clone(), Arc::clone(&clock));
             let told = Arc::clone(&told) as _;
@@ -99,7 +100,7 @@ impl EventStore {
     ///
     /// # Errors
     /// [`EventStoreError::Log`] if the event is outside the store's limits, [`EventStoreError::NotDelivered`] and
-    /// [`EventStoreError::NoAnswer`] if the store is not there, fails or does not answer within 5 s.
+    /// [`EventStoreError::NoAnswer`] if the store is not there, fails or does not answer within [5 s](crate::EventStoreLimits::answer).
     pub async fn append(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
         let ids = self.append_batch(vec![event]).await?;
         ids.first().copied().ok_or_else(|| EventStoreError::no_answer("the log gave no id"))
@@ -173,7 +174,7 @@ impl EventStore {
         }
     }
 
-    /// Waits until the store runs, at most 5 s if no limit is given: after its restart, say.
+    /// Waits until the store runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`].
@@ -230,14 +231,15 @@ impl EventStore {
         if let Poll::Ready(answer) = poll!(&mut answer) {
             return answer.map_err(|_| EventStoreError::no_answer(ENDED));
         }
+        let limit = self.gate.limits.answer;
         let late = |_| {
             let namespace = self.via.namespace();
             EventStoreError::no_answer(format!(
-                "service {} in namespace {namespace} did not answer within {LIMIT:?}",
+                "service {} in namespace {namespace} did not answer within {limit:?}",
                 Self::NAME
             ))
         };
-        timeout(LIMIT, answer).await.map_err(late)?.map_err(|_| EventStoreError::no_answer(ENDED))
+        timeout(limit, answer).await.map_err(late)?.map_err(|_| EventStoreError::no_answer(ENDED))
     }
 }
 

@@ -19,6 +19,7 @@ use super::id::EventId;
 use super::job::Job;
 use super::lane::{Lane, Shift};
 use super::readers::Readers;
+use super::store_limits::EventStoreLimits;
 use super::tail::Tail;
 use super::writer::Inbox;
 
@@ -31,6 +32,7 @@ pub(super) struct Gate {
     pub(super) tail: Arc<Tail>,
     /// What must not be forgotten yet.
     pub(super) hold: Arc<Hold>,
+    pub(super) limits: EventStoreLimits,
 }
 
 struct Open {
@@ -54,7 +56,7 @@ struct Behind {
 }
 
 impl Gate {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: EventStoreLimits) -> Self {
         let seat = Arc::new(Semaphore::new(1));
         Self {
             open: RwLock::default(),
@@ -62,6 +64,7 @@ impl Gate {
             seat,
             tail: Arc::default(),
             hold: Arc::new(Hold::new()),
+            limits,
         }
     }
 

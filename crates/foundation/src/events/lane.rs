@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     fn opened(clock: Clock) -> (Arc<Gate>, mpsc::UnboundedReceiver<Unanswered>) {
-        let (gate, log) = (Arc::new(Gate::new()), MemoryLog::new("production"));
+        let (gate, log) = (Arc::new(Gate::new(Default::default())), MemoryLog::new("production"));
         let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
         let (sender, failures) = mpsc::unbounded_channel();
         gate.open(None, Readers::new(log.reader().unwrap(), false), |inbox| {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::client::{EventStore, LIMIT};
+use super::client::EventStore;
 use super::event::Event;
 use super::hold::Pruned;
 use super::id::EventId;
@@ -83,7 +83,7 @@ impl EventStore {
         if let Some(kept) = first.held_back {
             // Once: what is recorded anew may be before this time as well.
             self.gate.hold.press();
-            if timeout(LIMIT, self.gate.hold.moved(Some(kept))).await.is_ok() {
+            if timeout(self.gate.limits.answer, self.gate.hold.moved(Some(kept))).await.is_ok() {
                 first.events += self.prune(bound).await?.events;
             }
         }

@@ -8,6 +8,7 @@ use super::limits::EventLimits;
 use super::log::EventLog;
 use super::memory::MemoryLog;
 use super::retention::Retention;
+use super::store_limits::EventStoreLimits;
 
 /// Where the events of each namespace are kept, and for how long: how a store opens its log, at its start and again after
 /// each failure.
@@ -34,7 +35,7 @@ pub struct EventStorage {
     retention: Retention,
 }
 
-type Open = Arc<dyn Fn(Namespace) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
+type Open = Arc<dyn Fn(Namespace, &EventStoreLimits) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
 
 #[derive(Clone)]
 enum Place {
@@ -56,7 +57,14 @@ impl EventStorage {
     /// In a log of one's own, which this opens, where blocking is allowed. It is called again after each restart of the
     /// store, when the log before is dropped, and has to find there what was recorded.
     pub fn with<L: EventLog>(open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static) -> Self {
-        let open = move |namespace| Ok(Box::new(open(namespace)?) as Box<dyn EventLog>);
+        Self::with_limits(move |namespace, _| open(namespace))
+    }
+
+    /// The same for a log that keeps to the limits of its store.
+    pub(super) fn with_limits<L: EventLog>(
+        open: impl Fn(Namespace, &EventStoreLimits) -> Result<L, LogFailure> + Send + Sync + 'static,
+    ) -> Self {
+        let open = move |namespace, limits: &_| Ok(Box::new(open(namespace, limits)?) as Box<dyn EventLog>);
         Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new() }
     }
 
@@ -67,10 +75,15 @@ impl EventStorage {
     }
 
     /// How one namespace's store opens its log.
-    pub(super) fn opener(&self, namespace: Namespace, kept: impl FnOnce(EventLimits) -> MemoryLog) -> Opener {
+    pub(super) fn opener(
+        &self,
+        namespace: Namespace,
+        limits: &EventStoreLimits,
+        kept: impl FnOnce(EventLimits) -> MemoryLog,
+    ) -> Opener {
         match &self.place {
             Place::Memory(limits) => Opener::Memory(kept(limits.clone())),
-            Place::Elsewhere(open) => Opener::Elsewhere(namespace, Arc::clone(open)),
+            Place::Elsewhere(open) => Opener::Elsewhere(namespace, limits.clone(), Arc::clone(open)),
         }
     }
 
@@ -99,7 +112,7 @@ impl fmt::Debug for EventStorage {
 #[derive(Clone)]
 pub(super) enum Opener {
     Memory(MemoryLog),
-    Elsewhere(Namespace, Open),
+    Elsewhere(Namespace, EventStoreLimits, Open),
 }
 
 impl Opener {
@@ -107,7 +120,7 @@ impl Opener {
     pub(super) fn open(&self) -> Result<Box<dyn EventLog>, LogFailure> {
         match self {
             Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Elsewhere(namespace, open) => open(*namespace),
+            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits),
         }
     }
 

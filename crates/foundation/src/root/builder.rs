@@ -9,6 +9,7 @@ use foundation_core::{
 
 use super::Foundation;
 use super::layout::Layout;
+use super::limits::Limits;
 use super::services::Services;
 use crate::config::{ConfigError, ConfigSources, ConfigTree};
 use crate::events::EventStorage;
@@ -27,6 +28,7 @@ use crate::telemetry::TelemetryOptions;
 /// | [`clock`](Self::clock) | the system's |
 /// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
 /// | [`telemetry`](Self::telemetry) | [`TelemetryOptions::new`] |
+/// | [`limits`](Self::limits) | [`Limits::new`] |
 #[derive(Clone)]
 pub struct FoundationBuilder {
     sources: ConfigSources,
@@ -63,6 +65,7 @@ impl Default for FoundationBuilder {
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
             measurement: Measurement::default(),
+            limits: Limits::default(),
         };
         Self { sources: ConfigSources::new(), layout }
     }
@@ -122,6 +125,12 @@ impl FoundationBuilder {
     /// What the telemetry of each namespace does by itself: ticks, exports, retirement of idle series.
     pub fn telemetry(mut self, options: TelemetryOptions) -> Self {
         self.layout.telemetry = options;
+        self
+    }
+
+    /// How long things may take, in each namespace.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.layout.limits = limits;
         self
     }
 

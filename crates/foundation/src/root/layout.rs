@@ -8,6 +8,7 @@ use foundation_core::{
 };
 use serde_json::json;
 
+use super::limits::Limits;
 use super::reporter::EventReporter;
 use super::services::Services;
 use crate::config::ConfigTree;
@@ -29,14 +30,17 @@ pub(super) struct Layout {
     pub(super) strategy: Strategy,
     pub(super) intensity: RestartIntensity,
     pub(super) measurement: Measurement,
+    pub(super) limits: Limits,
 }
 
 impl Layout {
     /// A registry whose namespaces are laid out like this.
     pub(super) fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
-        let application = Arc::clone(&self);
+        let (limits, application) = (self.limits.clone(), Arc::clone(&self));
         ProcessRegistry::builder()
             .measurement(self.measurement)
+            .limits(limits.registry.clone())
+            .prepare(move |registry| limits.install(registry))
             .services(move |registry| self.services(registry))
             .application(move |registry| application.application(registry))
             .reporters(|registry| Arc::new(EventReporter::new(EventStore::of(registry))))

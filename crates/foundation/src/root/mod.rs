@@ -3,6 +3,7 @@
 mod builder;
 mod health;
 mod layout;
+mod limits;
 mod report;
 mod reporter;
 mod services;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 pub use builder::{FoundationBuilder, FoundationError};
 pub use health::{Condition, NamespaceHealth, ServiceHealth};
+pub use limits::{HealthLimits, Limits};
 pub use report::{ShutdownReport, StopCause};
 pub use services::Services;
 pub use test_namespace::TestNamespace;

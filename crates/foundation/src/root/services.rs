@@ -7,12 +7,11 @@ use std::time::Duration;
 use foundation_core::{Health, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
 
 use super::health::{NamespaceHealth, ServiceHealth};
+use super::limits::HealthLimits;
 use crate::config::{ConfigServer, ConfigTree};
 use crate::events::EventStore;
 use crate::telemetry::Telemetry;
 
-/// How long each service may take to say how it is.
-const LIMIT: Duration = Duration::from_secs(1);
 /// What the supervisor of the embedder's children is called.
 const APPLICATION: ServiceName = ServiceName::from_static("application");
 
@@ -29,6 +28,7 @@ pub struct Services {
     config: ConfigServer,
     events: EventStore,
     telemetry: Telemetry,
+    limits: Arc<HealthLimits>,
 }
 
 impl Services {
@@ -38,6 +38,7 @@ impl Services {
             config: ConfigServer::new(registry, config),
             events: EventStore::of(registry),
             telemetry: Telemetry::of(registry),
+            limits: registry.extension(HealthLimits::default),
         }
     }
 
@@ -70,13 +71,14 @@ impl Services {
     }
 
     /// How each service is: the three of the foundation are asked, and so is the application's supervisor, each for at
-    /// most 1 s; of all others it is looked whether they take messages.
+    /// most [1 s](HealthLimits::answer); of all others it is looked whether they take messages.
     pub async fn health(&self) -> NamespaceHealth {
+        let limit = self.limits.answer;
         let (telemetry, events, config, application) = futures::join!(
-            within(async { self.telemetry.handlers().await.map_err(|error| error.to_string()) }),
-            within(async { self.events.stats().await.map_err(|error| error.to_string()) }),
-            within(async { self.config.status().await.map_err(|error| error.to_string()) }),
-            within(async {
+            within(limit, async { self.telemetry.handlers().await.map_err(|error| error.to_string()) }),
+            within(limit, async { self.events.stats().await.map_err(|error| error.to_string()) }),
+            within(limit, async { self.config.status().await.map_err(|error| error.to_string()) }),
+            within(limit, async {
                 let application = self.registry.application().map_err(|error| error.to_string())?;
                 application.count_children().await.map_err(|error| error.to_string())
             }),
@@ -100,11 +102,11 @@ impl Services {
     }
 }
 
-async fn within<T>(question: impl Future<Output = Result<T, String>>) -> Health {
-    match tokio::time::timeout(LIMIT, question).await {
+async fn within<T>(limit: Duration, question: impl Future<Output = Result<T, String>>) -> Health {
+    match tokio::time::timeout(limit, question).await {
         Ok(Ok(_)) => Health::Healthy,
         Ok(Err(reason)) => Health::Failed(reason),
-        Err(_) => Health::TimedOut(LIMIT),
+        Err(_) => Health::TimedOut(limit),
     }
 }
 

@@ -14,6 +14,7 @@ use super::error::TelemetryError;
 use super::family::Family;
 use super::handler::{Handler, TelemetryEvent};
 use super::hub::Hub;
+use super::limits::TelemetryLimits;
 use super::message::{TELEMETRY, TelemetryMsg};
 use super::options::TelemetryOptions;
 use super::pattern::EventPattern;
@@ -21,9 +22,6 @@ use super::prometheus::prometheus_text;
 use super::scrape::Scrape;
 use super::server::TelemetryServer;
 use super::span::Span;
-
-/// How long an answer may take.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// The telemetry of one namespace: instruments by name, and handlers of events.
 ///
@@ -69,7 +67,8 @@ impl Telemetry {
 
     /// The telemetry of a namespace, whether its actor runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
-        let hub = registry.extension(|| Hub::new(registry.namespace()));
+        let limits = registry.extension(TelemetryLimits::default);
+        let hub = registry.extension(|| Hub::new(registry.namespace(), (*limits).clone()));
         Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub }
     }
 
@@ -233,7 +232,7 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs, at most 5 s if no limit is given: after its restart, say.
+    /// Waits until the service runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`].
@@ -245,7 +244,7 @@ impl Telemetry {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> TelemetryMsg,
     ) -> Result<T, TelemetryError> {
-        let answer = self.via.call(message, LIMIT).await;
+        let answer = self.via.call(message, self.hub.limits.answer).await;
         answer.map_err(|error| TelemetryError::Unavailable { reason: error.to_string() })
     }
 }

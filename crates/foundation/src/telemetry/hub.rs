@@ -20,6 +20,7 @@ use super::error::TelemetryError;
 use super::handler::TelemetryEvent;
 use super::handlers::Handlers;
 use super::ledger::Ledger;
+use super::limits::TelemetryLimits;
 use super::name::{check, quoted};
 use super::own::Own;
 use super::scrape::{MetricFamily, Scrape, Series};
@@ -38,10 +39,11 @@ pub(crate) struct Hub {
     ledger: Mutex<Ledger>,
     pub(super) handlers: Handlers,
     pub(super) own: Own,
+    pub(super) limits: TelemetryLimits,
 }
 
 impl Hub {
-    pub(super) fn new(namespace: Namespace) -> Self {
+    pub(super) fn new(namespace: Namespace, limits: TelemetryLimits) -> Self {
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
         let mut series = HashMap::new();
         let own = Own::new(|name| {
@@ -57,6 +59,7 @@ impl Hub {
             ledger: Mutex::new(Ledger::new(Instant::now())),
             handlers: Handlers::default(),
             own,
+            limits,
         }
     }
 

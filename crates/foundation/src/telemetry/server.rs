@@ -55,7 +55,7 @@ fn exported(exporter: &dyn Exporter, scrape: &Scrape) -> Result<(), String> {
     // The error is others' as well, and so is its text.
     let text = |error: ExportError| error_text(&*error);
     catch_panic(|| exporter.export(scrape).map_err(text))
-        .unwrap_or_else(|panic| Err(format!("the exporter panicked: {panic}").into()))
+        .unwrap_or_else(|panic| Err(format!("the exporter panicked: {panic}")))
 }
 
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]

@@ -54,7 +54,8 @@ fn holder(origin: Origin) -> Holder {
 
 /// A lease of the name, which somebody has; the claim cannot be refused.
 fn claimed(table: &Arc<Table>, origin: Origin) -> Arc<Lease> {
-    block_on(Lease::claim(table, Arc::new(holder(origin)))).unwrap_or_else(|_| panic!("the name cannot be had"))
+    block_on(Lease::claim(table, Arc::new(holder(origin)), std::time::Duration::from_secs(5)))
+        .unwrap_or_else(|_| panic!("the name cannot be had"))
 }
 
 fn found(table: &Table) -> Option<u8> {

@@ -34,7 +34,7 @@ pub struct PartitionSupervisorSpec<P: Partition> {
     start: Arc<StartPartition<P>>,
     kind: ChildKind,
     restart: Restart,
-    shutdown: Shutdown,
+    shutdown: Option<Shutdown>,
     intensity: RestartIntensity,
     reporter: Option<Arc<dyn Reporter>>,
 }
@@ -50,7 +50,7 @@ impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
         start: impl Fn(usize) -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> Result<Self, SpecError> {
         let start = Arc::new(start);
-        Self::new(partitions, ChildKind::Worker, Shutdown::WORKER, move |partition, context, lease| {
+        Self::new(partitions, ChildKind::Worker, move |partition, context, lease| {
             let start = Arc::clone(&start);
             async move {
                 let (actor, args) = start(partition);
@@ -95,7 +95,7 @@ impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
         spec: impl Fn(usize) -> DynamicSupervisorSpec + Send + Sync + 'static,
     ) -> Result<Self, SpecError> {
         let spec = Arc::new(spec);
-        Self::new(partitions, ChildKind::Supervisor, Shutdown::Infinity, move |partition, context, lease| {
+        Self::new(partitions, ChildKind::Supervisor, move |partition, context, lease| {
             let spec = Arc::clone(&spec);
             async move {
                 let spec = spec(partition).into_spec().holding(Arc::new(lease.clone()));
@@ -109,7 +109,7 @@ impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
 }
 
 impl<P: Partition> PartitionSupervisorSpec<P> {
-    fn new<F>(partitions: usize, kind: ChildKind, shutdown: Shutdown, start: F) -> Result<Self, SpecError>
+    fn new<F>(partitions: usize, kind: ChildKind, start: F) -> Result<Self, SpecError>
     where
         F: Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>>
             + Send
@@ -124,7 +124,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
             start: Arc::new(start),
             kind,
             restart: Restart::default(),
-            shutdown,
+            shutdown: None,
             intensity: RestartIntensity::default(),
             reporter: None,
         })
@@ -138,7 +138,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
 
     /// How a partition is asked to stop; by default as any child of its kind.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
-        Self { shutdown, ..self }
+        Self { shutdown: Some(shutdown), ..self }
     }
 
     /// How many restarts, of all partitions together, are too many.
@@ -176,7 +176,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
             }
         };
         let id = partition.to_string();
-        ChildSpec::from_fn(id, self.kind, start).restart(self.restart).shutdown(self.shutdown)
+        ChildSpec::from_fn(id, self.kind, start).restart(self.restart).stopped_by(self.shutdown)
     }
 }
 

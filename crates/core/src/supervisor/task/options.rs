@@ -15,7 +15,7 @@ use crate::supervisor::child_spec::Shutdown;
 #[derive(Debug, Clone)]
 pub struct TaskOptions {
     pub(super) id: ChildId,
-    pub(super) shutdown: Shutdown,
+    pub(super) shutdown: Option<Shutdown>,
     pub(super) link: Link,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Link {
 impl TaskOptions {
     /// A linked task with this label, which need not be unique, and 5 s to stop in.
     pub fn new(id: impl Into<ChildId>) -> Self {
-        Self { id: id.into(), shutdown: Shutdown::WORKER, link: Link::Owner }
+        Self { id: id.into(), shutdown: None, link: Link::Owner }
     }
 
     /// It goes on when its [`Task`](crate::Task) is dropped.
@@ -44,6 +44,10 @@ impl TaskOptions {
     /// A task that holds no [`TaskStop`](crate::TaskStop) needs no time, as it is dropped at its next await point; the
     /// time then only limits how long it may work without one.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
+        self.stopped_by(Some(shutdown))
+    }
+
+    pub(super) fn stopped_by(self, shutdown: Option<Shutdown>) -> Self {
         Self { shutdown, ..self }
     }
 }

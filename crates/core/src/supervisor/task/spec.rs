@@ -64,7 +64,10 @@ where
         }
     };
     // A start that takes no time needs no time-out, which would cost a timer a task.
-    ChildSpec::from_fn(id, ChildKind::Worker, start).start_timeout(None).restart(Restart::Temporary).shutdown(shutdown)
+    ChildSpec::from_fn(id, ChildKind::Worker, start)
+        .start_timeout(None)
+        .restart(Restart::Temporary)
+        .stopped_by(shutdown)
 }
 
 async fn start(context: StartContext, life: impl FnOnce(Desk) -> Life) -> Result<Started, StartError> {

@@ -127,7 +127,7 @@ where
 
     fn outcome_of(&self, input: I::Item) -> Outcome<T> {
         let (supervisor, work, limit) = (self.supervisor.clone(), Arc::clone(&self.work), self.options.limit);
-        let options = TaskOptions::default().shutdown(self.options.shutdown);
+        let options = TaskOptions::default().stopped_by(self.options.shutdown);
         let token = self.running.token();
         let body = move |_stop| async move {
             // Dropped after the future: declared before it.

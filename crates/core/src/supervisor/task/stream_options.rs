@@ -24,7 +24,7 @@ pub struct StreamOptions {
     pub(super) order: StreamOrder,
     pub(super) limit: Option<Duration>,
     on_timeout: OnTimeout,
-    pub(super) shutdown: Shutdown,
+    pub(super) shutdown: Option<Shutdown>,
     link: Link,
 }
 
@@ -73,7 +73,7 @@ impl StreamOptions {
 
     /// How a task is stopped that is not wanted any more; by default it has 5 s to come to an await point.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
-        Self { shutdown, ..self }
+        Self { shutdown: Some(shutdown), ..self }
     }
 
     /// A task that fails is an item like others, and the stream goes on: Elixir's `async_stream_nolink`. Dropping the
@@ -99,7 +99,7 @@ impl Default for StreamOptions {
             order: StreamOrder::default(),
             limit: Some(Duration::from_secs(5)),
             on_timeout: OnTimeout::default(),
-            shutdown: Shutdown::WORKER,
+            shutdown: None,
             link: Link::Owner,
         }
     }

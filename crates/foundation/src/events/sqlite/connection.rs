@@ -8,11 +8,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Fault;
-use super::options::Durability;
+use super::options::{Durability, SqliteOptions};
 use super::schema::{self, Contents};
 
-/// How long a connection waits for a stranger that has locked the file, such as a tool that looks into it.
-const STRANGERS: Duration = Duration::from_secs(5);
+/// The longest time that SQLite can wait for a lock.
+const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
 /// Pages of the write-ahead log after which a commit moves them into the database: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 8000;
 /// Bytes that the write-ahead log keeps on the disk when it has grown beyond.
@@ -53,15 +53,15 @@ fn make(directory: &Path) -> std::io::Result<()> {
 }
 
 /// The connection that writes, to a file that is checked, migrated and set up; the caller holds the writer's lock.
-pub(super) fn open_writer(path: &Path, durability: Durability, namespace: &str) -> Result<Connection, Fault> {
+pub(super) fn open_writer(path: &Path, options: &SqliteOptions, namespace: &str) -> Result<Connection, Fault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = open(path, flags)?;
+    let mut connection = open(path, flags, options.patience())?;
     let found = Contents::look(&connection)?;
     if found == Contents::Nothing {
         // Has no effect any more once there is a table, or a page: WAL mode writes the first one.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
-    set_up_writer(&connection, durability)?;
+    set_up_writer(&connection, options.durability)?;
     schema::migrate(&mut connection, found, namespace)?;
     Ok(connection)
 }
@@ -85,15 +85,16 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), 
 }
 
 /// A connection that can only read.
-pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, Fault> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX, patience)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-fn open(path: &Path, flags: OpenFlags) -> Result<Connection, Fault> {
+/// A connection that waits so long for another program that has locked the file.
+fn open(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(STRANGERS)?;
+    connection.busy_timeout(patience.min(LONGEST_WAIT))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A damaged or hostile file must not make SQLite run what its schema says, nor read outside a page.
     connection.pragma_update(None, "trusted_schema", false)?;

@@ -52,7 +52,7 @@ pub struct SqliteLog {
     _lock: WriterLock,
     path: PathBuf,
     namespace: String,
-    limits: EventLimits,
+    options: SqliteOptions,
     broken: Option<String>,
 }
 
@@ -103,8 +103,8 @@ impl SqliteLog {
         let path = prepare(path)?;
         // Before the connection: opening recovers what a crash has left, which is a write as well.
         let lock = WriterLock::acquire(&path)?;
-        let connection = open_writer(&path, options.durability, &namespace)?;
-        Ok(Self { connection, _lock: lock, path, namespace, limits: options.limits, broken: None })
+        let connection = open_writer(&path, &options, &namespace)?;
+        Ok(Self { connection, _lock: lock, path, namespace, options, broken: None })
     }
 
     /// Where the file is: absolute, and with links resolved.
@@ -127,7 +127,9 @@ impl SqliteLog {
     ) -> Result<T, Fault> {
         match &self.broken {
             Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
-            None => transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.limits)),
+            None => {
+                transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.options.limits))
+            }
         }
     }
 
@@ -206,7 +208,7 @@ impl EventLog for SqliteLog {
     }
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
-        match SqliteReader::open(self.path.clone()) {
+        match SqliteReader::open(self.path.clone(), self.options.patience()) {
             Ok(reader) => Ok(Box::new(reader)),
             Err(fault) => Err(fault.at("opening a reader", &self.path)),
         }

@@ -1,4 +1,6 @@
-use crate::events::EventLimits;
+use std::time::Duration;
+
+use crate::events::{EventLimits, EventStoreLimits};
 
 /// What has survived when an append is acknowledged.
 ///
@@ -29,6 +31,8 @@ pub enum Durability {
 pub struct SqliteOptions {
     pub(super) durability: Durability,
     pub(super) limits: EventLimits,
+    /// `None` for that of the store, or its default.
+    locked_file: Option<Duration>,
 }
 
 impl SqliteOptions {
@@ -36,6 +40,23 @@ impl SqliteOptions {
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
+    }
+
+    /// How long a request waits for another program that has locked the file; without it as long as
+    /// [`EventStoreLimits::locked_file`] says.
+    pub fn locked_file(mut self, limit: Duration) -> Self {
+        self.locked_file = Some(limit);
+        self
+    }
+
+    /// With the limits of its store for what was left unsaid.
+    pub(super) fn within(mut self, limits: &EventStoreLimits) -> Self {
+        self.locked_file.get_or_insert(limits.locked_file);
+        self
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.locked_file.unwrap_or_else(|| EventStoreLimits::default().locked_file)
     }
 
     /// Taking events within these limits.

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
@@ -23,8 +24,8 @@ pub(super) struct SqliteReader {
 }
 
 impl SqliteReader {
-    pub(super) fn open(path: PathBuf) -> Result<Self, Fault> {
-        let connection = open_reader(&path)?;
+    pub(super) fn open(path: PathBuf, patience: Duration) -> Result<Self, Fault> {
+        let connection = open_reader(&path, patience)?;
         Ok(Self { path, connection })
     }
 

@@ -21,6 +21,8 @@ impl EventStorage {
     /// The same with other options.
     pub fn sqlite_with(directory: impl Into<PathBuf>, options: SqliteOptions) -> Self {
         let directory = directory.into();
-        Self::with(move |namespace| SqliteLog::open_in(&directory, namespace, options.clone()))
+        Self::with_limits(move |namespace, limits| {
+            SqliteLog::open_in(&directory, namespace, options.clone().within(limits))
+        })
     }
 }

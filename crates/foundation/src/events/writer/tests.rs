@@ -64,7 +64,7 @@ struct Desk {
 }
 
 fn desk(log: impl EventLog) -> Desk {
-    let gate = Arc::new(Gate::new());
+    let gate = Arc::new(Gate::new(Default::default()));
     let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
     let (sender, jobs) = mpsc::unbounded_channel();
     let readers = Readers::new(log.reader().unwrap(), false);

@@ -47,7 +47,7 @@ fn less_durability_has_to_be_asked_for() {
 fn a_reader_cannot_write() {
     let place = Place::with_events(1);
     let _log = place.open();
-    let connection = super::super::connection::open_reader(&place.path()).unwrap();
+    let connection = super::super::connection::open_reader(&place.path(), std::time::Duration::ZERO).unwrap();
     let error = connection.execute("DELETE FROM events", []).unwrap_err().to_string();
     assert!(error.contains("readonly"), "{error}");
 }

@@ -1,0 +1,90 @@
+//! How long things may take in a foundation.
+
+use std::time::Duration;
+
+use foundation_core::{RegistryLimits, ServiceRegistry};
+
+use crate::config::ConfigServerLimits;
+use crate::events::EventStoreLimits;
+use crate::telemetry::TelemetryLimits;
+
+foundation_core::limits! {
+    /// Every limit of a foundation, given to [`FoundationBuilder::limits`](crate::FoundationBuilder::limits).
+    ///
+    /// | limit | default | what it limits |
+    /// |---|---|---|
+    /// | `registry.wait` | `5s` | a wait for a service or for a free name that is given no limit |
+    /// | `registry.name_release` | `5s` | the wait of a start for a name whose holder is on its way out |
+    /// | `registry.supervisor.worker_start` | `30s` | the start of a worker that does not say otherwise |
+    /// | `registry.supervisor.worker_stop` | `5s` | the stop of a worker that does not say otherwise, before it is killed |
+    /// | `registry.supervisor.unmanaged_stop` | `5s` | the stop of actors that are no managed children, before they are killed |
+    /// | `registry.supervisor.subtree_end` | `10s` | the wait for the end of a subtree after that of its supervisor |
+    /// | `registry.supervisor.tree` | `1s` | a snapshot of the tree |
+    /// | `events.answer` | `5s` | a request to the event store |
+    /// | `events.locked_file` | `5s` | the wait for another program that has locked the SQLite file |
+    /// | `config.answer` | `10s` | a request to the config server, the recording of a change included |
+    /// | `config.store_at_start` | `10s` | the wait of a starting config server for the event store |
+    /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |
+    /// | `telemetry.answer` | `5s` | a request to the telemetry service |
+    /// | `health.answer` | `1s` | the answer of each service that is asked how it is |
+    ///
+    /// What has a type of its own is limited there: [`EventLimits`](crate::EventLimits),
+    /// [`ConfigLimits`](crate::ConfigLimits), [`TelemetryOptions`](crate::TelemetryOptions).
+    ///
+    /// A time of zero means that only what is there at once counts; a time beyond a year is a year. Written out, the limits
+    /// are a line each, as in this table.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use foundation::{EventStoreLimits, Foundation, Limits};
+    ///
+    /// let limits = Limits::new().events(EventStoreLimits::new().answer(Duration::from_secs(1)));
+    /// let builder = Foundation::builder().limits(limits);
+    /// # drop(builder);
+    /// ```
+    pub struct Limits {
+        /// Those of names and supervisors.
+        registry: RegistryLimits = RegistryLimits::default(),
+        /// Those of the event store of each namespace.
+        events: EventStoreLimits = EventStoreLimits::default(),
+        /// Those of the config server of each namespace.
+        config: ConfigServerLimits = ConfigServerLimits::default(),
+        /// Those of the telemetry service of each namespace.
+        telemetry: TelemetryLimits = TelemetryLimits::default(),
+        /// Those of a look at the health of a namespace.
+        health: HealthLimits = HealthLimits::default(),
+    }
+}
+
+foundation_core::limits! {
+    /// How long a look at the health of a namespace may take. See [`Limits`] for the meaning of extreme values.
+    pub struct HealthLimits {
+        /// How long each service may take to say how it is; 1 s.
+        answer: Duration = Duration::from_secs(1),
+    }
+}
+
+impl Limits {
+    /// Gives a namespace the limits of its services, before any of these is made.
+    pub(super) fn install(&self, registry: &ServiceRegistry) {
+        registry.extension(|| self.events.clone());
+        registry.extension(|| self.config.clone());
+        registry.extension(|| self.telemetry.clone());
+        registry.extension(|| self.health.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_limit_and_its_default() {
+        let row = |line: &str| {
+            let mut cells = line.trim().strip_prefix("/// | `")?.split("` | `");
+            Some(format!("{}: {}", cells.next()?, cells.next()?.split('`').next()?))
+        };
+        let table: Vec<_> = include_str!("limits.rs").lines().filter_map(row).collect();
+        assert_eq!(table.join("\n"), Limits::new().to_string());
+    }
+}

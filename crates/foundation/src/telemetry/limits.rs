@@ -1,0 +1,11 @@
+//! How long a telemetry service may take.
+
+use std::time::Duration;
+
+foundation_core::limits! {
+    /// How long a telemetry service may take. See [`Limits`](crate::Limits) for the meaning of extreme values.
+    pub struct TelemetryLimits {
+        /// How long a request to the service may take, from the call to its answer; 5 s.
+        answer: Duration = Duration::from_secs(5),
+    }
+}

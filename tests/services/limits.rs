@@ -1,0 +1,121 @@
+//! The limits of a foundation: each is kept by what it is for.
+
+use std::future::{pending, ready};
+use std::time::Duration;
+
+use foundation::{
+    ChildSpec, ConfigServerLimits, EventStoreLimits, Foundation, Health, HealthLimits, Limits, NewEvent,
+    ProcessRegistry, RegistryError, RegistryLimits, ServiceKey, Shutdown, Strategy, Supervisor, SupervisorLimits,
+    SupervisorSpec,
+};
+use tokio::time::Instant;
+
+use super::support::{ClerkMsg, Hooks, StuckClock, held_up_by, text};
+
+const CLERK: ServiceKey<ClerkMsg> = ServiceKey::new("clerk");
+const SHORT: Duration = Duration::from_millis(20);
+
+fn supervisors(limits: SupervisorLimits) -> Limits {
+    Limits::new().registry(RegistryLimits::new().supervisor(limits))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_given_no_limit_takes_as_long_as_the_registry_says() {
+    let registry = ProcessRegistry::builder().limits(RegistryLimits::new().wait(SHORT)).start().await.unwrap();
+    let production = registry.namespace(foundation::Namespace::Production).await.unwrap();
+    let begun = Instant::now();
+    let late = production.wait_for_service(&CLERK, None).await.unwrap_err();
+    assert!(matches!(late, RegistryError::WaitTimedOut { waited: SHORT, .. }), "{late}");
+    assert_eq!(begun.elapsed().as_millis(), SHORT.as_millis());
+    registry.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_zero_finds_what_is_there_and_waits_for_nothing() {
+    let limits = Limits::new().registry(RegistryLimits::new().wait(Duration::ZERO));
+    let foundation = Foundation::builder().limits(limits).start().await.unwrap();
+    foundation.events().wait_until_up(None).await.unwrap();
+    let begun = Instant::now();
+    foundation.production().wait_for_service(&CLERK, None).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_millis(5));
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_beyond_all_timers_waits_and_does_not_overflow() {
+    let most = Duration::MAX;
+    let supervisor = SupervisorLimits::new().tree(most).worker_start(most).worker_stop(most).unmanaged_stop(most);
+    let registry = RegistryLimits::new().wait(most).name_release(most).supervisor(supervisor.subtree_end(most));
+    let events = EventStoreLimits::new().answer(most).locked_file(most);
+    let limits = Limits::new().registry(registry).events(events).health(HealthLimits::new().answer(most));
+    let foundation = Foundation::builder().limits(limits).start().await.unwrap();
+    foundation.events().append(NewEvent::new("noted").unwrap()).await.unwrap();
+    assert!(foundation.health().await.is_healthy());
+    assert_eq!(foundation.tree().await.children.len(), 1);
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_does_not_stop_is_killed_when_the_limits_say() {
+    let stuck = |services: &foundation::Services| {
+        services.child_spec(&CLERK, || (Hooks { start: || ready(Ok(())), end: pending }, ()))
+    };
+    let limits = supervisors(SupervisorLimits::new().worker_stop(SHORT));
+    let foundation = Foundation::builder().limits(limits).child(stuck).start().await.unwrap();
+    let report = foundation.shutdown().await;
+    assert_eq!(report.took.as_millis(), SHORT.as_millis());
+    assert_eq!(report.namespaces[0].killed().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_hangs_in_its_start_is_given_up_when_the_limits_say() {
+    let stuck = |services: &foundation::Services| {
+        services.child_spec(&CLERK, || (Hooks { start: pending, end: || ready(Ok(())) }, ()))
+    };
+    let limits = supervisors(SupervisorLimits::new().worker_start(SHORT));
+    let error = text(Foundation::builder().limits(limits).child(stuck).start().await);
+    assert!(error.contains("20ms"), "{error}");
+}
+
+#[tokio::test]
+async fn the_limits_of_a_supervisor_hold_below_it_unless_another_one_says_otherwise() {
+    let clerk = || ChildSpec::worker("clerk", || (Hooks { start: || ready(Ok(())), end: || ready(Ok(())) }, ()));
+    let with_clerk = || SupervisorSpec::new(Strategy::OneForOne).child(clerk());
+    let hasty = SupervisorLimits::new().worker_stop(Duration::from_millis(1));
+    let spec = with_clerk()
+        .limits(SupervisorLimits::new().worker_stop(SHORT))
+        .child(ChildSpec::supervisor("like it", with_clerk()))
+        .child(ChildSpec::supervisor("hasty", with_clerk().limits(hasty)));
+    let office = Supervisor::start("office", spec).await.unwrap();
+    let like_it = office.supervisor("like it").await.unwrap().unwrap();
+    let hasty = office.supervisor("hasty").await.unwrap().unwrap();
+    for (supervisor, limit) in [(&office, SHORT), (&like_it, SHORT), (&hasty, Duration::from_millis(1))] {
+        let found = supervisor.child_spec("clerk").await.unwrap();
+        assert_eq!(found.shutdown_rule(), Shutdown::Timeout(limit), "{}", supervisor.path());
+    }
+    // What a child says for itself comes first, and what nobody says is the default.
+    let explicit = office.start_child(clerk().shutdown(Shutdown::BrutalKill)).await;
+    assert!(explicit.is_err(), "the id is taken");
+    assert_eq!(clerk().shutdown_rule(), Shutdown::Timeout(Duration::from_secs(5)));
+    office.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn each_service_is_waited_for_as_long_as_its_own_limit_says() {
+    let (clock, config) = (StuckClock::new(), ConfigServerLimits::new().answer(Duration::from_millis(30)));
+    let limits = Limits::new()
+        .events(EventStoreLimits::new().answer(SHORT))
+        .config(config.inquiry(Duration::from_secs(10)))
+        .health(HealthLimits::new().answer(Duration::from_millis(10)));
+    let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
+    let mut held = clock.hold_next();
+    let error = text(foundation.events().append(NewEvent::new("stuck").unwrap()).await);
+    assert!(error.contains("did not answer within 20ms"), "{error}");
+    held.arrival().await;
+    let error = text(foundation.config().update("server.port", 1).await);
+    assert!(error.contains("within 30ms"), "{error}");
+    let health = foundation.health().await;
+    assert_eq!(health.services[1].health, Health::TimedOut(Duration::from_millis(10)));
+    drop(held);
+    foundation.shutdown().await;
+}
