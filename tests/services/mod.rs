@@ -6,6 +6,7 @@ mod config_checkpoints;
 mod config_files;
 mod config_records;
 mod config_sections;
+mod damaged;
 mod durable;
 mod event_log;
 mod event_store;

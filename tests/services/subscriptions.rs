@@ -103,19 +103,41 @@ async fn the_position_of_a_subscription_is_what_it_has_shown_and_not_what_it_has
     }
 }
 
-#[foundation::test]
-async fn what_is_imported_is_shown_to_those_who_follow(namespace: TestNamespace) {
+/// Events of another store, as it exports them.
+async fn exported(count: u64) -> Vec<u8> {
     let other = foundation::Foundation::builder().start().await.unwrap();
-    append(other.events(), 3).await;
+    append(other.events(), count).await;
     let mut lines = Vec::new();
     other.events().export(foundation::Query::new(), &mut lines, |_| ()).await.unwrap();
     other.shutdown().await;
+    lines
+}
 
-    let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
+#[foundation::test]
+async fn what_is_imported_is_shown_to_those_who_follow_from_a_position(namespace: TestNamespace) {
+    let lines = exported(3).await;
+    let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     let (shown, imported) = futures::join!(next(&mut subscription, 3), namespace.events().import(&lines[..], |_| ()));
     assert_eq!((shown, imported.unwrap()), (vec![1, 2, 3], 3));
     append(namespace.events(), 1).await;
     assert_eq!(next(&mut subscription, 1).await, [4]);
+}
+
+#[foundation::test]
+async fn what_is_imported_is_not_shown_to_those_who_follow_from_now_on(namespace: TestNamespace) {
+    let store = namespace.events();
+    let mut live = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
+    let mut ticks = store.subscribe(SubscriptionSpec::from_now().kind(TICKED)).await.unwrap();
+    let mut durable = store.subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap();
+    store.import(&exported(1_000).await[..], |_| ()).await.unwrap();
+    assert!(is_idle(&mut live) && is_idle(&mut ticks));
+    // A slow one has more to read than what is kept in memory, before an import and after it.
+    let mut slow = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
+    append(store, 3_000).await;
+    assert_eq!(next(&mut live, 3_000).await, (1_001..=4_000).collect::<Vec<_>>());
+    assert_eq!(next(&mut ticks, 1_500).await, (1_001..=4_000).step_by(2).collect::<Vec<_>>());
+    assert_eq!(next(&mut slow, 3_000).await, (1_001..=4_000).collect::<Vec<_>>());
+    assert_eq!(durable.next().await.unwrap().unwrap().id, id(1_001));
 }
 
 /// Each opening finds an empty log, as after its file was taken away.

@@ -190,6 +190,10 @@ impl Ledger {
             match self.events.query(record::all()).await {
                 Ok(recorded) => return Ok(self.make_all(&recorded).await),
                 Err(EventStoreError::Log(error)) => return Err(error.into()),
+                // To ask again would change nothing.
+                Err(error @ (EventStoreError::Damaged { .. } | EventStoreError::Displaced { .. })) => {
+                    return Err(error.into());
+                }
                 // It ended between the two: its successor will answer.
                 Err(EventStoreError::NotDelivered { .. } | EventStoreError::NoAnswer { .. }) => {}
             }

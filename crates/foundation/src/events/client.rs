@@ -16,11 +16,13 @@ use super::gate::Gate;
 use super::hold::Hold;
 use super::id::EventId;
 use super::job::{AppendJob, Ids, Job, Reply, chore};
+use super::kind::EventKind;
 use super::log::{EventLog, EventReader};
 use super::memory::MemoryLog;
 use super::new_event::NewEvent;
 use super::retention::RetentionReport;
 use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
+use super::stand_in::EVENT_LOST;
 use super::storage::EventStorage;
 use super::store_error::EventStoreError;
 use super::store_limits::EventStoreLimits;
@@ -62,6 +64,10 @@ pub struct EventStore {
 impl EventStore {
     /// The name of the store in each namespace.
     pub const NAME: ServiceName = ServiceName::from_static("event_store");
+
+    /// The kind of an event that stands in the place of one that cannot be read any more: in an export that
+    /// [skips](crate::OnDamaged::Skip) damaged events, and in a log that was repaired. Its payload says why: `{"reason": …}`.
+    pub const EVENT_LOST: EventKind = EVENT_LOST;
 
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {

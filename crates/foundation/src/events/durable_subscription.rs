@@ -102,11 +102,19 @@ impl DurableSubscription {
         self.acknowledged
     }
 
+    /// How many events it has skipped because they are damaged or missing.
+    pub fn skipped(&self) -> u64 {
+        self.subscription.skipped()
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Event>, SubscriptionError>>> {
         let shown = ready!(self.subscription.poll(context));
         match &shown {
             Some(Ok(event)) => self.given_out = Some(event.id),
-            Some(Err(SubscriptionError::Missed { to, .. })) => self.given_out = Some(*to),
+            // Whoever stops at an event is not done with it.
+            Some(Err(error)) if !self.subscription.has_stopped() => {
+                self.given_out = error.done_up_to().or(self.given_out);
+            }
             _ => {}
         }
         Poll::Ready(shown)

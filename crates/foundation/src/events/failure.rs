@@ -2,6 +2,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use super::damaged::DamagedEvent;
+
 /// A log's storage has failed: what was asked may or may not be done, and the log is not to be used any more.
 ///
 /// Opening the log again is the way on; an [`EventStore`](crate::EventStore) does that by failing and being restarted.
@@ -21,6 +23,27 @@ struct Inner {
     action: String,
     place: String,
     cause: Box<dyn Error + Send + Sync>,
+    kind: LogFailureKind,
+}
+
+/// What sort of failure it is, as far as somebody can do something about it.
+///
+/// ```
+/// use foundation::{LogFailure, LogFailureKind};
+///
+/// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// assert_eq!(failure.kind(), &LogFailureKind::Storage);
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogFailureKind {
+    /// The storage has failed.
+    Storage,
+    /// One event cannot be read; all others can.
+    Damaged(DamagedEvent),
+    /// The storage is not the one any more that was opened: its file was removed, replaced, moved or cut off, or it ends
+    /// before what was acknowledged. What was written to it since is not to be relied upon.
+    Displaced,
 }
 
 impl LogFailure {
@@ -30,7 +53,52 @@ impl LogFailure {
         place: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self(Arc::new(Inner { action: action.into(), place: place.into(), cause: cause.into() }))
+        let (action, place, cause) = (action.into(), place.into(), cause.into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Storage }))
+    }
+
+    /// The failure of an action in a place because of one damaged event.
+    ///
+    /// ```
+    /// use foundation::{DamagedEvent, EventId, LogFailure};
+    ///
+    /// let damaged = DamagedEvent::new(EventId::FIRST, "its checksum is wrong");
+    /// let failure = LogFailure::damaged("querying events", "/var/lib/shop/events.db", damaged.clone());
+    /// assert_eq!(failure.damaged_event(), Some(&damaged));
+    /// ```
+    pub fn damaged(action: impl Into<String>, place: impl Into<String>, event: DamagedEvent) -> Self {
+        let (action, place, cause) = (action.into(), place.into(), event.to_string().into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Damaged(event) }))
+    }
+
+    /// The failure of an action in a place that is not any more what was opened there.
+    ///
+    /// ```
+    /// use foundation::{LogFailure, LogFailureKind};
+    ///
+    /// let failure = LogFailure::displaced("recording 3 events", "/var/lib/shop/events.db", "the file was removed");
+    /// assert_eq!(failure.kind(), &LogFailureKind::Displaced);
+    /// ```
+    pub fn displaced(
+        action: impl Into<String>,
+        place: impl Into<String>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let (action, place, cause) = (action.into(), place.into(), cause.into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Displaced }))
+    }
+
+    /// What sort of failure it is.
+    pub fn kind(&self) -> &LogFailureKind {
+        &self.0.kind
+    }
+
+    /// The one event that cannot be read, if that is all.
+    pub fn damaged_event(&self) -> Option<&DamagedEvent> {
+        match &self.0.kind {
+            LogFailureKind::Damaged(event) => Some(event),
+            _ => None,
+        }
     }
 
     /// What was being done.
@@ -46,7 +114,7 @@ impl LogFailure {
 
 impl fmt::Display for LogFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { action, place, cause } = &*self.0;
+        let Inner { action, place, cause, .. } = &*self.0;
         write!(f, "{action} failed in {place}: {cause}")
     }
 }

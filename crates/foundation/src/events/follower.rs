@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::chunk::{Found, Wanted};
+use super::damaged::DamagedEvent;
 use super::event::Event;
 use super::id::EventId;
 use super::kind::EventKind;
@@ -23,7 +24,24 @@ pub(super) struct Follower {
     passed: u64,
     /// How often the ring had been rewound when it was looked at; `None` before the first look.
     rewound: Option<u64>,
-    ready: VecDeque<Arc<Event>>,
+    ready: VecDeque<Told>,
+    skips_imports: bool,
+}
+
+/// What is told of the log, in the order of ids.
+#[derive(Debug)]
+enum Told {
+    Event(Arc<Event>),
+    Unreadable(Unreadable),
+}
+
+/// Events that the log has given ids to and that it cannot show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// One that is damaged.
+    Damaged(DamagedEvent),
+    /// Those of this range are not in the log any more, although nothing has pruned them.
+    Lost { from: EventId, to: EventId },
 }
 
 /// What is to be done.
@@ -31,6 +49,8 @@ pub(super) struct Follower {
 pub(super) enum Next {
     /// Give it out.
     Event(Arc<Event>),
+    /// Tell that these cannot be read.
+    Unreadable(Unreadable),
     /// Tell that these were pruned before they were read.
     Missed { from: EventId, to: EventId },
     /// Tell that the log is another one, which ends here already.
@@ -44,27 +64,36 @@ pub(super) enum Next {
 impl Follower {
     /// One that has passed everything up to a position.
     pub(super) fn new(kinds: Arc<[EventKind]>, passed: u64) -> Self {
-        Self { kinds, chunk: CHUNK, passed, rewound: None, ready: VecDeque::new() }
+        Self { kinds, chunk: CHUNK, passed, rewound: None, ready: VecDeque::new(), skips_imports: false }
+    }
+
+    /// The same without what is imported.
+    pub(super) fn without_imports(self) -> Self {
+        Self { skips_imports: true, ..self }
     }
 
     /// Up to where everything was given out, did not match, or was told as missed.
     pub(super) fn position(&self) -> u64 {
-        self.ready.front().map_or(self.passed, |event| event.id.get() - 1)
+        self.ready.front().map_or(self.passed, |told| told.first().get() - 1)
     }
 
     /// What is at hand without a look at the ring.
-    pub(super) fn ready(&mut self) -> Option<Arc<Event>> {
-        self.ready.pop_front()
+    pub(super) fn ready(&mut self) -> Option<Next> {
+        self.ready.pop_front().map(Next::from)
     }
 
     /// What comes next, as the ring shows it. It looks at those that the ring has, at most.
     pub(super) fn next(&mut self, ring: &Ring) -> Next {
         loop {
-            if let Some(event) = self.ready() {
-                return Next::Event(event);
+            if let Some(next) = self.ready() {
+                return next;
             }
             if let Some(rewound) = self.rewound(ring) {
                 return rewound;
+            }
+            if let Some(imported) = ring.imported_after(self.passed).filter(|_| self.skips_imports) {
+                self.passed = imported;
+                continue;
             }
             match ring.after(self.passed) {
                 Ahead::Nothing => return Next::Wait,
@@ -82,28 +111,49 @@ impl Follower {
             self.passed = oldest;
             return Some(Next::Missed { from, to });
         }
-        let complete = found.events.len() < wanted.at_most;
-        let last = found.events.last().map_or(self.passed, |event| event.id.get());
-        let known = found.events.into_iter().filter(|event| event.id.get() <= wanted.newest);
-        self.ready.extend(known);
+        let Found { events, damaged, .. } = found;
+        let last = damaged.as_ref().map(|damaged| damaged.event).or(events.last().map(|event| event.id));
         // If all that match were found, so were all up to the newest; if not, only those up to the last one.
-        self.passed = if complete { wanted.newest } else { last.min(wanted.newest) };
+        let complete = damaged.is_none() && events.len() < wanted.at_most;
+        let told = events.into_iter().map(Told::Event);
+        let told = told.chain(damaged.map(Unreadable::Damaged).map(Told::Unreadable));
+        told.filter(|told| told.first().get() <= wanted.newest).for_each(|told| self.take(told));
+        if complete || last.is_some_and(|last| last.get() >= wanted.newest) {
+            self.expect(wanted.newest.saturating_add(1));
+            self.passed = wanted.newest;
+        }
         None
     }
 
     fn wanted(&self, ring: &Ring) -> Wanted {
+        let import = ring.next_import(self.passed).filter(|_| self.skips_imports);
         Wanted {
             kinds: Arc::clone(&self.kinds),
             after: EventId::new(self.passed),
             at_most: self.chunk,
-            newest: ring.newest(),
+            newest: import.map_or(ring.newest(), |first| first - 1),
+        }
+    }
+
+    fn take(&mut self, told: Told) {
+        let id = told.first().get();
+        self.expect(id);
+        self.passed = id;
+        self.ready.push_back(told);
+    }
+
+    /// Whoever is shown every event sees when one is missing before this one.
+    fn expect(&mut self, next: u64) {
+        if self.kinds.is_empty() && next > self.passed + 1 {
+            let (from, to) = (EventId::after(self.passed), EventId::after(next - 2));
+            self.ready.push_back(Told::Unreadable(Unreadable::Lost { from, to }));
         }
     }
 
     fn pass(&mut self, event: &Arc<Event>) {
         self.passed = event.id.get();
         if self.kinds.is_empty() || self.kinds.contains(&event.kind) {
-            self.ready.push_back(Arc::clone(event));
+            self.ready.push_back(Told::Event(Arc::clone(event)));
         }
     }
 
@@ -115,6 +165,42 @@ impl Follower {
         let position = EventId::new(self.passed).filter(|position| position.get() > ring.newest())?;
         self.passed = ring.newest();
         Some(Next::Rewound { position, newest: EventId::new(ring.newest()) })
+    }
+}
+
+impl Told {
+    /// The first event that it is about.
+    fn first(&self) -> EventId {
+        match self {
+            Self::Event(event) => event.id,
+            Self::Unreadable(unreadable) => unreadable.first(),
+        }
+    }
+}
+
+impl From<Told> for Next {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Event(event) => Self::Event(event),
+            Told::Unreadable(unreadable) => Self::Unreadable(unreadable),
+        }
+    }
+}
+
+impl Unreadable {
+    fn first(&self) -> EventId {
+        match self {
+            Self::Damaged(damaged) => damaged.event,
+            Self::Lost { from, .. } => *from,
+        }
+    }
+
+    /// How many events it is about.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Damaged(_) => 1,
+            Self::Lost { from, to } => to.get() - from.get() + 1,
+        }
     }
 }
 

@@ -103,8 +103,7 @@ async fn forward<M: Message>(
 fn last_of(item: &Item) -> Option<EventId> {
     match item {
         Ok(event) => Some(event.id),
-        Err(SubscriptionError::Missed { to, .. }) => Some(*to),
-        Err(_) => None,
+        Err(error) => error.done_up_to(),
     }
 }
 

@@ -77,8 +77,8 @@ impl Gate {
         way: impl FnOnce(Box<dyn Inbox>) -> (Way, T),
     ) -> T {
         let pending = Arc::new(AtomicUsize::new(0));
-        self.publish(&[], position);
         self.tail.opened(position);
+        self.advance(position);
         let (way, rest) = way(Box::new(Behind { pending: Arc::clone(&pending), gate: Arc::clone(self) }));
         *self.open.write() = Some(Open { way, pending, readers });
         rest
@@ -128,10 +128,14 @@ impl Gate {
     fn publish(&self, events: &[Arc<Event>], position: Option<EventId>) {
         match position {
             _ if !events.is_empty() => self.tail.extend(events),
-            // Imported: whoever follows reads it in the log.
-            Some(_) => self.tail.opened(position),
+            // Whoever follows reads it in the log, or passes over it.
+            Some(position) => self.tail.imported(position),
             None => {}
         }
+        self.advance(position);
+    }
+
+    fn advance(&self, position: Option<EventId>) {
         self.position.fetch_max(position.map_or(0, EventId::get), Ordering::AcqRel);
     }
 }

@@ -78,7 +78,12 @@ fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogFailure
     let stats = reader.stats()?;
     Ok(match bound {
         PruneBound::Before(time) => match stats.oldest {
-            Some(oldest) => reader.get(oldest)?.is_some_and(|event| event.recorded_at < time),
+            Some(oldest) => match reader.get(oldest) {
+                Ok(event) => event.is_some_and(|event| event.recorded_at < time),
+                // How old a damaged event is, is not known; whoever holds it is not asked to let go.
+                Err(failure) if failure.damaged_event().is_some() => false,
+                Err(failure) => return Err(failure),
+            },
             None => false,
         },
         PruneBound::Count(most) => stats.held > most,

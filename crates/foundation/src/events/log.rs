@@ -8,6 +8,7 @@ use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
+use super::page::EventPage;
 use super::query::Query;
 use super::stats::EventStats;
 use super::subscription_name::SubscriptionName;
@@ -126,8 +127,19 @@ pub trait EventReader: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
+    /// [`LogFailure`]; that of a [damaged](LogFailure::damaged) event names it.
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure>;
+
+    /// The same of a log that may be damaged: up to the first damaged event, or, if the query
+    /// [skips](crate::OnDamaged::Skip) those, without them. A log whose events can be damaged implements it; otherwise a
+    /// query that has failed because of one is asked again for what comes before it, and skips nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn page(&self, query: &Query) -> Result<EventPage, LogFailure> {
+        self.query(query).map(EventPage::new).or_else(|failure| EventPage::before(failure, self, query))
+    }
 
     /// How much there is.
     ///

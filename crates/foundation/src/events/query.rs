@@ -7,6 +7,7 @@ use super::error::EventError;
 use super::event::Event;
 use super::id::EventId;
 use super::kind::EventKind;
+use super::on_damaged::OnDamaged;
 use super::source::EventSource;
 
 /// Which events to read, in which order, and how many.
@@ -36,6 +37,8 @@ pub struct Query {
     pub(super) source: Option<EventSource>,
     pub(super) payload: Vec<(String, Value)>,
     pub(super) after: Option<EventId>,
+    pub(super) up_to: Option<EventId>,
+    pub(super) on_damaged: OnDamaged,
     pub(super) order: Order,
     pub(super) offset: usize,
     pub(super) limit: Option<usize>,
@@ -136,6 +139,21 @@ impl Query {
         self
     }
 
+    /// Only this event and those recorded before it, or before another one that was named before. With the
+    /// [position](crate::EventStore::position) of a store it is what was recorded by now, whatever is recorded meanwhile.
+    pub fn up_to(mut self, id: EventId) -> Self {
+        self.up_to = Some(self.up_to.map_or(id, |last| last.min(id)));
+        self
+    }
+
+    /// What happens at an event that is damaged; without it, the query fails with an error that names the event.
+    ///
+    /// Which of the other conditions a damaged event would meet is not known: it counts if it has to be looked at.
+    pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
+        self.on_damaged = choice;
+        self
+    }
+
     /// In this order; ascending without it.
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
@@ -174,6 +192,7 @@ impl Query {
             && self.source.as_ref().is_none_or(|wanted| event.source.as_ref().is_some_and(|it| wanted.is_met_by(it)))
             && self.payload.iter().all(|(pointer, value)| event.payload.pointer(pointer) == Some(value))
             && self.comes(event.id)
+            && self.up_to.is_none_or(|last| event.id <= last)
     }
 
     /// Picks the answer out of the candidates, which are in ascending order.
@@ -208,6 +227,12 @@ impl Query {
             .skip(self.offset)
             .take(self.limit.unwrap_or(usize::MAX))
             .collect()
+    }
+
+    /// Whether it asks for every event of a range of ids, in ascending order.
+    pub(super) fn is_a_run(&self) -> bool {
+        let (after, up_to, on_damaged) = (self.after, self.up_to, self.on_damaged);
+        *self == Self { after, up_to, on_damaged, ..Self::default() }
     }
 
     /// Whether an id comes after the cursor, in the order of the query.

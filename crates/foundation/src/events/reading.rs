@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foundation_core::containment::report;
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::client::EventStore;
+use super::damaged::DamagedEvent;
 use super::event::Event;
 use super::hold::Pruned;
 use super::id::EventId;
 use super::log::PruneBound;
+use super::on_damaged::OnDamaged;
+use super::page::EventPage;
 use super::query::{Order, Query};
 use super::stats::EventStats;
 use super::store_error::EventStoreError;
@@ -20,7 +24,8 @@ impl EventStore {
     /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
     ///
     /// # Errors
-    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`].
+    /// [`EventStoreError::Damaged`] if it cannot be read any more, [`EventStoreError::NotDelivered`],
+    /// [`EventStoreError::NoAnswer`].
     pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
         self.read_now(move |log| log.get(id)).await
     }
@@ -31,7 +36,18 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn query(&self, query: Query) -> Result<Vec<Arc<Event>>, EventStoreError> {
-        self.read(move |log| log.query(&query)).await
+        let page = self.page(query.clone()).await?;
+        page.damaged.iter().for_each(|damaged| warn_of(damaged, &query));
+        Ok(page.accept(&query)?)
+    }
+
+    /// The same with what of it is damaged: the events before the first damaged one, which is named, or, if the query
+    /// [skips](crate::OnDamaged::Skip) those, all others.
+    ///
+    /// # Errors
+    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`].
+    pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
+        self.read(move |log| log.page(&query)).await
     }
 
     /// The events with this correlation id, oldest first.
@@ -101,5 +117,11 @@ impl EventStore {
                 Pruned { events, .. } => total += events,
             }
         }
+    }
+}
+
+fn warn_of(damaged: &DamagedEvent, query: &Query) {
+    if query.on_damaged == OnDamaged::Skip {
+        report(|| tracing::warn!(%damaged, "a query skips what it cannot read"));
     }
 }

@@ -188,6 +188,7 @@ impl Records {
             (Some(cursor), Order::Ascending) => (begin.max(self.below(cursor)), end),
             (Some(cursor), Order::Descending) => (begin, end.min(self.below(cursor))),
         };
+        let end = query.up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
         begin..end.max(begin)
     }
 

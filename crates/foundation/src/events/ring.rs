@@ -3,11 +3,13 @@
 //! 1. The kept events have consecutive ids, and the last of them has the id `newest`. So what comes after a position is
 //!    found by subtraction, and what is not kept is known without looking.
 //! 2. At most `RingLimits::events` are kept, and at most `RingLimits::bytes` of them, approximately.
-//! 3. Nobody is ever given an event that does not follow on from its position: whoever is further behind reads the log.
+//! 3. `imports` are ranges of ids in ascending order, which do not touch each other; the latest `MAX_IMPORTS` of them.
+//! 4. Nobody is ever given an event that does not follow on from its position: whoever is further behind reads the log.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
 use std::mem::size_of;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -33,7 +35,12 @@ pub(super) struct Ring {
     bytes: usize,
     newest: u64,
     rewound: u64,
+    /// What was recorded elsewhere and imported since the first log was opened.
+    imports: VecDeque<RangeInclusive<u64>>,
 }
+
+/// How many runs of imported events are remembered.
+const MAX_IMPORTS: usize = 1_024;
 
 #[derive(Debug)]
 struct Kept {
@@ -99,6 +106,32 @@ impl Ring {
             self.rewound += 1;
         }
         self.newest = newest;
+    }
+
+    /// Goes to where a log stands that has taken in exported events: all after the newest one up to this.
+    pub(super) fn import(&mut self, newest: u64) {
+        let first = self.newest.saturating_add(1);
+        self.move_to(newest);
+        match self.imports.back_mut() {
+            _ if newest < first => {}
+            Some(last) if last.end().saturating_add(1) == first => *last = *last.start()..=newest,
+            _ => self.imports.push_back(first..=newest),
+        }
+        if self.imports.len() > MAX_IMPORTS {
+            self.imports.pop_front();
+        }
+    }
+
+    /// The last of the imported events that follow on from a position, if the next one is imported.
+    pub(super) fn imported_after(&self, position: u64) -> Option<u64> {
+        let next = position.saturating_add(1);
+        self.imports.iter().find(|import| import.contains(&next)).map(|import| *import.end())
+    }
+
+    /// The first imported event after a position, if the next one is not imported.
+    pub(super) fn next_import(&self, position: u64) -> Option<u64> {
+        let next = position.saturating_add(1);
+        self.imports.iter().map(|import| *import.start()).find(|first| *first > next)
     }
 
     /// What there is after a position.

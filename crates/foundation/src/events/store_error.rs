@@ -1,5 +1,7 @@
+use super::damaged::DamagedEvent;
 use super::error::EventError;
-use super::failure::LogFailure;
+use super::failure::{LogFailure, LogFailureKind};
+use super::id::EventId;
 use super::new_event::NewEvent;
 
 /// Why the event store did not do what it was asked.
@@ -17,6 +19,22 @@ pub enum EventStoreError {
         /// Why it could not be delivered.
         reason: String,
     },
+    /// One of the events that were asked for is damaged. The store goes on: `verify` lists all damaged events, `repair` moves
+    /// them aside, and a query can [skip](crate::OnDamaged::Skip) them.
+    #[error("the row of event {event} is damaged: {reason}")]
+    Damaged {
+        /// Which one.
+        event: EventId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The storage is not the one any more that the store had opened: its file was removed, replaced, moved or cut off, or
+    /// ends before what was acknowledged. What was to be recorded is lost with it.
+    #[error("{reason}")]
+    Displaced {
+        /// What was being done, where, and what was found.
+        reason: String,
+    },
     /// The store took the request and did not answer, or its storage failed half way. What was to be recorded may be
     /// recorded or not: ask it again when it is back, or append with an idempotency key.
     #[error("{reason}")]
@@ -32,7 +50,7 @@ impl EventStoreError {
         match self {
             Self::Log(error) => error.into_batch(),
             Self::NotDelivered { batch, .. } => batch,
-            Self::NoAnswer { .. } => Vec::new(),
+            Self::Damaged { .. } | Self::Displaced { .. } | Self::NoAnswer { .. } => Vec::new(),
         }
     }
 
@@ -47,7 +65,17 @@ impl EventStoreError {
 
 impl From<LogFailure> for EventStoreError {
     fn from(failure: LogFailure) -> Self {
-        Self::no_answer(failure)
+        match failure.kind() {
+            LogFailureKind::Damaged(damaged) => damaged.clone().into(),
+            LogFailureKind::Displaced => Self::Displaced { reason: failure.to_string() },
+            LogFailureKind::Storage => Self::no_answer(failure),
+        }
+    }
+}
+
+impl From<DamagedEvent> for EventStoreError {
+    fn from(DamagedEvent { event, reason }: DamagedEvent) -> Self {
+        Self::Damaged { event, reason }
     }
 }
 

@@ -120,7 +120,9 @@ impl EventStore {
 
     fn subscription(&self, spec: SubscriptionSpec, ear: Ear, start: u64) -> EventSubscription {
         let life = self.registry.watch_service(&EVENT_STORE);
-        EventSubscription::new(Follower::new(spec.kinds.into(), start), ear, self.read_log(), life)
+        let follower = Follower::new(spec.kinds.into(), start);
+        let follower = if spec.start == Start::Now { follower.without_imports() } else { follower };
+        EventSubscription::new(follower, ear, self.read_log(), life, spec.on_damaged)
     }
 
     /// Begins to listen, and only then returns: everything from now on is heard.

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use foundation_core::Watch;
+use foundation_core::containment::report;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;
 
 use super::chunk::{Found, Wanted};
 use super::event::Event;
-use super::follower::{Follower, Next};
+use super::follower::{Follower, Next, Unreadable};
 use super::id::EventId;
+use super::on_damaged::OnDamaged;
+use super::pause::Pause;
 use super::store_error::EventStoreError;
 use super::subscription_error::SubscriptionError;
 use super::tail::Ear;
@@ -64,13 +67,19 @@ pub struct EventSubscription {
     ear: Ear,
     read: ReadLog,
     reading: Option<BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)>>,
+    /// Before the log is read again after that has failed.
+    pause: Pause,
     /// Tells the end of the namespace; gone when it has.
     life: Option<Watch>,
+    on_damaged: OnDamaged,
+    skipped: u64,
+    stopped: bool,
 }
 
 impl EventSubscription {
-    pub(super) fn new(follower: Follower, ear: Ear, read: ReadLog, life: Watch) -> Self {
-        Self { follower, ear, read, reading: None, life: Some(life) }
+    pub(super) fn new(follower: Follower, ear: Ear, read: ReadLog, life: Watch, on_damaged: OnDamaged) -> Self {
+        let (pause, life) = (Pause::default(), Some(life));
+        Self { follower, ear, read, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
     }
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
@@ -80,7 +89,9 @@ impl EventSubscription {
     ///
     /// # Errors
     /// [`SubscriptionError::Missed`], [`SubscriptionError::Rewound`]: the next call goes on after the gap.
-    /// [`SubscriptionError::Store`]: the next call tries again.
+    /// [`SubscriptionError::Damaged`], [`SubscriptionError::Lost`]: once, and the next call goes on, unless the
+    /// [specification](crate::SubscriptionSpec::on_damaged) says otherwise.
+    /// [`SubscriptionError::Store`]: the next call tries again, after a pause.
     pub async fn next(&mut self) -> Result<Option<Arc<Event>>, SubscriptionError> {
         poll_fn(|context| self.poll(context)).await.transpose()
     }
@@ -89,6 +100,17 @@ impl EventSubscription {
     /// does. `None` at the beginning.
     pub fn position(&self) -> Option<EventId> {
         EventId::new(self.follower.position())
+    }
+
+    /// How many events it has skipped because they are damaged or missing, as its
+    /// [specification](crate::SubscriptionSpec::on_damaged) says.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Whether it has ended at a damaged or missing event, as its specification says.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
@@ -102,17 +124,28 @@ impl EventSubscription {
     }
 
     fn show(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
+        if self.stopped {
+            return Poll::Ready(None);
+        }
         loop {
             let next = match self.read_on(context) {
                 Poll::Ready(Ok(None)) => self.look(context),
                 Poll::Ready(Ok(Some(next))) => next,
                 Poll::Ready(Err(_)) | Poll::Pending if self.has_ended(context) => return Poll::Ready(None),
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Poll::Ready(Err(error)) => {
+                    self.pause.begin();
+                    return Poll::Ready(Some(Err(error.into())));
+                }
                 Poll::Pending => return Poll::Pending,
             };
             match next {
                 Next::Event(event) => return Poll::Ready(Some(Ok(event))),
                 Next::Missed { from, to } => return Poll::Ready(Some(Err(SubscriptionError::Missed { from, to }))),
+                Next::Unreadable(unreadable) if self.on_damaged == OnDamaged::Skip => self.skip(unreadable),
+                Next::Unreadable(unreadable) => {
+                    self.stopped = self.on_damaged == OnDamaged::Stop;
+                    return Poll::Ready(Some(Err(unreadable.into())));
+                }
                 Next::Rewound { position, newest } => {
                     return Poll::Ready(Some(Err(SubscriptionError::Rewound { position, newest })));
                 }
@@ -127,15 +160,28 @@ impl EventSubscription {
 
     /// Goes on with reading the log, if it does; tells what was missed.
     fn read_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Next>, EventStoreError>> {
+        // What is asked anew as soon as it has failed keeps the storage from recovering, and a core from all else.
+        ready!(self.pause.poll(context));
         let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(None)) };
         let (wanted, found) = ready!(reading.poll_unpin(context));
         self.reading = None;
-        Poll::Ready(found.map(|found| self.follower.learn(&wanted, found)))
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        self.pause.end();
+        Poll::Ready(Ok(self.follower.learn(&wanted, found)))
+    }
+
+    fn skip(&mut self, unreadable: Unreadable) {
+        self.skipped += unreadable.count();
+        let error = SubscriptionError::from(unreadable);
+        report(|| tracing::warn!(%error, "a subscription skips what it cannot read"));
     }
 
     fn look(&mut self, context: &Context<'_>) -> Next {
-        if let Some(event) = self.follower.ready() {
-            return Next::Event(event);
+        if let Some(next) = self.follower.ready() {
+            return next;
         }
         // First the ear, then the eye: what changes between the two wakes this task again.
         self.ear.listen(context.waker());

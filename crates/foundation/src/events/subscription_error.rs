@@ -1,5 +1,7 @@
 use thiserror::Error;
 
+use super::damaged::DamagedEvent;
+use super::follower::Unreadable;
 use super::id::EventId;
 use super::store_error::EventStoreError;
 use super::subscription_name::SubscriptionName;
@@ -20,6 +22,24 @@ pub enum SubscriptionError {
     /// asked for. It goes on after them.
     #[error("events {from} to {to} were pruned before the subscription had read them")]
     Missed {
+        /// The first of them.
+        from: EventId,
+        /// The last of them.
+        to: EventId,
+    },
+    /// This event is damaged: it was recorded and cannot be read any more as it was. The next call goes on after it, unless
+    /// the specification says [`OnDamaged::Stop`](crate::OnDamaged::Stop).
+    #[error("the row of event {event} is damaged: {reason}")]
+    Damaged {
+        /// Which one.
+        event: EventId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// These events were recorded and are not in the log any more, although nothing has pruned them. Whoever asks for some
+    /// kinds only is not told of them. The next call goes on after them, as with a damaged one.
+    #[error("events {from} to {to} are missing from the log, and were not pruned")]
+    Lost {
         /// The first of them.
         from: EventId,
         /// The last of them.
@@ -58,9 +78,30 @@ pub enum SubscriptionError {
         /// The last event that was given out; `None` if there was none.
         last: Option<EventId>,
     },
-    /// The store could not be asked or told. Nothing is lost: the next call tries again from the same position.
+    /// The store could not be asked or told. Nothing is lost: the next call tries again from the same position, after a pause
+    /// that doubles from 50 ms up to 5 s while this goes on.
     #[error(transparent)]
     Store(#[from] EventStoreError),
+}
+
+impl SubscriptionError {
+    /// The last event that is done with when whoever reads has seen this.
+    pub(super) fn done_up_to(&self) -> Option<EventId> {
+        match self {
+            Self::Missed { to, .. } | Self::Lost { to, .. } => Some(*to),
+            Self::Damaged { event, .. } => Some(*event),
+            _ => None,
+        }
+    }
+}
+
+impl From<Unreadable> for SubscriptionError {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Damaged(DamagedEvent { event, reason }) => Self::Damaged { event, reason },
+            Unreadable::Lost { from, to } => Self::Lost { from, to },
+        }
+    }
 }
 
 fn end(newest: Option<EventId>) -> String {

@@ -1,5 +1,6 @@
 use super::id::EventId;
 use super::kind::EventKind;
+use super::on_damaged::OnDamaged;
 
 /// Which events to follow, and from where on.
 ///
@@ -14,6 +15,7 @@ pub struct SubscriptionSpec {
     pub(super) start: Start,
     pub(super) kinds: Vec<EventKind>,
     pub(super) consumer: Option<String>,
+    pub(super) on_damaged: OnDamaged,
 }
 
 /// The first event that a subscription is to see.
@@ -35,7 +37,9 @@ impl SubscriptionSpec {
         Self::starting(Start::After(event))
     }
 
-    /// Only what will be recorded from now on: nothing whose append was answered before.
+    /// Only what will be recorded from now on: nothing whose append was answered before, and nothing that is
+    /// [imported](crate::EventStore::import), which was recorded elsewhere before. A durable subscription passes over what is
+    /// imported while the process runs, also when it is resumed with this.
     pub fn from_now() -> Self {
         Self::starting(Start::Now)
     }
@@ -59,7 +63,13 @@ impl SubscriptionSpec {
         self
     }
 
+    /// What happens at an event that is damaged or missing from the log; [`OnDamaged::Tell`] without it.
+    pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
+        self.on_damaged = choice;
+        self
+    }
+
     fn starting(start: Start) -> Self {
-        Self { start, kinds: Vec::new(), consumer: None }
+        Self { start, kinds: Vec::new(), consumer: None, on_damaged: OnDamaged::default() }
     }
 }

@@ -33,6 +33,11 @@ impl Tail {
         self.change(|state| state.ring.get_or_insert_default().move_to(position.map_or(0, EventId::get)));
     }
 
+    /// The writer has taken in exported events, and the log ends at this position now.
+    pub(super) fn imported(&self, position: EventId) {
+        self.change(|state| state.ring.get_or_insert_default().import(position.get()));
+    }
+
     /// The writer has recorded these events, in order. To be called before anybody is told that they are recorded.
     pub(super) fn extend(&self, events: &[Arc<Event>]) {
         let Some(last) = events.last() else { return };

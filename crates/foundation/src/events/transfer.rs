@@ -7,12 +7,13 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 use super::client::EventStore;
 use super::error::EventError;
 use super::event::Event;
+use super::export::{Export, Piece};
 use super::line;
 use super::query::Query;
 use super::refusal::ImportRefusal;
 use super::store_error::{EventStoreError, TransferError};
 
-/// How many events are on their way at once.
+/// How many events are taken in at once.
 const PAGE: usize = 500;
 /// The longest line that is read: a payload of 1 MiB, each byte of it escaped, and all else.
 const MAX_LINE: usize = 16 << 20;
@@ -22,7 +23,11 @@ impl EventStore {
     /// at a time, so that any number takes little memory; `progress` is told after each how many are written. Says how
     /// many there were.
     ///
-    /// What is recorded meanwhile is exported too, if it comes before the end of the query.
+    /// It ends with what was recorded when it began, however much is recorded meanwhile.
+    ///
+    /// At an event that is damaged, or missing without having been pruned, it ends with an error, after everything before
+    /// it. If the query [skips](crate::OnDamaged::Skip) such events it goes on without them; if it asks for every event of a
+    /// range, an event of the kind `event_lost` is written in the place of each, so that the export can be imported.
     ///
     /// ```
     /// use foundation::{Foundation, NewEvent, Query};
@@ -44,28 +49,38 @@ impl EventStore {
     /// ```
     ///
     /// # Errors
-    /// [`TransferError`] with how many events were written.
+    /// [`TransferError`] with how many events were written; [`EventStoreError::Damaged`] inside of it names the event.
     pub async fn export(
         &self,
         query: Query,
         mut to: impl AsyncWrite + Unpin,
         mut progress: impl FnMut(u64),
     ) -> Result<u64, TransferError> {
-        let (mut query, mut left) = (query.clone(), query.limit);
         let mut written = 0;
-        loop {
-            let page = query.clone().limit(left.unwrap_or(PAGE).min(PAGE));
-            let events = self.query(page).await.map_err(|cause| TransferError::Store { events: written, cause })?;
-            let Some(last) = events.last() else { break };
+        let store = |events, cause| TransferError::Store { events, cause };
+        let stats = self.stats().await.map_err(|cause| store(0, cause))?;
+        let mut export = Export::new(query, &stats, &self.registry.namespace().to_string());
+        while let Some(under_way) = &mut export {
+            let page = self.page(under_way.query()).await.map_err(|cause| store(written, cause))?;
+            if under_way.is_missed_in(&page) {
+                under_way.pruned(&self.stats().await.map_err(|cause| store(written, cause))?);
+            }
+            let Piece { events, failure, is_last } = under_way.take(page);
             for event in &events {
                 let line = line::write(event).map_err(io::Error::other);
                 let sent = async { to.write_all(&line?).await };
                 sent.await.map_err(|cause| TransferError::Io { events: written, cause })?;
                 written += 1;
             }
-            left = left.map(|left| left - events.len());
-            query = query.after(last.id).offset(0);
-            progress(written);
+            if !events.is_empty() {
+                progress(written);
+            }
+            if let Some(damaged) = failure {
+                // What is there is worth having.
+                to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
+                return Err(store(written, damaged.into()));
+            }
+            export = export.filter(|_| !is_last);
         }
         to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
         Ok(written)
@@ -75,7 +90,8 @@ impl EventStore {
     /// on if nothing was ever recorded. A page at a time; `progress` is told after each how many are in. Says how many
     /// there were.
     ///
-    /// Those who follow the store are not told of what is imported as something new.
+    /// Those who follow the store from the beginning or after an event are shown what is imported, in its place; those who
+    /// follow it [from now on](crate::SubscriptionSpec::from_now) are not: it is nothing new.
     ///
     /// # Errors
     /// [`TransferError`] with how many events are in: those before the page with the fault, which is refused as a whole.

@@ -2,8 +2,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::events::LogFailure;
-use crate::one_line::one_line;
+use crate::events::{DamagedEvent, EventId, LogFailure};
+use crate::one_line::{excerpt, one_line};
 
 /// What can go wrong with a database file, before it is known what it happened to.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -26,8 +26,8 @@ pub(super) enum Fault {
     Newer { found: i32, known: i32 },
     #[error("it keeps the events of namespace {found:?}, and those of {wanted:?} were asked for")]
     OtherNamespace { found: String, wanted: String },
-    #[error("the row of event {id} is damaged: {reason}; `verify` lists all that are")]
-    Damaged { id: u64, reason: String },
+    #[error("{0}")]
+    Damaged(DamagedEvent),
     #[error("the row that holds its state is missing")]
     NoState,
     #[error("it numbers events up to {found}, which is the last number there is")]
@@ -39,11 +39,17 @@ pub(super) enum Fault {
 impl Fault {
     /// The failure of doing this to this file.
     pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
-        LogFailure::new(action, one_line(&path.to_string_lossy()), self)
+        let path = path.to_string_lossy();
+        match self {
+            Self::Damaged(damaged) => LogFailure::damaged(action, one_line(&path), damaged),
+            fault => LogFailure::new(action, one_line(&path), fault),
+        }
     }
 
-    pub(super) fn damaged(id: u64, reason: impl ToString) -> Self {
-        Self::Damaged { id, reason: reason.to_string() }
+    pub(super) fn damaged(id: u64, reason: &impl ToString) -> Self {
+        // No row is read whose id is not above 0.
+        let event = EventId::new(id).unwrap_or(EventId::FIRST);
+        Self::Damaged(DamagedEvent::new(event, excerpt(&reason.to_string())))
     }
 }
 

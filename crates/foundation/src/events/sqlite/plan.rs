@@ -39,6 +39,7 @@ impl Window {
         if let Some(cursor) = query.after {
             window.pass(query.order, number(cursor.get()), None);
         }
+        window.last = query.up_to.map_or(window.last, |last| window.last.min(number(last.get())));
         window
     }
 
@@ -75,12 +76,21 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn of(query: &Query) -> Self {
+        Self::with(query, Access::of)
+    }
+
+    /// The plan that reads the table itself, in the order of ids.
+    pub(super) fn in_table(query: &Query) -> Self {
+        Self::with(query, |_, _, _| Access::IN_TABLE)
+    }
+
+    fn with(query: &Query, access: impl FnOnce(&Query, usize, usize) -> Access) -> Self {
         let mut plan = Self { sql: String::new(), values: Vec::new(), by_id: false, exact: query.payload.is_empty() };
         let causes = query.causes.iter().map(|cause| Value::Integer(number(cause.get())));
         let causes = plan.bind_all(causes);
         let kinds: BTreeSet<&str> = query.kinds.iter().map(EventKind::as_str).collect();
         let kinds = plan.bind_all(kinds.into_iter().map(|kind| Value::Text(kind.to_owned())));
-        let access = Access::of(query, causes.len(), kinds.len());
+        let access = access(query, causes.len(), kinds.len());
         let mut conditions = plan.equalities(query);
         let mut parts = vec![String::new()];
         for (column, names) in [("causation_id", causes), ("kind", kinds)] {
@@ -146,6 +156,7 @@ struct Access {
 impl Access {
     const TABLE: &str = "NOT INDEXED";
     const CAUSE: &str = "INDEXED BY events_by_cause";
+    const IN_TABLE: Self = Self { source: Self::TABLE, split: None };
 
     /// The one that narrows most, by what a condition usually means.
     fn of(query: &Query, causes: usize, kinds: usize) -> Self {
@@ -155,7 +166,7 @@ impl Access {
             () if query.correlation.is_some() => Self { source: "INDEXED BY events_by_correlation", split: None },
             () if query.source.is_some() => Self { source: "INDEXED BY events_by_source", split: None },
             () if splits.contains(&kinds) => Self { source: "INDEXED BY events_by_kind", split: Some("kind") },
-            () => Self { source: Self::TABLE, split: None },
+            () => Self::IN_TABLE,
         }
     }
 

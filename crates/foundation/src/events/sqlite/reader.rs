@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::connection::open_reader;
 use super::fault::Fault;
@@ -11,7 +11,10 @@ use super::row;
 use super::state::{State, number};
 use super::time::nanoseconds;
 use super::verify;
-use crate::events::{Event, EventId, EventReader, EventStats, LogFailure, Query, SubscriptionName, Verification};
+use crate::events::{
+    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, LogFailure, OnDamaged, Order, Query,
+    SubscriptionName, Verification,
+};
 
 /// Events that are read in one transaction. A longer one would keep the write-ahead log from being emptied.
 const CHUNK: usize = 512;
@@ -39,37 +42,38 @@ impl SqliteReader {
         rows.next()?.map(row::read).transpose().map(|event| event.map(Arc::new))
     }
 
-    /// Chunk after chunk, each in a transaction of its own.
-    fn search(&self, query: &Query) -> Result<Vec<Arc<Event>>, Fault> {
+    /// What a query finds, by the index that answers it.
+    fn find_all(&self, query: &Query) -> Result<EventPage, Fault> {
         let plan = Plan::of(query);
+        let page = self.search(query, &plan)?;
+        // The time of a damaged row may be anything, and with it its place in an index; in the table it has its own.
+        if page.is_whole() || plan.by_id { Ok(page) } else { self.search(query, &Plan::in_table(query)) }
+    }
+
+    /// Chunk after chunk, each in a transaction of its own.
+    fn search(&self, query: &Query, plan: &Plan) -> Result<EventPage, Fault> {
         let mut window = Window::of(query, State::load(&self.connection)?.highest_id);
-        self.sharpen(&mut window, &plan, query)?;
-        let (limit, mut to_skip) = (query.limit.unwrap_or(usize::MAX), query.offset);
-        let mut found = Vec::new();
-        while found.len() < limit && !window.is_empty() {
-            let missing = (limit - found.len()).saturating_add(to_skip);
+        self.sharpen(&mut window, plan, query)?;
+        let mut gathering = Gathering::new(query);
+        while let Some(missing) = gathering.missing()
+            && !window.is_empty()
+        {
             let size = if plan.exact { missing.min(CHUNK) } else { CHUNK };
-            let chunk = self.chunk(&plan, window, size)?;
+            let chunk = self.chunk(plan, window, size)?;
             match chunk.last() {
-                Some(last) if chunk.len() == size => {
-                    window.pass(query.order, number(last.id.get()), Some(nanoseconds(last.recorded_at)));
-                }
+                Some(last) if chunk.len() == size => last.pass(&mut window, plan, query.order),
                 _ => window.last = 0,
             }
-            let mut matching: Vec<_> = chunk.into_iter().filter(|event| query.matches(event)).collect();
-            let skipped = to_skip.min(matching.len());
-            to_skip -= skipped;
-            found.extend(matching.drain(skipped..));
+            chunk.into_iter().for_each(|row| gathering.take(row));
         }
-        found.truncate(limit);
-        Ok(found)
+        Ok(gathering.page)
     }
 
     /// Says the same by ids as by times, so that whichever the plan uses is as narrow as it can be.
     fn sharpen(&self, window: &mut Window, plan: &Plan, query: &Query) -> Result<(), Fault> {
         if !plan.by_id {
             if let Some(cursor) = query.after {
-                let time = self.time_of(cursor)?;
+                let time = self.time_at(cursor, query.order)?;
                 window.pass(query.order, number(cursor.get()), time);
             }
             return Ok(());
@@ -89,16 +93,23 @@ impl SqliteReader {
         Ok(self.connection.prepare_cached(sql)?.query_row([time], |row| row.get(0)).optional()?)
     }
 
-    fn time_of(&self, id: EventId) -> Result<Option<i64>, Fault> {
-        self.border("SELECT recorded_at FROM events WHERE id = ?1", number(id.get()))
+    /// A time that nothing that comes after this event is beyond. The row of the event itself may be damaged, so the one
+    /// next to it is looked at as well.
+    fn time_at(&self, cursor: EventId, order: Order) -> Result<Option<i64>, Fault> {
+        let sql = match order {
+            Order::Ascending => "SELECT min(recorded_at) FROM events WHERE id BETWEEN ?1 AND ?1 + 1",
+            Order::Descending => "SELECT max(recorded_at) FROM events WHERE id BETWEEN ?1 - 1 AND ?1",
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([number(cursor.get())], |row| row.get(0))?)
     }
 
-    fn chunk(&self, plan: &Plan, window: Window, size: usize) -> Result<Vec<Arc<Event>>, Fault> {
+    fn chunk(&self, plan: &Plan, window: Window, size: usize) -> Result<Vec<ReadRow>, Fault> {
         let mut statement = self.connection.prepare_cached(&plan.sql)?;
         let mut rows = statement.query(params_from_iter(plan.values(window, size)))?;
         let mut chunk = Vec::new();
         while let Some(row) = rows.next()? {
-            chunk.push(Arc::new(row::read(row)?));
+            chunk.push(ReadRow::of(row)?);
         }
         Ok(chunk)
     }
@@ -119,6 +130,64 @@ impl SqliteReader {
     }
 }
 
+/// A row, as far as it could be read.
+enum ReadRow {
+    Event(Arc<Event>),
+    Damaged(DamagedEvent),
+}
+
+impl ReadRow {
+    fn of(row: &Row<'_>) -> Result<Self, Fault> {
+        match row::read(row) {
+            Ok(event) => Ok(Self::Event(Arc::new(event))),
+            Err(Fault::Damaged(damaged)) => Ok(Self::Damaged(damaged)),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Goes on behind it. Where rows are found by their ids, nothing is concluded from times: that of a damaged row would
+    /// hide it.
+    fn pass(&self, window: &mut Window, plan: &Plan, order: Order) {
+        let (id, time) = match self {
+            Self::Event(event) => (event.id, Some(nanoseconds(event.recorded_at))),
+            Self::Damaged(damaged) => (damaged.event, None),
+        };
+        window.pass(order, number(id.get()), time.filter(|_| !plan.by_id));
+    }
+}
+
+/// What of the rows belongs to the answer.
+struct Gathering<'a> {
+    query: &'a Query,
+    to_skip: usize,
+    page: EventPage,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(query: &'a Query) -> Self {
+        Self { query, to_skip: query.offset, page: EventPage::default() }
+    }
+
+    /// How many events are still to be found; `None` if the answer is complete.
+    fn missing(&self) -> Option<usize> {
+        let stopped = !self.page.is_whole() && self.query.on_damaged != OnDamaged::Skip;
+        let missing = self.query.limit.unwrap_or(usize::MAX) - self.page.events.len();
+        (missing > 0 && !stopped).then(|| missing.saturating_add(self.to_skip))
+    }
+
+    fn take(&mut self, row: ReadRow) {
+        if self.missing().is_none() {
+            return;
+        }
+        match row {
+            ReadRow::Damaged(damaged) => self.page.add_damaged(damaged),
+            ReadRow::Event(event) if !self.query.matches(&event) => {}
+            ReadRow::Event(_) if self.to_skip > 0 => self.to_skip -= 1,
+            ReadRow::Event(event) => self.page.events.push(event),
+        }
+    }
+}
+
 const FIRST_SINCE: &str =
     "SELECT id FROM events INDEXED BY events_by_time WHERE recorded_at >= ?1 ORDER BY recorded_at, id LIMIT 1";
 const LAST_UNTIL: &str = "SELECT id FROM events INDEXED BY events_by_time WHERE recorded_at <= ?1 ORDER BY recorded_at DESC, id DESC LIMIT 1";
@@ -129,7 +198,12 @@ impl EventReader for SqliteReader {
     }
 
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
-        self.search(query).map_err(self.failed("querying events"))
+        let found = self.find_all(query).and_then(|page| page.accept(query).map_err(Fault::Damaged));
+        found.map_err(self.failed("querying events"))
+    }
+
+    fn page(&self, query: &Query) -> Result<EventPage, LogFailure> {
+        self.find_all(query).map_err(self.failed("querying events"))
     }
 
     fn stats(&self) -> Result<EventStats, LogFailure> {

@@ -35,7 +35,7 @@ impl<'a> Rows<'a> {
 
     /// Writes a new row; how many bytes it takes.
     pub(super) fn insert(&mut self, event: &Event) -> Result<u64, Fault> {
-        let payload = serde_json::to_string(&event.payload).map_err(|error| Fault::damaged(event.id.get(), error))?;
+        let payload = serde_json::to_string(&event.payload).map_err(|error| Fault::damaged(event.id.get(), &error))?;
         let source = event.source.as_ref();
         self.0.execute(params![
             number(event.id.get()),
@@ -70,7 +70,7 @@ fn bytes(event: &Event, payload: usize) -> u64 {
 /// The event of a row, as it was recorded: whatever does not fit its checksum is no fact and is not handed out.
 pub(super) fn read(row: &Row<'_>) -> Result<Event, Fault> {
     let id: i64 = row.get(0)?;
-    let damaged = |reason: String| Fault::damaged(id.unsigned_abs(), reason);
+    let damaged = |reason: String| Fault::damaged(id.unsigned_abs(), &reason);
     // A value of the wrong type is a damage of this row too, not a fault of the file.
     let event = decode(row).map_err(&damaged)?;
     let written: i64 = row.get(11).map_err(|error| damaged(error.to_string()))?;

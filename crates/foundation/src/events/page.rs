@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use super::damaged::DamagedEvent;
+use super::event::Event;
+use super::failure::LogFailure;
+use super::id::EventId;
+use super::log::EventReader;
+use super::on_damaged::OnDamaged;
+use super::query::{Order, Query};
+
+/// How many damaged events a page names at most.
+const MAX_DAMAGED: usize = 1_000;
+
+/// What a query finds in a log that may be damaged.
+///
+/// Unless the query [skips](OnDamaged::Skip) damaged events, the page ends before the first one, which it names.
+///
+/// ```
+/// use foundation::{DamagedEvent, EventId, EventPage, OnDamaged};
+///
+/// let mut page = EventPage::new(Vec::new());
+/// assert!(page.is_whole());
+/// page.add_damaged(DamagedEvent::new(EventId::FIRST, "its checksum is wrong"));
+/// assert_eq!((page.is_whole(), page.damaged_count), (false, 1));
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EventPage {
+    /// The events that match, in the order of the query.
+    pub events: Vec<Arc<Event>>,
+    /// The damaged events among those that had to be looked at, the first 1,000 of them.
+    pub damaged: Vec<DamagedEvent>,
+    /// How many damaged events there were.
+    pub damaged_count: u64,
+}
+
+impl EventPage {
+    /// These events, and no damaged one; for those who write an [`EventReader`] of their own.
+    pub fn new(events: Vec<Arc<Event>>) -> Self {
+        Self { events, ..Self::default() }
+    }
+
+    /// Adds a damaged event.
+    pub fn add_damaged(&mut self, damaged: DamagedEvent) {
+        self.damaged_count += 1;
+        if self.damaged.len() < MAX_DAMAGED {
+            self.damaged.push(damaged);
+        }
+    }
+
+    /// Whether no damaged event was met.
+    pub fn is_whole(&self) -> bool {
+        self.damaged_count == 0
+    }
+
+    /// The events, if the query takes the page as it is.
+    ///
+    /// # Errors
+    /// The first damaged event, unless the query skips those.
+    pub(super) fn accept(self, query: &Query) -> Result<Vec<Arc<Event>>, DamagedEvent> {
+        match self.damaged.into_iter().next() {
+            Some(damaged) if query.on_damaged != OnDamaged::Skip => Err(damaged),
+            _ => Ok(self.events),
+        }
+    }
+
+    /// What a log has before the event at which its query has failed.
+    ///
+    /// # Errors
+    /// The failure, if the event is not known, or what comes before it cannot be told apart.
+    pub(super) fn before(
+        failure: LogFailure,
+        reader: &(impl EventReader + ?Sized),
+        query: &Query,
+    ) -> Result<Self, LogFailure> {
+        let Some(damaged) = failure.damaged_event().cloned() else { return Err(failure) };
+        if query.order == Order::Descending || query.on_damaged == OnDamaged::Skip {
+            return Err(failure);
+        }
+        let last = EventId::new(damaged.event.get() - 1);
+        let before = last.map(|last| reader.query(&query.clone().up_to(last)));
+        let mut page = Self::new(before.transpose()?.unwrap_or_default());
+        page.add_damaged(damaged);
+        Ok(page)
+    }
+}
