@@ -152,6 +152,46 @@ async fn fnd_7_what_was_set_at_run_time_is_set_in_the_next_process_with_its_hist
     foundation.shutdown().await;
 }
 
+// ---- the file is taken away ----
+
+#[tokio::test]
+async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let foundation = on_files(directory.path()).await;
+    let store = foundation.events();
+    store.append_batch(batch(0..20)).await.unwrap();
+    let file = directory.path().join("production.db");
+    std::fs::remove_file(&file).unwrap();
+
+    let error = store.append(counted(20)).await.unwrap_err();
+    assert!(matches!(error, EventStoreError::Displaced { .. }), "{error}");
+    assert!(error.to_string().contains("production.db is not there any more"), "{error}");
+    for number in 21..25 {
+        assert!(store.append(counted(number)).await.is_err());
+    }
+    assert_eq!(store.position(), EventId::new(20));
+    foundation.shutdown().await;
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_file_in_whose_place_there_is_one_with_fewer_events_is_not_taken_for_it() {
+    let [directory, other] = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let smaller = on_files(other.path()).await;
+    smaller.events().append(counted(0)).await.unwrap();
+    smaller.shutdown().await;
+
+    let foundation = on_files(directory.path()).await;
+    let store = foundation.events();
+    store.append_batch(batch(0..20)).await.unwrap();
+    std::fs::rename(other.path().join("production.db"), directory.path().join("production.db")).unwrap();
+    let error = store.append(counted(20)).await.unwrap_err();
+    assert!(matches!(error, EventStoreError::Displaced { .. }), "{error}");
+    assert!(store.append(counted(20)).await.is_err());
+    assert_eq!(store.position(), EventId::new(20));
+    foundation.shutdown().await;
+}
+
 // ---- the disk fails ----
 
 #[tokio::test]

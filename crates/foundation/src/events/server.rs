@@ -85,10 +85,11 @@ struct Opened {
     seat: OwnedSemaphorePermit,
 }
 
-fn open(opener: &Opener, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
-    let log = opener.open()?;
+fn open(opener: &Opener, known: Option<EventId>, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
+    let log = opener.open(known)?;
     let reader = log.reader()?;
     let position = reader.stats()?.position();
+    opener.accept(known, position)?;
     Ok(Opened { reader, position, log, seat })
 }
 
@@ -96,9 +97,11 @@ impl EventStoreServer {
     async fn open(&self) -> Result<Opened, ActorProcessingErr> {
         // The writer before has to be gone: two would give ids twice.
         let seat = Arc::clone(&self.gate.seat).acquire_owned().await?;
-        let opener = self.opener.clone();
-        let opened =
-            if opener.may_block() { spawn_blocking(move || open(&opener, seat)).await? } else { open(&opener, seat) };
+        let (opener, known) = (self.opener.clone(), self.gate.position());
+        let opened = match opener.may_block() {
+            true => spawn_blocking(move || open(&opener, known, seat)).await?,
+            false => open(&opener, known, seat),
+        };
         Ok(opened?)
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use foundation_core::Namespace;
 
 use super::failure::LogFailure;
+use super::id::EventId;
 use super::limits::EventLimits;
 use super::log::EventLog;
 use super::memory::MemoryLog;
@@ -35,7 +36,9 @@ pub struct EventStorage {
     retention: Retention,
 }
 
-type Open = Arc<dyn Fn(Namespace, &EventStoreLimits) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
+/// Opens a log, of which it is known up to where it has acknowledged.
+type Open =
+    Arc<dyn Fn(Namespace, &EventStoreLimits, Option<EventId>) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
 
 #[derive(Clone)]
 enum Place {
@@ -55,16 +58,19 @@ impl EventStorage {
     }
 
     /// In a log of one's own, which this opens, where blocking is allowed. It is called again after each restart of the
-    /// store, when the log before is dropped, and has to find there what was recorded.
+    /// store, when the log before is dropped, and has to find there what was recorded: a log that ends before what the
+    /// store has acknowledged is refused.
     pub fn with<L: EventLog>(open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static) -> Self {
-        Self::with_limits(move |namespace, _| open(namespace))
+        Self::reopening(move |namespace, _, _| open(namespace))
     }
 
-    /// The same for a log that keeps to the limits of its store.
-    pub(super) fn with_limits<L: EventLog>(
-        open: impl Fn(Namespace, &EventStoreLimits) -> Result<L, LogFailure> + Send + Sync + 'static,
+    /// The same for a log that keeps to the limits of its store, and is told up to where it has acknowledged if it has been
+    /// open before.
+    pub(super) fn reopening<L: EventLog>(
+        open: impl Fn(Namespace, &EventStoreLimits, Option<EventId>) -> Result<L, LogFailure> + Send + Sync + 'static,
     ) -> Self {
-        let open = move |namespace, limits: &_| Ok(Box::new(open(namespace, limits)?) as Box<dyn EventLog>);
+        let open =
+            move |namespace, limits: &_, known| Ok(Box::new(open(namespace, limits, known)?) as Box<dyn EventLog>);
         Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new() }
     }
 
@@ -116,16 +122,53 @@ pub(super) enum Opener {
 }
 
 impl Opener {
-    /// Opens it; what is not in memory only where blocking is allowed.
-    pub(super) fn open(&self) -> Result<Box<dyn EventLog>, LogFailure> {
+    /// Opens it, of which it is known up to where it has acknowledged; what is not in memory only where blocking is allowed.
+    pub(super) fn open(&self, known: Option<EventId>) -> Result<Box<dyn EventLog>, LogFailure> {
         match self {
             Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits),
+            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits, known),
+        }
+    }
+
+    /// Takes a log that ends here, unless it ends before what it has acknowledged: its ids would be given twice.
+    ///
+    /// # Errors
+    /// [`LogFailure`] as [displaced](super::failure::LogFailureKind::Displaced).
+    pub(super) fn accept(&self, known: Option<EventId>, found: Option<EventId>) -> Result<(), LogFailure> {
+        let Some(known) = known.filter(|known| Some(*known) > found) else { return Ok(()) };
+        let found = found.map_or("before the first event".to_owned(), |found| format!("with event {found}"));
+        let cause = format!("the log ends {found}, and events up to {known} were acknowledged");
+        Err(LogFailure::displaced("opening the event log", self.place(), cause))
+    }
+
+    fn place(&self) -> String {
+        match self {
+            Self::Memory(_) => "memory".to_owned(),
+            Self::Elsewhere(namespace, ..) => format!("the storage of namespace {namespace}"),
         }
     }
 
     /// Whether the log may hold up the thread that it works on.
     pub(super) fn may_block(&self) -> bool {
         matches!(self, Self::Elsewhere(..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_ends_before_what_was_acknowledged_is_refused_with_both_ends() {
+        let limits = EventStoreLimits::new();
+        let opener = EventStorage::memory().opener(Namespace::Production, &limits, |_| MemoryLog::new("production"));
+        let id = EventId::new;
+        for (known, found) in [(None, None), (None, id(3)), (id(3), id(3)), (id(3), id(4))] {
+            assert!(opener.accept(known, found).is_ok(), "{known:?} {found:?}");
+        }
+        let failure = opener.accept(id(20), id(5)).unwrap_err().to_string();
+        let expected = "the log ends with event 5, and events up to 20 were acknowledged";
+        assert_eq!(failure, format!("opening the event log failed in memory: {expected}"));
+        assert!(opener.accept(id(1), None).unwrap_err().to_string().contains("ends before the first event"));
     }
 }

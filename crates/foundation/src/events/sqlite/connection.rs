@@ -84,6 +84,12 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), 
     Ok(())
 }
 
+/// How many bytes the database has, as its own header says.
+pub(super) fn length_of(connection: &Connection) -> Result<u64, Fault> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok(pragma("page_count")?.unsigned_abs() * pragma("page_size")?.unsigned_abs())
+}
+
 /// A connection that can only read.
 pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, Fault> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX, patience)?;

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     OtherNamespace { found: String, wanted: String },
     #[error("{0}")]
     Damaged(DamagedEvent),
+    #[error("the file {} {what}", one_line(&.path.to_string_lossy()))]
+    Displaced { path: PathBuf, what: String },
     #[error("the row that holds its state is missing")]
     NoState,
     #[error("it numbers events up to {found}, which is the last number there is")]
@@ -42,6 +44,7 @@ impl Fault {
         let path = path.to_string_lossy();
         match self {
             Self::Damaged(damaged) => LogFailure::damaged(action, one_line(&path), damaged),
+            fault @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), fault),
             fault => LogFailure::new(action, one_line(&path), fault),
         }
     }

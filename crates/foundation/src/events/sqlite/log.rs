@@ -4,9 +4,10 @@ use std::time::SystemTime;
 use foundation_core::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connection::{open_writer, prepare};
+use super::connection::{length_of, open_writer, prepare};
 use super::fault::Fault;
 use super::file_name::file_of;
+use super::files::Files;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
 use super::prune::prune;
@@ -50,6 +51,7 @@ pub struct SqliteLog {
     // Closed before the lock is given back: closing writes.
     connection: Connection,
     _lock: WriterLock,
+    files: Files,
     path: PathBuf,
     namespace: String,
     options: SqliteOptions,
@@ -60,7 +62,8 @@ impl SqliteLog {
     /// The log in this file, which is made, with its directory, if it does not exist; events get this namespace.
     ///
     /// A file has one log at a time, in all processes together: a lock on `…​.lock` beside it sees to that, which the system
-    /// takes back when a process ends, however it ends. The file belongs on a local disk; SQLite's files do not work over
+    /// takes back when a process ends, however it ends. If the file is removed, replaced, moved or cut off while it is open,
+    /// the next commit fails as [displaced](crate::LogFailureKind::Displaced). The file belongs on a local disk; SQLite's files do not work over
     /// a network.
     ///
     /// # Errors
@@ -73,7 +76,7 @@ impl SqliteLog {
         options: SqliteOptions,
     ) -> Result<Self, LogFailure> {
         let (path, namespace) = (path.as_ref(), namespace.into());
-        Self::try_open(path, namespace, options).map_err(|fault| fault.at("opening the event log", path))
+        Self::try_open(path, namespace, options).map_err(|fault| fault.at(OPENING, path))
     }
 
     /// The log of a namespace in this directory, each in a file of its own: `production.db`, `test_3a….db`.
@@ -99,12 +102,31 @@ impl SqliteLog {
         Self::open(file_of(directory.as_ref(), &namespace), namespace, options)
     }
 
+    /// The same of a namespace whose log has been open before: its file is not made anew.
+    pub(super) fn open_again_in(
+        directory: &Path,
+        namespace: Namespace,
+        options: SqliteOptions,
+    ) -> Result<Self, LogFailure> {
+        let namespace = namespace.to_string();
+        let path = file_of(directory, &namespace);
+        match std::fs::metadata(&path) {
+            Ok(_) => Self::open(path, namespace, options),
+            Err(error) => {
+                let what =
+                    format!("is not there any more: {error}; it is not made anew, since events were acknowledged");
+                Err(Fault::Displaced { path: path.clone(), what }.at(OPENING, &path))
+            }
+        }
+    }
+
     fn try_open(path: &Path, namespace: String, options: SqliteOptions) -> Result<Self, Fault> {
         let path = prepare(path)?;
         // Before the connection: opening recovers what a crash has left, which is a write as well.
         let lock = WriterLock::acquire(&path)?;
         let connection = open_writer(&path, &options, &namespace)?;
-        Ok(Self { connection, _lock: lock, path, namespace, options, broken: None })
+        let files = Files::of(&path)?;
+        Ok(Self { connection, _lock: lock, files, path, namespace, options, broken: None })
     }
 
     /// Where the file is: absolute, and with links resolved.
@@ -131,6 +153,12 @@ impl SqliteLog {
                 transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.options.limits))
             }
         }
+        .and_then(|done| self.check_files().map(|()| done))
+    }
+
+    /// After a commit: what was written may have gone to a file that nobody finds.
+    fn check_files(&mut self) -> Result<(), Fault> {
+        self.files.check(|| length_of(&self.connection))
     }
 
     fn fail(&mut self, action: &str, fault: Fault) -> LogFailure {
@@ -202,18 +230,21 @@ impl EventLog for SqliteLog {
     fn maintain(&mut self) -> Result<bool, LogFailure> {
         match &self.broken {
             Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
-            None => vacuum(&self.connection),
+            None => vacuum(&self.connection).and_then(|more| self.check_files().map(|()| more)),
         }
         .map_err(|fault| self.fail("giving space back", fault))
     }
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
-        match SqliteReader::open(self.path.clone(), self.options.patience()) {
+        // It is opened by the path, so only then is it known to read what is written here.
+        let opened = SqliteReader::open(self.path.clone(), self.options.patience());
+        match opened.and_then(|reader| self.files.are_there().map(|()| reader)) {
             Ok(reader) => Ok(Box::new(reader)),
             Err(fault) => Err(fault.at("opening a reader", &self.path)),
         }
     }
 }
 
+const OPENING: &str = "opening the event log";
 const ACKNOWLEDGE: &str = "INSERT INTO subscriptions (name, acknowledged) VALUES (?1, ?2) \
     ON CONFLICT (name) DO UPDATE SET acknowledged = max(acknowledged, excluded.acknowledged)";

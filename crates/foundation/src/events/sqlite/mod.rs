@@ -10,11 +10,13 @@
 //! 5. Each row has the checksum of the event it was written for, and is read only if it fits.
 //! 6. One connection in the world writes (`WriterLock`). After its first failure it is not used any more.
 //! 7. No transaction of a reader outlasts the reading of one chunk, `verify`'s last two steps apart.
-//! 8. No value is ever a part of a statement: all of them are parameters.
+//! 8. An answer is given only if, after the commit, the files at the path are those that were opened (`files`).
+//! 9. No value is ever a part of a statement: all of them are parameters.
 
 mod connection;
 mod fault;
 mod file_name;
+mod files;
 mod lock;
 mod log;
 mod options;

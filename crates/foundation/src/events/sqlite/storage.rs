@@ -21,8 +21,12 @@ impl EventStorage {
     /// The same with other options.
     pub fn sqlite_with(directory: impl Into<PathBuf>, options: SqliteOptions) -> Self {
         let directory = directory.into();
-        Self::with_limits(move |namespace, limits| {
-            SqliteLog::open_in(&directory, namespace, options.clone().within(limits))
+        Self::reopening(move |namespace, limits, known| {
+            let options = options.clone().within(limits);
+            match known {
+                None => SqliteLog::open_in(&directory, namespace, options),
+                Some(_) => SqliteLog::open_again_in(&directory, namespace, options),
+            }
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The SQLite log: against the memory log as its model, at its edges, and with files that something has happened to.
 
 mod contract;
+mod displaced;
 mod faults;
 mod model;
 mod opening;

@@ -1,0 +1,130 @@
+//! Whether the files of a database are still those that were opened: a file that is removed or replaced can be written to for
+//! as long as somebody has it open, and nobody ever finds what was written.
+//!
+//! Asked after each commit and before it is answered; it costs two looks at the directory and one at a file.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::fault::Fault;
+
+/// The files of an open database.
+#[derive(Debug)]
+pub(super) struct Files {
+    database: OpenFile,
+    /// How long the database was.
+    length: u64,
+    /// The write-ahead log.
+    log: OpenFile,
+    log_file: File,
+}
+
+impl Files {
+    /// Those that are there now: just opened.
+    ///
+    /// # Errors
+    /// [`Fault::Displaced`].
+    pub(super) fn of(database: &Path) -> Result<Self, Fault> {
+        let mut log = OsString::from(database);
+        log.push("-wal");
+        let log = PathBuf::from(log);
+        // SQLite has no locks on this one that would be given up when it is closed, as they would be on the database.
+        let log_file = File::open(&log).map_err(|error| gone(&log, &error))?;
+        let (database, log) = (OpenFile::of(database.to_path_buf())?, OpenFile::of(log)?);
+        Ok(Self { length: database.find()?.len(), database, log, log_file })
+    }
+
+    /// Whether both are there, and whole as far as can be seen from outside. The database may have become as short as
+    /// `shortest` says, by giving space back.
+    ///
+    /// # Errors
+    /// [`Fault::Displaced`] says which is not, and what became of it.
+    pub(super) fn check(&mut self, shortest: impl FnOnce() -> Result<u64, Fault>) -> Result<(), Fault> {
+        let found = self.database.find()?.len();
+        if found < self.length && (found == 0 || found < shortest()?) {
+            let what = format!("was cut off from {} to {found} bytes while it was open", self.length);
+            return Err(displaced(&self.database.path, what));
+        }
+        self.length = found;
+        self.log.find()?;
+        // Its length says nothing: what is written behind a cut makes it as long as before.
+        if has_lost_its_beginning(&self.log_file) {
+            return Err(displaced(&self.log.path, "was cut off while it was open"));
+        }
+        Ok(())
+    }
+
+    /// Whether both are there.
+    ///
+    /// # Errors
+    /// [`Fault::Displaced`].
+    pub(super) fn are_there(&self) -> Result<(), Fault> {
+        self.database.find().and_then(|_| self.log.find()).map(drop)
+    }
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    identity: Identity,
+}
+
+impl OpenFile {
+    fn of(path: PathBuf) -> Result<Self, Fault> {
+        let identity = identity(&look(&path)?);
+        Ok(Self { path, identity })
+    }
+
+    fn find(&self) -> Result<Metadata, Fault> {
+        let found = look(&self.path)?;
+        match identity(&found) == self.identity {
+            true => Ok(found),
+            false => Err(displaced(&self.path, "was replaced by another one while it was open")),
+        }
+    }
+}
+
+fn look(path: &Path) -> Result<Metadata, Fault> {
+    fs::metadata(path).map_err(|error| gone(path, &error))
+}
+
+fn gone(path: &Path, error: &io::Error) -> Fault {
+    displaced(path, format!("is not there any more: {error}"))
+}
+
+fn displaced(path: &Path, what: impl Into<String>) -> Fault {
+    Fault::Displaced { path: path.to_path_buf(), what: what.into() }
+}
+
+/// What tells a file from another one at the same path: its device and its inode.
+#[cfg(unix)]
+type Identity = (u64, u64);
+/// Elsewhere, an open file cannot be removed.
+#[cfg(not(unix))]
+type Identity = ();
+
+#[cfg(unix)]
+fn identity(found: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+
+    (found.dev(), found.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {}
+
+/// Whether a write-ahead log that was written to begins with nothing.
+#[cfg(unix)]
+fn has_lost_its_beginning(log: &File) -> bool {
+    use std::os::unix::fs::FileExt;
+
+    let mut magic = [1; 4];
+    log.read_at(&mut magic, 0).is_ok() && magic == [0; 4]
+}
+
+#[cfg(not(unix))]
+fn has_lost_its_beginning(_: &File) -> bool {
+    false
+}
