@@ -38,10 +38,10 @@ pub use config::{
 pub use events::{
     Append, Appended, ChainLink, Clock, DamagedEvent, DurableSubscription, Event, EventChain, EventError, EventId,
     EventKind, EventLimits, EventLog, EventPage, EventReader, EventRefusal, EventSource, EventStats, EventStorage,
-    EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd, ImportRefusal,
-    KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog, NewEvent, OnDamaged, Order, PruneBound, Query,
-    Retention, RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError, Verification,
-    checksum, recordable,
+    EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd,
+    ImportRefusal, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog, NewEvent, OnDamaged, Order, PruneBound,
+    Query, Retention, RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError,
+    Verification, checksum, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use events::{Durability, SqliteLog, SqliteOptions};
