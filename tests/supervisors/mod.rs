@@ -5,7 +5,9 @@
 //! several machines, options of the spawn, the initial call, and code changes.
 
 mod bad_input;
+mod contained;
 mod dynamic_restarts;
 mod dynamic_starts;
 mod dynamic_stops;
 mod fixed;
+mod hazard;

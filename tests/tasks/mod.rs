@@ -5,6 +5,7 @@
 
 mod awaiting;
 mod children;
+mod contained;
 mod spawning;
 mod stopping;
 mod streams;

@@ -77,6 +77,51 @@ pub fn drop_contained<T>(what: &str, value: T) {
     }
 }
 
+/// A foreign value that is dropped [contained](drop_contained), by whoever is the last to hold it.
+pub struct Contained<T> {
+    what: &'static str,
+    /// `None` once it is on its way out.
+    value: Option<T>,
+}
+
+impl<T> Contained<T> {
+    /// `what` says to people what it is.
+    pub const fn new(what: &'static str, value: T) -> Self {
+        Self { what, value: Some(value) }
+    }
+
+    /// The value, which is there until this is dropped.
+    pub const fn get(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+
+    /// The same, to change it.
+    pub const fn get_mut(&mut self) -> Option<&mut T> {
+        self.value.as_mut()
+    }
+
+    /// The value itself, contained no longer.
+    pub fn into_inner(mut self) -> Option<T> {
+        self.value.take()
+    }
+}
+
+impl<T> Drop for Contained<T> {
+    fn drop(&mut self) {
+        drop_contained(self.what, self.value.take());
+    }
+}
+
+/// Drops what is pinned where it is; a panic of its destructor ends here and is reported.
+pub fn discard_pinned<T>(what: &str, mut value: Pin<&mut Option<T>>) {
+    if value.is_none() {
+        return;
+    }
+    if let Err(panic) = catch_panic(|| value.set(None)) {
+        report(|| tracing::warn!(%panic, "the destructor of {what} panicked"));
+    }
+}
+
 /// Lets `tracing` tell something; a subscriber that panics is nobody's end.
 pub fn report(tell: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{ActorId, SupervisionEvent};
 use serde::{Serialize, Serializer};
 
-use crate::containment::error_text;
+use crate::containment::{drop_contained, error_text};
 
 /// What ractor says of an actor that was killed.
 const KILLED: &str = "killed";
@@ -52,8 +52,8 @@ impl ExitReason {
         matches!(self, Self::Killed | Self::Failed(_))
     }
 
-    fn from_text(text: Option<String>) -> Self {
-        match text.as_deref() {
+    fn from_text(text: Option<&str>) -> Self {
+        match text {
             None | Some(DRAINED) => Self::Normal,
             Some(KILLED | CANCELLED) => Self::Killed,
             Some(text) => Self::Shutdown(text.into()),
@@ -109,18 +109,22 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    /// Reads an event if it tells an end. The event is consumed on purpose: it may carry the dead actor's state, and
-    /// with it the lease of its name, which must go back now.
+    /// Reads an event if it tells an end. The event is consumed on purpose: it may carry what its reader has no use for.
+    ///
+    /// Those that we start ourselves leave nothing of theirs in it. An actor that was spawned by ractor alone leaves its
+    /// state, its error, and unread messages of the moment in which it ended: their destructors run here, contained.
     pub(crate) fn read(event: SupervisionEvent) -> Option<Self> {
-        match event {
+        let exit = match &event {
             SupervisionEvent::ActorTerminated(cell, _state, text) => {
-                Some(Self { actor: cell.get_id(), reason: ExitReason::from_text(text) })
+                Some(Self { actor: cell.get_id(), reason: ExitReason::from_text(text.as_deref()) })
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                Some(Self { actor: cell.get_id(), reason: ExitReason::Failed(error_text(&*error).into()) })
+                Some(Self { actor: cell.get_id(), reason: ExitReason::Failed(error_text(&**error).into()) })
             }
             _ => None,
-        }
+        };
+        drop_contained("what an actor left behind", event);
+        exit
     }
 }
 
@@ -130,7 +134,7 @@ mod tests {
 
     #[test]
     fn each_text_of_ractor_has_one_meaning() {
-        let read = |text: &str| ExitReason::from_text(Some(text.to_owned()));
+        let read = |text| ExitReason::from_text(Some(text));
         assert_eq!(ExitReason::from_text(None), ExitReason::Normal);
         assert_eq!(read("Drained"), ExitReason::Normal);
         assert_eq!(read("killed"), ExitReason::Killed);

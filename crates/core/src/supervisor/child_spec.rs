@@ -1,6 +1,7 @@
 //! How to start, restart and stop one child.
 
 use std::fmt;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::metering::Metering;
 use super::report::Reporting;
 use super::restart::Restart;
 use super::started::{Start, Started};
+use crate::containment::Contained;
 use crate::limits::SupervisorLimits;
 
 /// How a child is asked to stop, and for how long. OTP's `shutdown`.
@@ -78,7 +80,7 @@ impl StartContext {
     ) -> impl Future<Output = Result<Started, StartError>> + Send + use<A, L, M>
     where
         A: Actor,
-        L: Clone + Send + Sync + 'static,
+        L: Send + Sync + 'static,
         M: Metering,
     {
         let managed = Managed::new(actor, lease, meter, self.group.ticket());
@@ -87,7 +89,19 @@ impl StartContext {
     }
 }
 
-type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartError>> + Send + Sync;
+/// What comes of a start, when it has come to its end.
+pub(super) type Starting = BoxFuture<'static, Result<Start, StartError>>;
+
+/// What starts a child. Its destructor is contained: whoever drops it last is mostly a supervisor.
+trait Starter: Send + Sync {
+    fn start(&self, context: StartContext) -> Option<Starting>;
+}
+
+impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
+    fn start(&self, context: StartContext) -> Option<Starting> {
+        Some(self.get()?(context))
+    }
+}
 
 /// How to start, restart and stop one child. OTP's child specification.
 ///
@@ -120,7 +134,7 @@ type StartFn = dyn Fn(StartContext) -> BoxFuture<'static, Result<Start, StartErr
 pub struct ChildSpec {
     id: ChildId,
     /// `None` for a temporary child that has been started: it is not started twice.
-    start: Option<Arc<StartFn>>,
+    start: Option<Arc<dyn Starter>>,
     restart: Restart,
     /// `None` for what its supervisor gives to a child of its kind.
     shutdown: Option<Shutdown>,
@@ -156,7 +170,8 @@ impl ChildSpec {
         S: Into<Start>,
     {
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
-        let (start, restart): (Option<Arc<StartFn>>, _) = (Some(Arc::new(start)), Restart::default());
+        let start = Contained::new("a start function", start);
+        let (start, restart): (Option<Arc<dyn Starter>>, _) = (Some(Arc::new(start)), Restart::default());
         let (id, significant, backoff) = (id.into(), false, None);
         Self { id, start, restart, shutdown: None, start_timeout: None, kind, significant, backoff }
     }
@@ -250,11 +265,9 @@ impl ChildSpec {
         }
     }
 
-    pub(crate) fn start(&self, context: StartContext) -> BoxFuture<'static, Result<Start, StartError>> {
-        match &self.start {
-            Some(start) => start(context),
-            None => std::future::ready(Err(SpecError::Spent { id: self.id.clone() }.into())).boxed(),
-        }
+    pub(super) fn start(&self, context: StartContext) -> Starting {
+        let spent = || ready(Err(SpecError::Spent { id: self.id.clone() }.into())).boxed();
+        self.start.as_ref().and_then(|start| start.start(context)).unwrap_or_else(spent)
     }
 
     /// Lets go of the start function and of all that it holds.

@@ -17,6 +17,7 @@ use super::rules::Roster;
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::tree::Tree;
+use crate::containment::Contained;
 use crate::limits::SupervisorLimits;
 
 /// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.
@@ -60,7 +61,7 @@ impl DynamicSupervisorSpec {
 
     /// Who is told what happens; as [`SupervisorSpec::reporter`].
     pub fn reporter(self, reporter: impl Reporter) -> Self {
-        Self { reporter: Some(Arc::new(reporter)), ..self }
+        Self { reporter: Some(Arc::new(Contained::new("a reporter", reporter))), ..self }
     }
 
     /// How long its steps, and those of the supervisors below it, may take; as [`SupervisorSpec::limits`].

@@ -1,70 +1,94 @@
 //! The wrapper of every actor that we start.
 
+use futures::lock::Mutex;
 #[cfg(feature = "cluster")]
 use ractor::message::SerializedMessage;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use super::group::Ticket;
 use super::metering::Metering;
+use crate::containment::{Contained, drop_contained, error_text};
 
 /// An actor with what it holds for as long as it is there: a lease `L` (of its name, or nothing) and a ticket.
 ///
-/// A meter `M` is asked for each message, and measures how it is handled.
+/// A meter `M` is asked for each message, and measures how it is handled. Same messages and arguments as the actor itself.
 ///
-/// Same messages and arguments as the actor itself. Handler and state share the lease, because ractor drops the two at
-/// different moments, in an order that depends on how the actor ends; the last one to go gives it back.
-///
-/// Fields drop in the order in which they are declared: first the user's value, then the lease, then the ticket. So a
-/// name is free only after the destructors of its holder have run, and a group is empty only after its names are free.
-pub(crate) struct Managed<A, L, M> {
-    actor: A,
+/// 1. Nothing of the actor's leaves its own task. ractor sends the state of a killed actor, and the error of a failed one,
+///    to the supervisor, whose task would run their destructors and texts. So the state is here and not where ractor keeps
+///    an actor's, and of an error only the text is handed on.
+/// 2. Each destructor is contained: one that panics keeps no other from running.
+/// 3. Fields drop in the order in which they are declared: the state, the actor, the lease, the ticket. So a name is free
+///    only after the destructors of its holder have run, and a group is empty only after its names are free.
+pub(crate) struct Managed<A: Actor, L, M> {
+    /// Never contended, as ractor does one thing with an actor after the other: a lock that may be held over an await, for
+    /// two atomic operations a message. Boxed, or it would be copied with each of the futures in which ractor carries a
+    /// handler to its task.
+    being: Mutex<Box<Being<A>>>,
     meter: M,
-    lease: L,
+    _lease: L,
     _ticket: Ticket,
 }
 
-/// The state of a managed actor; `None` once its `post_stop` has run.
-pub(crate) struct Held<S, L>(Option<(S, L)>);
+/// What is foreign of an actor.
+struct Being<A: Actor> {
+    /// `None` before its `pre_start`, and once its `post_stop` has run.
+    state: Option<Contained<A::State>>,
+    actor: Contained<A>,
+}
 
-impl<A, L, M> Managed<A, L, M> {
-    pub(crate) fn new(actor: A, lease: L, meter: M, ticket: Ticket) -> Self {
-        Self { actor, meter, lease, _ticket: ticket }
+impl<A: Actor> Being<A> {
+    fn both(&mut self) -> Option<(&A, &mut A::State)> {
+        Some((self.actor.get()?, self.state.as_mut()?.get_mut()?))
     }
+}
+
+impl<A: Actor, L, M> Managed<A, L, M> {
+    pub(crate) fn new(actor: A, lease: L, meter: M, ticket: Ticket) -> Self {
+        let being = Being { state: None, actor: Contained::new("an actor", actor) };
+        Self { being: Mutex::new(Box::new(being)), meter, _lease: lease, _ticket: ticket }
+    }
+}
+
+/// What an actor failed with, in words: they are made on its own task, and so the error ends there too.
+fn in_words(error: ActorProcessingErr) -> ActorProcessingErr {
+    let text = error_text(&*error);
+    drop_contained("an actor's error", error);
+    text.into()
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl<A, L, M> Actor for Managed<A, L, M>
 where
     A: Actor,
-    L: Clone + Send + Sync + 'static,
+    L: Send + Sync + 'static,
     M: Metering,
 {
     type Msg = A::Msg;
-    type State = Held<A::State, L>;
+    type State = ();
     type Arguments = A::Arguments;
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<Self::Msg>,
-        args: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        let state = self.actor.pre_start(myself, args).await?;
-        Ok(Held(Some((state, self.lease.clone()))))
+    /// Its error goes to whoever asked for the start, as it is.
+    async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<(), ActorProcessingErr> {
+        let Some(mut being) = self.being.try_lock() else { return Ok(()) };
+        let Some(actor) = being.actor.get() else { return Ok(()) };
+        let state = actor.pre_start(myself, args).await?;
+        being.state = Some(Contained::new("the state of an actor", state));
+        Ok(())
     }
 
-    async fn post_start(&self, myself: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        match &mut state.0 {
-            Some((state, _)) => self.actor.post_start(myself, state).await,
-            None => Ok(()),
-        }
+    async fn post_start(&self, myself: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        let Some(mut being) = self.being.try_lock() else { return Ok(()) };
+        let Some((actor, state)) = being.both() else { return Ok(()) };
+        actor.post_start(myself, state).await.map_err(in_words)
     }
 
-    async fn post_stop(&self, myself: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        if let Some((inner, _)) = &mut state.0 {
-            self.actor.post_stop(myself, inner).await?;
+    async fn post_stop(&self, myself: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        let Some(mut being) = self.being.try_lock() else { return Ok(()) };
+        if let Some((actor, state)) = being.both() {
+            actor.post_stop(myself, state).await.map_err(in_words)?;
         }
-        // ractor would send the state along with the exit event, and keep the name taken until somebody reads it.
-        state.0 = None;
+        // Now, and not with the actor: its supervisor hears of the end in between.
+        being.state = None;
         Ok(())
     }
 
@@ -72,15 +96,12 @@ where
         &self,
         myself: ActorRef<Self::Msg>,
         message: Self::Msg,
-        state: &mut Self::State,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        match &mut state.0 {
-            Some((state, _)) => {
-                let actor = myself.get_id();
-                self.meter.meter(actor, self.actor.handle(myself, message, state)).await
-            }
-            None => Ok(()),
-        }
+        let Some(mut being) = self.being.try_lock() else { return Ok(()) };
+        let Some((actor, state)) = being.both() else { return Ok(()) };
+        let id = myself.get_id();
+        self.meter.meter(id, actor.handle(myself, message, state)).await.map_err(in_words)
     }
 
     #[cfg(feature = "cluster")]
@@ -88,26 +109,22 @@ where
         &self,
         myself: ActorRef<Self::Msg>,
         message: SerializedMessage,
-        state: &mut Self::State,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        match &mut state.0 {
-            Some((state, _)) => {
-                let actor = myself.get_id();
-                self.meter.meter(actor, self.actor.handle_serialized(myself, message, state)).await
-            }
-            None => Ok(()),
-        }
+        let Some(mut being) = self.being.try_lock() else { return Ok(()) };
+        let Some((actor, state)) = being.both() else { return Ok(()) };
+        let id = myself.get_id();
+        self.meter.meter(id, actor.handle_serialized(myself, message, state)).await.map_err(in_words)
     }
 
     async fn handle_supervisor_evt(
         &self,
         myself: ActorRef<Self::Msg>,
         event: SupervisionEvent,
-        state: &mut Self::State,
+        (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
-        match &mut state.0 {
-            Some((state, _)) => self.actor.handle_supervisor_evt(myself, event, state).await,
-            None => Ok(()),
-        }
+        let Some(mut being) = self.being.try_lock() else { return Ok(()) };
+        let Some((actor, state)) = being.both() else { return Ok(()) };
+        actor.handle_supervisor_evt(myself, event, state).await.map_err(in_words)
     }
 }

@@ -10,6 +10,7 @@ use super::roster::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::supervision::Supervision;
+use crate::containment::{catch_panic, drop_contained, report};
 use crate::exit::ExitReason;
 
 /// A request's answer.
@@ -78,7 +79,12 @@ pub(super) async fn ask<T: Send + 'static>(
     }
 }
 
+/// Answers a request. Whoever asked may have stopped waiting, and then the answer ends here: it may hold what a start
+/// function handed back, or the child's own error. And a waker may be anybody's.
 pub(super) fn answer<T>(reply: RpcReplyPort<T>, value: T) {
-    // Whoever asked may have stopped waiting; that is no concern of ours.
-    let _ = reply.send(value);
+    match catch_panic(|| reply.send(value)) {
+        Ok(Ok(())) => {}
+        Ok(Err(unwanted)) => drop_contained("an answer that nobody waits for", unwanted),
+        Err(panic) => report(|| tracing::warn!(%panic, "whoever was answered panicked when it was woken")),
+    }
 }

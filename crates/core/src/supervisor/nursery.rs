@@ -33,7 +33,7 @@ impl Nursery {
     ) -> Result<ActorRef<A::Msg>, SpawnErr>
     where
         A: Actor,
-        L: Clone + Send + Sync + 'static,
+        L: Send + Sync + 'static,
         M: Metering,
     {
         let gone = || SpawnErr::StartupFailed("the supervisor has stopped".into());

@@ -1,6 +1,5 @@
 //! What happened to a child, handed to an injected reporter.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use super::chain::{GiveUp, RestartCause};
 use super::child_id::ChildId;
 use super::restart::Restart;
 use super::significant::AutoShutdown;
+use crate::containment::{Contained, catch_panic, report as tell};
 use crate::exit::{ExitReason, SHUTDOWN};
 
 /// One thing that happened to one child.
@@ -131,6 +131,15 @@ pub trait Reporter: Send + Sync + 'static {
     fn report(&self, report: &Report);
 }
 
+/// Somebody's reporter: supervisors share it, and any of them may be the last to have it.
+impl<R: Reporter> Reporter for Contained<R> {
+    fn report(&self, report: &Report) {
+        if let Some(reporter) = self.get() {
+            reporter.report(report);
+        }
+    }
+}
+
 /// The default reporter: a `tracing` event for each report, with the supervisor's path and the child's id as fields.
 ///
 /// Expected things are `debug`, exits and failed starts `warn` (normal exits `debug`), an auto-shutdown `info`,
@@ -207,8 +216,9 @@ impl Reporting {
     pub(crate) fn tell(&self, child: &ChildId, happened: Happened) {
         let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
         // Telemetry that fails must not break supervision.
-        if catch_unwind(AssertUnwindSafe(|| self.reporter.report(&report))).is_err() {
-            tracing::warn!(supervisor = %report.supervisor, child = %report.child, "a reporter panicked; its report is lost");
+        if let Err(panic) = catch_panic(|| self.reporter.report(&report)) {
+            let Report { supervisor, child, .. } = &report;
+            tell(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
         }
     }
 }

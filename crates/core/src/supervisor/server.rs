@@ -27,6 +27,7 @@ use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted};
 use super::survey;
+use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
 
 pub(super) struct Server {
@@ -90,7 +91,7 @@ impl Server {
         };
         let outcome = StartUnderWay::begin(spec, self.context(myself, spec)).finish().await;
         if let Outcome::Failed(cause) = outcome {
-            self.reporting.tell(spec.id(), Happened::StartFailed { cause: cause.to_string() });
+            self.reporting.tell(spec.id(), Happened::StartFailed { cause: display_text(&cause) });
             state.children.start_failed(key, "");
             return Err(cause);
         }
@@ -120,7 +121,9 @@ impl Server {
                 state.begin_end_in_turn(myself, key, stop.boxed());
             }
             Step::Bury { key, child } if child.is_gone() => {
-                self.finish(state, key, Outcome::Gone { actor: child.actor_id(), how: None });
+                let actor = child.actor_id();
+                drop_contained("a child that is gone", child);
+                self.finish(state, key, Outcome::Gone { actor, how: None });
             }
             Step::Bury { key, child } => {
                 let actor = child.actor_id();
@@ -169,7 +172,7 @@ impl Server {
     }
 
     fn finish(&self, state: &mut ServerState, key: Key, outcome: Outcome) {
-        let Some(id) = state.children.id(key).cloned() else { return };
+        let Some(id) = state.children.id(key).cloned() else { return drop_contained("a step", outcome) };
         match outcome {
             Outcome::Gone { actor, how } => {
                 state.children.stopped(key);
@@ -195,10 +198,11 @@ impl Server {
                 state.answer_starter(key, Ok(None));
             }
             Outcome::Failed(source) => {
-                let cause = source.to_string();
+                let cause = display_text(&source);
                 self.reporting.tell(&id, Happened::StartFailed { cause: cause.clone() });
-                if state.children.start_failed(key, &cause) == FailedStart::Settled {
-                    state.answer_starter(key, Err(ChildError::Start { id, source }));
+                match state.children.start_failed(key, &cause) {
+                    FailedStart::Settled => state.answer_starter(key, Err(ChildError::Start { id, source })),
+                    FailedStart::Retried => drop_contained("the error of a start", source),
                 }
             }
         }

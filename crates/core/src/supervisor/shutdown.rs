@@ -9,6 +9,7 @@ use super::child_spec::Shutdown;
 use super::group::Gone;
 use super::report::Stopped;
 use super::started::Started;
+use crate::containment::{catch_panic, drop_contained, report};
 use crate::exit::SHUTDOWN;
 
 /// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and of a
@@ -46,7 +47,10 @@ fn ask(child: &Started, rule: Shutdown) {
         return child.actor.kill();
     }
     if let Some(asked) = &child.asked {
-        asked.cancel();
+        // It wakes whatever the task waits with.
+        if let Err(panic) = catch_panic(|| asked.cancel()) {
+            report(|| tracing::warn!(%panic, "a task panicked when it was woken"));
+        }
     }
     child.actor.stop(Some(SHUTDOWN.to_owned()));
 }
@@ -70,7 +74,10 @@ async fn end(child: &mut Started, rule: Shutdown, begun: Instant) -> Stopped {
     }
     // The handle is awaited by reference: after a time-out it is awaited again.
     match timeout(limit(rule).saturating_sub(begun.elapsed()), &mut child.handle).await {
-        Ok(_) => Stopped::InTime,
+        Ok(end) => {
+            drop_contained("the end of an actor", end);
+            Stopped::InTime
+        }
         Err(_) => {
             child.actor.kill();
             Stopped::Killed
@@ -81,11 +88,15 @@ async fn end(child: &mut Started, rule: Shutdown, begun: Instant) -> Stopped {
 /// Returns when a child that is ending by itself is gone.
 pub(crate) async fn gone(mut child: Started) {
     // A handle that has given its result must not be awaited again.
-    if !child.handle.is_finished() {
-        // An aborted task is as gone as any other.
-        let _ = (&mut child.handle).await;
+    if !child.handle.is_finished()
+        && let Err(error) = (&mut child.handle).await
+    {
+        // A task that was aborted, or panicked, is as gone as any other.
+        drop_contained("the end of an actor", error);
     }
-    subtree_gone(child.subtree).await;
+    subtree_gone(child.subtree.take()).await;
+    // Messages of the moment in which it ended go with the last reference to it.
+    drop_contained("a child that is gone", child);
 }
 
 /// Stops actors of which nobody holds the tasks, together and within one time: by ractor's own word for their ends. The
@@ -119,6 +130,8 @@ pub(crate) async fn subtree_gone(subtree: Option<Gone>) {
     let Some(subtree) = subtree else { return };
     let limit = subtree.limits().subtree_end;
     if timeout(limit, subtree.wait()).await.is_err() {
-        tracing::warn!(?limit, "an actor outlives the supervisor that it was started under; was it unlinked?");
+        report(|| {
+            tracing::warn!(?limit, "an actor outlives the supervisor that it was started under; was it unlinked?");
+        });
     }
 }

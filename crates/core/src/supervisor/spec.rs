@@ -14,6 +14,7 @@ use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
+use crate::containment::Contained;
 use crate::exit::ExitReason;
 use crate::limits::SupervisorLimits;
 
@@ -108,7 +109,7 @@ impl SupervisorSpec {
     /// Who is told what happens; without it the reporter of the supervisor above, and at the top
     /// [`TracingReporter`](crate::TracingReporter).
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
-        self.reporter = Some(Arc::new(reporter));
+        self.reporter = Some(Arc::new(Contained::new("a reporter", reporter)));
         self
     }
 

@@ -11,6 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::chain::{GiveUp, LastWord};
 use super::group::Gone;
+use crate::containment::Contained;
 
 /// What a start function came to.
 pub enum Start {
@@ -41,14 +42,16 @@ pub struct Started {
     pub(crate) asked: Option<CancellationToken>,
 }
 
-/// Whatever a start function hands back besides the child.
-pub(crate) type Extra = Box<dyn Any + Send + Sync>;
+/// Whatever a start function hands back besides the child. Nobody need take it.
+pub(crate) type Extra = Contained<Box<dyn Any + Send + Sync>>;
 
 impl Started {
     /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`](crate::StartContext::supervisor).
     ///
-    /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for this actor after the one in
-    /// between was killed.
+    /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for this
+    /// actor after the one in between was killed, and which keeps the actor's state on its own task: ractor hands the state
+    /// of a killed actor, and the error of a failed one, to the supervisor. Panics of their destructors are contained there,
+    /// but one that takes its time takes the supervisor's.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
         let (actor, handle, last_word) = (actor.into(), AbortOnDropHandle::new(handle), LastWord::default());
         Self { actor, handle, subtree: None, last_word, extra: None, asked: None }
@@ -79,7 +82,8 @@ impl Started {
     /// # }
     /// ```
     pub fn with_extra(self, extra: impl Any + Send + Sync) -> Self {
-        Self { extra: Some(Box::new(Box::new(extra))), ..self }
+        let extra = Contained::new("what a start function handed back", Box::new(extra) as Box<dyn Any + Send + Sync>);
+        Self { extra: Some(Box::new(extra)), ..self }
     }
 
     /// The same, with a signal for when it is asked to stop.
@@ -112,12 +116,12 @@ impl StartedChild {
 
     /// What was handed back, if it was something of this type.
     pub fn extra<T: Any>(&self) -> Option<&T> {
-        self.extra.as_ref()?.downcast_ref()
+        self.extra.as_ref()?.get()?.downcast_ref()
     }
 
     /// Both; the second is `None` if nothing of this type was handed back.
     pub fn into_parts<T: Any>(self) -> (ActorCell, Option<T>) {
-        let extra = self.extra.and_then(|extra| extra.downcast().ok());
+        let extra = self.extra.and_then(|extra| extra.into_inner()?.downcast().ok());
         (self.actor, extra.map(|extra| *extra))
     }
 }

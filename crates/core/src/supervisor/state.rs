@@ -12,13 +12,14 @@ use tokio_util::task::AbortOnDropHandle;
 use super::backoff::Fractions;
 use super::child_spec::ChildSpec;
 use super::children::Children;
-use super::error::{ChildError, StartError};
+use super::error::ChildError;
 use super::message::{Answer, Handle, ServerMsg, Which, answer};
 use super::plan::Key;
 use super::roster::ChildInfo;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
-use super::step::{DelayTask, Nudge, Outcome, StartUnderWay, StepUnderWay, StepWork, aborted};
+use super::step::{DelayTask, Nudge, NudgeAtEnd, Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
+use crate::containment::drop_contained;
 
 pub(super) struct ServerState {
     pub(super) spec: SupervisorSpec,
@@ -46,10 +47,11 @@ impl ServerState {
     pub(super) fn spawn_start(&mut self, myself: &ActorRef<ServerMsg>, key: Key, start: StartUnderWay) {
         let nudge = self.next_nudge(myself, key);
         let (number, subtree) = (nudge.number, start.subtree().cloned());
+        let nudge = NudgeAtEnd(Arc::new(nudge));
         let task = tokio::spawn(async move {
-            let outcome = start.finish().await;
-            Arc::new(nudge).wake();
-            outcome
+            // Dropped after the start, and if that should panic.
+            let _nudge = nudge;
+            start.finish().await
         });
         let work = StepWork::Start { task: AbortOnDropHandle::new(task), subtree };
         self.steps.insert(key, StepUnderWay { number, work });
@@ -98,9 +100,7 @@ impl ServerState {
         }
         let end = match step.work {
             // The nudge is the last thing that the task does: it is at its end, or comes to it without anybody's doing.
-            StepWork::Start { task, .. } => {
-                task.map(|done| done.unwrap_or(Outcome::Failed(StartError::Terminated))).boxed()
-            }
+            StepWork::Start { task, .. } => task.map(outcome_of).boxed(),
             StepWork::End(end) => end,
         };
         self.begin_end(myself, key, end)
@@ -141,8 +141,9 @@ impl ServerState {
     }
 
     pub(super) fn answer_starter(&mut self, key: Key, result: Result<Option<StartedChild>, ChildError>) {
-        if let Some(reply) = self.starters.remove(&key) {
-            answer(reply, result);
+        match self.starters.remove(&key) {
+            Some(reply) => answer(reply, result),
+            None => drop_contained("the outcome of a start that nobody asked for", result),
         }
     }
 
@@ -199,8 +200,9 @@ impl ServerState {
                 StepWork::Start { task, subtree } => aborted(task, subtree).await,
                 StepWork::End(end) => end.await,
             };
-            if let Outcome::Started(started) = outcome {
-                self.children.adopt(key, started);
+            match outcome {
+                Outcome::Started(started) => self.children.adopt(key, started),
+                other => drop_contained("a step", other),
             }
         }
     }

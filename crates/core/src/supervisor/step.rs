@@ -1,13 +1,13 @@
 //! One step of a supervisor under way: the start or the end of a child.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::ready;
 use std::sync::Arc;
 use std::task::Wake;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, CatchUnwind, FutureExt, ready};
+use futures::future::{BoxFuture, FutureExt};
 use ractor::ActorRef;
+use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,7 +19,7 @@ use super::plan::Key;
 use super::report::Stopped;
 use super::shutdown;
 use super::started::{Start, Started};
-use crate::containment::CaughtPanic;
+use crate::containment::{CaughtPanic, ContainedFuture, catch_panic, drop_contained};
 
 /// What came of a step.
 pub(super) enum Outcome {
@@ -58,16 +58,25 @@ impl Wake for Nudge {
     }
 }
 
+/// Nudges when it is dropped: the end of a start is announced whatever has become of it.
+pub(super) struct NudgeAtEnd(pub(super) Arc<Nudge>);
+
+impl Drop for NudgeAtEnd {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
+}
+
 /// A delay under way: the word of its end, which does not come when this is dropped.
 pub(super) struct DelayTask {
     pub(super) number: u64,
     pub(super) _task: AbortOnDropHandle<()>,
 }
 
-/// The start of one child: limited in time, panics contained; of a supervisor that did not start, all that it had
-/// started is gone when it is over.
+/// The start of one child: limited in time, panics contained, those of its destructors too; of a supervisor that did not
+/// start, all that it had started is gone when it is over.
 pub(super) struct StartUnderWay {
-    start: CatchUnwind<AssertUnwindSafe<BoxFuture<'static, StartResult>>>,
+    start: ContainedFuture<StartResult>,
     limit: Option<Duration>,
     /// What is to be waited for beside the child itself: of a supervisor, its subtree.
     subtree: Option<Gone>,
@@ -78,9 +87,9 @@ type StartResult = Result<Start, StartError>;
 impl StartUnderWay {
     pub(super) fn begin(spec: &ChildSpec, context: StartContext) -> Self {
         let subtree = (spec.kind() == ChildKind::Supervisor).then(|| context.group.gone());
-        let start = catch_unwind(AssertUnwindSafe(|| spec.start(context)));
-        let start = start.unwrap_or_else(|panic| ready(Err(panicked(panic))).boxed());
-        Self { start: AssertUnwindSafe(start).catch_unwind(), limit: spec.start_limit(), subtree }
+        let start = catch_panic(|| spec.start(context));
+        let start = contained(start.unwrap_or_else(|panic| ready(Err(panicked(panic))).boxed()));
+        Self { start, limit: spec.start_limit(), subtree }
     }
 
     pub(super) fn subtree(&self) -> Option<&Gone> {
@@ -93,7 +102,7 @@ impl StartUnderWay {
             Ok(start) => Some(self.outcome(start)),
             Err(error) if self.subtree.is_none() => Some(Outcome::Failed(error)),
             Err(error) => {
-                self.start = AssertUnwindSafe(ready(Err(error)).boxed()).catch_unwind();
+                self.start = contained(ready(Err(error)).boxed());
                 None
             }
         }
@@ -126,22 +135,32 @@ impl StartUnderWay {
     }
 }
 
-fn flat(caught: Result<StartResult, Box<dyn Any + Send>>) -> StartResult {
+fn contained(start: BoxFuture<'static, StartResult>) -> ContainedFuture<StartResult> {
+    ContainedFuture::new("a start", start)
+}
+
+fn flat(caught: Result<StartResult, CaughtPanic>) -> StartResult {
     caught.unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
-fn panicked(panic: Box<dyn Any + Send>) -> StartError {
-    StartError::Panicked(CaughtPanic::of(panic).into_text())
+fn panicked(panic: CaughtPanic) -> StartError {
+    StartError::Panicked(panic.into_text())
 }
 
 /// What comes of a start that is no longer wanted: mostly nothing, but it may have finished before.
 pub(super) async fn aborted(task: AbortOnDropHandle<Outcome>, subtree: Option<Gone>) -> Outcome {
     task.abort();
-    match task.await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            shutdown::subtree_gone(subtree).await;
-            Outcome::Failed(StartError::Terminated)
-        }
+    let outcome = outcome_of(task.await);
+    if let Outcome::Failed(_) = outcome {
+        shutdown::subtree_gone(subtree).await;
     }
+    outcome
+}
+
+/// What came of a start that had a task of its own.
+pub(super) fn outcome_of(task: Result<Outcome, JoinError>) -> Outcome {
+    task.unwrap_or_else(|error| {
+        drop_contained("the end of a start", error);
+        Outcome::Failed(StartError::Terminated)
+    })
 }

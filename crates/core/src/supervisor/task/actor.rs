@@ -4,6 +4,7 @@ use futures::future::BoxFuture;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 
 use super::error::TaskError;
+use crate::containment::ContainedFuture;
 use crate::supervisor::error::BoxError;
 
 /// How a task's future came to its end.
@@ -49,10 +50,11 @@ impl Actor for TaskActor {
     // Here and not in a message to itself: a kill breaks in all the same, and it costs no message.
     async fn post_start(&self, myself: ActorRef<Silence>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let Some(life) = state.take() else { return Ok(()) };
-        match life.await {
-            Ending::Finished => myself.stop(None),
-            Ending::Asked => {}
-            Ending::Failed(cause) => return Err(cause),
+        match ContainedFuture::new("a task", life).await {
+            Ok(Ending::Finished) => myself.stop(None),
+            Ok(Ending::Asked) => {}
+            Ok(Ending::Failed(cause)) => return Err(cause),
+            Err(panic) => return Err(panic.into_text().into()),
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! Where a task's future is worked on: until it ends, is asked to stop, or has lost its owner.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures::future::FutureExt;
 use ractor::{ActorCell, ActorId, ActorRef};
@@ -10,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::TaskError;
 use super::stop::TaskStop;
-use crate::containment::CaughtPanic;
+use crate::containment::{CaughtPanic, discard_pinned};
 use crate::supervisor::message::{ServerMsg, Which};
 
 /// What a task knows of its surroundings.
@@ -51,15 +53,15 @@ impl Desk {
         let stop = || TaskStop::new(self.asked.clone(), Some(Arc::clone(&held)));
         let is_held = || Arc::strong_count(&held) > 1;
         let body = async { work(stop()).await };
-        let mut body = pin!(AssertUnwindSafe(body).catch_unwind());
+        let mut body = pin!(Some(AssertUnwindSafe(body).catch_unwind()));
         let mut owner_gone = pin!(owner_gone);
         let mut standing = Standing::Wanted;
-        loop {
+        let outcome = loop {
             tokio::select! {
                 biased;
                 () = self.asked.cancelled(), if standing != Standing::Asked => {
                     if !is_held() {
-                        return Err(TaskError::Shutdown);
+                        break Err(TaskError::Shutdown);
                     }
                     standing = Standing::Asked;
                 }
@@ -68,12 +70,17 @@ impl Desk {
                     self.ask_to_be_stopped(task);
                     if !is_held() {
                         self.asked.cancelled().await;
-                        return Err(TaskError::Shutdown);
+                        break Err(TaskError::Shutdown);
                     }
                 }
-                outcome = &mut body => return outcome.map_err(|panic| TaskError::Panicked(CaughtPanic::of(panic).into_text())),
+                outcome = poll_fn(|context| poll_body(body.as_mut(), context)) => {
+                    break outcome.map_err(|panic| TaskError::Panicked(CaughtPanic::of(panic).into_text()));
+                }
             }
-        }
+        };
+        // Before anybody hears of the outcome, and whatever its destructors do.
+        discard_pinned("a task", body);
+        outcome
     }
 
     fn ask_to_be_stopped(&self, task: ActorId) {
@@ -82,4 +89,8 @@ impl Desk {
         // A supervisor that takes no message is stopping, and stops its tasks anyway.
         let _ = supervisor.send_message(ServerMsg::TerminateChild(Which::Actor(task), reply.into()));
     }
+}
+
+fn poll_body<F: Future>(body: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
+    body.as_pin_mut().map_or(Poll::Pending, |body| body.poll(context))
 }

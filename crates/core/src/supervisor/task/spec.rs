@@ -17,6 +17,7 @@ use super::stop::TaskStop;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::{ChildKind, ChildSpec, StartContext};
 use crate::supervisor::error::StartError;
+use crate::supervisor::message::answer;
 use crate::supervisor::restart::Restart;
 use crate::supervisor::started::Started;
 
@@ -108,8 +109,7 @@ where
                 Link::None => desk.attend(task, work, pending()).await,
             };
             let ending = ending(&outcome);
-            // The owner may have gone; then nobody wants to know.
-            let _ = owner.send(outcome);
+            answer(owner.into(), outcome);
             ending
         }
         .boxed()
