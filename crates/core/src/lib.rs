@@ -63,4 +63,6 @@ pub use supervisor::{
     Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError,
     TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
 };
-pub use telemetry::{Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};
+pub use telemetry::{
+    Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,
+};

@@ -65,6 +65,24 @@ impl Counter {
         self.cells.add(ONLY, n);
     }
 
+    /// Adds what is missing to `value`, if anything is: for a count that somebody else keeps, and of which only the state is
+    /// known. However many threads raise it at the same time, what is missing is added once; what they count besides with
+    /// [`add`](Self::add) is added as ever.
+    ///
+    /// Costs a [`value`](Self::value) and an atomic exchange.
+    ///
+    /// ```
+    /// use foundation_core::Counter;
+    ///
+    /// let bytes = Counter::new();
+    /// bytes.raise_to(7);
+    /// bytes.raise_to(5);
+    /// assert_eq!(bytes.value(), 7);
+    /// ```
+    pub fn raise_to(&self, value: u64) {
+        self.cells.raise_to(ONLY, value);
+    }
+
     /// The sum of everything added so far; see [`CounterSet`] for what a reader may rely on.
     ///
     /// ```

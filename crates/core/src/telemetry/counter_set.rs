@@ -3,7 +3,7 @@
 //! # Invariants
 //!
 //! 1. `shards[i]` is allocated and written by the holder of thread slot `i` and by nobody else.
-//! 2. `overflow` is written by any thread without a slot, hence with read-modify-writes only.
+//! 2. `overflow` is written by any thread without a slot and by whoever raises a counter, hence with read-modify-writes only.
 //! 3. A cell never decreases (until it wraps), and a shard, once allocated, stays until the set is dropped.
 
 use std::fmt;
@@ -129,6 +129,24 @@ impl<const N: usize> CounterSet<N> {
     /// ```
     pub fn values(&self) -> [u64; N] {
         self.allocated().fold([0; N], |sums, shard| shard.added_to(sums))
+    }
+
+    /// Adds what a counter lacks of `value`.
+    pub(super) fn raise_to(&self, index: CounterIndex<N>, value: u64) {
+        let shared = &self.overflow.get_or_init(Box::default).cells[index.position()];
+        let mut seen = shared.load(Ordering::Relaxed);
+        loop {
+            // All who raise do it here: whoever comes second fails to exchange, and finds what the first has added. What
+            // others count in the meantime comes on top, as if it had come later.
+            let missing = value.saturating_sub(self.value(index));
+            if missing == 0 {
+                return;
+            }
+            match shared.compare_exchange(seen, seen.wrapping_add(missing), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(found) => seen = found,
+            }
+        }
     }
 
     #[cold]
@@ -303,6 +321,29 @@ mod tests {
             }
         });
         assert_eq!(set.value(ONLY), 100_000);
+    }
+
+    #[test]
+    fn what_is_missing_is_added_once_however_many_raise_at_the_same_time() {
+        let set = CounterSet::<1>::new();
+        let raise = |barrier: &Barrier| {
+            barrier.wait();
+            (1..=20_000).for_each(|value| set.raise_to(ONLY, value));
+        };
+        let barrier = Barrier::new(4);
+        thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| raise(&barrier)))));
+        assert_eq!(set.value(ONLY), 20_000);
+    }
+
+    #[test]
+    fn what_others_count_while_somebody_raises_is_not_lost() {
+        let set = CounterSet::<1>::new();
+        thread::scope(|scope| {
+            scope.spawn(|| (0..20_000).for_each(|_| set.increment(ONLY)));
+            scope.spawn(|| (1..=1_000).for_each(|value| set.raise_to(ONLY, value)));
+        });
+        let value = set.value(ONLY);
+        assert!((20_000..=21_000).contains(&value), "{value}");
     }
 
     proptest! {

@@ -84,7 +84,7 @@ impl Distribution {
         bounds
     }
 
-    /// Everything at once, but for the rejected values, which no distribution knows.
+    /// Everything at once, but for the rejected values and the chosen bounds, which no distribution knows.
     pub(super) fn summary(&self) -> HistogramSnapshot {
         HistogramSnapshot {
             count: self.count,
@@ -98,6 +98,7 @@ impl Distribution {
             p99: Some(self.quantile(0.99)),
             p999: Some(self.quantile(0.999)),
             buckets: self.cumulative(),
+            bounds: Vec::new(),
         }
     }
 }

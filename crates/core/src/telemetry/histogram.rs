@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::bounds::Bounds;
 use super::buckets::RELATIVE_ERROR;
 use super::distribution::Distribution;
 use super::histogram_snapshot::HistogramSnapshot;
@@ -74,6 +75,22 @@ impl Histogram {
     /// ```
     pub const fn new() -> Self {
         Self { recorded: OnceLock::new(), rejected: AtomicU64::new(0) }
+    }
+
+    /// An empty histogram that also counts its values at these bounds, exactly. It allocates at once, and recording costs a
+    /// search among the bounds and an atomic addition more, 5 to 10 ns.
+    ///
+    /// ```
+    /// use foundation_core::{Bounds, Histogram};
+    ///
+    /// let sizes = Histogram::with_bounds(Bounds::new([1_000.0]).unwrap());
+    /// sizes.record(1_000.0);
+    /// sizes.record(1_001.0);
+    /// assert_eq!(sizes.snapshot().bounds, [(1_000.0, 1)]);
+    /// ```
+    pub fn with_bounds(bounds: Bounds) -> Self {
+        let recorded = OnceLock::from(Box::new(Recorded::with_bounds(bounds)));
+        Self { recorded, rejected: AtomicU64::new(0) }
     }
 
     /// Records a value, or rejects it if it is negative, infinite or not a number.
@@ -210,8 +227,10 @@ impl Histogram {
     /// assert_eq!((snapshot.count, snapshot.max), (1, Some(3.0)));
     /// ```
     pub fn snapshot(&self) -> HistogramSnapshot {
+        // Before the distribution, so that no bound shows more than it has.
+        let bounds = self.recorded.get().map(|it| it.at_bounds()).unwrap_or_default();
         let summary = self.distribution().map(|it| it.summary());
-        HistogramSnapshot { rejected: self.rejected(), ..summary.unwrap_or_default() }
+        HistogramSnapshot { rejected: self.rejected(), bounds, ..summary.unwrap_or_default() }
     }
 
     fn distribution(&self) -> Option<Distribution> {
@@ -307,6 +326,25 @@ mod tests {
         });
     }
 
+    #[test]
+    fn a_bound_never_shows_more_than_the_histogram_has_beside_a_writer() {
+        let histogram = Histogram::with_bounds(Bounds::new([10.0, 1e9]).unwrap());
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| (0..50_000).for_each(|v| histogram.record(f64::from(v % 20))));
+            while !writer.is_finished() {
+                let snapshot = histogram.snapshot();
+                assert!(snapshot.bounds[0].1 <= snapshot.bounds[1].1 && snapshot.bounds[1].1 <= snapshot.count);
+            }
+        });
+        assert_eq!(histogram.snapshot().bounds, [(10.0, 27_500), (1e9, 50_000)]);
+    }
+
+    #[test]
+    fn chosen_bounds_are_shown_before_there_is_a_value() {
+        let snapshot = Histogram::with_bounds(Bounds::new([1.0]).unwrap()).snapshot();
+        assert_eq!(snapshot, HistogramSnapshot { bounds: vec![(1.0, 0)], ..Default::default() });
+    }
+
     /// Values of all magnitudes with a bounded error, with repetitions.
     fn values() -> impl Strategy<Value = Vec<f64>> {
         let any_magnitude = (-31.9..63.9f64).prop_map(f64::exp2);
@@ -353,6 +391,22 @@ mod tests {
                 prop_assert_eq!(*count, values.iter().filter(|value| **value <= bound).count() as u64);
             }
             prop_assert!(snapshot.buckets.is_sorted_by(|a, b| a.0 < b.0));
+        }
+
+        #[test]
+        fn a_chosen_bound_counts_exactly_the_values_that_are_at_most_as_great(
+            values in vec(any_value(), 0..100),
+            mut bounds in vec(any_value(), 1..10),
+        ) {
+            bounds.sort_by(f64::total_cmp);
+            bounds.dedup();
+            let histogram = Histogram::with_bounds(Bounds::new(bounds.iter().copied()).unwrap());
+            values.iter().for_each(|value| histogram.record(*value));
+            let counted = |bound: &f64| (*bound, values.iter().filter(|value| *value <= bound).count() as u64);
+            prop_assert_eq!(histogram.snapshot().bounds, bounds.iter().map(counted).collect::<Vec<_>>());
+            // All else is as without them.
+            let snapshot = HistogramSnapshot { bounds: Vec::new(), ..histogram.snapshot() };
+            prop_assert_eq!(snapshot, histogram_of(&values).snapshot());
         }
 
         #[test]

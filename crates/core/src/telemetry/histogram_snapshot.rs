@@ -49,6 +49,10 @@ pub struct HistogramSnapshot {
     /// holds a value. The counts are exact. Values beyond 2^64 are in `count` only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<(i32, u64)>,
+    /// Pairs (bound, number of values that are at most as great), in ascending order, at the [`Bounds`](crate::Bounds) that
+    /// were chosen for the histogram; empty if none were. The counts are exact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<(f64, u64)>,
 }
 
 /// For people: one line, four significant digits, a dash for what is not there.

@@ -11,6 +11,7 @@
 //! | how values are distributed | [`Histogram`] | 10 ns |
 
 mod atomic_float;
+mod bounds;
 mod buckets;
 mod counter;
 mod counter_index;
@@ -25,6 +26,7 @@ mod recorded;
 mod slot;
 mod snapshot;
 
+pub use bounds::{Bounds, BoundsError};
 pub use counter::Counter;
 pub use counter_index::CounterIndex;
 pub use counter_set::CounterSet;
