@@ -64,8 +64,9 @@ pub use telemetry::TelemetryLayer;
 #[cfg(feature = "metrics")]
 pub use telemetry::TelemetryRecorder;
 pub use telemetry::{
-    EventPattern, ExportError, Exporter, Family, Instrument, LabelFault, Labels, MetricFamily, MetricNameFault, Scrape,
-    Series, Span, Telemetry, TelemetryError, TelemetryEvent, TelemetryLimits, TelemetryOptions, prometheus_text,
+    EarlyTelemetry, EventPattern, ExportError, Exporter, Family, Instrument, LabelFault, Labels, MetricFamily,
+    MetricNameFault, Scrape, Series, Span, Telemetry, TelemetryError, TelemetryEvent, TelemetryLimits,
+    TelemetryOptions, prometheus_text,
 };
 
 #[doc(hidden)]

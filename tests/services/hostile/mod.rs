@@ -56,7 +56,7 @@ fn assert_told(error: impl Display) -> String {
 
 /// The warnings that were given on this thread.
 #[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
+pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
 
 impl<S: tracing::Subscriber> Layer<S> for Warnings {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
@@ -71,7 +71,7 @@ impl<S: tracing::Subscriber> Layer<S> for Warnings {
 }
 
 impl Warnings {
-    fn read(&self) -> Vec<String> {
+    pub(super) fn read(&self) -> Vec<String> {
         self.0.lock().unwrap().clone()
     }
 }

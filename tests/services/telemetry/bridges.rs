@@ -1,7 +1,13 @@
 //! From the `metrics` facade and from `tracing`, to Prometheus.
 
-use foundation::{Foundation, TestNamespace, prometheus_text};
+use std::sync::Barrier;
+
+use foundation::{EarlyTelemetry, Foundation, TestNamespace, prometheus_text};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
+
+use crate::services::hostile::Warnings;
 
 #[foundation::test]
 async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_recorder(namespace: TestNamespace) {
@@ -30,6 +36,90 @@ async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_record
         assert!(telemetry.prometheus().await.unwrap().contains("# HELP orders_total orders placed (count)\n"));
     }
     other.shutdown().await;
+}
+
+#[foundation::test]
+async fn absolute_values_of_several_threads_are_counted_once(namespace: TestNamespace) {
+    let recorder = namespace.telemetry().recorder();
+    let barrier = Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                metrics::with_local_recorder(&recorder, || {
+                    barrier.wait();
+                    // A handle of its own for each use, as the macro makes it.
+                    (1..=4_000).for_each(|value| metrics::counter!("bytes").absolute(value));
+                });
+            });
+        }
+    });
+    assert_eq!(namespace.telemetry().snapshot().await.unwrap().counter("bytes"), Some(4_000));
+}
+
+#[tokio::test]
+async fn what_is_counted_before_the_foundation_is_started_is_not_lost_and_its_handles_go_on() {
+    let early = EarlyTelemetry::new();
+    let (recorder, layer) = (early.recorder(), early.tracing_layer().unwrap());
+    let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
+    let (counter, took) = metrics::with_local_recorder(&recorder, || {
+        metrics::describe_counter!("files.read", "files that were read");
+        (metrics::counter!("files.read"), metrics::histogram!("took_seconds"))
+    });
+    let log = || tracing::dispatcher::with_default(&subscriber, || tracing::info!(target: "shop", "open"));
+    counter.increment(2);
+    took.record(0.5);
+    log();
+
+    for restarts in 0..2 {
+        let foundation = Foundation::builder().early_telemetry(&early).start().await.unwrap();
+        counter.increment(1);
+        log();
+        let telemetry = foundation.telemetry();
+        let snapshot = telemetry.snapshot().await.unwrap();
+        assert_eq!(snapshot.counter("files.read"), Some(3 + restarts));
+        assert_eq!(snapshot.histogram("took_seconds").unwrap().count, 1);
+        assert_eq!(snapshot.counter(r#"tracing.events{level="info",target="shop"}"#), Some(2 + restarts));
+        assert!(telemetry.prometheus().await.unwrap().contains("# HELP files_read_total files that were read\n"));
+        // It is production's, and nobody else's.
+        let test = foundation.test_namespace().await.unwrap();
+        assert_eq!(test.telemetry().snapshot().await.unwrap().counter("files.read"), None);
+        foundation.shutdown().await;
+    }
+}
+
+#[foundation::test]
+async fn the_layer_switches_on_no_more_than_it_counts(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let level = |layer: Box<dyn Layer<tracing_subscriber::Registry> + Send + Sync>| {
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::Subscriber::max_level_hint(&subscriber)
+    };
+    assert_eq!(level(Box::new(telemetry.tracing_layer().unwrap())), Some(LevelFilter::INFO));
+    let warnings = telemetry.tracing_layer_at(tracing::Level::WARN).unwrap();
+    assert_eq!(level(Box::new(warnings)), Some(LevelFilter::WARN));
+
+    let evaluated = std::cell::Cell::new(0);
+    let costly = || evaluated.set(evaluated.get() + 1);
+    let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::debug!(target: "quiet", costly = ?costly(), "nobody wants it");
+        tracing::trace!(target: "quiet", costly = ?costly(), "nobody wants it");
+        tracing::info!(target: "quiet", costly = ?costly(), "this is counted");
+    });
+    assert_eq!(evaluated.get(), 1);
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert_eq!(snapshot.counter(r#"tracing.events{level="info",target="quiet"}"#), Some(1));
+    assert_eq!(snapshot.counter(r#"tracing.events{level="debug",target="quiet"}"#), None);
+}
+
+#[foundation::test]
+async fn the_level_of_the_layer_hides_nothing_from_the_others(namespace: TestNamespace) {
+    let errors_only = namespace.telemetry().tracing_layer_at(tracing::Level::ERROR).unwrap();
+    let warnings = Warnings::default();
+    let subscriber = tracing_subscriber::registry().with(errors_only).with(warnings.clone());
+    tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
+    assert_eq!(warnings.read().len(), 1);
+    assert!(namespace.telemetry().scrape().await.unwrap().family("tracing.events").is_none());
 }
 
 #[foundation::test]

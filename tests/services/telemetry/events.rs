@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use foundation::{EventPattern, Telemetry, TelemetryEvent, TestNamespace};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foundation::{EventPattern, Foundation, Telemetry, TelemetryEvent, TestNamespace};
 use serde_json::{Value, json};
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::{notebook, read};
 
@@ -69,4 +73,66 @@ async fn a_handler_whose_panic_and_whose_destructor_panic_harms_nobody(namespace
     telemetry.attach("faulty", ["rang"], handle).await.unwrap();
     telemetry.execute("rang", &[], &Value::Null);
     assert!(telemetry.handlers().await.unwrap().is_empty());
+}
+
+// ---- handlers that emit ----
+
+/// Attaches a handler of everything that emits in turn; how often it was told is returned.
+async fn attach_echo(to: &Telemetry, from: &Telemetry, id: &str) -> Arc<AtomicU64> {
+    let told = Arc::new(AtomicU64::new(0));
+    let (counting, telemetry) = (Arc::clone(&told), to.clone());
+    let echo = move |_: &TelemetryEvent<'_>| {
+        counting.fetch_add(1, Ordering::Relaxed);
+        telemetry.execute("echo.heard", &[], &Value::Null);
+    };
+    from.attach(id, [EventPattern::prefix("")], echo).await.unwrap();
+    told
+}
+
+#[foundation::test]
+async fn a_handler_that_emits_what_it_is_told_of_ends(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let warnings = super::super::hostile::Warnings::default();
+    let told = attach_echo(telemetry, telemetry, "echo").await;
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(warnings.clone()), || {
+        for _ in 0..100 {
+            telemetry.execute("order.placed", &[], &Value::Null);
+        }
+    });
+    // Eight at a time, and what the last of them emits is counted and told to nobody.
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 800);
+    assert_eq!((snapshot.counter("order.placed"), snapshot.counter("echo.heard")), (Some(100), Some(800)));
+    assert_eq!(snapshot.counter("telemetry.events_nested_too_deep"), Some(100));
+    assert_eq!(warnings.read().len(), 1, "{:?}", warnings.read());
+    assert_eq!(telemetry.handlers().await.unwrap(), ["echo"]);
+}
+
+#[foundation::test]
+async fn handlers_of_two_namespaces_that_emit_into_each_other_end(namespace: TestNamespace) {
+    let other = Foundation::builder().start().await.unwrap();
+    let (here, there) = (namespace.telemetry(), other.telemetry());
+    let told_here = attach_echo(there, here, "echo").await;
+    let told_there = attach_echo(here, there, "echo").await;
+    here.execute("order.placed", &[], &Value::Null);
+    assert_eq!((told_here.load(Ordering::Relaxed), told_there.load(Ordering::Relaxed)), (4, 4));
+    other.shutdown().await;
+}
+
+#[foundation::test]
+async fn many_handlers_that_emit_are_told_of_a_bounded_number_of_events(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let mut told = Vec::new();
+    for id in 0..20 {
+        told.push(attach_echo(telemetry, telemetry, &id.to_string()).await);
+    }
+    telemetry.execute("order.placed", &[], &Value::Null);
+    // Without a bound there were 20^8.
+    let total: u64 = told.iter().map(|told| told.load(Ordering::Relaxed)).sum();
+    assert!((20..=20 * 10_001).contains(&total), "{total}");
+    // And after it all is as before.
+    telemetry.detach("0").await.unwrap();
+    let before = told[1].load(Ordering::Relaxed);
+    telemetry.execute("order.placed", &[], &Value::Null);
+    assert!(told[1].load(Ordering::Relaxed) > before);
 }

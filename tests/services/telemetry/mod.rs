@@ -2,6 +2,7 @@
 
 mod bridges;
 mod events;
+mod exposition;
 mod hostile;
 mod series;
 mod stress;

@@ -1,15 +1,18 @@
 //! What the actor does at each tick: rates, exports, retirement.
 
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use foundation::{
-    Counter, Exporter, Foundation, FoundationBuilder, Gauge, Histogram, Scrape, Telemetry, TelemetryOptions,
-    TestNamespace,
+    Counter, Exporter, Foundation, FoundationBuilder, Gauge, Histogram, Limits, Scrape, Telemetry, TelemetryLimits,
+    TelemetryOptions, TestNamespace,
 };
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
+use tracing_subscriber::layer::SubscriberExt;
 
+use crate::services::hostile::Warnings;
 use crate::services::support::crash;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -138,6 +141,127 @@ async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
     assert!(exported.try_recv().is_ok() && exported.try_recv().is_ok());
     assert_eq!(snapshot.counter("telemetry.failed_exports"), Some(4));
     assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+/// An exporter that is at work until it is let go on, and what it was given.
+fn blocked() -> (impl Exporter, Arc<(Mutex<bool>, Condvar)>, UnboundedReceiver<Scrape>) {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let (waiting, (to, from)) = (Arc::clone(&gate), mpsc::unbounded_channel());
+    let exporter = move |scrape: &Scrape| {
+        to.send(scrape.clone())?;
+        let (open, opened) = &*waiting;
+        drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        Ok(())
+    };
+    (exporter, gate, from)
+}
+
+fn open(gate: &(Mutex<bool>, Condvar)) {
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+}
+
+fn orders(scrape: &Scrape) -> Option<u64> {
+    scrape.to_snapshot().counter("orders")
+}
+
+fn exports_within(limit: Duration) -> Limits {
+    Limits::new().telemetry(TelemetryLimits::new().export(limit))
+}
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// One thread for everything: whoever blocks it blocks all.
+#[tokio::test]
+async fn an_exporter_that_blocks_stops_neither_the_runtime_nor_the_service_nor_other_exporters() {
+    let (blocking, gate, mut given) = blocked();
+    let (exporter, mut exported) = archive();
+    let options = by_hand().exporter(blocking).exporter(exporter);
+    let foundation = Foundation::builder().telemetry(options).limits(exports_within(SHORT)).start().await.unwrap();
+    let telemetry = foundation.telemetry();
+    for tick in 1..=4 {
+        telemetry.count("orders");
+        telemetry.tick().await.unwrap();
+        assert_eq!(exported.recv().await.as_ref().map(orders), Some(Some(tick)));
+    }
+    assert!(foundation.health().await.is_healthy());
+    // It has the first, the second was superseded by the third, and that by the fourth.
+    assert_eq!(telemetry.snapshot().await.unwrap().counter("telemetry.skipped_exports"), Some(2));
+    open(&gate);
+    assert_eq!(given.recv().await.as_ref().map(orders), Some(Some(1)));
+    assert_eq!(given.recv().await.as_ref().map(orders), Some(Some(4)));
+    telemetry.tick().await.unwrap();
+    assert_eq!(given.recv().await.as_ref().map(orders), Some(Some(4)));
+    foundation.shutdown().await;
+}
+
+#[test]
+fn neither_the_end_of_the_service_nor_that_of_the_runtime_waits_for_a_blocked_exporter_without_end() {
+    let (blocking, gate, _given) = blocked();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let report = runtime.block_on(async {
+        let options = by_hand().exporter(blocking);
+        let foundation = Foundation::builder().telemetry(options).limits(exports_within(SHORT)).start().await.unwrap();
+        foundation.telemetry().tick().await.unwrap();
+        foundation.shutdown().await
+    });
+    // Nobody had to be killed for it.
+    assert!(report.namespaces.iter().all(|namespace| namespace.killed().next().is_none()), "{report:?}");
+    drop(runtime);
+    open(&gate);
+}
+
+#[tokio::test]
+async fn an_exporter_that_is_at_work_at_the_end_still_gets_the_last_numbers() {
+    let (blocking, gate, mut given) = blocked();
+    let options = by_hand().exporter(blocking);
+    let foundation =
+        Foundation::builder().telemetry(options).limits(exports_within(Duration::from_secs(30))).start().await.unwrap();
+    let telemetry = foundation.telemetry().clone();
+    let tick = tokio::spawn(async move { telemetry.tick().await });
+    given.recv().await.unwrap();
+    foundation.telemetry().count("orders");
+    let (report, ()) = tokio::join!(foundation.shutdown(), async {
+        // As soon as the last tick waits for it.
+        tokio::task::yield_now().await;
+        open(&gate);
+    });
+    assert_eq!(given.recv().await.as_ref().map(orders), Some(Some(1)));
+    drop((report, tick.await.unwrap()));
+}
+
+#[tokio::test]
+async fn a_restart_of_the_service_puts_no_second_thread_to_an_exporter_that_is_at_work() {
+    let (blocking, gate, mut given) = blocked();
+    let options = by_hand().exporter(blocking);
+    let foundation = Foundation::builder().telemetry(options).limits(exports_within(SHORT)).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    namespace.telemetry().tick().await.unwrap();
+    given.recv().await.unwrap();
+    crash(&namespace, &Telemetry::NAME).await;
+    namespace.telemetry().tick().await.unwrap();
+    assert!(given.try_recv().is_err(), "it is at work");
+    open(&gate);
+    assert!(given.recv().await.is_some());
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_exporter_may_spawn_tasks_and_its_failures_reach_the_subscriber_of_its_service() {
+    let (done, mut all_done) = mpsc::unbounded_channel();
+    let options = by_hand().exporter(move |_: &Scrape| {
+        let done = done.clone();
+        drop(tokio::spawn(async move { done.send(()) }));
+        Err("the disk is full".into())
+    });
+    let warnings = Warnings::default();
+    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
+    let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
+    foundation.telemetry().tick().await.unwrap();
+    all_done.recv().await.unwrap();
+    let warnings = warnings.read();
+    assert!(warnings.iter().any(|it| it.contains("the disk is full")), "{warnings:?}");
     foundation.shutdown().await;
 }
 

@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::services::Services;
 use crate::config::{ConfigError, ConfigSources, ConfigTree};
 use crate::events::EventStorage;
-use crate::telemetry::TelemetryOptions;
+use crate::telemetry::{EarlyTelemetry, TelemetryOptions};
 
 /// How to put a [`Foundation`] together.
 ///
@@ -28,6 +28,7 @@ use crate::telemetry::TelemetryOptions;
 /// | [`clock`](Self::clock) | the system's |
 /// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
 /// | [`telemetry`](Self::telemetry) | [`TelemetryOptions::new`] |
+/// | [`early_telemetry`](Self::early_telemetry) | none |
 /// | [`limits`](Self::limits) | [`Limits::new`] |
 #[derive(Clone)]
 pub struct FoundationBuilder {
@@ -61,6 +62,7 @@ impl Default for FoundationBuilder {
             events: EventStorage::memory(),
             test_events: EventStorage::memory(),
             telemetry: TelemetryOptions::new(),
+            early: None,
             children: Vec::new(),
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
@@ -131,6 +133,13 @@ impl FoundationBuilder {
     /// How long things may take, in each namespace.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.layout.limits = limits;
+        self
+    }
+
+    /// Production goes on with the instruments of before it was started: with whatever the `metrics` facade and `tracing` have
+    /// counted through them.
+    pub fn early_telemetry(mut self, early: &EarlyTelemetry) -> Self {
+        self.layout.early = Some(early.clone());
         self
     }
 

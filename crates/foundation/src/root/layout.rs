@@ -13,7 +13,7 @@ use super::reporter::EventReporter;
 use super::services::Services;
 use crate::config::ConfigTree;
 use crate::events::{Clock, EventStorage, EventStore, RetentionReport};
-use crate::telemetry::{Telemetry, TelemetryOptions};
+use crate::telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions};
 
 pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
@@ -26,6 +26,8 @@ pub(super) struct Layout {
     pub(super) events: EventStorage,
     pub(super) test_events: EventStorage,
     pub(super) telemetry: TelemetryOptions,
+    /// Production's, if there were any before it.
+    pub(super) early: Option<EarlyTelemetry>,
     pub(super) children: Vec<MakeChild>,
     pub(super) strategy: Strategy,
     pub(super) intensity: RestartIntensity,
@@ -36,14 +38,22 @@ pub(super) struct Layout {
 impl Layout {
     /// A registry whose namespaces are laid out like this.
     pub(super) fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
-        let (limits, application) = (self.limits.clone(), Arc::clone(&self));
+        let (prepared, application) = (Arc::clone(&self), Arc::clone(&self));
         ProcessRegistry::builder()
             .measurement(self.measurement)
-            .limits(limits.registry.clone())
-            .prepare(move |registry| limits.install(registry))
+            .limits(self.limits.registry.clone())
+            .prepare(move |registry| prepared.prepare(registry))
             .services(move |registry| self.services(registry))
             .application(move |registry| application.application(registry))
             .reporters(|registry| Arc::new(EventReporter::new(EventStore::of(registry))))
+    }
+
+    /// What a namespace has before any of its services is made.
+    fn prepare(&self, registry: &ServiceRegistry) {
+        self.limits.install(registry);
+        if let (Namespace::Production, Some(early)) = (registry.namespace(), &self.early) {
+            Telemetry::begin_with(registry, early);
+        }
     }
 
     /// In the order in which they need each other: a config server replays its events before it serves.

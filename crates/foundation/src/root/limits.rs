@@ -26,6 +26,7 @@ foundation_core::limits! {
     /// | `config.store_at_start` | `10s` | the wait of a starting config server for the event store |
     /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |
+    /// | `telemetry.export` | `3s` | the wait of a tick, and of the end of the telemetry service, for the exporters |
     /// | `health.answer` | `1s` | the answer of each service that is asked how it is |
     ///
     /// What has a type of its own is limited there: [`EventLimits`](crate::EventLimits),

@@ -5,17 +5,24 @@ use std::time::Duration;
 
 use foundation_core::ractor::RpcReplyPort;
 use foundation_core::{
-    ChildSpec, Counter, Gauge, Histogram, RegistryError, ServiceName, ServiceRegistry, Snapshot, Via,
+    Bounds, ChildSpec, Counter, Gauge, Histogram, RegistryError, ServiceName, ServiceRegistry, Shutdown, Snapshot, Via,
 };
 use serde_json::Value;
+#[cfg(feature = "tracing-layer")]
+use tracing::{Subscriber, level_filters::LevelFilter};
+#[cfg(feature = "tracing-layer")]
+use tracing_subscriber::{filter::Filtered, registry::LookupSpan};
 
 use super::any_series::Instrument;
+use super::early::EarlyTelemetry;
 use super::error::TelemetryError;
+use super::exports::Exports;
 use super::family::Family;
 use super::handler::{Handler, TelemetryEvent};
 use super::hub::Hub;
 use super::limits::TelemetryLimits;
 use super::message::{TELEMETRY, TelemetryMsg};
+use super::name::quoted;
 use super::options::TelemetryOptions;
 use super::pattern::EventPattern;
 use super::prometheus::prometheus_text;
@@ -29,9 +36,10 @@ use super::span::Span;
 /// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them.
 ///
 /// An instrument of a name, once made, stays: put no ids into names. What tells like things apart belongs into the labels of a
-/// [`Family`], whose number of series is bounded. Names are at most 200 ASCII letters, digits and `_.:-/`. After
-/// [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS) no new ones are made; what is counted, recorded or executed under further names, or
-/// under what is no name, is only counted, in `telemetry.unrecorded`.
+/// [`Family`], whose number of series is bounded. Names are at most 200 ASCII letters, digits and `_.:-/`. Two names that would
+/// become one in [Prometheus' text](prometheus_text), such as `cache.hits` and `cache-hits`, cannot both be had: the second is
+/// refused. So is one that the foundation measures itself. After [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS) no new ones are made.
+/// Measurements under a refused name are only counted, in `telemetry.unrecorded`.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -56,7 +64,11 @@ pub struct Telemetry {
     registry: ServiceRegistry,
     via: Via<TelemetryMsg>,
     hub: Arc<Hub>,
+    limits: Arc<TelemetryLimits>,
 }
+
+/// What a namespace keeps: a hub may be there before it.
+struct NamespaceHub(Arc<Hub>);
 
 impl Telemetry {
     /// The name of the service in each namespace.
@@ -68,8 +80,13 @@ impl Telemetry {
     /// The telemetry of a namespace, whether its actor runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
         let limits = registry.extension(TelemetryLimits::default);
-        let hub = registry.extension(|| Hub::new(registry.namespace(), (*limits).clone()));
-        Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub }
+        let hub = registry.extension(|| NamespaceHub(Arc::new(Hub::new(registry.namespace()))));
+        Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub: Arc::clone(&hub.0), limits }
+    }
+
+    /// Gives a namespace the instruments of before it was started, before anybody asks for its own.
+    pub(crate) fn begin_with(registry: &ServiceRegistry, early: &EarlyTelemetry) {
+        registry.extension(|| NamespaceHub(Arc::clone(early.hub())));
     }
 
     /// How to start the telemetry service of a namespace under the name `telemetry`, with the default options.
@@ -79,10 +96,15 @@ impl Telemetry {
 
     /// How to start the telemetry service of a namespace under the name `telemetry`.
     pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
+        let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
+        // Its last tick takes as long as it may, and some time to read everything.
+        let stop_limit = self.limits.export.saturating_add(Duration::from_secs(2));
         let (hub, told) = (Arc::clone(&self.hub), registry.clone());
-        registry.child_spec(&TELEMETRY, move || {
-            (TelemetryServer { hub: Arc::clone(&hub), registry: told.clone(), options: options.clone() }, ())
-        })
+        let spec = registry.child_spec(&TELEMETRY, move || {
+            let (hub, registry) = (Arc::clone(&hub), told.clone());
+            (TelemetryServer { hub, registry, options: options.clone(), exports: Arc::clone(&exports) }, ())
+        });
+        spec.shutdown(Shutdown::Timeout(stop_limit))
     }
 
     // ---- emission: here and now ----
@@ -90,7 +112,8 @@ impl Telemetry {
     /// The counter of this name, made if there is none. Keep it where you count often: each call here costs a look-up.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
     pub fn counter(&self, name: &str) -> Result<Arc<Counter>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -98,7 +121,8 @@ impl Telemetry {
     /// The gauge of this name, made if there is none.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
     pub fn gauge(&self, name: &str) -> Result<Arc<Gauge>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -106,7 +130,8 @@ impl Telemetry {
     /// The histogram of this name, made if there is none.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
     pub fn histogram(&self, name: &str) -> Result<Arc<Histogram>, TelemetryError> {
         self.hub.instrument(name)
     }
@@ -115,11 +140,41 @@ impl Telemetry {
     /// when the name was first used for a family. The one without labels is that of [`counter`](Self::counter) and its like.
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
     pub fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
-        let table = self.hub.table::<K>(name)?;
-        table.limit_to(limit);
-        Ok(Family::new(name, table, &self.hub.own.unrecorded))
+        self.hub.family(name, limit)
+    }
+
+    /// Has the histograms of a name count at these bounds, in their own unit: the `le` buckets of [`prometheus_text`], which has
+    /// bounds for all others. At most 64; to be chosen before the first use of the name, since all series and all
+    /// scrapes of one have the same.
+    ///
+    /// ```
+    /// use foundation::{Foundation, TelemetryError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().start().await?;
+    /// let telemetry = foundation.telemetry();
+    /// telemetry.bucket_bounds("http.request_seconds", [0.1, 0.3, 1.0])?;
+    /// telemetry.histogram("http.request_seconds")?.record(0.2);
+    /// let text = telemetry.prometheus().await?;
+    /// assert!(text.contains("http_request_seconds_bucket{namespace=\"production\",le=\"3e-1\"} 1\n"));
+    ///
+    /// let refusal = telemetry.bucket_bounds("http.request_seconds", [2.0]);
+    /// assert!(matches!(refusal, Err(TelemetryError::BoundsFixed { .. })));
+    /// foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TelemetryError::InvalidBounds`], [`TelemetryError::BoundsFixed`], and those of [`histogram`](Self::histogram).
+    pub fn bucket_bounds(&self, name: &str, bounds: impl IntoIterator<Item = f64>) -> Result<(), TelemetryError> {
+        let bounds = Bounds::new(bounds);
+        let bounds = bounds.map_err(|fault| TelemetryError::InvalidBounds { name: quoted(name), fault })?;
+        self.hub.choose_bounds(name, bounds)
     }
 
     /// Says what a name means, for those who read the export; at most 1,000 characters, and a later word replaces an earlier one.
@@ -244,14 +299,15 @@ impl Telemetry {
         &self,
         message: impl FnOnce(RpcReplyPort<T>) -> TelemetryMsg,
     ) -> Result<T, TelemetryError> {
-        let answer = self.via.call(message, self.hub.limits.answer).await;
+        let answer = self.via.call(message, self.limits.answer).await;
         answer.map_err(|error| TelemetryError::Unavailable { reason: error.to_string() })
     }
 }
 
 #[cfg(feature = "metrics")]
 impl Telemetry {
-    /// A recorder for the `metrics` facade: what its macros count lands here.
+    /// A recorder for the `metrics` facade: what its macros count lands here. To have one before the foundation has been started
+    /// see [`EarlyTelemetry`].
     pub fn recorder(&self) -> super::TelemetryRecorder {
         super::TelemetryRecorder::new(Arc::clone(&self.hub))
     }
@@ -259,12 +315,30 @@ impl Telemetry {
 
 #[cfg(feature = "tracing-layer")]
 impl Telemetry {
-    /// A layer for `tracing-subscriber` that counts the events here, by level and target.
+    /// A layer for `tracing-subscriber` that counts the events here, by level and target: those of the level `INFO` and above.
+    /// To have one before the foundation has been started see [`EarlyTelemetry`].
     ///
     /// # Errors
     /// [`TelemetryError::WrongKind`] if `tracing.events` is no counter.
-    pub fn tracing_layer(&self) -> Result<super::TelemetryLayer, TelemetryError> {
-        Ok(super::TelemetryLayer::new(self.family(super::TelemetryLayer::NAME, super::TelemetryLayer::MAX_SERIES)?))
+    pub fn tracing_layer<S>(&self) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        self.tracing_layer_at(LevelFilter::INFO)
+    }
+
+    /// The same for the events of this level and above.
+    ///
+    /// # Errors
+    /// As [`tracing_layer`](Self::tracing_layer).
+    pub fn tracing_layer_at<S>(
+        &self,
+        level: impl Into<LevelFilter>,
+    ) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        super::TelemetryLayer::at(&self.hub, level.into())
     }
 }
 

@@ -1,10 +1,12 @@
 //! What can go wrong with telemetry.
 
+use foundation_core::BoundsError;
+
 use super::labels::LabelFault;
 use super::name::MetricNameFault;
 
 /// Why the telemetry service did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
     /// The name belongs to an instrument of another kind.
@@ -32,6 +34,38 @@ pub enum TelemetryError {
         name: String,
         /// What is wrong with it.
         fault: MetricNameFault,
+    },
+    /// The name would become that of another instrument in Prometheus' text.
+    #[error(
+        "{name} cannot be made: in Prometheus' text it would be {exposed}, as {owner} is; give one of them another name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The first name that both would have there.
+        exposed: String,
+        /// The instrument that has it.
+        owner: String,
+    },
+    /// The name is that of something that the foundation measures itself; it can be read, and nothing else.
+    #[error("{name} is measured by the foundation itself; give the instrument another name")]
+    BuiltIn {
+        /// The name.
+        name: String,
+    },
+    /// The bounds of a histogram are refused.
+    #[error("{name} cannot count at these bounds: {fault}")]
+    InvalidBounds {
+        /// The name of the histogram.
+        name: String,
+        /// What is wrong with them.
+        fault: BoundsError,
+    },
+    /// The histogram has values already, or other bounds.
+    #[error("{name} is in use with other bounds; choose them before its first use, and once")]
+    BoundsFixed {
+        /// The name of the histogram.
+        name: String,
     },
     /// The labels are refused.
     #[error("{name} has no series of these labels: {fault}")]

@@ -9,9 +9,13 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 
 /// Takes the numbers of a namespace somewhere else.
 ///
-/// It is called by the telemetry actor at each tick, and once more when the service stops. It must not block: hand the numbers
-/// over, to a channel say, and write them on a task of your own. A failure, a panic included, is counted in
-/// `telemetry.failed_exports` and logged; the next tick comes all the same. Each closure of this form is one.
+/// It is called at each tick, and once more when the service stops, on a thread of its own: it may block, and stops nothing but
+/// itself. It is called within the runtime, so that it may spawn tasks. Calls do not overlap in a namespace. Numbers that come while it is at work wait for it; if
+/// newer ones come in turn, it skips the older ones, which is counted in `telemetry.skipped_exports`, and logged the first
+/// time. The end of the service waits for it for at most [`TelemetryLimits::export`](crate::TelemetryLimits::export).
+///
+/// A failure, a panic included, is counted in `telemetry.failed_exports` and logged; the next tick comes all the same. Each closure
+/// of this form is one.
 ///
 /// ```
 /// use foundation::{Foundation, Scrape, TelemetryOptions};

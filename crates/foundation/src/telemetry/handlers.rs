@@ -3,24 +3,35 @@
 //! 1. Handlers are a list that is replaced as a whole, so that emission never waits for a change of it.
 //! 2. A handler that panics is taken out at once, and not a namesake of it; whoever emitted does not notice.
 //! 3. No code of others runs while a lock is held: neither a handler nor the destructor of one.
+//! 4. Handlers that emit are told of what they emit, but not without end: see `nesting`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foundation_core::containment::drop_contained;
 use parking_lot::{Mutex, RwLock};
 
 use super::error::TelemetryError;
 use super::handler::{Handler, TelemetryEvent};
+use super::nesting::Emission;
 
 pub(super) struct Handlers {
     list: RwLock<Arc<[Handler]>>,
     /// Held by whoever replaces the list, so that no replacement is lost.
     replacing: Mutex<()>,
+    /// Whether it has been reported that handlers emit without end.
+    reported: AtomicBool,
+}
+
+/// No handler was told, as too many emissions are under way within one another.
+pub(super) struct TooDeep {
+    /// Whether this is the first time.
+    pub(super) first: bool,
 }
 
 impl Default for Handlers {
     fn default() -> Self {
-        Self { list: RwLock::new(Arc::from([])), replacing: Mutex::default() }
+        Self { list: RwLock::new(Arc::from([])), replacing: Mutex::default(), reported: AtomicBool::new(false) }
     }
 }
 
@@ -56,14 +67,22 @@ impl Handlers {
     }
 
     /// Tells whoever wants the event; of those that panic and are taken out for it, the ids.
-    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Vec<String> {
+    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<Vec<String>, TooDeep> {
         // The list is taken out of the lock first: a handler may attach and detach.
         let handlers = Arc::clone(&self.list.read());
+        if !handlers.iter().any(|handler| handler.wants(event.name)) {
+            drop_contained("handlers of telemetry events", handlers);
+            return Ok(Vec::new());
+        }
+        let Some(_emission) = Emission::begin() else {
+            drop_contained("handlers of telemetry events", handlers);
+            return Err(TooDeep { first: !self.reported.swap(true, Ordering::Relaxed) });
+        };
         let faulty: Vec<_> =
             handlers.iter().filter(|it| it.wants(event.name) && it.tell(event).is_err()).cloned().collect();
         let taken_out = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
         let ids = taken_out.map(|handler| handler.id.clone()).collect();
         drop_contained("handlers of telemetry events", (handlers, faulty));
-        ids
+        Ok(ids)
     }
 }

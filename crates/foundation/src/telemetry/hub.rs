@@ -1,27 +1,29 @@
 //! The instruments and handlers of one namespace; they belong to the namespace and outlive the actor.
 //!
-//! 1. A name belongs to the kind of instrument that it was first used for, for good.
-//! 2. There are never more than `MAX_INSTRUMENTS` names and labelled series together; besides, those of the hub's own and one
-//!    series of overflow a name.
-//! 3. No code of others runs while a lock is held: a log is written by others, too.
+//! 1. There are never more than `MAX_INSTRUMENTS` names and labelled series together; besides, the built-in ones and one series
+//!    of overflow a name.
+//! 2. No code of others runs while a lock is held: a log is written by others, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::{Counter, Histogram, Namespace};
+use foundation_core::containment::report;
+use foundation_core::{Bounds, Counter, Histogram, Namespace};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::any_series::{AnySeries, Kind};
+use super::any_series::{AnySeries, Instrument, Kind};
 use super::budget::Budget;
+use super::built_in::BuiltIn;
 use super::error::TelemetryError;
+use super::family::Family;
 use super::handler::TelemetryEvent;
-use super::handlers::Handlers;
+use super::handlers::{Handlers, TooDeep};
 use super::ledger::Ledger;
-use super::limits::TelemetryLimits;
 use super::name::{check, quoted};
+use super::names::{Names, wrong_kind};
 use super::own::Own;
 use super::scrape::{MetricFamily, Scrape, Series};
 use super::series_table::SeriesTable;
@@ -34,62 +36,77 @@ const MAX_HELP: usize = 1_000;
 pub(crate) struct Hub {
     namespace: Namespace,
     budget: Arc<Budget>,
-    series: RwLock<HashMap<Arc<str>, AnySeries>>,
+    names: RwLock<Names>,
     help: RwLock<HashMap<Box<str>, Arc<str>>>,
     ledger: Mutex<Ledger>,
     pub(super) handlers: Handlers,
     pub(super) own: Own,
-    pub(super) limits: TelemetryLimits,
 }
 
 impl Hub {
-    pub(super) fn new(namespace: Namespace, limits: TelemetryLimits) -> Self {
+    pub(super) fn new(namespace: Namespace) -> Self {
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
-        let mut series = HashMap::new();
+        let mut names = Names::default();
         let own = Own::new(|name| {
             let table = Arc::new(SeriesTable::new(namespace, name, &budget));
-            series.insert(Arc::from(name), AnySeries::Counter(Arc::clone(&table)));
+            names.insert(name, AnySeries::Counter(Arc::clone(&table)));
             Arc::clone(table.bare())
         });
         Self {
             namespace,
             budget,
-            series: RwLock::new(series),
+            names: RwLock::new(names),
             help: RwLock::default(),
             ledger: Mutex::new(Ledger::new(Instant::now())),
             handlers: Handlers::default(),
             own,
-            limits,
         }
+    }
+
+    pub(super) fn namespace(&self) -> Namespace {
+        self.namespace
     }
 
     // ---- instruments ----
 
     /// The series of a name, made if there are none.
     pub(super) fn table<K: Kind>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
-        if let Some(known) = self.series.read().get(name) {
+        if let Some(known) = self.names.read().get(name) {
             return of_kind(name, known);
         }
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
-        self.make(name, || self.budget.take())
+        // Here, too: whoever counts under a refused name again and again must not hold up all others.
+        let refusal = self.names.read().refusal::<K>(name);
+        refusal.map_or_else(|| self.make(name), Err)
     }
 
-    /// One of the hub's own, which takes no place of the budget.
-    pub(super) fn own_instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
-        self.make(name, || true).map(|table| Arc::clone(table.bare()))
-    }
-
-    fn make<K: Kind>(&self, name: &str, is_room: impl Fn() -> bool) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
-        let mut series = self.series.write();
-        if let Some(known) = series.get(name) {
+    fn make<K: Kind>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
+        let mut names = self.names.write();
+        if let Some(known) = names.get(name) {
             return of_kind(name, known);
         }
-        if !is_room() {
+        if let Some(refusal) = names.refusal::<K>(name) {
+            return Err(refusal);
+        }
+        if BuiltIn::of(name).is_none() && !self.budget.take() {
             return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
         }
         let table = Arc::new(SeriesTable::new(self.namespace, name, &self.budget));
-        series.insert(name.into(), K::wrap(Arc::clone(&table)));
+        names.insert(name, K::wrap(Arc::clone(&table)));
         Ok(table)
+    }
+
+    /// Has a histogram count at these bounds.
+    pub(super) fn choose_bounds(&self, name: &str, bounds: Bounds) -> Result<(), TelemetryError> {
+        let settled = self.table::<Histogram>(name)?.settle_bounds(bounds);
+        if settled { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
+    }
+
+    /// The instruments of a name that labels tell apart, at most so many, or as many as was said before.
+    pub(super) fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
+        let table = self.table::<K>(name)?;
+        table.limit_to(limit);
+        Ok(Family::new(name, table, &self.own.unrecorded))
     }
 
     pub(super) fn instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
@@ -150,18 +167,18 @@ impl Hub {
     }
 
     fn tables(&self) -> HashMap<Arc<str>, AnySeries> {
-        self.series.read().clone()
+        self.names.read().all()
     }
 
     fn read(&self, others: Vec<MetricFamily>, series: impl Fn(&AnySeries) -> Vec<Series>) -> Scrape {
         let other = |family: MetricFamily| (Arc::clone(&family.name), family);
         let named =
             |(name, it): (Arc<str>, AnySeries)| (Arc::clone(&name), MetricFamily::new(name, it.kind(), series(&it)));
-        // What was made under a name here hides what others have under it.
         let all: BTreeMap<_, _> = others.into_iter().map(other).chain(self.tables().into_iter().map(named)).collect();
         let help = self.help.read();
         let described = all.into_values().filter(|family| !family.series.is_empty()).map(|mut family| {
-            family.help = help.get(&*family.name).cloned();
+            let built_in = || BuiltIn::of(&family.name).map(|it| it.help.into());
+            family.help = help.get(&*family.name).cloned().or_else(built_in);
             family
         });
         Scrape { namespace: self.namespace, families: described.collect() }
@@ -175,18 +192,29 @@ impl Hub {
             self.record(&format!("{name}.{measurement}"), *value);
         }
         let event = TelemetryEvent { name, namespace: self.namespace, measurements, metadata };
-        for id in self.handlers.tell(&event) {
-            self.own.detached.increment();
-            let namespace = self.namespace;
-            tracing::warn!(%namespace, handler = id, event = name, "a telemetry handler panicked and is detached");
+        match self.handlers.tell(&event) {
+            Ok(detached) => detached.iter().for_each(|id| self.report_detached(id, name)),
+            Err(TooDeep { first }) => self.report_too_deep(name, first),
+        }
+    }
+
+    fn report_detached(&self, handler: &str, event: &str) {
+        self.own.detached.increment();
+        let namespace = self.namespace;
+        report(|| tracing::warn!(%namespace, handler, event, "a telemetry handler panicked and is detached"));
+    }
+
+    fn report_too_deep(&self, event: &str, first: bool) {
+        self.own.nested_too_deep.increment();
+        let namespace = self.namespace;
+        if first {
+            report(|| {
+                tracing::warn!(%namespace, event, "telemetry handlers emit within one another without end: no handler is told");
+            });
         }
     }
 }
 
 fn of_kind<K: Kind>(name: &str, series: &AnySeries) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
-    K::unwrap(series).cloned().ok_or_else(|| TelemetryError::WrongKind {
-        name: name.to_owned(),
-        wanted: K::KIND,
-        found: series.kind(),
-    })
+    K::unwrap(series).cloned().ok_or_else(|| wrong_kind::<K>(name, series.kind()))
 }

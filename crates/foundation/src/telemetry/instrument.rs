@@ -1,6 +1,6 @@
 //! What the three kinds of instrument have in common.
 
-use foundation_core::{Counter, Gauge, Histogram, Reading};
+use foundation_core::{Bounds, Counter, Gauge, Histogram, Reading};
 
 /// Something that begins at nothing and can be read.
 pub trait Reads: Default + Send + Sync + 'static {
@@ -8,21 +8,32 @@ pub trait Reads: Default + Send + Sync + 'static {
     const KIND: &'static str;
     /// What it shows now.
     fn read(&self) -> Reading;
+    /// One at nothing; only a histogram knows what bounds are.
+    fn with_bounds(_: Option<&Bounds>) -> Self {
+        Self::default()
+    }
 }
 
 macro_rules! reads {
-    ($kind:ident, $name:literal) => {
+    ($kind:ident, $name:literal $(, $with_bounds:item)?) => {
         impl Reads for $kind {
             const KIND: &'static str = $name;
             fn read(&self) -> Reading {
                 Reading::from(self)
             }
+            $($with_bounds)?
         }
     };
 }
 reads!(Counter, "counter");
 reads!(Gauge, "gauge");
-reads!(Histogram, "histogram");
+reads!(
+    Histogram,
+    "histogram",
+    fn with_bounds(bounds: Option<&Bounds>) -> Self {
+        bounds.cloned().map_or_else(Self::new, Self::with_bounds)
+    }
+);
 
 /// A number that differs whenever something was counted or recorded in between; of what only grows, its size.
 pub(super) fn mark(reading: &Reading) -> u64 {

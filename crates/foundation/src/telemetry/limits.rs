@@ -7,5 +7,8 @@ foundation_core::limits! {
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),
+        /// How long a tick, and the end of the service, waits for the exporters, all together and in real time; 3 s. One that takes longer goes
+        /// on with its work, and gets no further numbers until it is done.
+        export: Duration = Duration::from_secs(3),
     }
 }

@@ -5,9 +5,13 @@
 
 mod any_series;
 mod budget;
+mod built_in;
 mod client;
+mod early;
 mod error;
 mod exporter;
+mod exports;
+mod exposed_name;
 mod family;
 mod handler;
 mod handlers;
@@ -18,6 +22,8 @@ mod ledger;
 mod limits;
 mod message;
 mod name;
+mod names;
+mod nesting;
 mod options;
 mod own;
 mod pattern;
@@ -36,6 +42,7 @@ mod tracing_layer;
 
 pub use any_series::Instrument;
 pub use client::Telemetry;
+pub use early::EarlyTelemetry;
 pub use error::TelemetryError;
 pub use exporter::{ExportError, Exporter};
 pub use family::Family;

@@ -3,22 +3,38 @@
 //! # Invariants
 //!
 //! 1. All lines of a name stand together, after one HELP and one TYPE.
-//! 2. No two families write a sample of one name: where several of our names become one of Prometheus', the second gets a
-//!    `_`, and those after it a `_` and a number. So however many there are, names stay as short as they are, and each is
-//!    found at once.
+//! 2. No two families write a sample of one name. Within a namespace names cannot clash (see `names`). Where two namespaces
+//!    use one name for different kinds, the one of the scrape that comes first keeps it, and the other gets a `_` and, from the
+//!    third on, a number.
+//! 3. The bounds of a histogram depend on its name and on the bounds that were chosen for it, never on its values: so they are
+//!    the same in all series and at every scrape.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
+use std::ops::RangeInclusive;
 
 use foundation_core::{HistogramSnapshot, Reading};
 
+use super::exposed_name::ExposedName;
 use super::labels::{Escaped, Labels};
 use super::scrape::{MetricFamily, Scrape};
 
 /// The numbers of any namespaces in Prometheus' text format, to be served as `text/plain; version=0.0.4`.
 ///
-/// Each series has the label `namespace`. Characters that Prometheus does not have in names become `_`, and counters end in
-/// `_total`. The buckets of a histogram are the powers of two around its values; their counts are exact.
+/// Each series has the label `namespace`. Characters that Prometheus does not have in names of metrics become `_`, and counters
+/// end in `_total`. Durations are in seconds: what is called `…_ns`, `…_ms`, `…_nanoseconds`, `…_microseconds` or
+/// `…_milliseconds` here is `…_seconds` there, and its values are converted. Counters and gauges of any other unit keep it.
+///
+/// # Buckets
+///
+/// The counts of all buckets are exact. A histogram has the bounds that [`Telemetry::bucket_bounds`](crate::Telemetry::bucket_bounds)
+/// chose for it, and otherwise powers of two that are a factor of four apart, the same in all series and at every scrape:
+///
+/// | name | bounds |
+/// |---|---|
+/// | a duration, by the endings above or `_seconds` | 14, from about 1 µs to about 1 min |
+/// | `…_bytes` | 13, from 64 B to 1 GiB |
+/// | any other | 14, from 1/64 to 1,048,576 |
 ///
 /// ```
 /// use foundation::{Foundation, prometheus_text};
@@ -36,9 +52,7 @@ use super::scrape::{MetricFamily, Scrape};
 /// ```
 pub fn prometheus_text(scrapes: &[Scrape]) -> String {
     let mut text = String::new();
-    let mut taken = Taken::default();
-    for ((name, kind), members) in grouped(scrapes) {
-        let name = free_name(name, kind, &mut taken);
+    for (name, Group { kind, members }) in named(grouped(scrapes)) {
         // Writing to a string cannot fail.
         let _ = write_family(&mut text, &name, kind, &members);
     }
@@ -48,55 +62,39 @@ pub fn prometheus_text(scrapes: &[Scrape]) -> String {
 /// A family of one namespace.
 type Member<'a> = (String, &'a MetricFamily);
 
-/// What belongs together, from all namespaces, in the order of the names.
-fn grouped(scrapes: &[Scrape]) -> BTreeMap<(&str, &str), Vec<Member<'_>>> {
-    let mut groups = BTreeMap::<_, Vec<_>>::new();
+/// What belongs together, from all namespaces.
+struct Group<'a> {
+    kind: &'static str,
+    members: Vec<Member<'a>>,
+}
+
+/// The groups with the names that they want, in the order of the scrapes.
+fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, Group<'_>)> {
+    let (mut groups, mut positions) = (Vec::<(ExposedName, Group<'_>)>::new(), HashMap::new());
     for scrape in scrapes {
         for family in scrape.families.iter().filter(|family| !family.series.is_empty()) {
-            let member = (scrape.namespace.to_string(), family);
-            groups.entry((&*family.name, family.kind)).or_default().push(member);
+            let (name, kind) = (ExposedName::new(&family.name, family.kind), family.kind);
+            let position = *positions.entry((name.family(), kind)).or_insert(groups.len());
+            if position == groups.len() {
+                groups.push((name, Group { kind, members: Vec::new() }));
+            }
+            groups[position].1.members.push((scrape.namespace.to_string(), family));
         }
     }
     groups
 }
 
-/// A name that nobody else writes samples under.
-fn free_name(name: &str, kind: &str, taken: &mut Taken) -> String {
-    let wanted = prometheus_name(name, kind);
-    let mut name = wanted.clone();
-    while samples(&name, kind).iter().any(|sample| taken.samples.contains(sample)) {
-        // Goes on where the last namesake has found a place: to try all of theirs again would take the square of their number.
-        let tries = taken.tries.entry(wanted.clone()).or_insert(0);
-        *tries += 1;
-        name = if *tries == 1 { format!("{wanted}_") } else { format!("{wanted}_{tries}") };
-    }
-    taken.samples.extend(samples(&name, kind));
-    name
-}
-
-/// The names that samples have been written under, and how often each name was wanted in vain.
-#[derive(Default)]
-struct Taken {
-    samples: HashSet<String>,
-    tries: HashMap<String, u32>,
-}
-
-fn prometheus_name(name: &str, kind: &str) -> String {
-    let allowed = |it: char| if it.is_ascii_alphanumeric() || it == '_' || it == ':' { it } else { '_' };
-    let mut allowed: String = name.chars().map(allowed).collect();
-    if !allowed.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-        allowed.insert(0, '_');
-    }
-    if kind == "counter" && !allowed.ends_with("_total") {
-        allowed.push_str("_total");
-    }
-    allowed
-}
-
-/// The names of the samples that a family writes; its own is among them, as it stands in HELP and TYPE.
-fn samples(name: &str, kind: &str) -> Vec<String> {
-    let suffixes: &[&str] = if kind == "histogram" { &["", "_bucket", "_sum", "_count"] } else { &[""] };
-    suffixes.iter().map(|suffix| format!("{name}{suffix}")).collect()
+/// The groups in the order of their names, none of which writes a sample of another's (invariant 2).
+fn named(groups: Vec<(ExposedName, Group<'_>)>) -> BTreeMap<String, Group<'_>> {
+    let mut taken = HashSet::<String>::new();
+    let named = groups.into_iter().map(|(wanted, group)| {
+        let mut tries = (1..).map(|number| wanted.number(number));
+        let free = |name: &ExposedName| !name.claims().any(|claim| taken.contains(&claim));
+        let name = tries.find(free).unwrap_or(wanted);
+        taken.extend(name.claims());
+        (name.family(), group)
+    });
+    named.collect()
 }
 
 fn write_family(text: &mut String, name: &str, kind: &str, members: &[Member<'_>]) -> fmt::Result {
@@ -109,42 +107,91 @@ fn write_family(text: &mut String, name: &str, kind: &str, members: &[Member<'_>
     writeln!(text, "# HELP {name} {}", Help(help))?;
     writeln!(text, "# TYPE {name} {kind}")?;
     for (namespace, family) in members {
+        let exposed = Exposed::of(family);
         for series in &family.series {
-            let line = Line { name, namespace, labels: &series.labels };
+            let line = Line { name, namespace, exposed: &exposed, labels: &series.labels };
             line.reading(text, &series.reading)?;
         }
     }
     Ok(())
 }
 
-/// The beginning of the lines of one series.
+/// What the name of a family says of its values.
+struct Exposed {
+    /// By what they are divided, so that they are in the base unit.
+    divisor: f64,
+    /// The powers of two that are the bounds of a histogram if none were chosen.
+    exponents: RangeInclusive<i32>,
+}
+
+impl Exposed {
+    fn of(family: &MetricFamily) -> Self {
+        let divisor = ExposedName::new(&family.name, family.kind).divisor;
+        let exponents = match &*family.name {
+            // About a microsecond to about a minute, in whichever unit.
+            _ if divisor == 1e9 => 10..=36,
+            _ if divisor == 1e6 => 0..=26,
+            _ if divisor == 1e3 => -10..=16,
+            name if name.ends_with("seconds") => -20..=6,
+            name if name.ends_with("bytes") => 6..=30,
+            _ => -6..=20,
+        };
+        Self { divisor, exponents }
+    }
+}
+
+/// The lines of one series.
 struct Line<'a> {
     name: &'a str,
     namespace: &'a str,
+    exposed: &'a Exposed,
     labels: &'a Labels,
 }
 
 impl Line<'_> {
     fn reading(&self, text: &mut String, reading: &Reading) -> fmt::Result {
         match reading {
-            Reading::Counter(value) => self.sample(text, "", None, value),
-            Reading::Gauge(value) => self.sample(text, "", None, &Number(*value)),
+            Reading::Counter(value) if self.exposed.divisor == 1.0 => self.sample(text, "", None, value),
+            Reading::Counter(value) => self.sample(text, "", None, &self.in_base_units(*value as f64)),
+            Reading::Gauge(value) => self.sample(text, "", None, &self.in_base_units(*value)),
             Reading::Histogram(summary) => self.histogram(text, summary),
             _ => Ok(()),
         }
     }
 
+    fn in_base_units(&self, value: f64) -> Number {
+        Number(value / self.exposed.divisor)
+    }
+
     fn histogram(&self, text: &mut String, summary: &HistogramSnapshot) -> fmt::Result {
-        for (exponent, count) in &summary.buckets {
-            let bound = Number(f64::from(*exponent).exp2()).to_string();
-            self.sample(text, "_bucket", Some(&bound), count)?;
+        for (bound, count) in self.buckets(summary) {
+            self.sample(text, "_bucket", Some(&self.in_base_units(bound)), &count)?;
         }
-        self.sample(text, "_bucket", Some("+Inf"), &summary.count)?;
-        self.sample(text, "_sum", None, &Number(summary.sum))?;
+        self.sample(text, "_bucket", Some(&"+Inf"), &summary.count)?;
+        self.sample(text, "_sum", None, &self.in_base_units(summary.sum))?;
         self.sample(text, "_count", None, &summary.count)
     }
 
-    fn sample(&self, text: &mut String, suffix: &str, le: Option<&str>, value: &dyn fmt::Display) -> fmt::Result {
+    /// How many values are at most as great as each bound (invariant 3).
+    fn buckets(&self, summary: &HistogramSnapshot) -> Vec<(f64, u64)> {
+        if !summary.bounds.is_empty() {
+            return summary.bounds.clone();
+        }
+        let at = |exponent: i32| {
+            // Both bounds of each octave that holds a value are listed: whatever is not has the count of the one below it.
+            let below = summary.buckets.partition_point(|(known, _)| *known <= exponent);
+            (f64::from(exponent).exp2(), below.checked_sub(1).map_or(0, |last| summary.buckets[last].1))
+        };
+        self.exposed.exponents.clone().step_by(2).map(at).collect()
+    }
+
+    fn sample(
+        &self,
+        text: &mut String,
+        suffix: &str,
+        le: Option<&dyn fmt::Display>,
+        value: &dyn fmt::Display,
+    ) -> fmt::Result {
         write!(text, "{}{suffix}{{namespace=\"{}\"", self.name, Escaped(self.namespace))?;
         for (key, value) in self.labels.iter() {
             write!(text, ",{key}=\"{}\"", Escaped(value))?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foundation_core::{Counter, Gauge, Histogram, Namespace};
+use foundation_core::{Bounds, Counter, Gauge, Histogram, Namespace};
 use prom_text_format_parser::{Metric, Scrape as Parsed, Type, ValueType};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -70,19 +70,20 @@ fn the_format_is_that_of_prometheus() {
     let labels = Labels::new([("path", r#"C:\"x""#)]).unwrap();
     let mut requests = labelled("http.requests", vec![(labels, Reading::Counter(3))]);
     requests.help = Some(Arc::from("asked\\answered\nor not"));
-    let families = vec![requests, family("latency", histogram(&[0.75, 1.0, 3.0])), family("load", Reading::Gauge(0.5))];
+    let latency = Histogram::with_bounds(Bounds::new([1.0, 2.5, 3.0]).unwrap());
+    [0.75, 1.0, 3.0].into_iter().for_each(|value| latency.record(value));
+    let families = vec![requests, family("latency_ms", Reading::from(&latency)), family("load", Reading::Gauge(0.5))];
     let expected = r#"# HELP http_requests_total asked\\answered\nor not
 # TYPE http_requests_total counter
 http_requests_total{namespace="production",path="C:\\\"x\""} 3
-# HELP latency latency
-# TYPE latency histogram
-latency_bucket{namespace="production",le="5e-1"} 0
-latency_bucket{namespace="production",le="1e0"} 2
-latency_bucket{namespace="production",le="2e0"} 2
-latency_bucket{namespace="production",le="4e0"} 3
-latency_bucket{namespace="production",le="+Inf"} 3
-latency_sum{namespace="production"} 4.75e0
-latency_count{namespace="production"} 3
+# HELP latency_seconds latency_ms
+# TYPE latency_seconds histogram
+latency_seconds_bucket{namespace="production",le="1e-3"} 2
+latency_seconds_bucket{namespace="production",le="2.5e-3"} 2
+latency_seconds_bucket{namespace="production",le="3e-3"} 3
+latency_seconds_bucket{namespace="production",le="+Inf"} 3
+latency_seconds_sum{namespace="production"} 4.75e-3
+latency_seconds_count{namespace="production"} 3
 # HELP load load
 # TYPE load gauge
 load{namespace="production"} 5e-1
@@ -91,7 +92,8 @@ load{namespace="production"} 5e-1
     assert_eq!(text, expected);
     let parsed = parsed(&text);
     let kinds: Vec<_> = parsed.metrics.iter().map(|metric| (&*metric.name, metric.kind)).collect();
-    let expected = [("http_requests_total", Type::Counter), ("latency", Type::Histogram), ("load", Type::Gauge)];
+    let expected =
+        [("http_requests_total", Type::Counter), ("latency_seconds", Type::Histogram), ("load", Type::Gauge)];
     assert_eq!(kinds, expected);
 }
 
@@ -109,18 +111,64 @@ fn namespaces_are_told_apart_and_stand_together() {
 }
 
 #[test]
-fn names_that_become_one_are_kept_apart() {
+fn a_name_that_two_namespaces_use_for_different_kinds_stays_with_the_first_of_them() {
+    let first =
+        scrape(Namespace::Production, vec![family("b.total", Reading::Gauge(1.0)), family("c", histogram(&[]))]);
+    let second =
+        vec![family("a", Reading::Gauge(1.0)), family("b", Reading::Counter(1)), family("c.sum", Reading::Gauge(2.0))];
+    let third = vec![family("b.total", Reading::Gauge(1.0)), family("b_total", histogram(&[]))];
+    let scrapes = [first, scrape(Namespace::test(), second), scrape(Namespace::test(), third)];
+    let names = |scrapes: &[Scrape]| {
+        let parsed = parsed(&prometheus_text(scrapes));
+        parsed.metrics.iter().map(|metric| metric.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&scrapes[..1]), ["b_total", "c"]);
+    assert_eq!(names(&scrapes), ["a", "b__total", "b_total", "b_total_", "c", "c_sum_"]);
+}
+
+#[test]
+fn names_of_two_namespaces_that_become_one_are_one_family() {
+    let of = |namespace, name| scrape(namespace, vec![family(name, Reading::Counter(1))]);
+    let text = prometheus_text(&[of(Namespace::Production, "cache.hits"), of(Namespace::test(), "cache-hits")]);
+    assert_eq!(text.matches("# TYPE cache_hits_total counter\n").count(), 1);
+    assert_eq!(text.matches("\ncache_hits_total{").count(), 2);
+}
+
+fn bounds_of(text: &str) -> Vec<String> {
+    let bucket = |line: &str| line.split_once("le=\"").map(|(_, rest)| rest.split('"').next().unwrap().to_owned());
+    text.lines().filter_map(bucket).collect()
+}
+
+#[test]
+fn the_bounds_of_a_duration_are_the_same_seconds_in_whichever_unit_it_is_measured() {
+    let bounds = |name: &str| {
+        let text = prometheus_text(&[scrape(Namespace::Production, vec![family(name, histogram(&[]))])]);
+        assert!(text.contains("# TYPE took_seconds histogram\n"), "{text}");
+        let bounds: Vec<f64> = bounds_of(&text).iter().filter_map(|bound| bound.parse().ok()).collect();
+        bounds.into_iter().filter(|bound| bound.is_finite()).collect::<Vec<_>>()
+    };
+    for name in ["took_ns", "took_nanoseconds", "took_microseconds", "took_ms", "took_seconds", "took.seconds"] {
+        let bounds = bounds(name);
+        assert_eq!(bounds.len(), 14);
+        assert!(bounds.windows(2).all(|pair| (pair[1] / pair[0] - 4.0).abs() < 1e-9), "{bounds:?}");
+        assert!((0.9e-6..1.1e-6).contains(&bounds[0]) && (60.0..70.0).contains(&bounds[13]), "{bounds:?}");
+    }
+}
+
+#[test]
+fn all_values_are_converted_to_base_units() {
     let families = vec![
-        family("a", histogram(&[1.0])),
-        family("a.b", Reading::Counter(1)),
-        family("a.count", Reading::Gauge(2.0)),
-        family("a_b", Reading::Counter(3)),
-        family("a_b_total", Reading::Gauge(4.0)),
-        family("a_b.total", Reading::Counter(5)),
+        family("busy_ms", Reading::Counter(1_500)),
+        family("idle_ns", Reading::Gauge(2e9)),
+        family("took_ms", histogram(&[250.0])),
     ];
-    let parsed = parsed(&prometheus_text(&[scrape(Namespace::Production, families)]));
-    let names: Vec<_> = parsed.metrics.iter().map(|metric| &*metric.name).collect();
-    assert_eq!(names, ["a", "a_b_total", "a_count_", "a_b_total_", "a_b_total_2", "a_b_total_3"]);
+    let text = prometheus_text(&[scrape(Namespace::Production, families)]);
+    for line in ["busy_seconds_total{namespace=\"production\"} 1.5e0\n", "idle_seconds{namespace=\"production\"} 2e0\n"]
+    {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(text.contains("took_seconds_sum{namespace=\"production\"} 2.5e-1\n"), "{text}");
+    assert!(text.contains("le=\"2.56e-1\"} 1\n") && text.contains("le=\"6.4e-2\"} 0\n"), "{text}");
 }
 
 #[test]
@@ -143,8 +191,9 @@ fn any_family() -> impl Strategy<Value = Vec<(Labels, Reading)>> {
     prop_oneof![counters, gauges, histograms].prop_map(|series| series.into_iter().collect())
 }
 
-/// What is to be read back of a series.
-fn expected(series: &[(Labels, Reading)]) -> BTreeMap<(String, String), f64> {
+/// What is to be read back of a series; each histogram's bounds are checked against its values elsewhere.
+fn expected(name: &str, series: &[(Labels, Reading)]) -> BTreeMap<(String, String), f64> {
+    let divisor = ExposedName::new(name, series[0].1.kind()).divisor;
     let mut all = BTreeMap::new();
     for (labels, reading) in series {
         let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
@@ -153,14 +202,11 @@ fn expected(series: &[(Labels, Reading)]) -> BTreeMap<(String, String), f64> {
             all.insert((part.to_owned(), labels), value);
         };
         match reading {
-            Reading::Counter(value) => put("", None, *value as f64),
-            Reading::Gauge(value) => put("", None, *value),
+            Reading::Counter(value) => put("", None, *value as f64 / divisor),
+            Reading::Gauge(value) => put("", None, *value / divisor),
             Reading::Histogram(summary) => {
-                for (exponent, count) in &summary.buckets {
-                    put("bucket", Some(format!("le={:e}", f64::from(*exponent).exp2())), *count as f64);
-                }
                 put("bucket", Some("le=+Inf".into()), summary.count as f64);
-                put("sum", None, summary.sum);
+                put("sum", None, summary.sum / divisor);
                 put("count", None, summary.count as f64);
             }
             _ => unreachable!(),
@@ -172,11 +218,12 @@ fn expected(series: &[(Labels, Reading)]) -> BTreeMap<(String, String), f64> {
 proptest! {
     #[test]
     fn what_was_counted_is_read_back(families in btree_map("[a-z_][a-zA-Z0-9_.:/-]{0,8}", any_family(), 1..6)) {
-        let given: Vec<_> = families.iter().map(|(name, series)| labelled(name, series.clone())).collect();
-        let parsed = parsed(&prometheus_text(&[scrape(Namespace::Production, given)]));
-        prop_assert_eq!(parsed.metrics.len(), families.len());
-        for (metric, series) in parsed.metrics.iter().zip(families.values()) {
-            let (read, counted) = (samples(metric), expected(series));
+        // Each by itself: what becomes of names that clash is another question.
+        for (name, series) in &families {
+            let parsed = parsed(&prometheus_text(&[scrape(Namespace::Production, vec![labelled(name, series.clone())])]));
+            prop_assert_eq!(parsed.metrics.len(), 1);
+            let (mut read, counted) = (samples(&parsed.metrics[0]), expected(name, series));
+            read.retain(|(part, labels), _| part != "bucket" || labels.ends_with("le=+Inf"));
             prop_assert_eq!(read.keys().collect::<Vec<_>>(), counted.keys().collect::<Vec<_>>());
             for (read, counted) in read.values().zip(counted.values()) {
                 prop_assert!(read == counted || read.is_nan() && counted.is_nan());
@@ -185,11 +232,30 @@ proptest! {
     }
 
     #[test]
+    fn the_bounds_of_a_histogram_never_change_and_each_counts_exactly_the_values_up_to_it(
+        name in "took(_ns|_ms|_seconds|_bytes)?",
+        values in vec(prop_oneof![0.0..10.0f64, 0.0..1e12f64, (-12..40i32).prop_map(|it| f64::from(it).exp2())], 0..50),
+    ) {
+        let text = |values: &[f64]| prometheus_text(&[scrape(Namespace::Production, vec![family(&name, histogram(values))])]);
+        let (empty, full) = (text(&[]), text(&values));
+        prop_assert_eq!(bounds_of(&empty), bounds_of(&full));
+        let divisor = ExposedName::new(&name, "histogram").divisor;
+        for line in full.lines().filter(|line| line.contains("le=\"")) {
+            let (bound, count) = line.rsplit_once("le=\"").unwrap().1.split_once("\"} ").unwrap();
+            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse::<f64>().unwrap() * divisor };
+            // What was divided is not multiplied back to the last bit.
+            let up_to = values.iter().filter(|value| **value <= bound * (1.0 + 1e-12)).count();
+            prop_assert_eq!(count.parse::<usize>().unwrap(), up_to, "{}", line);
+        }
+    }
+
+    #[test]
     fn no_two_metrics_write_samples_of_one_name(names in vec(r"a([._](b|total|count|sum|bucket)){0,3}", 1..12), kinds in vec(0..3usize, 12)) {
         let reading = |kind: usize| [Reading::from(&Counter::new()), Reading::from(&Gauge::new()), histogram(&[])][kind].clone();
         let families: BTreeMap<_, _> = names.into_iter().zip(kinds).collect();
-        let families = families.into_iter().map(|(name, kind)| family(&name, reading(kind))).collect();
-        let text = prometheus_text(&[scrape(Namespace::Production, families)]);
+        // Each in a namespace of its own: within one the second would have been refused.
+        let scrapes: Vec<_> = families.into_iter().map(|(name, kind)| scrape(Namespace::test(), vec![family(&name, reading(kind))])).collect();
+        let text = prometheus_text(&scrapes);
         let mut lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).map(|line| line.rsplit_once(' ').unwrap().0).collect();
         let all = lines.len();
         lines.sort_unstable();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use foundation_core::{Counter, Gauge, Histogram};
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use parking_lot::Mutex;
 
 use super::any_series::Kind;
 use super::hub::Hub;
@@ -71,7 +70,7 @@ impl Recorder for TelemetryRecorder {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> metrics::Counter {
-        let counter = self.series(key).map(|counter| RecordedCounter { counter, raising: Mutex::default() });
+        let counter = self.series(key).map(RecordedCounter);
         counter.map_or_else(metrics::Counter::noop, |it| metrics::Counter::from_arc(Arc::new(it)))
     }
 
@@ -86,20 +85,16 @@ impl Recorder for TelemetryRecorder {
     }
 }
 
-struct RecordedCounter {
-    counter: Arc<Counter>,
-    /// Held by whoever raises the counter to a value, as it looks first.
-    raising: Mutex<()>,
-}
+struct RecordedCounter(Arc<Counter>);
 
 impl CounterFn for RecordedCounter {
     fn increment(&self, value: u64) {
-        self.counter.add(value);
+        self.0.add(value);
     }
 
     fn absolute(&self, value: u64) {
-        let _raising = self.raising.lock();
-        self.counter.add(value.saturating_sub(self.counter.value()));
+        // In the counter itself: each use of a macro makes a handle of its own.
+        self.0.raise_to(value);
     }
 }
 

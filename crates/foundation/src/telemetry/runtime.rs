@@ -19,9 +19,9 @@ impl RuntimeGauges {
     /// Gauges that show the runtime from now on: a runtime without workers is none that anybody has seen.
     pub(super) fn of(hub: &Hub) -> Result<Self, TelemetryError> {
         let gauges = Self {
-            workers: hub.own_instrument("tokio.workers")?,
-            alive_tasks: hub.own_instrument("tokio.alive_tasks")?,
-            global_queue_depth: hub.own_instrument("tokio.global_queue_depth")?,
+            workers: hub.instrument("tokio.workers")?,
+            alive_tasks: hub.instrument("tokio.alive_tasks")?,
+            global_queue_depth: hub.instrument("tokio.global_queue_depth")?,
         };
         gauges.sample();
         Ok(gauges)

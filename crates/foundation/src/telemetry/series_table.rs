@@ -14,7 +14,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use foundation_core::Namespace;
+use foundation_core::containment::report;
+use foundation_core::{Bounds, Namespace};
 use parking_lot::RwLock;
 
 use super::budget::Budget;
@@ -31,6 +32,8 @@ pub struct SeriesTable<K> {
     name: Box<str>,
     budget: Arc<Budget>,
     limit: OnceLock<usize>,
+    /// What histograms count at besides; settled at the latest with the first series, so that all have the same.
+    bounds: OnceLock<Option<Bounds>>,
     bare: OnceLock<Arc<K>>,
     overflow: OnceLock<Arc<K>>,
     warned: AtomicBool,
@@ -55,6 +58,7 @@ impl<K: Reads> SeriesTable<K> {
             name: name.into(),
             budget: Arc::clone(budget),
             limit: OnceLock::new(),
+            bounds: OnceLock::new(),
             bare: OnceLock::new(),
             overflow: OnceLock::new(),
             warned: AtomicBool::new(false),
@@ -67,9 +71,18 @@ impl<K: Reads> SeriesTable<K> {
         self.limit.get_or_init(|| limit);
     }
 
+    /// False if other bounds, or none, are settled.
+    pub(super) fn settle_bounds(&self, bounds: Bounds) -> bool {
+        *self.bounds.get_or_init(|| Some(bounds.clone())) == Some(bounds)
+    }
+
+    fn new_series(&self) -> Arc<K> {
+        Arc::new(K::with_bounds(self.bounds.get_or_init(|| None).as_ref()))
+    }
+
     /// The series without labels.
     pub(super) fn bare(&self) -> &Arc<K> {
-        self.bare.get_or_init(Arc::default)
+        self.bare.get_or_init(|| self.new_series())
     }
 
     /// The series of these labels, made if there is room; otherwise that of the overflow.
@@ -90,7 +103,7 @@ impl<K: Reads> SeriesTable<K> {
         if labelled.live.len() >= limit || !self.budget.take() {
             return None;
         }
-        let series = labelled.resting.remove(labels).unwrap_or_default();
+        let series = labelled.resting.remove(labels).unwrap_or_else(|| self.new_series());
         labelled.live.insert(labels.clone(), Arc::clone(&series));
         Some(series)
     }
@@ -98,9 +111,11 @@ impl<K: Reads> SeriesTable<K> {
     fn overflowing(&self) -> Arc<K> {
         if !self.warned.swap(true, Ordering::Relaxed) {
             let (namespace, name, series) = (self.namespace, &*self.name, self.labelled.read().live.len());
-            tracing::warn!(%namespace, name, series, "there is no room for more series: further labels count in one");
+            report(|| {
+                tracing::warn!(%namespace, name, series, "there is no room for more series: further labels count in one");
+            });
         }
-        Arc::clone(self.overflow.get_or_init(Arc::default))
+        Arc::clone(self.overflow.get_or_init(|| self.new_series()))
     }
 
     /// Takes a series out, whoever holds it; false if there is none.

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use foundation_core::ServiceRegistry;
-use foundation_core::containment::{catch_panic, error_text};
-use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef};
+use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::exporter::{ExportError, Exporter};
+use super::exports::{Exports, UnderWay};
 use super::hub::Hub;
 use super::message::TelemetryMsg;
 use super::options::TelemetryOptions;
 use super::runtime::RuntimeGauges;
-use super::scrape::Scrape;
 use super::services;
 use super::ticker::Ticker;
 
@@ -20,42 +19,46 @@ pub(super) struct TelemetryServer {
     pub(super) hub: Arc<Hub>,
     pub(super) registry: ServiceRegistry,
     pub(super) options: TelemetryOptions,
+    pub(super) exports: Arc<Exports>,
 }
 
 /// What ends with the actor; all else is the hub's.
 pub(super) struct Running {
     /// None if it is not wanted, or its names are other instruments'.
     runtime: Option<RuntimeGauges>,
+    /// Who waits for exporters: not the actor, of which others want something meanwhile.
+    waiting: JoinSet<()>,
     _ticker: Ticker,
 }
 
 impl TelemetryServer {
-    fn tick(&self, running: &Running) {
+    fn tick(&self, running: &Running) -> UnderWay {
         let now = Instant::now();
         if let Some(runtime) = &running.runtime {
             runtime.sample();
         }
         let scrape = self.hub.tick(now, services::families(&self.registry));
-        self.options.exporters.iter().for_each(|exporter| self.export(&**exporter, &scrape));
-        // After the export: whoever is retired has been seen as it was last.
+        let exports = self.exports.hand_over(&self.hub, scrape);
+        // After it was read: whoever is retired has been seen as it was last.
         if let Some(after) = self.options.idle_after {
             self.hub.retire(now, after);
         }
+        exports
     }
 
-    fn export(&self, exporter: &dyn Exporter, scrape: &Scrape) {
-        let Err(cause) = exported(exporter, scrape) else { return };
-        self.hub.own.failed_exports.increment();
-        let namespace = scrape.namespace;
-        tracing::warn!(%namespace, cause, "telemetry could not be exported");
+    /// A tick on request, which is answered when the exporters have done their work.
+    fn tick_for(&self, reply: RpcReplyPort<()>, running: &mut Running) {
+        let exports = self.tick(running);
+        while running.waiting.try_join_next().is_some() {}
+        if self.exports.is_empty() {
+            drop(reply.send(()));
+        } else {
+            running.waiting.spawn(async move {
+                exports.wait().await;
+                drop(reply.send(()));
+            });
+        }
     }
-}
-
-fn exported(exporter: &dyn Exporter, scrape: &Scrape) -> Result<(), String> {
-    // The error is others' as well, and so is its text.
-    let text = |error: ExportError| error_text(&*error);
-    catch_panic(|| exporter.export(scrape).map_err(text))
-        .unwrap_or_else(|panic| Err(format!("the exporter panicked: {panic}")))
 }
 
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
@@ -66,7 +69,7 @@ impl Actor for TelemetryServer {
 
     async fn pre_start(&self, myself: ActorRef<TelemetryMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
         let runtime = self.options.runtime_metrics.then(|| RuntimeGauges::of(&self.hub).ok()).flatten();
-        Ok(Running { runtime, _ticker: Ticker::start(myself, self.options.tick_every) })
+        Ok(Running { runtime, waiting: JoinSet::new(), _ticker: Ticker::start(myself, self.options.tick_every) })
     }
 
     async fn handle(
@@ -80,18 +83,15 @@ impl Actor for TelemetryServer {
             TelemetryMsg::Detach(id, reply) => drop(reply.send(self.hub.handlers.detach(&id))),
             TelemetryMsg::Handlers(reply) => drop(reply.send(self.hub.handlers.ids())),
             TelemetryMsg::Scrape(reply) => drop(reply.send(self.hub.scrape(services::families(&self.registry)))),
-            TelemetryMsg::Tick(reply) => {
-                self.tick(running);
-                drop(reply.send(()));
-            }
+            TelemetryMsg::Tick(reply) => self.tick_for(reply, running),
         }
         Ok(())
     }
 
     async fn post_stop(&self, _: ActorRef<TelemetryMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
         // The others have stopped before: these are their last numbers. Rates go on with the next actor, if there is one.
-        if !self.options.exporters.is_empty() {
-            self.tick(running);
+        if !self.exports.is_empty() {
+            self.tick(running).wait().await;
         }
         Ok(())
     }

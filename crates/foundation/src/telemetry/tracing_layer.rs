@@ -7,17 +7,23 @@ use std::sync::Arc;
 use foundation_core::Counter;
 use parking_lot::RwLock;
 use tracing::callsite::Identifier;
+use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
 
+use super::error::TelemetryError;
 use super::family::Family;
+use super::hub::Hub;
 use super::labels::Labels;
 
-/// Counts the events of `tracing` that its subscriber lets through: the counters `tracing.events`, labelled `level` and `target`.
-/// Those whose target is no label's value have no labels.
+/// Counts the events of `tracing`: the counters `tracing.events`, labelled `level` and `target`. Those whose target is no label's
+/// value have no labels.
 ///
-/// It belongs to one namespace, and counts whatever its subscriber sees. An event costs a look-up by its place in the code, with
+/// It belongs to one namespace, and counts what its own level lets through, `INFO` unless another was asked for. The level concerns
+/// nothing else: it neither switches on events that no other layer wants nor hides any from them. An event costs a look-up by its place in the code, with
 /// a read lock, and an addition.
 ///
 /// ```
@@ -43,11 +49,17 @@ pub struct TelemetryLayer {
 }
 
 impl TelemetryLayer {
-    pub(super) const NAME: &str = "tracing.events";
-    pub(super) const MAX_SERIES: usize = 1_000;
+    const NAME: &str = "tracing.events";
+    const MAX_SERIES: usize = 1_000;
 
-    pub(super) fn new(events: Family<Counter>) -> Self {
-        Self { events, known: RwLock::default() }
+    /// One that counts events of this level and above.
+    pub(super) fn at<S>(hub: &Hub, level: LevelFilter) -> Result<Filtered<Self, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        let events = hub.family(Self::NAME, Self::MAX_SERIES)?;
+        // A filter of the layer's own: a layer without one asks for all there is, down to TRACE, of the whole process.
+        Ok(Self { events, known: RwLock::default() }.with_filter(level))
     }
 
     fn counter(&self, place: &Metadata<'_>) -> Arc<Counter> {

@@ -1,0 +1,98 @@
+//! Telemetry before there is a foundation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use foundation_core::Namespace;
+#[cfg(feature = "tracing-layer")]
+use tracing::{Subscriber, level_filters::LevelFilter};
+#[cfg(feature = "tracing-layer")]
+use tracing_subscriber::{filter::Filtered, registry::LookupSpan};
+
+use super::hub::Hub;
+#[cfg(feature = "tracing-layer")]
+use super::{TelemetryError, TelemetryLayer};
+
+/// The instruments of production, before it has been started.
+///
+/// The `metrics` facade and `tracing` are installed at the beginning of a process, and once. What is counted through this
+/// value is counted in the namespace `production` of the foundation that is
+/// [built with it](crate::FoundationBuilder::early_telemetry): nothing that was counted before is lost, and handles that were made before go
+/// on. Cheap to clone. A foundation that is started later with the same value goes on with its numbers.
+///
+/// ```
+/// use foundation::{EarlyTelemetry, Foundation};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let early = EarlyTelemetry::new();
+/// # #[cfg(feature = "metrics")]
+/// metrics::with_local_recorder(&early.recorder(), || metrics::counter!("files.read").increment(1));
+/// let foundation = Foundation::builder().early_telemetry(&early).start().await?;
+/// # #[cfg(feature = "metrics")]
+/// assert_eq!(foundation.telemetry().snapshot().await?.counter("files.read"), Some(1));
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EarlyTelemetry {
+    hub: Arc<Hub>,
+}
+
+impl EarlyTelemetry {
+    /// Telemetry in which nothing has been counted.
+    pub fn new() -> Self {
+        Self { hub: Arc::new(Hub::new(Namespace::Production)) }
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// A recorder for the `metrics` facade; see [`TelemetryRecorder`](crate::TelemetryRecorder).
+    #[cfg(feature = "metrics")]
+    pub fn recorder(&self) -> super::TelemetryRecorder {
+        super::TelemetryRecorder::new(Arc::clone(&self.hub))
+    }
+
+    /// A layer for `tracing-subscriber` that counts the events of the level `INFO` and above; see
+    /// [`TelemetryLayer`](crate::TelemetryLayer).
+    ///
+    /// # Errors
+    /// As [`Telemetry::tracing_layer`](crate::Telemetry::tracing_layer).
+    #[cfg(feature = "tracing-layer")]
+    pub fn tracing_layer<S>(&self) -> Result<Filtered<TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        self.tracing_layer_at(LevelFilter::INFO)
+    }
+
+    /// The same for the events of this level and above.
+    ///
+    /// # Errors
+    /// As [`Telemetry::tracing_layer`](crate::Telemetry::tracing_layer).
+    #[cfg(feature = "tracing-layer")]
+    pub fn tracing_layer_at<S>(
+        &self,
+        level: impl Into<LevelFilter>,
+    ) -> Result<Filtered<TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        TelemetryLayer::at(&self.hub, level.into())
+    }
+}
+
+impl Default for EarlyTelemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for EarlyTelemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EarlyTelemetry")
+    }
+}

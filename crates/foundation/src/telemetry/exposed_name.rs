@@ -1,0 +1,114 @@
+//! The names that an instrument has in Prometheus' text: a function of its own name and kind, and of nothing else.
+//!
+//! Two instruments must never have one of these names in common, or each would change what the other is called. So a name is
+//! refused at its registration if it does; see `names`.
+
+/// Endings of names that are no base units, each with the base unit and how many of them it has.
+const UNITS: [(&str, &str, f64); 5] = [
+    ("_ns", "_seconds", 1e9),
+    ("_ms", "_seconds", 1e3),
+    ("_nanoseconds", "_seconds", 1e9),
+    ("_microseconds", "_seconds", 1e6),
+    ("_milliseconds", "_seconds", 1e3),
+];
+const TOTAL: &str = "_total";
+
+/// What an instrument is called in Prometheus' text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct ExposedName {
+    /// As it stands in HELP and TYPE; of a counter without its `_total`.
+    base: String,
+    kind: &'static str,
+    /// By what its values are divided, so that they are in the base unit.
+    pub(super) divisor: f64,
+}
+
+impl ExposedName {
+    /// Characters that Prometheus does not have become `_`, and a unit at the end becomes its base unit.
+    pub(super) fn new(name: &str, kind: &'static str) -> Self {
+        let allowed = |it: char| if it.is_ascii_alphanumeric() || it == '_' { it } else { '_' };
+        let mut base: String = name.chars().map(allowed).collect();
+        if !base.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+            base.insert(0, '_');
+        }
+        if kind == "counter" && base.ends_with(TOTAL) && base.len() > TOTAL.len() {
+            base.truncate(base.len() - TOTAL.len());
+        }
+        let unit = UNITS.iter().find(|(unit, ..)| base.len() > unit.len() && base.ends_with(unit));
+        let divisor = unit.map_or(1.0, |(unit, to, many)| {
+            base.replace_range(base.len() - unit.len().., to);
+            *many
+        });
+        Self { base, kind, divisor }
+    }
+
+    /// The name of the family.
+    pub(super) fn family(&self) -> String {
+        if self.kind == "counter" { format!("{}{TOTAL}", self.base) } else { self.base.clone() }
+    }
+
+    /// The name itself, the one with a `_`, or that with a `_` and a number.
+    pub(super) fn number(&self, number: u32) -> Self {
+        let base = match number {
+            1 => self.base.clone(),
+            2 => format!("{}_", self.base),
+            more => format!("{}_{more}", self.base),
+        };
+        Self { base, ..self.clone() }
+    }
+
+    /// All names that nothing else may have: those of its samples, and that of the family in every version of the format.
+    pub(super) fn claims(&self) -> impl Iterator<Item = String> + '_ {
+        suffixes(self.kind).iter().map(|suffix| format!("{}{suffix}", self.base))
+    }
+
+    /// The first name that both claim.
+    pub(super) fn in_common_with(&self, base: &str, kind: &str) -> Option<String> {
+        self.claims().find(|claim| claim.strip_prefix(base).is_some_and(|rest| suffixes(kind).contains(&rest)))
+    }
+}
+
+fn suffixes(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "counter" => &["", TOTAL],
+        "histogram" => &["", "_bucket", "_sum", "_count"],
+        _ => &[""],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(name: &str, kind: &'static str) -> Vec<String> {
+        ExposedName::new(name, kind).claims().collect()
+    }
+
+    #[test]
+    fn names_are_in_the_grammar_of_prometheus_and_in_base_units() {
+        let exposed = |name, kind| {
+            let name = ExposedName::new(name, kind);
+            (name.family(), name.divisor)
+        };
+        assert_eq!(exposed("http.requests", "counter"), ("http_requests_total".into(), 1.0));
+        assert_eq!(exposed("http.requests_total", "counter"), ("http_requests_total".into(), 1.0));
+        assert_eq!(exposed("a:b/c-d", "gauge"), ("a_b_c_d".into(), 1.0));
+        assert_eq!(exposed("pricing.stop.duration_ms", "histogram"), ("pricing_stop_duration_seconds".into(), 1e3));
+        assert_eq!(exposed("service.handling_ns", "histogram"), ("service_handling_seconds".into(), 1e9));
+        assert_eq!(exposed("busy_milliseconds", "counter"), ("busy_seconds_total".into(), 1e3));
+        // A word is no unit, and neither is a name.
+        assert_eq!(exposed("spasms", "gauge"), ("spasms".into(), 1.0));
+        assert_eq!(exposed("_ms", "gauge"), ("_ms".into(), 1.0));
+        assert_eq!(exposed("_total", "counter"), ("_total_total".into(), 1.0));
+    }
+
+    #[test]
+    fn a_name_claims_those_of_its_samples() {
+        assert_eq!(claims("a", "gauge"), ["a"]);
+        assert_eq!(claims("a.total", "counter"), ["a", "a_total"]);
+        assert_eq!(claims("a", "histogram"), ["a", "a_bucket", "a_sum", "a_count"]);
+        let sum = ExposedName::new("a.sum", "gauge");
+        assert_eq!(sum.in_common_with("a", "histogram").as_deref(), Some("a_sum"));
+        assert_eq!(sum.in_common_with("a", "counter"), None);
+    }
+}
