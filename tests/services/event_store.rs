@@ -1,18 +1,20 @@
 //! The event store: positions, keys, cursors, chains, retention, transfer, and what happens when its log fails.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::{
-    Event, EventError, EventId, EventLog, EventStorage, EventStore, EventStoreError, Foundation, LogFailure, MemoryLog,
-    NewEvent, Order, Query, Retention, TestNamespace, TransferError,
+    Condition, ConfigUpdateError, Event, EventError, EventId, EventLog, EventStorage, EventStore, EventStoreError,
+    Foundation, LogFailure, MemoryLog, Namespace, NewEvent, Order, Query, RegistryError, Retention, SqliteLog,
+    SqliteOptions, SubscriptionSpec, TestNamespace, TransferError,
 };
 use foundation_tests::{Fault, Faults, FaultyLog};
 use futures::future::join_all;
 use tokio::sync::oneshot;
 
-use super::support::{HandSetClock, SOON, at, crash, cut_off_event_store};
+use super::support::{HandSetClock, SOON, at, configured, crash, cut_off_event_store, pid};
 
 fn event(kind: &str, payload: u64) -> NewEvent {
     NewEvent::new(kind).unwrap().payload(payload).unwrap()
@@ -20,6 +22,10 @@ fn event(kind: &str, payload: u64) -> NewEvent {
 
 fn counted(numbers: std::ops::Range<u64>) -> Vec<NewEvent> {
     numbers.map(|number| event("counted", number)).collect()
+}
+
+fn payloads_of(events: &[NewEvent]) -> Vec<u64> {
+    events.iter().map(|event| event.clone().record(EventId::FIRST, "", at(0)).payload.as_u64().unwrap()).collect()
 }
 
 fn payloads(events: &[Arc<Event>]) -> Vec<u64> {
@@ -98,13 +104,68 @@ async fn many_producers_get_ids_without_gap_or_duplicate_from_a_log_on_its_own_t
     foundation.shutdown().await;
 }
 
+// ---- a store that is restarted ----
+
+#[foundation::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_wait_for_a_store_that_is_restarted_and_each_is_recorded_once(namespace: TestNamespace) {
+    let (stop, _) = tokio::sync::watch::channel(false);
+    let (begun, mut beginnings) = tokio::sync::mpsc::unbounded_channel();
+    let producers = (0..8).map(|_| {
+        let (store, stop, begun) = (namespace.events().clone(), stop.subscribe(), begun.clone());
+        tokio::spawn(async move {
+            let mut ids = Vec::new();
+            while !*stop.borrow() {
+                ids.push(store.append(event("counted", 1)).await.unwrap().get());
+                let _ = begun.send(());
+                tokio::task::yield_now().await;
+            }
+            ids
+        })
+    });
+    let producers: Vec<_> = producers.collect();
+    for _ in 0..3 {
+        beginnings.recv().await.unwrap();
+        crash(&namespace, &EventStore::NAME).await;
+        while beginnings.try_recv().is_ok() {}
+        beginnings.recv().await.unwrap();
+    }
+    stop.send(true).unwrap();
+    let ids: Vec<u64> = join_all(producers).await.into_iter().flat_map(Result::unwrap).collect();
+    let counted =
+        namespace.events().query(Query::new().kind("counted".parse().unwrap()).limit(usize::MAX)).await.unwrap();
+    let mut recorded: Vec<_> = counted.iter().map(|event| event.id.get()).collect();
+    let mut told = ids;
+    told.sort_unstable();
+    recorded.sort_unstable();
+    assert_eq!(told, recorded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_does_not_come_back_is_waited_for_as_long_as_stated_and_one_that_cannot_come_is_not() {
+    let foundation = Foundation::builder().start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let store = namespace.events().clone();
+    cut_off_event_store(&namespace);
+    let begun = tokio::time::Instant::now();
+    let error = store.append(event("counted", 1)).await.unwrap_err();
+    assert!(error.to_string().starts_with("no service event_store in namespace test:"), "{error}");
+    assert_eq!((begun.elapsed(), error.into_batch().len()), (Duration::from_secs(2), 1));
+
+    namespace.cleanup().await.unwrap();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(store.append(event("counted", 1)).await.unwrap_err().into_batch().len(), 1);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    foundation.shutdown().await;
+}
+
 // ---- failing ----
 
 #[tokio::test]
-async fn a_log_that_fails_makes_the_store_fail_and_be_restarted_with_all_that_was_recorded() {
+async fn a_log_that_fails_is_opened_again_with_all_that_was_recorded_and_that_is_recorded_too() {
     let (storage, _) = faulty(|commit| (commit == 2).then_some(Fault::Before));
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let store = foundation.events();
+    let actor = pid(foundation.production(), &EventStore::NAME);
     store.append_batch(counted(0..3)).await.unwrap();
     let error = store.append_batch(counted(3..6)).await.unwrap_err();
     assert_eq!(error.to_string(), "recording events failed in a faulty log: the disk took nothing");
@@ -114,8 +175,149 @@ async fn a_log_that_fails_makes_the_store_fail_and_be_restarted_with_all_that_wa
     store.append_batch(counted(6..7)).await.unwrap();
     let numbers = Query::new().kind("counted".parse().unwrap());
     assert_eq!(payloads(&store.query(numbers).await.unwrap()), [0, 1, 2, 6]);
-    let exited = store.query(Query::new().kind("child_exited".parse().unwrap())).await.unwrap();
-    assert!(exited[0].payload.to_string().contains("the disk took nothing"), "{:?}", exited[0].payload);
+    let outages = store.query(Query::new().kind(EventStore::OUTAGE)).await.unwrap();
+    assert_eq!(outages[0].payload["tries"], 1);
+    assert!(outages[0].payload["cause"].to_string().contains("the disk took nothing"), "{:?}", outages[0].payload);
+    assert_eq!(pid(foundation.production(), &EventStore::NAME), actor, "nobody had to be restarted for it");
+    foundation.shutdown().await;
+}
+
+/// Where a log is kept that takes nothing while its disk is full, and cannot even be opened while it is gone.
+#[derive(Clone, Default)]
+struct Disk {
+    is_full: Arc<AtomicBool>,
+    is_gone: Arc<AtomicBool>,
+}
+
+impl Disk {
+    fn storage<L: EventLog>(
+        &self,
+        open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static,
+    ) -> EventStorage {
+        let disk = self.clone();
+        EventStorage::with(move |namespace| {
+            if disk.is_gone.load(Ordering::SeqCst) {
+                return Err(LogFailure::new("opening the event log", "a file", "no such device"));
+            }
+            let is_full = Arc::clone(&disk.is_full);
+            Ok(FaultyLog::new(open(namespace)?, move |log, group, now| match is_full.load(Ordering::SeqCst) {
+                true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
+                false => log.commit(group, now),
+            }))
+        })
+    }
+
+    fn in_memory(&self) -> EventStorage {
+        let kept = MemoryLog::new("production");
+        self.storage(move |_| Ok(kept.clone()))
+    }
+
+    fn on(&self, directory: &Path) -> EventStorage {
+        let directory = directory.to_owned();
+        self.storage(move |namespace| SqliteLog::open_in(&directory, namespace, SqliteOptions::default()))
+    }
+
+    /// Fills it, and has the store notice.
+    async fn fill(&self, store: &EventStore) {
+        self.is_full.store(true, Ordering::SeqCst);
+        let error = store.append(event("unclear", 0)).await.unwrap_err();
+        assert!(matches!(error, EventStoreError::NoAnswer { .. }), "{error}");
+    }
+
+    fn empty(&self) {
+        self.is_full.store(false, Ordering::SeqCst);
+    }
+}
+
+fn assert_unavailable(error: EventStoreError) -> Vec<NewEvent> {
+    let EventStoreError::Unavailable { since, cause, .. } = &error else { panic!("{error}") };
+    assert_eq!(
+        (*since, cause.to_string().as_str()),
+        (at(7), "recording events failed in a file: no space left on device")
+    );
+    error.into_batch()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_by_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::default();
+    let builder = Foundation::builder().events(disk.on(directory.path())).clock(|| at(7));
+    let foundation = builder.start().await.unwrap();
+    let store = foundation.events();
+    let actor = pid(foundation.production(), &EventStore::NAME);
+    let mut followed = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
+    let ids = store.append_batch(counted(0..300)).await.unwrap();
+
+    disk.fill(store).await;
+    for number in 0..200 {
+        let batch = assert_unavailable(store.append(event("refused", number)).await.unwrap_err());
+        assert_eq!(payloads_of(&batch), [number]);
+        assert_eq!(store.note(batch).map_err(assert_unavailable).unwrap_err().len(), 1);
+    }
+    assert_eq!(store.outage().unwrap().since, at(7));
+    // By more readers than were open before, and by those who follow from the beginning.
+    let reads = (0..16).map(|_| async { (store.get(ids[7]).await.unwrap(), store.query(Query::new()).await.unwrap()) });
+    for (one, all) in join_all(reads).await {
+        assert_eq!((one.unwrap().payload.as_u64(), all.len()), (Some(7), 300));
+    }
+    assert_eq!(store.stats().await.unwrap().recorded, 300);
+    for id in &ids {
+        assert_eq!(followed.next().await.unwrap().unwrap().id, *id);
+    }
+    let health = foundation.health().await;
+    assert_eq!((health.condition(), health.services[1].name.as_str()), (Condition::Degraded, "event_store"));
+    assert!(health.services[1].to_string().contains("no space left on device"), "{health}");
+
+    disk.empty();
+    store.wait_until_up(SOON).await.unwrap();
+    assert!(store.outage().is_none() && foundation.health().await.is_healthy());
+    let next = store.append(event("counted", 300)).await.unwrap();
+    // Between the two there is what the store says of its outage, and what others have noted.
+    assert_eq!(followed.next().await.unwrap().unwrap().kind, EventStore::OUTAGE);
+    assert_eq!(followed.next().await.unwrap().unwrap().id, next);
+    assert_eq!(pid(foundation.production(), &EventStore::NAME), actor);
+    assert!(store.verify(|_| ()).await.unwrap().is_clean());
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_stays_full_ends_nothing_and_is_left_in_order() {
+    let disk = Disk::default();
+    let foundation = configured().events(disk.in_memory()).clock(|| at(7)).start().await.unwrap();
+    let store = foundation.events();
+    disk.fill(store).await;
+    // Several tries later.
+    let before = store.wait_until_up(Duration::from_millis(400)).await.unwrap_err();
+    assert!(matches!(before, RegistryError::WaitTimedOut { .. }), "{before}");
+    let error = foundation.config().update("server.port", 1).await.unwrap_err();
+    let ConfigUpdateError::NotRecorded(cause) = error else { panic!("{error}") };
+    assert_eq!(assert_unavailable(cause)[0].kind().as_str(), "config_updated");
+    assert_eq!(foundation.production().counters().counter("supervisor.restarts").unwrap_or_default(), 0);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_killed_while_its_disk_is_gone_comes_back_reads_and_waits_for_its_log() {
+    let disk = Disk::default();
+    let foundation = Foundation::builder().test_events(disk.in_memory()).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let store = namespace.events();
+    let id = store.append(event("counted", 1)).await.unwrap();
+    disk.is_gone.store(true, Ordering::SeqCst);
+    namespace.kill(&EventStore::NAME).await.unwrap();
+    let error = store.append(event("counted", 2)).await.unwrap_err();
+    assert!(
+        matches!(&error, EventStoreError::Unavailable { cause, .. } if cause.to_string().ends_with("no such device"))
+    );
+    assert_eq!(store.get(id).await.unwrap().unwrap().payload, 1);
+
+    disk.is_gone.store(false, Ordering::SeqCst);
+    store.wait_until_up(SOON).await.unwrap();
+    store.append_batch(error.into_batch()).await.unwrap();
+    let numbers = Query::new().kind("counted".parse().unwrap());
+    assert_eq!(payloads(&store.query(numbers).await.unwrap()), [1, 2]);
+    namespace.cleanup().await.unwrap();
     foundation.shutdown().await;
 }
 
@@ -237,7 +439,9 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
 async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
     let clock = HandSetClock::default();
     let minute = Duration::from_secs(60);
-    let retention = Retention::new().max_age(minute).max_count(1_500).every(minute);
+    // By a clock that is set by hand, each time of day is as it should be.
+    let retention =
+        Retention::new().max_age(minute).max_count(1_500).every(minute).jump_confirmed_after(Duration::ZERO);
     let storage = EventStorage::memory().retention(retention);
     let foundation = Foundation::builder().clock(clock.read()).test_events(storage).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();

@@ -18,6 +18,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod measures;
+mod queries;
 mod retention;
 mod root;
 mod subscriptions;

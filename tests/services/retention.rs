@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use foundation::{
-    EventId, EventLog, EventStorage, Foundation, NewEvent, Retention, Services, SqliteLog, SqliteOptions,
+    EventId, EventLog, EventStorage, EventStore, Foundation, NewEvent, Retention, Services, SqliteLog, SqliteOptions,
     TelemetryEvent,
 };
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::heard_log::{Heard, HeardLog};
+use super::support::{HandSetClock, crash};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -76,9 +77,77 @@ async fn a_look_that_fails_is_told_with_its_failure() {
     let (log, mut asked) = HeardLog::new();
     let (foundation, mut looks) = heard(log.full()).await;
     let look = looks.recv().await.unwrap();
-    assert_eq!((&look["failure"], &look["by_count"]), (&"the writer has ended".into(), &0.into()));
+    let failure = "the event store records nothing at present and will try again: \
+                   pruning failed in /dev/full: no space left on device";
+    assert_eq!((&look["failure"], &look["by_count"]), (&failure.into(), &0.into()));
     foundation.shutdown().await;
     assert!(asked.try_recv().is_err(), "nothing more was asked of it");
+}
+
+// ---- a clock that jumps ----
+
+/// Events of one second each, by a clock that is set by hand, in a log that looks each minute and keeps an hour.
+async fn by(clock: &HandSetClock) -> (Foundation, UnboundedReceiver<Value>) {
+    clock.set(1_000_000);
+    let storage = EventStorage::memory().retention(Retention::new().max_age(60 * MINUTE).every(MINUTE));
+    let foundation = Foundation::builder().events(storage).clock(clock.read()).start().await.unwrap();
+    let looks = looks(foundation.production()).await;
+    append(foundation.production(), 5).await;
+    (foundation, looks)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_ahead_for_a_moment_forgets_nothing_and_is_told() {
+    let clock = HandSetClock::default();
+    let (foundation, mut looks) = by(&clock).await;
+    clock.set(2_000_000);
+    let look = looks.recv().await.unwrap();
+    assert_eq!((&look["by_age"], &look["clock_ahead_ms"]), (&0.into(), &((1_000_000.0 - 60.0) * 1e3).into()));
+    clock.set(1_000_120);
+    let look = looks.recv().await.unwrap();
+    assert_eq!((&look["by_age"], &look["clock_ahead_ms"]), (&0.into(), &0.0.into()));
+    assert_eq!(foundation.events().stats().await.unwrap().held, 5);
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_stays_ahead_is_believed_after_an_hour() {
+    let clock = HandSetClock::default();
+    let (foundation, mut looks) = by(&clock).await;
+    for minute in 1..=60 {
+        clock.set(2_000_000 + minute * 60);
+        assert_eq!(looks.recv().await.unwrap()["by_age"], 0, "minute {minute}");
+    }
+    clock.set(2_000_000 + 61 * 60);
+    assert_eq!(looks.recv().await.unwrap()["by_age"], 5);
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_restarted_while_the_clock_is_ahead_goes_by_its_newest_event() {
+    let clock = HandSetClock::default();
+    clock.set(1_000_000);
+    let storage = EventStorage::memory().retention(Retention::new().max_age(60 * MINUTE).every(MINUTE));
+    let foundation = Foundation::builder().test_events(storage).clock(clock.read()).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let mut looks = looks(&namespace).await;
+    append(&namespace, 5).await;
+    clock.set(2_000_000);
+    crash(&namespace, &EventStore::NAME).await;
+    assert_eq!(looks.recv().await.unwrap()["by_age"], 0);
+    namespace.cleanup().await.unwrap();
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_goes_back_keeps_what_it_makes_younger() {
+    let clock = HandSetClock::default();
+    let (foundation, mut looks) = by(&clock).await;
+    clock.set(500_000);
+    for _ in 0..120 {
+        assert_eq!(looks.recv().await.unwrap()["by_age"], 0);
+    }
+    foundation.shutdown().await;
 }
 
 // ---- the end of a store, and its next beginning ----

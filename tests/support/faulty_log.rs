@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use foundation::{
-    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, PruneBound, SubscriptionName,
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, PruneBound, ReaderSource,
+    SubscriptionName,
 };
 
 /// Which commits of a log fail; shared by all logs that are opened one after the other, so that the count goes on.
@@ -108,6 +109,10 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
         self.log.reader()
+    }
+
+    fn reader_source(&self) -> Option<ReaderSource> {
+        self.log.reader_source()
     }
 }
 

@@ -39,9 +39,9 @@ pub use events::{
     Append, Appended, ChainLink, Clock, DamagedEvent, DurableSubscription, Event, EventChain, EventError, EventId,
     EventKind, EventLimits, EventLog, EventPage, EventReader, EventRefusal, EventSource, EventStats, EventStorage,
     EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd,
-    ImportRefusal, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog, NewEvent, OnDamaged, Order, PruneBound,
-    Query, Retention, RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError,
-    Verification, checksum, recordable,
+    ImportRefusal, Interrupt, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog, NewEvent, OnDamaged, Order,
+    Outage, PruneBound, Query, QueryLimit, ReaderSource, Retention, RetentionReport, SubscriptionError,
+    SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use events::{Durability, SqliteLog, SqliteOptions};

@@ -165,6 +165,10 @@ impl Ledger {
     /// Makes sure that every recorded change is made before the next one is decided.
     pub(super) async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         if let Records::Unclear = records {
+            if let Some(outage) = self.events.outage() {
+                // What is recorded is known when the log is open again; until then nothing can be recorded either.
+                return Err(ConfigUpdateError::NotRecorded(EventStoreError::unavailable(Vec::new(), &outage)));
+            }
             let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
             let limit = self.limits.inquiry;
             let caught_up = timeout(limit, self.catch_up()).await;
@@ -179,24 +183,47 @@ impl Ledger {
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let limit = self.limits.store_at_start;
         let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
-        timeout(limit, self.catch_up()).await.map_err(late)??;
-        Ok(Records::Made)
+        timeout(limit, self.read_up()).await.map_err(late)?
     }
 
-    /// Makes every change that is recorded and not made, in order, and waits for the store if it is not there.
+    /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
+    /// more than it shows.
+    async fn read_up(&self) -> Result<Records, ActorProcessingErr> {
+        loop {
+            self.events.wait_until_readable(self.limits.store_at_start).await?;
+            let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
+            if self.try_to_catch_up().await?.is_some() {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
     async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
         loop {
             self.events.wait_until_up(self.limits.store_at_start).await?;
-            match self.events.query(record::all()).await {
-                Ok(recorded) => return Ok(self.make_all(&recorded).await),
-                Err(EventStoreError::Log(error)) => return Err(error.into()),
-                // To ask again would change nothing.
-                Err(error @ (EventStoreError::Damaged { .. } | EventStoreError::Displaced { .. })) => {
-                    return Err(error.into());
-                }
-                // It ended between the two: its successor will answer.
-                Err(EventStoreError::NotDelivered { .. } | EventStoreError::NoAnswer { .. }) => {}
+            if let Some(made) = self.try_to_catch_up().await? {
+                return Ok(made);
             }
+        }
+    }
+
+    /// The same of a store that is there; `None` if it ended meanwhile: its successor will answer.
+    async fn try_to_catch_up(&self) -> Result<Option<MadeAgain>, ActorProcessingErr> {
+        match self.events.query(record::all()).await {
+            Ok(recorded) => Ok(Some(self.make_all(&recorded).await)),
+            // To ask again would change nothing.
+            Err(
+                error @ (EventStoreError::Log(_)
+                | EventStoreError::QueryLimit(_)
+                | EventStoreError::Damaged { .. }
+                | EventStoreError::Displaced { .. }),
+            ) => Err(error.into()),
+            Err(
+                EventStoreError::NotDelivered { .. }
+                | EventStoreError::NoAnswer { .. }
+                | EventStoreError::Unavailable { .. },
+            ) => Ok(None),
         }
     }
 

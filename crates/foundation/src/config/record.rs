@@ -100,7 +100,8 @@ impl Recorded {
 
 /// All records, oldest first.
 pub(super) fn all() -> Query {
-    Query::new().kinds([CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT])
+    // However many there are, all of them count.
+    Query::new().kinds([CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT]).limit(usize::MAX)
 }
 
 /// The oldest record that it takes to know what was changed at run time.

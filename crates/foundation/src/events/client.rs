@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use foundation_core::{ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_core::{ChildSpec, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
 use futures::poll;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::append::{Append, ExpectedPosition};
 use super::clock::Clock;
 use super::failure::LogFailure;
-use super::gate::Gate;
+use super::gate::{Gate, Unsent};
 use super::hold::Hold;
 use super::id::EventId;
 use super::job::{AppendJob, Ids, Job, Reply, chore};
@@ -20,6 +20,8 @@ use super::kind::EventKind;
 use super::log::{EventLog, EventReader};
 use super::memory::MemoryLog;
 use super::new_event::NewEvent;
+use super::outage::Outage;
+use super::readers::Lane;
 use super::retention::RetentionReport;
 use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
 use super::stand_in::EVENT_LOST;
@@ -27,8 +29,10 @@ use super::storage::EventStorage;
 use super::store_error::EventStoreError;
 use super::store_limits::EventStoreLimits;
 
-const ENDING: &str = "the event store is ending";
+pub(super) const ENDING: &str = "the event store is ending";
 const ENDED: &str = "the event store ended and did not answer";
+/// A wait that is longer than any program runs.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The event store of one namespace: appends recorded facts and finds them again.
 ///
@@ -69,6 +73,10 @@ impl EventStore {
     /// [skips](crate::OnDamaged::Skip) damaged events, and in a log that was repaired. Its payload says why: `{"reason": …}`.
     pub const EVENT_LOST: EventKind = EVENT_LOST;
 
+    /// The kind of the event by which a store that has its log again says that it was without: for this `cause`, and after
+    /// so many `tries`. It is the first event of the log after the [outage](Self::outage).
+    pub const OUTAGE: EventKind = EventKind::from_static("event_store_outage");
+
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
         let limits = registry.extension(EventStoreLimits::default);
@@ -104,9 +112,14 @@ impl EventStore {
 
     /// Records one event; returns when it is recorded, as durably as the storage makes it, with its id.
     ///
+    /// A store that is being restarted is waited for, up to [`restart`](EventStoreLimits::restart): what has certainly not
+    /// been recorded is then asked for again, so nothing is recorded twice.
+    ///
     /// # Errors
-    /// [`EventStoreError::Log`] if the event is outside the store's limits, [`EventStoreError::NotDelivered`] and
-    /// [`EventStoreError::NoAnswer`] if the store is not there, fails or does not answer within [5 s](crate::EventStoreLimits::answer).
+    /// [`EventStoreError::Log`] if the event is outside the store's limits; [`EventStoreError::Unavailable`], at once, while
+    /// the store cannot record, with a full disk, say; [`EventStoreError::NotDelivered`] if the store is not there and does
+    /// not come; [`EventStoreError::NoAnswer`] if it ends or fails half way, or does not answer within
+    /// [`answer`](EventStoreLimits::answer).
     pub async fn append(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
         let ids = self.append_batch(vec![event]).await?;
         ids.first().copied().ok_or_else(|| EventStoreError::no_answer("the log gave no id"))
@@ -137,25 +150,56 @@ impl EventStore {
     /// batch that is outside the store's limits is lost, with a warning to `tracing`.
     ///
     /// # Errors
-    /// [`EventStoreError::NotDelivered`] gives the events back.
+    /// [`EventStoreError::NotDelivered`] and [`EventStoreError::Unavailable`] give the events back; a store that is being
+    /// restarted is not waited for.
     pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
         self.send(AppendJob { append: Append::new(batch), reply: Reply::Nobody })
     }
 
     async fn record(&self, append: Append) -> Ids {
+        let expected = append.expected;
         let (asker, answer) = oneshot::channel();
-        self.send(AppendJob { append, reply: Reply::Asker(asker) })?;
-        self.within(answer).await?
+        match self.send(AppendJob { append, reply: Reply::Asker(asker) }) {
+            Ok(()) => self.within(answer).await?,
+            Err(EventStoreError::NotDelivered { batch, reason }) => {
+                // On the heap: else each append would carry the room for this.
+                Box::pin(self.record_after_restart(Append::new(batch).expecting(expected), reason)).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records what was not delivered, once there is a store to take it.
+    async fn record_after_restart(&self, mut append: Append, mut reason: String) -> Ids {
+        let expected = append.expected;
+        let until = Instant::now() + self.gate.limits.restart;
+        while self.wait_until(until, |gate| !gate.is_shut()).await.is_ok() {
+            let (asker, answer) = oneshot::channel();
+            match self.send(AppendJob { append, reply: Reply::Asker(asker) }) {
+                Ok(()) => return self.within(answer).await?,
+                Err(EventStoreError::NotDelivered { batch, reason: again }) => {
+                    (append, reason) = (Append::new(batch).expecting(expected), again);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(EventStoreError::not_delivered(append.batch, reason))
     }
 
     fn send(&self, append: AppendJob) -> Result<(), EventStoreError> {
         let unsent = match self.via.with(|_| ()) {
-            Ok(()) => self.gate.send(Job::Append(append)).map_err(|job| (job, ENDING.to_owned())),
-            Err(reason) => Err((Job::Append(append), reason.to_string())),
+            Ok(()) => self.gate.send(Job::Append(append)).map_err(|unsent| (unsent, ENDING.to_owned())),
+            Err(reason) => Err((Unsent { job: Job::Append(append), outage: None }, reason.to_string())),
         };
-        unsent.map_err(|(job, reason)| match job {
-            Job::Append(AppendJob { append, .. }) => EventStoreError::not_delivered(append.batch, reason),
-            Job::Chore(_) => EventStoreError::not_delivered(Vec::new(), reason),
+        unsent.map_err(|(Unsent { job, outage }, reason)| {
+            let batch = match job {
+                Job::Append(AppendJob { append, .. }) => append.batch,
+                Job::Chore(_) => Vec::new(),
+            };
+            match outage {
+                Some(outage) => EventStoreError::unavailable(batch, &outage),
+                None => EventStoreError::not_delivered(batch, reason),
+            }
         })
     }
 
@@ -180,12 +224,45 @@ impl EventStore {
         }
     }
 
-    /// Waits until the store runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
+    /// Why the store cannot record at present, and since when: its log has failed, with a full disk, say. `None` while it
+    /// can, and while there is no store. What is recorded is read all the same; the store opens its log again by itself, at
+    /// once after a first failure, then after growing pauses.
+    pub fn outage(&self) -> Option<Outage> {
+        self.gate.outage()
+    }
+
+    /// Waits until the store runs and records, at most [`answer`](EventStoreLimits::answer) if no limit is given: after its
+    /// restart, or an [outage](Self::outage), say. Woken by the fact.
     ///
     /// # Errors
-    /// [`RegistryError::WaitTimedOut`].
+    /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
     pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
-        self.registry.wait_for_service(&EVENT_STORE, limit).await.map(drop)
+        let until = Instant::now() + limit.into().unwrap_or(self.gate.limits.answer).min(FOREVER);
+        self.wait_until(until, Gate::is_open).await
+    }
+
+    /// Waits until the store runs and can be read, whether it records or not.
+    pub(crate) async fn wait_until_readable(&self, limit: Duration) -> Result<(), RegistryError> {
+        self.wait_until(Instant::now() + limit.min(FOREVER), |gate| !gate.is_shut()).await
+    }
+
+    /// Waits until the store has its name and its gate is like this.
+    async fn wait_until(&self, until: Instant, is_so: impl Fn(&Gate) -> bool) -> Result<(), RegistryError> {
+        let begun = Instant::now();
+        // Subscribe before checking.
+        let mut changes = self.gate.changes();
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            self.registry.wait_for_service(&EVENT_STORE, left).await?;
+            if is_so(&self.gate) {
+                return Ok(());
+            }
+            if timeout_at(until, changes.changed()).await.is_err() {
+                let (namespace, waited) = (self.via.namespace(), until.saturating_duration_since(begun));
+                let near = NearMisses::of(Self::NAME.as_str(), std::iter::empty());
+                return Err(RegistryError::WaitTimedOut { namespace, name: Self::NAME, waited, near });
+            }
+        }
     }
 
     /// Has the writer do something with its log, between two commits.
@@ -203,29 +280,37 @@ impl EventStore {
     ) -> Result<T, EventStoreError> {
         self.is_there()?;
         let (job, answer) = chore(work);
-        self.gate.send(job).map_err(|_| EventStoreError::not_delivered(Vec::new(), ENDING))?;
+        self.gate.send(job).map_err(|unsent| match unsent.outage {
+            Some(outage) => EventStoreError::unavailable(Vec::new(), &outage),
+            None => EventStoreError::not_delivered(Vec::new(), ENDING),
+        })?;
         self.within(answer).await
     }
 
     /// Reads, once all is visible that was asked to be recorded before.
     pub(super) async fn read<T: Send + 'static>(
         &self,
+        lane: Lane,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         if !self.gate.is_settled() {
-            self.ask(|_| Ok(())).await?;
+            // If the log fails meanwhile, what is recorded is read all the same.
+            match self.ask(|_| Ok(())).await {
+                Err(_) if self.gate.outage().is_some() => {}
+                settled => settled?,
+            }
         }
-        self.read_now(read).await
+        self.read_now(lane, read).await
     }
 
     /// Reads what is recorded.
     pub(super) async fn read_now<T: Send + 'static>(
         &self,
+        lane: Lane,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         self.is_there()?;
-        let readers = self.gate.readers().ok_or_else(|| EventStoreError::not_delivered(Vec::new(), ENDING))?;
-        readers.read(self.ask(|log| log.reader()), read).await
+        self.gate.readers.read(lane, self.ask(|log| log.reader()), read).await
     }
 
     fn is_there(&self) -> Result<(), EventStoreError> {
@@ -235,7 +320,7 @@ impl EventStore {
     async fn within<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, EventStoreError> {
         // A log that does not block has answered by now. A timer for it would cost more than the append.
         if let Poll::Ready(answer) = poll!(&mut answer) {
-            return answer.map_err(|_| EventStoreError::no_answer(ENDED));
+            return answer.map_err(|_| self.unanswered());
         }
         let limit = self.gate.limits.answer;
         let late = |_| {
@@ -245,7 +330,15 @@ impl EventStore {
                 Self::NAME
             ))
         };
-        timeout(limit, answer).await.map_err(late)?.map_err(|_| EventStoreError::no_answer(ENDED))
+        timeout(limit, answer).await.map_err(late)?.map_err(|_| self.unanswered())
+    }
+
+    /// Why there is no answer to what was asked.
+    fn unanswered(&self) -> EventStoreError {
+        match self.gate.outage() {
+            Some(outage) => outage.cause.into(),
+            None => EventStoreError::no_answer(ENDED),
+        }
     }
 }
 

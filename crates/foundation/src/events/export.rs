@@ -1,7 +1,7 @@
 //! What an export writes, page after page: decided here, done in [`transfer`](super::transfer).
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::damaged::DamagedEvent;
 use super::event::Event;
@@ -59,7 +59,10 @@ impl Export {
 
     /// What to ask the log for.
     pub(super) fn query(&self) -> Query {
-        self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE))
+        let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
+        // As long as it takes, unless its owner says otherwise.
+        let within = page.within.unwrap_or(Duration::MAX);
+        page.within(within)
     }
 
     /// Whether an event is missing in this page, or before it. It may have been pruned, in the meantime.
@@ -131,7 +134,7 @@ impl Run {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
     use crate::events::NewEvent;

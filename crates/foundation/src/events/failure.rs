@@ -6,7 +6,8 @@ use super::damaged::DamagedEvent;
 
 /// A log's storage has failed: what was asked may or may not be done, and the log is not to be used any more.
 ///
-/// Opening the log again is the way on; an [`EventStore`](crate::EventStore) does that by failing and being restarted.
+/// Opening the log again is the way on; an [`EventStore`](crate::EventStore) does that by itself, and records nothing
+/// until it has worked ([`EventStore::outage`](crate::EventStore::outage)).
 /// Cheap to clone.
 ///
 /// ```

@@ -1,33 +1,39 @@
 //! The way to the writer: what of a store belongs to the namespace and outlives its actor.
 //!
 //! 1. There is at most one writer: it holds the permit of `seat` for as long as it has its log, which it drops first.
-//! 2. A job is sent under the read lock of `open`, and the gate is shut under the write lock. So a writer whose gate is
-//!    shut finds in its queue all that will ever be there.
+//! 2. A job is sent under the read lock of `phase`, and the phase changes under the write lock. So a writer whose gate is
+//!    not open any more finds in its queue all that will ever be there.
 //! 3. `pending` counts the jobs that were sent and whose effect is not visible to readers yet. It falls after the
 //!    position is published and before the answers go out: so who has been answered reads what it was told.
 //! 4. The position never goes back.
+//! 5. `changes` is told after each change of the phase, without the lock: whoever subscribes and then looks misses none.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use foundation_core::containment::drop_contained;
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::event::Event;
 use super::hold::Hold;
 use super::id::EventId;
 use super::job::Job;
 use super::lane::{Lane, Shift};
+use super::outage::Outage;
 use super::readers::Readers;
 use super::store_limits::EventStoreLimits;
 use super::tail::Tail;
 use super::writer::Inbox;
 
 pub(super) struct Gate {
-    open: RwLock<Option<Open>>,
+    phase: RwLock<Phase>,
+    changes: watch::Sender<()>,
     /// The highest id that was ever given, 0 if none was.
     position: AtomicU64,
     pub(super) seat: Arc<Semaphore>,
+    pub(super) readers: Arc<Readers>,
     /// Those who follow read there what was recorded last.
     pub(super) tail: Arc<Tail>,
     /// What must not be forgotten yet.
@@ -35,10 +41,19 @@ pub(super) struct Gate {
     pub(super) limits: EventStoreLimits,
 }
 
+/// What becomes of a job.
+enum Phase {
+    /// There is no store, or it is on its way out.
+    Shut,
+    /// The log has failed, and the store has not got it back yet.
+    Unavailable(Outage),
+    /// The writer takes it.
+    Open(Open),
+}
+
 struct Open {
     way: Way,
     pending: Arc<AtomicUsize>,
-    readers: Arc<Readers>,
 }
 
 /// How a job comes to the writer.
@@ -49,6 +64,13 @@ pub(super) enum Way {
     Here(Arc<Lane>),
 }
 
+/// A job that was not taken, and why.
+pub(super) struct Unsent {
+    pub(super) job: Job,
+    /// `None` if there is no store, or it is on its way out.
+    pub(super) outage: Option<Outage>,
+}
+
 /// The writer's end of a gate.
 struct Behind {
     pending: Arc<AtomicUsize>,
@@ -57,66 +79,110 @@ struct Behind {
 
 impl Gate {
     pub(super) fn new(limits: EventStoreLimits) -> Self {
-        let seat = Arc::new(Semaphore::new(1));
         Self {
-            open: RwLock::default(),
+            phase: RwLock::new(Phase::Shut),
+            changes: watch::Sender::new(()),
             position: AtomicU64::new(0),
-            seat,
+            seat: Arc::new(Semaphore::new(1)),
+            readers: Readers::new(),
             tail: Arc::default(),
             hold: Arc::new(Hold::new()),
             limits,
         }
     }
 
-    /// Opens the gate to the writer who has this inbox, and whose log is at this position. The gate is shut: its last writer
-    /// has given up its seat.
+    /// Opens the gate to the writer who has this inbox, and whose log is at this position. The gate is not open: its last
+    /// writer has given up its seat. The readers read the log already.
     pub(super) fn open<T>(
         self: &Arc<Self>,
         position: Option<EventId>,
-        readers: Arc<Readers>,
         way: impl FnOnce(Box<dyn Inbox>) -> (Way, T),
     ) -> T {
         let pending = Arc::new(AtomicUsize::new(0));
         self.tail.opened(position);
         self.advance(position);
         let (way, rest) = way(Box::new(Behind { pending: Arc::clone(&pending), gate: Arc::clone(self) }));
-        *self.open.write() = Some(Open { way, pending, readers });
+        self.change(|_| Some(Phase::Open(Open { way, pending })));
         rest
     }
 
     /// Lets nothing in any more; the writer does what is in its queue and ends.
     pub(super) fn shut(&self) {
-        *self.open.write() = None;
+        self.change(|_| Some(Phase::Shut));
+    }
+
+    /// The same since the log has failed; a gate that is shut stays so.
+    pub(super) fn fail(&self, outage: Outage) {
+        self.change(|phase| (!matches!(phase, Phase::Shut)).then_some(Phase::Unavailable(outage)));
+    }
+
+    /// The store begins without its log, which it cannot open again yet.
+    pub(super) fn begin_without(&self, outage: Outage) {
+        self.change(|_| Some(Phase::Unavailable(outage)));
+    }
+
+    fn change(&self, next: impl FnOnce(&Phase) -> Option<Phase>) {
+        let mut phase = self.phase.write();
+        let before = next(&phase).map(|next| mem::replace(&mut *phase, next));
+        drop(phase);
+        // An idle writer goes with its way, and closes its log: not under the lock.
+        drop_contained("the log of an event store", before);
+        self.changes.send_replace(());
+    }
+
+    /// Hears of each change of the phase from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Sends a job, or gives it back if there is no writer. If the log does not block, it is done on return, or somebody else
     /// is at it.
-    pub(super) fn send(&self, job: Job) -> Result<(), Job> {
-        // The work is done without the lock: a log that fails shuts the gate.
+    pub(super) fn send(&self, job: Job) -> Result<(), Unsent> {
+        // The work is done without the lock: a log that fails changes the phase.
         if let Some(shift) = self.put(job)? {
             shift.work();
         }
         Ok(())
     }
 
-    fn put(&self, job: Job) -> Result<Option<Shift>, Job> {
-        let open = self.open.read();
-        let Some(open) = &*open else { return Err(job) };
+    fn put(&self, job: Job) -> Result<Option<Shift>, Unsent> {
+        let phase = self.phase.read();
+        let open = match &*phase {
+            Phase::Open(open) => open,
+            Phase::Shut => return Err(Unsent { job, outage: None }),
+            Phase::Unavailable(outage) => return Err(Unsent { job, outage: Some(outage.clone()) }),
+        };
         open.pending.fetch_add(1, Ordering::AcqRel);
         match &open.way {
-            Way::Thread(jobs) => jobs.send(job).map(|()| None).map_err(|unsent| unsent.0),
+            Way::Thread(jobs) => jobs.send(job).map(|()| None).map_err(|unsent| Unsent { job: unsent.0, outage: None }),
             Way::Here(lane) => Ok(lane.put(job)),
         }
     }
 
-    /// How to read, if there is a log.
-    pub(super) fn readers(&self) -> Option<Arc<Readers>> {
-        self.open.read().as_ref().map(|open| Arc::clone(&open.readers))
+    /// Whether a job would be taken.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(&*self.phase.read(), Phase::Open(_))
     }
 
-    /// Whether readers see the effect of every job that was sent.
+    /// Whether there is no store, or it is on its way out.
+    pub(super) fn is_shut(&self) -> bool {
+        matches!(&*self.phase.read(), Phase::Shut)
+    }
+
+    /// Why the store cannot record at present.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        match &*self.phase.read() {
+            Phase::Unavailable(outage) => Some(outage.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether readers see the effect of every job that was sent and will have one.
     pub(super) fn is_settled(&self) -> bool {
-        self.open.read().as_ref().is_none_or(|open| open.pending.load(Ordering::Acquire) == 0)
+        match &*self.phase.read() {
+            Phase::Open(open) => open.pending.load(Ordering::Acquire) == 0,
+            _ => true,
+        }
     }
 
     /// The highest id that was ever given, as far as a log was opened.
@@ -146,7 +212,7 @@ impl Inbox for Behind {
         self.pending.fetch_sub(jobs, Ordering::AcqRel);
     }
 
-    fn shut(&self) {
-        self.gate.shut();
+    fn fail(&self, outage: Outage) {
+        self.gate.fail(outage);
     }
 }

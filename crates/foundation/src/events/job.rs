@@ -1,5 +1,6 @@
 //! What is asked of a writer, and how each request gets exactly one answer, whatever happens to the writer.
 
+use foundation_core::containment::{drop_contained, report};
 use tokio::sync::oneshot;
 
 use super::append::Append;
@@ -7,7 +8,9 @@ use super::drain::Request;
 use super::failure::LogFailure;
 use super::id::EventId;
 use super::log::EventLog;
+use super::outage::Outage;
 use super::store_error::EventStoreError;
+use super::tail::wake;
 
 /// A request to a writer.
 pub(super) type Job = Request<AppendJob, Chore>;
@@ -30,7 +33,7 @@ pub(super) fn chore<T: Send + 'static>(
     let (reply, answer) = oneshot::channel();
     let chore: Chore = Box::new(move |log| {
         let (value, position) = work(log)?;
-        Ok(ChoreDone { position, answer: Box::new(move || drop(reply.send(value))) })
+        Ok(ChoreDone { position, answer: Box::new(move || wake(|| drop(reply.send(value)))) })
     });
     (Job::Chore(chore), answer)
 }
@@ -54,35 +57,25 @@ impl Reply {
     pub(super) fn send(self, ids: Ids) {
         match (self, ids) {
             // Whoever asked may have stopped waiting; the log has done its work all the same.
-            (Self::Asker(asker), ids) => drop(asker.send(ids)),
-            (Self::Nobody, Err(error)) => tracing::warn!(%error, "events were not recorded"),
+            (Self::Asker(asker), ids) => wake(|| drop(asker.send(ids))),
+            (Self::Nobody, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
             (Self::Nobody, Ok(_)) => {}
         }
     }
 }
 
-/// The askers whom a failed writer has left without an answer. They get it when this is dropped, which its actor does at
-/// its own end: so whoever hears of the failure and then waits for the store waits for its successor.
-pub(super) struct Unanswered {
-    pub(super) failure: LogFailure,
-    /// Whose appends may be recorded or not.
-    pub(super) begun: Vec<Reply>,
-    /// What was not begun.
-    pub(super) waiting: Vec<Job>,
-}
-
-impl Drop for Unanswered {
-    fn drop(&mut self) {
-        for reply in self.begun.drain(..) {
-            reply.send(Err(self.failure.clone().into()));
-        }
-        for job in self.waiting.drain(..) {
-            match job {
-                Request::Append(AppendJob { append, reply }) => {
-                    reply.send(Err(EventStoreError::not_delivered(append.batch, &self.failure)));
-                }
-                Request::Chore(chore) => drop(chore),
+/// Answers those whom a failed writer leaves: what was begun may be recorded or not, what was waiting is not.
+pub(super) fn answer_unanswered(outage: &Outage, begun: Vec<Reply>, waiting: Vec<Job>) {
+    for reply in begun {
+        reply.send(Err(outage.cause.clone().into()));
+    }
+    for job in waiting {
+        match job {
+            Request::Append(AppendJob { append, reply }) => {
+                reply.send(Err(EventStoreError::unavailable(append.batch, outage)));
             }
+            // Whoever asked looks for the outage.
+            Request::Chore(chore) => drop_contained("a request to an event store", chore),
         }
     }
 }

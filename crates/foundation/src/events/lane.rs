@@ -92,20 +92,18 @@ mod tests {
     use super::super::append::Append;
     use super::super::clock::Clock;
     use super::super::gate::{Gate, Way};
-    use super::super::job::{AppendJob, Ids, Reply, Unanswered};
-    use super::super::log::EventLog;
+    use super::super::job::{AppendJob, Ids, Reply};
     use super::super::memory::MemoryLog;
     use super::super::new_event::NewEvent;
-    use super::super::readers::Readers;
     use super::super::store_error::EventStoreError;
     use super::*;
 
-    fn opened(clock: Clock) -> (Arc<Gate>, mpsc::UnboundedReceiver<Unanswered>) {
+    fn opened(clock: Clock) -> (Arc<Gate>, mpsc::UnboundedReceiver<()>) {
         let (gate, log) = (Arc::new(Gate::new(Default::default())), MemoryLog::new("production"));
         let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
         let (sender, failures) = mpsc::unbounded_channel();
-        gate.open(None, Readers::new(log.reader().unwrap(), false), |inbox| {
-            let failed = Box::new(move |unanswered| drop(sender.send(unanswered)));
+        gate.open(None, |inbox| {
+            let failed = Box::new(move || _ = sender.send(()));
             (Way::Here(Lane::new(Writer { log: Box::new(log), inbox, clock, failed, runtime: None, _seat: seat })), ())
         });
         (gate, failures)
@@ -146,15 +144,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_log_that_fails_shuts_the_gate_and_leaves_no_asker_without_an_answer() {
+    async fn a_log_that_fails_closes_the_gate_and_leaves_no_asker_without_an_answer() {
         let (gate, mut failures) = opened(Arc::new(|| panic!("there is no time")));
         let (job, answer) = append();
         assert!(gate.send(job).is_ok());
 
-        let unanswered = failures.recv().await.unwrap();
-        assert!(gate.send(append().0).is_err());
+        failures.recv().await.unwrap();
+        let unsent = gate.send(append().0).err().unwrap();
+        assert!(unsent.outage.unwrap().to_string().ends_with("it panicked: there is no time"));
         assert!(gate.seat.try_acquire().is_ok());
-        drop(unanswered);
         assert!(matches!(answer.await.unwrap(), Err(EventStoreError::NoAnswer { .. })));
     }
 }

@@ -8,6 +8,7 @@ use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
+use super::interrupt::Interrupt;
 use super::page::EventPage;
 use super::query::Query;
 use super::stats::EventStats;
@@ -112,7 +113,16 @@ pub trait EventLog: Send + 'static {
     ///
     /// [`LogFailure`].
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure>;
+
+    /// How to open further readers without the log, so that reading goes on beside a busy one and after a failure of it.
+    /// Unless a log has it, its store asks the log for each reader, and reads with those that it has while the log is away.
+    fn reader_source(&self) -> Option<ReaderSource> {
+        None
+    }
 }
+
+/// Opens a reader of a log, from any thread.
+pub type ReaderSource = Arc<dyn Fn() -> Result<Box<dyn EventReader>, LogFailure> + Send + Sync>;
 
 /// Reads what an [`EventLog`] has recorded, beside its writer. Events are handed out shared.
 pub trait EventReader: Send + 'static {
@@ -162,6 +172,12 @@ pub trait EventReader: Send + 'static {
     ///
     /// [`LogFailure`] if it cannot look; what it finds is in the [`Verification`].
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure>;
+
+    /// What tells the reads from now on to stop, instead of what told them before. A read that is told to stop fails, soon.
+    /// Unless a reader has it, its reads are not stopped; whoever waits for one stops waiting all the same.
+    fn interrupt_by(&mut self, interrupt: &Interrupt) {
+        let _ = interrupt;
+    }
 }
 
 /// Which of the oldest events are to go.

@@ -9,7 +9,7 @@ use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
 use super::limits::EventLimits;
-use super::log::{EventLog, EventReader, PruneBound};
+use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
 use super::new_event::NewEvent;
 use super::query::Query;
 use super::records::Records;
@@ -147,6 +147,11 @@ impl EventLog for MemoryLog {
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
         Ok(Box::new(self.clone()))
+    }
+
+    fn reader_source(&self) -> Option<ReaderSource> {
+        let log = self.clone();
+        Some(Arc::new(move || EventLog::reader(&log)))
     }
 }
 

@@ -1,4 +1,4 @@
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -42,6 +42,7 @@ pub struct Query {
     pub(super) order: Order,
     pub(super) offset: usize,
     pub(super) limit: Option<usize>,
+    pub(super) within: Option<Duration>,
 }
 
 /// The order in which a query answers.
@@ -166,9 +167,25 @@ impl Query {
         self
     }
 
-    /// At most `count` events; without it there is no bound.
+    /// At most `count` events. Without it a log gives all that match, and a store refuses a query that finds more than
+    /// [`query_events`](crate::EventStoreLimits::query_events), since all that it finds is in memory at once.
     pub fn limit(mut self, count: usize) -> Self {
         self.limit = Some(count);
+        self
+    }
+
+    /// How long a store may look for the answer; without it
+    /// [`query_time`](crate::EventStoreLimits::query_time). A log in memory takes no notice of it: it answers in place.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use foundation::Query;
+    ///
+    /// let of_tea = Query::new().payload("/order/item", "tea")?.within(Duration::from_secs(60));
+    /// # Ok::<(), foundation::EventError>(())
+    /// ```
+    pub fn within(mut self, time: Duration) -> Self {
+        self.within = Some(time);
         self
     }
 

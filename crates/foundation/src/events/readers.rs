@@ -1,87 +1,215 @@
-//! The readers of one opened log: a few, kept while they are idle.
+//! The readers of a log: a few, kept while they are idle, in two lanes.
+//!
+//! 1. A read that takes long never keeps a quick one waiting: each lane has permits of its own.
+//! 2. A permit is given back by the thread that reads, not by whoever waits for it: so there are never more threads than
+//!    permits, however many reads were given up.
+//! 3. A read that nobody waits for any more, or whose time is over, is told to stop; so are all when the store ends, which
+//!    waits for them.
+//! 4. Readers outlive a failure of their log, and are replaced when it is opened again: a reader that was lent meanwhile is
+//!    not kept.
 
+use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use foundation_core::containment::{catch_panic, drop_contained};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
+use super::client::ENDING;
 use super::failure::LogFailure;
-use super::log::EventReader;
-use super::store_error::EventStoreError;
+use super::interrupt::{Interrupt, RaiseOnDrop};
+use super::log::{EventReader, ReaderSource};
+use super::store_error::{EventStoreError, QueryLimit};
 
-/// How many read at once at most; whoever comes then waits.
-const READERS: usize = 4;
+/// How many read at once at most, in each lane; whoever comes then waits.
+const READERS: u32 = 4;
 
 pub(super) struct Readers {
-    idle: Mutex<Vec<Box<dyn EventReader>>>,
-    permits: Semaphore,
+    pool: Mutex<Pool>,
+    quick: Arc<Semaphore>,
+    long: Arc<Semaphore>,
+}
+
+struct Pool {
+    idle: Vec<Box<dyn EventReader>>,
+    source: Option<ReaderSource>,
+    /// How often a log was opened.
+    opening: u64,
     may_block: bool,
+    ending: Arc<AtomicBool>,
+}
+
+/// How a read is done.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lane {
+    /// It finds what it looks for by its place, in a bounded time.
+    Quick,
+    /// It may look at every event; it is stopped after this time, if there is one.
+    Long(Option<Duration>),
+}
+
+/// A reader that was lent, or how to get one, and from which log.
+struct Lent {
+    reader: Option<Box<dyn EventReader>>,
+    source: Option<ReaderSource>,
+    opening: u64,
 }
 
 impl Readers {
-    pub(super) fn new(first: Box<dyn EventReader>, may_block: bool) -> Arc<Self> {
-        Arc::new(Self { idle: Mutex::new(vec![first]), permits: Semaphore::new(READERS), may_block })
+    pub(super) fn new() -> Arc<Self> {
+        let permits = || Arc::new(Semaphore::new(READERS as usize));
+        let ending = Arc::new(AtomicBool::new(false));
+        let pool = Pool { idle: Vec::new(), source: None, opening: 0, may_block: false, ending };
+        Arc::new(Self { pool: Mutex::new(pool), quick: permits(), long: permits() })
     }
 
-    /// Reads, in place or where blocking is allowed, with `another` reader if none is idle. One that has failed is not
-    /// kept.
+    /// Reads from this log from now on.
+    pub(super) fn opened(&self, first: Box<dyn EventReader>, source: Option<ReaderSource>, may_block: bool) {
+        let mut pool = self.pool.lock();
+        let opening = pool.opening + 1;
+        let new = Pool { idle: vec![first], source, opening, may_block, ending: Arc::default() };
+        let old = mem::replace(&mut *pool, new);
+        drop(pool);
+        drop_contained("the readers of a log", old);
+    }
+
+    /// Whether there was ever a log to read.
+    pub(super) fn were_opened(&self) -> bool {
+        self.pool.lock().opening > 0
+    }
+
+    /// Tells all reads to stop, waits until they have, and lets go of the log.
+    pub(super) async fn end(&self) {
+        let ending = Arc::clone(&self.pool.lock().ending);
+        ending.store(true, Ordering::Release);
+        for lane in [&self.quick, &self.long] {
+            // They are never closed, so this waits for those who read, and for nothing else.
+            drop(lane.acquire_many(READERS).await);
+        }
+        let mut pool = self.pool.lock();
+        let left = (mem::take(&mut pool.idle), pool.source.take());
+        drop(pool);
+        drop_contained("the readers of a log", left);
+    }
+
+    /// Reads, in place or where blocking is allowed, with `another` reader if none is idle and the log has not said how to
+    /// open one. One that has failed is not kept.
     pub(super) async fn read<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
+        lane: Lane,
         another: impl Future<Output = Result<Box<dyn EventReader>, EventStoreError>>,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
-        let _permit = self.permits.acquire().await.map_err(EventStoreError::no_answer)?;
-        let idle = self.idle.lock().pop();
-        let reader = match idle {
-            Some(reader) => reader,
-            None => another.await?,
+        let ending = match self.lend_here() {
+            Ok(lent) => return Ok(self.read_with(lent, None, read)?),
+            Err(ending) => ending,
         };
-        let act = move || (read(&*reader), reader);
-        let (outcome, reader) =
-            if self.may_block { spawn_blocking(act).await.map_err(EventStoreError::no_answer)? } else { act() };
-        if outcome.is_ok() {
-            self.idle.lock().push(reader);
+        let interrupt = Interrupt::after(lane.limit(), &ending);
+        let permit = self.permit(lane).await?;
+        if ending.load(Ordering::Acquire) {
+            return Err(EventStoreError::not_delivered(Vec::new(), ENDING));
         }
-        Ok(outcome?)
+        let mut lent = self.pool.lock().lend();
+        if lent.reader.is_none() && lent.source.is_none() {
+            lent.reader = Some(another.await?);
+        }
+        let _waiting = RaiseOnDrop(interrupt.clone());
+        let (readers, told) = (Arc::clone(self), interrupt.clone());
+        let act = move || {
+            let outcome = readers.read_with(lent, Some(&told), read);
+            drop(permit);
+            outcome
+        };
+        let outcome = spawn_blocking(act).await.map_err(EventStoreError::no_answer)?;
+        outcome.map_err(|failure| match lane.limit() {
+            _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
+            Some(limit) if interrupt.is_late() => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
+            _ => failure.into(),
+        })
     }
+
+    /// Lends a reader at once if the log does not block; else says what tells the end of the store.
+    fn lend_here(&self) -> Result<Lent, Arc<AtomicBool>> {
+        let mut pool = self.pool.lock();
+        if pool.may_block { Err(Arc::clone(&pool.ending)) } else { Ok(pool.lend()) }
+    }
+
+    async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, EventStoreError> {
+        let permits = match lane {
+            Lane::Quick => &self.quick,
+            Lane::Long(_) => &self.long,
+        };
+        // A timer for what is there at once would be in vain.
+        if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let permit = Arc::clone(permits).acquire_owned();
+        let permit = match lane.limit() {
+            None => permit.await,
+            Some(limit) => {
+                timeout(limit, permit).await.map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?
+            }
+        };
+        permit.map_err(EventStoreError::no_answer)
+    }
+
+    fn read_with<T>(
+        &self,
+        lent: Lent,
+        interrupt: Option<&Interrupt>,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure>,
+    ) -> Result<T, LogFailure> {
+        let Lent { reader, source, opening } = lent;
+        let act = || {
+            let mut reader = match (reader, source) {
+                (Some(reader), _) => reader,
+                (None, Some(source)) => source()?,
+                (None, None) => return Err(LogFailure::new("reading", "the event store", "it has no reader")),
+            };
+            if let Some(interrupt) = interrupt {
+                reader.interrupt_by(interrupt);
+            }
+            Ok((read(&*reader)?, reader))
+        };
+        let (value, reader) = catch_panic(act).unwrap_or_else(|panic| Err(panicked(panic)))?;
+        self.give_back(reader, opening);
+        Ok(value)
+    }
+
+    fn give_back(&self, reader: Box<dyn EventReader>, opening: u64) {
+        let mut pool = self.pool.lock();
+        if pool.opening == opening && !pool.ending.load(Ordering::Acquire) {
+            return pool.idle.push(reader);
+        }
+        drop(pool);
+        drop_contained("a reader of a log", reader);
+    }
+}
+
+impl Pool {
+    fn lend(&mut self) -> Lent {
+        let reader = self.idle.pop();
+        let source = if reader.is_some() { None } else { self.source.clone() };
+        Lent { reader, source, opening: self.opening }
+    }
+}
+
+impl Lane {
+    fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Quick => None,
+            Self::Long(limit) => limit,
+        }
+    }
+}
+
+fn panicked(panic: impl std::fmt::Display) -> LogFailure {
+    LogFailure::new("reading", "the event store", format!("it panicked: {panic}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::ready;
-    use std::thread;
-
-    use super::super::log::EventLog;
-    use super::super::memory::MemoryLog;
-    use super::*;
-
-    fn reader() -> Box<dyn EventReader> {
-        EventLog::reader(&MemoryLog::new("production")).unwrap()
-    }
-
-    fn failure() -> LogFailure {
-        LogFailure::new("reading", "memory", "a bad sector")
-    }
-
-    #[tokio::test]
-    async fn an_idle_reader_is_used_again_and_one_that_has_failed_is_not() {
-        let readers = Readers::new(reader(), false);
-        let none = || ready(Err(EventStoreError::no_answer("another one was wanted")));
-        assert!(readers.read(none(), |_| Ok(())).await.is_ok());
-        assert!(readers.read(none(), |_| Err::<(), _>(failure())).await.is_err());
-        let error = readers.read(none(), |_| Ok(())).await.unwrap_err();
-        assert_eq!(error.to_string(), "another one was wanted");
-        assert!(readers.read(ready(Ok(reader())), |_| Ok(())).await.is_ok());
-        assert!(readers.read(none(), |_| Ok(())).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_log_that_may_block_is_read_on_another_thread() {
-        for may_block in [true, false] {
-            let readers = Readers::new(reader(), may_block);
-            let read = readers.read(ready(Ok(reader())), |_| Ok(thread::current().id())).await.unwrap();
-            assert_eq!(read != thread::current().id(), may_block);
-        }
-    }
-}
+mod tests;

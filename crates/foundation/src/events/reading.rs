@@ -16,9 +16,13 @@ use super::log::PruneBound;
 use super::on_damaged::OnDamaged;
 use super::page::EventPage;
 use super::query::{Order, Query};
+use super::readers::Lane;
 use super::stats::EventStats;
-use super::store_error::EventStoreError;
+use super::store_error::{EventStoreError, QueryLimit};
 use super::verification::Verification;
+
+/// So many of the newest events are read as quickly as one is.
+const QUICK: usize = 1_000;
 
 impl EventStore {
     /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
@@ -27,14 +31,18 @@ impl EventStore {
     /// [`EventStoreError::Damaged`] if it cannot be read any more, [`EventStoreError::NotDelivered`],
     /// [`EventStoreError::NoAnswer`].
     pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
-        self.read_now(move |log| log.get(id)).await
+        self.read_now(Lane::Quick, move |log| log.get(id)).await
     }
 
     /// The events that the query asks for, in its order. All of them are in memory at once: give a
     /// [limit](Query::limit) where they may be many, and go on [after](Query::after) the last one.
     ///
+    /// Dropped, it is stopped. A few queries run at once, and others wait for their turn; they keep no [`get`](Self::get),
+    /// [`recent`](Self::recent) or [`stats`](Self::stats) waiting.
+    ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get); [`EventStoreError::QueryLimit`] if it takes too long, or finds too much and has no limit of its
+    /// own.
     pub async fn query(&self, query: Query) -> Result<Vec<Arc<Event>>, EventStoreError> {
         let page = self.page(query.clone()).await?;
         page.damaged.iter().for_each(|damaged| warn_of(damaged, &query));
@@ -45,9 +53,18 @@ impl EventStore {
     /// [skips](crate::OnDamaged::Skip) those, all others.
     ///
     /// # Errors
-    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`].
+    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`], [`EventStoreError::QueryLimit`].
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
-        self.read(move |log| log.page(&query)).await
+        let lane = Lane::Long(Some(query.within.unwrap_or(self.gate.limits.query_time)));
+        let most = self.gate.limits.query_events;
+        let bounded = query.limit.is_some();
+        // One more than there may be, so that it shows.
+        let query = if bounded { query } else { query.limit(most.saturating_add(1)) };
+        let page = self.read(lane, move |log| log.page(&query)).await?;
+        match bounded || page.events.len() <= most {
+            true => Ok(page),
+            false => Err(EventStoreError::QueryLimit(QueryLimit::Events(most))),
+        }
     }
 
     /// The events with this correlation id, oldest first.
@@ -63,7 +80,11 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn recent(&self, count: usize) -> Result<Vec<Arc<Event>>, EventStoreError> {
-        self.query(Query::new().order(Order::Descending).limit(count)).await
+        let query = Query::new().order(Order::Descending).limit(count);
+        match count <= QUICK {
+            true => self.read(Lane::Quick, move |log| log.query(&query)).await,
+            false => self.query(query).await,
+        }
     }
 
     /// How much the store holds.
@@ -71,7 +92,7 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn stats(&self) -> Result<EventStats, EventStoreError> {
-        self.read(|log| log.stats()).await
+        self.read(Lane::Quick, |log| log.stats()).await
     }
 
     /// Looks at every event of the log and at everything by which they are found; `progress` is told from time to time
@@ -83,7 +104,7 @@ impl EventStore {
         &self,
         mut progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<Verification, EventStoreError> {
-        self.read(move |log| log.verify(&mut progress)).await
+        self.read(Lane::Long(None), move |log| log.verify(&mut progress)).await
     }
 
     /// Forgets the events that were recorded before this time, and says how many; a chunk at a time, between which the

@@ -8,6 +8,11 @@ use super::log::PruneBound;
 /// The store looks every [`every`](Self::every) on tokio's clock, forgets the oldest events in small chunks, between which
 /// it records, and reports what it did. In between, bounds may be exceeded.
 ///
+/// Age goes by a clock that cannot jump: the time of day is believed as long as it agrees with a monotonic clock, counted
+/// from the newest event on; one that is ahead of it by more than 1 s and 1 % only when it has stayed so for
+/// [an hour](Self::jump_confirmed_after). Until then events are older than they count: after a start with a log whose newest
+/// event is a day old, say, or after the machine has slept. A clock that goes back is believed at once.
+///
 /// What was changed in the configuration at run time is never forgotten: when the first event that says so is to go, the
 /// config server is asked to record anew what holds, as an event `config_checkpoint`, and the next look goes on. Of older
 /// changes the [history](crate::ConfigServer::history) then knows nothing any more.
@@ -24,11 +29,13 @@ pub struct Retention {
     max_count: Option<u64>,
     max_bytes: Option<u64>,
     every: Duration,
+    pub(super) jump_confirmed_after: Duration,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { max_age: None, max_count: None, max_bytes: None, every: Duration::from_secs(60) }
+        let (every, jump_confirmed_after) = (Duration::from_secs(60), Duration::from_secs(3600));
+        Self { max_age: None, max_count: None, max_bytes: None, every, jump_confirmed_after }
     }
 }
 
@@ -38,7 +45,7 @@ impl Retention {
         Self::default()
     }
 
-    /// Events that were recorded longer ago than this, by the store's clock, are forgotten.
+    /// Events that were recorded longer ago than this are forgotten.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -61,6 +68,18 @@ impl Retention {
     pub fn every(mut self, period: Duration) -> Self {
         self.every = period.max(Duration::from_millis(1));
         self
+    }
+
+    /// For how long a clock that has jumped ahead has to stay there to be believed; an hour by default, and with zero each
+    /// time of day is.
+    pub fn jump_confirmed_after(mut self, time: Duration) -> Self {
+        self.jump_confirmed_after = time;
+        self
+    }
+
+    /// Whether anything depends on the time of day.
+    pub(super) fn is_by_age(&self) -> bool {
+        self.max_age.is_some()
     }
 
     /// How often to look, if there is anything to look for.
@@ -89,6 +108,9 @@ pub struct RetentionReport {
     pub by_count: u64,
     /// Events that were forgotten because they had too many bytes.
     pub by_bytes: u64,
+    /// By how much the time of day was ahead of the time that ages were counted from, since it has jumped and has not been
+    /// confirmed yet; else zero.
+    pub clock_ahead: Duration,
     /// How long it took, on tokio's clock.
     pub took: Duration,
     /// What failed, if anything did; then the next look goes on.

@@ -1,25 +1,33 @@
 //! The event store's actor: the owner of the writer's life, and of the retention.
 
+use std::fmt;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, SystemTime};
 
+use foundation_core::containment::{catch_panic, display_text, report};
 use foundation_core::ractor::concurrency::JoinHandle;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 use foundation_core::{ServiceKey, local_message};
+use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::append::Append;
+use super::client::EventStore;
 use super::clock::Clock;
 use super::failure::LogFailure;
 use super::gate::{Gate, Way};
 use super::hold::Pruned;
 use super::id::EventId;
-use super::job::{Unanswered, chore};
+use super::job::chore;
 use super::lane::Lane;
-use super::log::{EventLog, EventReader, PruneBound};
-use super::readers::Readers;
+use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
+use super::new_event::NewEvent;
+use super::outage::{Outage, Reopening};
+use super::plausible_clock::{Plausible, PlausibleClock};
 use super::retention::{Retention, RetentionReport, TellRetention};
 use super::storage::Opener;
 use super::writer::Writer;
@@ -28,8 +36,10 @@ use super::writer::Writer;
 pub(crate) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
 
 pub(crate) enum EventStoreMsg {
-    /// The writer has ended.
-    Failed(Unanswered),
+    /// The log has failed; its writer has ended, or will.
+    Failed,
+    /// It is time to open the log again.
+    Reopen,
     /// It is time to look at the retention.
     Look,
     /// Go on with it.
@@ -53,10 +63,12 @@ pub(super) struct EventStoreServer {
 }
 
 pub(crate) struct Running {
-    // First the gate is shut, then those hear of it who are left without an answer.
     _shut: ShutOnDrop,
-    unanswered: Option<Unanswered>,
     next_look: Option<Alarm>,
+    next_try: Option<Alarm>,
+    reopening: Reopening,
+    begun: Instant,
+    time: PlausibleClock,
 }
 
 /// However the actor ends, its writer gets nothing more to do.
@@ -80,52 +92,147 @@ impl Drop for Alarm {
 /// A log as it was found. The seat goes last, also if nobody awaits the opening any more.
 struct Opened {
     reader: Box<dyn EventReader>,
+    source: Option<ReaderSource>,
     position: Option<EventId>,
+    /// When the newest event was recorded.
+    newest: Option<SystemTime>,
     log: Box<dyn EventLog>,
     seat: OwnedSemaphorePermit,
 }
 
-fn open(opener: &Opener, known: Option<EventId>, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
-    let log = opener.open(known)?;
-    let reader = log.reader()?;
-    let position = reader.stats()?.position();
-    opener.accept(known, position)?;
-    Ok(Opened { reader, position, log, seat })
+/// What is recorded first, in a log that had failed: whether it takes anything is known only by giving it something.
+type Probe = Option<Append>;
+
+/// What an opening goes by.
+struct Opening {
+    opener: Opener,
+    clock: Clock,
+    /// Up to where the store has acknowledged.
+    known: Option<EventId>,
+    probe: Probe,
+}
+
+impl Opening {
+    fn open(self, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
+        let mut log = self.opener.open(self.known)?;
+        let reader = log.reader()?;
+        self.opener.accept(self.known, reader.stats()?.position())?;
+        if let Some(probe) = self.probe {
+            log.commit(vec![probe], (self.clock)())?;
+        }
+        let stats = reader.stats()?;
+        // One that cannot be read is no reason not to open the log.
+        let newest = stats.newest.and_then(|newest| reader.get(newest).ok().flatten());
+        let (position, newest) = (stats.position(), newest.map(|event| event.recorded_at));
+        Ok(Opened { reader, source: log.reader_source(), position, newest, log, seat })
+    }
 }
 
 impl EventStoreServer {
-    async fn open(&self) -> Result<Opened, ActorProcessingErr> {
+    async fn open(&self, probe: Probe) -> Result<Opened, LogFailure> {
         // The writer before has to be gone: two would give ids twice.
-        let seat = Arc::clone(&self.gate.seat).acquire_owned().await?;
-        let (opener, known) = (self.opener.clone(), self.gate.position());
-        let opened = match opener.may_block() {
-            true => spawn_blocking(move || open(&opener, known, seat)).await?,
-            false => open(&opener, known, seat),
-        };
-        Ok(opened?)
+        let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
+        let seat = Arc::clone(&self.gate.seat).acquire_owned().await.map_err(|error| closed(&error))?;
+        let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.gate.position());
+        let may_block = opener.may_block();
+        let open = move || catch_panic(|| Opening { opener, clock, known, probe }.open(seat));
+        let opened = if may_block { spawn_blocking(open).await.map_err(|error| closed(&error))? } else { open() };
+        opened.unwrap_or_else(|panic| Err(closed(&format_args!("it panicked: {panic}"))))
     }
 
-    fn start(&self, myself: ActorRef<EventStoreMsg>, opened: Opened) -> Result<Running, ActorProcessingErr> {
-        let Opened { reader, position, log, seat } = opened;
-        let readers = Readers::new(reader, self.opener.may_block());
-        let shut = ShutOnDrop(Arc::clone(&self.gate));
+    fn start(&self, myself: ActorRef<EventStoreMsg>, opened: Opened) -> std::io::Result<()> {
+        let Opened { reader, source, position, log, seat, .. } = opened;
+        self.gate.readers.opened(reader, source, self.opener.may_block());
         let writer = |inbox, runtime| Writer {
             log,
             inbox,
             clock: Arc::clone(&self.clock),
-            failed: Box::new(move |unanswered| drop(myself.cast(EventStoreMsg::Failed(unanswered)))),
+            // That the actor has ended is no error: its successor opens the log again.
+            failed: Box::new(move || drop(myself.cast(EventStoreMsg::Failed))),
             runtime,
             _seat: seat,
         };
         if self.opener.may_block() {
             let (sender, jobs) = mpsc::unbounded_channel();
-            let inbox = self.gate.open(position, readers, |inbox| (Way::Thread(sender), inbox));
+            let inbox = self.gate.open(position, |inbox| (Way::Thread(sender), inbox));
             let writer = writer(inbox, Some(Handle::current()));
             thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run(jobs))?;
         } else {
-            self.gate.open(position, readers, |inbox| (Way::Here(Lane::new(writer(inbox, None))), ()));
+            self.gate.open(position, |inbox| (Way::Here(Lane::new(writer(inbox, None))), ()));
         }
-        Ok(Running { _shut: shut, unanswered: None, next_look: None })
+        Ok(())
+    }
+
+    /// The first opening after a start: a store that had its log before begins without it if it has to, one that never had
+    /// it does not begin.
+    async fn begin(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
+        match self.open(None).await {
+            Ok(opened) => {
+                running.time = self.time(opened.newest);
+                self.start(myself.clone(), opened)?;
+            }
+            Err(cause) if self.gate.readers.were_opened() => {
+                self.gate.begin_without(Outage { since: self.time_of_day(), cause });
+                self.try_later(myself, running);
+            }
+            Err(cause) => return Err(cause.into()),
+        }
+        Ok(())
+    }
+
+    /// Opens the log again, which has failed.
+    async fn reopen(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
+        // The store may have its log again already, if its failure was told twice.
+        let Some(outage) = self.gate.outage() else { return };
+        let probe = probe(&outage, running.reopening.tries());
+        let opened = match self.open(Some(probe)).await {
+            Ok(opened) => {
+                self.start(myself.clone(), opened).map_err(|error| LogFailure::new("starting", "the writer", error))
+            }
+            Err(cause) => Err(cause),
+        };
+        match opened {
+            Ok(()) => {
+                running.reopening.succeeded(Instant::now());
+                report(|| tracing::info!(since = ?outage.since, "the event store records again"));
+            }
+            Err(cause) => {
+                self.gate.fail(Outage { since: outage.since, cause });
+                self.try_later(myself, running);
+            }
+        }
+    }
+
+    fn try_later(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
+        let delay = running.reopening.failed(Instant::now(), &self.gate.limits);
+        if let Some(Outage { cause, .. }) = self.gate.outage() {
+            report(|| tracing::warn!(%cause, ?delay, "the event store cannot record, and opens its log again"));
+        }
+        running.next_try = Some(Alarm(myself.send_after(delay, || EventStoreMsg::Reopen)));
+    }
+
+    fn time_of_day(&self) -> SystemTime {
+        catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now())
+    }
+
+    /// What time it is for the retention, from now on.
+    fn time(&self, newest: Option<SystemTime>) -> PlausibleClock {
+        PlausibleClock::new(self.retention.jump_confirmed_after, newest, self.time_of_day(), Duration::ZERO)
+    }
+
+    /// What is to be forgotten now.
+    fn look(&self, running: &mut Running) -> Looking {
+        let Plausible { now, ahead } = running.time.look(self.time_of_day(), running.begun.elapsed());
+        if self.retention.is_by_age() && !ahead.is_zero() {
+            report(|| {
+                tracing::warn!(
+                    ?ahead,
+                    "the time of day has jumped ahead; until it is confirmed no event is older for it"
+                )
+            });
+        }
+        let so_far = RetentionReport { clock_ahead: ahead, ..RetentionReport::default() };
+        Looking { begun: Instant::now(), bounds: self.retention.bounds(now), report: so_far }
     }
 
     fn schedule(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
@@ -155,15 +262,18 @@ impl EventStoreServer {
         work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, String> {
         let (job, answer) = chore(move |log| Ok((work(log)?, None)));
-        let gone = || "the writer has ended".to_owned();
+        let gone = || self.gate.outage().map_or_else(|| "the writer has ended".to_owned(), |outage| outage.to_string());
         self.gate.send(job).map_err(|_| gone())?;
-        tokio::select! {
-            biased;
-            answered = answer => answered.map_err(|_| gone()),
-            // A writer that has failed leaves its queue, with this job in it, in our mailbox: nobody would ever answer.
-            _ = self.gate.seat.acquire() => Err(gone()),
-        }
+        answer.await.map_err(|_| gone())
     }
+}
+
+/// The event by which a store that has its log again says that it was without.
+fn probe(outage: &Outage, tries: u32) -> Append {
+    let payload = json!({ "cause": display_text(&outage.cause), "tries": tries });
+    // A JSON value always has a form in JSON.
+    let event = NewEvent::of(EventStore::OUTAGE).source(&EventStore::NAME).payload(payload);
+    Append::new(event.into_iter().collect())
 }
 
 #[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
@@ -173,16 +283,19 @@ impl Actor for EventStoreServer {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        let opened = self.open().await?;
-        let mut running = self.start(myself.clone(), opened)?;
+        let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.gate)), Reopening::default());
+        let (begun, time) = (Instant::now(), self.time(None));
+        let mut running = Running { _shut: shut, next_look: None, next_try: None, reopening, begun, time };
+        self.begin(&myself, &mut running).await?;
         self.schedule(&myself, &mut running);
         Ok(running)
     }
 
     async fn post_stop(&self, _: ActorRef<EventStoreMsg>, _: &mut Running) -> Result<(), ActorProcessingErr> {
-        // In order: what was asked is done before the store is gone.
+        // In order: what was asked to be recorded is, before the store is gone; what is read is stopped.
         self.gate.shut();
-        drop(self.gate.seat.acquire().await);
+        let (_, seat) = futures::join!(self.gate.readers.end(), self.gate.seat.acquire());
+        drop(seat);
         Ok(())
     }
 
@@ -193,14 +306,10 @@ impl Actor for EventStoreServer {
         running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            EventStoreMsg::Failed(unanswered) => {
-                let failure = unanswered.failure.clone();
-                running.unanswered = Some(unanswered);
-                return Err(failure.into());
-            }
+            EventStoreMsg::Failed => self.try_later(&myself, running),
+            EventStoreMsg::Reopen => Box::pin(self.reopen(&myself, running)).await,
             EventStoreMsg::Look => {
-                let bounds = self.retention.bounds((self.clock)());
-                let looking = Looking { begun: Instant::now(), bounds, report: RetentionReport::default() };
+                let looking = self.look(running);
                 myself.cast(EventStoreMsg::Retain(looking))?;
             }
             // A message a chunk: between two of them the store can be stopped.
@@ -210,7 +319,9 @@ impl Actor for EventStoreServer {
                 outcome => {
                     looking.report.failure = outcome.err();
                     looking.report.took = looking.begun.elapsed();
-                    (self.told)(&looking.report);
+                    if let Err(panic) = catch_panic(|| (self.told)(&looking.report)) {
+                        report(|| tracing::warn!(%panic, "a look at the retention could not be told"));
+                    }
                     self.schedule(&myself, running);
                 }
             },

@@ -1,8 +1,11 @@
+use std::time::{Duration, SystemTime};
+
 use super::damaged::DamagedEvent;
 use super::error::EventError;
 use super::failure::{LogFailure, LogFailureKind};
 use super::id::EventId;
 use super::new_event::NewEvent;
+use super::outage::Outage;
 
 /// Why the event store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,21 @@ pub enum EventStoreError {
         /// What was being done, where, and what was found.
         reason: String,
     },
+    /// The store cannot record since its log has failed, with a full disk, say. Nothing was recorded, and the events are
+    /// given back. What is recorded can be read all the same; the store tries again by itself
+    /// ([`EventStore::outage`](crate::EventStore::outage)).
+    #[error("the event store records nothing at present and will try again: {cause}")]
+    Unavailable {
+        /// What was to be recorded, in its order.
+        batch: Vec<NewEvent>,
+        /// Since when it cannot, by the store's clock.
+        since: SystemTime,
+        /// What failed.
+        cause: LogFailure,
+    },
+    /// A query was stopped at its limit; what it had found is dropped.
+    #[error(transparent)]
+    QueryLimit(QueryLimit),
     /// The store took the request and did not answer, or its storage failed half way. What was to be recorded may be
     /// recorded or not: ask it again when it is back, or append with an idempotency key.
     #[error("{reason}")]
@@ -49,13 +67,17 @@ impl EventStoreError {
     pub fn into_batch(self) -> Vec<NewEvent> {
         match self {
             Self::Log(error) => error.into_batch(),
-            Self::NotDelivered { batch, .. } => batch,
-            Self::Damaged { .. } | Self::Displaced { .. } | Self::NoAnswer { .. } => Vec::new(),
+            Self::NotDelivered { batch, .. } | Self::Unavailable { batch, .. } => batch,
+            Self::Damaged { .. } | Self::Displaced { .. } | Self::NoAnswer { .. } | Self::QueryLimit(_) => Vec::new(),
         }
     }
 
     pub(super) fn not_delivered(batch: Vec<NewEvent>, reason: impl ToString) -> Self {
         Self::NotDelivered { batch, reason: reason.to_string() }
+    }
+
+    pub(crate) fn unavailable(batch: Vec<NewEvent>, outage: &Outage) -> Self {
+        Self::Unavailable { batch, since: outage.since, cause: outage.cause.clone() }
     }
 
     pub(super) fn no_answer(reason: impl ToString) -> Self {
@@ -77,6 +99,20 @@ impl From<DamagedEvent> for EventStoreError {
     fn from(DamagedEvent { event, reason }: DamagedEvent) -> Self {
         Self::Damaged { event, reason }
     }
+}
+
+/// Which limit a query has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryLimit {
+    /// It took longer than this, waiting for its turn included.
+    #[error("the query was stopped after {0:?}; ask for less, or give it more time with `Query::within`")]
+    Time(Duration),
+    /// It found more than these, and did not say how many it wants.
+    #[error(
+        "the query finds more than {0} events; give it a `Query::limit`, and go on with `Query::after` the last event"
+    )]
+    Events(usize),
 }
 
 /// Why events were not exported or imported to the end.

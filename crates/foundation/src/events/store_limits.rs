@@ -1,14 +1,26 @@
-//! How long the steps of an event store may take.
+//! How long the steps of an event store may take, and how much a query may find.
 
 use std::time::Duration;
 
 foundation_core::limits! {
-    /// How long the steps of an event store may take. See [`Limits`](crate::Limits) for the meaning of extreme values.
+    /// How long the steps of an event store may take, and how much a query may find. See [`Limits`](crate::Limits) for the meaning of extreme values.
     pub struct EventStoreLimits {
         /// How long a request may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),
         /// How long a SQLite file may be locked by another program, such as a tool that looks into it, before a request
         /// fails; 5 s.
         locked_file: Duration = Duration::from_secs(5),
+        /// How long an append waits for a store that is being restarted; 2 s.
+        restart: Duration = Duration::from_secs(2),
+        /// How long a query may take, waiting for its turn included, that does not say
+        /// [otherwise](crate::Query::within); 10 s.
+        query_time: Duration = Duration::from_secs(10),
+        /// How many events a query may find that does not say [how many it wants](crate::Query::limit); 100,000.
+        query_events: usize = 100_000,
+        /// The first pause before a log is opened again that has failed once more; each next one is twice as long. 100 ms,
+        /// at least 1 ms.
+        reopen_first: Duration = Duration::from_millis(100),
+        /// The longest of these pauses; 10 s.
+        reopen_longest: Duration = Duration::from_secs(10),
     }
 }

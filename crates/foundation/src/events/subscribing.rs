@@ -12,6 +12,7 @@ use super::event::Event;
 use super::follower::Follower;
 use super::forwarding::{Feed, Forwarding};
 use super::id::EventId;
+use super::readers::Lane;
 use super::seats::Seats;
 use super::server::EVENT_STORE;
 use super::store_error::EventStoreError;
@@ -130,7 +131,7 @@ impl EventStore {
         let ear = self.gate.tail.follow();
         if ear.position().is_none() {
             let absent = |reason| EventStoreError::not_delivered(Vec::new(), reason);
-            self.wait_until_up(None).await.map_err(absent)?;
+            self.wait_until_readable(self.gate.limits.answer).await.map_err(absent)?;
         }
         Ok(ear)
     }
@@ -152,7 +153,7 @@ impl EventStore {
 
     async fn acknowledged(&self, name: &SubscriptionName) -> Result<Option<EventId>, EventStoreError> {
         let name = name.clone();
-        self.read(move |reader| reader.acknowledged(&name)).await
+        self.read(Lane::Quick, move |reader| reader.acknowledged(&name)).await
     }
 
     fn read_log(&self) -> ReadLog {
@@ -166,9 +167,11 @@ impl EventStore {
     /// Reads a piece of the log; while the store restarts, this waits for it.
     async fn read_chunk(&self, wanted: Wanted) -> Result<Found, EventStoreError> {
         let again = wanted.clone();
-        match self.read_now(move |reader| wanted.read(reader)).await {
-            Err(EventStoreError::NotDelivered { .. }) if self.wait_until_up(None).await.is_ok() => {
-                self.read_now(move |reader| again.read(reader)).await
+        match self.read_now(Lane::Quick, move |reader| wanted.read(reader)).await {
+            Err(EventStoreError::NotDelivered { .. })
+                if self.wait_until_readable(self.gate.limits.answer).await.is_ok() =>
+            {
+                self.read_now(Lane::Quick, move |reader| again.read(reader)).await
             }
             found => found,
         }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use foundation_core::containment::{catch_panic, report};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -63,7 +64,15 @@ impl Tail {
         change(&mut state);
         let ears = Arc::clone(&state.ears);
         drop(state);
-        ears.iter().for_each(|ear| ear.wake());
+        // Each by itself: a waker that panics must not keep the others asleep, nor end the writer.
+        ears.iter().for_each(|ear| wake(|| ear.wake()));
+    }
+}
+
+/// Wakes somebody, whose waker may be anybody's code.
+pub(super) fn wake(wake: impl FnOnce()) {
+    if let Err(panic) = catch_panic(wake) {
+        report(|| tracing::warn!(%panic, "a waker of somebody who waits for the event store panicked"));
     }
 }
 

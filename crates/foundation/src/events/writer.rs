@@ -1,8 +1,9 @@
 //! The one who writes to a log: takes what is asked, commits it in groups, and answers.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use foundation_core::containment::catch_panic;
+use foundation_core::containment::{CaughtPanic, catch_panic, drop_contained};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -13,22 +14,23 @@ use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
-use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, Unanswered};
+use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, answer_unanswered};
 use super::log::EventLog;
+use super::outage::Outage;
 use super::store_error::EventStoreError;
 
 /// Group commit: the first request is taken, and with it whatever else is there, without waiting for more, until the log has
 /// written them all and commits; so a group is as large as the commit before it and its own writing took long. Whoever lingers
 /// only makes everybody wait.
 ///
-/// It ends when its gate is shut and everything is done, or at the first failure of its log.
+/// It ends when its gate is shut and everything is done, or at the first failure of its log, whose actor then opens it again.
 pub(super) struct Writer {
     // The order of the fields is the order in which they are dropped: a successor that gets the seat finds the log closed.
     pub(super) log: Box<dyn EventLog>,
     pub(super) inbox: Box<dyn Inbox>,
     pub(super) clock: Clock,
-    /// Told of the failure, with all who are left without an answer.
-    pub(super) failed: Box<dyn Fn(Unanswered) + Send>,
+    /// Told that the log has failed, when the gate is not open any more.
+    pub(super) failed: Box<dyn Fn() + Send>,
     /// Of those who ask, if this works on a thread of its own.
     pub(super) runtime: Option<Handle>,
     pub(super) _seat: OwnedSemaphorePermit,
@@ -39,8 +41,8 @@ pub(super) trait Inbox: Send {
     /// So many jobs have taken effect: these events are recorded, and the log is here.
     fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>);
 
-    /// Lets nothing in any more.
-    fn shut(&self);
+    /// Lets nothing in any more: the log has failed.
+    fn fail(&self, outage: Outage);
 }
 
 impl Writer {
@@ -54,7 +56,14 @@ impl Writer {
     }
 
     /// Commits the first job with those that are there, or does it alone if it is a chore.
+    ///
+    /// Whatever panics in it, such as a waker of somebody who follows, is a failure of the log: else nobody would write any
+    /// more, and nobody would hear of it.
     pub(super) fn turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
+        catch_panic(|| self.take_turn(first, more)).unwrap_or_else(|panic| Err(Failed::new(panicked("writing", panic))))
+    }
+
+    fn take_turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
         let first = match first {
             Job::Append(first) => first,
             Job::Chore(chore) => return self.work(chore),
@@ -81,7 +90,7 @@ impl Writer {
                 self.answer(answers, replies);
                 Ok(())
             }
-            Err(failure) => Err(Failed { failure, begun: replies, waiting: Vec::new() }),
+            Err(failure) => Err(Failed { begun: replies, ..Failed::new(failure) }),
         }
     }
 
@@ -107,17 +116,22 @@ impl Writer {
                 answer();
                 Ok(())
             }
-            Err(failure) => Err(Failed { failure, begun: Vec::new(), waiting: Vec::new() }),
+            Err(failure) => Err(Failed::new(failure)),
         }
     }
 
     /// Ends, with what is left of the jobs.
     pub(super) fn fail(self, failed: Failed, left: impl FnMut() -> Option<Job>) {
         let Failed { failure, begun, mut waiting } = failed;
-        // First no more is let in; then whoever is left is handed over.
-        self.inbox.shut();
+        let since = catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now());
+        let outage = Outage { since, cause: failure };
+        // First no more is let in; then whoever is left is answered: whoever hears of the failure and then waits for the
+        // store waits until it has its log again.
+        self.inbox.fail(outage.clone());
+        (self.failed)();
         waiting.extend(std::iter::from_fn(left));
-        (self.failed)(Unanswered { failure, begun, waiting });
+        answer_unanswered(&outage, begun, waiting);
+        drop_contained("the log of an event store", self);
     }
 }
 
@@ -133,11 +147,17 @@ fn tell(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
 /// How a turn has failed.
 pub(super) struct Failed {
     failure: LogFailure,
+    /// Whose appends may be recorded or not.
     begun: Vec<Reply>,
+    /// What was not begun.
     waiting: Vec<Job>,
 }
 
 impl Failed {
+    fn new(failure: LogFailure) -> Self {
+        Self { failure, begun: Vec::new(), waiting: Vec::new() }
+    }
+
     fn before(mut self, append: Option<AppendJob>, chore: Option<Chore>) -> Self {
         self.waiting.extend(append.map(Job::Append));
         self.waiting.extend(chore.map(Job::Chore));
@@ -147,7 +167,11 @@ impl Failed {
 
 /// A panic of a log, or of the clock, is a failure: what it has left behind is not to be used.
 fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
-    catch_panic(act).unwrap_or_else(|panic| Err(LogFailure::new(action, "the writer", format!("it panicked: {panic}"))))
+    catch_panic(act).unwrap_or_else(|panic| Err(panicked(action, panic)))
+}
+
+fn panicked(action: &str, panic: CaughtPanic) -> LogFailure {
+    LogFailure::new(action, "the writer", format!("it panicked: {panic}"))
 }
 
 #[cfg(test)]

@@ -22,6 +22,11 @@ foundation_core::limits! {
     /// | `registry.supervisor.tree` | `1s` | a snapshot of the tree |
     /// | `events.answer` | `5s` | a request to the event store |
     /// | `events.locked_file` | `5s` | the wait for another program that has locked the SQLite file |
+    /// | `events.restart` | `2s` | the wait of an append for a store that is being restarted |
+    /// | `events.query_time` | `10s` | a query that does not say otherwise |
+    /// | `events.query_events` | `100000` | what a query finds that does not say how much it wants |
+    /// | `events.reopen_first` | `100ms` | the first pause before a log that has failed again is opened once more |
+    /// | `events.reopen_longest` | `10s` | the longest of these pauses, which double |
     /// | `config.answer` | `10s` | a request to the config server, the recording of a change included |
     /// | `config.store_at_start` | `10s` | the wait of a starting config server for the event store |
     /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |

@@ -76,7 +76,10 @@ impl Services {
         let limit = self.limits.answer;
         let (telemetry, events, config, application) = futures::join!(
             within(limit, async { self.telemetry.handlers().await.map_err(|error| error.to_string()) }),
-            within(limit, async { self.events.stats().await.map_err(|error| error.to_string()) }),
+            within(limit, async {
+                self.events.stats().await.map_err(|error| error.to_string())?;
+                self.events.outage().map_or(Ok(()), |outage| Err(outage.to_string()))
+            }),
             within(limit, async { self.config.status().await.map_err(|error| error.to_string()) }),
             within(limit, async {
                 let application = self.registry.application().map_err(|error| error.to_string())?;

@@ -36,6 +36,8 @@ pub(super) enum Fault {
     OutOfIds { found: u64 },
     #[error("the log has failed before and has to be opened again: {earlier}")]
     Broken { earlier: String },
+    #[error("it was told to stop")]
+    Interrupted,
 }
 
 impl Fault {
@@ -58,6 +60,9 @@ impl Fault {
 
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
+            return Self::Interrupted;
+        }
         // The extended code tells the short write from the full disk; SQLite's own text often does not.
         let reason = match &error {
             rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),

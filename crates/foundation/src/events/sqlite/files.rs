@@ -56,6 +56,11 @@ impl Files {
         Ok(())
     }
 
+    /// The database alone: without a writer, the write-ahead log may be another one.
+    pub(super) fn database(&self) -> OpenFile {
+        self.database.clone()
+    }
+
     /// Whether both are there.
     ///
     /// # Errors
@@ -65,8 +70,9 @@ impl Files {
     }
 }
 
-#[derive(Debug)]
-struct OpenFile {
+/// One of them, as it was when it was opened.
+#[derive(Debug, Clone)]
+pub(super) struct OpenFile {
     path: PathBuf,
     identity: Identity,
 }
@@ -77,7 +83,11 @@ impl OpenFile {
         Ok(Self { path, identity })
     }
 
-    fn find(&self) -> Result<Metadata, Fault> {
+    /// Finds it where it was.
+    ///
+    /// # Errors
+    /// [`Fault::Displaced`].
+    pub(super) fn find(&self) -> Result<Metadata, Fault> {
         let found = look(&self.path)?;
         match identity(&found) == self.identity {
             true => Ok(found),

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use foundation_core::Namespace;
@@ -18,7 +19,7 @@ use super::state::number;
 use super::vacuum::vacuum;
 use crate::events::{
     Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, PruneBound,
-    SubscriptionName,
+    ReaderSource, SubscriptionName,
 };
 
 /// An [`EventLog`] in a SQLite file, which any SQL tool can read as well.
@@ -242,6 +243,18 @@ impl EventLog for SqliteLog {
             Ok(reader) => Ok(Box::new(reader)),
             Err(fault) => Err(fault.at("opening a reader", &self.path)),
         }
+    }
+
+    fn reader_source(&self) -> Option<ReaderSource> {
+        let (path, patience, database) = (self.path.clone(), self.options.patience(), self.files.database());
+        Some(Arc::new(move || {
+            // It is opened by the path, so only then is it known to read what was written here.
+            let opened = SqliteReader::open(path.clone(), patience);
+            match opened.and_then(|reader| database.find().map(|_| reader)) {
+                Ok(reader) => Ok(Box::new(reader)),
+                Err(fault) => Err(fault.at("opening a reader", &path)),
+            }
+        }))
     }
 }
 

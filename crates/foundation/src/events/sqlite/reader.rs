@@ -12,24 +12,27 @@ use super::state::{State, number};
 use super::time::nanoseconds;
 use super::verify;
 use crate::events::{
-    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, LogFailure, OnDamaged, Order, Query,
+    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, Interrupt, LogFailure, OnDamaged, Order, Query,
     SubscriptionName, Verification,
 };
 
 /// Events that are read in one transaction. A longer one would keep the write-ahead log from being emptied.
 const CHUNK: usize = 512;
+/// Steps of SQLite's machine between two looks at the interrupt: some tens of microseconds.
+const STEPS: i32 = 1_000;
 
 /// An [`EventReader`](crate::EventReader) with a connection of its own, which cannot write.
 #[derive(Debug)]
 pub(super) struct SqliteReader {
     path: PathBuf,
     connection: Connection,
+    interrupt: Interrupt,
 }
 
 impl SqliteReader {
     pub(super) fn open(path: PathBuf, patience: Duration) -> Result<Self, Fault> {
         let connection = open_reader(&path, patience)?;
-        Ok(Self { path, connection })
+        Ok(Self { path, connection, interrupt: Interrupt::new() })
     }
 
     fn failed(&self, action: &'static str) -> impl FnOnce(Fault) -> LogFailure {
@@ -59,6 +62,10 @@ impl SqliteReader {
             && !window.is_empty()
         {
             let size = if plan.exact { missing.min(CHUNK) } else { CHUNK };
+            // Statements that are short each, of which there are many: SQLite looks only within a long one.
+            if self.interrupt.is_raised() {
+                return Err(Fault::Interrupted);
+            }
             let chunk = self.chunk(plan, window, size)?;
             match chunk.last() {
                 Some(last) if chunk.len() == size => last.pass(&mut window, plan, query.order),
@@ -216,5 +223,12 @@ impl EventReader for SqliteReader {
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
         verify::verify(&self.connection, progress).map_err(self.failed("verifying"))
+    }
+
+    fn interrupt_by(&mut self, interrupt: &Interrupt) {
+        self.interrupt = interrupt.clone();
+        let interrupt = interrupt.clone();
+        // It refuses connections that it does not own only, which this one is not.
+        let _ = self.connection.progress_handler(STEPS, Some(move || interrupt.is_raised()));
     }
 }

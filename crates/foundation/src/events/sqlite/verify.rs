@@ -19,6 +19,7 @@ pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> 
         match walk.chunk(connection, until) {
             Ok(true) => progress(walk.found.checked),
             Ok(false) => break,
+            Err(Fault::Interrupted) => return Err(Fault::Interrupted),
             // A page that cannot be read ends the walk, but not the search: what comes next tells what is wrong with it.
             Err(fault) => {
                 walk.found.fault(None, format!("reading the events ended early: {fault}"));
@@ -129,10 +130,13 @@ fn structure(connection: &Connection, found: &mut Verification) -> Result<(), Fa
                     found.fault(None, format!("SQLite says: {line}"));
                 }
             }
-            Err(error) => {
-                found.fault(None, format!("SQLite's check ended early: {}", Fault::from(error)));
-                return Ok(());
-            }
+            Err(error) => match Fault::from(error) {
+                Fault::Interrupted => return Err(Fault::Interrupted),
+                fault => {
+                    found.fault(None, format!("SQLite's check ended early: {fault}"));
+                    return Ok(());
+                }
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The writer without its actor: who is told what, and when.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,7 +19,6 @@ use super::super::job::{Ids, chore};
 use super::super::log::{EventReader, PruneBound};
 use super::super::memory::MemoryLog;
 use super::super::new_event::NewEvent;
-use super::super::readers::Readers;
 use super::super::subscription_name::SubscriptionName;
 use super::*;
 
@@ -54,24 +54,21 @@ where
     }
 }
 
-type Failures = Arc<Mutex<Vec<Unanswered>>>;
-
 struct Desk {
     gate: Arc<Gate>,
     writer: Writer,
     jobs: mpsc::UnboundedReceiver<Job>,
-    failures: Failures,
+    failures: Arc<AtomicUsize>,
 }
 
 fn desk(log: impl EventLog) -> Desk {
     let gate = Arc::new(Gate::new(Default::default()));
     let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
     let (sender, jobs) = mpsc::unbounded_channel();
-    let readers = Readers::new(log.reader().unwrap(), false);
-    let inbox = gate.open(None, readers, |inbox| (Way::Thread(sender), inbox));
-    let failures = Failures::default();
-    let kept = Arc::clone(&failures);
-    let failed = Box::new(move |unanswered| kept.lock().push(unanswered));
+    let inbox = gate.open(None, |inbox| (Way::Thread(sender), inbox));
+    let failures = Arc::<AtomicUsize>::default();
+    let told = Arc::clone(&failures);
+    let failed = Box::new(move || _ = told.fetch_add(1, Ordering::SeqCst));
     let writer =
         Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, runtime: None, _seat: seat };
     Desk { gate, writer, jobs, failures }
@@ -99,18 +96,47 @@ fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
     let left = append(&gate, waiting.clone());
     writer.run(jobs);
 
-    // Whoever holds the failure decides when they hear of it: when nobody finds the store any more.
-    let mut answers = [begun, left];
-    assert!(answers.iter_mut().all(|answer| answer.try_recv().is_err()));
-    failures.lock().clear();
-    let [begun, left] = answers.map(|mut answer| answer.try_recv().unwrap().unwrap_err());
+    let [begun, left] = [begun, left].map(|mut answer| answer.try_recv().unwrap().unwrap_err());
     assert!(
         matches!(&begun, EventStoreError::NoAnswer { reason } if reason == "recording failed in memory: disk full")
     );
-    assert_eq!(left.to_string(), begun.to_string());
+    let EventStoreError::Unavailable { since: UNIX_EPOCH, cause, .. } = &left else { panic!("{left}") };
+    assert_eq!(cause.to_string(), "recording failed in memory: disk full");
     assert_eq!(left.into_batch(), [waiting], "it was not begun");
     assert!(asked.now_or_never().unwrap().is_err());
-    assert!(gate.send(chore(|_| Ok(((), None))).0).is_err(), "no more is let in");
+    let Err(unsent) = gate.send(chore(|_| Ok(((), None))).0) else { panic!("no more is let in") };
+    assert_eq!(
+        unsent.outage.map(|outage| outage.cause.to_string()).as_deref(),
+        Some("recording failed in memory: disk full")
+    );
+    assert_eq!(failures.load(Ordering::SeqCst), 1);
+    assert!(gate.seat.try_acquire().is_ok(), "the log is closed");
+}
+
+/// Somebody who follows, and whose waker panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker of somebody else's");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_neither_the_writer_nor_the_others_who_wait() {
+    let Desk { gate, writer, jobs, failures } = desk(MemoryLog::new("production"));
+    let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
+    let followers = [gate.tail.follow(), gate.tail.follow()];
+    followers[0].listen(&Waker::from(Arc::new(Panics)));
+    followers[1].listen(&Waker::from(Arc::clone(&looks)));
+    let mut panicking = append(&gate, event("first"));
+    assert!(panicking.poll_unpin(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
+    let answered = append(&gate, event("second"));
+    gate.shut();
+    writer.run(jobs);
+    assert_eq!(answered.now_or_never().unwrap().unwrap().unwrap()[0].get(), 2);
+    assert_eq!(looks.1.lock().len(), 1);
+    assert_eq!(failures.load(Ordering::SeqCst), 0);
 }
 
 #[test]

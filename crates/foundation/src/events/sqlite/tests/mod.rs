@@ -18,7 +18,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{SqliteLog, SqliteOptions};
-use crate::events::{Append, Event, EventLog, EventReader, LogFailure, NewEvent, Query, Verification};
+use crate::events::{Append, Event, EventLog, EventReader, Interrupt, LogFailure, NewEvent, Query, Verification};
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)

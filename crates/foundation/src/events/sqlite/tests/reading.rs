@@ -85,3 +85,27 @@ fn a_row_that_does_not_fit_its_checksum_is_not_handed_out() {
     assert!(reader.query(&Query::new()).is_err());
     assert!(reader.get(EventId::new(3).unwrap()).unwrap().is_some(), "the others can be read");
 }
+
+#[test]
+fn a_reader_that_is_told_to_stop_stops_in_the_middle_of_a_statement_and_is_as_good_as_before() {
+    let place = Place::with_events(0);
+    let mut log = place.open();
+    for _ in 0..10 {
+        log.commit(vec![Append::new(vec![event("ticked"); 1_000])], at(1)).unwrap();
+    }
+    let mut reader = reader(&log);
+    let interrupt = Interrupt::new();
+    interrupt.raise();
+    reader.interrupt_by(&interrupt);
+    for failure in [
+        reader.query(&Query::new()).map(drop).unwrap_err(),
+        reader.query(&Query::new().payload("/x", 1).unwrap()).map(drop).unwrap_err(),
+        // It looks at nothing but what SQLite says.
+        reader.verify(&mut |_| ()).map(drop).unwrap_err(),
+    ] {
+        assert!(failure.to_string().ends_with("events.db: it was told to stop"), "{failure}");
+    }
+    reader.interrupt_by(&Interrupt::new());
+    assert_eq!(reader.query(&Query::new()).unwrap().len(), 10_000);
+    assert!(reader.verify(&mut |_| ()).unwrap().is_clean());
+}

@@ -1,0 +1,89 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Tells a read to stop: since nobody waits for its answer any more, its time is over, or its store is ending.
+///
+/// A reader that takes long looks at it from time to time ([`EventReader::interrupt_by`](crate::EventReader::interrupt_by)).
+/// Clones are the same interrupt.
+///
+/// ```
+/// use foundation::Interrupt;
+///
+/// let interrupt = Interrupt::new();
+/// assert!(!interrupt.is_raised());
+/// interrupt.clone().raise();
+/// assert!(interrupt.is_raised());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    raised: AtomicBool,
+    deadline: Option<Instant>,
+    /// Raised when the store ends, for all of its reads at once.
+    ending: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// One that is not raised, and is never raised by itself.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that is also raised when the store ends, and after this time from now.
+    pub(super) fn after(limit: Option<Duration>, ending: &Arc<AtomicBool>) -> Self {
+        // A limit beyond all time is none.
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Self(Arc::new(Inner { raised: AtomicBool::new(false), deadline, ending: Arc::clone(ending) }))
+    }
+
+    /// Raises it, for good.
+    pub fn raise(&self) {
+        self.0.raised.store(true, Ordering::Release);
+    }
+
+    /// Whether to stop. Costs two loads and, if there is a time limit, a look at the clock.
+    pub fn is_raised(&self) -> bool {
+        self.0.raised.load(Ordering::Acquire) || self.0.ending.load(Ordering::Acquire) || self.is_late()
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_late(&self) -> bool {
+        self.0.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// Raises an interrupt when whoever waits for the read stops waiting.
+pub(super) struct RaiseOnDrop(pub(super) Interrupt);
+
+impl Drop for RaiseOnDrop {
+    fn drop(&mut self) {
+        self.0.raise();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_raised_by_its_own_time_and_by_the_end_of_the_store() {
+        let ending = Arc::default();
+        assert!(Interrupt::after(Some(Duration::ZERO), &ending).is_late());
+        let endless = [None, Some(Duration::MAX)].map(|limit| Interrupt::after(limit, &ending));
+        assert!(!endless.iter().any(Interrupt::is_raised));
+        ending.store(true, Ordering::Release);
+        assert!(endless.iter().all(|interrupt| interrupt.is_raised() && !interrupt.is_late()));
+    }
+
+    #[test]
+    fn it_is_raised_when_nobody_waits_any_more() {
+        let interrupt = Interrupt::new();
+        let waiting = RaiseOnDrop(interrupt.clone());
+        assert!(!interrupt.is_raised());
+        drop(waiting);
+        assert!(interrupt.is_raised());
+    }
+}
