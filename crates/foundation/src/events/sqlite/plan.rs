@@ -86,8 +86,9 @@ impl Plan {
 
     fn with(query: &Query, access: impl FnOnce(&Query, usize, usize) -> Access) -> Self {
         let mut plan = Self { sql: String::new(), values: Vec::new(), by_id: false, exact: query.payload.is_empty() };
-        let causes = query.causes.iter().map(|cause| Value::Integer(number(cause.get())));
-        let causes = plan.bind_all(causes);
+        // Each value once: it has a part of the statement, which would find its rows once more.
+        let causes: BTreeSet<i64> = query.causes.iter().map(|cause| number(cause.get())).collect();
+        let causes = plan.bind_all(causes.into_iter().map(Value::Integer));
         let kinds: BTreeSet<&str> = query.kinds.iter().map(EventKind::as_str).collect();
         let kinds = plan.bind_all(kinds.into_iter().map(|kind| Value::Text(kind.to_owned())));
         let access = access(query, causes.len(), kinds.len());

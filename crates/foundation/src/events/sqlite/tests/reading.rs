@@ -109,3 +109,14 @@ fn a_reader_that_is_told_to_stop_stops_in_the_middle_of_a_statement_and_is_as_go
     assert_eq!(reader.query(&Query::new()).unwrap().len(), 10_000);
     assert!(reader.verify(&mut |_| ()).unwrap().is_clean());
 }
+
+#[test]
+fn what_a_query_names_twice_is_found_once() {
+    let place = Place::with_events(1);
+    let mut log = place.open();
+    let first = reader(&log).get(EventId::FIRST).unwrap().unwrap();
+    log.commit(vec![Append::new(vec![event("caused").caused_by(&first)])], at(2)).unwrap();
+    let (cause, kind) = (first.id, || "caused".parse().unwrap());
+    assert_eq!(ids(&log, &Query::new().causation(cause).causation(cause)), [2]);
+    assert_eq!(ids(&log, &Query::new().kind(kind()).kind(kind())), [2]);
+}
