@@ -22,5 +22,6 @@ mod support;
 mod unique;
 mod via;
 mod waiting;
+mod wakers;
 mod watch;
 mod watch_stress;

@@ -16,7 +16,8 @@ use std::fmt::{self, Write};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use futures::future::BoxFuture;
 
@@ -119,6 +120,39 @@ pub fn discard_pinned<T>(what: &str, mut value: Pin<&mut Option<T>>) {
     }
     if let Err(panic) = catch_panic(|| value.set(None)) {
         report(|| tracing::warn!(%panic, "the destructor of {what} panicked"));
+    }
+}
+
+/// Wakes a task; a panic of its waker ends here and is reported.
+///
+/// A waker may also drop or poll anything: never wake under a lock.
+pub fn wake(waker: Waker) {
+    if let Err(panic) = catch_panic(|| waker.wake()) {
+        report(|| tracing::warn!(%panic, "a waker panicked"));
+    }
+}
+
+/// Polls a future whose waker ends up in code that is not ours, such as ractor's: that is given one that does not panic.
+pub async fn waking_contained<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|context| {
+        let waker = Waker::from(Arc::new(ContainedWaker(Some(context.waker().clone()))));
+        future.as_mut().poll(&mut Context::from_waker(&waker))
+    })
+    .await
+}
+
+struct ContainedWaker(Option<Waker>);
+
+impl Wake for ContainedWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.clone().into_iter().for_each(wake);
+    }
+}
+
+impl Drop for ContainedWaker {
+    fn drop(&mut self) {
+        drop_contained("a waker", self.0.take());
     }
 }
 
@@ -269,7 +303,6 @@ impl<T> Drop for ContainedFuture<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use futures::FutureExt;
@@ -346,6 +379,17 @@ mod tests {
         let mut future = ContainedFuture::new("a future", ready.boxed());
         assert_eq!((&mut future).now_or_never(), Some(Ok(())));
         assert!(dropped.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_waker_that_panics_harms_nobody_else() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                std::panic::panic_any(PanicsWhenDropped);
+            }
+        }
+        wake(Waker::from(Arc::new(Panics)));
     }
 
     #[test]

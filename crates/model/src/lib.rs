@@ -1,8 +1,8 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
-//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
+//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
 //! what watches are told (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
-//! names: atomics, locks and notifications by loom's, the concurrent map and its pointers by ones with the same guarantees,
+//! names: atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees,
 //! ractor's actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and
 //! tries all interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially
 //! consistent access for less than it is, and a fence for what it is.
@@ -14,6 +14,7 @@
 // The files bring unit tests along, which are for the real ones.
 #![cfg(not(test))]
 
+mod containment;
 mod exit;
 mod namespace;
 mod registry;

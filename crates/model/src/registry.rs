@@ -3,6 +3,8 @@
 // Each of them has more than the scenarios use, and drops what has a destructor where it belongs.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::drop_non_drop)]
 
+#[path = "../../core/src/registry/after_lock.rs"]
+pub(crate) mod after_lock;
 #[path = "../../core/src/registry/change.rs"]
 pub(crate) mod change;
 pub(crate) mod counters;
@@ -16,6 +18,8 @@ pub(crate) mod inbox;
 #[path = "../../core/src/registry/lease.rs"]
 pub(crate) mod lease;
 pub(crate) mod metadata;
+#[path = "../../core/src/registry/notifier.rs"]
+pub(crate) mod notifier;
 #[path = "../../core/src/registry/table.rs"]
 pub(crate) mod table;
 #[path = "../../core/src/registry/view.rs"]

@@ -6,19 +6,13 @@
 pub(crate) mod actor;
 pub(crate) mod index;
 pub(crate) mod lock;
-pub(crate) mod notify;
 pub(crate) mod shared;
 
 pub(crate) mod sync {
-    //! The standard library's, and tokio's.
+    //! The standard library's.
 
     pub(crate) use super::lock::OnceLock;
-    pub(crate) use super::notify::Notify;
     pub(crate) use loom::sync::atomic;
-
-    pub(crate) mod futures {
-        pub(crate) use crate::stand_ins::notify::OwnedNotified;
-    }
 }
 
 pub(crate) mod time {

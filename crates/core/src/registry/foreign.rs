@@ -17,6 +17,7 @@ use super::groups::{Member, Membership};
 use super::holder::{Holder, Standing};
 use super::lease::Lease;
 use super::watches::Watches;
+use crate::containment::drop_contained;
 use crate::exit::ExitReason;
 
 #[derive(Default)]
@@ -96,7 +97,7 @@ impl Monitored {
             registry.unmonitor(actor.clone());
         }
         drop(kept);
-        drop(dropped);
+        drop_contained("what was kept for an actor", dropped);
     }
 
     /// Does what was to be done when this actor ends.
@@ -119,11 +120,12 @@ impl Duty {
         watches.tell_reason(holder, reason);
     }
 
-    /// A lease goes back when it is dropped.
+    /// A lease goes back when it is dropped, and with it may go the last of an actor.
     fn end(self) {
-        if let Self::Leave(membership) = self {
+        if let Self::Leave(membership) = &self {
             membership.end();
         }
+        drop_contained("what was kept for an actor", self);
     }
 
     /// Whether its actor is gone without anybody having told; of one of ours that has a name somebody always does.

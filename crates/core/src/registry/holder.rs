@@ -7,6 +7,7 @@ use scc::{AtomicShared, Guard, Shared, Tag};
 use tokio::time::Instant;
 
 use super::metadata::{Description, Metadata};
+use crate::containment::drop_contained;
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::OnceLock;
@@ -83,8 +84,9 @@ impl Holder {
     }
 
     /// With the incarnation of the same child that it takes the place of.
-    pub(crate) fn replacing(self, previous: Option<ActorId>) -> Self {
-        Self { previous: previous.map(Box::new), ..self }
+    pub(crate) fn replacing(mut self, previous: Option<ActorId>) -> Self {
+        self.previous = previous.map(Box::new);
+        self
     }
 
     pub(crate) fn name(&self) -> &ServiceName {
@@ -206,6 +208,14 @@ impl Holder {
             (Some(ActorStatus::Stopped), Origin::Foreign) => Standing::Gone,
             _ => Standing::Leaving,
         }
+    }
+}
+
+impl Drop for Holder {
+    /// With the last reference to an actor go the messages that it has not read. The map of names drops its entries
+    /// whenever it likes, on the thread of whoever looks something up.
+    fn drop(&mut self) {
+        drop_contained("an actor's unread messages", self.life.take());
     }
 }
 

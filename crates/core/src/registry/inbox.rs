@@ -5,6 +5,9 @@ use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
 
+use super::after_lock::AfterLock;
+use crate::containment::drop_contained;
+
 /// A bounded queue that never blocks who writes: what is too much is dropped, counted, and told.
 pub(crate) struct Inbox<F>(Mutex<Unread<F>>);
 
@@ -38,44 +41,53 @@ impl<F> Inbox<F> {
         self.0.lock().capacity = capacity.max(1);
     }
 
-    pub(crate) fn put(&self, fact: F) {
-        self.change(|unread| {
-            if unread.missed == 0 && unread.facts.len() < unread.capacity {
-                unread.facts.push_back(fact);
-            } else {
-                let dropped = std::mem::take(&mut unread.facts).len() + 1;
-                unread.missed += u64::try_from(dropped).unwrap_or(u64::MAX);
-            }
-        });
+    /// Never blocks, and leaves to `after` what is not to be done under the caller's lock.
+    pub(crate) fn put(&self, fact: F, after: &mut AfterLock<F>) {
+        let mut unread = self.0.lock();
+        if unread.missed == 0 && unread.facts.len() < unread.capacity {
+            unread.facts.push_back(fact);
+        } else {
+            let dropped = std::mem::take(&mut unread.facts);
+            unread.missed += u64::try_from(dropped.len() + 1).unwrap_or(u64::MAX);
+            after.drop(dropped.into_iter().chain([fact]));
+        }
+        after.wake(unread.reader.take());
     }
 
     /// Says that nothing more will come.
-    pub(crate) fn close(&self) {
-        self.change(|unread| unread.closed = true);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Unread<F>)) {
+    pub(crate) fn close(&self, after: &mut AfterLock<F>) {
         let mut unread = self.0.lock();
-        change(&mut unread);
-        let reader = unread.reader.take();
-        drop(unread);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        unread.closed = true;
+        after.wake(unread.reader.take());
     }
 
     pub(crate) fn take(&self, context: &Context<'_>) -> Found<F> {
+        if let Some(found) = self.0.lock().take() {
+            return found;
+        }
+        // Not under the lock: a waker is code of others, also where it is cloned and dropped.
+        let reader = context.waker().clone();
         let mut unread = self.0.lock();
-        match (unread.missed, unread.facts.pop_front()) {
-            (0, Some(fact)) => Found::Fact(fact),
-            (0, None) if unread.closed => Found::Closed,
-            (0, None) => {
-                unread.reader = Some(context.waker().clone());
-                Found::Nothing
-            }
+        if let Some(found) = unread.take() {
+            drop(unread);
+            return found;
+        }
+        let replaced = unread.reader.replace(reader);
+        drop(unread);
+        drop_contained("a waker", replaced);
+        Found::Nothing
+    }
+}
+
+impl<F> Unread<F> {
+    /// What there is to read.
+    fn take(&mut self) -> Option<Found<F>> {
+        match (self.missed, self.facts.pop_front()) {
+            (0, Some(fact)) => Some(Found::Fact(fact)),
+            (0, None) => self.closed.then_some(Found::Closed),
             (missed, _) => {
-                unread.missed = 0;
-                Found::Missed(missed)
+                self.missed = 0;
+                Some(Found::Missed(missed))
             }
         }
     }
@@ -85,6 +97,12 @@ impl<F> Inbox<F> {
 mod tests {
     use super::*;
 
+    fn put(inbox: &Inbox<u32>, fact: u32) {
+        let mut after = AfterLock::default();
+        inbox.put(fact, &mut after);
+        after.run();
+    }
+
     fn take(inbox: &Inbox<u32>) -> Found<u32> {
         inbox.take(&Context::from_waker(Waker::noop()))
     }
@@ -92,11 +110,11 @@ mod tests {
     #[test]
     fn what_is_too_much_is_dropped_and_counted_and_then_it_goes_on() {
         let inbox = Inbox::new(2);
-        (0..5).for_each(|n| inbox.put(n));
+        (0..5).for_each(|n| put(&inbox, n));
         assert!(matches!(take(&inbox), Found::Missed(5)));
         assert!(matches!(take(&inbox), Found::Nothing));
-        inbox.put(5);
-        inbox.close();
+        put(&inbox, 5);
+        inbox.close(&mut AfterLock::default());
         assert!(matches!(take(&inbox), Found::Fact(5)));
         assert!(matches!(take(&inbox), Found::Closed));
     }
@@ -104,7 +122,7 @@ mod tests {
     #[test]
     fn what_fits_comes_in_order() {
         let inbox = Inbox::new(2);
-        (0..2).for_each(|n| inbox.put(n));
+        (0..2).for_each(|n| put(&inbox, n));
         assert!(matches!((take(&inbox), take(&inbox)), (Found::Fact(0), Found::Fact(1))));
     }
 }

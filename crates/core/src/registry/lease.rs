@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::holder::{Holder, Origin};
 use super::table::{Attempt, Table};
 use super::watches::Watches;
+use crate::containment::waking_contained;
 
 /// The right to a name. Whoever holds a share keeps the name; the last one to drop its share gives it back.
 ///
@@ -85,13 +86,14 @@ async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> 
         let left = async {
             match leaving.actor() {
                 Some(actor) if leaving.origin() == Origin::Foreign => {
-                    let end = std::pin::pin!(actor.wait(None));
+                    let end = std::pin::pin!(waking_contained(actor.wait(None)));
                     let _: Either<_, _> = select(end, std::pin::pin!(change)).await;
                 }
                 _ => change.await,
             }
         };
-        if timeout_at(deadline, left).await.is_err() {
+        let closed = std::pin::pin!(table.closed());
+        if timeout_at(deadline, select(std::pin::pin!(left), closed)).await.is_err() {
             return Attempt::Leaving(leaving);
         }
     }

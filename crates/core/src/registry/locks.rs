@@ -1,62 +1,101 @@
-//! Who has or waits for which lock.
+//! The locks of one namespace: who has each, and who waits for it.
+//!
+//! 1. Whoever asks for a lock is in its queue until it gives the lock back or gives up. The first in the queue has it.
+//! 2. A lock that nobody has or waits for does not exist.
+//! 3. No waker is cloned, woken or dropped under the table's own lock.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
-use tokio::sync::OwnedMutexGuard;
 
+use crate::containment::{drop_contained, wake};
 use crate::namespace::ServiceName;
 
-/// The locks that somebody has or waits for: one that nobody asks for does not exist.
 #[derive(Default)]
-pub(crate) struct Locks(Mutex<HashMap<ServiceName, Place>>);
+pub(crate) struct Locks(Mutex<Queues>);
 
-/// One lock, and how many have it or wait for it.
 #[derive(Default)]
-struct Place {
-    asking: usize,
-    gate: Gate,
+struct Queues {
+    by_name: HashMap<ServiceName, VecDeque<Asking>>,
+    last: u64,
 }
 
-// tokio's is fair: who waits first gets it first, and who gives up waiting leaves the queue.
-type Gate = Arc<tokio::sync::Mutex<()>>;
+/// One that has a lock or waits for it.
+struct Asking {
+    number: u64,
+    waker: Option<Waker>,
+}
 
-/// Somebody's interest in a lock; it is given back on drop.
-struct Asking<'a> {
+/// A place in the queue of one lock, and at its head the lock itself; it is given back on drop.
+pub(crate) struct Locked<'a> {
     locks: &'a Locks,
     name: ServiceName,
-}
-
-/// A lock that one has. Fields drop in their order: the lock is free before its place is given up.
-pub(crate) struct Locked<'a> {
-    _gate: OwnedMutexGuard<()>,
-    _asking: Asking<'a>,
+    number: u64,
 }
 
 impl Locks {
-    /// Waits until nobody else has the lock of this name.
+    /// Waits until nobody else has the lock of this name. Whoever comes first has it first.
     pub(crate) async fn lock(&self, name: &ServiceName) -> Locked<'_> {
-        let (asking, gate) = self.ask(name);
-        Locked { _gate: gate.lock_owned().await, _asking: asking }
+        let place = self.ask(name);
+        poll_fn(|context| place.poll(context)).await;
+        place
     }
 
-    fn ask(&self, name: &ServiceName) -> (Asking<'_>, Gate) {
-        let mut places = self.0.lock();
-        let place = places.entry(name.clone()).or_default();
-        place.asking += 1;
-        (Asking { locks: self, name: name.clone() }, Arc::clone(&place.gate))
+    fn ask(&self, name: &ServiceName) -> Locked<'_> {
+        let mut queues = self.0.lock();
+        queues.last += 1;
+        let number = queues.last;
+        queues.by_name.entry(name.clone()).or_default().push_back(Asking { number, waker: None });
+        Locked { locks: self, name: name.clone(), number }
     }
 }
 
-impl Drop for Asking<'_> {
-    fn drop(&mut self) {
-        let mut places = self.locks.0.lock();
-        if let Some(place) = places.get_mut(&self.name) {
-            place.asking -= 1;
-            if place.asking == 0 {
-                places.remove(&self.name);
+impl Locked<'_> {
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        let mut waker = Some(context.waker().clone());
+        let mut queues = self.locks.0.lock();
+        let is_first = queues.wait(&self.name, self.number, &mut waker);
+        drop(queues);
+        drop_contained("a waker", waker);
+        if is_first { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Queues {
+    /// Whether it is this one's turn; if not, its waker is exchanged.
+    fn wait(&mut self, name: &ServiceName, number: u64, waker: &mut Option<Waker>) -> bool {
+        let Some(queue) = self.by_name.get_mut(name) else { return true };
+        // The queue is in the order of the numbers.
+        match queue.binary_search_by_key(&number, |asking| asking.number) {
+            Ok(0) | Err(_) => true,
+            Ok(at) => {
+                std::mem::swap(&mut queue[at].waker, waker);
+                false
             }
+        }
+    }
+
+    /// Takes one out: its own waker, and that of the one whose turn it is now.
+    fn leave(&mut self, name: &ServiceName, number: u64) -> (Option<Waker>, Option<Waker>) {
+        let Some(queue) = self.by_name.get_mut(name) else { return (None, None) };
+        let at = queue.binary_search_by_key(&number, |asking| asking.number);
+        let left = at.ok().and_then(|at| queue.remove(at)).and_then(|asking| asking.waker);
+        let next = if at == Ok(0) { queue.front_mut().and_then(|next| next.waker.take()) } else { None };
+        if queue.is_empty() {
+            self.by_name.remove(name);
+        }
+        (left, next)
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let (left, next) = self.locks.0.lock().leave(&self.name, self.number);
+        drop_contained("a waker", left);
+        if let Some(next) = next {
+            wake(next);
         }
     }
 }
@@ -71,7 +110,7 @@ mod tests {
     static B: ServiceName = ServiceName::from_static("b");
 
     fn places(locks: &Locks) -> usize {
-        locks.0.lock().len()
+        locks.0.lock().by_name.len()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Names: who is who in a namespace, and handles that find them.
 
 mod addressed;
+mod after_lock;
 mod builder;
 mod change;
 mod cleanup;
@@ -19,6 +20,7 @@ mod locking;
 mod locks;
 mod measures;
 mod metadata;
+mod notifier;
 mod process_registry;
 mod root;
 mod select;

@@ -16,11 +16,11 @@ use std::time::Instant;
 
 use ractor::{ActorCell, Message};
 use scc::{Guard, HashIndex, Shared, hash_index::Entry};
-use tokio::sync::Notify;
 
 use super::counters::Counters;
 use super::holder::{Holder, Standing};
 use super::metadata::{Description, Metadata};
+use super::notifier::Latch;
 use super::view::{End, Fact, View};
 use super::wait::Waiters;
 use super::watches::{Coroner, Watches};
@@ -35,8 +35,7 @@ pub(crate) struct Table {
     counters: Counters,
     /// Whether a name has ever been handed over: only then a reader who finds nobody has to make sure.
     handed_over: AtomicBool,
-    closed: AtomicBool,
-    closing: Notify,
+    closed: Latch,
 }
 
 /// Why a lookup found nothing to give.
@@ -82,8 +81,7 @@ impl Table {
             watches: Arc::new(Watches::new(coroner)),
             counters: Counters::default(),
             handed_over: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            closing: Notify::new(),
+            closed: Latch::default(),
         }
     }
 
@@ -348,21 +346,16 @@ impl Table {
 
     /// Takes no more names.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.set();
         fence(Ordering::SeqCst);
-        self.closing.notify_waiters();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closed.is_set()
     }
 
     /// Returns when the table takes no more names.
     pub(crate) async fn closed(&self) {
-        // First the ear, then the eye.
-        let closing = self.closing.notified();
-        if !self.is_closed() {
-            closing.await;
-        }
+        self.closed.wait().await;
     }
 }

@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
 
+use super::notifier::{Notified, Notifier};
 use crate::namespace::ServiceName;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
@@ -25,30 +24,30 @@ pub(crate) struct Waiters {
 #[derive(Default)]
 struct Place {
     waiting: usize,
-    notify: Arc<Notify>,
+    notifier: Arc<Notifier>,
 }
 
 /// One waiter's announcement; it is given back on drop.
 pub(crate) struct Listening<'a> {
     waiters: &'a Waiters,
     name: ServiceName,
-    notify: Arc<Notify>,
+    notifier: Arc<Notifier>,
 }
 
 impl Waiters {
     /// Announces a waiter. Look at the table only afterwards.
     pub(crate) fn listen(&self, name: &ServiceName) -> Listening<'_> {
-        let notify = self.enter(name);
+        let notifier = self.enter(name);
         self.count.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        Listening { waiters: self, name: name.clone(), notify }
+        Listening { waiters: self, name: name.clone(), notifier }
     }
 
-    fn enter(&self, name: &ServiceName) -> Arc<Notify> {
+    fn enter(&self, name: &ServiceName) -> Arc<Notifier> {
         let mut by_name = self.by_name.lock();
         let place = by_name.entry(name.clone()).or_default();
         place.waiting += 1;
-        Arc::clone(&place.notify)
+        Arc::clone(&place.notifier)
     }
 
     fn leave(&self, name: &ServiceName) {
@@ -67,16 +66,18 @@ impl Waiters {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if let Some(place) = self.by_name.lock().get(name) {
-            place.notify.notify_waiters();
+        // Not under the lock: a waker may end another wait.
+        let notifier = self.by_name.lock().get(name).map(|place| Arc::clone(&place.notifier));
+        if let Some(notifier) = notifier {
+            notifier.notify_all();
         }
     }
 }
 
 impl Listening<'_> {
     /// The next change of the name. It counts from this call on, not from the first poll.
-    pub(crate) fn change(&self) -> OwnedNotified {
-        Arc::clone(&self.notify).notified_owned()
+    pub(crate) fn change(&self) -> Notified<'_> {
+        self.notifier.notified()
     }
 }
 

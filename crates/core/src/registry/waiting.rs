@@ -11,6 +11,7 @@ use super::holder::{Origin, Standing};
 use super::service_registry::ServiceRegistry;
 use super::table::Miss;
 use super::via::explain;
+use crate::containment::waking_contained;
 use crate::namespace::{ServiceKey, ServiceName};
 
 impl ServiceRegistry {
@@ -77,7 +78,7 @@ impl ServiceRegistry {
                 _ if holder.standing() == Standing::Gone => return,
                 // Nobody may hear of the end of a foreign actor that never started: its own end is the fact to wait for.
                 Some(actor) if holder.origin() == Origin::Foreign => {
-                    let end = std::pin::pin!(actor.wait(None));
+                    let end = std::pin::pin!(waking_contained(actor.wait(None)));
                     let _: Either<_, _> = select(end, std::pin::pin!(change)).await;
                 }
                 _ => change.await,

@@ -9,13 +9,15 @@
 //! 4. A name is handed over, and described, under that lock: nothing that follows from it is told before it.
 //! 5. Why an actor ended is noted at its holder and then told, under that lock: who is entered is told, and who comes later
 //!    finds it noted.
-//! 6. Nobody waits here for a reader, and nothing of this concerns a lookup.
+//! 6. Readers are woken, and what they will not read is dropped, when that lock is open again: a waker may drop or poll a watch.
+//! 7. Nobody waits here for a reader, and nothing of this concerns a lookup.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::after_lock::AfterLock;
 use super::change::Registration;
 use super::holder::{Holder, Origin};
 use super::inbox::Inbox;
@@ -26,6 +28,7 @@ use crate::namespace::ServiceName;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
 type HolderFact = Fact<Arc<Holder>>;
+type After = AfterLock<HolderFact>;
 pub(crate) type FactInbox = Inbox<HolderFact>;
 
 /// Somebody who can find out why an actor ended.
@@ -58,7 +61,8 @@ impl Watches {
     pub(crate) fn enter(&self, name: Option<&ServiceName>, inbox: &Arc<FactInbox>) {
         let mut entered = self.entered.lock();
         if entered.closed {
-            return inbox.close();
+            // Nobody reads it yet, so nobody is woken.
+            return inbox.close(&mut After::default());
         }
         match name {
             Some(name) => entered.of_one.entry(name.clone()).or_default().push(Arc::clone(inbox)),
@@ -90,7 +94,9 @@ impl Watches {
     pub(crate) fn close(&self) {
         let entered = std::mem::replace(&mut *self.entered.lock(), Entered { closed: true, ..Entered::default() });
         self.count.store(0, Ordering::SeqCst);
-        entered.of_all.iter().chain(entered.of_one.values().flatten()).for_each(|inbox| inbox.close());
+        let mut after = After::default();
+        entered.of_all.iter().chain(entered.of_one.values().flatten()).for_each(|inbox| inbox.close(&mut after));
+        after.run();
     }
 
     /// Whether there may be somebody to tell. Change the table only before, with a fence between.
@@ -107,29 +113,37 @@ impl Watches {
             return;
         }
         self.inquire(holder);
-        let entered = self.entered.lock();
-        // Who is retired is left to whoever tells the end: a beginning after that would never end.
-        if !holder.is_retired() {
-            entered.announce(holder);
-        }
+        self.telling(|entered, after| {
+            // Who is retired is left to whoever tells the end: a beginning after that would never end.
+            if !holder.is_retired() {
+                entered.announce(holder, after);
+            }
+        });
     }
 
     pub(crate) fn tell_ended(&self, holder: &Arc<Holder>, end: End) {
         fence(Ordering::SeqCst);
         // A claim that came to nothing was never visible.
         if self.any() && holder.actor().is_some() {
-            let entered = self.entered.lock();
-            // Its end may come before whoever has made it visible has had the time to say so.
-            entered.announce(holder);
-            entered.tell(&Fact::Ended(Arc::clone(holder), end));
+            self.telling(|entered, after| {
+                // Its end may come before whoever has made it visible has had the time to say so.
+                entered.announce(holder, after);
+                entered.tell(&Fact::Ended(Arc::clone(holder), end), after);
+            });
         }
     }
 
     /// Tells why the actor of a holder ended, which may be before its name is free or after.
     pub(crate) fn tell_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
-        let entered = self.entered.lock();
-        holder.set_reason(reason.clone());
-        entered.tell(&Fact::Reason(Arc::clone(holder), reason.clone()));
+        self.telling(|entered, after| {
+            holder.set_reason(reason.clone());
+            entered.tell(&Fact::Reason(Arc::clone(holder), reason.clone()), after);
+        });
+    }
+
+    /// Tells something, and runs what that has to do with code of others when the lock is open again.
+    fn telling(&self, tell: impl FnOnce(&Entered, &mut After)) {
+        self.hold().telling(tell);
     }
 
     /// Keeps all others from telling anything until what is done under it has been told.
@@ -156,14 +170,24 @@ pub(crate) struct Telling<'a>(MutexGuard<'a, Entered>);
 
 impl Telling<'_> {
     pub(crate) fn tell_handed_over(self, from: &Arc<Holder>, to: &Arc<Holder>) {
-        self.0.announce(from);
-        // The hand-over is its beginning.
-        to.announce();
-        self.0.tell(&Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), stated: to.metadata() });
+        self.telling(|entered, after| {
+            entered.announce(from, after);
+            // The hand-over is its beginning.
+            to.announce();
+            let fact = Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), stated: to.metadata() };
+            entered.tell(&fact, after);
+        });
     }
 
     pub(crate) fn tell(self, fact: &HolderFact) {
-        self.0.tell(fact);
+        self.telling(|entered, after| entered.tell(fact, after));
+    }
+
+    fn telling(self, tell: impl FnOnce(&Entered, &mut After)) {
+        let (Self(entered), mut after) = (self, After::default());
+        tell(&entered, &mut after);
+        drop(entered);
+        after.run();
     }
 }
 
@@ -173,15 +197,15 @@ impl Entered {
     }
 
     /// Tells the beginning of a holder, unless that has been done.
-    fn announce(&self, holder: &Arc<Holder>) {
+    fn announce(&self, holder: &Arc<Holder>, after: &mut After) {
         if holder.announce() {
-            self.tell(&Fact::Visible(Arc::clone(holder), holder.metadata()));
+            self.tell(&Fact::Visible(Arc::clone(holder), holder.metadata()), after);
         }
     }
 
-    fn tell(&self, fact: &HolderFact) {
+    fn tell(&self, fact: &HolderFact, after: &mut After) {
         let of_one = self.of_one.get(fact.name()).into_iter().flatten();
-        self.of_all.iter().chain(of_one).for_each(|inbox| inbox.put(fact.clone()));
+        self.of_all.iter().chain(of_one).for_each(|inbox| inbox.put(fact.clone(), after));
     }
 }
 

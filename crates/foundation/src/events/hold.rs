@@ -3,6 +3,9 @@
 //! The hold is looked at by the writer, between two commits. So whoever takes hold before it appends finds its event
 //! kept, however a look at the retention meets the append.
 
+use std::sync::Arc;
+
+use foundation_core::containment::drop_contained;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -21,7 +24,7 @@ const CHUNK: usize = 1_000;
 /// way, and can let go in time.
 pub(crate) struct Hold {
     keep_from: watch::Sender<Option<EventId>>,
-    holder: Mutex<Option<Box<dyn Fn() + Send>>>,
+    holder: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Hold {
@@ -40,8 +43,10 @@ impl Hold {
     }
 
     /// Who is told that the hold is in the way, instead of who was told before: each time again. Be brief.
-    pub(crate) fn held_by(&self, told: impl Fn() + Send + 'static) {
-        *self.holder.lock() = Some(Box::new(told));
+    pub(crate) fn held_by(&self, told: impl Fn() + Send + Sync + 'static) {
+        let before = self.holder.lock().replace(Arc::new(told));
+        // Not under the lock: with it goes a reference to the actor that was told, and perhaps the last.
+        drop_contained("a former holder of events", before);
     }
 
     /// Waits until other events are kept than those from this one on.
@@ -52,7 +57,8 @@ impl Hold {
 
     /// Tells whoever holds that it is in the way.
     pub(super) fn press(&self) {
-        if let Some(told) = &*self.holder.lock() {
+        let told = self.holder.lock().clone();
+        if let Some(told) = told {
             told();
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicU8, Ordering};
 
 use super::lock::Mutex;
-use super::notify::Notify;
+use crate::registry::notifier::Notifier;
 
 pub(crate) trait Message: 'static {}
 
@@ -38,13 +38,13 @@ struct Actor {
     id: ActorId,
     status: AtomicU8,
     is_monitored: Mutex<bool>,
-    end: Notify,
+    end: Notifier,
 }
 
 impl ActorCell {
     pub(crate) fn running(id: u8) -> Self {
         let status = AtomicU8::new(ActorStatus::Running as u8);
-        Self(Arc::new(Actor { id: ActorId(id), status, is_monitored: Mutex::default(), end: Notify::new() }))
+        Self(Arc::new(Actor { id: ActorId(id), status, is_monitored: Mutex::default(), end: Notifier::default() }))
     }
 
     pub(crate) fn get_id(&self) -> ActorId {
@@ -78,7 +78,7 @@ impl ActorCell {
         self.0.status.store(ActorStatus::Stopping as u8, Ordering::SeqCst);
         let is_monitored = *self.0.is_monitored.lock();
         self.0.status.store(ActorStatus::Stopped as u8, Ordering::SeqCst);
-        self.0.end.notify_waiters();
+        self.0.end.notify_all();
         if is_monitored {
             told(self.0.id);
         }

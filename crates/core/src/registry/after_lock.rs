@@ -1,0 +1,35 @@
+//! Code of others that a lock has kept waiting.
+
+use std::task::Waker;
+
+use crate::containment::{drop_contained, wake};
+
+/// Readers to wake and values to drop, collected under a lock, for when it is open again: both may be code of others, which
+/// may use whatever the lock protects.
+#[must_use = "readers are not woken"]
+pub(crate) struct AfterLock<T> {
+    readers: Vec<Waker>,
+    surplus: Vec<T>,
+}
+
+impl<T> Default for AfterLock<T> {
+    fn default() -> Self {
+        Self { readers: Vec::new(), surplus: Vec::new() }
+    }
+}
+
+impl<T> AfterLock<T> {
+    pub(crate) fn wake(&mut self, reader: Option<Waker>) {
+        self.readers.extend(reader);
+    }
+
+    pub(crate) fn drop(&mut self, surplus: impl IntoIterator<Item = T>) {
+        self.surplus.extend(surplus);
+    }
+
+    /// Call it under no lock.
+    pub(crate) fn run(self) {
+        self.readers.into_iter().for_each(wake);
+        self.surplus.into_iter().for_each(|value| drop_contained("what a slow reader has not read", value));
+    }
+}

@@ -1,0 +1,184 @@
+//! Where tasks wait for the next notification.
+//!
+//! 1. A notification counts for whoever has asked for it before, polled or not.
+//! 2. No waker is cloned, woken or dropped under the lock: it is code of others, which may use whatever it is part of.
+//! 3. A waker that panics keeps no other from being woken.
+//!
+//! tokio's `Notify` keeps the second, but not the third: who is woken in one batch with a waker that panics is not woken.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+use crate::containment::{drop_contained, wake};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+#[derive(Default)]
+pub(crate) struct Notifier {
+    /// How many notifications there have been; changed under the lock.
+    calls: AtomicUsize,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    last_key: u64,
+    /// In the order in which they came, which is the order in which they are woken.
+    wakers: BTreeMap<u64, Waker>,
+}
+
+impl Notifier {
+    /// Wakes all who wait. Call it under no lock.
+    pub(crate) fn notify_all(&self) {
+        let mut waiting = self.waiting.lock();
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let wakers = std::mem::take(&mut waiting.wakers);
+        drop(waiting);
+        wakers.into_values().for_each(wake);
+    }
+
+    /// The next notification. It counts from this call on, not from the first poll.
+    pub(crate) fn notified(&self) -> Notified<'_> {
+        Notified { notifier: self, seen: self.calls.load(Ordering::SeqCst), key: None }
+    }
+
+    fn has_changed(&self, seen: usize) -> bool {
+        self.calls.load(Ordering::SeqCst) != seen
+    }
+}
+
+pub(crate) struct Notified<'a> {
+    notifier: &'a Notifier,
+    seen: usize,
+    /// Where its waker is.
+    key: Option<u64>,
+}
+
+impl Future for Notified<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let (notifier, seen) = (self.notifier, self.seen);
+        if notifier.has_changed(seen) {
+            return Poll::Ready(());
+        }
+        let waker = context.waker().clone();
+        let mut waiting = notifier.waiting.lock();
+        // Looked at under the lock: a notification comes before this look, or finds the waker.
+        if notifier.has_changed(seen) {
+            drop(waiting);
+            return Poll::Ready(());
+        }
+        let key = *self.key.get_or_insert_with(|| {
+            waiting.last_key += 1;
+            waiting.last_key
+        });
+        let replaced = waiting.wakers.insert(key, waker);
+        drop(waiting);
+        drop_contained("a waker", replaced);
+        Poll::Pending
+    }
+}
+
+impl Drop for Notified<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            let left = self.notifier.waiting.lock().wakers.remove(&key);
+            drop_contained("a waker", left);
+        }
+    }
+}
+
+/// A fact that comes true once, and can be waited for.
+#[derive(Default)]
+pub(crate) struct Latch {
+    is_set: AtomicBool,
+    notifier: Notifier,
+}
+
+impl Latch {
+    /// Call it under no lock.
+    pub(crate) fn set(&self) {
+        self.is_set.store(true, Ordering::SeqCst);
+        self.notifier.notify_all();
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Acquire)
+    }
+
+    /// Returns when it is set.
+    pub(crate) async fn wait(&self) {
+        // Subscribe before checking.
+        let notified = self.notifier.notified();
+        if !self.is_set() {
+            notified.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn waiting(notifier: &Notifier) -> usize {
+        notifier.waiting.lock().wakers.len()
+    }
+
+    #[test]
+    fn a_notification_counts_from_the_call_on() {
+        let notifier = Notifier::default();
+        let mut before = notifier.notified();
+        notifier.notify_all();
+        assert!((&mut before).now_or_never().is_some());
+        assert!(notifier.notified().now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_waiter_that_is_dropped_leaves_nothing_behind() {
+        let notifier = Notifier::default();
+        let mut waiters: Vec<_> = (0..3).map(|_| notifier.notified()).collect();
+        for waiter in &mut waiters {
+            assert!(waiter.now_or_never().is_none());
+            assert!(waiter.now_or_never().is_none(), "polled again it takes no second place");
+        }
+        assert_eq!(waiting(&notifier), 3);
+        drop(waiters.swap_remove(1));
+        assert_eq!(waiting(&notifier), 2);
+        drop(waiters);
+        assert_eq!(waiting(&notifier), 0);
+    }
+
+    #[test]
+    fn a_waker_that_panics_keeps_no_other_from_being_woken() {
+        struct Counts(AtomicUsize);
+        impl Wake for Counts {
+            fn wake(self: Arc<Self>) {
+                assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "the first panics");
+            }
+        }
+        let (notifier, counts) = (Notifier::default(), Arc::new(Counts(AtomicUsize::new(0))));
+        let waker = Waker::from(Arc::clone(&counts));
+        let mut waiters: Vec<_> = (0..40).map(|_| notifier.notified()).collect();
+        for waiter in &mut waiters {
+            assert!(waiter.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+        }
+        notifier.notify_all();
+        assert_eq!(counts.0.load(Ordering::SeqCst), 40);
+    }
+
+    #[test]
+    fn a_latch_that_is_set_is_waited_for_no_more() {
+        let latch = Latch::default();
+        assert!(latch.wait().now_or_never().is_none());
+        latch.set();
+        assert!(latch.is_set() && latch.wait().now_or_never().is_some());
+    }
+}
