@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cleanup;
+mod ends;
 mod foreign;
 mod group_stress;
 mod groups;

@@ -8,6 +8,7 @@ mod config_records;
 mod config_sections;
 mod damaged;
 mod durable;
+mod endings;
 mod event_log;
 mod event_store;
 mod events;

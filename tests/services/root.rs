@@ -1,14 +1,16 @@
 //! The root: starting, running, looking at and stopping a foundation.
 
-use std::process::Stdio;
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
 use foundation::{
     AutoShutdown, ChildKind, ChildSpec, Condition, ConfigServer, EventStore, Foundation, FoundationBuilder,
-    FoundationError, Health, Namespace, NewEvent, Query, Restart, RestartIntensity, ServiceKey, StartError, Started,
-    StopCause, Strategy, SupervisorSpec,
+    FoundationError, Health, Namespace, NewEvent, Query, Restart, RestartIntensity, ServiceKey, Shutdown, StartError,
+    Started, StopCause, Strategy, SupervisorSpec,
 };
+use foundation_tests::soon;
+use futures::FutureExt;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
@@ -385,20 +387,46 @@ const SCENARIO: &str = "FOUNDATION_TESTS_SCENARIO";
 /// The other process's part; does nothing unless it is asked to.
 #[tokio::test]
 #[ignore = "runs in a process of its own, started by the tests below"]
-async fn another_process() {
-    let Ok(scenario) = std::env::var(SCENARIO) else { return };
+async fn another_process() -> ExitCode {
+    let Ok(scenario) = std::env::var(SCENARIO) else { return ExitCode::SUCCESS };
     let (builder, _lived) = staffed(&["clerk"]);
-    let builder =
-        if scenario == "collapse" { builder.child(|_| ChildSpec::worker("faulty", || (Faulty, ()))) } else { builder };
-    let foundation = builder.start().await.unwrap();
+    let foundation = match scenario.as_str() {
+        "collapse" => builder.child(|_| ChildSpec::worker("faulty", || (Faulty, ()))),
+        "stubborn" => builder.child(|_| ChildSpec::worker("stubborn", || (Stubborn, ())).shutdown(Shutdown::Infinity)),
+        _ => builder,
+    };
+    let foundation = foundation.start().await.unwrap();
     let mut run = std::pin::pin!(foundation.run_until_signal());
     // Listens when it is first polled.
     assert!(futures::poll!(&mut run).is_pending());
     println!("listening");
-    if scenario == "request" {
-        foundation.shutdown().await;
+    match scenario.as_str() {
+        "request" => drop(foundation.shutdown().await),
+        "given up" => assert!(foundation.shutdown().now_or_never().is_none()),
+        _ => {}
     }
-    println!("{}", run.await.unwrap());
+    let report = run.await.unwrap();
+    println!("{report}");
+    report.exit_code()
+}
+
+/// Never stops.
+struct Stubborn;
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Stubborn {
+    type Msg = ClerkMsg;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<ClerkMsg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<ClerkMsg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        println!("stopping");
+        std::future::pending().await
+    }
 }
 
 /// Starts, and then crashes, each time.
@@ -419,15 +447,18 @@ impl Actor for Faulty {
     }
 }
 
-/// What the other process prints from "listening" on, given a signal or none.
-async fn run_elsewhere(scenario: &str, signal: Option<&str>) -> String {
+/// What the other process prints from "listening" on, given these signals, each after it has said something more; and how
+/// it ends.
+async fn run_elsewhere(scenario: &str, signals: &[&str]) -> (String, ExitStatus) {
     let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "services::root::another_process", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, scenario).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut process = command.spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    while !lines.next_line().await.unwrap().expect("it says that it listens").ends_with("listening") {}
-    if let Some(signal) = signal {
+    let mut awaited = ["listening", "stopping"].into_iter();
+    for signal in signals {
+        let awaited = awaited.next().unwrap();
+        while !lines.next_line().await.unwrap().expect("it says where it is").ends_with(awaited) {}
         let pid = process.id().unwrap();
         let sent = tokio::process::Command::new("sh").args(["-c", &format!("kill {signal} {pid}")]).status().await;
         assert!(sent.unwrap().success());
@@ -436,14 +467,20 @@ async fn run_elsewhere(scenario: &str, signal: Option<&str>) -> String {
     while let Some(line) = lines.next_line().await.unwrap() {
         said = said + &line + "\n";
     }
-    assert!(process.wait().await.unwrap().success(), "{said}");
+    (said, process.wait().await.unwrap())
+}
+
+/// The same of a process that ends well.
+async fn runs_well(scenario: &str, signals: &[&str]) -> String {
+    let (said, status) = tokio::time::timeout(SOON, run_elsewhere(scenario, signals)).await.unwrap();
+    assert!(status.success(), "{status}: {said}");
     said
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn sigterm_shuts_down_in_order() {
-    let said = tokio::time::timeout(SOON, run_elsewhere("signal", Some("-TERM"))).await.unwrap();
+    let said = runs_well("signal", &["-TERM"]).await;
     assert!(said.contains(": SIGTERM\nproduction: "), "{said}");
     assert!(said.contains("application/clerk: stopped\n"), "{said}");
 }
@@ -451,20 +488,33 @@ async fn sigterm_shuts_down_in_order() {
 #[cfg(unix)]
 #[tokio::test]
 async fn sigint_shuts_down_in_order() {
-    let said = tokio::time::timeout(SOON, run_elsewhere("signal", Some("-INT"))).await.unwrap();
+    let said = runs_well("signal", &["-INT"]).await;
     assert!(said.contains(": SIGINT\nproduction: "), "{said}");
     assert!(said.contains("application/clerk: stopped\n"), "{said}");
 }
 
 #[tokio::test]
 async fn a_run_ends_when_somebody_else_asks_for_the_shutdown() {
-    let said = tokio::time::timeout(SOON, run_elsewhere("request", None)).await.unwrap();
-    assert!(said.contains(": on request\nproduction: "), "{said}");
-    assert!(said.contains("application/clerk: stopped\n"), "{said}");
+    for scenario in ["request", "given up"] {
+        let said = runs_well(scenario, &[]).await;
+        assert!(said.contains(": on request\nproduction: "), "{scenario}: {said}");
+        assert!(said.contains("application/clerk: stopped\n"), "{scenario}: {said}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_second_signal_during_the_shutdown_ends_the_process_at_once() {
+    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+        let (said, status) = soon(signal, run_elsewhere("stubborn", &["-TERM", signal])).await;
+        assert_eq!(status.code(), Some(code), "{said}");
+        assert!(!said.contains("shut down"), "{said}");
+    }
 }
 
 #[tokio::test]
 async fn a_run_ends_when_the_tree_collapses() {
-    let said = tokio::time::timeout(SOON, run_elsewhere("collapse", None)).await.unwrap();
-    assert!(said.contains(": too many restarts\n"), "{said}");
+    let (said, status) = soon("a collapse", run_elsewhere("collapse", &[])).await;
+    assert!(said.contains(": too many restarts"), "{said}");
+    assert!(!status.success(), "the operating system is told: {said}");
 }

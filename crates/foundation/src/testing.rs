@@ -7,7 +7,7 @@ use foundation_core::{CleanupReport, Namespace, ProcessRegistry};
 use futures::FutureExt;
 use tokio::runtime::Handle;
 
-use crate::root::{Foundation, FoundationBuilder, TestNamespace};
+use crate::root::{Foundation, FoundationBuilder, TestNamespace, Unfinished};
 
 /// So many turns a task is given to end after its test, however long that takes.
 const MIN_TURNS: u64 = 1_000;
@@ -87,10 +87,12 @@ where
         Ok(opened) => opened,
         Err(error) => panic!("the namespace of test {name} did not start: {error}"),
     };
+    let unfinished = Unfinished::registry(&registry);
     let namespace = TestNamespace::lent(&registry, services);
     let id = namespace.namespace();
     let outcome = AssertUnwindSafe(async { test(namespace).await }).catch_unwind().await;
     let report = tear_down(&registry, id).await;
+    unfinished.finish();
     drop(registry);
     let value = outcome.unwrap_or_else(|panic| resume_unwind(panic));
     // What the test itself says comes first: leaks may be the consequence.

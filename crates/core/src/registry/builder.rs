@@ -106,6 +106,7 @@ impl ProcessRegistryBuilder {
         let space = Arc::clone(registry.space());
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
+            .holding(space.put_off_end())
             .reporter(SpaceReporter { space: Arc::clone(&space), next: (self.reporters)(registry) })
             .children((self.services)(registry))
             .child(application(space, (self.application)(registry)))

@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorStatus};
-use tokio::sync::OnceCell;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::builder::ProcessRegistryBuilder;
 use super::cleanup::{CleanupReport, StoppedService};
+use super::detached::Detached;
 use super::error::RegistryError;
 use super::foreign::Monitored;
 use super::groups::{Member, Membership};
@@ -62,24 +63,44 @@ struct Shared {
     spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
     monitored: Monitored,
     layout: ProcessRegistryBuilder,
+    /// What is begun here goes on, whoever waits for it.
+    runtime: Handle,
+    end: Detached<Vec<CleanupReport>>,
 }
 
-/// A namespace in the map: its tree is up when the first cell is filled, and gone when the second is.
+/// A namespace in the map: its tree is up when the first has come out well, and gone when the second is over.
 struct Opening {
     registry: ServiceRegistry,
-    up: OnceCell<()>,
-    down: OnceCell<Vec<StoppedService>>,
+    up: Detached<Result<(), Failure>>,
+    down: Detached<Vec<StoppedService>>,
+}
+
+/// Why a tree did not start, for the first who asks.
+type Failure = Arc<Mutex<Option<ChildError>>>;
+
+impl Opening {
+    fn is_up(&self) -> bool {
+        matches!(self.up.known(), Some(Ok(()))) && !self.registry.has_ended()
+    }
+
+    /// Whether it takes names: no clean-up has begun, and it has not ended.
+    fn is_open(&self) -> bool {
+        self.is_up() && !self.registry.space().table.is_closed()
+    }
 }
 
 impl ProcessRegistryBuilder {
     /// Starts the root. Namespaces are started when they are first asked for.
     ///
     /// # Errors
-    /// [`StartError::Spec`] never: the root has no children yet. Other errors if the runtime is shutting down.
+    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it is
+    /// shutting down.
     pub async fn start(self) -> Result<ProcessRegistry, StartError> {
         let limits = self.limits.supervisor.clone();
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let (root, spaces, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
-        let shared = Arc::new(Shared { root, spaces, monitored, layout: self });
+        let shared = Shared { root, spaces, monitored, layout: self, runtime, end: Detached::new() };
+        let shared = Arc::new(shared);
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
         let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
         // Namespaces do not depend on each other, so they stop together.
@@ -123,16 +144,41 @@ impl ProcessRegistry {
 
     /// The facade of a namespace, whose tree is started if it is not up yet.
     ///
+    /// A start goes on if nobody waits for it any more, and whoever asks next waits for the same one. A namespace that has
+    /// collapsed is started afresh, after what the collapse has left in it has been stopped; handles on the old one stay
+    /// with that.
+    ///
     /// # Errors
     /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again.
+    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is about
+    /// to.
     pub async fn namespace(&self, namespace: Namespace) -> Result<ServiceRegistry, RegistryError> {
-        let opening = self.opening(namespace);
-        let opened = opening.up.get_or_try_init(|| self.open(&opening.registry)).await;
-        if let Err(source) = opened {
-            self.close(namespace, &opening);
-            return Err(RegistryError::Child { namespace, source });
+        let not_running = || RegistryError::NotRunning { namespace };
+        loop {
+            if self.is_ending() {
+                return Err(not_running());
+            }
+            let opening = self.opening(namespace);
+            self.begin_to_open(&opening);
+            match opening.up.outcome().await {
+                Some(Ok(())) if opening.is_open() => return Ok(opening.registry.clone()),
+                Some(Ok(())) if opening.down.is_begun() => return Err(not_running()),
+                Some(Ok(())) => {
+                    let cleaned_up = self.clean_up(&opening).await;
+                    cleaned_up.ok_or_else(not_running)?;
+                }
+                Some(Err(failure)) => {
+                    // If another has been told why, this one tries for itself.
+                    if let Some(source) = failure.lock().take() {
+                        return Err(RegistryError::Child { namespace, source });
+                    }
+                }
+                None => {
+                    self.close(&opening);
+                    return Err(not_running());
+                }
+            }
         }
-        Ok(opening.registry.clone())
     }
 
     fn opening(&self, namespace: Namespace) -> Arc<Opening> {
@@ -142,28 +188,41 @@ impl ProcessRegistry {
             let (measurement, limits) = (self.shared.layout.measurement, self.limits().clone());
             let space = Space::new(Table::with_coroner(namespace, coroner), root, measurement, limits);
             let registry = ServiceRegistry::new(Arc::new(space));
-            Arc::new(Opening { registry, up: OnceCell::new(), down: OnceCell::new() })
+            Arc::new(Opening { registry, up: Detached::new(), down: Detached::new() })
         };
         Arc::clone(self.shared.spaces.lock().entry(namespace).or_insert_with(make))
     }
 
     /// Takes a namespace out of the map, unless it is already another's.
-    fn close(&self, namespace: Namespace, opening: &Arc<Opening>) {
+    fn close(&self, opening: &Arc<Opening>) {
+        let namespace = opening.registry.namespace();
         let mut spaces = self.shared.spaces.lock();
         if spaces.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, opening)) {
             spaces.remove(&namespace);
         }
-        drop(spaces);
-        opening.registry.space().table.watches().close();
     }
 
-    async fn open(&self, registry: &ServiceRegistry) -> Result<(), ChildError> {
+    fn begin_to_open(&self, opening: &Arc<Opening>) {
+        opening.up.begin(&self.shared.runtime, || {
+            let (this, opening) = (self.clone(), Arc::clone(opening));
+            let tree = self.shared.layout.tree(&opening.registry);
+            async move {
+                let opened = this.open(&opening.registry, tree).await;
+                opened.map_err(|failure| {
+                    this.close(&opening);
+                    Arc::new(Mutex::new(Some(failure)))
+                })
+            }
+        });
+    }
+
+    async fn open(&self, registry: &ServiceRegistry, tree: SupervisorSpec) -> Result<(), ChildError> {
         let namespace = registry.namespace();
         let restart = if namespace.is_test() { Restart::Temporary } else { Restart::Permanent };
-        let tree = ChildSpec::supervisor(namespace.to_string(), self.shared.layout.tree(registry)).restart(restart);
+        let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart);
         let root = self.root()?;
         let started = match root.start_child(tree.clone()).await {
-            // Whoever opened it before has been cancelled, and nobody has had the tree that came of it.
+            // Of a start that a clean-up has overtaken; nobody has had the tree that came of it.
             Err(ChildError::AlreadyStarted { .. } | ChildError::AlreadyPresent { .. }) => {
                 self.take_down(namespace).await;
                 root.start_child(tree).await
@@ -200,15 +259,30 @@ impl ProcessRegistry {
         self.shared.root.get().ok_or_else(not_running)
     }
 
+    /// Whether the root has ended, or is about to.
+    fn is_ending(&self) -> bool {
+        self.shared.end.is_begun() || self.has_root_ended()
+    }
+
+    fn has_root_ended(&self) -> bool {
+        self.root().is_ok_and(|root| root.actor().get_status() >= ActorStatus::Stopping)
+    }
+
+    /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too many,
+    /// it was killed, or its runtime is gone.
+    pub fn has_collapsed(&self) -> bool {
+        self.has_root_ended() && !self.shared.end.is_begun()
+    }
+
     pub(super) fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
         let spaces = self.shared.spaces.lock();
         let opening = spaces.get(&namespace)?;
-        opening.up.initialized().then(|| opening.registry.clone())
+        opening.is_up().then(|| opening.registry.clone())
     }
 
     pub(super) fn open_registries(&self) -> Vec<ServiceRegistry> {
         let spaces = self.shared.spaces.lock();
-        spaces.values().filter(|opening| opening.up.initialized()).map(|opening| opening.registry.clone()).collect()
+        spaces.values().filter(|opening| opening.is_up()).map(|opening| opening.registry.clone()).collect()
     }
 
     /// The namespaces that are up, production first.
@@ -241,7 +315,12 @@ impl ProcessRegistry {
     // ---- the end ----
 
     /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
-    /// else is registered in it. Returns when the last actor is gone. No harm if the namespace is not up.
+    /// else is registered in it. Returns when the last actor is gone. No harm if the namespace is not up, and after a collapse
+    /// what that has left in it is stopped.
+    ///
+    /// Once asked for it goes on to its end, whether or not anybody still waits. A service may await it that is stopped by it:
+    /// that service is killed when its time to stop is over. Without the runtime that the registry was started on nobody is
+    /// left to be stopped, and the report is empty.
     ///
     /// # Errors
     /// [`RegistryError::NotATest`] for production.
@@ -253,7 +332,7 @@ impl ProcessRegistry {
         let opening = self.shared.spaces.lock().get(&namespace).cloned();
         let stopped = match opening {
             // Whoever else cleans up at the same time waits for the same end, and is told the same.
-            Some(opening) => opening.down.get_or_init(|| self.clean_up(namespace, &opening)).await.clone(),
+            Some(opening) => self.clean_up(&opening).await.unwrap_or_default(),
             None => Vec::new(),
         };
         let report = CleanupReport { namespace, stopped, took: begun.elapsed() };
@@ -261,21 +340,44 @@ impl ProcessRegistry {
         Ok(report)
     }
 
-    async fn clean_up(&self, namespace: Namespace, opening: &Arc<Opening>) -> Vec<StoppedService> {
+    async fn clean_up(&self, opening: &Arc<Opening>) -> Option<Vec<StoppedService>> {
+        opening.down.begin(&self.shared.runtime, || {
+            let (this, opening) = (self.clone(), Arc::clone(opening));
+            async move { this.bring_down(&opening).await }
+        });
+        opening.down.outcome().await
+    }
+
+    async fn bring_down(&self, opening: &Arc<Opening>) -> Vec<StoppedService> {
         let space = opening.registry.space();
+        let end = space.put_off_end();
         space.table.close();
         space.begin_stop_log();
-        self.take_down(namespace).await;
+        self.take_down(space.table.namespace()).await;
         stop_strays(space, &*self.shared).await;
-        self.close(namespace, opening);
+        self.close(opening);
+        drop(end);
         space.end_stop_log()
     }
 
     /// Stops every namespace, production included, and then the root; returns when all actors are gone, with a report
     /// for each namespace. Foreign actors in production are left to whoever started them.
+    ///
+    /// Once asked for it goes on to its end, whether or not anybody still waits, and whoever asks again waits for the same end
+    /// and is told the same. A service may await it: that service is killed when its time to stop is over. Without the
+    /// runtime that the registry was started on nobody is left to be stopped, and there are no reports.
     pub async fn shutdown(&self) -> Vec<CleanupReport> {
+        self.shared.end.begin(&self.shared.runtime, || {
+            let this = self.clone();
+            async move { this.shut_down().await }
+        });
+        self.shared.end.outcome().await.unwrap_or_default()
+    }
+
+    async fn shut_down(&self) -> Vec<CleanupReport> {
         let begun = Instant::now();
         let registries = self.open_registries();
+        let ends: Vec<_> = registries.iter().map(|registry| registry.space().put_off_end()).collect();
         for registry in &registries {
             registry.space().table.close();
             registry.space().begin_stop_log();
@@ -283,10 +385,11 @@ impl ProcessRegistry {
         if let Ok(root) = self.root() {
             root.shutdown().await;
         }
-        let tests = registries.iter().filter(|registry| registry.namespace().is_test());
+        let spaces = std::mem::take(&mut *self.shared.spaces.lock());
+        // Those that have collapsed before may have left somebody, too.
+        let tests = spaces.values().map(|opening| &opening.registry).filter(|registry| registry.namespace().is_test());
         join_all(tests.map(|registry| stop_strays(registry.space(), &*self.shared))).await;
-        self.shared.spaces.lock().clear();
-        registries.iter().for_each(|registry| registry.space().table.watches().close());
+        drop(ends);
         let report = |registry: &ServiceRegistry| CleanupReport {
             namespace: registry.namespace(),
             stopped: registry.space().end_stop_log(),

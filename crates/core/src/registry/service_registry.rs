@@ -54,11 +54,15 @@ impl ServiceRegistry {
     }
 
     /// What belongs to this namespace beside its actors, one value of each type: made at the first call, shared by all
-    /// that follow, and gone with the namespace. For state that outlives a restart of the actor that works on it.
+    /// that follow, and let go of at the end of the namespace. For state that outlives a restart of the actor that works on
+    /// it.
     ///
-    /// `make` must not ask for an extension itself: it runs under the lock that makes the value unique.
+    /// The value may hold this registry, or handles of services: the namespace and its extension are dropped all the same.
+    /// `make` runs under no lock and may ask for other extensions. Two calls at the same time may both run it, and so may one
+    /// that asks for its own type; the value that is there first is everybody's, and the other is dropped. After the end of
+    /// the namespace nothing is kept: each call makes a value of its own.
     pub fn extension<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        self.space.extension(make)
+        self.space.extensions.get_or_make(make)
     }
 
     // ---- starting ----
@@ -362,10 +366,40 @@ impl ServiceRegistry {
 
     // ---- ending ----
 
+    /// Returns when this namespace has ended, whoever has brought that about: a clean-up, a shutdown, the collapse of its
+    /// tree or of the whole registry, or the end of the runtime. The restart of production's tree is no end. At once if it
+    /// has ended already.
+    ///
+    /// By then its actors are gone, its watches have ended, and whoever waited for a name or a lock has been told
+    /// [`RegistryError::NotRunning`]. Only if its own supervisor, or the root, has been killed, or the runtime is dropped,
+    /// actors may still be about to be dropped. Cancelled, it has done nothing.
+    ///
+    /// ```
+    /// use foundation_core::{Namespace, ProcessRegistry};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// let names = registry.namespace(Namespace::test()).await?;
+    /// assert!(!names.has_ended());
+    /// registry.shutdown().await;
+    /// names.ended().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn ended(&self) {
+        self.space.ended.wait().await;
+    }
+
+    /// Whether this namespace has [ended](Self::ended).
+    pub fn has_ended(&self) -> bool {
+        self.space.ended.is_set()
+    }
+
     /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
     ///
     /// # Errors
-    /// [`RegistryError::NotATest`] in production.
+    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if no handle on the registry is left.
     pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
         match self.space.registry.upgrade() {
             Some(registry) => registry.cleanup(self.namespace()).await,

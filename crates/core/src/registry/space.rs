@@ -1,18 +1,20 @@
 //! What one namespace consists of, shared by all that deal with it.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use ractor::ActorStatus;
 
 use super::cleanup::{StopLog, StoppedService};
+use super::extensions::Extensions;
 use super::groups::Groups;
 use super::locks::Locks;
 use super::measures::{Measurement, Measures};
+use super::namespace_end::NamespaceEnd;
+use super::notifier::Latch;
 use super::root::Root;
 use super::table::Table;
+use crate::containment::drop_contained;
 use crate::limits::RegistryLimits;
 use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
 
@@ -27,7 +29,11 @@ pub(crate) struct Space {
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<Arc<Application>>>,
     /// What the layers above keep with this namespace, one value of a type.
-    extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    pub(crate) extensions: Extensions,
+    /// Set by the end of the namespace.
+    pub(crate) ended: Latch,
+    /// The end that is to come.
+    ending: Mutex<Weak<NamespaceEnd>>,
     /// Who was stopped since the shutdown began.
     pub(crate) stopped: Mutex<StopLog>,
 }
@@ -53,23 +59,21 @@ impl Space {
             registry,
             limits,
             application: Mutex::default(),
-            extensions: Mutex::default(),
+            extensions: Extensions::default(),
+            ended: Latch::default(),
+            ending: Mutex::default(),
             stopped: Mutex::default(),
         }
     }
 
-    pub(crate) fn extension<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut extensions = self.extensions.lock();
-        let known = extensions.get(&TypeId::of::<T>()).and_then(|known| Arc::clone(known).downcast().ok());
-        known.unwrap_or_else(|| {
-            let made = Arc::new(make());
-            extensions.insert(TypeId::of::<T>(), Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
-            made
-        })
+    pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {
+        self.set_application(Some(Arc::new(Application { supervisor, nursery })));
     }
 
-    pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {
-        *self.application.lock() = Some(Arc::new(Application { supervisor, nursery }));
+    fn set_application(&self, application: Option<Arc<Application>>) {
+        let before = std::mem::replace(&mut *self.application.lock(), application);
+        // With the last reference to a supervisor go the requests that it has not read, and who asked is woken.
+        drop_contained("a former application supervisor", before);
     }
 
     /// `None` if it does not run.
@@ -78,7 +82,26 @@ impl Space {
         application.filter(|it| it.supervisor.actor().get_status() < ActorStatus::Draining)
     }
 
-    /// Begins to take note; a clean-up that takes over from one that was cancelled goes on with its notes.
+    /// Puts the end of the namespace off until what is returned is dropped.
+    pub(crate) fn put_off_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
+        let mut ending = self.ending.lock();
+        ending.upgrade().unwrap_or_else(|| {
+            let end = Arc::new(NamespaceEnd::new(self));
+            *ending = Arc::downgrade(&end);
+            end
+        })
+    }
+
+    /// No name, lock, watch or extension from now on: whoever waits for one is told.
+    pub(super) fn end(&self) {
+        self.table.close();
+        self.table.watches().close();
+        self.set_application(None);
+        self.extensions.end();
+        self.ended.set();
+    }
+
+    /// Begins to take note; a clean-up during a shutdown goes on with its notes.
     pub(crate) fn begin_stop_log(&self) {
         let mut log = self.stopped.lock();
         if let StopLog::Off = *log {

@@ -40,6 +40,12 @@ pub enum StartError {
     /// The specification was refused before anything was started.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// There is no tokio runtime to start on.
+    #[error("there is no tokio runtime here: a supervisor is started within one")]
+    NoRuntime,
+    /// The tokio runtime has no timers, and without them no time-out would ever be over.
+    #[error("the tokio runtime has no timers: build it with enable_time() or enable_all()")]
+    NoTimers,
     /// The child was terminated, or its supervisor stopped, before the start had finished.
     #[error("it was terminated while it was starting")]
     Terminated,

@@ -44,6 +44,7 @@ mod histories;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
@@ -77,6 +78,8 @@ use group::{Gone as SubtreeGone, Group};
 use message::{Handle, ServerMsg, Which};
 use report::Reporting;
 use server::Server;
+
+use crate::containment::catch_panic;
 
 /// A handle on a running supervisor.
 ///
@@ -114,8 +117,11 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`StartError::Spec`] before anything starts; [`StartError::Child`] with the child's own cause if one does not
-    /// start: those before it have then been stopped again, in reverse order, and are gone.
+    /// start: those before it have then been stopped again, in reverse order, and are gone. [`StartError::NoRuntime`] and
+    /// [`StartError::NoTimers`] if the runtime is not one to start on; what tokio itself has to say of the latter goes to the
+    /// panic hook, which prints it.
     pub async fn start(name: impl AsRef<str>, spec: SupervisorSpec) -> Result<Self, StartError> {
+        check_runtime()?;
         let group = Group::outermost(spec.limits.as_ref());
         let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
         let path = Arc::clone(reporting.path());
@@ -336,6 +342,13 @@ impl Supervisor {
         let answer = message::ask(&self.actor, message).await;
         answer.ok_or_else(|| ChildError::NotRunning { supervisor: self.path.to_string() })
     }
+}
+
+/// Refuses a runtime on which no time-out would ever be over. There is no other way to know than to make a timer.
+fn check_runtime() -> Result<(), StartError> {
+    tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+    let timer = || drop(tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()));
+    catch_panic(timer).map_err(|_| StartError::NoTimers)
 }
 
 impl std::fmt::Debug for Supervisor {

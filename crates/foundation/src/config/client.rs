@@ -266,7 +266,7 @@ impl ConfigServer {
         // First the ear, then the look: a change between the two is heard.
         let changes = self.current.subscribe();
         self.tree().get(section.as_str())?;
-        Ok(ConfigSubscription::new(section, Feed::new(changes)))
+        Ok(ConfigSubscription::new(section, Feed::new(changes, &self.registry)))
     }
 
     /// The changes from now on of a declared section, each with the section before and after it.
@@ -276,7 +276,7 @@ impl ConfigServer {
     pub fn subscribe_section<T: ConfigSection>(&self) -> Result<SectionSubscription<T>, ConfigError> {
         let changes = self.current.subscribe();
         let index = self.current.look().section_index::<T>()?;
-        Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes)))
+        Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes, &self.registry)))
     }
 
     /// How the configuration stands, from the server itself.

@@ -77,7 +77,9 @@ impl Current {
         if let Some(event) = commit.event {
             self.pass_over(event);
         }
-        if let Some(changes) = &*self.changes.lock() {
+        // Not under the lock: whoever is woken may subscribe.
+        let changes = self.changes.lock().clone();
+        if let Some(changes) = changes {
             let made = Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() };
             // That all subscribers have gone is no error.
             let _ = changes.send(Arc::new(made));
@@ -90,10 +92,5 @@ impl Current {
 
     pub(super) fn subscribers(&self) -> usize {
         self.changes.lock().as_ref().map_or(0, broadcast::Sender::receiver_count)
-    }
-
-    /// Tells the subscribers that there will be no more changes.
-    pub(super) fn end_subscriptions(&self) {
-        *self.changes.lock() = None;
     }
 }

@@ -147,12 +147,6 @@ impl Actor for ConfigServerActor {
         Ok(State { records: self.ledger.begin().await?, _watcher: watcher })
     }
 
-    async fn post_stop(&self, _: ActorRef<ConfigMsg>, _: &mut State) -> Result<(), ActorProcessingErr> {
-        // In order: the namespace goes down. After a crash this does not run, and the subscribers stay.
-        self.ledger.current.end_subscriptions();
-        Ok(())
-    }
-
     async fn handle(
         &self,
         _: ActorRef<ConfigMsg>,

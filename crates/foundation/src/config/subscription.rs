@@ -5,6 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use foundation_core::ServiceRegistry;
+use foundation_core::containment::waking_contained;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::commit::ConfigChanged;
@@ -24,15 +26,24 @@ pub struct Lagged {
 
 /// What is made from now on, in order; it outlives the config server's restarts.
 #[derive(Debug)]
-pub(super) struct Feed(Receiver<Arc<Made>>);
+pub(super) struct Feed {
+    changes: Receiver<Arc<Made>>,
+    registry: ServiceRegistry,
+}
 
 impl Feed {
-    pub(super) fn new(changes: Receiver<Arc<Made>>) -> Self {
-        Self(changes)
+    pub(super) fn new(changes: Receiver<Arc<Made>>, registry: &ServiceRegistry) -> Self {
+        Self { changes, registry: registry.clone() }
     }
 
+    /// The next change; after the last one `None`, when the namespace has ended, whoever has brought that about.
     async fn next(&mut self) -> Result<Option<Arc<Made>>, Lagged> {
-        match self.0.recv().await {
+        let made = tokio::select! {
+            biased;
+            made = waking_contained(self.changes.recv()) => made,
+            () = self.registry.ended() => return Ok(None),
+        };
+        match made {
             Ok(made) => Ok(Some(made)),
             Err(RecvError::Lagged(missed)) => Err(Lagged { missed }),
             Err(RecvError::Closed) => Ok(None),

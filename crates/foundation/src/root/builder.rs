@@ -6,11 +6,13 @@ use std::time::SystemTime;
 use foundation_core::{
     ChildSpec, Measurement, Namespace, ProcessRegistry, RegistryError, RestartIntensity, StartError, Strategy,
 };
+use tokio::runtime::Handle;
 
 use super::Foundation;
 use super::layout::Layout;
 use super::limits::Limits;
 use super::services::Services;
+use super::unfinished::Unfinished;
 use crate::config::{ConfigError, ConfigSources, ConfigTree};
 use crate::events::EventStorage;
 use crate::telemetry::{EarlyTelemetry, TelemetryOptions};
@@ -143,7 +145,8 @@ impl FoundationBuilder {
         self
     }
 
-    /// Loads the configuration, starts the registry and, in it, production.
+    /// Loads the configuration, starts the registry and, in it, production. If that is given up before it is complete, what
+    /// has been started is stopped again in the background; until then a file of events is in use.
     ///
     /// # Errors
     /// [`FoundationError`] with the cause: the file, line and column of a malformed setting, or what the child that did
@@ -159,13 +162,13 @@ impl FoundationBuilder {
         namespace: Namespace,
     ) -> Result<(ProcessRegistry, Arc<Layout>, Services), FoundationError> {
         let (registry, layout) = self.open().await?;
-        match Services::open(&registry, &layout.config, namespace).await {
-            Ok(services) => Ok((registry, layout, services)),
-            Err(error) => {
-                registry.shutdown().await;
-                Err(error.into())
-            }
+        let unfinished = Unfinished::registry(&registry);
+        let opened = Services::open(&registry, &layout.config, namespace).await;
+        if opened.is_err() {
+            registry.shutdown().await;
         }
+        unfinished.finish();
+        Ok((registry, layout, opened?))
     }
 
     /// A registry with a test's namespace in it, and no production.
@@ -176,6 +179,8 @@ impl FoundationBuilder {
 
     /// The registry alone, no namespace started yet.
     async fn open(mut self) -> Result<(ProcessRegistry, Arc<Layout>), FoundationError> {
+        // Before anything is read, and not as a panic of whatever needs one first.
+        Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let config = load(self.sources).await?;
         for variable in config.unknown_variables() {
             tracing::warn!("{variable}");

@@ -9,11 +9,11 @@ mod reporter;
 mod services;
 mod signal;
 mod test_namespace;
+mod unfinished;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foundation_core::{CleanupReport, Namespace, ProcessRegistry, RegistryError, Tree};
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 pub use builder::{FoundationBuilder, FoundationError};
@@ -22,6 +22,7 @@ pub use limits::{HealthLimits, Limits};
 pub use report::{ShutdownReport, StopCause};
 pub use services::Services;
 pub use test_namespace::TestNamespace;
+pub(crate) use unfinished::Unfinished;
 
 use crate::config::ConfigServer;
 use crate::events::EventStore;
@@ -51,7 +52,14 @@ pub struct Foundation {
     registry: ProcessRegistry,
     layout: Arc<Layout>,
     production: Services,
-    end: Arc<OnceCell<ShutdownReport>>,
+    end: Arc<End>,
+}
+
+/// The shutdown: what the first who asks for it says, and what came of it.
+#[derive(Default)]
+struct End {
+    asked: OnceLock<(StopCause, Instant)>,
+    report: OnceLock<ShutdownReport>,
 }
 
 impl Foundation {
@@ -68,19 +76,24 @@ impl Foundation {
     /// A namespace with its services, started if it is not up yet.
     ///
     /// # Errors
-    /// [`RegistryError::Child`] with the cause of the child that did not start.
+    /// [`RegistryError::Child`] with the cause of the child that did not start; [`RegistryError::NotRunning`] after the
+    /// shutdown, or the collapse, of the foundation, and during the namespace's own clean-up. See
+    /// [`ProcessRegistry::namespace`] for one that has collapsed.
     pub async fn namespace(&self, namespace: Namespace) -> Result<Services, RegistryError> {
         Services::open(&self.registry, &self.layout.config, namespace).await
     }
 
     /// A fresh test namespace with its whole tree. It is cleaned up by [`TestNamespace::cleanup`], or in the background
-    /// when it is dropped.
+    /// when it is dropped, also if that happens before its start is complete.
     ///
     /// # Errors
     /// As [`namespace`](Self::namespace).
     pub async fn test_namespace(&self) -> Result<TestNamespace, RegistryError> {
-        let services = self.namespace(Namespace::test()).await?;
-        Ok(TestNamespace::owned(&self.registry, services))
+        let namespace = Namespace::test();
+        let unfinished = Unfinished::namespace(&self.registry, namespace);
+        let services = self.namespace(namespace).await;
+        unfinished.finish();
+        Ok(TestNamespace::owned(&self.registry, services?))
     }
 
     /// The configuration of production.
@@ -124,34 +137,52 @@ impl Foundation {
 
     /// Stops everything: each namespace's application before its services, the last started first, each child within
     /// its own time. Returns when the last actor is gone. A second call waits for the first and has the same report.
+    ///
+    /// Once asked for it goes on to its end, whether or not anybody still waits; see [`ProcessRegistry::shutdown`].
     pub async fn shutdown(&self) -> ShutdownReport {
         self.stop(StopCause::Request).await
     }
 
     /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down; or until somebody else has called
-    /// [`shutdown`](Self::shutdown).
+    /// [`shutdown`](Self::shutdown). The report says which of them it was, and is what a `main` may return: its
+    /// [exit code](ShutdownReport::exit_code) is not zero after a collapse.
     ///
-    /// From then on the process ignores the default action of both signals: a second Ctrl-C does not kill it.
+    /// ```no_run
+    /// use foundation::{Foundation, FoundationError, ShutdownReport};
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> Result<ShutdownReport, FoundationError> {
+    ///     Foundation::builder().start().await?.run_until_signal().await
+    /// }
+    /// ```
+    ///
+    /// From the call on the process ignores the default action of both signals. One that comes during the shutdown ends the
+    /// process at once, with the exit code 130 (SIGINT) or 143 (SIGTERM), and is reported with `tracing` as an error: nobody
+    /// is asked to stop any more, and no destructor runs. That holds for as long as somebody awaits this function.
     ///
     /// # Errors
     /// [`FoundationError::Signals`] if the operating system does not let us listen; the foundation then still runs.
     pub async fn run_until_signal(&self) -> Result<ShutdownReport, FoundationError> {
-        let signals = signal::Signals::listen()?;
+        let mut signals = signal::Signals::listen()?;
         let cause = tokio::select! {
             cause = signals.next() => cause,
-            () = self.registry.wait_until_gone() => StopCause::Collapse,
+            // Asked for by another, who has said why; or it has collapsed.
+            () = self.registry.wait_until_gone() => StopCause::Request,
         };
-        Ok(self.stop(cause).await)
+        tokio::select! {
+            biased;
+            report = self.stop(cause) => Ok(report),
+            cause = signals.next() => signal::end_process(cause),
+        }
     }
 
-    /// Whoever comes first gives the cause; all others wait for the same end.
+    /// Whoever comes first gives the cause, unless the tree has ended by itself; all others wait for the same end.
     async fn stop(&self, cause: StopCause) -> ShutdownReport {
-        let stop = || async {
-            let begun = Instant::now();
-            let namespaces = self.registry.shutdown().await;
-            ShutdownReport { cause, namespaces, took: begun.elapsed() }
-        };
-        self.end.get_or_init(stop).await.clone()
+        let first = || (if self.registry.has_collapsed() { StopCause::Collapse } else { cause }, Instant::now());
+        let (cause, begun) = *self.end.asked.get_or_init(first);
+        let namespaces = self.registry.shutdown().await;
+        let report = || ShutdownReport { cause, namespaces, took: begun.elapsed() };
+        self.end.report.get_or_init(report).clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a shutdown did.
 
 use std::fmt;
+use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
 use foundation_core::{CleanupReport, Stopped};
@@ -13,7 +14,7 @@ pub enum StopCause {
     Interrupt,
     /// SIGTERM: the system asks.
     Terminate,
-    /// The tree collapsed: production's restarts were too many.
+    /// The tree collapsed: production's restarts were too many, or its root was killed.
     Collapse,
     /// The program asked.
     Request,
@@ -29,6 +30,24 @@ pub struct ShutdownReport {
     pub namespaces: Vec<CleanupReport>,
     /// From the request until the last actor was gone.
     pub took: Duration,
+}
+
+impl ShutdownReport {
+    /// What the operating system is told of it: failure after a collapse, success otherwise.
+    ///
+    /// The report is a [`Termination`], so a `main` that returns it, by itself or in a `Result`, ends with this code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self.cause {
+            StopCause::Collapse => ExitCode::FAILURE,
+            StopCause::Interrupt | StopCause::Terminate | StopCause::Request => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl Termination for ShutdownReport {
+    fn report(self) -> ExitCode {
+        self.exit_code()
+    }
 }
 
 impl fmt::Display for StopCause {

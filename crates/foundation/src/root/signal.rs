@@ -2,6 +2,8 @@
 
 use std::io;
 
+use foundation_core::containment::report;
+
 use super::report::StopCause;
 
 #[cfg(unix)]
@@ -17,7 +19,8 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    pub(super) async fn next(mut self) -> StopCause {
+    /// The next wish; nothing is lost if it is cancelled.
+    pub(super) async fn next(&mut self) -> StopCause {
         tokio::select! {
             _ = self.interrupt.recv() => StopCause::Interrupt,
             _ = self.terminate.recv() => StopCause::Terminate,
@@ -34,11 +37,19 @@ impl Signals {
         Ok(Self)
     }
 
-    pub(super) async fn next(self) -> StopCause {
+    pub(super) async fn next(&mut self) -> StopCause {
         match tokio::signal::ctrl_c().await {
             Ok(()) => StopCause::Interrupt,
             // Nothing to listen to: only a collapse ends the run.
             Err(_) => std::future::pending().await,
         }
     }
+}
+
+/// Ends the process at once: it has been asked to stop before, and is asked again.
+pub(super) fn end_process(cause: StopCause) -> ! {
+    // As a shell does: 128 and the number of the signal.
+    let code = if cause == StopCause::Terminate { 128 + 15 } else { 128 + 2 };
+    report(|| tracing::error!(signal = %cause, code, "a second signal during the shutdown: the process ends at once"));
+    std::process::exit(code)
 }

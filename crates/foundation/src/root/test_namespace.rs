@@ -62,7 +62,8 @@ impl TestNamespace {
         Ok(())
     }
 
-    /// Stops everything in the namespace; returns when the last actor is gone.
+    /// Stops everything in the namespace; returns when the last actor is gone. It goes on to its end if nobody waits for it
+    /// any more.
     ///
     /// # Errors
     /// [`RegistryError::NotRunning`] if the whole foundation is gone.

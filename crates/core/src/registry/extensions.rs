@@ -1,0 +1,101 @@
+//! What the layers above keep with a namespace.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::containment::drop_contained;
+
+type Value = Arc<dyn Any + Send + Sync>;
+
+/// One value of each type. No code of others, neither of a maker nor of a destructor, runs under the lock.
+#[derive(Default)]
+pub(crate) struct Extensions(Mutex<State>);
+
+enum State {
+    Kept(HashMap<TypeId, Value>),
+    /// The namespace has ended. What is kept may refer to the namespace, and nobody would ever drop the two.
+    Ended,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Kept(HashMap::new())
+    }
+}
+
+impl Extensions {
+    /// The value of this type, which is made if there is none.
+    pub(crate) fn get_or_make<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        if let Some(known) = self.0.lock().get() {
+            return known;
+        }
+        let made = Arc::new(make());
+        let known = self.0.lock().insert(&made);
+        match known {
+            Some(known) => {
+                drop_contained("an extension that was made twice", made);
+                known
+            }
+            None => made,
+        }
+    }
+
+    /// Lets go of all that is kept, and keeps nothing any more.
+    pub(crate) fn end(&self) {
+        let before = std::mem::replace(&mut *self.0.lock(), State::Ended);
+        let State::Kept(values) = before else { return };
+        values.into_values().for_each(|value| drop_contained("an extension of a namespace", value));
+    }
+}
+
+impl State {
+    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let Self::Kept(values) = self else { return None };
+        Arc::clone(values.get(&TypeId::of::<T>())?).downcast().ok()
+    }
+
+    /// Keeps a value, unless one of its type has come before: that one is returned.
+    fn insert<T: Send + Sync + 'static>(&mut self, value: &Arc<T>) -> Option<Arc<T>> {
+        let known = self.get();
+        if let (None, Self::Kept(values)) = (&known, self) {
+            values.insert(TypeId::of::<T>(), Arc::clone(value) as Value);
+        }
+        known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_maker_may_ask_for_extensions_of_other_types_and_of_its_own() {
+        let extensions = Extensions::default();
+        let made = extensions.get_or_make(|| {
+            assert_eq!(*extensions.get_or_make(|| 7_u8), 7);
+            let inner: Arc<String> = extensions.get_or_make(|| "inner".to_owned());
+            format!("around {inner}")
+        });
+        assert_eq!(*made, "inner", "there is one value of a type, the first that was there");
+    }
+
+    #[test]
+    fn what_is_kept_goes_with_the_namespace_even_if_its_destructor_panics() {
+        struct Panics(#[expect(dead_code, reason = "held for its drop")] Arc<()>);
+        impl Drop for Panics {
+            fn drop(&mut self) {
+                panic!("the destructor panics");
+            }
+        }
+        let (extensions, held) = (Extensions::default(), Arc::new(()));
+        drop(extensions.get_or_make(|| Panics(Arc::clone(&held))));
+        extensions.get_or_make(|| Arc::clone(&held));
+        extensions.end();
+        assert_eq!(Arc::strong_count(&held), 1);
+        drop(extensions.get_or_make(|| Arc::clone(&held)));
+        assert_eq!(Arc::strong_count(&held), 1, "nothing is kept after the end");
+    }
+}

@@ -1,0 +1,48 @@
+//! What is taken down again if whoever has asked for it does not wait for it to be complete.
+
+use foundation_core::{Namespace, ProcessRegistry};
+use tokio::runtime::Handle;
+
+/// A registry, or one namespace of it, that nobody has a handle on yet. Dropped, it is stopped in the background, on the
+/// runtime that it was begun on: a start that is given up leaves nothing behind.
+#[must_use = "dropped, it stops what has been started"]
+pub(crate) struct Unfinished {
+    what: Option<(ProcessRegistry, Option<Namespace>)>,
+    runtime: Handle,
+}
+
+impl Unfinished {
+    /// Of a whole registry.
+    pub(crate) fn registry(registry: &ProcessRegistry) -> Self {
+        Self::new(registry, None)
+    }
+
+    /// Of a test's namespace.
+    pub(crate) fn namespace(registry: &ProcessRegistry, namespace: Namespace) -> Self {
+        Self::new(registry, Some(namespace))
+    }
+
+    fn new(registry: &ProcessRegistry, namespace: Option<Namespace>) -> Self {
+        Self { what: Some((registry.clone(), namespace)), runtime: Handle::current() }
+    }
+
+    /// Whoever has asked for it has it, or knows that it has come to nothing.
+    pub(crate) fn finish(mut self) {
+        self.what = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // If the runtime is gone, so are the actors.
+        match self.what.take() {
+            Some((registry, Some(namespace))) => {
+                self.runtime.spawn(async move { registry.cleanup_namespace(namespace).await.map(drop) });
+            }
+            Some((registry, None)) => {
+                self.runtime.spawn(async move { registry.shutdown().await });
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Every end of a namespace is announced, whoever brings it about, and a shutdown goes on that nobody waits for any more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use foundation::{
+    Namespace, ProcessRegistry, RegistryError, RestartIntensity, ServiceKey, ServiceName, ServiceRegistry, Shutdown,
+    StartError, Strategy, SupervisorSpec, Watch, Watched,
+};
+use foundation_tests::soon;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::runtime::{Builder, Runtime};
+
+use super::support::{Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, foreign, names_in};
+
+static LOCK: ServiceName = ServiceName::from_static("lock");
+const MORTAL: ServiceKey<ProbeMsg> = ServiceKey::new("mortal");
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What brings a namespace to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    CleanUp,
+    CleanUpGivenUp,
+    Shutdown,
+    ShutdownGivenUp,
+    Collapse,
+    CollapseOfTheRoot,
+    KillOfItsSupervisor,
+    KillOfTheRoot,
+    EndOfTheRuntime,
+}
+
+impl Way {
+    const ALL: [Self; 9] = [
+        Self::CleanUp,
+        Self::CleanUpGivenUp,
+        Self::Shutdown,
+        Self::ShutdownGivenUp,
+        Self::Collapse,
+        Self::CollapseOfTheRoot,
+        Self::KillOfItsSupervisor,
+        Self::KillOfTheRoot,
+        Self::EndOfTheRuntime,
+    ];
+
+    /// Whether the root goes on.
+    fn spares_the_root(self) -> bool {
+        matches!(self, Self::CleanUp | Self::CleanUpGivenUp | Self::Collapse | Self::KillOfItsSupervisor)
+    }
+
+    async fn bring_about(self, world: &mut World) {
+        let (registry, namespace) = (&world.registry, world.names.namespace());
+        match self {
+            Self::CleanUp => drop(registry.cleanup_namespace(namespace).await.unwrap()),
+            Self::CleanUpGivenUp => assert!(registry.cleanup_namespace(namespace).now_or_never().is_none()),
+            Self::Shutdown => drop(registry.shutdown().await),
+            Self::ShutdownGivenUp => assert!(registry.shutdown().now_or_never().is_none()),
+            Self::Collapse => kill_mortal(&world.names).await,
+            Self::CollapseOfTheRoot => collapse(registry, namespace).await,
+            Self::KillOfItsSupervisor => supervisors(&world.names)[0].kill(),
+            Self::KillOfTheRoot => supervisors(&world.names)[1].kill(),
+            Self::EndOfTheRuntime => {
+                let runtime = world.runtime.take().unwrap();
+                tokio::task::spawn_blocking(|| drop(runtime)).await.unwrap();
+            }
+        }
+    }
+}
+
+/// The namespace's own supervisor, and the root.
+fn supervisors(names: &ServiceRegistry) -> [ActorCell; 2] {
+    let namespace = names.application().unwrap().actor().try_get_supervisor().unwrap();
+    let root = namespace.try_get_supervisor().unwrap();
+    [namespace, root]
+}
+
+async fn kill_mortal(names: &ServiceRegistry) {
+    names.wait_for_service(&MORTAL, HOUR).await.unwrap().kill_and_wait(None).await.unwrap();
+}
+
+/// The permanent tree of production collapses until the root has had enough.
+async fn collapse(registry: &ProcessRegistry, also: Namespace) {
+    let production = registry.namespace(Namespace::Production).await.unwrap();
+    assert!(registry.namespaces().contains(&also));
+    let killing = async {
+        while let Ok(mortal) = production.wait_for_service(&MORTAL, HOUR).await {
+            drop(mortal.kill_and_wait(None).await);
+        }
+    };
+    killing.await;
+    registry.wait_until_gone().await;
+}
+
+/// A registry on a runtime of its own, whose namespaces collapse with their one child.
+struct World {
+    runtime: Option<Runtime>,
+    registry: ProcessRegistry,
+    names: ServiceRegistry,
+}
+
+fn mortal(names: &ServiceRegistry) -> SupervisorSpec {
+    let once = RestartIntensity::new(0, Duration::from_secs(1));
+    SupervisorSpec::new(Strategy::OneForOne).intensity(once).child(names.child_spec(&MORTAL, || (Probe::default(), ())))
+}
+
+impl World {
+    async fn new(namespace: Namespace) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let builder = ProcessRegistry::builder().application(mortal);
+        let builder = builder.intensity(RestartIntensity::new(0, Duration::from_secs(1)));
+        let registry = runtime.spawn(builder.start()).await.unwrap().unwrap();
+        let names = registry.namespace(namespace).await.unwrap();
+        Self { runtime: Some(runtime), registry, names }
+    }
+
+    /// Runs it where the registry is.
+    async fn on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        self.runtime.as_ref().unwrap().spawn(future).await.unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn to_the_end(mut watch: Watch) {
+    while watch.next().await.is_some() {}
+}
+
+fn not_running<T>(outcome: Result<T, RegistryError>) {
+    let refused = outcome.err().expect("it has ended");
+    assert!(matches!(refused, RegistryError::NotRunning { .. }), "{refused}");
+}
+
+/// Whatever can be waited for; `PROBE` and the lock are taken.
+fn waits(names: &ServiceRegistry) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+    let (all, one) = (names.watch(), names.watch_service(&OTHER));
+    let [wanted, free, locked, ended] = [0; 4].map(|_| names.clone());
+    vec![
+        ("a watch of all names", to_the_end(all).boxed()),
+        ("a watch of one name", to_the_end(one).boxed()),
+        ("a wait for a name", async move { not_running(wanted.wait_for_service(&OTHER, HOUR).await) }.boxed()),
+        // Its holder may have been stopped with the namespace.
+        ("a wait until it is free", async move { drop(free.wait_until_free(&PROBE, HOUR).await) }.boxed()),
+        ("a wait for a lock", async move { not_running(locked.lock(&LOCK, async {}).await) }.boxed()),
+        ("a wait for the end", async move { ended.ended().await }.boxed()),
+    ]
+}
+
+#[tokio::test]
+async fn whoever_waits_for_something_of_a_namespace_hears_of_its_end() {
+    for way in Way::ALL {
+        let mut world = World::new(Namespace::test()).await;
+        let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
+        names.register(&PROBE, &outside).await.unwrap();
+        let mut held = Box::pin(names.lock(&LOCK, std::future::pending::<()>()));
+        assert!((&mut held).now_or_never().is_none());
+        let mut waits = waits(&names);
+        for (what, wait) in &mut waits {
+            assert!(wait.now_or_never().is_none(), "{what}");
+        }
+        soon(&format!("{way:?}"), way.bring_about(&mut world)).await;
+        for (what, wait) in waits {
+            soon(&format!("{what} after {way:?}"), wait).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_comes_into_a_namespace_that_has_ended_and_nobody_counts_it() {
+    for way in Way::ALL {
+        let mut world = World::new(Namespace::test()).await;
+        let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
+        let application = names.application().unwrap();
+        soon(&format!("{way:?}"), way.bring_about(&mut world)).await;
+        soon(&format!("the end after {way:?}"), names.ended()).await;
+        // A supervisor that is killed goes before its children do.
+        soon("the end of all", application.wait_until_gone()).await;
+
+        assert!(names.has_ended());
+        not_running(names.register(&PROBE, &outside).await);
+        not_running(names.spawn(&PROBE, Probe::default(), ()).await);
+        not_running(names.lock(&LOCK, async {}).await);
+        not_running(names.application());
+        assert!(names_in(&names).is_empty(), "{way:?}");
+        let mut watch = names.watch();
+        assert_eq!(watch.next().await, Some(Watched::Snapshot(Vec::new())));
+        assert_eq!(soon("the end of a late watch", watch.next()).await, None);
+        assert!(!world.registry.namespaces().contains(&names.namespace()), "{way:?}");
+        assert_eq!(world.registry.stats().test_namespaces, 0, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_that_has_ended_is_started_afresh_for_as_long_as_the_root_runs() {
+    for way in Way::ALL {
+        let mut world = World::new(Namespace::test()).await;
+        let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
+        names.register(&PROBE, &outside).await.unwrap();
+        soon(&format!("{way:?}"), way.bring_about(&mut world)).await;
+        soon(&format!("the end after {way:?}"), names.ended()).await;
+
+        let again = soon("an answer", world.registry.namespace(names.namespace())).await;
+        if !way.spares_the_root() {
+            not_running(again);
+            continue;
+        }
+        let again = again.unwrap();
+        assert_eq!(names_in(&again), ["mortal"], "{way:?}");
+        assert!(!again.has_ended() && names.has_ended());
+        assert_eq!(world.registry.stats().test_namespaces, 1);
+        soon("the end of whoever was registered before", outside.wait(None)).await.unwrap();
+    }
+}
+
+/// What a namespace's extension holds of the namespace goes with it.
+#[tokio::test]
+async fn an_extension_that_holds_its_namespace_is_dropped_at_the_end() {
+    for way in Way::ALL {
+        let mut world = World::new(Namespace::test()).await;
+        let held = Arc::new(());
+        drop(world.names.extension(|| (world.names.clone(), Arc::clone(&held))));
+        assert_eq!(Arc::strong_count(&held), 2);
+        let names = world.names.clone();
+        soon(&format!("{way:?}"), way.bring_about(&mut world)).await;
+        soon(&format!("the end after {way:?}"), names.ended()).await;
+        assert_eq!(Arc::strong_count(&held), 1, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_clean_up_after_a_collapse_stops_what_that_has_left() {
+    let world = World::new(Namespace::test()).await;
+    let outside = foreign(Probe::default()).await;
+    world.names.register(&PROBE, &outside).await.unwrap();
+    kill_mortal(&world.names).await;
+    soon("the end", world.names.ended()).await;
+    let report = world.registry.cleanup_namespace(world.names.namespace()).await.unwrap();
+    assert_eq!(report.stopped.iter().map(|it| it.path.as_str()).collect::<Vec<_>>(), ["registered/probe"]);
+    soon("its end", outside.wait(None)).await.unwrap();
+}
+
+/// Production's tree is restarted by the root: that is not its end.
+#[tokio::test]
+async fn a_restart_of_production_ends_nothing() {
+    let world = World::new(Namespace::Production).await;
+    let names = &world.names;
+    let mut watch = names.watch();
+    let kept = names.extension(|| 7_u8);
+    for _ in 0..2 {
+        kill_mortal(names).await;
+        soon("the next", names.wait_for_service(&MORTAL, HOUR)).await.unwrap();
+    }
+    assert!(!names.has_ended() && !world.registry.has_collapsed());
+    assert!(Arc::ptr_eq(&kept, &names.extension(|| 8_u8)));
+    names.register(&PROBE, &foreign(Probe::default()).await).await.unwrap();
+    let told = async {
+        loop {
+            let Some(Watched::Change(change)) = watch.next().await else { continue };
+            if change.name() == PROBE.name() {
+                return;
+            }
+        }
+    };
+    soon("word of the name", told).await;
+    assert_eq!(world.registry.namespaces(), [Namespace::Production]);
+}
+
+/// Asks for its own end, and waits for it.
+struct Suicidal;
+
+enum End {
+    CleanUp(ServiceRegistry),
+    Shutdown(ProcessRegistry),
+}
+foundation::local_message!(End);
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Suicidal {
+    type Msg = End;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<End>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(&self, _: ActorRef<End>, message: End, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        match message {
+            End::CleanUp(names) => drop(names.cleanup().await),
+            End::Shutdown(registry) => drop(registry.shutdown().await),
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_awaits_its_own_end_is_killed_when_its_time_is_over() {
+    static SUICIDAL: ServiceKey<End> = ServiceKey::new("suicidal");
+    for cleans_up in [true, false] {
+        let registry = ProcessRegistry::start().await.unwrap();
+        let names = registry.namespace(Namespace::test()).await.unwrap();
+        names.supervise(names.child_spec(&SUICIDAL, || (Suicidal, ()))).await.unwrap();
+        let message = if cleans_up { End::CleanUp(names.clone()) } else { End::Shutdown(registry.clone()) };
+        names.lookup(&SUICIDAL).unwrap().cast(message).unwrap();
+        let begun = tokio::time::Instant::now();
+        soon("the end", names.ended()).await;
+        assert_eq!(begun.elapsed(), Duration::from_secs(5), "its time to stop");
+        let reports = registry.shutdown().await;
+        assert_eq!(reports.iter().map(|report| report.killed().count()).sum::<usize>(), usize::from(!cleans_up));
+    }
+}
+
+/// Nobody who waits for a shutdown waits for actors that are gone with their runtime.
+#[tokio::test]
+async fn a_shutdown_whose_runtime_goes_half_way_is_over() {
+    for cleans_up in [true, false] {
+        let mut world = World::new(Namespace::test()).await;
+        let (gate, names, registry) = (Gate::new(), world.names.clone(), world.registry.clone());
+        let at = gate.clone();
+        let spec = names.child_spec(&PROBE, move || (Probe::default().stop(Phase::Waits(at.clone())), ()));
+        let supervised = names.clone();
+        world.on(async move { supervised.supervise(spec.shutdown(Shutdown::Infinity)).await }).await.unwrap();
+        let (waited_for, namespace) = (registry.clone(), names.namespace());
+        let ending = tokio::spawn(async move {
+            match cleans_up {
+                true => waited_for.cleanup_namespace(namespace).await.unwrap().stopped.len(),
+                false => waited_for.shutdown().await.len(),
+            }
+        });
+        gate.arrival().await;
+        Way::EndOfTheRuntime.bring_about(&mut world).await;
+        assert_eq!(soon("the end of the wait", ending).await.unwrap(), 0);
+        soon("the end", names.ended()).await;
+        assert!(soon("another", registry.shutdown()).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn all_who_ask_for_a_shutdown_are_told_the_same_even_if_the_first_gives_up() {
+    let world = World::new(Namespace::test()).await;
+    assert!(world.registry.shutdown().now_or_never().is_none());
+    assert!(!world.registry.has_collapsed());
+    let [first, second] = [world.registry.shutdown().await, world.registry.shutdown().await];
+    assert_eq!(first, second);
+    assert_eq!(first.len(), 1);
+    assert!(first[0].stopped.len() >= 2, "{first:?}");
+    assert!(!world.registry.has_collapsed(), "it was asked for");
+}
+
+/// Every future that ends or begins a namespace, dropped after so many polls: nothing half done stays.
+#[tokio::test]
+async fn what_begins_or_ends_a_namespace_may_be_given_up_at_any_poll() {
+    for polls in 0..6 {
+        let (registry, roll) = (ProcessRegistry::start().await.unwrap(), Roll::default());
+        let namespace = Namespace::test();
+        give_up(polls, registry.namespace(namespace)).await;
+        let names = soon("the namespace", registry.namespace(namespace)).await.unwrap();
+        let on = roll.clone();
+        names.supervise(names.child_spec(&PROBE, move || (Probe::on(&on), ()))).await.unwrap();
+        give_up(polls, registry.cleanup_namespace(namespace)).await;
+        soon("the clean-up", registry.cleanup_namespace(namespace)).await.unwrap();
+        assert!(roll.is_empty() && registry.namespaces().is_empty() && names.has_ended(), "after {polls} polls");
+        registry.namespace(namespace).await.unwrap();
+        give_up(polls, registry.shutdown()).await;
+        soon("the shutdown", registry.shutdown()).await;
+        not_running(registry.namespace(namespace).await);
+    }
+}
+
+async fn give_up<T>(polls: usize, future: impl Future<Output = T>) {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        if (&mut future).now_or_never().is_some() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn a_start_without_timers_or_without_a_runtime_is_refused_at_once() {
+    let without_timers = Builder::new_current_thread().build().unwrap();
+    let refused = without_timers.block_on(ProcessRegistry::start()).err().unwrap();
+    assert!(matches!(refused, StartError::NoTimers), "{refused}");
+    assert_eq!(refused.to_string(), "the tokio runtime has no timers: build it with enable_time() or enable_all()");
+    let supervisor = foundation::Supervisor::start("alone", SupervisorSpec::new(Strategy::OneForOne));
+    assert!(matches!(without_timers.block_on(supervisor), Err(StartError::NoTimers)));
+    let refused = ProcessRegistry::start().now_or_never().expect("at once").err().unwrap();
+    assert!(matches!(refused, StartError::NoRuntime), "{refused}");
+}
