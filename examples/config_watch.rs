@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use foundation::{
     ChangeNote, ConfigSection, ConfigSources, EventKind, EventSubscription, ExposeSecret, Foundation, SecretString,
-    SectionSubscription, SubscriptionSpec,
+    SectionSubscription, ShutdownReport, SubscriptionSpec,
 };
 use foundation_examples::{Failure, Table, exit, heading};
 use garde::Validate;
@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
     exit(run(std::env::args_os().nth(1).map(PathBuf::from)).await)
 }
 
-async fn run(file: Option<PathBuf>) -> Result<(), Failure> {
+async fn run(file: Option<PathBuf>) -> Result<ShutdownReport, Failure> {
     match file {
         Some(file) => watch(&file).await,
         None => {
@@ -83,7 +83,7 @@ async fn start(file: &Path) -> Result<Foundation, Failure> {
 
 // ---- somebody else's file ----
 
-async fn watch(file: &Path) -> Result<(), Failure> {
+async fn watch(file: &Path) -> Result<ShutdownReport, Failure> {
     let foundation = start(file).await?;
     let mut changes = foundation.config().subscribe_section::<Http>()?;
     let told = async {
@@ -92,23 +92,22 @@ async fn watch(file: &Path) -> Result<(), Failure> {
         }
         Ok::<(), Failure>(())
     };
-    tokio::select! {
-        told = told => told,
-        stopped = foundation.run_until_signal() => {
-            println!("{}", stopped?);
-            Ok(())
-        }
-    }
+    // The subscription ends with its namespace: then, too, the shutdown has more to say.
+    let stopped = foundation.run_until_signal();
+    let (_, report) = tokio::try_join!(told, async { Ok(stopped.await?) })?;
+    println!("{report}");
+    Ok(report)
 }
 
 // ---- our own ----
 
-async fn edit_and_watch(file: &Path) -> Result<(), Failure> {
+async fn edit_and_watch(file: &Path) -> Result<ShutdownReport, Failure> {
     let foundation = start(file).await?;
     let outcome = edit(&foundation, file).await;
     heading("Shutting down");
-    println!("{}", foundation.shutdown().await);
-    outcome
+    let report = foundation.shutdown().await;
+    println!("{report}");
+    outcome.map(|()| report)
 }
 
 async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::{
-    Event, EventId, EventKind, EventStorage, EventStore, Foundation, NewEvent, Order, Query, SubscriptionName,
-    SubscriptionSpec,
+    Event, EventId, EventKind, EventStorage, EventStore, Foundation, NewEvent, Order, Query, ShutdownReport,
+    SubscriptionName, SubscriptionSpec,
 };
 use foundation_examples::{Failure, Table, exit, heading};
 use serde_json::json;
@@ -59,7 +59,7 @@ async fn main() -> ExitCode {
     exit(run(env::args_os().skip(1).collect()).await)
 }
 
-async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, Failure> {
     match arguments.as_slice() {
         [] => crash_and_go_on(tempfile::tempdir()?.path()).await,
         [flag, directory] if flag == RECORD => record(Path::new(directory)).await,
@@ -117,7 +117,7 @@ async fn get(events: &EventStore, id: EventId) -> Result<Arc<Event>, Failure> {
 // ---- the child ----
 
 /// Takes orders until it is killed.
-async fn record(directory: &Path) -> Result<(), Failure> {
+async fn record(directory: &Path) -> Result<ShutdownReport, Failure> {
     let foundation = start(directory).await?;
     let mut tasks = JoinSet::new();
     for customer in 1..=CUSTOMERS {
@@ -128,8 +128,7 @@ async fn record(directory: &Path) -> Result<(), Failure> {
         ended??;
     }
     books.abort();
-    foundation.shutdown().await;
-    Ok(())
+    Ok(foundation.shutdown().await)
 }
 
 async fn take_orders(events: EventStore, customer: u32) -> Result<(), Failure> {
@@ -185,7 +184,7 @@ impl Said {
     }
 }
 
-async fn crash_and_go_on(directory: &Path) -> Result<(), Failure> {
+async fn crash_and_go_on(directory: &Path) -> Result<ShutdownReport, Failure> {
     let earlier = look_into(directory).await?;
     let said = record_and_kill(directory).await?;
 
@@ -193,8 +192,9 @@ async fn crash_and_go_on(directory: &Path) -> Result<(), Failure> {
     let foundation = start(directory).await?;
     let outcome = go_on(&foundation, directory, earlier, &said).await;
     heading("Shutting down");
-    println!("{}", foundation.shutdown().await);
-    outcome
+    let report = foundation.shutdown().await;
+    println!("{report}");
+    outcome.map(|()| report)
 }
 
 /// The last event that is there already. Whatever is wrong with the directory shows here, before anything is begun.

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{CleanupReport, ConfigSources, Foundation, Query, ServiceKey, Services, TestNamespace, local_message};
+use foundation::{
+    CleanupReport, ConfigSources, Foundation, Query, ServiceKey, Services, ShutdownReport, TestNamespace, local_message,
+};
 use foundation_examples::{Failure, Table, exit, heading};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -32,7 +34,7 @@ async fn main() -> ExitCode {
     exit(run().await)
 }
 
-async fn run() -> Result<(), Failure> {
+async fn run() -> Result<ShutdownReport, Failure> {
     let sources = ConfigSources::new().defaults(json!({ "greeting": { "number": 0 } }))?.updatable(SETTING)?;
     let foundation = Foundation::builder().config(sources).start().await?;
     let mut phases = Phases::begin();
@@ -57,8 +59,7 @@ async fn run() -> Result<(), Failure> {
     clean_up(each(namespaces, look_around).await?).await?;
     phases.end("all of it again");
     phases.show();
-    foundation.shutdown().await;
-    Ok(())
+    Ok(foundation.shutdown().await)
 }
 
 // ---- the service under test ----

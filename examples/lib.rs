@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -14,10 +14,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 /// The error of an example: anything that says what went wrong.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The end of an example: exit code 0, or 1 with what went wrong on stderr.
-pub fn exit(outcome: Result<(), Failure>) -> ExitCode {
+/// The end of an example: the exit code of its shutdown, which is 1 after a collapse, or 1 with what went wrong on stderr.
+pub fn exit(outcome: Result<impl Termination, Failure>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => end.report(),
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::FAILURE

@@ -26,7 +26,7 @@ use std::time::Duration;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{
     CastError, ChildSpec, ConfigSources, ConfigSubscription, EventStorage, Foundation, NewEvent, ServiceKey, Services,
-    Via, local_message,
+    ShutdownReport, Via, local_message,
 };
 use foundation_examples::{Failure, Lines, Table, exit, heading, in_workspace};
 use serde::Deserialize;
@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
     exit(run(std::env::args_os().skip(1).collect()).await)
 }
 
-async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
+async fn run(arguments: Vec<OsString>) -> Result<ShutdownReport, Failure> {
     let temporary = tempfile::tempdir()?;
     let (path, directory) = match arguments.as_slice() {
         [] => (in_workspace("README.md"), temporary.path()),
@@ -61,7 +61,7 @@ async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     heading("Shutting down: the last started stops first");
     let report = foundation.shutdown().await;
     println!("{report}");
-    outcome
+    outcome.map(|()| report)
 }
 
 // ---- the start ----

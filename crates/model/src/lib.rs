@@ -1,6 +1,6 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
-//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
+//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
 //! what watches are told (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
 //! names: atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees,
 //! ractor's actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and

@@ -17,6 +17,8 @@ pub(crate) mod holder;
 pub(crate) mod inbox;
 #[path = "../../core/src/registry/lease.rs"]
 pub(crate) mod lease;
+#[path = "../../core/src/registry/locks.rs"]
+pub(crate) mod locks;
 pub(crate) mod metadata;
 #[path = "../../core/src/registry/notifier.rs"]
 pub(crate) mod notifier;

@@ -24,6 +24,8 @@ races![
     a_watch_against_a_death_that_another_watches,
     two_watches_against_a_death,
     a_watch_against_a_life,
+    two_waits_against_a_notification,
+    a_lock_that_is_given_up_against_its_return,
     a_join_against_a_death,
     a_join_against_the_loss_of_all_else,
     a_join_against_a_close,

@@ -3,6 +3,7 @@
 
 mod groups;
 mod names;
+mod waits;
 mod watches;
 
 use std::sync::{Arc, Weak};
@@ -17,6 +18,7 @@ use crate::registry::watches::{Coroner, Watches};
 
 pub use groups::*;
 pub use names::*;
+pub use waits::*;
 pub use watches::*;
 
 const NAME: ServiceName = ServiceName::from_static("a");

@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 use super::seats::{Partition, Seats};
+use crate::containment::drop_contained;
 use crate::supervisor::Supervisor;
 
 /// What the handles on one set of partitions share.
@@ -26,6 +27,8 @@ impl<P: Partition> Partitions<P> {
     /// Takes note of a supervisor that has started all of them.
     pub(super) fn supervised_by(&self, supervisor: Supervisor) {
         self.seats.set_open(self.seats.len());
-        *self.supervisor.write() = Some(supervisor);
+        let before = self.supervisor.write().replace(supervisor);
+        // Not under the lock: with the last reference to a supervisor go the requests that it has not read.
+        drop_contained("a former supervisor of partitions", before);
     }
 }
