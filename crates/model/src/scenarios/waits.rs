@@ -1,4 +1,4 @@
-//! Waiting for a notification and for a lock, by two of whom one gives up.
+//! Waiting for a notification and for a lock, by two of whom one gives up: with up to two preemptions, since they are three.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -6,7 +6,7 @@ use std::task::{Context, Waker};
 use loom::future::block_on;
 use loom::thread::spawn;
 
-use super::{NAME, explore};
+use super::{NAME, explore_within};
 use crate::registry::locks::Locks;
 use crate::registry::notifier::Latch;
 
@@ -18,7 +18,7 @@ fn give_up(future: impl Future) {
 
 /// Whoever waits for a fact is woken, though another gives up in the same moment.
 pub fn two_waits_against_a_notification() {
-    explore(|| {
+    explore_within(Some(2), || {
         let latch = Arc::new(Latch::default());
         let [waiting, giving_up] = [Arc::clone(&latch), Arc::clone(&latch)];
         let waiting = spawn(move || block_on(waiting.wait()));
@@ -32,7 +32,7 @@ pub fn two_waits_against_a_notification() {
 
 /// A lock goes to the next in the queue, though the one before gives up in the moment in which it is given back.
 pub fn a_lock_that_is_given_up_against_its_return() {
-    explore(|| {
+    explore_within(Some(2), || {
         let locks = Arc::new(Locks::default());
         let [holding, giving_up] = [Arc::clone(&locks), Arc::clone(&locks)];
         let holding = spawn(move || drop(block_on(holding.lock(&NAME))));
