@@ -276,6 +276,9 @@ pub enum PathFault {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// It is a key with a dot in it, which would mean another one in a section.
+    #[error("has a dot in it; write a section with a key in it instead")]
+    DottedKey,
     /// It has more segments than [`ConfigPath::MAX_SEGMENTS`](crate::ConfigPath::MAX_SEGMENTS).
     #[error("has {segments} segments, and at most 16 are allowed")]
     TooDeep {

@@ -8,11 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, PathFault};
 use super::near::near_misses;
 use super::origin::Origin;
 use super::path::{ConfigPath, fault};
 use super::value_type::{ValueType, fit};
+
+/// What is said to whoever wrote a key with a dot in it.
+pub(super) const NESTED_INSTEAD: &str = "write a section with a key in it instead";
 
 /// What a layer says about one path; an empty object stands for a section without values.
 pub(super) struct Setting {
@@ -138,6 +141,7 @@ pub(super) fn settings(values: Value, origin: &Origin) -> Result<Vec<Setting>, C
     let mut settings = Vec::new();
     if let Value::Object(map) = values {
         for (key, value) in map {
+            refuse_dots(&key, origin)?;
             collect(key, value, origin, &mut settings)?;
         }
     }
@@ -150,6 +154,7 @@ fn collect(path: String, value: Value, origin: &Origin, settings: &mut Vec<Setti
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
+                refuse_dots(&key, origin)?;
                 collect(format!("{path}.{key}"), value, origin, settings)?;
             }
         }
@@ -163,5 +168,13 @@ pub(super) fn checked_key(path: &str, origin: &Origin) -> Result<ConfigPath, Con
     match fault(path) {
         None => ConfigPath::new(path),
         Some(fault) => Err(ConfigError::invalid_key(path, origin, fault)),
+    }
+}
+
+/// A key with a dot in it would mean another one in a section.
+pub(super) fn refuse_dots(key: &str, origin: &Origin) -> Result<(), ConfigError> {
+    match key.contains('.') {
+        true => Err(ConfigError::invalid_key(key, origin, PathFault::DottedKey)),
+        false => Ok(()),
     }
 }
