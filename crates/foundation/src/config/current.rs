@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use foundation_core::containment::{catch_panic, drop_contained, report};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
@@ -77,10 +78,12 @@ impl Current {
         if let Some(event) = commit.event {
             self.pass_over(event);
         }
-        if let Some(changes) = &*self.changes.lock() {
-            let made = Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() };
-            // That all subscribers have gone is no error.
-            let _ = changes.send(Arc::new(made));
+        // Sent without the lock, and contained: subscribers bring their wakers.
+        let Some(changes) = self.changes.lock().clone() else { return };
+        let made = Arc::new(Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() });
+        // That all subscribers have gone is no error.
+        if let Err(panic) = catch_panic(|| drop(changes.send(made))) {
+            report(|| tracing::warn!(%panic, "the waker of a subscriber of the configuration panicked"));
         }
     }
 
@@ -94,6 +97,8 @@ impl Current {
 
     /// Tells the subscribers that there will be no more changes.
     pub(super) fn end_subscriptions(&self) {
-        *self.changes.lock() = None;
+        // Dropped without the lock: that wakes them.
+        let changes = self.changes.lock().take();
+        drop_contained("the end of subscriptions to the configuration", changes);
     }
 }

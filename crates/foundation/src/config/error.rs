@@ -106,6 +106,14 @@ pub enum ConfigError {
         /// What is wrong in it, at least one thing.
         values: Vec<InvalidValue>,
     },
+    /// Code of a declared section, or our own, panicked when the configuration was read or checked.
+    #[error("{what} panicked: {reason}")]
+    Panicked {
+        /// What was done.
+        what: String,
+        /// What the panic said.
+        reason: String,
+    },
     /// A section was asked for as a type that was not declared with the sources.
     #[error("config section {section} was not declared as {type_name}; ConfigSources::section does that")]
     UndeclaredSection {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use foundation_core::containment::CaughtPanic;
 use foundation_core::ractor::ActorProcessingErr;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use super::transaction::Proposal;
 use super::tree::ConfigTree;
 use super::update::ConfigUpdateError;
 use crate::events::{Event, EventId, EventStore, EventStoreError, NewEvent};
+use crate::one_line::excerpt;
 use crate::telemetry::Telemetry;
 
 pub(super) struct Ledger {
@@ -292,7 +294,10 @@ impl Ledger {
         let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
             Ok(loaded) => loaded?,
             Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
+                Ok(panic) => {
+                    let (what, reason) = ("reading the configuration".to_owned(), CaughtPanic::of(panic).into_text());
+                    return Err(ConfigError::Panicked { what, reason: excerpt(&reason) });
+                }
                 // The runtime is shutting down, and whoever awaits this goes with it.
                 Err(_) => std::future::pending().await,
             },

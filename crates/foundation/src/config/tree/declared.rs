@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::layers::replace;
+use crate::one_line::excerpt;
 
 /// What stands for a secret.
 const REDACTED: &str = "[redacted]";
@@ -122,6 +123,11 @@ impl ConfigTree {
             SectionFault::Invalid(faults) => {
                 let values = faults.into_iter().map(|(field, reason)| self.invalid(path, &field, reason));
                 ConfigError::InvalidSection { section: path.to_owned(), values: values.collect() }
+            }
+            SectionFault::Panicked(reason) => {
+                // What it said may contain the value.
+                let reason = if self.hides(path) { "there is a secret in it".to_owned() } else { excerpt(&reason) };
+                ConfigError::Panicked { what: format!("the check of config section {path}"), reason }
             }
         })
     }
