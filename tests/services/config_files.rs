@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use foundation::{
-    ChangeCause, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ExposeSecret, Foundation, Origin, Query,
-    SecretString, Services,
+    ChangeCause, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, EventStorage, ExposeSecret, Foundation,
+    Origin, Query, SecretString, Services,
 };
 use serde_json::json;
 
@@ -70,6 +70,76 @@ async fn a_reload_takes_all_of_the_changed_file_and_keeps_what_was_set_at_run_ti
     config.reset("server.port").await.unwrap();
     assert_eq!(config.get::<u16>("server.port").unwrap(), 2);
     fixture.foundation.shutdown().await;
+}
+
+/// The next process, from the same file and the same events, has the values that the one before had at its end.
+#[tokio::test]
+async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_whatever_the_file_said_in_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.toml");
+    let on = async || {
+        let builder = Foundation::builder().config(sources().file(&path));
+        builder.events(EventStorage::sqlite(directory.path())).start().await.unwrap()
+    };
+    let values = |foundation: &Foundation| {
+        (foundation.config().section::<Pool>().unwrap().max, foundation.config().get::<u16>("server.port").unwrap())
+    };
+    std::fs::write(&path, "server.port = 8080\npool.max = 5").unwrap();
+    let foundation = on().await;
+    foundation.config().update("server.port", 9090).await.unwrap();
+    foundation.config().update("pool.max", 6).await.unwrap();
+    foundation.config().reset("pool.max").await.unwrap();
+    for port in [9090, 7070] {
+        std::fs::write(&path, format!("server.port = {port}\npool.max = 7")).unwrap();
+        foundation.config().reload().await.unwrap();
+    }
+    assert_eq!(values(&foundation), (7, 9090));
+    foundation.shutdown().await;
+
+    let foundation = on().await;
+    assert_eq!(values(&foundation), (7, 9090));
+    // An override that says what the file says can be dropped, and that is recorded.
+    std::fs::write(&path, "server.port = 9090").unwrap();
+    foundation.config().reload().await.unwrap();
+    let reset = foundation.config().reset("server.port").await.unwrap();
+    assert!(reset.event.is_some() && reset.change.reset);
+    std::fs::write(&path, "server.port = 1").unwrap();
+    foundation.config().reload().await.unwrap();
+    assert_eq!(values(&foundation), (4, 1));
+    foundation.shutdown().await;
+    let foundation = on().await;
+    assert_eq!(values(&foundation), (4, 1));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reload_of_more_than_one_event_takes_is_recorded_in_several_and_counts_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.json");
+    let content = |letter: &str| {
+        let texts = (0..20).map(|number| (format!("text{number}"), letter.repeat(30_000)));
+        json!({ "texts": texts.collect::<std::collections::BTreeMap<_, _>>() }).to_string()
+    };
+    std::fs::write(&path, content("a")).unwrap();
+    let sources = || sources().file(&path).updatable("texts").unwrap();
+    let events = || EventStorage::sqlite(directory.path());
+    let foundation = Foundation::builder().config(sources()).events(events()).start().await.unwrap();
+    let config = foundation.config();
+    let mut changes = config.subscribe("texts.text7").unwrap();
+    std::fs::write(&path, content("b")).unwrap();
+    let commit = config.with_note(foundation::ChangeNote::by("alice")).reload().await.unwrap();
+    assert_eq!((commit.changes.len(), commit.generation), (20, 2));
+    assert_eq!(recorded(foundation.production(), "config_reloaded").await.len(), 2);
+    assert_eq!(changes.next().await.unwrap().unwrap().event, commit.event);
+
+    let history = config.history("texts").await.unwrap();
+    assert_eq!(history.len(), 20);
+    assert!(history.iter().all(|it| Some(it.event) == commit.event && it.note.author.as_deref() == Some("alice")));
+    assert!(history.iter().all(|it| it.cause == ChangeCause::Reload));
+    foundation.shutdown().await;
+    let foundation = Foundation::builder().config(sources()).events(events()).start().await.unwrap();
+    assert_eq!(foundation.config().history("texts").await.unwrap(), history);
+    foundation.shutdown().await;
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::error::{ConfigError, shown};
-use super::layers::{NESTED_INSTEAD, Setting, checked_key};
+use super::error::{ConfigError, PathFault, shown};
+use super::layers::{Setting, checked_key};
 use super::origin::Origin;
 use super::path::ConfigPath;
 use crate::one_line::excerpt;
@@ -100,7 +100,11 @@ fn settings(path: &Path, entries: Vec<(String, Node)>) -> Result<Vec<Setting>, C
 /// A key with a dot in it would mean another one in a section: `"server.port"` next to `port` in `server`.
 fn refuse_dots(path: &Path, position: (usize, usize), key: &str) -> Result<(), ConfigError> {
     match key.contains('.') {
-        true => Err(malformed_at(path, position, &format!("the key {key:?} has a dot in it; {NESTED_INSTEAD}"))),
+        true => Err(malformed_at(
+            path,
+            position,
+            &format!("the key {key:?} is no config path: it {}", PathFault::DottedKey),
+        )),
         false => Ok(()),
     }
 }

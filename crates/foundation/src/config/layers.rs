@@ -14,9 +14,6 @@ use super::origin::Origin;
 use super::path::{ConfigPath, fault};
 use super::value_type::{ValueType, fit};
 
-/// What is said to whoever wrote a key with a dot in it.
-pub(super) const NESTED_INSTEAD: &str = "write a section with a key in it instead";
-
 /// What a layer says about one path; an empty object stands for a section without values.
 pub(super) struct Setting {
     pub(super) path: ConfigPath,

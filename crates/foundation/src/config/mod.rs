@@ -24,6 +24,7 @@ mod note;
 mod origin;
 mod path;
 mod record;
+mod replay;
 mod schema;
 mod section;
 mod server;
