@@ -11,7 +11,7 @@ mod from_toml;
 mod from_yaml;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -125,21 +125,31 @@ fn collect(file: &Path, path: String, node: Node, settings: &mut Vec<Setting>) -
     Ok(())
 }
 
-/// The text of a file, without a byte order mark, or `None` if there is no such file.
-pub(super) fn read(path: &Path, max_bytes: usize) -> Result<Option<String>, ConfigError> {
+/// The bytes of a file, at most one more than allowed; `None` if there is no such file.
+pub(super) fn bytes(path: &Path, max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
     if path.is_dir() {
-        return Err(unreadable(path, "it is a directory"));
+        return Err(io::Error::other("it is a directory"));
     }
-    let bytes = match read_at_most(path, max_bytes) {
-        Ok(bytes) if bytes.len() > max_bytes => {
+    match read_at_most(path, max_bytes) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The text of what was read of a file, without a byte order mark, or `None` if there is no such file.
+pub(super) fn decode(
+    path: &Path,
+    read: io::Result<Option<Vec<u8>>>,
+    max_bytes: usize,
+) -> Result<Option<String>, ConfigError> {
+    match read {
+        Ok(Some(bytes)) if bytes.len() > max_bytes => {
             let what = format!("config file {}", shown(path));
-            return Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes });
+            Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes })
         }
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, error)),
-    };
-    text(path, bytes).map(Some)
+        Ok(bytes) => bytes.map(|bytes| text(path, bytes)).transpose(),
+        Err(error) => Err(unreadable(path, error)),
+    }
 }
 
 fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
@@ -152,7 +162,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
 }
 
 /// One byte more than allowed shows that there is too much, however much it is.
-fn read_at_most(path: &Path, max_bytes: usize) -> std::io::Result<Vec<u8>> {
+fn read_at_most(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -2,6 +2,7 @@
 //! made yet is made again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use foundation_core::containment::CaughtPanic;
 use foundation_core::ractor::ActorProcessingErr;
@@ -25,6 +26,10 @@ use super::update::ConfigUpdateError;
 use crate::events::{Event, EventError, EventId, EventKind, EventRefusal, EventStore, EventStoreError, NewEvent};
 use crate::one_line::excerpt;
 use crate::telemetry::Telemetry;
+
+/// The pauses between questions to an event store that is there and does not answer: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Ledger {
     pub(super) current: Arc<Current>,
@@ -158,8 +163,20 @@ impl Ledger {
     }
 
     /// Records anew what holds of all changes at run time, so that the events before it can be forgotten. If that fails
-    /// they are kept, and the store's next look asks again.
-    pub(super) async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
+    /// they are kept, the store's next look asks again, and the server's status says so.
+    pub(super) async fn try_checkpoint(&self, records: &mut Records) {
+        let failure = self.checkpoint(records).await.err().map(|error| error.to_string());
+        if let Some(reason) = &failure {
+            self.telemetry.count("config.checkpoints_failed");
+            if !self.current.checkpointed(failure.clone()) {
+                tracing::warn!(%reason, "what was changed at run time is not recorded anew, and older events are kept");
+            }
+        } else {
+            self.current.checkpointed(None);
+        }
+    }
+
+    async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         self.settle(records).await?;
         if self.let_go_if_bare() {
             return Ok(());
@@ -212,35 +229,39 @@ impl Ledger {
     /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
     /// more than it shows.
     async fn read_up(&self) -> Result<Records, ActorProcessingErr> {
+        let mut pause = FIRST_PAUSE;
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
             let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
             if self.try_to_catch_up().await?.is_some() {
                 return Ok(records);
             }
+            pause = paused(pause).await;
         }
     }
 
     /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
     async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
+        let mut pause = FIRST_PAUSE;
         loop {
             self.events.wait_until_up(self.limits.store_at_start).await?;
             if let Some(made) = self.try_to_catch_up().await? {
                 return Ok(made);
             }
+            pause = paused(pause).await;
         }
     }
 
     /// The same of a store that is there; `None` if it ended meanwhile: its successor will answer.
     async fn try_to_catch_up(&self) -> Result<Option<MadeAgain>, ActorProcessingErr> {
-        match self.events.query(record::all()).await {
+        // What was made before is not read again, and may be damaged.
+        let new = self.current.seen().map_or_else(record::all, |seen| record::all().after(seen));
+        match self.events.query(new).await {
             Ok(recorded) => Ok(Some(self.make_all(&recorded).await)),
-            // To ask again would change nothing.
+            // To ask again would change nothing; and without what it says, the values might be wrong ones.
+            Err(error @ EventStoreError::Damaged { .. }) => Err(damaged(&error).into()),
             Err(
-                error @ (EventStoreError::Log(_)
-                | EventStoreError::QueryLimit(_)
-                | EventStoreError::Damaged { .. }
-                | EventStoreError::Displaced { .. }),
+                error @ (EventStoreError::Log(_) | EventStoreError::QueryLimit(_) | EventStoreError::Displaced { .. }),
             ) => Err(error.into()),
             Err(
                 EventStoreError::NotDelivered { .. }
@@ -262,8 +283,9 @@ impl Ledger {
             made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
         }
         new.last().into_iter().for_each(|last| self.current.pass_over(last.event));
-        if !self.let_go_if_bare() {
-            self.events.hold().keep_from(record::baseline(&records));
+        let hold = self.events.hold();
+        if !self.let_go_if_bare() && (seen.is_none() || hold.kept_from().is_none()) {
+            hold.keep_from(record::baseline(&records));
         }
         made
     }
@@ -324,4 +346,19 @@ impl Ledger {
         let newest_record = records.last().map(|record| record.event);
         record::undo(records, to).ok_or(ConfigUpdateError::NoRecord { event: to, newest_record })
     }
+}
+
+/// Waits so long, and says how long to wait the next time.
+async fn paused(pause: Duration) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+    tokio::time::sleep(pause).await;
+    (pause * 2).min(LONGEST_PAUSE)
+}
+
+/// Why a configuration does not start over a damaged record, and what to do about it.
+fn damaged(error: &EventStoreError) -> String {
+    format!(
+        "the changes of the configuration at run time cannot be read: {error}; the event store's verify lists all damaged \
+         rows, and its repair moves them aside"
+    )
 }

@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::audit::Audit;
 use super::environment::UnknownVariable;
 use super::error::{ConfigError, InvalidValue};
+use super::fingerprint::Fingerprint;
 use super::layers::{Layers, find, unknown_path};
 use super::limits::ConfigLimits;
 use super::located::{Fault, Problem, read};
@@ -69,6 +70,8 @@ pub struct ConfigTree {
     schema: Arc<Schema>,
     sections: Arc<[Snapshot]>,
     source: Option<Arc<dyn Source>>,
+    /// What the files said that it was loaded from.
+    fingerprint: Fingerprint,
 }
 
 /// What was set at run time, as it was recorded.
@@ -83,11 +86,14 @@ pub(super) trait Source: Send + Sync {
     fn watch(&self) -> Option<Watch>;
 }
 
-/// The files whose changes are to be seen, and how long nothing must happen before they are looked at.
+/// The files whose changes are to be seen, how long nothing must happen before they are looked at, and how often they
+/// are looked at anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watch {
     pub(super) files: Vec<PathBuf>,
     pub(super) quiet: Duration,
+    pub(super) poll: Duration,
+    pub(super) max_bytes: usize,
 }
 
 impl ConfigTree {
@@ -113,7 +119,17 @@ impl ConfigTree {
             schema: Arc::default(),
             sections: Arc::new([]),
             source: None,
+            fingerprint: Fingerprint::default(),
         }
+    }
+
+    pub(super) fn read_from(self, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint, ..self }
+    }
+
+    /// What the files said that it was loaded from.
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// The value or section at a path.

@@ -1,5 +1,9 @@
 //! What a change at run time can come to.
 
+use std::time::Duration;
+
+use serde::Serialize;
+
 use super::error::ConfigError;
 use super::path::ConfigPath;
 use crate::events::{EventId, EventStoreError};
@@ -16,6 +20,40 @@ pub struct ConfigStatus {
     pub overrides: usize,
     /// How many subscriptions listen.
     pub subscribers: usize,
+    /// How changes of the files are noticed.
+    pub watch: ConfigWatch,
+    /// Why what was changed at run time could not be recorded anew, the last time that the event store asked for it. Until
+    /// it can be, events that are to be forgotten are kept.
+    pub checkpoint_failure: Option<String>,
+}
+
+/// How a namespace notices that the files of its configuration have changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConfigWatch {
+    /// It does not: nobody has asked for it, or there is no file.
+    #[default]
+    Off,
+    /// The operating system tells of changes; the files are looked at from time to time as well.
+    Watched,
+    /// The files are looked at from time to time, and that is all: the operating system does not tell, or not of all.
+    Polled {
+        /// How often.
+        every: Duration,
+        /// What the operating system said.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for ConfigWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("not watched"),
+            Self::Watched => f.write_str("watched"),
+            Self::Polled { every, reason } => write!(f, "looked at every {every:?} only, since {reason}"),
+        }
+    }
 }
 
 /// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not

@@ -3,6 +3,8 @@
 //! The hold is looked at by the writer, between two commits. So whoever takes hold before it appends finds its event
 //! kept, however a look at the retention meets the append.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -21,7 +23,7 @@ const CHUNK: usize = 1_000;
 /// way, and can let go in time.
 pub(crate) struct Hold {
     keep_from: watch::Sender<Option<EventId>>,
-    holder: Mutex<Option<Box<dyn Fn() + Send>>>,
+    holder: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Hold {
@@ -40,8 +42,9 @@ impl Hold {
     }
 
     /// Who is told that the hold is in the way, instead of who was told before: each time again. Be brief.
-    pub(crate) fn held_by(&self, told: impl Fn() + Send + 'static) {
-        *self.holder.lock() = Some(Box::new(told));
+    pub(crate) fn held_by(&self, told: impl Fn() + Send + Sync + 'static) {
+        // Dropped without the lock.
+        let _before = self.holder.lock().replace(Arc::new(told));
     }
 
     /// Waits until other events are kept than those from this one on.
@@ -52,7 +55,9 @@ impl Hold {
 
     /// Tells whoever holds that it is in the way.
     pub(super) fn press(&self) {
-        if let Some(told) = &*self.holder.lock() {
+        // Without the lock: whoever is told may come back here.
+        let holder = self.holder.lock().clone();
+        if let Some(told) = holder {
             told();
         }
     }
