@@ -158,6 +158,29 @@ async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_no
     foundation.shutdown().await;
 }
 
+/// An override that can just be recorded by itself, and not as one of several.
+#[tokio::test(start_paused = true)]
+async fn a_retention_that_cannot_go_on_for_the_overrides_is_told_by_the_status() {
+    let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
+    let foundation = of_texts().events(EventStorage::memory_within(limits)).start().await.unwrap();
+    let config = foundation.config();
+    for number in 0..2 {
+        config.update(format!("texts.text{number}"), "x".repeat(946)).await.unwrap();
+    }
+    forget_all(&foundation).await;
+    let status = config.status().await.unwrap();
+    let failure = status.checkpoint_failure.clone().unwrap();
+    assert!(failure.contains("and the log takes at most 1000"), "{failure}");
+    assert!(status.impairment().unwrap().contains(&failure));
+    assert_eq!(foundation.events().stats().await.unwrap().held, 2);
+
+    config.reset("texts.text0").await.unwrap();
+    forget_all(&foundation).await;
+    assert_eq!(config.status().await.unwrap().checkpoint_failure, None);
+    assert_eq!(foundation.events().stats().await.unwrap().held, 1);
+    foundation.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing() {
     for written in Written::ALL {

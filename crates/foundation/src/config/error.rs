@@ -259,8 +259,13 @@ fn what_may(updatable: &[String]) -> String {
     }
 }
 
+/// At most ten: a check may find fault with each of thousands.
 fn listed(values: &[InvalidValue]) -> String {
-    values.iter().map(InvalidValue::to_string).collect::<Vec<_>>().join("; ")
+    let mut listed: Vec<_> = values.iter().take(10).map(InvalidValue::to_string).collect();
+    if let Some(more) = values.len().checked_sub(10).filter(|more| *more > 0) {
+        listed.push(format!("and {more} more"));
+    }
+    listed.join("; ")
 }
 
 /// What is wrong with a text that should be a config path; positions count characters from 1.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::containment::CaughtPanic;
+use foundation_core::containment::{CaughtPanic, display_text, report};
 use foundation_core::ractor::ActorProcessingErr;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -127,7 +127,7 @@ impl Ledger {
         match self.current.look().audit() {
             Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
             Audit::BestEffort => {
-                tracing::warn!(%error, %note, "the configuration is changed without a record");
+                report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
                 self.telemetry.count("config.updates_unrecorded");
                 Ok(self.make(step, note, None))
             }
@@ -169,7 +169,7 @@ impl Ledger {
         if let Some(reason) = &failure {
             self.telemetry.count("config.checkpoints_failed");
             if !self.current.checkpointed(failure.clone()) {
-                tracing::warn!(%reason, "what was changed at run time is not recorded anew, and older events are kept");
+                report(|| tracing::warn!(%reason, "overrides are not recorded anew, and older events are kept"));
             }
         } else {
             self.current.checkpointed(None);
@@ -191,12 +191,12 @@ impl Ledger {
 
     /// Records that changed files are not taken. Nobody waits for that, and nobody could do anything about a failure.
     pub(super) fn refuse_reload(&self, error: &ConfigUpdateError) {
-        let reason = error.to_string();
-        tracing::warn!(%reason, "the configuration files have changed and are not taken");
+        let reason = display_text(error);
+        report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
         let event = NewEvent::of(CONFIG_RELOAD_REFUSED).source(SERVER);
         let event = event.payload(serde_json::json!({ "reason": reason }));
         if let Err(error) = event.map_err(EventStoreError::from).and_then(|event| self.events.note(vec![event])) {
-            tracing::warn!(%error, "a refused reload is not recorded");
+            report(|| tracing::warn!(%error, "a refused reload is not recorded"));
         }
     }
 
@@ -295,7 +295,7 @@ impl Ledger {
         let tree = self.current.tree();
         let Replayed { next, refused } = replay(&tree, new);
         for (event, reason) in refused {
-            tracing::warn!(%event, %reason, "a recorded change no longer applies");
+            report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
         }
         let changes = tree.differences(&next);
         if next.overrides_as_recorded() == tree.overrides_as_recorded() {
@@ -313,7 +313,7 @@ impl Ledger {
             }
             Ok(_) => None,
             Err(error) => {
-                tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies");
+                report(|| tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies"));
                 None
             }
         }

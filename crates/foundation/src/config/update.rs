@@ -27,6 +27,20 @@ pub struct ConfigStatus {
     pub checkpoint_failure: Option<String>,
 }
 
+impl ConfigStatus {
+    /// What it cannot do, though it serves: changes of files are noticed late, or older events cannot be forgotten.
+    pub fn impairment(&self) -> Option<String> {
+        let watch = match &self.watch {
+            polled @ ConfigWatch::Polled { .. } => Some(format!("the files are {polled}")),
+            _ => None,
+        };
+        let checkpoint = self.checkpoint_failure.as_ref();
+        let checkpoint = checkpoint.map(|reason| format!("overrides cannot be recorded anew: {reason}"));
+        let impairments: Vec<_> = watch.into_iter().chain(checkpoint).collect();
+        (!impairments.is_empty()).then(|| impairments.join("; "))
+    }
+}
+
 /// How a namespace notices that the files of its configuration have changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -103,4 +117,29 @@ pub enum ConfigUpdateError {
 fn newest(record: &Option<EventId>) -> String {
     record
         .map_or_else(|| "; there is no record of any".to_owned(), |event| format!("; the newest that does is {event}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_hear_of_changes_or_cannot_record_overrides_anew_is_impaired() {
+        let mut status = ConfigStatus {
+            generation: 1,
+            paths: 0,
+            overrides: 0,
+            subscribers: 0,
+            watch: ConfigWatch::Watched,
+            checkpoint_failure: None,
+        };
+        assert_eq!(status.impairment(), None);
+        let (every, reason) = (Duration::from_secs(5), "no watches are left".to_owned());
+        status.watch = ConfigWatch::Polled { every, reason };
+        let files = "the files are looked at every 5s only, since no watches are left";
+        assert_eq!(status.impairment().as_deref(), Some(files));
+        status.checkpoint_failure = Some("too large".to_owned());
+        let both = format!("{files}; overrides cannot be recorded anew: too large");
+        assert_eq!(status.impairment(), Some(both));
+    }
 }

@@ -135,7 +135,7 @@ impl ConfigTree {
     fn invalid(&self, section: &str, field: &str, reason: String) -> InvalidValue {
         let path = if field.is_empty() { section.to_owned() } else { format!("{section}.{field}") };
         // What a hand-written check says may contain the value.
-        let reason = if self.hides(&path) { "not valid, and a secret".to_owned() } else { reason };
+        let reason = if self.hides(&path) { "not valid, and a secret".to_owned() } else { excerpt(&reason) };
         InvalidValue { origin: self.origin_of_part(&path), path, reason }
     }
 }
