@@ -71,6 +71,7 @@ pub struct ConfigTree {
     sections: Arc<[Snapshot]>,
     source: Option<Arc<dyn Source>>,
     /// What the files said that it was loaded from.
+    #[cfg_attr(not(feature = "reload"), expect(dead_code, reason = "nothing is watched"))]
     fingerprint: Fingerprint,
 }
 
@@ -128,6 +129,7 @@ impl ConfigTree {
     }
 
     /// What the files said that it was loaded from.
+    #[cfg(feature = "reload")]
     pub(super) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }

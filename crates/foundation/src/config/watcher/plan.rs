@@ -122,7 +122,8 @@ fn number(_: &fs::Metadata) -> (u64, u64) {
     (0, 0)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
