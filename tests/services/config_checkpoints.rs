@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use foundation::{
-    ConfigServer, ConfigSources, EventKind, EventStorage, Foundation, FoundationBuilder, MemoryLog, NewEvent, Query,
-    Retention, TelemetryEvent,
+    ConfigServer, ConfigSources, EventKind, EventLimits, EventStorage, Foundation, FoundationBuilder, MemoryLog,
+    NewEvent, Query, Retention, TelemetryEvent,
 };
+use foundation_tests::{FaultyDisk, Written};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::config_sections::{Pool, pooled, sources};
-use super::support::crash;
+use super::support::{SOON, crash};
 
 const CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
 
@@ -116,6 +117,106 @@ async fn what_of_a_checkpoint_no_longer_applies_does_not_take_the_rest_along() {
     let foundation = with(json!({ "server": { "port": 1, "host": false } })).start().await.unwrap();
     assert_eq!(foundation.config().tree().root(), &json!({ "server": { "port": 2, "host": false } }));
     foundation.shutdown().await;
+}
+
+fn texts(foundation: &Foundation) -> Vec<usize> {
+    (0..8).map(|number| foundation.config().get::<String>(format!("texts.text{number}")).unwrap().len()).collect()
+}
+
+/// A configuration of texts that together are more than an event may have.
+fn of_texts() -> FoundationBuilder {
+    let texts: std::collections::BTreeMap<_, _> = (0..8).map(|number| (format!("text{number}"), "")).collect();
+    let sources = ConfigSources::new().defaults(json!({ "texts": texts })).unwrap();
+    Foundation::builder().config(sources.updatable("texts").unwrap())
+}
+
+#[tokio::test]
+async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_not_stop_the_retention() {
+    let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
+    let log = MemoryLog::new("production").with_limits(limits);
+    let kept = log.clone();
+    let on_it = |builder: FoundationBuilder| {
+        let log = log.clone();
+        builder.events(EventStorage::with(move |_| Ok(log.clone())))
+    };
+    let foundation = on_it(of_texts()).start().await.unwrap();
+    for number in 0..7 {
+        foundation.config().update(format!("texts.text{number}"), "x".repeat(900)).await.unwrap();
+    }
+    // What somebody asks for has to fit in one event.
+    assert!(foundation.config().update("texts.text7", "x".repeat(962)).await.is_err());
+    foundation.events().append_batch(others(10)).await.unwrap();
+    for _ in 0..3 {
+        forget_all(&foundation).await;
+        let held = kept.query(&Query::new());
+        assert!(held.len() == 7 && held.iter().all(|event| event.kind == CHECKPOINT), "{held:?}");
+    }
+    foundation.config().reset("texts.text3").await.unwrap();
+    foundation.shutdown().await;
+    let foundation = on_it(of_texts()).start().await.unwrap();
+    assert_eq!(texts(&foundation), [900, 900, 900, 0, 900, 900, 900, 0]);
+    foundation.shutdown().await;
+}
+
+/// An override that can just be recorded by itself, and not as one of several.
+#[tokio::test(start_paused = true)]
+async fn a_retention_that_cannot_go_on_for_the_overrides_is_told_by_the_status() {
+    let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
+    let foundation = of_texts().events(EventStorage::memory_within(limits)).start().await.unwrap();
+    let config = foundation.config();
+    for number in 0..2 {
+        config.update(format!("texts.text{number}"), "x".repeat(946)).await.unwrap();
+    }
+    forget_all(&foundation).await;
+    let status = config.status().await.unwrap();
+    let failure = status.checkpoint_failure.clone().unwrap();
+    assert!(failure.contains("and the log takes at most 1000"), "{failure}");
+    assert!(status.impairment().unwrap().contains(&failure));
+    assert_eq!(foundation.events().stats().await.unwrap().held, 2);
+
+    config.reset("texts.text0").await.unwrap();
+    forget_all(&foundation).await;
+    assert_eq!(config.status().await.unwrap().checkpoint_failure, None);
+    assert_eq!(foundation.events().stats().await.unwrap().held, 1);
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing() {
+    for written in Written::ALL {
+        // Eight updates are recorded, and then what holds of all of them.
+        let disk = FaultyDisk::new(9, written).unwrap();
+        let on_it = async || of_texts_without_limits().events(disk.storage()).start().await.unwrap();
+        let foundation = on_it().await;
+        for number in 0..8 {
+            foundation.config().update(format!("texts.text{number}"), "x".repeat(200_000)).await.unwrap();
+        }
+        let after = SystemTime::now() + Duration::from_secs(3_600);
+        // The store restarts meanwhile, or does not.
+        drop(foundation.events().prune_before(after).await);
+        foundation.events().wait_until_up(SOON).await.unwrap();
+        assert_eq!(disk.failures(), 1, "{written:?}");
+        foundation.shutdown().await;
+
+        let foundation = on_it().await;
+        assert_eq!(texts(&foundation), [200_000; 8], "{written:?}");
+        assert_eq!(foundation.config().tree().overrides().count(), 8);
+        forget_all(&foundation).await;
+        let held = foundation.events().query(Query::new()).await.unwrap();
+        assert_eq!(held.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), [CHECKPOINT.as_str(); 2]);
+        foundation.shutdown().await;
+        let foundation = on_it().await;
+        assert_eq!(texts(&foundation), [200_000; 8], "{written:?}");
+        foundation.shutdown().await;
+    }
+}
+
+fn of_texts_without_limits() -> FoundationBuilder {
+    let mut limits = foundation::ConfigLimits::default();
+    limits.max_value_bytes = 1 << 20;
+    let texts: std::collections::BTreeMap<_, _> = (0..8).map(|number| (format!("text{number}"), "")).collect();
+    let sources = ConfigSources::new().defaults(json!({ "texts": texts })).unwrap().limits(limits);
+    Foundation::builder().config(sources.updatable("texts").unwrap())
 }
 
 #[tokio::test(start_paused = true)]

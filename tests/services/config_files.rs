@@ -1,16 +1,16 @@
 //! Configuration files that change while the program runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foundation::{
-    ChangeCause, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ExposeSecret, Foundation, Origin, Query,
-    SecretString, Services,
+    ChangeCause, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ConfigWatch, EventStorage, EventStore,
+    ExposeSecret, Foundation, FoundationBuilder, Origin, Query, SecretString, Services,
 };
 use serde_json::json;
 
 use super::config_sections::{Pool, sources};
-use super::support::{SOON, text};
+use super::support::{SOON, cut_off_event_store, text};
 
 /// A configuration file, and a foundation that has read it.
 struct Fixture {
@@ -70,6 +70,76 @@ async fn a_reload_takes_all_of_the_changed_file_and_keeps_what_was_set_at_run_ti
     config.reset("server.port").await.unwrap();
     assert_eq!(config.get::<u16>("server.port").unwrap(), 2);
     fixture.foundation.shutdown().await;
+}
+
+/// The next process, from the same file and the same events, has the values that the one before had at its end.
+#[tokio::test]
+async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_whatever_the_file_said_in_between() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.toml");
+    let on = async || {
+        let builder = Foundation::builder().config(sources().file(&path));
+        builder.events(EventStorage::sqlite(directory.path())).start().await.unwrap()
+    };
+    let values = |foundation: &Foundation| {
+        (foundation.config().section::<Pool>().unwrap().max, foundation.config().get::<u16>("server.port").unwrap())
+    };
+    std::fs::write(&path, "server.port = 8080\npool.max = 5").unwrap();
+    let foundation = on().await;
+    foundation.config().update("server.port", 9090).await.unwrap();
+    foundation.config().update("pool.max", 6).await.unwrap();
+    foundation.config().reset("pool.max").await.unwrap();
+    for port in [9090, 7070] {
+        std::fs::write(&path, format!("server.port = {port}\npool.max = 7")).unwrap();
+        foundation.config().reload().await.unwrap();
+    }
+    assert_eq!(values(&foundation), (7, 9090));
+    foundation.shutdown().await;
+
+    let foundation = on().await;
+    assert_eq!(values(&foundation), (7, 9090));
+    // An override that says what the file says can be dropped, and that is recorded.
+    std::fs::write(&path, "server.port = 9090").unwrap();
+    foundation.config().reload().await.unwrap();
+    let reset = foundation.config().reset("server.port").await.unwrap();
+    assert!(reset.event.is_some() && reset.change.reset);
+    std::fs::write(&path, "server.port = 1").unwrap();
+    foundation.config().reload().await.unwrap();
+    assert_eq!(values(&foundation), (4, 1));
+    foundation.shutdown().await;
+    let foundation = on().await;
+    assert_eq!(values(&foundation), (4, 1));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reload_of_more_than_one_event_takes_is_recorded_in_several_and_counts_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.json");
+    let content = |letter: &str| {
+        let texts = (0..20).map(|number| (format!("text{number}"), letter.repeat(30_000)));
+        json!({ "texts": texts.collect::<std::collections::BTreeMap<_, _>>() }).to_string()
+    };
+    std::fs::write(&path, content("a")).unwrap();
+    let sources = || sources().file(&path).updatable("texts").unwrap();
+    let events = || EventStorage::sqlite(directory.path());
+    let foundation = Foundation::builder().config(sources()).events(events()).start().await.unwrap();
+    let config = foundation.config();
+    let mut changes = config.subscribe("texts.text7").unwrap();
+    std::fs::write(&path, content("b")).unwrap();
+    let commit = config.with_note(foundation::ChangeNote::by("alice")).reload().await.unwrap();
+    assert_eq!((commit.changes.len(), commit.generation), (20, 2));
+    assert_eq!(recorded(foundation.production(), "config_reloaded").await.len(), 2);
+    assert_eq!(changes.next().await.unwrap().unwrap().event, commit.event);
+
+    let history = config.history("texts").await.unwrap();
+    assert_eq!(history.len(), 20);
+    assert!(history.iter().all(|it| Some(it.event) == commit.event && it.note.author.as_deref() == Some("alice")));
+    assert!(history.iter().all(|it| it.cause == ChangeCause::Reload));
+    foundation.shutdown().await;
+    let foundation = Foundation::builder().config(sources()).events(events()).start().await.unwrap();
+    assert_eq!(foundation.config().history("texts").await.unwrap(), history);
+    foundation.shutdown().await;
 }
 
 #[tokio::test]
@@ -164,6 +234,236 @@ async fn a_watched_file_is_taken_when_it_is_written_or_replaced_and_refused_when
     fixture.config().wait_until_up(SOON).await.unwrap();
     fixture.replace("pool:\n  max: 8\n");
     until(&mut changes, 8).await;
+    fixture.foundation.shutdown().await;
+}
+
+/// A folder to play in, and a foundation that watches a file somewhere in it.
+struct Watched {
+    root: tempfile::TempDir,
+    foundation: Foundation,
+    changes: foundation::SectionSubscription<Pool>,
+}
+
+impl Watched {
+    /// Prepares the folder, in which the file is, or will be, at `file`.
+    async fn start(file: &str, prepare: impl FnOnce(&Path)) -> Self {
+        Self::start_with(file, prepare, |builder, _| builder).await
+    }
+
+    async fn start_with(
+        file: &str,
+        prepare: impl FnOnce(&Path),
+        with: impl FnOnce(FoundationBuilder, &Path) -> FoundationBuilder,
+    ) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        prepare(root.path());
+        // So seldom that whatever is seen in time was told by the operating system.
+        let sources = sources().optional_file(root.path().join(file)).watch(Duration::from_millis(20)).poll(10 * SOON);
+        let foundation = with(Foundation::builder().config(sources), root.path()).start().await.unwrap();
+        let changes = foundation.config().subscribe_section::<Pool>().unwrap();
+        let watched = Self { root, foundation, changes };
+        watched.until_watched().await;
+        watched
+    }
+
+    async fn until_watched(&self) {
+        let watched = async {
+            while self.foundation.config().status().await.unwrap().watch != ConfigWatch::Watched {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(SOON, watched).await.expect("the file is watched");
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.root.path().join(path)
+    }
+
+    async fn until(&mut self, max: u32) {
+        let heard = async { while self.changes.next().await.unwrap().unwrap().new.max != max {} };
+        tokio::time::timeout(SOON, heard).await.unwrap_or_else(|_| panic!("pool.max = {max} was not seen"));
+    }
+
+    async fn refusals(&self) -> usize {
+        recorded(self.foundation.production(), "config_reload_refused").await.len()
+    }
+}
+
+/// Whole, in one step.
+fn put(path: impl AsRef<Path>, max: &str) {
+    let new = path.as_ref().with_extension("put");
+    std::fs::write(&new, format!("pool.max = {max}\n")).unwrap();
+    std::fs::rename(&new, path).unwrap();
+}
+
+#[cfg(unix)]
+fn link(target: impl AsRef<Path>, path: &Path) {
+    let new = path.parent().unwrap().join("new-link");
+    std::os::unix::fs::symlink(target, &new).unwrap();
+    std::fs::rename(&new, path).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_is_a_link_is_watched_where_it_points_and_so_is_the_link() {
+    let mut watched = Watched::start("a/app.toml", |root| {
+        ["a", "b", "c"].iter().for_each(|folder| std::fs::create_dir(root.join(folder)).unwrap());
+        put(root.join("b/real.toml"), "5");
+        link("../b/real.toml", &root.join("a/app.toml"));
+    })
+    .await;
+    put(watched.at("b/real.toml"), "6");
+    watched.until(6).await;
+    std::fs::write(watched.at("b/real.toml"), "pool.max = 7").unwrap();
+    watched.until(7).await;
+    put(watched.at("c/other.toml"), "8");
+    link(watched.at("c/other.toml"), &watched.at("a/app.toml"));
+    watched.until(8).await;
+    put(watched.at("c/other.toml"), "9");
+    watched.until(9).await;
+    watched.foundation.shutdown().await;
+}
+
+/// As Kubernetes mounts them: a link to the folder of the present revision is replaced, and the old one removed.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_revision_that_takes_the_place_of_another_by_a_link_is_seen_each_time() {
+    let revision = |root: &Path, number: u32| {
+        let folder = root.join(format!("conf/..{number}"));
+        std::fs::create_dir(&folder).unwrap();
+        put(folder.join("app.toml"), &number.to_string());
+        link(format!("..{number}"), &root.join("conf/..data"));
+        let _ = std::fs::remove_dir_all(root.join(format!("conf/..{}", number - 1)));
+    };
+    let mut watched = Watched::start("conf/app.toml", |root| {
+        std::fs::create_dir(root.join("conf")).unwrap();
+        revision(root, 5);
+        link("..data/app.toml", &root.join("conf/app.toml"));
+    })
+    .await;
+    for number in 6..12 {
+        revision(watched.root.path(), number);
+        watched.until(number).await;
+    }
+    watched.foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watched_on() {
+    let mut watched = Watched::start("deep/conf/app.toml", |root| {
+        std::fs::create_dir_all(root.join("deep/conf")).unwrap();
+        put(root.join("deep/conf/app.toml"), "5");
+    })
+    .await;
+    let mut next = 6;
+    for _ in 0..3 {
+        std::fs::remove_dir_all(watched.at("deep/conf")).unwrap();
+        std::fs::create_dir(watched.at("deep/conf")).unwrap();
+        put(watched.at("deep/conf/app.toml"), &next.to_string());
+        watched.until(next).await;
+        // In the folder that is there now.
+        put(watched.at("deep/conf/app.toml"), &(next + 1).to_string());
+        watched.until(next + 1).await;
+
+        std::fs::create_dir_all(watched.at("new/conf")).unwrap();
+        put(watched.at("new/conf/app.toml"), &(next + 2).to_string());
+        std::fs::rename(watched.at("deep"), watched.at("old")).unwrap();
+        std::fs::rename(watched.at("new"), watched.at("deep")).unwrap();
+        watched.until(next + 2).await;
+        // What happens to the one that was moved away is nothing to us.
+        put(watched.at("old/conf/app.toml"), "1000");
+        put(watched.at("deep/conf/app.toml"), &(next + 3).to_string());
+        watched.until(next + 3).await;
+        std::fs::remove_dir_all(watched.at("old")).unwrap();
+        next += 4;
+    }
+    watched.foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_optional_file_in_a_folder_that_does_not_exist_yet_is_taken_when_it_comes_and_dropped_when_it_goes() {
+    let mut watched = Watched::start("conf/more/app.toml", |_| ()).await;
+    std::fs::create_dir(watched.at("conf")).unwrap();
+    std::fs::create_dir(watched.at("conf/more")).unwrap();
+    put(watched.at("conf/more/app.toml"), "6");
+    watched.until(6).await;
+    std::fs::remove_dir_all(watched.at("conf")).unwrap();
+    watched.until(4).await;
+    std::fs::create_dir_all(watched.at("elsewhere/more")).unwrap();
+    put(watched.at("elsewhere/more/app.toml"), "7");
+    std::fs::rename(watched.at("elsewhere"), watched.at("conf")).unwrap();
+    watched.until(7).await;
+    watched.foundation.shutdown().await;
+}
+
+/// The events of the refusals themselves are written into the folder that is watched.
+#[tokio::test]
+async fn a_broken_file_is_refused_once_whatever_else_is_written_in_its_folder() {
+    let on_files = |builder: FoundationBuilder, root: &Path| builder.events(EventStorage::sqlite(root));
+    let prepare = |root: &Path| put(root.join("app.toml"), "5");
+    let mut watched = Watched::start_with("app.toml", prepare, on_files).await;
+    for round in 1..4 {
+        put(watched.at("app.toml"), "[");
+        while watched.refusals().await < round {
+            tokio::task::yield_now().await;
+        }
+        for number in 0..50 {
+            std::fs::write(watched.at("app.log"), format!("line {number}")).unwrap();
+            watched.foundation.events().append(foundation::NewEvent::new("noted").unwrap()).await.unwrap();
+        }
+        // The same content once more is no other one.
+        put(watched.at("app.toml"), "[");
+        put(watched.at("app.toml"), &(5 + round).to_string());
+        watched.until((5 + round).try_into().unwrap()).await;
+        assert_eq!(watched.refusals().await, round);
+    }
+    watched.foundation.shutdown().await;
+}
+
+/// A namespace begins with what the foundation has loaded, however long ago.
+#[tokio::test]
+async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is_taken_by_it() {
+    let quiet = Duration::from_millis(20);
+    let fixture = Fixture::start("app.toml", "pool.max = 5", |sources| sources.watch(quiet)).await;
+    fixture.replace("pool.max = 6");
+    let namespace = fixture.foundation.test_namespace().await.unwrap();
+    let mut changes = namespace.config().subscribe_section::<Pool>().unwrap();
+    if namespace.config().section::<Pool>().unwrap().max != 6 {
+        let heard = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
+        tokio::time::timeout(SOON, heard).await.unwrap();
+    }
+    namespace.cleanup().await.unwrap();
+    fixture.foundation.shutdown().await;
+}
+
+/// What cannot be recorded for a while is not forgotten.
+#[tokio::test]
+async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store_is_back() {
+    let quiet = Duration::from_millis(20);
+    let fixture = Fixture::start("app.toml", "pool.max = 5", |sources| sources.watch(quiet).poll(quiet)).await;
+    let mut changes = fixture.config().subscribe_section::<Pool>().unwrap();
+    let production = fixture.foundation.production();
+    let store = fixture.foundation.registry().get_all_services(production.namespace())[&EventStore::NAME].clone();
+    cut_off_event_store(production);
+    fixture.replace("pool.max = 6");
+    let refused = async {
+        let counted = async || {
+            let snapshot = fixture.foundation.telemetry().snapshot().await.unwrap();
+            snapshot.counter("config.updates_refused").is_some()
+        };
+        while !counted().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, refused).await.unwrap();
+    assert_eq!(fixture.config().section::<Pool>().unwrap().max, 5);
+
+    store.kill();
+    fixture.foundation.events().wait_until_up(SOON).await.unwrap();
+    let heard = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
+    tokio::time::timeout(SOON, heard).await.unwrap();
+    // The same failure again and again was recorded once at most: it could not be.
+    assert_eq!(recorded(production, "config_reload_refused").await.len(), 0);
     fixture.foundation.shutdown().await;
 }
 

@@ -3,6 +3,7 @@
 mod alone;
 mod config;
 mod config_checkpoints;
+mod config_damaged;
 mod config_files;
 mod config_records;
 mod config_sections;

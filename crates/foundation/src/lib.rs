@@ -32,7 +32,7 @@ pub mod testing;
 pub use config::{
     Audit, ChangeCause, ChangeNote, ConfigChange, ConfigChanged, ConfigCommit, ConfigError, ConfigLimits, ConfigPath,
     ConfigRecord, ConfigSection, ConfigServer, ConfigServerLimits, ConfigSources, ConfigStatus, ConfigSubscription,
-    ConfigTree, ConfigUpdateError, InvalidValue, Lagged, Origin, PathFault, Section, SectionChanged,
+    ConfigTree, ConfigUpdateError, ConfigWatch, InvalidValue, Lagged, Origin, PathFault, Section, SectionChanged,
     SectionSubscription, Transaction, UnknownVariable,
 };
 pub use events::{

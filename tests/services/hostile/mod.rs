@@ -8,6 +8,7 @@ mod files;
 mod imports;
 mod records;
 mod secrets;
+mod sections;
 mod telemetry;
 
 use std::fmt::Display;

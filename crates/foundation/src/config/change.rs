@@ -12,7 +12,7 @@ use super::value_type::{ValueType, fit};
 ///
 /// [`decide`](Self::decide) and [`reset`](Self::reset) check everything and touch nothing;
 /// [`ConfigTree::apply`] carries it out. In between, the change can be recorded: it serialises to
-/// `{"path", "old", "new"}`. To replay a recorded change on a configuration that was loaded anew, decide
+/// `{"path", "old", "new"}`, and `"reset": true` if it drops an override. To replay a recorded change on a configuration that was loaded anew, decide
 /// again with its path and its new value.
 ///
 /// ```
@@ -33,14 +33,19 @@ pub struct ConfigChange {
     pub old: Value,
     /// The value after.
     pub new: Value,
+    /// Whether an override is dropped, and the value after is that of the layers below. That is a change even if these
+    /// say the same at the moment: they may say something else later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reset: bool,
 }
 
 impl ConfigChange {
     /// The change that sets a value, as an override.
     ///
     /// The value has to be of the type that the current one has; an integer is taken for a float, and
-    /// anything but a section for `null`. Setting the value that the layers below have drops the
-    /// override, exactly as [`reset`](Self::reset) does.
+    /// anything but a section for `null`. Setting the value that the layers below have, where an override
+    /// has another one, drops the override, exactly as [`reset`](Self::reset) does; setting the value that is in force
+    /// already changes nothing.
     ///
     /// # Errors
     ///
@@ -50,11 +55,18 @@ impl ConfigChange {
     pub fn decide(tree: &ConfigTree, path: impl AsRef<str>, new: Value) -> Result<Self, ConfigError> {
         let (path, old) = leaf(tree, path.as_ref())?;
         tree.limits().check_value(&path, &new, &Origin::Override)?;
-        let new = match tree.below(&path) {
-            Some(below) if *below == new => new,
-            _ => fitted(&path, &old, new)?,
-        };
-        Ok(Self { path, old, new })
+        let is_below = |new: &Value| tree.below(&path) == Some(new);
+        let new = if is_below(&new) { new } else { fitted(&path, &old, new)? };
+        let reset = new != old && is_below(&new);
+        Ok(Self { path, old, new, reset })
+    }
+
+    /// The same change, decided on a tree that may be another one by now.
+    pub(super) fn decide_again(&self, tree: &ConfigTree) -> Result<Self, ConfigError> {
+        match self.reset {
+            true => Self::reset(tree, &self.path),
+            false => Self::decide(tree, &self.path, self.new.clone()),
+        }
     }
 
     /// The change that drops an override, so that the value of the layers below shows again.
@@ -79,12 +91,13 @@ impl ConfigChange {
     pub fn reset(tree: &ConfigTree, path: impl AsRef<str>) -> Result<Self, ConfigError> {
         let (path, old) = leaf(tree, path.as_ref())?;
         let new = tree.below(&path).unwrap_or(&old).clone();
-        Ok(Self { path, old, new })
+        let reset = tree.is_overridden(&path);
+        Ok(Self { path, old, new, reset })
     }
 
-    /// Whether the value stays what it is, so that there is nothing to record or to tell anyone.
+    /// Whether everything stays what it is, so that there is nothing to record or to tell anyone.
     pub fn is_noop(&self) -> bool {
-        self.old == self.new
+        self.old == self.new && !self.reset
     }
 }
 

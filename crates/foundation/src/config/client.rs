@@ -236,7 +236,7 @@ impl ConfigServer {
         self.current.look().get(&section)?;
         let events = EventStore::of(&self.registry);
         let recorded = events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
-        Ok(record::history(record::ours(&recorded), &section))
+        Ok(record::history(record::records(record::ours(&recorded)), &section))
     }
 
     /// Gives each value that was changed at run time since an event the value that it had right after that event, together.

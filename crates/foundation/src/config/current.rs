@@ -10,12 +10,15 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
+use foundation_core::containment::{catch_panic, drop_contained, report};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::commit::ConfigCommit;
+use super::fingerprint::Fingerprint;
 use super::section::Snapshot;
 use super::tree::ConfigTree;
+use super::update::ConfigWatch;
 use crate::events::EventId;
 
 /// How many commits a subscriber may be behind.
@@ -24,6 +27,11 @@ const BACKLOG: usize = 1_024;
 pub(super) struct Current {
     tree: Arc<ArcSwap<ConfigTree>>,
     seen: Mutex<Option<EventId>>,
+    watch: Mutex<ConfigWatch>,
+    /// Why what holds could not be recorded anew, the last time.
+    checkpoint_failure: Mutex<Option<String>>,
+    /// The changed files that were refused last, and why.
+    refused: Mutex<Option<(Fingerprint, String)>>,
     /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
     changes: Mutex<Option<broadcast::Sender<Arc<Made>>>>,
 }
@@ -38,7 +46,8 @@ pub(super) struct Made {
 
 impl Current {
     pub(super) fn new(loaded: Arc<ConfigTree>) -> Self {
-        Self { tree: Arc::new(ArcSwap::new(loaded)), seen: Mutex::default(), changes: Mutex::default() }
+        let (seen, watch, checkpoint_failure, refused, changes) = Default::default();
+        Self { tree: Arc::new(ArcSwap::new(loaded)), seen, watch, checkpoint_failure, refused, changes }
     }
 
     pub(super) fn tree(&self) -> Arc<ConfigTree> {
@@ -65,6 +74,41 @@ impl Current {
         *self.seen.lock() = Some(event);
     }
 
+    /// How the files are watched.
+    pub(super) fn how_watched(&self) -> ConfigWatch {
+        self.watch.lock().clone()
+    }
+
+    /// Notes how the files are watched; whether that is as it was.
+    #[cfg(feature = "reload")]
+    pub(super) fn watched(&self, how: &ConfigWatch) -> bool {
+        let was = std::mem::replace(&mut *self.watch.lock(), how.clone());
+        was == *how
+    }
+
+    /// Why what holds could not be recorded anew, the last time.
+    pub(super) fn checkpoint_failure(&self) -> Option<String> {
+        self.checkpoint_failure.lock().clone()
+    }
+
+    /// Notes whether what holds could be recorded anew; whether that is as it was.
+    pub(super) fn checkpointed(&self, failure: Option<String>) -> bool {
+        let was = std::mem::replace(&mut *self.checkpoint_failure.lock(), failure.clone());
+        was == failure
+    }
+
+    /// Notes that files with this content are not taken; whether that was noted before, for the same reason.
+    pub(super) fn refuse(&self, content: Fingerprint, reason: &str) -> bool {
+        let refused = Some((content, reason.to_owned()));
+        let was = std::mem::replace(&mut *self.refused.lock(), refused.clone());
+        was == refused
+    }
+
+    /// Notes that the files are taken.
+    pub(super) fn accept(&self) {
+        *self.refused.lock() = None;
+    }
+
     /// Puts a tree that says the same in place of the one that is there: only places in files may differ.
     pub(super) fn replace(&self, same: ConfigTree) {
         self.tree.store(Arc::new(same));
@@ -78,12 +122,10 @@ impl Current {
             self.pass_over(event);
         }
         // Not under the lock: whoever is woken may subscribe.
-        let changes = self.changes.lock().clone();
-        if let Some(changes) = changes {
-            let made = Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() };
-            // That all subscribers have gone is no error.
-            let _ = changes.send(Arc::new(made));
-        }
+        let Some(changes) = self.changes.lock().clone() else { return };
+        let made = Arc::new(Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() });
+        // That all subscribers have gone is no error.
+        let _ = changes.send(made);
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arc<Made>> {

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::error::{ConfigError, shortened};
 use super::file::{NumberFault, json};
-use super::layers::{Layers, Setting, checked_key, find, known_paths, wrong_type};
+use super::layers::{Layers, Setting, checked_key, find, known_paths, refuse_dots, wrong_type};
 use super::near::near_misses;
 use super::origin::Origin;
 use super::path::ConfigPath;
@@ -150,6 +150,7 @@ fn locate(below: &Value, name: &str, origin: &Origin) -> Result<ConfigPath, Conf
     let mut section = Some(below);
     let mut keys = Vec::new();
     for segment in name.split("__") {
+        refuse_dots(segment, origin)?;
         let key = section.and_then(|section| known_key(section, segment));
         let key = key.unwrap_or(segment).to_owned();
         section = section.and_then(|section| section.get(&key));

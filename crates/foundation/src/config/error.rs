@@ -106,6 +106,14 @@ pub enum ConfigError {
         /// What is wrong in it, at least one thing.
         values: Vec<InvalidValue>,
     },
+    /// Code of a declared section, or our own, panicked when the configuration was read or checked.
+    #[error("{what} panicked: {reason}")]
+    Panicked {
+        /// What was done.
+        what: String,
+        /// What the panic said.
+        reason: String,
+    },
     /// A section was asked for as a type that was not declared with the sources.
     #[error("config section {section} was not declared as {type_name}; ConfigSources::section does that")]
     UndeclaredSection {
@@ -251,8 +259,13 @@ fn what_may(updatable: &[String]) -> String {
     }
 }
 
+/// At most ten: a check may find fault with each of thousands.
 fn listed(values: &[InvalidValue]) -> String {
-    values.iter().map(InvalidValue::to_string).collect::<Vec<_>>().join("; ")
+    let mut listed: Vec<_> = values.iter().take(10).map(InvalidValue::to_string).collect();
+    if let Some(more) = values.len().checked_sub(10).filter(|more| *more > 0) {
+        listed.push(format!("and {more} more"));
+    }
+    listed.join("; ")
 }
 
 /// What is wrong with a text that should be a config path; positions count characters from 1.
@@ -276,6 +289,9 @@ pub enum PathFault {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// It is a key with a dot in it, which would mean another one in a section.
+    #[error("has a dot in it; write a section with a key in it instead")]
+    DottedKey,
     /// It has more segments than [`ConfigPath::MAX_SEGMENTS`](crate::ConfigPath::MAX_SEGMENTS).
     #[error("has {segments} segments, and at most 16 are allowed")]
     TooDeep {

@@ -11,14 +11,15 @@ mod from_toml;
 mod from_yaml;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::error::{ConfigError, shown};
+use super::error::{ConfigError, PathFault, shown};
 use super::layers::{Setting, checked_key};
 use super::origin::Origin;
+use super::path::ConfigPath;
 use crate::one_line::excerpt;
 pub(super) use from_toml::{NumberFault, json};
 
@@ -54,9 +55,18 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError
     }
 }
 
-/// Something in a file, with the line that it begins on.
+/// What some editors put before a text, and no format counts as a part of it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// How deep sections and arrays may nest: the deepest path, with the deepest value at its end.
+const MAX_DEPTH: usize = 2 * ConfigPath::MAX_SEGMENTS;
+/// What is said of a key that is in its section already, at any depth and within arrays, too.
+const TWICE: &str = "this key is there twice";
+/// What is said of an integer that is neither an `i64` nor a `u64`.
+const TOO_LARGE: &str = "this integer has more than 64 bits";
+
+/// Something in a file, with the line and the column at which it begins.
 struct Node {
-    line: usize,
+    position: (usize, usize),
     content: Content,
 }
 
@@ -81,18 +91,32 @@ impl Node {
 fn settings(path: &Path, entries: Vec<(String, Node)>) -> Result<Vec<Setting>, ConfigError> {
     let mut settings = Vec::new();
     for (key, node) in entries {
+        refuse_dots(path, node.position, &key)?;
         collect(path, key, node, &mut settings)?;
     }
     Ok(settings)
 }
 
+/// A key with a dot in it would mean another one in a section: `"server.port"` next to `port` in `server`.
+fn refuse_dots(path: &Path, position: (usize, usize), key: &str) -> Result<(), ConfigError> {
+    match key.contains('.') {
+        true => Err(malformed_at(
+            path,
+            position,
+            &format!("the key {key:?} is no config path: it {}", PathFault::DottedKey),
+        )),
+        false => Ok(()),
+    }
+}
+
 fn collect(file: &Path, path: String, node: Node, settings: &mut Vec<Setting>) -> Result<(), ConfigError> {
-    let origin = Origin::File { path: file.to_owned(), line: node.line };
+    let origin = Origin::File { path: file.to_owned(), line: node.position.0 };
     // The check of each section's path bounds the recursion, since it bounds the depth.
     let checked = checked_key(&path, &origin)?;
     match node.content {
         Content::Section(entries) if !entries.is_empty() => {
             for (key, node) in entries {
+                refuse_dots(file, node.position, &key)?;
                 collect(file, format!("{path}.{key}"), node, settings)?;
             }
         }
@@ -101,29 +125,44 @@ fn collect(file: &Path, path: String, node: Node, settings: &mut Vec<Setting>) -
     Ok(())
 }
 
-/// The text of a file, or `None` if there is no such file.
-pub(super) fn read(path: &Path, max_bytes: usize) -> Result<Option<String>, ConfigError> {
+/// The bytes of a file, at most one more than allowed; `None` if there is no such file.
+pub(super) fn bytes(path: &Path, max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
     if path.is_dir() {
-        return Err(unreadable(path, "it is a directory"));
+        return Err(io::Error::other("it is a directory"));
     }
-    let bytes = match read_at_most(path, max_bytes) {
-        Ok(bytes) if bytes.len() > max_bytes => {
+    match read_at_most(path, max_bytes) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// The text of what was read of a file, without a byte order mark, or `None` if there is no such file.
+pub(super) fn decode(
+    path: &Path,
+    read: io::Result<Option<Vec<u8>>>,
+    max_bytes: usize,
+) -> Result<Option<String>, ConfigError> {
+    match read {
+        Ok(Some(bytes)) if bytes.len() > max_bytes => {
             let what = format!("config file {}", shown(path));
-            return Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes });
+            Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes })
         }
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, error)),
-    };
-    String::from_utf8(bytes).map(Some).map_err(|error| {
+        Ok(bytes) => bytes.map(|bytes| text(path, bytes)).transpose(),
+        Err(error) => Err(unreadable(path, error)),
+    }
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
         malformed(path, &before, valid, "this is not UTF-8 text")
-    })
+    })?;
+    Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
 /// One byte more than allowed shows that there is too much, however much it is.
-fn read_at_most(path: &Path, max_bytes: usize) -> std::io::Result<Vec<u8>> {
+fn read_at_most(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, PathFault};
 use super::near::near_misses;
 use super::origin::Origin;
 use super::path::{ConfigPath, fault};
@@ -138,6 +138,7 @@ pub(super) fn settings(values: Value, origin: &Origin) -> Result<Vec<Setting>, C
     let mut settings = Vec::new();
     if let Value::Object(map) = values {
         for (key, value) in map {
+            refuse_dots(&key, origin)?;
             collect(key, value, origin, &mut settings)?;
         }
     }
@@ -150,6 +151,7 @@ fn collect(path: String, value: Value, origin: &Origin, settings: &mut Vec<Setti
     match value {
         Value::Object(map) if !map.is_empty() => {
             for (key, value) in map {
+                refuse_dots(&key, origin)?;
                 collect(format!("{path}.{key}"), value, origin, settings)?;
             }
         }
@@ -163,5 +165,13 @@ pub(super) fn checked_key(path: &str, origin: &Origin) -> Result<ConfigPath, Con
     match fault(path) {
         None => ConfigPath::new(path),
         Some(fault) => Err(ConfigError::invalid_key(path, origin, fault)),
+    }
+}
+
+/// A key with a dot in it would mean another one in a section.
+pub(super) fn refuse_dots(key: &str, origin: &Origin) -> Result<(), ConfigError> {
+    match key.contains('.') {
+        true => Err(ConfigError::invalid_key(key, origin, PathFault::DottedKey)),
+        false => Ok(()),
     }
 }

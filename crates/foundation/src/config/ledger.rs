@@ -2,7 +2,9 @@
 //! made yet is made again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use foundation_core::containment::{CaughtPanic, display_text, report};
 use foundation_core::ractor::ActorProcessingErr;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -13,14 +15,21 @@ use super::commit::ConfigCommit;
 use super::current::Current;
 use super::error::ConfigError;
 use super::note::ChangeNote;
-use super::record::{self, CONFIG_CHECKPOINT, CONFIG_RELOAD_REFUSED, CONFIG_RELOADED, Recorded, SERVER};
+use super::record::{
+    self, CONFIG_CHECKPOINT, CONFIG_RELOAD_REFUSED, CONFIG_RELOADED, CONFIG_UPDATED, Record, Recorded, SERVER,
+};
+use super::replay::{Replayed, replay};
 use super::server_limits::ConfigServerLimits;
 use super::step::Step;
 use super::transaction::Proposal;
-use super::tree::ConfigTree;
 use super::update::ConfigUpdateError;
-use crate::events::{Event, EventId, EventStore, EventStoreError, NewEvent};
+use crate::events::{Event, EventError, EventId, EventKind, EventRefusal, EventStore, EventStoreError, NewEvent};
+use crate::one_line::excerpt;
 use crate::telemetry::Telemetry;
+
+/// The pauses between questions to an event store that is there and does not answer: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Ledger {
     pub(super) current: Arc<Current>,
@@ -54,19 +63,39 @@ impl Ledger {
         if step.changes.is_empty() {
             return Ok(self.idle(step, note));
         }
-        let payload = Recorded::new(&step.changes, &note);
-        let event = NewEvent::of(step.kind.clone()).source(SERVER).payload(&payload);
-        let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
-        let correlation = event.correlation_id();
+        let correlation = Uuid::now_v7();
         // Before it is recorded: afterwards it might be forgotten already.
         self.events.hold_from_here();
-        match self.events.append(event).await {
-            Ok(event) => Ok(self.make(step, note, Some(event))),
+        match self.record(&step.kind, correlation, &step.changes, &note).await {
+            Ok(events) => Ok(self.make(step, note, events.last().copied())),
             Err(error @ EventStoreError::NoAnswer { .. }) => match self.inquire(records, correlation, &error).await? {
                 Some(commit) => Ok(commit),
                 None => self.unrecorded(step, note, error),
             },
             Err(error) => self.unrecorded(step, note, error),
+        }
+    }
+
+    /// Records changes; the ids of the events, of which there are several if it is more than an event may have. They are
+    /// recorded together, and count together only. A change that somebody asks for has to fit in one.
+    async fn record(
+        &self,
+        kind: &EventKind,
+        correlation: Uuid,
+        changes: &[ConfigChange],
+        note: &ChangeNote,
+    ) -> Result<Vec<EventId>, EventStoreError> {
+        let event =
+            |payload: &Recorded| NewEvent::of(kind.clone()).source(SERVER).correlation(correlation).payload(payload);
+        match self.events.append_batch(vec![event(&Recorded::new(changes, note))?]).await {
+            Err(EventStoreError::Log(EventError::Refused {
+                refusal: EventRefusal::PayloadTooLarge { limit, .. },
+                ..
+            })) if *kind != CONFIG_UPDATED => {
+                let parts = Recorded::split(changes, note, limit);
+                self.events.append_batch(parts.iter().map(event).collect::<Result<_, _>>()?).await
+            }
+            recorded => recorded,
         }
     }
 
@@ -98,7 +127,7 @@ impl Ledger {
         match self.current.look().audit() {
             Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
             Audit::BestEffort => {
-                tracing::warn!(%error, %note, "the configuration is changed without a record");
+                report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
                 self.telemetry.count("config.updates_unrecorded");
                 Ok(self.make(step, note, None))
             }
@@ -134,29 +163,40 @@ impl Ledger {
     }
 
     /// Records anew what holds of all changes at run time, so that the events before it can be forgotten. If that fails
-    /// they are kept, and the store's next look asks again.
-    pub(super) async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
+    /// they are kept, the store's next look asks again, and the server's status says so.
+    pub(super) async fn try_checkpoint(&self, records: &mut Records) {
+        let failure = self.checkpoint(records).await.err().map(|error| error.to_string());
+        if let Some(reason) = &failure {
+            self.telemetry.count("config.checkpoints_failed");
+            if !self.current.checkpointed(failure.clone()) {
+                report(|| tracing::warn!(%reason, "overrides are not recorded anew, and older events are kept"));
+            }
+        } else {
+            self.current.checkpointed(None);
+        }
+    }
+
+    async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         self.settle(records).await?;
         if self.let_go_if_bare() {
             return Ok(());
         }
-        let payload = Recorded::checkpoint(&self.current.tree());
-        let event = NewEvent::of(CONFIG_CHECKPOINT).source(SERVER).payload(&payload);
-        let event = event.map_err(|error| ConfigUpdateError::NotRecorded(error.into()))?;
-        let recorded = self.events.append(event).await.map_err(ConfigUpdateError::NotRecorded)?;
-        self.current.pass_over(recorded);
-        self.events.hold().keep_from(Some(recorded));
+        let changes = Recorded::checkpoint(&self.current.tree());
+        let recorded = self.record(&CONFIG_CHECKPOINT, Uuid::now_v7(), &changes, &ChangeNote::default()).await;
+        let recorded = recorded.map_err(ConfigUpdateError::NotRecorded)?;
+        recorded.last().into_iter().for_each(|last| self.current.pass_over(*last));
+        self.events.hold().keep_from(recorded.first().copied());
         Ok(())
     }
 
     /// Records that changed files are not taken. Nobody waits for that, and nobody could do anything about a failure.
     pub(super) fn refuse_reload(&self, error: &ConfigUpdateError) {
-        let reason = error.to_string();
-        tracing::warn!(%reason, "the configuration files have changed and are not taken");
+        let reason = display_text(error);
+        report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
         let event = NewEvent::of(CONFIG_RELOAD_REFUSED).source(SERVER);
         let event = event.payload(serde_json::json!({ "reason": reason }));
         if let Err(error) = event.map_err(EventStoreError::from).and_then(|event| self.events.note(vec![event])) {
-            tracing::warn!(%error, "a refused reload is not recorded");
+            report(|| tracing::warn!(%error, "a refused reload is not recorded"));
         }
     }
 
@@ -189,35 +229,39 @@ impl Ledger {
     /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
     /// more than it shows.
     async fn read_up(&self) -> Result<Records, ActorProcessingErr> {
+        let mut pause = FIRST_PAUSE;
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
             let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
             if self.try_to_catch_up().await?.is_some() {
                 return Ok(records);
             }
+            pause = paused(pause).await;
         }
     }
 
     /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
     async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
+        let mut pause = FIRST_PAUSE;
         loop {
             self.events.wait_until_up(self.limits.store_at_start).await?;
             if let Some(made) = self.try_to_catch_up().await? {
                 return Ok(made);
             }
+            pause = paused(pause).await;
         }
     }
 
     /// The same of a store that is there; `None` if it ended meanwhile: its successor will answer.
     async fn try_to_catch_up(&self) -> Result<Option<MadeAgain>, ActorProcessingErr> {
-        match self.events.query(record::all()).await {
+        // What was made before is not read again, and may be damaged.
+        let new = self.current.seen().map_or_else(record::all, |seen| record::all().after(seen));
+        match self.events.query(new).await {
             Ok(recorded) => Ok(Some(self.make_all(&recorded).await)),
-            // To ask again would change nothing.
+            // To ask again would change nothing; and without what it says, the values might be wrong ones.
+            Err(error @ EventStoreError::Damaged { .. }) => Err(damaged(&error).into()),
             Err(
-                error @ (EventStoreError::Log(_)
-                | EventStoreError::QueryLimit(_)
-                | EventStoreError::Damaged { .. }
-                | EventStoreError::Displaced { .. }),
+                error @ (EventStoreError::Log(_) | EventStoreError::QueryLimit(_) | EventStoreError::Displaced { .. }),
             ) => Err(error.into()),
             Err(
                 EventStoreError::NotDelivered { .. }
@@ -228,59 +272,51 @@ impl Ledger {
     }
 
     async fn make_all(&self, recorded: &[Arc<Event>]) -> MadeAgain {
-        let seen = self.current.seen();
-        let new: Vec<_> = record::ours(recorded).filter(|event| Some(event.id) > seen).collect();
-        // Whatever was read of the files, now they are read once, for the last of these events.
-        let last_reload = new.iter().rev().find(|event| event.kind == CONFIG_RELOADED).map(|event| event.id);
+        let (seen, records) = (self.current.seen(), record::records(record::ours(recorded)));
+        let new: Vec<_> = records.iter().filter(|record| Some(record.event) > seen).collect();
         let mut made = Vec::new();
-        for event in new {
-            let step = match event.kind == CONFIG_RELOADED {
-                true if Some(event.id) == last_reload => self.reload_again().await,
-                true => Ok(None),
-                false => step_again(&self.current.tree(), event),
-            };
-            let again = match step {
-                Err(_) if event.kind == CONFIG_CHECKPOINT => self.make_one_by_one(event),
-                step => self.make_again(event, step).into_iter().collect(),
-            };
-            made.extend(again.into_iter().map(|commit| (event.correlation_id, commit)));
+        // Whatever was read of the files, now they are read once, for the last of these records.
+        if let Some(reload) = new.iter().rfind(|record| record.kind == CONFIG_RELOADED) {
+            made.extend(self.reload_again(reload).await.map(|commit| (reload.correlation, commit)));
         }
-        if !self.let_go_if_bare() {
-            self.events.hold().keep_from(record::baseline(record::ours(recorded)));
+        if let Some(commit) = self.replay(&new) {
+            made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
+        }
+        new.last().into_iter().for_each(|last| self.current.pass_over(last.event));
+        let hold = self.events.hold();
+        if !self.let_go_if_bare() && (seen.is_none() || hold.kept_from().is_none()) {
+            hold.keep_from(record::baseline(&records));
         }
         made
     }
 
-    /// What of a checkpoint still applies: one change of many that does not must not take the others along.
-    fn make_one_by_one(&self, event: &Event) -> Vec<ConfigCommit> {
-        let Ok(recorded) = Recorded::read(event) else { return Vec::new() };
-        let note = recorded.note.clone();
-        let one = |change| self.make_again(event, step_to(&self.current.tree(), vec![change], note.clone()));
-        recorded.into_changes().into_iter().filter_map(one).collect()
+    /// Makes recorded changes as one: between them there may be none that is valid with the files of today.
+    fn replay(&self, new: &[&Record]) -> Option<ConfigCommit> {
+        let tree = self.current.tree();
+        let Replayed { next, refused } = replay(&tree, new);
+        for (event, reason) in refused {
+            report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
+        }
+        let changes = tree.differences(&next);
+        if next.overrides_as_recorded() == tree.overrides_as_recorded() {
+            return None;
+        }
+        let last = new.iter().rfind(|record| record.kind == CONFIG_UPDATED || record.kind == CONFIG_CHECKPOINT)?;
+        let step = Step { kind: last.kind.clone(), changes, idle: Vec::new(), next: next.advanced() };
+        Some(self.make(step, last.note.clone(), Some(last.event)))
     }
 
-    fn make_again(
-        &self,
-        event: &Event,
-        step: Result<Option<(Step, ChangeNote)>, ActorProcessingErr>,
-    ) -> Option<ConfigCommit> {
-        match step {
-            Ok(Some((step, note))) if !step.changes.is_empty() => Some(self.make(step, note, Some(event.id))),
-            Ok(_) => {
-                self.current.pass_over(event.id);
-                None
+    async fn reload_again(&self, reload: &Record) -> Option<ConfigCommit> {
+        match self.load().await {
+            Ok(Some(step)) if !step.changes.is_empty() => {
+                Some(self.make(step, reload.note.clone(), Some(reload.event)))
             }
+            Ok(_) => None,
             Err(error) => {
-                tracing::warn!(event = %event.id, %error, "a recorded change no longer applies");
-                self.current.pass_over(event.id);
+                report(|| tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies"));
                 None
             }
         }
-    }
-
-    async fn reload_again(&self) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
-        let step = self.load().await?;
-        Ok(step.map(|step| (step, ChangeNote::default())))
     }
 
     /// The step to the files as they are now; `None` if the configuration was loaded from nowhere.
@@ -292,7 +328,10 @@ impl Ledger {
         let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
             Ok(loaded) => loaded?,
             Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
+                Ok(panic) => {
+                    let (what, reason) = ("reading the configuration".to_owned(), CaughtPanic::of(panic).into_text());
+                    return Err(ConfigError::Panicked { what, reason: excerpt(&reason) });
+                }
                 // The runtime is shutting down, and whoever awaits this goes with it.
                 Err(_) => std::future::pending().await,
             },
@@ -303,26 +342,23 @@ impl Ledger {
     /// What brings the values that were changed at run time since an event back.
     pub(super) async fn undo(&self, to: EventId) -> Result<Proposal, ConfigUpdateError> {
         let recorded = self.events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
-        let ours = || record::ours(&recorded);
-        let newest_record = ours().next_back().map(|event| event.id);
-        record::undo(ours(), to).ok_or(ConfigUpdateError::NoRecord { event: to, newest_record })
+        let records = record::records(record::ours(&recorded));
+        let newest_record = records.last().map(|record| record.event);
+        record::undo(records, to).ok_or(ConfigUpdateError::NoRecord { event: to, newest_record })
     }
 }
 
-/// The step that an event records, if it still leads anywhere.
-fn step_again(tree: &ConfigTree, event: &Event) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
-    let recorded = Recorded::read(event)?;
-    let note = recorded.note.clone();
-    step_to(tree, recorded.into_changes(), note)
+/// Waits so long, and says how long to wait the next time.
+async fn paused(pause: Duration) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+    tokio::time::sleep(pause).await;
+    (pause * 2).min(LONGEST_PAUSE)
 }
 
-fn step_to(
-    tree: &ConfigTree,
-    changes: Vec<ConfigChange>,
-    note: ChangeNote,
-) -> Result<Option<(Step, ChangeNote)>, ActorProcessingErr> {
-    let changes = changes.into_iter();
-    let decided: Result<Vec<_>, _> =
-        changes.map(|change| ConfigChange::decide(tree, change.path.as_str(), change.new)).collect();
-    Ok(Some((Step::of(tree, decided?)?, note)))
+/// Why a configuration does not start over a damaged record, and what to do about it.
+fn damaged(error: &EventStoreError) -> String {
+    format!(
+        "the changes of the configuration at run time cannot be read: {error}; the event store's verify lists all damaged \
+         rows, and its repair moves them aside"
+    )
 }

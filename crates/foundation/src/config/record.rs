@@ -6,13 +6,15 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::change::ConfigChange;
 use super::note::ChangeNote;
 use super::path::ConfigPath;
 use super::transaction::{Proposal, Wish};
 use super::tree::ConfigTree;
-use crate::events::{Event, EventError, EventId, EventKind, Query};
+use crate::events::{Event, EventId, EventKind, Query};
+use crate::json::json_bytes;
 
 /// The name of the config server in each namespace, which is the source of its events.
 pub(super) const SERVER: &str = "config_server";
@@ -52,15 +54,20 @@ pub enum ChangeCause {
 }
 
 /// The payload of an event about changes: one of them as it is, several in a list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Recorded {
     #[serde(flatten)]
     what: What,
     #[serde(flatten)]
     pub(super) note: ChangeNote,
+    /// Which of so many events this is that count together only; see [`split`](Self::split).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<u32>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
 enum What {
     One(ConfigChange),
@@ -73,29 +80,132 @@ impl Recorded {
             [one] => What::One(one.clone()),
             several => What::Several { changes: several.to_vec() },
         };
-        Self { what, note: note.clone() }
+        Self { what, note: note.clone(), part: None, of: None }
     }
 
-    /// All changes at run time that hold, as one would make them on the layers below.
-    pub(super) fn checkpoint(tree: &ConfigTree) -> Self {
-        let change = |(path, new): (&ConfigPath, &Value)| ConfigChange {
-            path: path.clone(),
-            old: tree.below(path).cloned().unwrap_or_default(),
-            new: new.clone(),
+    /// All changes at run time that hold. What was before is not needed to make them, and would make them larger than
+    /// they were when each was recorded.
+    pub(super) fn checkpoint(tree: &ConfigTree) -> Vec<ConfigChange> {
+        let change = |(path, new): (&ConfigPath, &Value)| {
+            let (path, new) = (path.clone(), new.clone());
+            ConfigChange { path, old: Value::Null, new, reset: false }
         };
-        Self { what: What::Several { changes: tree.overrides().map(change).collect() }, note: ChangeNote::default() }
+        tree.overrides().map(change).collect()
     }
 
-    pub(super) fn read(event: &Event) -> Result<Self, EventError> {
-        event.payload_as()
+    /// The same changes in as few parts as have at most so many bytes each, in their order. A change that is larger than
+    /// that by itself is a part by itself. The note is in the first part.
+    pub(super) fn split(changes: &[ConfigChange], note: &ChangeNote, max_bytes: usize) -> Vec<Self> {
+        let frame = |note: ChangeNote| {
+            let what = What::Several { changes: Vec::new() };
+            bytes(&Self { what, note, part: Some(u32::MAX), of: Some(u32::MAX) })
+        };
+        let (mut parts, mut left) = (vec![Vec::new()], max_bytes.saturating_sub(frame(note.clone())));
+        for change in changes {
+            let more = bytes(change) + 1;
+            if more > left && parts.last().is_some_and(|part| !part.is_empty()) {
+                parts.push(Vec::new());
+                left = max_bytes.saturating_sub(frame(ChangeNote::default()));
+            }
+            left = left.saturating_sub(more);
+            parts.last_mut().into_iter().for_each(|part| part.push(change.clone()));
+        }
+        let of = u32::try_from(parts.len()).ok();
+        let notes = std::iter::once(note.clone()).chain(std::iter::repeat(ChangeNote::default()));
+        let part = |(number, (changes, note)): (u32, (Vec<_>, ChangeNote))| Self {
+            part: Some(number),
+            of,
+            ..Self::new(&changes, &note)
+        };
+        (1..).zip(parts.into_iter().zip(notes)).map(part).collect()
     }
 
-    pub(super) fn into_changes(self) -> Vec<ConfigChange> {
+    fn into_changes(self) -> Vec<ConfigChange> {
         match self.what {
             What::One(change) => vec![change],
             What::Several { changes } => changes,
         }
     }
+
+    /// Its number among so many parts; most records are the only one.
+    fn place(&self) -> (u32, u32) {
+        (self.part.unwrap_or(1), self.of.unwrap_or(1))
+    }
+}
+
+fn bytes(value: &impl Serialize) -> usize {
+    serde_json::to_value(value).map_or(usize::MAX, |value| json_bytes(&value))
+}
+
+/// What was recorded together, in one event or in several that count together only.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// The first of its events.
+    pub(super) first: EventId,
+    /// The last of its events, by which it is known.
+    pub(super) event: EventId,
+    pub(super) kind: EventKind,
+    pub(super) correlation: Uuid,
+    recorded_at: SystemTime,
+    /// Why the events do not say what changed, if they do not.
+    pub(super) changes: Result<Vec<ConfigChange>, String>,
+    pub(super) note: ChangeNote,
+    parts: (u32, u32),
+}
+
+impl Record {
+    /// The record of which an event is the first part, or a part that nothing can be done with.
+    fn of(event: &Event) -> Self {
+        let recorded: Result<Recorded, _> = event.payload_as();
+        let (note, parts) = recorded.as_ref().map(|it| (it.note.clone(), it.place())).unwrap_or_default();
+        let changes = match recorded {
+            Ok(recorded) if parts.0 == 1 => Ok(recorded.into_changes()),
+            Ok(_) => Err(missing(1, parts.1)),
+            Err(error) => Err(error.to_string()),
+        };
+        let Event { id, kind, correlation_id: correlation, recorded_at, .. } = event;
+        let (kind, correlation, recorded_at) = (kind.clone(), *correlation, *recorded_at);
+        Self { first: *id, event: *id, kind, correlation, recorded_at, changes, note, parts }
+    }
+
+    /// Takes an event in if it is the part that comes next.
+    fn takes(&mut self, event: &Event) -> bool {
+        let (part, of) = self.parts;
+        let fits = part < of && (&event.kind, event.correlation_id) == (&self.kind, self.correlation);
+        let (true, Ok(changes)) = (fits, &mut self.changes) else { return false };
+        match event.payload_as::<Recorded>() {
+            Ok(recorded) if recorded.place() == (part + 1, of) => {
+                changes.extend(recorded.into_changes());
+                (self.event, self.parts) = (event.id, (part + 1, of));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A record of which parts are missing counts for nothing.
+    fn closed(mut self) -> Self {
+        let (parts, of) = self.parts;
+        if self.changes.is_ok() && parts != of {
+            self.changes = Err(missing(parts + 1, of));
+        }
+        self
+    }
+}
+
+fn missing(part: u32, of: u32) -> String {
+    format!("it was recorded in {of} events, of which number {part} is missing")
+}
+
+/// What events of the config server record, oldest first.
+pub(super) fn records<'a>(events: impl Iterator<Item = &'a Arc<Event>>) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    for event in events {
+        if !records.last_mut().is_some_and(|last| last.takes(event)) {
+            records.push(Record::of(event));
+        }
+    }
+    records.into_iter().map(Record::closed).collect()
 }
 
 /// All records, oldest first.
@@ -104,10 +214,10 @@ pub(super) fn all() -> Query {
     Query::new().kinds([CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT]).limit(usize::MAX)
 }
 
-/// The oldest record that it takes to know what was changed at run time.
-pub(super) fn baseline<'a>(events: impl DoubleEndedIterator<Item = &'a Arc<Event>> + Clone) -> Option<EventId> {
-    let checkpoint = events.clone().rfind(|event| event.kind == CONFIG_CHECKPOINT);
-    checkpoint.or_else(|| events.clone().find(|event| event.kind == CONFIG_UPDATED)).map(|event| event.id)
+/// The oldest event that it takes to know what was changed at run time.
+pub(super) fn baseline(records: &[Record]) -> Option<EventId> {
+    let checkpoint = records.iter().rfind(|record| record.kind == CONFIG_CHECKPOINT && record.changes.is_ok());
+    checkpoint.or_else(|| records.iter().find(|record| record.kind == CONFIG_UPDATED)).map(|record| record.first)
 }
 
 /// The events of the config server among others of the same kinds.
@@ -116,30 +226,28 @@ pub(super) fn ours(events: &[Arc<Event>]) -> impl DoubleEndedIterator<Item = &Ar
 }
 
 /// What the records say about a value, or about everything in a section, oldest first.
-pub(super) fn history<'a>(events: impl Iterator<Item = &'a Arc<Event>>, section: &ConfigPath) -> Vec<ConfigRecord> {
-    let changed = events.filter(|event| event.kind != CONFIG_CHECKPOINT);
-    let records = changed.filter_map(|event| {
-        let recorded = Recorded::read(event).ok()?;
-        let (note, changes) = (recorded.note.clone(), recorded.into_changes());
-        let cause = if event.kind == CONFIG_RELOADED { ChangeCause::Reload } else { ChangeCause::Update };
-        let (event, recorded_at) = (event.id, event.recorded_at);
-        let within = changes.into_iter().filter(|change| change.path.is_within(section));
-        Some(within.map(move |change| ConfigRecord { event, recorded_at, cause, change, note: note.clone() }))
-    });
-    records.flatten().collect()
+pub(super) fn history(records: Vec<Record>, section: &ConfigPath) -> Vec<ConfigRecord> {
+    let changed = records.into_iter().filter(|record| record.kind != CONFIG_CHECKPOINT);
+    let of = |record: Record| {
+        let Record { event, recorded_at, kind, note, .. } = record;
+        let cause = if kind == CONFIG_RELOADED { ChangeCause::Reload } else { ChangeCause::Update };
+        let changes = record.changes.unwrap_or_default().into_iter().filter(|change| change.path.is_within(section));
+        changes.map(move |change| ConfigRecord { event, recorded_at, cause, change, note: note.clone() })
+    };
+    changed.flat_map(of).collect()
 }
 
 /// What brings each value that was changed at run time after an event back to what it was then; `None` if the event is
 /// no record of a change.
-pub(super) fn undo<'a>(events: impl Iterator<Item = &'a Arc<Event>>, to: EventId) -> Option<Proposal> {
+pub(super) fn undo(records: Vec<Record>, to: EventId) -> Option<Proposal> {
     let mut is_known = false;
     let mut wishes = BTreeMap::new();
-    for event in events {
-        is_known |= event.id == to;
-        if event.id <= to || event.kind != CONFIG_UPDATED {
+    for record in records {
+        is_known |= (record.first..=record.event).contains(&to);
+        if record.first <= to || record.kind != CONFIG_UPDATED {
             continue;
         }
-        for change in Recorded::read(event).map(Recorded::into_changes).unwrap_or_default() {
+        for change in record.changes.unwrap_or_default() {
             // The first change after the event has the value at the event as its old one.
             wishes.entry(change.path).or_insert(Wish::Set(change.old));
         }
@@ -151,36 +259,95 @@ pub(super) fn undo<'a>(events: impl Iterator<Item = &'a Arc<Event>>, to: EventId
 mod tests {
     use std::time::UNIX_EPOCH;
 
+    use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::select;
+    use serde_json::json;
 
     use super::*;
     use crate::events::NewEvent;
 
-    fn recorded(kinds: &[EventKind]) -> Vec<Arc<Event>> {
-        let event = |(id, kind): (u64, &EventKind)| {
-            let id = EventId::new(id).unwrap();
-            Arc::new(NewEvent::of(kind.clone()).source(SERVER).record(id, "production", UNIX_EPOCH))
+    fn recorded(events: impl IntoIterator<Item = NewEvent>) -> Vec<Arc<Event>> {
+        let event = |(id, event): (u64, NewEvent)| {
+            Arc::new(event.source(SERVER).record(EventId::new(id).unwrap(), "production", UNIX_EPOCH))
         };
-        (1..).zip(kinds).map(event).collect()
+        (1..).zip(events).map(event).collect()
+    }
+
+    fn event(kind: &EventKind, payload: &Recorded) -> NewEvent {
+        NewEvent::of(kind.clone()).payload(payload).unwrap()
+    }
+
+    fn change(path: &str, new: &str) -> ConfigChange {
+        ConfigChange { path: ConfigPath::new(path).unwrap(), old: Value::Null, new: json!(new), reset: false }
+    }
+
+    fn changes() -> impl Strategy<Value = Vec<ConfigChange>> {
+        vec(("[a-z]{1,9}", "[ -~é\n]{0,40}").prop_map(|(path, new)| change(&path, &new)), 2..30)
+    }
+
+    fn parts_of(kind: &EventKind, parts: Vec<Recorded>) -> Vec<NewEvent> {
+        let correlation = Uuid::now_v7();
+        parts.iter().map(|part| event(kind, part).correlation(correlation)).collect()
     }
 
     proptest! {
         #[test]
         fn the_baseline_is_the_newest_checkpoint_or_without_one_the_first_update(
-            kinds in prop::collection::vec(select(vec![CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT]), 0..12),
+            kinds in vec(select(vec![CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT]), 0..12),
         ) {
-            let events = recorded(&kinds);
+            let one = Recorded::new(&[change("a", "x")], &ChangeNote::default());
+            let events = recorded(kinds.iter().map(|kind| event(kind, &one)));
             let place = |at: Option<usize>| at.and_then(|at| EventId::new(at as u64 + 1));
             let checkpoint = place(kinds.iter().rposition(|kind| *kind == CONFIG_CHECKPOINT));
             let expected = checkpoint.or(place(kinds.iter().position(|kind| *kind == CONFIG_UPDATED)));
-            prop_assert_eq!(baseline(ours(&events)), expected);
+            prop_assert_eq!(baseline(&records(ours(&events))), expected);
+        }
+
+        #[test]
+        fn what_is_split_is_joined_again_and_no_part_is_larger_than_it_may_be(
+            changes in changes(), author in "[ -~]{0,20}", max_bytes in 0..2_000_usize,
+        ) {
+            let note = ChangeNote::by(author);
+            let parts = Recorded::split(&changes, &note, max_bytes);
+            for part in &parts {
+                prop_assert!(bytes(part) <= max_bytes || part.clone().into_changes().len() == 1);
+            }
+            let count = parts.len() as u64;
+            let events = recorded(parts_of(&CONFIG_CHECKPOINT, parts));
+            let [joined] = <[Record; 1]>::try_from(records(ours(&events))).unwrap();
+            prop_assert_eq!(joined.changes.unwrap(), changes);
+            prop_assert_eq!((joined.first.get(), joined.event.get(), joined.note), (1, count, note));
+        }
+
+        /// Whatever is lost of a record in several events, the rest of it counts for nothing, and the records around it
+        /// for what they say.
+        #[test]
+        fn a_record_of_which_a_part_is_missing_counts_for_nothing(
+            changes in changes(), lost in vec(any::<bool>(), 30), swapped in any::<bool>(),
+        ) {
+            let around = event(&CONFIG_UPDATED, &Recorded::new(&[change("around", "x")], &ChangeNote::default()));
+            let mut parts = parts_of(&CONFIG_CHECKPOINT, Recorded::split(&changes, &ChangeNote::default(), 100));
+            let whole = parts.len();
+            let mut keep = lost.into_iter().map(|lost| !lost);
+            parts.retain(|_| keep.next().unwrap());
+            if swapped {
+                parts.reverse();
+            }
+            prop_assume!((parts.len() < whole || swapped) && whole > 1);
+            let events = recorded([around.clone()].into_iter().chain(parts).chain([around]));
+            let records = records(ours(&events));
+            let (checkpoints, updates): (Vec<_>, Vec<_>) =
+                records.iter().partition(|record| record.kind == CONFIG_CHECKPOINT);
+            prop_assert!(checkpoints.iter().all(|record| record.changes.is_err()));
+            prop_assert!(updates.len() == 2 && updates.iter().all(|record| record.changes.is_ok()));
+            prop_assert_eq!(baseline(&records), Some(EventId::FIRST));
         }
     }
 
     #[test]
     fn what_others_have_recorded_is_no_baseline() {
         let foreign = NewEvent::of(CONFIG_CHECKPOINT).source("shop").record(EventId::FIRST, "production", UNIX_EPOCH);
-        assert_eq!(baseline(ours(&[Arc::new(foreign)])), None);
+        assert_eq!(baseline(&records(ours(&[Arc::new(foreign)]))), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::sync::Arc;
 
+use foundation_core::containment::{CaughtPanic, catch_panic, drop_contained};
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -13,6 +14,9 @@ use super::path::ConfigPath;
 
 /// A section of the configuration with a type of its own: read by serde, validated by
 /// [`garde`](https://docs.rs/garde), and declared with [`ConfigSources::section`](crate::ConfigSources::section).
+///
+/// Its code is contained: a validator or a `Deserialize` that panics refuses the configuration, with what it said, and
+/// ends nothing.
 ///
 /// No configuration is ever in force in which a declared section cannot be read or is not valid: neither when it is
 /// loaded, nor after an update, nor after a file has changed. Secrets are best kept in a
@@ -68,8 +72,17 @@ pub trait ConfigSection: DeserializeOwned + Validate<Context: Default> + Send + 
     }
 }
 
-/// What was read of a declared section: an `Arc<T>`, of which only the section type knows the `T`.
+/// What was read of a declared section: a [`Held`], of which only the section type knows the `T`.
 pub(super) type Snapshot = Arc<dyn Any + Send + Sync>;
+
+/// A section, dropped contained: the last tree with it may be dropped by the server, or by any reader.
+struct Held<T>(Option<Arc<T>>);
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        drop_contained("a section of the configuration", self.0.take());
+    }
+}
 
 /// A declared section, its type forgotten.
 #[derive(Clone)]
@@ -100,7 +113,7 @@ impl SectionType {
 
 /// What a snapshot was read as.
 pub(super) fn typed<T: ConfigSection>(snapshot: &Snapshot) -> Option<&Arc<T>> {
-    snapshot.downcast_ref()
+    snapshot.downcast_ref::<Held<T>>()?.0.as_ref()
 }
 
 /// The error for a section type that was not declared.
@@ -119,15 +132,29 @@ pub(super) enum SectionFault {
     Unreadable(Fault),
     /// Fields, relative to the section, and what is wrong with them.
     Invalid(Vec<(String, String)>),
+    /// The code of the section's type panicked, and said this.
+    Panicked(String),
 }
 
-fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionFault> {
-    let section: T = located::read(values).map_err(SectionFault::Unreadable)?;
-    match section.validate() {
-        Ok(()) => Ok(Arc::new(Arc::new(section))),
-        Err(report) => {
-            let faults = report.iter().map(|(path, error)| (path.to_string(), error.message().to_owned()));
-            Err(SectionFault::Invalid(faults.collect()))
-        }
+impl From<CaughtPanic> for SectionFault {
+    fn from(panic: CaughtPanic) -> Self {
+        Self::Panicked(panic.into_text())
     }
+}
+
+/// Reading, checking and dropping a section is code of its author.
+fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionFault> {
+    let section: T = catch_panic(|| located::read(values))?.map_err(SectionFault::Unreadable)?;
+    // Before it is checked: while a panic of the check is under way, no destructor may panic as well.
+    let held = Held(Some(Arc::new(section)));
+    match catch_panic(|| held.0.as_deref().map_or_else(Vec::new, faults))? {
+        faults if faults.is_empty() => Ok(Arc::new(held)),
+        faults => Err(SectionFault::Invalid(faults)),
+    }
+}
+
+fn faults<T: ConfigSection>(section: &T) -> Vec<(String, String)> {
+    let report = section.validate().err();
+    let faults = report.iter().flat_map(|report| report.iter());
+    faults.map(|(path, error)| (path.to_string(), error.message().to_owned())).collect()
 }

@@ -1,9 +1,13 @@
 //! The config server's actor: one change after the other.
 
+use std::sync::Arc;
+
+use foundation_core::ractor::rpc::CallResult;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_core::{ServiceKey, local_message};
 
 use super::commit::ConfigCommit;
+use super::fingerprint::Fingerprint;
 use super::ledger::{Ledger, Records};
 use super::note::ChangeNote;
 use super::record::SERVER;
@@ -22,8 +26,8 @@ pub(super) enum ConfigMsg {
     Change(Proposal, ChangeNote, Answer),
     Rollback(EventId, ChangeNote, Answer),
     Reload(ChangeNote, Answer),
-    /// A watched file may have changed.
-    FilesTouched,
+    /// The watched files say something else; the answer is whether there is nothing more to be done about it.
+    FilesChanged(Fingerprint, RpcReplyPort<bool>),
     /// The event store is to forget what it takes to know the changes at run time.
     Checkpoint,
     Status(RpcReplyPort<ConfigStatus>),
@@ -53,12 +57,10 @@ impl ConfigServerActor {
                 drop(reply.send(self.counted(result)));
             }
             ConfigMsg::Reload(note, reply) => drop(reply.send(self.try_reload(records, note).await)),
-            ConfigMsg::FilesTouched => drop(self.try_reload(records, ChangeNote::default()).await),
-            ConfigMsg::Checkpoint => {
-                if let Err(error) = self.ledger.checkpoint(records).await {
-                    tracing::warn!(%error, "what was changed at run time is not recorded anew, and older events are kept");
-                }
+            ConfigMsg::FilesChanged(content, reply) => {
+                drop(reply.send(self.take_files(records, content).await));
             }
+            ConfigMsg::Checkpoint => self.ledger.try_checkpoint(records).await,
             ConfigMsg::Status(reply) => drop(reply.send(self.status())),
         }
     }
@@ -109,6 +111,24 @@ impl ConfigServerActor {
         self.counted(result)
     }
 
+    /// A reload that nobody asked for. What is refused is refused once for each content; what could not be recorded, or was
+    /// not answered, is tried again.
+    async fn take_files(&self, records: &mut Records, content: Fingerprint) -> bool {
+        match self.reload(records, ChangeNote::default()).await {
+            Ok(_) => {
+                self.ledger.current.accept();
+                true
+            }
+            Err(error) => {
+                if !self.ledger.current.refuse(content, &error.to_string()) {
+                    self.ledger.refuse_reload(&error);
+                    self.ledger.telemetry.count("config.updates_refused");
+                }
+                matches!(error, ConfigUpdateError::Refused(_))
+            }
+        }
+    }
+
     fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
         if result.is_err() {
             self.ledger.telemetry.count("config.updates_refused");
@@ -123,6 +143,8 @@ impl ConfigServerActor {
             paths: tree.paths().count(),
             overrides: tree.overrides().count(),
             subscribers: self.ledger.current.subscribers(),
+            watch: self.ledger.current.how_watched(),
+            checkpoint_failure: self.ledger.current.checkpoint_failure(),
         }
     }
 }
@@ -138,10 +160,15 @@ impl Actor for ConfigServerActor {
         self.ledger.events.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
         let watch = self.ledger.current.look().source().and_then(|source| source.watch());
         // Watched before anything is read again: a file that changes in between is looked at.
+        let current = Arc::clone(&self.ledger.current);
         let watcher = watch.map(|watch| {
-            Watcher::start(&watch, move || {
-                // That the server is gone is no error: its successor watches for itself.
-                let _ = myself.cast(ConfigMsg::FilesTouched);
+            Watcher::start(watch, current, move |content| {
+                let server = myself.clone();
+                async move {
+                    // That the server is gone is no error: its successor watches for itself.
+                    let answer = server.call(|reply| ConfigMsg::FilesChanged(content, reply), None).await;
+                    matches!(answer, Ok(CallResult::Success(true)))
+                }
             })
         });
         Ok(State { records: self.ledger.begin().await?, _watcher: watcher })

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::audit::Audit;
 use super::environment::{self, Variable};
 use super::error::ConfigError;
 use super::file;
+use super::fingerprint::Fingerprint;
 use super::layers::{Layers, Setting, settings};
 use super::limits::ConfigLimits;
 use super::origin::Origin;
@@ -18,6 +20,9 @@ use super::schema::Schema;
 use super::section::{self, ConfigSection};
 use super::tree::{ConfigTree, Source, Watch};
 use super::value_type::ValueType;
+
+/// How often watched files are looked at, whether they are heard of or not.
+const DEFAULT_POLL: Duration = Duration::from_secs(5);
 
 /// Where the configuration comes from: defaults, below files, below environment variables.
 ///
@@ -70,6 +75,7 @@ pub struct ConfigSources {
     variables: Vec<Variable>,
     schema: Schema,
     quiet: Option<Duration>,
+    poll: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,15 +120,28 @@ impl ConfigSources {
         self
     }
 
-    /// With the files read again whenever one of them has changed and then nothing has happened to it for so long;
-    /// 200 ms is a good choice, and editors that write in several steps need a few. What is not valid is refused, with
-    /// the configuration as it was and an event `config_reload_refused`.
+    /// With the files read again whenever one of them says something else and then nothing has happened to it for so
+    /// long; 200 ms is a good choice, and editors that write in several steps need a few. What is not valid is refused,
+    /// with the configuration as it was and an event `config_reload_refused`, once for each content.
     ///
-    /// The folders of the files are watched, which works through replaced files and links, too. A folder that cannot be
-    /// watched is no error, but a warning to `tracing`.
+    /// A file is watched through every link and every folder on the way to it: it may be replaced, as may what a link
+    /// points at, and folders may be removed, made again and renamed. An optional file, or its folder, may come later.
+    /// Whatever else happens in these folders makes no difference.
+    ///
+    /// Where the operating system does not tell of changes, the files are looked at [every so often](Self::poll) all the
+    /// same; [`ConfigStatus::watch`](crate::ConfigStatus::watch) and a warning to `tracing` say so.
     #[cfg(feature = "reload")]
     pub fn watch(mut self, quiet: Duration) -> Self {
         self.quiet = Some(quiet);
+        self
+    }
+
+    /// With watched files looked at so often, 5 s if this is not said, at least 1 ms: for file systems that tell nobody
+    /// of changes, and for what is overheard. Costs reading the files. What could not be recorded of a changed file is
+    /// tried again as often.
+    #[cfg(feature = "reload")]
+    pub fn poll(mut self, every: Duration) -> Self {
+        self.poll = Some(every.max(Duration::from_millis(1)));
         self
     }
 
@@ -224,12 +243,16 @@ impl ConfigSources {
         for defaults in &self.defaults {
             layers.put_all(settings(defaults.clone(), &Origin::Default)?)?;
         }
-        for file in &self.files {
-            layers.put_all(file.settings(self.schema.limits.max_file_bytes)?)?;
+        let max_bytes = self.schema.limits.max_file_bytes;
+        let contents: Vec<_> = self.files.iter().map(|file| file::bytes(file.path(), max_bytes)).collect();
+        let fingerprint = Fingerprint::of(&contents);
+        for (file, content) in self.files.iter().zip(contents) {
+            layers.put_all(file.settings(content, max_bytes)?)?;
         }
         let unknown = environment::overlay(&mut layers, &self.variables)?;
         self.schema.limits.check(&layers)?;
-        ConfigTree::new(layers, unknown, Arc::new(self.schema.clone()), Arc::new(self.clone()))
+        let tree = ConfigTree::new(layers, unknown, Arc::new(self.schema.clone()), Arc::new(self.clone()))?;
+        Ok(tree.read_from(fingerprint))
     }
 }
 
@@ -239,8 +262,10 @@ impl Source for ConfigSources {
     }
 
     fn watch(&self) -> Option<Watch> {
-        let files = self.files.iter().map(|file| file.path().clone());
-        self.quiet.map(|quiet| Watch { files: files.collect(), quiet })
+        let quiet = self.quiet?;
+        let files = self.files.iter().map(|file| file.path().clone()).collect();
+        let (poll, max_bytes) = (self.poll.unwrap_or(DEFAULT_POLL), self.schema.limits.max_file_bytes);
+        Some(Watch { files, quiet, poll, max_bytes })
     }
 }
 
@@ -250,9 +275,9 @@ impl File {
         path
     }
 
-    fn settings(&self, max_bytes: usize) -> Result<Vec<Setting>, ConfigError> {
+    fn settings(&self, read: io::Result<Option<Vec<u8>>>, max_bytes: usize) -> Result<Vec<Setting>, ConfigError> {
         let path = self.path();
-        match (self, file::read(path, max_bytes)?) {
+        match (self, file::decode(path, read, max_bytes)?) {
             (_, Some(text)) => file::parse(path, &text),
             (Self::Required(path), None) => Err(ConfigError::MissingFile { path: path.clone() }),
             (Self::Optional(_), None) => Ok(Vec::new()),

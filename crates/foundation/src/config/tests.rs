@@ -6,6 +6,7 @@ mod formats;
 mod layering;
 mod properties;
 mod reading;
+mod replaying;
 
 use std::path::PathBuf;
 

@@ -2,9 +2,9 @@
 //!
 //! 1. The paths of `overrides` are paths of leaves of `base`. So dropping an override always has a value
 //!    to fall back to, and `base` alone knows all paths.
-//! 2. `values` is `base` with `overrides` written over it.
-//! 3. An override differs from the value below it. So whether there is one can be told from the values,
-//!    and a change needs no mark that says whether it sets an override or drops one.
+//! 2. `values` is `base` with `overrides` written over it, an integer where `base` has a float as a float.
+//! 3. An override stays until it is dropped, even while it says what the value below says: the values below may change,
+//!    and what holds must follow from what is recorded and from the files of the moment, not from those in between.
 //! 4. `sections` has a snapshot of each declared section, in the order of the schema, read from `values`.
 
 mod declared;
@@ -22,6 +22,7 @@ use serde_json::Value;
 use super::audit::Audit;
 use super::environment::UnknownVariable;
 use super::error::{ConfigError, InvalidValue};
+use super::fingerprint::Fingerprint;
 use super::layers::{Layers, find, unknown_path};
 use super::limits::ConfigLimits;
 use super::located::{Fault, Problem, read};
@@ -63,13 +64,19 @@ use super::values::Values;
 pub struct ConfigTree {
     base: Arc<Layers>,
     values: Values,
-    overrides: BTreeMap<ConfigPath, Value>,
+    overrides: Overrides,
     unknown_variables: Arc<[UnknownVariable]>,
     generation: u64,
     schema: Arc<Schema>,
     sections: Arc<[Snapshot]>,
     source: Option<Arc<dyn Source>>,
+    /// What the files said that it was loaded from.
+    #[cfg_attr(not(feature = "reload"), expect(dead_code, reason = "nothing is watched"))]
+    fingerprint: Fingerprint,
 }
+
+/// What was set at run time, as it was recorded.
+pub(super) type Overrides = BTreeMap<ConfigPath, Value>;
 
 /// What a tree was loaded from, and can be loaded from again.
 pub(super) trait Source: Send + Sync {
@@ -80,11 +87,14 @@ pub(super) trait Source: Send + Sync {
     fn watch(&self) -> Option<Watch>;
 }
 
-/// The files whose changes are to be seen, and how long nothing must happen before they are looked at.
+/// The files whose changes are to be seen, how long nothing must happen before they are looked at, and how often they
+/// are looked at anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Watch {
     pub(super) files: Vec<PathBuf>,
     pub(super) quiet: Duration,
+    pub(super) poll: Duration,
+    pub(super) max_bytes: usize,
 }
 
 impl ConfigTree {
@@ -110,7 +120,18 @@ impl ConfigTree {
             schema: Arc::default(),
             sections: Arc::new([]),
             source: None,
+            fingerprint: Fingerprint::default(),
         }
+    }
+
+    pub(super) fn read_from(self, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint, ..self }
+    }
+
+    /// What the files said that it was loaded from.
+    #[cfg(feature = "reload")]
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// The value or section at a path.
@@ -238,6 +259,15 @@ impl ConfigTree {
     /// How many trees there have been: 1 for the one that was loaded, and one more with each change.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    pub(super) fn overrides_as_recorded(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// Whether the value at a path was set at run time.
+    pub(super) fn is_overridden(&self, path: &ConfigPath) -> bool {
+        self.overrides.contains_key(path)
     }
 
     /// The value at a path without the overrides.

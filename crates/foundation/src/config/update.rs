@@ -1,5 +1,9 @@
 //! What a change at run time can come to.
 
+use std::time::Duration;
+
+use serde::Serialize;
+
 use super::error::ConfigError;
 use super::path::ConfigPath;
 use crate::events::{EventId, EventStoreError};
@@ -16,6 +20,54 @@ pub struct ConfigStatus {
     pub overrides: usize,
     /// How many subscriptions listen.
     pub subscribers: usize,
+    /// How changes of the files are noticed.
+    pub watch: ConfigWatch,
+    /// Why what was changed at run time could not be recorded anew, the last time that the event store asked for it. Until
+    /// it can be, events that are to be forgotten are kept.
+    pub checkpoint_failure: Option<String>,
+}
+
+impl ConfigStatus {
+    /// What it cannot do, though it serves: changes of files are noticed late, or older events cannot be forgotten.
+    pub fn impairment(&self) -> Option<String> {
+        let watch = match &self.watch {
+            polled @ ConfigWatch::Polled { .. } => Some(format!("the files are {polled}")),
+            _ => None,
+        };
+        let checkpoint = self.checkpoint_failure.as_ref();
+        let checkpoint = checkpoint.map(|reason| format!("overrides cannot be recorded anew: {reason}"));
+        let impairments: Vec<_> = watch.into_iter().chain(checkpoint).collect();
+        (!impairments.is_empty()).then(|| impairments.join("; "))
+    }
+}
+
+/// How a namespace notices that the files of its configuration have changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConfigWatch {
+    /// It does not: nobody has asked for it, or there is no file.
+    #[default]
+    Off,
+    /// The operating system tells of changes; the files are looked at from time to time as well.
+    Watched,
+    /// The files are looked at from time to time, and that is all: the operating system does not tell, or not of all.
+    Polled {
+        /// How often.
+        every: Duration,
+        /// What the operating system said.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for ConfigWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Off => f.write_str("not watched"),
+            Self::Watched => f.write_str("watched"),
+            Self::Polled { every, reason } => write!(f, "looked at every {every:?} only, since {reason}"),
+        }
+    }
 }
 
 /// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
@@ -65,4 +117,29 @@ pub enum ConfigUpdateError {
 fn newest(record: &Option<EventId>) -> String {
     record
         .map_or_else(|| "; there is no record of any".to_owned(), |event| format!("; the newest that does is {event}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_hear_of_changes_or_cannot_record_overrides_anew_is_impaired() {
+        let mut status = ConfigStatus {
+            generation: 1,
+            paths: 0,
+            overrides: 0,
+            subscribers: 0,
+            watch: ConfigWatch::Watched,
+            checkpoint_failure: None,
+        };
+        assert_eq!(status.impairment(), None);
+        let (every, reason) = (Duration::from_secs(5), "no watches are left".to_owned());
+        status.watch = ConfigWatch::Polled { every, reason };
+        let files = "the files are looked at every 5s only, since no watches are left";
+        assert_eq!(status.impairment().as_deref(), Some(files));
+        status.checkpoint_failure = Some("too large".to_owned());
+        let both = format!("{files}; overrides cannot be recorded anew: too large");
+        assert_eq!(status.impairment(), Some(both));
+    }
 }

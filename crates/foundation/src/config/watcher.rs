@@ -1,6 +1,15 @@
 //! Watching the files of a configuration.
 
+use std::sync::Arc;
+
+use super::current::Current;
+use super::fingerprint::Fingerprint;
 use super::tree::Watch;
+
+#[cfg(feature = "reload")]
+mod lookout;
+#[cfg(feature = "reload")]
+mod plan;
 
 #[cfg(feature = "reload")]
 pub(super) use watching::Watcher;
@@ -11,90 +20,116 @@ pub(super) struct Watcher;
 
 #[cfg(not(feature = "reload"))]
 impl Watcher {
-    pub(super) fn start(_: &Watch, _: impl Fn() + Send + 'static) -> Self {
+    pub(super) fn start<F: Future<Output = bool> + Send + 'static>(
+        _: Watch,
+        _: Arc<Current>,
+        _: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+    ) -> Self {
         Self
     }
 }
 
 #[cfg(feature = "reload")]
 mod watching {
-    use std::collections::BTreeSet;
-    use std::path::Path;
     use std::time::Duration;
 
-    use notify::event::{AccessKind, AccessMode};
-    use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
     use tokio::sync::mpsc::{Receiver, channel};
-    use tokio::task::JoinSet;
+    use tokio::task::{JoinSet, spawn_blocking};
     use tokio::time::{Instant, timeout, timeout_at};
 
-    use super::Watch;
+    use super::lookout::{Lookout, Notifier, operating_system};
+    use super::{Arc, Current, Fingerprint, Watch};
 
     /// A change that goes on is told of after so many times the quiet that is waited for.
     const MAX_QUIETS: u32 = 10;
 
     /// Watches for as long as it is kept.
     pub(crate) struct Watcher {
-        /// `None` if the operating system does not let us watch.
-        _notices: Option<RecommendedWatcher>,
         /// Ends the task when it is dropped.
-        _telling: JoinSet<()>,
+        _watching: JoinSet<()>,
     }
 
     impl Watcher {
-        /// Tells once after each burst of changes in the folders of the files, when it has been quiet for a while.
-        ///
-        /// The folders are watched, not the files: a file that is replaced by another one is still the one of that name,
-        /// and in some places what is replaced is the folder that it links to.
-        pub(crate) fn start(Watch { files, quiet }: &Watch, tell: impl Fn() + Send + 'static) -> Self {
-            // One place is enough: that something happened is all there is to know.
-            let (touch, touched) = channel(1);
-            let mut notices = match notify::recommended_watcher(move |event| {
-                if may_change_content(&event) {
-                    let _ = touch.try_send(());
-                }
-            }) {
-                Ok(notices) => Some(notices),
-                Err(error) => {
-                    tracing::warn!(%error, "configuration files cannot be watched");
-                    None
-                }
-            };
-            for folder in files.iter().map(|file| folder(file)).collect::<BTreeSet<_>>() {
-                if let Some(Err(error)) = notices.as_mut().map(|it| it.watch(folder, RecursiveMode::NonRecursive)) {
-                    tracing::warn!(folder = %folder.display(), %error, "a folder with configuration files cannot be watched");
-                }
+        /// Tells once of each content of the files that is another one than the last that was taken, when it has been
+        /// quiet for a while. `tell` says whether there is nothing more to be done about it; if there is, it is told again
+        /// with the next look. How the files are watched is noted in `current`, of which the tree says what they said.
+        pub(crate) fn start<F: Future<Output = bool> + Send + 'static>(
+            watch: Watch,
+            current: Arc<Current>,
+            tell: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+        ) -> Self {
+            Self::with(operating_system, watch, current, tell)
+        }
+
+        pub(super) fn with<F: Future<Output = bool> + Send + 'static>(
+            notifier: Notifier,
+            watch: Watch,
+            current: Arc<Current>,
+            tell: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+        ) -> Self {
+            let mut watching = JoinSet::new();
+            watching.spawn(run(notifier, watch, current, tell));
+            Self { _watching: watching }
+        }
+    }
+
+    async fn run<F: Future<Output = bool>>(
+        notifier: Notifier,
+        watch: Watch,
+        current: Arc<Current>,
+        tell: impl Fn(Fingerprint) -> F,
+    ) {
+        // One place is enough: that something happened is all there is to know.
+        let (touch, mut touched) = channel(1);
+        let (quiet, poll) = (watch.quiet, watch.poll);
+        let mut known = current.look().fingerprint();
+        let mut lookout = Lookout::new(notifier, watch, current, touch);
+        loop {
+            let Some((back, seen)) = look(lookout).await else { return };
+            lookout = back;
+            if seen != known && tell(seen).await {
+                known = seen;
             }
-            let mut telling = JoinSet::new();
-            telling.spawn(when_quiet(touched, *quiet, tell));
-            Self { _notices: notices, _telling: telling }
+            // A change that was overheard is looked at when it is quiet, too.
+            let Some((back, seen)) = next_look(lookout, &mut touched, quiet, poll).await else { return };
+            lookout = back;
+            if seen.is_some_and(|seen| seen != known) {
+                until_quiet(&mut touched, quiet).await;
+            }
         }
     }
 
-    /// Reading a file is no change of it; otherwise each look at the files would lead to the next one.
-    fn may_change_content(event: &notify::Result<Event>) -> bool {
-        match event.as_ref().map(|event| event.kind) {
-            Ok(EventKind::Access(access)) => access == AccessKind::Close(AccessMode::Write),
-            // What was missed may have been a change.
-            Ok(_) | Err(_) => true,
+    /// Waits until something was touched and it is quiet again, or for the time of the next look, whose outcome it gives.
+    async fn next_look(
+        lookout: Lookout,
+        touched: &mut Receiver<()>,
+        quiet: Duration,
+        poll: Duration,
+    ) -> Option<(Lookout, Option<Fingerprint>)> {
+        match timeout(poll, touched.recv()).await {
+            Ok(touch) => {
+                touch?;
+                until_quiet(touched, quiet).await;
+                Some((lookout, None))
+            }
+            Err(_) => look(lookout).await.map(|(lookout, seen)| (lookout, Some(seen))),
         }
     }
 
-    fn folder(file: &Path) -> &Path {
-        match file.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        }
+    /// Files are read: not on a worker thread. `None` if the runtime is shutting down.
+    async fn look(mut lookout: Lookout) -> Option<(Lookout, Fingerprint)> {
+        let looked = spawn_blocking(move || {
+            let seen = lookout.look();
+            (lookout, seen)
+        });
+        looked.await.ok()
     }
 
-    async fn when_quiet(mut touched: Receiver<()>, quiet: Duration, tell: impl Fn()) {
-        while touched.recv().await.is_some() {
-            let last = Instant::now() + quiet * MAX_QUIETS;
-            let burst = async { while let Ok(Some(())) = timeout(quiet, touched.recv()).await {} };
-            // Whether it has become quiet or not makes no difference in the end.
-            let _ = timeout_at(last, burst).await;
-            tell();
-        }
+    async fn until_quiet(touched: &mut Receiver<()>, quiet: Duration) {
+        let last = Instant::now() + quiet * MAX_QUIETS;
+        let burst = async { while let Ok(Some(())) = timeout(quiet, touched.recv()).await {} };
+        // Whether it has become quiet or not makes no difference in the end.
+        let _ = timeout_at(last, burst).await;
     }
 
     #[cfg(test)]
@@ -103,11 +138,16 @@ mod watching {
 
         #[tokio::test(start_paused = true)]
         async fn a_burst_is_told_of_once_when_it_is_over_and_an_endless_one_from_time_to_time() {
-            let (touch, touched) = channel(1);
+            let (touch, mut touched) = channel(1);
             let (tell, mut told) = channel(9);
             let quiet = Duration::from_millis(100);
             let mut telling = JoinSet::new();
-            telling.spawn(when_quiet(touched, quiet, move || tell.try_send(Instant::now()).unwrap()));
+            telling.spawn(async move {
+                while touched.recv().await.is_some() {
+                    until_quiet(&mut touched, quiet).await;
+                    tell.try_send(Instant::now()).unwrap();
+                }
+            });
 
             let begun = Instant::now();
             for _ in 0..3 {
@@ -124,21 +164,6 @@ mod watching {
                 tokio::time::advance(quiet / 2).await;
             }
             assert!(begun.elapsed() <= quiet * (MAX_QUIETS + 1));
-        }
-
-        #[test]
-        fn a_look_at_a_file_is_no_change_of_it() {
-            let of = |kind| may_change_content(&Ok(Event::new(kind)));
-            assert!(!of(EventKind::Access(AccessKind::Open(AccessMode::Read))));
-            assert!(!of(EventKind::Access(AccessKind::Close(AccessMode::Read))));
-            assert!(of(EventKind::Access(AccessKind::Close(AccessMode::Write))));
-            assert!(of(EventKind::Modify(notify::event::ModifyKind::Any)));
-        }
-
-        #[test]
-        fn the_folder_of_a_file_without_one_is_the_current_one() {
-            assert_eq!(folder(Path::new("app.toml")), Path::new("."));
-            assert_eq!(folder(Path::new("etc/app.toml")), Path::new("etc"));
         }
     }
 }

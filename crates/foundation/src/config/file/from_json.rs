@@ -1,7 +1,7 @@
 //! JSON.
 //!
 //! `serde_json` gives no positions, but it gives parts of the text as they are, and where these begin in the text is
-//! their position. A section is read again for each level around it, of which a path has at most 16.
+//! their position. A part is read again for each level around it, of which there are at most 32.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,9 +11,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Content, Node, malformed, malformed_at, position};
+use super::{Content, MAX_DEPTH, Node, TOO_LARGE, TWICE, malformed, malformed_at, position};
 use crate::config::error::ConfigError;
-use crate::config::path::ConfigPath;
 
 /// What the top level has.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
@@ -40,35 +39,44 @@ struct Text<'a> {
 impl<'a> Text<'a> {
     fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, ConfigError> {
         // The parser skips what it gives as it is, however deep: the recursion is bounded here.
-        if depth > ConfigPath::MAX_SEGMENTS {
-            return Err(self.fault(raw, "more than 16 levels are not taken"));
+        if depth > MAX_DEPTH {
+            return Err(self.fault(raw, &format!("more than {MAX_DEPTH} levels are not taken")));
         }
-        let content = if raw.get().starts_with('{') {
-            Content::Section(self.section(raw, depth)?)
-        } else {
-            Content::Leaf(self.leaf(raw)?)
+        let content = match raw.get().as_bytes().first() {
+            Some(b'{') => Content::Section(self.section(raw, depth)?),
+            Some(b'[') => Content::Leaf(Value::Array(self.items(raw, depth)?)),
+            _ => Content::Leaf(self.scalar(raw)?),
         };
-        Ok(Node { line: position(self.text, self.offset(raw)).0, content })
+        Ok(Node { position: position(self.text, self.offset(raw)), content })
     }
 
     fn section(&self, raw: &'a RawValue, depth: usize) -> Result<Vec<(String, Node)>, ConfigError> {
-        let Entries(entries) = serde_json::from_str(raw.get()).map_err(|error| self.fault(raw, &reason(&error)))?;
+        let Entries(entries) = self.read(raw)?;
         let mut keys = HashSet::new();
         for (key, value) in &entries {
             if !keys.insert(key) {
-                return Err(self.fault(value, "this key is there twice"));
+                return Err(self.fault(value, TWICE));
             }
         }
         entries.iter().map(|(key, value)| Ok((key.clone(), self.node(value, depth + 1)?))).collect()
     }
 
-    fn leaf(&self, raw: &'a RawValue) -> Result<Value, ConfigError> {
-        let value: Value = serde_json::from_str(raw.get()).map_err(|error| self.fault(raw, &reason(&error)))?;
+    fn items(&self, raw: &'a RawValue, depth: usize) -> Result<Vec<Value>, ConfigError> {
+        let items: Vec<&RawValue> = self.read(raw)?;
+        items.into_iter().map(|item| Ok(self.node(item, depth + 1)?.into_value())).collect()
+    }
+
+    fn scalar(&self, raw: &'a RawValue) -> Result<Value, ConfigError> {
+        let value: Value = self.read(raw)?;
         // An integer that is too large would silently become a float.
         match value.is_f64() && !raw.get().contains(['.', 'e', 'E']) {
-            true => Err(self.fault(raw, "this integer has more than 64 bits")),
+            true => Err(self.fault(raw, TOO_LARGE)),
             false => Ok(value),
         }
+    }
+
+    fn read<T: Deserialize<'a>>(&self, raw: &'a RawValue) -> Result<T, ConfigError> {
+        serde_json::from_str(raw.get()).map_err(|error| self.fault(raw, &reason(&error)))
     }
 
     fn fault(&self, raw: &RawValue, reason: &str) -> ConfigError {

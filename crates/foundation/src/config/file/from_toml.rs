@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::malformed;
+use super::{malformed, position, refuse_dots};
 use crate::config::error::ConfigError;
 use crate::config::layers::{Setting, checked_key};
 use crate::config::origin::Origin;
@@ -18,8 +18,9 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError
         malformed(path, text, at, error.message())
     })?;
     let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
-    let mut file = File { path, line_ends, settings: Vec::new() };
+    let mut file = File { path, text, line_ends, settings: Vec::new() };
     for (key, value) in table.get_ref() {
+        file.refuse_dots(key)?;
         file.collect(key.get_ref().to_string(), value)?;
     }
     Ok(file.settings)
@@ -27,6 +28,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError
 
 struct File<'a> {
     path: &'a Path,
+    text: &'a str,
     /// The place of each line's end, so that finding a line is a bisection.
     line_ends: Vec<usize>,
     settings: Vec<Setting>,
@@ -40,6 +42,7 @@ impl File<'_> {
         match value.get_ref() {
             DeValue::Table(table) if !table.is_empty() => {
                 for (key, value) in table {
+                    self.refuse_dots(key)?;
                     self.collect(format!("{path}.{}", key.get_ref()), value)?;
                 }
             }
@@ -49,6 +52,11 @@ impl File<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A dotted key is a section with another one in it; a key with a dot in it is in quotes.
+    fn refuse_dots(&self, key: &Spanned<DeString<'_>>) -> Result<(), ConfigError> {
+        refuse_dots(self.path, position(self.text, key.span().start), key.get_ref())
     }
 
     fn origin(&self, value: &Spanned<DeValue<'_>>) -> Origin {
@@ -85,10 +93,7 @@ pub(in crate::config) fn json(value: &DeValue<'_>) -> Result<Value, NumberFault>
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Datetime(time) => Value::String(time.to_string()),
-        DeValue::Integer(number) => {
-            let number = i64::from_str_radix(number.as_str(), number.radix());
-            Value::from(number.map_err(|_| NumberFault::TooLarge)?)
-        }
+        DeValue::Integer(number) => integer(number.as_str(), number.radix()).ok_or(NumberFault::TooLarge)?,
         DeValue::Float(number) => float(number.as_str())?,
         DeValue::Array(items) => {
             let items = items.iter().map(|item| json(item.get_ref()));
@@ -99,6 +104,12 @@ pub(in crate::config) fn json(value: &DeValue<'_>) -> Result<Value, NumberFault>
             Value::Object(fields.collect::<Result<Map<_, _>, _>>()?)
         }
     })
+}
+
+/// An integer that is an `i64` or a `u64`.
+pub(super) fn integer(digits: &str, radix: u32) -> Option<Value> {
+    let signed = i64::from_str_radix(digits, radix).map(Value::from);
+    signed.or_else(|_| u64::from_str_radix(digits, radix).map(Value::from)).ok()
 }
 
 fn float(text: &str) -> Result<Value, NumberFault> {

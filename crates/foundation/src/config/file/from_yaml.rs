@@ -9,12 +9,9 @@ use std::path::Path;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Number, Value};
 
-use super::{Content, Node, malformed_at};
+use super::from_toml::integer;
+use super::{Content, MAX_DEPTH, Node, TOO_LARGE, TWICE, malformed_at};
 use crate::config::error::ConfigError;
-use crate::config::path::ConfigPath;
-
-/// How deep mappings and sequences may nest: the deepest path, with the deepest value at its end.
-const MAX_DEPTH: usize = 2 * ConfigPath::MAX_SEGMENTS;
 
 /// What the top level has; nothing, if the text is empty.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
@@ -84,7 +81,7 @@ impl<'a> Composer<'a> {
             Event::MappingStart(..) => Content::Section(self.mapping(depth)?),
             _ => return Err(self.fault(&span.start, "wanted a value")),
         };
-        Ok(Node { line: span.start.line(), content })
+        Ok(Node { position: (span.start.line(), span.start.col() + 1), content })
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Vec<Value>, ConfigError> {
@@ -103,7 +100,7 @@ impl<'a> Composer<'a> {
             let key = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(entries),
                 (Event::Scalar(key, _, 0, None), _) if keys.insert(key.to_string()) => key.into_owned(),
-                (Event::Scalar(_, _, 0, None), span) => return Err(self.fault(&span.start, "this key is there twice")),
+                (Event::Scalar(_, _, 0, None), span) => return Err(self.fault(&span.start, TWICE)),
                 (_, span) => return Err(self.fault(&span.start, "wanted a text as key")),
             };
             let (event, span) = self.next()?;
@@ -124,18 +121,17 @@ fn plain(text: &str) -> Result<Value, &'static str> {
 
 /// The number that a text is, if it is one.
 fn number(text: &str) -> Option<Result<Value, &'static str>> {
-    const TOO_LARGE: &str = "this integer has more than 64 bits";
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
         return Some(Err("wanted a finite number"));
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix).filter(|digits| are_digits(digits, radix)) {
-            return Some(i64::from_str_radix(digits, radix).map(Value::from).map_err(|_| TOO_LARGE));
+            return Some(integer(digits, radix).ok_or(TOO_LARGE));
         }
     }
     if are_digits(unsigned, 10) {
-        return Some(text.parse::<i64>().map(Value::from).map_err(|_| TOO_LARGE));
+        return Some(integer(text, 10).ok_or(TOO_LARGE));
     }
     // Rust takes some texts for numbers that are none here, but each of them has a letter besides the exponent's.
     let has_digit = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
@@ -167,6 +163,7 @@ mod tests {
             ("+1", json!(1)),
             ("0x1f", json!(31)),
             ("0o17", json!(15)),
+            ("0xffffffffffffffff", json!(u64::MAX)),
             ("1.5", json!(1.5)),
             (".5", json!(0.5)),
             ("1e3", json!(1000.0)),
@@ -185,7 +182,7 @@ mod tests {
 
     #[test]
     fn numbers_that_json_does_not_have_are_refused() {
-        for text in [".inf", "-.Inf", ".nan", "9223372036854775808", "0xffffffffffffffff", "1e999"] {
+        for text in [".inf", "-.Inf", ".nan", "18446744073709551616", "0x1ffffffffffffffff", "1e999"] {
             assert!(plain(text).is_err(), "{text}");
         }
     }

@@ -271,14 +271,14 @@ fn loading_again_is_refused_as_a_whole() {
 }
 
 #[test]
-fn an_override_that_says_what_the_files_say_now_is_none_any_more() {
+fn an_override_that_says_what_the_files_say_now_stays_one() {
     let (_directory, path) = file("");
     let sources = pool().file(&path);
     let tree = set(&sources.load().unwrap(), &[("database.pool.max", json!(9))]).unwrap();
     std::fs::write(&path, "database.pool.max = 9").unwrap();
     let (next, changes) = tree.rebase(sources.load().unwrap()).unwrap();
-    assert_eq!((next.overrides().count(), changes.len()), (0, 0));
-    assert!(matches!(next.origin("database.pool.max").unwrap(), Origin::File { .. }));
+    assert_eq!((next.overrides().count(), changes.len()), (1, 0));
+    assert_eq!(next.origin("database.pool.max").unwrap(), Origin::Override);
 }
 
 // ---- the environment of the process ----

@@ -55,6 +55,95 @@ fn malformed_json_is_refused_with_file_line_and_column() {
     }
 }
 
+/// The same content in each format: the text of a file, and the ending of its name.
+fn in_each_format<'a>(toml: &'a str, json: &'a str, yaml: &'a str) -> Vec<(&'static str, &'a str)> {
+    let mut texts = vec![("app.toml", toml), ("app.json", json)];
+    if cfg!(feature = "yaml") {
+        texts.push(("app.yaml", yaml));
+    }
+    texts
+}
+
+#[test]
+fn a_key_that_is_there_twice_is_refused_in_each_format_at_every_depth_and_within_arrays() {
+    let cases = [
+        in_each_format("a = 1\na = 2", "{\"a\": 1, \"a\": 2}", "a: 1\na: 2"),
+        in_each_format("[a.b]\nc = 1\nc = 2", "{\"a\": {\"b\": {\"c\": 1,\n\"c\": 2}}}", "a: {b: {c: 1,\n  c: 2}}"),
+        in_each_format("a = [{ b = 1, b = 2 }]", "{\"a\": [{\"b\": 1, \"b\": 2}]}", "a:\n- b: 1\n  b: 2"),
+        in_each_format(
+            "a = [[{ b = { c = 1, c = 2 } }]]",
+            "{\"a\": [[{\"b\": {\"c\": 1, \"\\u0063\": 2}}]]}",
+            "a: [[{b: {c: 1, c: 2}}]]",
+        ),
+    ];
+    for (name, text) in cases.concat() {
+        let said = said(name, text);
+        assert!(said.starts_with(&format!("config file {name}, line ")), "{said}");
+        assert!(said.contains("there twice") || said.contains("duplicate key"), "{said}");
+    }
+}
+
+#[test]
+fn an_integer_of_64_bits_with_or_without_a_sign_is_the_same_in_each_format_and_a_larger_one_is_refused() {
+    for (integer, expected) in [("9223372036854775808", json!(1_u64 << 63)), ("18446744073709551615", json!(u64::MAX))]
+    {
+        let [toml, json] = [format!("a = [{integer}]"), format!("{{\"a\": [{integer}]}}")];
+        for (name, text) in in_each_format(&toml, &json, &format!("a: [{integer}]")) {
+            assert_eq!(*load(name, text).unwrap().get("a").unwrap(), json!([expected]), "{name}");
+        }
+        let tree = with_environment(&[("APP__A", integer)]).unwrap();
+        assert_eq!(*tree.get("a").unwrap(), expected);
+    }
+    for integer in ["18446744073709551616", "-9223372036854775809"] {
+        let [toml, json] = [format!("a = [1, {integer}]"), format!("{{\"a\": [1, {integer}]}}")];
+        for (name, text) in in_each_format(&toml, &json, &format!("a: [1, {integer}]")) {
+            let said = said(name, text);
+            assert!(said.contains("64 bits") && said.contains(name) && said.contains("line 1"), "{said}");
+        }
+        let said = with_environment(&[("APP__SERVER__PORT", integer)]).unwrap_err().to_string();
+        assert!(said.starts_with("config path server.port wants integer of 64 bits, found larger integer ("), "{said}");
+    }
+}
+
+#[test]
+fn a_key_with_a_dot_in_it_is_refused_in_each_format_with_file_line_and_column() {
+    let in_words = "is no config path: it has a dot in it; write a section with a key in it instead";
+    let dot = format!("the key \"server.port\" {in_words}");
+    for (name, text, place) in [
+        ("app.toml", "x = 1\n \"server.port\" = 1", "line 2, column 2"),
+        ("app.toml", "[deep]\n'server.port'.x = 1", "line 2, column 1"),
+        ("app.json", "{\"x\": 1,\n\"server.port\": 1, \"server\": {\"port\": 2}}", "line 2, column 16"),
+        ("app.json", "{\"deep\": {\"server.port\": 1}}", "line 1, column 26"),
+        #[cfg(feature = "yaml")]
+        ("app.yaml", "x: 1\nserver.port: 1", "line 2, column 14"),
+        #[cfg(feature = "yaml")]
+        ("app.yaml", "deep:\n  'server.port': 1", "line 2, column 18"),
+    ] {
+        assert_eq!(said(name, text), format!("config file {name}, {place}: {dot}"));
+    }
+    let defaults = ConfigSources::new().defaults(json!({ "hosts": { "example.com": 1 } })).unwrap().load();
+    assert_eq!(message(defaults), format!("\"example.com\" in the defaults {in_words}"));
+    let said = with_environment(&[("APP__SERVER.PORT", "1")]).unwrap_err().to_string();
+    assert_eq!(said, format!("\"server.port\" in environment variable APP__SERVER.PORT {in_words}"));
+    // Within arrays keys are no paths.
+    for (name, text) in in_each_format("a = [{ 'b.c' = 1 }]", "{\"a\": [{\"b.c\": 1}]}", "a: [{b.c: 1}]") {
+        assert_eq!(*load(name, text).unwrap().get("a").unwrap(), json!([{ "b.c": 1 }]));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_file_in_any_format() {
+    for (name, text) in in_each_format("a = 1\nb = ", "{\"a\": 1,\n\"b\": }", "a: 1\nb: [") {
+        let (whole, mark) = (text.replace("b = ", "b = 2").replace("b\": ", "b\": 2").replace("[", "2"), '\u{feff}');
+        let tree = load(name, &format!("{mark}{whole}")).unwrap();
+        assert_eq!((tree.get("a").unwrap(), tree.get("b").unwrap()), (&json!(1), &json!(2)), "{name}");
+        // Places in the file are as they are without it.
+        assert_eq!(line(&tree, "b"), 2);
+        assert_eq!(said(name, &format!("{mark}{text}")), said(name, text));
+    }
+    assert!(said("app.toml", "a = '\u{feff}").contains("line 1"));
+}
+
 #[test]
 fn json_that_nests_too_deep_is_refused_and_nothing_overflows() {
     let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(100_000), close.repeat(100_000));
@@ -143,7 +232,8 @@ mod yaml {
             ("- 1\n", "line 1, column 1: wanted a mapping at the top level"),
             ("? [a]\n: 1\n", "wanted a text as key"),
             ("server:\n  port: .inf\n", "line 2, column 9: wanted a finite number"),
-            ("server:\n  port: 9223372036854775808\n", "line 2, column 9: this integer has more than 64 bits"),
+            ("server:\n  port: 18446744073709551616\n", "line 2, column 9: this integer has more than 64 bits"),
+            ("peers:\n- {host: a, host: b}\n", "line 2, column 13: this key is there twice"),
             ("server:\n\tport: 1\n", "line 2, column "),
             ("server: [1\n", "line "),
         ];

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::layers::replace;
+use crate::one_line::excerpt;
 
 /// What stands for a secret.
 const REDACTED: &str = "[redacted]";
@@ -123,13 +124,18 @@ impl ConfigTree {
                 let values = faults.into_iter().map(|(field, reason)| self.invalid(path, &field, reason));
                 ConfigError::InvalidSection { section: path.to_owned(), values: values.collect() }
             }
+            SectionFault::Panicked(reason) => {
+                // What it said may contain the value.
+                let reason = if self.hides(path) { "there is a secret in it".to_owned() } else { excerpt(&reason) };
+                ConfigError::Panicked { what: format!("the check of config section {path}"), reason }
+            }
         })
     }
 
     fn invalid(&self, section: &str, field: &str, reason: String) -> InvalidValue {
         let path = if field.is_empty() { section.to_owned() } else { format!("{section}.{field}") };
         // What a hand-written check says may contain the value.
-        let reason = if self.hides(&path) { "not valid, and a secret".to_owned() } else { reason };
+        let reason = if self.hides(&path) { "not valid, and a secret".to_owned() } else { excerpt(&reason) };
         InvalidValue { origin: self.origin_of_part(&path), path, reason }
     }
 }

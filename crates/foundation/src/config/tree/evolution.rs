@@ -36,32 +36,53 @@ impl ConfigTree {
     /// As [`apply`](Self::apply); [`ConfigError::InvalidSection`] if a declared section does not pass its validation
     /// with all of the changes made.
     pub fn apply_all(&self, changes: &[ConfigChange]) -> Result<Self, ConfigError> {
-        let mut next = self.clone();
-        for change in changes {
-            let decided = ConfigChange::decide(self, &change.path, change.new.clone())?;
-            if decided.old != change.old {
-                let path = change.path.to_string();
-                return Err(ConfigError::Stale { path });
-            }
-            next.set(decided.path, decided.new);
-        }
-        let mut real = changes.iter().filter(|change| !change.is_noop()).peekable();
-        if real.peek().is_none() {
+        let decided: Vec<_> = changes.iter().map(|change| self.decided_again(change)).collect::<Result<_, _>>()?;
+        let real: Vec<_> = decided.into_iter().filter(|change| !change.is_noop()).collect();
+        if real.is_empty() {
             return Ok(self.clone());
         }
-        let paths: Vec<_> = real.map(|change| &change.path).collect();
-        next.sections = next.read_sections(|section| paths.iter().any(|path| path.is_within(section)))?;
+        let mut next = self.clone();
+        real.iter().for_each(|change| next.carry_out(change));
+        next.sections = next.read_sections(|section| real.iter().any(|change| change.path.is_within(section)))?;
         next.generation += 1;
         Ok(next)
     }
 
-    fn set(&mut self, path: ConfigPath, value: Value) {
-        self.values.replace(&path, value.clone());
-        if self.below(&path) == Some(&value) {
-            self.overrides.remove(&path);
-        } else {
-            self.overrides.insert(path, value);
+    fn decided_again(&self, change: &ConfigChange) -> Result<ConfigChange, ConfigError> {
+        let decided = change.decide_again(self)?;
+        match decided.old == change.old {
+            true => Ok(decided),
+            false => Err(ConfigError::Stale { path: change.path.to_string() }),
         }
+    }
+
+    fn carry_out(&mut self, change: &ConfigChange) {
+        self.values.replace(&change.path, change.new.clone());
+        match change.reset {
+            true => drop(self.overrides.remove(&change.path)),
+            false => drop(self.overrides.insert(change.path.clone(), change.new.clone())),
+        }
+    }
+
+    /// The layers of this tree alone. Its sections are not read yet.
+    pub(in crate::config) fn without_overrides(&self) -> Self {
+        let values = Values::new(self.base.values().clone());
+        Self { values, overrides: BTreeMap::new(), ..self.clone() }
+    }
+
+    /// The layers of this tree with exactly these overrides over them, which it does not have yet; of the same generation.
+    ///
+    /// # Errors
+    ///
+    /// Whatever [`ConfigChange::decide`] says of the first one that does not fit; [`ConfigError::InvalidSection`].
+    pub(in crate::config) fn with_overrides(mut self, overrides: Overrides) -> Result<Self, ConfigError> {
+        for (path, value) in &overrides {
+            let fitted = ConfigChange::decide(&self, path, value.clone()).map_err(|error| orphaned(path, error))?;
+            self.values.replace(path, fitted.new);
+        }
+        self.overrides = overrides;
+        self.sections = self.read_sections(|_| true)?;
+        Ok(self)
     }
 
     /// The tree with the layers of another one below the overrides of this one, and what that changes. Secrets are
@@ -72,12 +93,8 @@ impl ConfigTree {
     /// [`ConfigError::NotUpdatable`] for the first value that may not change; [`ConfigError::Orphaned`] and whatever
     /// [`ConfigChange::decide`] says about overrides that do not fit any more; [`ConfigError::InvalidSection`].
     pub(in crate::config) fn rebase(&self, loaded: Self) -> Result<(Self, Vec<ConfigChange>), ConfigError> {
-        let mut next = Self { generation: self.generation, ..loaded };
-        for (path, value) in &self.overrides {
-            let kept = ConfigChange::decide(&next, path, value.clone()).map_err(|error| orphaned(path, error))?;
-            next.set(kept.path, kept.new);
-        }
-        next.sections = next.read_sections(|_| true)?;
+        let next = Self { generation: self.generation, ..loaded };
+        let mut next = next.with_overrides(self.overrides.clone())?;
         let changes = self.differences(&next);
         match changes.iter().find(|change| !self.may_change(&change.path)) {
             Some(change) => Err(not_updatable(self, &change.path)),
@@ -89,14 +106,20 @@ impl ConfigTree {
     }
 
     /// What has another value in the next tree, or is only in one of the two.
-    fn differences(&self, next: &Self) -> Vec<ConfigChange> {
+    pub(in crate::config) fn differences(&self, next: &Self) -> Vec<ConfigChange> {
         let paths: BTreeSet<_> = self.paths().chain(next.paths()).collect();
         let changes = paths.into_iter().filter_map(|path| {
             let (old, new) = (self.value(path), next.value(path));
             let shown = |value| self.shown(path, value);
-            (old != new).then(|| ConfigChange { path: path.clone(), old: shown(old), new: shown(new) })
+            (old != new).then(|| ConfigChange { path: path.clone(), old: shown(old), new: shown(new), reset: false })
         });
         changes.collect()
+    }
+
+    /// The same as a tree of the next generation.
+    pub(in crate::config) fn advanced(mut self) -> Self {
+        self.generation += 1;
+        self
     }
 }
 

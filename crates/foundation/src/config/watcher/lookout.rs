@@ -1,0 +1,236 @@
+//! Hearing of changes from the operating system, and looking at files.
+//!
+//! The library has watches by path, and the operating system by what is there: after a folder was replaced, the two are
+//! not the same, and the notice of the old folder's end takes the watch of the new one along. So all watches are made
+//! anew, by an instance of their own, whenever the plan is another one or a watched folder itself was touched.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foundation_core::containment::{catch_panic, report};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{ErrorKind, Event, EventHandler, EventKind, RecursiveMode};
+use tokio::sync::mpsc::Sender;
+
+use super::plan::WatchPlan;
+use crate::config::current::Current;
+use crate::config::fingerprint::Fingerprint;
+use crate::config::tree::Watch;
+use crate::config::update::ConfigWatch;
+use crate::one_line::excerpt;
+
+/// How often in one look the watches are made anew, if the files are reached in another way each time.
+const MAX_ROUNDS: usize = 4;
+
+type Notices = Box<dyn notify::Watcher + Send>;
+
+/// Makes the operating system tell of changes.
+pub(super) type Notifier = fn(Hearing) -> notify::Result<Notices>;
+
+pub(super) fn operating_system(hearing: Hearing) -> notify::Result<Notices> {
+    notify::recommended_watcher(hearing).map(|notices| Box::new(notices) as Notices)
+}
+
+/// Whoever looks at the files.
+pub(super) struct Lookout {
+    notifier: Notifier,
+    watch: Watch,
+    current: Arc<Current>,
+    touch: Sender<()>,
+    plan: Arc<WatchPlan>,
+    /// Whether a watched folder itself was touched since the watches were made.
+    stale: Arc<AtomicBool>,
+    /// `None` if the operating system does not tell of changes, or not of all.
+    notices: Option<Notices>,
+}
+
+impl Lookout {
+    pub(super) fn new(notifier: Notifier, watch: Watch, current: Arc<Current>, touch: Sender<()>) -> Self {
+        let (plan, stale, notices) = (Arc::default(), Arc::default(), None);
+        Self { notifier, watch, current, touch, plan, stale, notices }
+    }
+
+    /// What the files say now, watched as they are reached now. Blocks.
+    pub(super) fn look(&mut self) -> Fingerprint {
+        // Watched first: what changes after the look is heard of.
+        for _ in 0..MAX_ROUNDS {
+            let plan = WatchPlan::of(&self.watch.files);
+            if self.notices.is_some() && *self.plan == plan && !self.stale.load(Ordering::Acquire) {
+                break;
+            }
+            let how = self.listen(plan);
+            self.note(how);
+            if self.notices.is_none() {
+                break;
+            }
+        }
+        Fingerprint::read(&self.watch.files, self.watch.max_bytes)
+    }
+
+    fn listen(&mut self, plan: WatchPlan) -> ConfigWatch {
+        // The old ones first: instances are few.
+        self.notices = None;
+        (self.plan, self.stale) = (Arc::new(plan), Arc::default());
+        // A panic is the library's: its thread has ended.
+        let listening = catch_panic(|| self.try_listen());
+        match listening.map_err(|panic| panic.into_text()).and_then(|it| it.map_err(|error| error.to_string())) {
+            Ok(notices) => {
+                self.notices = Some(notices);
+                ConfigWatch::Watched
+            }
+            Err(reason) => ConfigWatch::Polled { every: self.watch.poll, reason: excerpt(&reason) },
+        }
+    }
+
+    fn try_listen(&self) -> notify::Result<Notices> {
+        let (plan, stale, touch) = (Arc::clone(&self.plan), Arc::clone(&self.stale), self.touch.clone());
+        let mut notices = (self.notifier)(Hearing { plan, stale, touch })?;
+        for folder in self.plan.folders() {
+            match notices.watch(folder, RecursiveMode::NonRecursive) {
+                // It was there a moment ago, and the next round sees that it is not.
+                Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
+                watched => watched?,
+            }
+        }
+        Ok(notices)
+    }
+
+    /// Says once when it changes how the files are watched.
+    fn note(&self, how: ConfigWatch) {
+        if self.current.watched(&how) {
+            return;
+        }
+        report(|| match &how {
+            ConfigWatch::Polled { every, reason } => {
+                tracing::warn!(?every, %reason, "configuration files are not watched, and looked at from time to time only");
+            }
+            _ => tracing::debug!("configuration files are watched"),
+        });
+    }
+}
+
+/// Hears what the operating system tells, on the library's thread.
+pub(super) struct Hearing {
+    plan: Arc<WatchPlan>,
+    stale: Arc<AtomicBool>,
+    touch: Sender<()>,
+}
+
+impl EventHandler for Hearing {
+    fn handle_event(&mut self, event: notify::Result<Event>) {
+        // What was missed may have been anything.
+        let missed = event.as_ref().map_or(true, |event| event.need_rescan() || event.paths.is_empty());
+        let paths = event.as_ref().map_or(&[] as &[PathBuf], |event| &event.paths);
+        let kind = event.as_ref().map_or(EventKind::Any, |event| event.kind);
+        if missed || replaces(kind) && paths.iter().any(|path| self.plan.is_watched(path)) {
+            self.stale.store(true, Ordering::Release);
+        }
+        if missed || may_change_content(kind) && paths.iter().any(|path| self.plan.concerns(path)) {
+            // If there is a touch already, this one is seen with it.
+            let _ = self.touch.try_send(());
+        }
+    }
+}
+
+/// Whether another thing may have the name of something since.
+fn replaces(kind: EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::Any | EventKind::Create(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+    )
+}
+
+/// Reading a file is no change of it; otherwise each look at the files would lead to the next one.
+fn may_change_content(kind: EventKind) -> bool {
+    match kind {
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use notify::event::{CreateKind, RemoveKind};
+    use tokio::sync::mpsc::{Receiver, channel, unbounded_channel};
+
+    use super::super::watching::Watcher;
+    use super::*;
+    use crate::config::ConfigSources;
+
+    fn hearing(files: &[PathBuf]) -> (Hearing, Receiver<()>) {
+        let (touch, touched) = channel(1);
+        (Hearing { plan: Arc::new(WatchPlan::of(files)), stale: Arc::default(), touch }, touched)
+    }
+
+    #[test]
+    fn a_look_at_a_file_is_no_change_of_it() {
+        assert!(!may_change_content(EventKind::Access(AccessKind::Open(AccessMode::Read))));
+        assert!(!may_change_content(EventKind::Access(AccessKind::Close(AccessMode::Read))));
+        assert!(may_change_content(EventKind::Access(AccessKind::Close(AccessMode::Write))));
+        assert!(may_change_content(EventKind::Modify(ModifyKind::Any)));
+    }
+
+    #[test]
+    fn what_happens_to_others_in_a_folder_is_not_heard_and_what_was_missed_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        let (mut hearing, mut touched) = hearing(&[folder.join("app.toml")]);
+        let mut hears = |kind, path: &Path| {
+            hearing.handle_event(Ok(Event::new(kind).add_path(path.to_owned())));
+            (touched.try_recv().is_ok(), hearing.stale.swap(false, Ordering::Relaxed))
+        };
+        let (written, made) = (EventKind::Modify(ModifyKind::Any), EventKind::Create(CreateKind::Any));
+        assert_eq!(hears(written, &folder.join("events.db")), (false, false));
+        assert_eq!(hears(made, &folder.join("app.toml.new")), (false, false));
+        assert_eq!(hears(written, &folder.join("app.toml")), (true, false));
+        assert_eq!(hears(made, &folder.join("app.toml")), (true, false));
+        assert_eq!(hears(EventKind::Remove(RemoveKind::Folder), &folder), (true, true));
+        for missed in [Ok(Event::new(EventKind::Other)), Err(notify::Error::generic("lost"))] {
+            hearing.handle_event(missed);
+            assert!(touched.try_recv().is_ok() && hearing.stale.swap(false, Ordering::Relaxed));
+        }
+    }
+
+    #[test]
+    fn files_beside_a_file_without_a_folder_are_those_of_the_current_one() {
+        let plan = WatchPlan::of(&[PathBuf::from("app.toml")]);
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert!(plan.concerns(&here.join("app.toml")) && !plan.concerns(&here.join("Cargo.toml")));
+    }
+
+    /// Without notices, as when the operating system has no more of them to give.
+    #[tokio::test]
+    async fn a_file_is_looked_at_every_so_often_where_it_cannot_be_watched_and_that_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.toml");
+        std::fs::write(&file, "a = 1").unwrap();
+        let loaded = ConfigSources::new().file(&file).load().unwrap();
+        let current = Arc::new(Current::new(Arc::new(loaded)));
+        let every = Duration::from_millis(5);
+        let watch = Watch { files: vec![file.clone()], quiet: every, poll: every, max_bytes: 100 };
+        let (tell, mut told) = unbounded_channel();
+        let none_left: Notifier = |_| Err(notify::Error::new(ErrorKind::MaxFilesWatch));
+        let refusals = AtomicUsize::new(2);
+        let _watcher = Watcher::with(none_left, watch.clone(), Arc::clone(&current), move |seen| {
+            tell.send(seen).unwrap();
+            std::future::ready(
+                refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err(),
+            )
+        });
+        std::fs::write(&file, "a = 2").unwrap();
+        // It is told again until something was done about it, and then no more.
+        let second = Fingerprint::read(&watch.files, watch.max_bytes);
+        for _ in 0..3 {
+            while told.recv().await.unwrap() != second {}
+        }
+        std::fs::write(&file, "a = 3").unwrap();
+        assert_ne!(told.recv().await.unwrap(), second);
+        let ConfigWatch::Polled { reason, .. } = current.how_watched() else { panic!("{:?}", current.how_watched()) };
+        assert!(reason.contains("limit"), "{reason}");
+    }
+}
