@@ -26,3 +26,4 @@ mod root;
 mod subscriptions;
 mod support;
 mod telemetry;
+mod written;

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use foundation_core::containment::{catch_panic, drop_contained, report};
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
 

@@ -5,9 +5,11 @@ use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
 use foundation_core::{CleanupReport, Stopped};
+use serde::Serialize;
 
 /// Why a foundation was shut down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopCause {
     /// SIGINT: somebody pressed Ctrl-C.
@@ -21,7 +23,7 @@ pub enum StopCause {
 }
 
 /// What a shutdown did: who was stopped in each namespace, in what order, and how long it took.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Why it came to this.
@@ -29,6 +31,7 @@ pub struct ShutdownReport {
     /// The namespaces that were up.
     pub namespaces: Vec<CleanupReport>,
     /// From the request until the last actor was gone.
+    #[serde(rename = "took_ms", serialize_with = "foundation_core::written::millis")]
     pub took: Duration,
 }
 
