@@ -1,5 +1,6 @@
 //! Names: who has one, who gets it next, and how it is found.
 
+mod asking;
 mod bad_input;
 mod cleanup;
 mod foreign;

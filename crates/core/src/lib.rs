@@ -30,6 +30,7 @@
 //! ractor's traits for the whole build, so they must be switched on here and not in ractor alone; declare message types
 //! with [`local_message!`] and your code compiles with each on and off.
 
+mod ask;
 pub mod containment;
 mod exit;
 mod limits;
@@ -43,6 +44,7 @@ mod telemetry;
 
 pub use ractor;
 
+pub use ask::{AskError, ask};
 pub use exit::{ExitReason, ReservedReason, check_stop_reason};
 #[doc(hidden)]
 pub use limits::Limit;

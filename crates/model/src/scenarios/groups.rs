@@ -13,7 +13,7 @@ use crate::registry::groups::key::Kind;
 use crate::registry::groups::table::Groups;
 use crate::registry::groups::{Member, Membership};
 use crate::registry::table::Table;
-use crate::{ActorCell, Guard};
+use crate::ActorCell;
 
 /// How a group takes a member in, step by step; true if it is in.
 fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
@@ -31,7 +31,7 @@ fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &Actor
 }
 
 fn members(groups: &Groups) -> usize {
-    groups.read("a", Kind::of::<Msg, ()>(), |roster, _| roster.members(&Guard::new()).len()).unwrap_or(0)
+    groups.read("a", Kind::of::<Msg, ()>(), |_, members| members.len()).unwrap_or(0)
 }
 
 /// 5: an actor that ends while it joins is in no group.
