@@ -60,10 +60,10 @@ pub use registry::{
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec,
     ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp, Happened,
-    OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report, Reporter, Restart,
-    RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
-    Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError,
-    TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
+    NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report,
+    Reporter, Restart, RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started,
+    StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task,
+    TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
 };
 pub use telemetry::{
     Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,

@@ -157,7 +157,8 @@ impl<M: Message> Via<M> {
         limit: Duration,
     ) -> Result<R, CallError<M>> {
         let (key, namespace) = (|| self.key.to_string(), || self.namespace());
-        let time = TimeLimit::try_begin(limit).ok_or_else(|| CallError::NoRuntime { key: key(), namespace: namespace() })?;
+        let time =
+            TimeLimit::try_begin(limit).ok_or_else(|| CallError::NoRuntime { key: key(), namespace: namespace() })?;
         let (sender, answer) = oneshot::channel();
         let current;
         let actor = match self.send_bound(message((sender, limit).into())) {

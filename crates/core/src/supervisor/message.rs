@@ -21,6 +21,7 @@ pub(super) enum ServerMsg {
     StartChild(ChildSpec, Answer<Option<StartedChild>>),
     RestartChild(String, Answer<Option<StartedChild>>),
     TerminateChild(Which, Answer<()>),
+    ReplaceChild(Which, ChildSpec, Answer<Option<ActorCell>>),
     DeleteChild(String, Answer<()>),
     Child(String, Answer<Option<Handle>>),
     WhichChild(Which, Answer<ChildInfo>),

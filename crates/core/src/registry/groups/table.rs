@@ -60,7 +60,9 @@ impl Groups {
     /// At most so many groups with a live member, in no order.
     pub(crate) fn live(&self, limit: usize) -> Vec<ServiceName> {
         let guard = Guard::new();
-        let has_life = |roster: &Roster| roster.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()));
+        let has_life = |roster: &Roster| {
+            roster.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()))
+        };
         let live = self.rosters.iter(&guard).filter(|(_, roster)| has_life(roster)).take(limit);
         live.map(|(name, _)| name.clone()).collect()
     }
