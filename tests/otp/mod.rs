@@ -122,6 +122,7 @@ pub(super) fn told(children: &[ChildInfo]) -> Vec<String> {
         ChildState::Running(_) => "running",
         ChildState::Starting => "starting",
         ChildState::Restarting => "restarting",
+        ChildState::NameTaken => "waiting for its name",
         ChildState::Stopping => "stopping",
         ChildState::Stopped => "stopped",
         _ => "in an unknown state",

@@ -1,9 +1,16 @@
 //! Fewer partitions, and more again.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
 use foundation::{ChildError, PartitionError, StartError};
 use foundation_tests::{Conduct, Gate, Moment, soon};
 
 use super::{Hall, running};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn part_8_a_resize_stops_partitions_and_starts_them_again() {
@@ -117,4 +124,42 @@ async fn part_8_resizes_take_their_turn() {
     assert_eq!(running(&shards).len(), open);
     shards.shutdown().await;
     assert!(hall.puppets.iter().all(|puppet| puppet.overlaps() == 0));
+}
+
+/// Given up at each of its polls, with partitions that are slow to stop and to start: the next one puts everything right.
+#[tokio::test(start_paused = true)]
+async fn part_8_a_resize_that_is_given_up_at_any_poll_is_put_right_by_the_next() {
+    for (from, to) in [(3, 1), (1, 3), (3, 0), (0, 2)] {
+        for polls in 1.. {
+            let hall = Hall::of(3);
+            let (shards, _reports) = hall.open().await;
+            shards.resize(from).await.unwrap();
+            for puppet in &*hall.puppets {
+                puppet.always(Moment::Stopping, Conduct::Take(SECOND));
+                puppet.always(Moment::Starting, Conduct::Take(SECOND));
+            }
+            let is_over = poll_and_drop(polls, shards.resize(to)).await;
+            soon("the next resize", shards.resize(3)).await.unwrap();
+            assert_eq!((shards.partitions(), hall.alive()), (3, vec![1; 3]), "{from} to {to}, {polls} polls");
+            assert_eq!(running(&shards), hall.ids(), "{from} to {to}, {polls} polls");
+            shards.shutdown().await;
+            if is_over {
+                break;
+            }
+        }
+    }
+}
+
+/// Polls a future so many times at most, whenever it wants to be, and drops it; whether it was over by then.
+async fn poll_and_drop(polls: usize, future: impl Future) -> bool {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(_) => Poll::Ready(true),
+        Poll::Pending => {
+            left -= 1;
+            if left == 0 { Poll::Ready(false) } else { Poll::Pending }
+        }
+    })
+    .await
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorStatus};
 use foundation::{
-    ChildKind, ChildSpec, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown, Start, StartError,
-    Stopped,
+    ChildError, ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown,
+    Start, StartError, Stopped,
 };
 use futures::FutureExt;
 use tokio::runtime::Handle;
@@ -554,4 +554,29 @@ async fn a_child_that_is_not_wanted_has_no_name_and_does_not_hinder_the_end() {
     assert!(names.supervise(spec).await.unwrap().is_none());
     assert!(names.list_services().is_empty());
     names.cleanup().await.unwrap();
+}
+
+/// ractor tells of an end while the actor's task is still about to drop its handler, and after a kill its state.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clean_up_returns_when_the_handlers_and_states_of_foreign_actors_are_dropped() {
+    let registry = ProcessRegistry::start().await.unwrap();
+    for ending in [Phase::Passes, Phase::Fails("told to fail")] {
+        for round in 0..100 {
+            let names = registry.namespace(Namespace::test()).await.unwrap();
+            let (registered, joined) = (Roll::default(), Roll::default());
+            let slow = |roll: &Roll| {
+                Probe::on(roll).stop(ending.clone()).on_drop(|| {
+                    for n in 0..20_000 {
+                        std::hint::black_box(n);
+                    }
+                })
+            };
+            let [outside, member] = [foreign(slow(&registered)).await, foreign(slow(&joined)).await];
+            names.register(&PROBE, &outside).await.unwrap();
+            names.group(&GroupKey::<ProbeMsg>::new("members")).join(&member).unwrap();
+            names.cleanup().await.unwrap();
+            assert!(registered.is_empty() && joined.is_empty(), "round {round}");
+        }
+    }
+    registry.shutdown().await;
 }

@@ -4,7 +4,7 @@ use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStat
 use foundation::{Group, GroupError, GroupKey, Namespace, ServiceKey};
 use tracing::Level;
 
-use super::support::{Ending, Gate, Log, Probe, ProbeMsg, Roll, SOON, foreign, key, world};
+use super::support::{Ending, Gate, Log, Phase, Probe, ProbeMsg, Roll, SOON, foreign, key, world};
 
 static HELLO: GroupKey<ProbeMsg> = GroupKey::new("hello");
 static WORLD: GroupKey<ProbeMsg> = GroupKey::new("world");
@@ -363,6 +363,38 @@ async fn whose_turn_it_is_goes_round() {
     actors[1].stop_and_wait(None, None).await.unwrap();
     for _ in 0..10 {
         assert_ne!(group.with_next(|actor| actor.get_id()).unwrap(), actors[1].get_id());
+    }
+}
+
+#[tokio::test]
+async fn nobody_has_two_turns_in_a_row_while_another_is_on_its_way_out() {
+    let (_registry, names) = world().await;
+    for out in 0..3 {
+        let gate = Gate::new();
+        let stays = Probe::default().stop(Phase::Waits(gate.clone()));
+        let leaving = foreign(stays).await;
+        let mut actors = probes::<2>().await.to_vec();
+        actors.insert(out, leaving.clone());
+        let group = names.group(&HELLO);
+        actors.iter().for_each(|actor| group.join(actor).unwrap());
+        leaving.stop(None);
+        gate.arrival().await;
+        let mut turns: Vec<_> = (0..7).map(|_| group.next_member().unwrap().get_id()).collect();
+        gate.open();
+        leaving.wait(None).await.unwrap();
+        group.leave(&leaving);
+        // Nor when the list has become shorter, and longer again.
+        turns.extend((0..4).map(|_| group.next_member().unwrap().get_id()));
+        group.join(&foreign(Probe::default()).await).unwrap();
+        turns.extend((0..4).map(|_| group.next_member().unwrap().get_id()));
+        assert!(turns.windows(2).all(|two| two[0] != two[1]), "{out}: {turns:?}");
+        for cast in [Group::cast_next; 6] {
+            cast(&group, ProbeMsg::Note("turn")).unwrap();
+        }
+        for member in group.members() {
+            assert_eq!(notes(&member).await.len(), 2, "{out}");
+            group.leave(&member);
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{
-    ChildSpec, Happened, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart, ServiceRegistry,
+    ChildSpec, Happened, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
+    ServiceRegistry,
 };
 use futures::FutureExt;
 use tokio::task::yield_now;
@@ -423,11 +424,12 @@ async fn a_supervised_child_that_was_unregistered_has_its_name_again_after_a_res
     roll.assert_never_two();
 }
 
-/// What a supervisor cannot have it does not wait for: it retries as for any failed start, and reports the holder.
+/// If it is told so, a supervisor does not wait for a name: it retries as for any failed start, and reports the holder.
 #[tokio::test]
 async fn a_restart_whose_name_was_taken_meanwhile_fails_with_the_holder() {
     let (_registry, names) = world().await;
-    let actor = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap().unwrap();
+    let spec = names.child_spec(&PROBE, || (Probe::default(), ())).on_name_taken(NameTaken::Fail);
+    let actor = names.supervise(spec).await.unwrap().unwrap();
     names.unregister(&PROBE);
     let taker = foreign(Probe::default()).await;
     names.register(&PROBE, &taker).await.unwrap();

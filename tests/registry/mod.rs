@@ -1,5 +1,6 @@
 //! Names: who has one, who gets it next, and how it is found.
 
+mod asking;
 mod bad_input;
 mod cleanup;
 mod ends;
@@ -15,7 +16,9 @@ mod locks;
 mod measures;
 mod metadata;
 mod mirror;
+mod name_taken;
 mod process_registry;
+mod replacing;
 mod select;
 mod service_registry;
 mod stress;

@@ -37,6 +37,7 @@ pub(super) enum Told {
     Started(Actor),
     Ignored,
     StartFailed(String),
+    NameTaken,
     Exited(Actor, ExitReason),
     Stopped(Actor, Stopped),
     GaveUp,
@@ -58,6 +59,8 @@ pub(super) enum Answer {
 pub(super) enum Doing {
     Running(Actor),
     Stopped,
+    /// It waits until its name is free.
+    Waiting,
     Moving,
 }
 

@@ -40,6 +40,7 @@ fn doing(world: &World, child: &ChildInfo) -> Doing {
     match child.state {
         ChildState::Running(actor) => Doing::Running(world.number(actor)),
         ChildState::Stopped => Doing::Stopped,
+        ChildState::NameTaken => Doing::Waiting,
         _ => Doing::Moving,
     }
 }

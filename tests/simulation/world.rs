@@ -229,6 +229,7 @@ impl Reporter for Scribe {
             Happened::Started { actor, .. } => Told::Started(world.number(*actor)),
             Happened::Ignored => Told::Ignored,
             Happened::StartFailed { cause } => Told::StartFailed(cause.clone()),
+            Happened::NameTaken { .. } => Told::NameTaken,
             Happened::Exited { actor, reason, .. } => Told::Exited(world.number(*actor), reason.clone()),
             Happened::Stopped { actor, how } => Told::Stopped(world.number(*actor), *how),
             Happened::GaveUp { .. } => Told::GaveUp,

@@ -48,12 +48,29 @@ async fn task_8_a_task_that_holds_its_stop_ends_in_order() {
         "written down"
     };
     let task = tasks.spawn_with(within(2 * SECOND), work).await.unwrap();
-    // It has begun; before that, it would not be let begin.
+    // It has begun: it would see at its beginning that it has been asked.
     tokio::task::yield_now().await;
     let begun = Instant::now();
     tasks.shutdown().await;
     assert_eq!((begun.elapsed(), crew.now()), (SECOND, 0));
     assert_eq!(task.await.unwrap(), "written down");
+}
+
+/// As the documentation of `spawn_with` says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn task_8_a_task_that_holds_its_stop_gives_its_value_even_if_it_is_asked_before_it_begins() {
+    let tasks = open().await;
+    let work = |stop: TaskStop| async move {
+        stop.requested().await;
+        "everything written down"
+    };
+    for _ in 0..400 {
+        let task = tasks.spawn_with(within(10 * SECOND), work).await.unwrap();
+        assert_eq!(task.shutdown().await.unwrap(), "everything written down");
+    }
+    let task = tasks.spawn_with(within(10 * SECOND), work).await.unwrap();
+    tasks.shutdown().await;
+    assert_eq!(task.await.unwrap(), "everything written down");
 }
 
 #[tokio::test(start_paused = true)]

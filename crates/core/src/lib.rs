@@ -30,6 +30,7 @@
 //! ractor's traits for the whole build, so they must be switched on here and not in ractor alone; declare message types
 //! with [`local_message!`] and your code compiles with each on and off.
 
+mod ask;
 pub mod containment;
 mod exit;
 mod limits;
@@ -44,6 +45,7 @@ pub mod written;
 
 pub use ractor;
 
+pub use ask::{AskError, ask};
 pub use exit::{ExitReason, ReservedReason, check_stop_reason};
 #[doc(hidden)]
 pub use limits::Limit;
@@ -59,10 +61,10 @@ pub use registry::{
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec,
     ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp, Happened,
-    OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report, Reporter, Restart,
-    RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild,
-    Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError,
-    TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
+    NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report,
+    Reporter, Restart, RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started,
+    StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task,
+    TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
 };
 pub use telemetry::{
     Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,

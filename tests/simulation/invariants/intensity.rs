@@ -91,7 +91,8 @@ fn begun(history: &History<'_>, reign: &Reign<'_>) -> Vec<Round> {
 /// The starts of the round before are over when a round is decided. Those of children that come earlier may belong to this
 /// round already: of some starts nothing is seen but their outcome.
 fn decided_after(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> u64 {
-    let outcome = |told: &Told| matches!(told, Told::Started(_) | Told::Ignored | Told::StartFailed(_));
+    let outcome =
+        |told: &Told| matches!(told, Told::Started(_) | Told::Ignored | Told::StartFailed(_) | Told::NameTaken);
     let place = |who| history.place(who, reign, begin.index);
     let mut before = reign.lines.iter().rev().filter(|line| line.index < begin.index && outcome(line.told));
     before.find(|line| place(line.child) >= place(begin.child)).map_or(0, |line| line.at)

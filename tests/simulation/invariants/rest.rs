@@ -27,11 +27,16 @@ fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), 
     let alive = |actor| history.actors.get(&actor).is_some_and(|life| history.lives[life].is_alive(at));
     match doing {
         Doing::Moving => Err(format!("{name} is still on its way")),
+        Doing::Waiting if !has_rival(history, child, at) => Err(format!("{name} waits for a name that nobody has")),
         Doing::Running(actor) if history.shape.is_worker(child) && !alive(actor) => {
             Err(format!("{name} is said to run as actor {actor}, which is not there"))
         }
         _ => Ok(()),
     }
+}
+
+fn has_rival(history: &History<'_>, child: Who, at: At) -> bool {
+    history.lives.iter().any(|(life, span)| life.rival && life.who == child && span.is_alive(at))
 }
 
 fn unlisted(history: &History<'_>, at: At, supervisor: Who, children: &[(Who, Doing)]) -> Result<(), String> {

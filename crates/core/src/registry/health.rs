@@ -5,11 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use ractor::{ActorRef, Message, RpcReplyPort};
+use ractor::{ActorRef, ActorStatus, Message, RpcReplyPort};
 use serde::Serialize;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::ask::{AskError, ask};
 use crate::containment::CaughtPanic;
 
 /// What a health check found.
@@ -103,13 +103,13 @@ impl<M: Message> HealthCheck<M> {
     pub fn call<V: Verdict>(message: impl FnOnce(RpcReplyPort<V>) -> M + Send + 'static) -> Self {
         Self(Box::new(|actor| {
             async move {
-                let (sender, answer) = oneshot::channel();
-                if actor.send_message(message(sender.into())).is_err() {
-                    return Health::Dead;
-                }
-                match answer.await {
+                match ask(&actor, message).await {
                     Ok(verdict) => read(verdict),
-                    Err(_) => Health::Failed("the service dropped the message without an answer".to_owned()),
+                    Err(AskError::NotDelivered(_)) => Health::Dead,
+                    Err(AskError::NoReply) if actor.get_status() >= ActorStatus::Stopping => Health::Dead,
+                    Err(AskError::NoReply) => {
+                        Health::Failed("the service dropped the message without an answer".to_owned())
+                    }
                 }
             }
             .boxed()

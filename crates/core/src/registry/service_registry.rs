@@ -141,6 +141,7 @@ impl ServiceRegistry {
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
             let Lives { restarts, latest } = *lives.lock();
             let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, restarts);
+            let latest = context.replaces().map(ActorCell::get_id).or(latest);
             let holder = Arc::new(holder.described_as(metadata.clone()).replacing(latest));
             let (registry, start, lives) = (registry.clone(), Arc::clone(&start), Arc::clone(&lives));
             async move {
@@ -158,12 +159,36 @@ impl ServiceRegistry {
         measurement: Option<Measurement>,
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
-        let lease = self.claim(holder).await.map_err(StartError::failed)?;
+        let name = holder.name().clone();
+        let predecessor = context.replaces().filter(|it| self.has_name(it, &name));
+        let lease = match predecessor {
+            Some(_) => Lease::in_prospect(&self.space.table, holder),
+            None => self.claim(holder).await.map_err(|error| self.not_claimed(error, name))?,
+        };
         let (actor, args) = start();
         let meter = Meter::new(&self.space.measures, lease.holder(), measurement);
         let started = context.spawn_holding(actor, args, Arc::clone(&lease), meter).await?;
-        lease.publish(started.actor().clone());
+        match predecessor {
+            Some(predecessor) => self.succeed::<A::Msg>(&lease, predecessor, &started.actor().clone().into())?,
+            None => drop(lease.publish(started.actor().clone())),
+        }
         Ok(started)
+    }
+
+    fn has_name(&self, actor: &ActorCell, name: &ServiceName) -> bool {
+        let holder = self.space.table.live_holder(name.as_str());
+        holder.and_then(|holder| holder.actor_id()) == Some(actor.get_id())
+    }
+
+    /// A child that finds its name taken is told apart from one that fails to start.
+    fn not_claimed(&self, error: RegistryError, name: ServiceName) -> StartError {
+        match error {
+            RegistryError::AlreadyRegistered { .. } | RegistryError::StillLeaving { .. } => {
+                let registry = self.clone();
+                StartError::name_taken(error, move || registry.clone().claimable(name.clone()))
+            }
+            error => StartError::failed(error),
+        }
     }
 
     /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the child's
@@ -175,6 +200,44 @@ impl ServiceRegistry {
         let namespace = self.namespace();
         let application = self.space.application().ok_or_else(|| self.not_running())?;
         application.supervisor.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+    }
+
+    /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is handed
+    /// over, so that a lookup always finds one of the two. See [`Supervisor::replace_child`].
+    ///
+    /// ```
+    /// use foundation_core::{Namespace, ProcessRegistry, ServiceKey};
+    /// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Clerk;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Clerk {
+    /// #     type Msg = u64; type State = (); type Arguments = ();
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    /// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// let names = registry.namespace(Namespace::test()).await?;
+    /// names.supervise(names.child_spec(&CLERK, || (Clerk, ()))).await?;
+    /// let first = names.lookup(&CLERK)?.get_id();
+    ///
+    /// let second = names.replace(names.child_spec(&CLERK, || (Clerk, ()))).await?.ok_or("it is wanted")?;
+    /// assert_ne!(first, second.get_id());
+    /// assert_eq!(names.lookup(&CLERK)?.get_id(), second.get_id());
+    /// # registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RegistryError::Child`] with the supervisor's refusal or the successor's own cause: the child stays as it is.
+    /// [`RegistryError::NotRunning`].
+    pub async fn replace(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
+        let namespace = self.namespace();
+        let supervisor = self.application()?;
+        supervisor.replace_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
     }
 
     /// The supervisor of the namespace's application: the embedder's children.

@@ -14,7 +14,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use ractor::{ActorCell, Message};
+use ractor::{ActorCell, ActorId, Message};
 use scc::{Guard, HashIndex, Shared, hash_index::Entry};
 
 use super::counters::Counters;
@@ -306,13 +306,20 @@ impl Table {
     }
 
     /// Gives a name straight from its live holder to another: who had it, or why not. Nobody who looks finds nobody.
-    pub(crate) fn hand_over<M: Message>(&self, new: &Arc<Holder>, to: ActorCell) -> Result<Arc<Holder>, Refusal> {
+    /// From this actor and nobody else, if one is given.
+    pub(crate) fn hand_over<M: Message>(
+        &self,
+        from: Option<ActorId>,
+        new: &Arc<Holder>,
+        to: ActorCell,
+    ) -> Result<Arc<Holder>, Refusal> {
         let telling = self.watches.hold();
         let mut entry = self.names.get_sync(new.name().as_str()).ok_or(Refusal::Miss(Miss::Absent))?;
         let old = Arc::clone(entry.get());
         match old.live() {
             None => return Err(Refusal::Miss(Miss::Absent)),
             Some(_) if !old.answers_to::<M>() => return Err(Refusal::Miss(Miss::WrongType(old.message()))),
+            Some(actor) if from.is_some_and(|from| from != actor.get_id()) => return Err(Refusal::Miss(Miss::Absent)),
             Some(actor) if actor.get_id() == to.get_id() => return Err(Refusal::HasIt),
             Some(_) => {}
         }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
+use ractor::{ActorCell, ActorRef, Message, RpcReplyPort};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::error::RegistryError;
 use super::holder::Holder;
 use super::table::{Miss, Table};
+use crate::ask::{TimeLimit, reply, send};
 use crate::namespace::{Namespace, ServiceKey};
 
 /// A typed, late-bound handle: it names a service and finds its actor at each use, so it survives restarts.
@@ -104,50 +104,74 @@ impl<M: Message> Via<M> {
     /// # Errors
     /// [`CastError`] gives the message back if there is nobody to take it: nothing is lost.
     pub fn cast(&self, message: M) -> Result<(), CastError<M>> {
-        let sent = match self.first.get() {
-            // Whether the actor still takes messages is what the send finds out.
-            Some(bound) if !bound.holder.is_retired() => send(&bound.actor, message),
-            _ => Err(message),
-        };
-        sent.or_else(|message| self.cast_anew(message))
+        self.send_bound(message).map(drop).or_else(|message| self.send_anew(message, |_| ()))
     }
 
+    /// Sends to the incarnation that the handle met first, and says who took it.
+    #[inline]
+    fn send_bound(&self, message: M) -> Result<&ActorCell, M> {
+        match self.first.get() {
+            // Whether the actor still takes messages is what the send finds out.
+            Some(bound) if !bound.holder.is_retired() => send(&bound.actor, message).map(|()| &bound.actor),
+            _ => Err(message),
+        }
+    }
+
+    /// Sends to the current incarnation, and gives what `taken` makes of it.
     #[inline(never)]
-    fn cast_anew(&self, message: M) -> Result<(), CastError<M>> {
+    fn send_anew<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, CastError<M>> {
         // The actor may end between the look and the send. Its successor, if it has one by then, gets the message.
-        let sent = match self.try_send(message) {
-            Err((message, Miss::Absent)) => self.try_send(message),
+        let sent = match self.try_send(message, &taken) {
+            Err((message, Miss::Absent)) => self.try_send(message, &taken),
             sent => sent,
         };
         sent.map_err(|(message, miss)| CastError { message, reason: self.explain(miss) })
     }
 
-    fn try_send(&self, message: M) -> Result<(), (M, Miss)> {
+    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, Miss)> {
         let mut unsent = Some(message);
-        let outcome = self.borrow(|actor| unsent = unsent.take().and_then(|message| send(actor, message).err()));
-        match unsent {
+        let outcome = self.borrow(|actor| {
+            unsent = unsent.take().and_then(|message| send(actor, message).err());
+            taken(actor)
+        });
+        match (unsent, outcome) {
             // Whoever was found did not take it, because it has just ended; or nobody was found.
-            Some(message) => Err((message, outcome.err().unwrap_or(Miss::Absent))),
-            None => Ok(()),
+            (Some(message), outcome) => Err((message, outcome.err().unwrap_or(Miss::Absent))),
+            (None, Ok(taken)) => Ok(taken),
+            (None, Err(_)) => unreachable!("a message is taken by an actor that was found"),
         }
     }
 
     /// Sends a message with a reply port and waits for the answer.
     ///
+    /// The end of the service is an answer too: a service that hands the reply port on to another actor must not end
+    /// before that one has replied, as in OTP.
+    ///
     /// # Errors
     /// [`CallError::NotDelivered`] gives the message back; [`CallError::TimedOut`] if no answer came in time (the service
-    /// may still have acted); [`CallError::NoReply`] if the service ended, or dropped the port, without answering.
+    /// may still have acted); [`CallError::NoReply`], at once, if the service ended, or dropped the port, without
+    /// answering; [`CallError::NoRuntime`] outside a tokio runtime, before anything is sent.
     pub async fn call<R: Send + 'static>(
         &self,
         message: impl FnOnce(RpcReplyPort<R>) -> M,
         limit: Duration,
     ) -> Result<R, CallError<M>> {
+        let (key, namespace) = (|| self.key.to_string(), || self.namespace());
+        let time =
+            TimeLimit::try_begin(limit).ok_or_else(|| CallError::NoRuntime { key: key(), namespace: namespace() })?;
         let (sender, answer) = oneshot::channel();
-        self.cast(message((sender, limit).into()))?;
-        match timeout(limit, answer).await {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(_)) => Err(CallError::NoReply { key: self.key.to_string(), namespace: self.namespace() }),
-            Err(_) => Err(CallError::TimedOut { key: self.key.to_string(), namespace: self.namespace(), limit }),
+        let current;
+        let actor = match self.send_bound(message((sender, limit).into())) {
+            Ok(actor) => actor,
+            Err(message) => {
+                current = self.send_anew(message, ActorCell::clone)?;
+                &current
+            }
+        };
+        match time.within(reply(actor, answer)).await {
+            Some(Some(reply)) => Ok(reply),
+            Some(None) => Err(CallError::NoReply { key: key(), namespace: namespace() }),
+            None => Err(CallError::TimedOut { key: key(), namespace: namespace(), limit }),
         }
     }
 
@@ -230,15 +254,6 @@ impl<M: Message> Via<M> {
     }
 }
 
-pub(super) fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
-    match actor.send_message(message) {
-        Ok(()) => Ok(()),
-        Err(MessagingErr::SendErr(message)) => Err(message),
-        // Only a message to another machine that cannot be serialised ends here, and ractor has dropped it.
-        Err(_) => Ok(()),
-    }
-}
-
 /// A miss as an error for people.
 pub(crate) fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: Miss) -> RegistryError {
     match miss {
@@ -296,6 +311,17 @@ pub enum CallError<M> {
     #[error("service {key} in namespace {namespace} took the message and ended without an answer")]
     NoReply {
         /// Who was asked.
+        key: String,
+        /// Where.
+        namespace: Namespace,
+    },
+    /// The caller runs outside a tokio runtime, or in one whose time is not enabled: its limit cannot be kept. Nothing
+    /// was sent.
+    #[error(
+        "service {key} in namespace {namespace} was not called: a call needs a tokio runtime with time enabled, to keep its limit"
+    )]
+    NoRuntime {
+        /// Who was to be asked.
         key: String,
         /// Where.
         namespace: Namespace,

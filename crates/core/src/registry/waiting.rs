@@ -1,5 +1,6 @@
 //! Waiting until a name is taken, and until it is free.
 
+use std::future::pending;
 use std::time::Duration;
 
 use futures::future::{Either, select};
@@ -63,6 +64,14 @@ impl ServiceRegistry {
                 let holder = self.space().table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
                 Err(RegistryError::StillHeld { namespace: self.namespace(), name: key.name().clone(), holder, waited })
             }
+        }
+    }
+
+    /// Returns when this name may be claimed: never, once the namespace takes no names.
+    pub(super) async fn claimable(self, name: ServiceName) {
+        self.parting(&name).await;
+        if self.space().table.is_closed() {
+            pending().await
         }
     }
 

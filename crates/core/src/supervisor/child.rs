@@ -99,6 +99,17 @@ impl<T> Child<T> {
         }
     }
 
+    /// Whether this actor is its incarnation now, be it that it has just ended by itself.
+    pub(super) fn is_current(&self, actor: ActorId) -> bool
+    where
+        T: Incarnation,
+    {
+        match &self.slot {
+            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => incarnation.actor_id() == actor,
+            _ => false,
+        }
+    }
+
     pub(super) fn last_exit(&self) -> Option<&ExitReason> {
         self.past.as_ref()?.last_exit.as_ref()
     }

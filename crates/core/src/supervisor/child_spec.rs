@@ -32,6 +32,24 @@ pub enum Shutdown {
     BrutalKill,
 }
 
+/// What becomes of a child whose restart is refused since another actor has its name: the name was handed over, say, or
+/// taken while the child waited for the end of its backoff.
+///
+/// It concerns restarts only. A start that was asked for fails at once, by the error of the request; so does the first
+/// start of a supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NameTaken {
+    /// It is started when the name is free. The default. Until then it can be terminated, and nobody else waits for it but
+    /// those children whose start has to come after its own. Counts as no restart.
+    #[default]
+    Wait,
+    /// It is left stopped, as if it had been terminated. Counts as no restart.
+    Rest,
+    /// A failed start, tried again at once or after the backoff; counts as a restart.
+    Fail,
+}
+
 /// What a child is: OTP's `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,9 +66,19 @@ pub struct StartContext {
     pub(crate) supervisor: ActorCell,
     pub(crate) group: Group,
     pub(crate) reporting: Reporting,
+    /// Whether the child has been there before, or its supervisor has.
+    pub(crate) restart: bool,
+    /// Whose place the child is to take, and whose name.
+    pub(crate) replaces: Option<ActorCell>,
 }
 
 impl StartContext {
+    /// The incarnation that runs and that this start is to replace, if it is one of
+    /// [`Supervisor::replace_child`](crate::Supervisor::replace_child).
+    pub fn replaces(&self) -> Option<&ActorCell> {
+        self.replaces.as_ref()
+    }
+
     /// The supervisor, to which the child has to be linked.
     pub fn supervisor(&self) -> &ActorCell {
         &self.supervisor
@@ -112,6 +140,7 @@ impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
 /// | start time-out | 30 s for a worker ([`SupervisorLimits::worker_start`]), none for a supervisor | [`start_timeout`](ChildSpec::start_timeout) |
 /// | significant | no | [`significant`](ChildSpec::significant) |
 /// | backoff | the supervisor's, which by default is none | [`backoff`](ChildSpec::backoff) |
+/// | name taken at a restart | [`NameTaken::Wait`] | [`on_name_taken`](ChildSpec::on_name_taken) |
 ///
 /// Cheap to clone: the start function is shared.
 ///
@@ -142,6 +171,7 @@ pub struct ChildSpec {
     start_timeout: Option<Option<Duration>>,
     kind: ChildKind,
     significant: bool,
+    name_taken: NameTaken,
     /// `None` for that of the supervisor.
     backoff: Option<Arc<Backoff>>,
 }
@@ -172,8 +202,8 @@ impl ChildSpec {
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
         let start = Contained::new("a start function", start);
         let (start, restart): (Option<Arc<dyn Starter>>, _) = (Some(Arc::new(start)), Restart::default());
-        let (id, significant, backoff) = (id.into(), false, None);
-        Self { id, start, restart, shutdown: None, start_timeout: None, kind, significant, backoff }
+        let (id, significant, name_taken, backoff) = (id.into(), false, NameTaken::default(), None);
+        Self { id, start, restart, shutdown: None, start_timeout: None, kind, significant, name_taken, backoff }
     }
 
     /// When it is started again after it ended.
@@ -220,6 +250,11 @@ impl ChildSpec {
         Self { backoff: Some(Arc::new(backoff.into())), ..self }
     }
 
+    /// What becomes of it when another actor has its name at its restart.
+    pub fn on_name_taken(self, name_taken: NameTaken) -> Self {
+        Self { name_taken, ..self }
+    }
+
     /// The child's id.
     pub fn id(&self) -> &ChildId {
         &self.id
@@ -248,6 +283,11 @@ impl ChildSpec {
     /// Whether its end may be the end of its supervisor.
     pub fn is_significant(&self) -> bool {
         self.significant
+    }
+
+    /// What becomes of it when another actor has its name at its restart.
+    pub fn name_taken_rule(&self) -> NameTaken {
+        self.name_taken
     }
 
     /// Its own backoff, if it has one.

@@ -7,7 +7,7 @@
 //!    a reconfiguration gives new ones.
 //! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
 //! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
-//!    `Requested`, `Waiting` or a start that failed.
+//!    `Requested`, `Waiting` or a start that failed; or a successor takes the place of a running one.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
 //! 6. A child that waits for the end of its delay occupies no lane; the word that a delay is over counts only if it names
@@ -86,7 +86,7 @@ pub(crate) struct Children<T> {
     pub(super) starting: usize,
     /// Ends of actors that we do not know yet, kept while a start is under way: the child may end before we hear that
     /// it has started.
-    early: HashMap<ActorId, ExitReason>,
+    pub(super) early: HashMap<ActorId, ExitReason>,
     settled: Vec<Key>,
     pub(super) halted: bool,
     /// The strategy to change to as soon as no plan is under way.
@@ -124,10 +124,15 @@ impl<T: Incarnation> Children<T> {
         self.rules.auto_shutdown
     }
 
+    /// A key that nobody has had.
+    pub(super) fn next_key(&mut self) -> Key {
+        self.next_key += 1;
+        self.next_key - 1
+    }
+
     /// Puts a child at the end of the start order.
     pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
-        let key = self.next_key;
-        self.next_key += 1;
+        let key = self.next_key();
         if self.rules.roster == Roster::Fixed {
             self.by_id.insert(spec.id().clone(), key);
         }
@@ -243,7 +248,7 @@ impl<T: Incarnation> Children<T> {
         self.lanes.get_mut(&at)
     }
 
-    fn purpose(&mut self, key: Key) -> Option<Purpose> {
+    pub(super) fn purpose(&mut self, key: Key) -> Option<Purpose> {
         self.lane_of(key)?.plan.as_ref().map(|plan| plan.purpose)
     }
 
@@ -254,7 +259,7 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Takes note that a start is no longer under way; true if it was to be aborted.
-    fn start_is_over(&mut self, key: Key) -> Option<bool> {
+    pub(super) fn start_is_over(&mut self, key: Key) -> Option<bool> {
         let slot = &self.children.get(&key)?.slot;
         let aborting = matches!(slot, Slot::Aborting);
         if aborting || matches!(slot, Slot::Starting) {
@@ -274,10 +279,14 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    fn step_is_over(&mut self, key: Key) {
+    pub(super) fn forget_early_ends(&mut self) {
         if self.starting == 0 {
             self.early.clear();
         }
+    }
+
+    pub(super) fn step_is_over(&mut self, key: Key) {
+        self.forget_early_ends();
         let at = self.lane_key(key);
         if let Some(lane) = self.lanes.get_mut(&at) {
             lane.under_way = false;
@@ -287,10 +296,7 @@ impl<T: Incarnation> Children<T> {
 
     /// The children that were to be started after it are down until the retry succeeds, as in OTP.
     fn retry(&mut self, key: Key, said: Arc<str>) -> FailedStart {
-        let plan = self.lane_of(key).and_then(|lane| lane.plan.take());
-        for (_, later) in plan.into_iter().flat_map(|plan| plan.starts) {
-            self.settle(later);
-        }
+        self.give_up_plan(key);
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Queued;
         }

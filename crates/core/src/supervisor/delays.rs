@@ -54,7 +54,7 @@ impl<T: Incarnation> Children<T> {
 
     fn latest_delay_of_others(&self, key: Key, from: Place, now: Instant) -> Option<Instant> {
         let others = self.children.iter().filter(|(other, child)| **other != key && child.place >= from);
-        let until = others.filter_map(|(other, _)| Some(self.delay(*other)?.until));
+        let until = others.filter_map(|(other, _)| self.delay(*other)?.until);
         until.filter(|until| *until > now).max()
     }
 
@@ -76,7 +76,7 @@ impl<T: Incarnation> Children<T> {
         }
         self.last_delay += 1;
         let (number, until) = (self.last_delay, not_before.unwrap_or(now).max(now + delay));
-        self.children.get_mut(&key)?.slot = Slot::Waiting(Delay { number, until, cause: plan.cause });
+        self.children.get_mut(&key)?.slot = Slot::Waiting(Delay { number, until: Some(until), cause: plan.cause });
         // Nobody answers this step: the lane goes on by itself.
         self.ready.push_front(at);
         Some(Step::Delay { key, number, until })

@@ -148,6 +148,15 @@ impl DynamicSupervisor {
         self.0.reconfigure(spec.into_spec()).await
     }
 
+    /// Replaces the child whose latest actor this is by a successor with this specification; as
+    /// [`Supervisor::replace_child`], also for its name.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn replace_child(&self, actor: ActorId, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        self.0.replace(Which::Actor(actor), spec).await
+    }
+
     /// Stops a child by its rule and forgets it. Returns when it is gone.
     ///
     /// # Errors

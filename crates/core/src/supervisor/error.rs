@@ -1,8 +1,10 @@
 //! What can go wrong with children, and with starting a supervisor.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use ractor::{ActorId, SpawnErr};
 
 use super::child_id::ChildId;
@@ -46,12 +48,47 @@ pub enum StartError {
     /// The tokio runtime has no timers, and without them no time-out would ever be over.
     #[error("the tokio runtime has no timers: build it with enable_time() or enable_all()")]
     NoTimers,
+    /// Another actor has the child's name. If this was a restart it is no failure: see
+    /// [`ChildSpec::on_name_taken`](crate::ChildSpec::on_name_taken).
+    #[error("{}", error_text(&**source))]
+    NameTaken {
+        /// Who has which name.
+        #[source]
+        source: BoxError,
+        /// When it is free.
+        free: NameFree,
+    },
     /// The child was terminated, or its supervisor stopped, before the start had finished.
     #[error("it was terminated while it was starting")]
     Terminated,
 }
 
+/// When a name that is taken is free: a wait that may be begun any number of times.
+#[derive(Clone)]
+pub struct NameFree(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
+
+impl NameFree {
+    /// Returns when the name is free. It may be another's by the time that it is asked for.
+    pub fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for NameFree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NameFree")
+    }
+}
+
 impl StartError {
+    /// A start that is refused since another actor has the child's name. `free` begins to wait until it is free.
+    pub fn name_taken<F>(error: impl Into<BoxError>, free: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::NameTaken { source: error.into(), free: NameFree(Arc::new(move || free().boxed())) }
+    }
+
     /// Wraps an error of the child's own.
     pub fn failed(error: impl Into<BoxError>) -> Self {
         Self::Failed(error.into())
@@ -171,6 +208,12 @@ pub enum ChildError {
         id: ChildId,
         /// Who runs under it.
         actor: ActorId,
+    },
+    /// Only a child that runs can be replaced.
+    #[error("child {id} is stopped; restart it instead of replacing it")]
+    Stopped {
+        /// The id that was asked for.
+        id: ChildId,
     },
     /// The supervisor is about to start this child itself.
     #[error("child {id} is restarting; terminate it first")]

@@ -11,7 +11,7 @@ use proptest::strategy::Strategy as Generator;
 use ractor::ActorId;
 
 use super::backoff::{Backoff, ExponentialBackoff};
-use super::child_spec::{ChildKind, ChildSpec};
+use super::child_spec::{ChildKind, ChildSpec, NameTaken};
 use super::children::{Children, Leaving};
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
@@ -24,6 +24,7 @@ mod commands;
 mod delays;
 mod interleaved;
 mod model;
+mod replacing;
 mod sequential;
 
 /// A life of a child: the key and the number of the start.
@@ -45,7 +46,16 @@ struct Nature {
 
 fn spec(id: &str, nature: Nature) -> ChildSpec {
     let start = |_| async { Ok(Start::Ignore) };
-    ChildSpec::from_fn(id, ChildKind::Worker, start).restart(nature.restart).significant(nature.significant)
+    let spec = ChildSpec::from_fn(id, ChildKind::Worker, start).on_name_taken(rule_of_name(id));
+    spec.restart(nature.restart).significant(nature.significant)
+}
+
+fn rule_of_name(id: &str) -> NameTaken {
+    match id {
+        "a" => NameTaken::Fail,
+        "b" => NameTaken::Rest,
+        _ => NameTaken::Wait,
+    }
 }
 
 /// What a start comes to.
@@ -54,6 +64,8 @@ enum Came {
     Up,
     Failed,
     Ignored,
+    /// Another actor has its name; only where the shell is asked what follows.
+    NameTaken,
 }
 
 fn came() -> impl Generator<Value = Came> {

@@ -21,6 +21,7 @@ pub(super) enum ServerMsg {
     StartChild(ChildSpec, Answer<Option<StartedChild>>),
     RestartChild(String, Answer<Option<StartedChild>>),
     TerminateChild(Which, Answer<()>),
+    ReplaceChild(Which, ChildSpec, Answer<Option<ActorCell>>),
     DeleteChild(String, Answer<()>),
     Child(String, Answer<Option<Handle>>),
     WhichChild(Which, Answer<ChildInfo>),
@@ -68,15 +69,7 @@ pub(super) async fn ask<T: Send + 'static>(
     supervisor: &ActorRef<ServerMsg>,
     message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
 ) -> Option<T> {
-    let (sender, mut answer) = tokio::sync::oneshot::channel();
-    supervisor.send_message(message(sender.into())).ok()?;
-    tokio::select! {
-        biased;
-        answered = &mut answer => answered.ok(),
-        // A message that is sent in the very moment in which a mailbox closes stays in it, neither read nor dropped,
-        // for as long as anybody has a reference to the actor; and we have one.
-        _ = supervisor.wait(None) => answer.try_recv().ok(),
-    }
+    crate::ask::ask(supervisor, message).await.ok()
 }
 
 /// Answers a request. Whoever asked may have stopped waiting, and then the answer ends here: it may hold what a start

@@ -16,11 +16,14 @@ mod group;
 mod managed;
 mod message;
 mod metering;
+mod name_taken;
 mod nursery;
 mod order;
 mod partition;
 mod plan;
 mod reconfigure;
+mod replacement;
+mod replacing;
 mod report;
 mod restart;
 mod roster;
@@ -51,9 +54,9 @@ use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
 pub use chain::{Failure, Fault, GiveUp, RestartCause};
 pub use child_id::ChildId;
-pub use child_spec::{ChildKind, ChildSpec, Shutdown, StartContext};
+pub use child_spec::{ChildKind, ChildSpec, NameTaken, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
-pub use error::{BoxError, ChildError, SpecError, StartError};
+pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use partition::{Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec};
 pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
 pub use restart::{Restart, RestartIntensity, Strategy};
@@ -126,7 +129,8 @@ impl Supervisor {
         let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
-        let server = Server::new(&group, reporting.replaced_by(spec.reporter.as_ref()), LastWord::default(), spec);
+        let reporting = reporting.replaced_by(spec.reporter.as_ref());
+        let server = Server::new(&group, reporting, LastWord::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
         Ok(Self { actor, path, gone })
@@ -184,6 +188,31 @@ impl Supervisor {
     pub async fn terminate_child(&self, id: impl AsRef<str>) -> Result<(), ChildError> {
         let which = Which::Id(id.as_ref().to_owned());
         self.ask(|reply| ServerMsg::TerminateChild(which, reply)).await?
+    }
+
+    /// Replaces the child that has this specification's id by a successor, without a moment in which neither is there.
+    ///
+    /// The successor is started beside the child that runs. If that has a name
+    /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), it is handed over when the successor runs; a
+    /// lookup always finds one of the two. Then the successor takes the child's place in the start order, with its own
+    /// specification, and the predecessor is stopped by its rule. Returns the successor when the predecessor is gone;
+    /// `None` if the successor's start said [`Start::Ignore`]. No restart is counted, and children that depend on this one
+    /// are left alone.
+    ///
+    /// A call that is given up goes on to its end. If the child is terminated, or restarted with its siblings, before its
+    /// successor runs, the successor is stopped again.
+    ///
+    /// # Errors
+    /// [`ChildError::Start`] if the successor does not start, and [`ChildError::Stopped`], [`ChildError::Restarting`],
+    /// [`ChildError::NotFound`], [`ChildError::Spec`]: in each case the child stays as it is. [`ChildError::Terminated`] if
+    /// the child was stopped meanwhile, [`ChildError::NotRunning`].
+    pub async fn replace_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        let which = Which::Id(spec.id().as_str().to_owned());
+        self.replace(which, spec).await
+    }
+
+    async fn replace(&self, which: Which, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        self.ask(|reply| ServerMsg::ReplaceChild(which, spec, reply)).await?
     }
 
     /// Removes a child that is stopped.
@@ -386,7 +415,7 @@ impl StartContext {
         let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
         let last_word = LastWord::default();
-        let server = Server::new(&self.group, reporting, last_word.clone(), spec);
+        let server = Server::new(&self.group, reporting, last_word.clone(), self.restart, spec);
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };

@@ -65,7 +65,8 @@ pub(crate) struct Wait {
 #[derive(Debug, Clone)]
 pub(crate) struct Delay {
     pub(crate) number: u64,
-    pub(crate) until: Instant,
+    /// `None` if it is over when the child's name is free.
+    pub(crate) until: Option<Instant>,
     pub(crate) cause: Option<Arc<RestartCause>>,
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::chain::{GiveUp, RestartCause};
 use super::child_id::ChildId;
+use super::child_spec::NameTaken;
 use super::restart::Restart;
 use super::significant::AutoShutdown;
 use crate::containment::{Contained, catch_panic, report as tell};
@@ -48,6 +49,13 @@ pub enum Happened {
     StartFailed {
         /// The child's own cause.
         cause: String,
+    },
+    /// It was to be restarted, and another actor has its name.
+    NameTaken {
+        /// Who has which name.
+        cause: String,
+        /// What follows.
+        rule: NameTaken,
     },
     /// It ended without being asked by its supervisor.
     Exited {
@@ -202,6 +210,9 @@ fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
         }
         Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
         Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
+        Happened::NameTaken { cause, rule } => {
+            tracing::warn!(%supervisor, %child, cause, ?rule, "child is not restarted: its name is taken");
+        }
         Happened::Exited { actor, reason, escalation: Some(cause) } => {
             tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
         }

@@ -13,7 +13,7 @@ use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
 use super::children::Children;
 use super::error::ChildError;
-use super::plan::{Key, Purpose, Work};
+use super::plan::{Delay, Key, Purpose, Work};
 use super::restart::Restart;
 use super::rules::{Roster, Rules};
 use super::started::Incarnation;
@@ -31,6 +31,8 @@ pub enum ChildState {
     Starting,
     /// It ran before and is about to run again.
     Restarting,
+    /// It is to be restarted when its name, which another actor has, is free: see [`NameTaken::Wait`](crate::NameTaken).
+    NameTaken,
     /// It is being stopped, or has ended and is not gone yet.
     Stopping,
     /// It is not running and will not be started by itself. OTP's `undefined`.
@@ -94,7 +96,7 @@ impl<T: Incarnation> Children<T> {
         self.admit(spec, Slot::Starting)
     }
 
-    fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
+    pub(super) fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
         self.rules.check(&spec)?;
         match self.rules.roster {
             Roster::Fixed => self.refuse_present(spec.id())?,
@@ -114,6 +116,9 @@ impl<T: Incarnation> Children<T> {
             Slot::Running(incarnation) => ChildError::AlreadyStarted { id: id.clone(), actor: incarnation.actor_id() },
             Slot::Down => ChildError::AlreadyPresent { id: id.clone(), state: "stopped" },
             Slot::Stopping | Slot::Exited(..) => ChildError::AlreadyPresent { id: id.clone(), state: "stopping" },
+            Slot::Waiting(Delay { until: None, .. }) => {
+                ChildError::AlreadyPresent { id: id.clone(), state: "waiting until its name is free" }
+            }
             Slot::Waiting(_) => ChildError::AlreadyPresent { id: id.clone(), state: "restarting" },
             Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if child.lives > 0 => {
                 ChildError::AlreadyPresent { id: id.clone(), state: "restarting" }
@@ -279,6 +284,7 @@ impl<T: Incarnation> Children<T> {
 fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
     let state = match &child.slot {
         Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
+        Slot::Waiting(Delay { until: None, .. }) => ChildState::NameTaken,
         Slot::Waiting(_) => ChildState::Restarting,
         Slot::Requested(_) | Slot::Queued | Slot::Starting if child.lives > 0 => ChildState::Restarting,
         Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
@@ -286,7 +292,7 @@ fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
         Slot::Down => ChildState::Stopped,
     };
     let backoff = match &child.slot {
-        Slot::Waiting(delay) => Some(delay.until.saturating_duration_since(now)),
+        Slot::Waiting(delay) => delay.until.map(|until| until.saturating_duration_since(now)),
         _ => None,
     };
     let spec = &child.spec;

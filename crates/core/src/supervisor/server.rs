@@ -13,12 +13,14 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::Instant;
 
 use super::chain::LastWord;
-use super::child_spec::{ChildKind, ChildSpec, StartContext};
+use super::child_spec::{ChildKind, ChildSpec, NameTaken, StartContext};
 use super::children::{FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::Group;
 use super::message::{Answer, ServerMsg, Which, answer};
+use super::name_taken::Refused;
 use super::plan::Key;
+use super::replacement::Replacement;
 use super::report::{Happened, Reporting};
 use super::roster::Terminate;
 use super::shutdown;
@@ -40,15 +42,23 @@ pub(super) struct Server {
     group: Group,
     reporting: Reporting,
     last_word: LastWord,
+    /// Whether it has been there before, or a supervisor above it has.
+    restart: bool,
 }
 
 impl Server {
     /// `group` is the one that the supervisor itself belongs to; its children get one within.
-    pub(super) fn new(group: &Group, reporting: Reporting, last_word: LastWord, spec: SupervisorSpec) -> Self {
+    pub(super) fn new(
+        group: &Group,
+        reporting: Reporting,
+        last_word: LastWord,
+        restart: bool,
+        spec: SupervisorSpec,
+    ) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
         let reporting = reporting.of_children(spec.rules.roster.is_on_demand());
         let state = Mutex::new(Some(Box::new(ServerState::new(spec))));
-        Self { state, group, reporting, last_word }
+        Self { state, group, reporting, last_word, restart }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -59,23 +69,34 @@ impl Server {
         MutexGuard::try_map(self.state.lock(), |state| state.as_deref_mut()).ok()
     }
 
-    fn context(&self, myself: &ActorRef<ServerMsg>, spec: &ChildSpec) -> StartContext {
+    fn context(&self, myself: &ActorRef<ServerMsg>, spec: &ChildSpec, restart: bool) -> StartContext {
         let group = match spec.kind() {
             ChildKind::Worker => self.group.clone(),
             ChildKind::Supervisor => self.group.nested(),
         };
-        StartContext { id: spec.id().clone(), supervisor: myself.get_cell(), group, reporting: self.reporting.clone() }
+        let (id, reporting) = (spec.id().clone(), self.reporting.clone());
+        StartContext { id, supervisor: myself.get_cell(), group, reporting, restart, replaces: None }
     }
 
     // ---- the first start: one after the other, and all undone if one fails ----
 
     async fn start_all(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), StartError> {
-        for spec in std::mem::take(&mut state.spec.children) {
-            let spec = spec.within(self.group.limits());
-            if let Err(source) = self.start_first(myself, state, &spec).await {
-                self.stop_children(state).await;
-                return Err(StartError::Child { id: spec.id().clone(), source: Box::new(source) });
+        let mut specs = std::mem::take(&mut state.spec.children).into_iter();
+        let within = |spec: ChildSpec| spec.within(self.group.limits());
+        for spec in specs.by_ref().map(within) {
+            match self.start_first(myself, state, &spec).await {
+                // Those after it have to wait for it.
+                Ok(Some(Refused::Waits(_))) if state.children.is_ordered() => break,
+                Ok(_) => {}
+                Err(source) => {
+                    self.stop_children(state).await;
+                    return Err(StartError::Child { id: spec.id().clone(), source: Box::new(source) });
+                }
             }
+        }
+        for spec in specs.map(within) {
+            // The specification has been checked as a whole before; there is nothing left to refuse.
+            let _ = state.children.add_stopped(spec);
         }
         Ok(())
     }
@@ -85,19 +106,47 @@ impl Server {
         myself: &ActorRef<ServerMsg>,
         state: &mut ServerState,
         spec: &ChildSpec,
-    ) -> Result<(), StartError> {
+    ) -> Result<Option<Refused>, StartError> {
         let Ok(key) = state.children.add_starting(spec.clone()) else {
             // The specification has been checked as a whole before; there is nothing left to refuse.
-            return Ok(());
+            return Ok(None);
         };
-        let outcome = StartUnderWay::begin(spec, self.context(myself, spec)).finish().await;
+        let outcome = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish().await;
         if let Outcome::Failed(cause) = outcome {
+            if let Some(refused) = self.name_taken(myself, state, key, &cause, self.restart) {
+                drop_contained("the error of a start", cause);
+                return Ok(Some(refused));
+            }
             self.reporting.tell(spec.id(), Happened::StartFailed { cause: display_text(&cause) });
             state.children.start_failed(key, "");
             return Err(cause);
         }
-        self.finish(state, key, outcome);
-        Ok(())
+        self.finish(myself, state, key, outcome);
+        Ok(None)
+    }
+
+    /// If another actor has the child's name, and that is no failure: what becomes of the child.
+    fn name_taken(
+        &self,
+        myself: &ActorRef<ServerMsg>,
+        state: &mut ServerState,
+        key: Key,
+        cause: &StartError,
+        again: bool,
+    ) -> Option<Refused> {
+        let StartError::NameTaken { free, .. } = cause else { return None };
+        let (refused, rule) = match state.children.name_taken(key, again) {
+            Refused::Fails => return None,
+            Refused::Rests => (Refused::Rests, NameTaken::Rest),
+            Refused::Waits(number) => {
+                state.spawn_wait(myself, key, number, free);
+                (Refused::Waits(number), NameTaken::Wait)
+            }
+        };
+        if let Some(id) = state.children.id(key) {
+            self.reporting.tell(id, Happened::NameTaken { cause: display_text(cause), rule });
+        }
+        Some(refused)
     }
 
     // ---- steps ----
@@ -124,7 +173,7 @@ impl Server {
             Step::Bury { key, child } if child.is_gone() => {
                 let actor = child.actor_id();
                 drop_contained("a child that is gone", child);
-                self.finish(state, key, Outcome::Gone { actor, how: None });
+                self.finish(myself, state, key, Outcome::Gone { actor, how: None });
             }
             Step::Bury { key, child } => {
                 let actor = child.actor_id();
@@ -158,21 +207,25 @@ impl Server {
         spec: ChildSpec,
         retry: bool,
     ) {
-        let mut start = StartUnderWay::begin(&spec, self.context(myself, &spec));
+        let (restart, _) = state.children.restarted(key);
+        let mut start = StartUnderWay::begin(&spec, self.context(myself, &spec, restart));
         // A retry goes through the mailbox, even if it fails at once.
         match (!retry).then(|| start.look()).flatten() {
-            Some(outcome) => self.finish(state, key, outcome),
+            Some(outcome) => self.finish(myself, state, key, outcome),
             None => state.spawn_start(myself, key, start),
         }
     }
 
     fn end(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key, end: BoxFuture<'static, Outcome>) {
         if let Some(outcome) = state.begin_end(myself, key, end) {
-            self.finish(state, key, outcome);
+            self.finish(myself, state, key, outcome);
         }
     }
 
-    fn finish(&self, state: &mut ServerState, key: Key, outcome: Outcome) {
+    fn finish(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key, outcome: Outcome) {
+        if let Some(replacement) = state.replacements.remove(&key) {
+            return replacement.go_on(myself, state, &self.reporting, key, outcome);
+        }
         let Some(id) = state.children.id(key).cloned() else { return drop_contained("a step", outcome) };
         match outcome {
             Outcome::Gone { actor, how } => {
@@ -198,6 +251,9 @@ impl Server {
                 self.reporting.tell(&id, Happened::Ignored);
                 state.answer_starter(key, Ok(None));
             }
+            Outcome::Failed(source) if self.name_taken(myself, state, key, &source, false).is_some() => {
+                drop_contained("the error of a start", source);
+            }
             Outcome::Failed(source) => {
                 let cause = display_text(&source);
                 self.reporting.tell(&id, Happened::StartFailed { cause: cause.clone() });
@@ -219,6 +275,27 @@ impl Server {
     fn restart_child(&self, state: &mut ServerState, id: &str, reply: Answer<Option<StartedChild>>) {
         let key = state.children.revive(id);
         state.await_start(key, reply);
+    }
+
+    fn replace_child(
+        &self,
+        myself: &ActorRef<ServerMsg>,
+        state: &mut ServerState,
+        which: Which,
+        spec: ChildSpec,
+        reply: Answer<Option<ActorCell>>,
+    ) {
+        let spec = spec.within(self.group.limits());
+        let begun = state.which(which).and_then(|child| Ok((child, state.children.begin_replacing(child, &spec)?)));
+        let (child, (step, predecessor)) = match begun {
+            Ok(begun) => begun,
+            Err(refusal) => return answer(reply, Err(refusal)),
+        };
+        let replaces = state.children.running(child).map(|child| child.actor.clone());
+        let context = StartContext { replaces, ..self.context(myself, &spec, false) };
+        let start = StartUnderWay::begin(&spec, context);
+        state.replacements.insert(step, Replacement { child, predecessor, spec, successor: None, reply });
+        state.spawn_start(myself, step, start);
     }
 
     fn terminate_child(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, which: Which, reply: Answer<()>) {
@@ -332,7 +409,7 @@ impl Actor for Server {
         match message {
             ServerMsg::StepDone(key, number) => {
                 if let Some(outcome) = state.nudged(&myself, key, number) {
-                    self.finish(state, key, outcome);
+                    self.finish(&myself, state, key, outcome);
                 }
             }
             ServerMsg::Branch(reply) => {
@@ -342,6 +419,7 @@ impl Actor for Server {
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
             ServerMsg::TerminateChild(which, reply) => self.terminate_child(&myself, state, which, reply),
+            ServerMsg::ReplaceChild(which, spec, reply) => self.replace_child(&myself, state, which, spec, reply),
             ServerMsg::DeleteChild(id, reply) => answer(reply, state.children.delete(&id)),
             ServerMsg::Child(id, reply) => answer(reply, state.child(&id)),
             ServerMsg::WhichChild(which, reply) => answer(reply, state.which_child(which)),

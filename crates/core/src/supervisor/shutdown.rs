@@ -1,8 +1,14 @@
 //! Stopping one actor, and knowing that it is gone.
 
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt, MaybeDone, maybe_done};
 use ractor::{ActorCell, ActorStatus};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 
 use super::child_spec::Shutdown;
@@ -99,11 +105,20 @@ pub(crate) async fn gone(mut child: Started) {
     drop_contained("a child that is gone", child);
 }
 
-/// Stops actors of which nobody holds the tasks, together and within one time: by ractor's own word for their ends. The
-/// answers are in the order of the actors.
+/// Stops actors of which nobody holds the tasks, together and within one time. Returns when they are gone, as far as
+/// ractor lets anybody know: see [`Departure`]. The answers are in the order of the actors.
 pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
+    let mut departures: Vec<_> = actors.iter().map(|actor| maybe_done(Departure::of(actor))).collect();
+    // All are listened to before the first is asked.
+    poll_fn(|context| {
+        for departure in &mut departures {
+            let _ = departure.poll_unpin(context);
+        }
+        Poll::Ready(())
+    })
+    .await;
     actors.iter().for_each(|actor| actor.stop(Some(SHUTDOWN.to_owned())));
-    let in_time = timeout(limit, all_ended(actors)).await.is_ok();
+    let in_time = timeout(limit, all(&mut departures)).await.is_ok();
     let end = |actor: &ActorCell| {
         if in_time || actor.get_status() == ActorStatus::Stopped {
             return Stopped::InTime;
@@ -112,14 +127,51 @@ pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<St
         Stopped::Killed
     };
     let how = actors.iter().map(end).collect();
-    all_ended(actors).await;
+    all(&mut departures).await;
     how
 }
 
 /// The last one first, as in [`stop_together`].
-async fn all_ended(actors: &[ActorCell]) {
-    for actor in actors.iter().rev() {
-        let _ = actor.wait(None).await;
+async fn all(departures: &mut [MaybeDone<Departure>]) {
+    for departure in departures.iter_mut().rev() {
+        departure.await;
+    }
+}
+
+/// The end of an actor whose task somebody else holds.
+///
+/// ractor wakes whoever waits for an end while the actor's task still has the handler, and after a kill the state too; they
+/// are dropped in the rest of the same poll. So the wake is put off until that poll is over. An actor that has ended before
+/// this was polled for the first time may still be about to drop them: of that nobody can hear.
+struct Departure(BoxFuture<'static, ()>);
+
+impl Departure {
+    fn of(actor: &ActorCell) -> Self {
+        let actor = actor.clone();
+        let end = async move {
+            let _ = actor.wait(None).await;
+        };
+        Self(end.boxed())
+    }
+}
+
+impl Future for Departure {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let after = Waker::from(Arc::new(WakeAfterThisPoll(context.waker().clone())));
+        self.0.poll_unpin(&mut Context::from_waker(&after))
+    }
+}
+
+/// Woken within the poll of a task, it wakes when that poll is over: tokio does so with whoever yields.
+struct WakeAfterThisPoll(Waker);
+
+impl Wake for WakeAfterThisPoll {
+    fn wake(self: Arc<Self>) {
+        let yielding = pin!(yield_now());
+        // Outside a runtime it wakes at once.
+        let _ = yielding.poll(&mut Context::from_waker(&self.0));
     }
 }
 

@@ -12,9 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::backoff::Fractions;
 use super::child_spec::ChildSpec;
 use super::children::Children;
-use super::error::ChildError;
+use super::error::{ChildError, NameFree};
 use super::message::{Answer, Handle, ServerMsg, Which, answer};
 use super::plan::Key;
+use super::replacement::Replacement;
 use super::roster::ChildInfo;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
@@ -27,6 +28,8 @@ pub(super) struct ServerState {
     pub(super) steps: HashMap<Key, StepUnderWay>,
     pub(super) last_step: u64,
     pub(super) delays: HashMap<Key, DelayTask>,
+    /// The successors that are being started, or whose predecessors are being stopped, by the keys of their steps.
+    pub(super) replacements: HashMap<Key, Replacement>,
     pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
     pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
 }
@@ -35,8 +38,8 @@ impl ServerState {
     /// Before the first start.
     pub(super) fn new(spec: SupervisorSpec) -> Self {
         let children = Children::new(spec.rules, Fractions::seeded(spec.seed()));
-        let (steps, delays, starters, stoppers) = Default::default();
-        Self { spec, children, steps, last_step: 0, delays, starters, stoppers }
+        let (steps, delays, replacements, starters, stoppers) = Default::default();
+        Self { spec, children, steps, last_step: 0, delays, replacements, starters, stoppers }
     }
 
     fn next_nudge(&mut self, myself: &ActorRef<ServerMsg>, key: Key) -> Nudge {
@@ -112,6 +115,16 @@ impl ServerState {
         #[expect(clippy::disallowed_methods, reason = "a backoff is a delay, and nothing else")]
         let task = tokio::spawn(async move {
             tokio::time::sleep_until(until).await;
+            let _ = supervisor.send_message(ServerMsg::DelayOver(key, number));
+        });
+        self.delays.insert(key, DelayTask { number, _task: AbortOnDropHandle::new(task) });
+    }
+
+    /// Waits for a child's name, as for the end of a delay.
+    pub(super) fn spawn_wait(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64, free: &NameFree) {
+        let (supervisor, free) = (myself.clone(), free.wait());
+        let task = tokio::spawn(async move {
+            free.await;
             let _ = supervisor.send_message(ServerMsg::DelayOver(key, number));
         });
         self.delays.insert(key, DelayTask { number, _task: AbortOnDropHandle::new(task) });

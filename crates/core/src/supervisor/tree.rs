@@ -172,7 +172,7 @@ impl Tree {
         let (status, actor) = match info.state {
             ChildState::Running(actor) => (TreeStatus::Running, Some(actor)),
             ChildState::Starting => (TreeStatus::Starting, None),
-            ChildState::Restarting => (TreeStatus::Restarting, None),
+            ChildState::Restarting | ChildState::NameTaken => (TreeStatus::Restarting, None),
             ChildState::Stopping => (TreeStatus::Stopping, None),
             ChildState::Stopped => (TreeStatus::Stopped, None),
         };

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
+use super::child_spec::NameTaken;
 use super::report::{Happened, Report, Stopped};
 
 /// On one line, line breaks and other control characters escaped; `{:.80}` gives at most 80 characters, the last of them
@@ -36,6 +37,15 @@ impl Display for Happened {
             }
             Self::Ignored => OneLine::write(f, format_args!("is not wanted now")),
             Self::StartFailed { cause } => OneLine::write(f, format_args!("did not start: {cause}")),
+            Self::NameTaken { cause, rule: NameTaken::Wait } => {
+                OneLine::write(f, format_args!("waits until its name is free: {cause}"))
+            }
+            Self::NameTaken { cause, rule: NameTaken::Rest } => {
+                OneLine::write(f, format_args!("is left stopped, as its name is taken: {cause}"))
+            }
+            Self::NameTaken { cause, rule: NameTaken::Fail } => {
+                OneLine::write(f, format_args!("did not start, as its name is taken: {cause}"))
+            }
             Self::Exited { actor, reason, escalation: None } => {
                 OneLine::write(f, format_args!("exited, as actor {actor}: {reason}"))
             }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use foundation_core::ask;
 use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
 use futures::FutureExt;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::durable_subscription::DurableSubscription;
@@ -90,8 +90,7 @@ async fn forward<M: Message>(
         };
         let Some(item) = item else { return ForwardingEnd::NamespaceEnded };
         let last = last_of(&item);
-        let (sender, answer) = oneshot::channel();
-        if actor.cast(message(item, sender.into())).is_err() || answer.await.is_err() {
+        if ask(&actor, |reply| message(item, reply)).await.is_err() {
             feed.acknowledge().await;
             return ForwardingEnd::NoAnswer;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use foundation_core::ask;
 use foundation_core::ractor::ActorRef;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -25,7 +26,7 @@ async fn tick(actor: ActorRef<TelemetryMsg>, every: Duration) {
     loop {
         clock.tick().await;
         // One after the other: ticks do not queue up in front of an actor that is slow.
-        if actor.call(TelemetryMsg::Tick, None).await.is_err() {
+        if ask(&actor, TelemetryMsg::Tick).await.is_err() {
             return;
         }
     }

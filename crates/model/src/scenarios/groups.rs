@@ -6,6 +6,7 @@ use loom::sync::atomic::{Ordering, fence};
 use loom::thread::spawn;
 
 use super::{Msg, NAME, explore, table};
+use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::{Namespace, ServiceName};
 use crate::registry::foreign::Monitored;
@@ -13,7 +14,6 @@ use crate::registry::groups::key::Kind;
 use crate::registry::groups::table::Groups;
 use crate::registry::groups::{Member, Membership};
 use crate::registry::table::Table;
-use crate::{ActorCell, Guard};
 
 /// How a group takes a member in, step by step; true if it is in.
 fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
@@ -31,7 +31,7 @@ fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &Actor
 }
 
 fn members(groups: &Groups) -> usize {
-    groups.read("a", Kind::of::<Msg, ()>(), |roster, _| roster.members(&Guard::new()).len()).unwrap_or(0)
+    groups.read("a", Kind::of::<Msg, ()>(), |_, members| members.len()).unwrap_or(0)
 }
 
 /// 5: an actor that ends while it joins is in no group.

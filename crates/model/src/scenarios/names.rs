@@ -178,7 +178,7 @@ pub fn a_lookup_against_a_hand_over() {
             let table = Arc::clone(&table);
             move || {
                 let new = Arc::new(holder(Origin::Foreign));
-                assert!(table.hand_over::<Msg>(&new, ActorCell::running(2)).is_ok());
+                assert!(table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok());
             }
         });
         assert!(found(&table).is_some(), "for a moment nobody has the name");
@@ -198,7 +198,7 @@ pub fn a_hand_over_against_the_end_of_a_lease() {
         lease.publish(ActorCell::running(1));
         let ending = spawn(move || drop(lease));
         let new = Arc::new(holder(Origin::Foreign));
-        let handed = table.hand_over::<Msg>(&new, ActorCell::running(2)).is_ok();
+        let handed = table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok();
         ending.join().unwrap();
         assert_eq!(found(&table), handed.then_some(2));
         assert_eq!(table.counters().balance(), isize::from(handed));

@@ -5,14 +5,13 @@ use std::time::Duration;
 use futures::future::join_all;
 use ractor::{ActorCell, Message, RpcReplyPort};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::error::{GroupCastError, GroupError};
 use super::group::{Group, live};
 use super::replies::Replies;
-use super::roster::{Roster, from_turn};
+use super::roster::{Choice, Roster, tries};
 use super::table::Miss;
-use crate::registry::via::send;
+use crate::ask::{TimeLimit, reply, send};
 
 impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// Sends a message to the member whose turn it is; to the next one if that has just ended.
@@ -20,7 +19,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// [`GroupCastError`] gives the message back if there is nobody to take it.
     pub fn cast_next(&self, message: M) -> Result<(), GroupCastError<M>> {
-        self.cast(Roster::next_turn, message)
+        self.cast(Roster::in_turn, message)
     }
 
     /// Sends a message to a random member.
@@ -31,10 +30,10 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.cast(Roster::roll, message)
     }
 
-    fn cast(&self, turn: fn(&Roster) -> usize, message: M) -> Result<(), GroupCastError<M>> {
+    fn cast(&self, choice: Choice, message: M) -> Result<(), GroupCastError<M>> {
         let mut unsent = Some(message);
         let sent = self.read(|roster, members| {
-            for actor in from_turn(members, turn(roster)).filter_map(|member| member.live()) {
+            for actor in tries(members, || choice(roster, members), |member| member.live()) {
                 unsent = unsent.take().and_then(|message| send(actor, message).err());
                 if unsent.is_none() {
                     break;
@@ -62,16 +61,22 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     }
 
     /// Sends each live member a message with a reply port of its own and waits, at most `limit`, for all answers at once.
+    /// A member that ends without an answer is not waited for.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time enabled, before anything is sent.
     pub async fn call_all<R: Send + 'static>(
         &self,
         mut message: impl FnMut(RpcReplyPort<R>) -> M,
         limit: Duration,
     ) -> Replies<M, R> {
         let asked = self.members().into_iter().map(|actor| {
+            // Before the first message: without a clock nobody is asked.
+            let time = TimeLimit::begin(limit);
             let (sender, answer) = oneshot::channel();
             let sent = send(&actor, message((sender, limit).into())).is_ok();
             async move {
-                let reply = if sent { timeout(limit, answer).await.ok().and_then(Result::ok) } else { None };
+                let reply = if sent { time.within(reply(&actor, answer)).await.flatten() } else { None };
                 (actor, reply)
             }
         });

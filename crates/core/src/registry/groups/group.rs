@@ -11,7 +11,7 @@ use super::error::GroupError;
 use super::key::{GroupKey, Kind};
 use super::member::Member;
 use super::membership::Membership;
-use super::roster::{Roster, from_turn};
+use super::roster::{Choice, Members, Roster, tries};
 use super::table::{Groups, Miss};
 use crate::namespace::Namespace;
 use crate::near::NearMisses;
@@ -202,12 +202,13 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     // ---- one of them ----
 
-    /// Borrows the member whose turn it is: all come one after the other, and who has ended is passed over.
+    /// Borrows the member whose turn it is: all come one after the other, and who has ended is
+    /// passed over, so that of the others none comes twice in a row.
     ///
     /// # Errors
     /// [`GroupError::NoMember`] names the near misses; [`GroupError::WrongType`] names both types.
     pub fn with_next<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(Roster::next_turn, read)
+        self.with(Roster::in_turn, read)
     }
 
     /// Borrows a random member.
@@ -235,8 +236,10 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.with_any(|actor| actor.clone().into())
     }
 
-    fn with<R>(&self, turn: fn(&Roster) -> usize, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        let found = self.read(|roster, members| from_turn(members, turn(roster)).find_map(|it| it.live()).map(read));
+    fn with<R>(&self, choice: Choice, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
+        let found = self.read(|roster, members| {
+            tries(members, || choice(roster, members), |member| member.live()).next().map(read)
+        });
         found.and_then(|found| found.ok_or(Miss::Absent)).map_err(|miss| self.explain(miss))
     }
 
@@ -247,7 +250,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     }
 
     #[inline]
-    pub(super) fn read<R>(&self, read: impl FnOnce(&Roster, &[Arc<Member>]) -> R) -> Result<R, Miss> {
+    pub(super) fn read<R>(&self, read: impl FnOnce(&Roster, &Members) -> R) -> Result<R, Miss> {
         self.groups().read(self.key.name().as_str(), kind::<M, V>(), read)
     }
 

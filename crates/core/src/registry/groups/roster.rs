@@ -1,5 +1,7 @@
 //! The members of one group, in the order in which they joined.
 
+use std::iter::repeat_with;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use scc::{AtomicShared, Guard, Shared, Tag};
@@ -12,17 +14,59 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(crate) struct Roster {
     kind: Kind,
     members: AtomicShared<Members>,
-    /// Whose turn it is.
-    turn: AtomicUsize,
     dice: AtomicU64,
 }
 
-pub(crate) type Members = Vec<Arc<Member>>;
+/// One list of members, in the order in which they joined.
+pub(crate) struct Members {
+    list: Vec<Arc<Member>>,
+    /// Whose turn it is. It belongs to this list: an index means another member in the next one.
+    turn: AtomicUsize,
+}
+
+impl Members {
+    fn new(list: Vec<Arc<Member>>, turn: usize) -> Self {
+        Self { list, turn: AtomicUsize::new(turn) }
+    }
+
+    /// Takes a turn of the round robin; nobody else gets this one.
+    #[inline]
+    pub(crate) fn next_turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Who stays, with the turn at the member that would have been next, and who goes.
+    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Self, Vec<Arc<Member>>) {
+        let next = self.turn.load(Ordering::Relaxed).checked_rem(self.list.len()).unwrap_or(0);
+        let (mut left, mut out, mut turn) = (Vec::with_capacity(self.list.len() + 1), Vec::new(), 0);
+        for (at, member) in self.list.iter().enumerate() {
+            if leaves(member) {
+                out.push(Arc::clone(member));
+            } else {
+                turn += usize::from(at < next);
+                left.push(Arc::clone(member));
+            }
+        }
+        (Self::new(left, turn), out)
+    }
+}
+
+impl Deref for Members {
+    type Target = [Arc<Member>];
+
+    #[inline]
+    fn deref(&self) -> &[Arc<Member>] {
+        &self.list
+    }
+}
+
+/// How one member is chosen: given the group, the number of the member that is tried.
+pub(crate) type Choice = fn(&Roster, &Members) -> usize;
 
 impl Roster {
     pub(crate) fn new(kind: Kind, seed: u64, first: Arc<Member>) -> Self {
-        let members = AtomicShared::new(vec![first]);
-        Self { kind, members, turn: AtomicUsize::new(0), dice: AtomicU64::new(seed) }
+        let members = AtomicShared::new(Members::new(vec![first], 0));
+        Self { kind, members, dice: AtomicU64::new(seed) }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -31,19 +75,20 @@ impl Roster {
 
     // ---- readers ----
 
+    /// The members now; none, if the group is on its way out.
     #[inline]
-    pub(crate) fn members<'g>(&self, guard: &'g Guard) -> &'g [Arc<Member>] {
-        self.members.load(Ordering::Acquire, guard).as_ref().map_or(&[], Vec::as_slice)
+    pub(crate) fn members<'g>(&self, guard: &'g Guard) -> Option<&'g Members> {
+        self.members.load(Ordering::Acquire, guard).as_ref()
     }
 
-    /// Where a round robin looks next.
+    /// The round robin.
     #[inline]
-    pub(crate) fn next_turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+    pub(crate) fn in_turn(&self, members: &Members) -> usize {
+        members.next_turn()
     }
 
     /// A random number.
-    pub(crate) fn roll(&self) -> usize {
+    pub(crate) fn roll(&self, _: &Members) -> usize {
         // The remainder by the number of members is what is wanted of it: truncation takes nothing away.
         #[expect(clippy::cast_possible_truncation)]
         let number = mixed(self.dice.fetch_add(GOLDEN, Ordering::Relaxed)) as usize;
@@ -53,15 +98,15 @@ impl Roster {
     // ---- writers ----
 
     /// Adds a member; takes out, and gives back, those of whose end nobody has told yet.
-    pub(crate) fn add(&self, new: Arc<Member>) -> Members {
+    pub(crate) fn add(&self, new: Arc<Member>) -> Vec<Arc<Member>> {
         let (mut left, out) = self.parted(|_| false);
-        left.push(new);
+        left.list.push(new);
         self.put(left);
         out
     }
 
     /// Takes these members out, and with them those of whose end nobody has told yet: who has gone, and how many are left.
-    pub(crate) fn take_out(&self, leaving: &[&Arc<Member>]) -> (Members, usize) {
+    pub(crate) fn take_out(&self, leaving: &[&Arc<Member>]) -> (Vec<Arc<Member>>, usize) {
         let (left, out) = self.parted(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member)));
         let remaining = left.len();
         if !out.is_empty() {
@@ -70,14 +115,15 @@ impl Roster {
         (out, remaining)
     }
 
-    /// Who stays and who goes.
-    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Members, Members) {
-        let guard = Guard::new();
-        self.members(&guard).iter().cloned().partition(|member| !leaves(member) && !member.is_gone())
+    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Members, Vec<Arc<Member>>) {
+        match self.members(&Guard::new()) {
+            Some(members) => members.parted(|member| leaves(member) || member.is_gone()),
+            None => (Members::new(Vec::new(), 0), Vec::new()),
+        }
     }
 
     pub(crate) fn is_deserted(&self) -> bool {
-        self.members(&Guard::new()).iter().all(|member| member.is_gone())
+        self.members(&Guard::new()).is_none_or(|members| members.iter().all(|member| member.is_gone()))
     }
 
     fn put(&self, members: Members) {
@@ -85,11 +131,20 @@ impl Roster {
     }
 }
 
-/// All members, each once, beginning with this one and then in their order.
+/// Those that are live, one after the other, until one of them will do.
+///
+/// Each try takes a turn of its own: the turn of one who is passed over is lost, and does not go to the next one, which
+/// would have two in a row.
 #[inline]
-pub(crate) fn from_turn<T>(members: &[T], turn: usize) -> impl Iterator<Item = &T> {
-    let (before, after) = members.split_at(turn.checked_rem(members.len()).unwrap_or(0));
-    after.iter().chain(before)
+pub(crate) fn tries<'a, T, L>(
+    members: &'a [T],
+    turn: impl FnMut() -> usize,
+    live: impl Fn(&'a T) -> Option<L>,
+) -> impl Iterator<Item = L> {
+    let number = members.len();
+    let chosen = repeat_with(turn).take(number).filter_map(move |turn| members.get(turn.checked_rem(number)?));
+    // Others may have had the turns of all who live; they are not missed for that.
+    chosen.chain(members).filter_map(live)
 }
 
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -109,13 +164,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_round_shows_each_member_once_and_begins_with_whose_turn_it_is(members: Vec<u8>, turn: usize) {
-            let round: Vec<_> = from_turn(&members, turn).copied().collect();
-            let mut expected = members.clone();
-            if !members.is_empty() {
-                expected.rotate_left(turn % members.len());
+        fn nobody_has_a_turn_more_than_another_while_some_are_on_their_way_out(
+            live in prop::collection::vec(any::<bool>(), 1..12),
+            first in 0..100_usize,
+        ) {
+            let (count, mut turn) = (live.iter().filter(|live| **live).count(), first);
+            let mut next = || {
+                let mut take = || { turn += 1; turn - 1 };
+                tries(&live, &mut take, |it| it.then_some(std::ptr::from_ref(it))).next()
+            };
+            let chosen: Vec<_> = (0..3 * count).map(|_| next()).collect();
+            for round in chosen.chunks(count.max(1)) {
+                let different: std::collections::BTreeSet<_> = round.iter().collect();
+                prop_assert_eq!(different.len(), count, "{:?}", chosen);
             }
-            prop_assert_eq!(round, expected);
+        }
+
+        #[test]
+        fn who_lives_is_found_whoever_else_takes_the_turns(
+            live in prop::collection::vec(any::<bool>(), 0..12),
+            turns in prop::collection::vec(any::<usize>(), 12),
+        ) {
+            let mut turns = turns.into_iter().cycle();
+            let found: Vec<_> = tries(&live, || turns.next().unwrap_or(0), |it| it.then_some(())).collect();
+            prop_assert_eq!(found.is_empty(), !live.contains(&true));
         }
 
         #[test]

@@ -18,7 +18,7 @@ use scc::{Guard, HashIndex, hash_index::Entry};
 
 use super::key::Kind;
 use super::member::Member;
-use super::roster::Roster;
+use super::roster::{Members, Roster};
 use crate::namespace::{Namespace, ServiceName};
 
 pub(crate) struct Groups {
@@ -47,20 +47,22 @@ impl Groups {
         &self,
         group: &str,
         kind: Kind,
-        read: impl FnOnce(&Roster, &[Arc<Member>]) -> R,
+        read: impl FnOnce(&Roster, &Members) -> R,
     ) -> Result<R, Miss> {
         let guard = Guard::new();
-        match self.rosters.peek(group, &guard) {
-            Some(roster) if roster.kind() == kind => Ok(read(roster, roster.members(&guard))),
-            Some(roster) => Err(Miss::OtherKind(roster.kind())),
-            None => Err(Miss::Absent),
+        let roster = self.rosters.peek(group, &guard).ok_or(Miss::Absent)?;
+        if roster.kind() != kind {
+            return Err(Miss::OtherKind(roster.kind()));
         }
+        roster.members(&guard).map(|members| read(roster, members)).ok_or(Miss::Absent)
     }
 
     /// At most so many groups with a live member, in no order.
     pub(crate) fn live(&self, limit: usize) -> Vec<ServiceName> {
         let guard = Guard::new();
-        let has_life = |roster: &Roster| roster.members(&guard).iter().any(|member| member.live().is_some());
+        let has_life = |roster: &Roster| {
+            roster.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()))
+        };
         let live = self.rosters.iter(&guard).filter(|(_, roster)| has_life(roster)).take(limit);
         live.map(|(name, _)| name.clone()).collect()
     }
@@ -77,7 +79,8 @@ impl Groups {
         let guard = Guard::new();
         let mut members = Vec::new();
         for (name, roster) in self.rosters.iter(&guard) {
-            members.extend(roster.members(&guard).iter().map(|member| (name.clone(), Arc::clone(member))));
+            let all = roster.members(&guard).into_iter().flat_map(|members| members.iter());
+            members.extend(all.map(|member| (name.clone(), Arc::clone(member))));
         }
         members
     }

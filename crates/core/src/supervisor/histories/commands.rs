@@ -31,7 +31,8 @@ pub(super) enum Command {
 
 fn answer() -> impl Generator<Value = Command> {
     let early = prop_oneof![3 => Just(None), 1 => reason().prop_map(Some)];
-    (0..8usize, came(), early, any::<bool>()).prop_map(|(step, came, early, event_first)| Command::Answer {
+    let came = prop_oneof![6 => came(), 2 => Just(Came::NameTaken)];
+    (0..8usize, came, early, any::<bool>()).prop_map(|(step, came, early, event_first)| Command::Answer {
         step,
         came,
         early,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::super::backoff::Fractions;
 use super::super::child::{Child, Slot};
 use super::super::children::{Children, FailedStart, Step};
+use super::super::name_taken::Refused;
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
 use super::super::roster::Terminate;
@@ -208,12 +209,34 @@ impl World {
                 self.children.ignored(key);
                 self.starters.remove(&key);
             }
+            Came::NameTaken => self.name_taken(key),
             Came::Failed => match self.children.start_failed(key, "no") {
                 FailedStart::Retried => known.due = true,
                 FailedStart::Settled => {
                     self.starters.remove(&key);
                 }
             },
+        }
+    }
+
+    /// A refusal is no restart, whatever follows, unless it counts as a failed start.
+    fn name_taken(&mut self, key: Key) {
+        let used = self.children.supervision(self.time()).used;
+        let refused = self.children.name_taken(key, false);
+        assert_eq!(self.children.supervision(self.time()).used, used, "a refusal counts");
+        let known = self.known.get_mut(&key).expect("it was started");
+        match refused {
+            Refused::Waits(number) => {
+                assert_eq!(self.children.waits(key), Some(number));
+                assert!(!self.starters.contains(&key), "a start that was asked for is put off");
+                known.due = true;
+                *self.restarts.entry(key).or_default() -= 1;
+                self.delays.push((key, number));
+            }
+            Refused::Rests => {
+                *self.restarts.entry(key).or_default() -= 1;
+            }
+            Refused::Fails => self.start_answered(key, Came::Failed, None),
         }
     }
 

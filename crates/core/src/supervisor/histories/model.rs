@@ -145,7 +145,7 @@ impl Model {
         let last = self.list.len() - 1;
         match self.start(last) {
             Came::Up => {}
-            Came::Failed => {
+            Came::Failed | Came::NameTaken => {
                 self.list.pop();
             }
             Came::Ignored => self.down(key),
@@ -338,7 +338,7 @@ impl Model {
             match self.start(at) {
                 Came::Up => {}
                 Came::Ignored => self.down(key),
-                Came::Failed => {
+                Came::Failed | Came::NameTaken => {
                     self.list[at].pid = Pid::Restarting;
                     self.mailbox.push_back(Mail::TryAgain(key));
                     return;

@@ -93,7 +93,7 @@ impl World {
         let (life, came) = self.script.start(key);
         match came {
             Came::Up => assert_eq!(self.children.started(key, life, at), None),
-            Came::Failed => {
+            Came::Failed | Came::NameTaken => {
                 self.children.start_failed(key, "no");
             }
             Came::Ignored => self.children.ignored(key),
@@ -178,7 +178,7 @@ fn seen(World { children, start, .. }: &World) -> Vec<(Key, Pid)> {
         Slot::Running(life) => Pid::Up(*life),
         Slot::Down => Pid::Undefined,
         Slot::Waiting(delay) => {
-            let until = delay.until.duration_since(*start).as_millis() as u64;
+            let until = delay.until.expect("nobody takes a name").duration_since(*start).as_millis() as u64;
             Pid::Waiting { until, number: delay.number }
         }
         other => panic!("a child is {other:?} when there is nothing left to do"),

@@ -172,12 +172,26 @@ async fn stop_down_to(supervisor: &Supervisor, wanted: usize, all: usize) -> Res
 
 async fn start_up_to(supervisor: &Supervisor, wanted: usize) -> Result<(), ChildError> {
     for partition in 0..wanted {
-        match supervisor.restart_child(partition.to_string()).await {
-            Ok(_) | Err(ChildError::Running { .. } | ChildError::Restarting { .. }) => {}
-            Err(error) => return Err(error),
-        }
+        start_again(supervisor, &partition.to_string()).await?;
     }
     Ok(())
+}
+
+/// Starts a partition that is stopped, or on its way up or down since a resize that was given up.
+async fn start_again(supervisor: &Supervisor, partition: &str) -> Result<(), ChildError> {
+    loop {
+        match supervisor.restart_child(partition).await {
+            Ok(_) | Err(ChildError::Running { .. }) => return Ok(()),
+            Err(ChildError::Restarting { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if supervisor.which_child(partition).await?.backoff.is_some() {
+            // It has failed, and its supervisor starts it when its delay is over.
+            return Ok(());
+        }
+        // Returns when it is gone. If it was being started, nobody would say here that the start has failed.
+        supervisor.terminate_child(partition).await?;
+    }
 }
 
 impl<P> Clone for PartitionSupervisor<P> {

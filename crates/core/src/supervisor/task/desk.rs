@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::TaskError;
 use super::stop::TaskStop;
-use crate::containment::{CaughtPanic, discard_pinned};
+use crate::containment::{CaughtPanic, catch_panic, discard_pinned};
 use crate::supervisor::message::{ServerMsg, Which};
 
 /// What a task knows of its surroundings.
@@ -33,6 +33,10 @@ enum Standing {
     Asked,
 }
 
+fn panicked(panic: CaughtPanic) -> TaskError {
+    TaskError::Panicked(panic.into_text())
+}
+
 impl Desk {
     /// Calls `work` and polls its future to the end.
     ///
@@ -49,10 +53,11 @@ impl Desk {
         F: Future,
     {
         let held = Arc::new(());
-        // Made at the first poll only, so that a task that is not wanted any more by then does not begin.
-        let stop = || TaskStop::new(self.asked.clone(), Some(Arc::clone(&held)));
         let is_held = || Arc::strong_count(&held) > 1;
-        let body = async { work(stop()).await };
+        let stop = TaskStop::new(self.asked.clone(), Some(Arc::clone(&held)));
+        // Before the first look at whether the task is still wanted: only the future shows whether it holds its `TaskStop`.
+        // One that does comes to its end in order, even if it is asked before it has begun; any other does not begin then.
+        let body = catch_panic(|| work(stop)).map_err(panicked)?;
         let mut body = pin!(Some(AssertUnwindSafe(body).catch_unwind()));
         let mut owner_gone = pin!(owner_gone);
         let mut standing = Standing::Wanted;
@@ -74,7 +79,7 @@ impl Desk {
                     }
                 }
                 outcome = poll_fn(|context| poll_body(body.as_mut(), context)) => {
-                    break outcome.map_err(|panic| TaskError::Panicked(CaughtPanic::of(panic).into_text()));
+                    break outcome.map_err(CaughtPanic::of).map_err(panicked);
                 }
             }
         };

@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Word that a task is asked to stop, for a task that wants to end in order.
 ///
-/// A future that holds one is not dropped when it is asked to stop, but has the time of its
+/// A future that holds one is not dropped when it is asked to stop, be it before its first poll, but has the time of its
 /// [`Shutdown`](crate::Shutdown) to come to its end; then it is killed. One that holds none, as a closure that ignores
-/// its argument, is dropped at its next await point. That is the difference between an Erlang process that traps exits
+/// its argument, is dropped at its next await point, or before it begins. That is the difference between an Erlang process that traps exits
 /// and one that does not. Cost: a clone is two atomic increments.
 #[derive(Debug, Clone)]
 pub struct TaskStop {

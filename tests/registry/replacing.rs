@@ -1,0 +1,203 @@
+//! Children that are replaced by a successor, with their names: somebody is there all the time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use foundation::ractor::ActorStatus;
+use foundation::{
+    ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, NameChange, RegistryError, Restart, ServiceRegistry,
+    StartError, Watched,
+};
+use futures::poll;
+
+use super::support::{Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, world};
+
+fn probe(names: &ServiceRegistry, roll: &Roll) -> ChildSpec {
+    let roll = roll.clone();
+    names.child_spec(&PROBE, move || (Probe::on(&roll), ()))
+}
+
+fn starting(names: &ServiceRegistry, start: Phase) -> ChildSpec {
+    names.child_spec(&PROBE, move || (Probe::default().start(start.clone()), ()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lookup_finds_somebody_at_every_moment_of_a_replacement() {
+    let (_registry, names) = world().await;
+    names.supervise(probe(&names, &Roll::default())).await.unwrap();
+    let over = Arc::new(AtomicBool::new(false));
+    let looking = std::thread::spawn({
+        let (names, over) = (names.clone(), Arc::clone(&over));
+        move || {
+            let (via, mut looks) = (names.via(&PROBE), 0_u64);
+            while !over.load(Ordering::Relaxed) {
+                names.lookup(&PROBE).unwrap();
+                via.cast(ProbeMsg::Note("hello")).unwrap();
+                looks += 1;
+            }
+            looks
+        }
+    });
+    for _ in 0..100 {
+        let before = names.lookup(&PROBE).unwrap();
+        let after = names.replace(probe(&names, &Roll::default())).await.unwrap().unwrap();
+        assert_eq!(names.lookup(&PROBE).unwrap().get_id(), after.get_id());
+        assert_eq!(before.get_status(), ActorStatus::Stopped, "it is gone");
+    }
+    over.store(true, Ordering::Relaxed);
+    assert!(looking.join().expect("somebody was always found") > 0);
+}
+
+#[tokio::test]
+async fn a_successor_takes_the_place_and_the_rules_of_the_child() {
+    let (_registry, names) = world().await;
+    let (first, second) = (Roll::default(), Roll::default());
+    names.supervise(probe(&names, &first)).await.unwrap();
+    names.supervise(names.child_spec(&OTHER, || (Probe::default(), ()))).await.unwrap();
+    let mut watch = names.watch_service(&PROBE);
+    assert!(matches!(watch.next().await, Some(Watched::Snapshot(_))));
+    let before = names.lookup(&PROBE).unwrap().get_id();
+    let successor = names.replace(probe(&names, &second).restart(Restart::Transient)).await.unwrap().unwrap();
+    assert!(first.is_empty() && !second.is_empty());
+
+    let application = names.application().unwrap();
+    let children = application.which_children().await.unwrap();
+    let order: Vec<_> = children.iter().rev().map(|child| child.id.as_str()).collect();
+    assert_eq!(order, ["probe", "other"]);
+    let child = application.which_child("probe").await.unwrap();
+    assert_eq!((child.state, child.restart), (ChildState::Running(successor.get_id()), Restart::Transient));
+    assert_eq!(application.tree().await.supervision.unwrap().used, 0, "it is no restart");
+    let Some(Watched::Change(NameChange::HandedOver { from, to })) = watch.next().await else { panic!("of {before}") };
+    assert_eq!((from, to.actor), (before, successor.get_id()));
+
+    // From now on it is a child as any other.
+    successor.kill();
+    second.lived(2).await;
+    assert_ne!(names.wait_for_service(&PROBE, SOON).await.unwrap().get_id(), successor.get_id());
+    second.assert_never_two();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_does_not_start_leaves_the_child_and_its_name_alone() {
+    let (_registry, names) = world().await;
+    names.supervise(probe(&names, &Roll::default())).await.unwrap();
+    let before = names.lookup(&PROBE).unwrap();
+    let hangs = starting(&names, Phase::Waits(Gate::new())).start_timeout(Duration::from_secs(1));
+    for spec in [starting(&names, Phase::Fails("no desk")), starting(&names, Phase::Panics("broken")), hangs] {
+        let refused = names.replace(spec).await.unwrap_err();
+        let is_start = matches!(refused, RegistryError::Child { source: ChildError::Start { .. }, .. });
+        assert!(is_start, "{refused}");
+        assert_eq!(names.lookup(&PROBE).unwrap().get_id(), before.get_id());
+        assert_eq!(names.via(&PROBE).call(ProbeMsg::WhoAreYou, SOON).await.unwrap(), before.get_id());
+    }
+    let child = names.application().unwrap().which_child("probe").await.unwrap();
+    assert_eq!(child.state, ChildState::Running(before.get_id()));
+}
+
+#[tokio::test]
+async fn only_a_child_that_runs_can_be_replaced() {
+    let (_registry, names) = world().await;
+    let application = names.application().unwrap();
+    let refused = application.replace_child(probe(&names, &Roll::default())).await.unwrap_err();
+    assert!(matches!(refused, ChildError::NotFound { .. }), "{refused}");
+    names.supervise(probe(&names, &Roll::default())).await.unwrap();
+    application.terminate_child("probe").await.unwrap();
+    let refused = application.replace_child(probe(&names, &Roll::default())).await.unwrap_err();
+    assert!(matches!(refused, ChildError::Stopped { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_replacement_that_is_given_up_goes_on_to_its_end() {
+    let (_registry, names) = world().await;
+    names.supervise(probe(&names, &Roll::default())).await.unwrap();
+    let before = names.lookup(&PROBE).unwrap();
+    let gate = Gate::new();
+    let mut replacing = Box::pin(names.replace(starting(&names, Phase::Waits(gate.clone()))));
+    assert!(poll!(&mut replacing).is_pending());
+    drop(replacing);
+    gate.arrival().await;
+    gate.open();
+    before.wait(None).await.unwrap();
+    assert_ne!(names.lookup(&PROBE).unwrap().get_id(), before.get_id());
+}
+
+/// Its predecessor falls while the successor starts, and is restarted: the name belongs to that restart.
+#[tokio::test]
+async fn a_successor_whose_predecessor_has_ended_meanwhile_is_not_wanted() {
+    let (_registry, names) = world().await;
+    let roll = Roll::default();
+    names.supervise(probe(&names, &roll)).await.unwrap();
+    let before = names.lookup(&PROBE).unwrap();
+    let gate = Gate::new();
+    let replacing = tokio::spawn({
+        let (names, spec) = (names.clone(), starting(&names, Phase::Waits(gate.clone())));
+        async move { names.replace(spec).await }
+    });
+    gate.arrival().await;
+    before.kill();
+    roll.lived(2).await;
+    let restarted = names.wait_for_service(&PROBE, SOON).await.unwrap();
+    gate.open();
+    let refused = replacing.await.unwrap().unwrap_err();
+    assert!(refused.to_string().contains("does not have the name probe any more"), "{refused}");
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), restarted.get_id());
+}
+
+#[tokio::test]
+async fn a_child_that_is_terminated_meanwhile_is_not_replaced() {
+    let (_registry, names) = world().await;
+    names.supervise(probe(&names, &Roll::default())).await.unwrap();
+    let (gate, roll) = (Gate::new(), Roll::default());
+    let replacing = tokio::spawn({
+        let (names, gate, roll) = (names.clone(), gate.clone(), roll.clone());
+        let start = move || (Probe::on(&roll).start(Phase::Waits(gate.clone())), ());
+        async move { names.replace(names.child_spec(&PROBE, start)).await }
+    });
+    gate.arrival().await;
+    names.application().unwrap().terminate_child("probe").await.unwrap();
+    gate.open();
+    replacing.await.unwrap().unwrap_err();
+    roll.ended(1).await;
+    assert!(!names.is_registered(&PROBE));
+}
+
+#[tokio::test]
+async fn a_child_of_a_dynamic_supervisor_is_replaced_with_its_name() {
+    let (_registry, names) = world().await;
+    names.supervise(ChildSpec::dynamic_supervisor("pool", DynamicSupervisorSpec::default())).await.unwrap();
+    let pool = names.application().unwrap().dynamic_supervisor("pool").await.unwrap().unwrap();
+    let (first, second) = (Roll::default(), Roll::default());
+    let before = pool.start_child(probe(&names, &first)).await.unwrap().unwrap();
+    let after = pool.replace_child(before.get_id(), probe(&names, &second)).await.unwrap().unwrap();
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), after.get_id());
+    assert!(first.is_empty());
+    assert_eq!(pool.count_children().await.unwrap().active, 1);
+    let refused = pool.replace_child(before.get_id(), probe(&names, &second)).await.unwrap_err();
+    assert!(matches!(refused, ChildError::NotFound { .. }), "{refused}");
+    pool.terminate_child(after.get_id()).await.unwrap();
+    assert!(second.is_empty());
+}
+
+/// The successor is gone with its supervisor, and nobody waits for it for ever.
+#[tokio::test]
+async fn a_shutdown_ends_a_replacement_under_way() {
+    let (_registry, names) = world().await;
+    names.supervise(probe(&names, &Roll::default())).await.unwrap();
+    let (gate, roll) = (Gate::new(), Roll::default());
+    let replacing = tokio::spawn({
+        let (names, gate, roll) = (names.clone(), gate.clone(), roll.clone());
+        let start = move || (Probe::on(&roll).start(Phase::Waits(gate.clone())), ());
+        async move { names.replace(names.child_spec(&PROBE, start)).await }
+    });
+    gate.arrival().await;
+    names.cleanup().await.unwrap();
+    assert!(roll.is_empty());
+    let refused = replacing.await.unwrap().unwrap_err();
+    let is_known = matches!(
+        refused,
+        RegistryError::Child { source: ChildError::NotRunning { .. }, .. }
+            | RegistryError::Child { source: ChildError::Start { source: StartError::Terminated, .. }, .. }
+    );
+    assert!(is_known, "{refused}");
+}
