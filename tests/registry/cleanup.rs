@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorStatus};
 use foundation::{
-    ChildError, ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown,
+    ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown,
     Start, StartError, Stopped,
 };
 use futures::FutureExt;

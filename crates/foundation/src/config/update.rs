@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::error::ConfigError;
 use super::path::ConfigPath;
 use crate::events::{EventId, EventStoreError};
-use serde::Serialize;
 
 /// How the configuration of a namespace stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
