@@ -11,7 +11,8 @@ pub struct ConfigCommit {
     pub changes: Vec<ConfigChange>,
     /// The generation of the configuration that it led to.
     pub generation: u64,
-    /// The event that records it; `None` if nothing was changed, or if that could not be recorded and need not be.
+    /// The event that records it, the last one if it takes several; `None` if nothing was changed, or if that could not be
+    /// recorded and need not be.
     pub event: Option<EventId>,
     /// Who changed it, and why.
     pub note: ChangeNote,

@@ -158,21 +158,23 @@ impl Ledger {
         let is_bare = self.current.look().overrides().next().is_none();
         if is_bare {
             self.events.hold().keep_from(None);
+            self.current.checkpointed(None);
         }
         is_bare
     }
 
     /// Records anew what holds of all changes at run time, so that the events before it can be forgotten. If that fails
-    /// they are kept, the store's next look asks again, and the server's status says so.
+    /// they are kept, the store's next look asks again, and the server's status says so if the store has refused it: that
+    /// does not pass by itself.
     pub(super) async fn try_checkpoint(&self, records: &mut Records) {
-        let failure = self.checkpoint(records).await.err().map(|error| error.to_string());
-        if let Some(reason) = &failure {
-            self.telemetry.count("config.checkpoints_failed");
-            if !self.current.checkpointed(failure.clone()) {
-                report(|| tracing::warn!(%reason, "overrides are not recorded anew, and older events are kept"));
-            }
-        } else {
+        let Err(error) = self.checkpoint(records).await else {
             self.current.checkpointed(None);
+            return;
+        };
+        self.telemetry.count("config.checkpoints_failed");
+        let refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
+        if !(refused && self.current.checkpointed(Some(display_text(&error)))) {
+            report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) const CONFIG_RELOAD_REFUSED: EventKind = EventKind::from_static("conf
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigRecord {
-    /// The event that records it.
+    /// The event that records it; the last one if it takes several, as a reload of many values may.
     pub event: EventId,
     /// When it was recorded.
     #[serde(with = "foundation_core::written::rfc3339")]

@@ -35,6 +35,10 @@ const DEFAULT_POLL: Duration = Duration::from_secs(5);
 /// file with any other ending is TOML. A later file lies over those before it. Of YAML anchors, aliases, tags and
 /// second documents are refused.
 ///
+/// The same content means the same in each format: integers have 64 bits, with or without a sign, and a byte order mark is
+/// passed over. A key that is there twice and a key with a dot in it, which would mean another one in a section, are
+/// refused with their place.
+///
 /// # Declarations
 ///
 /// [`section`](Self::section) gives a section a type, with validation; [`updatable`](Self::updatable) says what may

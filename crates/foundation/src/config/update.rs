@@ -22,8 +22,8 @@ pub struct ConfigStatus {
     pub subscribers: usize,
     /// How changes of the files are noticed.
     pub watch: ConfigWatch,
-    /// Why what was changed at run time could not be recorded anew, the last time that the event store asked for it. Until
-    /// it can be, events that are to be forgotten are kept.
+    /// Why the event store refused what was changed at run time when it was to be recorded anew, if it did the last time.
+    /// Until it does not, events that are to be forgotten are kept.
     pub checkpoint_failure: Option<String>,
 }
 
