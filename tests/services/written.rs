@@ -126,3 +126,34 @@ async fn the_times_of_events_are_written_as_rfc_3339_and_read_back_in_both_forms
     assert_eq!(serde_json::from_value::<foundation::Event>(json).unwrap(), *event);
     foundation.shutdown().await;
 }
+
+/// What a type is called that shows how something is or what it came to.
+const SHOWN: [&str; 8] = ["Report", "Health", "Info", "Status", "Stats", "Verification", "Count", "Measures"];
+
+#[test]
+fn every_report_health_info_and_state_can_be_written() {
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    let mut files = vec![crates.join("core/src"), crates.join("foundation/src")];
+    let (mut seen, mut missing) = (0, Vec::new());
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (start, _) in text.match_indices("\npub struct ").chain(text.match_indices("\npub enum ")) {
+            let name = text[start..].split_whitespace().nth(2).unwrap();
+            let name = name.split(|it: char| !it.is_alphanumeric()).next().unwrap();
+            if SHOWN.iter().any(|ending| name.ends_with(ending)) {
+                seen += 1;
+                let attributes = text[..start].rsplit("\n\n").next().unwrap();
+                let by_hand = text.contains(&format!("impl Serialize for {name}"));
+                if !by_hand && !attributes.contains("Serialize") {
+                    missing.push(name.to_owned());
+                }
+            }
+        }
+    }
+    assert!(seen > 15, "{seen} are not all");
+    assert_eq!(missing, Vec::<String>::new(), "they need `Serialize`");
+}
