@@ -159,11 +159,10 @@ impl ServiceRegistry {
         measurement: Option<Measurement>,
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
-        let name = holder.name().clone();
-        let predecessor = context.replaces().filter(|it| self.has_name(it, &name));
+        let predecessor = context.replaces().filter(|it| self.has_name(it, holder.name()));
         let lease = match predecessor {
             Some(_) => Lease::in_prospect(&self.space.table, holder),
-            None => self.claim(holder).await.map_err(|error| self.not_claimed(error, name))?,
+            None => self.claim(holder).await.map_err(|error| self.not_claimed(error))?,
         };
         let (actor, args) = start();
         let meter = Meter::new(&self.space.measures, lease.holder(), measurement);
@@ -181,13 +180,13 @@ impl ServiceRegistry {
     }
 
     /// A child that finds its name taken is told apart from one that fails to start.
-    fn not_claimed(&self, error: RegistryError, name: ServiceName) -> StartError {
-        match error {
-            RegistryError::AlreadyRegistered { .. } | RegistryError::StillLeaving { .. } => {
-                let registry = self.clone();
+    fn not_claimed(&self, error: RegistryError) -> StartError {
+        match &error {
+            RegistryError::AlreadyRegistered { name, .. } | RegistryError::StillLeaving { name, .. } => {
+                let (registry, name) = (self.clone(), name.clone());
                 StartError::name_taken(error, move || registry.clone().claimable(name.clone()))
             }
-            error => StartError::failed(error),
+            _ => StartError::failed(error),
         }
     }
 

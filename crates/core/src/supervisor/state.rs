@@ -17,10 +17,11 @@ use super::message::{Answer, Handle, ServerMsg, Which, answer};
 use super::plan::Key;
 use super::replacement::Replacement;
 use super::roster::ChildInfo;
+use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
 use super::step::{DelayTask, Nudge, NudgeAtEnd, Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
-use crate::containment::drop_contained;
+use crate::containment::{ContainedFuture, drop_contained, report};
 
 pub(super) struct ServerState {
     pub(super) spec: SupervisorSpec,
@@ -122,10 +123,13 @@ impl ServerState {
 
     /// Waits for a child's name, as for the end of a delay.
     pub(super) fn spawn_wait(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64, free: &NameFree) {
-        let (supervisor, free) = (myself.clone(), free.wait());
+        let (supervisor, free) = (myself.clone(), free.clone());
+        let free = ContainedFuture::new("the wait for a name", async move { free.wait().await }.boxed());
         let task = tokio::spawn(async move {
-            free.await;
-            let _ = supervisor.send_message(ServerMsg::DelayOver(key, number));
+            match free.await {
+                Ok(()) => drop(supervisor.send_message(ServerMsg::DelayOver(key, number))),
+                Err(panic) => report(|| tracing::warn!(%panic, "the wait for a name panicked: its child stays away")),
+            }
         });
         self.delays.insert(key, DelayTask { number, _task: AbortOnDropHandle::new(task) });
     }
@@ -213,9 +217,16 @@ impl ServerState {
                 StepWork::Start { task, subtree } => aborted(task, subtree).await,
                 StepWork::End(end) => end.await,
             };
-            match outcome {
-                Outcome::Started(started) => self.children.adopt(key, started),
-                other => drop_contained("a step", other),
+            match (outcome, self.replacements.remove(&key)) {
+                // A successor that is not wanted any more; its predecessor is stopped with the other children.
+                (Outcome::Started(successor), Some(replacement)) => {
+                    shutdown::stop(successor, replacement.spec.shutdown_rule()).await;
+                }
+                (Outcome::Started(started), None) => self.children.adopt(key, started),
+                (other, replacement) => {
+                    drop_contained("a step", other);
+                    drop_contained("a replacement", replacement);
+                }
             }
         }
     }
