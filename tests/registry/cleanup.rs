@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorStatus};
 use foundation::{
-    ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown,
-    Start, StartError, Stopped,
+    ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown, Start,
+    StartError, Stopped,
 };
 use futures::FutureExt;
 use tokio::runtime::Handle;
