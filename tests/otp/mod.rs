@@ -5,6 +5,7 @@ mod backoff;
 mod chain;
 mod chaos;
 mod counting;
+mod logging;
 mod loops;
 mod memory;
 mod protocol;

@@ -350,3 +350,36 @@ proptest! {
         prop_assert_eq!(measures.map(|it| (it.messages, it.failures, it.handling_ns.count)), expected);
     }
 }
+
+/// The spans of starts and stops on this thread, as lines.
+#[derive(Clone, Default)]
+struct Lives(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Lives {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        let metadata = attributes.metadata();
+        if metadata.target() == "foundation::lifecycle" {
+            let mut line = format!("{} {}", metadata.level(), metadata.name());
+            attributes.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                line.push_str(&format!(" {}={value:?}", field.name()));
+            });
+            self.0.lock().unwrap().push(line);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_start_and_the_stop_of_a_service_have_spans_that_name_it() {
+    let (_registry, names) = world().await;
+    let lives = Lives::default();
+    let _listening = subscribe(lives.clone());
+    let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    actor.stop_and_wait(None, None).await.unwrap();
+    let named = format!("namespace={} service=probe actor={}", names.namespace(), actor.get_id());
+    // The start has two parts.
+    let wanted = [format!("INFO start {named}"), format!("INFO start {named}"), format!("INFO stop {named}")];
+    assert_eq!(*lives.0.lock().unwrap(), wanted);
+
+    names.measured(Measurement::Off).spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    assert_eq!(lives.0.lock().unwrap().len(), wanted.len());
+}

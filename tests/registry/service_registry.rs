@@ -271,8 +271,10 @@ async fn fnd_6_health_check_of_a_service_that_ends_during_it_is_not_healthy() {
 
 #[tokio::test]
 async fn fnd_6_health_check_is_quiet_by_default() {
+    let (_registry, names) = world().await;
+    names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let (log, _listening) = Log::listen(Level::INFO);
-    assert!(checked(HealthCheck::alive()).await.is_healthy());
+    assert!(names.health_check(&PROBE, HealthCheck::alive(), SOON).await.is_healthy());
     assert_eq!(log.lines(&[]), Vec::<String>::new());
 }
 

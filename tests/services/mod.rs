@@ -24,3 +24,4 @@ mod root;
 mod subscriptions;
 mod support;
 mod telemetry;
+mod written;

@@ -40,6 +40,7 @@ mod registry;
 mod supervisor;
 mod sync;
 mod telemetry;
+pub mod written;
 
 pub use ractor;
 

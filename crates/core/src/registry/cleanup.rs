@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::namespace::Namespace;
 use crate::supervisor::Stopped;
+use serde::Serialize;
 
 /// One actor that a shutdown or a clean-up has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoppedService {
     /// Where it stood: the path of its supervisor and its id, or `registered/` and its name.
     pub path: String,
@@ -24,13 +25,15 @@ pub(crate) enum StopLog {
 }
 
 /// What a clean-up did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CleanupReport {
     /// Which namespace is gone.
+    #[serde(serialize_with = "crate::written::text")]
     pub namespace: Namespace,
     /// Who was stopped, in the order in which they were gone.
     pub stopped: Vec<StoppedService>,
     /// How long it took.
+    #[serde(rename = "took_ms", serialize_with = "crate::written::millis")]
     pub took: Duration,
 }
 

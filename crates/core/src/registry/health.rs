@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use ractor::{ActorRef, Message, RpcReplyPort};
+use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::containment::CaughtPanic;
 
 /// What a health check found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Health {
     /// It is there, and the check said yes.
@@ -24,7 +26,8 @@ pub enum Health {
     /// It is there, and the check said no.
     Failed(String),
     /// The check did not finish in time.
-    TimedOut(Duration),
+    #[serde(rename = "timed_out_ms")]
+    TimedOut(#[serde(serialize_with = "crate::written::millis")] Duration),
     /// The check itself panicked.
     Crashed(String),
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ractor::{ActorId, ActorStatus};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::holder::{Holder, Origin};
@@ -11,15 +12,18 @@ use super::metadata::Metadata;
 use crate::namespace::{Namespace, ServiceName};
 
 /// One service, as the table has it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ServiceInfo {
     /// Its name.
     pub name: ServiceName,
     /// Its current incarnation.
+    #[serde(serialize_with = "crate::written::text")]
     pub actor: ActorId,
     /// The actor's status, as ractor has it.
+    #[serde(serialize_with = "status")]
     pub status: ActorStatus,
     /// Since it was registered.
+    #[serde(rename = "uptime_ms", serialize_with = "crate::written::millis")]
     pub uptime: Duration,
     /// How often the child that registers this name was started again.
     pub restarts: u32,
@@ -36,9 +40,10 @@ pub struct ServiceInfo {
 }
 
 /// The services of one namespace, by name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct NamespaceInfo {
     /// Which namespace.
+    #[serde(serialize_with = "crate::written::text")]
     pub namespace: Namespace,
     /// Its services, sorted by name. Those that are leaving are listed as not healthy; those being started are not.
     pub services: Vec<ServiceInfo>,
@@ -61,6 +66,18 @@ impl NamespaceInfo {
         services.sort_by(|a, b| a.name.cmp(&b.name));
         Self { namespace, services }
     }
+}
+
+fn status<S: serde::Serializer>(status: &ActorStatus, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match status {
+        ActorStatus::Unstarted => "unstarted",
+        ActorStatus::Starting => "starting",
+        ActorStatus::Running => "running",
+        ActorStatus::Upgrading => "upgrading",
+        ActorStatus::Draining => "draining",
+        ActorStatus::Stopping => "stopping",
+        ActorStatus::Stopped => "stopped",
+    })
 }
 
 fn info(holder: &Holder, measures: &Measures, now: Instant) -> Option<ServiceInfo> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorStatus};
+use serde::Serialize;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -91,7 +92,7 @@ impl ProcessRegistryBuilder {
 }
 
 /// How much a registry holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RegistryStats {
     /// Names in all namespaces.
     pub total: usize,

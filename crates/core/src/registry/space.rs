@@ -108,6 +108,18 @@ pub(crate) struct SpaceReporter {
 
 impl Reporter for SpaceReporter {
     fn report(&self, report: &Report) {
+        self.note(report);
+        self.next.report(report);
+    }
+
+    fn report_on_demand(&self, report: &Report) {
+        self.note(report);
+        self.next.report_on_demand(report);
+    }
+}
+
+impl SpaceReporter {
+    fn note(&self, report: &Report) {
         let counters = self.space.table.counters();
         match &report.happened {
             Happened::Started { restarts, .. } => counters.child_started(*restarts > 0),
@@ -119,6 +131,5 @@ impl Reporter for SpaceReporter {
             }
             _ => {}
         }
-        self.next.report(report);
     }
 }

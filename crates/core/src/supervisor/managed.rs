@@ -4,9 +4,10 @@ use futures::lock::Mutex;
 #[cfg(feature = "cluster")]
 use ractor::message::SerializedMessage;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tracing::Instrument;
 
 use super::group::Ticket;
-use super::metering::Metering;
+use super::metering::{Life, Metering};
 use crate::containment::{Contained, drop_contained, error_text};
 
 /// An actor with what it holds for as long as it is there: a lease `L` (of its name, or nothing) and a ticket.
@@ -71,7 +72,8 @@ where
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<(), ActorProcessingErr> {
         let Some(mut being) = self.being.try_lock() else { return Ok(()) };
         let Some(actor) = being.actor.get() else { return Ok(()) };
-        let state = actor.pre_start(myself, args).await?;
+        let span = self.meter.span(Life::Start, myself.get_id());
+        let state = actor.pre_start(myself, args).instrument(span).await?;
         being.state = Some(Contained::new("the state of an actor", state));
         Ok(())
     }
@@ -79,13 +81,15 @@ where
     async fn post_start(&self, myself: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         let Some(mut being) = self.being.try_lock() else { return Ok(()) };
         let Some((actor, state)) = being.both() else { return Ok(()) };
-        actor.post_start(myself, state).await.map_err(in_words)
+        let span = self.meter.span(Life::Start, myself.get_id());
+        actor.post_start(myself, state).instrument(span).await.map_err(in_words)
     }
 
     async fn post_stop(&self, myself: ActorRef<Self::Msg>, (): &mut ()) -> Result<(), ActorProcessingErr> {
         let Some(mut being) = self.being.try_lock() else { return Ok(()) };
         if let Some((actor, state)) = being.both() {
-            actor.post_stop(myself, state).await.map_err(in_words)?;
+            let span = self.meter.span(Life::Stop, myself.get_id());
+            actor.post_stop(myself, state).instrument(span).await.map_err(in_words)?;
         }
         // Now, and not with the actor: its supervisor hears of the end in between.
         being.state = None;

@@ -67,7 +67,7 @@ pub use task::{
 };
 pub use tree::{Tree, TreeStatus};
 
-pub(crate) use metering::{Handled, Metering};
+pub(crate) use metering::{Handled, Life, Metering};
 pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorId;
+use serde::Serialize;
 
 use super::chain::{GiveUp, RestartCause};
 use super::child_id::ChildId;
@@ -11,11 +12,13 @@ use super::restart::Restart;
 use super::significant::AutoShutdown;
 use crate::containment::{Contained, catch_panic, report as tell};
 use crate::exit::{ExitReason, SHUTDOWN};
+use crate::written;
 
 /// One thing that happened to one child.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The supervisor's path, from the top: `registry/production/application`.
+    #[serde(serialize_with = "written::shared")]
     pub supervisor: Arc<str>,
     /// Which child.
     pub child: ChildId,
@@ -24,16 +27,19 @@ pub struct Report {
 }
 
 /// What can happen to a child.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Happened {
     /// It runs.
     Started {
         /// Its new incarnation.
+        #[serde(serialize_with = "written::text")]
         actor: ActorId,
         /// How often its supervisor has restarted it so far.
         restarts: u32,
         /// Why it was started again; `None` at a start by request.
+        #[serde(serialize_with = "written::some_shared")]
         cause: Option<Arc<RestartCause>>,
     },
     /// Its start function said that it is not wanted now.
@@ -46,17 +52,21 @@ pub enum Happened {
     /// It ended without being asked by its supervisor.
     Exited {
         /// The incarnation that ended.
+        #[serde(serialize_with = "written::text")]
         actor: ActorId,
         /// Why.
         reason: ExitReason,
         /// The chain below, if it is a supervisor that gave up.
+        #[serde(serialize_with = "written::some_shared")]
         escalation: Option<Arc<GiveUp>>,
     },
     /// It failed, and will be started again, with those whom the strategy concerns.
     Restarting {
         /// Its failure, and the rules by which this follows.
+        #[serde(serialize_with = "written::shared")]
         cause: Arc<RestartCause>,
         /// How long its supervisor waits before, when all concerned are stopped.
+        #[serde(rename = "delay_ms", serialize_with = "written::millis")]
         delay: Duration,
     },
     /// It ended, and its restart rule refuses another life.
@@ -69,6 +79,7 @@ pub enum Happened {
     /// Its supervisor stopped it, and it is gone.
     Stopped {
         /// The incarnation that was stopped.
+        #[serde(serialize_with = "written::text")]
         actor: ActorId,
         /// Whether it stopped in time, or was or had to be killed.
         how: Stopped,
@@ -76,6 +87,7 @@ pub enum Happened {
     /// Its failure was one restart too many: the supervisor stops.
     GaveUp {
         /// The failures, the restart intensity that they exceed, and the chain below.
+        #[serde(serialize_with = "written::shared")]
         cause: Arc<GiveUp>,
     },
     /// It was significant and has ended for good: the supervisor stops, as it was told to.
@@ -86,7 +98,8 @@ pub enum Happened {
 }
 
 /// How an actor that its supervisor stopped came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Stopped {
     /// It stopped when asked, or had already ended.
     InTime,
@@ -129,6 +142,11 @@ impl Stopped {
 pub trait Reporter: Send + Sync + 'static {
     /// Takes note of one report.
     fn report(&self, report: &Report);
+
+    /// The same of a child that was started on demand, by a dynamic supervisor or as a task: of such there may be thousands.
+    fn report_on_demand(&self, report: &Report) {
+        self.report(report);
+    }
 }
 
 /// Somebody's reporter: supervisors share it, and any of them may be the last to have it.
@@ -138,48 +156,81 @@ impl<R: Reporter> Reporter for Contained<R> {
             reporter.report(report);
         }
     }
+
+    fn report_on_demand(&self, report: &Report) {
+        if let Some(reporter) = self.get() {
+            reporter.report_on_demand(report);
+        }
+    }
 }
 
 /// The default reporter: a `tracing` event for each report, with the supervisor's path and the child's id as fields.
 ///
-/// Expected things are `debug`, exits and failed starts `warn` (normal exits `debug`), an auto-shutdown `info`,
-/// giving up `error`.
+/// | level | what |
+/// |---|---|
+/// | `ERROR` | a supervisor gives up |
+/// | `WARN` | an abnormal exit, a failed start, a child that did not stop in time and was killed |
+/// | `INFO` | a start, a restart and the delay before it, a normal exit, a stop, an auto-shutdown |
+/// | `DEBUG` | all else; the starts, normal exits and stops of children that were started on demand |
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TracingReporter;
 
 impl Reporter for TracingReporter {
-    fn report(&self, Report { supervisor, child, happened }: &Report) {
-        match happened {
-            Happened::Started { actor, restarts, cause: None } => {
-                tracing::debug!(%supervisor, %child, %actor, restarts, "child started");
-            }
-            Happened::Started { actor, restarts, cause: Some(cause) } => {
-                tracing::debug!(%supervisor, %child, %actor, restarts, %cause, "child restarted");
-            }
-            Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
-            Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
-            Happened::Exited { actor, reason, escalation: Some(cause) } => {
-                tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
-            }
-            Happened::Exited { actor, reason, .. } if reason.is_abnormal() => {
-                tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
-            }
-            Happened::Exited { actor, reason, .. } => {
-                tracing::debug!(%supervisor, %child, %actor, %reason, "child exited");
-            }
-            Happened::Restarting { cause, delay } => {
-                tracing::debug!(%supervisor, %child, %cause, ?delay, "child is going to be restarted");
-            }
-            Happened::NotRestarted { reason, rule } => {
-                tracing::debug!(%supervisor, %child, %reason, %rule, "child is not restarted");
-            }
-            Happened::Stopped { actor, how } => tracing::debug!(%supervisor, %child, %actor, ?how, "child stopped"),
-            Happened::GaveUp { cause } => {
-                tracing::error!(%supervisor, %child, %cause, "supervisor gives up: too many restarts");
-            }
-            Happened::AutoShutdown { mode } => {
-                tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");
-            }
+    fn report(&self, report: &Report) {
+        log(report, false);
+    }
+
+    fn report_on_demand(&self, report: &Report) {
+        log(report, true);
+    }
+}
+
+/// What is part of every child's life: `info`, and `debug` of children of which there may be thousands.
+macro_rules! routine {
+    ($on_demand:expr, $($event:tt)*) => {
+        if $on_demand { tracing::debug!($($event)*) } else { tracing::info!($($event)*) }
+    };
+}
+
+fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
+    match happened {
+        Happened::Started { actor, restarts, cause: None } => {
+            routine!(on_demand, %supervisor, %child, %actor, restarts, "child started");
+        }
+        Happened::Started { actor, restarts, cause: Some(cause) } => {
+            tracing::info!(%supervisor, %child, %actor, restarts, %cause, "child restarted");
+        }
+        Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
+        Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
+        Happened::Exited { actor, reason, escalation: Some(cause) } => {
+            tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
+        }
+        Happened::Exited { actor, reason, .. } if reason.is_abnormal() => {
+            tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
+        }
+        Happened::Exited { actor, reason, .. } => {
+            routine!(on_demand, %supervisor, %child, %actor, %reason, "child exited");
+        }
+        Happened::Restarting { cause, delay: Duration::ZERO } => {
+            tracing::debug!(%supervisor, %child, %cause, "child is going to be restarted");
+        }
+        Happened::Restarting { cause, delay } => {
+            tracing::info!(%supervisor, %child, %cause, ?delay, "child is going to be restarted");
+        }
+        Happened::NotRestarted { reason, rule } => {
+            tracing::debug!(%supervisor, %child, %reason, %rule, "child is not restarted");
+        }
+        Happened::Stopped { actor, how: how @ Stopped::Killed } => {
+            tracing::warn!(%supervisor, %child, %actor, ?how, "child did not stop in time and was killed");
+        }
+        Happened::Stopped { actor, how } => {
+            routine!(on_demand, %supervisor, %child, %actor, ?how, "child stopped");
+        }
+        Happened::GaveUp { cause } => {
+            tracing::error!(%supervisor, %child, %cause, "supervisor gives up: too many restarts");
+        }
+        Happened::AutoShutdown { mode } => {
+            tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");
         }
     }
 }
@@ -189,11 +240,13 @@ impl Reporter for TracingReporter {
 pub(crate) struct Reporting {
     path: Arc<str>,
     reporter: Arc<dyn Reporter>,
+    /// Whether the children are started on demand.
+    on_demand: bool,
 }
 
 impl Reporting {
     pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
-        Self { path: path.into(), reporter }
+        Self { path: path.into(), reporter, on_demand: false }
     }
 
     /// The reporter that a specification asks for, if it does.
@@ -206,17 +259,26 @@ impl Reporting {
 
     /// The same reporter, one level down.
     pub(crate) fn below(&self, child: &ChildId) -> Self {
-        Self { path: format!("{}/{child}", self.path).into(), reporter: Arc::clone(&self.reporter) }
+        Self { path: format!("{}/{child}", self.path).into(), ..self.clone() }
+    }
+
+    /// The same reporter for a supervisor with such children.
+    pub(crate) fn of_children(self, on_demand: bool) -> Self {
+        Self { on_demand, ..self }
     }
 
     pub(crate) fn path(&self) -> &Arc<str> {
         &self.path
     }
 
+    fn pass_on(&self, report: &Report) {
+        if self.on_demand { self.reporter.report_on_demand(report) } else { self.reporter.report(report) }
+    }
+
     pub(crate) fn tell(&self, child: &ChildId, happened: Happened) {
         let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
         // Telemetry that fails must not break supervision.
-        if let Err(panic) = catch_panic(|| self.reporter.report(&report)) {
+        if let Err(panic) = catch_panic(|| self.pass_on(&report)) {
             let Report { supervisor, child, .. } = &report;
             tell(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
         }

@@ -83,11 +83,6 @@ impl Serialize for Restart {
     }
 }
 
-/// A duration as a whole number of milliseconds.
-pub(crate) fn millis<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
 /// How many restarts a supervisor makes in how long a time before it gives up; the default is 3 in 5 s, as Elixir's.
 ///
 /// A supervisor that gives up stops its children in order and itself with the reason `shutdown`, so that the
@@ -105,7 +100,7 @@ pub struct RestartIntensity {
     /// The most restarts that are made within the time; one more is too many. 0 means that none is made.
     pub max_restarts: u32,
     /// The length of the sliding window; zero is refused when the supervisor starts. In JSON `within_ms`.
-    #[serde(rename = "within_ms", serialize_with = "millis")]
+    #[serde(rename = "within_ms", serialize_with = "crate::written::millis")]
     pub within: Duration,
 }
 

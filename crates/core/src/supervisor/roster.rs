@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorId;
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::chain::{GiveUp, RestartCause};
@@ -20,11 +21,12 @@ use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
 /// What a child is doing, for people and programs to look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChildState {
     /// It runs, as this actor.
-    Running(ActorId),
+    Running(#[serde(serialize_with = "crate::written::text")] ActorId),
     /// Its first start is under way.
     Starting,
     /// It ran before and is about to run again.
@@ -36,7 +38,7 @@ pub enum ChildState {
 }
 
 /// One child, as a supervisor sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChildInfo {
     /// Its id.
     pub id: ChildId,
@@ -51,11 +53,12 @@ pub struct ChildInfo {
     /// How often the supervisor has restarted it.
     pub restarts: u32,
     /// While it restarts after a [`Backoff`](crate::Backoff): how long until it is started.
+    #[serde(rename = "backoff_ms", serialize_with = "crate::written::some_millis")]
     pub backoff: Option<Duration>,
 }
 
 /// How many children a supervisor has. OTP's `count_children`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ChildCount {
     /// Specifications.
     pub specs: usize,

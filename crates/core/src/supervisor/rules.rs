@@ -27,6 +27,11 @@ pub(crate) enum Roster {
 }
 
 impl Roster {
+    /// Whether children are started on demand, of which there may be thousands.
+    pub(crate) const fn is_on_demand(self) -> bool {
+        matches!(self, Self::OnDemand { .. })
+    }
+
     /// What a supervisor with this roster is called.
     pub(crate) const fn kind(self) -> &'static str {
         match self {

@@ -46,6 +46,7 @@ impl Server {
     /// `group` is the one that the supervisor itself belongs to; its children get one within.
     pub(super) fn new(group: &Group, reporting: Reporting, last_word: LastWord, spec: SupervisorSpec) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
+        let reporting = reporting.of_children(spec.rules.roster.is_on_demand());
         let state = Mutex::new(Some(Box::new(ServerState::new(spec))));
         Self { state, group, reporting, last_word }
     }

@@ -7,7 +7,7 @@ use ractor::ActorId;
 use serde::{Serialize, Serializer};
 
 use super::child_spec::ChildKind;
-use super::restart::{Restart, millis};
+use super::restart::Restart;
 use super::roster::{ChildInfo, ChildState};
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
@@ -85,7 +85,11 @@ pub struct Tree {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<ExitReason>,
     /// How long until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
-    #[serde(rename = "backoff_ms", skip_serializing_if = "Option::is_none", serialize_with = "some_millis")]
+    #[serde(
+        rename = "backoff_ms",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::written::some_millis"
+    )]
     pub backoff: Option<Duration>,
     /// Whether it was spawned without its supervisor's doing, and is only stopped by it.
     pub direct: bool,
@@ -214,13 +218,6 @@ impl Tree {
 fn as_text<S: Serializer>(actor: &Option<ActorId>, serializer: S) -> Result<S::Ok, S::Error> {
     match actor {
         Some(actor) => serializer.collect_str(actor),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn some_millis<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match duration {
-        Some(duration) => millis(duration, serializer),
         None => serializer.serialize_none(),
     }
 }

@@ -1,9 +1,10 @@
 use super::change::ConfigChange;
 use super::note::ChangeNote;
 use crate::events::EventId;
+use serde::Serialize;
 
 /// One or more changes that were recorded and made together.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigCommit {
     /// The values that changed, each once. If nothing did, what was asked for.
@@ -30,7 +31,7 @@ impl ConfigCommit {
 }
 
 /// One change that has been recorded and made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigChanged {
     /// Path, old value and new value; those of secrets are `"[redacted]"`.

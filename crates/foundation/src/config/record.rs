@@ -26,12 +26,13 @@ pub(super) const CONFIG_CHECKPOINT: EventKind = EventKind::from_static("config_c
 pub(super) const CONFIG_RELOAD_REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 
 /// One change of a value, as it was recorded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigRecord {
     /// The event that records it.
     pub event: EventId,
     /// When it was recorded.
+    #[serde(with = "foundation_core::written::rfc3339")]
     pub recorded_at: SystemTime,
     /// How it came about.
     pub cause: ChangeCause,
@@ -42,7 +43,8 @@ pub struct ConfigRecord {
 }
 
 /// How a change came about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChangeCause {
     /// Somebody asked for it at run time.

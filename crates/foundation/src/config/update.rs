@@ -3,9 +3,10 @@
 use super::error::ConfigError;
 use super::path::ConfigPath;
 use crate::events::{EventId, EventStoreError};
+use serde::Serialize;
 
 /// How the configuration of a namespace stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigStatus {
     /// Counts the changes; 1 when loaded.

@@ -40,8 +40,10 @@ pub struct Event {
     /// The namespace whose store recorded it.
     pub namespace: String,
     /// When it was recorded; never earlier than the event before it. It is what ranges of time and ages are about.
+    #[serde(with = "foundation_core::written::rfc3339")]
     pub recorded_at: SystemTime,
     /// What the wall clock said then. The two differ while the clock, having been set back, catches up.
+    #[serde(with = "foundation_core::written::rfc3339")]
     pub observed_at: SystemTime,
     /// What it belongs together with: all events of one request share this.
     pub correlation_id: Uuid,

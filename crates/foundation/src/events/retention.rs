@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::log::PruneBound;
+use serde::Serialize;
 
 /// How long events are kept: by age, by number, by bytes, whichever is exceeded first.
 ///
@@ -100,7 +101,7 @@ impl Retention {
 
 /// What one look at the [`Retention`] came to.
 #[non_exhaustive]
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RetentionReport {
     /// Events that were forgotten for their age.
     pub by_age: u64,
@@ -112,6 +113,7 @@ pub struct RetentionReport {
     /// confirmed yet; else zero.
     pub clock_ahead: Duration,
     /// How long it took, on tokio's clock.
+    #[serde(rename = "took_ms", serialize_with = "foundation_core::written::millis")]
     pub took: Duration,
     /// What failed, if anything did; then the next look goes on.
     pub failure: Option<String>,

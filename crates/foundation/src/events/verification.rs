@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::id::EventId;
+use serde::Serialize;
 
 /// How many faults are told one by one.
 const TOLD: usize = 100;
@@ -18,7 +19,7 @@ const TOLD: usize = 100;
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
     /// Events that were looked at.
     pub checked: u64,
@@ -30,7 +31,7 @@ pub struct Verification {
 
 /// Something in a log that cannot be as it was recorded.
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogFault {
     /// The event that it is about; `None` if it is about the log as a whole.
     pub event: Option<EventId>,

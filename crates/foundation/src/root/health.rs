@@ -3,9 +3,10 @@
 use std::fmt;
 
 use foundation_core::{Health, Namespace};
+use serde::Serialize;
 
 /// One service's health.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ServiceHealth {
     /// Which service.
@@ -17,7 +18,8 @@ pub struct ServiceHealth {
 }
 
 /// A health in one word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Condition {
     /// All is well.
     Healthy,
@@ -43,10 +45,11 @@ impl ServiceHealth {
 }
 
 /// The health of a namespace's services; written as one line for each.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NamespaceHealth {
     /// Which namespace.
+    #[serde(serialize_with = "foundation_core::written::text")]
     pub namespace: Namespace,
     /// Its services: the foundation's own first.
     pub services: Vec<ServiceHealth>,

@@ -4,9 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use foundation_core::{CleanupReport, Stopped};
+use serde::Serialize;
 
 /// Why a foundation was shut down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopCause {
     /// SIGINT: somebody pressed Ctrl-C.
@@ -20,7 +22,7 @@ pub enum StopCause {
 }
 
 /// What a shutdown did: who was stopped in each namespace, in what order, and how long it took.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
     /// Why it came to this.
@@ -28,6 +30,7 @@ pub struct ShutdownReport {
     /// The namespaces that were up.
     pub namespaces: Vec<CleanupReport>,
     /// From the request until the last actor was gone.
+    #[serde(rename = "took_ms", serialize_with = "foundation_core::written::millis")]
     pub took: Duration,
 }
 

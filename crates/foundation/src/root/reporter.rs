@@ -54,6 +54,11 @@ impl Reporter for EventReporter {
         // Also without an event: the report may be that the store has been started.
         self.record(event(report));
     }
+
+    fn report_on_demand(&self, report: &Report) {
+        TracingReporter.report_on_demand(report);
+        self.record(event(report));
+    }
 }
 
 fn event(Report { supervisor, child, happened }: &Report) -> Option<NewEvent> {

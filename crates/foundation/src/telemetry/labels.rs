@@ -9,6 +9,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
 /// How many labels a set may have.
 const MAX_LABELS: usize = 8;
 /// How many bytes a key may have.
@@ -158,6 +160,13 @@ impl fmt::Display for Escaped<'_> {
             '\n' => f.write_str(r"\n"),
             other => f.write_char(other),
         })
+    }
+}
+
+/// As one object, a field for each label.
+impl Serialize for Labels {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use foundation_core::{Namespace, Reading, Snapshot};
+use serde::Serialize;
 
 use super::labels::Labels;
 
@@ -10,31 +11,34 @@ use super::labels::Labels;
 ///
 /// The readings are taken one after the other, not at one instant. Families are in the order of their names, series in that of
 /// their labels.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Scrape {
     /// Whose numbers they are.
+    #[serde(serialize_with = "foundation_core::written::text")]
     pub namespace: Namespace,
     /// The families.
     pub families: Vec<MetricFamily>,
 }
 
 /// The series of one name, all of one kind.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct MetricFamily {
     /// The name.
+    #[serde(serialize_with = "foundation_core::written::shared")]
     pub name: Arc<str>,
     /// The kind: `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
     /// What it means, if somebody has said it.
+    #[serde(serialize_with = "foundation_core::written::some_shared")]
     pub help: Option<Arc<str>>,
     /// The series.
     pub series: Vec<Series>,
 }
 
 /// One series: a reading with the labels that tell it apart.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Series {
     /// Its labels.

@@ -1,5 +1,7 @@
 //! How much is measured.
 
+use serde::Serialize;
+
 /// How much is measured of a service whose actor is started by its [`ServiceRegistry`](crate::ServiceRegistry).
 ///
 /// Set it for one service with [`ServiceRegistry::measured`](crate::ServiceRegistry::measured), and for all that say
@@ -9,9 +11,19 @@
 /// # Cost
 ///
 /// A message of a burst costs about 10 ns more, one by itself a reading of the clock besides (20 to 30 ns), and one that is
-/// timed another reading and the entry into the histogram. A span is made only if a `tracing` subscriber wants
-/// spans of the target `foundation::service` and the level `DEBUG`; otherwise that costs less than 1 ns. A service that
+/// timed another reading and the entry into the histogram. A service that
 /// has handled a message takes about 2 KB for as long as its figures are kept.
+///
+/// # Spans
+///
+/// Each names the namespace, the service and the actor. One is made only if a `tracing` subscriber wants it; otherwise it
+/// costs less than 1 ns.
+///
+/// | span | target | level | around |
+/// |---|---|---|---|
+/// | `handle` | `foundation::service` | `DEBUG` | each message |
+/// | `start` | `foundation::lifecycle` | `INFO` | `pre_start` and `post_start` |
+/// | `stop` | `foundation::lifecycle` | `INFO` | `post_stop` |
 ///
 /// ```
 /// use foundation_core::{Measurement, Namespace, ProcessRegistry, ServiceKey};
@@ -34,7 +46,8 @@
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Measurement {
     /// Each message is counted and has a span; one in [`SAMPLED`](Self::SAMPLED) is timed, the first among them. The

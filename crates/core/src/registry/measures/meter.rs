@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use ractor::ActorId;
-use tracing::{Span, debug_span};
+use tracing::{Span, debug_span, info_span};
 
 use super::by_name::Measures;
 use super::measurement::Measurement;
@@ -11,10 +11,12 @@ use super::measuring::Measuring;
 use super::metered::Metered;
 use super::series::Series;
 use crate::registry::holder::Holder;
-use crate::supervisor::{Handled, Metering};
+use crate::supervisor::{Handled, Life, Metering};
 
 /// What the spans of messages are filtered by.
 const TARGET: &str = "foundation::service";
+/// What the spans of starts and stops are filtered by.
+const LIFE: &str = "foundation::lifecycle";
 
 /// Measures one incarnation of a name, for as long as it has the name.
 pub(crate) struct Meter {
@@ -48,7 +50,7 @@ impl Meter {
 
     /// `None` if nobody wants it; then nothing is made.
     #[inline]
-    fn span(&self, actor: ActorId) -> Option<Span> {
+    fn message_span(&self, actor: ActorId) -> Option<Span> {
         let (namespace, service) = (self.measures.namespace(), self.holder.name());
         let span = debug_span!(target: TARGET, "handle", %namespace, %service, %actor);
         (!span.is_disabled()).then_some(span)
@@ -61,8 +63,19 @@ impl Metering for Meter {
     #[inline]
     fn meter<F: Future<Output = Handled> + Send>(&self, actor: ActorId, handling: F) -> Metered<'_, F> {
         match self.begin() {
-            Some(measuring) => Metered::new(handling, self.span(actor), Some(measuring)),
+            Some(measuring) => Metered::new(handling, self.message_span(actor), Some(measuring)),
             None => Metered::new(handling, None, None),
+        }
+    }
+
+    fn span(&self, life: Life, actor: ActorId) -> Span {
+        if self.timed_one_in.is_none() {
+            return Span::none();
+        }
+        let (namespace, service) = (self.measures.namespace(), self.holder.name());
+        match life {
+            Life::Start => info_span!(target: LIFE, "start", %namespace, %service, %actor),
+            Life::Stop => info_span!(target: LIFE, "stop", %namespace, %service, %actor),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::telemetry::HistogramSnapshot;
+use serde::Serialize;
 
 /// What was measured of a service, without its doing, while its actors handled messages.
 ///
@@ -45,7 +46,7 @@ use crate::telemetry::HistogramSnapshot;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ServiceMeasures {
     /// How many messages its actors have begun to handle, the present one included.
@@ -54,6 +55,7 @@ pub struct ServiceMeasures {
     pub failures: u64,
     /// How long since a message was last at work: since a handling began or, if it was timed or had to wait, ended. After
     /// a burst (8 messages within 80 µs) the clock is not looked at for each: then up to 7 of them may not be noticed.
+    #[serde(rename = "idle_ms", serialize_with = "crate::written::millis")]
     pub idle: Duration,
     /// From the beginning of a handling until it returned, waits included, in nanoseconds of tokio's clock. Of the
     /// messages that were timed, failures included: see [`Measurement`](crate::Measurement). The present one is not in it

@@ -1,0 +1,133 @@
+//! 1.11: what an operator reads at the level `INFO`: starts, restarts, stops, and who had to be killed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use foundation::{
+    AutoShutdown, Backoff, ChildId, ChildSpec, ExitReason, Happened, Report, Reporter, Restart, Stopped, Strategy,
+    Supervisor, SupervisorSpec, TaskSupervisor, TracingReporter,
+};
+use tracing::Level;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use super::{Office, puppets};
+
+/// The events that were told on this thread: level and text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut text = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| match field.name() {
+            "message" => text = format!("{value:?}{text}"),
+            name => text += &format!(" {name}={value:?}"),
+        });
+        self.0.lock().unwrap().push((*event.metadata().level(), text));
+    }
+}
+
+impl Log {
+    fn of(tell: impl FnOnce()) -> Vec<(Level, String)> {
+        let log = Self::default();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(log.clone()), tell);
+        log.read()
+    }
+
+    fn read(&self) -> Vec<(Level, String)> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+/// The levels of a report of a child, and of one that was started on demand.
+fn levels(happened: Happened) -> (Level, Level) {
+    let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
+    let level = |log: Vec<(Level, String)>| match &log[..] {
+        [(level, text)] => {
+            assert!(text.contains("supervisor=top/office child=clerk"), "{text}");
+            *level
+        }
+        other => panic!("one line and not {other:?}"),
+    };
+    (level(Log::of(|| TracingReporter.report(&report))), level(Log::of(|| TracingReporter.report_on_demand(&report))))
+}
+
+#[tokio::test]
+async fn otp_92_info_tells_starts_restarts_stops_and_who_was_killed() {
+    let (_, [clerk]) = puppets(["clerk"]);
+    let office = Office::of(Strategy::OneForOne, 2, &[&clerk]).await;
+    let actor = clerk.id();
+    let routine = (Level::INFO, Level::DEBUG);
+    let (warning, detail) = ((Level::WARN, Level::WARN), (Level::DEBUG, Level::DEBUG));
+    let (failed, normal) = (ExitReason::Failed("out of ink".into()), ExitReason::Normal);
+    for (happened, wanted) in [
+        (Happened::Started { actor, restarts: 0, cause: None }, routine),
+        (Happened::Exited { actor, reason: normal.clone(), escalation: None }, routine),
+        (Happened::Stopped { actor, how: Stopped::InTime }, routine),
+        (Happened::Stopped { actor, how: Stopped::Brutally }, routine),
+        (Happened::Stopped { actor, how: Stopped::Killed }, warning),
+        (Happened::Exited { actor, reason: failed, escalation: None }, warning),
+        (Happened::StartFailed { cause: "no desk".into() }, warning),
+        (Happened::AutoShutdown { mode: AutoShutdown::AllSignificant }, (Level::INFO, Level::INFO)),
+        (Happened::Ignored, detail),
+        (Happened::NotRestarted { reason: normal, rule: Restart::Transient }, detail),
+    ] {
+        assert_eq!(levels(happened.clone()), wanted, "{happened}");
+    }
+    office.close().await;
+}
+
+#[tokio::test]
+async fn otp_92_a_supervisor_logs_the_lives_of_its_children_and_not_those_of_thousands_of_tasks() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::registry().with(log.clone());
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let spec = SupervisorSpec::new(Strategy::OneForOne)
+        .child(ChildSpec::task("clerk", |_stop| std::future::pending::<()>()))
+        .child(ChildSpec::task_supervisor("tasks", Default::default()));
+    let office = Supervisor::start("office", spec).await.unwrap();
+    let info = |log: &Log| {
+        let lines = log.read().into_iter().filter(|(level, _)| *level <= Level::INFO);
+        lines.map(|(_, text)| text.split(" actor=").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = ["child started supervisor=office child=clerk", "child started supervisor=office child=tasks"];
+    assert_eq!(info(&log), expected);
+
+    let tasks: TaskSupervisor = office.task_supervisor("tasks").await.unwrap().unwrap();
+    for number in 0..100 {
+        assert_eq!(tasks.spawn(async move { number }).await.unwrap().await.unwrap(), number);
+    }
+    assert_eq!(info(&log), Vec::<String>::new());
+    office.shutdown().await;
+    let stopped = info(&log);
+    assert!(stopped.contains(&"child stopped supervisor=office child=clerk".to_owned()), "{stopped:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn otp_92_a_restart_and_the_wait_before_it_are_logged_with_their_cause() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let begun = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let (again, mut started) = tokio::sync::mpsc::unbounded_channel();
+    let clerk = ChildSpec::task("clerk", move |_stop| {
+        let first = begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        let again = again.clone();
+        async move {
+            assert!(!first, "out of ink");
+            again.send(()).unwrap();
+            std::future::pending::<()>().await;
+        }
+    });
+    let spec = SupervisorSpec::new(Strategy::OneForOne)
+        .child(clerk.restart(Restart::Permanent).backoff(Backoff::Constant(Duration::from_secs(3))));
+    let office = Supervisor::start("office", spec).await.unwrap();
+    started.recv().await.unwrap();
+    office.shutdown().await;
+    let lines = log.read();
+    let told = |level, part: &str, cause: &str| {
+        lines.iter().any(|(found, text)| *found == level && text.starts_with(part) && text.contains(cause))
+    };
+    assert!(told(Level::WARN, "child exited", "out of ink"), "{lines:?}");
+    assert!(told(Level::INFO, "child is going to be restarted", "delay=3s"), "{lines:?}");
+    assert!(told(Level::INFO, "child restarted", "out of ink"), "{lines:?}");
+}
