@@ -4,6 +4,7 @@ mod bridges;
 mod events;
 mod exposition;
 mod hostile;
+mod promises;
 mod series;
 mod stress;
 mod ticks;

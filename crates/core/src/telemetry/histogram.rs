@@ -78,7 +78,7 @@ impl Histogram {
     }
 
     /// An empty histogram that also counts its values at these bounds, exactly. It allocates at once, and recording costs a
-    /// search among the bounds and an atomic addition more, 5 to 10 ns.
+    /// binary search among the bounds and an atomic addition more.
     ///
     /// ```
     /// use foundation_core::{Bounds, Histogram};

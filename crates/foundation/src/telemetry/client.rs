@@ -221,6 +221,10 @@ impl Telemetry {
     /// Tells a handler of each event whose name is one of these, or matches one of these [`EventPattern`]s, from now on. It runs
     /// on the thread that emits: be brief. An emission costs a comparison of names for each handler.
     ///
+    /// A handler may emit, and is told of what it emits itself if it wants it. Emissions nest at most eight deep on a thread, over
+    /// all namespaces, and one that no handler emitted leads to at most 10,000 others: events beyond are counted as ever, but told
+    /// to no handler, which is counted in `telemetry.events_nested_too_deep` and logged the first time.
+    ///
     /// # Errors
     /// [`TelemetryError::AlreadyAttached`], [`TelemetryError::Unavailable`].
     pub async fn attach(
@@ -279,7 +283,8 @@ impl Telemetry {
         Ok(prometheus_text(&[self.scrape().await?]))
     }
 
-    /// A tick now, besides those of the clock: rates, exports, retirement of what is idle. Returns when it is done.
+    /// A tick now, besides those of the clock: rates, exports, retirement of what is idle. Returns when it is done; for exporters that
+    /// take longer than [`TelemetryLimits::export`] it does not wait.
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
