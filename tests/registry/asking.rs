@@ -1,6 +1,7 @@
 //! Questions and the end of the actor that was asked: an answer comes, or it is known at once that none will.
 
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -96,6 +97,28 @@ async fn an_answer_that_was_given_before_the_end_is_not_lost() {
         assert_eq!(call.await.unwrap(), actor.get_id());
         names.wait_until_free(&PROBE, SOON).await.unwrap();
     }
+}
+
+struct PanickingWaker;
+
+impl Wake for PanickingWaker {
+    fn wake(self: Arc<Self>) {
+        panic!("not now");
+    }
+}
+
+/// A caller is woken in the last moments of the actor that it has asked.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_the_end_of_an_actor_from_nobody_else() {
+    let (_registry, names) = world().await;
+    let actor = Actor::spawn(None, Hoarder(Attic::default()), ()).await.unwrap().0;
+    names.register(&HOARDER, &actor).await.unwrap();
+    let via = names.via(&HOARDER);
+    let mut call = Box::pin(via.call(Question, SOON));
+    let waker = Waker::from(Arc::new(PanickingWaker));
+    assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    tokio::time::timeout(SOON, actor.wait(None)).await.unwrap().unwrap();
+    assert!(matches!(call.await.unwrap_err(), CallError::NoReply { .. }));
 }
 
 /// Its limit could not be kept there.

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Timeout, timeout};
 
-use crate::containment::catch_panic;
+use crate::containment::{catch_panic, waking_contained};
 
 /// Why a question has no answer.
 #[derive(thiserror::Error)]
@@ -92,7 +92,8 @@ pub(crate) async fn reply<R>(actor: &ActorCell, mut answer: oneshot::Receiver<R>
         biased;
         answered = &mut answer => answered.ok(),
         // What was replied before the end is there by now.
-        _ = actor.wait(None) => answer.try_recv().ok(),
+        // The waker goes to the actor's own last moments: one that panics must not keep its end from others.
+        _ = waking_contained(actor.wait(None)) => answer.try_recv().ok(),
     }
 }
 
