@@ -20,6 +20,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod measures;
+mod parked;
 mod queries;
 mod retention;
 mod root;

@@ -10,6 +10,7 @@ use super::failure::LogFailure;
 use super::id::EventId;
 use super::interrupt::Interrupt;
 use super::page::EventPage;
+use super::parked::ParkedEvent;
 use super::query::Query;
 use super::stats::EventStats;
 use super::subscription_name::SubscriptionName;
@@ -90,6 +91,27 @@ pub trait EventLog: Send + 'static {
     /// [`LogFailure`].
     fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure>;
 
+    /// Keeps an event that a durable subscription has put aside, instead of what it has parked of the same event before;
+    /// false if the subscription has parked `at_most` others, or if the log keeps no parked events, as without this.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+        let _ = (parked, at_most);
+        Ok(false)
+    }
+
+    /// Forgets a parked event; true if there was one. With a subscription go all that it has parked.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+        let _ = (subscription, event);
+        Ok(false)
+    }
+
     /// Takes exported events with their ids, in order, all or none: gapless after what is there, or from any id on if
     /// nothing was ever recorded.
     ///
@@ -164,6 +186,16 @@ pub trait EventReader: Send + 'static {
     ///
     /// [`LogFailure`].
     fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure>;
+
+    /// What a durable subscription has parked, oldest event first.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+        let _ = subscription;
+        Ok(Vec::new())
+    }
 
     /// Looks at every event and at everything by which they are found; `progress` is told how many events are checked,
     /// from time to time.

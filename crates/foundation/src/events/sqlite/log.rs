@@ -11,6 +11,7 @@ use super::file_name::file_of;
 use super::files::Files;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
+use super::parking;
 use super::prune::prune;
 use super::reader::SqliteReader;
 use super::record::{Recording, import};
@@ -18,8 +19,8 @@ use super::row::Rows;
 use super::state::number;
 use super::vacuum::vacuum;
 use crate::events::{
-    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, PruneBound,
-    ReaderSource, SubscriptionName,
+    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, ParkedEvent,
+    PruneBound, ReaderSource, SubscriptionName,
 };
 
 /// An [`EventLog`] in a SQLite file, which any SQL tool can read as well.
@@ -216,10 +217,15 @@ impl EventLog for SqliteLog {
     }
 
     fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
-        self.write("forgetting a subscription", |connection, _, _| {
-            let mut statement = connection.prepare_cached("DELETE FROM subscriptions WHERE name = ?1")?;
-            Ok(statement.execute([subscription.as_str()])? > 0)
-        })
+        self.write("forgetting a subscription", |connection, _, _| parking::forget(connection, subscription))
+    }
+
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+        self.write("parking an event", |connection, _, _| parking::park(connection, parked, at_most))
+    }
+
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+        self.write("giving up a parked event", |connection, _, _| parking::unpark(connection, subscription, event))
     }
 
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {

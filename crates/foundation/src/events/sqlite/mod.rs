@@ -20,6 +20,7 @@ mod files;
 mod lock;
 mod log;
 mod options;
+mod parking;
 mod plan;
 mod prune;
 mod reader;
