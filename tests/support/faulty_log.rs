@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use foundation::{
     Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, ParkedEvent, PruneBound,
-    ReaderSource, SubscriptionName,
+    ReaderSource, RepairStep, SubscriptionName,
 };
 
 /// Which commits of a log fail; shared by all logs that are opened one after the other, so that the count goes on.
@@ -109,6 +109,10 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
 
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
         self.working("importing")?.import(events)
+    }
+
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+        self.working("repairing")?.repair(from, at_most)
     }
 
     fn maintain(&mut self) -> Result<bool, LogFailure> {

@@ -40,9 +40,9 @@ pub use events::{
     EventKind, EventLimits, EventLog, EventPage, EventReader, EventRefusal, EventSource, EventStats, EventStorage,
     EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, FailureRule, FailureVerdict,
     Forwarding, ForwardingEnd, ImportRefusal, Interrupt, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog,
-    NewEvent, OnDamaged, Order, Outage, ParkedEvent, PruneBound, Query, QueryLimit, ReaderSource, Retention,
-    RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum,
-    recordable,
+    NewEvent, OnDamaged, Order, Outage, ParkedEvent, PruneBound, Query, QueryLimit, ReaderSource, RepairReport,
+    RepairStep, Retention, RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError,
+    Verification, checksum, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use events::{Durability, SqliteLog, SqliteOptions};

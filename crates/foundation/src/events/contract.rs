@@ -25,7 +25,7 @@ pub(crate) fn limits() -> EventLimits {
 }
 
 /// All tests, by name; the namespace of the log is `production`.
-pub(crate) const TESTS: [Test; 12] = [
+pub(crate) const TESTS: [Test; 13] = [
     ("a group is decided one by one", a_group_is_decided_one_by_one),
     ("a known key gives the first id", a_known_key_gives_the_first_id),
     ("an unexpected position is a conflict", an_unexpected_position_is_a_conflict),

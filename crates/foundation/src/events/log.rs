@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::append::{Append, Appended};
+use super::damaged::DamagedEvent;
 use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
@@ -12,6 +13,7 @@ use super::interrupt::Interrupt;
 use super::page::EventPage;
 use super::parked::ParkedEvent;
 use super::query::Query;
+use super::repair::RepairStep;
 use super::stats::EventStats;
 use super::subscription_name::SubscriptionName;
 use super::verification::Verification;
@@ -120,6 +122,17 @@ pub trait EventLog: Send + 'static {
     /// [`LogFailure`]; inside of it [`EventError::NotImported`].
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure>;
 
+    /// Moves events aside that cannot be read, and puts one of the kind `event_lost` in the place of each and of each that is
+    /// missing: at most so many are looked at, from this one on. What is moved aside is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+        let _ = (from, at_most);
+        Ok(RepairStep::default())
+    }
+
     /// A bit of upkeep between commits, such as giving space back a chunk at a time; true if there is more to do.
     ///
     /// # Errors
@@ -194,6 +207,16 @@ pub trait EventReader: Send + 'static {
     /// [`LogFailure`].
     fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
         let _ = subscription;
+        Ok(Vec::new())
+    }
+
+    /// What repairs have moved aside, the latest first, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogFailure> {
+        let _ = at_most;
         Ok(Vec::new())
     }
 

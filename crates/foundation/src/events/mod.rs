@@ -49,6 +49,7 @@ mod readers;
 mod reading;
 mod records;
 mod refusal;
+mod repair;
 mod retention;
 mod ring;
 mod seats;
@@ -98,6 +99,7 @@ pub use page::EventPage;
 pub use parked::ParkedEvent;
 pub use query::{Order, Query};
 pub use refusal::{EventRefusal, ImportRefusal};
+pub use repair::{RepairReport, RepairStep};
 pub use retention::{Retention, RetentionReport};
 pub use source::EventSource;
 #[cfg(feature = "sqlite")]

@@ -130,7 +130,7 @@ impl EventStore {
     /// As [`get`](Self::get).
     pub async fn parked(&self, name: &SubscriptionName) -> Result<Vec<ParkedEvent>, EventStoreError> {
         let name = name.clone();
-        self.read(move |reader| reader.parked(&name)).await
+        self.read(Lane::Quick, move |reader| reader.parked(&name)).await
     }
 
     /// Has the parked events of a durable subscription shown once more, before all others and oldest first, to the consumer

@@ -15,12 +15,13 @@ use super::parking;
 use super::prune::prune;
 use super::reader::SqliteReader;
 use super::record::{Recording, import};
+use super::repair::repair;
 use super::row::Rows;
 use super::state::number;
 use super::vacuum::vacuum;
 use crate::events::{
     Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, ParkedEvent,
-    PruneBound, ReaderSource, SubscriptionName,
+    PruneBound, ReaderSource, RepairStep, SubscriptionName,
 };
 
 /// An [`EventLog`] in a SQLite file, which any SQL tool can read as well.
@@ -232,6 +233,10 @@ impl EventLog for SqliteLog {
         self.write(&format!("importing {} events", events.len()), |connection, _, limits| {
             import(connection, limits, &events)
         })
+    }
+
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+        self.write("repairing", |connection, namespace, _| repair(connection, namespace, from, at_most))
     }
 
     fn maintain(&mut self) -> Result<bool, LogFailure> {

@@ -25,6 +25,7 @@ mod plan;
 mod prune;
 mod reader;
 mod record;
+mod repair;
 mod row;
 mod schema;
 mod state;

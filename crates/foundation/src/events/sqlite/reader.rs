@@ -8,6 +8,7 @@ use super::connection::open_reader;
 use super::fault::Fault;
 use super::parking;
 use super::plan::{Plan, Window};
+use super::repair::moved_aside;
 use super::row;
 use super::state::{State, number};
 use super::time::nanoseconds;
@@ -224,6 +225,10 @@ impl EventReader for SqliteReader {
 
     fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
         parking::parked(&self.connection, subscription).map_err(self.failed("reading parked events"))
+    }
+
+    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogFailure> {
+        moved_aside(&self.connection, at_most).map_err(self.failed("reading what was moved aside"))
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
