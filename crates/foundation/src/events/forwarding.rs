@@ -86,8 +86,8 @@ impl fmt::Debug for Forwarding {
 
 /// Where events come from, and where it is told that they are handled.
 pub(super) enum Feed {
-    Live(EventSubscription),
-    Durable { subscription: DurableSubscription, answered: Answered },
+    Live(Box<EventSubscription>),
+    Durable { subscription: Box<DurableSubscription>, answered: Answered },
 }
 
 /// What is answered and not acknowledged yet.
@@ -135,7 +135,7 @@ async fn forward<M: Message>(
             feed.acknowledge().await;
             return ForwardingEnd::NoAnswer;
         }
-        if !attempt.is_answered_by(&actor).await {
+        if !attempt.wait_for_answer(&actor).await {
             feed.acknowledge().await;
             return ForwardingEnd::NoAnswer;
         }
@@ -159,7 +159,7 @@ struct Attempt {
 
 impl Attempt {
     /// Waits for the answer, for as long as the actor is there: what lies in the mailbox of one that has ended stays there.
-    async fn is_answered_by<M: Message>(mut self, actor: &ActorRef<M>) -> bool {
+    async fn wait_for_answer<M: Message>(mut self, actor: &ActorRef<M>) -> bool {
         let answered = tokio::select! {
             biased;
             answer = &mut self.answer => answer.is_ok(),

@@ -101,7 +101,7 @@ impl EventStore {
         message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
     ) -> Result<Forwarding, SubscriptionError> {
         let subscription = self.subscribe(spec).await?;
-        Ok(Forwarding::start(Feed::Live(subscription), actor, message))
+        Ok(Forwarding::start(Feed::Live(Box::new(subscription)), actor, message))
     }
 
     /// As [`subscribe_with`](Self::subscribe_with) under a name: what the actor has answered is acknowledged, as soon as no
@@ -118,7 +118,7 @@ impl EventStore {
         actor: ActorRef<M>,
         message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
     ) -> Result<Forwarding, SubscriptionError> {
-        let subscription = self.subscribe_durable(name, spec).await?;
+        let subscription = Box::new(self.subscribe_durable(name, spec).await?);
         let feed = Feed::Durable { subscription, answered: Default::default() };
         Ok(Forwarding::start(feed, actor, message))
     }

@@ -41,6 +41,9 @@ pub(super) fn repair(
     Ok(RepairStep { moved: repairing.moved, next })
 }
 
+/// When an event was recorded, or what is wrong with it.
+type Look = Result<i64, DamagedEvent>;
+
 struct Repairing<'a> {
     connection: &'a Connection,
     namespace: &'a str,
@@ -65,7 +68,7 @@ impl Repairing<'_> {
         self.fill(last)
     }
 
-    fn look(&self, last: u64) -> Result<Vec<(u64, Result<i64, DamagedEvent>)>, Fault> {
+    fn look(&self, last: u64) -> Result<Vec<(u64, Look)>, Fault> {
         let sql = format!("SELECT {} FROM events NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id", row::COLUMNS);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query((number(self.next), number(last)))?;
