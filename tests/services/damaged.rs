@@ -278,6 +278,27 @@ async fn a_damaged_event_that_is_the_oldest_is_forgotten_like_any_other() {
     damage.end().await;
 }
 
+#[tokio::test]
+async fn a_repair_moves_damaged_events_aside_and_those_who_read_find_no_damage_any_more() {
+    let damage = Damage::by(&format!("{}; DELETE FROM events WHERE id = 22", change("payload = '{'"))).await;
+    let store = damage.events();
+    let found = store.verify(|_| ()).await.unwrap();
+    let named = |number| found.faults.iter().any(|fault| fault.event == Some(id(number)));
+    assert!(named(20) && named(22), "{found}");
+    let report = store.repair().await.unwrap();
+    assert_eq!((report.moved_count, report.moved[0].event, report.moved[1].event), (2, id(20), id(22)));
+    let found = store.verify(|_| ()).await.unwrap();
+    assert!(found.is_clean(), "{found}");
+    let moved: Vec<_> = store.moved_aside(10).await.unwrap().into_iter().map(|damaged| damaged.event).collect();
+    assert_eq!(moved, [id(20)]);
+
+    let mut all = damage.follow(SubscriptionSpec::from_beginning()).await;
+    assert_eq!(shown(&mut all, 30).await, (1..=30).collect::<Vec<_>>());
+    let lost = store.query(Query::new().kind(EventStore::EVENT_LOST)).await.unwrap();
+    assert_eq!((ids(&lost), lost[1].payload["reason"].as_str()), (vec![20, 22], Some("it is missing from the log")));
+    damage.end().await;
+}
+
 // ---- a log of one's own ----
 
 /// A log in memory that reports event 20 as damaged, as far as it is asked for it, and whose readings fail when told to.

@@ -21,6 +21,7 @@ mod hostile;
 mod lifecycle;
 mod limits;
 mod measures;
+mod parked;
 mod queries;
 mod recording;
 mod retention;

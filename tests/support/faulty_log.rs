@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use foundation::{
-    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, PruneBound, ReaderSource,
-    SubscriptionName,
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, ParkedEvent, PruneBound,
+    ReaderSource, RepairStep, SubscriptionName,
 };
 
 /// Which commits of a log fail; shared by all logs that are opened one after the other, so that the count goes on.
@@ -99,8 +99,20 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
         self.working("forgetting a subscription")?.forget_subscription(subscription)
     }
 
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+        self.working("parking an event")?.park(parked, at_most)
+    }
+
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+        self.working("giving up a parked event")?.unpark(subscription, event)
+    }
+
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
         self.working("importing")?.import(events)
+    }
+
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+        self.working("repairing")?.repair(from, at_most)
     }
 
     fn maintain(&mut self) -> Result<bool, LogFailure> {

@@ -38,10 +38,11 @@ pub use config::{
 pub use events::{
     Append, Appended, ChainLink, Clock, DamagedEvent, DurableSubscription, Event, EventChain, EventError, EventId,
     EventKind, EventLimits, EventLog, EventPage, EventReader, EventRefusal, EventSource, EventStats, EventStorage,
-    EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, Forwarding, ForwardingEnd,
-    ImportRefusal, Interrupt, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog, NewEvent, OnDamaged, Order,
-    Outage, PruneBound, Query, QueryLimit, ReaderSource, Retention, RetentionReport, SubscriptionError,
-    SubscriptionName, SubscriptionSpec, TransferError, Verification, checksum, recordable,
+    EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, FailureRule, FailureVerdict,
+    Forwarding, ForwardingEnd, ImportRefusal, Interrupt, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog,
+    NewEvent, OnDamaged, Order, Outage, ParkedEvent, PruneBound, Query, QueryLimit, ReaderSource, RepairReport,
+    RepairStep, Retention, RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError,
+    Verification, checksum, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use events::{Durability, SqliteLog, SqliteOptions};

@@ -25,7 +25,7 @@ pub(crate) fn limits() -> EventLimits {
 }
 
 /// All tests, by name; the namespace of the log is `production`.
-pub(crate) const TESTS: [Test; 12] = [
+pub(crate) const TESTS: [Test; 13] = [
     ("a group is decided one by one", a_group_is_decided_one_by_one),
     ("a known key gives the first id", a_known_key_gives_the_first_id),
     ("an unexpected position is a conflict", an_unexpected_position_is_a_conflict),
@@ -34,6 +34,7 @@ pub(crate) const TESTS: [Test; 12] = [
     ("pruning keeps to its bounds and chunks", pruning_keeps_to_its_bounds_and_chunks),
     ("pruning stops at what is to be kept", pruning_stops_at_what_is_to_be_kept),
     ("an acknowledgement never goes back", an_acknowledgement_never_goes_back),
+    ("parked events are kept beside the others", parked_events_are_kept_beside_the_others),
     ("what is exported can be imported", what_is_exported_can_be_imported),
     ("a false import is refused as a whole", a_false_import_is_refused_as_a_whole),
     ("queries find what they ask for", queries_find_what_they_ask_for),
@@ -204,6 +205,29 @@ fn an_acknowledgement_never_goes_back(open: Open<'_>) {
     assert!(!log.forget_subscription(&one).unwrap());
     assert_eq!(reader.acknowledged(&one).unwrap(), None);
     assert_eq!(reader.acknowledged(&other).unwrap(), Some(id(1)));
+}
+
+fn parked_events_are_kept_beside_the_others(open: Open<'_>) {
+    let mut log = open();
+    fill(&mut *log, 3);
+    let [one, other] = ["one", "other"].map(|name| SubscriptionName::new(name).unwrap());
+    let parked = |log: &dyn EventLog, name: &SubscriptionName| log.reader().unwrap().parked(name).unwrap();
+    let [first, second, third] = [1, 2, 3].map(|number| log.reader().unwrap().get(id(number)).unwrap().unwrap());
+    let of = |event: &Arc<Event>, failures| ParkedEvent::new(one.clone(), event.clone(), failures, "it says no", at(7));
+    for (event, taken) in [(&third, true), (&first, true), (&second, false), (&first, true)] {
+        assert_eq!(log.park(&of(event, 4), 2).unwrap(), taken);
+    }
+    log.prune(PruneBound::Count(0), None, 10).unwrap();
+    drop(log);
+    let mut log = open();
+    assert_eq!(parked(&*log, &one), [of(&first, 4), of(&third, 4)]);
+    assert_eq!(parked(&*log, &other), []);
+    assert!(log.unpark(&one, id(3)).unwrap() && !log.unpark(&one, id(3)).unwrap());
+    assert!(!log.unpark(&other, id(1)).unwrap());
+    assert_eq!(parked(&*log, &one), [of(&first, 4)]);
+    assert!(log.forget_subscription(&one).unwrap());
+    assert_eq!(parked(&*log, &one), []);
+    is_clean(&*log);
 }
 
 /// Events as another log would have exported them, the first with this id.

@@ -1,19 +1,25 @@
 //! Following the events of a store across restarts of whoever follows.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use foundation_core::containment::report;
 use futures::Stream;
+use tokio::time::{Instant, Sleep};
 
 use super::client::EventStore;
 use super::event::Event;
+use super::failure_rule::{FailureRule, FailureVerdict};
 use super::id::EventId;
-use super::seats::Seat;
+use super::seats::{Failing, Seat, SeatRecord};
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
+use crate::one_line::excerpt;
 
 /// A subscription whose position the store remembers: under its name it goes on after the last event that was
 /// [acknowledged](Self::ack), after a restart of the consumer, of the store, and, if the log outlives it, of the process. As
@@ -22,6 +28,9 @@ use super::subscription_name::SubscriptionName;
 /// So each event is shown at least once: what was shown and not acknowledged is shown again. It has one consumer at a time;
 /// a second one is refused with the name of the first ([`SubscriptionError::Taken`]), and has its turn when that one is
 /// dropped. For the rest it is as an [`EventSubscription`].
+///
+/// An event that its consumer cannot handle stops nobody: a [`FailureRule`] says how often it is shown again, and that it is
+/// then parked, skipped, or the end.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, SubscriptionName, SubscriptionSpec};
@@ -50,8 +59,24 @@ pub struct DurableSubscription {
     subscription: EventSubscription,
     store: EventStore,
     seat: Seat,
+    rule: FailureRule,
     given_out: Option<EventId>,
     acknowledged: Option<EventId>,
+    /// What the consumer may still fail on: the last event that was shown.
+    last: Option<Arc<Event>>,
+    /// What was parked before and is past what was acknowledged: it is not shown again by itself.
+    parked: BTreeSet<EventId>,
+    /// Parked events that were shown once more and are not acknowledged.
+    played: BTreeSet<EventId>,
+    /// The last event, to be shown again after a failure.
+    again: Option<Again>,
+    failed: bool,
+}
+
+/// An event that is shown again when its delay is over.
+struct Again {
+    event: Arc<Event>,
+    alarm: Pin<Box<Sleep>>,
 }
 
 impl DurableSubscription {
@@ -59,9 +84,13 @@ impl DurableSubscription {
         subscription: EventSubscription,
         store: EventStore,
         seat: Seat,
+        rule: FailureRule,
         acknowledged: Option<EventId>,
+        parked: BTreeSet<EventId>,
     ) -> Self {
-        Self { subscription, store, seat, given_out: None, acknowledged }
+        let (played, failed) = (BTreeSet::new(), false);
+        let (given_out, last, again) = (None, None, None);
+        Self { subscription, store, seat, rule, given_out, acknowledged, last, parked, played, again, failed }
     }
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
@@ -80,6 +109,11 @@ impl DurableSubscription {
     /// # Errors
     /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor told as missed, [`SubscriptionError::Store`].
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
+        if self.played.contains(&event) {
+            self.store.unpark(self.name(), event).await?;
+            self.played.remove(&event);
+            return Ok(());
+        }
         if Some(event) <= self.acknowledged {
             return Ok(());
         }
@@ -89,7 +123,119 @@ impl DurableSubscription {
         }
         self.store.remember(self.name(), event).await?;
         self.acknowledged = Some(event);
+        self.seat.record().acknowledge(event);
+        self.parked = self.parked.split_off(&event);
         Ok(())
+    }
+
+    /// Says that the consumer cannot handle the event that it was shown last, and has the subscription's
+    /// [`FailureRule`] decide what becomes of it: which is what this gives back. If the event is to be shown again, it is the
+    /// next one, after the delay. A parked event that was played again stays parked.
+    ///
+    /// ```
+    /// use foundation::{DurableSubscription, SubscriptionError};
+    ///
+    /// async fn handle(billing: &mut DurableSubscription) -> Result<(), SubscriptionError> {
+    ///     while let Some(event) = billing.next().await? {
+    ///         match event.payload_as::<u64>() {
+    ///             Ok(_amount) => billing.ack(event.id).await?,
+    ///             Err(error) => drop(billing.fail(event.id, error.to_string()).await?),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`SubscriptionError::NotGivenOut`] if it is not the last event that was shown, [`SubscriptionError::Store`] if it cannot
+    /// be parked now: then it is shown again.
+    pub async fn fail(
+        &mut self,
+        event: EventId,
+        reason: impl Into<String>,
+    ) -> Result<FailureVerdict, SubscriptionError> {
+        let Some(shown) = self.last.take_if(|shown| shown.id == event) else {
+            let (name, last) = (self.name().clone(), self.given_out);
+            return Err(SubscriptionError::NotGivenOut { name, event, last });
+        };
+        if self.played.remove(&event) {
+            return Ok(FailureVerdict::Park);
+        }
+        let reason = excerpt(&reason.into());
+        let failures = self.seat.record().add_failure(event, &reason);
+        // It is shown again unless it is certain that it need not be, also if nobody awaits the rest of this.
+        self.again = Some(Again::after(self.rule.delay(failures), Arc::clone(&shown)));
+        let verdict = self.carry_out(self.rule.decide(failures), event, Some(&shown), failures, &reason).await?;
+        if !matches!(verdict, FailureVerdict::ShowAgain(_)) {
+            self.again = None;
+        }
+        Ok(verdict)
+    }
+
+    /// Does what is to be done with an event, short of showing it again. Of one that cannot be read there is nothing to park.
+    async fn carry_out(
+        &mut self,
+        verdict: FailureVerdict,
+        id: EventId,
+        event: Option<&Arc<Event>>,
+        failures: u32,
+        reason: &str,
+    ) -> Result<FailureVerdict, SubscriptionError> {
+        let name = self.name().clone();
+        let what = match (verdict, event) {
+            (FailureVerdict::ShowAgain(_), _) => return Ok(verdict),
+            (FailureVerdict::Park, Some(event)) => {
+                let at_most = self.rule.most_parked();
+                if !self.store.park(&name, Arc::clone(event), failures, reason, at_most).await? {
+                    report(|| tracing::error!(subscription = %name, event = %id, at_most, "an event cannot be parked"));
+                    return Ok(FailureVerdict::ShowAgain(self.rule.delay(failures)));
+                }
+                self.parked.insert(id);
+                "parks"
+            }
+            (FailureVerdict::Park | FailureVerdict::Skip, _) => "skips",
+            (FailureVerdict::Fail, _) => {
+                self.failed = true;
+                "ends before"
+            }
+        };
+        report(
+            || tracing::error!(subscription = %name, event = %id, failures, reason, "a subscription {what} an event"),
+        );
+        self.seat.record().forget_failures(id);
+        Ok(verdict)
+    }
+
+    /// What is to be done with what it shows before it is given to an actor that may have failed on it before.
+    pub(super) async fn admit(
+        &mut self,
+        item: &Result<Arc<Event>, SubscriptionError>,
+    ) -> Result<Admission, SubscriptionError> {
+        let (id, event) = match item {
+            Ok(event) => (Some(event.id), Some(event)),
+            Err(error) => (error.done_up_to(), None),
+        };
+        let failing = id.and_then(|id| self.seat.record().failing_on(id));
+        let Some(Failing { event: id, failures, since, reason }) = failing else { return Ok(Admission::Show) };
+        match self.carry_out(self.rule.decide(failures), id, event, failures, &reason).await? {
+            FailureVerdict::ShowAgain(delay) => Ok(Admission::ShowAt(since + delay)),
+            FailureVerdict::Park | FailureVerdict::Skip => Ok(Admission::Done),
+            FailureVerdict::Fail => Ok(Admission::End),
+        }
+    }
+
+    pub(super) fn record(&self) -> &SeatRecord {
+        self.seat.record()
+    }
+
+    /// Whether this event was parked and is shown once more.
+    pub(super) fn is_played(&self, event: EventId) -> bool {
+        self.played.contains(&event)
+    }
+
+    /// Whether it has ended at an event, as its specification says.
+    pub(super) fn has_stopped(&self) -> bool {
+        self.failed || self.subscription.has_stopped()
     }
 
     /// The name under which the store remembers it.
@@ -108,16 +254,65 @@ impl DurableSubscription {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Event>, SubscriptionError>>> {
-        let shown = ready!(self.subscription.poll(context));
-        match &shown {
-            Some(Ok(event)) => self.given_out = Some(event.id),
-            // Whoever stops at an event is not done with it.
-            Some(Err(error)) if !self.subscription.has_stopped() => {
-                self.given_out = error.done_up_to().or(self.given_out);
-            }
-            _ => {}
+        if self.failed {
+            return Poll::Ready(None);
         }
-        Poll::Ready(shown)
+        if let Some(again) = &mut self.again {
+            ready!(again.alarm.as_mut().poll(context));
+            let event = self.again.take().map(|again| again.event);
+            self.last.clone_from(&event);
+            return Poll::Ready(event.map(Ok));
+        }
+        loop {
+            if let Some(event) = self.seat.next_again() {
+                self.played.insert(event.id);
+                self.last = Some(Arc::clone(&event));
+                return Poll::Ready(Some(Ok(event)));
+            }
+            let Poll::Ready(shown) = self.subscription.poll(context) else {
+                // First the ear, then the eye.
+                self.seat.listen(context.waker());
+                match self.seat.has_again() {
+                    true => continue,
+                    false => return Poll::Pending,
+                }
+            };
+            match &shown {
+                Some(Ok(event)) => {
+                    self.given_out = Some(event.id);
+                    // Parked before the consumer or the process was restarted.
+                    if self.parked.remove(&event.id) {
+                        continue;
+                    }
+                    self.last = Some(Arc::clone(event));
+                }
+                // Whoever stops at an event is not done with it.
+                Some(Err(error)) if !self.subscription.has_stopped() => {
+                    self.given_out = error.done_up_to().or(self.given_out);
+                }
+                _ => {}
+            }
+            return Poll::Ready(shown);
+        }
+    }
+}
+
+/// Whether an event is given to its consumer.
+pub(super) enum Admission {
+    Show,
+    /// Not before this time.
+    ShowAt(Instant),
+    /// It is done with, without having been shown.
+    Done,
+    /// The subscription ends before it.
+    End,
+}
+
+impl Again {
+    fn after(delay: Duration, event: Arc<Event>) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+        let alarm = tokio::time::sleep(delay);
+        Self { event, alarm: Box::pin(alarm) }
     }
 }
 

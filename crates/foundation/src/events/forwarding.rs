@@ -1,20 +1,28 @@
 //! Handing the events of a subscription to an actor.
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use foundation_core::ask;
+use foundation_core::containment::report;
 use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
 use futures::FutureExt;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::durable_subscription::DurableSubscription;
+use super::durable_subscription::{Admission, DurableSubscription};
 use super::event::Event;
 use super::id::EventId;
+use super::seats::SeatRecord;
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 
 /// So many answered events are acknowledged together, at most.
 const TOGETHER: u32 = 64;
+/// The pause before it is tried again to park an event.
+const UNTIL_NEXT_TRY: Duration = Duration::from_secs(5);
 
 type Item = Result<Arc<Event>, SubscriptionError>;
 
@@ -23,8 +31,11 @@ type Item = Result<Arc<Event>, SubscriptionError>;
 /// It ends with the actor and with the namespace, and when it is dropped: an actor that subscribes itself keeps this in its
 /// state. What it costs: a task, and a message and an answer an event.
 #[must_use = "a forwarding that is dropped sends nothing"]
-#[derive(Debug)]
-pub struct Forwarding(JoinHandle<ForwardingEnd>);
+pub struct Forwarding {
+    task: JoinHandle<ForwardingEnd>,
+    /// Of a durable subscription: its task gives the seat back when it is gone, which is soon.
+    record: Option<SeatRecord>,
+}
 
 /// Why events are not sent to an actor any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +45,9 @@ pub enum ForwardingEnd {
     NoAnswer,
     /// The namespace has ended.
     NamespaceEnded,
+    /// The subscription has ended at an event that cannot be read ([`OnDamaged::Stop`](crate::OnDamaged::Stop)), or that the
+    /// actor cannot handle ([`FailureRule::fail_after`](crate::FailureRule::fail_after)).
+    Stopped,
     /// The function that makes messages of events has panicked, or the runtime is going down.
     Broken,
 }
@@ -41,7 +55,7 @@ pub enum ForwardingEnd {
 impl Forwarding {
     /// Waits until nothing is sent any more, and says why.
     pub async fn ended(mut self) -> ForwardingEnd {
-        (&mut self.0).await.unwrap_or(ForwardingEnd::Broken)
+        (&mut self.task).await.unwrap_or(ForwardingEnd::Broken)
     }
 
     pub(super) fn start<M: Message>(
@@ -49,20 +63,31 @@ impl Forwarding {
         actor: ActorRef<M>,
         message: impl FnMut(Item, RpcReplyPort<()>) -> M + Send + 'static,
     ) -> Self {
-        Self(tokio::spawn(forward(feed, actor, message)))
+        let record = match &feed {
+            Feed::Live(_) => None,
+            Feed::Durable { subscription, .. } => Some(subscription.record().clone()),
+        };
+        Self { task: tokio::spawn(forward(feed, actor, message)), record }
     }
 }
 
 impl Drop for Forwarding {
     fn drop(&mut self) {
-        self.0.abort();
+        self.record.iter().for_each(SeatRecord::leave);
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Forwarding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Forwarding").field("subscription", &self.record.as_ref().map(SeatRecord::name)).finish()
     }
 }
 
 /// Where events come from, and where it is told that they are handled.
 pub(super) enum Feed {
-    Live(EventSubscription),
-    Durable { subscription: DurableSubscription, answered: Answered },
+    Live(Box<EventSubscription>),
+    Durable { subscription: Box<DurableSubscription>, answered: Answered },
 }
 
 /// What is answered and not acknowledged yet.
@@ -88,13 +113,81 @@ async fn forward<M: Message>(
                 }
             }
         };
-        let Some(item) = item else { return ForwardingEnd::NamespaceEnded };
-        let last = last_of(&item);
-        if ask(&actor, |reply| message(item, reply)).await.is_err() {
+        let Some(item) = item else {
+            return if feed.has_stopped() { ForwardingEnd::Stopped } else { ForwardingEnd::NamespaceEnded };
+        };
+        match feed.admit(&item, &actor).await {
+            Turn::Send => {}
+            Turn::PassOver => {
+                feed.answered(last_of(&item)).await;
+                continue;
+            }
+            Turn::End(end) => {
+                feed.acknowledge().await;
+                return end;
+            }
+        }
+        let (last, failing) = (last_of(&item), feed.attempt(&item));
+        let (sender, answer) = oneshot::channel();
+        let attempt = Attempt { answer, failing };
+        if actor.cast(message(item, sender.into())).is_err() {
+            attempt.undo();
+            feed.acknowledge().await;
+            return ForwardingEnd::NoAnswer;
+        }
+        if !attempt.wait_for_answer(&actor).await {
             feed.acknowledge().await;
             return ForwardingEnd::NoAnswer;
         }
         feed.answered(last).await;
+    }
+}
+
+/// What is to be done with an item.
+enum Turn {
+    Send,
+    PassOver,
+    End(ForwardingEnd),
+}
+
+/// An event that was sent and is not answered yet. If the actor lets go of it without an answer, it has failed on it; whether
+/// the task that waits for the answer lives to see it or is dropped with the actor's state.
+struct Attempt {
+    answer: oneshot::Receiver<()>,
+    failing: Option<(SeatRecord, EventId)>,
+}
+
+impl Attempt {
+    /// Waits for the answer, for as long as the actor is there: what lies in the mailbox of one that has ended stays there.
+    async fn wait_for_answer<M: Message>(mut self, actor: &ActorRef<M>) -> bool {
+        let answered = tokio::select! {
+            biased;
+            answer = &mut self.answer => answer.is_ok(),
+            _ = actor.wait(None) => self.answer.try_recv().is_ok(),
+        };
+        if answered && let Some((record, event)) = self.failing.take() {
+            record.answer(event);
+        }
+        answered
+    }
+
+    /// It was not made.
+    fn undo(mut self) {
+        self.failing = None;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let Some((record, event)) = self.failing.take() else { return };
+        match self.answer.try_recv() {
+            Ok(()) => record.answer(event),
+            Err(TryRecvError::Closed) => {
+                record.add_failure(event, "the actor let go of the event without an answer");
+            }
+            // An event that waits in a mailbox when its actor stops is nobody's failure: its port is still there.
+            Err(TryRecvError::Empty) => {}
+        }
     }
 }
 
@@ -115,8 +208,58 @@ impl Feed {
         next.transpose()
     }
 
+    /// Waits until an item may be sent, or says what becomes of it instead.
+    async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Turn {
+        let Self::Durable { subscription, .. } = self else { return Turn::Send };
+        if last_of(item).is_some_and(|event| subscription.is_played(event)) {
+            return Turn::Send;
+        }
+        loop {
+            let until = match subscription.admit(item).await {
+                Ok(Admission::Show) => return Turn::Send,
+                Ok(Admission::Done) => return Turn::PassOver,
+                Ok(Admission::End) => return Turn::End(ForwardingEnd::Stopped),
+                Ok(Admission::ShowAt(time)) if time <= Instant::now() => return Turn::Send,
+                Ok(Admission::ShowAt(time)) => time,
+                Err(error) => {
+                    let name = subscription.name();
+                    report(|| tracing::warn!(subscription = %name, %error, "an event is not parked yet"));
+                    Instant::now() + UNTIL_NEXT_TRY
+                }
+            };
+            #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+            let alarm = tokio::time::sleep_until(until);
+            tokio::select! {
+                () = alarm => {}
+                _ = actor.wait(None) => return Turn::End(ForwardingEnd::NoAnswer),
+            }
+        }
+    }
+
+    /// Whose failure it is if this is not answered.
+    fn attempt(&self, item: &Item) -> Option<(SeatRecord, EventId)> {
+        let Self::Durable { subscription, .. } = self else { return None };
+        let event = last_of(item).filter(|event| !subscription.is_played(*event))?;
+        Some((subscription.record().clone(), event))
+    }
+
+    fn has_stopped(&self) -> bool {
+        match self {
+            Self::Live(subscription) => subscription.has_stopped(),
+            Self::Durable { subscription, .. } => subscription.has_stopped(),
+        }
+    }
+
     async fn answered(&mut self, event: Option<EventId>) {
-        let Self::Durable { answered, .. } = self else { return };
+        let Self::Durable { subscription, answered } = self else { return };
+        if let Some(event) = event.filter(|event| subscription.is_played(*event)) {
+            if let Err(error) = subscription.ack(event).await {
+                let name = subscription.name();
+                report(|| tracing::warn!(subscription = %name, %event, %error, "a parked event is not given up yet"));
+            }
+            return;
+        }
+        event.into_iter().for_each(|event| subscription.record().answer(event));
         answered.last = event.or(answered.last);
         answered.count += 1;
         if answered.count >= TOGETHER {

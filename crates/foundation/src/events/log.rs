@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::append::{Append, Appended};
+use super::damaged::DamagedEvent;
 use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
 use super::interrupt::Interrupt;
 use super::page::EventPage;
+use super::parked::ParkedEvent;
 use super::query::Query;
+use super::repair::RepairStep;
 use super::stats::EventStats;
 use super::subscription_name::SubscriptionName;
 use super::verification::Verification;
@@ -90,6 +93,27 @@ pub trait EventLog: Send + 'static {
     /// [`LogFailure`].
     fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure>;
 
+    /// Keeps an event that a durable subscription has put aside, instead of what it has parked of the same event before;
+    /// false if the subscription has parked `at_most` others, or if the log keeps no parked events, as without this.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+        let _ = (parked, at_most);
+        Ok(false)
+    }
+
+    /// Forgets a parked event; true if there was one. With a subscription go all that it has parked.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+        let _ = (subscription, event);
+        Ok(false)
+    }
+
     /// Takes exported events with their ids, in order, all or none: gapless after what is there, or from any id on if
     /// nothing was ever recorded.
     ///
@@ -97,6 +121,17 @@ pub trait EventLog: Send + 'static {
     ///
     /// [`LogFailure`]; inside of it [`EventError::NotImported`].
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure>;
+
+    /// Moves events aside that cannot be read, and puts one of the kind `event_lost` in the place of each and of each that is
+    /// missing: at most so many are looked at, from this one on. What is moved aside is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+        let _ = (from, at_most);
+        Ok(RepairStep::default())
+    }
 
     /// A bit of upkeep between commits, such as giving space back a chunk at a time; true if there is more to do.
     ///
@@ -164,6 +199,26 @@ pub trait EventReader: Send + 'static {
     ///
     /// [`LogFailure`].
     fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure>;
+
+    /// What a durable subscription has parked, oldest event first.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+        let _ = subscription;
+        Ok(Vec::new())
+    }
+
+    /// What repairs have moved aside, the latest first, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// [`LogFailure`].
+    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogFailure> {
+        let _ = at_most;
+        Ok(Vec::new())
+    }
 
     /// Looks at every event and at everything by which they are found; `progress` is told how many events are checked,
     /// from time to time.

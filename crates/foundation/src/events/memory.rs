@@ -11,6 +11,7 @@ use super::id::EventId;
 use super::limits::EventLimits;
 use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
 use super::new_event::NewEvent;
+use super::parked::ParkedEvent;
 use super::query::Query;
 use super::records::Records;
 use super::stats::EventStats;
@@ -141,6 +142,14 @@ impl EventLog for MemoryLog {
         Ok(self.0.write().forget_subscription(subscription))
     }
 
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+        Ok(self.0.write().park(parked, at_most))
+    }
+
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+        Ok(self.0.write().unpark(subscription, event))
+    }
+
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
         Ok(self.0.write().import(events))
     }
@@ -170,6 +179,10 @@ impl EventReader for MemoryLog {
 
     fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
         Ok(self.0.read().acknowledged(subscription))
+    }
+
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+        Ok(self.0.read().parked(subscription))
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {

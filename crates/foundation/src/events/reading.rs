@@ -17,12 +17,15 @@ use super::on_damaged::OnDamaged;
 use super::page::EventPage;
 use super::query::{Order, Query};
 use super::readers::Lane;
+use super::repair::RepairReport;
 use super::stats::EventStats;
 use super::store_error::{EventStoreError, QueryLimit};
 use super::verification::Verification;
 
 /// So many of the newest events are read as quickly as one is.
 const QUICK: usize = 1_000;
+/// So many events are looked at by a repair between two commits.
+const REPAIRED_AT_ONCE: usize = 1_000;
 
 impl EventStore {
     /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
@@ -105,6 +108,32 @@ impl EventStore {
         mut progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<Verification, EventStoreError> {
         self.read(Lane::Long(None), move |log| log.verify(&mut progress)).await
+    }
+
+    /// Moves aside the events that cannot be read any more, and puts an event of the kind
+    /// [`EVENT_LOST`](Self::EVENT_LOST) in the place of each and of each that is missing, so that ids have no gaps and whoever
+    /// reads finds no damage any more. Nothing is deleted: the damaged rows are kept beside the others, and
+    /// [listed](Self::moved_aside). A thousand events at a time, between which the store records; at the end the sums of the
+    /// log are counted anew. What `verify` then still finds is a damage of the file itself.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); what was repaired before it stays so.
+    pub async fn repair(&self) -> Result<RepairReport, EventStoreError> {
+        let (mut report, mut next) = (RepairReport::default(), Some(EventId::FIRST));
+        while let Some(from) = next {
+            let step = self.ask(move |log| log.repair(from, REPAIRED_AT_ONCE)).await?;
+            report.add(step.moved);
+            next = step.next;
+        }
+        Ok(report)
+    }
+
+    /// The damaged events that [`repair`](Self::repair) has moved aside, the latest ones first, at most so many.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, EventStoreError> {
+        self.read(Lane::Quick, move |log| log.moved_aside(at_most)).await
     }
 
     /// Forgets the events that were recorded before this time, and says how many; a chunk at a time, between which the

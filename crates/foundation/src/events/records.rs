@@ -21,6 +21,7 @@ use super::importing::Importing;
 use super::limits::EventLimits;
 use super::log::{PruneBound, recordable};
 use super::new_event::NewEvent;
+use super::parked::ParkedEvent;
 use super::query::{Order, Query};
 use super::refusal::ImportRefusal;
 use super::stats::EventStats;
@@ -34,6 +35,7 @@ pub(super) struct Records {
     held: VecDeque<Held>,
     keys: HashMap<String, EventId>,
     acknowledged: BTreeMap<SubscriptionName, EventId>,
+    parked: BTreeMap<SubscriptionName, BTreeMap<EventId, ParkedEvent>>,
     recorded: u64,
     latest: SystemTime,
     bytes: u64,
@@ -53,6 +55,7 @@ impl Records {
             held: VecDeque::new(),
             keys: HashMap::new(),
             acknowledged: BTreeMap::new(),
+            parked: BTreeMap::new(),
             recorded: 0,
             latest: UNIX_EPOCH,
             bytes: 0,
@@ -148,7 +151,26 @@ impl Records {
     }
 
     pub(super) fn forget_subscription(&mut self, subscription: &SubscriptionName) -> bool {
-        self.acknowledged.remove(subscription).is_some()
+        let had_parked = self.parked.remove(subscription).is_some();
+        self.acknowledged.remove(subscription).is_some() || had_parked
+    }
+
+    pub(super) fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> bool {
+        let held = self.parked.entry(parked.subscription.clone()).or_default();
+        let takes = held.contains_key(&parked.event.id) || held.len() < at_most;
+        if takes {
+            held.insert(parked.event.id, parked.clone());
+        }
+        takes
+    }
+
+    pub(super) fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> bool {
+        let Some(held) = self.parked.get_mut(subscription) else { return false };
+        let was_parked = held.remove(&event).is_some();
+        if held.is_empty() {
+            self.parked.remove(subscription);
+        }
+        was_parked
     }
 
     // ---- reading ----
@@ -206,6 +228,10 @@ impl Records {
 
     pub(super) fn acknowledged(&self, subscription: &SubscriptionName) -> Option<EventId> {
         self.acknowledged.get(subscription).copied()
+    }
+
+    pub(super) fn parked(&self, subscription: &SubscriptionName) -> Vec<ParkedEvent> {
+        self.parked.get(subscription).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Whether the invariants hold.

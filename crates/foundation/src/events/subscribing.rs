@@ -1,6 +1,7 @@
 //! The part of the store's face that is about subscriptions.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
 use futures::FutureExt;
@@ -12,6 +13,8 @@ use super::event::Event;
 use super::follower::Follower;
 use super::forwarding::{Feed, Forwarding};
 use super::id::EventId;
+use super::log::recordable;
+use super::parked::ParkedEvent;
 use super::readers::Lane;
 use super::seats::Seats;
 use super::server::EVENT_STORE;
@@ -48,15 +51,25 @@ impl EventStore {
         spec: SubscriptionSpec,
     ) -> Result<DurableSubscription, SubscriptionError> {
         let consumer = spec.consumer.clone().unwrap_or_else(this_task);
-        let seat = self.seats().take(&name, consumer);
+        let seat = self.seats().wait(&name, consumer).await;
         let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
         let ear = self.follow().await?;
         let acknowledged = match self.acknowledged(&name).await? {
             Some(event) => Some(event),
             None => self.begin(&name, spec.start.position(&ear)).await?,
         };
+        // What an actor before has answered is done with, also if nobody was left to say so.
+        let answered = seat.record().answered().filter(|answered| Some(*answered) > acknowledged);
+        if let Some(answered) = answered {
+            self.remember(&name, answered).await?;
+            seat.record().acknowledge(answered);
+        }
+        let acknowledged = answered.or(acknowledged);
+        let parked = self.parked(&name).await?.into_iter().map(|parked| parked.event.id);
+        let parked = parked.filter(|event| Some(*event) > acknowledged).collect();
+        let rule = spec.on_failure.clone();
         let subscription = self.subscription(spec, ear, acknowledged.map_or(0, EventId::get));
-        Ok(DurableSubscription::new(subscription, self.clone(), seat, acknowledged))
+        Ok(DurableSubscription::new(subscription, self.clone(), seat, rule, acknowledged, parked))
     }
 
     /// Sends the events from some position on to an actor, each as the message that the function makes of it, and the next
@@ -88,11 +101,13 @@ impl EventStore {
         message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
     ) -> Result<Forwarding, SubscriptionError> {
         let subscription = self.subscribe(spec).await?;
-        Ok(Forwarding::start(Feed::Live(subscription), actor, message))
+        Ok(Forwarding::start(Feed::Live(Box::new(subscription)), actor, message))
     }
 
     /// As [`subscribe_with`](Self::subscribe_with) under a name: what the actor has answered is acknowledged, as soon as no
-    /// other event is at hand and at the latest after 64 events.
+    /// other event is at hand and at the latest after 64 events. An actor that ends on an event, or drops the reply port, has
+    /// failed on it: when it subscribes again, its [`FailureRule`](crate::FailureRule) decides when it gets the event again, or
+    /// that it goes on after it.
     ///
     /// # Errors
     /// As [`subscribe_durable`](Self::subscribe_durable).
@@ -103,20 +118,65 @@ impl EventStore {
         actor: ActorRef<M>,
         message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
     ) -> Result<Forwarding, SubscriptionError> {
-        let subscription = self.subscribe_durable(name, spec).await?;
+        let subscription = Box::new(self.subscribe_durable(name, spec).await?);
         let feed = Feed::Durable { subscription, answered: Default::default() };
         Ok(Forwarding::start(feed, actor, message))
     }
 
-    /// Forgets what a durable subscription has acknowledged; true if there was something to forget.
+    /// The events that a durable subscription has parked, since its consumer has failed on each as often as its
+    /// [`FailureRule`](crate::FailureRule) says; oldest first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn parked(&self, name: &SubscriptionName) -> Result<Vec<ParkedEvent>, EventStoreError> {
+        let name = name.clone();
+        self.read(Lane::Quick, move |reader| reader.parked(&name)).await
+    }
+
+    /// Has the parked events of a durable subscription shown once more, before all others and oldest first, to the consumer
+    /// there is or to the next one; how many that are. One that is acknowledged, or answered, is not parked any more; on the
+    /// others the consumer has failed again, and they stay.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn play_parked(&self, name: &SubscriptionName) -> Result<usize, EventStoreError> {
+        let parked = self.parked(name).await?;
+        Ok(self.seats().play(name, parked.into_iter().map(|parked| parked.event).collect()))
+    }
+
+    /// Gives up a parked event without showing it again; true if it was parked.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
+        let name = name.clone();
+        self.ask(move |log| log.unpark(&name, event)).await
+    }
+
+    /// Parks an event; false if the log takes no more of the subscription, or keeps no parked events at all.
+    pub(super) async fn park(
+        &self,
+        name: &SubscriptionName,
+        event: Arc<Event>,
+        failures: u32,
+        reason: &str,
+        at_most: usize,
+    ) -> Result<bool, EventStoreError> {
+        let parked = ParkedEvent::new(name.clone(), event, failures, reason, recordable(SystemTime::now()));
+        self.ask(move |log| log.park(&parked, at_most)).await
+    }
+
+    /// Forgets what a durable subscription has acknowledged and parked; true if there was something to forget.
     ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has a consumer, [`SubscriptionError::Store`].
     pub async fn forget_subscription(&self, name: &SubscriptionName) -> Result<bool, SubscriptionError> {
-        let seat = self.seats().take(name, format!("{}, which forgets it", this_task()));
-        let _seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        let seat = self.seats().wait(name, format!("{}, which forgets it", this_task())).await;
+        let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
         let name = name.clone();
-        Ok(self.ask(move |log| log.forget_subscription(&name)).await?)
+        let had_any = self.ask(move |log| log.forget_subscription(&name)).await?;
+        seat.record().reset();
+        Ok(had_any)
     }
 
     fn subscription(&self, spec: SubscriptionSpec, ear: Ear, start: u64) -> EventSubscription {

@@ -1,3 +1,4 @@
+use super::failure_rule::FailureRule;
 use super::id::EventId;
 use super::kind::EventKind;
 use super::on_damaged::OnDamaged;
@@ -10,12 +11,13 @@ use super::on_damaged::OnDamaged;
 /// const PLACED: EventKind = EventKind::from_static("order_placed");
 /// let orders = SubscriptionSpec::after(EventId::FIRST).kind(PLACED).consumer("billing");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SubscriptionSpec {
     pub(super) start: Start,
     pub(super) kinds: Vec<EventKind>,
     pub(super) consumer: Option<String>,
     pub(super) on_damaged: OnDamaged,
+    pub(super) on_failure: FailureRule,
 }
 
 /// The first event that a subscription is to see.
@@ -69,7 +71,15 @@ impl SubscriptionSpec {
         self
     }
 
+    /// What becomes of an event on which the consumer of a durable subscription fails; without it, the event is shown again
+    /// three times and then parked.
+    pub fn on_failure(mut self, rule: FailureRule) -> Self {
+        self.on_failure = rule;
+        self
+    }
+
     fn starting(start: Start) -> Self {
-        Self { start, kinds: Vec::new(), consumer: None, on_damaged: OnDamaged::default() }
+        let (on_damaged, on_failure) = Default::default();
+        Self { start, kinds: Vec::new(), consumer: None, on_damaged, on_failure }
     }
 }

@@ -11,15 +11,17 @@ use super::file_name::file_of;
 use super::files::Files;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
+use super::parking;
 use super::prune::prune;
 use super::reader::SqliteReader;
 use super::record::{Recording, import};
+use super::repair::repair;
 use super::row::Rows;
 use super::state::number;
 use super::vacuum::vacuum;
 use crate::events::{
-    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, PruneBound,
-    ReaderSource, SubscriptionName,
+    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, ParkedEvent,
+    PruneBound, ReaderSource, RepairStep, SubscriptionName,
 };
 
 /// An [`EventLog`] in a SQLite file, which any SQL tool can read as well.
@@ -216,16 +218,25 @@ impl EventLog for SqliteLog {
     }
 
     fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
-        self.write("forgetting a subscription", |connection, _, _| {
-            let mut statement = connection.prepare_cached("DELETE FROM subscriptions WHERE name = ?1")?;
-            Ok(statement.execute([subscription.as_str()])? > 0)
-        })
+        self.write("forgetting a subscription", |connection, _, _| parking::forget(connection, subscription))
+    }
+
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+        self.write("parking an event", |connection, _, _| parking::park(connection, parked, at_most))
+    }
+
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+        self.write("giving up a parked event", |connection, _, _| parking::unpark(connection, subscription, event))
     }
 
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
         self.write(&format!("importing {} events", events.len()), |connection, _, limits| {
             import(connection, limits, &events)
         })
+    }
+
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+        self.write("repairing", |connection, namespace, _| repair(connection, namespace, from, at_most))
     }
 
     fn maintain(&mut self) -> Result<bool, LogFailure> {

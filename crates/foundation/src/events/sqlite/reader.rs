@@ -6,14 +6,16 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::connection::open_reader;
 use super::fault::Fault;
+use super::parking;
 use super::plan::{Plan, Window};
+use super::repair::moved_aside;
 use super::row;
 use super::state::{State, number};
 use super::time::nanoseconds;
 use super::verify;
 use crate::events::{
-    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, Interrupt, LogFailure, OnDamaged, Order, Query,
-    SubscriptionName, Verification,
+    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, Interrupt, LogFailure, OnDamaged, Order,
+    ParkedEvent, Query, SubscriptionName, Verification,
 };
 
 /// Events that are read in one transaction. A longer one would keep the write-ahead log from being emptied.
@@ -219,6 +221,14 @@ impl EventReader for SqliteReader {
 
     fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
         self.position_of(subscription).map_err(self.failed("reading the position of a subscription"))
+    }
+
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+        parking::parked(&self.connection, subscription).map_err(self.failed("reading parked events"))
+    }
+
+    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogFailure> {
+        moved_aside(&self.connection, at_most).map_err(self.failed("reading what was moved aside"))
     }
 
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {

@@ -8,7 +8,7 @@ use super::fault::Fault;
 pub(super) const APPLICATION_ID: i32 = 0x464E_6576;
 
 /// The step at place n leads from version n to version n + 1. A step that was released never changes.
-const MIGRATIONS: [&str; 1] = [VERSION_1];
+const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 /// The newest version.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
@@ -46,6 +46,25 @@ CREATE TABLE subscriptions (
     name TEXT PRIMARY KEY,
     acknowledged INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Events that were put aside: by a subscription, whole and as a line of an export; and by a repair, as their damaged rows were.
+const VERSION_2: &str = "
+CREATE TABLE parked (
+    subscription TEXT NOT NULL,
+    event INTEGER NOT NULL,
+    failures INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    parked_at INTEGER NOT NULL,
+    line BLOB NOT NULL,
+    PRIMARY KEY (subscription, event)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE damaged_events (
+    moved INTEGER PRIMARY KEY,
+    reason TEXT NOT NULL,
+    id, kind, namespace, recorded_at, observed_at, source, source_actor, correlation_id, causation_id, idempotency_key,
+    payload, checksum
+);
 ";
 
 /// What was found in a file.

@@ -8,6 +8,7 @@ mod opening;
 mod plans;
 mod pruning;
 mod reading;
+mod repairing;
 mod verifying;
 
 use std::fs;

@@ -129,8 +129,19 @@ fn a_newer_schema_is_refused_with_both_versions_and_stays_as_it_is() {
     place.tool().pragma_update(None, "user_version", schema::VERSION + 1).unwrap();
     let before = fs::read(place.path()).unwrap();
     let error = refusal(&place);
-    assert!(error.contains("its schema has version 2, and this program knows the versions up to 1"), "{error}");
+    assert!(error.contains("its schema has version 3, and this program knows the versions up to 2"), "{error}");
     assert_eq!(fs::read(place.path()).unwrap(), before);
+}
+
+#[test]
+fn a_file_of_the_first_version_is_brought_to_the_current_one_and_keeps_its_events() {
+    let place = Place::with_events(3);
+    place.tool().execute_batch("DROP TABLE parked; DROP TABLE damaged_events; PRAGMA user_version = 1").unwrap();
+    let mut log = place.open();
+    assert_eq!(pragma(&log, "user_version"), i64::from(schema::VERSION));
+    record(&mut log, [4]);
+    assert_eq!(ids(&log, &Query::new()), [1, 2, 3, 4]);
+    assert_clean(&log);
 }
 
 #[test]

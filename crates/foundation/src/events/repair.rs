@@ -1,0 +1,46 @@
+use super::damaged::DamagedEvent;
+use super::id::EventId;
+
+/// How many of the repaired events are named one by one.
+const MAX_NAMED: usize = 1_000;
+
+/// A step of a repair of a log.
+#[non_exhaustive]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepairStep {
+    /// The events that were moved aside, or were missing; in the place of each is one of the kind `event_lost` now.
+    pub moved: Vec<DamagedEvent>,
+    /// Where the next step begins; `None` if this was the last one.
+    pub next: Option<EventId>,
+}
+
+/// What a repair of a log came to.
+///
+/// ```
+/// use foundation::{Foundation, NewEvent};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// foundation.events().append(NewEvent::new("opened")?).await?;
+/// assert_eq!(foundation.events().repair().await?.moved_count, 0);
+/// # foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RepairReport {
+    /// How many events were moved aside, or were missing.
+    pub moved_count: u64,
+    /// The first 1,000 of them.
+    pub moved: Vec<DamagedEvent>,
+}
+
+impl RepairReport {
+    pub(super) fn add(&mut self, step: Vec<DamagedEvent>) {
+        self.moved_count += step.len() as u64;
+        let room = MAX_NAMED.saturating_sub(self.moved.len());
+        self.moved.extend(step.into_iter().take(room));
+    }
+}
