@@ -1,6 +1,7 @@
 //! The event store's actor: the owner of the writer's life, and of the retention.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -69,6 +70,8 @@ pub(crate) struct Running {
     reopening: Reopening,
     begun: Instant,
     time: PlausibleClock,
+    /// Whether the time of day was not believed at the last look.
+    is_ahead: bool,
 }
 
 /// However the actor ends, its writer gets nothing more to do.
@@ -223,12 +226,10 @@ impl EventStoreServer {
     /// What is to be forgotten now.
     fn look(&self, running: &mut Running) -> Looking {
         let Plausible { now, ahead } = running.time.look(self.time_of_day(), running.begun.elapsed());
-        if self.retention.is_by_age() && !ahead.is_zero() {
+        let was_ahead = mem::replace(&mut running.is_ahead, !ahead.is_zero());
+        if self.retention.is_by_age() && running.is_ahead && !was_ahead {
             report(|| {
-                tracing::warn!(
-                    ?ahead,
-                    "the time of day has jumped ahead; until it is confirmed no event is older for it"
-                )
+                tracing::warn!(?ahead, "the time of day is ahead of what has passed; no event is older for it yet")
             });
         }
         let so_far = RetentionReport { clock_ahead: ahead, ..RetentionReport::default() };
@@ -285,7 +286,8 @@ impl Actor for EventStoreServer {
     async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
         let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.gate)), Reopening::default());
         let (begun, time) = (Instant::now(), self.time(None));
-        let mut running = Running { _shut: shut, next_look: None, next_try: None, reopening, begun, time };
+        let is_ahead = false;
+        let mut running = Running { _shut: shut, next_look: None, next_try: None, reopening, begun, time, is_ahead };
         self.begin(&myself, &mut running).await?;
         self.schedule(&myself, &mut running);
         Ok(running)

@@ -58,9 +58,9 @@ impl EventStorage {
         Self { place: Place::Memory(limits.clone()), retention: Retention::new(), limits }
     }
 
-    /// In a log of one's own, which this opens, where blocking is allowed. It is called again after each restart of the
-    /// store, when the log before is dropped, and has to find there what was recorded: a log that ends before what the
-    /// store has acknowledged is refused.
+    /// In a log of one's own, which this opens, where blocking is allowed. It is called again after each failure
+    /// of the log and after each restart of the store, when the log before is dropped, and has to find there what was
+    /// recorded: a log that ends before what the store has acknowledged is refused.
     pub fn with<L: EventLog>(open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static) -> Self {
         Self::reopening(move |namespace, _, _| open(namespace))
     }
