@@ -251,10 +251,7 @@ async fn contained_what_a_start_hands_back_may_panic_when_nobody_takes_it() {
 
 #[tokio::test]
 async fn contained_a_reporter_may_panic_in_its_reports_and_in_its_destructor() {
-    struct Bad(
-        #[allow(dead_code)]
-        Explosive,
-    );
+    struct Bad(#[allow(dead_code)] Explosive);
     impl Reporter for Bad {
         fn report(&self, _: &Report) {
             std::panic::panic_any(Payload);

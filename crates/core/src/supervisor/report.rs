@@ -188,12 +188,14 @@ impl Reporter for TracingReporter {
 #[derive(Clone)]
 pub(crate) struct Reporting {
     path: Arc<str>,
+    /// How many supervisors are above.
+    depth: usize,
     reporter: Arc<dyn Reporter>,
 }
 
 impl Reporting {
     pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
-        Self { path: path.into(), reporter }
+        Self { path: path.into(), depth: 0, reporter }
     }
 
     /// The reporter that a specification asks for, if it does.
@@ -206,7 +208,12 @@ impl Reporting {
 
     /// The same reporter, one level down.
     pub(crate) fn below(&self, child: &ChildId) -> Self {
-        Self { path: format!("{}/{child}", self.path).into(), reporter: Arc::clone(&self.reporter) }
+        let (path, reporter) = (format!("{}/{child}", self.path).into(), Arc::clone(&self.reporter));
+        Self { path, depth: self.depth + 1, reporter }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     pub(crate) fn path(&self) -> &Arc<str> {
