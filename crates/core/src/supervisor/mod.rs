@@ -12,6 +12,7 @@ mod decisions;
 mod delays;
 mod drawing;
 mod dynamic;
+mod early_ends;
 mod error;
 mod group;
 mod managed;
@@ -50,6 +51,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::FutureExt;
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
@@ -79,6 +81,7 @@ pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;
 
 use chain::LastWord;
+use child_spec::{Starter, Starting};
 use group::{Gone as SubtreeGone, Group};
 use message::{Handle, ServerMsg, Which};
 use report::Reporting;
@@ -401,11 +404,22 @@ impl ChildSpec {
     pub fn supervisor(id: impl Into<ChildId>, spec: SupervisorSpec) -> Self {
         // While it is down, so are those below it that count.
         let counts = spec.children.iter().any(Self::counts);
-        let child = Self::from_fn(id, ChildKind::Supervisor, move |context| {
-            let spec = spec.clone();
-            async move { context.spawn_supervisor(spec).await }
-        });
+        let child = Self::started_by(id, ChildKind::Supervisor, SupervisorStart(spec));
         if counts { child.in_health() } else { child }
+    }
+}
+
+/// The start of a supervisor, which shows what is below it.
+struct SupervisorStart(SupervisorSpec);
+
+impl Starter for SupervisorStart {
+    fn start(&self, context: StartContext) -> Option<Starting> {
+        let spec = self.0.clone();
+        Some(async move { context.spawn_supervisor(spec).await.map(Start::from) }.boxed())
+    }
+
+    fn take_children(&mut self) -> Vec<ChildSpec> {
+        std::mem::take(&mut self.0.children)
     }
 }
 

@@ -5,6 +5,7 @@ mod checks;
 mod health;
 mod layout;
 mod limits;
+mod path_source;
 mod recording;
 mod report;
 mod reporter;

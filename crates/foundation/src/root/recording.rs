@@ -3,6 +3,7 @@
 use foundation_core::{Happened, Report, Stopped};
 use serde_json::{Map, Value, json};
 
+use super::path_source::source_of;
 use crate::events::{EventKind, EventLimits, NewEvent};
 use crate::json::{is_deeper_than, json_bytes};
 
@@ -72,7 +73,7 @@ impl Recording {
         payload.insert("supervisor".to_owned(), json!(&*report.supervisor));
         payload.insert("child".to_owned(), json!(report.child.as_str()));
         payload.extend(details.as_object().cloned().unwrap_or_default());
-        let source = shortened_text(&report.supervisor, limits.max_source_bytes);
+        let source = shortened_text(&source_of(&report.supervisor), limits.max_source_bytes);
         // A JSON value always has a form in JSON.
         NewEvent::of(kind).source(source).payload(fitting(payload.into(), limits)).ok()
     }
