@@ -11,3 +11,4 @@ mod dynamic_starts;
 mod dynamic_stops;
 mod fixed;
 mod hazard;
+mod size;

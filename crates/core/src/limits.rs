@@ -109,7 +109,7 @@ limits! {
         /// How long the end of a subtree is awaited after that of its supervisor, before the rest is left behind with a
         /// warning; 10 s.
         subtree_end: Duration = Duration::from_secs(10),
-        /// How long a snapshot of the tree may take; who has not answered then is shown as silent. 1 s.
+        /// How long a supervisor may take to answer for its part of a snapshot of the tree, or is shown as silent; 1 s.
         tree: Duration = Duration::from_secs(1),
     }
 }

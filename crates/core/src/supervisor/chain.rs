@@ -10,6 +10,9 @@ use super::child_id::ChildId;
 use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
 
+/// So many levels has a chain at most: each is said, dropped and written within the one above it.
+const MAX_LEVELS: usize = 32;
+
 /// So many failures are remembered at most to tell why a supervisor gave up.
 const REMEMBERED: usize = 16;
 
@@ -36,6 +39,28 @@ pub struct Failure {
     /// failures in a [`GiveUp`], only the last has it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "link")]
     pub escalation: Option<Arc<GiveUp>>,
+    /// How many levels are left out above the one that `escalation` leads to, which gave up in turn: a chain is of at most
+    /// 32 levels, and leads to the root cause all the same.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub omitted: u32,
+}
+
+impl Failure {
+    /// With the link to the level below, if there is one.
+    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<GiveUp>>) -> Self {
+        let failure = Self { child, fault, escalation, omitted: 0 };
+        let levels = std::iter::successors(failure.escalation.as_ref(), |below| below.last()?.escalation.as_ref());
+        if levels.count() < MAX_LEVELS { failure } else { failure.with_a_level_less() }
+    }
+
+    /// Leads past the level just below.
+    fn with_a_level_less(self) -> Self {
+        let below = self.escalation.as_deref().and_then(GiveUp::last);
+        let Some((escalation, omitted)) = below.map(|below| (below.escalation.clone(), below.omitted)) else {
+            return self;
+        };
+        Self { escalation, omitted: omitted + 1, ..self }
+    }
 }
 
 /// Why a child is restarted: whose failure it was, and by which rules.
@@ -84,6 +109,10 @@ impl GiveUp {
     }
 }
 
+fn is_zero(levels: &u32) -> bool {
+    *levels == 0
+}
+
 fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(text)
 }
@@ -122,10 +151,16 @@ impl fmt::Display for GiveUp {
                 write!(f, " ({times} times)")?;
             }
         }
-        match self.last().and_then(|last| Some((&last.child, last.escalation.as_ref()?))) {
-            Some((child, below)) if f.alternate() => write!(f, "; {child} gave up after {below:#}"),
-            Some((child, below)) => write!(f, "\n{child} gave up after {below}"),
-            None => Ok(()),
+        let Some((last, below)) = self.last().and_then(|last| Some((last, last.escalation.as_ref()?))) else {
+            return Ok(());
+        };
+        let too = match last.omitted {
+            0 => String::new(),
+            levels => format!(", as did {levels} levels below it,"),
+        };
+        match f.alternate() {
+            true => write!(f, "; {} gave up{too} after {below:#}", last.child),
+            false => write!(f, "\n{} gave up{too} after {below}", last.child),
         }
     }
 }
@@ -188,7 +223,7 @@ mod tests {
 
     fn failure(child: &str, escalation: Option<GiveUp>) -> Failure {
         let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
-        Failure { child: child.into(), fault: Fault::Exited(reason), escalation: escalation.map(Arc::new) }
+        Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
     }
 
     fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> GiveUp {
@@ -206,6 +241,19 @@ mod tests {
              office gave up after more than 2 restarts within 5s: a exited: killed, then b exited: killed (2 times)"
         );
         assert_eq!(top.root_cause().unwrap().child.as_str(), "b");
+    }
+
+    #[test]
+    fn a_chain_of_any_depth_has_so_many_levels_says_how_many_it_leaves_out_and_ends_at_the_root_cause() {
+        let mut top = gave_up(vec![failure("root", None)], 0);
+        for level in 0..5_000 {
+            top = gave_up(vec![failure(&format!("level {level}"), Some(top))], 0);
+        }
+        assert_eq!(top.root_cause().unwrap().child.as_str(), "root");
+        let text = top.to_string();
+        assert_eq!(text.lines().count(), MAX_LEVELS);
+        assert!(text.contains("level 4999 gave up, as did 4969 levels below it, after"), "{text}");
+        assert!(text.ends_with("root exited: killed"), "{text}");
     }
 
     #[test]

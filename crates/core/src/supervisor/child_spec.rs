@@ -121,8 +121,37 @@ impl StartContext {
 pub(super) type Starting = BoxFuture<'static, Result<Start, StartError>>;
 
 /// What starts a child. Its destructor is contained: whoever drops it last is mostly a supervisor.
-trait Starter: Send + Sync {
+pub(super) trait Starter: Send + Sync {
     fn start(&self, context: StartContext) -> Option<Starting>;
+
+    /// The specifications within it, if there are any, so that those of a deep tree are dropped one after the other.
+    fn take_children(&mut self) -> Vec<ChildSpec> {
+        Vec::new()
+    }
+}
+
+/// A start function with all that it holds, if it still has it.
+#[derive(Clone)]
+struct StartFn(Option<Arc<dyn Starter>>);
+
+impl StartFn {
+    /// Takes out what is below, and drops the rest.
+    fn uncover(mut start: Arc<dyn Starter>, below: &mut Vec<Arc<dyn Starter>>) {
+        if let Some(last) = Arc::get_mut(&mut start) {
+            below.extend(last.take_children().into_iter().filter_map(|mut child| child.start.0.take()));
+        }
+    }
+}
+
+/// Level by level: the tree that it starts may be deeper than a stack is.
+impl Drop for StartFn {
+    fn drop(&mut self) {
+        let (mut start, mut below) = (self.0.take(), Vec::new());
+        while let Some(next) = start {
+            Self::uncover(next, &mut below);
+            start = below.pop();
+        }
+    }
 }
 
 impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
@@ -163,7 +192,7 @@ impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
 pub struct ChildSpec {
     id: ChildId,
     /// `None` for a temporary child that has been started: it is not started twice.
-    start: Option<Arc<dyn Starter>>,
+    start: StartFn,
     restart: Restart,
     /// `None` for what its supervisor gives to a child of its kind.
     shutdown: Option<Shutdown>,
@@ -200,8 +229,11 @@ impl ChildSpec {
         S: Into<Start>,
     {
         let start = move |context| start(context).map(|started| started.map(Into::into)).boxed();
-        let start = Contained::new("a start function", start);
-        let (start, restart): (Option<Arc<dyn Starter>>, _) = (Some(Arc::new(start)), Restart::default());
+        Self::started_by(id, kind, Contained::new("a start function", start))
+    }
+
+    pub(super) fn started_by(id: impl Into<ChildId>, kind: ChildKind, starter: impl Starter + 'static) -> Self {
+        let (start, restart) = (StartFn(Some(Arc::new(starter))), Restart::default());
         let (id, significant, name_taken, backoff) = (id.into(), false, NameTaken::default(), None);
         Self { id, start, restart, shutdown: None, start_timeout: None, kind, significant, name_taken, backoff }
     }
@@ -231,6 +263,22 @@ impl ChildSpec {
     }
 
     /// How long a start may take; `None` for as long as it likes.
+    ///
+    /// A start that waits is no burden to others: it has a task of its own from the first moment in which it is not ready.
+    /// Until then it is polled on its supervisor's task, so one that *blocks* its thread, or computes for long, keeps the
+    /// supervisor from answering, and this limit from being kept. Work of that kind belongs on a thread of its own, in
+    /// `pre_start` as anywhere else:
+    ///
+    /// ```
+    /// # use foundation_core::ractor::ActorProcessingErr;
+    /// # fn read_index() -> Vec<u8> { Vec::new() }
+    /// # async fn pre_start() -> Result<Vec<u8>, ActorProcessingErr> {
+    /// let index = tokio::task::spawn_blocking(read_index).await?;
+    /// # Ok(index)
+    /// # }
+    /// ```
+    ///
+    /// (A task for each start would not help: a thread that is blocked is one thread less for all, and no limit ends it.)
     ///
     /// A child that calls its own supervisor in `pre_start` waits for an answer that cannot come while the supervisor
     /// itself is starting; this is what ends it.
@@ -307,16 +355,16 @@ impl ChildSpec {
 
     pub(super) fn start(&self, context: StartContext) -> Starting {
         let spent = || ready(Err(SpecError::Spent { id: self.id.clone() }.into())).boxed();
-        self.start.as_ref().and_then(|start| start.start(context)).unwrap_or_else(spent)
+        self.start.0.as_ref().and_then(|start| start.start(context)).unwrap_or_else(spent)
     }
 
     /// Lets go of the start function and of all that it holds.
     pub(crate) fn forget_start(&mut self) {
-        self.start = None;
+        self.start = StartFn(None);
     }
 
     pub(crate) fn check(&self) -> Result<(), SpecError> {
-        match &self.start {
+        match &self.start.0 {
             _ if self.id.as_str().is_empty() => Err(SpecError::EmptyId),
             None => Err(SpecError::Spent { id: self.id.clone() }),
             Some(_) => Ok(()),

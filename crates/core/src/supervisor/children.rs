@@ -5,7 +5,8 @@
 //!
 //! 1. A key is given once and never again. Places are given in start order; the order of places is the start order, and
 //!    a reconfiguration gives new ones.
-//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`.
+//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until their
+//!    end has been heard of: it is not that of an unknown.
 //! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
 //!    `Requested`, `Waiting` or a start that failed; or a successor takes the place of a running one.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
@@ -26,6 +27,7 @@ use super::chain::{Failures, GiveUp};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
+use super::early_ends::EarlyEnds;
 use super::plan::{Key, Lane, Place, Purpose, Work};
 use super::report::Happened;
 use super::restart::{Restart, RestartWindow, Strategy};
@@ -84,9 +86,7 @@ pub(crate) struct Children<T> {
     pub(super) lanes: HashMap<Key, Lane>,
     pub(super) ready: VecDeque<Key>,
     pub(super) starting: usize,
-    /// Ends of actors that we do not know yet, kept while a start is under way: the child may end before we hear that
-    /// it has started.
-    pub(super) early: HashMap<ActorId, ExitReason>,
+    pub(super) early: EarlyEnds,
     settled: Vec<Key>,
     pub(super) halted: bool,
     /// The strategy to change to as soon as no plan is under way.
@@ -112,7 +112,7 @@ impl<T: Incarnation> Children<T> {
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             starting: 0,
-            early: HashMap::new(),
+            early: EarlyEnds::default(),
             settled: Vec::new(),
             halted: false,
             next_strategy: None,
@@ -148,12 +148,15 @@ impl<T: Incarnation> Children<T> {
     pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason, now: Instant) -> Option<Key> {
         let Some(key) = self.by_actor.remove(&actor) else {
             if self.starting > 0 {
-                self.early.insert(actor, reason);
+                self.early.note(actor, reason);
             }
             return None;
         };
         let enough = self.window.intensity().within;
         let child = self.children.get_mut(&key)?;
+        if matches!(child.slot, Slot::Stopping) {
+            return None;
+        }
         child.ended(&reason, now, enough);
         if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
             child.slot = Slot::Exited(incarnation, reason);
@@ -167,7 +170,7 @@ impl<T: Incarnation> Children<T> {
         let actor = incarnation.actor_id();
         let (restarted, cause) = self.restarted(key);
         let aborting = self.start_is_over(key) == Some(true);
-        let early = self.early.remove(&actor);
+        let early = self.early.take(actor, || incarnation.is_over());
         let child = self.children.get_mut(&key)?;
         child.restarts += u32::from(restarted);
         child.began(incarnation, cause, now);
@@ -217,6 +220,9 @@ impl<T: Incarnation> Children<T> {
     /// A child that was being stopped or buried is gone.
     pub(crate) fn stopped(&mut self, key: Key) {
         let wanted = self.is_to_be_started(key);
+        if let Some(actor) = self.children.get(&key).and_then(|child| child.latest) {
+            self.by_actor.remove(&actor);
+        }
         match self.children.get_mut(&key) {
             Some(child) if wanted => child.slot = Slot::Queued,
             Some(_) => {

@@ -95,10 +95,7 @@ impl<T: Incarnation> Children<T> {
         let child = self.children.get_mut(&key)?;
         let rule = child.spec.shutdown_rule();
         match std::mem::replace(&mut child.slot, Slot::Stopping) {
-            Slot::Running(incarnation) => {
-                self.by_actor.remove(&incarnation.actor_id());
-                Some(Step::Stop { key, child: incarnation, rule })
-            }
+            Slot::Running(incarnation) => Some(Step::Stop { key, child: incarnation, rule }),
             Slot::Exited(incarnation, _) => Some(Step::Bury { key, child: incarnation }),
             other => {
                 child.slot = other;
@@ -148,7 +145,7 @@ impl<T: Incarnation> Children<T> {
             return Decision { plan: self.turn(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
         }
         let fault = Fault::Exited(reason.clone());
-        let failure = Failure { child: spec.id().clone(), fault, escalation: incarnation.last_word() };
+        let failure = Failure::new(spec.id().clone(), fault, incarnation.last_word());
         self.restart(key, failure, false, now)
     }
 
@@ -156,7 +153,7 @@ impl<T: Incarnation> Children<T> {
         let Some(Child { spec, slot: Slot::Queued, .. }) = self.child(key) else {
             return Decision::silent(None);
         };
-        let failure = Failure { child: spec.id().clone(), fault: Fault::StartFailed(said), escalation: None };
+        let failure = Failure::new(spec.id().clone(), Fault::StartFailed(said), None);
         self.restart(key, failure, true, now)
     }
 

@@ -16,7 +16,16 @@ impl fmt::Display for Tree {
     /// there is to say.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
-        draw(self, "", "", &mut lines);
+        let mut further = vec![(self, String::new(), String::new())];
+        while let Some((tree, twig, indent)) = further.pop() {
+            lines.push(line(tree, &twig));
+            // The last child goes first onto the stack.
+            for (place, child) in tree.children.iter().enumerate().rev() {
+                let last = place + 1 == tree.children.len();
+                let (twig, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+                further.push((child, format!("{indent}{twig}"), format!("{indent}{below}")));
+            }
+        }
         let mut widths = [0; COLUMNS];
         for (columns, _) in &lines {
             for (width, column) in widths.iter_mut().zip(columns) {
@@ -35,16 +44,11 @@ impl fmt::Display for Tree {
     }
 }
 
-fn draw(tree: &Tree, twig: &str, indent: &str, lines: &mut Vec<([String; COLUMNS], String)>) {
+fn line(tree: &Tree, twig: &str) -> ([String; COLUMNS], String) {
     let actor = tree.actor.map(|actor| actor.to_string()).unwrap_or_else(|| "–".to_owned());
     let restart = tree.restart.map(|restart| restart.to_string()).unwrap_or_default();
     let label = format!("{twig}{}", on_one_line(&tree.id));
-    lines.push(([label, actor, tree.status.as_str().to_owned(), restart], notes(tree).join("; ")));
-    for (place, child) in tree.children.iter().enumerate() {
-        let (twig, below) =
-            if place + 1 == tree.children.len() { ("└── ", "    ") } else { ("├── ", "│   ") };
-        draw(child, &format!("{indent}{twig}"), &format!("{indent}{below}"), lines);
-    }
+    ([label, actor, tree.status.as_str().to_owned(), restart], notes(tree).join("; "))
 }
 
 fn notes(tree: &Tree) -> Vec<String> {
@@ -90,15 +94,19 @@ impl Tree {
             "digraph supervision {\n  graph [ordering=out];\n  \
              node [fontname=\"sans-serif\", fontsize=10, style=filled, fillcolor=\"#eef4ea\"];\n",
         );
-        node(self, None, &mut 0, &mut dot);
+        let mut further = vec![(self, None)];
+        let mut number = 0;
+        while let Some((tree, parent)) = further.pop() {
+            node(tree, number, parent, &mut dot);
+            further.extend(tree.children.iter().rev().map(|child| (child, Some(number))));
+            number += 1;
+        }
         dot.push_str("}\n");
         dot
     }
 }
 
-fn node(tree: &Tree, parent: Option<usize>, next: &mut usize, dot: &mut String) {
-    let number = *next;
-    *next += 1;
+fn node(tree: &Tree, number: usize, parent: Option<usize>, dot: &mut String) {
     let shape = match tree.kind {
         ChildKind::Supervisor => "box",
         ChildKind::Worker => "ellipse",
@@ -113,9 +121,6 @@ fn node(tree: &Tree, parent: Option<usize>, next: &mut usize, dot: &mut String) 
     let _ = writeln!(dot, "  n{number} [shape={shape}{looks}, label=\"{}\"];", lines.join("\\n"));
     if let Some(parent) = parent {
         let _ = writeln!(dot, "  n{parent} -> n{number};");
-    }
-    for child in &tree.children {
-        node(child, Some(number), next, dot);
     }
 }
 

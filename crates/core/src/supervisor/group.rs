@@ -26,8 +26,21 @@ pub(crate) struct Group {
 
 /// One actor's membership.
 pub(crate) struct Ticket {
-    _member: TaskTrackerToken,
-    _around: Option<Arc<Ticket>>,
+    /// `None` once it has been given back.
+    member: Option<TaskTrackerToken>,
+    around: Option<Arc<Ticket>>,
+}
+
+/// One after the other, from within: the groups of a deep tree are more than a stack takes.
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        drop(self.member.take());
+        let mut around = self.around.take().and_then(Arc::into_inner);
+        while let Some(mut ticket) = around {
+            drop(ticket.member.take());
+            around = ticket.around.take().and_then(Arc::into_inner);
+        }
+    }
 }
 
 /// Waits for a group without belonging to it.
@@ -68,7 +81,7 @@ impl Group {
     }
 
     pub(crate) fn ticket(&self) -> Ticket {
-        Ticket { _member: self.members.token(), _around: self.around.clone() }
+        Ticket { member: Some(self.members.token()), around: self.around.clone() }
     }
 
     pub(crate) fn gone(&self) -> Gone {
@@ -84,7 +97,7 @@ impl Group {
 impl Ticket {
     /// A ticket of the group that has been taken [apart](Group::downgrade).
     pub(crate) fn regain(members: &TaskTracker, around: Arc<Ticket>) -> Self {
-        Self { _member: members.token(), _around: Some(around) }
+        Self { member: Some(members.token()), around: Some(around) }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::exit::ExitReason;
 
 mod commands;
 mod delays;
+mod early;
 mod interleaved;
 mod model;
 mod replacing;

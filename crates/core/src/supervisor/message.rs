@@ -5,7 +5,7 @@ use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 use super::child_spec::ChildSpec;
 use super::error::ChildError;
 use super::group::Gone;
-use super::plan::Key;
+use super::plan::{Key, Turn};
 use super::roster::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
@@ -29,7 +29,8 @@ pub(super) enum ServerMsg {
     Reconfigure(Box<SupervisorSpec>, Answer<()>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
-    Branch(RpcReplyPort<Branch>),
+    Branch(Option<Key>, RpcReplyPort<Branch>),
+    Work,
     StepDone(Key, u64),
     DelayOver(Key, u64),
 }
@@ -47,18 +48,23 @@ pub(super) struct Handle {
     pub(crate) subtree: Option<Gone>,
 }
 
-/// What a supervisor has below it.
+/// A part of what a supervisor has below it.
 pub(super) struct Branch {
     pub(super) supervision: Supervision,
-    /// Its children, in start order.
     pub(super) twigs: Vec<Twig>,
-    /// Actors that are linked to it and are no children of its own.
+    /// After which child the next part begins, if there is one.
+    pub(super) next: Option<Key>,
+    /// With the last part: actors that are linked to it and are none of its running children.
     pub(super) strays: Vec<ActorId>,
 }
 
 /// One child, which may have more below it.
 pub(super) struct Twig {
+    /// Where it is in the start order.
+    pub(super) turn: Turn,
     pub(super) info: ChildInfo,
+    /// Its latest actor, which may have ended.
+    pub(super) latest: Option<ActorId>,
     pub(super) last_exit: Option<ExitReason>,
     /// The actor, if it is one of our supervisors and runs.
     pub(super) supervisor: Option<ActorCell>,

@@ -11,6 +11,7 @@ mod decisions;
 mod delays;
 mod drawing;
 mod dynamic;
+mod early_ends;
 mod error;
 mod group;
 mod managed;
@@ -49,6 +50,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::FutureExt;
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
@@ -77,6 +79,7 @@ pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;
 
 use chain::LastWord;
+use child_spec::{Starter, Starting};
 use group::{Gone as SubtreeGone, Group};
 use message::{Handle, ServerMsg, Which};
 use report::Reporting;
@@ -390,10 +393,21 @@ impl ChildSpec {
     /// A supervisor as a child of another: restarted with the children of its specification, not with those that were
     /// added later.
     pub fn supervisor(id: impl Into<ChildId>, spec: SupervisorSpec) -> Self {
-        Self::from_fn(id, ChildKind::Supervisor, move |context| {
-            let spec = spec.clone();
-            async move { context.spawn_supervisor(spec).await }
-        })
+        Self::started_by(id, ChildKind::Supervisor, SupervisorStart(spec))
+    }
+}
+
+/// The start of a supervisor, which shows what is below it.
+struct SupervisorStart(SupervisorSpec);
+
+impl Starter for SupervisorStart {
+    fn start(&self, context: StartContext) -> Option<Starting> {
+        let spec = self.0.clone();
+        Some(async move { context.spawn_supervisor(spec).await.map(Start::from) }.boxed())
+    }
+
+    fn take_children(&mut self) -> Vec<ChildSpec> {
+        std::mem::take(&mut self.0.children)
     }
 }
 

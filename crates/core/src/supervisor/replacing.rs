@@ -50,7 +50,7 @@ impl<T: Incarnation> Children<T> {
         now: Instant,
     ) -> Result<Replaced<T>, T> {
         let actor = successor.actor_id();
-        let ended = self.early.remove(&actor);
+        let ended = self.early.take(actor, || successor.is_over());
         self.replacing_is_over();
         let Some(child) = self.children.get_mut(&key).filter(|child| child.is_current(predecessor)) else {
             return Err(successor);

@@ -250,6 +250,8 @@ fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
 #[derive(Clone)]
 pub(crate) struct Reporting {
     path: Arc<str>,
+    /// How many supervisors are above.
+    depth: usize,
     reporter: Arc<dyn Reporter>,
     /// Whether the children are started on demand.
     on_demand: bool,
@@ -257,7 +259,7 @@ pub(crate) struct Reporting {
 
 impl Reporting {
     pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
-        Self { path: path.into(), reporter, on_demand: false }
+        Self { path: path.into(), depth: 0, reporter, on_demand: false }
     }
 
     /// The reporter that a specification asks for, if it does.
@@ -270,12 +272,16 @@ impl Reporting {
 
     /// The same reporter, one level down.
     pub(crate) fn below(&self, child: &ChildId) -> Self {
-        Self { path: format!("{}/{child}", self.path).into(), ..self.clone() }
+        Self { path: format!("{}/{child}", self.path).into(), depth: self.depth + 1, ..self.clone() }
     }
 
     /// The same reporter for a supervisor with such children.
     pub(crate) fn of_children(self, on_demand: bool) -> Self {
         Self { on_demand, ..self }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
     }
 
     pub(crate) fn path(&self) -> &Arc<str> {

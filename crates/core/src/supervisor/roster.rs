@@ -1,5 +1,6 @@
 //! Requests about children: who may be added, started, stopped and removed, and the answers that OTP gives.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,6 @@ use super::restart::Restart;
 use super::rules::{Roster, Rules};
 use super::started::Incarnation;
 use super::supervision::Supervision;
-use crate::exit::ExitReason;
 
 /// What a child is doing, for people and programs to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -255,13 +255,15 @@ impl<T: Incarnation> Children<T> {
         Some(&self.children.get(&key)?.spec)
     }
 
-    /// All children in start order, with the reason of their latest end and their latest actor.
-    pub(crate) fn sorted(
-        &self,
-        now: Instant,
-    ) -> impl Iterator<Item = (Key, ChildInfo, Option<ExitReason>, Option<ActorId>)> {
-        let children = self.in_order().into_iter().filter_map(|key| Some((key, self.children.get(&key)?)));
-        children.map(move |(key, child)| (key, info(child, now), child.last_exit().cloned(), child.latest))
+    /// The children after this one, in the order of their keys.
+    pub(crate) fn after(&self, after: Option<Key>) -> impl Iterator<Item = (Key, &Child<T>)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.children.range((from, Bound::Unbounded)).map(|(key, child)| (*key, &**child))
+    }
+
+    /// Whether this is the actor of a child that runs or is being stopped.
+    pub(crate) fn is_actor(&self, actor: ActorId) -> bool {
+        self.by_actor.contains_key(&actor)
     }
 
     /// By which rules it supervises, and how much of its restart intensity is used.
@@ -281,7 +283,7 @@ impl<T: Incarnation> Children<T> {
     }
 }
 
-fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
+pub(super) fn info<T: Incarnation>(child: &Child<T>, now: Instant) -> ChildInfo {
     let state = match &child.slot {
         Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
         Slot::Waiting(Delay { until: None, .. }) => ChildState::NameTaken,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::task::yield_now;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::chain::LastWord;
 use super::child_spec::{ChildKind, ChildSpec, NameTaken, StartContext};
@@ -27,10 +29,20 @@ use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
-use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted};
+use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
 use super::survey;
 use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
+
+/// After so many levels the first start of a supervisor goes on in a task of its own: each is polled within that of the one
+/// above, for some 50 KB of the stack.
+const LEVELS_A_TASK: usize = 8;
+
+/// How many exits in a row are acted upon before the messages that wait have a turn. Further ones are only noted.
+const EXITS_IN_A_ROW: u32 = 64;
+
+/// How many steps are carried out before the messages that wait have a turn.
+const STEPS_AT_ONCE: u32 = 128;
 
 pub(super) struct Server {
     // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
@@ -111,7 +123,11 @@ impl Server {
             // The specification has been checked as a whole before; there is nothing left to refuse.
             return Ok(None);
         };
-        let outcome = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish().await;
+        let start = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish();
+        let outcome = match spec.kind() {
+            ChildKind::Supervisor if self.reporting.depth() % LEVELS_A_TASK == LEVELS_A_TASK - 1 => apart(start).await,
+            _ => start.await,
+        };
         if let Outcome::Failed(cause) = outcome {
             if let Some(refused) = self.name_taken(myself, state, key, &cause, self.restart) {
                 drop_contained("the error of a start", cause);
@@ -151,11 +167,19 @@ impl Server {
 
     // ---- steps ----
 
+    /// Carries out what there is to do, but not without an end: the rest has its turn after the messages that have come
+    /// meanwhile.
     fn work(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) {
         if state.children.is_ready() {
             let now = Instant::now();
+            let mut steps = 0;
             while let Some(step) = state.children.next_step(now) {
                 self.carry_out(myself, state, step);
+                steps += 1;
+                if steps == STEPS_AT_ONCE {
+                    state.work_later(myself);
+                    break;
+                }
             }
         }
         state.answer_settled();
@@ -377,6 +401,11 @@ impl Server {
     }
 }
 
+/// A start on a stack of its own.
+async fn apart(start: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
+    outcome_of(AbortOnDropHandle::new(tokio::spawn(start)).await)
+}
+
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Server {
     type Msg = ServerMsg;
@@ -404,17 +433,23 @@ impl Actor for Server {
         message: ServerMsg,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
+        if let ServerMsg::Work = message {
+            // Others on this thread have a turn, too: it may be their requests for which the rest was put off.
+            yield_now().await;
+        }
         let Some(mut state) = self.state() else { return Ok(()) };
         let state = &mut *state;
+        state.exits_in_a_row = 0;
         match message {
             ServerMsg::StepDone(key, number) => {
                 if let Some(outcome) = state.nudged(&myself, key, number) {
                     self.finish(&myself, state, key, outcome);
                 }
             }
-            ServerMsg::Branch(reply) => {
-                answer(reply, survey::branch(&state.children, myself.get_children(), Instant::now()));
+            ServerMsg::Branch(after, reply) => {
+                answer(reply, survey::branch(&state.children, after, || myself.get_children(), Instant::now()));
             }
+            ServerMsg::Work => state.work_is_due = false,
             ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
@@ -447,7 +482,13 @@ impl Actor for Server {
                     let escalation = state.children.escalation(key);
                     self.reporting.tell(id, Happened::Exited { actor, reason, escalation });
                 }
-                self.work(&myself, state);
+                state.exits_in_a_row += 1;
+                // ractor hands out exits before messages. Children that fail as fast as they are restarted would keep all
+                // requests waiting.
+                match state.exits_in_a_row {
+                    ..=EXITS_IN_A_ROW => self.work(&myself, state),
+                    _ => state.work_later(&myself),
+                }
             }
             None => state.spec.tell_stray(actor, &reason),
         }

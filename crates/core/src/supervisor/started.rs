@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ractor::concurrency::JoinHandle;
-use ractor::{ActorCell, ActorId};
+use ractor::{ActorCell, ActorId, ActorStatus};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -136,6 +136,11 @@ impl fmt::Debug for StartedChild {
 pub(crate) trait Incarnation {
     fn actor_id(&self) -> ActorId;
 
+    /// Whether it has certainly ended, so that its end has been told.
+    fn is_over(&self) -> bool {
+        false
+    }
+
     /// Why it gave up, if it is a supervisor and did.
     fn last_word(&self) -> Option<Arc<GiveUp>> {
         None
@@ -145,6 +150,10 @@ pub(crate) trait Incarnation {
 impl Incarnation for Started {
     fn actor_id(&self) -> ActorId {
         self.actor.get_id()
+    }
+
+    fn is_over(&self) -> bool {
+        self.actor.get_status() == ActorStatus::Stopped
     }
 
     fn last_word(&self) -> Option<Arc<GiveUp>> {

@@ -33,6 +33,10 @@ pub(super) struct ServerState {
     pub(super) replacements: HashMap<Key, Replacement>,
     pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
     pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
+    /// How many exits have come since the last message.
+    pub(super) exits_in_a_row: u32,
+    /// Whether a message is on its way that has the rest of the work done.
+    pub(super) work_is_due: bool,
 }
 
 impl ServerState {
@@ -40,7 +44,16 @@ impl ServerState {
     pub(super) fn new(spec: SupervisorSpec) -> Self {
         let children = Children::new(spec.rules, Fractions::seeded(spec.seed()));
         let (steps, delays, replacements, starters, stoppers) = Default::default();
-        Self { spec, children, steps, last_step: 0, delays, replacements, starters, stoppers }
+        let (last_step, exits_in_a_row, work_is_due) = Default::default();
+        Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, exits_in_a_row, work_is_due }
+    }
+
+    /// Has the work done when the messages that wait now have had their turn.
+    pub(super) fn work_later(&mut self, myself: &ActorRef<ServerMsg>) {
+        if !self.work_is_due {
+            // A supervisor that takes no message is stopping.
+            self.work_is_due = myself.send_message(ServerMsg::Work).is_ok();
+        }
     }
 
     fn next_nudge(&mut self, myself: &ActorRef<ServerMsg>, key: Key) -> Nudge {

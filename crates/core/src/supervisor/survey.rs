@@ -1,46 +1,103 @@
 //! Looking at a whole tree: every supervisor is asked for its own part, all of a level at once.
 //!
 //! Nobody is blocked, and nobody is waited for for ever: whoever asks does the work, each supervisor answers between two
-//! of its steps, and one that does not answer in time is shown without its children.
+//! of its steps, for a part of its children at a time, and one that does not answer in time is shown as silent. Nothing
+//! here is as deep on the stack as the tree is.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt, join_all};
-use ractor::{ActorCell, ActorRef, ActorStatus};
-use tokio::time::{Instant, timeout_at};
+use futures::stream::{FuturesUnordered, StreamExt};
+use ractor::{ActorCell, ActorId, ActorRef, ActorStatus};
+use tokio::time::{Instant, timeout};
 
+use super::child::Child;
 use super::child_spec::ChildKind;
 use super::children::Children;
 use super::message::{Branch, ServerMsg, Twig, ask};
+use super::plan::Key;
+use super::roster::info;
 use super::started::Started;
+use super::supervision::Supervision;
 use super::tree::{Tree, TreeStatus};
 
-/// The tree of a supervisor, without names; takes `limit` at most.
+/// So many children are told of in one answer, which takes a supervisor about a millisecond.
+const CHILDREN_A_PART: usize = 2048;
+
+/// The tree of a supervisor, without names. Each answer may take `limit`.
 pub(super) async fn survey(path: &str, supervisor: &ActorRef<ServerMsg>, limit: Duration) -> Tree {
     let (id, actor) = (path.to_owned(), supervisor.get_cell());
     let leaf = Tree::leaf(id, ChildKind::Supervisor, TreeStatus::Running, Some(actor.get_id()));
-    grow(leaf, actor, Instant::now() + limit).await
+    let mut growing = Growing { found: vec![(leaf, 0)] };
+    let mut asked = FuturesUnordered::new();
+    asked.push(look(0, actor, limit));
+    while let Some((at, seen)) = asked.next().await {
+        for (below, supervisor) in growing.enter(at, seen) {
+            asked.push(look(below, supervisor, limit));
+        }
+    }
+    growing.into_tree()
+}
+
+/// What has been found so far: each actor with the place of the one above it, which comes before it.
+struct Growing {
+    found: Vec<(Tree, usize)>,
+}
+
+impl Growing {
+    /// Takes in what a supervisor has said, and gives those below it that are to be asked.
+    fn enter(&mut self, at: usize, seen: Seen) -> Vec<(usize, ActorCell)> {
+        let mut further = Vec::new();
+        for twig in seen.twigs {
+            further.extend(twig.supervisor.map(|supervisor| (self.found.len(), supervisor)));
+            self.found.push((Tree::of(twig.info, twig.last_exit), at));
+        }
+        self.found.extend(seen.strays.into_iter().map(|stray| (Tree::direct(stray), at)));
+        let (tree, _) = &mut self.found[at];
+        (tree.status, tree.supervision) = (seen.status, seen.supervision);
+        further
+    }
+
+    fn into_tree(mut self) -> Tree {
+        // From the end: whoever is taken has got all that are below it, the last one first.
+        loop {
+            let Some((mut tree, above)) = self.found.pop() else { unreachable!("the topmost is returned") };
+            tree.children.reverse();
+            match self.found.get_mut(above) {
+                Some((above, _)) => above.children.push(tree),
+                None => return tree,
+            }
+        }
+    }
+}
+
+/// What one supervisor has said of itself and its children, in start order.
+struct Seen {
+    status: TreeStatus,
+    supervision: Option<Supervision>,
+    twigs: Vec<Twig>,
+    strays: Vec<ActorId>,
 }
 
 /// Asks a supervisor for what it has below it.
-fn grow(leaf: Tree, actor: ActorCell, deadline: Instant) -> BoxFuture<'static, Tree> {
-    async move {
-        let supervisor: ActorRef<ServerMsg> = actor.into();
+async fn look(at: usize, actor: ActorCell, limit: Duration) -> (usize, Seen) {
+    let supervisor: ActorRef<ServerMsg> = actor.into();
+    let mut seen = Seen { status: TreeStatus::Running, supervision: None, twigs: Vec::new(), strays: Vec::new() };
+    let mut after = None;
+    loop {
         if let Some(status) = leaving(&supervisor) {
             // It answers no more; what it has below it is on its way out.
-            return Tree { status, ..leaf };
+            return (at, Seen { status, supervision: None, twigs: Vec::new(), strays: Vec::new() });
         }
-        match timeout_at(deadline, ask(&supervisor, ServerMsg::Branch)).await {
-            Ok(Some(Branch { supervision, twigs, strays })) => {
-                let children = join_all(twigs.into_iter().map(|twig| twig.grow(deadline))).await;
-                let strays = strays.into_iter().map(Tree::direct);
-                Tree { supervision: Some(supervision), children: children.into_iter().chain(strays).collect(), ..leaf }
-            }
-            Ok(None) => Tree { status: leaving(&supervisor).unwrap_or(TreeStatus::Stopped), ..leaf },
-            Err(_) => Tree { status: leaving(&supervisor).unwrap_or(TreeStatus::Silent), ..leaf },
+        match timeout(limit, ask(&supervisor, |reply| ServerMsg::Branch(after, reply))).await {
+            Ok(Some(branch)) => after = seen.take_in(branch),
+            Ok(None) => seen.status = leaving(&supervisor).unwrap_or(TreeStatus::Stopped),
+            Err(_) => seen.status = leaving(&supervisor).unwrap_or(TreeStatus::Silent),
+        }
+        if after.is_none() || seen.status != TreeStatus::Running {
+            return (at, seen.in_order());
         }
     }
-    .boxed()
 }
 
 fn leaving(supervisor: &ActorCell) -> Option<TreeStatus> {
@@ -51,27 +108,46 @@ fn leaving(supervisor: &ActorCell) -> Option<TreeStatus> {
     }
 }
 
-impl Twig {
-    async fn grow(self, deadline: Instant) -> Tree {
-        let leaf = Tree::of(self.info, self.last_exit);
-        match self.supervisor {
-            Some(supervisor) => grow(leaf, supervisor, deadline).await,
-            None => leaf,
-        }
+impl Seen {
+    fn take_in(&mut self, Branch { supervision, twigs, next, strays }: Branch) -> Option<Key> {
+        self.supervision = Some(supervision);
+        self.twigs.extend(twigs);
+        self.strays = strays;
+        next
+    }
+
+    /// With the children in start order, and none of them among the strays.
+    fn in_order(mut self) -> Self {
+        self.twigs.sort_by_key(|twig| twig.turn);
+        let ours: HashSet<ActorId> = self.twigs.iter().filter_map(|twig| twig.latest).collect();
+        self.strays.retain(|stray| !ours.contains(stray));
+        self
     }
 }
 
-/// What a supervisor says of itself and its children, in start order.
-pub(super) fn branch(children: &Children<Started>, linked: Vec<ActorCell>, now: Instant) -> Branch {
-    let mut ours = children.actors();
-    let twig = |(key, info, last_exit, latest): (_, _, _, Option<_>)| {
-        ours.extend(latest);
-        let actor = children.running(key).map(|child| child.actor.clone());
-        let supervisor = actor.filter(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
-        Twig { info, last_exit, supervisor }
+/// What a supervisor says of itself and of its children after this one.
+pub(super) fn branch(
+    children: &Children<Started>,
+    after: Option<Key>,
+    linked: impl FnOnce() -> Vec<ActorCell>,
+    now: Instant,
+) -> Branch {
+    let mut last = None;
+    let twig = |(key, child)| {
+        last = Some(key);
+        twig(children, key, child, now)
     };
-    let twigs = children.sorted(now).map(twig).collect();
-    let is_stray = |cell: &ActorCell| !ours.contains(&cell.get_id()) && cell.get_status() < ActorStatus::Draining;
+    let twigs: Vec<Twig> = children.after(after).take(CHILDREN_A_PART).map(twig).collect();
+    let next = last.filter(|_| twigs.len() == CHILDREN_A_PART);
+    let is_stray = |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
+    let linked = if next.is_none() { linked() } else { Vec::new() };
     let strays = linked.into_iter().filter(is_stray).map(|cell| cell.get_id()).collect();
-    Branch { supervision: children.supervision(now), twigs, strays }
+    Branch { supervision: children.supervision(now), twigs, next, strays }
+}
+
+fn twig(children: &Children<Started>, key: Key, child: &Child<Started>, now: Instant) -> Twig {
+    let actor = children.running(key).map(|child| child.actor.clone());
+    let supervisor = actor.filter(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
+    let (turn, last_exit) = ((child.place, key), child.last_exit().cloned());
+    Twig { turn, info: info(child, now), latest: child.latest, last_exit, supervisor }
 }

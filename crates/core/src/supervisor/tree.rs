@@ -1,6 +1,6 @@
 //! A supervision tree as a value, to look at and to send away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ractor::ActorId;
@@ -20,7 +20,8 @@ use crate::exit::ExitReason;
 /// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
 /// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree),
 /// which alone know the names of services. Each supervisor is asked for its own children, all of a level at once, so the
-/// parts are of slightly different moments. It costs each supervisor a message and a copy of its list.
+/// parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children, and a copy of
+/// its list. A supervisor has 1 s for each answer ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
 ///
 /// ```
 /// use foundation_core::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
@@ -136,8 +137,12 @@ impl TreeStatus {
 impl Tree {
     /// How many actors run in it, its own included.
     pub fn running(&self) -> usize {
-        let here = usize::from(matches!(self.status, TreeStatus::Running | TreeStatus::Silent));
-        here + self.children.iter().map(Self::running).sum::<usize>()
+        let (mut running, mut further) = (0, vec![self]);
+        while let Some(tree) = further.pop() {
+            running += usize::from(matches!(tree.status, TreeStatus::Running | TreeStatus::Silent));
+            further.extend(&tree.children);
+        }
+        running
     }
 
     /// The part below the child with this id; the first of several.
@@ -192,21 +197,33 @@ impl Tree {
     /// An actor in its start is linked to its supervisor before that knows whose start it is. So one that was not
     /// started by the supervisor is believed only if its name is no child's, or while no child is on its way.
     pub(crate) fn named(mut self, names: &HashMap<ActorId, String>) -> Self {
-        self.name = self.actor.and_then(|actor| names.get(&actor)).cloned();
-        let (direct, known): (Vec<_>, Vec<_>) = self.children.into_iter().partition(|child| child.direct);
-        let moving = known.iter().any(Self::is_moving);
-        self.children = known.into_iter().map(|child| child.named(names)).collect();
-        for mut child in direct.into_iter().map(|child| child.named(names)) {
-            let believed = match &child.name {
-                Some(name) => self.child(name).is_none(),
-                None => !moving,
-            };
-            if believed {
-                child.id = child.name.clone().unwrap_or(child.id);
-                self.children.push(child);
-            }
+        let mut further = vec![&mut self];
+        while let Some(tree) = further.pop() {
+            tree.name = tree.actor.and_then(|actor| names.get(&actor)).cloned();
+            tree.believe(names);
+            further.extend(&mut tree.children);
         }
         self
+    }
+
+    /// Takes out those that are linked to it and in it already.
+    fn believe(&mut self, names: &HashMap<ActorId, String>) {
+        if !self.children.iter().any(|child| child.direct) {
+            return;
+        }
+        let known = || self.children.iter().filter(|child| !child.direct);
+        let moving = known().any(Self::is_moving);
+        let mut ids: HashSet<String> = known().map(|child| child.id.clone()).collect();
+        self.children.retain_mut(|child| {
+            let name = child.actor.and_then(|actor| names.get(&actor)).filter(|_| child.direct);
+            match name {
+                Some(name) => {
+                    child.id.clone_from(name);
+                    ids.insert(name.clone())
+                }
+                None => !child.direct || !moving,
+            }
+        });
     }
 
     fn is_moving(&self) -> bool {
@@ -247,5 +264,17 @@ mod tests {
         assert_eq!(seen("clerk", child("porter", TreeStatus::Restarting)), ["porter", "clerk"]);
         let waiting = Tree { backoff: Some(Duration::from_secs(1)), ..child("porter", TreeStatus::Restarting) };
         assert_eq!(seen("clerk", waiting), ["porter", "clerk", &unnamed]);
+    }
+
+    #[test]
+    fn names_are_written_into_a_large_tree_and_into_a_deep_one() {
+        let many: Vec<ActorId> = (0..100_000).map(ActorId::Local).collect();
+        let names = many.iter().map(|actor| (*actor, format!("service {actor}"))).collect();
+        let top = Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
+        let wide = Tree { children: many.iter().copied().map(Tree::direct).collect(), ..top.clone() }.named(&names);
+        assert_eq!(wide.children.len(), many.len());
+        assert!(wide.children.iter().all(|child| child.name.as_ref() == Some(&child.id)));
+        let deep = (0..1_000).fold(top.clone(), |below, _| Tree { children: vec![below], ..top.clone() });
+        assert_eq!(deep.named(&names).running(), 1_001);
     }
 }

@@ -4,6 +4,7 @@ mod builder;
 mod health;
 mod layout;
 mod limits;
+mod path_source;
 mod report;
 mod reporter;
 mod services;

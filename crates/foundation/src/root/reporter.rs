@@ -6,6 +6,7 @@ use foundation_core::{Happened, Report, Reporter, TracingReporter};
 use parking_lot::Mutex;
 use serde_json::json;
 
+use super::path_source::source_of;
 use crate::events::{EventKind, EventStore, NewEvent};
 
 const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
@@ -92,5 +93,5 @@ fn event(Report { supervisor, child, happened }: &Report) -> Option<NewEvent> {
         _ => return None,
     };
     // A JSON value always has a form in JSON.
-    NewEvent::of(kind).source(supervisor).payload(payload).ok()
+    NewEvent::of(kind).source(&*source_of(supervisor)).payload(payload).ok()
 }

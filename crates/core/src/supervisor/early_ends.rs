@@ -1,0 +1,73 @@
+//! The ends of actors that a supervisor hears of before it knows whose they are.
+
+use std::collections::VecDeque;
+
+use ractor::ActorId;
+
+use crate::exit::ExitReason;
+
+/// So many are kept at most.
+pub(super) const MAX_EARLY_ENDS: usize = 256;
+
+/// Ends of actors that were not known, kept while a start is under way: a child may end before its start has come to the
+/// supervisor.
+///
+/// Most of them are of others, which were spawned directly or are only monitored, and a start may hang for ever. So only the
+/// latest are kept. A child whose end is not among them any more, and that has ended, has ended for a reason that is not
+/// known.
+#[derive(Debug, Default)]
+pub(super) struct EarlyEnds {
+    latest: VecDeque<(ActorId, ExitReason)>,
+    forgotten: bool,
+}
+
+impl EarlyEnds {
+    pub(super) fn note(&mut self, actor: ActorId, reason: ExitReason) {
+        if self.latest.len() == MAX_EARLY_ENDS {
+            self.latest.pop_front();
+            self.forgotten = true;
+        }
+        self.latest.push_back((actor, reason));
+    }
+
+    /// Why an actor whose start has just come to an end has ended already, if it has: `is_over` says whether.
+    pub(super) fn take(&mut self, actor: ActorId, is_over: impl FnOnce() -> bool) -> Option<ExitReason> {
+        if let Some(at) = self.latest.iter().rposition(|(ended, _)| *ended == actor) {
+            return self.latest.remove(at).map(|(_, reason)| reason);
+        }
+        let unknown = "it ended while it was starting, and why is no longer known";
+        (self.forgotten && is_over()).then(|| ExitReason::Failed(unknown.into()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.latest.len()
+    }
+
+    /// No start is under way.
+    pub(super) fn clear(&mut self) {
+        if !self.latest.is_empty() || self.forgotten {
+            *self = Self::default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_ends_are_known_with_their_reasons_and_the_others_without() {
+        let mut ends = EarlyEnds::default();
+        assert_eq!(ends.take(ActorId::Local(0), || true), None);
+        for actor in 0..=MAX_EARLY_ENDS as u64 {
+            ends.note(ActorId::Local(actor), ExitReason::Killed);
+        }
+        assert_eq!(ends.latest.len(), MAX_EARLY_ENDS);
+        assert_eq!(ends.take(ActorId::Local(1), || true), Some(ExitReason::Killed));
+        assert_eq!(ends.take(ActorId::Local(0), || false), None, "it runs");
+        assert!(matches!(ends.take(ActorId::Local(0), || true), Some(ExitReason::Failed(_))));
+        ends.clear();
+        assert_eq!(ends.take(ActorId::Local(0), || true), None);
+    }
+}
