@@ -10,7 +10,7 @@ use std::time::Duration;
 use foundation::ractor::ActorStatus;
 use foundation::{
     ChildSpec, Condition, ConfigServer, EventStore, EventStoreError, Foundation, NewEvent, Query, RestartIntensity,
-    ServiceKey, Strategy, Telemetry, TestNamespace,
+    ServiceKey, Strategy, SupervisorSpec, Telemetry, TestNamespace,
 };
 use futures::future::join_all;
 use serde_json::Value;
@@ -304,6 +304,36 @@ async fn fnd_7_a_crash_is_on_record_even_that_of_the_event_store(namespace: Test
     let children: Vec<_> = recorded.iter().map(|event| event.payload["child"].as_str().unwrap()).collect();
     assert_eq!(children, ["telemetry", "event_store", "config_server"]);
     assert!(recorded.iter().all(|event| event.payload["reason"] == "killed"));
+}
+
+#[tokio::test]
+async fn a_crash_below_a_path_of_any_length_is_on_record_under_a_shortened_source() {
+    let leaf = foundation_tests::Puppet::new("leaf", &foundation_tests::Log::new());
+    let office = || SupervisorSpec::new(Strategy::OneForOne);
+    let deep =
+        (0..100).fold(office().child(leaf.spec()), |below, _| office().child(ChildSpec::supervisor("level", below)));
+    let builder = Foundation::builder().child(move |_| ChildSpec::supervisor("deep", deep.clone()));
+    let foundation = builder.start().await.unwrap();
+    leaf.latest().kill();
+    let recorded = tokio::time::timeout(SOON, async {
+        loop {
+            let query = Query::new().kind("child_restarted".parse().unwrap());
+            if let Some(event) = foundation.events().query(query).await.unwrap().first() {
+                break event.clone();
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let recorded = recorded.await.expect("the restart is on record");
+    let (path, source) =
+        (recorded.payload["supervisor"].as_str().unwrap(), recorded.source.as_ref().unwrap().to_string());
+    assert_eq!(recorded.payload["child"], "leaf");
+    assert_eq!(path.matches("/level").count(), 100);
+    assert!(
+        source.len() <= 256 && source.starts_with("registry/production/") && source.ends_with("/level"),
+        "{source}"
+    );
+    foundation.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
