@@ -11,18 +11,19 @@ use super::log::EventLog;
 use super::outage::Outage;
 use super::store_error::EventStoreError;
 use super::tail::wake;
+use super::writer::contained;
 
 /// A request to a writer.
 pub(super) type Job = Request<AppendJob, Chore>;
 
 /// What a writer does with its log beside committing. If it is dropped instead, whoever asked sees that nothing came.
-pub(super) type Chore = Box<dyn FnOnce(&mut dyn EventLog) -> Result<ChoreDone, LogFailure> + Send>;
+pub(super) type Chore = Box<dyn FnOnce(&mut dyn EventLog) -> ChoreDone + Send>;
 
-/// A chore that is done.
+/// A chore that is done, or has failed.
 pub(super) struct ChoreDone {
     /// The position of the log, if it has moved.
-    pub(super) position: Option<EventId>,
-    /// Tells whoever asked, once readers see it.
+    pub(super) position: Result<Option<EventId>, LogFailure>,
+    /// Tells whoever asked: once readers see it, or once the gate says why there is no answer.
     pub(super) answer: Box<dyn FnOnce()>,
 }
 
@@ -31,9 +32,11 @@ pub(super) fn chore<T: Send + 'static>(
     work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
 ) -> (Job, oneshot::Receiver<T>) {
     let (reply, answer) = oneshot::channel();
-    let chore: Chore = Box::new(move |log| {
-        let (value, position) = work(log)?;
-        Ok(ChoreDone { position, answer: Box::new(move || wake(|| drop(reply.send(value)))) })
+    let chore: Chore = Box::new(move |log| match contained("working on the log", || work(log)) {
+        Ok((value, position)) => {
+            ChoreDone { position: Ok(position), answer: Box::new(move || wake(|| drop(reply.send(value)))) }
+        }
+        Err(failure) => ChoreDone { position: Err(failure), answer: Box::new(move || wake(|| drop(reply))) },
     });
     (Job::Chore(chore), answer)
 }

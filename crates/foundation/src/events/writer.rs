@@ -109,20 +109,20 @@ impl Writer {
     }
 
     fn work(&mut self, chore: Chore) -> Result<(), Failed> {
-        let log = &mut *self.log;
-        match contained("working on the log", || chore(log)) {
-            Ok(ChoreDone { position, answer }) => {
+        let ChoreDone { position, answer } = chore(&mut *self.log);
+        match position {
+            Ok(position) => {
                 self.inbox.done(1, &[], position);
                 answer();
                 Ok(())
             }
-            Err(failure) => Err(Failed::new(failure)),
+            Err(failure) => Err(Failed { chore: Some(answer), ..Failed::new(failure) }),
         }
     }
 
     /// Ends, with what is left of the jobs.
     pub(super) fn fail(self, failed: Failed, left: impl FnMut() -> Option<Job>) {
-        let Failed { failure, begun, mut waiting } = failed;
+        let Failed { failure, begun, chore, mut waiting } = failed;
         let since = catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now());
         let outage = Outage { since, cause: failure };
         // First no more is let in; then whoever is left is answered: whoever hears of the failure and then waits for the
@@ -130,6 +130,7 @@ impl Writer {
         self.inbox.fail(outage.clone());
         (self.failed)();
         waiting.extend(std::iter::from_fn(left));
+        chore.into_iter().for_each(|answer| answer());
         answer_unanswered(&outage, begun, waiting);
         drop_contained("the log of an event store", self);
     }
@@ -149,13 +150,15 @@ pub(super) struct Failed {
     failure: LogFailure,
     /// Whose appends may be recorded or not.
     begun: Vec<Reply>,
+    /// Tells whoever asked for the chore that has failed.
+    chore: Option<Box<dyn FnOnce()>>,
     /// What was not begun.
     waiting: Vec<Job>,
 }
 
 impl Failed {
     fn new(failure: LogFailure) -> Self {
-        Self { failure, begun: Vec::new(), waiting: Vec::new() }
+        Self { failure, begun: Vec::new(), chore: None, waiting: Vec::new() }
     }
 
     fn before(mut self, append: Option<AppendJob>, chore: Option<Chore>) -> Self {
@@ -166,7 +169,7 @@ impl Failed {
 }
 
 /// A panic of a log, or of the clock, is a failure: what it has left behind is not to be used.
-fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
+pub(super) fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
     catch_panic(act).unwrap_or_else(|panic| Err(panicked(action, panic)))
 }
 

@@ -113,6 +113,20 @@ fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
     assert!(gate.seat.try_acquire().is_ok(), "the log is closed");
 }
 
+#[test]
+fn who_asks_for_what_fails_hears_of_it_when_the_gate_says_why() {
+    let Desk { gate, mut writer, mut jobs, .. } = desk(MemoryLog::new("production"));
+    let failing = |_: &mut dyn EventLog| Err(LogFailure::new("pruning", "memory", "disk full"));
+    let panicking = |_: &mut dyn EventLog| -> Result<((), Option<EventId>), LogFailure> { panic!("no such page") };
+    for (job, mut answer) in [chore::<()>(failing), chore(panicking)] {
+        assert!(gate.send(job).is_ok());
+        let failed = writer.turn(jobs.try_recv().unwrap(), || None).err().unwrap();
+        assert!(matches!(answer.try_recv(), Err(TryRecvError::Empty)), "the gate does not know of it yet");
+        drop(failed);
+        assert!(matches!(answer.try_recv(), Err(TryRecvError::Closed)));
+    }
+}
+
 /// Somebody who follows, and whose waker panics.
 struct Panics;
 
@@ -188,7 +202,7 @@ fn who_is_answered_already_finds_what_it_is_told() {
     let moved = EventId::new(7);
     let chore = move |_: &mut dyn EventLog| {
         let answer = Box::new(move || looking.look());
-        Ok(ChoreDone { position: moved, answer })
+        ChoreDone { position: Ok(moved), answer }
     };
     assert!(gate.send(Job::Chore(Box::new(chore))).is_ok());
     assert!(!gate.is_settled());
