@@ -31,7 +31,7 @@ fn staffed(names: &[&'static str]) -> (FoundationBuilder, UnboundedReceiver<Live
         let clerk = Clerk { name, diary: diary.clone() };
         builder.child(move |services| {
             let clerk = clerk.clone();
-            services.child_spec(&ServiceKey::parse(clerk.name).unwrap(), move || (clerk.clone(), ()))
+            services.child_spec(&ServiceKey::parse(clerk.name).unwrap(), move || (clerk.clone(), ())).in_health()
         })
     });
     (builder, lived)
@@ -230,7 +230,7 @@ async fn a_service_that_is_leaving_is_dead_until_its_successor_is_there() {
     let open = gate.clone();
     let builder = Foundation::builder().child(move |services| {
         let (gate, told) = (gate.clone(), told.clone());
-        services.child_spec(&CLERK, move || {
+        let clerk = services.child_spec(&CLERK, move || {
             let (gate, told) = (gate.clone(), told.clone());
             let end = move || {
                 let (mut gate, told) = (gate.subscribe(), told.clone());
@@ -241,7 +241,8 @@ async fn a_service_that_is_leaving_is_dead_until_its_successor_is_there() {
                 }
             };
             (Hooks { start: || async { Ok(()) }, end }, ())
-        })
+        });
+        clerk.in_health()
     });
     let foundation = builder.start().await.unwrap();
     foundation.production().lookup(&CLERK).unwrap().stop(None);

@@ -33,6 +33,7 @@
 mod ask;
 pub mod containment;
 mod exit;
+mod health;
 mod limits;
 mod message;
 mod namespace;
@@ -47,24 +48,25 @@ pub use ractor;
 
 pub use ask::{AskError, ask};
 pub use exit::{ExitReason, ReservedReason, check_stop_reason};
+pub use health::{Health, Verdict, run_check};
 #[doc(hidden)]
 pub use limits::Limit;
-pub use limits::{RegistryLimits, SupervisorLimits};
+pub use limits::{HealthLimits, RegistryLimits, SupervisorLimits};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
 pub use registry::{
-    CallError, CastError, CleanupReport, Described, Group, GroupCastError, GroupError, GroupKey, Health, HealthCheck,
+    CallError, CastError, CleanupReport, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
     Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
     Registration, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry,
-    StoppedService, Verdict, Via, Watch, Watched,
+    StoppedService, Via, Watch, Watched,
 };
 pub use supervisor::{
-    AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildId, ChildInfo, ChildKind, ChildSpec,
-    ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp, Happened,
-    NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report,
-    Reporter, Restart, RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError, Started,
-    StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec, Task,
-    TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
+    AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildHealth, ChildId, ChildInfo, ChildKind,
+    ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp,
+    Happened, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
+    Report, Reporter, Restart, RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError,
+    Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec,
+    Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
 };
 pub use telemetry::{
     Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,

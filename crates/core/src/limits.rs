@@ -126,6 +126,34 @@ limits! {
     }
 }
 
+limits! {
+    /// How long a look at the health of a namespace may take. See [`SupervisorLimits`] for the meaning of extreme values.
+    pub struct HealthLimits {
+        /// How long each supervisor, and then each check, may take to answer; 1 s.
+        answer: Duration = Duration::from_secs(1),
+        /// How long a child may be down, for a restart, say, before it counts as that; 1 s.
+        grace: Duration = Duration::from_secs(1),
+        /// How many lines a health is written as at most; 50.
+        lines: usize = 50,
+        /// How many bytes of each of them are written at most; 300.
+        line_bytes: usize = 300,
+    }
+}
+
+impl HealthLimits {
+    /// How many lines are written at most, and how many bytes of each.
+    #[doc(hidden)]
+    pub fn text(&self) -> (usize, usize) {
+        (self.lines, self.line_bytes)
+    }
+
+    /// How long each check may take.
+    #[doc(hidden)]
+    pub fn for_answers(&self) -> Duration {
+        self.answer
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -54,7 +54,7 @@ pub use foundation_macros::test;
 /// The validation of [`ConfigSection`]s; its derive needs `garde` among your own dependencies.
 pub use garde;
 pub use root::{
-    Condition, Foundation, FoundationBuilder, FoundationError, HealthLimits, Limits, NamespaceHealth, ServiceHealth,
+    Condition, Foundation, FoundationBuilder, FoundationError, Limits, NamespaceHealth, Recording, ServiceHealth,
     Services, ShutdownReport, StopCause, TestNamespace,
 };
 /// A text that shows itself to nobody: for the secrets in [`ConfigSection`]s.

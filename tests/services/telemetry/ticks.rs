@@ -54,7 +54,7 @@ async fn a_rate_is_what_came_a_second_between_two_ticks(namespace: TestNamespace
     assert_eq!(rate(telemetry, "orders").await, Some(0.0));
 }
 
-#[foundation::test(start_paused = true, builder = ticking_by_hand())]
+#[foundation::test(start_paused = true, builder = ticking_by_hand().service_backoff(foundation::Backoff::None))]
 async fn a_restart_makes_no_jump_in_a_rate(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     telemetry.counter("orders").unwrap().add(1_000);

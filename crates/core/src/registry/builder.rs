@@ -11,7 +11,7 @@ use crate::supervisor::{
 };
 
 /// The supervisor, in each namespace, of the embedder's children.
-const APPLICATION: &str = "application";
+pub(super) const APPLICATION: &str = "application";
 
 type Prepare = Arc<dyn Fn(&ServiceRegistry) + Send + Sync>;
 type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
@@ -123,4 +123,5 @@ fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
             Ok::<_, StartError>(started)
         }
     })
+    .in_health()
 }

@@ -1,80 +1,15 @@
 //! Asking a service how it is.
 
-use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use ractor::{ActorRef, ActorStatus, Message, RpcReplyPort};
-use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::ask::{AskError, ask};
 use crate::containment::CaughtPanic;
-
-/// What a health check found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Health {
-    /// It is there, and the check said yes.
-    Healthy,
-    /// Nobody has the name.
-    NotFound,
-    /// The name's holder has ended, or is ending.
-    Dead,
-    /// It is there, and the check said no.
-    Failed(String),
-    /// The check did not finish in time.
-    #[serde(rename = "timed_out_ms")]
-    TimedOut(#[serde(serialize_with = "crate::written::millis")] Duration),
-    /// The check itself panicked.
-    Crashed(String),
-}
-
-impl Health {
-    /// Whether all is well.
-    pub const fn is_healthy(&self) -> bool {
-        matches!(self, Self::Healthy)
-    }
-}
-
-impl fmt::Display for Health {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Healthy => f.pad("healthy"),
-            Self::NotFound => f.pad("not found"),
-            Self::Dead => f.pad("dead"),
-            Self::Failed(reason) => write!(f, "failed: {reason}"),
-            Self::TimedOut(limit) => write!(f, "timed out after {limit:?}"),
-            Self::Crashed(panic) => write!(f, "crashed: {panic}"),
-        }
-    }
-}
-
-/// What counts as a yes: `()`, `true` and `Ok(_)`.
-pub trait Verdict: Send + 'static {
-    /// `Err` with the reason if it is a no.
-    fn verdict(self) -> Result<(), String>;
-}
-
-impl Verdict for () {
-    fn verdict(self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
-impl Verdict for bool {
-    fn verdict(self) -> Result<(), String> {
-        if self { Ok(()) } else { Err("the check said no".to_owned()) }
-    }
-}
-
-impl<T: Send + 'static, E: fmt::Display + Send + 'static> Verdict for Result<T, E> {
-    fn verdict(self) -> Result<(), String> {
-        self.map(drop).map_err(|error| error.to_string())
-    }
-}
+use crate::health::{Health, Verdict};
 
 type Check<M> = Box<dyn FnOnce(ActorRef<M>) -> BoxFuture<'static, Health> + Send>;
 
@@ -104,7 +39,7 @@ impl<M: Message> HealthCheck<M> {
         Self(Box::new(|actor| {
             async move {
                 match ask(&actor, message).await {
-                    Ok(verdict) => read(verdict),
+                    Ok(verdict) => Health::of(verdict),
                     Err(AskError::NotDelivered(_)) => Health::Dead,
                     Err(AskError::NoReply) if actor.get_status() >= ActorStatus::Stopping => Health::Dead,
                     Err(AskError::NoReply) => {
@@ -123,7 +58,7 @@ impl<M: Message> HealthCheck<M> {
         Fut: Future<Output = V> + Send,
         V: Verdict,
     {
-        Self(Box::new(|actor| async move { read(check(actor).await) }.boxed()))
+        Self(Box::new(|actor| async move { Health::of(check(actor).await) }.boxed()))
     }
 
     pub(crate) async fn run(self, actor: ActorRef<M>, limit: Duration) -> Health {
@@ -135,8 +70,4 @@ impl<M: Message> HealthCheck<M> {
             Err(_) => Health::TimedOut(limit),
         }
     }
-}
-
-fn read(verdict: impl Verdict) -> Health {
-    verdict.verdict().map_or_else(Health::Failed, |()| Health::Healthy)
 }

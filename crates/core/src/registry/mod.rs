@@ -50,7 +50,7 @@ pub use cleanup::{CleanupReport, StoppedService};
 pub use described::Described;
 pub use error::RegistryError;
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
-pub use health::{Health, HealthCheck, Verdict};
+pub use health::HealthCheck;
 pub use info::{NamespaceInfo, ServiceInfo};
 pub use measures::{Measurement, ServiceMeasures};
 pub use metadata::{Metadata, MetadataError};

@@ -25,10 +25,10 @@ use super::strays::stop_strays;
 use super::table::Table;
 use super::watches::{Coroner, Watches};
 use crate::exit::ExitReason;
-use crate::limits::RegistryLimits;
+use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::Namespace;
 use crate::supervisor::{
-    ChildError, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree,
+    ChildError, ChildHealth, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree,
 };
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
@@ -438,6 +438,10 @@ impl Root for Shared {
 
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree> {
         async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
+    }
+
+    fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>> {
+        async move { ProcessRegistry { shared: self }.namespace_health(namespace, &limits).await }.boxed()
     }
 
     fn keep_member(&self, membership: Membership) -> bool {

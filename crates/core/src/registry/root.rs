@@ -10,8 +10,9 @@ use super::error::RegistryError;
 use super::groups::{Member, Membership};
 use super::holder::Holder;
 use super::lease::Lease;
+use crate::limits::HealthLimits;
 use crate::namespace::Namespace;
-use crate::supervisor::Tree;
+use crate::supervisor::{ChildHealth, Tree};
 
 /// The way from a namespace up to the registry; without it the facade would have to know the whole tree.
 pub(crate) trait Root: Send + Sync + 'static {
@@ -35,6 +36,9 @@ pub(crate) trait Root: Send + Sync + 'static {
 
     /// Stops watching an actor for the sake of this membership.
     fn forget_member(&self, member: &Arc<Member>);
+
+    /// How those in a namespace are that count.
+    fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>>;
 
     /// Stops a namespace.
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;

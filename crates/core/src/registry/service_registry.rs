@@ -8,7 +8,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorRef, Message};
 
 use super::cleanup::CleanupReport;
 use super::error::RegistryError;
-use super::health::{Health, HealthCheck};
+use super::health::HealthCheck;
 use super::holder::{Holder, Origin, answers_to};
 use super::info::NamespaceInfo;
 use super::lease::{Lease, Refused};
@@ -18,6 +18,7 @@ use super::root::Unkept;
 use super::space::Space;
 use super::table::Miss;
 use super::via::{Via, explain};
+use crate::health::Health;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 use crate::supervisor::{ChildKind, ChildSpec, StartContext, StartError, Started, Supervisor};
 use crate::telemetry::Snapshot;

@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use ractor::ActorId;
 use tokio::time::timeout;
 
+use super::builder::APPLICATION;
 use super::process_registry::ProcessRegistry;
 use super::service_registry::ServiceRegistry;
+use crate::limits::HealthLimits;
 use crate::namespace::Namespace;
-use crate::supervisor::{Tree, TreeStatus};
+use crate::supervisor::{ChildHealth, Tree, TreeStatus};
 
 impl ProcessRegistry {
     /// A snapshot of the whole tree: the root, every namespace with its services and its application, and whoever was
@@ -47,6 +49,15 @@ impl ProcessRegistry {
         }
     }
 
+    /// How those in a namespace are that count; nobody, if it does not run.
+    pub(super) async fn namespace_health(&self, namespace: Namespace, limits: &HealthLimits) -> Vec<ChildHealth> {
+        let Ok(root) = self.root() else { return Vec::new() };
+        match timeout(limits.answer, root.supervisor(namespace.to_string())).await {
+            Ok(Ok(Some(supervisor))) => supervisor.health(limits).await.unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
     fn names(&self) -> HashMap<ActorId, String> {
         let holders = self.open_registries().into_iter().flat_map(|registry| registry.space().table.holders());
         holders.filter_map(|holder| Some((holder.actor_id()?, holder.name().to_string()))).collect()
@@ -61,5 +72,20 @@ impl ServiceRegistry {
             Some(registry) => registry.tree(self.namespace()).await,
             None => Tree::unknown(format!("registry/{}", self.namespace()), TreeStatus::Stopped),
         }
+    }
+
+    /// How those in this namespace are that [count](crate::ChildSpec::in_health): its services, its application, and then
+    /// what is below it, called by their paths from there. Nobody counts in a namespace that does not run.
+    ///
+    /// Each supervisor of the namespace is asked, and each check runs, all together; see [`HealthLimits`] for how long.
+    pub async fn health(&self, limits: &HealthLimits) -> Vec<ChildHealth> {
+        let Some(registry) = self.space().registry.upgrade() else { return Vec::new() };
+        let (top, application) = (format!("registry/{}/", self.namespace()), format!("{APPLICATION}/"));
+        let mut found = registry.health(self.namespace(), limits.clone()).await;
+        for child in &mut found {
+            let path = child.path.strip_prefix(&top).unwrap_or(&child.path);
+            child.path = path.strip_prefix(&application).unwrap_or(path).to_owned();
+        }
+        found
     }
 }

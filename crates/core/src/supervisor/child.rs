@@ -10,6 +10,7 @@ use super::backoff::{Backoff, Fractions, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
 use super::plan::{Delay, Place, Purpose};
+use super::restart::RestartWindow;
 use super::started::Incarnation;
 use crate::exit::ExitReason;
 
@@ -45,8 +46,8 @@ pub(crate) struct Child<T> {
     pub(crate) restarts: u32,
     /// The latest incarnation, by which a child on demand is still known while it restarts.
     pub(crate) latest: Option<ActorId>,
-    /// Since when it runs.
-    up: Option<Instant>,
+    /// Since when it runs, or since when it does not; `None` before its first start.
+    since: Option<Instant>,
     /// Boxed, as most children have none.
     past: Option<Box<Past>>,
 }
@@ -58,11 +59,13 @@ struct Past {
     last_exit: Option<ExitReason>,
     /// Why it was started the last time, if that was a restart.
     cause: Option<Arc<RestartCause>>,
+    /// Its own restarts, if they do not count toward those of its supervisor.
+    window: Option<RestartWindow>,
 }
 
 impl<T> Child<T> {
     pub(super) fn new(spec: ChildSpec, place: Place, slot: Slot<T>) -> Self {
-        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, up: None, past: None }
+        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
     }
 
     /// A new incarnation runs; with the cause, if it is a restart.
@@ -73,7 +76,7 @@ impl<T> Child<T> {
         self.lives += 1;
         self.latest = Some(incarnation.actor_id());
         self.slot = Slot::Running(incarnation);
-        self.up = Some(now);
+        self.since = Some(now);
         if cause.is_some() || self.past.is_some() {
             self.past.get_or_insert_default().cause = cause;
         }
@@ -81,10 +84,31 @@ impl<T> Child<T> {
 
     /// Its incarnation has ended. A life of at least `enough` lets the failures before it be forgotten.
     pub(super) fn ended(&mut self, reason: &ExitReason, now: Instant, enough: Duration) {
-        let lived = self.up.take().map(|up| now.saturating_duration_since(up));
+        let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
         let past = self.past.get_or_insert_default();
         past.streak.down(lived, enough);
         past.last_exit = Some(reason.clone());
+    }
+
+    /// It begins to be stopped, or to be started for the first time.
+    pub(super) fn is_down_from(&mut self, now: Instant) {
+        if self.since.is_none() || matches!(self.slot, Slot::Running(_)) {
+            self.since = Some(now);
+        }
+    }
+
+    /// How long it has been running, or has not.
+    pub(super) fn for_how_long(&self, now: Instant) -> Option<Duration> {
+        self.since.map(|since| now.saturating_duration_since(since))
+    }
+
+    /// The window that its restarts are counted in, if it has one of its own.
+    pub(super) fn own_window(&mut self) -> Option<&mut RestartWindow> {
+        let intensity = self.spec.intensity_rule()?;
+        let past = self.past.get_or_insert_default();
+        let window = past.window.get_or_insert_with(|| RestartWindow::new(intensity));
+        window.change(intensity);
+        Some(window)
     }
 
     /// One more failure: the delay before the restart.

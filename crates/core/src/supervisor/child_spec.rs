@@ -16,10 +16,12 @@ use super::group::Group;
 use super::managed::Managed;
 use super::metering::Metering;
 use super::report::Reporting;
-use super::restart::Restart;
+use super::restart::{Restart, RestartIntensity};
 use super::started::{Start, Started};
 use crate::containment::Contained;
+use crate::health::{HealthRule, Verdict};
 use crate::limits::SupervisorLimits;
+use crate::namespace::ServiceName;
 
 /// How a child is asked to stop, and for how long. OTP's `shutdown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +143,8 @@ impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
 /// | significant | no | [`significant`](ChildSpec::significant) |
 /// | backoff | the supervisor's, which by default is none | [`backoff`](ChildSpec::backoff) |
 /// | name taken at a restart | [`NameTaken::Wait`] | [`on_name_taken`](ChildSpec::on_name_taken) |
+/// | restart intensity | the supervisor's, for all children together | [`intensity`](ChildSpec::intensity) |
+/// | health | it does not count | [`in_health`](ChildSpec::in_health), [`health_check`](ChildSpec::health_check), [`needs`](ChildSpec::needs) |
 ///
 /// Cheap to clone: the start function is shared.
 ///
@@ -174,6 +178,9 @@ pub struct ChildSpec {
     name_taken: NameTaken,
     /// `None` for that of the supervisor.
     backoff: Option<Arc<Backoff>>,
+    /// `None` if its restarts count toward those of the supervisor.
+    intensity: Option<Arc<RestartIntensity>>,
+    health: Option<Arc<HealthRule>>,
 }
 
 impl ChildSpec {
@@ -203,7 +210,19 @@ impl ChildSpec {
         let start = Contained::new("a start function", start);
         let (start, restart): (Option<Arc<dyn Starter>>, _) = (Some(Arc::new(start)), Restart::default());
         let (id, significant, name_taken, backoff) = (id.into(), false, NameTaken::default(), None);
-        Self { id, start, restart, shutdown: None, start_timeout: None, kind, significant, name_taken, backoff }
+        Self {
+            id,
+            start,
+            restart,
+            shutdown: None,
+            start_timeout: None,
+            kind,
+            significant,
+            name_taken,
+            backoff,
+            intensity: None,
+            health: None,
+        }
     }
 
     /// When it is started again after it ended.
@@ -255,9 +274,81 @@ impl ChildSpec {
         Self { name_taken, ..self }
     }
 
+    /// How many restarts of this child are too many. They are counted by themselves then, and not toward the
+    /// [intensity of its supervisor](crate::SupervisorSpec::intensity), which gives up all the same if they are too many.
+    /// With [`RestartIntensity::UNLIMITED`] this child never takes its supervisor along.
+    pub fn intensity(self, intensity: RestartIntensity) -> Self {
+        Self { intensity: Some(Arc::new(intensity)), ..self }
+    }
+
+    /// Has it count in the health of its namespace: it is healthy while it runs, and while it restarts for no longer than a
+    /// [grace](crate::HealthLimits::grace). A partition supervisor is, if each of its partitions is.
+    ///
+    /// A supervisor counts by itself if it is made of a specification with children that count.
+    pub fn in_health(self) -> Self {
+        self.with_health(|rule| HealthRule { counts: true, ..rule })
+    }
+
+    /// Has it count in the health of its namespace, by what this finds while it runs. Each look at the health calls it with
+    /// the actor, on a task of its own, for [so long](crate::HealthLimits::answer) at most; a panic in it is a finding, too.
+    ///
+    /// ```
+    /// use foundation_core::{ChildSpec, Health};
+    /// # use foundation_core::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+    /// # struct Mailer;
+    /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+    /// # impl Actor for Mailer {
+    /// #     type Msg = u64; type State = (); type Arguments = ();
+    /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+    /// # }
+    /// let spec = ChildSpec::worker("mailer", || (Mailer, ()))
+    ///     .health_check(|_actor| async { Health::Degraded("one of two relays is away".to_owned()) });
+    /// # drop(spec);
+    /// ```
+    pub fn health_check<F, Fut>(self, check: F) -> Self
+    where
+        F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Verdict> + Send + 'static,
+    {
+        self.with_health(|rule| rule.checked_by(check))
+    }
+
+    /// Says that it needs something else that counts in the health of its namespace, to do all of its work: a service, by its
+    /// name, or a child of the application, by its id. It counts then, too, and is degraded for as long as what it needs is
+    /// not healthy, or does not count.
+    ///
+    /// This changes nothing else: what is needed is not started before, nor is this child stopped without it. The order of
+    /// starts says who is there first, and a child that cannot do without should fail in its start, with a
+    /// [backoff](Self::backoff).
+    pub fn needs(self, name: ServiceName) -> Self {
+        self.with_health(|mut rule| {
+            rule.needs.push(name);
+            HealthRule { counts: true, ..rule }
+        })
+    }
+
+    pub(crate) fn with_health(self, change: impl FnOnce(HealthRule) -> HealthRule) -> Self {
+        let rule = self.health.as_deref().cloned().unwrap_or_default();
+        Self { health: Some(Arc::new(change(rule))), ..self }
+    }
+
     /// The child's id.
     pub fn id(&self) -> &ChildId {
         &self.id
+    }
+
+    /// Whether it counts in the health of its namespace.
+    pub fn counts(&self) -> bool {
+        self.health_rule().is_some()
+    }
+
+    pub(crate) fn health_rule(&self) -> Option<&Arc<HealthRule>> {
+        self.health.as_ref().filter(|rule| rule.counts)
+    }
+
+    /// Its own restart intensity, if it has one.
+    pub fn intensity_rule(&self) -> Option<RestartIntensity> {
+        self.intensity.as_deref().copied()
     }
 
     /// Whether it is a worker or a supervisor.
@@ -319,7 +410,7 @@ impl ChildSpec {
         match &self.start {
             _ if self.id.as_str().is_empty() => Err(SpecError::EmptyId),
             None => Err(SpecError::Spent { id: self.id.clone() }),
-            Some(_) => Ok(()),
+            Some(_) => self.intensity.as_deref().map_or(Ok(()), RestartIntensity::check),
         }
     }
 }

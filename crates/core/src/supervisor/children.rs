@@ -152,8 +152,8 @@ impl<T: Incarnation> Children<T> {
             }
             return None;
         };
-        let enough = self.window.intensity().within;
         let child = self.children.get_mut(&key)?;
+        let enough = child.spec.intensity_rule().unwrap_or_else(|| self.window.intensity()).within;
         child.ended(&reason, now, enough);
         if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
             child.slot = Slot::Exited(incarnation, reason);

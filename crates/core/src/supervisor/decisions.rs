@@ -83,7 +83,7 @@ impl<T: Incarnation> Children<T> {
                 None => (plan.starts.pop_first()?, false),
             };
             let retry = plan.retry == Some(key);
-            let step = if stops { self.stop_step(key) } else { self.start_step(key, retry) };
+            let step = if stops { self.stop_step(key, now) } else { self.start_step(key, retry, now) };
             if step.is_some() {
                 self.lanes.get_mut(&at)?.under_way = true;
                 return step;
@@ -91,8 +91,9 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    fn stop_step(&mut self, key: Key) -> Option<Step<T>> {
+    fn stop_step(&mut self, key: Key, now: Instant) -> Option<Step<T>> {
         let child = self.children.get_mut(&key)?;
+        child.is_down_from(now);
         let rule = child.spec.shutdown_rule();
         match std::mem::replace(&mut child.slot, Slot::Stopping) {
             Slot::Running(incarnation) => {
@@ -107,11 +108,12 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    fn start_step(&mut self, key: Key, retry: bool) -> Option<Step<T>> {
+    fn start_step(&mut self, key: Key, retry: bool, now: Instant) -> Option<Step<T>> {
         let child = self.children.get_mut(&key)?;
         if !matches!(child.slot, Slot::Queued) {
             return None;
         }
+        child.is_down_from(now);
         child.slot = Slot::Starting;
         self.starting += 1;
         Some(Step::Start { key, spec: child.spec.clone(), retry })
@@ -184,8 +186,9 @@ impl<T: Incarnation> Children<T> {
     fn restart(&mut self, key: Key, failure: Failure, retry: bool, now: Instant) -> Decision<T> {
         let id = failure.child.clone();
         self.failures.push(failure.clone());
-        let admitted = self.window.admit(now);
-        let (strategy, intensity, used) = (self.rules.strategy, self.window.intensity(), self.window.used(now));
+        let window = self.children.get_mut(&key).and_then(|child| child.own_window()).unwrap_or(&mut self.window);
+        let admitted = window.admit(now);
+        let (strategy, intensity, used) = (self.rules.strategy, window.intensity(), window.used(now));
         if !admitted {
             self.halted = true;
             let count = used.saturating_add(1);

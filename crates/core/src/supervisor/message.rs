@@ -2,6 +2,7 @@
 
 use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 
+use super::checkup::Examinee;
 use super::child_spec::ChildSpec;
 use super::error::ChildError;
 use super::group::Gone;
@@ -30,6 +31,7 @@ pub(super) enum ServerMsg {
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     Branch(RpcReplyPort<Branch>),
+    Checkup(RpcReplyPort<Vec<Examinee>>),
     StepDone(Key, u64),
     DelayOver(Key, u64),
 }

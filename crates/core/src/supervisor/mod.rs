@@ -3,6 +3,7 @@
 mod auto_shutdown;
 mod backoff;
 mod chain;
+mod checkup;
 mod child;
 mod child_id;
 mod child_spec;
@@ -53,6 +54,7 @@ use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
 pub use chain::{Failure, Fault, GiveUp, RestartCause};
+pub use checkup::ChildHealth;
 pub use child_id::ChildId;
 pub use child_spec::{ChildKind, ChildSpec, NameTaken, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
@@ -83,6 +85,7 @@ use report::Reporting;
 use server::Server;
 
 use crate::containment::catch_panic;
+use crate::limits::HealthLimits;
 
 /// A handle on a running supervisor.
 ///
@@ -350,6 +353,12 @@ impl Supervisor {
         survey::survey(&self.path, &self.actor, self.gone.limits().tree).await
     }
 
+    /// How the children are that [count](ChildSpec::in_health), here and below, those of a level before those of the next;
+    /// `None` if the supervisor does not run. Each supervisor below is asked, and then each check runs, all together.
+    pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
+        checkup::checkup(&self.path, &self.actor, limits).await
+    }
+
     /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
     ///
     /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
@@ -390,10 +399,13 @@ impl ChildSpec {
     /// A supervisor as a child of another: restarted with the children of its specification, not with those that were
     /// added later.
     pub fn supervisor(id: impl Into<ChildId>, spec: SupervisorSpec) -> Self {
-        Self::from_fn(id, ChildKind::Supervisor, move |context| {
+        // While it is down, so are those below it that count.
+        let counts = spec.children.iter().any(Self::counts);
+        let child = Self::from_fn(id, ChildKind::Supervisor, move |context| {
             let spec = spec.clone();
             async move { context.spawn_supervisor(spec).await }
-        })
+        });
+        if counts { child.in_health() } else { child }
     }
 }
 

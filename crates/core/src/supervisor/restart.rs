@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
+use super::error::SpecError;
 use crate::exit::ExitReason;
 
 /// When a child is started again after it ended. OTP's `restart`.
@@ -105,6 +106,18 @@ pub struct RestartIntensity {
 }
 
 impl RestartIntensity {
+    /// Refuses what has no meaning.
+    pub(crate) fn check(&self) -> Result<(), SpecError> {
+        match self.within.is_zero() {
+            true => Err(SpecError::ZeroPeriod { max_restarts: self.max_restarts }),
+            false => Ok(()),
+        }
+    }
+
+    /// Any number of restarts: for what is never to take its supervisor along. Give such a child a
+    /// [backoff](crate::ChildSpec::backoff).
+    pub const UNLIMITED: Self = Self::new(u32::MAX, Duration::from_secs(5));
+
     /// At most `max_restarts` restarts `within` this time.
     pub const fn new(max_restarts: u32, within: Duration) -> Self {
         Self { max_restarts, within }
@@ -119,6 +132,9 @@ impl Default for RestartIntensity {
 
 impl fmt::Display for RestartIntensity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.max_restarts == u32::MAX {
+            return f.write_str("any number of restarts");
+        }
         let restarts = if self.max_restarts == 1 { "restart" } else { "restarts" };
         write!(f, "{} {restarts} within {:?}", self.max_restarts, self.within)
     }

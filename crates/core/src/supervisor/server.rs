@@ -13,6 +13,7 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::time::Instant;
 
 use super::chain::LastWord;
+use super::checkup;
 use super::child_spec::{ChildKind, ChildSpec, NameTaken, StartContext};
 use super::children::{FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
@@ -415,6 +416,7 @@ impl Actor for Server {
             ServerMsg::Branch(reply) => {
                 answer(reply, survey::branch(&state.children, myself.get_children(), Instant::now()));
             }
+            ServerMsg::Checkup(reply) => answer(reply, checkup::examinees(&state.children, Instant::now())),
             ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),

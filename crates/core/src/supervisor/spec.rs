@@ -155,10 +155,7 @@ impl SupervisorSpec {
 
     /// Refuses what no supervisor can run.
     pub(crate) fn check(&self) -> Result<(), SpecError> {
-        let RestartIntensity { max_restarts, within } = self.rules.intensity;
-        if within.is_zero() {
-            return Err(SpecError::ZeroPeriod { max_restarts });
-        }
+        self.rules.intensity.check()?;
         let mut ids = HashSet::new();
         for child in &self.children {
             self.rules.check(child)?;

@@ -107,6 +107,10 @@ impl NewEvent {
         self
     }
 
+    pub(crate) fn payload_value(&self) -> &Value {
+        &self.payload
+    }
+
     /// Its kind.
     pub fn kind(&self) -> &EventKind {
         &self.kind

@@ -34,6 +34,7 @@ use super::store_limits::EventStoreLimits;
 pub struct EventStorage {
     place: Place,
     retention: Retention,
+    limits: EventLimits,
 }
 
 /// Opens a log, of which it is known up to where it has acknowledged.
@@ -54,7 +55,7 @@ impl EventStorage {
 
     /// In memory, with other limits.
     pub fn memory_within(limits: EventLimits) -> Self {
-        Self { place: Place::Memory(limits), retention: Retention::new() }
+        Self { place: Place::Memory(limits.clone()), retention: Retention::new(), limits }
     }
 
     /// In a log of one's own, which this opens, where blocking is allowed. It is called again after each restart of the
@@ -71,13 +72,25 @@ impl EventStorage {
     ) -> Self {
         let open =
             move |namespace, limits: &_, known| Ok(Box::new(open(namespace, limits, known)?) as Box<dyn EventLog>);
-        Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new() }
+        let limits = EventLimits::default();
+        Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new(), limits }
     }
 
     /// How long events are kept; without it, until they are pruned by hand.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
+    }
+
+    /// The same for a log that takes events within these limits.
+    pub(super) fn taking(mut self, limits: EventLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// What its logs take, as far as is known of one of one's own: the default limits.
+    pub(crate) fn limits(&self) -> &EventLimits {
+        &self.limits
     }
 
     /// How one namespace's store opens its log.

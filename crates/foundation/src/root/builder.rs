@@ -1,16 +1,18 @@
 //! Putting a foundation together.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use foundation_core::{
-    ChildSpec, Measurement, Namespace, ProcessRegistry, RegistryError, RestartIntensity, StartError, Strategy,
+    Backoff, ChildSpec, ExponentialBackoff, Measurement, Namespace, ProcessRegistry, RegistryError, RestartIntensity,
+    StartError, Strategy,
 };
 use tokio::runtime::Handle;
 
 use super::Foundation;
 use super::layout::Layout;
 use super::limits::Limits;
+use super::recording::Recording;
 use super::services::Services;
 use super::unfinished::Unfinished;
 use crate::config::{ConfigError, ConfigSources, ConfigTree};
@@ -31,6 +33,9 @@ use crate::telemetry::{EarlyTelemetry, TelemetryOptions};
 /// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
 /// | [`telemetry`](Self::telemetry) | [`TelemetryOptions::new`] |
 /// | [`early_telemetry`](Self::early_telemetry) | none |
+/// | [`record`](Self::record) | [`Recording::Failures`] |
+/// | [`service_intensity`](Self::service_intensity) | [`RestartIntensity::UNLIMITED`] |
+/// | [`service_backoff`](Self::service_backoff) | exponential, from 10 ms to 30 s, with a tenth of jitter |
 /// | [`limits`](Self::limits) | [`Limits::new`] |
 #[derive(Clone)]
 pub struct FoundationBuilder {
@@ -70,6 +75,9 @@ impl Default for FoundationBuilder {
             intensity: RestartIntensity::default(),
             measurement: Measurement::default(),
             limits: Limits::default(),
+            recording: Recording::default(),
+            service_intensity: RestartIntensity::UNLIMITED,
+            service_backoff: service_backoff(),
         };
         Self { sources: ConfigSources::new(), layout }
     }
@@ -132,6 +140,30 @@ impl FoundationBuilder {
         self
     }
 
+    /// What is recorded of supervision, in each namespace.
+    pub fn record(mut self, recording: Recording) -> Self {
+        self.layout.recording = recording;
+        self
+    }
+
+    /// How many restarts of one of the foundation's own services are too many: then its namespace is restarted as a whole,
+    /// production a few times. By default none are, so that a service that fails for hours, on a full disk, say, ends
+    /// nothing that does not need it: the [health](Services::health) tells, and it is restarted until it works.
+    ///
+    /// The first start is no restart: a service that does not start with the foundation, such as an event store that cannot
+    /// be opened, is the error of [`start`](Self::start).
+    pub fn service_intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.layout.service_intensity = intensity;
+        self
+    }
+
+    /// How long it takes before one of the foundation's own services is restarted. The delay grows from failure to
+    /// failure, and begins anew when the service has lived for a while; see [`Backoff`].
+    pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        self.layout.service_backoff = backoff.into();
+        self
+    }
+
     /// How long things may take, in each namespace.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.layout.limits = limits;
@@ -190,6 +222,13 @@ impl FoundationBuilder {
         let registry = Arc::clone(&layout).registry().start().await?;
         Ok((registry, layout))
     }
+}
+
+fn service_backoff() -> Backoff {
+    let (first, cap) = (Duration::from_millis(10), Duration::from_secs(30));
+    let backoff = ExponentialBackoff::new(first, 2.0, cap).and_then(|backoff| backoff.jitter(0.1));
+    // Its numbers have a meaning; if they had none, it would be the cap.
+    backoff.map_or(Backoff::Constant(cap), Backoff::from)
 }
 
 async fn load(sources: ConfigSources) -> Result<ConfigTree, ConfigError> {

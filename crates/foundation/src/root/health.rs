@@ -1,9 +1,13 @@
 //! How a namespace is.
 
+use std::collections::HashSet;
 use std::fmt;
 
-use foundation_core::{Health, Namespace};
+use foundation_core::{Health, HealthLimits, Namespace, ServiceName};
 use serde::Serialize;
+
+use super::recording::shortened_text;
+use crate::one_line::one_line;
 
 /// One service's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -13,7 +17,7 @@ pub struct ServiceHealth {
     pub name: String,
     /// How it is, by itself.
     pub health: Health,
-    /// Which of the services that it needs are not healthy.
+    /// Which of those that it needs are not healthy, or do not count in this health.
     pub lacks: Vec<String>,
 }
 
@@ -34,36 +38,41 @@ impl ServiceHealth {
         Self { name: name.into(), health, lacks: Vec::new() }
     }
 
-    /// Down if it is not healthy by itself, degraded if something that it needs is not.
+    /// Degraded if it says so itself, or if something that it needs is not healthy; down if it is not well otherwise.
     pub fn condition(&self) -> Condition {
-        match (self.health.is_healthy(), self.lacks.is_empty()) {
-            (true, true) => Condition::Healthy,
-            (true, false) => Condition::Degraded,
-            (false, _) => Condition::Down,
+        match (&self.health, self.lacks.is_empty()) {
+            (Health::Healthy, true) => Condition::Healthy,
+            (Health::Healthy, false) | (Health::Degraded(_), _) => Condition::Degraded,
+            _ => Condition::Down,
         }
     }
 }
 
-/// The health of a namespace's services; written as one line for each.
+/// The health of a namespace: of all who count in it. Written as one line for each, as many as
+/// [`HealthLimits::lines`] says; beyond that those that are not healthy come first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NamespaceHealth {
     /// Which namespace.
     #[serde(serialize_with = "foundation_core::written::text")]
     pub namespace: Namespace,
-    /// Its services: the foundation's own first.
+    /// Who counts in it: the foundation's own services first, then the application and what is below it, then checks.
     pub services: Vec<ServiceHealth>,
+    /// How many lines are written, and how many bytes of each.
+    #[serde(skip)]
+    text: (usize, usize),
 }
 
 impl NamespaceHealth {
-    /// Notes for each service which of those that it needs are not healthy. `needs` are pairs: who, and whom.
-    pub(super) fn new(namespace: Namespace, mut services: Vec<ServiceHealth>, needs: &[(&str, &str)]) -> Self {
-        let ill: Vec<_> = services.iter().filter(|it| !it.health.is_healthy()).map(|it| it.name.clone()).collect();
-        for service in &mut services {
-            let needed = needs.iter().filter(|(who, _)| service.name == *who).map(|(_, whom)| *whom);
-            service.lacks = needed.filter(|whom| ill.iter().any(|name| name == whom)).map(str::to_owned).collect();
-        }
-        Self { namespace, services }
+    /// Notes for each service which of those that it needs are not well; `needs` are those of each.
+    pub(super) fn new(
+        namespace: Namespace,
+        mut services: Vec<ServiceHealth>,
+        needs: &[Vec<ServiceName>],
+        limits: &HealthLimits,
+    ) -> Self {
+        while note_lacks(&mut services, needs) {}
+        Self { namespace, services, text: limits.text() }
     }
 
     /// Healthy if every service is, down if every service is, and degraded otherwise.
@@ -99,31 +108,106 @@ impl fmt::Display for Condition {
 
 impl fmt::Display for ServiceHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.condition() {
-            Condition::Degraded => write!(f, "degraded: {} is not healthy", self.lacks.join(", ")),
-            _ => self.health.fmt(f),
+        let lacks = self.lacks.join(", ");
+        match &self.health {
+            Health::Healthy if !self.lacks.is_empty() => write!(f, "degraded: {lacks} is not healthy"),
+            Health::Degraded(reason) if !self.lacks.is_empty() => {
+                write!(f, "degraded: {reason}; {lacks} is not healthy")
+            }
+            health => health.fmt(f),
         }
     }
 }
 
 impl fmt::Display for NamespaceHealth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.services.iter().map(|service| service.name.len()).max().unwrap_or(0);
-        for (line, service) in self.services.iter().enumerate() {
-            let end = if line + 1 == self.services.len() { "" } else { "\n" };
-            write!(f, "{:width$}  {service}{end}", service.name)?;
+        let (lines, bytes) = (self.text.0.max(1), self.text.1);
+        let shown = self.shown(lines);
+        let width = shown.iter().map(|service| service.name.len().min(bytes / 2)).max().unwrap_or(0);
+        let line = |service: &&ServiceHealth| {
+            let name = shortened_text(&one_line(&service.name), width);
+            shortened_text(&one_line(&format!("{name:width$}  {service}")), bytes)
+        };
+        let mut text: Vec<_> = shown.iter().map(line).collect();
+        let (rest, unwell) = (self.services.len() - shown.len(), self.unhealthy().count());
+        if rest > 0 {
+            let unwell = unwell - shown.iter().filter(|service| service.condition() != Condition::Healthy).count();
+            text.push(format!("… and {rest} more, of which {unwell} are not healthy"));
         }
-        Ok(())
+        f.write_str(&text.join("\n"))
     }
+}
+
+impl NamespaceHealth {
+    /// Those that are written: all, or first those that are not healthy.
+    fn shown(&self, lines: usize) -> Vec<&ServiceHealth> {
+        if self.services.len() <= lines {
+            return self.services.iter().collect();
+        }
+        let healthy = self.services.iter().filter(|service| service.condition() == Condition::Healthy);
+        self.unhealthy().chain(healthy).take(lines - 1).collect()
+    }
+}
+
+/// Notes for each which of those that it needs are not healthy now; true if that changes anything. What needs one that is
+/// degraded is degraded itself, so this is done until nothing changes: more and more are lacking, so that comes to an end.
+fn note_lacks(services: &mut [ServiceHealth], needs: &[Vec<ServiceName>]) -> bool {
+    let well = |service: &&ServiceHealth| service.condition() == Condition::Healthy;
+    let well: HashSet<String> = services.iter().filter(well).map(|service| service.name.clone()).collect();
+    let mut changed = false;
+    for (service, needs) in services.iter_mut().zip(needs) {
+        let lacking = needs.iter().map(ServiceName::as_str).filter(|name| !well.contains(*name));
+        let lacks: Vec<_> = lacking.map(str::to_owned).collect();
+        changed |= lacks != service.lacks;
+        service.lacks = lacks;
+    }
+    changed
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn health_of(services: Vec<ServiceHealth>, needs: &[Vec<ServiceName>]) -> NamespaceHealth {
+        NamespaceHealth::new(Namespace::Production, services, needs, &HealthLimits::new().lines(4).line_bytes(60))
+    }
+
     fn health(store: Health, server: Health) -> NamespaceHealth {
         let services = vec![ServiceHealth::new("store", store), ServiceHealth::new("server", server)];
-        NamespaceHealth::new(Namespace::Production, services, &[("server", "store")])
+        health_of(services, &[vec![], vec![ServiceName::from_static("store")]])
+    }
+
+    #[test]
+    fn who_needs_somebody_degraded_is_degraded_and_so_on_round_a_ring_too() {
+        let names = ["a", "b", "c", "d"];
+        let of = |health: Health| names.map(|name| ServiceHealth::new(name, health.clone())).to_vec();
+        let need = |name: &'static str| vec![ServiceName::from_static(name)];
+        let ring = [need("c"), need("a"), need("b"), need("c")];
+        assert!(health_of(of(Health::Healthy), &ring).is_healthy());
+        let mut services = of(Health::Healthy);
+        services[0].health = Health::Degraded("one relay is away".to_owned());
+        let health = health_of(services, &ring);
+        assert!(health.services.iter().all(|service| service.condition() == Condition::Degraded), "{health}");
+        assert!(health.to_string().starts_with("a  degraded: one relay is away; c is not healthy\n"), "{health}");
+    }
+
+    #[test]
+    fn what_is_needed_and_does_not_count_is_lacking() {
+        let health = health_of(vec![ServiceHealth::new("a", Health::Healthy)], &[vec![ServiceName::from_static("x")]]);
+        assert_eq!(health.to_string(), "a  degraded: x is not healthy");
+    }
+
+    #[test]
+    fn of_many_services_a_few_lines_are_written_those_that_are_not_healthy_first() {
+        let mut services: Vec<_> = (0..10_000).map(|n| ServiceHealth::new(format!("s{n}"), Health::Healthy)).collect();
+        for unwell in [7_000, 8_000, 9_000, 9_500] {
+            services[unwell].health = Health::Failed(format!("no\n{}", "x".repeat(10_000)));
+        }
+        let text = health_of(services, &[]).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].starts_with("s7000  failed: no\\nxxx") && lines.iter().all(|line| line.len() <= 60), "{text}");
+        assert_eq!(lines[3], "… and 9997 more, of which 1 are not healthy");
     }
 
     #[test]

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use foundation_core::{
-    ChildSpec, Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, RestartIntensity, ServiceRegistry,
-    Strategy, SupervisorSpec,
+    Backoff, ChildSpec, Health, Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, Reporter,
+    RestartIntensity, ServiceRegistry, Strategy, SupervisorSpec,
 };
 use serde_json::json;
 
 use super::limits::Limits;
+use super::recording::Recording;
 use super::reporter::EventReporter;
 use super::services::Services;
-use crate::config::ConfigTree;
+use crate::config::{ConfigServer, ConfigTree};
 use crate::events::{Clock, EventStorage, EventStore, RetentionReport};
 use crate::telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions};
 
@@ -33,19 +34,23 @@ pub(super) struct Layout {
     pub(super) intensity: RestartIntensity,
     pub(super) measurement: Measurement,
     pub(super) limits: Limits,
+    pub(super) recording: Recording,
+    /// Of each of the foundation's own services.
+    pub(super) service_intensity: RestartIntensity,
+    pub(super) service_backoff: Backoff,
 }
 
 impl Layout {
     /// A registry whose namespaces are laid out like this.
     pub(super) fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
-        let (prepared, application) = (Arc::clone(&self), Arc::clone(&self));
+        let (prepared, application, reporting) = (Arc::clone(&self), Arc::clone(&self), Arc::clone(&self));
         ProcessRegistry::builder()
             .measurement(self.measurement)
             .limits(self.limits.registry.clone())
             .prepare(move |registry| prepared.prepare(registry))
             .services(move |registry| self.services(registry))
             .application(move |registry| application.application(registry))
-            .reporters(|registry| Arc::new(EventReporter::new(EventStore::of(registry))))
+            .reporters(move |registry| reporting.reporter(registry))
     }
 
     /// What a namespace has before any of its services is made.
@@ -59,18 +64,38 @@ impl Layout {
     /// In the order in which they need each other: a config server replays its events before it serves.
     fn services(&self, registry: &ServiceRegistry) -> Vec<ChildSpec> {
         let services = Services::of(registry, &self.config);
+        let (telemetry, events) = (services.telemetry().clone(), services.events().clone());
+        let config = services.config().clone();
+        let event_store = self.event_store(registry, telemetry.clone());
+        let telemetry_spec = telemetry.child_spec_with(registry, self.telemetry.clone());
         vec![
-            services.telemetry().child_spec_with(registry, self.telemetry.clone()),
-            self.event_store(registry, services.telemetry().clone()),
-            services.config().child_spec(registry),
+            self.service(telemetry_spec).health_check(move |_| telemetry_health(telemetry.clone())),
+            self.service(event_store).health_check(move |_| store_health(events.clone())),
+            self.service(services.config().child_spec(registry))
+                .health_check(move |_| config_health(config.clone()))
+                .needs(EventStore::NAME),
         ]
     }
 
-    fn event_store(&self, registry: &ServiceRegistry, telemetry: Telemetry) -> ChildSpec {
-        let storage = match registry.namespace() {
+    /// A service that fails again and again is restarted later and later, and takes nobody along.
+    fn service(&self, spec: ChildSpec) -> ChildSpec {
+        spec.intensity(self.service_intensity).backoff(self.service_backoff)
+    }
+
+    fn storage(&self, namespace: Namespace) -> &EventStorage {
+        match namespace {
             Namespace::Production => &self.events,
             Namespace::Test(_) => &self.test_events,
-        };
+        }
+    }
+
+    fn reporter(&self, registry: &ServiceRegistry) -> Arc<dyn Reporter> {
+        let (events, limits) = (EventStore::of(registry), self.storage(registry.namespace()).limits().clone());
+        Arc::new(EventReporter::new(events, self.recording, limits, self.limits.kept_reports))
+    }
+
+    fn event_store(&self, registry: &ServiceRegistry, telemetry: Telemetry) -> ChildSpec {
+        let storage = self.storage(registry.namespace());
         let told = move |report: &RetentionReport| report_retention(&telemetry, report);
         EventStore::child_spec(registry, storage, Arc::clone(&self.clock), told)
     }
@@ -80,6 +105,22 @@ impl Layout {
         let children = self.children.iter().map(|make| make(&services));
         SupervisorSpec::new(self.strategy).intensity(self.intensity).children(children)
     }
+}
+
+async fn telemetry_health(telemetry: Telemetry) -> Health {
+    Health::of(telemetry.handlers().await)
+}
+
+async fn store_health(events: EventStore) -> Health {
+    match (Health::of(events.stats().await), events.outage()) {
+        // What is recorded can be read, and nothing more is recorded for now.
+        (Health::Healthy, Some(outage)) => Health::Degraded(outage.to_string()),
+        (health, _) => health,
+    }
+}
+
+async fn config_health(config: ConfigServer) -> Health {
+    Health::of(config.status().await)
 }
 
 /// The event store uses no telemetry, so that telemetry could use it: what it has to tell is told here.

@@ -1,8 +1,6 @@
 //! How long things may take in a foundation.
 
-use std::time::Duration;
-
-use foundation_core::{RegistryLimits, ServiceRegistry};
+use foundation_core::{HealthLimits, RegistryLimits, ServiceRegistry};
 
 use crate::config::ConfigServerLimits;
 use crate::events::EventStoreLimits;
@@ -32,7 +30,11 @@ foundation_core::limits! {
     /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |
     /// | `telemetry.export` | `3s` | the wait of a tick, and of the end of the telemetry service, for the exporters |
-    /// | `health.answer` | `1s` | the answer of each service that is asked how it is |
+    /// | `health.answer` | `1s` | the answer of each supervisor, and of each check, that is asked how things are |
+    /// | `health.grace` | `1s` | how long a child may be down, for a restart, before it counts as that |
+    /// | `health.lines` | `50` | the lines of a health that is written out |
+    /// | `health.line_bytes` | `300` | the bytes of each of them |
+    /// | `kept_reports` | `1000` | the reports of supervisors that are kept while the event store is away |
     ///
     /// What has a type of its own is limited there: [`EventLimits`](crate::EventLimits),
     /// [`ConfigLimits`](crate::ConfigLimits), [`TelemetryOptions`](crate::TelemetryOptions).
@@ -59,14 +61,8 @@ foundation_core::limits! {
         telemetry: TelemetryLimits = TelemetryLimits::default(),
         /// Those of a look at the health of a namespace.
         health: HealthLimits = HealthLimits::default(),
-    }
-}
-
-foundation_core::limits! {
-    /// How long a look at the health of a namespace may take. See [`Limits`] for the meaning of extreme values.
-    pub struct HealthLimits {
-        /// How long each service may take to say how it is; 1 s.
-        answer: Duration = Duration::from_secs(1),
+        /// How many reports of supervisors are kept for an event store that is away; 1,000. At least one is.
+        kept_reports: usize = 1_000,
     }
 }
 

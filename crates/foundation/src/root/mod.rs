@@ -1,9 +1,11 @@
 //! The root: one value that stands for a running foundation.
 
 mod builder;
+mod checks;
 mod health;
 mod layout;
 mod limits;
+mod recording;
 mod report;
 mod reporter;
 mod services;
@@ -18,7 +20,8 @@ use tokio::time::Instant;
 
 pub use builder::{FoundationBuilder, FoundationError};
 pub use health::{Condition, NamespaceHealth, ServiceHealth};
-pub use limits::{HealthLimits, Limits};
+pub use limits::Limits;
+pub use recording::Recording;
 pub use report::{ShutdownReport, StopCause};
 pub use services::Services;
 pub use test_namespace::TestNamespace;

@@ -1,96 +1,190 @@
 //! What supervisors report, as events.
 
-use std::mem;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 
-use foundation_core::{Happened, Report, Reporter, TracingReporter};
+use foundation_core::containment::{catch_panic, report as tell};
+use foundation_core::{Report, Reporter, TracingReporter};
 use parking_lot::Mutex;
-use serde_json::json;
+use tokio::runtime::Handle as Runtime;
 
-use crate::events::{EventKind, EventStore, NewEvent};
+use super::recording::Recording;
+use crate::events::{EventLimits, EventStore, NewEvent, SubscriptionSpec};
 
-const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
-const CHILD_RESTARTED: EventKind = EventKind::from_static("child_restarted");
-const CHILD_START_FAILED: EventKind = EventKind::from_static("child_start_failed");
-const SUPERVISOR_AUTO_SHUTDOWN: EventKind = EventKind::from_static("supervisor_auto_shutdown");
-const SUPERVISOR_GAVE_UP: EventKind = EventKind::from_static("supervisor_gave_up");
-
-/// How many events are kept for a store that is not there.
-const KEPT: usize = 100;
-
-/// Writes what went wrong, and what was done about it, into the event store of its own namespace, and everything into
-/// `tracing`.
+/// Writes what is to be recorded into the event store of its own namespace, and everything into `tracing`.
 ///
 /// Without waiting: a supervisor does not stand still for its own records. The store may be the child that ended; what
-/// happens until it is back is kept and recorded then.
+/// happens until it is back is kept and recorded then. Each report is an append of its own, so none takes others with it.
 pub(super) struct EventReporter {
+    recording: Recording,
+    limits: EventLimits,
+    records: Arc<Records>,
+}
+
+/// The way to the store, and what waits for it.
+struct Records {
     events: EventStore,
-    kept: Mutex<Vec<NewEvent>>,
+    kept: Mutex<Kept>,
+    most: usize,
+}
+
+/// What is to be recorded, in order, and what is missing before.
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<NewEvent>,
+    lost: u64,
+    /// Whether somebody is handing them over; nobody else does then, so that the order stays.
+    is_handed_over: bool,
+    /// Whether somebody waits until the store records again.
+    is_awaited: bool,
 }
 
 impl EventReporter {
-    pub(super) fn new(events: EventStore) -> Self {
-        Self { events, kept: Mutex::default() }
-    }
-
-    fn record(&self, event: Option<NewEvent>) {
-        let mut kept = self.kept.lock();
-        kept.extend(event);
-        if kept.is_empty() {
-            return;
-        }
-        if let Err(error) = self.events.note(mem::take(&mut *kept)) {
-            *kept = error.into_batch();
-            let surplus = kept.len().saturating_sub(KEPT);
-            for event in kept.drain(..surplus) {
-                tracing::warn!(kind = %event.kind(), "an event is not recorded: the event store has been away for too long");
-            }
-        }
+    /// `most` is how many reports are kept for a store that is not there.
+    pub(super) fn new(events: EventStore, recording: Recording, limits: EventLimits, most: usize) -> Self {
+        Self { recording, limits, records: Arc::new(Records { events, kept: Mutex::default(), most }) }
     }
 }
 
 impl Reporter for EventReporter {
     fn report(&self, report: &Report) {
         TracingReporter.report(report);
-        // Also without an event: the report may be that the store has been started.
-        self.record(event(report));
+        self.record(report);
     }
 
     fn report_on_demand(&self, report: &Report) {
         TracingReporter.report_on_demand(report);
-        self.record(event(report));
+        self.record(report);
     }
 }
 
-fn event(Report { supervisor, child, happened }: &Report) -> Option<NewEvent> {
-    let (supervisor, id) = (&**supervisor, child.as_str());
-    let (kind, payload) = match happened {
-        Happened::Exited { actor, reason, escalation } => {
-            let actor = actor.to_string();
-            let mut payload = json!({ "supervisor": supervisor, "child": id, "actor": actor, "reason": reason });
-            if let Some(below) = escalation {
-                payload["escalation"] = json!(**below);
+impl EventReporter {
+    /// Also without an event: the report may be that the store has been started.
+    fn record(&self, report: &Report) {
+        if !self.records.record(self.recording.event(report, &self.limits)) {
+            self.records.await_store();
+        }
+    }
+}
+
+impl Records {
+    /// Hands over what there is, in order; false if the store takes nothing now.
+    fn record(&self, event: Option<NewEvent>) -> bool {
+        if !self.kept.lock().add(event, self.most) {
+            return true;
+        }
+        loop {
+            // Without the lock: a log in memory is written here and now, by a clock of others.
+            let Some(event) = self.kept.lock().next() else { return true };
+            let noted = catch_panic(|| self.events.note(vec![event.clone()]));
+            if let Ok(Err(_)) = noted {
+                self.kept.lock().put_back(event);
+                return false;
             }
-            (CHILD_EXITED, payload)
         }
-        Happened::Started { actor, cause: Some(cause), .. } => {
-            let (actor, cause) = (actor.to_string(), &**cause);
-            (CHILD_RESTARTED, json!({ "supervisor": supervisor, "child": id, "actor": actor, "cause": cause }))
+    }
+
+    /// Has the rest recorded as soon as the store takes something, though nothing more be reported.
+    fn await_store(self: &Arc<Self>) {
+        let Ok(runtime) = Runtime::try_current() else { return };
+        if std::mem::replace(&mut self.kept.lock().is_awaited, true) {
+            return;
         }
-        Happened::StartFailed { cause } => {
-            (CHILD_START_FAILED, json!({ "supervisor": supervisor, "child": id, "cause": cause }))
+        let (events, records) = (self.events.clone(), Arc::downgrade(self));
+        runtime.spawn(async move {
+            let caught_up = catch_up(&events, &records).await;
+            let Some(records) = records.upgrade() else { return };
+            records.kept.lock().is_awaited = false;
+            // Somebody else may have failed to hand over in between, and found us waiting still.
+            if caught_up && !records.kept.lock().events.is_empty() {
+                records.await_store();
+            }
+        });
+    }
+}
+
+/// Returns when the rest is recorded; false if the namespace ends before.
+async fn catch_up(events: &EventStore, records: &Weak<Records>) -> bool {
+    // First the ear, then the try: whatever is recorded after it is heard.
+    let Ok(mut recorded) = events.subscribe(SubscriptionSpec::from_now()).await else { return false };
+    while records.upgrade().is_some_and(|records| !records.record(None)) {
+        // A store that has failed records that as soon as it can record; one that was restarted is reported.
+        if !matches!(recorded.next().await, Ok(Some(_))) {
+            return false;
         }
-        Happened::GaveUp { cause } => {
-            let (intensity, chain) = (cause.intensity.to_string(), &**cause);
-            let said = cause.to_string();
-            let payload =
-                json!({ "supervisor": supervisor, "child": id, "intensity": intensity, "cause": chain, "said": said });
-            (SUPERVISOR_GAVE_UP, payload)
+    }
+    true
+}
+
+impl Kept {
+    /// Adds one at the end; false if somebody is handing them over, and will come to this one.
+    fn add(&mut self, event: Option<NewEvent>, most: usize) -> bool {
+        self.events.extend(event);
+        let surplus = self.events.len().saturating_sub(most.max(1));
+        if surplus > 0 {
+            self.events.drain(..surplus);
+            self.lost += surplus as u64;
+            tell(|| tracing::warn!(lost = self.lost, "the event store is away for so long that reports are lost"));
         }
-        Happened::AutoShutdown { mode } => {
-            (SUPERVISOR_AUTO_SHUTDOWN, json!({ "supervisor": supervisor, "child": id, "mode": mode }))
+        !std::mem::replace(&mut self.is_handed_over, true)
+    }
+
+    /// What is to be recorded next: a gap, before what follows it.
+    fn next(&mut self) -> Option<NewEvent> {
+        let next = match self.lost {
+            0 => self.events.pop_front(),
+            lost => Recording::gap(lost),
+        };
+        self.lost = 0;
+        self.is_handed_over = next.is_some();
+        next
+    }
+
+    /// The store does not take it now.
+    fn put_back(&mut self, event: NewEvent) {
+        self.is_handed_over = false;
+        match Recording::lost(&event) {
+            Some(lost) => self.lost += lost,
+            None => self.events.push_front(event),
         }
-        _ => return None,
-    };
-    // A JSON value always has a form in JSON.
-    NewEvent::of(kind).source(supervisor).payload(payload).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(number: u64) -> NewEvent {
+        NewEvent::of(Recording::CHILD_EXITED).idempotency_key(number.to_string())
+    }
+
+    fn handed_over(kept: &mut Kept) -> Vec<String> {
+        let text = |event: NewEvent| match Recording::lost(&event) {
+            Some(lost) => format!("{lost} lost"),
+            None => event.key().unwrap_or_default().to_owned(),
+        };
+        std::iter::from_fn(|| kept.next()).map(text).collect()
+    }
+
+    #[test]
+    fn the_latest_reports_are_kept_and_a_gap_comes_before_them() {
+        let mut kept = Kept::default();
+        (0..10).for_each(|number| assert_eq!(kept.add(Some(note(number)), 3), number == 0));
+        assert_eq!(handed_over(&mut kept), ["7 lost", "7", "8", "9"]);
+    }
+
+    #[test]
+    fn what_the_store_does_not_take_is_the_next_again_and_a_gap_only_grows() {
+        let mut kept = Kept::default();
+        (0..3).for_each(|number| assert_eq!(kept.add(Some(note(number)), 2), number == 0));
+        let gap = kept.next().unwrap();
+        kept.put_back(gap);
+        assert!(kept.add(Some(note(3)), 2));
+        assert!(!kept.add(None, 2), "somebody is at it");
+        let gap = kept.next().unwrap();
+        assert_eq!(Recording::lost(&gap), Some(2));
+        let second = kept.next().unwrap();
+        kept.put_back(second);
+        assert_eq!(handed_over(&mut kept), ["2", "3"]);
+    }
 }

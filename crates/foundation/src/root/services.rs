@@ -2,21 +2,17 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use foundation_core::{Health, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
+use foundation_core::{Health, HealthLimits, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry, Verdict};
 
+use super::checks::Checks;
 use super::health::{NamespaceHealth, ServiceHealth};
-use super::limits::HealthLimits;
 use crate::config::{ConfigServer, ConfigTree};
 use crate::events::EventStore;
 use crate::telemetry::Telemetry;
 
 /// What the supervisor of the embedder's children is called.
 const APPLICATION: ServiceName = ServiceName::from_static("application");
-
-/// Which service needs which other one to do all of its work.
-const NEEDS: [(&str, &str); 1] = [("config_server", "event_store")];
 
 /// One namespace with its services: what an application's code, and each test, works with.
 ///
@@ -29,6 +25,7 @@ pub struct Services {
     events: EventStore,
     telemetry: Telemetry,
     limits: Arc<HealthLimits>,
+    checks: Arc<Checks>,
 }
 
 impl Services {
@@ -39,6 +36,7 @@ impl Services {
             events: EventStore::of(registry),
             telemetry: Telemetry::of(registry),
             limits: registry.extension(HealthLimits::default),
+            checks: registry.extension(Checks::default),
         }
     }
 
@@ -70,46 +68,61 @@ impl Services {
         &self.telemetry
     }
 
-    /// How each service is: the three of the foundation are asked, and so is the application's supervisor, each for at
-    /// most [1 s](HealthLimits::answer); of all others it is looked whether they take messages.
+    /// How everything is that counts here: the foundation's own services, the application's supervisor, the children that
+    /// are [declared to count](foundation_core::ChildSpec::in_health), and [checks](Self::check). A child that restarts has a
+    /// [grace](HealthLimits::grace), and is judged by since when it has been down, however often anybody looks.
+    ///
+    /// Cost: a request to each supervisor of the namespace, and a task for each check, all together; within a few seconds
+    /// whatever happens, see [`HealthLimits`].
     pub async fn health(&self) -> NamespaceHealth {
-        let limit = self.limits.answer;
-        let (telemetry, events, config, application) = futures::join!(
-            within(limit, async { self.telemetry.handlers().await.map_err(|error| error.to_string()) }),
-            within(limit, async {
-                self.events.stats().await.map_err(|error| error.to_string())?;
-                self.events.outage().map_or(Ok(()), |outage| Err(outage.to_string()))
-            }),
-            within(limit, async { self.config.status().await.map_err(|error| error.to_string()) }),
-            within(limit, async {
-                let application = self.registry.application().map_err(|error| error.to_string())?;
-                application.count_children().await.map_err(|error| error.to_string())
-            }),
-        );
-        let (telemetry, events) = ((Telemetry::NAME, telemetry), (EventStore::NAME, events));
-        let asked = [telemetry, events, (ConfigServer::NAME, config), (APPLICATION, application)];
-        let mut services = asked.map(|(name, health)| ServiceHealth::new(name.as_str(), health)).to_vec();
-        services.extend(self.looked_at(&services));
-        NamespaceHealth::new(self.registry.namespace(), services, &NEEDS)
+        let (children, checks) = futures::join!(self.registry.health(&self.limits), self.checks.run(&self.limits));
+        let (mut services, mut needs) = (Vec::new(), Vec::new());
+        for child in children {
+            services.push(ServiceHealth::new(child.path, child.health));
+            needs.push(child.needs);
+        }
+        if services.is_empty() {
+            services.extend(Self::OWN.map(|name| ServiceHealth::new(name.as_str(), Health::NotFound)));
+        }
+        services.extend(checks);
+        needs.resize(services.len(), Vec::new());
+        NamespaceHealth::new(self.registry.namespace(), services, &needs, &self.limits)
     }
 
-    fn looked_at(&self, asked: &[ServiceHealth]) -> Vec<ServiceHealth> {
-        let is_asked = |name: &ServiceName| asked.iter().any(|service| service.name == name.as_str());
-        let others = self.registry.service_info().services.into_iter().filter(|service| !is_asked(&service.name));
-        others
-            .map(|service| {
-                let health = if service.healthy { Health::Healthy } else { Health::Dead };
-                ServiceHealth::new(service.name.as_str(), health)
-            })
-            .collect()
-    }
-}
+    /// Who counts in each namespace, whatever the application is.
+    const OWN: [ServiceName; 4] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME, APPLICATION];
 
-async fn within<T>(limit: Duration, question: impl Future<Output = Result<T, String>>) -> Health {
-    match tokio::time::timeout(limit, question).await {
-        Ok(Ok(_)) => Health::Healthy,
-        Ok(Err(reason)) => Health::Failed(reason),
-        Err(_) => Health::TimedOut(limit),
+    /// Adds a check to the health of this namespace, of something that is no child of it; in the place of one of the same name.
+    /// For the health of a child see [`ChildSpec::health_check`](foundation_core::ChildSpec::health_check).
+    ///
+    /// Each look at the health runs it on a task of its own, for [so long](HealthLimits::answer) at most; a panic in it is a
+    /// finding, too. It is kept until it is [dropped](Self::drop_check) or the namespace ends.
+    ///
+    /// ```
+    /// use foundation::{Condition, Foundation};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().start().await?;
+    /// foundation.production().check("licence", || async { Err::<(), _>("it ends tomorrow") });
+    /// let health = foundation.health().await;
+    /// assert_eq!(health.condition(), Condition::Degraded);
+    /// assert!(health.to_string().ends_with("licence        failed: it ends tomorrow"));
+    /// foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn check<F, Fut>(&self, name: impl Into<String>, check: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Verdict> + Send + 'static,
+    {
+        self.checks.add(name.into(), check);
+    }
+
+    /// Drops a [check](Self::check); false if there was none of this name.
+    pub fn drop_check(&self, name: &str) -> bool {
+        self.checks.remove(name)
     }
 }
 

@@ -8,9 +8,11 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use ractor::{ActorCell, ActorRef, ActorStatus};
+use tokio::time::Instant;
 
 use super::error::PartitionError;
 use crate::supervisor::dynamic::DynamicSupervisor;
@@ -56,8 +58,10 @@ struct Seat<P> {
 }
 
 enum Holder<P> {
-    Nobody,
-    Starting,
+    /// Since then, or never anybody.
+    Nobody(Option<Instant>),
+    /// With nobody there since then.
+    Starting(Option<Instant>),
     Started(P),
 }
 
@@ -68,7 +72,7 @@ pub(super) struct Seats<P> {
 
 impl<P: Partition> Seats<P> {
     pub(super) fn new(partitions: NonZeroUsize) -> Self {
-        let free = |_| RwLock::new(Seat { lease: 0, holder: Holder::Nobody });
+        let free = |_| RwLock::new(Seat { lease: 0, holder: Holder::Nobody(None) });
         let seats = (0..partitions.get()).map(free).collect();
         Self { seats, open: AtomicUsize::new(partitions.get()) }
     }
@@ -95,19 +99,31 @@ impl<P: Partition> Seats<P> {
         }
     }
 
+    /// The open seats on which nobody has been for this long.
+    pub(super) fn vacant(&self, for_long: Duration, now: Instant) -> Vec<usize> {
+        let is_long = |since: &Instant| now.saturating_duration_since(*since) >= for_long;
+        let is_vacant = |seat: &RwLock<Seat<P>>| match &seat.read().holder {
+            Holder::Nobody(since) => since.as_ref().is_none_or(is_long),
+            Holder::Starting(since) => since.as_ref().is_some_and(is_long),
+            Holder::Started(_) => false,
+        };
+        let open = self.seats.iter().enumerate().take(self.open());
+        open.filter(|(_, seat)| is_vacant(seat)).map(|(partition, _)| partition).collect()
+    }
+
     /// Takes a seat for somebody who is about to start; `None` if somebody else lives on it, or is about to.
     pub(super) fn take(self: &Arc<Self>, partition: usize) -> Option<SeatLease<P>> {
         let mut seat = self.seats.get(partition)?.write();
-        let taken = match &seat.holder {
-            Holder::Nobody => false,
-            Holder::Starting => true,
-            Holder::Started(holder) => holder.is_live(),
+        let (taken, since) = match &seat.holder {
+            Holder::Nobody(since) => (false, *since),
+            Holder::Starting(since) => (true, *since),
+            Holder::Started(holder) => (holder.is_live(), None),
         };
         if taken {
             return None;
         }
         let number = seat.lease + 1;
-        let before = std::mem::replace(&mut *seat, Seat { lease: number, holder: Holder::Starting });
+        let before = std::mem::replace(&mut *seat, Seat { lease: number, holder: Holder::Starting(since) });
         drop(seat);
         // After the lock is open again: the last reference to an actor may go with it.
         drop(before);
@@ -149,7 +165,7 @@ struct Share<P: Partition> {
 
 impl<P: Partition> Drop for Share<P> {
     fn drop(&mut self) {
-        self.seats.set(self, Holder::Nobody);
+        self.seats.set(self, Holder::Nobody(Some(Instant::now())));
     }
 }
 

@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, FutureExt};
+use futures::future::{BoxFuture, FutureExt, ready};
 use ractor::{Actor, ActorRef, Message};
+use tokio::time::Instant;
 
 use super::partitions::Partitions;
 use super::seats::{Partition, SeatLease};
 
+use crate::health::{Health, HealthRule};
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::{ChildKind, ChildSpec, Shutdown, StartContext};
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
@@ -21,6 +23,8 @@ use crate::supervisor::task::TaskSupervisor;
 
 /// More partitions than this are a mistake.
 const MAX_PARTITIONS: usize = 1 << 16;
+/// So many partitions that are down are named.
+const SHOWN: usize = 8;
 
 type StartPartition<P> =
     dyn Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
@@ -180,17 +184,34 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     }
 }
 
+/// How partitions are of which these are down.
+fn health_without(vacant: &[usize], open: usize) -> Health {
+    let down = vacant.iter().take(SHOWN).map(usize::to_string).collect::<Vec<_>>().join(", ");
+    match vacant.len() {
+        0 => Health::Healthy,
+        down_all if down_all == open => Health::Down(format!("all of its {open} partitions are down")),
+        few if few <= SHOWN => Health::Degraded(format!("of its {open} partitions {down} are down")),
+        many => Health::Degraded(format!("of its {open} partitions {many} are down: {down}, …")),
+    }
+}
+
 impl ChildSpec {
     /// A partition supervisor as a child of another supervisor; its handle is
     /// [`PartitionSupervisorSpec::handle`]. After a restart it has as many partitions as at its first start.
     pub fn partition_supervisor<P: Partition>(id: impl Into<ChildId>, spec: PartitionSupervisorSpec<P>) -> Self {
-        Self::from_fn(id, ChildKind::Supervisor, move |context| {
+        let partitions = Arc::clone(spec.partitions());
+        let check = move |_, grace| {
+            let vacant = partitions.seats.vacant(grace, Instant::now());
+            ready(health_without(&vacant, partitions.seats.open())).boxed()
+        };
+        let child = Self::from_fn(id, ChildKind::Supervisor, move |context| {
             let spec = spec.clone();
             async move {
                 let (started, supervisor, _) = context.spawn_nursery(spec.supervisor_spec()).await?;
                 spec.partitions().supervised_by(supervisor);
                 Ok::<_, StartError>(started)
             }
-        })
+        });
+        child.with_health(|rule| HealthRule { check: Some(Arc::new(check)), ..rule })
     }
 }

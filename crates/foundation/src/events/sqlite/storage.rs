@@ -20,7 +20,7 @@ impl EventStorage {
 
     /// The same with other options.
     pub fn sqlite_with(directory: impl Into<PathBuf>, options: SqliteOptions) -> Self {
-        let directory = directory.into();
+        let (directory, taken) = (directory.into(), options.limits.clone());
         Self::reopening(move |namespace, limits, known| {
             let options = options.clone().within(limits);
             match known {
@@ -28,5 +28,6 @@ impl EventStorage {
                 Some(_) => SqliteLog::open_again_in(&directory, namespace, options),
             }
         })
+        .taking(taken)
     }
 }

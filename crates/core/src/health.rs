@@ -1,0 +1,148 @@
+//! How something is: what a check found, and what a child's health consists of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{BoxFuture, FutureExt, ready};
+use ractor::ActorCell;
+use serde::Serialize;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::containment::{Contained, ContainedFuture, display_text, drop_contained};
+use crate::namespace::ServiceName;
+
+/// What a health check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Health {
+    /// It is there, and the check said yes.
+    Healthy,
+    /// Nobody has the name.
+    NotFound,
+    /// The name's holder has ended, or is ending.
+    Dead,
+    /// It is there, and the check said no.
+    Failed(String),
+    /// The check did not finish in time.
+    #[serde(rename = "timed_out_ms")]
+    TimedOut(#[serde(serialize_with = "crate::written::millis")] Duration),
+    /// The check itself panicked.
+    Crashed(String),
+    /// It serves, but not all of what it is for.
+    Degraded(String),
+    /// It does not run, for longer than a restart may take.
+    Down(String),
+}
+
+impl Health {
+    /// Whether all is well.
+    pub const fn is_healthy(&self) -> bool {
+        matches!(self, Self::Healthy)
+    }
+
+    /// What a check has come to.
+    pub fn of(verdict: impl Verdict) -> Self {
+        verdict.verdict()
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy => f.pad("healthy"),
+            Self::NotFound => f.pad("not found"),
+            Self::Dead => f.pad("dead"),
+            Self::Failed(reason) => write!(f, "failed: {reason}"),
+            Self::TimedOut(limit) => write!(f, "timed out after {limit:?}"),
+            Self::Crashed(panic) => write!(f, "crashed: {panic}"),
+            Self::Degraded(reason) => write!(f, "degraded: {reason}"),
+            Self::Down(reason) => write!(f, "down: {reason}"),
+        }
+    }
+}
+
+/// What a check may come to: `()`, `true` and `Ok(_)` are a yes, `false` and `Err(_)` a no, and a [`Health`] is itself.
+pub trait Verdict: Send + 'static {
+    /// The same as a health.
+    fn verdict(self) -> Health;
+}
+
+impl Verdict for () {
+    fn verdict(self) -> Health {
+        Health::Healthy
+    }
+}
+
+impl Verdict for bool {
+    fn verdict(self) -> Health {
+        if self { Health::Healthy } else { Health::Failed("the check said no".to_owned()) }
+    }
+}
+
+impl<T: Send + 'static, E: fmt::Display + Send + 'static> Verdict for Result<T, E> {
+    fn verdict(self) -> Health {
+        match self {
+            Ok(value) => {
+                drop_contained("what a health check found", value);
+                Health::Healthy
+            }
+            Err(error) => {
+                let text = display_text(&error);
+                drop_contained("the error of a health check", error);
+                Health::Failed(text)
+            }
+        }
+    }
+}
+
+impl Verdict for Health {
+    fn verdict(self) -> Health {
+        self
+    }
+}
+
+type Check = dyn Fn(ActorCell, Duration) -> BoxFuture<'static, Health> + Send + Sync;
+
+/// What the health of a child consists of: whether it runs, what its own check finds, and what it needs.
+#[derive(Clone, Default)]
+pub(crate) struct HealthRule {
+    /// Whether it is part of the health of its namespace at all.
+    pub(crate) counts: bool,
+    /// Without it, running is enough. It is given the actor, and how long a restart may take.
+    pub(crate) check: Option<Arc<Check>>,
+    pub(crate) needs: Vec<ServiceName>,
+}
+
+impl HealthRule {
+    pub(crate) fn checked_by<F, Fut>(mut self, check: F) -> Self
+    where
+        F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Verdict> + Send + 'static,
+    {
+        // Whoever drops the specification last is mostly a supervisor.
+        let check = Contained::new("a health check", check);
+        self.check = Some(Arc::new(move |actor, _| match check.get() {
+            Some(check) => check(actor).map(Health::of).boxed(),
+            None => ready(Health::NotFound).boxed(),
+        }));
+        Self { counts: true, ..self }
+    }
+}
+
+/// Runs a check on a task of its own, since it may block its thread; what it does there, and how long, is contained.
+pub async fn run_check<F, Fut>(limit: Duration, check: F) -> Health
+where
+    F: FnOnce() -> Fut + Send + 'static,
+    Fut: Future<Output = Health> + Send + 'static,
+{
+    let checking = ContainedFuture::new("a health check", async move { check().await }.boxed());
+    match timeout(limit, AbortOnDropHandle::new(tokio::spawn(checking))).await {
+        Ok(Ok(Ok(health))) => health,
+        Ok(Ok(Err(panic))) => Health::Crashed(panic.into_text()),
+        Ok(Err(ended)) => Health::Crashed(display_text(&ended)),
+        Err(_) => Health::TimedOut(limit),
+    }
+}

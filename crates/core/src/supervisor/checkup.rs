@@ -1,0 +1,234 @@
+//! Asking a whole tree how it is: every supervisor for those of its children that count, all of a level at once; then
+//! the children's own checks, all at once.
+//!
+//! 1. A child that does not run is judged by since when: a fact of its supervisor, by the supervisor's clock. So it does
+//!    not matter how often anybody looks.
+//! 2. Nobody is waited for for ever: a supervisor or a check that does not answer in time is a finding.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use ractor::{ActorCell, ActorRef, ActorStatus};
+use tokio::time::{Instant, timeout_at};
+
+use super::child_id::ChildId;
+use super::children::Children;
+use super::message::{ServerMsg, ask};
+use super::plan::Key;
+use super::roster::ChildState;
+use super::started::Started;
+use crate::exit::ExitReason;
+use crate::health::{Health, HealthRule, run_check};
+use crate::limits::HealthLimits;
+use crate::namespace::ServiceName;
+
+/// How one child is that counts in the health of its namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChildHealth {
+    /// Where it stands in its tree.
+    pub path: String,
+    /// How it is, by itself.
+    pub health: Health,
+    /// What it needs to do all of its work.
+    pub needs: Vec<ServiceName>,
+}
+
+/// One child that counts, or that may have some below it.
+pub(super) struct Examinee {
+    id: ChildId,
+    state: ChildState,
+    /// How long it has been in it, or at least not running.
+    for_long: Option<Duration>,
+    last_exit: Option<ExitReason>,
+    /// `None` if it does not count.
+    rule: Option<Arc<HealthRule>>,
+    /// If it runs.
+    actor: Option<ActorCell>,
+    is_supervisor: bool,
+}
+
+/// What a supervisor says of its children, in start order.
+pub(super) fn examinees(children: &Children<Started>, now: Instant) -> Vec<Examinee> {
+    let mut found: Vec<_> = children.children.keys().filter_map(|key| examinee(children, *key, now)).collect();
+    found.sort_by_key(|(place, _)| *place);
+    found.into_iter().map(|(_, examinee)| examinee).collect()
+}
+
+fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(super::plan::Place, Examinee)> {
+    let child = children.child(key)?;
+    let actor = children.running(key).map(|child| child.actor.clone());
+    let is_supervisor = actor.as_ref().is_some_and(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
+    let rule = child.spec.health_rule().cloned();
+    if rule.is_none() && !is_supervisor {
+        return None;
+    }
+    let (id, state) = (child.spec.id().clone(), children.which_child(key, now)?.state);
+    let (for_long, last_exit) = (child.for_how_long(now), child.last_exit().cloned());
+    Some((child.place, Examinee { id, state, for_long, last_exit, rule, actor, is_supervisor }))
+}
+
+impl Examinee {
+    /// How it is if it does not run: a restart has some grace.
+    fn down(&self, grace: Duration) -> Option<Health> {
+        let state = match self.state {
+            ChildState::Running(_) => return None,
+            ChildState::Starting => "starting",
+            ChildState::Restarting => "restarting",
+            ChildState::NameTaken => "waiting for its name",
+            ChildState::Stopping => "stopping",
+            ChildState::Stopped => "stopped",
+        };
+        if self.state != ChildState::Stopped && self.for_long.is_some_and(|for_long| for_long < grace) {
+            return Some(Health::Healthy);
+        }
+        let for_long = self.for_long.map(|for_long| format!(" for {:.1}s", for_long.as_secs_f64())).unwrap_or_default();
+        let exit = self.last_exit.as_ref().map(|exit| format!("; last exit: {exit}")).unwrap_or_default();
+        Some(Health::Down(format!("{state}{for_long}{exit}")))
+    }
+}
+
+/// One that counts, on the way to what is found.
+struct Finding {
+    path: String,
+    rule: Arc<HealthRule>,
+    /// `None` as long as its check has the last word.
+    health: Option<Health>,
+    actor: Option<ActorCell>,
+}
+
+/// A supervisor that is to be asked.
+struct Next {
+    path: String,
+    supervisor: ActorRef<ServerMsg>,
+    /// Where it stands among the findings, if it counts itself.
+    finding: Option<usize>,
+}
+
+/// How those are that count below a supervisor; `None` if it does not run.
+pub(super) async fn checkup(
+    path: &str,
+    supervisor: &ActorRef<ServerMsg>,
+    limits: &HealthLimits,
+) -> Option<Vec<ChildHealth>> {
+    if !is_live(supervisor) {
+        return None;
+    }
+    let deadline = Instant::now() + limits.answer;
+    let mut findings = Vec::new();
+    let mut level = vec![Next { path: path.to_owned(), supervisor: supervisor.clone(), finding: None }];
+    while !level.is_empty() {
+        let asked = level.iter().map(|next| timeout_at(deadline, ask(&next.supervisor, ServerMsg::Checkup)));
+        let answers = join_all(asked).await;
+        let mut below = Vec::new();
+        for (next, answer) in level.into_iter().zip(answers) {
+            match answer {
+                Ok(examinees) => note(&next.path, examinees.into_iter().flatten(), limits, &mut findings, &mut below),
+                Err(_) => silent(next, limits, &mut findings),
+            }
+        }
+        level = below;
+    }
+    Some(join_all(findings.into_iter().map(|finding| finding.find(limits))).await)
+}
+
+/// Takes note of a supervisor's children.
+fn note(
+    path: &str,
+    examinees: impl Iterator<Item = Examinee>,
+    limits: &HealthLimits,
+    findings: &mut Vec<Finding>,
+    below: &mut Vec<Next>,
+) {
+    for examinee in examinees {
+        let (path, health) = (format!("{path}/{}", examinee.id), examinee.down(limits.grace));
+        let counts = examinee.rule.is_some();
+        if let Some(rule) = examinee.rule {
+            findings.push(Finding { path: path.clone(), rule, health, actor: examinee.actor.clone() });
+        }
+        if let (true, Some(actor)) = (examinee.is_supervisor, examinee.actor) {
+            let finding = counts.then(|| findings.len() - 1);
+            below.push(Next { path, supervisor: actor.into(), finding });
+        }
+    }
+}
+
+/// Takes note of a supervisor that does not answer: whoever counts below it is not known.
+fn silent(next: Next, limits: &HealthLimits, findings: &mut Vec<Finding>) {
+    let health = Some(Health::TimedOut(limits.answer));
+    match next.finding.and_then(|at| findings.get_mut(at)) {
+        Some(finding) => finding.health = health,
+        None => findings.push(Finding { path: next.path, rule: Arc::default(), health, actor: None }),
+    }
+}
+
+impl Finding {
+    async fn find(self, limits: &HealthLimits) -> ChildHealth {
+        let Self { path, rule, health, actor } = self;
+        let health = match (health, actor) {
+            (Some(health), _) => health,
+            (None, Some(actor)) => examine(&actor, &rule, limits).await,
+            (None, None) => Health::NotFound,
+        };
+        ChildHealth { path, health, needs: rule.needs.clone() }
+    }
+}
+
+async fn examine(actor: &ActorCell, rule: &HealthRule, limits: &HealthLimits) -> Health {
+    let health = match rule.check.clone() {
+        Some(check) if is_live(actor) => {
+            let (actor, grace) = (actor.clone(), limits.grace);
+            run_check(limits.answer, move || check(actor, grace)).await
+        }
+        _ => Health::Healthy,
+    };
+    if is_live(actor) {
+        return health;
+    }
+    // On its way out, and nobody knows since when: so it has the whole grace from here, in which its restart begins.
+    match actor.wait(Some(limits.grace)).await {
+        Ok(()) => Health::Healthy,
+        Err(_) => Health::Dead,
+    }
+}
+
+fn is_live(actor: &ActorCell) -> bool {
+    actor.get_status() < ActorStatus::Draining
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(1);
+
+    fn down(state: ChildState, for_long: Option<Duration>) -> Option<Health> {
+        let last_exit = Some(ExitReason::Killed);
+        let (id, rule, actor) = (ChildId::from("clerk"), None, None);
+        Examinee { id, state, for_long, last_exit, rule, actor, is_supervisor: false }.down(GRACE)
+    }
+
+    proptest! {
+        #[test]
+        fn a_child_that_restarts_is_healthy_for_the_grace_and_then_down(millis in 0u64..10_000) {
+            let health = down(ChildState::Restarting, Some(Duration::from_millis(millis))).unwrap();
+            prop_assert_eq!(health.is_healthy(), millis < 1_000);
+        }
+
+        #[test]
+        fn a_child_that_stopped_for_good_is_down_at_once(millis in 0u64..10_000) {
+            let health = down(ChildState::Stopped, Some(Duration::from_millis(millis))).unwrap();
+            prop_assert!(!health.is_healthy());
+        }
+    }
+
+    #[test]
+    fn what_is_down_is_told_with_since_when_and_why() {
+        let health = down(ChildState::Restarting, Some(Duration::from_millis(3_210))).unwrap();
+        assert_eq!(health.to_string(), "down: restarting for 3.2s; last exit: killed");
+        assert_eq!(down(ChildState::Running(ractor::ActorId::Local(1)), None), None);
+    }
+}
