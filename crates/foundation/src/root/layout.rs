@@ -120,7 +120,11 @@ async fn store_health(events: EventStore) -> Health {
 }
 
 async fn config_health(config: ConfigServer) -> Health {
-    Health::of(config.status().await)
+    match config.status().await {
+        // It serves, but notices changes of its files late, or keeps the retention from going on.
+        Ok(status) => status.impairment().map_or(Health::Healthy, Health::Degraded),
+        failed => Health::of(failed),
+    }
 }
 
 /// The event store uses no telemetry, so that telemetry could use it: what it has to tell is told here.
