@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::Serialize;
+
 use super::id::EventId;
 
 /// An event that was recorded and cannot be read any more as it was: its row was changed, by a failing disk or by a tool.
@@ -11,7 +13,7 @@ use super::id::EventId;
 /// assert_eq!(damaged.to_string(), "the row of event 1 is damaged: its payload is no JSON");
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedEvent {
     /// Which one.
     pub event: EventId,

@@ -1,3 +1,5 @@
+use serde::Serialize;
+
 use super::damaged::DamagedEvent;
 use super::id::EventId;
 
@@ -6,7 +8,7 @@ const MAX_NAMED: usize = 1_000;
 
 /// A step of a repair of a log.
 #[non_exhaustive]
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RepairStep {
     /// The events that were moved aside, or were missing; in the place of each is one of the kind `event_lost` now.
     pub moved: Vec<DamagedEvent>,
@@ -29,7 +31,7 @@ pub struct RepairStep {
 /// # }
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RepairReport {
     /// How many events were moved aside, or were missing.
     pub moved_count: u64,
