@@ -1,5 +1,6 @@
 //! Flows through the public API: one scenario a test, all in parallel, in one process.
 
+mod cancellation;
 mod conformance;
 mod otp;
 mod partitions;

@@ -1,0 +1,190 @@
+//! Names: a claim, a wait, a lock or a question that is given up leaves nothing in the tables.
+
+use std::time::Duration;
+
+use foundation::ractor::{Actor, ActorRef};
+use foundation::{GroupKey, HealthCheck, Metadata, Namespace, ServiceName};
+use foundation_tests::{Conduct, Moment, Order, Puppet};
+use futures::FutureExt;
+
+use super::scene::{CLERK, LONG, Scene, dropped_at_each_poll, works_again};
+
+const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
+
+/// A puppet under the name of the clerk.
+async fn clerk(scene: &Scene) -> Puppet {
+    let clerk = scene.puppet("clerk");
+    scene.services().spawn(&CLERK, clerk.actor(), ()).await.unwrap();
+    clerk
+}
+
+async fn foreign(puppet: &Puppet) -> ActorRef<Order> {
+    Actor::spawn(None, puppet.actor(), ()).await.unwrap().0
+}
+
+/// The name can be had, once whoever has it has ended.
+async fn is_to_be_had(scene: &Scene) {
+    if let Ok(clerk) = scene.services().lookup(&CLERK) {
+        clerk.stop(None);
+    }
+    scene.services().wait_until_free(&CLERK, LONG).await.unwrap();
+    clerk(scene).await;
+    assert!(scene.services().is_registered(&CLERK));
+}
+
+// covers: core/src/registry/service_registry.rs spawn, core/src/registry/described.rs spawn, core/src/registry/service_registry.rs supervise
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_start_is_given_up_goes_back() {
+    let slow = |scene: &Scene| {
+        let slow = scene.puppet("slow");
+        slow.next(Moment::Starting, TAKES_LONG);
+        slow
+    };
+    dropped_at_each_poll(
+        async |scene| scene.services().spawn(&CLERK, slow(scene).actor(), ()).await.map(drop),
+        async |scene, _| is_to_be_had(scene).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let described = scene.services().with_metadata(Metadata::new("a clerk").unwrap());
+            described.spawn(&CLERK, slow(scene).actor(), ()).await.map(drop)
+        },
+        async |scene, _| is_to_be_had(scene).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let slow = slow(scene);
+            scene.services().supervise(scene.services().child_spec(&CLERK, move || (slow.actor(), ()))).await
+        },
+        async |scene, _| {
+            let application = scene.services().application().unwrap();
+            let _ = application.terminate_child("clerk").await;
+            is_to_be_had(scene).await;
+        },
+    )
+    .await;
+}
+
+// covers: core/src/registry/service_registry.rs register, core/src/registry/described.rs register, core/src/registry/addressed.rs register
+#[tokio::test(start_paused = true)]
+async fn a_registration_that_is_given_up_has_been_made_or_not() {
+    for way in 0..3 {
+        dropped_at_each_poll(
+            async |scene| {
+                let actor = foreign(&scene.puppet("foreign")).await;
+                let services = scene.services();
+                match way {
+                    0 => services.register(&CLERK, &actor).await.unwrap(),
+                    1 => services
+                        .with_metadata(Metadata::new("a clerk").unwrap())
+                        .register(&CLERK, &actor)
+                        .await
+                        .unwrap(),
+                    _ => scene.foundation.registry().register(Namespace::Production, &CLERK, &actor).await.unwrap(),
+                }
+            },
+            async |scene, _| {
+                is_to_be_had(scene).await;
+            },
+        )
+        .await;
+    }
+}
+
+// covers: core/src/registry/via.rs call, core/src/registry/addressed.rs via, core/src/registry/service_registry.rs health_check, core/src/registry/groups/dispatch.rs call_all
+#[tokio::test(start_paused = true)]
+async fn a_question_to_a_service_may_be_given_up() {
+    let ask = async |scene: &Scene| scene.services().via(&CLERK).call(Order::Ping, LONG).await;
+    dropped_at_each_poll(
+        async |scene| {
+            clerk(scene).await;
+            ask(scene).await.unwrap();
+        },
+        async |scene, _| {
+            is_to_be_had(scene).await;
+            ask(scene).await.unwrap();
+        },
+    )
+    .await;
+    works_again(async |scene| scene.foundation.registry().via(Namespace::Production, &CLERK).await).await;
+    works_again(async |scene| {
+        let check = HealthCheck::alive();
+        Ok::<_, ()>(scene.services().health_check(&CLERK, check, LONG).await)
+    })
+    .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let group = scene.services().group(&GroupKey::<Order>::parse("clerks").unwrap());
+            group.join(&foreign(&scene.puppet("member")).await).unwrap();
+            group.call_all(Order::Ping, LONG).await
+        },
+        async |scene, _| {
+            let group = scene.services().group(&GroupKey::<Order>::parse("clerks").unwrap());
+            assert!(group.call_all(Order::Ping, LONG).await.silent.is_empty());
+            group.members().iter().for_each(|member| member.stop(None));
+        },
+    )
+    .await;
+}
+
+// covers: core/src/registry/waiting.rs wait_for_service, core/src/registry/waiting.rs wait_until_free, core/src/registry/watch.rs next
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_given_up_is_forgotten() {
+    dropped_at_each_poll(
+        async |scene| {
+            let services = scene.services();
+            let appears = services.wait_for_service(&CLERK, LONG);
+            let (found, _) = futures::join!(appears, clerk(scene));
+            found.unwrap();
+        },
+        async |scene, _| is_to_be_had(scene).await,
+    )
+    .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let clerk = clerk(scene).await;
+            clerk.latest().stop(None);
+            scene.services().wait_until_free(&CLERK, LONG).await.unwrap();
+        },
+        async |scene, _| is_to_be_had(scene).await,
+    )
+    .await;
+    // What a watch would have shown is shown by the next call.
+    dropped_at_each_poll(
+        async |scene| {
+            let mut watch = scene.services().watch_service(&CLERK);
+            let _ = watch.next().now_or_never();
+            clerk(scene).await;
+            watch.next().await
+        },
+        async |scene, _| {
+            let mut watch = scene.services().watch_service(&CLERK);
+            is_to_be_had(scene).await;
+            assert!(watch.next().await.is_some());
+        },
+    )
+    .await;
+}
+
+// covers: core/src/registry/locking.rs lock
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_given_up_goes_to_the_next() {
+    let name = ServiceName::from_static("ledger");
+    dropped_at_each_poll(
+        async |scene| {
+            let lock = |turns: u32| {
+                scene.services().lock(&name, async move {
+                    for _ in 0..turns {
+                        tokio::task::yield_now().await;
+                    }
+                })
+            };
+            let (first, second) = futures::join!(lock(3), lock(2));
+            first.and(second).unwrap();
+        },
+        async |scene, _| scene.services().lock(&name, async {}).await.unwrap(),
+    )
+    .await;
+}

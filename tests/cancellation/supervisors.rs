@@ -1,0 +1,244 @@
+//! Requests to supervisors: what was asked happens or does not, and the supervisor goes on.
+
+use foundation::{
+    AutoShutdown, ChildError, DynamicSupervisor, DynamicSupervisorSpec, Strategy, Supervisor, SupervisorSpec,
+};
+use foundation_tests::{Conduct, Moment, Puppet};
+use futures::FutureExt;
+
+use super::scene::{Scene, dropped_at_each_poll, works_again};
+
+const TAKES_LONG: Conduct = Conduct::Take(std::time::Duration::from_secs(1));
+
+/// A child that takes its time to start.
+fn slow(scene: &Scene) -> Puppet {
+    let slow = scene.puppet("slow");
+    slow.always(Moment::Starting, TAKES_LONG);
+    slow
+}
+
+/// Every child of the supervisor runs or rests, and none twice.
+async fn is_in_order(scene: &Scene) {
+    let children = scene.supervisor.which_children().await.unwrap();
+    let _ = children;
+    assert_eq!((scene.worker.overlaps(), scene.other.overlaps()), (0, 0));
+}
+
+// covers: core/src/supervisor/mod.rs start_child, core/src/supervisor/mod.rs start_child_with_extra
+#[tokio::test(start_paused = true)]
+async fn a_start_that_nobody_awaits_any_more_goes_on_or_never_began() {
+    for extra in [false, true] {
+        dropped_at_each_poll(
+            async |scene| {
+                let spec = slow(scene).spec();
+                match extra {
+                    true => scene.supervisor.start_child_with_extra(spec).await.map(drop),
+                    false => scene.supervisor.start_child(spec).await.map(drop),
+                }
+            },
+            async |scene, _| {
+                // It may be under way: then it is awaited by the termination, which ends it.
+                scene.supervisor.terminate_child("slow").await.or_else(unless_not_found).unwrap();
+                scene.supervisor.delete_child("slow").await.or_else(unless_not_found).unwrap();
+                scene.supervisor.start_child(slow(scene).spec()).await.unwrap();
+                is_in_order(scene).await;
+            },
+        )
+        .await;
+    }
+}
+
+// covers: core/src/supervisor/mod.rs terminate_child, core/src/supervisor/mod.rs restart_child, core/src/supervisor/mod.rs restart_child_with_extra, core/src/supervisor/mod.rs delete_child
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_nobody_awaits_any_more_goes_on_or_never_began() {
+    dropped_at_each_poll(
+        async |scene| {
+            scene.worker.next(Moment::Stopping, TAKES_LONG);
+            scene.supervisor.terminate_child("worker").await
+        },
+        async |scene, _| {
+            scene.supervisor.terminate_child("worker").await.unwrap();
+            assert_eq!(scene.worker.alive(), 0);
+            scene.supervisor.restart_child("worker").await.unwrap();
+            is_in_order(scene).await;
+        },
+    )
+    .await;
+    for extra in [false, true] {
+        dropped_at_each_poll(
+            async |scene| {
+                scene.supervisor.terminate_child("worker").await.unwrap();
+                scene.worker.next(Moment::Starting, TAKES_LONG);
+                match extra {
+                    true => scene.supervisor.restart_child_with_extra("worker").await.map(drop),
+                    false => scene.supervisor.restart_child("worker").await.map(drop),
+                }
+            },
+            async |scene, _| {
+                scene.supervisor.terminate_child("worker").await.unwrap();
+                scene.supervisor.restart_child("worker").await.unwrap();
+                assert_eq!(scene.worker.alive(), 1);
+            },
+        )
+        .await;
+    }
+    dropped_at_each_poll(
+        async |scene| {
+            scene.supervisor.terminate_child("worker").await.unwrap();
+            scene.supervisor.delete_child("worker").await
+        },
+        async |scene, _| {
+            scene.supervisor.terminate_child("worker").await.or_else(unless_not_found).unwrap();
+            scene.supervisor.delete_child("worker").await.or_else(unless_not_found).unwrap();
+            scene.supervisor.start_child(scene.worker.spec()).await.unwrap();
+        },
+    )
+    .await;
+}
+
+fn unless_not_found(error: ChildError) -> Result<(), ChildError> {
+    match error {
+        ChildError::NotFound { .. } => Ok(()),
+        error => Err(error),
+    }
+}
+
+// covers: core/src/supervisor/mod.rs which_children, core/src/supervisor/mod.rs which_child, core/src/supervisor/mod.rs child_spec, core/src/supervisor/mod.rs count_children, core/src/supervisor/mod.rs child, core/src/supervisor/mod.rs supervisor, core/src/supervisor/mod.rs dynamic_supervisor, core/src/supervisor/mod.rs tree, core/src/supervisor/task/supervisor.rs task_supervisor
+#[tokio::test(start_paused = true)]
+async fn a_question_that_nobody_awaits_any_more_changes_nothing() {
+    works_again(async |scene| scene.supervisor.which_children().await).await;
+    works_again(async |scene| scene.supervisor.which_child("worker").await).await;
+    works_again(async |scene| scene.supervisor.child_spec("worker").await).await;
+    works_again(async |scene| scene.supervisor.count_children().await).await;
+    works_again(async |scene| scene.supervisor.child("worker").await).await;
+    let application = |scene: &Scene| scene.services().application().unwrap();
+    works_again(async |scene| application(scene).supervisor("team").await).await;
+    works_again(async |scene| application(scene).dynamic_supervisor("crowd").await).await;
+    works_again(async |scene| application(scene).task_supervisor("tasks").await).await;
+    works_again(async |scene| Ok::<_, ()>(scene.supervisor.tree().await)).await;
+}
+
+// covers: core/src/supervisor/mod.rs reconfigure, core/src/supervisor/dynamic.rs reconfigure
+#[tokio::test(start_paused = true)]
+async fn new_rules_are_taken_as_a_whole_or_not_at_all() {
+    works_again(async |scene| {
+        let spec = SupervisorSpec::new(Strategy::OneForAll).auto_shutdown(AutoShutdown::Never);
+        scene.supervisor.reconfigure(spec.child(scene.worker.spec())).await
+    })
+    .await;
+    works_again(async |scene| scene.dynamic.reconfigure(DynamicSupervisorSpec::default().max_children(7)).await).await;
+}
+
+// covers: core/src/supervisor/mod.rs start, core/src/supervisor/dynamic.rs start
+#[tokio::test(start_paused = true)]
+async fn a_supervisor_whose_start_is_given_up_leaves_nobody_behind() {
+    dropped_at_each_poll(
+        async |scene| {
+            let spec =
+                SupervisorSpec::new(Strategy::OneForOne).child(scene.puppet("first").spec()).child(slow(scene).spec());
+            Supervisor::start("alone", spec).await.unwrap().shutdown().await;
+        },
+        async |scene, _| {
+            let spec = SupervisorSpec::new(Strategy::OneForOne).child(scene.worker.spec());
+            Supervisor::start("alone", spec).await.unwrap().shutdown().await;
+        },
+    )
+    .await;
+    dropped_at_each_poll(
+        async |_| DynamicSupervisor::start("alone", DynamicSupervisorSpec::default()).await.unwrap().shutdown().await,
+        async |_, _| {
+            DynamicSupervisor::start("alone", DynamicSupervisorSpec::default()).await.unwrap().shutdown().await
+        },
+    )
+    .await;
+}
+
+// covers: core/src/supervisor/mod.rs shutdown, core/src/supervisor/mod.rs wait_until_gone, core/src/supervisor/dynamic.rs shutdown
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_of_a_supervisor_goes_on_when_nobody_awaits_it() {
+    dropped_at_each_poll(
+        async |scene| {
+            scene.worker.next(Moment::Stopping, TAKES_LONG);
+            scene.supervisor.shutdown().await;
+        },
+        async |scene, ended| {
+            let is_to_stop = ended.is_some();
+            scene.supervisor.shutdown().await;
+            scene.supervisor.wait_until_gone().await;
+            assert!(!is_to_stop || scene.worker.alive() <= 1);
+        },
+    )
+    .await;
+    dropped_at_each_poll(async |scene| scene.dynamic.shutdown().await, async |scene, _| scene.dynamic.shutdown().await)
+        .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let _ = scene.supervisor.wait_until_gone().now_or_never();
+            scene.supervisor.actor().stop(None);
+            scene.supervisor.wait_until_gone().await;
+        },
+        async |scene, _| {
+            scene.supervisor.actor().stop(None);
+            scene.supervisor.wait_until_gone().await;
+        },
+    )
+    .await;
+}
+
+// covers: core/src/supervisor/dynamic.rs start_child, core/src/supervisor/dynamic.rs start_child_with_extra, core/src/supervisor/dynamic.rs terminate_child, core/src/supervisor/dynamic.rs which_child, core/src/supervisor/dynamic.rs which_children, core/src/supervisor/dynamic.rs count_children, core/src/supervisor/dynamic.rs child_spec, core/src/supervisor/dynamic.rs tree
+#[tokio::test(start_paused = true)]
+async fn requests_to_a_dynamic_supervisor_may_be_given_up() {
+    works_again(async |scene| scene.dynamic.which_children().await).await;
+    works_again(async |scene| scene.dynamic.which_child(scene.other.id()).await).await;
+    works_again(async |scene| scene.dynamic.child_spec(scene.other.id()).await).await;
+    works_again(async |scene| scene.dynamic.count_children().await).await;
+    works_again(async |scene| Ok::<_, ()>(scene.dynamic.tree().await)).await;
+    works_again(async |scene| scene.dynamic.start_child(slow(scene).spec()).await).await;
+    works_again(async |scene| scene.dynamic.start_child_with_extra(slow(scene).spec()).await).await;
+    dropped_at_each_poll(
+        async |scene| {
+            scene.other.next(Moment::Stopping, TAKES_LONG);
+            scene.dynamic.terminate_child(scene.other.id()).await
+        },
+        async |scene, _| {
+            scene.dynamic.terminate_child(scene.other.id()).await.or_else(unless_not_found).unwrap();
+            assert_eq!(scene.other.alive(), 0);
+            scene.dynamic.start_child(scene.other.spec()).await.unwrap();
+        },
+    )
+    .await;
+}
+
+// covers: core/src/supervisor/partition/supervisor.rs count_children, core/src/supervisor/partition/supervisor.rs which_children, core/src/supervisor/partition/supervisor.rs resize, core/src/supervisor/partition/supervisor.rs shutdown, core/src/supervisor/partition/supervisor.rs start
+#[tokio::test(start_paused = true)]
+async fn partitions_may_be_resized_again_after_a_resize_was_given_up() {
+    works_again(async |scene| scene.shards.count_children().await).await;
+    works_again(async |scene| scene.shards.which_children().await).await;
+    for wanted in [1, 3] {
+        dropped_at_each_poll(
+            async |scene| {
+                scene.shards.resize(2).await.unwrap();
+                scene.shard.iter().for_each(|shard| shard.next(Moment::Stopping, TAKES_LONG));
+                scene.shard.iter().for_each(|shard| shard.next(Moment::Starting, TAKES_LONG));
+                scene.shards.resize(wanted).await
+            },
+            async |scene, _| {
+                scene.shards.resize(3).await.unwrap();
+                let alive: Vec<_> = scene.shard.iter().map(Puppet::alive).collect();
+                assert_eq!((alive, scene.shards.running().len()), (vec![1, 1, 1], 3));
+            },
+        )
+        .await;
+    }
+    dropped_at_each_poll(async |scene| scene.shards.shutdown().await, async |scene, _| scene.shards.shutdown().await)
+        .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let puppet = scene.puppet("alone");
+            let spec = foundation::PartitionSupervisorSpec::workers(2, move |_| (puppet.actor(), ())).unwrap();
+            foundation::PartitionSupervisor::start("alone", spec).await.unwrap().shutdown().await;
+        },
+        async |_, _| {},
+    )
+    .await;
+}
