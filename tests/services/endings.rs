@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use foundation::ractor::ActorCell;
 use foundation::{
-    ConfigServer, EventStorage, EventStore, Foundation, FoundationBuilder, FoundationError, Namespace, NewEvent,
-    RegistryError, ServiceName, Services, StartError, StopCause, SubscriptionSpec,
+    Backoff, ConfigServer, EventStorage, EventStore, Foundation, FoundationBuilder, FoundationError, Namespace,
+    NewEvent, RegistryError, RestartIntensity, ServiceName, Services, StartError, StopCause, SubscriptionSpec,
 };
 use foundation_tests::soon;
 use futures::FutureExt;
@@ -17,6 +17,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 fn actor(foundation: &Foundation, services: &Services, name: &ServiceName) -> Option<ActorCell> {
     foundation.registry().get_all_services(services.namespace()).remove(name)
+}
+
+/// Services of which three restarts are too many; by default no number is.
+fn collapsing() -> FoundationBuilder {
+    configured().service_intensity(RestartIntensity::default()).service_backoff(Backoff::None)
 }
 
 /// Kills a service again and again until its namespace has had enough, or the whole foundation, if that is production's.
@@ -47,7 +52,7 @@ async fn subscriptions_end(services: &Services, end: impl Future<Output = ()>) {
 
 #[tokio::test]
 async fn subscriptions_end_when_their_namespace_collapses() {
-    let foundation = configured().start().await.unwrap();
+    let foundation = collapsing().start().await.unwrap();
     for name in [ConfigServer::NAME, EventStore::NAME] {
         let services = foundation.namespace(Namespace::test()).await.unwrap();
         subscriptions_end(&services, collapse(&foundation, &services, &name)).await;
@@ -62,7 +67,7 @@ async fn subscriptions_end_when_their_namespace_collapses() {
 
 #[tokio::test]
 async fn subscriptions_end_when_everything_collapses_and_the_report_says_so() {
-    let foundation = configured().start().await.unwrap();
+    let foundation = collapsing().start().await.unwrap();
     let production = foundation.production().clone();
     subscriptions_end(&production, collapse(&foundation, &production, &ConfigServer::NAME)).await;
     let refused = foundation.namespace(Namespace::Production).await.unwrap_err();

@@ -1,0 +1,49 @@
+//! One process that is hit by everything at once, for a while, and that never has to be restarted.
+//!
+//! A foundation on SQLite with a watched file, durable subscribers and clients with requests, while children panic in their
+//! destructors, the disk fills and empties, rows are damaged, the database and the settings are replaced, the clock jumps,
+//! and services are killed. Afterwards every acknowledged event is there, every subscriber has seen each once, the values are
+//! those of the file and of the records, and nothing is left over.
+//!
+//! `cargo test -p foundation-tests --test chaos -- --ignored --nocapture` plays a minute of it.
+//! `FOUNDATION_CHAOS_SECONDS` says how long, `FOUNDATION_CHAOS_SEED` repeats the blows of a seed, as far as a race can be
+//! repeated.
+#![cfg(target_os = "linux")]
+
+mod blows;
+mod clients;
+mod disk;
+mod subscribers;
+mod world;
+
+use std::env;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// What makes this binary play the process that is hit, in its environment.
+const CHILD: &str = "FOUNDATION_CHAOS_CHILD";
+
+/// Not a test: what the other one starts, since a full disk is told to a process by a signal that must be ignored.
+#[test]
+fn child() {
+    let Ok(play) = env::var(CHILD) else { return };
+    let (seed, seconds) = play.split_once(' ').unwrap();
+    world::play(seed.parse().unwrap(), Duration::from_secs(seconds.parse().unwrap()));
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+#[test]
+#[ignore = "takes a minute; `cargo test --test chaos -- --ignored --nocapture`"]
+fn nothing_is_lost_and_nothing_has_to_be_restarted_whatever_fails() {
+    let seed = setting("FOUNDATION_CHAOS_SEED", fastrand::u64(..));
+    let seconds = setting("FOUNDATION_CHAOS_SECONDS", 60);
+    println!("FOUNDATION_CHAOS_SEED={seed} FOUNDATION_CHAOS_SECONDS={seconds}");
+    let mut child = Command::new("sh");
+    child.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
+    child.args(["--exact", "child", "--nocapture", "--quiet"]).env(CHILD, format!("{seed} {seconds}"));
+    let status = child.stdin(Stdio::null()).status().unwrap();
+    assert!(status.success(), "the process ended with {status}; its seed is {seed}");
+}
