@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{GroupKey, HealthCheck, Metadata, Namespace, ServiceName};
+use foundation::{ChildError, GroupKey, HealthCheck, HealthLimits, Metadata, Namespace, ServiceName};
 use foundation_tests::{Conduct, Moment, Order, Puppet};
 use futures::FutureExt;
 
@@ -127,6 +127,45 @@ async fn a_question_to_a_service_may_be_given_up() {
         },
     )
     .await;
+}
+
+// covers: core/src/ask.rs ask, core/src/registry/service_registry.rs replace, core/src/registry/service_registry.rs ended, core/src/registry/tree.rs health
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_an_actor_or_a_namespace_may_be_given_up() {
+    works_again(async |scene| foundation::ask(&scene.worker.latest(), Order::Ping).await).await;
+    works_again(async |scene| Ok::<_, ()>(scene.services().registry().health(&HealthLimits::new()).await)).await;
+    let service = |scene: &Scene| {
+        let clerk = scene.puppet("clerk");
+        scene.services().child_spec(&CLERK, move || (clerk.actor(), ()))
+    };
+    dropped_at_each_poll(
+        async |scene| {
+            scene.services().supervise(service(scene)).await.unwrap();
+            scene.services().replace(service(scene)).await.unwrap();
+        },
+        async |scene, _| {
+            let application = scene.services().application().unwrap();
+            application.terminate_child("clerk").await.or_else(unless_not_found).unwrap();
+            scene.services().wait_until_free(&CLERK, LONG).await.unwrap();
+        },
+    )
+    .await;
+    dropped_at_each_poll(
+        async |scene| {
+            let test = scene.foundation.test_namespace().await.unwrap();
+            let (ended, report) = futures::join!(test.registry().ended(), scene.foundation.cleanup(test.namespace()));
+            drop((ended, report.unwrap()));
+        },
+        async |_, _| {},
+    )
+    .await;
+}
+
+fn unless_not_found(error: ChildError) -> Result<(), ChildError> {
+    match error {
+        ChildError::NotFound { .. } => Ok(()),
+        error => Err(error),
+    }
 }
 
 // covers: core/src/registry/waiting.rs wait_for_service, core/src/registry/waiting.rs wait_until_free, core/src/registry/watch.rs next

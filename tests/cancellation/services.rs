@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::time::{Duration, SystemTime};
 
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{EventId, EventPattern, NewEvent, Query, SubscriptionName, SubscriptionSpec, TelemetryEvent};
+use foundation::{
+    EventId, EventPattern, FailureRule, NewEvent, Query, SubscriptionName, SubscriptionSpec, TelemetryEvent,
+};
 use futures::FutureExt;
 
 use super::scene::{LONG, NOTED, Scene, comes_true, dropped_at_each_poll, works_again};
@@ -143,6 +145,56 @@ async fn a_subscription_that_is_given_up_keeps_nothing_from_the_next() {
         },
     )
     .await;
+}
+
+// covers: foundation/src/events/durable_subscription.rs fail, foundation/src/events/subscribing.rs parked, foundation/src/events/subscribing.rs play_parked, foundation/src/events/subscribing.rs unpark
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_to_be_parked_is_shown_again_or_parked() {
+    let spec = || SubscriptionSpec::from_beginning().kind(NOTED).on_failure(FailureRule::park_after(0));
+    dropped_at_each_poll(
+        async |scene| {
+            let mut billing = scene.foundation.events().subscribe_durable(BILLING, spec()).await.unwrap();
+            let event = billing.next().await.unwrap().unwrap();
+            billing.fail(event.id, "it cannot be read").await.unwrap();
+        },
+        async |scene, _| {
+            let events = scene.foundation.events();
+            let mut billing = events.subscribe_durable(BILLING, spec()).await.unwrap();
+            let shown: u32 = billing.next().await.unwrap().unwrap().payload_as().unwrap();
+            let parked = events.parked(&BILLING).await.unwrap().len();
+            assert!(shown == 0 || parked == 1, "{shown} is shown, {parked} are parked");
+        },
+    )
+    .await;
+    let parked = async |scene: &Scene| {
+        let mut billing = scene.foundation.events().subscribe_durable(BILLING, spec()).await.unwrap();
+        let event = billing.next().await.unwrap().unwrap();
+        billing.fail(event.id, "it cannot be read").await.unwrap();
+        event.id
+    };
+    works_again(async |scene| {
+        parked(scene).await;
+        scene.foundation.events().parked(&BILLING).await
+    })
+    .await;
+    works_again(async |scene| {
+        parked(scene).await;
+        scene.foundation.events().play_parked(&BILLING).await
+    })
+    .await;
+    works_again(async |scene| {
+        let event = parked(scene).await;
+        scene.foundation.events().unpark(&BILLING, event).await
+    })
+    .await;
+}
+
+// covers: foundation/src/events/reading.rs page, foundation/src/events/reading.rs repair, foundation/src/events/reading.rs moved_aside
+#[tokio::test(start_paused = true)]
+async fn a_repair_may_be_given_up_and_made_again() {
+    works_again(async |scene| scene.foundation.events().page(Query::new()).await).await;
+    works_again(async |scene| scene.foundation.events().repair().await).await;
+    works_again(async |scene| scene.foundation.events().moved_aside(10).await).await;
 }
 
 enum Item {

@@ -1,14 +1,17 @@
 //! Requests to supervisors: what was asked happens or does not, and the supervisor goes on.
 
+use std::time::Duration;
+
 use foundation::{
-    AutoShutdown, ChildError, DynamicSupervisor, DynamicSupervisorSpec, Strategy, Supervisor, SupervisorSpec,
+    AutoShutdown, ChildError, DynamicSupervisor, DynamicSupervisorSpec, HealthLimits, Strategy, Supervisor,
+    SupervisorSpec,
 };
 use foundation_tests::{Conduct, Moment, Puppet};
 use futures::FutureExt;
 
-use super::scene::{Scene, dropped_at_each_poll, works_again};
+use super::scene::{Scene, comes_true, dropped_at_each_poll, works_again};
 
-const TAKES_LONG: Conduct = Conduct::Take(std::time::Duration::from_secs(1));
+const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
 /// A child that takes its time to start.
 fn slow(scene: &Scene) -> Puppet {
@@ -116,6 +119,43 @@ async fn a_question_that_nobody_awaits_any_more_changes_nothing() {
     works_again(async |scene| application(scene).dynamic_supervisor("crowd").await).await;
     works_again(async |scene| application(scene).task_supervisor("tasks").await).await;
     works_again(async |scene| Ok::<_, ()>(scene.supervisor.tree().await)).await;
+}
+
+// covers: core/src/supervisor/mod.rs replace_child, core/src/supervisor/dynamic.rs replace_child
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_nobody_awaits_any_more_goes_on_or_never_began() {
+    dropped_at_each_poll(
+        async |scene| {
+            scene.worker.next(Moment::Starting, TAKES_LONG);
+            scene.supervisor.replace_child(scene.worker.spec()).await
+        },
+        async |scene, _| {
+            // The first successor may still be starting: it finds that its predecessor is gone, and is stopped.
+            scene.supervisor.replace_child(scene.worker.spec()).await.unwrap();
+            scene.supervisor.terminate_child("worker").await.unwrap();
+            let nobody_is_left = comes_true(async || {
+                tokio::time::advance(Duration::from_millis(100)).await;
+                scene.worker.alive() == 0
+            });
+            assert!(nobody_is_left.await, "a successor whose place is gone lives on");
+        },
+    )
+    .await;
+    dropped_at_each_poll(
+        async |scene| scene.dynamic.replace_child(scene.other.id(), scene.other.spec()).await,
+        async |scene, _| {
+            scene.dynamic.count_children().await.unwrap();
+            scene.dynamic.terminate_child(scene.other.id()).await.or_else(unless_not_found).unwrap();
+            scene.dynamic.start_child(scene.other.spec()).await.unwrap();
+        },
+    )
+    .await;
+}
+
+// covers: core/src/supervisor/mod.rs health
+#[tokio::test(start_paused = true)]
+async fn a_look_at_the_health_of_children_may_be_given_up() {
+    works_again(async |scene| scene.supervisor.health(&HealthLimits::new()).await.ok_or(())).await;
 }
 
 // covers: core/src/supervisor/mod.rs reconfigure, core/src/supervisor/dynamic.rs reconfigure

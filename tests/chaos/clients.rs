@@ -13,7 +13,10 @@ pub(crate) const ORDERED: EventKind = EventKind::from_static("ordered");
 /// What a worker is asked.
 pub(crate) enum Request {
     /// Records an order with this key.
-    Order { key: String, answer: RpcReplyPort<Result<EventId, String>> },
+    Order {
+        key: String,
+        answer: RpcReplyPort<Result<EventId, String>>,
+    },
     /// Ends with an error that has no text and is its own cause.
     Fail,
     Panic,
@@ -128,6 +131,9 @@ pub(crate) async fn orders(
 
 /// The time between two tries, and between two blows.
 pub(crate) async fn pause(time: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "the clients' and the faults' own pace, and nothing is awaited by it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clients' and the faults' own pace, and nothing is awaited by it"
+    )]
     tokio::time::sleep(time).await;
 }

@@ -54,14 +54,23 @@ pub(crate) async fn follow(store: EventStore, name: SubscriptionName, seen: Seen
 
 async fn follow_once(store: &EventStore, name: SubscriptionName, seen: &Seen) -> Result<(), SubscriptionError> {
     let mut subscription = store.subscribe_durable(name, SubscriptionSpec::from_beginning()).await?;
-    while let Some(event) = subscription.next().await? {
+    loop {
+        let event = match subscription.next().await {
+            Ok(Some(event)) => event,
+            Ok(None) => return Ok(()),
+            // Told once; the next call goes on behind it.
+            Err(SubscriptionError::Damaged { event, .. }) => {
+                seen.0.lock().unwrap().damaged.insert(event.get());
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         note(seen, subscription.acknowledged(), event.id);
         // Acknowledged now and then, so that some are shown again after a fault.
         if event.id.get() % 8 == 0 {
             subscription.ack(event.id).await?;
         }
     }
-    Ok(())
 }
 
 /// What is shown again after a fault had not been acknowledged.

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::blows::{self, Clock, VICTIM};
+use super::blows::{self, Clock};
 use super::clients::{Books, ORDERED, Request, Worker, orders, pause};
 use super::subscribers::{Seen, follow};
 
@@ -65,8 +65,8 @@ async fn start(directory: &TempDir, clock: &Clock, workers: &[ServiceKey<Request
         .unwrap()
         .file(directory.path().join("settings/app.toml"))
         .watch(Duration::from_millis(50));
-    let week = Duration::from_secs(2 * 24 * 3600);
-    let retention = Retention::new().max_age(week).every(Duration::from_millis(50));
+    let days = Duration::from_secs(2 * 24 * 3600);
+    let retention = Retention::new().max_age(days).every(Duration::from_millis(50));
     let clock = clock.clone();
     let mut builder = Foundation::builder()
         .config(settings)
@@ -168,13 +168,15 @@ async fn check(world: &World, books: &Books, seen: &[Seen]) {
         })
         .await;
         assert_eq!(seen.twice(), [0u64; 0], "{name} was shown again what it had acknowledged");
+        let unknown: Vec<_> = seen.damaged().difference(&world.damaged).copied().collect();
+        assert_eq!(unknown, [0u64; 0], "{name} was told of damage where there is none");
         println!("{name}: {} events, {} errors", seen.events().len(), seen.errors());
     }
 }
 
 /// An end in order, after which nothing is left, and the next process has the same.
 async fn end(world: World, mut subscribers: JoinSet<()>, limit: u32) {
-    let World { foundation, directory, clock, workers, pace, .. } = world;
+    let World { foundation, directory, clock, workers, pace, damaged, .. } = world;
     let report = foundation.shutdown().await;
     println!("{report}");
     within("the end of the subscriptions", async { while subscribers.join_next().await.is_some() {} }).await;
@@ -187,8 +189,12 @@ async fn end(world: World, mut subscribers: JoinSet<()>, limit: u32) {
     .await;
 
     let next = start(&directory, &clock, &workers).await;
+    let repaired = next.events().repair().await.unwrap();
+    println!("{repaired:?}");
+    assert_eq!(next.events().moved_aside(10_000).await.unwrap().len(), damaged.len());
+    let verification = next.events().verify(|_| ()).await.unwrap();
+    assert!(verification.is_clean(), "{verification}");
     assert_eq!(next.config().get::<u32>("pace").unwrap(), pace);
     assert_eq!(next.config().get::<u32>("limit").unwrap(), limit);
-    let _ = VICTIM;
     next.shutdown().await;
 }

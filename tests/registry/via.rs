@@ -1,5 +1,7 @@
 //! Handles that survive restarts, and lose no message.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foundation::{CallError, CastError, RegistryError, Restart, ServiceRegistry, Via};
@@ -179,13 +181,14 @@ async fn no_message_is_lost_between_two_incarnations() {
         .await
         .unwrap();
     let via = names.via(&PROBE);
+    let answers = Arc::new(AtomicUsize::new(0));
     let caller = tokio::spawn({
-        let via = via.clone();
+        let (via, answers) = (via.clone(), Arc::clone(&answers));
         async move {
             let (mut answered, mut returned, mut ended) = (0, 0, 0);
             for _ in 0..3_000 {
                 match via.call(ProbeMsg::WhoAreYou, SOON).await {
-                    Ok(_) => answered += 1,
+                    Ok(_) => answered = 1 + answers.fetch_add(1, Ordering::SeqCst),
                     Err(CallError::NotDelivered(_)) => returned += 1,
                     Err(CallError::NoReply { .. }) => ended += 1,
                     Err(other) => panic!("{other}"),
@@ -195,6 +198,11 @@ async fn no_message_is_lost_between_two_incarnations() {
         }
     });
     while !caller.is_finished() {
+        // Each incarnation falls after it has answered, or the calls would be over before one has.
+        let before = answers.load(Ordering::SeqCst);
+        while answers.load(Ordering::SeqCst) == before && !caller.is_finished() {
+            tokio::task::yield_now().await;
+        }
         if let Ok(actor) = via.actor_ref() {
             actor.kill_and_wait(None).await.unwrap();
         }

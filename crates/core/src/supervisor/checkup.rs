@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use ractor::{ActorCell, ActorRef, ActorStatus};
+use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::child_id::ChildId;
@@ -24,7 +25,7 @@ use crate::limits::HealthLimits;
 use crate::namespace::ServiceName;
 
 /// How one child is that counts in the health of its namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ChildHealth {
     /// Where it stands in its tree.
