@@ -73,7 +73,8 @@ async fn start(directory: &TempDir, clock: &Clock, workers: &[ServiceKey<Request
         .events(EventStorage::sqlite(directory.path().join("events")).retention(retention))
         .clock(move || clock.now())
         .intensity(RestartIntensity::new(1_000_000, Duration::from_secs(1)));
-    for worker in workers.iter().cloned() {
+    for worker in workers {
+        let worker = worker.clone();
         builder = builder.child(move |services| {
             let events = services.events().clone();
             services.child_spec(&worker, move || (Worker(events.clone()), ()))
