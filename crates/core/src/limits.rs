@@ -109,7 +109,8 @@ limits! {
         /// How long the end of a subtree is awaited after that of its supervisor, before the rest is left behind with a
         /// warning; 10 s.
         subtree_end: Duration = Duration::from_secs(10),
-        /// How long a supervisor may take to answer for its part of a snapshot of the tree, or is shown as silent; 1 s.
+        /// How long a supervisor may take for each answer to a snapshot of the tree, of which it gives one for each 2,048 of
+        /// its children, or is shown as silent; 1 s.
         tree: Duration = Duration::from_secs(1),
     }
 }
@@ -127,9 +128,9 @@ limits! {
 }
 
 limits! {
-    /// How long a look at the health of a namespace may take. See [`SupervisorLimits`] for the meaning of extreme values.
+    /// How long a look at the health of a namespace may take, and how much is written of it. See [`SupervisorLimits`] for the meaning of extreme values.
     pub struct HealthLimits {
-        /// How long each supervisor, and then each check, may take to answer; 1 s.
+        /// How long the supervisors, all together, and then each check may take to answer; 1 s.
         answer: Duration = Duration::from_secs(1),
         /// How long a child may be down, for a restart, say, before it counts as that; 1 s.
         grace: Duration = Duration::from_secs(1),

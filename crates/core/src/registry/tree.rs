@@ -14,7 +14,8 @@ use crate::supervisor::{ChildHealth, Tree, TreeStatus};
 
 impl ProcessRegistry {
     /// A snapshot of the whole tree: the root, every namespace with its services and its application, and whoever was
-    /// spawned under a name; within 1 s by [default](crate::SupervisorLimits::tree). Foreign actors are nobody's children and are not in it.
+    /// spawned under a name. Foreign actors are nobody's children and are not in it. A supervisor that does not answer
+    /// [in time](crate::SupervisorLimits::tree) is shown as silent.
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry};
@@ -65,8 +66,9 @@ impl ProcessRegistry {
 }
 
 impl ServiceRegistry {
-    /// A snapshot of this namespace's tree: its services, its application, and whoever was spawned under a name; within
-    /// 1 s. A namespace that has stopped is a tree of one actor that is stopped.
+    /// A snapshot of this namespace's tree: its services, its application, and whoever was spawned under a name. A
+    /// supervisor that does not answer [in time](crate::SupervisorLimits::tree) is shown as silent; a namespace that has
+    /// stopped is a tree of one actor that is stopped.
     pub async fn tree(&self) -> Tree {
         match self.space().registry.upgrade() {
             Some(registry) => registry.tree(self.namespace()).await,

@@ -14,8 +14,8 @@ use std::time::Duration;
 /// terminates other children, and the waiting child itself can be terminated, which ends the delay. A start that fails
 /// in a restart is the next failure in the row.
 ///
-/// **When the row is forgotten:** when a life of the child was at least as long as the period of the supervisor's
-/// restart intensity, and as the delay before it. So a child that runs for a while between two crashes is not punished
+/// **When the row is forgotten:** when a life of the child was at least as long as the period of its own restart intensity, or
+/// else of its supervisor's, and as the delay before it. So a child that runs for a while between two crashes is not punished
 /// for the first, and one that crashes after each delay is. It is also forgotten when the child is restarted by request.
 ///
 /// Set for one child by [`ChildSpec::backoff`](crate::ChildSpec::backoff), for all children of a supervisor by

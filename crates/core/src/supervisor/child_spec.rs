@@ -26,7 +26,8 @@ use crate::namespace::ServiceName;
 /// How a child is asked to stop, and for how long. OTP's `shutdown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
-    /// Asked, and killed if it is not gone after this time. The default for workers, with 5 s.
+    /// Asked, and killed if it is not gone after this time. The default for workers, with
+    /// [5 s](SupervisorLimits::worker_stop).
     Timeout(Duration),
     /// Asked, and waited for as long as it takes. The default for supervisors, whose children have their own limits.
     Infinity,

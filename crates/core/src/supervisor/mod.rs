@@ -342,10 +342,10 @@ impl Supervisor {
         &self.path
     }
 
-    /// A snapshot of the whole tree below this supervisor, within 1 s by [default](crate::SupervisorLimits::tree).
+    /// A snapshot of the whole tree below this supervisor; see [`Tree`] for what it costs.
     ///
     /// A supervisor that is starting, restarting or stopping is shown as that, with no children; one that does not
-    /// answer in time as [`Silent`](TreeStatus::Silent); and this one, if it has stopped, as
+    /// answer [in time](crate::SupervisorLimits::tree) as [`Silent`](TreeStatus::Silent); and this one, if it has stopped, as
     /// [`Stopped`](TreeStatus::Stopped).
     pub async fn tree(&self) -> Tree {
         self.survey().await.named(&HashMap::new())

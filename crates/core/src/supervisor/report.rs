@@ -177,7 +177,7 @@ impl<R: Reporter> Reporter for Contained<R> {
 /// | level | what |
 /// |---|---|
 /// | `ERROR` | a supervisor gives up |
-/// | `WARN` | an abnormal exit, a failed start, a child that did not stop in time and was killed |
+/// | `WARN` | an abnormal exit, a failed start, a restart that finds its name taken, a child that did not stop in time and was killed |
 /// | `INFO` | a start, a restart and the delay before it, a normal exit, a stop, an auto-shutdown |
 /// | `DEBUG` | all else; the starts, normal exits and stops of children that were started on demand |
 #[derive(Debug, Clone, Copy, Default)]

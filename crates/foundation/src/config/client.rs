@@ -290,7 +290,7 @@ impl ConfigServer {
     /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
     ///
     /// # Errors
-    /// [`RegistryError::WaitTimedOut`].
+    /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
     pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
         self.registry.wait_for_service(&CONFIG_SERVER, limit).await.map(drop)
     }

@@ -85,7 +85,7 @@ impl EventStore {
     }
 
     /// How to start the event store of a namespace under the name `event_store`. It tells the time by `clock`, and
-    /// `told` of each look at its retention, on the store's own thread: be brief.
+    /// `told` of each look at its retention, on the store's own task: be brief.
     ///
     /// A restarted store goes on where the old one ended.
     pub fn child_spec(
@@ -119,7 +119,7 @@ impl EventStore {
     /// [`EventStoreError::Log`] if the event is outside the store's limits; [`EventStoreError::Unavailable`], at once, while
     /// the store cannot record, with a full disk, say; [`EventStoreError::NotDelivered`] if the store is not there and does
     /// not come; [`EventStoreError::NoAnswer`] if it ends or fails half way, or does not answer within
-    /// [`answer`](EventStoreLimits::answer).
+    /// [`answer`](EventStoreLimits::answer); [`EventStoreError::Displaced`] if its file turns out to be another one.
     pub async fn append(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
         let ids = self.append_batch(vec![event]).await?;
         ids.first().copied().ok_or_else(|| EventStoreError::no_answer("the log gave no id"))
@@ -128,7 +128,8 @@ impl EventStore {
     /// Records all events or none, in order, with one time.
     ///
     /// # Errors
-    /// As [`append`](Self::append); the whole batch comes back in the error.
+    /// As [`append`](Self::append). What was certainly not recorded comes back in the error
+    /// ([`EventStoreError::into_batch`]).
     pub async fn append_batch(&self, batch: Vec<NewEvent>) -> Result<Vec<EventId>, EventStoreError> {
         self.record(Append::new(batch)).await
     }

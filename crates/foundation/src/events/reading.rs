@@ -138,8 +138,8 @@ impl EventStore {
 
     /// Forgets the events that were recorded before this time, and says how many; a chunk at a time, between which the
     /// store records. The configuration's changes at run time are not forgotten with their events: if one of these is
-    /// among them, the config server records anew what holds, for which this waits up to 5 s, and keeps the rest if that
-    /// does not come.
+    /// among them, the config server records anew what holds, for which this waits up to
+    /// [`answer`](crate::EventStoreLimits::answer), and keeps the rest if that does not come.
     ///
     /// # Errors
     /// As [`get`](Self::get); chunks before it are forgotten.

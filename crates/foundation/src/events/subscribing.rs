@@ -29,7 +29,8 @@ impl EventStore {
     /// Follows the events from some position on.
     ///
     /// # Errors
-    /// [`SubscriptionError::Store`] if the store has never started and does not do so within 5 s.
+    /// [`SubscriptionError::Store`] if the store has never started and does not do so within
+    /// [`answer`](crate::EventStoreLimits::answer).
     pub async fn subscribe(&self, spec: SubscriptionSpec) -> Result<EventSubscription, SubscriptionError> {
         let ear = self.follow().await?;
         let start = spec.start.position(&ear);

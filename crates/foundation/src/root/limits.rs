@@ -17,7 +17,7 @@ foundation_core::limits! {
     /// | `registry.supervisor.worker_stop` | `5s` | the stop of a worker that does not say otherwise, before it is killed |
     /// | `registry.supervisor.unmanaged_stop` | `5s` | the stop of actors that are no managed children, before they are killed |
     /// | `registry.supervisor.subtree_end` | `10s` | the wait for the end of a subtree after that of its supervisor |
-    /// | `registry.supervisor.tree` | `1s` | a snapshot of the tree |
+    /// | `registry.supervisor.tree` | `1s` | each answer of a supervisor to a snapshot of the tree |
     /// | `events.answer` | `5s` | a request to the event store |
     /// | `events.locked_file` | `5s` | the wait for another program that has locked the SQLite file |
     /// | `events.restart` | `2s` | the wait of an append for a store that is being restarted |
@@ -30,7 +30,7 @@ foundation_core::limits! {
     /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |
     /// | `telemetry.export` | `3s` | the wait of a tick, and of the end of the telemetry service, for the exporters |
-    /// | `health.answer` | `1s` | the answer of each supervisor, and of each check, that is asked how things are |
+    /// | `health.answer` | `1s` | the answers of all supervisors, and then of each check, when the health is looked at |
     /// | `health.grace` | `1s` | how long a child may be down, for a restart, before it counts as that |
     /// | `health.lines` | `50` | the lines of a health that is written out |
     /// | `health.line_bytes` | `300` | the bytes of each of them |

@@ -295,7 +295,7 @@ impl Telemetry {
     /// Waits until the service runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
     ///
     /// # Errors
-    /// [`RegistryError::WaitTimedOut`].
+    /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
     pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
         self.registry.wait_for_service(&TELEMETRY, limit).await.map(drop)
     }

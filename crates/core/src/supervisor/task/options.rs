@@ -29,7 +29,8 @@ pub(super) enum Link {
 }
 
 impl TaskOptions {
-    /// A linked task with this label, which need not be unique, and 5 s to stop in.
+    /// A linked task with this label, which need not be unique, and
+    /// [5 s](crate::SupervisorLimits::worker_stop) to stop in.
     pub fn new(id: impl Into<ChildId>) -> Self {
         Self { id: id.into(), shutdown: None, link: Link::Owner }
     }

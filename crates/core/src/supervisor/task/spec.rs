@@ -22,8 +22,8 @@ use crate::supervisor::restart::Restart;
 use crate::supervisor::started::Started;
 
 impl ChildSpec {
-    /// A future as a child: Elixir's `{Task, fun}`. Temporary by default, with 5 s to end in if it holds its
-    /// [`TaskStop`].
+    /// A future as a child: Elixir's `{Task, fun}`. Temporary by default, with
+    /// [5 s](crate::SupervisorLimits::worker_stop) to end in if it holds its [`TaskStop`].
     ///
     /// ```
     /// use foundation_core::{ChildSpec, Restart};

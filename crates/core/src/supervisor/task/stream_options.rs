@@ -71,7 +71,8 @@ impl StreamOptions {
         Self { on_timeout, ..self }
     }
 
-    /// How a task is stopped that is not wanted any more; by default it has 5 s to come to an await point.
+    /// How a task is stopped that is not wanted any more; by default it has
+    /// [5 s](crate::SupervisorLimits::worker_stop) to come to an await point.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
         Self { shutdown: Some(shutdown), ..self }
     }
