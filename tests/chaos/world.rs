@@ -84,7 +84,13 @@ async fn start(directory: &TempDir, clock: &Clock, workers: &[ServiceKey<Request
 }
 
 pub(crate) fn play(seed: u64, time: Duration) {
-    // What panics here does so on purpose; what the test finds is said by its end.
+    // Children panic on purpose, by the thousand; what the test itself finds is told by the main thread.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !std::thread::current().name().is_some_and(|name| name.starts_with("tokio-")) {
+            tell(panic);
+        }
+    }));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(run(seed, time));
     runtime.shutdown_timeout(Duration::from_secs(5));
