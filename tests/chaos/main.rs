@@ -1,9 +1,10 @@
 //! One process that is hit by everything at once, for a while, and that never has to be restarted.
 //!
 //! A foundation on SQLite with a watched file, durable subscribers and clients with requests, while children panic in their
-//! destructors, the disk fills and empties, rows are damaged, the database and the settings are replaced, the clock jumps,
-//! and services are killed. Afterwards every acknowledged event is there, every subscriber has seen each once, the values are
-//! those of the file and of the records, and nothing is left over.
+//! destructors, the disk fills and empties, rows are damaged, the database is moved away and back, the settings are broken and
+//! replaced, the clock jumps, and services are killed. Afterwards every acknowledged event is there, every subscriber has seen
+//! each that is not damaged, and none again that it had acknowledged, the values are those of the file and of the records, and
+//! nothing is left over.
 //!
 //! `cargo test -p foundation-tests --test chaos -- --ignored --nocapture` plays a minute of it.
 //! `FOUNDATION_CHAOS_SECONDS` says how long, `FOUNDATION_CHAOS_SEED` repeats the blows of a seed, as far as a race can be
