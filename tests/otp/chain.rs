@@ -49,6 +49,23 @@ async fn a_restart_says_whose_exit_caused_it_by_which_strategy_and_what_is_left_
 }
 
 #[tokio::test]
+async fn a_child_with_an_intensity_of_its_own_is_given_up_for_its_own_failures_alone() {
+    let (_, [a, b]) = puppets(["a", "b"]);
+    let (reporter, mut reports) = reports();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(a.spec()).child(b.spec().intensity(at_most(1)));
+    let office = Supervisor::start("office", spec.reporter(reporter)).await.unwrap();
+    for (name, puppet) in [("b", &b), ("a", &a)] {
+        puppet.order(Order::Fail("broken"));
+        reports.restarted(name).await;
+    }
+    b.order(Order::Fail("broken again"));
+    let why = gave_up(&mut reports, "office").await;
+    let failed: Vec<_> = why.failures.iter().map(|failure| failure.child.as_str()).collect();
+    assert_eq!((failed, why.count, why.intensity), (vec!["b", "b"], 2, at_most(1)));
+    office.wait_until_gone().await;
+}
+
+#[tokio::test]
 async fn a_start_by_request_has_no_cause_and_a_decision_is_reported_before_it_is_carried_out() {
     let (_, [a]) = puppets(["a"]);
     let mut office = Office::of(Strategy::OneForOne, 3, &[&a]).await;

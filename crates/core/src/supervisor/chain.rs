@@ -193,10 +193,12 @@ impl Failures {
         self.0.push_back(failure);
     }
 
-    /// The latest `count`, or as many of them as are remembered.
-    pub(crate) fn latest(&self, count: u32) -> Vec<Failure> {
-        let forgotten = self.0.len().saturating_sub(count as usize);
-        self.0.iter().skip(forgotten).cloned().collect()
+    /// The latest `count` of those that are meant, or as many of them as are remembered; the oldest first.
+    pub(crate) fn latest(&self, count: u32, is_meant: impl Fn(&Failure) -> bool) -> Vec<Failure> {
+        let mut latest: Vec<_> =
+            self.0.iter().rev().filter(|failure| is_meant(failure)).take(count as usize).cloned().collect();
+        latest.reverse();
+        latest
     }
 }
 
@@ -263,8 +265,8 @@ mod tests {
             failures.push(failure(&n.to_string(), Some(gave_up(vec![failure("below", None)], 0))));
         }
         let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
-        assert_eq!(ids(&failures.latest(2)), ["38", "39"]);
-        let latest = failures.latest(u32::MAX);
+        assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
+        let latest = failures.latest(u32::MAX, |_| true);
         assert_eq!(latest.len(), REMEMBERED);
         assert_eq!(latest.iter().filter(|failure| failure.escalation.is_some()).count(), 1);
         assert!(latest.last().unwrap().escalation.is_some());

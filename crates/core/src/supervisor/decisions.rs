@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::chain::{Failure, Fault, GiveUp, RestartCause};
 use super::child::{Child, Slot};
+use super::child_id::ChildId;
 use super::children::{Children, Step};
 use super::plan::{Key, Plan, Wait, Work};
 use super::report::Happened;
@@ -188,8 +189,10 @@ impl<T: Incarnation> Children<T> {
         let (strategy, intensity, used) = (self.rules.strategy, window.intensity(), window.used(now));
         if !admitted {
             self.halted = true;
-            let count = used.saturating_add(1);
-            let why = GiveUp { failures: self.failures.latest(count), count, strategy, intensity };
+            let (count, own) = (used.saturating_add(1), self.counts_alone(&id));
+            let in_window =
+                |failure: &Failure| if own { failure.child == id } else { !self.counts_alone(&failure.child) };
+            let why = GiveUp { failures: self.failures.latest(count, in_window), count, strategy, intensity };
             return Decision { plan: None, step: Some(Step::GiveUp { id, why: Arc::new(why) }) };
         }
         let cause = Arc::new(RestartCause { failure, strategy, used, intensity });
@@ -198,6 +201,11 @@ impl<T: Incarnation> Children<T> {
         let plan = Plan { cause: Some(Arc::clone(&cause)), ..self.restart_plan(key, retry, wait) };
         let what = Happened::Restarting { cause, delay };
         Decision { plan: Some(plan), step: Some(Step::Tell { id, what }) }
+    }
+
+    /// Whether the failures of this child count in a window of its own.
+    fn counts_alone(&self, id: &ChildId) -> bool {
+        self.children.values().any(|child| child.spec.id() == id && child.spec.intensity_rule().is_some())
     }
 
     /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
