@@ -65,3 +65,26 @@ fn count(telemetry: &Telemetry, thread: u64) {
         users.update([("user", user.to_string())], Counter::increment);
     }
 }
+
+/// Whoever comes second finds the name given, to the same kind of instrument.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn threads_that_use_a_new_name_at_the_same_time_share_its_instrument() {
+    const NAMES: usize = 5_000;
+    let foundation = Foundation::builder().start().await.unwrap();
+    let telemetry = foundation.telemetry().clone();
+    let barrier = Arc::new(std::sync::Barrier::new(2));
+    let naming = [(); 2].map(|()| {
+        let (telemetry, barrier) = (telemetry.clone(), Arc::clone(&barrier));
+        tokio::task::spawn_blocking(move || {
+            for number in 0..NAMES {
+                barrier.wait();
+                // No panic here: the other would wait for this one.
+                telemetry.count(&format!("name.{number}"));
+            }
+        })
+    });
+    futures::future::join_all(naming).await.into_iter().for_each(Result::unwrap);
+    let snapshot = telemetry.snapshot().await.unwrap();
+    assert!((0..NAMES).all(|number| snapshot.counter(&format!("name.{number}")) == Some(2)));
+    foundation.shutdown().await;
+}

@@ -71,12 +71,15 @@ impl Hub {
 
     /// The series of a name, made if there are none.
     pub(super) fn table<K: Kind>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
-        if let Some(known) = self.names.read().get(name) {
+        let names = self.names.read();
+        if let Some(known) = names.get(name) {
             return of_kind(name, known);
         }
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
-        // Here, too: whoever counts under a refused name again and again must not hold up all others.
-        let refusal = self.names.read().refusal::<K>(name);
+        // Here, too: whoever counts under a refused name again and again must not hold up all others. Under the same lock as
+        // the look before: a name that somebody else gives to an instrument in between would be refused for its own sake.
+        let refusal = names.refusal::<K>(name);
+        drop(names);
         refusal.map_or_else(|| self.make(name), Err)
     }
 
