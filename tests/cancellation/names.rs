@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{ChildError, GroupKey, HealthCheck, HealthLimits, Metadata, Namespace, ServiceName};
+use foundation::{GroupKey, HealthCheck, HealthLimits, Metadata, Namespace, ServiceName};
 use foundation_tests::{Conduct, Moment, Order, Puppet};
 use futures::FutureExt;
 
-use super::scene::{CLERK, LONG, Scene, dropped_at_each_poll, works_again};
+use super::scene::{CLERK, LONG, Scene, dropped_at_each_poll, unless_not_found, works_again};
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
@@ -159,13 +159,6 @@ async fn what_is_asked_of_an_actor_or_a_namespace_may_be_given_up() {
         async |_, _| {},
     )
     .await;
-}
-
-fn unless_not_found(error: ChildError) -> Result<(), ChildError> {
-    match error {
-        ChildError::NotFound { .. } => Ok(()),
-        error => Err(error),
-    }
 }
 
 // covers: core/src/registry/waiting.rs wait_for_service, core/src/registry/waiting.rs wait_until_free, core/src/registry/watch.rs next

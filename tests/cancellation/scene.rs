@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foundation::ractor::ActorRef;
 use foundation::{
-    ChildSpec, ConfigSources, DynamicSupervisor, DynamicSupervisorSpec, EventKind, Foundation, NewEvent,
+    ChildError, ChildSpec, ConfigSources, DynamicSupervisor, DynamicSupervisorSpec, EventKind, Foundation, NewEvent,
     PartitionSupervisor, PartitionSupervisorSpec, ServiceKey, Services, Strategy, Supervisor, SupervisorSpec,
     TaskSupervisor,
 };
@@ -152,4 +152,12 @@ pub(super) async fn comes_true(is_so: impl AsyncFn() -> bool) -> bool {
         tokio::task::yield_now().await;
     }
     false
+}
+
+/// A child that has never come, or is forgotten already, is as good as terminated.
+pub(super) fn unless_not_found(error: ChildError) -> Result<(), ChildError> {
+    match error {
+        ChildError::NotFound { .. } => Ok(()),
+        error => Err(error),
+    }
 }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use foundation::{
-    AutoShutdown, ChildError, DynamicSupervisor, DynamicSupervisorSpec, HealthLimits, Strategy, Supervisor,
-    SupervisorSpec,
+    AutoShutdown, DynamicSupervisor, DynamicSupervisorSpec, HealthLimits, Strategy, Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Moment, Puppet};
 use futures::FutureExt;
 
-use super::scene::{Scene, comes_true, dropped_at_each_poll, works_again};
+use super::scene::{Scene, comes_true, dropped_at_each_poll, unless_not_found, works_again};
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
@@ -97,13 +96,6 @@ async fn a_stop_that_nobody_awaits_any_more_goes_on_or_never_began() {
         },
     )
     .await;
-}
-
-fn unless_not_found(error: ChildError) -> Result<(), ChildError> {
-    match error {
-        ChildError::NotFound { .. } => Ok(()),
-        error => Err(error),
-    }
 }
 
 // covers: core/src/supervisor/mod.rs which_children, core/src/supervisor/mod.rs which_child, core/src/supervisor/mod.rs child_spec, core/src/supervisor/mod.rs count_children, core/src/supervisor/mod.rs child, core/src/supervisor/mod.rs supervisor, core/src/supervisor/mod.rs dynamic_supervisor, core/src/supervisor/mod.rs tree, core/src/supervisor/task/supervisor.rs task_supervisor
