@@ -85,11 +85,17 @@ impl Actor for Worker {
 pub(crate) struct Books {
     acknowledged: Arc<Mutex<HashMap<String, EventId>>>,
     refused: Arc<AtomicU64>,
+    last_refusal: Arc<Mutex<String>>,
 }
 
 impl Books {
     pub(crate) fn acknowledged(&self) -> HashMap<String, EventId> {
         self.acknowledged.lock().unwrap().clone()
+    }
+
+    /// The last answer that was no acknowledgement.
+    pub(crate) fn last_refusal(&self) -> String {
+        self.last_refusal.lock().unwrap().clone()
     }
 
     pub(crate) fn refused(&self) -> u64 {
@@ -115,7 +121,8 @@ pub(crate) async fn orders(
                     books.acknowledged.lock().unwrap().insert(key.clone(), id);
                     break;
                 }
-                Ok(Err(_)) | Err(_) => {
+                other => {
+                    *books.last_refusal.lock().unwrap() = format!("{key}: {other:?}");
                     books.refused.fetch_add(1, Ordering::Relaxed);
                     pause(Duration::from_millis(20)).await;
                 }

@@ -119,7 +119,10 @@ async fn run(seed: u64, time: Duration) {
     }
     println!("{:>8.3} s  calm", world.begun.elapsed().as_secs_f64());
     stop.cancel();
-    within("the clients' last answers", clients.join_all()).await;
+    if tokio::time::timeout(CALM, clients.join_all()).await.is_err() {
+        let health = world.foundation.health().await;
+        panic!("clients were not answered within {CALM:?}: {}\n{health:#?}", books.last_refusal());
+    }
     settle(&world, limit + 1).await;
     check(&world, &books, &seen).await;
     end(world, subscribers, limit + 1).await;

@@ -20,17 +20,33 @@ const WAL_BYTES: u32 = 64 << 20;
 /// A store uses some twenty different statements.
 const STATEMENTS: usize = 48;
 
-/// The path in the form that names a file once: absolute, its directory made and resolved.
+/// What becomes of a file that is missing, and of its directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missing {
+    Create,
+    /// Events were acknowledged in it: an empty one in its place would be a loss that looks like a success.
+    Refuse,
+}
+
+/// The path in the form that names a file once: absolute, its directory made (if it may be) and resolved.
 ///
 /// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
-pub(super) fn prepare(path: &Path) -> Result<PathBuf, Fault> {
+pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
+    if missing == Missing::Refuse {
+        fs::metadata(path).map_err(|error| {
+            let what = format!("is not there any more: {error}; it is not made anew, since events were acknowledged");
+            Fault::Displaced { path: path.to_path_buf(), what }
+        })?;
+    }
     let name = path.file_name().ok_or(Fault::IsDirectory)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
     let cause = |error: std::io::Error| Fault::Directory { path: directory.to_path_buf(), reason: error.to_string() };
-    make(directory).map_err(cause)?;
+    if missing == Missing::Create {
+        make(directory).map_err(cause)?;
+    }
     let directory = directory.canonicalize().map_err(cause)?;
     let path = directory.join(name);
     // A link is followed, so that the lock beside the file is the same for all names of it.
@@ -53,9 +69,19 @@ fn make(directory: &Path) -> std::io::Result<()> {
 }
 
 /// The connection that writes, to a file that is checked, migrated and set up; the caller holds the writer's lock.
-pub(super) fn open_writer(path: &Path, options: &SqliteOptions, namespace: &str) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+///
+/// It leaves the write-ahead log alone when it is closed, until [`tidy_when_closed`] says otherwise.
+pub(super) fn open_writer(
+    path: &Path,
+    options: &SqliteOptions,
+    namespace: &str,
+    missing: Missing,
+) -> Result<Connection, Fault> {
+    let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Not by a look before: between the two, the file can be moved away.
+    flags.set(OpenFlags::SQLITE_OPEN_CREATE, missing == Missing::Create);
     let mut connection = open(path, flags, options.patience())?;
+    tidy_when_closed(&connection, false)?;
     let found = Contents::look(&connection)?;
     if found == Contents::Nothing {
         // Has no effect any more once there is a table, or a page: WAL mode writes the first one.
@@ -64,6 +90,13 @@ pub(super) fn open_writer(path: &Path, options: &SqliteOptions, namespace: &str)
     set_up_writer(&connection, options.durability)?;
     schema::migrate(&mut connection, found, namespace)?;
     Ok(connection)
+}
+
+/// Whether closing moves the write-ahead log into the database and removes it.
+///
+/// SQLite removes it by its name, whatever file has that name by then.
+pub(super) fn tidy_when_closed(connection: &Connection, tidy: bool) -> rusqlite::Result<bool> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !tidy)
 }
 
 fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use foundation_core::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connection::{length_of, open_writer, prepare};
+use super::connection::{Missing, length_of, open_writer, prepare, tidy_when_closed};
 use super::fault::Fault;
 use super::file_name::file_of;
 use super::files::Files;
@@ -79,7 +79,7 @@ impl SqliteLog {
         options: SqliteOptions,
     ) -> Result<Self, LogFailure> {
         let (path, namespace) = (path.as_ref(), namespace.into());
-        Self::try_open(path, namespace, options).map_err(|fault| fault.at(OPENING, path))
+        Self::try_open(path, namespace, options, Missing::Create).map_err(|fault| fault.at(OPENING, path))
     }
 
     /// The log of a namespace in this directory, each in a file of its own: `production.db`, `test_3a….db`.
@@ -113,21 +113,14 @@ impl SqliteLog {
     ) -> Result<Self, LogFailure> {
         let namespace = namespace.to_string();
         let path = file_of(directory, &namespace);
-        match std::fs::metadata(&path) {
-            Ok(_) => Self::open(path, namespace, options),
-            Err(error) => {
-                let what =
-                    format!("is not there any more: {error}; it is not made anew, since events were acknowledged");
-                Err(Fault::Displaced { path: path.clone(), what }.at(OPENING, &path))
-            }
-        }
+        Self::try_open(&path, namespace, options, Missing::Refuse).map_err(|fault| fault.at(OPENING, &path))
     }
 
-    fn try_open(path: &Path, namespace: String, options: SqliteOptions) -> Result<Self, Fault> {
-        let path = prepare(path)?;
+    fn try_open(path: &Path, namespace: String, options: SqliteOptions, missing: Missing) -> Result<Self, Fault> {
+        let path = prepare(path, missing)?;
         // Before the connection: opening recovers what a crash has left, which is a write as well.
         let lock = WriterLock::acquire(&path)?;
-        let connection = open_writer(&path, &options, &namespace)?;
+        let connection = open_writer(&path, &options, &namespace, missing)?;
         let files = Files::of(&path)?;
         Ok(Self { connection, _lock: lock, files, path, namespace, options, broken: None })
     }
@@ -173,6 +166,15 @@ impl SqliteLog {
     #[cfg(test)]
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
+    }
+}
+
+impl Drop for SqliteLog {
+    fn drop(&mut self) {
+        // The write-ahead log at its path may be another one, with events that are nowhere else.
+        if self.files.are_there().is_ok() {
+            drop(tidy_when_closed(&self.connection, true));
+        }
     }
 }
 

@@ -95,3 +95,49 @@ fn a_reader_is_not_opened_on_a_file_that_took_the_place_of_the_log() {
     assert_eq!(log.reader().err().unwrap().kind(), &LogFailureKind::Displaced);
     assert_eq!(old.query(&Query::new()).unwrap().len(), 3, "who reads already reads on");
 }
+
+#[test]
+fn a_log_whose_files_were_moved_away_removes_none_of_those_that_came_into_their_place() {
+    let (place, elsewhere) = (Place::with_events(3), Place::new());
+    let mut log = place.open();
+    record(&mut log, 4..=40);
+    for (from, to) in [(place.path(), elsewhere.path()), (place.wal(), elsewhere.wal())] {
+        fs::rename(from, to).unwrap();
+    }
+    // As an operator puts back what a crash has left: all but three events are in the write-ahead log.
+    let backup = elsewhere.crashed();
+    for (from, to) in [(backup.wal(), place.wal()), (backup.path(), place.path())] {
+        fs::copy(from, to).unwrap();
+    }
+    assert!(log.commit(vec![Append::new(vec![event("ticked")])], at(99)).is_err());
+    drop(log);
+    assert_eq!(all(&place.open()).len(), 40);
+}
+
+#[test]
+fn a_log_that_was_opened_without_its_write_ahead_log_does_not_remove_it_when_it_comes_back() {
+    let (whole, place) = (Place::with_events(3), Place::new());
+    let mut log = whole.open();
+    record(&mut log, 4..=40);
+    let left = whole.crashed();
+    fs::copy(left.path(), place.path()).unwrap();
+    let early = place.open();
+    assert_eq!(all(&early).len(), 3);
+    fs::rename(left.wal(), place.wal()).unwrap();
+    drop(early);
+    assert_eq!(all(&place.open()).len(), 40);
+}
+
+#[test]
+fn a_log_that_is_opened_again_makes_neither_its_file_nor_its_directory_anew() {
+    let place = Place::new();
+    let again = |directory: &Path| {
+        SqliteLog::open_again_in(directory, foundation_core::Namespace::Production, SqliteOptions::default())
+            .unwrap_err()
+    };
+    let directory = place.directory.path().join("events");
+    assert!(again(&directory).to_string().contains("is not there any more"));
+    assert!(!directory.exists());
+    assert!(again(place.directory.path()).to_string().contains("it is not made anew, since events were acknowledged"));
+    assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 0);
+}
