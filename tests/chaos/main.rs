@@ -18,6 +18,7 @@ mod subscribers;
 mod world;
 
 use std::env;
+use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ fn nothing_is_lost_and_nothing_has_to_be_restarted_whatever_fails() {
     let mut child = Command::new("sh");
     child.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(env::current_exe().unwrap());
     child.args(["--exact", "child", "--nocapture", "--quiet"]).env(CHILD, format!("{seed} {seconds}"));
-    let status = child.stdin(Stdio::null()).status().unwrap();
+    // Through a pipe: a file that its output may go to is on the full disk too, and the test harness ends when it cannot write.
+    let mut child = child.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    io::copy(&mut child.stdout.take().unwrap(), &mut io::stdout()).unwrap();
+    let status = child.wait().unwrap();
     assert!(status.success(), "the process ended with {status}; its seed is {seed}");
 }

@@ -175,6 +175,30 @@ async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew()
 }
 
 #[tokio::test]
+async fn a_database_that_is_moved_away_before_its_first_event_and_comes_back_has_all_that_is_acknowledged() {
+    let [directory, elsewhere] = [0; 2].map(|_| tempfile::tempdir().unwrap());
+    let foundation = on_files(directory.path()).await;
+    let store = foundation.events();
+    let move_all = |from: &Path, to: &Path| {
+        for file in ["production.db-shm", "production.db-wal", "production.db"] {
+            std::fs::rename(from.join(file), to.join(file)).unwrap();
+        }
+    };
+    move_all(directory.path(), elsewhere.path());
+    assert!(store.append(counted(0)).await.is_err());
+    assert!(store.append(counted(0)).await.is_err());
+    assert!(!directory.path().join("production.db").exists());
+
+    move_all(elsewhere.path(), directory.path());
+    store.wait_until_up(SOON).await.unwrap();
+    store.append_batch(batch(1..20)).await.unwrap();
+    foundation.shutdown().await;
+    let foundation = on_files(directory.path()).await;
+    assert!(numbers(&foundation).await.ends_with(&(1..20).collect::<Vec<_>>()));
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_file_in_whose_place_there_is_one_with_fewer_events_is_not_taken_for_it() {
     let [directory, other] = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let smaller = on_files(other.path()).await;

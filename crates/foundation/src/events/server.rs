@@ -110,6 +110,8 @@ type Probe = Option<Append>;
 struct Opening {
     opener: Opener,
     clock: Clock,
+    /// Whether the store has had its log open before.
+    again: bool,
     /// Up to where the store has acknowledged.
     known: Option<EventId>,
     probe: Probe,
@@ -117,7 +119,7 @@ struct Opening {
 
 impl Opening {
     fn open(self, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
-        let mut log = self.opener.open(self.known)?;
+        let mut log = self.opener.open(self.again)?;
         let reader = log.reader()?;
         self.opener.accept(self.known, reader.stats()?.position())?;
         if let Some(probe) = self.probe {
@@ -137,8 +139,8 @@ impl EventStoreServer {
         let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
         let seat = Arc::clone(&self.gate.seat).acquire_owned().await.map_err(|error| closed(&error))?;
         let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.gate.position());
-        let may_block = opener.may_block();
-        let open = move || catch_panic(|| Opening { opener, clock, known, probe }.open(seat));
+        let (may_block, again) = (opener.may_block(), self.gate.readers.were_opened());
+        let open = move || catch_panic(|| Opening { opener, clock, again, known, probe }.open(seat));
         let opened = if may_block { spawn_blocking(open).await.map_err(|error| closed(&error))? } else { open() };
         opened.unwrap_or_else(|panic| Err(closed(&format_args!("it panicked: {panic}"))))
     }

@@ -37,9 +37,8 @@ pub struct EventStorage {
     limits: EventLimits,
 }
 
-/// Opens a log, of which it is known up to where it has acknowledged.
-type Open =
-    Arc<dyn Fn(Namespace, &EventStoreLimits, Option<EventId>) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
+/// Opens a log, and knows whether it has been open before.
+type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
 
 #[derive(Clone)]
 enum Place {
@@ -65,13 +64,12 @@ impl EventStorage {
         Self::reopening(move |namespace, _, _| open(namespace))
     }
 
-    /// The same for a log that keeps to the limits of its store, and is told up to where it has acknowledged if it has been
-    /// open before.
+    /// The same for a log that keeps to the limits of its store, and is told whether it has been open before.
     pub(super) fn reopening<L: EventLog>(
-        open: impl Fn(Namespace, &EventStoreLimits, Option<EventId>) -> Result<L, LogFailure> + Send + Sync + 'static,
+        open: impl Fn(Namespace, &EventStoreLimits, bool) -> Result<L, LogFailure> + Send + Sync + 'static,
     ) -> Self {
         let open =
-            move |namespace, limits: &_, known| Ok(Box::new(open(namespace, limits, known)?) as Box<dyn EventLog>);
+            move |namespace, limits: &_, again| Ok(Box::new(open(namespace, limits, again)?) as Box<dyn EventLog>);
         let limits = EventLimits::default();
         Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new(), limits }
     }
@@ -135,11 +133,11 @@ pub(super) enum Opener {
 }
 
 impl Opener {
-    /// Opens it, of which it is known up to where it has acknowledged; what is not in memory only where blocking is allowed.
-    pub(super) fn open(&self, known: Option<EventId>) -> Result<Box<dyn EventLog>, LogFailure> {
+    /// Opens it, for the first time or again; what is not in memory only where blocking is allowed.
+    pub(super) fn open(&self, again: bool) -> Result<Box<dyn EventLog>, LogFailure> {
         match self {
             Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits, known),
+            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits, again),
         }
     }
 

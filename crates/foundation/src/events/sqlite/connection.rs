@@ -24,7 +24,7 @@ const STATEMENTS: usize = 48;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Create,
-    /// Events were acknowledged in it: an empty one in its place would be a loss that looks like a success.
+    /// It was open before: an empty one in its place would be a loss that looks like a success, now or when it comes back.
     Refuse,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Missing {
 pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
     if missing == Missing::Refuse {
         fs::metadata(path).map_err(|error| {
-            let what = format!("is not there any more: {error}; it is not made anew, since events were acknowledged");
+            let what = format!("is not there any more: {error}; it is not made anew, since it was open before");
             Fault::Displaced { path: path.to_path_buf(), what }
         })?;
     }

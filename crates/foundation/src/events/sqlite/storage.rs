@@ -21,11 +21,11 @@ impl EventStorage {
     /// The same with other options.
     pub fn sqlite_with(directory: impl Into<PathBuf>, options: SqliteOptions) -> Self {
         let (directory, taken) = (directory.into(), options.limits.clone());
-        Self::reopening(move |namespace, limits, known| {
+        Self::reopening(move |namespace, limits, again| {
             let options = options.clone().within(limits);
-            match known {
-                None => SqliteLog::open_in(&directory, namespace, options),
-                Some(_) => SqliteLog::open_again_in(&directory, namespace, options),
+            match again {
+                false => SqliteLog::open_in(&directory, namespace, options),
+                true => SqliteLog::open_again_in(&directory, namespace, options),
             }
         })
         .taking(taken)

@@ -138,6 +138,6 @@ fn a_log_that_is_opened_again_makes_neither_its_file_nor_its_directory_anew() {
     let directory = place.directory.path().join("events");
     assert!(again(&directory).to_string().contains("is not there any more"));
     assert!(!directory.exists());
-    assert!(again(place.directory.path()).to_string().contains("it is not made anew, since events were acknowledged"));
+    assert!(again(place.directory.path()).to_string().contains("it is not made anew, since it was open before"));
     assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 0);
 }
