@@ -7,7 +7,7 @@ use foundation::{GroupKey, HealthCheck, HealthLimits, Metadata, Namespace, Servi
 use foundation_tests::{Conduct, Moment, Order, Puppet};
 use futures::FutureExt;
 
-use super::scene::{CLERK, LONG, Scene, dropped_at_each_poll, unless_not_found, works_again};
+use super::scene::{CLERK, LONG, Scene, a_turn, dropped_at_each_poll, unless_not_found, works_again};
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
@@ -209,7 +209,7 @@ async fn a_lock_that_is_given_up_goes_to_the_next() {
             let lock = |turns: u32| {
                 scene.services().lock(&name, async move {
                     for _ in 0..turns {
-                        tokio::task::yield_now().await;
+                        a_turn().await;
                     }
                 })
             };

@@ -1,14 +1,19 @@
 //! The stage of a scenario, and what is done to the function on it.
 
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use foundation::ractor::ActorRef;
+use foundation::ractor::{ActorId, ActorRef};
 use foundation::{
-    ChildError, ChildSpec, ConfigSources, DynamicSupervisor, DynamicSupervisorSpec, EventKind, Foundation, NewEvent,
-    PartitionSupervisor, PartitionSupervisorSpec, ServiceKey, Services, Strategy, Supervisor, SupervisorSpec,
-    TaskSupervisor,
+    ChildError, ChildSpec, ConfigServer, ConfigSources, DynamicSupervisor, DynamicSupervisorSpec, EventKind,
+    EventStore, Foundation, Namespace, NewEvent, PartitionSupervisor, PartitionSupervisorSpec, ServiceKey, ServiceName,
+    Services, Strategy, Supervisor, SupervisorSpec, TaskSupervisor, Telemetry,
 };
 use foundation_tests::{Log, Order, Puppet};
 use tokio::runtime::Handle;
@@ -16,6 +21,8 @@ use tokio::runtime::Handle;
 /// What is left of a function that ends in fewer polls than this.
 const MOST_POLLS: usize = 200;
 const MOST_TURNS: usize = 10_000;
+/// How many turns others have to wake a waker that panics.
+const PATIENCE: usize = 100;
 /// Of the paused clock: only what hangs takes so long.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
@@ -68,6 +75,13 @@ impl Scene {
         self.foundation.production()
     }
 
+    /// The actors of the foundation's own services.
+    fn service_ids(&self) -> BTreeMap<ServiceName, ActorId> {
+        let all = self.foundation.registry().get_all_services(Namespace::Production);
+        let own = [EventStore::NAME, ConfigServer::NAME, Telemetry::NAME];
+        own.into_iter().filter_map(|name| Some((name.clone(), all.get(&name)?.get_id()))).collect()
+    }
+
     /// Another puppet, in the same log.
     pub(super) fn puppet(&self, name: &str) -> Puppet {
         Puppet::new(name, &self.log)
@@ -78,44 +92,118 @@ fn settings() -> ConfigSources {
     ConfigSources::new().defaults(serde_json::json!({ "port": 1, "pace": 2 })).unwrap().updatable("port").unwrap()
 }
 
+/// What becomes of a future at its last poll.
+#[derive(Clone, Copy, PartialEq)]
+enum Last {
+    /// It is dropped right behind it, and not when it would have been woken.
+    Dropped,
+    /// It is polled with a waker that panics, and dropped when that was woken, or was not for a while.
+    WokenByPanic,
+}
+
 /// A future that is polled so many times at the most.
 struct Polled<F> {
-    future: Pin<Box<F>>,
+    /// `None` once it is dropped.
+    future: Option<Pin<Box<F>>>,
     left: usize,
+    last: Last,
+    /// For how many turns it was not woken since its last poll.
+    waited: usize,
+    panics: Arc<PanicsWhenWoken>,
+}
+
+impl<F: Future> Polled<F> {
+    fn new(future: F, polls: usize, last: Last) -> Self {
+        Self { future: Some(Box::pin(future)), left: polls, last, waited: 0, panics: Arc::default() }
+    }
+
+    /// Waits until the waker has panicked, if that is what is to happen, and drops the future.
+    fn after_the_last(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
+        self.waited += 1;
+        let is_over = self.last == Last::Dropped || self.panics.0.load(Ordering::Relaxed) || self.waited > PATIENCE;
+        if is_over {
+            // It may wake itself once more when it is dropped.
+            let future = self.future.take();
+            drop(catch_unwind(AssertUnwindSafe(|| drop(future))));
+            return Poll::Ready(None);
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Polls with the waker that panics. Woken within the poll, it ends nothing but the task that it belongs to.
+    fn poll_with_panic(&mut self) -> Poll<Option<F::Output>> {
+        let (Some(future), panics) = (&mut self.future, Waker::from(Arc::clone(&self.panics))) else {
+            return Poll::Ready(None);
+        };
+        let poll = || future.as_mut().poll(&mut Context::from_waker(&panics)).map(Some);
+        catch_unwind(AssertUnwindSafe(poll)).unwrap_or(Poll::Pending)
+    }
 }
 
 impl<F: Future> Future for Polled<F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        self.left -= 1;
-        match self.future.as_mut().poll(context) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            // Dropped right behind its last poll, and not when it would have been woken.
-            Poll::Pending if self.left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
+        let Some(left) = self.left.checked_sub(1) else { return self.after_the_last(context) };
+        self.left = left;
+        let polled = if left == 0 && self.last == Last::WokenByPanic {
+            self.poll_with_panic()
+        } else {
+            let Some(future) = &mut self.future else { return Poll::Ready(None) };
+            future.as_mut().poll(context).map(Some)
+        };
+        if left == 0 && polled.is_pending() { self.after_the_last(context) } else { polled }
+    }
+}
+
+/// A waker that panics, and knows that it was woken.
+#[derive(Default)]
+struct PanicsWhenWoken(AtomicBool);
+
+impl Wake for PanicsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+        // Without the hook, which would print each.
+        std::panic::resume_unwind(Box::new("the waker panics"));
     }
 }
 
 /// Polls what `ask` gives n times and drops it, for n from 0 until it ends by itself, in a fresh scene each time. `holds` is
 /// told what came of it, if it ended, and checks the scene; then the foundation ends in order, and no task is left.
+///
+/// Then the same again, with a waker that panics at the last poll: no service ends by it.
 pub(super) async fn dropped_at_each_poll<T>(ask: impl AsyncFn(&Scene) -> T, holds: impl AsyncFn(&Scene, Option<T>)) {
-    for polls in 0..MOST_POLLS {
-        let scene = Scene::new().await;
-        let outcome = Polled { future: Box::pin(ask(&scene)), left: polls }.await;
-        let ended = outcome.is_some();
-        let checked = tokio::time::timeout(LONG, holds(&scene, outcome)).await;
-        assert!(checked.is_ok(), "after {polls} polls, what follows hangs");
-        end(scene, polls).await;
-        if ended {
-            return;
+    for last in [Last::Dropped, Last::WokenByPanic] {
+        let ended = async |polls| after_polls(polls, last, &ask, &holds).await;
+        let mut polls = 0;
+        while !ended(polls).await {
+            polls += 1;
+            assert!(polls < MOST_POLLS, "it has not ended after {MOST_POLLS} polls");
         }
     }
-    panic!("it has not ended after {MOST_POLLS} polls");
+}
+
+/// Whether it has ended by itself.
+async fn after_polls<T>(
+    polls: usize,
+    last: Last,
+    ask: &impl AsyncFn(&Scene) -> T,
+    holds: &impl AsyncFn(&Scene, Option<T>),
+) -> bool {
+    let scene = Scene::new().await;
+    let services = scene.service_ids();
+    let outcome = Polled::new(ask(&scene), polls, last).await;
+    let ended = outcome.is_some();
+    let checked = tokio::time::timeout(LONG, holds(&scene, outcome)).await;
+    assert!(checked.is_ok(), "after {polls} polls, what follows hangs");
+    if last == Last::WokenByPanic {
+        let now = scene.service_ids();
+        let other = services.iter().find(|(name, id)| now.get(*name).is_some_and(|now| now != *id));
+        assert_eq!(other, None, "after {polls} polls, a waker that panicked has ended a service");
+    }
+    end(scene, polls).await;
+    ended
 }
 
 /// The same for a function that gives a result, and that works when it is called again, whatever became of the first call.
@@ -125,6 +213,19 @@ pub(super) async fn works_again<T, E: std::fmt::Debug>(ask: impl AsyncFn(&Scene)
             outcome.map(drop).unwrap();
         }
         ask(scene).await.map(drop).unwrap();
+    })
+    .await;
+}
+
+/// Lets others have a turn. The future wakes itself, and not the runtime, which would not survive a waker that panics.
+pub(super) async fn a_turn() {
+    let mut had = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
 }

@@ -9,7 +9,7 @@ use foundation::{
 };
 use futures::FutureExt;
 
-use super::scene::{LONG, NOTED, Scene, comes_true, dropped_at_each_poll, works_again};
+use super::scene::{LONG, NOTED, Scene, a_turn, comes_true, dropped_at_each_poll, works_again};
 
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 
@@ -328,7 +328,7 @@ async fn requests_to_telemetry_may_be_given_up() {
     works_again(async |scene| scene.foundation.telemetry().tick().await).await;
     works_again(async |scene| scene.foundation.telemetry().wait_until_up(None).await).await;
     works_again(async |scene| {
-        let work = tokio::time::timeout(LONG, tokio::task::yield_now());
+        let work = tokio::time::timeout(LONG, a_turn());
         scene.foundation.telemetry().measure("work", work).await
     })
     .await;

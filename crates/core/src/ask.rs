@@ -6,14 +6,16 @@
 
 use std::convert::Infallible;
 use std::future::{Pending, pending};
+use std::pin::pin;
 use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::try_id;
 use tokio::time::{Timeout, timeout};
 
-use crate::containment::{catch_panic, waking_contained};
+use crate::containment::{catch_panic, drop_contained, report, waking_contained};
 
 /// Why a question has no answer.
 #[derive(thiserror::Error)]
@@ -76,6 +78,16 @@ pub async fn ask<M: Message, R: Send + 'static>(
     reply(actor, answer).await.ok_or(AskError::NoReply)
 }
 
+/// Answers a request. A caller that has stopped waiting takes no answer: it ends here, whatever its destructor does. A caller
+/// is woken by its waker, which may be any code: a panic of it ends here, too.
+pub fn answer<T>(reply: RpcReplyPort<T>, value: T) {
+    match catch_panic(|| reply.send(value)) {
+        Ok(Ok(())) => {}
+        Ok(Err(unwanted)) => drop_contained("an answer for which no caller waits", unwanted),
+        Err(panic) => report(|| tracing::warn!(%panic, "the waker of a caller panicked")),
+    }
+}
+
 /// Sends a message, or gives it back.
 pub(crate) fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
     match actor.send_message(message) {
@@ -88,13 +100,18 @@ pub(crate) fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
 
 /// The reply to a message that this actor has taken; `None` if it ended, or dropped the port, without one.
 pub(crate) async fn reply<R>(actor: &ActorCell, mut answer: oneshot::Receiver<R>) -> Option<R> {
-    tokio::select! {
-        biased;
-        answered = &mut answer => answered.ok(),
-        // What was replied before the end is there by now.
-        // The waker goes to the actor's own last moments: one that panics must not keep its end from others.
-        _ = waking_contained(actor.wait(None)) => answer.try_recv().ok(),
-    }
+    // Pinned here, since each move of it would be a copy of some hundred bytes.
+    let mut end = pin!(actor.wait(None));
+    let first = async {
+        tokio::select! {
+            biased;
+            answered = &mut answer => answered.ok(),
+            // What was replied before the end is there by now.
+            _ = &mut end => answer.try_recv().ok(),
+        }
+    };
+    // Woken by the actor, in its last moments too: a waker that panics must not keep its end from others.
+    waking_contained(first).await
 }
 
 /// A time that has begun. Made before anything is sent, since there may be no clock to wait with.
@@ -111,8 +128,10 @@ impl TimeLimit {
 
     /// The same; `None` where the other panics.
     pub(crate) fn try_begin(limit: Duration) -> Option<Self> {
-        // Looked at first: a panic is printed even if it is caught.
-        Handle::try_current().ok()?;
+        // Looked at first: a panic is printed even if it is caught. In a task there is a runtime, which is the shorter look.
+        if try_id().is_none() {
+            Handle::try_current().ok()?;
+        }
         catch_panic(|| Self::begin(limit)).ok()
     }
 

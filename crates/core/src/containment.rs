@@ -132,17 +132,34 @@ pub fn wake(waker: Waker) {
     }
 }
 
-/// Polls a future whose waker ends up in code that is not ours, such as ractor's: that is given one that does not panic.
+/// Polls a future that is woken by others than its own task: by an actor that ends, a lock that becomes free, a reply. They
+/// are given a waker that does not panic. Costs an allocation while the future is polled with the same waker.
 pub async fn waking_contained<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|context| {
-        let waker = Waker::from(Arc::new(ContainedWaker(Some(context.waker().clone()))));
-        future.as_mut().poll(&mut Context::from_waker(&waker))
+    let mut kept: Option<(Arc<ContainedWaker>, Waker)> = None;
+    std::future::poll_fn(move |context| {
+        let theirs = context.waker();
+        if !kept.as_ref().is_some_and(|(contained, _)| contained.is_of(theirs)) {
+            kept = Some(ContainedWaker::of(theirs));
+        }
+        let waker = kept.as_ref().map_or(theirs, |(_, waker)| waker);
+        future.as_mut().poll(&mut Context::from_waker(waker))
     })
     .await
 }
 
 struct ContainedWaker(Option<Waker>);
+
+impl ContainedWaker {
+    fn of(waker: &Waker) -> (Arc<Self>, Waker) {
+        let contained = Arc::new(Self(Some(waker.clone())));
+        (Arc::clone(&contained), contained.into())
+    }
+
+    fn is_of(&self, waker: &Waker) -> bool {
+        self.0.as_ref().is_some_and(|contained| contained.will_wake(waker))
+    }
+}
 
 impl Wake for ContainedWaker {
     fn wake(self: Arc<Self>) {

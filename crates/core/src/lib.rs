@@ -46,7 +46,7 @@ pub mod written;
 
 pub use ractor;
 
-pub use ask::{AskError, ask};
+pub use ask::{AskError, answer, ask};
 pub use exit::{ExitReason, ReservedReason, check_stop_reason};
 pub use health::{Health, Verdict, run_check};
 #[doc(hidden)]

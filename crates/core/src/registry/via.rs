@@ -1,6 +1,7 @@
 //! Handles that survive restarts.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -168,7 +169,7 @@ impl<M: Message> Via<M> {
                 &current
             }
         };
-        match time.within(reply(actor, answer)).await {
+        match time.within(pin!(reply(actor, answer))).await {
             Some(Some(reply)) => Ok(reply),
             Some(None) => Err(CallError::NoReply { key: key(), namespace: namespace() }),
             None => Err(CallError::TimedOut { key: key(), namespace: namespace(), limit }),

@@ -11,7 +11,6 @@ use super::roster::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::supervision::Supervision;
-use crate::containment::{catch_panic, drop_contained, report};
 use crate::exit::ExitReason;
 
 /// A request's answer.
@@ -78,14 +77,4 @@ pub(super) async fn ask<T: Send + 'static>(
     message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
 ) -> Option<T> {
     crate::ask::ask(supervisor, message).await.ok()
-}
-
-/// Answers a request. Whoever asked may have stopped waiting, and then the answer ends here: it may hold what a start
-/// function handed back, or the child's own error. And a waker may be anybody's.
-pub(super) fn answer<T>(reply: RpcReplyPort<T>, value: T) {
-    match catch_panic(|| reply.send(value)) {
-        Ok(Ok(())) => {}
-        Ok(Err(unwanted)) => drop_contained("an answer that nobody waits for", unwanted),
-        Err(panic) => report(|| tracing::warn!(%panic, "whoever was answered panicked when it was woken")),
-    }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
 use super::error::ChildError;
-use super::message::{Answer, ServerMsg, answer};
+use super::message::{Answer, ServerMsg};
 use super::plan::Key;
 use super::replacing::Replaced;
 use super::report::{Happened, Reporting};
@@ -15,6 +15,7 @@ use super::shutdown;
 use super::started::{Incarnation, Started};
 use super::state::ServerState;
 use super::step::Outcome;
+use crate::ask::answer;
 use crate::containment::display_text;
 
 /// A child that is being replaced, and who has asked for it.

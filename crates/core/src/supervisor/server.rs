@@ -20,7 +20,7 @@ use super::child_spec::{ChildKind, ChildSpec, NameTaken, StartContext};
 use super::children::{FailedStart, Leaving, Step};
 use super::error::{ChildError, StartError};
 use super::group::Group;
-use super::message::{Answer, ServerMsg, Which, answer};
+use super::message::{Answer, ServerMsg, Which};
 use super::name_taken::Refused;
 use super::plan::Key;
 use super::replacement::Replacement;
@@ -32,6 +32,7 @@ use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
 use super::survey;
+use crate::ask::answer;
 use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
 

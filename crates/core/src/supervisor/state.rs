@@ -13,7 +13,7 @@ use super::backoff::Fractions;
 use super::child_spec::ChildSpec;
 use super::children::Children;
 use super::error::{ChildError, NameFree};
-use super::message::{Answer, Handle, ServerMsg, Which, answer};
+use super::message::{Answer, Handle, ServerMsg, Which};
 use super::plan::Key;
 use super::replacement::Replacement;
 use super::roster::ChildInfo;
@@ -21,6 +21,7 @@ use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
 use super::step::{DelayTask, Nudge, NudgeAtEnd, Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
+use crate::ask::answer;
 use crate::containment::{ContainedFuture, drop_contained, report};
 
 pub(super) struct ServerState {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use foundation_core::ractor::rpc::CallResult;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation_core::{ServiceKey, local_message};
+use foundation_core::{ServiceKey, answer, local_message};
 
 use super::commit::ConfigCommit;
 use super::fingerprint::Fingerprint;
@@ -50,18 +50,18 @@ impl ConfigServerActor {
         match message {
             ConfigMsg::Change(proposal, note, reply) => {
                 let result = self.change(records, proposal, note).await;
-                drop(reply.send(self.counted(result)));
+                answer(reply, self.counted(result));
             }
             ConfigMsg::Rollback(to, note, reply) => {
                 let result = self.roll_back(records, to, note).await;
-                drop(reply.send(self.counted(result)));
+                answer(reply, self.counted(result));
             }
-            ConfigMsg::Reload(note, reply) => drop(reply.send(self.try_reload(records, note).await)),
+            ConfigMsg::Reload(note, reply) => answer(reply, self.try_reload(records, note).await),
             ConfigMsg::FilesChanged(content, reply) => {
-                drop(reply.send(self.take_files(records, content).await));
+                answer(reply, self.take_files(records, content).await);
             }
             ConfigMsg::Checkpoint => self.ledger.try_checkpoint(records).await,
-            ConfigMsg::Status(reply) => drop(reply.send(self.status())),
+            ConfigMsg::Status(reply) => answer(reply, self.status()),
         }
     }
 

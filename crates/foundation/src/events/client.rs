@@ -1,9 +1,11 @@
 //! The event store's face.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use foundation_core::containment::waking_contained;
 use foundation_core::{ChildSpec, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
 use futures::poll;
 use tokio::sync::oneshot;
@@ -250,15 +252,16 @@ impl EventStore {
     /// Waits until the store has its name and its gate is like this.
     async fn wait_until(&self, until: Instant, is_so: impl Fn(&Gate) -> bool) -> Result<(), RegistryError> {
         let begun = Instant::now();
-        // Subscribe before checking.
-        let mut changes = self.gate.changes();
         loop {
+            // Before the look, so that nothing is missed between the two.
+            let mut change = pin!(self.gate.change_to_come());
+            change.as_mut().enable();
             let left = until.saturating_duration_since(Instant::now());
             self.registry.wait_for_service(&EVENT_STORE, left).await?;
             if is_so(&self.gate) {
                 return Ok(());
             }
-            if timeout_at(until, changes.changed()).await.is_err() {
+            if timeout_at(until, waking_contained(change)).await.is_err() {
                 let (namespace, waited) = (self.via.namespace(), until.saturating_duration_since(begun));
                 let near = NearMisses::of(Self::NAME.as_str(), std::iter::empty());
                 return Err(RegistryError::WaitTimedOut { namespace, name: Self::NAME, waited, near });

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use foundation_core::containment::drop_contained;
 use parking_lot::RwLock;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::event::Event;
 use super::hold::Hold;
@@ -29,7 +30,7 @@ use super::writer::Inbox;
 
 pub(super) struct Gate {
     phase: RwLock<Phase>,
-    changes: watch::Sender<()>,
+    changes: Notify,
     /// The highest id that was ever given, 0 if none was.
     position: AtomicU64,
     pub(super) seat: Arc<Semaphore>,
@@ -81,7 +82,7 @@ impl Gate {
     pub(super) fn new(limits: EventStoreLimits) -> Self {
         Self {
             phase: RwLock::new(Phase::Shut),
-            changes: watch::Sender::new(()),
+            changes: Notify::new(),
             position: AtomicU64::new(0),
             seat: Arc::new(Semaphore::new(1)),
             readers: Readers::new(),
@@ -127,12 +128,12 @@ impl Gate {
         drop(phase);
         // An idle writer goes with its way, and closes its log: not under the lock.
         drop_contained("the log of an event store", before);
-        self.changes.send_replace(());
+        self.changes.notify_waiters();
     }
 
-    /// Hears of each change of the phase from now on.
-    pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+    /// The next change of the phase, from when this is enabled or polled. It is woken by this gate's own work.
+    pub(super) fn change_to_come(&self) -> Notified<'_> {
+        self.changes.notified()
     }
 
     /// Sends a job, or gives it back if there is no writer. If the log does not block, it is done on return, or somebody else

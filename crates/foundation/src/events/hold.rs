@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::containment::drop_contained;
+use foundation_core::containment::{drop_contained, waking_contained};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -52,7 +52,7 @@ impl Hold {
     /// Waits until other events are kept than those from this one on.
     pub(super) async fn moved(&self, from: Option<EventId>) {
         // That the sender goes first cannot be: it is in here.
-        let _ = self.keep_from.subscribe().wait_for(|kept| *kept != from).await;
+        let _ = waking_contained(self.keep_from.subscribe().wait_for(|kept| *kept != from)).await.map(drop);
     }
 
     /// Tells whoever holds that it is in the way.

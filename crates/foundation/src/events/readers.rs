@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use foundation_core::containment::{catch_panic, drop_contained};
+use foundation_core::containment::{catch_panic, drop_contained, waking_contained};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
@@ -147,7 +147,7 @@ impl Readers {
         if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             return Ok(permit);
         }
-        let permit = Arc::clone(permits).acquire_owned();
+        let permit = waking_contained(Arc::clone(permits).acquire_owned());
         let permit = match lane.limit() {
             None => permit.await,
             Some(limit) => {

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Waker;
 
+use foundation_core::containment::waking_contained;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -112,7 +113,7 @@ impl Seats {
             match self.take(name, consumer.clone()) {
                 Ok(seat) => return Ok(seat),
                 Err(NoSeat::Taken(consumer)) => return Err(consumer),
-                Err(NoSeat::SoonFree) => freed.await,
+                Err(NoSeat::SoonFree) => waking_contained(freed).await,
             }
         }
     }

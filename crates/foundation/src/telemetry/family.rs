@@ -3,11 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_core::Counter;
-
 use super::any_series::Instrument;
 use super::error::TelemetryError;
 use super::labels::Labels;
+use super::own::OwnCounter;
 use super::series_table::SeriesTable;
 
 /// The counters, gauges or histograms of one name, one for each set of labels.
@@ -40,12 +39,12 @@ use super::series_table::SeriesTable;
 pub struct Family<K: Instrument> {
     name: Arc<str>,
     table: Arc<SeriesTable<K>>,
-    unrecorded: Arc<Counter>,
+    unrecorded: OwnCounter,
 }
 
 impl<K: Instrument> Family<K> {
-    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &Arc<Counter>) -> Self {
-        Self { name: name.into(), table, unrecorded: Arc::clone(unrecorded) }
+    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &OwnCounter) -> Self {
+        Self { name: name.into(), table, unrecorded: unrecorded.clone() }
     }
 
     /// The name.
@@ -92,7 +91,7 @@ impl<K: Instrument> Family<K> {
 impl<K: Instrument> Clone for Family<K> {
     fn clone(&self) -> Self {
         let Self { name, table, unrecorded } = self;
-        Self { name: Arc::clone(name), table: Arc::clone(table), unrecorded: Arc::clone(unrecorded) }
+        Self { name: Arc::clone(name), table: Arc::clone(table), unrecorded: unrecorded.clone() }
     }
 }
 

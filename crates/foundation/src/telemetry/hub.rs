@@ -48,9 +48,9 @@ impl Hub {
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
         let mut names = Names::default();
         let own = Own::new(|name| {
-            let table = Arc::new(SeriesTable::new(namespace, name, &budget));
+            let table = Arc::new(SeriesTable::shown(namespace, name, &budget));
             names.insert(name, AnySeries::Counter(Arc::clone(&table)));
-            Arc::clone(table.bare())
+            table
         });
         Self {
             namespace,

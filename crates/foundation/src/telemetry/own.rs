@@ -1,28 +1,32 @@
 //! What telemetry counts about itself.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use foundation_core::Counter;
 
+use super::series_table::SeriesTable;
+
 /// Counters of the hub's own, under the names that they have in a snapshot.
 pub(super) struct Own {
     /// Handlers that were taken out because they panicked.
-    pub(super) detached: Arc<Counter>,
+    pub(super) detached: OwnCounter,
     /// Events that no handler was told of, as handlers emitted within one another without end.
-    pub(super) nested_too_deep: Arc<Counter>,
+    pub(super) nested_too_deep: OwnCounter,
     /// What could not be recorded: its name is no name or belongs to another kind of instrument, its labels are refused, or
     /// there are too many.
-    pub(super) unrecorded: Arc<Counter>,
+    pub(super) unrecorded: OwnCounter,
     /// Series that were taken out because they were idle.
-    pub(super) retired: Arc<Counter>,
+    pub(super) retired: OwnCounter,
     /// Exports that failed.
-    pub(super) failed_exports: Arc<Counter>,
+    pub(super) failed_exports: OwnCounter,
     /// Numbers that an exporter did not get, as it was still at work when the next ones came.
-    pub(super) skipped_exports: Arc<Counter>,
+    pub(super) skipped_exports: OwnCounter,
 }
 
 impl Own {
-    pub(super) fn new(mut make: impl FnMut(&str) -> Arc<Counter>) -> Self {
+    pub(super) fn new(mut table: impl FnMut(&str) -> Arc<SeriesTable<Counter>>) -> Self {
+        let mut make = |name: &str| OwnCounter(table(name));
         Self {
             detached: make("telemetry.handlers_detached"),
             nested_too_deep: make("telemetry.events_nested_too_deep"),
@@ -31,5 +35,17 @@ impl Own {
             failed_exports: make("telemetry.failed_exports"),
             skipped_exports: make("telemetry.skipped_exports"),
         }
+    }
+}
+
+/// A counter that takes no memory for as long as it shows zero, as most of these always do: half a kilobyte each.
+#[derive(Clone)]
+pub(super) struct OwnCounter(Arc<SeriesTable<Counter>>);
+
+impl Deref for OwnCounter {
+    type Target = Counter;
+
+    fn deref(&self) -> &Counter {
+        self.0.bare()
     }
 }

@@ -36,6 +36,8 @@ pub struct SeriesTable<K> {
     bounds: OnceLock<Option<Bounds>>,
     bare: OnceLock<Arc<K>>,
     overflow: OnceLock<Arc<K>>,
+    /// Whether zero is shown before anything was counted.
+    shown: bool,
     warned: AtomicBool,
     labelled: RwLock<Labelled<K>>,
 }
@@ -61,9 +63,15 @@ impl<K: Reads> SeriesTable<K> {
             bounds: OnceLock::new(),
             bare: OnceLock::new(),
             overflow: OnceLock::new(),
+            shown: false,
             warned: AtomicBool::new(false),
             labelled: RwLock::default(),
         }
+    }
+
+    /// The same, with a series without labels that is shown from the start and made when it is first used.
+    pub(super) fn shown(namespace: Namespace, name: &str, budget: &Arc<Budget>) -> Self {
+        Self { shown: true, ..Self::new(namespace, name, budget) }
     }
 
     /// Whoever says it first has said it for good.
@@ -158,7 +166,8 @@ impl<K: Reads> SeriesTable<K> {
     /// Outside of the lock: a histogram takes microseconds to read.
     fn readings(&self, live: Vec<(Labels, Arc<K>)>) -> Vec<Series> {
         let series = |(labels, it): (Labels, Arc<K>)| Series::new(labels, it.read());
-        let bare = self.bare.get().map(|it| Series::new(Labels::default(), it.read()));
+        let unused = || self.shown.then(|| K::with_bounds(None).read());
+        let bare = self.bare.get().map(|it| it.read()).or_else(unused).map(|it| Series::new(Labels::default(), it));
         let overflow = self.overflow.get().map(|it| Series::new(Labels::overflow(), it.read()));
         let mut all: Vec<_> = live.into_iter().map(series).chain(bare).chain(overflow).collect();
         all.sort_by(|a, b| a.labels.cmp(&b.labels));

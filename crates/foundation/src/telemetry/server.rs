@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use foundation_core::ServiceRegistry;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation_core::{ServiceRegistry, answer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -51,11 +51,11 @@ impl TelemetryServer {
         let exports = self.tick(running);
         while running.waiting.try_join_next().is_some() {}
         if self.exports.is_empty() {
-            drop(reply.send(()));
+            answer(reply, ());
         } else {
             running.waiting.spawn(async move {
                 exports.wait().await;
-                drop(reply.send(()));
+                answer(reply, ());
             });
         }
     }
@@ -79,10 +79,10 @@ impl Actor for TelemetryServer {
         running: &mut Running,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            TelemetryMsg::Attach(handler, reply) => drop(reply.send(self.hub.handlers.attach(handler))),
-            TelemetryMsg::Detach(id, reply) => drop(reply.send(self.hub.handlers.detach(&id))),
-            TelemetryMsg::Handlers(reply) => drop(reply.send(self.hub.handlers.ids())),
-            TelemetryMsg::Scrape(reply) => drop(reply.send(self.hub.scrape(services::families(&self.registry)))),
+            TelemetryMsg::Attach(handler, reply) => answer(reply, self.hub.handlers.attach(handler)),
+            TelemetryMsg::Detach(id, reply) => answer(reply, self.hub.handlers.detach(&id)),
+            TelemetryMsg::Handlers(reply) => answer(reply, self.hub.handlers.ids()),
+            TelemetryMsg::Scrape(reply) => answer(reply, self.hub.scrape(services::families(&self.registry))),
             TelemetryMsg::Tick(reply) => self.tick_for(reply, running),
         }
         Ok(())

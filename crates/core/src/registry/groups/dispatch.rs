@@ -1,5 +1,6 @@
 //! Messages to a group: to all, to the next, to any.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -76,7 +77,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
             let (sender, answer) = oneshot::channel();
             let sent = send(&actor, message((sender, limit).into())).is_ok();
             async move {
-                let reply = if sent { time.within(reply(&actor, answer)).await.flatten() } else { None };
+                let reply = if sent { time.within(pin!(reply(&actor, answer))).await.flatten() } else { None };
                 (actor, reply)
             }
         });

@@ -10,6 +10,7 @@ use super::key::partition_of;
 use super::partitions::Partitions;
 use super::seats::Partition;
 use super::spec::PartitionSupervisorSpec;
+use crate::containment::waking_contained;
 use crate::supervisor::Supervisor;
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::roster::{ChildCount, ChildInfo};
@@ -112,7 +113,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         if partitions > seats.len() {
             return Err(PartitionError::TooMany { asked: partitions, started: seats.len() });
         }
-        let _turn = self.partitions.resizing.lock().await;
+        let _turn = waking_contained(self.partitions.resizing.lock()).await;
         let supervisor = self.supervisor()?;
         // First nobody is sent to those that are going.
         let before = seats.open();

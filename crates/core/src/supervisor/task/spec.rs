@@ -14,10 +14,10 @@ use super::error::TaskError;
 use super::options::{Link, TaskOptions};
 use super::output::TaskOutput;
 use super::stop::TaskStop;
+use crate::ask::answer;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::{ChildKind, ChildSpec, StartContext};
 use crate::supervisor::error::StartError;
-use crate::supervisor::message::answer;
 use crate::supervisor::restart::Restart;
 use crate::supervisor::started::Started;
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::containment::waking_contained;
+
 /// Word that a task is asked to stop, for a task that wants to end in order.
 ///
 /// A future that holds one is not dropped when it is asked to stop, be it before its first poll, but has the time of its
@@ -23,7 +25,7 @@ impl TaskStop {
 
     /// Returns when the task is asked to stop: at once if it has been.
     pub async fn requested(&self) {
-        self.asked.cancelled().await;
+        waking_contained(self.asked.cancelled()).await;
     }
 
     /// Whether the task has been asked to stop.
