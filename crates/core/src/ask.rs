@@ -5,8 +5,9 @@
 //! request of this library waits for the end of the actor beside it.
 
 use std::convert::Infallible;
-use std::future::{Pending, pending};
-use std::pin::pin;
+use std::future::{Pending, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
@@ -102,16 +103,13 @@ pub(crate) fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
 pub(crate) async fn reply<R>(actor: &ActorCell, mut answer: oneshot::Receiver<R>) -> Option<R> {
     // Pinned here, since each move of it would be a copy of some hundred bytes.
     let mut end = pin!(actor.wait(None));
-    let first = async {
-        tokio::select! {
-            biased;
-            answered = &mut answer => answered.ok(),
-            // What was replied before the end is there by now.
-            _ = &mut end => answer.try_recv().ok(),
-        }
-    };
     // Woken by the actor, in its last moments too: a waker that panics must not keep its end from others.
-    waking_contained(first).await
+    waking_contained(poll_fn(|context| match Pin::new(&mut answer).poll(context) {
+        Poll::Ready(answered) => Poll::Ready(answered.ok()),
+        // What was replied before the end is there by now.
+        Poll::Pending => end.as_mut().poll(context).map(|_| answer.try_recv().ok()),
+    }))
+    .await
 }
 
 /// A time that has begun. Made before anything is sent, since there may be no clock to wait with.
@@ -137,10 +135,11 @@ impl TimeLimit {
 
     /// What the future comes to, if it does so in time.
     pub(crate) async fn within<T>(self, future: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            output = future => Some(output),
-            _ = self.0 => None,
-        }
+        let (mut future, mut time) = (pin!(future), pin!(self.0));
+        poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => time.as_mut().poll(context).map(|_| None),
+        })
+        .await
     }
 }

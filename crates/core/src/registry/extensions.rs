@@ -1,7 +1,6 @@
 //! What the layers above keep with a namespace.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -15,14 +14,15 @@ type Value = Arc<dyn Any + Send + Sync>;
 pub(crate) struct Extensions(Mutex<State>);
 
 enum State {
-    Kept(HashMap<TypeId, Value>),
+    /// A dozen at the most: to compare that many is faster than to hash once.
+    Kept(Vec<(TypeId, Value)>),
     /// The namespace has ended. What is kept may refer to the namespace, and nobody would ever drop the two.
     Ended,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self::Kept(HashMap::new())
+        Self::Kept(Vec::new())
     }
 }
 
@@ -47,21 +47,22 @@ impl Extensions {
     pub(crate) fn end(&self) {
         let before = std::mem::replace(&mut *self.0.lock(), State::Ended);
         let State::Kept(values) = before else { return };
-        values.into_values().for_each(|value| drop_contained("an extension of a namespace", value));
+        values.into_iter().for_each(|(_, value)| drop_contained("an extension of a namespace", value));
     }
 }
 
 impl State {
     fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let Self::Kept(values) = self else { return None };
-        Arc::clone(values.get(&TypeId::of::<T>())?).downcast().ok()
+        let (_, value) = values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
+        Arc::clone(value).downcast().ok()
     }
 
     /// Keeps a value, unless one of its type has come before: that one is returned.
     fn insert<T: Send + Sync + 'static>(&mut self, value: &Arc<T>) -> Option<Arc<T>> {
         let known = self.get();
         if let (None, Self::Kept(values)) = (&known, self) {
-            values.insert(TypeId::of::<T>(), Arc::clone(value) as Value);
+            values.push((TypeId::of::<T>(), Arc::clone(value) as Value));
         }
         known
     }

@@ -49,7 +49,7 @@ impl Hub {
         let mut names = Names::default();
         let own = Own::new(|name| {
             let table = Arc::new(SeriesTable::shown(namespace, name, &budget));
-            names.insert(name, AnySeries::Counter(Arc::clone(&table)));
+            names.insert_built_in(name, AnySeries::Counter(Arc::clone(&table)));
             table
         });
         Self {

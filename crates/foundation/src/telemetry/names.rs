@@ -53,12 +53,17 @@ impl Names {
 
     /// Gives a name, which was not [refused](Self::refusal), to an instrument.
     pub(super) fn insert(&mut self, name: &str, series: AnySeries) {
-        let (name, exposed) = (Arc::<str>::from(name), ExposedName::new(name, series.kind()));
-        // Those of the built-in ones are in their table.
-        if BuiltIn::of(&name).is_none() {
-            self.claimed.extend(exposed.claims().map(|claim| (claim, Arc::clone(&name))));
+        if BuiltIn::of(name).is_some() {
+            return self.insert_built_in(name, series);
         }
+        let (name, exposed) = (Arc::<str>::from(name), ExposedName::new(name, series.kind()));
+        self.claimed.extend(exposed.claims().map(|claim| (claim, Arc::clone(&name))));
         self.series.insert(name, series);
+    }
+
+    /// The same for one of the foundation's own, whose claims are in the table of these.
+    pub(super) fn insert_built_in(&mut self, name: &str, series: AnySeries) {
+        self.series.insert(name.into(), series);
     }
 }
 
