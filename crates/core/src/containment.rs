@@ -514,7 +514,7 @@ mod tests {
         }
         let waits = waking_contained(std::future::poll_fn(|context| {
             context.waker().wake_by_ref();
-            context.waker().clone().wake();
+            drop(context.waker().clone());
             Poll::<()>::Pending
         }));
         let waker = Waker::from(Arc::new(Panics));

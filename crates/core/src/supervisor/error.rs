@@ -215,7 +215,7 @@ pub enum ChildError {
         /// The id that was asked for.
         id: ChildId,
     },
-    /// The supervisor is about to start this child itself.
+    /// The supervisor is about to start this child itself, or has yet to stop it.
     #[error("child {id} is restarting; terminate it first")]
     Restarting {
         /// The id that was asked for.

@@ -202,8 +202,8 @@ impl Supervisor {
     /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), it is handed over when the successor runs; a
     /// lookup always finds one of the two. Then the successor takes the child's place in the start order, with its own
     /// specification, and the predecessor is stopped by its rule. Returns the successor when the predecessor is gone;
-    /// `None` if the successor's start said [`Start::Ignore`]. No restart is counted, and children that depend on this one
-    /// are left alone.
+    /// `None` if the successor's start said [`Start::Ignore`]: the child stays as it is then. No restart is counted, and
+    /// children that depend on this one are left alone.
     ///
     /// A call that is given up goes on to its end. If the child is terminated, or restarted with its siblings, before its
     /// successor runs, the successor is stopped again.
@@ -320,6 +320,9 @@ impl Supervisor {
     }
 
     /// A handle on a child that is a dynamic supervisor and runs.
+    ///
+    /// That it is a dynamic one is not checked: through this handle another supervisor starts and stops children by its own
+    /// rules, and refuses to be [reconfigured](DynamicSupervisor::reconfigure).
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
