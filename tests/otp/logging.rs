@@ -131,3 +131,20 @@ async fn otp_92_a_restart_and_the_wait_before_it_are_logged_with_their_cause() {
     assert!(told(Level::INFO, "child is going to be restarted", "delay=3s"), "{lines:?}");
     assert!(told(Level::INFO, "child restarted", "out of ink"), "{lines:?}");
 }
+
+#[tokio::test]
+async fn otp_92_a_supervisor_that_gives_up_is_an_error_and_a_name_that_is_taken_a_warning() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let (_, [clerk]) = puppets(["clerk"]);
+    let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(super::at_most(0)).child(clerk.spec());
+    let office = Supervisor::start("office", spec).await.unwrap();
+    clerk.latest().kill();
+    office.wait_until_gone().await;
+    let errors: Vec<_> = log.read().into_iter().filter(|(level, _)| *level == Level::ERROR).collect();
+    let [(_, text)] = &errors[..] else { panic!("one error and not {errors:?}") };
+    assert!(text.starts_with("supervisor gives up: too many restarts supervisor=office child=clerk"), "{text}");
+
+    let taken = Happened::NameTaken { cause: "another has it".into(), rule: foundation::NameTaken::Wait };
+    assert_eq!(levels(taken), (Level::WARN, Level::WARN));
+}

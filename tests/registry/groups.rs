@@ -597,3 +597,24 @@ async fn a_call_to_a_group_outside_a_runtime_panics_before_anything_is_sent() {
     assert!(tokio::task::spawn_blocking(|| calling.join()).await.unwrap().is_err(), "there is no clock");
     assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test]
+async fn a_message_to_all_of_a_group_is_made_once_for_each_who_lives_and_not_at_all_for_none() {
+    let (_registry, names) = world().await;
+    let group = names.group(&HELLO);
+    assert_eq!(group.cast_all(|_, ()| -> ProbeMsg { unreachable!("no member is there") }).unwrap(), 0);
+    let [first, second] = probes().await;
+    [&first, &first, &second].into_iter().for_each(|actor| group.join(actor).unwrap());
+    second.drain().unwrap();
+    let mut made = 0;
+    let taken = group.cast_all(|actor, ()| {
+        made += 1;
+        assert_eq!(actor.get_id(), first.get_id());
+        ProbeMsg::Note("to all")
+    });
+    assert_eq!((taken.unwrap(), made), (2, 2));
+    assert_eq!(notes(&first).await, ["to all", "to all"]);
+    let strangers = names.group(&GroupKey::<super::support::LampMsg>::new("hello"));
+    let refused = strangers.cast_all(|_, ()| super::support::LampMsg::Shine).unwrap_err();
+    assert!(matches!(refused, GroupError::WrongType { .. }), "{refused}");
+}

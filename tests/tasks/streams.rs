@@ -231,3 +231,27 @@ async fn task_8_a_stream_that_is_not_asked_for_anything_else_has_the_defaults() 
     crew.is(0).await;
     tasks.shutdown().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn task_8_the_time_of_a_task_is_kept_while_the_stream_is_not_looked_at() {
+    let (tasks, crew) = (open().await, Crew::new());
+    let there = crew.clone();
+    let options = at_a_time(2).timeout(SECOND).on_timeout(OnTimeout::KillTask);
+    let mut stream = tasks.stream_with(options, 1..=2, move |n| {
+        let member = there.join();
+        async move {
+            let _member = member;
+            if n == 1 { n } else { pending().await }
+        }
+    });
+    assert_eq!(soon("the first", stream.next()).await.unwrap().unwrap(), 1);
+    crew.is(1).await;
+    let begun = Instant::now();
+    // Its future is dropped when its time is over, and no later.
+    crew.is(0).await;
+    assert_eq!(begun.elapsed(), SECOND);
+    let late = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(late, TaskError::TimedOut(SECOND)), "{late}");
+    assert!(stream.next().await.is_none());
+    tasks.shutdown().await;
+}

@@ -226,7 +226,7 @@ pub enum ChildError {
     NotFound {
         /// The id or the actor that was asked for.
         asked: String,
-        /// The ids that come closest.
+        /// The ids that come closest, among 256 of them at most; none for an actor.
         near: NearMisses,
     },
     /// A dynamic supervisor has as many children as it may have.
