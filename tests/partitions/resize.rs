@@ -166,7 +166,7 @@ async fn poll_and_drop(polls: usize, future: impl Future) -> bool {
 
 /// It begins as it was specified: its handle survives, and so does not what it was resized to.
 #[tokio::test]
-async fn part_8_a_supervisor_that_restarts_has_as_many_partitions_as_at_its_first_start() {
+async fn a_supervisor_that_restarts_has_as_many_partitions_as_at_its_first_start() {
     let hall = Hall::of(3);
     let (reporter, mut reports) = foundation_tests::reports();
     let (top, shards) = super::within(hall.spec(), reporter).await;
@@ -183,7 +183,7 @@ async fn part_8_a_supervisor_that_restarts_has_as_many_partitions_as_at_its_firs
 
 /// Be it that it has ended or that it was resized away.
 #[tokio::test]
-async fn part_8_a_temporary_partition_comes_back_with_its_supervisor_only() {
+async fn a_temporary_partition_comes_back_with_its_supervisor_only() {
     let hall = Hall::of(2);
     let (reporter, mut reports) = foundation_tests::reports();
     let (top, shards) = super::within(hall.spec().restart(foundation::Restart::Temporary), reporter).await;

@@ -203,7 +203,7 @@ impl Drop for Inside<'_> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reg_2_1_a_lock_is_not_reentrant_and_free_again_when_both_are_given_up() {
+async fn a_lock_is_not_reentrant_and_free_again_when_both_are_given_up() {
     let (_registry, names) = world().await;
     static TWICE: ServiceName = ServiceName::from_static("twice");
     let nested = names.lock(&TWICE, names.lock(&TWICE, async {}));

@@ -305,3 +305,65 @@ async fn an_unlimited_intensity_takes_no_supervisor_along() {
     assert_eq!(office.office.tree().await.supervision.unwrap().used, 0);
     office.close().await;
 }
+
+/// The limits of a supervisor are those that it was started with, and its children's for what they leave unsaid.
+#[tokio::test(start_paused = true)]
+async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
+    let (second, log) = (Duration::from_secs(1), Log::new());
+    let [a, b] = ["a", "b"].map(|name| Puppet::new(name, &log));
+    let hasty = SupervisorLimits::new().worker_stop(second);
+    let office = Office::of(Strategy::OneForOne, 9, &[&a]).await;
+    let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(9)).child(a.spec());
+    let spec = spec.backoff(Backoff::Constant(20 * second)).limits(hasty.clone());
+    office.office.reconfigure(spec).await.unwrap();
+    a.order(Order::Panic("oh"));
+    log.reached("a", Moment::Dropped, 1).await;
+    let restarting = office.office.which_child("a").await.unwrap();
+    assert_eq!((restarting.state, restarting.backoff), (ChildState::Restarting, Some(20 * second)));
+    let unsaid = office.office.child_spec("a").await.unwrap();
+    assert_eq!(unsaid.shutdown_rule(), foundation::Shutdown::Timeout(5 * second));
+
+    let pool = DynamicSupervisorSpec::default().intensity(at_most(9)).limits(hasty);
+    let pool = foundation::DynamicSupervisor::start("pool", pool).await.unwrap();
+    let spec = DynamicSupervisorSpec::default().intensity(at_most(9)).backoff(Backoff::Constant(20 * second));
+    pool.reconfigure(spec).await.unwrap();
+    let actor = pool.start_child(b.spec()).await.unwrap().unwrap().get_id();
+    assert_eq!(pool.child_spec(actor).await.unwrap().shutdown_rule(), foundation::Shutdown::Timeout(second));
+    b.order(Order::Panic("oh"));
+    log.reached("b", Moment::Dropped, 1).await;
+    assert_eq!(pool.which_child(actor).await.unwrap().backoff, Some(20 * second));
+    pool.shutdown().await;
+    office.close().await;
+}
+
+/// Keeps its supervisor's thread at the first end of a child, until the sender is dropped.
+struct Blocking(Mutex<std::sync::mpsc::Receiver<()>>, Gate);
+
+impl foundation::Reporter for Blocking {
+    fn report(&self, report: &foundation::Report) {
+        if let foundation::Happened::Exited { .. } = report.happened {
+            self.1.open();
+            let _ = tokio::task::block_in_place(|| self.0.lock().unwrap().recv());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_supervisor_that_does_not_answer_in_time_is_listed_in_the_health_as_timed_out() {
+    let log = Log::new();
+    let [stuck, well] = ["stuck", "well"].map(|name| Puppet::new(name, &log));
+    let ((release, released), blocked) = (std::sync::mpsc::channel(), Gate::new());
+    let deaf = SupervisorSpec::new(Strategy::OneForOne).child(stuck.spec().in_health());
+    let deaf = ChildSpec::supervisor("deaf", deaf.reporter(Blocking(Mutex::new(released), blocked.clone())));
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(deaf).child(well.spec().in_health());
+    let top = Supervisor::start("top", spec).await.unwrap();
+    stuck.order(Order::Panic("oh"));
+    soon("a reporter that blocks", blocked.passed()).await;
+    let limit = Duration::from_millis(50);
+    let health = top.health(&HealthLimits::new().answer(limit)).await.unwrap();
+    let found: Vec<_> = health.into_iter().map(|child| (child.path, child.health)).collect();
+    let timed_out = foundation::Health::TimedOut(limit);
+    assert_eq!(found, [("top/deaf".to_owned(), timed_out), ("top/well".to_owned(), foundation::Health::Healthy)]);
+    drop(release);
+    soon("the end", top.shutdown()).await;
+}

@@ -209,7 +209,7 @@ async fn task_8_a_terminated_task_is_dropped_before_it_is_said_to_be_gone() {
 
 /// The way to stop a task is by its supervisor.
 #[tokio::test]
-async fn task_8_a_stop_that_is_sent_to_the_actor_itself_is_read_when_the_future_has_ended() {
+async fn a_stop_that_is_sent_to_the_actor_of_a_task_is_read_when_its_future_has_ended() {
     let (tasks, gate) = (open().await, Gate::new());
     let (begun, held) = (Gate::new(), gate.clone());
     let start = begun.clone();

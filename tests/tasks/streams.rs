@@ -207,7 +207,7 @@ async fn task_8_a_stream_is_read_by_whoever_has_it() {
 /// As many tasks as there are cores, in the order of the inputs, five seconds for each, and the end after the first that
 /// takes longer.
 #[tokio::test(start_paused = true)]
-async fn task_8_a_stream_that_is_not_asked_for_anything_else_has_the_defaults() {
+async fn a_stream_that_is_not_asked_for_anything_else_has_the_defaults() {
     let (tasks, crew) = (open().await, Crew::new());
     let there = crew.clone();
     let mut stream = tasks.stream(0..1_000_u32, move |n| {
@@ -233,7 +233,7 @@ async fn task_8_a_stream_that_is_not_asked_for_anything_else_has_the_defaults() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn task_8_the_time_of_a_task_is_kept_while_the_stream_is_not_looked_at() {
+async fn the_time_of_a_task_is_kept_while_its_stream_is_not_looked_at() {
     let (tasks, crew) = (open().await, Crew::new());
     let there = crew.clone();
     let options = at_a_time(2).timeout(SECOND).on_timeout(OnTimeout::KillTask);

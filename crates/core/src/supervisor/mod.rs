@@ -259,8 +259,8 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::ChildSpec(which, reply)).await?
     }
 
-    /// Replaces strategy, restart intensity, auto-shutdown and child specifications of the running supervisor, all or
-    /// none. What OTP does when it upgrades a supervisor's code, `code_change`.
+    /// Replaces strategy, restart intensity, auto-shutdown, backoff and child specifications of the running supervisor, all
+    /// or none. What OTP does when it upgrades a supervisor's code, `code_change`.
     ///
     /// A child that runs goes on; its new specification holds from its next end or start on. A child that is new is known
     /// and stopped: [`restart_child`](Self::restart_child) starts it. A child that is no longer named stays as it is, and
@@ -270,7 +270,7 @@ impl Supervisor {
     /// What is under way ends as it was begun. A change of the strategy waits for that, and nothing else begins before
     /// it; so a start that hangs holds it up until its start time-out, or until that child is terminated.
     ///
-    /// The reporter is not replaced. A supervisor that is restarted begins with the specification that it was declared
+    /// Reporter, limits and jitter seed are not replaced. A supervisor that is restarted begins with the specification that it was declared
     /// with. Cost: linear in the children.
     ///
     /// ```
@@ -360,7 +360,9 @@ impl Supervisor {
     }
 
     /// How the children are that [count](ChildSpec::in_health), here and below, those of a level before those of the next;
-    /// `None` if the supervisor does not run. Each supervisor below is asked, and then each check runs, all together.
+    /// `None` if the supervisor does not run. Each supervisor below is asked, and then each check runs, all together. One that
+    /// does not answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
+    /// are not listed.
     pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
         checkup::checkup(&self.path, &self.actor, limits).await
     }
