@@ -201,3 +201,29 @@ async fn a_shutdown_ends_a_replacement_under_way() {
     );
     assert!(is_known, "{refused}");
 }
+
+#[tokio::test]
+async fn a_successor_says_of_itself_what_its_own_specification_says() {
+    let (_registry, names) = world().await;
+    let described = |zone: &str| {
+        let metadata = foundation::Metadata::new(zone).unwrap();
+        names.with_metadata(metadata).child_spec(&PROBE, || (Probe::default(), ()))
+    };
+    names.supervise(described("eu")).await.unwrap();
+    let mut watch = names.watch_service(&PROBE);
+    assert!(matches!(watch.next().await, Some(Watched::Snapshot(_))));
+    let zone = |metadata: Option<foundation::Metadata>| metadata.unwrap().read::<String>().unwrap();
+    // What says nothing of itself takes along what has been said of the name.
+    for (spec, expected) in [(described("us"), "us"), (probe(&names, &Roll::default()), "us"), (described("as"), "as")]
+    {
+        let successor = names.replace(spec).await.unwrap().unwrap();
+        assert_eq!(zone(names.metadata(&PROBE).unwrap()), expected);
+        let Some(Watched::Change(NameChange::HandedOver { to, .. })) = watch.next().await else { panic!("{expected}") };
+        assert_eq!((to.actor, zone(to.metadata)), (successor.get_id(), expected.to_owned()));
+    }
+    // From then on its owner may change it, and each change is told.
+    let owner = names.lookup(&PROBE).unwrap();
+    names.update_metadata(&PROBE, &owner, |_| foundation::Metadata::new("au").ok()).unwrap();
+    let Some(Watched::Change(NameChange::Updated(told))) = watch.next().await else { panic!("an update") };
+    assert_eq!(zone(told.metadata), "au");
+}
