@@ -227,3 +227,23 @@ async fn a_successor_says_of_itself_what_its_own_specification_says() {
     let Some(Watched::Change(NameChange::Updated(told))) = watch.next().await else { panic!("an update") };
     assert_eq!(zone(told.metadata), "au");
 }
+
+/// The supervisor counts the restarts of a child; a name, those by the specification that it has now.
+#[tokio::test]
+async fn the_restarts_of_a_name_are_counted_anew_for_a_successor() {
+    let (_registry, names) = world().await;
+    let (first, second) = (Roll::default(), Roll::default());
+    names.supervise(probe(&names, &first)).await.unwrap();
+    let restarts = || async {
+        let child = names.application().unwrap().which_child("probe").await.unwrap();
+        (child.restarts, names.service_info().services[0].restarts)
+    };
+    names.lookup(&PROBE).unwrap().kill_and_wait(None).await.unwrap();
+    names.wait_for_service(&PROBE, SOON).await.unwrap();
+    assert_eq!(restarts().await, (1, 1));
+    names.replace(probe(&names, &second)).await.unwrap().unwrap();
+    assert_eq!(restarts().await, (1, 0));
+    names.lookup(&PROBE).unwrap().kill_and_wait(None).await.unwrap();
+    names.wait_for_service(&PROBE, SOON).await.unwrap();
+    assert_eq!(restarts().await, (2, 1));
+}

@@ -158,6 +158,13 @@ impl ServiceName {
 
     /// A name that is known at compile time; in a `const`, a bad one does not compile.
     ///
+    /// ```compile_fail,E0080
+    /// use foundation_core::ServiceName;
+    ///
+    /// const SPACED: ServiceName = ServiceName::from_static("word count");
+    /// # let _ = SPACED;
+    /// ```
+    ///
     /// # Panics
     /// If the literal is not a valid name and this is not evaluated at compile time. For text from elsewhere use
     /// [`ServiceName::new`].
@@ -297,6 +304,13 @@ pub struct ServiceKey<M> {
 
 impl<M> ServiceKey<M> {
     /// A key for a name that is known at compile time; in a `const`, a bad name does not compile.
+    ///
+    /// ```compile_fail,E0080
+    /// use foundation_core::ServiceKey;
+    ///
+    /// const SPACED: ServiceKey<()> = ServiceKey::new("word count");
+    /// # let _ = SPACED.name();
+    /// ```
     ///
     /// # Panics
     /// As [`ServiceName::from_static`].
