@@ -367,3 +367,15 @@ async fn a_supervisor_that_does_not_answer_in_time_is_listed_in_the_health_as_ti
     drop(release);
     soon("the end", top.shutdown()).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_start_without_a_time_out_takes_as_long_as_it_likes() {
+    let hour = Duration::from_secs(3_600);
+    let slow = Puppet::new("slow", &Log::new());
+    slow.always(Moment::Starting, Conduct::Take(24 * hour));
+    let begun = tokio::time::Instant::now();
+    let spec = SupervisorSpec::new(Strategy::OneForOne).child(slow.spec().start_timeout(None));
+    let office = Supervisor::start("office", spec).await.unwrap();
+    assert_eq!(begun.elapsed(), 24 * hour);
+    office.shutdown().await;
+}
