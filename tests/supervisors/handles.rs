@@ -359,7 +359,7 @@ async fn a_supervisor_that_does_not_answer_in_time_is_listed_in_the_health_as_ti
     let top = Supervisor::start("top", spec).await.unwrap();
     stuck.order(Order::Panic("oh"));
     soon("a reporter that blocks", blocked.passed()).await;
-    let limit = Duration::from_millis(50);
+    let limit = Duration::from_secs(1);
     let health = top.health(&HealthLimits::new().answer(limit)).await.unwrap();
     let found: Vec<_> = health.into_iter().map(|child| (child.path, child.health)).collect();
     let timed_out = foundation::Health::TimedOut(limit);
