@@ -151,7 +151,7 @@ async fn a_supervisor_that_gives_up_is_an_error_and_a_name_that_is_taken_a_warni
 
 /// On each thread of a runtime of its own, since it is a supervisor that says so.
 #[test]
-fn whoever_is_left_behind_by_a_subtree_and_what_was_contained_are_warned_of() {
+fn an_actor_that_outlives_its_supervisor_and_what_was_contained_are_warned_of() {
     struct Panics;
     impl Drop for Panics {
         fn drop(&mut self) {

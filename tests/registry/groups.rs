@@ -599,7 +599,7 @@ async fn a_call_to_a_group_outside_a_runtime_panics_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn a_message_to_all_of_a_group_is_made_once_for_each_who_lives_and_not_at_all_for_none() {
+async fn a_message_to_all_of_a_group_is_made_once_for_each_live_member_and_not_at_all_for_none() {
     let (_registry, names) = world().await;
     let group = names.group(&HELLO);
     assert_eq!(group.cast_all(|_, ()| -> ProbeMsg { unreachable!("no member is there") }).unwrap(), 0);

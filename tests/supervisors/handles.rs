@@ -248,7 +248,7 @@ async fn a_dynamic_supervisor_keeps_its_reporter_when_it_is_reconfigured() {
     pool.shutdown().await;
 }
 
-/// Whoever is deaf to the kill of its supervisor is left behind when the limit is over.
+/// An actor that is deaf to the kill of its supervisor is left behind when the limit is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
     let log = Log::new();
