@@ -131,3 +131,63 @@ async fn otp_92_a_restart_and_the_wait_before_it_are_logged_with_their_cause() {
     assert!(told(Level::INFO, "child is going to be restarted", "delay=3s"), "{lines:?}");
     assert!(told(Level::INFO, "child restarted", "out of ink"), "{lines:?}");
 }
+
+#[tokio::test]
+async fn a_supervisor_that_gives_up_is_an_error_and_a_name_that_is_taken_a_warning() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(log.clone()));
+    let (_, [clerk]) = puppets(["clerk"]);
+    let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(super::at_most(0)).child(clerk.spec());
+    let office = Supervisor::start("office", spec).await.unwrap();
+    clerk.latest().kill();
+    office.wait_until_gone().await;
+    let errors: Vec<_> = log.read().into_iter().filter(|(level, _)| *level == Level::ERROR).collect();
+    let [(_, text)] = &errors[..] else { panic!("one error and not {errors:?}") };
+    assert!(text.starts_with("supervisor gives up: too many restarts supervisor=office child=clerk"), "{text}");
+
+    let taken = Happened::NameTaken { cause: "another has it".into(), rule: foundation::NameTaken::Wait };
+    assert_eq!(levels(taken), (Level::WARN, Level::WARN));
+}
+
+/// On each thread of a runtime of its own, since it is a supervisor that says so.
+#[test]
+fn an_actor_that_outlives_its_supervisor_and_what_was_contained_are_warned_of() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("its destructor panics");
+        }
+    }
+    let contained = Log::of(|| foundation::containment::drop_contained("a parcel", Panics));
+    let [(Level::WARN, text)] = &contained[..] else { panic!("{contained:?}") };
+    assert_eq!(text, "the destructor of a parcel panicked panic=its destructor panics");
+
+    let log = Log::default();
+    let told = log.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3)
+        .enable_all()
+        .on_thread_start(move || {
+            let subscriber = tracing_subscriber::registry().with(told.clone());
+            std::mem::forget(tracing::subscriber::set_default(subscriber));
+        })
+        .build()
+        .unwrap();
+    let (ends, [deaf]) = puppets(["deaf"]);
+    let scene = async move {
+        let limits = foundation::SupervisorLimits::new().subtree_end(Duration::from_millis(20));
+        let inner = SupervisorSpec::new(Strategy::OneForOne).child(deaf.spec());
+        let spec = SupervisorSpec::new(Strategy::OneForOne).limits(limits);
+        let office = Supervisor::start("office", spec.child(ChildSpec::supervisor("inner", inner))).await.unwrap();
+        let (release, released) = std::sync::mpsc::channel();
+        deaf.order(foundation_tests::Order::Block(released));
+        ends.reached("deaf", foundation_tests::Moment::Blocked, 1).await;
+        office.supervisor("inner").await.unwrap().unwrap().actor().kill();
+        ends.reached("deaf", foundation_tests::Moment::Up, 2).await;
+        drop(release);
+        office.shutdown().await;
+    };
+    runtime.block_on(runtime.spawn(scene)).unwrap();
+    let warnings: Vec<_> = log.read().into_iter().filter(|(level, _)| *level == Level::WARN).collect();
+    assert!(warnings.iter().any(|(_, text)| text.starts_with("an actor outlives the supervisor")), "{warnings:?}");
+}

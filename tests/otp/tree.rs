@@ -315,3 +315,17 @@ async fn a_tree_is_drawn_with_a_line_for_each_actor_and_as_a_graph_with_a_node_f
     assert_eq!(bare.matches('"').count() % 2, 0);
     top.shutdown().await;
 }
+
+#[tokio::test]
+async fn of_several_children_of_one_id_the_first_is_shown() {
+    let pool = foundation::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default()).await.unwrap();
+    let (_, [first, second]) = puppets(["same", "same"]);
+    for puppet in [&first, &second] {
+        pool.start_child(puppet.spec()).await.unwrap().unwrap();
+    }
+    let tree = pool.tree().await;
+    assert_eq!((ids(&tree), tree.running()), (vec!["same", "same"], 3));
+    assert_eq!(tree.child("same").unwrap().actor, Some(first.id()));
+    assert!(tree.child("other").is_none());
+    pool.shutdown().await;
+}

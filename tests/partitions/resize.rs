@@ -163,3 +163,36 @@ async fn poll_and_drop(polls: usize, future: impl Future) -> bool {
     })
     .await
 }
+
+/// It begins as it was specified: its handle survives, and so does not what it was resized to.
+#[tokio::test]
+async fn a_supervisor_that_restarts_has_as_many_partitions_as_at_its_first_start() {
+    let hall = Hall::of(3);
+    let (reporter, mut reports) = foundation_tests::reports();
+    let (top, shards) = super::within(hall.spec(), reporter).await;
+    shards.resize(1).await.unwrap();
+    let listed: Vec<_> = shards.which_children().await.unwrap().iter().map(|child| child.id.to_string()).collect();
+    assert_eq!(listed, ["2", "1", "0"], "those that were resized away included, the last one first");
+    assert_eq!(shards.count_children().await.unwrap().active, 1);
+    shards.supervisor().unwrap().shutdown().await;
+    reports.restarted("shards").await;
+    assert_eq!((shards.partitions(), running(&shards)), (3, hall.ids()));
+    soon("the end", top.shutdown()).await;
+    assert_eq!(hall.alive(), [0; 3]);
+}
+
+/// Be it that it has ended or that it was resized away.
+#[tokio::test]
+async fn a_temporary_partition_comes_back_with_its_supervisor_only() {
+    let hall = Hall::of(2);
+    let (reporter, mut reports) = foundation_tests::reports();
+    let (top, shards) = super::within(hall.spec().restart(foundation::Restart::Temporary), reporter).await;
+    shards.resize(1).await.unwrap();
+    let refused = shards.resize(2).await.unwrap_err();
+    assert!(matches!(refused, PartitionError::Child(_)), "{refused}");
+    assert_eq!(shards.partitions(), 1, "there are as many as before");
+    shards.supervisor().unwrap().shutdown().await;
+    reports.restarted("shards").await;
+    assert_eq!(running(&shards), hall.ids());
+    soon("the end", top.shutdown()).await;
+}

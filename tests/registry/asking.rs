@@ -5,7 +5,7 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{CallError, GroupKey, Health, HealthCheck, ServiceKey};
+use foundation::{AskError, CallError, GroupKey, Health, HealthCheck, ServiceKey, ask};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
@@ -170,4 +170,24 @@ async fn no_call_waits_for_an_actor_that_is_gone() {
         }
         names.wait_until_free(&PROBE, SOON).await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_to_an_actor_is_answered_however_long_it_takes_or_over_with_the_actor() {
+    let (actor, _task) = Actor::spawn(None, Probe::default(), ()).await.unwrap();
+    let gate = super::support::Gate::new();
+    actor.cast(ProbeMsg::Stay(gate.clone())).unwrap();
+    let mut asking = Box::pin(ask(&actor, ProbeMsg::WhoAreYou));
+    let waited = tokio::time::timeout(Duration::from_secs(365 * 24 * 3_600), &mut asking).await;
+    assert!(waited.is_err(), "the actor is busy");
+    gate.open();
+    assert_eq!(asking.await.unwrap(), actor.get_id());
+    assert!(matches!(ask(&actor, ProbeMsg::Drop).await, Err(AskError::NoReply)), "the port was dropped");
+    actor.stop_and_wait(None, None).await.unwrap();
+    let Err(AskError::NotDelivered(ProbeMsg::Drop(_))) = ask(&actor, ProbeMsg::Drop).await else {
+        panic!("the message comes back")
+    };
+
+    let (hoarder, _task) = Actor::spawn(None, Hoarder(Attic::default()), ()).await.unwrap();
+    assert!(matches!(ask(&hoarder, Question).await, Err(AskError::NoReply)), "its port lives, and it does not");
 }

@@ -396,3 +396,38 @@ fn a_start_without_timers_or_without_a_runtime_is_refused_at_once() {
     let refused = ProcessRegistry::start().now_or_never().expect("at once").err().unwrap();
     assert!(matches!(refused, StartError::NoRuntime), "{refused}");
 }
+
+#[tokio::test]
+async fn a_registry_has_collapsed_when_its_root_has_ended_without_having_been_asked() {
+    for way in Way::ALL {
+        let mut world = World::new(Namespace::test()).await;
+        let (registry, names) = (world.registry.clone(), world.names.clone());
+        soon(&format!("{way:?}"), way.bring_about(&mut world)).await;
+        soon(&format!("the end after {way:?}"), names.ended()).await;
+        let asked_for = matches!(way, Way::Shutdown | Way::ShutdownGivenUp);
+        if !way.spares_the_root() {
+            soon(&format!("the end of the root after {way:?}"), registry.wait_until_gone()).await;
+        }
+        assert_eq!(registry.has_collapsed(), !way.spares_the_root() && !asked_for, "{way:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_with_a_namespace_after_its_end() {
+    let world = World::new(Namespace::test()).await;
+    let before = world.names.extension(|| 1_u8);
+    world.registry.shutdown().await;
+    let (first, second) = (world.names.extension(|| 2_u8), world.names.extension(|| 3_u8));
+    assert_eq!((*before, *first, *second), (1, 2, 3), "each call makes a value of its own");
+}
+
+#[tokio::test]
+async fn a_clean_up_without_the_runtime_of_the_registry_finds_none_to_stop() {
+    let mut world = World::new(Namespace::test()).await;
+    Way::EndOfTheRuntime.bring_about(&mut world).await;
+    let cleaned_up = soon("the clean-up", world.registry.cleanup_namespace(world.names.namespace())).await.unwrap();
+    assert!(cleaned_up.stopped.is_empty(), "{cleaned_up}");
+    assert!(soon("the shutdown", world.registry.shutdown()).await.is_empty());
+    let refused = world.registry.namespace(Namespace::test()).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::NotRunning { .. }), "{refused}");
+}

@@ -1,5 +1,8 @@
 //! Elixir's tests of registries with duplicate keys, of which groups are the analogue: CONFORMANCE, section 2.3.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus};
 use foundation::{Group, GroupError, GroupKey, Namespace, ServiceKey};
 use tracing::Level;
@@ -546,4 +549,72 @@ async fn a_shutdown_leaves_the_members_of_production_alone() {
     registry.shutdown().await;
     assert!(actor.get_status() <= ActorStatus::Running);
     assert!(production.group(&WORLD).join(&actor).is_err());
+}
+
+#[tokio::test]
+async fn the_dice_of_a_group_throw_the_same_in_each_run() {
+    let throws = async || {
+        let (_registry, names) = world().await;
+        let actors: [_; 4] = probes().await;
+        let group = names.group(&HELLO);
+        actors.iter().for_each(|actor| group.join(actor).unwrap());
+        let place = |id| actors.iter().position(|actor| actor.get_id() == id).unwrap();
+        (0..50).map(|_| place(group.any_member().unwrap().get_id())).collect::<Vec<_>>()
+    };
+    assert_eq!(throws().await, throws().await);
+}
+
+#[tokio::test]
+async fn a_service_and_a_group_of_one_name_have_nothing_to_do_with_each_other() {
+    let (_registry, names) = world().await;
+    let [member] = probes().await;
+    let service = super::support::key::<ProbeMsg>(HELLO.name().as_str());
+    names.group(&HELLO).join(&member).unwrap();
+    assert!(!names.is_registered(&service));
+    let holder = names.spawn(&service, Probe::default(), ()).await.unwrap();
+    assert_eq!(ids(&names.group(&HELLO).members()), [member.get_id()]);
+    names.group(&HELLO).leave(&member);
+    assert_eq!(names.lookup(&service).unwrap().get_id(), holder.get_id());
+    assert_eq!((names.groups().len(), names.list_services().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_call_to_a_group_outside_a_runtime_panics_before_anything_is_sent() {
+    let (_registry, names) = world().await;
+    let [member] = probes().await;
+    names.group(&HELLO).join(&member).unwrap();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let calling = std::thread::spawn({
+        let (group, asked) = (names.group(&HELLO), Arc::clone(&asked));
+        move || {
+            let ask = |reply| {
+                asked.fetch_add(1, Ordering::Relaxed);
+                ProbeMsg::Say(true, reply)
+            };
+            futures::executor::block_on(group.call_all(ask, SOON)).answered.len()
+        }
+    });
+    assert!(tokio::task::spawn_blocking(|| calling.join()).await.unwrap().is_err(), "there is no clock");
+    assert_eq!(asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_message_to_all_of_a_group_is_made_once_for_each_live_member_and_not_at_all_for_none() {
+    let (_registry, names) = world().await;
+    let group = names.group(&HELLO);
+    assert_eq!(group.cast_all(|_, ()| -> ProbeMsg { unreachable!("no member is there") }).unwrap(), 0);
+    let [first, second] = probes().await;
+    [&first, &first, &second].into_iter().for_each(|actor| group.join(actor).unwrap());
+    second.drain().unwrap();
+    let mut made = 0;
+    let taken = group.cast_all(|actor, ()| {
+        made += 1;
+        assert_eq!(actor.get_id(), first.get_id());
+        ProbeMsg::Note("to all")
+    });
+    assert_eq!((taken.unwrap(), made), (2, 2));
+    assert_eq!(notes(&first).await, ["to all", "to all"]);
+    let strangers = names.group(&GroupKey::<super::support::LampMsg>::new("hello"));
+    let refused = strangers.cast_all(|_, ()| super::support::LampMsg::Shine).unwrap_err();
+    assert!(matches!(refused, GroupError::WrongType { .. }), "{refused}");
 }

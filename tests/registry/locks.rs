@@ -201,3 +201,12 @@ impl Drop for Inside<'_> {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lock_is_not_reentrant_and_free_again_when_both_are_given_up() {
+    let (_registry, names) = world().await;
+    static TWICE: ServiceName = ServiceName::from_static("twice");
+    let nested = names.lock(&TWICE, names.lock(&TWICE, async {}));
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(3_600), nested).await.is_err(), "it waits for ever");
+    names.lock(&TWICE, async {}).await.unwrap();
+}

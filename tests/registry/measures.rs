@@ -383,3 +383,23 @@ async fn the_start_and_the_stop_of_a_service_have_spans_that_name_it() {
     names.measured(Measurement::Off).spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(lives.0.lock().unwrap().len(), wanted.len());
 }
+
+#[tokio::test]
+async fn figures_are_listed_by_name_those_without_an_actor_included_and_those_without_a_message_not() {
+    let (_registry, names) = world().await;
+    let keys = ["c", "a", "b"].map(super::support::key::<ProbeMsg>);
+    for key in &keys {
+        let actor = names.spawn(key, Probe::default(), ()).await.unwrap();
+        if key.name().as_str() != "b" {
+            names.via(key).call(ProbeMsg::WhoAreYou, SOON).await.unwrap();
+        }
+        if key.name().as_str() == "a" {
+            actor.kill_and_wait(None).await.unwrap();
+            names.wait_until_free(key, SOON).await.unwrap();
+        }
+    }
+    let listed: Vec<_> = names.measures().into_iter().map(|(name, it)| (name.to_string(), it.messages)).collect();
+    assert_eq!(listed, [("a".to_owned(), 1), ("c".to_owned(), 1)]);
+    let info = names.service_info();
+    assert_eq!(info.services.iter().map(|it| it.measures.is_some()).collect::<Vec<_>>(), [false, true], "of b and c");
+}

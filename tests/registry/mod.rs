@@ -11,6 +11,7 @@ mod hand_over;
 mod histories;
 mod info;
 mod isolation;
+mod layout;
 mod leases;
 mod locks;
 mod measures;

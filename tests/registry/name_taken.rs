@@ -175,3 +175,29 @@ async fn a_child_that_waits_for_its_name_goes_along_in_the_restarts_of_its_sibli
     names.wait_for_service(&PROBE, SOON).await.unwrap();
     assert_eq!(office.tree().await.supervision.unwrap().used, 2);
 }
+
+/// A dynamic supervisor forgets who is not restarted; who waits is a child as any that is restarting.
+#[tokio::test(start_paused = true)]
+async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_forgotten_if_it_rests() {
+    for (rule, counts) in [(NameTaken::Wait, 1), (NameTaken::Rest, 0)] {
+        let (_registry, names) = world().await;
+        let spec = foundation::DynamicSupervisorSpec::default().intensity(ONCE).max_children(1);
+        names.supervise(ChildSpec::dynamic_supervisor("crowd", spec)).await.unwrap();
+        let crowd = names.application().unwrap().dynamic_supervisor("crowd").await.unwrap().unwrap();
+        let child = crowd.start_child(probe(&names).on_name_taken(rule)).await.unwrap().unwrap();
+        let heir = foreign(Probe::default()).await;
+        names.hand_over(&PROBE, &heir).unwrap();
+        child.kill_and_wait(None).await.unwrap();
+        let moving = |state| !matches!(state, ChildState::NameTaken);
+        while crowd.which_children().await.unwrap().iter().any(|child| moving(child.state)) {
+            yield_now().await;
+        }
+        assert_eq!(crowd.count_children().await.unwrap().specs, counts, "{rule:?}");
+        let other = names.child_spec(&OTHER, || (Probe::default(), ()));
+        assert_eq!(crowd.start_child(other).await.is_ok(), counts == 0, "{rule:?}: there is room for one");
+        // The actor of its latest life still names the one that waits.
+        assert_eq!(crowd.terminate_child(child.get_id()).await.is_ok(), counts == 1, "{rule:?}");
+        heir.stop_and_wait(None, None).await.unwrap();
+        assert!(!names.is_registered(&PROBE));
+    }
+}

@@ -347,3 +347,17 @@ async fn fnd_5_children_of_the_layout_are_up_when_the_namespace_is() {
     let names = registry.namespace(Namespace::test()).await.unwrap();
     assert_eq!(names_in(&names), ["other", "probe"]);
 }
+
+#[tokio::test]
+async fn an_actor_that_has_the_name_already_is_refused_as_its_holder() {
+    let (_registry, names) = world().await;
+    let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let outside = foreign(Probe::default()).await;
+    names.register(&OTHER, &outside).await.unwrap();
+    for (key, actor) in [(&PROBE, &ours), (&OTHER, &outside)] {
+        let refused = names.register(key, actor).await.unwrap_err();
+        let RegistryError::AlreadyRegistered { holder, .. } = refused else { panic!("{refused}") };
+        assert_eq!(holder, Some(actor.get_id()));
+        assert!(names.is_registered(key), "the refusal changes nothing");
+    }
+}

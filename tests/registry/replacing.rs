@@ -201,3 +201,49 @@ async fn a_shutdown_ends_a_replacement_under_way() {
     );
     assert!(is_known, "{refused}");
 }
+
+#[tokio::test]
+async fn a_successor_says_of_itself_what_its_own_specification_says() {
+    let (_registry, names) = world().await;
+    let described = |zone: &str| {
+        let metadata = foundation::Metadata::new(zone).unwrap();
+        names.with_metadata(metadata).child_spec(&PROBE, || (Probe::default(), ()))
+    };
+    names.supervise(described("eu")).await.unwrap();
+    let mut watch = names.watch_service(&PROBE);
+    assert!(matches!(watch.next().await, Some(Watched::Snapshot(_))));
+    let zone = |metadata: Option<foundation::Metadata>| metadata.unwrap().read::<String>().unwrap();
+    // What says nothing of itself takes along what has been said of the name.
+    for (spec, expected) in [(described("us"), "us"), (probe(&names, &Roll::default()), "us"), (described("as"), "as")]
+    {
+        let successor = names.replace(spec).await.unwrap().unwrap();
+        assert_eq!(zone(names.metadata(&PROBE).unwrap()), expected);
+        let Some(Watched::Change(NameChange::HandedOver { to, .. })) = watch.next().await else { panic!("{expected}") };
+        assert_eq!((to.actor, zone(to.metadata)), (successor.get_id(), expected.to_owned()));
+    }
+    // From then on its owner may change it, and each change is told.
+    let owner = names.lookup(&PROBE).unwrap();
+    names.update_metadata(&PROBE, &owner, |_| foundation::Metadata::new("au").ok()).unwrap();
+    let Some(Watched::Change(NameChange::Updated(told))) = watch.next().await else { panic!("an update") };
+    assert_eq!(zone(told.metadata), "au");
+}
+
+/// The supervisor counts the restarts of a child; a name, those by the specification that it has now.
+#[tokio::test]
+async fn the_restarts_of_a_name_are_counted_anew_for_a_successor() {
+    let (_registry, names) = world().await;
+    let (first, second) = (Roll::default(), Roll::default());
+    names.supervise(probe(&names, &first)).await.unwrap();
+    let restarts = || async {
+        let child = names.application().unwrap().which_child("probe").await.unwrap();
+        (child.restarts, names.service_info().services[0].restarts)
+    };
+    names.lookup(&PROBE).unwrap().kill_and_wait(None).await.unwrap();
+    names.wait_for_service(&PROBE, SOON).await.unwrap();
+    assert_eq!(restarts().await, (1, 1));
+    names.replace(probe(&names, &second)).await.unwrap().unwrap();
+    assert_eq!(restarts().await, (1, 0));
+    names.lookup(&PROBE).unwrap().kill_and_wait(None).await.unwrap();
+    names.wait_for_service(&PROBE, SOON).await.unwrap();
+    assert_eq!(restarts().await, (2, 1));
+}

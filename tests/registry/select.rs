@@ -151,3 +151,20 @@ async fn a_predicate_may_use_the_registry() {
     assert_eq!(seen.len(), 4);
     assert_eq!(names.count_matching(|_| true), 0);
 }
+
+#[tokio::test]
+async fn what_is_selected_found_or_unregistered_comes_by_name() {
+    let (_registry, names) = world().await;
+    for name in ["c", "a", "b"] {
+        names.spawn(&key::<ProbeMsg>(name), Probe::default(), ()).await.unwrap();
+    }
+    let selected: Vec<_> = names.select(|_| true).into_iter().map(|service| service.name.to_string()).collect();
+    assert_eq!(selected, ["a", "b", "c"]);
+    assert_eq!(names.find(|service| service.name().as_str() != "a").unwrap().name.as_str(), "b");
+    assert!(names.find(|_| false).is_none());
+    let actor = names.lookup(&key::<ProbeMsg>("b")).unwrap();
+    let taken: Vec<_> = names.unregister_matching(|service| service.name().as_str() < "c");
+    assert_eq!(taken.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(names.list_services().len(), 1);
+    actor.cast(ProbeMsg::Note("it lives on")).unwrap();
+}

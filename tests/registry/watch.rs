@@ -402,3 +402,36 @@ async fn a_change_says_for_people_what_has_happened() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_watch_keeps_at_least_one_change_and_1_024_if_it_is_not_asked_for_another_number() {
+    let (_registry, names) = world().await;
+    let actor = foreign(Probe::default()).await;
+    let mut least = names.watch().capacity(0);
+    snapshot(&mut least).await;
+    names.register(&PROBE, &actor).await.unwrap();
+    registered(&mut least, actor.get_id()).await;
+    assert!(names.unregister(&PROBE));
+    names.register(&PROBE, &actor).await.unwrap();
+    let lagged = least.next().await;
+    assert!(matches!(lagged, Some(Watched::Lagged { .. })), "{lagged:?}");
+
+    for (changes, is_lost) in [(1_024, false), (1_026, true)] {
+        let mut watch = watched(&names).await;
+        for _ in 0..changes / 2 {
+            assert!(names.unregister(&PROBE));
+            names.register(&PROBE, &actor).await.unwrap();
+        }
+        let next = watch.next().await;
+        assert_eq!(matches!(next, Some(Watched::Lagged { .. })), is_lost, "{changes}: {next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_watch_of_one_name_begins_whether_it_is_held_or_not() {
+    let (_registry, names) = world().await;
+    assert!(snapshot(&mut names.watch_service(&PROBE)).await.is_empty());
+    let held = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
+    assert_eq!(snapshot(&mut names.watch_service(&PROBE)).await, [("probe".to_owned(), held.get_id())]);
+}

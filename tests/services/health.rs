@@ -271,3 +271,32 @@ async fn the_intensity_of_services_can_be_limited_and_is_then_that_of_each() {
     application.wait_until_gone().await;
     foundation.shutdown().await;
 }
+
+// ---- how it is written ----
+
+#[tokio::test]
+async fn a_health_is_written_in_as_many_lines_and_bytes_as_the_limits_say() {
+    for (lines, bytes) in [(3, 20), (1, 8), (0, 40), (2, 0), (100, 10)] {
+        let limits = Limits::new().health(HealthLimits::new().lines(lines).line_bytes(bytes));
+        let pool = |_: &Services| worker("a_name_that_is_longer_than_a_line_may_be").in_health();
+        let foundation = with_child(pool).limits(limits).start().await.unwrap();
+        let text = foundation.health().await.to_string();
+        assert!(text.lines().count() <= lines.max(1), "{lines} lines of {bytes} bytes:\n{text}");
+        assert!(text.lines().all(|line| line.len() <= bytes), "{lines} lines of {bytes} bytes:\n{text}");
+        foundation.shutdown().await;
+    }
+}
+
+#[foundation::test]
+async fn what_needs_something_that_does_not_count_is_degraded(namespace: TestNamespace) {
+    const LODGER: ServiceName = ServiceName::from_static("lodger");
+    namespace.supervise(worker("lodger")).await.unwrap();
+    namespace.supervise(worker("host").needs(LODGER)).await.unwrap();
+    let health = namespace.health().await;
+    let unwell: Vec<_> = health.unhealthy().map(|it| (it.name.as_str(), it.condition(), it.lacks.clone())).collect();
+    assert_eq!(unwell, [("host", Condition::Degraded, vec!["lodger".to_owned()])], "{health}");
+    // It counts by itself since it needs something, and what it needs is left alone.
+    let application = namespace.application().unwrap();
+    application.terminate_child("lodger").await.unwrap();
+    assert!(application.child("host").await.unwrap().is_some());
+}

@@ -10,5 +10,6 @@ mod dynamic_restarts;
 mod dynamic_starts;
 mod dynamic_stops;
 mod fixed;
+mod handles;
 mod hazard;
 mod size;

@@ -206,3 +206,27 @@ async fn task_8_a_terminated_task_is_dropped_before_it_is_said_to_be_gone() {
     assert_eq!(crew.now(), 0);
     tasks.shutdown().await;
 }
+
+/// The way to stop a task is by its supervisor.
+#[tokio::test]
+async fn a_stop_that_is_sent_to_the_actor_of_a_task_is_read_when_its_future_has_ended() {
+    let (tasks, gate) = (open().await, Gate::new());
+    let (begun, held) = (Gate::new(), gate.clone());
+    let start = begun.clone();
+    let spec = ChildSpec::task("task", move |_| {
+        let (start, held) = (start.clone(), held.clone());
+        async move {
+            start.open();
+            held.passed().await;
+        }
+    });
+    let actor = tasks.start_child(spec).await.unwrap().unwrap();
+    soon("its beginning", begun.passed()).await;
+    actor.stop(None);
+    for _ in 0..100 {
+        assert_eq!(tasks.children().await.unwrap(), [actor.get_id()]);
+    }
+    gate.open();
+    known(&tasks, 0).await;
+    tasks.shutdown().await;
+}

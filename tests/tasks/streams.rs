@@ -7,6 +7,7 @@ use std::time::Duration;
 use foundation::{ChildError, OnTimeout, StreamOptions, StreamOrder, TaskError, TaskSupervisor};
 use foundation_tests::{Gate, soon};
 use futures::{Stream, StreamExt};
+use tokio::time::Instant;
 
 use super::{Crew, known, limited, open};
 
@@ -200,5 +201,57 @@ async fn task_8_a_stream_is_read_by_whoever_has_it() {
     assert_eq!(stream.next().await.unwrap().unwrap(), 0);
     let rest = tokio::spawn(stream.map(Result::unwrap).collect::<Vec<_>>());
     assert_eq!(soon("the rest", rest).await.unwrap(), [1, 2, 3]);
+    tasks.shutdown().await;
+}
+
+/// As many tasks as there are cores, in the order of the inputs, five seconds for each, and the end after the first that
+/// takes longer.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_not_asked_for_anything_else_has_the_defaults() {
+    let (tasks, crew) = (open().await, Crew::new());
+    let there = crew.clone();
+    let mut stream = tasks.stream(0..1_000_u32, move |n| {
+        let member = there.join();
+        async move {
+            let _member = member;
+            if n > 0 {
+                std::future::pending::<()>().await;
+            }
+            n
+        }
+    });
+    assert_eq!(soon("the first", stream.next()).await.unwrap().unwrap(), 0);
+    let begun = Instant::now();
+    let late = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(late, TaskError::TimedOut(limit) if limit == Duration::from_secs(5)), "{late}");
+    assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    assert!(stream.next().await.is_none(), "it has ended");
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!((cores..=cores + 1).contains(&crew.ever()), "{} tasks on {cores} cores", crew.ever());
+    crew.is(0).await;
+    tasks.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_task_is_kept_while_its_stream_is_not_looked_at() {
+    let (tasks, crew) = (open().await, Crew::new());
+    let there = crew.clone();
+    let options = at_a_time(2).timeout(SECOND).on_timeout(OnTimeout::KillTask);
+    let mut stream = tasks.stream_with(options, 1..=2, move |n| {
+        let member = there.join();
+        async move {
+            let _member = member;
+            if n == 1 { n } else { pending().await }
+        }
+    });
+    assert_eq!(soon("the first", stream.next()).await.unwrap().unwrap(), 1);
+    crew.is(1).await;
+    let begun = Instant::now();
+    // Its future is dropped when its time is over, and no later.
+    crew.is(0).await;
+    assert_eq!(begun.elapsed(), SECOND);
+    let late = stream.next().await.unwrap().unwrap_err();
+    assert!(matches!(late, TaskError::TimedOut(SECOND)), "{late}");
+    assert!(stream.next().await.is_none());
     tasks.shutdown().await;
 }

@@ -420,4 +420,121 @@ mod tests {
         assert!((&mut future).now_or_never().is_none());
         drop(future);
     }
+
+    /// An error with a text and a cause.
+    #[derive(Debug)]
+    struct Layer(String, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl Error for Layer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            self.1.as_deref().map(|cause| cause as _)
+        }
+    }
+
+    /// The first text is that of the error, the last that of the deepest cause.
+    fn layers(texts: impl DoubleEndedIterator<Item = String>) -> Layer {
+        let nest = |below: Option<Box<Layer>>, text: String| Some(Box::new(Layer(text, below)));
+        *texts.rev().fold(None, nest).expect("at least one text")
+    }
+
+    #[test]
+    fn an_error_is_followed_by_its_causes_and_none_is_said_twice() {
+        let texts = ["no desk: the room is locked", "the room is locked", "the key is lost"];
+        let error = layers(texts.into_iter().map(str::to_owned));
+        assert_eq!(error_text(&error), "no desk: the room is locked: the key is lost");
+    }
+
+    #[test]
+    fn no_more_causes_are_followed_than_the_limit_says() {
+        let text = error_text(&layers((0..=MAX_CAUSES + 1).map(|level| format!("<{level}>"))));
+        assert!(text.ends_with(&format!(": <{MAX_CAUSES}>")), "{text}");
+        assert_eq!(text.matches(": ").count(), MAX_CAUSES);
+    }
+
+    #[test]
+    fn a_text_is_cut_off_between_two_characters() {
+        let text = display_text(&("x".repeat(MAX_TEXT_BYTES - 1) + "ß, and more"));
+        assert_eq!(text, "x".repeat(MAX_TEXT_BYTES - 1) + "…");
+        let fits = "x".repeat(MAX_TEXT_BYTES);
+        assert_eq!(display_text(&fits), fits);
+    }
+
+    #[test]
+    fn a_cause_that_cannot_be_asked_for_is_left_out() {
+        #[derive(Debug)]
+        struct Guarded;
+        impl fmt::Display for Guarded {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("guarded")
+            }
+        }
+        impl Error for Guarded {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                panic!("no cause for anyone")
+            }
+        }
+        assert_eq!(error_text(&Guarded), "guarded");
+    }
+
+    #[test]
+    fn a_panic_without_a_text_and_one_with_a_long_text_are_quoted_all_the_same() {
+        let caught = catch_panic(|| std::panic::panic_any(7)).unwrap_err();
+        assert_eq!(caught.text(), "a panic without a text");
+        let caught = catch_panic(|| panic!("{}", "long ".repeat(MAX_TEXT_BYTES))).unwrap_err();
+        assert!(caught.text().len() <= MAX_TEXT_BYTES + '…'.len_utf8());
+    }
+
+    #[test]
+    fn a_contained_value_is_dropped_contained_unless_it_is_taken_out() {
+        let held = Contained::new("a value", PanicsWhenDropped);
+        assert!(held.get().is_some());
+        drop(held);
+        let taken = Contained::new("a value", PanicsWhenDropped).into_inner();
+        assert!(catch_panic(|| drop(taken)).is_err(), "it is contained no longer");
+    }
+
+    #[test]
+    fn what_is_pinned_is_discarded_once_and_contained() {
+        let mut value = std::pin::pin!(Some(PanicsWhenDropped));
+        discard_pinned("a value", value.as_mut());
+        assert!(value.is_none());
+        discard_pinned("a value", value);
+    }
+
+    #[test]
+    fn a_subscriber_that_panics_while_it_is_told_something_ends_nothing() {
+        report(|| std::panic::panic_any(PanicsWhenDropped));
+    }
+
+    #[test]
+    fn a_future_that_panics_is_over_with_what_it_said_and_then_pending_for_ever() {
+        let mut future = ContainedFuture::new("a future", async { panic!("no luck") }.boxed());
+        let outcome: Option<Result<(), _>> = (&mut future).now_or_never();
+        assert_eq!(outcome.and_then(Result::err).map(CaughtPanic::into_text), Some("no luck".to_owned()));
+        assert!((&mut future).now_or_never().is_none());
+        assert!(future.now_or_never().is_none());
+    }
+
+    #[test]
+    fn code_that_is_not_ours_is_given_a_waker_that_does_not_panic() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Self>) {
+                std::panic::panic_any(PanicsWhenDropped);
+            }
+        }
+        let waits = waking_contained(std::future::poll_fn(|context| {
+            context.waker().wake_by_ref();
+            drop(context.waker().clone());
+            Poll::<()>::Pending
+        }));
+        let waker = Waker::from(Arc::new(Panics));
+        assert!(std::pin::pin!(waits).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
 }

@@ -146,3 +146,45 @@ where
         Err(_) => Health::TimedOut(limit),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn nothing_true_and_ok_are_a_yes_false_and_an_error_a_no_and_a_health_is_itself() {
+        assert!([Health::of(()), Health::of(true), Health::of(Ok::<_, String>(7))].iter().all(Health::is_healthy));
+        assert_eq!(Health::of(false).to_string(), "failed: the check said no");
+        assert_eq!(Health::of(Err::<(), _>("no desk")), Health::Failed("no desk".to_owned()));
+        assert_eq!(Health::of(Health::Dead), Health::Dead);
+    }
+
+    #[test]
+    fn what_a_check_found_may_panic_when_it_is_dropped_or_written() {
+        struct Bad;
+        impl Drop for Bad {
+            fn drop(&mut self) {
+                panic!("its destructor panics");
+            }
+        }
+        impl fmt::Display for Bad {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("it has no text");
+            }
+        }
+        assert!(Health::of(Ok::<_, String>(Bad)).is_healthy());
+        assert_eq!(Health::of(Err::<(), _>(Bad)), Health::Failed("(its text panicked)".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_is_contained_in_what_it_does_and_in_how_long_it_takes() {
+        let panics_at_once = || -> BoxFuture<'static, Health> { panic!("no check") };
+        assert_eq!(run_check(SECOND, panics_at_once).await, Health::Crashed("no check".to_owned()));
+        let panics_later = || async { panic!("no luck") };
+        assert_eq!(run_check(SECOND, panics_later).await, Health::Crashed("no luck".to_owned()));
+        assert_eq!(run_check(SECOND, std::future::pending).await, Health::TimedOut(SECOND));
+        assert_eq!(run_check(SECOND, || ready(Health::Healthy)).await, Health::Healthy);
+    }
+}

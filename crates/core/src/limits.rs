@@ -134,7 +134,7 @@ limits! {
         answer: Duration = Duration::from_secs(1),
         /// How long a child may be down, for a restart, say, before it counts as that; 1 s.
         grace: Duration = Duration::from_secs(1),
-        /// How many lines a health is written as at most; 50.
+        /// How many lines a health is written as at most, and at least one; 50.
         lines: usize = 50,
         /// How many bytes of each of them are written at most; 300.
         line_bytes: usize = 300,

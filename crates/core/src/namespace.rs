@@ -158,6 +158,13 @@ impl ServiceName {
 
     /// A name that is known at compile time; in a `const`, a bad one does not compile.
     ///
+    /// ```compile_fail,E0080
+    /// use foundation_core::ServiceName;
+    ///
+    /// const SPACED: ServiceName = ServiceName::from_static("word count");
+    /// # let _ = SPACED;
+    /// ```
+    ///
     /// # Panics
     /// If the literal is not a valid name and this is not evaluated at compile time. For text from elsewhere use
     /// [`ServiceName::new`].
@@ -298,6 +305,13 @@ pub struct ServiceKey<M> {
 impl<M> ServiceKey<M> {
     /// A key for a name that is known at compile time; in a `const`, a bad name does not compile.
     ///
+    /// ```compile_fail,E0080
+    /// use foundation_core::ServiceKey;
+    ///
+    /// const SPACED: ServiceKey<()> = ServiceKey::new("word count");
+    /// # let _ = SPACED.name();
+    /// ```
+    ///
     /// # Panics
     /// As [`ServiceName::from_static`].
     pub const fn new(name: &'static str) -> Self {
@@ -345,6 +359,7 @@ impl<M> fmt::Display for ServiceKey<M> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::containment::catch_panic;
     use proptest::prelude::*;
 
     #[test]
@@ -355,6 +370,21 @@ mod tests {
         assert!(matches!(ServiceName::new("9lives"), Err(NameError::Start { found: '9', .. })));
         assert!(matches!(ServiceName::new("x".repeat(129)), Err(NameError::TooLong { found: 129, .. })));
         assert!(ServiceName::new("x".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn a_literal_that_is_no_name_panics_when_it_is_not_evaluated_at_compile_time() {
+        for literal in ["", "9lives", "a b"] {
+            assert!(catch_panic(|| ServiceName::from_static(literal)).is_err(), "{literal:?}");
+            assert!(catch_panic(|| ServiceKey::<()>::new(literal)).is_err(), "{literal:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_quoted_by_its_beginning_only() {
+        let error = ServiceName::new("ö".repeat(1_000)).unwrap_err();
+        let NameError::TooLong { name, found: 2_000 } = &error else { panic!("{error}") };
+        assert_eq!(*name, "ö".repeat(32) + "…");
     }
 
     #[test]

@@ -43,3 +43,32 @@ impl fmt::Display for NearMisses {
         if self.0.is_empty() { Ok(()) } else { write!(f, "; did you mean {}?", self.0.join(", ")) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn at_most_three_are_picked_the_closest_first_and_none_that_is_unlike() {
+        let known = ["word_counter", "telemetry", "word_count", "worm_cant", "words", "word_counts"];
+        let near = NearMisses::of("word_count", known.into_iter());
+        assert_eq!(near.names(), ["word_count", "word_counts", "word_counter"]);
+        assert_eq!(near.to_string(), "; did you mean word_count, word_counts, word_counter?");
+        assert_eq!(NearMisses::of("zzz", known.into_iter()).to_string(), "");
+    }
+
+    #[test]
+    fn names_that_are_equally_close_come_in_their_own_order() {
+        let near = NearMisses::ranked([(0.5, "c"), (1.0, "b"), (1.0, "a"), (0.4, "d")].into_iter(), 0.5);
+        assert_eq!(near.names(), ["a", "b", "c"]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_for_only_known_names_are_picked(wanted: String, known: Vec<String>) {
+            let near = NearMisses::of(&wanted, known.iter().map(String::as_str));
+            prop_assert!(near.names().len() <= SHOWN && near.names().iter().all(|name| known.contains(name)));
+        }
+    }
+}

@@ -18,7 +18,7 @@ pub struct Registration {
     pub actor: ActorId,
     /// The message type that it answers to, for people.
     pub message: &'static str,
-    /// How often the child that registers this name was started again.
+    /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,
     /// Whether the actor was started elsewhere and only registered here.
     pub foreign: bool,

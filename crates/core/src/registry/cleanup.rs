@@ -10,7 +10,8 @@ use serde::Serialize;
 /// One actor that a shutdown or a clean-up has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoppedService {
-    /// Where it stood: the path of its supervisor and its id, or `registered/` and its name.
+    /// Where it stood: the path of its supervisor and its id; or, of an actor that the namespace has not
+    /// started, `registered/` and its name, or `joined/` and its group.
     pub path: String,
     /// Whether it stopped in time, or was or had to be killed.
     pub how: Stopped,

@@ -83,7 +83,8 @@ impl ServiceRegistry {
     ///
     /// `update` gets the present metadata and gives the new one; `None` leaves it as it is. It may run more than once, if
     /// two updates meet. Returns what holds now. The metadata goes along when the name is handed over; a child that is
-    /// started again begins with that of its child spec, as it does with its arguments.
+    /// started again begins with that of its child spec, as it does with its arguments, and so does one that is
+    /// [replaced](ServiceRegistry::replace) by a specification with metadata.
     ///
     /// # Errors
     /// [`RegistryError::NotOwner`] names the owner; [`RegistryError::NotFound`].

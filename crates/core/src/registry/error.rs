@@ -23,7 +23,7 @@ pub enum RegistryError {
         namespace: Namespace,
         /// What was asked for.
         name: ServiceName,
-        /// What comes close.
+        /// What comes close, among 256 of the names at most.
         near: NearMisses,
     },
     /// The actor of this name answers to another message type.
@@ -89,7 +89,7 @@ pub enum RegistryError {
         name: ServiceName,
         /// How long.
         waited: Duration,
-        /// What comes close.
+        /// What comes close, among 256 of the names at most.
         near: NearMisses,
     },
     /// The actor did not start.

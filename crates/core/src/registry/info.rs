@@ -25,7 +25,7 @@ pub struct ServiceInfo {
     /// Since it was registered.
     #[serde(rename = "uptime_ms", serialize_with = "crate::written::millis")]
     pub uptime: Duration,
-    /// How often the child that registers this name was started again.
+    /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,
     /// Whether it takes messages.
     pub healthy: bool,

@@ -316,7 +316,7 @@ impl ProcessRegistry {
     // ---- the end ----
 
     /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
-    /// else is registered in it. Returns when the last actor is gone. No harm if the namespace is not up, and after a collapse
+    /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is gone. No harm if the namespace is not up, and after a collapse
     /// what that has left in it is stopped.
     ///
     /// Once asked for it goes on to its end, whether or not anybody still waits. A service may await it that is stopped by it:

@@ -40,7 +40,7 @@ impl<'a> ServiceEntry<'a> {
         self.holder.message()
     }
 
-    /// How often the child that registers this name was started again.
+    /// How often the child that registers this name was started again, since it has its present specification.
     pub fn restarts(&self) -> u32 {
         self.holder.restarts()
     }

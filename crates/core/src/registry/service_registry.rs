@@ -462,7 +462,8 @@ impl ServiceRegistry {
     /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
     ///
     /// # Errors
-    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if no handle on the registry is left.
+    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if the registry has ended and no handle on it
+    /// is left.
     pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
         match self.space.registry.upgrade() {
             Some(registry) => registry.cleanup(self.namespace()).await,

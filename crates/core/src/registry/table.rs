@@ -323,7 +323,8 @@ impl Table {
             Some(actor) if actor.get_id() == to.get_id() => return Err(Refusal::HasIt),
             Some(_) => {}
         }
-        if let Some(description) = old.share_description() {
+        // A successor may say of itself what its own specification says.
+        if let (None, Some(description)) = (new.metadata(), old.share_description()) {
             new.describe(description);
         }
         let (namespace, service, actor) = (self.namespace, new.name(), to.get_id());

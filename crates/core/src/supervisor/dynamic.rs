@@ -137,10 +137,10 @@ impl DynamicSupervisor {
         self.0.ask(|reply| ServerMsg::ChildSpec(Which::Actor(actor), reply)).await?
     }
 
-    /// Replaces restart intensity and `max_children`; the restarts so far count.
+    /// Replaces restart intensity, `max_children` and backoff; the restarts so far count.
     ///
-    /// Children that are too many for a lower `max_children` stay; none is added until there is room. The reporter is not
-    /// replaced.
+    /// Children that are too many for a lower `max_children` stay; none is added until there is room. Reporter, limits and
+    /// jitter seed are not replaced.
     ///
     /// # Errors
     /// [`ChildError::Spec`] for a restart intensity without meaning: nothing has changed then; [`ChildError::NotRunning`].

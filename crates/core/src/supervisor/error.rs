@@ -215,7 +215,7 @@ pub enum ChildError {
         /// The id that was asked for.
         id: ChildId,
     },
-    /// The supervisor is about to start this child itself.
+    /// The supervisor is about to start this child itself, or has yet to stop it.
     #[error("child {id} is restarting; terminate it first")]
     Restarting {
         /// The id that was asked for.
@@ -226,7 +226,7 @@ pub enum ChildError {
     NotFound {
         /// The id or the actor that was asked for.
         asked: String,
-        /// The ids that come closest.
+        /// The ids that come closest, among 256 of them at most; none for an actor.
         near: NearMisses,
     },
     /// A dynamic supervisor has as many children as it may have.

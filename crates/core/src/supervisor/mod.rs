@@ -202,8 +202,8 @@ impl Supervisor {
     /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), it is handed over when the successor runs; a
     /// lookup always finds one of the two. Then the successor takes the child's place in the start order, with its own
     /// specification, and the predecessor is stopped by its rule. Returns the successor when the predecessor is gone;
-    /// `None` if the successor's start said [`Start::Ignore`]. No restart is counted, and children that depend on this one
-    /// are left alone.
+    /// `None` if the successor's start said [`Start::Ignore`]: the child stays as it is then. No restart is counted, and
+    /// children that depend on this one are left alone.
     ///
     /// A call that is given up goes on to its end. If the child is terminated, or restarted with its siblings, before its
     /// successor runs, the successor is stopped again.
@@ -259,8 +259,8 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::ChildSpec(which, reply)).await?
     }
 
-    /// Replaces strategy, restart intensity, auto-shutdown and child specifications of the running supervisor, all or
-    /// none. What OTP does when it upgrades a supervisor's code, `code_change`.
+    /// Replaces strategy, restart intensity, auto-shutdown, backoff and child specifications of the running supervisor, all
+    /// or none. What OTP does when it upgrades a supervisor's code, `code_change`.
     ///
     /// A child that runs goes on; its new specification holds from its next end or start on. A child that is new is known
     /// and stopped: [`restart_child`](Self::restart_child) starts it. A child that is no longer named stays as it is, and
@@ -270,7 +270,7 @@ impl Supervisor {
     /// What is under way ends as it was begun. A change of the strategy waits for that, and nothing else begins before
     /// it; so a start that hangs holds it up until its start time-out, or until that child is terminated.
     ///
-    /// The reporter is not replaced. A supervisor that is restarted begins with the specification that it was declared
+    /// Reporter, limits and jitter seed are not replaced. A supervisor that is restarted begins with the specification that it was declared
     /// with. Cost: linear in the children.
     ///
     /// ```
@@ -321,6 +321,9 @@ impl Supervisor {
 
     /// A handle on a child that is a dynamic supervisor and runs.
     ///
+    /// That it is a dynamic one is not checked: through this handle another supervisor starts and stops children by its own
+    /// rules, and refuses to be [reconfigured](DynamicSupervisor::reconfigure).
+    ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
     pub async fn dynamic_supervisor(&self, id: impl AsRef<str>) -> Result<Option<DynamicSupervisor>, ChildError> {
@@ -357,7 +360,9 @@ impl Supervisor {
     }
 
     /// How the children are that [count](ChildSpec::in_health), here and below, those of a level before those of the next;
-    /// `None` if the supervisor does not run. Each supervisor below is asked, and then each check runs, all together.
+    /// `None` if the supervisor does not run. Each supervisor below is asked, and then each check runs, all together. One that
+    /// does not answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
+    /// are not listed.
     pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
         checkup::checkup(&self.path, &self.actor, limits).await
     }

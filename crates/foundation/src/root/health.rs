@@ -132,7 +132,7 @@ impl fmt::Display for NamespaceHealth {
         let (rest, unwell) = (self.services.len() - shown.len(), self.unhealthy().count());
         if rest > 0 {
             let unwell = unwell - shown.iter().filter(|service| service.condition() != Condition::Healthy).count();
-            text.push(format!("… and {rest} more, of which {unwell} are not healthy"));
+            text.push(shortened_text(&format!("… and {rest} more, of which {unwell} are not healthy"), bytes));
         }
         f.write_str(&text.join("\n"))
     }

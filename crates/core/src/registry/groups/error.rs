@@ -18,7 +18,7 @@ pub enum GroupError {
         namespace: Namespace,
         /// Which group.
         group: ServiceName,
-        /// What comes close.
+        /// What comes close, among 256 of the groups at most.
         near: NearMisses,
     },
     /// The group has members that answer to another message type, or say something else of themselves.

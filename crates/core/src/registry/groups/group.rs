@@ -227,8 +227,8 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.with_next(|actor| actor.clone().into())
     }
 
-    /// A random member. The dice are the group's own, and throw the same in each run: choose among
-    /// [`members`](Self::members) to bring your own.
+    /// A random member. The dice are the group's own, and throw the same for the same key in each run and in each
+    /// namespace: choose among [`members`](Self::members) to bring your own.
     ///
     /// # Errors
     /// As [`with_next`](Self::with_next).

@@ -47,6 +47,13 @@ pub struct GroupKey<M, V = ()> {
 impl<M, V> GroupKey<M, V> {
     /// A key for a name that is known at compile time; in a `const`, a bad name does not compile.
     ///
+    /// ```compile_fail,E0080
+    /// use foundation_core::GroupKey;
+    ///
+    /// const SPACED: GroupKey<()> = GroupKey::new("word workers");
+    /// # let _ = SPACED.name();
+    /// ```
+    ///
     /// # Panics
     /// As [`ServiceName::from_static`].
     pub const fn new(name: &'static str) -> Self {

@@ -179,7 +179,7 @@ impl ChildSpec {
 }
 
 impl Supervisor {
-    /// A handle on a child that is a task supervisor and runs.
+    /// A handle on a child that is a task supervisor and runs; as [`dynamic_supervisor`](Self::dynamic_supervisor).
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
