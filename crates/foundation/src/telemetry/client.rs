@@ -97,8 +97,7 @@ impl Telemetry {
     /// How to start the telemetry service of a namespace under the name `telemetry`.
     pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
         let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
-        // Its last tick takes as long as it may, and some time to read everything.
-        let stop_limit = self.limits.export.saturating_add(Duration::from_secs(2));
+        let stop_limit = self.limits.export.saturating_add(self.limits.last_reading);
         let (hub, told) = (Arc::clone(&self.hub), registry.clone());
         let spec = registry.child_spec(&TELEMETRY, move || {
             let (hub, registry) = (Arc::clone(&hub), told.clone());
