@@ -55,7 +55,7 @@ pub use limits::{HealthLimits, RegistryLimits, SupervisorLimits};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
 pub use registry::{
-    CallError, CastError, CleanupReport, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
+    CallError, CastError, CleanupReport, Collapse, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
     Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
     Registration, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry,
     StoppedService, Via, Watch, Watched,

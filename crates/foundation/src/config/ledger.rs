@@ -221,7 +221,9 @@ impl Ledger {
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let limit = self.limits.store_at_start;
         let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
-        timeout(limit, self.read_up()).await.map_err(late)?
+        let records = timeout(limit, self.read_up()).await.map_err(late)??;
+        self.current.began();
+        Ok(records)
     }
 
     /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
@@ -233,6 +235,10 @@ impl Ledger {
             let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
             if self.try_to_catch_up().await?.is_some() {
                 return Ok(records);
+            }
+            if self.current.has_begun() && self.events.outage().is_some() {
+                // A store that came back without its log shows nothing for now. The namespace knows what held before.
+                return Ok(Records::Unclear);
             }
             pause = self.paused(pause).await;
         }
