@@ -54,6 +54,8 @@ pub use limits::Limit;
 pub use limits::{HealthLimits, RegistryLimits, SupervisorLimits};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
+#[doc(hidden)]
+pub use registry::NamespaceRemains;
 pub use registry::{
     CallError, CastError, CleanupReport, Collapse, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
     Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,

@@ -2,7 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -10,14 +10,20 @@ use crate::containment::drop_contained;
 
 type Value = Arc<dyn Any + Send + Sync>;
 
+/// What was kept, and whether it is gone.
+struct Past {
+    of_type: &'static str,
+    value: Weak<dyn Any + Send + Sync>,
+}
+
 /// One value of each type. No code of others, neither of a maker nor of a destructor, runs under the lock.
 #[derive(Default)]
 pub(crate) struct Extensions(Mutex<State>);
 
 enum State {
-    Kept(HashMap<TypeId, Value>),
+    Kept(HashMap<TypeId, (&'static str, Value)>),
     /// The namespace has ended. What is kept may refer to the namespace, and nobody would ever drop the two.
-    Ended,
+    Ended(Vec<Past>),
 }
 
 impl Default for State {
@@ -45,23 +51,36 @@ impl Extensions {
 
     /// Lets go of all that is kept, and keeps nothing any more.
     pub(crate) fn end(&self) {
-        let before = std::mem::replace(&mut *self.0.lock(), State::Ended);
-        let State::Kept(values) = before else { return };
-        values.into_values().for_each(|value| drop_contained("an extension of a namespace", value));
+        let mut state = self.0.lock();
+        let State::Kept(values) = &mut *state else { return };
+        let values = std::mem::take(values);
+        let past = |(of_type, value): &(&'static str, Value)| Past { of_type, value: Arc::downgrade(value) };
+        *state = State::Ended(values.values().map(past).collect());
+        drop(state);
+        values.into_values().for_each(|(_, value)| drop_contained("an extension of a namespace", value));
+    }
+
+    /// The types of those that were let go of and are not gone, since others hold them.
+    pub(crate) fn remains(&self) -> Vec<&'static str> {
+        let state = self.0.lock();
+        let State::Ended(past) = &*state else { return Vec::new() };
+        let mut types: Vec<_> = past.iter().filter(|it| it.value.strong_count() > 0).map(|it| it.of_type).collect();
+        types.sort_unstable();
+        types
     }
 }
 
 impl State {
     fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let Self::Kept(values) = self else { return None };
-        Arc::clone(values.get(&TypeId::of::<T>())?).downcast().ok()
+        Arc::clone(&values.get(&TypeId::of::<T>())?.1).downcast().ok()
     }
 
     /// Keeps a value, unless one of its type has come before: that one is returned.
     fn insert<T: Send + Sync + 'static>(&mut self, value: &Arc<T>) -> Option<Arc<T>> {
         let known = self.get();
         if let (None, Self::Kept(values)) = (&known, self) {
-            values.insert(TypeId::of::<T>(), Arc::clone(value) as Value);
+            values.insert(TypeId::of::<T>(), (std::any::type_name::<T>(), Arc::clone(value) as Value));
         }
         known
     }
@@ -95,6 +114,7 @@ mod tests {
         extensions.get_or_make(|| Arc::clone(&held));
         extensions.end();
         assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(extensions.remains(), ["alloc::sync::Arc<()>"; 0]);
         drop(extensions.get_or_make(|| Arc::clone(&held)));
         assert_eq!(Arc::strong_count(&held), 1, "nothing is kept after the end");
     }
