@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use foundation::{
-    ChangeCause, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ConfigWatch, EventStorage, EventStore,
-    ExposeSecret, Foundation, FoundationBuilder, Origin, Query, SecretString, Services,
+    ChangeCause, Condition, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ConfigWatch, EventStorage,
+    EventStore, ExposeSecret, Foundation, FoundationBuilder, Origin, Query, SecretString, Services,
 };
 use serde_json::json;
 
@@ -473,4 +473,72 @@ async fn a_folder_that_cannot_be_watched_is_no_error() {
     let foundation = Foundation::builder().config(sources).start().await.unwrap();
     foundation.config().update("pool.max", 9).await.unwrap();
     foundation.shutdown().await;
+}
+
+// ---- where watching fails ----
+
+#[cfg(target_os = "linux")]
+const WITHOUT_DESCRIPTORS: &str = "FOUNDATION_TESTS_WITHOUT_DESCRIPTORS";
+
+/// Leaves a process two file descriptors: enough to read a file, and too few to watch one.
+#[cfg(target_os = "linux")]
+fn take_descriptors() -> Vec<std::fs::File> {
+    let mut taken: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    taken.truncate(taken.len() - 2);
+    taken
+}
+
+/// The other process's part; does nothing unless it is asked to.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+#[ignore = "runs in a process of its own, started by the test below"]
+async fn another_process() {
+    if std::env::var(WITHOUT_DESCRIPTORS).is_err() {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    put(root.path().join("app.toml"), "5");
+    let taken = take_descriptors();
+    let quiet = Duration::from_millis(5);
+    let sources = sources().file(root.path().join("app.toml")).watch(quiet).poll(quiet);
+    let foundation = Foundation::builder().config(sources).start().await.unwrap();
+    let until = async |is_so: fn(&ConfigWatch) -> bool| {
+        while !is_so(&foundation.config().status().await.unwrap().watch) {
+            tokio::task::yield_now().await;
+        }
+    };
+    until(|watch| matches!(watch, ConfigWatch::Polled { .. })).await;
+    let health = foundation.health().await;
+    let server = health.services.iter().find(|service| service.name == "config_server").unwrap();
+    assert_eq!((server.condition(), health.condition()), (Condition::Degraded, Condition::Degraded));
+    println!("{health}");
+    drop(taken);
+    until(|watch| *watch == ConfigWatch::Watched).await;
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+    println!("watched again");
+}
+
+/// Descriptors are the whole process's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn files_that_cannot_be_watched_degrade_the_health_and_say_why_until_they_can() {
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", r#"ulimit -n 64 && exec "$0" "$@""#]).arg(std::env::current_exe().unwrap());
+    command.args([
+        "--exact",
+        "services::config_files::another_process",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
+    let run = command.env(WITHOUT_DESCRIPTORS, "yes").kill_on_drop(true).output();
+    let output = tokio::time::timeout(SOON, run).await.unwrap().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        said.contains("degraded: the files are looked at every 5ms only, since ") && said.contains("os error 24"),
+        "{said}"
+    );
+    assert!(said.contains("watched again"), "{said}");
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use foundation::ractor::ActorCell;
 use foundation::{
-    Backoff, ConfigServer, EventStorage, EventStore, Foundation, FoundationBuilder, FoundationError, Namespace,
-    NewEvent, RegistryError, RestartIntensity, ServiceName, Services, StartError, StopCause, SubscriptionSpec,
+    Backoff, Collapse, ConfigServer, EventStorage, EventStore, Foundation, FoundationBuilder, FoundationError,
+    Namespace, NewEvent, RegistryError, RestartIntensity, ServiceName, Services, StartError, StopCause,
+    SubscriptionSpec,
 };
 use foundation_tests::soon;
 use futures::FutureExt;
@@ -74,6 +75,23 @@ async fn subscriptions_end_when_everything_collapses_and_the_report_says_so() {
     assert!(matches!(refused, RegistryError::NotRunning { .. }), "{refused}");
     let report = foundation.shutdown().await;
     assert_eq!((report.cause, report.exit_code()), (StopCause::Collapse, std::process::ExitCode::FAILURE));
+    let Some(Collapse::GaveUp(cause)) = &report.collapse else { panic!("{report}") };
+    assert_eq!(cause.intensity, RestartIntensity::default());
+    assert!(report.to_string().contains(": too many restarts: more than 3 restarts within 5s: "), "{report}");
+}
+
+#[tokio::test]
+async fn the_report_says_that_the_root_was_killed() {
+    let foundation = configured().start().await.unwrap();
+    let application = foundation.production().application().unwrap().actor().clone();
+    let root = application.try_get_supervisor().unwrap().try_get_supervisor().unwrap();
+    root.kill();
+    foundation.registry().wait_until_gone().await;
+    let report = foundation.shutdown().await;
+    assert_eq!((report.cause, &report.collapse), (StopCause::Collapse, &Some(Collapse::Killed)));
+    assert!(report.to_string().contains(": the root supervisor was killed"), "{report}");
+    assert!(!report.to_string().contains("restarts"), "{report}");
+    assert_eq!(serde_json::to_value(&report).unwrap()["collapse"], "killed");
 }
 
 #[tokio::test]
@@ -94,14 +112,16 @@ async fn subscriptions_end_when_the_runtime_of_the_foundation_goes() {
     let production = foundation.production().clone();
     let end = async { tokio::task::spawn_blocking(|| drop(runtime)).await.unwrap() };
     subscriptions_end(&production, end).await;
-    assert_eq!(soon("a shutdown of what is gone", foundation.shutdown()).await.cause, StopCause::Collapse);
+    let report = soon("a shutdown of what is gone", foundation.shutdown()).await;
+    assert_eq!((report.cause, report.collapse), (StopCause::Collapse, Some(Collapse::RuntimeGone)));
 }
 
 #[tokio::test]
 async fn a_shutdown_that_the_registry_is_asked_for_is_no_collapse() {
     let foundation = configured().start().await.unwrap();
     foundation.registry().shutdown().await;
-    assert_eq!(foundation.shutdown().await.cause, StopCause::Request);
+    let report = foundation.shutdown().await;
+    assert_eq!((report.cause, report.collapse), (StopCause::Request, None));
 }
 
 /// Extensions may use the services of their namespace, also while they are made.

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::{
-    Condition, ConfigUpdateError, Event, EventError, EventId, EventLog, EventStorage, EventStore, EventStoreError,
-    Foundation, LogFailure, MemoryLog, Namespace, NewEvent, Order, Query, RegistryError, Retention, SqliteLog,
-    SqliteOptions, SubscriptionSpec, TestNamespace, TransferError,
+    Backoff, Condition, ConfigUpdateError, Event, EventError, EventId, EventLog, EventStorage, EventStore,
+    EventStoreError, Foundation, LogFailure, MemoryLog, Namespace, NewEvent, Order, Query, RegistryError,
+    RestartIntensity, Retention, ServiceKey, SqliteLog, SqliteOptions, SubscriptionSpec, TestNamespace, TransferError,
 };
 use foundation_tests::{Fault, Faults, FaultyLog};
 use futures::future::join_all;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::support::{HandSetClock, SOON, at, configured, crash, cut_off_event_store, pid};
 
@@ -321,6 +323,129 @@ async fn a_store_that_is_killed_while_its_disk_is_gone_comes_back_reads_and_wait
     foundation.shutdown().await;
 }
 
+/// Does nothing, until it is killed.
+struct Clerk;
+
+#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
+impl Actor for Clerk {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+}
+
+const CLERK: ServiceKey<()> = ServiceKey::new("clerk");
+
+/// Kills the clerk until its application has given up so often that production is restarted as a whole.
+async fn collapse_production(foundation: &Foundation) {
+    let actor = || foundation.registry().get_all_services(Namespace::Production).remove(&EventStore::NAME);
+    let store = actor().unwrap().get_id();
+    while actor().is_none_or(|now| now.get_id() == store) {
+        if let Ok(clerk) = foundation.production().lookup(&CLERK) {
+            clerk.kill_and_wait(None).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn production_comes_back_without_its_log(disk: &Disk, storage: EventStorage) {
+    let builder = configured().events(storage).intensity(RestartIntensity::new(0, Duration::from_secs(5)));
+    let builder = builder.child(|services| services.child_spec(&CLERK, || (Clerk, ())));
+    let foundation = builder.start().await.unwrap();
+    let (services, store) = (foundation.production(), foundation.events());
+    services.config().update("server.port", 1).await.unwrap();
+    let id = store.append(event("counted", 1)).await.unwrap();
+    disk.is_gone.store(true, Ordering::SeqCst);
+    collapse_production(&foundation).await;
+
+    services.wait_for_service(&CLERK, SOON).await.unwrap();
+    assert_eq!(services.config().get::<u16>("server.port").unwrap(), 1);
+    let cause = store.outage().unwrap().cause.to_string();
+    assert!(cause.ends_with("no such device"), "{cause}");
+    for error in [store.append(event("counted", 2)).await.unwrap_err(), store.get(id).await.unwrap_err()] {
+        assert!(matches!(error, EventStoreError::Unavailable { .. }), "{error}");
+    }
+    assert_eq!(foundation.health().await.condition(), Condition::Degraded);
+    assert!(!foundation.registry().has_collapsed());
+
+    disk.is_gone.store(false, Ordering::SeqCst);
+    store.wait_until_up(SOON).await.unwrap();
+    store.append(event("counted", 2)).await.unwrap();
+    let numbers = Query::new().kind("counted".parse().unwrap());
+    assert_eq!(payloads(&store.query(numbers).await.unwrap()), [1, 2]);
+    services.config().update("server.port", 2).await.unwrap();
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+#[tokio::test]
+async fn production_that_collapses_while_its_log_is_gone_serves_without_it_and_records_when_it_is_back() {
+    let disk = Disk::default();
+    production_comes_back_without_its_log(&disk, disk.in_memory()).await;
+}
+
+#[tokio::test]
+async fn production_that_collapses_while_its_file_is_gone_serves_without_it_and_records_when_it_is_back() {
+    let (disk, directory) = (Disk::default(), tempfile::tempdir().unwrap());
+    production_comes_back_without_its_log(&disk, disk.on(directory.path())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn production_is_restarted_as_a_whole_after_the_backoff_of_the_services() {
+    let builder = Foundation::builder().intensity(RestartIntensity::new(0, Duration::from_secs(5)));
+    let builder = builder.child(|services| services.child_spec(&CLERK, || (Clerk, ())));
+    let foundation = builder.service_backoff(Backoff::Constant(Duration::from_secs(7))).start().await.unwrap();
+    let (begun, production) = (Instant::now(), foundation.production());
+    // The application is restarted three times; the fourth is production's own end.
+    for _ in 0..=RestartIntensity::default().max_restarts {
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        production.wait_for_service(&CLERK, SOON).await.unwrap().kill_and_wait(None).await.unwrap();
+    }
+    production.wait_for_service(&CLERK, SOON).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert!(foundation.health().await.is_healthy());
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_while_the_store_is_restarted_waits_for_it_as_long_as_an_append_does() {
+    for (seconds, comes_in_time) in [(1, true), (3, false)] {
+        let backoff = Backoff::Constant(Duration::from_secs(seconds));
+        let foundation = Foundation::builder().service_backoff(backoff).start().await.unwrap();
+        let store = foundation.events();
+        let id = store.append(event("counted", 1)).await.unwrap();
+        foundation.registry().get_all_services(Namespace::Production)[&EventStore::NAME]
+            .kill_and_wait(None)
+            .await
+            .unwrap();
+        let begun = Instant::now();
+        let (got, found, recent, stats) = futures::join!(
+            async { store.get(id).await.map(|event| event.is_some()) },
+            async { store.query(Query::new()).await.map(|events| events.iter().any(|event| event.id == id)) },
+            async { store.recent(10).await.map(|events| !events.is_empty()) },
+            async { store.stats().await.map(|stats| stats.recorded > 0) },
+        );
+        for read in [got, found, recent, stats] {
+            match read {
+                Ok(found) => assert!(found && comes_in_time),
+                Err(error) => {
+                    assert!(matches!(error, EventStoreError::NotDelivered { .. }) && !comes_in_time, "{error}")
+                }
+            }
+        }
+        let waited = Duration::from_secs(seconds.min(2));
+        assert!(
+            begun.elapsed() >= waited && begun.elapsed() < waited + Duration::from_millis(500),
+            "{:?}",
+            begun.elapsed()
+        );
+        foundation.shutdown().await;
+    }
+}
+
 /// The retention has asked its question, which the writer will never come to.
 #[tokio::test]
 async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_the_same() {
@@ -376,7 +501,7 @@ async fn what_was_noted_is_flushed_before_the_store_is_gone() {
     assert_eq!(kept.stats().recorded, 1_000);
 }
 
-#[foundation::test]
+#[foundation::test(start_paused = true)]
 async fn a_store_that_nobody_finds_tells_so_and_harms_nothing(namespace: TestNamespace) {
     let store = namespace.events();
     let id = store.append(event("counted", 1)).await.unwrap();

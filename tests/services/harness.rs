@@ -119,6 +119,52 @@ fn a_namespace_that_does_not_start_fails_the_test_with_the_cause() {
     assert!(said.ends_with("child sleeper did not start: overslept"), "{said}");
 }
 
+// ---- what is still held ----
+
+/// A value of a namespace that holds the namespace, and itself.
+struct Notebook {
+    services: foundation::Services,
+    myself: std::sync::OnceLock<std::sync::Arc<Notebook>>,
+}
+
+fn notebook(namespace: &TestNamespace) -> std::sync::Arc<Notebook> {
+    namespace.extension(|| Notebook { services: (**namespace).clone(), myself: std::sync::OnceLock::new() })
+}
+
+#[test]
+fn a_namespace_that_a_cycle_keeps_alive_is_told_with_the_extension_in_it() {
+    let said = outcome(options("cycle"), async |namespace| {
+        let notebook = notebook(&namespace);
+        let _ = notebook.myself.set(std::sync::Arc::clone(&notebook));
+    });
+    let said = said.unwrap_err();
+    assert!(said.starts_with("the namespace of test cycle is still held by "), "{said}");
+    assert!(
+        said.contains("; its extensions that are left, and may hold it, are ") && said.ends_with("::Notebook"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_namespace_that_is_held_from_outside_is_told() {
+    let mut kept = None;
+    let said = outcome(options("kept"), async |namespace| kept = Some(namespace.events().clone())).unwrap_err();
+    assert!(said.ends_with("no extension of it is left, so what holds it is outside"), "{said}");
+}
+
+#[test]
+fn a_cycle_that_the_end_of_the_namespace_or_of_the_test_breaks_is_no_leak() {
+    let ended = outcome(options("broken"), async |namespace| {
+        assert!(notebook(&namespace).services.health().await.is_healthy());
+        let services = (*namespace).clone();
+        namespace.check("itself", move || std::future::ready(services.namespace().is_test()));
+        let services = (*namespace).clone();
+        let count = move |_: &foundation::TelemetryEvent<'_>| assert!(services.namespace().is_test());
+        namespace.telemetry().attach("itself", ["noted"], count).await.unwrap();
+    });
+    assert_eq!(ended, Ok(()));
+}
+
 // ---- what is torn down ----
 
 #[test]

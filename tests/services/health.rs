@@ -86,6 +86,30 @@ async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_child_that_fails_again_and_again_within_the_grace_is_degraded_until_it_has_been_up_for_one() {
+    let foundation = with_child(|_| worker("porter").in_health()).start().await.unwrap();
+    let services = foundation.production();
+    for _ in 0..3 {
+        fail(services, "porter").await;
+        assert_eq!(find(services, "porter").await, Health::Healthy);
+        advance(2 * SECOND / 5).await;
+    }
+    for failures in 4..8 {
+        fail(services, "porter").await;
+        let health = find(services, "porter").await;
+        let said = format!("failed {failures} times within {:.1}s; last exit: killed", f64::from(failures - 1) * 0.4);
+        assert_eq!(health, Health::Degraded(said));
+        advance(2 * SECOND / 5).await;
+    }
+    assert_eq!(foundation.health().await.condition(), Condition::Degraded, "up for less than a grace");
+    advance(SECOND).await;
+    assert!(foundation.health().await.is_healthy());
+    fail(services, "porter").await;
+    assert!(foundation.health().await.is_healthy(), "the first of another run");
+    foundation.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_grace_of_a_restart_is_a_limit() {
     let slow = || worker("porter").backoff(Backoff::Constant(5 * SECOND)).in_health();
     let limits = Limits::new().health(HealthLimits::new().grace(Duration::ZERO));

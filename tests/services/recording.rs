@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::{
     ChildSpec, EventKind, EventLimits, EventLog, EventStorage, EventStore, Foundation, Limits, LogFailure, MemoryLog,
-    Namespace, NewEvent, Query, Recording, RestartIntensity, ServiceKey, TestNamespace,
+    NameTaken, Namespace, NewEvent, Query, Recording, RestartIntensity, ServiceKey, TestNamespace,
 };
+
+use serde_json::json;
 
 use super::support::SOON;
 use foundation_tests::FaultyLog;
@@ -73,6 +75,29 @@ async fn everything_or_nothing_is_recorded_if_that_is_wanted() {
         let recorded = foundation.events().query(of_task).await.unwrap();
         let recorded: Vec<_> = recorded.iter().map(|event| event.kind.clone()).collect();
         assert_eq!(recorded, expected.map(Vec::from).unwrap_or_default());
+        foundation.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_taken_at_a_restart_is_recorded_with_what_follows() {
+    for (rule, word) in [(NameTaken::Wait, "wait"), (NameTaken::Rest, "rest")] {
+        let child = move |services: &foundation::Services| services.child_spec(&A, || (Fails, ())).on_name_taken(rule);
+        let foundation = Foundation::builder().child(child).start().await.unwrap();
+        let (services, application) = (foundation.production(), foundation.production().application().unwrap());
+        let (child, heir) = (services.lookup(&A).unwrap(), Actor::spawn(None, Fails, ()).await.unwrap().0);
+        services.hand_over(&A, &heir).unwrap();
+        child.kill_and_wait(None).await.unwrap();
+        let taken = Query::new().kind(Recording::CHILD_NAME_TAKEN);
+        let event = loop {
+            application.count_children().await.unwrap();
+            if let [event] = &foundation.events().query(taken.clone()).await.unwrap()[..] {
+                break std::sync::Arc::clone(event);
+            }
+        };
+        assert_eq!((&event.payload["child"], &event.payload["rule"]), (&json!("a"), &json!(word)));
+        assert!(event.payload["cause"].as_str().unwrap().contains("already registered"), "{}", event.payload);
+        heir.stop_and_wait(None, None).await.unwrap();
         foundation.shutdown().await;
     }
 }

@@ -21,7 +21,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::future::BoxFuture;
 
-/// The longest text that is made of an error, in bytes.
+/// The longest text that is made of an error, in bytes. Fixed, as is [`MAX_CAUSES`]: texts are made where no limits are at hand,
+/// in destructors and `Display`, and a text that was cut ends in `…`.
 pub const MAX_TEXT_BYTES: usize = 4096;
 /// The most causes that are followed below an error; one that is its own cause has no end.
 pub const MAX_CAUSES: usize = 16;

@@ -54,8 +54,10 @@ pub use limits::Limit;
 pub use limits::{HealthLimits, RegistryLimits, SupervisorLimits};
 pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
 pub use near::NearMisses;
+#[doc(hidden)]
+pub use registry::NamespaceRemains;
 pub use registry::{
-    CallError, CastError, CleanupReport, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
+    CallError, CastError, CleanupReport, Collapse, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
     Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
     Registration, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry,
     StoppedService, Via, Watch, Watched,

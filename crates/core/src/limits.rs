@@ -112,6 +112,9 @@ limits! {
         /// How long a supervisor may take for each answer to a snapshot of the tree, of which it gives one for each 2,048 of
         /// its children, or is shown as silent; 1 s.
         tree: Duration = Duration::from_secs(1),
+        /// How many ends of actors that it does not know a supervisor notes while a start is under way; 256, the latest. Of a
+        /// child that ended during its own start before so many others, it is not known why.
+        early_ends: usize = 256,
     }
 }
 
@@ -132,7 +135,8 @@ limits! {
     pub struct HealthLimits {
         /// How long the supervisors, all together, and then each check may take to answer; 1 s.
         answer: Duration = Duration::from_secs(1),
-        /// How long a child may be down, for a restart, say, before it counts as that; 1 s.
+        /// How long a child may be down, for a restart, say, before it counts as that; 1 s. A child that fails again before it
+        /// was up for as long counts from the first of these failures on.
         grace: Duration = Duration::from_secs(1),
         /// How many lines a health is written as at most, and at least one; 50.
         lines: usize = 50,
@@ -170,6 +174,6 @@ mod tests {
         let limits = RegistryLimits::new().supervisor(SupervisorLimits::new().tree(Duration::from_millis(20)));
         let text = limits.to_string();
         assert!(text.starts_with("wait: 5s\nname_release: 5s\nsupervisor.worker_start: 30s\n"), "{text}");
-        assert!(text.ends_with("supervisor.tree: 20ms"), "{text}");
+        assert!(text.ends_with("supervisor.tree: 20ms\nsupervisor.early_ends: 256"), "{text}");
     }
 }

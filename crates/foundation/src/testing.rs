@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
-use foundation_core::{CleanupReport, Namespace, ProcessRegistry};
+use foundation_core::{CleanupReport, Namespace, NamespaceRemains, ProcessRegistry};
 use futures::FutureExt;
 use tokio::runtime::Handle;
 
@@ -74,7 +74,9 @@ impl<T, E> Outcome for Result<T, E> {
 ///
 /// # Panics
 /// With the test's own panic; if the namespace cannot be started. If the test did not fail by itself: if an actor of the
-/// namespace had to be killed, by name; if more tasks are alive on the runtime than before, by number.
+/// namespace had to be killed, by name; if more tasks are alive on the runtime than before, by number; if the namespace is still held when they are gone, by
+/// the extensions of it that are still there. That mostly is a cycle: a value that holds its [`Services`](crate::Services), or
+/// another handle of the namespace, and that these hold in turn.
 pub async fn run<F, Fut, T>(options: TestOptions, test: F) -> T
 where
     F: FnOnce(TestNamespace) -> Fut,
@@ -88,17 +90,21 @@ where
         Err(error) => panic!("the namespace of test {name} did not start: {error}"),
     };
     let unfinished = Unfinished::registry(&registry);
+    let (remains, telemetry) = (services.registry().remains(), services.telemetry().clone());
     let namespace = TestNamespace::lent(&registry, services);
     let id = namespace.namespace();
     let outcome = AssertUnwindSafe(async { test(namespace).await }).catch_unwind().await;
     let report = tear_down(&registry, id).await;
     unfinished.finish();
-    drop(registry);
+    // Handlers outlive their namespace, and may hold it.
+    telemetry.detach_all();
+    drop((registry, telemetry));
     let value = outcome.unwrap_or_else(|panic| resume_unwind(panic));
     // What the test itself says comes first: leaks may be the consequence.
     if let (false, Leaks::Refused { within }) = (value.is_failure(), leaks) {
         refuse_killed(&name, &report);
         refuse_left(&name, alive_before, within).await;
+        refuse_held(&name, &remains, within).await;
     }
     value
 }
@@ -122,6 +128,22 @@ async fn refuse_left(name: &str, alive_before: usize, within: Duration) {
     }
 }
 
+async fn refuse_held(name: &str, remains: &NamespaceRemains, within: Duration) {
+    let handles = until_none(|| remains.handles(), within).await;
+    if handles == 0 {
+        return;
+    }
+    // What the foundation itself keeps with a namespace hangs on the handles of its services, and tells nothing more.
+    let is_ours = |of_type: &&str| of_type.starts_with("foundation::") || of_type.starts_with("foundation_core::");
+    let extensions: Vec<_> = remains.extensions().into_iter().filter(|it| !is_ours(it)).collect();
+    let holders = match extensions.is_empty() {
+        true => "no extension of it is left, so what holds it is outside".to_owned(),
+        false => format!("its extensions that are left, and may hold it, are {}", extensions.join(", ")),
+    };
+    let handles = if handles == 1 { "1 handle".to_owned() } else { format!("{handles} handles") };
+    panic!("the namespace of test {name} is still held by {handles} {within:?} after it; {holders}");
+}
+
 fn alive() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
@@ -130,9 +152,13 @@ fn alive() -> usize {
 /// so this asks again each time the others have had their turn; in real time, since a paused clock stands still here. On
 /// a busy machine that time passes without a turn for anybody, so each task is given some in any case.
 async fn left_alive(before: usize, within: Duration) -> usize {
+    until_none(|| alive().saturating_sub(before), within).await
+}
+
+async fn until_none(count: impl Fn() -> usize, within: Duration) -> usize {
     let (begun, mut turns) = (Instant::now(), 0);
     loop {
-        let left = alive().saturating_sub(before);
+        let left = count();
         if left == 0 || (begun.elapsed() > within && turns > MIN_TURNS) {
             return left;
         }

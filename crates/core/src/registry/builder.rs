@@ -7,7 +7,7 @@ use super::service_registry::ServiceRegistry;
 use super::space::{Space, SpaceReporter};
 use crate::limits::RegistryLimits;
 use crate::supervisor::{
-    ChildKind, ChildSpec, Reporter, RestartIntensity, StartError, Strategy, SupervisorSpec, TracingReporter,
+    Backoff, ChildKind, ChildSpec, Reporter, RestartIntensity, StartError, Strategy, SupervisorSpec, TracingReporter,
 };
 
 /// The supervisor, in each namespace, of the embedder's children.
@@ -26,6 +26,7 @@ pub struct ProcessRegistryBuilder {
     application: Application,
     reporters: Reporters,
     intensity: RestartIntensity,
+    pub(super) backoff: Backoff,
     pub(super) measurement: Measurement,
     pub(super) limits: RegistryLimits,
 }
@@ -72,6 +73,13 @@ impl ProcessRegistryBuilder {
         self
     }
 
+    /// How long it takes before production is started again after its end: after its services or its application could not be
+    /// kept running, say. The delay grows as that of any child; see [`Backoff`]. Default: no delay.
+    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        self.backoff = backoff.into();
+        self
+    }
+
     /// How much is measured of the services that say nothing else, those of [`services`](Self::services) included: see
     /// [`ServiceRegistry::measured`]. Default: [`Measurement::Sampled`].
     pub fn measurement(mut self, measurement: Measurement) -> Self {
@@ -94,6 +102,7 @@ impl Default for ProcessRegistryBuilder {
             application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
             reporters: Arc::new(|_| Arc::new(TracingReporter)),
             intensity: RestartIntensity::default(),
+            backoff: Backoff::None,
             measurement: Measurement::default(),
             limits: RegistryLimits::default(),
         }

@@ -1,13 +1,23 @@
 //! What the layers above keep with a namespace.
 
 use std::any::{Any, TypeId};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use crate::containment::drop_contained;
 
-type Value = Arc<dyn Any + Send + Sync>;
+struct Kept {
+    of_type: &'static str,
+    id: TypeId,
+    value: Arc<dyn Any + Send + Sync>,
+}
+
+/// What was kept, and whether it is gone.
+struct Past {
+    of_type: &'static str,
+    value: Weak<dyn Any + Send + Sync>,
+}
 
 /// One value of each type. No code of others, neither of a maker nor of a destructor, runs under the lock.
 #[derive(Default)]
@@ -15,9 +25,9 @@ pub(crate) struct Extensions(Mutex<State>);
 
 enum State {
     /// A dozen at the most: to compare that many is faster than to hash once.
-    Kept(Vec<(TypeId, Value)>),
+    Kept(Vec<Kept>),
     /// The namespace has ended. What is kept may refer to the namespace, and nobody would ever drop the two.
-    Ended,
+    Ended(Vec<Past>),
 }
 
 impl Default for State {
@@ -45,24 +55,38 @@ impl Extensions {
 
     /// Lets go of all that is kept, and keeps nothing any more.
     pub(crate) fn end(&self) {
-        let before = std::mem::replace(&mut *self.0.lock(), State::Ended);
-        let State::Kept(values) = before else { return };
-        values.into_iter().for_each(|(_, value)| drop_contained("an extension of a namespace", value));
+        let mut state = self.0.lock();
+        let State::Kept(values) = &mut *state else { return };
+        let values = std::mem::take(values);
+        let past = |kept: &Kept| Past { of_type: kept.of_type, value: Arc::downgrade(&kept.value) };
+        *state = State::Ended(values.iter().map(past).collect());
+        drop(state);
+        values.into_iter().for_each(|kept| drop_contained("an extension of a namespace", kept.value));
+    }
+
+    /// The types of those that were let go of and are not gone, since others hold them.
+    pub(crate) fn remains(&self) -> Vec<&'static str> {
+        let state = self.0.lock();
+        let State::Ended(past) = &*state else { return Vec::new() };
+        let mut types: Vec<_> = past.iter().filter(|it| it.value.strong_count() > 0).map(|it| it.of_type).collect();
+        types.sort_unstable();
+        types
     }
 }
 
 impl State {
     fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         let Self::Kept(values) = self else { return None };
-        let (_, value) = values.iter().find(|(id, _)| *id == TypeId::of::<T>())?;
-        Arc::clone(value).downcast().ok()
+        let kept = values.iter().find(|kept| kept.id == TypeId::of::<T>())?;
+        Arc::clone(&kept.value).downcast().ok()
     }
 
     /// Keeps a value, unless one of its type has come before: that one is returned.
     fn insert<T: Send + Sync + 'static>(&mut self, value: &Arc<T>) -> Option<Arc<T>> {
         let known = self.get();
         if let (None, Self::Kept(values)) = (&known, self) {
-            values.push((TypeId::of::<T>(), Arc::clone(value) as Value));
+            let (of_type, id) = (std::any::type_name::<T>(), TypeId::of::<T>());
+            values.push(Kept { of_type, id, value: Arc::clone(value) as _ });
         }
         known
     }
@@ -96,6 +120,7 @@ mod tests {
         extensions.get_or_make(|| Arc::clone(&held));
         extensions.end();
         assert_eq!(Arc::strong_count(&held), 1);
+        assert_eq!(extensions.remains(), ["alloc::sync::Arc<()>"; 0]);
         drop(extensions.get_or_make(|| Arc::clone(&held)));
         assert_eq!(Arc::strong_count(&held), 1, "nothing is kept after the end");
     }

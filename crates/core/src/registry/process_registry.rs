@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::builder::ProcessRegistryBuilder;
 use super::cleanup::{CleanupReport, StoppedService};
+use super::collapse::{Collapse, GiveUpNote};
 use super::detached::Detached;
 use super::error::RegistryError;
 use super::foreign::Monitored;
@@ -63,6 +64,7 @@ struct Shared {
     root: OnceLock<Supervisor>,
     spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
     monitored: Monitored,
+    gave_up: GiveUpNote,
     layout: ProcessRegistryBuilder,
     /// What is begun here goes on, whoever waits for it.
     runtime: Handle,
@@ -100,12 +102,15 @@ impl ProcessRegistryBuilder {
         let limits = self.limits.supervisor.clone();
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let (root, spaces, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
-        let shared = Shared { root, spaces, monitored, layout: self, runtime, end: Detached::new() };
+        let gave_up = GiveUpNote::default();
+        let reporter = gave_up.reporter();
+        let shared = Shared { root, spaces, monitored, gave_up, layout: self, runtime, end: Detached::new() };
         let shared = Arc::new(shared);
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
         let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
         // Namespaces do not depend on each other, so they stop together.
-        let spec = SupervisorSpec::new(Strategy::OneForOne).limits(limits).strays(strays).all_at_once();
+        let spec =
+            SupervisorSpec::new(Strategy::OneForOne).limits(limits).reporter(reporter).strays(strays).all_at_once();
         let root = Supervisor::start("registry", spec).await?;
         let _ = shared.root.set(root);
         Ok(ProcessRegistry { shared })
@@ -220,7 +225,8 @@ impl ProcessRegistry {
     async fn open(&self, registry: &ServiceRegistry, tree: SupervisorSpec) -> Result<(), ChildError> {
         let namespace = registry.namespace();
         let restart = if namespace.is_test() { Restart::Temporary } else { Restart::Permanent };
-        let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart);
+        let backoff = self.shared.layout.backoff;
+        let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart).backoff(backoff);
         let root = self.root()?;
         let started = match root.start_child(tree.clone()).await {
             // Of a start that a clean-up has overtaken; nobody has had the tree that came of it.
@@ -273,6 +279,24 @@ impl ProcessRegistry {
     /// it was killed, or its runtime is gone.
     pub fn has_collapsed(&self) -> bool {
         self.has_root_ended() && !self.shared.end.is_begun()
+    }
+
+    /// Why the root has ended without having been asked to; `None` unless it [has](Self::has_collapsed).
+    ///
+    /// ```
+    /// # use foundation_core::ProcessRegistry;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// assert_eq!(registry.collapse(), None);
+    /// registry.shutdown().await;
+    /// assert_eq!(registry.collapse(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn collapse(&self) -> Option<Collapse> {
+        let why = || Collapse::of(self.shared.gave_up.cause(), &self.shared.runtime);
+        self.has_collapsed().then(why)
     }
 
     pub(super) fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {

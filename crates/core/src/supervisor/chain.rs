@@ -10,10 +10,12 @@ use super::child_id::ChildId;
 use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
 
-/// So many levels has a chain at most: each is said, dropped and written within the one above it.
+/// So many levels has a chain at most: each is said, dropped and written within the one above it. Fixed, since it is what keeps
+/// a chain within any stack; what is left out is counted ([`Failure::omitted`]), and the root cause is kept.
 const MAX_LEVELS: usize = 32;
 
-/// So many failures are remembered at most to tell why a supervisor gave up.
+/// So many failures are remembered at most to tell why a supervisor gave up. Fixed, since it bounds only a text: all are
+/// counted ([`GiveUp::count`]), and the restart intensity goes by all of them.
 const REMEMBERED: usize = 16;
 
 /// What went wrong with a child.

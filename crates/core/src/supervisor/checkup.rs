@@ -3,7 +3,9 @@
 //!
 //! 1. A child that does not run is judged by since when: a fact of its supervisor, by the supervisor's clock. So it does
 //!    not matter how often anybody looks.
-//! 2. Nobody is waited for for ever: a supervisor or a check that does not answer in time is a finding.
+//! 2. A child that fails again before it has been up for a grace has been failing since the first of these failures: so a
+//!    crash loop shows, however short its pauses are.
+//! 3. Nobody is waited for for ever: a supervisor or a check that does not answer in time is a finding.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use super::message::{ServerMsg, ask};
 use super::plan::Key;
 use super::roster::ChildState;
 use super::started::Started;
+use super::trouble::Trouble;
 use crate::exit::ExitReason;
 use crate::health::{Health, HealthRule, run_check};
 use crate::limits::HealthLimits;
@@ -43,6 +46,9 @@ pub(super) struct Examinee {
     /// How long it has been in it, or at least not running.
     for_long: Option<Duration>,
     last_exit: Option<ExitReason>,
+    trouble: Trouble,
+    /// By the supervisor's clock.
+    now: Instant,
     /// `None` if it does not count.
     rule: Option<Arc<HealthRule>>,
     /// If it runs.
@@ -67,10 +73,31 @@ fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(sup
     }
     let (id, state) = (child.spec.id().clone(), children.which_child(key, now)?.state);
     let (for_long, last_exit) = (child.for_how_long(now), child.last_exit().cloned());
-    Some((child.place, Examinee { id, state, for_long, last_exit, rule, actor, is_supervisor }))
+    let trouble = child.trouble().cloned().unwrap_or_default();
+    Some((child.place, Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor }))
 }
 
 impl Examinee {
+    /// How it is, if that is known without its own check.
+    fn known(&self, grace: Duration) -> Option<Health> {
+        match self.down(grace) {
+            Some(down) if !down.is_healthy() => Some(down),
+            health => self.unsteady(grace).or(health),
+        }
+    }
+
+    /// How it is if it fails again and again, each time before it has been up for a grace.
+    fn unsteady(&self, grace: Duration) -> Option<Health> {
+        let run = self.trouble.run(grace)?;
+        let is_steady = matches!(self.state, ChildState::Running(_)) && self.for_long.is_none_or(|up| up >= grace);
+        let lasts = self.now.saturating_duration_since(run.since);
+        if run.failures < 2 || is_steady || lasts < grace {
+            return None;
+        }
+        let exit = self.last_exit.as_ref().map(|exit| format!("; last exit: {exit}")).unwrap_or_default();
+        Some(Health::Degraded(format!("failed {} times within {:.1}s{exit}", run.failures, lasts.as_secs_f64())))
+    }
+
     /// How it is if it does not run: a restart has some grace.
     fn down(&self, grace: Duration) -> Option<Health> {
         let state = match self.state {
@@ -143,7 +170,7 @@ fn note(
     below: &mut Vec<Next>,
 ) {
     for examinee in examinees {
-        let (path, health) = (format!("{path}/{}", examinee.id), examinee.down(limits.grace));
+        let (path, health) = (format!("{path}/{}", examinee.id), examinee.known(limits.grace));
         let counts = examinee.rule.is_some();
         if let Some(rule) = examinee.rule {
             findings.push(Finding { path: path.clone(), rule, health, actor: examinee.actor.clone() });
@@ -209,7 +236,32 @@ mod tests {
     fn down(state: ChildState, for_long: Option<Duration>) -> Option<Health> {
         let last_exit = Some(ExitReason::Killed);
         let (id, rule, actor) = (ChildId::from("clerk"), None, None);
-        Examinee { id, state, for_long, last_exit, rule, actor, is_supervisor: false }.down(GRACE)
+        let (trouble, now) = (Trouble::default(), Instant::now());
+        Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor: false }.known(GRACE)
+    }
+
+    /// A child that was up for so long before each of so many failures, with a tenth of a second in between, and is up now for
+    /// as long.
+    fn looping(failures: u32, up: Duration) -> Option<Health> {
+        let (mut trouble, mut now) = (Trouble::default(), Instant::now());
+        for _ in 0..failures {
+            now += up;
+            trouble.failed(now, up);
+            now += Duration::from_millis(100);
+        }
+        let (state, last_exit) = (ChildState::Running(ractor::ActorId::Local(1)), Some(ExitReason::Killed));
+        let (id, rule, actor, for_long, now) = (ChildId::from("clerk"), None, None, Some(up), now + up);
+        Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor: false }.known(GRACE)
+    }
+
+    #[test]
+    fn a_crash_loop_within_the_grace_is_degraded_and_failures_with_a_steady_life_in_between_are_none() {
+        let short = Duration::from_millis(400);
+        let degraded = looping(3, short).unwrap();
+        assert_eq!(degraded.to_string(), "degraded: failed 3 times within 1.5s; last exit: killed");
+        assert_eq!(looping(1, short), None, "it has come back within its grace");
+        assert_eq!(looping(2, short / 2), None, "this is not going on for a grace");
+        assert_eq!(looping(9, GRACE), None, "it was steady before each failure");
     }
 
     proptest! {

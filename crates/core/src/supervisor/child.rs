@@ -10,8 +10,9 @@ use super::backoff::{Backoff, Fractions, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
 use super::plan::{Delay, Place, Purpose};
-use super::restart::RestartWindow;
+use super::restart::{Restart, RestartWindow};
 use super::started::Incarnation;
+use super::trouble::Trouble;
 use crate::exit::ExitReason;
 
 /// What a child is doing.
@@ -56,6 +57,7 @@ pub(crate) struct Child<T> {
 #[derive(Debug, Default)]
 struct Past {
     streak: Streak,
+    trouble: Trouble,
     last_exit: Option<ExitReason>,
     /// Why it was started the last time, if that was a restart.
     cause: Option<Arc<RestartCause>>,
@@ -87,6 +89,9 @@ impl<T> Child<T> {
         let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
         let past = self.past.get_or_insert_default();
         past.streak.down(lived, enough);
+        if self.spec.restart_rule() != Restart::Temporary {
+            past.trouble.failed(now, lived.unwrap_or_default());
+        }
         past.last_exit = Some(reason.clone());
     }
 
@@ -132,6 +137,11 @@ impl<T> Child<T> {
             Slot::Running(incarnation) | Slot::Exited(incarnation, _) => incarnation.actor_id() == actor,
             _ => false,
         }
+    }
+
+    /// The ends of its lives, by which it may be one that fails again and again.
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.past.as_ref().map(|past| &past.trouble)
     }
 
     pub(super) fn last_exit(&self) -> Option<&ExitReason> {

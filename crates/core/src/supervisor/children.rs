@@ -120,6 +120,12 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
+    /// Notes at most so many ends of actors that are not known, while a start is under way.
+    pub(crate) fn noting_early_ends(mut self, most: usize) -> Self {
+        self.early = EarlyEnds::at_most(most);
+        self
+    }
+
     pub(crate) fn auto_shutdown_mode(&self) -> AutoShutdown {
         self.rules.auto_shutdown
     }

@@ -5,7 +5,8 @@ use std::fmt::{self, Write};
 use super::child_spec::ChildKind;
 use super::tree::{Tree, TreeStatus};
 
-/// Longer texts, of a failure for example, are cut here.
+/// Longer texts, of a failure for example, are cut here. Fixed, since it is the width of a drawing: the whole text is in the
+/// [`Tree`] that is drawn.
 const LONGEST: usize = 60;
 
 /// The columns of a line before the last, which is as long as it likes.

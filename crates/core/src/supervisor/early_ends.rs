@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use ractor::ActorId;
 
 use crate::exit::ExitReason;
+use crate::limits::SupervisorLimits;
 
-/// So many are kept at most.
+/// So many are kept at most by default.
+#[cfg(test)]
 pub(super) const MAX_EARLY_ENDS: usize = 256;
 
 /// Ends of actors that were not known, kept while a start is under way: a child may end before its start has come to the
@@ -15,19 +17,30 @@ pub(super) const MAX_EARLY_ENDS: usize = 256;
 /// Most of them are of others, which were spawned directly or are only monitored, and a start may hang for ever. So only the
 /// latest are kept. A child whose end is not among them any more, and that has ended, has ended for a reason that is not
 /// known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct EarlyEnds {
+    most: usize,
     latest: VecDeque<(ActorId, ExitReason)>,
     forgotten: bool,
 }
 
+impl Default for EarlyEnds {
+    fn default() -> Self {
+        Self::at_most(SupervisorLimits::default().early_ends)
+    }
+}
+
 impl EarlyEnds {
+    pub(super) fn at_most(most: usize) -> Self {
+        Self { most, latest: VecDeque::new(), forgotten: false }
+    }
+
     pub(super) fn note(&mut self, actor: ActorId, reason: ExitReason) {
-        if self.latest.len() == MAX_EARLY_ENDS {
+        self.latest.push_back((actor, reason));
+        if self.latest.len() > self.most {
             self.latest.pop_front();
             self.forgotten = true;
         }
-        self.latest.push_back((actor, reason));
     }
 
     /// Why an actor whose start has just come to an end has ended already, if it has: `is_over` says whether.
@@ -47,7 +60,7 @@ impl EarlyEnds {
     /// No start is under way.
     pub(super) fn clear(&mut self) {
         if !self.latest.is_empty() || self.forgotten {
-            *self = Self::default();
+            *self = Self::at_most(self.most);
         }
     }
 }

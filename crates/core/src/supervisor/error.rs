@@ -11,7 +11,8 @@ use super::child_id::ChildId;
 use crate::containment::error_text;
 use crate::near::NearMisses;
 
-/// So many ids are compared at most when a child is not found: the supervisor itself does it.
+/// So many ids are compared at most when a child is not found: the supervisor itself does it. Fixed, since it concerns only the
+/// names that an error suggests.
 const COMPARED: usize = 256;
 
 /// The error type of user code.

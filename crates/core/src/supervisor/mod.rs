@@ -42,6 +42,7 @@ mod supervision;
 mod survey;
 mod task;
 mod tree;
+mod trouble;
 mod wording;
 
 #[cfg(test)]

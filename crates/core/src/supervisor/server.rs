@@ -37,13 +37,14 @@ use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
 
 /// After so many levels the first start of a supervisor goes on in a task of its own: each is polled within that of the one
-/// above, for some 50 KB of the stack.
+/// above, for some 50 KB of the stack. No limit on how deep a tree may be: a tree of any depth starts, in more tasks.
 const LEVELS_A_TASK: usize = 8;
 
-/// How many exits in a row are acted upon before the messages that wait have a turn. Further ones are only noted.
+/// How many exits in a row are acted upon before the messages that wait have a turn. Further ones are only noted. No limit on
+/// anything: all are acted upon, in the same order, and only who waits how long for whom depends on the number.
 const EXITS_IN_A_ROW: u32 = 64;
 
-/// How many steps are carried out before the messages that wait have a turn.
+/// How many steps are carried out before the messages that wait have a turn: as above, all are carried out.
 const STEPS_AT_ONCE: u32 = 128;
 
 pub(super) struct Server {
@@ -71,7 +72,7 @@ impl Server {
     ) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
         let reporting = reporting.of_children(spec.rules.roster.is_on_demand());
-        let state = Mutex::new(Some(Box::new(ServerState::new(spec))));
+        let state = Mutex::new(Some(Box::new(ServerState::new(spec, group.limits()))));
         Self { state, group, reporting, last_word, restart }
     }
 

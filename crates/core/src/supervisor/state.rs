@@ -23,6 +23,7 @@ use super::started::{Started, StartedChild};
 use super::step::{DelayTask, Nudge, NudgeAtEnd, Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
 use crate::ask::answer;
 use crate::containment::{ContainedFuture, drop_contained, report};
+use crate::limits::SupervisorLimits;
 
 pub(super) struct ServerState {
     pub(super) spec: SupervisorSpec,
@@ -42,8 +43,8 @@ pub(super) struct ServerState {
 
 impl ServerState {
     /// Before the first start.
-    pub(super) fn new(spec: SupervisorSpec) -> Self {
-        let children = Children::new(spec.rules, Fractions::seeded(spec.seed()));
+    pub(super) fn new(spec: SupervisorSpec, limits: &SupervisorLimits) -> Self {
+        let children = Children::new(spec.rules, Fractions::seeded(spec.seed())).noting_early_ends(limits.early_ends);
         let (steps, delays, replacements, starters, stoppers) = Default::default();
         let (last_step, exits_in_a_row, work_is_due) = Default::default();
         Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, exits_in_a_row, work_is_due }

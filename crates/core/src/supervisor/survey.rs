@@ -21,7 +21,8 @@ use super::started::Started;
 use super::supervision::Supervision;
 use super::tree::{Tree, TreeStatus};
 
-/// So many children are told of in one answer, which takes a supervisor about a millisecond.
+/// So many children are told of in one answer, which takes a supervisor about a millisecond. No limit on what is shown: the
+/// rest is asked for in further answers.
 const CHILDREN_A_PART: usize = 2048;
 
 /// The tree of a supervisor, without names. Each answer may take `limit`.

@@ -1,9 +1,11 @@
 //! A supervision tree as a value, to look at and to send away.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::time::Duration;
 
 use ractor::ActorId;
+use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::child_spec::ChildKind;
@@ -12,10 +14,18 @@ use super::roster::{ChildInfo, ChildState};
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
+/// So many levels of a tree are written by serde, whose formats go deeper on the stack for each: by some 0.6 KB for JSON, and by
+/// 1.5 KB for a `serde_json::Value`, if nothing is optimised.
+const MAX_WRITTEN: usize = 1_024;
+
+/// So many levels of a tree `Debug` shows, for the same reason.
+const MAX_SHOWN: usize = 64;
+
 /// One actor of a supervision tree with all that are below it: a snapshot.
 ///
 /// [`Display`](std::fmt::Display) draws it with a line for each actor, [`to_dot`](Self::to_dot) as a graph for
-/// Graphviz, and serde writes it as JSON.
+/// Graphviz, and serde writes it as JSON, of at most 1,024 levels: one that is deeper is an error, and never an overflow of the
+/// stack. `Debug` shows 64 levels, and how many are left out.
 ///
 /// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
 /// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree),
@@ -59,43 +69,32 @@ use crate::exit::ExitReason;
 /// │   └── bob 0.3  running  permanent
 /// └── porter  0.4  running  temporary
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tree {
     /// Its id; of the topmost the [path](crate::Supervisor::path).
     pub id: String,
     /// The name under which it is registered, if it is and somebody knew.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Worker or supervisor.
     pub kind: ChildKind,
     /// What it is doing.
     pub status: TreeStatus,
     /// Its latest actor, unless that is known to be gone. As text in JSON.
-    #[serde(serialize_with = "as_text")]
     pub actor: Option<ActorId>,
     /// Its restart rule; `None` at the top.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
     /// Whether its end may be the end of its supervisor.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub significant: bool,
     /// How often its supervisor has restarted it.
     pub restarts: u32,
     /// Why its latest life ended that its supervisor did not end.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_exit: Option<ExitReason>,
     /// How long until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
-    #[serde(
-        rename = "backoff_ms",
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "crate::written::some_millis"
-    )]
     pub backoff: Option<Duration>,
     /// Whether it was spawned without its supervisor's doing, and is only stopped by it.
     pub direct: bool,
     /// By which rules it supervises, if it is a supervisor and has answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub supervision: Option<Supervision>,
     /// Its children in start order.
     pub children: Vec<Tree>,
@@ -148,6 +147,39 @@ impl Tree {
     /// The part below the child with this id; the first of several.
     pub fn child(&self, id: &str) -> Option<&Tree> {
         self.children.iter().find(|child| child.id == id)
+    }
+
+    /// How many levels it has, its own included.
+    fn levels(&self) -> usize {
+        let (mut deepest, mut further) = (0, vec![(self, 1)]);
+        while let Some((tree, level)) = further.pop() {
+            deepest = deepest.max(level);
+            further.extend(tree.children.iter().map(|child| (child, level + 1)));
+        }
+        deepest
+    }
+
+    /// The same without its children.
+    fn alone(&self) -> Self {
+        let (id, name, supervision) = (self.id.clone(), self.name.clone(), self.supervision);
+        let Self { kind, status, actor, restart, significant, restarts, backoff, direct, .. } = *self;
+        let last_exit = self.last_exit.clone();
+        let children = Vec::with_capacity(self.children.len());
+        Self {
+            id,
+            name,
+            kind,
+            status,
+            actor,
+            restart,
+            significant,
+            restarts,
+            last_exit,
+            backoff,
+            direct,
+            supervision,
+            children,
+        }
     }
 
     pub(super) fn leaf(id: String, kind: ChildKind, status: TreeStatus, actor: Option<ActorId>) -> Self {
@@ -232,10 +264,156 @@ impl Tree {
     }
 }
 
-fn as_text<S: Serializer>(actor: &Option<ActorId>, serializer: S) -> Result<S::Ok, S::Error> {
-    match actor {
-        Some(actor) => serializer.collect_str(actor),
-        None => serializer.serialize_none(),
+// ---- what is as deep as the tree, and must not be so on the stack ----
+
+impl Clone for Tree {
+    fn clone(&self) -> Self {
+        // Copies with those that are still to be copied below each: never more than there are levels.
+        let mut unfinished = vec![(self.alone(), self.children.iter())];
+        loop {
+            let Some((tree, children)) = unfinished.last_mut() else { unreachable!("the topmost is returned") };
+            if let Some(child) = children.next() {
+                match child.children.is_empty() {
+                    true => tree.children.push(child.alone()),
+                    false => unfinished.push((child.alone(), child.children.iter())),
+                }
+                continue;
+            }
+            let Some((finished, _)) = unfinished.pop() else { unreachable!("it was the last one") };
+            match unfinished.last_mut() {
+                Some((above, _)) => above.children.push(finished),
+                None => return finished,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown { tree: self, levels: MAX_SHOWN }.fmt(f)
+    }
+}
+
+/// A tree of which so many levels are shown.
+struct Shown<'a> {
+    tree: &'a Tree,
+    levels: usize,
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tree { id, name, kind, status, actor, restart, significant, restarts, last_exit, .. } = self.tree;
+        let Tree { backoff, direct, supervision, children, .. } = self.tree;
+        let mut shown = f.debug_struct("Tree");
+        shown.field("id", id).field("name", name).field("kind", kind).field("status", status);
+        shown.field("actor", actor).field("restart", restart).field("significant", significant);
+        shown.field("restarts", restarts).field("last_exit", last_exit).field("backoff", backoff);
+        shown.field("direct", direct).field("supervision", supervision);
+        match self.levels {
+            1 if !children.is_empty() => {
+                shown.field("children", &format_args!("[{} more levels]", self.tree.levels() - 1)).finish()
+            }
+            levels => shown.field("children", &ShownAll { children, levels: levels.saturating_sub(1) }).finish(),
+        }
+    }
+}
+
+struct ShownAll<'a> {
+    children: &'a [Tree],
+    levels: usize,
+}
+
+impl fmt::Debug for ShownAll<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.children.iter().map(|tree| Shown { tree, levels: self.levels })).finish()
+    }
+}
+
+impl Serialize for Tree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.levels() {
+            ..=MAX_WRITTEN => Nested(self).serialize(serializer),
+            levels => {
+                let Self { id, .. } = self;
+                let said = format!("the tree of {id} has {levels} levels, and at most {MAX_WRITTEN} are written");
+                Err(S::Error::custom(said))
+            }
+        }
+    }
+}
+
+/// A tree that is known not to be too deep.
+struct Nested<'a>(&'a Tree);
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Tree", self.0.fields())?;
+        // By itself, so that only little of this is on the stack while the children are written.
+        self.0.write_alone(&mut fields)?;
+        fields.serialize_field("children", &NestedAll(&self.0.children))?;
+        fields.end()
+    }
+}
+
+struct NestedAll<'a>(&'a [Tree]);
+
+impl Serialize for NestedAll<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut children = serializer.serialize_seq(Some(self.0.len()))?;
+        for child in self.0 {
+            children.serialize_element(&Nested(child))?;
+        }
+        children.end()
+    }
+}
+
+impl Tree {
+    /// How many fields are written: what there is nothing to say of is left out.
+    fn fields(&self) -> usize {
+        let left_out = [
+            self.name.is_none(),
+            self.restart.is_none(),
+            !self.significant,
+            self.last_exit.is_none(),
+            self.backoff.is_none(),
+            self.supervision.is_none(),
+        ];
+        13 - left_out.into_iter().filter(|is_left_out| *is_left_out).count()
+    }
+
+    #[inline(never)]
+    fn write_alone<F: SerializeStruct>(&self, fields: &mut F) -> Result<(), F::Error> {
+        fields.serialize_field("id", &self.id)?;
+        write_some(fields, "name", self.name.as_ref())?;
+        fields.serialize_field("kind", &self.kind)?;
+        fields.serialize_field("status", &self.status)?;
+        fields.serialize_field("actor", &self.actor.map(|actor| actor.to_string()))?;
+        write_some(fields, "restart", self.restart.as_ref())?;
+        write_some(fields, "significant", Some(&self.significant).filter(|it| **it))?;
+        fields.serialize_field("restarts", &self.restarts)?;
+        write_some(fields, "last_exit", self.last_exit.as_ref())?;
+        write_some(fields, "backoff_ms", self.backoff.map(Millis).as_ref())?;
+        fields.serialize_field("direct", &self.direct)?;
+        write_some(fields, "supervision", self.supervision.as_ref())
+    }
+}
+
+fn write_some<F: SerializeStruct, T: Serialize>(
+    fields: &mut F,
+    name: &'static str,
+    value: Option<&T>,
+) -> Result<(), F::Error> {
+    match value {
+        Some(value) => fields.serialize_field(name, value),
+        None => fields.skip_field(name),
+    }
+}
+
+struct Millis(Duration);
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        crate::written::millis(&self.0, serializer)
     }
 }
 
@@ -274,7 +452,54 @@ mod tests {
         let wide = Tree { children: many.iter().copied().map(Tree::direct).collect(), ..top.clone() }.named(&names);
         assert_eq!(wide.children.len(), many.len());
         assert!(wide.children.iter().all(|child| child.name.as_ref() == Some(&child.id)));
-        let deep = (0..1_000).fold(top.clone(), |below, _| Tree { children: vec![below], ..top.clone() });
-        assert_eq!(deep.named(&names).running(), 1_001);
+        assert_eq!(deep(1_000).named(&names).running(), 1_000);
+    }
+
+    fn deep(levels: usize) -> Tree {
+        let top = || Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
+        (1..levels).fold(top(), |below, _| Tree { children: vec![below], ..top() })
+    }
+
+    fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_tree_of_a_thousand_levels_is_copied_drawn_written_and_dropped_on_a_small_stack() {
+        on_a_small_stack(|| {
+            let tree = deep(1_000);
+            assert!(tree.clone() == tree);
+            assert_eq!(tree.to_string().lines().count(), 1_000);
+            assert_eq!(tree.to_dot().matches("->").count(), 999);
+            for shown in [format!("{tree:?}"), format!("{tree:#?}")] {
+                assert!(shown.contains("children: [936 more levels]"), "{shown}");
+            }
+            let json = serde_json::to_string(&tree).unwrap();
+            assert_eq!(json.matches("\"children\":[").count(), 1_000);
+            assert_eq!(serde_json::to_value(&tree).unwrap()["children"][0]["children"][0]["id"], "top");
+        });
+    }
+
+    #[test]
+    fn a_tree_that_is_too_deep_to_be_written_is_an_error_and_can_be_copied_drawn_and_dropped() {
+        on_a_small_stack(|| {
+            assert!(serde_json::to_string(&deep(MAX_WRITTEN)).is_ok());
+            let tree = deep(MAX_WRITTEN + 1);
+            let said = serde_json::to_string(&tree).unwrap_err().to_string();
+            assert_eq!(said, "the tree of top has 1025 levels, and at most 1024 are written");
+            let deeper = deep(5_000);
+            assert_eq!(deeper.clone().levels(), 5_000);
+            assert!(format!("{deeper:?}").contains("[4936 more levels]"));
+        });
+    }
+
+    #[test]
+    fn a_copy_has_all_children_in_their_order() {
+        let named = |id: &str, children| Tree { children, ..child(id, TreeStatus::Running) };
+        let inner = named("b", vec![named("c", Vec::new()), named("d", vec![named("e", Vec::new())])]);
+        let tree = named("a", vec![named("x", Vec::new()), inner, named("y", Vec::new())]);
+        assert_eq!(tree.clone(), tree);
+        assert_eq!(tree.levels(), 4);
     }
 }

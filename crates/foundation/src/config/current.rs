@@ -8,6 +8,7 @@
 //!    it does not wait there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ const BACKLOG: usize = 1_024;
 pub(super) struct Current {
     tree: Arc<ArcSwap<ConfigTree>>,
     seen: Mutex<Option<EventId>>,
+    /// Whether a server has made what was recorded before it.
+    has_begun: AtomicBool,
     watch: Mutex<ConfigWatch>,
     /// Why what holds could not be recorded anew, the last time.
     checkpoint_failure: Mutex<Option<String>>,
@@ -45,8 +48,8 @@ pub(super) struct Made {
 
 impl Current {
     pub(super) fn new(loaded: Arc<ConfigTree>) -> Self {
-        let (seen, watch, checkpoint_failure, refused, changes) = Default::default();
-        Self { tree: Arc::new(ArcSwap::new(loaded)), seen, watch, checkpoint_failure, refused, changes }
+        let (seen, has_begun, watch, checkpoint_failure, refused, changes) = Default::default();
+        Self { tree: Arc::new(ArcSwap::new(loaded)), seen, has_begun, watch, checkpoint_failure, refused, changes }
     }
 
     pub(super) fn tree(&self) -> Arc<ConfigTree> {
@@ -71,6 +74,16 @@ impl Current {
     /// Takes note of a recorded change that no longer applies.
     pub(super) fn pass_over(&self, event: EventId) {
         *self.seen.lock() = Some(event);
+    }
+
+    /// Notes that everything that was recorded before the namespace began is made.
+    pub(super) fn began(&self) {
+        self.has_begun.store(true, Ordering::Release);
+    }
+
+    /// Whether the tree says what holds, up to what was recorded last without an answer.
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
     }
 
     /// How the files are watched.

@@ -27,10 +27,6 @@ use crate::events::{Event, EventError, EventId, EventKind, EventRefusal, EventSt
 use crate::one_line::excerpt;
 use crate::telemetry::Telemetry;
 
-/// The pauses between questions to an event store that is there and does not answer: the first, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-
 pub(super) struct Ledger {
     pub(super) current: Arc<Current>,
     pub(super) events: EventStore,
@@ -225,32 +221,38 @@ impl Ledger {
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let limit = self.limits.store_at_start;
         let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
-        timeout(limit, self.read_up()).await.map_err(late)?
+        let records = timeout(limit, self.read_up()).await.map_err(late)??;
+        self.current.began();
+        Ok(records)
     }
 
     /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
     /// more than it shows.
     async fn read_up(&self) -> Result<Records, ActorProcessingErr> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = self.first_pause();
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
             let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
             if self.try_to_catch_up().await?.is_some() {
                 return Ok(records);
             }
-            pause = paused(pause).await;
+            if self.current.has_begun() && self.events.outage().is_some() {
+                // A store that came back without its log shows nothing for now. The namespace knows what held before.
+                return Ok(Records::Unclear);
+            }
+            pause = self.paused(pause).await;
         }
     }
 
     /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
     async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = self.first_pause();
         loop {
             self.events.wait_until_up(self.limits.store_at_start).await?;
             if let Some(made) = self.try_to_catch_up().await? {
                 return Ok(made);
             }
-            pause = paused(pause).await;
+            pause = self.paused(pause).await;
         }
     }
 
@@ -271,6 +273,19 @@ impl Ledger {
                 | EventStoreError::Unavailable { .. },
             ) => Ok(None),
         }
+    }
+
+    /// The first pause before an event store is asked again that is there and does not answer.
+    fn first_pause(&self) -> Duration {
+        // A pause of zero would be a loop that does nothing else.
+        self.limits.ask_again_first.max(Duration::from_millis(1))
+    }
+
+    /// Waits so long, and says how long to wait the next time.
+    async fn paused(&self, pause: Duration) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
+        tokio::time::sleep(pause).await;
+        pause.saturating_mul(2).min(self.limits.ask_again_longest.max(self.first_pause()))
     }
 
     async fn make_all(&self, recorded: &[Arc<Event>]) -> MadeAgain {
@@ -348,13 +363,6 @@ impl Ledger {
         let newest_record = records.last().map(|record| record.event);
         record::undo(records, to).ok_or(ConfigUpdateError::NoRecord { event: to, newest_record })
     }
-}
-
-/// Waits so long, and says how long to wait the next time.
-async fn paused(pause: Duration) -> Duration {
-    #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
-    tokio::time::sleep(pause).await;
-    (pause * 2).min(LONGEST_PAUSE)
 }
 
 /// Why a configuration does not start over a damaged record, and what to do about it.

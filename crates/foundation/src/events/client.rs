@@ -314,7 +314,46 @@ impl EventStore {
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         self.is_there()?;
-        self.gate.readers.read(lane, self.ask(|log| log.reader()), read).await
+        let outcome = self.gate.readers.read(lane, self.ask(|log| log.reader()), read).await;
+        match (outcome, self.gate.outage()) {
+            // It came back without its log, and has nothing to read in either.
+            (Err(EventStoreError::NotDelivered { .. }), Some(outage)) => {
+                Err(EventStoreError::unavailable(Vec::new(), &outage))
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Asks a store that is there or comes within [`restart`](EventStoreLimits::restart).
+    pub(super) async fn patiently<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, EventStoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, EventStoreError>> + Send,
+    {
+        match ask().await {
+            // On the heap: else each read would carry the room for this.
+            Err(error @ EventStoreError::NotDelivered { .. }) => Box::pin(self.ask_after_restart(ask, error)).await,
+            answered => answered,
+        }
+    }
+
+    async fn ask_after_restart<T, F>(
+        &self,
+        ask: impl Fn() -> F + Send,
+        mut error: EventStoreError,
+    ) -> Result<T, EventStoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, EventStoreError>> + Send,
+    {
+        let until = Instant::now() + self.gate.limits.restart;
+        while self.wait_until(until, |gate| !gate.is_shut()).await.is_ok() {
+            match ask().await {
+                Err(again @ EventStoreError::NotDelivered { .. }) => error = again,
+                answered => return answered,
+            }
+        }
+        Err(error)
     }
 
     fn is_there(&self) -> Result<(), EventStoreError> {

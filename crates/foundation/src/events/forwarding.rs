@@ -19,10 +19,9 @@ use super::seats::SeatRecord;
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 
-/// So many answered events are acknowledged together, at most.
+/// So many answered events are acknowledged together, at most. Fixed, as the documentation of
+/// [`subscribe_durable_with`](super::client::EventStore::subscribe_durable_with) promises it: so many an actor may see again.
 const TOGETHER: u32 = 64;
-/// The pause before it is tried again to park an event.
-const UNTIL_NEXT_TRY: Duration = Duration::from_secs(5);
 
 type Item = Result<Arc<Event>, SubscriptionError>;
 
@@ -87,7 +86,7 @@ impl fmt::Debug for Forwarding {
 /// Where events come from, and where it is told that they are handled.
 pub(super) enum Feed {
     Live(Box<EventSubscription>),
-    Durable { subscription: Box<DurableSubscription>, answered: Answered },
+    Durable { subscription: Box<DurableSubscription>, answered: Answered, park_again: Duration },
 }
 
 /// What is answered and not acknowledged yet.
@@ -210,7 +209,7 @@ impl Feed {
 
     /// Waits until an item may be sent, or says what becomes of it instead.
     async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Turn {
-        let Self::Durable { subscription, .. } = self else { return Turn::Send };
+        let Self::Durable { subscription, park_again, .. } = self else { return Turn::Send };
         if last_of(item).is_some_and(|event| subscription.is_played(event)) {
             return Turn::Send;
         }
@@ -224,7 +223,8 @@ impl Feed {
                 Err(error) => {
                     let name = subscription.name();
                     report(|| tracing::warn!(subscription = %name, %error, "an event is not parked yet"));
-                    Instant::now() + UNTIL_NEXT_TRY
+                    // A pause of zero would be a loop that does nothing else.
+                    Instant::now() + (*park_again).max(Duration::from_millis(1))
                 }
             };
             #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
@@ -251,7 +251,7 @@ impl Feed {
     }
 
     async fn answered(&mut self, event: Option<EventId>) {
-        let Self::Durable { subscription, answered } = self else { return };
+        let Self::Durable { subscription, answered, .. } = self else { return };
         if let Some(event) = event.filter(|event| subscription.is_played(*event)) {
             if let Err(error) = subscription.ack(event).await {
                 let name = subscription.name();
@@ -269,7 +269,7 @@ impl Feed {
 
     /// Acknowledges what was answered. If the store cannot remember it now, the next time makes up for it.
     async fn acknowledge(&mut self) {
-        let Self::Durable { subscription, answered } = self else { return };
+        let Self::Durable { subscription, answered, .. } = self else { return };
         let Some(last) = answered.last else { return };
         answered.count = 0;
         match subscription.ack(last).await {

@@ -8,9 +8,6 @@ use tokio::time::Instant;
 use super::failure::LogFailure;
 use super::store_limits::EventStoreLimits;
 
-/// How long a log has to work for its next failure to be taken for the first one of another outage.
-const STEADY: Duration = Duration::from_secs(60);
-
 /// An event store that cannot record: since when, and why. It reads what is there, and tries again by itself.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -30,7 +27,7 @@ impl fmt::Display for Outage {
 /// How often a log has failed in a row, and what follows from it.
 ///
 /// The first failure is answered at once, since most faults are over when the log is opened again. Each further one that
-/// comes within a minute of the last success has the store wait longer, up to a limit: so a disk that takes small events and
+/// comes [within a minute](EventStoreLimits::reopen_steady) of the last success has the store wait longer, up to a limit: so a disk that takes small events and
 /// no large ones is not asked without a pause either.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reopening {
@@ -41,7 +38,7 @@ pub(super) struct Reopening {
 impl Reopening {
     /// The log has failed, or could not be opened: how long to wait before it is opened again.
     pub(super) fn failed(&mut self, now: Instant, limits: &EventStoreLimits) -> Duration {
-        if self.working_since.take().is_some_and(|since| now.saturating_duration_since(since) >= STEADY) {
+        if self.working_since.take().is_some_and(|since| now.saturating_duration_since(since) >= limits.reopen_steady) {
             self.failures = 0;
         }
         let delay = delay(self.failures, limits);
@@ -100,9 +97,9 @@ mod tests {
         let (mut reopening, now) = (Reopening::default(), Instant::now());
         reopening.failed(now, &limits());
         reopening.succeeded(now);
-        assert_eq!(reopening.failed(now + STEADY - millis(1), &limits()), millis(100));
+        assert_eq!(reopening.failed(now + limits().reopen_steady - millis(1), &limits()), millis(100));
         reopening.succeeded(now);
-        assert_eq!(reopening.failed(now + STEADY, &limits()), Duration::ZERO);
+        assert_eq!(reopening.failed(now + limits().reopen_steady, &limits()), Duration::ZERO);
     }
 
     proptest! {

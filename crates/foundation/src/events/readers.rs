@@ -132,10 +132,11 @@ impl Readers {
         })
     }
 
-    /// Lends a reader at once if the log does not block; else says what tells the end of the store.
+    /// Lends a reader at once if the log does not block and has one; else says what tells the end of the store.
     fn lend_here(&self) -> Result<Lent, Arc<AtomicBool>> {
         let mut pool = self.pool.lock();
-        if pool.may_block { Err(Arc::clone(&pool.ending)) } else { Ok(pool.lend()) }
+        let is_empty = pool.idle.is_empty() && pool.source.is_none();
+        if pool.may_block || is_empty { Err(Arc::clone(&pool.ending)) } else { Ok(pool.lend()) }
     }
 
     async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, EventStoreError> {

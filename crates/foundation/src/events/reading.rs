@@ -30,11 +30,16 @@ const REPAIRED_AT_ONCE: usize = 1_000;
 impl EventStore {
     /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
     ///
+    /// A store that is being restarted is waited for, up to [`restart`](crate::EventStoreLimits::restart), as by
+    /// [`append`](Self::append); so do [`query`](Self::query), [`page`](Self::page), [`recent`](Self::recent) and
+    /// [`stats`](Self::stats).
+    ///
     /// # Errors
-    /// [`EventStoreError::Damaged`] if it cannot be read any more, [`EventStoreError::NotDelivered`],
+    /// [`EventStoreError::Damaged`] if it cannot be read any more; [`EventStoreError::NotDelivered`] if the store is not there
+    /// and does not come; [`EventStoreError::Unavailable`] if it came back without its log and has nothing to read in;
     /// [`EventStoreError::NoAnswer`].
     pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
-        self.read_now(Lane::Quick, move |log| log.get(id)).await
+        self.patiently(|| self.read_now(Lane::Quick, move |log| log.get(id))).await
     }
 
     /// The events that the query asks for, in its order. All of them are in memory at once: give a
@@ -56,14 +61,18 @@ impl EventStore {
     /// [skips](crate::OnDamaged::Skip) those, all others.
     ///
     /// # Errors
-    /// [`EventStoreError::NotDelivered`], [`EventStoreError::NoAnswer`], [`EventStoreError::QueryLimit`].
+    /// As [`query`](Self::query), but not for what is damaged.
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
         let lane = Lane::Long(Some(query.within.unwrap_or(self.gate.limits.query_time)));
         let most = self.gate.limits.query_events;
         let bounded = query.limit.is_some();
         // One more than there may be, so that it shows.
         let query = if bounded { query } else { query.limit(most.saturating_add(1)) };
-        let page = self.read(lane, move |log| log.page(&query)).await?;
+        let ask = || {
+            let query = query.clone();
+            self.read(lane, move |log| log.page(&query))
+        };
+        let page = self.patiently(ask).await?;
         match bounded || page.events.len() <= most {
             true => Ok(page),
             false => Err(EventStoreError::QueryLimit(QueryLimit::Events(most))),
@@ -84,10 +93,14 @@ impl EventStore {
     /// As [`get`](Self::get).
     pub async fn recent(&self, count: usize) -> Result<Vec<Arc<Event>>, EventStoreError> {
         let query = Query::new().order(Order::Descending).limit(count);
-        match count <= QUICK {
-            true => self.read(Lane::Quick, move |log| log.query(&query)).await,
-            false => self.query(query).await,
+        if count > QUICK {
+            return self.query(query).await;
         }
+        let ask = || {
+            let query = query.clone();
+            self.read(Lane::Quick, move |log| log.query(&query))
+        };
+        self.patiently(ask).await
     }
 
     /// How much the store holds.
@@ -95,6 +108,11 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn stats(&self) -> Result<EventStats, EventStoreError> {
+        self.patiently(|| self.stats_now()).await
+    }
+
+    /// The same of a store that is there now.
+    pub(crate) async fn stats_now(&self) -> Result<EventStats, EventStoreError> {
         self.read(Lane::Quick, |log| log.stats()).await
     }
 

@@ -15,6 +15,7 @@ use super::forwarding::{Feed, Forwarding};
 use super::id::EventId;
 use super::log::recordable;
 use super::parked::ParkedEvent;
+use super::pause::Pause;
 use super::readers::Lane;
 use super::seats::Seats;
 use super::server::EVENT_STORE;
@@ -120,7 +121,8 @@ impl EventStore {
         message: impl FnMut(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>) -> M + Send + 'static,
     ) -> Result<Forwarding, SubscriptionError> {
         let subscription = Box::new(self.subscribe_durable(name, spec).await?);
-        let feed = Feed::Durable { subscription, answered: Default::default() };
+        let feed =
+            Feed::Durable { subscription, answered: Default::default(), park_again: self.gate.limits.park_again };
         Ok(Forwarding::start(feed, actor, message))
     }
 
@@ -184,7 +186,8 @@ impl EventStore {
         let life = self.registry.watch_service(&EVENT_STORE);
         let follower = Follower::new(spec.kinds.into(), start);
         let follower = if spec.start == Start::Now { follower.without_imports() } else { follower };
-        EventSubscription::new(follower, ear, self.read_log(), life, spec.on_damaged)
+        let pause = Pause::before_reading(&self.gate.limits);
+        EventSubscription::new(follower, ear, self.read_log(), pause, life, spec.on_damaged)
     }
 
     /// Begins to listen, and only then returns: everything from now on is heard.

@@ -77,8 +77,15 @@ pub struct EventSubscription {
 }
 
 impl EventSubscription {
-    pub(super) fn new(follower: Follower, ear: Ear, read: ReadLog, life: Watch, on_damaged: OnDamaged) -> Self {
-        let (pause, life) = (Pause::default(), Some(life));
+    pub(super) fn new(
+        follower: Follower,
+        ear: Ear,
+        read: ReadLog,
+        pause: Pause,
+        life: Watch,
+        on_damaged: OnDamaged,
+    ) -> Self {
+        let life = Some(life);
         Self { follower, ear, read, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
     }
 

@@ -158,7 +158,8 @@ impl FoundationBuilder {
     }
 
     /// How long it takes before one of the foundation's own services is restarted. The delay grows from failure to
-    /// failure, and begins anew when the service has lived for a while; see [`Backoff`].
+    /// failure, and begins anew when the service has lived for a while; see [`Backoff`]. Production as a whole is restarted
+    /// with the same delays, after its application could not be kept running, say.
     pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.layout.service_backoff = backoff.into();
         self

@@ -35,7 +35,7 @@ pub(super) struct Layout {
     pub(super) measurement: Measurement,
     pub(super) limits: Limits,
     pub(super) recording: Recording,
-    /// Of each of the foundation's own services.
+    /// Of each of the foundation's own services; the backoff also of production as a whole.
     pub(super) service_intensity: RestartIntensity,
     pub(super) service_backoff: Backoff,
 }
@@ -47,6 +47,7 @@ impl Layout {
         ProcessRegistry::builder()
             .measurement(self.measurement)
             .limits(self.limits.registry.clone())
+            .backoff(self.service_backoff)
             .prepare(move |registry| prepared.prepare(registry))
             .services(move |registry| self.services(registry))
             .application(move |registry| application.application(registry))
@@ -112,7 +113,7 @@ async fn telemetry_health(telemetry: Telemetry) -> Health {
 }
 
 async fn store_health(events: EventStore) -> Health {
-    match (Health::of(events.stats().await), events.outage()) {
+    match (Health::of(events.stats_now().await), events.outage()) {
         // What is recorded can be read, and nothing more is recorded for now.
         (Health::Healthy, Some(outage)) => Health::Degraded(outage.to_string()),
         (health, _) => health,

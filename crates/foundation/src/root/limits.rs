@@ -18,18 +18,26 @@ foundation_core::limits! {
     /// | `registry.supervisor.unmanaged_stop` | `5s` | the stop of actors that are no managed children, before they are killed |
     /// | `registry.supervisor.subtree_end` | `10s` | the wait for the end of a subtree after that of its supervisor |
     /// | `registry.supervisor.tree` | `1s` | each answer of a supervisor to a snapshot of the tree |
+    /// | `registry.supervisor.early_ends` | `256` | the ends of unknown actors that a supervisor notes while a start is under way |
     /// | `events.answer` | `5s` | a request to the event store |
     /// | `events.locked_file` | `5s` | the wait for another program that has locked the SQLite file |
-    /// | `events.restart` | `2s` | the wait of an append for a store that is being restarted |
+    /// | `events.restart` | `2s` | the wait of an append or a read for a store that is being restarted |
     /// | `events.query_time` | `10s` | a query that does not say otherwise |
     /// | `events.query_events` | `100000` | what a query finds that does not say how much it wants |
     /// | `events.reopen_first` | `100ms` | the first pause before a log that has failed again is opened once more |
     /// | `events.reopen_longest` | `10s` | the longest of these pauses, which double |
+    /// | `events.reopen_steady` | `60s` | how long a log has to work for its next failure to be that of another outage |
+    /// | `events.read_again_first` | `50ms` | the first pause of a subscription that could not read the log |
+    /// | `events.read_again_longest` | `5s` | the longest of these pauses, which double |
+    /// | `events.park_again` | `5s` | the pause before an event is parked that the store could not park |
     /// | `config.answer` | `10s` | a request to the config server, the recording of a change included |
     /// | `config.store_at_start` | `10s` | the wait of a starting config server for the event store |
     /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |
+    /// | `config.ask_again_first` | `10ms` | the first pause before an event store is asked again that does not answer |
+    /// | `config.ask_again_longest` | `1s` | the longest of these pauses, which double |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |
     /// | `telemetry.export` | `3s` | the wait of a tick, and of the end of the telemetry service, for the exporters |
+    /// | `telemetry.last_reading` | `2s` | what the end of the telemetry service may take besides, before it is killed |
     /// | `health.answer` | `1s` | the answers of all supervisors, and then of each check, when the health is looked at |
     /// | `health.grace` | `1s` | how long a child may be down, for a restart, before it counts as that |
     /// | `health.lines` | `50` | the lines of a health that is written out |

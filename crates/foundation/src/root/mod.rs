@@ -16,7 +16,7 @@ mod unfinished;
 
 use std::sync::{Arc, OnceLock};
 
-use foundation_core::{CleanupReport, Namespace, ProcessRegistry, RegistryError, Tree};
+use foundation_core::{CleanupReport, Collapse, Namespace, ProcessRegistry, RegistryError, Tree};
 use tokio::time::Instant;
 
 pub use builder::{FoundationBuilder, FoundationError};
@@ -62,7 +62,7 @@ pub struct Foundation {
 /// The shutdown: what the first who asks for it says, and what came of it.
 #[derive(Default)]
 struct End {
-    asked: OnceLock<(StopCause, Instant)>,
+    asked: OnceLock<(StopCause, Option<Collapse>, Instant)>,
     report: OnceLock<ShutdownReport>,
 }
 
@@ -182,10 +182,13 @@ impl Foundation {
 
     /// Whoever comes first gives the cause, unless the tree has ended by itself; all others wait for the same end.
     async fn stop(&self, cause: StopCause) -> ShutdownReport {
-        let first = || (if self.registry.has_collapsed() { StopCause::Collapse } else { cause }, Instant::now());
-        let (cause, begun) = *self.end.asked.get_or_init(first);
+        let first = || match self.registry.collapse() {
+            Some(collapse) => (StopCause::Collapse, Some(collapse), Instant::now()),
+            None => (cause, None, Instant::now()),
+        };
+        let (cause, collapse, begun) = self.end.asked.get_or_init(first);
         let namespaces = self.registry.shutdown().await;
-        let report = || ShutdownReport { cause, namespaces, took: begun.elapsed() };
+        let report = || ShutdownReport { cause: *cause, collapse: collapse.clone(), namespaces, took: begun.elapsed() };
         self.end.report.get_or_init(report).clone()
     }
 }

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Longer paths are shortened: a log takes sources of 256 bytes by default.
+/// Longer paths are shortened: a log takes sources of 256 bytes by default. Fixed, so that a path has one source in every log,
+/// and nothing is lost by it: the whole path is in the event.
 const MAX_BYTES: usize = 250;
 /// How much of its beginning and of its end a long path keeps.
 const KEPT_BYTES: usize = 110;

@@ -16,6 +16,7 @@ use crate::json::{is_deeper_than, json_bytes};
 /// |---|---|---|
 /// | [`child_exited`](Self::CHILD_EXITED) | if it was killed or failed | `actor`, `reason`, `escalation` |
 /// | [`child_start_failed`](Self::CHILD_START_FAILED) | yes | `cause` |
+/// | [`child_name_taken`](Self::CHILD_NAME_TAKEN): another actor has its name | yes | `cause`, `rule`: `wait` or `rest` |
 /// | [`child_restarted`](Self::CHILD_RESTARTED) | yes | `actor`, `cause` |
 /// | [`child_killed`](Self::CHILD_KILLED): it did not stop in time | yes | `actor` |
 /// | [`supervisor_gave_up`](Self::SUPERVISOR_GAVE_UP) | yes | `intensity`, `cause`, `said` |
@@ -44,6 +45,9 @@ impl Recording {
     pub const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
     /// A child did not stop in its time and had to be killed.
     pub const CHILD_KILLED: EventKind = EventKind::from_static("child_killed");
+    /// A child was to be restarted and another actor has its name: it waits until that is free, or is left stopped, by its
+    /// [rule](foundation_core::ChildSpec::on_name_taken).
+    pub const CHILD_NAME_TAKEN: EventKind = EventKind::from_static("child_name_taken");
     /// A start was ignored: the child is not wanted now.
     pub const CHILD_NOT_WANTED: EventKind = EventKind::from_static("child_not_wanted");
     /// A child was started again.
@@ -104,6 +108,7 @@ fn described(happened: &Happened, everything: bool) -> Option<(EventKind, Value)
             (Recording::CHILD_RESTARTED, json!({ "actor": actor.to_string(), "cause": **cause }))
         }
         Happened::StartFailed { cause } => (Recording::CHILD_START_FAILED, json!({ "cause": cause })),
+        Happened::NameTaken { cause, rule } => (Recording::CHILD_NAME_TAKEN, json!({ "cause": cause, "rule": rule })),
         Happened::Stopped { actor, how: Stopped::Killed } => {
             (Recording::CHILD_KILLED, json!({ "actor": actor.to_string() }))
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
-use foundation_core::{CleanupReport, Stopped};
+use foundation_core::{CleanupReport, Collapse, Stopped};
 use serde::Serialize;
 
 /// Why a foundation was shut down.
@@ -16,7 +16,7 @@ pub enum StopCause {
     Interrupt,
     /// SIGTERM: the system asks.
     Terminate,
-    /// The tree collapsed: production's restarts were too many, or its root was killed.
+    /// The tree collapsed: [`ShutdownReport::collapse`] says how.
     Collapse,
     /// The program asked.
     Request,
@@ -28,6 +28,9 @@ pub enum StopCause {
 pub struct ShutdownReport {
     /// Why it came to this.
     pub cause: StopCause,
+    /// How the tree collapsed, if that is the cause: its restarts were too many, its root was killed, or its runtime is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<Collapse>,
     /// The namespaces that were up.
     pub namespaces: Vec<CleanupReport>,
     /// From the request until the last actor was gone.
@@ -58,7 +61,7 @@ impl fmt::Display for StopCause {
         f.pad(match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
-            Self::Collapse => "too many restarts",
+            Self::Collapse => "the tree collapsed",
             Self::Request => "on request",
         })
     }
@@ -66,7 +69,11 @@ impl fmt::Display for StopCause {
 
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "shut down in {:?}: {}", self.took, self.cause)?;
+        write!(f, "shut down in {:?}: ", self.took)?;
+        match &self.collapse {
+            Some(collapse) => write!(f, "{collapse}")?,
+            None => write!(f, "{}", self.cause)?,
+        }
         for namespace in &self.namespaces {
             write!(f, "\n{namespace}")?;
             for service in &namespace.stopped {

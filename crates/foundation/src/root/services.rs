@@ -36,7 +36,7 @@ impl Services {
             events: EventStore::of(registry),
             telemetry: Telemetry::of(registry),
             limits: registry.extension(HealthLimits::default),
-            checks: registry.extension(Checks::default),
+            checks: Checks::of(registry),
         }
     }
 

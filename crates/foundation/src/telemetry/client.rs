@@ -33,7 +33,9 @@ use super::span::Span;
 /// The telemetry of one namespace: instruments by name, and handlers of events.
 ///
 /// Counting, measuring and executing happen on the caller's thread and ask nobody; nothing of it can fail its caller.
-/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them.
+/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work after
+/// the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory until it is
+/// [detached](Self::detach). What a test leaves attached is detached by [its harness](crate::testing).
 ///
 /// An instrument of a name, once made, stays: put no ids into names. What tells like things apart belongs into the labels of a
 /// [`Family`], whose number of series is bounded. Names are at most 200 ASCII letters, digits and `_.:-/`. Two names that would
@@ -97,8 +99,7 @@ impl Telemetry {
     /// How to start the telemetry service of a namespace under the name `telemetry`.
     pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
         let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
-        // Its last tick takes as long as it may, and some time to read everything.
-        let stop_limit = self.limits.export.saturating_add(Duration::from_secs(2));
+        let stop_limit = self.limits.export.saturating_add(self.limits.last_reading);
         let (hub, told) = (Arc::clone(&self.hub), registry.clone());
         let spec = registry.child_spec(&TELEMETRY, move || {
             let (hub, registry) = (Arc::clone(&hub), told.clone());
@@ -246,6 +247,11 @@ impl Telemetry {
     pub async fn detach(&self, id: impl Into<String>) -> Result<bool, TelemetryError> {
         let id = id.into();
         self.ask(|reply| TelemetryMsg::Detach(id, reply)).await
+    }
+
+    /// Lets go of all handlers, whether the service runs or not.
+    pub(crate) fn detach_all(&self) {
+        self.hub.handlers.clear();
     }
 
     /// The ids of the handlers, in the order in which they were attached.

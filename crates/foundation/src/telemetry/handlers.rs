@@ -50,6 +50,11 @@ impl Handlers {
         self.detach_those(|handler| handler.id == id)
     }
 
+    /// Lets go of all of them.
+    pub(super) fn clear(&self) {
+        self.detach_those(|_| true);
+    }
+
     fn detach_those(&self, unwanted: impl Fn(&Handler) -> bool) -> bool {
         let replacing = self.replacing.lock();
         let before = Arc::clone(&self.list.read());

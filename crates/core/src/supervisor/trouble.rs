@@ -1,0 +1,96 @@
+//! A child that fails again and again: since when, as a function of what counts as a steady life.
+//!
+//! 1. A run of failures goes back to the latest failure before which the child had a steady life, or to the first one.
+//! 2. What counts as steady is up to who asks. So of all failures those are kept that could be the first of a run: each came
+//!    after a longer life than all that follow.
+//! 3. There are never more than [`MAX_KEPT`]; beyond that a run may seem to go back to an earlier failure.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many failures are kept. It takes lives that get ever shorter to come to so many; then one in the middle of a long run
+/// is forgotten.
+const MAX_KEPT: usize = 16;
+
+/// The failures of one child that could be the first of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    failures: u32,
+    kept: Vec<Failed>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Failed {
+    at: Instant,
+    /// How long it had lived.
+    lived: Duration,
+    /// How many failures came before.
+    earlier: u32,
+}
+
+/// Failures without a steady life in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) since: Instant,
+    pub(crate) failures: u32,
+}
+
+impl Trouble {
+    /// The child has failed now, after such a life.
+    pub(crate) fn failed(&mut self, at: Instant, lived: Duration) {
+        // The first of all begins a run, whatever counts as steady.
+        let lived = if self.failures == 0 { Duration::MAX } else { lived };
+        self.kept.retain(|earlier| earlier.lived > lived);
+        if self.kept.len() == MAX_KEPT {
+            self.kept.remove(MAX_KEPT / 2);
+        }
+        self.kept.push(Failed { at, lived, earlier: self.failures });
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// The latest run, if a life of `steady` ends one.
+    pub(crate) fn run(&self, steady: Duration) -> Option<Run> {
+        let first = self.kept.iter().rfind(|failed| failed.lived >= steady)?;
+        Some(Run { since: first.at, failures: self.failures.saturating_sub(first.earlier) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn millis(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    proptest! {
+        /// The model keeps every failure, and goes back from the last one to one before which there was a steady life.
+        #[test]
+        fn a_run_goes_back_to_the_latest_failure_after_a_steady_life(
+            lives in proptest::collection::vec(0u64..12, 0..80),
+            steady in 0u64..14,
+        ) {
+            let (mut trouble, mut now, mut all) = (Trouble::default(), Instant::now(), Vec::new());
+            for lived in lives {
+                now += millis(lived + 1);
+                trouble.failed(now, millis(lived));
+                all.push((now, lived));
+            }
+            let first = all.iter().rposition(|(_, lived)| *lived >= steady).unwrap_or(0);
+            let expected = all.get(first).map(|(since, _)| Run { since: *since, failures: (all.len() - first) as u32 });
+            prop_assert_eq!(trouble.run(millis(steady)), expected);
+            prop_assert!(trouble.kept.len() <= MAX_KEPT);
+        }
+    }
+
+    #[test]
+    fn lives_that_get_ever_shorter_are_kept_up_to_a_bound_and_the_first_of_all_stays() {
+        let (mut trouble, begun) = (Trouble::default(), Instant::now());
+        (0..1_000).for_each(|n| trouble.failed(begun + millis(n), millis(2_000 - n)));
+        assert_eq!(trouble.kept.len(), MAX_KEPT);
+        assert_eq!(trouble.run(millis(5_000)), Some(Run { since: begun, failures: 1_000 }));
+    }
+}
