@@ -2,14 +2,15 @@ use std::io;
 use std::panic::resume_unwind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use foundation::{
-    Backoff, DurableSubscription, EventId, EventKind, EventLog, EventStorage, EventStore, EventStoreError, FailureRule,
-    FailureVerdict, ForwardingEnd, Foundation, LogFailure, MemoryLog, Namespace, NewEvent, ProcessRegistry, Query,
-    RegistryError, ServiceKey, SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace, TransferError,
+    Backoff, ConfigServer, DurableSubscription, EventId, EventKind, EventLog, EventStorage, EventStore,
+    EventStoreError, EventStoreLimits, FailureRule, FailureVerdict, ForwardingEnd, Foundation, Limits, LogFailure,
+    MemoryLog, Namespace, NewEvent, ProcessRegistry, Query, RegistryError, ServiceKey, SqliteOptions,
+    SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace, TransferError,
 };
 use foundation_tests::{FaultyLog, soon};
 use futures::{FutureExt, poll};
@@ -17,9 +18,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadBuf};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::Instant;
 
-use super::super::support::{Clerk, ClerkMsg, SOON, StuckClock, crash, cut_off_event_store, held_up_by};
+use super::super::support::{Clerk, ClerkMsg, SOON, StuckClock, configured, crash, cut_off_event_store, held_up_by};
 
 const NOTED: EventKind = EventKind::from_static("noted");
+const HOUR: Duration = Duration::from_secs(3_600);
 const BOOKS: SubscriptionName = SubscriptionName::from_static("books");
 const CLERK: ServiceKey<ClerkMsg> = ServiceKey::new("clerk");
 
@@ -131,6 +133,90 @@ async fn while_the_log_is_away_nothing_is_forgotten_parked_or_acknowledged() {
     assert_eq!(next(&mut books).await, 2);
     books.ack(id(2)).await.unwrap();
     assert_eq!(next(&mut books).await, 3);
+    foundation.shutdown().await;
+}
+
+/// `SqliteOptions::locked_file`: instead of the limit of the store; and the store goes on when the file is free again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_another_program_has_locked_is_waited_for_as_long_as_its_options_say() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::default().locked_file(Duration::from_millis(10));
+    let limits = Limits::new().events(EventStoreLimits::new().locked_file(HOUR).answer(HOUR));
+    let storage = EventStorage::sqlite_with(directory.path(), options);
+    let foundation = Foundation::builder().events(storage).limits(limits).start().await.unwrap();
+    let store = foundation.events();
+    note(store, 1).await;
+    let tool = rusqlite::Connection::open(directory.path().join("production.db")).unwrap();
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = soon("a refusal", store.append(NewEvent::of(NOTED))).await.unwrap_err();
+    let expected = "the event store records nothing at present and will try again: recording events failed in ";
+    assert!(refused.to_string().starts_with(expected) && refused.to_string().contains("is locked"), "{refused}");
+    assert_eq!(refused.into_batch().len(), 1, "it is certain that it is not recorded");
+    assert_eq!(store.stats().await.unwrap().recorded, 1, "what is recorded is read all the same");
+    tool.execute_batch("ROLLBACK").unwrap();
+    soon("the store", store.wait_until_up(None)).await.unwrap();
+    note(store, 1).await;
+    let noted = store.query(Query::new().kind(NOTED)).await.unwrap();
+    assert_eq!(noted.len(), 2);
+    foundation.shutdown().await;
+}
+
+/// `EventStorage::with`: called again after each failure of the log and each restart of the store, without the log before.
+#[tokio::test]
+async fn a_log_is_opened_again_when_the_one_before_is_gone() {
+    let (log, live) = (MemoryLog::new("a test"), Arc::new(()));
+    let (held, fails) = (Arc::clone(&live), Arc::new(AtomicBool::new(false)));
+    let (opened, failing) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&fails));
+    let counted = Arc::clone(&opened);
+    let storage = EventStorage::with(move |_| {
+        // Besides the scenario and this function none has it.
+        assert_eq!(Arc::strong_count(&held), 2, "another log is open");
+        counted.fetch_add(1, Ordering::SeqCst);
+        let (held, failing) = (Arc::clone(&held), Arc::clone(&failing));
+        Ok(FaultyLog::new(log.clone(), move |log, group, now| {
+            let _open = &held;
+            match failing.swap(false, Ordering::SeqCst) {
+                true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
+                false => log.commit(group, now),
+            }
+        }))
+    });
+    let foundation = Foundation::builder().test_events(storage).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let store = namespace.events();
+    note(store, 1).await;
+    fails.store(true, Ordering::SeqCst);
+    store.append(NewEvent::of(NOTED)).await.unwrap_err();
+    store.wait_until_up(SOON).await.unwrap();
+    crash(&namespace, &EventStore::NAME).await;
+    assert_eq!(opened.load(Ordering::SeqCst), 3);
+    note(store, 1).await;
+    assert_eq!(store.query(Query::new().kind(NOTED)).await.unwrap().len(), 2);
+    namespace.cleanup().await.unwrap();
+    drop(foundation.shutdown().await);
+    drop(foundation);
+    assert_eq!(Arc::strong_count(&live), 1, "nothing has it any more");
+}
+
+/// `prune_before`: what the configuration needs is kept if it is not recorded anew within the limit of an answer.
+#[tokio::test(start_paused = true)]
+async fn what_the_configuration_needs_is_kept_while_its_server_is_away() {
+    let foundation = configured().service_backoff(Backoff::Constant(HOUR)).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let store = namespace.events();
+    note(store, 2).await;
+    let change = namespace.config().update("server.port", 1).await.unwrap().event.unwrap();
+    note(store, 1).await;
+    namespace.kill(&ConfigServer::NAME).await.unwrap();
+    let begun = Instant::now();
+    let pruned = store.prune_before(SystemTime::now() + HOUR).await.unwrap();
+    assert_eq!((pruned, begun.elapsed().as_secs(), store.stats().await.unwrap().oldest), (2, 5, Some(change)));
+
+    namespace.config().wait_until_up(2 * HOUR).await.unwrap();
+    let pruned = store.prune_before(SystemTime::now() + HOUR).await.unwrap();
+    assert!(pruned >= 2 && store.get(change).await.unwrap().is_none(), "{pruned}");
+    assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 1);
+    namespace.cleanup().await.unwrap();
     foundation.shutdown().await;
 }
 
