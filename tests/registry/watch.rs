@@ -125,7 +125,8 @@ async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_
         let (begun, go_on) = (begun.clone(), Mutex::new(go_on.1));
         move || {
             begun.open();
-            let _ = go_on.lock().unwrap().recv();
+            // Whatever else waits for this thread goes on elsewhere.
+            let _ = tokio::task::block_in_place(|| go_on.lock().unwrap().recv());
         }
     };
     let actor = names.spawn(&PROBE, Probe::default().on_drop(destructor), ()).await.unwrap();

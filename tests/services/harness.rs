@@ -254,6 +254,18 @@ fn leaks_may_be_allowed() {
     assert_eq!(ended, Ok(()));
 }
 
+#[test]
+fn leaks_stay_allowed_whatever_time_is_given_and_so_do_actors_that_have_to_be_killed() {
+    let options = TestOptions::new("careless").allow_leaks().leak_timeout(Duration::ZERO);
+    let ended = outcome(options, async |namespace| {
+        let hanging = || (Hooks { start: || async { Ok(()) }, end: std::future::pending }, ());
+        let spec = ChildSpec::worker("hanging", hanging).shutdown(Shutdown::Timeout(Duration::from_secs(1)));
+        namespace.supervise(spec).await.unwrap();
+        tokio::spawn(std::future::pending::<()>());
+    });
+    assert_eq!(ended, Ok(()));
+}
+
 #[foundation::test(allow_leaks)]
 async fn leaks_may_be_allowed_by_the_attribute() {
     tokio::spawn(std::future::pending::<()>());

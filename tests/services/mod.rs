@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod measures;
 mod parked;
+mod promises;
 mod queries;
 mod recording;
 mod retention;

@@ -266,7 +266,8 @@ impl Source for ConfigSources {
     }
 
     fn watch(&self) -> Option<Watch> {
-        let quiet = self.quiet?;
+        // Without a file there is nothing to watch.
+        let quiet = self.quiet.filter(|_| !self.files.is_empty())?;
         let files = self.files.iter().map(|file| file.path().clone()).collect();
         let (poll, max_bytes) = (self.poll.unwrap_or(DEFAULT_POLL), self.schema.limits.max_file_bytes);
         Some(Watch { files, quiet, poll, max_bytes })

@@ -42,8 +42,8 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// kept, and for how long, is up to its [`EventStorage`].
 ///
 /// What is appended goes to the store's one writer, which commits whatever has come in the meantime together and answers
-/// when it is durable: many appends at once cost hardly more than one. Reading is done beside it. Whoever reads sees all
-/// that was asked to be recorded before.
+/// when it is durable: many appends at once cost hardly more than one. Reading is done beside it. What was asked to be recorded
+/// before is seen by every read but [`get`](Self::get), which waits for nothing.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, Query};

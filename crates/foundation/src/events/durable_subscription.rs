@@ -101,7 +101,8 @@ impl DurableSubscription {
         poll_fn(|context| self.poll(context)).await.transpose()
     }
 
-    /// Acknowledges this event and all before it; returns when the store remembers that.
+    /// Acknowledges this event and all before it; returns when the store remembers that. An event that was
+    /// [played again](EventStore::play_parked) is acknowledged by itself, and is not parked any more.
     ///
     /// It costs a commit, which it may share with appends: a consumer of many events acknowledges the last of a number of
     /// them. Acknowledging what is acknowledged already costs nothing.
@@ -110,7 +111,7 @@ impl DurableSubscription {
     /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor told as missed, [`SubscriptionError::Store`].
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
         if self.played.contains(&event) {
-            self.store.unpark(self.name(), event).await?;
+            self.store.take_out(self.name(), event).await?;
             self.played.remove(&event);
             return Ok(());
         }

@@ -8,9 +8,10 @@ use foundation_core::{Backoff, ExponentialBackoff};
 /// What becomes of an event on which the consumer of a durable subscription fails: it is shown again, after a delay that grows,
 /// so many times; then it is parked, skipped, or the subscription ends at it.
 ///
-/// A failure is an event that was sent to an actor which has ended, or dropped the reply port, without an answer; or one of
-/// which the consumer says so itself, by [`DurableSubscription::fail`](crate::DurableSubscription::fail). Failures are counted
-/// in memory, for one event at a time, over restarts of the consumer and of the store.
+/// A failure is an event that was sent to an actor which has ended, or dropped the reply port, without an answer; one over
+/// which the function that makes messages has panicked; or one of which the consumer says so itself, by
+/// [`DurableSubscription::fail`](crate::DurableSubscription::fail). Failures are counted in memory, for one event at a time, over
+/// restarts of the consumer and of the store.
 ///
 /// By default an event is shown again three times, after 1, 2 and 4 seconds, which the default restart intensity of a supervisor
 /// allows, and is then parked: it is kept in the log, whatever is pruned, [listed](crate::EventStore::parked), and can be

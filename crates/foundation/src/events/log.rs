@@ -229,7 +229,8 @@ pub trait EventReader: Send + 'static {
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure>;
 
     /// What tells the reads from now on to stop, instead of what told them before. A read that is told to stop fails, soon.
-    /// Unless a reader has it, its reads are not stopped; whoever waits for one stops waiting all the same.
+    /// Unless a reader has it, its reads are not stopped: the caller of a query stops waiting at its limit all the same, and the
+    /// end of the store waits for the read.
     fn interrupt_by(&mut self, interrupt: &Interrupt) {
         let _ = interrupt;
     }

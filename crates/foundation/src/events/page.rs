@@ -84,3 +84,18 @@ impl EventPage {
         Ok(page)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_damaged_events_all_are_counted_and_the_first_thousand_named() {
+        let mut page = EventPage::default();
+        for number in 1..=1_001 {
+            page.add_damaged(DamagedEvent::new(EventId::new(number).unwrap(), "its checksum is wrong"));
+        }
+        assert_eq!((page.damaged_count, page.damaged.len(), page.is_whole()), (1_001, 1_000, false));
+        assert_eq!(page.damaged[999].event.get(), 1_000);
+    }
+}

@@ -17,7 +17,7 @@ use foundation_core::containment::{catch_panic, drop_contained, waking_contained
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::client::ENDING;
 use super::failure::LogFailure;
@@ -108,7 +108,7 @@ impl Readers {
             Ok(lent) => return Ok(self.read_with(lent, None, read)?),
             Err(ending) => ending,
         };
-        let interrupt = Interrupt::after(lane.limit(), &ending);
+        let (begun, interrupt) = (Instant::now(), Interrupt::after(lane.limit(), &ending));
         let permit = self.permit(lane).await?;
         if ending.load(Ordering::Acquire) {
             return Err(EventStoreError::not_delivered(Vec::new(), ENDING));
@@ -124,7 +124,15 @@ impl Readers {
             drop(permit);
             outcome
         };
-        let outcome = spawn_blocking(act).await.map_err(EventStoreError::no_answer)?;
+        let reading = spawn_blocking(act);
+        let outcome = match lane.limit() {
+            None => reading.await,
+            // A reader that cannot be told to stop goes on, and keeps its permit; its caller does not wait for it.
+            Some(limit) => timeout(limit.saturating_sub(begun.elapsed()), reading)
+                .await
+                .map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?,
+        };
+        let outcome = outcome.map_err(EventStoreError::no_answer)?;
         outcome.map_err(|failure| match lane.limit() {
             _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
             Some(limit) if interrupt.is_late() => EventStoreError::QueryLimit(QueryLimit::Time(limit)),

@@ -135,7 +135,8 @@ impl EventStore {
     /// log are counted anew. What `verify` then still finds is a damage of the file itself.
     ///
     /// # Errors
-    /// As [`get`](Self::get); what was repaired before it stays so.
+    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record. What was repaired before it
+    /// stays so.
     pub async fn repair(&self) -> Result<RepairReport, EventStoreError> {
         let (mut report, mut next) = (RepairReport::default(), Some(EventId::FIRST));
         while let Some(from) = next {
@@ -160,7 +161,7 @@ impl EventStore {
     /// [`answer`](crate::EventStoreLimits::answer), and keeps the rest if that does not come.
     ///
     /// # Errors
-    /// As [`get`](Self::get); chunks before it are forgotten.
+    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record. Chunks before it are forgotten.
     pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
         let bound = PruneBound::Before(time);
         let mut first = self.prune(bound).await?;

@@ -46,3 +46,19 @@ impl RepairReport {
         self.moved.extend(step.into_iter().take(room));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_repaired_events_all_are_counted_and_the_first_thousand_named() {
+        let mut report = RepairReport::default();
+        let damaged = |number| DamagedEvent::new(EventId::new(number).unwrap(), "its checksum is wrong");
+        for step in [1..=999, 1_000..=1_998] {
+            report.add(step.map(damaged).collect());
+        }
+        assert_eq!((report.moved_count, report.moved.len()), (1_998, 1_000));
+        assert_eq!(report.moved[999].event.get(), 1_000);
+    }
+}

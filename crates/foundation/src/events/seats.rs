@@ -118,6 +118,12 @@ impl Seats {
         }
     }
 
+    /// Does not show this event once more after all, unless it was shown already.
+    pub(super) fn unplay(&self, name: &SubscriptionName, event: EventId) {
+        let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
+        shared.into_iter().for_each(|shared| shared.again.lock().retain(|waiting| waiting.id != event));
+    }
+
     /// Has these events shown once more, to the consumer there is or to the next one; how many are new to it.
     pub(super) fn play(&self, name: &SubscriptionName, events: Vec<Arc<Event>>) -> usize {
         let shared = Arc::clone(&self.known.lock().entry(name.clone()).or_default().shared);

@@ -147,11 +147,19 @@ impl EventStore {
         Ok(self.seats().play(name, parked.into_iter().map(|parked| parked.event).collect()))
     }
 
-    /// Gives up a parked event without showing it again; true if it was parked.
+    /// Gives up a parked event; true if it was parked. The consumer there is is not shown it again, and no later one either once
+    /// an event from it on is acknowledged.
     ///
     /// # Errors
-    /// As [`get`](Self::get).
+    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
+        let was_parked = self.take_out(name, event).await?;
+        self.seats().unplay(name, event);
+        Ok(was_parked)
+    }
+
+    /// Has the log forget a parked event.
+    pub(super) async fn take_out(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         let name = name.clone();
         self.ask(move |log| log.unpark(&name, event)).await
     }

@@ -59,7 +59,7 @@ impl SubscriptionSpec {
     }
 
     /// What this consumer is called: whoever is refused a durable subscription because of it is told. The number of its
-    /// tokio task if it is not said.
+    /// tokio task if it is not said, or that it is outside of any task.
     pub fn consumer(mut self, name: impl Into<String>) -> Self {
         self.consumer = Some(name.into());
         self

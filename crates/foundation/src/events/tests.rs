@@ -42,6 +42,16 @@ fn a_time_before_1970_is_recorded_as_1970() {
 }
 
 #[test]
+fn a_clock_may_look_at_the_log_that_asks_it() {
+    let mut log = MemoryLog::new("production");
+    let seen = log.clone();
+    let clock = || at(seen.stats().recorded);
+    let appends = [opened(), opened()].map(|event| Append::new(vec![event]));
+    log.commit_arriving(&mut appends.into_iter(), &clock).unwrap();
+    assert_eq!(times(&log), [at(0), at(1)]);
+}
+
+#[test]
 fn one_bad_event_refuses_the_whole_batch_and_gives_it_back() {
     let log = MemoryLog::new("production");
     let large = opened().payload("x".repeat(2 << 20)).unwrap();

@@ -74,3 +74,20 @@ impl fmt::Display for LogFault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_faults_all_are_counted_and_the_first_hundred_told() {
+        let mut found = Verification::default();
+        for number in 1..=101 {
+            found.fault(EventId::new(number), format!("fault {number}"));
+        }
+        assert_eq!((found.faulty, found.faults.len(), found.is_clean()), (101, 100, false));
+        let text = found.to_string();
+        assert!(text.starts_with("0 events checked, 101 faults\n  event 1: fault 1\n"), "{text}");
+        assert!(text.ends_with("event 100: fault 100"), "{text}");
+    }
+}

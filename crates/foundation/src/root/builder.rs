@@ -56,7 +56,7 @@ pub enum FoundationError {
     /// A namespace's tree did not start.
     #[error(transparent)]
     Namespace(#[from] RegistryError),
-    /// The operating system does not let us listen for signals.
+    /// The operating system does not let us listen for signals, or the runtime has no I/O.
     #[error("signals cannot be listened for: {0}")]
     Signals(#[from] std::io::Error),
 }
@@ -241,5 +241,18 @@ async fn load(sources: ConfigSources) -> Result<ConfigTree, ConfigError> {
             // The runtime is shutting down, and whoever awaits this goes with it.
             Err(_) => std::future::pending().await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_of_services_grows_from_ten_milliseconds_to_thirty_seconds_with_a_tenth_of_jitter() {
+        let backoff = service_backoff();
+        let (first, cap) = (Duration::from_millis(10), Duration::from_secs(30));
+        let expected = ExponentialBackoff::new(first, 2.0, cap).and_then(|backoff| backoff.jitter(0.1));
+        assert_eq!(backoff, Backoff::from(expected.unwrap()));
     }
 }

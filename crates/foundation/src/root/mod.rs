@@ -165,7 +165,8 @@ impl Foundation {
     /// is asked to stop any more, and no destructor runs. That holds for as long as somebody awaits this function.
     ///
     /// # Errors
-    /// [`FoundationError::Signals`] if the operating system does not let us listen; the foundation then still runs.
+    /// [`FoundationError::Signals`] if the operating system does not let us listen, or the runtime has no I/O (what tokio itself
+    /// has to say of that goes to the panic hook); the foundation then still runs.
     pub async fn run_until_signal(&self) -> Result<ShutdownReport, FoundationError> {
         let mut signals = signal::Signals::listen()?;
         let cause = tokio::select! {

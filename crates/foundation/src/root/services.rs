@@ -1,7 +1,7 @@
 //! What each namespace offers.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use foundation_core::{Health, HealthLimits, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry, Verdict};
 
@@ -25,7 +25,8 @@ pub struct Services {
     events: EventStore,
     telemetry: Telemetry,
     limits: Arc<HealthLimits>,
-    checks: Arc<Checks>,
+    /// They belong to the namespace and end with it, whatever handles there still are.
+    checks: Weak<Checks>,
 }
 
 impl Services {
@@ -36,7 +37,7 @@ impl Services {
             events: EventStore::of(registry),
             telemetry: Telemetry::of(registry),
             limits: registry.extension(HealthLimits::default),
-            checks: Checks::of(registry),
+            checks: Arc::downgrade(&registry.extension(Checks::default)),
         }
     }
 
@@ -75,7 +76,7 @@ impl Services {
     /// Cost: a request to each supervisor of the namespace, and a task for each check, all together; within a few seconds
     /// whatever happens, see [`HealthLimits`].
     pub async fn health(&self) -> NamespaceHealth {
-        let (children, checks) = futures::join!(self.registry.health(&self.limits), self.checks.run(&self.limits));
+        let (children, checks) = futures::join!(self.registry.health(&self.limits), self.run_checks());
         let (mut services, mut needs) = (Vec::new(), Vec::new());
         for child in children {
             services.push(ServiceHealth::new(child.path, child.health));
@@ -87,6 +88,13 @@ impl Services {
         services.extend(checks);
         needs.resize(services.len(), Vec::new());
         NamespaceHealth::new(self.registry.namespace(), services, &needs, &self.limits)
+    }
+
+    async fn run_checks(&self) -> Vec<ServiceHealth> {
+        match self.checks.upgrade() {
+            Some(checks) => checks.run(&self.limits).await,
+            None => Vec::new(),
+        }
     }
 
     /// Who counts in each namespace, whatever the application is.
@@ -117,12 +125,14 @@ impl Services {
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Verdict> + Send + 'static,
     {
-        self.checks.add(name.into(), check);
+        if let Some(checks) = self.checks.upgrade() {
+            checks.add(name.into(), check);
+        }
     }
 
     /// Drops a [check](Self::check); false if there was none of this name.
     pub fn drop_check(&self, name: &str) -> bool {
-        self.checks.remove(name)
+        self.checks.upgrade().is_some_and(|checks| checks.remove(name))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use foundation_core::containment::report;
+use foundation_core::containment::{catch_panic, report};
 
 use super::report::StopCause;
 
@@ -16,7 +16,12 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let both =
+            || Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? });
+        // tokio panics on a runtime without I/O, which is only seen by trying.
+        catch_panic(both).unwrap_or_else(|_| {
+            Err(io::Error::other("the tokio runtime has no I/O: build it with enable_io() or enable_all()"))
+        })
     }
 
     /// The next wish; nothing is lost if it is cancelled.

@@ -66,7 +66,7 @@ impl TestNamespace {
     /// any more.
     ///
     /// # Errors
-    /// [`RegistryError::NotRunning`] if the whole foundation is gone.
+    /// None at present: of a foundation that is gone the report is empty, as nothing is left to be stopped.
     pub async fn cleanup(mut self) -> Result<CleanupReport, RegistryError> {
         self.owner = Owner::Harness;
         self.services.cleanup().await

@@ -259,3 +259,43 @@ fn debug_shows_no_values() {
     assert!(shown.contains("APP__SERVER__HOST"), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+// ---- what is said of layers besides ----
+
+#[test]
+fn a_file_of_an_unknown_ending_is_toml() {
+    let (directory, path) = file("server.port = 81");
+    for name in ["app.conf", "app"] {
+        let other = directory.path().join(name);
+        std::fs::copy(&path, &other).unwrap();
+        assert_eq!(sources().file(other).load().unwrap().get("server.port").unwrap(), 81);
+    }
+}
+
+#[test]
+fn a_later_environment_replaces_an_earlier_one() {
+    let first = sources().environment("app", variables(&[("APP__SERVER__PORT", "81")])).unwrap();
+    let tree = first.environment("app", variables(&[("APP__SERVER__HOST", "other")])).unwrap().load().unwrap();
+    assert_eq!((tree.get("server.port").unwrap(), tree.get("server.host").unwrap()), (&json!(80), &json!("other")));
+}
+
+#[test]
+fn at_most_ten_names_are_told_of_many_and_texts_are_shortened() {
+    let many = |from: u32| (from..from + 30).map(|n| (format!("key{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
+    let mut defaults = many(0);
+    defaults.insert("section".to_owned(), many(100).into());
+    let tree = ConfigSources::new().defaults(defaults).unwrap().updatable("section").unwrap().load().unwrap();
+
+    let Err(ConfigError::UnknownPath { top_level, .. }) = tree.get("quite.different") else { panic!("it is unknown") };
+    assert_eq!(top_level.len(), 10);
+    let Err(ConfigError::IsSection { keys, .. }) = ConfigChange::decide(&tree, "section", json!(1)) else {
+        panic!("it is a section")
+    };
+    assert_eq!(keys.len(), 10);
+    let Err(ConfigError::NotUpdatable { updatable, .. }) = ConfigChange::decide(&tree, "key1", json!(1)) else {
+        panic!("it may not change")
+    };
+    assert_eq!(updatable.len(), 10);
+    let Err(ConfigError::InvalidPath { path, .. }) = ConfigPath::new("A".repeat(1_000)) else { panic!("it is none") };
+    assert!(path.chars().count() <= 64, "{path}");
+}

@@ -103,6 +103,19 @@ async fn reads_that_take_long_do_not_keep_a_quick_one_waiting() {
 }
 
 #[tokio::test]
+async fn a_read_that_cannot_be_told_to_stop_is_awaited_up_to_its_limit_and_keeps_its_permit() {
+    let readers = readers(true);
+    let (begun, release, read) = slow();
+    let limit = Duration::from_millis(20);
+    let late = readers.read(Lane::Long(Some(limit)), none(), read).await.unwrap_err();
+    assert!(matches!(late, EventStoreError::QueryLimit(QueryLimit::Time(time)) if time == limit), "{late}");
+    begun.await.unwrap();
+    assert_eq!(readers.long.available_permits(), READERS as usize - 1);
+    drop(release);
+    readers.end().await;
+}
+
+#[tokio::test]
 async fn a_read_that_nobody_waits_for_is_told_to_stop_and_has_its_permit_until_it_does() {
     /// A reader that says what it was told.
     struct Told(Box<dyn EventReader>, mpsc::Sender<Interrupt>);

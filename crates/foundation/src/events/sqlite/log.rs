@@ -204,7 +204,11 @@ impl EventLog for SqliteLog {
         let recorded = self.attempt(|connection, namespace, limits| {
             Recording { rows: Rows::of(connection)?, connection, namespace, limits }.group(&mut group, clock)
         });
-        recorded.map_err(|fault| self.fail(&format!("recording {events} events"), fault))
+        recorded.map_err(|fault| match events {
+            // It had not come to any of them.
+            0 => self.fail("recording events", fault),
+            events => self.fail(&format!("recording {events} events"), fault),
+        })
     }
 
     fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
