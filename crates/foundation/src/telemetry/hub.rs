@@ -46,7 +46,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(super) fn new(namespace: Namespace) -> Self {
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
-        let mut names = Names::default();
+        let mut names = Names::new();
         let own = Own::new(|name| {
             let table = Arc::new(SeriesTable::shown(namespace, name, &budget));
             names.insert_built_in(name, AnySeries::Counter(Arc::clone(&table)));

@@ -14,7 +14,6 @@ use super::built_in::BuiltIn;
 use super::error::TelemetryError;
 use super::exposed_name::ExposedName;
 
-#[derive(Default)]
 pub(super) struct Names {
     series: HashMap<Arc<str>, AnySeries>,
     /// Whose each name in Prometheus' text is.
@@ -22,6 +21,11 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Without a name, with room for those that each namespace has.
+    pub(super) fn new() -> Self {
+        Self { series: HashMap::with_capacity(12), claimed: HashMap::new() }
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&AnySeries> {
         self.series.get(name)
     }
