@@ -367,6 +367,7 @@ impl ServiceRegistry {
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
+    #[inline]
     pub fn with<M: Message, R>(
         &self,
         key: &ServiceKey<M>,
