@@ -1,9 +1,9 @@
 //! Stopping one actor, and knowing that it is gone.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, MaybeDone, maybe_done};
@@ -105,20 +105,20 @@ pub(crate) async fn gone(mut child: Started) {
     drop_contained("a child that is gone", child);
 }
 
-/// Stops actors of which nobody holds the tasks, together and within one time. Returns when they are gone, as far as
-/// ractor lets anybody know: see [`Departure`]. The answers are in the order of the actors.
+/// Stops actors whose tasks others hold, together and within one time. Returns when they are gone, as far as ractor lets
+/// anybody know: see [`putting_off_wakes`]. The answers are in the order of the actors.
 pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
-    let mut departures: Vec<_> = actors.iter().map(|actor| maybe_done(Departure::of(actor))).collect();
+    let mut ends: Vec<_> = actors.iter().map(|actor| maybe_done(end_of(actor.clone()).boxed())).collect();
     // All are listened to before the first is asked.
-    poll_fn(|context| {
-        for departure in &mut departures {
-            let _ = departure.poll_unpin(context);
+    putting_off_wakes(|context| {
+        for end in &mut ends {
+            let _ = end.poll_unpin(context);
         }
         Poll::Ready(())
     })
     .await;
     actors.iter().for_each(|actor| actor.stop(Some(SHUTDOWN.to_owned())));
-    let in_time = timeout(limit, all(&mut departures)).await.is_ok();
+    let in_time = timeout(limit, all(&mut ends)).await.is_ok();
     let end = |actor: &ActorCell| {
         if in_time || actor.get_status() == ActorStatus::Stopped {
             return Stopped::InTime;
@@ -127,41 +127,38 @@ pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<St
         Stopped::Killed
     };
     let how = actors.iter().map(end).collect();
-    all(&mut departures).await;
+    all(&mut ends).await;
     how
 }
 
+async fn end_of(actor: ActorCell) {
+    let _ = actor.wait(None).await;
+}
+
 /// The last one first, as in [`stop_together`].
-async fn all(departures: &mut [MaybeDone<Departure>]) {
-    for departure in departures.iter_mut().rev() {
-        departure.await;
-    }
+async fn all(ends: &mut [MaybeDone<BoxFuture<'static, ()>>]) {
+    let mut left = ends.len();
+    putting_off_wakes(|context| {
+        while let Some(end) = ends[..left].last_mut() {
+            ready!(end.poll_unpin(context));
+            left -= 1;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
-/// The end of an actor whose task somebody else holds.
+/// Polls for the ends of actors whose tasks others hold.
 ///
-/// ractor wakes whoever waits for an end while the actor's task still has the handler, and after a kill the state too; they
+/// ractor wakes those who wait for an end while the actor's task still has the handler, and after a kill the state too; they
 /// are dropped in the rest of the same poll. So the wake is put off until that poll is over. An actor that has ended before
-/// this was polled for the first time may still be about to drop them: of that nobody can hear.
-struct Departure(BoxFuture<'static, ()>);
-
-impl Departure {
-    fn of(actor: &ActorCell) -> Self {
-        let actor = actor.clone();
-        let end = async move {
-            let _ = actor.wait(None).await;
-        };
-        Self(end.boxed())
-    }
-}
-
-impl Future for Departure {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+/// the first poll here may still be about to drop them: of that there is no word.
+async fn putting_off_wakes<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
+    poll_fn(|context| {
         let after = Waker::from(Arc::new(WakeAfterThisPoll(context.waker().clone())));
-        self.0.poll_unpin(&mut Context::from_waker(&after))
-    }
+        poll(&mut Context::from_waker(&after))
+    })
+    .await
 }
 
 /// Woken within the poll of a task, it wakes when that poll is over: tokio does so with whoever yields.
