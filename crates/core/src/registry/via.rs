@@ -237,16 +237,19 @@ impl<M: Message> Via<M> {
 
     #[inline]
     fn borrow<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
-        match self.first.get() {
-            Some(bound) => match bound.live() {
-                Some(actor) => Ok(read(actor)),
-                None => self.table.with::<M, R>(self.key.name().as_str(), read),
-            },
-            None => self.table.with_holder::<M, R>(self.key.name().as_str(), |holder, actor| {
-                let _ = self.first.set(Bound::new(holder, actor));
-                read(actor)
-            }),
+        match self.first.get().and_then(Bound::live) {
+            Some(actor) => Ok(read(actor)),
+            None => self.borrow_by_name(read),
         }
+    }
+
+    /// Borrows by a look-up, and binds to what it finds if it is the first.
+    #[inline(never)]
+    fn borrow_by_name<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+        self.table.with_holder::<M, R>(self.key.name().as_str(), |holder, actor| {
+            self.first.get_or_init(|| Bound::new(holder, actor));
+            read(actor)
+        })
     }
 
     #[cold]

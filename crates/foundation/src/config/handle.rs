@@ -64,16 +64,22 @@ impl<T: ConfigSection> Section<T> {
     }
 
     /// The section as it is now. Costs about a nanosecond while nothing changes.
+    #[inline]
     pub fn latest(&mut self) -> &Arc<T> {
-        let tree = self.tree.load();
-        if address(tree) != self.seen {
-            self.seen = address(tree);
-            // Every tree of a namespace has the same sections, so there always is one.
-            if let Some(section) = tree.section_at(self.index) {
-                self.section = Arc::clone(section);
-            }
+        if address(self.tree.load()) != self.seen {
+            self.take_new();
         }
         &self.section
+    }
+
+    #[cold]
+    fn take_new(&mut self) {
+        let tree = self.tree.load();
+        self.seen = address(tree);
+        // Every tree of a namespace has the same sections, so there always is one.
+        if let Some(section) = tree.section_at(self.index) {
+            self.section = Arc::clone(section);
+        }
     }
 
     /// The section as it is now, shared. Costs a look at the place of the tree and a count of the `Arc`.
