@@ -1,5 +1,6 @@
 //! The telemetry actor: it changes the list of handlers, reads, and does what is to be done at each tick.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -24,17 +25,23 @@ pub(super) struct TelemetryServer {
 
 /// What ends with the actor; all else is the hub's.
 pub(super) struct Running {
-    /// None if it is not wanted, or its names are other instruments'.
-    runtime: Option<RuntimeGauges>,
+    /// Made for the first reading, which many a test's namespace never has. `None` if it is not wanted, or its names are other
+    /// instruments'.
+    runtime: OnceCell<Option<RuntimeGauges>>,
     /// Who waits for exporters: not the actor, of which others want something meanwhile.
     waiting: JoinSet<()>,
     _ticker: Ticker,
 }
 
 impl TelemetryServer {
-    fn tick(&self, running: &Running) -> UnderWay {
+    fn runtime<'a>(&self, running: &'a mut Running) -> Option<&'a RuntimeGauges> {
+        let make = || self.options.runtime_metrics.then(|| RuntimeGauges::of(&self.hub).ok()).flatten();
+        running.runtime.get_or_init(make).as_ref()
+    }
+
+    fn tick(&self, running: &mut Running) -> UnderWay {
         let now = Instant::now();
-        if let Some(runtime) = &running.runtime {
+        if let Some(runtime) = self.runtime(running) {
             runtime.sample();
         }
         let scrape = self.hub.tick(now, services::families(&self.registry));
@@ -68,8 +75,8 @@ impl Actor for TelemetryServer {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<TelemetryMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        let runtime = self.options.runtime_metrics.then(|| RuntimeGauges::of(&self.hub).ok()).flatten();
-        Ok(Running { runtime, waiting: JoinSet::new(), _ticker: Ticker::start(myself, self.options.tick_every) })
+        let (runtime, waiting) = (OnceCell::new(), JoinSet::new());
+        Ok(Running { runtime, waiting, _ticker: Ticker::start(myself, self.options.tick_every) })
     }
 
     async fn handle(
@@ -82,7 +89,10 @@ impl Actor for TelemetryServer {
             TelemetryMsg::Attach(handler, reply) => answer(reply, self.hub.handlers.attach(handler)),
             TelemetryMsg::Detach(id, reply) => answer(reply, self.hub.handlers.detach(&id)),
             TelemetryMsg::Handlers(reply) => answer(reply, self.hub.handlers.ids()),
-            TelemetryMsg::Scrape(reply) => answer(reply, self.hub.scrape(services::families(&self.registry))),
+            TelemetryMsg::Scrape(reply) => {
+                self.runtime(running);
+                answer(reply, self.hub.scrape(services::families(&self.registry)));
+            }
             TelemetryMsg::Tick(reply) => self.tick_for(reply, running),
         }
         Ok(())
