@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The command line's options.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use foundation::NearMisses;
 use crate::effort::Effort;
 use crate::memory::Scene;
 
-/// What is said to `--help`.
+/// The text of `--help`.
 pub(crate) const USAGE: &str = "\
 Measures foundation beside its peers, in one run on one machine.
 
@@ -23,11 +23,11 @@ usage: cargo run --release -p foundation-bench -- [OPTIONS]
 /// The options; `--filter` takes the word after it.
 const KNOWN: [&str; 6] = ["--filter", "--quick", "--peers", "--json", "--check", "--help"];
 
-/// What this process is to do.
+/// The task of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Measure(Options),
-    /// To be a process whose memory is measured.
+    /// Hold a scene, so that this process's memory can be measured.
     Pose(Scene),
     Help,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     filters: Vec<String>,
 }
 
-/// Why the command line is not understood.
+/// The reason why the command line is not understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum OptionsError {
     #[error("unknown option {given}{near}; known are {}", KNOWN.join(", "))]

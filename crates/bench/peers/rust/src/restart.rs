@@ -1,4 +1,4 @@
-//! From the kill of an actor to the moment at which somebody knows that ractor-supervisor has replaced it.
+//! From the kill of an actor to the moment at which a caller knows that ractor-supervisor has replaced it.
 
 use std::time::{Duration, Instant};
 
