@@ -1,4 +1,4 @@
-//! Questions and the end of the actor that was asked: an answer comes, or it is known at once that none will.
+//! Calls and the end of the called actor: the caller gets an answer, or learns at once that none will come.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::support::{PROBE, Probe, ProbeMsg, SOON, foreign, world};
 
-/// What becomes of a reply port when its actor ends without having used it: as if the message had stayed in the mailbox.
+/// Keeps a reply port whose actor ends without having used it: as if the message had stayed in the mailbox.
 type Attic = Arc<Mutex<Vec<RpcReplyPort<bool>>>>;
 
 /// Puts each port where it outlives the actor, and ends.
@@ -107,7 +107,7 @@ impl Wake for PanickingWaker {
     }
 }
 
-/// A caller is woken in the last moments of the actor that it has asked.
+/// A caller is woken in the last moments of the actor that it has called.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_keeps_the_end_of_an_actor_from_nobody_else() {
     let (_registry, names) = world().await;
@@ -121,7 +121,7 @@ async fn a_waker_that_panics_keeps_the_end_of_an_actor_from_nobody_else() {
     assert!(matches!(call.await.unwrap_err(), CallError::NoReply { .. }));
 }
 
-/// Its limit could not be kept there.
+/// The call's limit could not be kept there.
 #[tokio::test]
 async fn a_call_outside_a_runtime_is_refused_before_anything_is_sent() {
     let (_registry, names) = world().await;
@@ -143,7 +143,7 @@ async fn a_call_outside_a_runtime_is_refused_before_anything_is_sent() {
     assert_eq!(actor.call(ProbeMsg::Notes, Some(SOON)).await.unwrap().unwrap(), Vec::<String>::new());
 }
 
-/// A message that is sent at the very moment at which its actor ends may be neither read nor dropped.
+/// A message that is sent at the very moment of its actor's end may be neither read nor dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_waits_for_an_actor_that_is_gone() {
     let (_registry, names) = world().await;

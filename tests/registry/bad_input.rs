@@ -1,4 +1,4 @@
-//! What a person sees who passes something wrong, and that nothing is lost by it.
+//! The error texts for invalid input, and that no value is lost by them.
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{GroupKey, NameError, Namespace, RegistryError, ServiceKey, ServiceName};
@@ -74,7 +74,7 @@ async fn a_wrong_message_type_is_refused_with_both_types() {
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), holder.get_id());
 }
 
-/// ractor knows an actor's message type, but not the type's name; the registry knows it of the actors that it has.
+/// ractor knows an actor's message type, but not the type's name; the registry knows it for its own actors.
 #[tokio::test]
 async fn a_reference_made_from_an_untyped_cell_is_refused_with_what_is_known() {
     let (_registry, names) = world().await;
@@ -112,7 +112,7 @@ async fn a_misspelt_name_is_answered_with_the_near_misses() {
     assert_eq!(said("word_cuont"), none("word_cuont") + "; did you mean word_count, word_count_eu?");
     assert_eq!(said("telemtry"), none("telemtry") + "; did you mean telemetry?");
     assert_eq!(said("zzz"), none("zzz"));
-    // Who is gone is no near miss.
+    // A terminated actor is no near miss.
     names.unregister(&key::<ProbeMsg>("telemetry"));
     assert_eq!(said("telemtry"), none("telemtry"));
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::support::{Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, key, names_in, world};
 
-/// Notes the order in which actors are gone.
+/// Records the order in which actors are gone.
 #[derive(Clone, Default)]
 struct Order(Arc<Mutex<Vec<&'static str>>>);
 
@@ -29,7 +29,7 @@ impl Order {
     }
 }
 
-/// The tasks of this runtime when a test begins: none of ours.
+/// The number of tasks of this runtime when a test begins, none of them ours.
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
@@ -229,7 +229,7 @@ async fn nothing_starts_in_a_namespace_that_is_gone() {
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
-/// Whoever registers while the namespace goes is either stopped with it or told that it is gone.
+/// An actor that registers during the clean-up is either stopped with the namespace or refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_during_the_clean_up_is_stopped_or_refused() {
     for _ in 0..300 {
@@ -265,7 +265,7 @@ async fn a_spawn_during_the_clean_up_is_stopped_or_refused() {
     }
 }
 
-/// A start that hangs is on the caller's side; the namespace does not wait for it longer than it must.
+/// A start that hangs runs on the caller's side; the namespace waits for it only for its limit.
 #[tokio::test(start_paused = true)]
 async fn a_spawn_that_hangs_in_its_start_ends_with_the_namespace() {
     let (_registry, names) = world().await;
@@ -313,7 +313,7 @@ async fn a_clean_up_while_the_namespace_opens_leaves_no_tree_without_a_name() {
     registry.shutdown().await;
 }
 
-/// The same, in the one moment that matters: the namespace is in the map, and its tree has not been asked for yet.
+/// The same at the critical moment: the namespace is in the map, and its tree has not been requested yet.
 #[tokio::test]
 async fn a_clean_up_that_comes_before_the_tree_takes_it_down_when_it_comes() {
     let (asked, is_asked) = std::sync::mpsc::channel();
@@ -400,7 +400,7 @@ async fn a_namespace_that_does_not_start_says_why_and_can_be_tried_again() {
     assert_eq!(names_in(&names), ["other", "probe"]);
 }
 
-/// Whoever asks for a namespace and does not wait for it leaves nothing that is in the way of the next.
+/// A caller that requests a namespace and does not wait for it leaves nothing that blocks the next caller.
 #[tokio::test]
 async fn an_opening_that_is_cancelled_can_be_tried_again() {
     for namespace in [Namespace::test(), Namespace::Production] {
@@ -506,7 +506,7 @@ async fn a_second_shutdown_does_no_harm() {
     names.cleanup().await.unwrap();
 }
 
-/// A test's tree that gives up is gone; its names go with it, and nobody else is touched.
+/// A test's tree that gives up is gone; its names go with it, and no other namespace is affected.
 #[tokio::test]
 async fn a_namespace_that_collapses_takes_only_its_own_names_along() {
     let registry = ProcessRegistry::builder()
@@ -556,7 +556,7 @@ async fn a_child_that_is_not_wanted_has_no_name_and_does_not_hinder_the_end() {
     names.cleanup().await.unwrap();
 }
 
-/// ractor tells of an end while the actor's task is still about to drop its handler, and after a kill its state.
+/// ractor reports an end while the actor's task has yet to drop its handler and, after a kill, its state.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clean_up_returns_when_the_handlers_and_states_of_foreign_actors_are_dropped() {
     let registry = ProcessRegistry::start().await.unwrap();

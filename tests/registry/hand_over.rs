@@ -61,7 +61,7 @@ async fn a_name_can_go_from_hand_to_hand_and_back() {
     assert_eq!(registry.stats().total, 0);
 }
 
-/// One that has a name of its own keeps it, and both go when it does.
+/// An actor that has a name of its own keeps it, and both are released when it ends.
 #[tokio::test]
 async fn an_actor_of_ours_may_get_another_ones_name() {
     let (registry, names) = world().await;
@@ -113,7 +113,7 @@ async fn a_name_is_not_handed_over_to_who_has_it() {
         let RegistryError::AlreadyRegistered { holder: found, .. } = &refused else { panic!("{refused}") };
         assert_eq!(*found, Some(holder.get_id()));
         assert!(names.is_registered(&PROBE));
-        // It is still looked after: its end frees the name.
+        // It is still watched: its end frees the name.
         holder.kill_and_wait(None).await.unwrap();
         names.wait_until_free(&PROBE, SOON).await.unwrap();
     }
@@ -125,7 +125,7 @@ async fn a_name_that_nobody_has_cannot_be_handed_over() {
     let to = foreign(Probe::default()).await;
     let refused = names.hand_over(&PROBE, &to).unwrap_err();
     assert!(matches!(refused, RegistryError::NotFound { .. }), "{refused}");
-    // Nor one whose holder is leaving: it gives its name back, and to nobody in particular.
+    // Nor a name whose holder is leaving: it releases the name, and not to a particular actor.
     let gate = Gate::new();
     let leaving = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
     leaving.stop(None);
@@ -172,11 +172,11 @@ async fn a_child_that_gave_its_name_away_does_not_get_it_back_while_another_has_
     assert!(refused.to_string().contains(&format!("already registered by actor {}", other.get_id())), "{refused}");
 }
 
-/// While a name goes back and forth, no lookup finds nobody and no message is refused.
+/// While a name goes back and forth, every lookup finds a holder and no message is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_who_looks_during_a_hand_over_finds_nobody() {
     let (_registry, names) = world().await;
-    // Other names beside it, so that it moves about in the table.
+    // Other names beside it, so that it moves in the table.
     for n in 0..200 {
         names.register(&key(format!("name_{n}")), &foreign(Probe::default()).await).await.unwrap();
     }
@@ -208,7 +208,7 @@ async fn nobody_who_looks_during_a_hand_over_finds_nobody() {
     }
 }
 
-/// Whoever dies first: the name is the new holder's, or free when it is dead.
+/// Whichever dies first: the new holder has the name, or the name is free when the new holder is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hand_over_between_two_who_die_leaves_no_name_behind() {
     let (registry, names) = world().await;

@@ -1,4 +1,4 @@
-//! Random histories of names against a naive model, and random interleavings against what must always hold.
+//! Random histories of names against a naive model, and random interleavings against the invariants.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -117,7 +117,7 @@ impl Sequence {
         self.check();
     }
 
-    /// No name is lost, no dead actor is found, and all ways to ask agree.
+    /// No name is lost, no dead actor is found, and all kinds of queries agree.
     fn check(&self) {
         for (n, key) in self.keys.iter().enumerate() {
             let expected = self.model.get(&n).map(|actor| actor.get_id());
@@ -132,7 +132,7 @@ impl Sequence {
     }
 }
 
-// ---- all at once ----
+// ---- concurrent ----
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -145,7 +145,7 @@ enum Step {
     Wait(usize),
 }
 
-/// What one task does, with how often it lets others go first.
+/// The steps of one task, each with the number of yields before it.
 fn scripts() -> impl Strategy<Value = Vec<Vec<(Step, usize)>>> {
     let step = prop_oneof![
         4 => (0..NAMES, endings()).prop_map(|(name, ending)| Step::Spawn(name, ending)),
@@ -166,12 +166,12 @@ struct Interleaving {
     names: ServiceRegistry,
     keys: Vec<ServiceKey<ProbeMsg>>,
     rolls: Vec<Roll>,
-    /// Who got a name last, and how to end it. Written in the same poll in which the name became visible.
+    /// The latest holder of a name, and how to end it. Written in the same poll in which the name became visible.
     last: Mutex<Vec<Option<Latest>>>,
 }
 
 impl Interleaving {
-    /// One thread and no await in between: what is found and what is so can be compared exactly.
+    /// One thread and no await in between: the result and the actual state can be compared exactly.
     fn check_found(&self, n: usize, found: Result<ActorRef<ProbeMsg>, RegistryError>) {
         let last = self.last.lock().unwrap();
         let holder =

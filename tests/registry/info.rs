@@ -1,4 +1,4 @@
-//! What a namespace tells about its services: uptime, restarts, counters.
+//! A namespace's information on its services: uptime, restarts, counters.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn restarts_are_counted_over_the_incarnations_of_a_name() {
         names.wait_for_service(&PROBE, SOON).await.unwrap();
         assert_ne!(only(&names).actor, service.actor);
     }
-    // The reporter is told after the name is visible; the supervisor's answer comes after that.
+    // The reporter is called after the name is visible; the supervisor's answer comes after that.
     names.application().unwrap().count_children().await.unwrap();
     assert_eq!(count(&names, "supervisor.restarts"), 3);
     assert_eq!(count(&names, "supervisor.exits"), 3);
@@ -107,7 +107,7 @@ async fn each_thread_times_one_in_256_of_its_lookups() {
     assert_eq!(timed(&names), 4);
 }
 
-/// Whoever borrows an actor may take as long as it likes.
+/// The closure of a borrow may take as long as it likes.
 #[tokio::test]
 async fn a_lookup_is_timed_until_somebody_is_found_and_no_longer() {
     let (_registry, names) = world().await;
@@ -118,7 +118,7 @@ async fn a_lookup_is_timed_until_somebody_is_found_and_no_longer() {
     assert_eq!(timed(&names), 2, "nobody found, nothing timed");
 }
 
-/// What is asked about names is not what is asked of services.
+/// Queries about names are not counted as lookups of services.
 #[tokio::test]
 async fn looking_around_is_not_counted_as_a_lookup() {
     let (_registry, names) = world().await;

@@ -69,7 +69,7 @@ async fn namespaces_are_listed_with_production_first() {
     assert_eq!((namespaces.len(), namespaces[0]), (3, Namespace::Production));
 }
 
-/// A runtime that ends takes its tree along; a registry of another runtime in the same process lives on.
+/// A runtime that ends ends its tree as well; a registry of another runtime in the same process lives on.
 #[test]
 fn a_runtime_that_is_dropped_takes_its_tree_along() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,5 +1,5 @@
 //! Two incarnations of a name never overlap: a name is free when its holder is gone, `post_stop` and destructors
-//! included, however it ended and whoever claims the name next.
+//! included, however it ended and whichever way the name is claimed next.
 
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::support::{Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, names_in, world};
 
-/// A probe whose destructor takes its time, so that another thread has every chance to come too early.
+/// A probe with a slow destructor, so that another thread has every chance to come too early.
 fn slow_to_drop(probe: Probe) -> Probe {
     probe.on_drop(|| (0..50).for_each(|_| std::thread::yield_now()))
 }
@@ -26,8 +26,8 @@ fn child(names: &ServiceRegistry, roll: &Roll) -> ChildSpec {
     names.child_spec(&PROBE, move || (slow_to_drop(Probe::on(&roll)), ())).restart(Restart::Temporary)
 }
 
-/// Tries again for as long as the holder has not yet taken note that it is to end: until then it lives, and a claim is
-/// refused. There is nothing to await for that moment; from it on the claim itself waits.
+/// Tries again until the holder has noticed that it is to end: until then it lives, and a claim is
+/// refused. No event marks that moment; from then on the claim itself waits.
 macro_rules! insist {
     ($claim:expr) => {
         loop {
@@ -110,14 +110,14 @@ async fn a_transient_child_comes_back_after_an_abnormal_end_and_gives_its_name_b
         if ending.is_abnormal() {
             names.wait_for_service(&PROBE, SOON).await.unwrap();
         } else {
-            // Whatever the supervisor had to do is done when it answers.
+            // All the work of the supervisor is done when it answers.
             assert_eq!(names.application().unwrap().count_children().await.unwrap().active, 0, "{ending:?}");
             assert!(!names.is_registered(&PROBE), "{ending:?}");
         }
     }
 }
 
-// ---- the claim waits for the one that leaves ----
+// ---- the claim waits for the leaving holder ----
 
 #[tokio::test]
 async fn a_claim_waits_until_post_stop_has_run() {
@@ -136,7 +136,7 @@ async fn a_claim_waits_until_post_stop_has_run() {
     roll.assert_never_two();
 }
 
-/// The destructor holds up the thread it runs on, so it is certainly not done when the claim is made.
+/// The destructor blocks its thread, so it is certainly not done when the claim is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_waits_until_the_destructors_have_run() {
     for ending in Ending::ALL {
@@ -234,7 +234,7 @@ async fn a_claim_that_is_cancelled_while_it_waits_leaves_nothing() {
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
 }
 
-/// ractor sends an actor's state along with the news of its end. The name must not have to wait for it to be read.
+/// ractor sends an actor's state along with the event of its end. The name must not wait until that is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_is_free_although_the_supervisor_has_not_heard_of_the_end_yet() {
     struct HeldUp {
@@ -355,7 +355,7 @@ async fn a_start_that_takes_too_long_under_a_supervisor_gives_the_name_back() {
 
 #[tokio::test]
 async fn an_actor_that_ends_at_once_does_not_keep_its_name() {
-    /// Stops itself before anybody can send it a message.
+    /// Stops itself before it can receive a message.
     struct Mayfly;
 
     #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
@@ -424,7 +424,7 @@ async fn a_supervised_child_that_was_unregistered_has_its_name_again_after_a_res
     roll.assert_never_two();
 }
 
-/// If it is told so, a supervisor does not wait for a name: it retries as for any failed start, and reports the holder.
+/// If so configured, a supervisor does not wait for a name: it retries as for any failed start, and reports the holder.
 #[tokio::test]
 async fn a_restart_whose_name_was_taken_meanwhile_fails_with_the_holder() {
     let (_registry, names) = world().await;

@@ -21,12 +21,12 @@ async fn holder(names: &ServiceRegistry, gate: &Gate) -> JoinHandle<Result<(), R
     holder
 }
 
-/// Whether a lock can be had at once.
+/// Whether a lock is available at once.
 fn is_free(names: &ServiceRegistry, name: &ServiceName) -> bool {
     names.lock(name, async {}).now_or_never().is_some_and(|locked| locked.is_ok())
 }
 
-/// Names and memberships alike; see `reg_cleans_up_when_the_process_crashes` for the rest of what there is to say of names.
+/// Names and memberships alike; see `reg_cleans_up_when_the_process_crashes` for the other cases of names.
 #[tokio::test]
 async fn reg_2_1_cleans_up_when_the_process_crashes() {
     const GROUP: GroupKey<ProbeMsg> = GroupKey::new("group");
@@ -158,7 +158,7 @@ async fn a_lock_belongs_to_its_namespace() {
     holder.await.unwrap().unwrap();
 }
 
-/// Two names, many tasks on several threads, some of them cancelled while they wait or while they have it.
+/// Two names, many tasks on several threads, some of them cancelled while they wait or while they hold the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_is_ever_inside_with_somebody_else() {
     let (_registry, names) = world().await;

@@ -1,4 +1,4 @@
-//! What an owner says of its registration.
+//! The metadata of a registration.
 
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ fn metadata_that_are_something_else_are_refused_with_what_was_found() {
     assert!(said.starts_with("the metadata [1,2] is not a ") && said.contains("Endpoint"), "{said}");
 }
 
-/// Updates that meet are made one after the other.
+/// Concurrent updates are made one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_update_is_lost() {
     let (_registry, names) = world().await;

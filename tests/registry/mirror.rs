@@ -1,4 +1,4 @@
-//! Somebody who believes what a watch tells, and complains of what cannot be.
+//! A reader that builds a table from a watch, and fails on impossible changes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::support::SOON;
 
-/// What a watch shows next; fails if it shows nothing.
+/// The next item of a watch; fails if there is none.
 pub(super) async fn shown(watch: &mut Watch) -> Option<Watched> {
     timeout(SOON, watch.next()).await.expect("the watch shows something")
 }
@@ -49,7 +49,7 @@ pub(super) async fn died(watch: &mut Watch, actor: ActorId) -> Option<ExitReason
     }
 }
 
-/// A table made of what a watch tells.
+/// A table built from the items of a watch.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     pub(super) has: BTreeMap<ServiceName, (ActorId, Option<Metadata>)>,

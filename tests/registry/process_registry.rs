@@ -55,7 +55,7 @@ async fn fnd_5_register_a_name_that_is_taken_names_its_holder() {
     assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), first.get_id());
 }
 
-/// Adapted: that a name takes an actor and nothing else is checked by the compiler; that the actor lives, here.
+/// Adapted: the compiler checks that a name takes an actor and nothing else; that the actor lives is checked here.
 #[tokio::test]
 async fn fnd_5_register_requires_a_living_actor() {
     let (registry, names) = world().await;
@@ -240,7 +240,7 @@ async fn fnd_5_count_decreases_with_each_name_that_goes() {
 
 // ---- via ----
 
-/// Adapted: a via tuple is a `Via` here, which says what it names and where.
+/// Adapted: a via tuple is a `Via` here, which has a name and a namespace.
 #[tokio::test]
 async fn fnd_5_via_says_what_it_names_and_where() {
     let registry = ProcessRegistry::start().await.unwrap();
@@ -322,7 +322,7 @@ async fn fnd_5_stats_tell_production_from_tests() {
     assert_eq!((stats.production, stats.tests, stats.test_namespaces), (1, 2, 2));
 }
 
-/// Adapted: the number of partitions is a property of the reference's table; that each namespace has its own, of ours.
+/// Adapted: the number of partitions is a property of the reference's table; here each namespace has its own table.
 #[tokio::test]
 async fn fnd_5_stats_shrink_when_a_namespace_goes() {
     let (registry, names) = world().await;

@@ -54,7 +54,7 @@ async fn fnd_6_register_that_fails_is_not_counted_as_one() {
     assert_eq!(count(&names, "registry.releases"), 0);
 }
 
-/// Adapted: bad arguments do not compile, apart from names that come at run time and references of the wrong type.
+/// Adapted: bad arguments do not compile, except for names from run time and references of the wrong type.
 #[tokio::test]
 async fn fnd_6_register_refuses_a_reference_of_the_wrong_type() {
     let (_registry, names) = world().await;
@@ -251,7 +251,7 @@ async fn fnd_6_health_check_that_takes_too_long_has_timed_out() {
 async fn fnd_6_health_check_function_that_panics_has_crashed() {
     let panics = HealthCheck::function(|_| async { panic!("broken in the check") as () });
     assert_eq!(checked(panics).await, Health::Crashed("broken in the check".to_owned()));
-    // A function that panics before it has made its future is no different.
+    // A function that panics before it has made its future fails in the same way.
     let at_once = HealthCheck::function(|_| -> std::future::Ready<bool> { panic!("broken at once") });
     assert_eq!(checked(at_once).await, Health::Crashed("broken at once".to_owned()));
 }
@@ -372,7 +372,7 @@ async fn fnd_6_cleanup_ends_all_and_is_logged() {
     assert_eq!(log.lines(&["namespace cleaned up", &names.namespace().to_string()]).len(), 1);
 }
 
-/// Adapted: the reference logs nothing for an empty one; here the line tells that nobody was there.
+/// Adapted: the reference logs nothing for an empty one; here the line reports that there was no service.
 #[tokio::test]
 async fn fnd_6_cleanup_of_an_empty_namespace_is_fine_and_says_so() {
     let (log, _listening) = Log::listen(Level::DEBUG);

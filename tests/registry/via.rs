@@ -167,7 +167,7 @@ async fn a_message_to_one_that_is_stopping_comes_back() {
     gate.open();
 }
 
-/// The service falls while messages are under way on another thread: each is either taken or given back.
+/// The service ends while messages are sent on another thread: each is either accepted or given back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_is_lost_between_two_incarnations() {
     let (_registry, names) = world().await;
@@ -198,7 +198,7 @@ async fn no_message_is_lost_between_two_incarnations() {
         }
     });
     while !caller.is_finished() {
-        // Each incarnation falls after it has answered, or the calls would be over before one has.
+        // Each incarnation ends after it has answered, or the calls would be over before one has.
         let before = answers.load(Ordering::SeqCst);
         while answers.load(Ordering::SeqCst) == before && !caller.is_finished() {
             tokio::task::yield_now().await;
@@ -243,7 +243,7 @@ async fn a_via_of_the_wrong_type_gives_the_message_back_and_names_both_types() {
     let RegistryError::WrongType { wanted, found, .. } = refused.reason else { panic!("{refused}") };
     assert!(wanted.ends_with("LampMsg") && found.ends_with("ProbeMsg"), "{wanted} {found}");
 
-    // It is bound to nobody yet: when the name changes hands, it works.
+    // It is not bound yet: when the name changes hands, it works.
     names.unregister(&PROBE);
     names.spawn(&key("probe"), Lamp, ()).await.unwrap();
     via.cast(LampMsg::Shine).unwrap();

@@ -38,7 +38,7 @@ async fn a_thousand_waiters_on_several_threads_are_all_woken() {
                 tokio::spawn(async move { names.wait_for_service(&PROBE, SOON).await.unwrap().get_id() })
             })
             .collect();
-        // No pause: some wait already, some look just as it appears, some come later.
+        // No pause: some wait already, some check just as it appears, some come later.
         let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
         for found in join_all(waiters).await {
             assert_eq!(found.unwrap(), actor.get_id());
@@ -47,7 +47,7 @@ async fn a_thousand_waiters_on_several_threads_are_all_woken() {
     }
 }
 
-/// The one moment that matters, many times: a waiter looks just as the name appears. A lost wake is a wait of ten seconds.
+/// The critical moment, many times: a waiter checks just as the name appears. A lost wake is a wait of ten seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_is_lost() {
     let (_registry, names) = world().await;
@@ -156,7 +156,7 @@ async fn waiting_for_no_time_is_a_look() {
     names.wait_for_service(&PROBE, Duration::ZERO).await.unwrap();
 }
 
-/// Nobody will ever register there again, so there is nothing to wait for.
+/// No actor will ever register there again, so there is nothing to wait for.
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_when_the_namespace_does() {
     let (_registry, names) = world().await;

@@ -56,7 +56,7 @@ fn assert_reason(ending: Ending, told: Option<ExitReason>) {
     }
 }
 
-/// Whoever started the actor, and whichever of ractor's events and drops comes first.
+/// For every way to start the actor, and every order of ractor's events and drops.
 async fn each_death_is_told_with_its_reason() {
     for ending in Ending::ALL {
         let (registry, names) = world().await;
@@ -87,7 +87,7 @@ async fn a_death_is_told_with_its_reason_on_several_threads() {
     each_death_is_told_with_its_reason().await;
 }
 
-/// The watch comes when the actor is there already: it is looked after all the same.
+/// The watch begins when the actor already exists: its death is reported all the same.
 #[tokio::test]
 async fn the_death_of_one_that_was_there_before_the_watch_is_told_with_its_reason() {
     let (_registry, names) = world().await;
@@ -96,7 +96,7 @@ async fn the_death_of_one_that_was_there_before_the_watch_is_told_with_its_reaso
     let mut all = watched(&names).await;
     let mut one = names.watch_service(&PROBE);
     assert_eq!(snapshot(&mut one).await, [("probe".to_owned(), actor.get_id())]);
-    // That another name of the same actor is taken away must not cost the reason.
+    // The removal of another name of the same actor must not lose the reason.
     names.unregister(&OTHER);
     assert!(matches!(change(&mut all).await, NameChange::Unregistered { .. }));
     actor.kill();
@@ -116,7 +116,7 @@ async fn a_death_is_told_only_when_the_destructors_have_run() {
     assert!(roll.is_empty());
 }
 
-/// A watch that comes after the registry has heard why, and before the name is free, hears of the end and of the reason.
+/// A watch that begins after the registry has the reason, and before the name is free, gets the end with the reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_it() {
     let (registry, names) = world().await;
@@ -125,7 +125,7 @@ async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_
         let (begun, go_on) = (begun.clone(), Mutex::new(go_on.1));
         move || {
             begun.open();
-            // Whatever else waits for this thread goes on elsewhere.
+            // Other work that waits for this thread continues elsewhere.
             let _ = tokio::task::block_in_place(|| go_on.lock().unwrap().recv());
         }
     };
@@ -133,7 +133,7 @@ async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_
     let mut before = watched(&names).await;
     actor.kill();
     begun.pass().await;
-    // Exits come before whatever else the registry is asked: now it has heard of this one.
+    // The registry reads exits before other requests: now it has read this one.
     registry.namespace(Namespace::test()).await.unwrap();
     let mut after = names.watch();
     assert_eq!(snapshot(&mut after).await, [("probe".to_owned(), actor.get_id())]);
@@ -178,7 +178,7 @@ async fn a_stop_by_its_supervisor_is_told_as_a_death_by_shutdown() {
     assert_eq!(died(&mut watch, actor.get_id()).await, Some(ExitReason::Shutdown("shutdown".into())));
 }
 
-/// Nobody can tell why, since its name is another's before the registry has heard.
+/// The reason is unknown, since its name is taken by another actor before the registry has read the exit.
 #[tokio::test]
 async fn a_death_that_nobody_has_heard_of_is_told_before_the_name_is_anothers() {
     let (_registry, names) = world().await;
@@ -240,7 +240,7 @@ async fn a_watch_ends_with_its_namespace_when_it_has_told_every_end() {
     }
     assert_eq!((mirror.changes, mirror.has.len()), (6, 0));
     assert_eq!(shown(&mut watch).await, None, "and stays at its end");
-    // One that comes too late sees that there is nothing, and ends.
+    // A watch that begins too late gets an empty snapshot, and ends.
     let mut late = names.watch();
     assert!(snapshot(&mut late).await.is_empty());
     assert_eq!(shown(&mut late).await, None);
@@ -276,7 +276,7 @@ async fn a_slow_reader_is_told_that_it_lagged_and_how_things_stand() {
     assert_eq!((*missed, snapshot.len()), (10, 10));
     mirror.believe(lagged);
     assert!(slow.next().now_or_never().is_none(), "what the snapshot shows is not told again");
-    // It goes on from there.
+    // It continues from there.
     names.unregister(&key::<ProbeMsg>("name_3"));
     mirror.believe(shown(&mut slow).await.unwrap());
     for _ in 0..12 {
@@ -354,7 +354,7 @@ async fn an_update_of_metadata_and_a_hand_over_are_told() {
     names.hand_over(&PROBE, &second).unwrap();
     let NameChange::HandedOver { from, to } = change(&mut watch).await else { panic!("a hand-over") };
     assert_eq!((from, to.actor, to.metadata), (first.get_id(), second.get_id(), Some(zone("us"))));
-    // The end of the old holder is no change of the name any more.
+    // The end of the old holder is no longer a change of the name.
     first.kill_and_wait(None).await.unwrap();
     second.stop(None);
     assert_eq!(died(&mut watch, second.get_id()).await, Some(ExitReason::Normal));
