@@ -1,4 +1,4 @@
-//! The config server through its client, and what a person reads who configures something wrong.
+//! The config server through its client, and the error texts for invalid configurations.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::support::{
     FaultyClock, SOON, StuckClock, configured, crash, cut_off_event_store, held_up_by, settings, text,
 };
 
-/// A TOML file that is there for as long as its directory.
+/// A TOML file that exists as long as its directory.
 struct File {
     path: PathBuf,
     _directory: tempfile::TempDir,
@@ -160,7 +160,7 @@ async fn an_update_fails_and_the_old_value_stays_while_the_event_store_is_away(n
         format!("the change was not recorded: no service event_store in namespace {}", namespace.namespace());
     assert!(error.to_string().starts_with(&expected), "{error}");
     let ConfigUpdateError::NotRecorded(cause) = error else { panic!("{error}") };
-    // What was to be recorded comes back.
+    // The event that could not be recorded comes back.
     assert_eq!(cause.into_batch()[0].kind().as_str(), "config_updated");
     assert_eq!(config.get::<u16>("server.port").unwrap(), 8080);
     let status = config.status().await.unwrap();
@@ -178,7 +178,7 @@ async fn an_update_whose_recording_fails_half_way_is_settled_before_it_is_answer
     let config = foundation.config();
     clock.fail_once();
     let error = config.update("server.port", 1).await.unwrap_err();
-    // The store fell over this event; its successor knows nothing of it.
+    // The store failed at this event; its successor does not have it.
     assert!(matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { .. })), "{error}");
     assert_eq!(config.get::<u16>("server.port").unwrap(), 8080);
     assert_eq!(config.update("server.port", 1).await.unwrap().generation, 2);
@@ -209,7 +209,7 @@ async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself()
     namespace.events().note(vec![foundation::NewEvent::new("stuck").unwrap()]).unwrap();
     held.arrival().await;
 
-    // The new server asks the old store, or finds none; either way the old one never answers.
+    // The new server calls the old store, or finds none; in either case the old one never answers.
     namespace.kill(&ConfigServer::NAME).await.unwrap();
     let release = async {
         tokio::task::yield_now().await;
@@ -217,7 +217,7 @@ async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself()
     };
     let (killed, ()) = futures::join!(async { namespace.kill(&EventStore::NAME).await }, release);
     killed.unwrap();
-    // The old store may have answered the new server just before its end; whoever changes something waits for both.
+    // The old store may have answered the new server just before its end; a caller that makes a change waits for both.
     namespace.events().wait_until_up(SOON).await.unwrap();
     namespace.config().wait_until_up(SOON).await.unwrap();
     assert_eq!(namespace.config().update("server.port", 2).await.unwrap().generation, 3);
@@ -243,7 +243,7 @@ async fn a_change_that_nobody_takes_says_that_nothing_happened() {
     assert!(matches!(error, ConfigUpdateError::NotDelivered { .. }));
 }
 
-// ---- hearing of changes ----
+// ---- subscriptions to changes ----
 
 #[foundation::test(builder = configured())]
 async fn a_subscriber_hears_of_its_section_in_order_and_of_nothing_else(namespace: TestNamespace) {
@@ -295,7 +295,7 @@ async fn a_subscription_ends_with_its_namespace() {
     assert_eq!(tokio::time::timeout(SOON, changes.next()).await, Ok(Ok(None)));
 }
 
-// ---- bad input: what a person reads, and that nothing is lost ----
+// ---- bad input: the error texts, and that nothing is lost ----
 
 #[foundation::test(builder = configured())]
 async fn an_unknown_path_is_answered_with_the_near_misses(namespace: TestNamespace) {

@@ -36,7 +36,7 @@ impl Fixture {
         std::fs::write(&self.path, content).unwrap();
     }
 
-    /// As many editors do it: a new file takes the place of the old one.
+    /// As many editors do it: a new file replaces the old one.
     fn replace(&self, content: &str) {
         let new = self.path.with_extension("new");
         std::fs::write(&new, content).unwrap();
@@ -72,7 +72,7 @@ async fn a_reload_takes_all_of_the_changed_file_and_keeps_what_was_set_at_run_ti
     fixture.foundation.shutdown().await;
 }
 
-/// The next process, from the same file and the same events, has the values that the one before had at its end.
+/// The next process, from the same file and the same events, has the final values of the one before.
 #[tokio::test]
 async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_whatever_the_file_said_in_between() {
     let directory = tempfile::tempdir().unwrap();
@@ -98,7 +98,7 @@ async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_what
 
     let foundation = on().await;
     assert_eq!(values(&foundation), (7, 9090));
-    // An override that says what the file says can be dropped, and that is recorded.
+    // An override equal to the file's value can be dropped, and that is recorded.
     std::fs::write(&path, "server.port = 9090").unwrap();
     foundation.config().reload().await.unwrap();
     let reset = foundation.config().reset("server.port").await.unwrap();
@@ -210,7 +210,7 @@ async fn a_watched_file_is_taken_when_it_is_written_or_replaced_and_refused_when
     let quiet = Duration::from_millis(20);
     let fixture = Fixture::start("app.yaml", "pool:\n  max: 5\n", |sources| sources.watch(quiet)).await;
     let mut changes = fixture.config().subscribe_section::<Pool>().unwrap();
-    // A file that is written in place may be seen when it is still empty.
+    // A file that is written in place may be read while it is still empty.
     let until = async |changes: &mut foundation::SectionSubscription<Pool>, max: u32| {
         let heard = async { while changes.next().await.unwrap().unwrap().new.max != max {} };
         tokio::time::timeout(SOON, heard).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_watched_file_is_taken_when_it_is_written_or_replaced_and_refused_when
     fixture.foundation.shutdown().await;
 }
 
-/// A folder to play in, and a foundation that watches a file somewhere in it.
+/// A folder for the test, and a foundation that watches a file somewhere in it.
 struct Watched {
     root: tempfile::TempDir,
     foundation: Foundation,
@@ -257,7 +257,7 @@ impl Watched {
     ) -> Self {
         let root = tempfile::tempdir().unwrap();
         prepare(root.path());
-        // So seldom that whatever is seen in time was told by the operating system.
+        // So seldom that every change seen in time was reported by the operating system.
         let sources = sources().optional_file(root.path().join(file)).watch(Duration::from_millis(20)).poll(10 * SOON);
         let foundation = with(Foundation::builder().config(sources), root.path()).start().await.unwrap();
         let changes = foundation.config().subscribe_section::<Pool>().unwrap();
@@ -289,7 +289,7 @@ impl Watched {
     }
 }
 
-/// Whole, in one step.
+/// Writes the whole file in one step.
 fn put(path: impl AsRef<Path>, max: &str) {
     let new = path.as_ref().with_extension("put");
     std::fs::write(&new, format!("pool.max = {max}\n")).unwrap();
@@ -361,7 +361,7 @@ async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watch
         std::fs::create_dir(watched.at("deep/conf")).unwrap();
         put(watched.at("deep/conf/app.toml"), &next.to_string());
         watched.until(next).await;
-        // In the folder that is there now.
+        // In the folder that exists now.
         put(watched.at("deep/conf/app.toml"), &(next + 1).to_string());
         watched.until(next + 1).await;
 
@@ -370,7 +370,7 @@ async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watch
         std::fs::rename(watched.at("deep"), watched.at("old")).unwrap();
         std::fs::rename(watched.at("new"), watched.at("deep")).unwrap();
         watched.until(next + 2).await;
-        // What happens to the one that was moved away is nothing to us.
+        // Changes in the folder that was moved away do not matter.
         put(watched.at("old/conf/app.toml"), "1000");
         put(watched.at("deep/conf/app.toml"), &(next + 3).to_string());
         watched.until(next + 3).await;
@@ -411,7 +411,7 @@ async fn a_broken_file_is_refused_once_whatever_else_is_written_in_its_folder() 
             std::fs::write(watched.at("app.log"), format!("line {number}")).unwrap();
             watched.foundation.events().append(foundation::NewEvent::new("noted").unwrap()).await.unwrap();
         }
-        // The same content once more is no other one.
+        // Writing the same content again is no change.
         put(watched.at("app.toml"), "[");
         put(watched.at("app.toml"), &(5 + round).to_string());
         watched.until((5 + round).try_into().unwrap()).await;
@@ -420,7 +420,7 @@ async fn a_broken_file_is_refused_once_whatever_else_is_written_in_its_folder() 
     watched.foundation.shutdown().await;
 }
 
-/// A namespace begins with what the foundation has loaded, however long ago.
+/// A namespace begins with the values that the foundation has loaded, however long ago.
 #[tokio::test]
 async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is_taken_by_it() {
     let quiet = Duration::from_millis(20);
@@ -436,7 +436,7 @@ async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is
     fixture.foundation.shutdown().await;
 }
 
-/// What cannot be recorded for a while is not forgotten.
+/// A change that cannot be recorded for a while is not lost.
 #[tokio::test]
 async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store_is_back() {
     let quiet = Duration::from_millis(20);
@@ -462,7 +462,7 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
     fixture.foundation.events().wait_until_up(SOON).await.unwrap();
     let heard = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
     tokio::time::timeout(SOON, heard).await.unwrap();
-    // The same failure again and again was recorded once at most: it could not be.
+    // The repeated failure was recorded once at most: it could not be.
     assert_eq!(recorded(production, "config_reload_refused").await.len(), 0);
     fixture.foundation.shutdown().await;
 }
@@ -475,7 +475,7 @@ async fn a_folder_that_cannot_be_watched_is_no_error() {
     foundation.shutdown().await;
 }
 
-// ---- where watching fails ----
+// ---- failures of watching ----
 
 #[cfg(target_os = "linux")]
 const WITHOUT_DESCRIPTORS: &str = "FOUNDATION_TESTS_WITHOUT_DESCRIPTORS";
@@ -488,7 +488,7 @@ fn take_descriptors() -> Vec<std::fs::File> {
     taken
 }
 
-/// The other process's part; does nothing unless it is asked to.
+/// Runs in the other process; does nothing unless its environment selects it.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 #[ignore = "runs in a process of its own, started by the test below"]
@@ -519,7 +519,7 @@ async fn another_process() {
     println!("watched again");
 }
 
-/// Descriptors are the whole process's.
+/// Descriptors are shared by the whole process.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn files_that_cannot_be_watched_degrade_the_health_and_say_why_until_they_can() {

@@ -1,4 +1,4 @@
-//! What is recorded of the configuration's changes, and what is done with the records.
+//! The records of the configuration's changes, and their use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +33,7 @@ async fn the_history_of_a_section_is_told_in_order_and_of_nothing_else(namespace
     config.with_note(ChangeNote::by("alice")).update("pool.max", 9).await.unwrap();
     config.update("server.port", 1).await.unwrap();
     config.transaction(|wishes| wishes.set("pool.min", 2).set("pool.max", 5).set("server.port", 2)).await.unwrap();
-    // Somebody else's event of the same kind is none of ours.
+    // A foreign event of the same kind is not used.
     let forged = NewEvent::new("config_updated").unwrap().payload(json!({ "path": "pool.max", "old": 5, "new": 1 }));
     namespace.events().append(forged.unwrap()).await.unwrap();
 
@@ -106,7 +106,7 @@ async fn by_explicit_choice_a_change_is_made_that_cannot_be_recorded(namespace: 
     assert_eq!(changes.next().await.unwrap().unwrap(), changed);
     assert_eq!(config.section::<Pool>().unwrap().max, 9);
     assert_eq!(namespace.telemetry().snapshot().await.unwrap().counter("config.updates_unrecorded"), Some(1));
-    // What is not valid is refused all the same.
+    // An invalid value is refused all the same.
     assert!(config.update("pool.max", 0).await.is_err());
 }
 
@@ -116,9 +116,9 @@ async fn by_that_choice_what_can_be_recorded_still_is(namespace: TestNamespace) 
     assert_eq!(namespace.events().stats().await.unwrap().recorded, 1);
 }
 
-// ---- under fire ----
+// ---- with faults ----
 
-/// Several tasks change two values that belong together, again and again, while the server is killed, again and again.
+/// Several tasks repeatedly change two values that belong together, while the server is repeatedly killed.
 #[foundation::test(builder = pooled().intensity(foundation::RestartIntensity::default()), flavor = "multi_thread", worker_threads = 2)]
 async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowledged_update_and_makes_no_half_one(
     namespace: TestNamespace,
@@ -137,7 +137,7 @@ async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowled
                     let wanted = config.transaction(|wishes| wishes.set("pool.min", size).set("pool.max", size));
                     match wanted.await {
                         Ok(commit) => acknowledged.push((commit.event.unwrap(), size)),
-                        // Neither yes nor no: what is recorded says which.
+                        // The outcome is unknown: the records decide.
                         Err(ConfigUpdateError::NotDelivered { .. } | ConfigUpdateError::NoAnswer { .. }) => {}
                         Err(error) => panic!("{error}"),
                     }
@@ -149,7 +149,7 @@ async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowled
             })
         })
         .collect();
-    // As many as the supervisor lets pass.
+    // As many kills as the supervisor's intensity allows.
     for _ in 0..3 {
         let before = namespace.events().stats().await.unwrap().recorded;
         while namespace.events().stats().await.unwrap().recorded < before + 20 {
@@ -163,7 +163,7 @@ async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowled
         acknowledged.extend(writer.await.unwrap());
     }
     assert!(acknowledged.len() >= 20, "{}", acknowledged.len());
-    // A last one settles whatever was recorded and not made.
+    // A last update completes every change that was recorded and not made.
     let last = namespace.config().update("server.port", 1).await.unwrap();
 
     let history = namespace.config().history("pool").await.unwrap();

@@ -53,7 +53,7 @@ async fn a_section_is_read_as_its_type_and_does_not_change_under_its_reader(name
     assert_eq!((before.max, handle.latest().max, handle.get().max), (4, 9, 9));
     assert!(before.fixed);
     assert!(Arc::ptr_eq(handle.latest(), &config.section().unwrap()));
-    // A change elsewhere leaves the section what it is.
+    // A change elsewhere leaves the section unchanged.
     config.update("server.port", 1).await.unwrap();
     assert!(Arc::ptr_eq(&handle.clone().get(), handle.latest()));
 }
@@ -153,7 +153,7 @@ async fn all_that_was_set_at_run_time_is_reset_together(namespace: TestNamespace
     assert_eq!(config.reset_all().await.unwrap().event, None);
 }
 
-// ---- hearing of changes ----
+// ---- subscriptions to changes ----
 
 #[foundation::test(builder = pooled())]
 async fn a_subscriber_of_a_section_gets_the_old_and_the_new_one_once_a_transaction(namespace: TestNamespace) {

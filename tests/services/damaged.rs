@@ -1,4 +1,4 @@
-//! Events that were recorded and cannot be read any more: who is told, how often, and what goes on without them.
+//! Recorded events that are no longer readable: which readers are notified, how often, and what continues without them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn id(number: u64) -> EventId {
     EventId::new(number).unwrap()
 }
 
-/// A foundation on a file with thirty events, to which this was done while nobody had it open.
+/// A foundation on a file with thirty events, which was damaged in this way while it was closed.
 struct Damage {
     directory: TempDir,
     foundation: Foundation,
@@ -169,7 +169,7 @@ async fn events_that_are_missing_from_the_log_are_told_and_are_not_taken_for_pru
     assert_eq!(shown(&mut all, 7).await, (22..=28).collect::<Vec<_>>());
     let error = all.next().await.unwrap_err();
     assert_eq!(error.to_string(), "events 29 to 30 are missing from the log, and were not pruned");
-    // Where it begins makes no difference.
+    // The start position makes no difference.
     let mut late = damage.follow(SubscriptionSpec::after(id(19))).await;
     assert!(matches!(late.next().await, Err(SubscriptionError::Lost { .. })));
     damage.end().await;
@@ -299,9 +299,9 @@ async fn a_repair_moves_damaged_events_aside_and_those_who_read_find_no_damage_a
     damage.end().await;
 }
 
-// ---- a log of one's own ----
+// ---- a custom log ----
 
-/// A log in memory that reports event 20 as damaged, as far as it is asked for it, and whose readings fail when told to.
+/// A log in memory that reports event 20 as damaged when it is read, and whose reads fail on request.
 #[derive(Clone)]
 struct Broken {
     log: MemoryLog,

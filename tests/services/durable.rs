@@ -1,4 +1,4 @@
-//! The services on files: what the next process finds, and what becomes of them when the disk fails.
+//! The services on files: the state in the next process, and the effects of a failing disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::support::{SOON, configured};
 const COUNTED: EventKind = EventKind::from_static("counted");
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 
-/// An event that can be asked for again, and of which a few make a page.
+/// An event that can be appended again, and of which a few make a page.
 fn counted(number: usize) -> NewEvent {
     let payload = serde_json::json!({ "number": number, "weight": "x".repeat(1_000) });
     NewEvent::of(COUNTED).payload(payload).unwrap().idempotency_key(number.to_string())
@@ -106,7 +106,7 @@ async fn a_durable_subscription_goes_on_in_the_next_process() {
         let spec = SubscriptionSpec::from_beginning().kind(COUNTED);
         let mut billing = foundation.events().subscribe_durable(BILLING, spec).await.unwrap();
         assert_eq!(billing.acknowledged().map_or(0, EventId::get), 3 * start as u64);
-        // What the process before had shown and not acknowledged is shown again, and waits for no append.
+        // An event that was delivered and not acknowledged before is delivered again, and waits for no append.
         let mut shown = Vec::new();
         if start > 0 {
             shown.push(next(&mut billing).await);
@@ -152,7 +152,7 @@ async fn fnd_7_what_was_set_at_run_time_is_set_in_the_next_process_with_its_hist
     foundation.shutdown().await;
 }
 
-// ---- the file is taken away ----
+// ---- the file is moved away ----
 
 #[tokio::test]
 async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew() {
@@ -235,7 +235,7 @@ async fn fnd_7_an_event_store_whose_disk_fails_in_the_middle_of_a_batch_keeps_al
         let recorded = if written == Written::All { 30 } else { 20 };
         assert_eq!(numbers(&foundation).await, (0..recorded).collect::<Vec<_>>(), "{written:?}");
 
-        // Whoever asks again has it once, whatever was the case.
+        // A repeated append is recorded once, in either case.
         let ids = store.append_batch(batch(20..30)).await.unwrap();
         assert!(ids.windows(2).all(|pair| pair[0].get() + 1 == pair[1].get()));
         assert_eq!(numbers(&foundation).await, (0..30).collect::<Vec<_>>(), "{written:?}");
@@ -285,13 +285,13 @@ async fn fnd_7_subscribers_see_each_event_once_over_a_failure_of_the_disk() {
             seen[0].push(live.next().await.unwrap().unwrap().id);
             seen[1].push(durable.next().await.unwrap().unwrap().id);
         }
-        // Of the appends, the second one meets the failure.
+        // The second of the appends meets the failure.
         for numbers in [4..8, 8..12, 12..16] {
             insist(store, numbers).await;
         }
         assert_eq!(disk.failures(), 1);
         for _ in 4..16 {
-            // While the store is away there may be nothing to read; the next call goes on from the same place.
+            // While the store is away a read may fail; the next call continues from the same place.
             seen[0].push(shown(async || live.next().await.map(|event| event.unwrap().id)).await);
             seen[1].push(shown(async || durable.next().await.map(|event| event.unwrap().id)).await);
         }
@@ -323,7 +323,7 @@ async fn fnd_7_an_update_in_which_the_disk_fails_is_made_if_it_is_recorded_and_r
         let foundation = on(disk.storage()).await;
         let config = foundation.config();
         config.update("server.port", 1).await.unwrap();
-        // The server asks the restarted store what became of it.
+        // The server asks the restarted store for the outcome.
         let outcome = config.update("server.port", 2).await;
         let expected = if written == Written::All {
             assert_eq!(outcome.unwrap().event.map(EventId::get), Some(2));

@@ -1,4 +1,4 @@
-//! The end of a foundation, as its services and its handles hear of it; and what is given up before it is complete.
+//! The end of a foundation, as its services and its handles observe it, and cancelled futures.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ fn actor(foundation: &Foundation, services: &Services, name: &ServiceName) -> Op
     foundation.registry().get_all_services(services.namespace()).remove(name)
 }
 
-/// Services of which three restarts are too many; by default no number is.
+/// Services for which three restarts exceed the intensity; by default no number does.
 fn collapsing() -> FoundationBuilder {
     configured().service_intensity(RestartIntensity::default()).service_backoff(Backoff::None)
 }
 
-/// Kills a service again and again until its namespace has had enough, or the whole foundation, if that is production's.
+/// Kills a service repeatedly until its namespace gives up, or the whole foundation, if that is production's.
 async fn collapse(foundation: &Foundation, services: &Services, name: &ServiceName) {
     while !services.has_ended() {
         if let Some(actor) = actor(foundation, services, name) {
@@ -46,7 +46,7 @@ async fn subscriptions_end(services: &Services, end: impl Future<Output = ()>) {
     let changes_end = async { while let Ok(Some(_)) | Err(_) = changes.next().await {} };
     soon("the end of the changes", changes_end).await;
     drop(soon("the end of the wait", waiting).await.unwrap());
-    // Whoever comes late does not wait for ever either.
+    // A late subscriber does not wait for ever either.
     let mut late = services.config().subscribe("server").unwrap();
     assert_eq!(soon("the end of a late subscription", late.next()).await, Ok(None));
 }
@@ -137,9 +137,9 @@ async fn an_extension_may_be_made_of_services() {
     assert!(kept.upgrade().is_none(), "it has gone with its namespace");
 }
 
-// ---- given up ----
+// ---- cancelled ----
 
-/// Polls a future so many times, the others in between, and drops it; its output if it was ready before.
+/// Polls a future this many times, with turns for others in between, and drops it; its output if it was ready before.
 async fn give_up<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
@@ -164,7 +164,7 @@ async fn until_alive(tasks: usize) {
     soon("the end of the tasks", ended).await;
 }
 
-/// Gives a start up at each poll until it is complete, and looks for what is left of it.
+/// Cancels a start at each poll until it is complete, and checks that nothing is left of it.
 async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
     let before = alive();
     for polls in 0.. {
@@ -177,7 +177,7 @@ async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
         until_alive(before).await;
         let again = async {
             loop {
-                // The thread that opens a file is not interrupted, and has it until it is done.
+                // The thread that opens a file is not interrupted, and holds the file until it is done.
                 match builder().start().await {
                     Err(error) if error.to_string().contains("has it open") => tokio::task::yield_now().await,
                     started => return started.unwrap(),

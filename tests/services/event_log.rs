@@ -1,4 +1,4 @@
-//! A log in a file, alone and with faults between it and whoever writes to it.
+//! A log in a file, alone and with faults between it and its writer.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ fn append(log: &mut impl EventLog, number: usize) -> Result<(), LogFailure> {
     Ok(())
 }
 
-/// Appends until it is acknowledged, with a log opened anew after each failure: what a supervised store does.
+/// Appends until it is acknowledged, with a log opened anew after each failure, as a supervised store does.
 fn insist(directory: &Path, faults: &Faults, numbers: impl Iterator<Item = usize>) -> usize {
     let mut failures = 0;
     let mut log = Some(open(directory, faults));

@@ -1,4 +1,4 @@
-//! The event store: positions, keys, cursors, chains, retention, transfer, and what happens when its log fails.
+//! The event store: positions, keys, cursors, chains, retention, transfer, and failures of its log.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,7 +38,7 @@ async fn one(store: &EventStore, id: EventId) -> Arc<Event> {
     store.get(id).await.unwrap().unwrap()
 }
 
-/// A log in memory that works on a thread of its own, and fails like this; and where its events are.
+/// A log in memory that works on a thread of its own and fails like this, and a handle on its events.
 fn faulty(fails: fn(usize) -> Option<Fault>) -> (EventStorage, MemoryLog) {
     let (kept, faults) = (MemoryLog::new("production"), Faults::new(fails));
     let log = kept.clone();
@@ -184,7 +184,7 @@ async fn a_log_that_fails_is_opened_again_with_all_that_was_recorded_and_that_is
     foundation.shutdown().await;
 }
 
-/// Where a log is kept that takes nothing while its disk is full, and cannot even be opened while it is gone.
+/// A log that accepts nothing while its disk is full, and cannot even be opened while its disk is gone.
 #[derive(Clone, Default)]
 struct Disk {
     is_full: Arc<AtomicBool>,
@@ -219,7 +219,7 @@ impl Disk {
         self.storage(move |namespace| SqliteLog::open_in(&directory, namespace, SqliteOptions::default()))
     }
 
-    /// Fills it, and has the store notice.
+    /// Fills the disk, and lets the store notice.
     async fn fill(&self, store: &EventStore) {
         self.is_full.store(true, Ordering::SeqCst);
         let error = store.append(event("unclear", 0)).await.unwrap_err();
@@ -258,7 +258,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_
         assert_eq!(store.note(batch).map_err(assert_unavailable).unwrap_err().len(), 1);
     }
     assert_eq!(store.outage().unwrap().since, at(7));
-    // By more readers than were open before, and by those who follow from the beginning.
+    // By more readers than were open before, and by subscribers from the beginning.
     let reads = (0..16).map(|_| async { (store.get(ids[7]).await.unwrap(), store.query(Query::new()).await.unwrap()) });
     for (one, all) in join_all(reads).await {
         assert_eq!((one.unwrap().payload.as_u64(), all.len()), (Some(7), 300));
@@ -275,7 +275,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_
     store.wait_until_up(SOON).await.unwrap();
     assert!(store.outage().is_none() && foundation.health().await.is_healthy());
     let next = store.append(event("counted", 300)).await.unwrap();
-    // Between the two there is what the store says of its outage, and what others have noted.
+    // Between the two are the store's report of its outage, and other noted events.
     assert_eq!(followed.next().await.unwrap().unwrap().kind, EventStore::OUTAGE);
     assert_eq!(followed.next().await.unwrap().unwrap().id, next);
     assert_eq!(pid(foundation.production(), &EventStore::NAME), actor);
@@ -399,7 +399,7 @@ async fn production_is_restarted_as_a_whole_after_the_backoff_of_the_services() 
     let builder = builder.child(|services| services.child_spec(&CLERK, || (Clerk, ())));
     let foundation = builder.service_backoff(Backoff::Constant(Duration::from_secs(7))).start().await.unwrap();
     let (begun, production) = (Instant::now(), foundation.production());
-    // The application is restarted three times; the fourth is production's own end.
+    // The application is restarted three times; its fourth failure ends production itself.
     for _ in 0..=RestartIntensity::default().max_restarts {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         production.wait_for_service(&CLERK, SOON).await.unwrap().kill_and_wait(None).await.unwrap();
@@ -446,7 +446,7 @@ async fn who_reads_while_the_store_is_restarted_waits_for_it_as_long_as_an_appen
     }
 }
 
-/// The retention has asked its question, which the writer will never come to.
+/// The retention has sent its request, which the writer will never reach.
 #[tokio::test]
 async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_the_same() {
     let (begun, mut beginning) = oneshot::channel();
@@ -475,7 +475,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
     let store = foundation.events().clone();
     let append = tokio::spawn(async move { store.append(event("counted", 1)).await });
     (&mut beginning).await.unwrap();
-    // A look that has begun and does not come to its end waits. The clock was read for the append, too.
+    // A retention run that has begun and does not finish is waiting. The clock was read for the append, too.
     let waits = || begun_looks.load(Ordering::SeqCst) > ended_looks.load(Ordering::SeqCst) + 1;
     let mut turns = 0;
     while turns < 100 {
@@ -540,7 +540,7 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
     store.append(event("unrelated", 0)).await.unwrap();
     let paid = store.append(event("order_paid", 1).child_of(&placed)).await.unwrap();
     let paid = one(store, paid).await;
-    // A request of its own, and then one that goes on in it.
+    // A request of its own, and then one that continues in it.
     let packed = store.append(event("parcel_packed", 2).caused_by(&paid)).await.unwrap();
     let packed = one(store, packed).await;
     let sent = store.append(event("parcel_sent", 3).child_of(&packed)).await.unwrap();
@@ -564,7 +564,7 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
 async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
     let clock = HandSetClock::default();
     let minute = Duration::from_secs(60);
-    // By a clock that is set by hand, each time of day is as it should be.
+    // By a clock that is set by hand, each time of day is exact.
     let retention =
         Retention::new().max_age(minute).max_count(1_500).every(minute).jump_confirmed_after(Duration::ZERO);
     let storage = EventStorage::memory().retention(retention);

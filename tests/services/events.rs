@@ -146,7 +146,7 @@ async fn an_id_that_was_never_given_finds_nothing(namespace: TestNamespace) {
     assert_eq!(namespace.events().get(EventId::new(7).unwrap()).await.unwrap(), None);
 }
 
-// ---- forgetting ----
+// ---- pruning ----
 
 #[tokio::test]
 async fn pruning_forgets_what_was_recorded_before_a_time_and_never_gives_an_id_again() {
@@ -198,7 +198,7 @@ async fn time_does_not_go_backwards_with_the_clock() {
     foundation.shutdown().await;
 }
 
-// ---- what supervisors report ----
+// ---- reports of supervisors ----
 
 #[foundation::test]
 async fn a_child_that_does_not_start_is_on_record(namespace: TestNamespace) {

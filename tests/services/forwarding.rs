@@ -1,4 +1,4 @@
-//! What an actor has answered is acknowledged for it: when, and how often.
+//! The acknowledgements for events that an actor has answered: when, and how often.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::heard_log::{Heard, HeardLog};
 const MAIL: SubscriptionName = SubscriptionName::from_static("mail");
 const CLERK: ServiceKey<Item> = ServiceKey::new("clerk");
 
-/// Answers whatever it is sent, at once.
+/// Answers every message at once.
 struct Clerk;
 
 struct Item(RpcReplyPort<()>);
@@ -42,7 +42,7 @@ async fn append(foundation: &Foundation, count: usize) {
     foundation.events().append_batch(vec![NewEvent::new("counted").unwrap(); count]).await.unwrap();
 }
 
-/// What is acknowledged next.
+/// The next acknowledged event.
 async fn acknowledged(heard: &mut UnboundedReceiver<Heard>) -> u64 {
     loop {
         if let Heard::Acknowledge(event) = heard.recv().await.unwrap() {

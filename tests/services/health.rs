@@ -1,4 +1,4 @@
-//! Health: who counts, for how long a restart may take, and what is degraded because of what.
+//! Health: which children count, how long a restart may take, and the causes of a degraded health.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::advance;
 
 use super::support::{cut_off_event_store, pid};
 
-/// Panics when it is told to.
+/// Panics on request.
 struct Worker;
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
@@ -31,7 +31,7 @@ impl Actor for Worker {
     }
 }
 
-/// A panic without its hook, which takes its time on a busy machine.
+/// A panic without the panic hook, which is slow on a busy machine.
 fn fail_with<T>(text: &'static str) -> T {
     std::panic::resume_unwind(Box::new(text))
 }
@@ -42,7 +42,7 @@ fn worker(id: impl Into<foundation::ChildId>) -> ChildSpec {
     ChildSpec::worker(id, || (Worker, ()))
 }
 
-/// A foundation whose application has this child, and may restart as often as it likes.
+/// A foundation whose application has this child, with an unlimited intensity.
 fn with_child(child: impl Fn(&Services) -> ChildSpec + Send + Sync + 'static) -> FoundationBuilder {
     Foundation::builder().child(child).intensity(RestartIntensity::UNLIMITED)
 }
@@ -53,17 +53,17 @@ async fn find(services: &Services, name: &str) -> Health {
     found.unwrap_or_else(|| panic!("{name} counts in\n{health}")).health.clone()
 }
 
-/// Ends a child and returns when its supervisor has heard of it.
+/// Ends a child and returns when its supervisor has read its exit.
 async fn fail(services: &Services, id: &str) {
     let application = services.application().unwrap();
     let actor = application.child(id).await.unwrap().unwrap();
     actor.kill();
     actor.wait(None).await.unwrap();
-    // An exit comes before any message: an answer that is asked for now knows of it.
+    // An exit is read before any later message, so this answer takes it into account.
     application.count_children().await.unwrap();
 }
 
-// ---- who counts, and for how long ----
+// ---- which children count, and for how long ----
 
 #[tokio::test(start_paused = true)]
 async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is_back() {
@@ -73,7 +73,7 @@ async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is
     fail(services, "porter").await;
     assert_eq!(find(services, "porter").await, Health::Healthy);
     advance(SECOND / 2).await;
-    // That somebody looked before makes no difference: it counts from when it went down.
+    // An earlier query makes no difference: the grace begins when the child went down.
     assert_eq!(find(services, "porter").await, Health::Healthy);
     advance(SECOND).await;
     let health = find(services, "porter").await;
@@ -160,7 +160,7 @@ async fn an_unnamed_child_of_a_supervisor_within_counts_by_its_path() {
     let team = services.application().unwrap().supervisor("team").await.unwrap().unwrap();
     team.terminate_child("porter").await.unwrap();
     assert_eq!(find(services, "team/porter").await, Health::Down("stopped for 0.0s".to_owned()));
-    // The supervisor counts since somebody below it does: while it is away nobody could tell of the porter.
+    // The supervisor counts since a child below it does: while it is away the porter's health is unknown.
     services.application().unwrap().terminate_child("team").await.unwrap();
     assert!(matches!(find(services, "team").await, Health::Down(_)));
     foundation.shutdown().await;
@@ -180,7 +180,7 @@ async fn partitions_that_stopped_for_good_degrade_their_supervisor() {
     advance(2 * SECOND).await;
     let health = find(foundation.production(), "shards").await;
     assert_eq!(health, Health::Degraded("of its 4 partitions 2 are down".to_owned()));
-    // Those that were resized away are not missing.
+    // Partitions that were resized away are not missing.
     handle.resize(2).await.unwrap();
     assert_eq!(find(foundation.production(), "shards").await, Health::Healthy);
     foundation.shutdown().await;
@@ -289,14 +289,14 @@ async fn the_intensity_of_services_can_be_limited_and_is_then_that_of_each() {
     namespace.telemetry().wait_until_up(None).await.unwrap();
     namespace.config().wait_until_up(None).await.unwrap();
     assert!(namespace.health().await.is_healthy());
-    // The second of one of them is one too many.
+    // The second failure of one of them exceeds the intensity.
     let application = namespace.application().unwrap();
     namespace.kill(&Telemetry::NAME).await.unwrap();
     application.wait_until_gone().await;
     foundation.shutdown().await;
 }
 
-// ---- how it is written ----
+// ---- the written form ----
 
 #[tokio::test]
 async fn a_health_is_written_in_as_many_lines_and_bytes_as_the_limits_say() {
@@ -319,7 +319,7 @@ async fn what_needs_something_that_does_not_count_is_degraded(namespace: TestNam
     let health = namespace.health().await;
     let unwell: Vec<_> = health.unhealthy().map(|it| (it.name.as_str(), it.condition(), it.lacks.clone())).collect();
     assert_eq!(unwell, [("host", Condition::Degraded, vec!["lodger".to_owned()])], "{health}");
-    // It counts by itself since it needs something, and what it needs is left alone.
+    // It counts by itself since it has a requirement, and its requirement is left alone.
     let application = namespace.application().unwrap();
     application.terminate_child("lodger").await.unwrap();
     assert!(application.child("host").await.unwrap().is_some());

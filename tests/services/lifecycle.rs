@@ -1,7 +1,7 @@
 //! Section 7 of the conformance list: the life of the three services together.
 //!
-//! "Subscribers are lost after a restart", commented out upstream, is turned round: they are not. What files have to do with
-//! it is in `durable`, and retention in `event_store`.
+//! "Subscribers are lost after a restart", commented out upstream, is reversed: they are not. The scenarios with files
+//! are in `durable`, and those of retention in `event_store`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use super::support::{
 
 const SERVICES: [foundation::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
 
-/// One thing that takes all three services.
+/// One operation that involves all three services.
 async fn work_together(namespace: &TestNamespace, port: u16) {
     let before = namespace.telemetry().counter("config.updates").unwrap().value();
     let changed = namespace.config().update("server.port", port).await.unwrap();
@@ -190,7 +190,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_fire(namespace: TestN
     });
     let gunners: Vec<_> = gunners.collect();
     foundation.shutdown().await;
-    // The service is gone; emission needs nobody.
+    // The service is gone; emission does not need it.
     assert!(telemetry.snapshot().await.is_err());
     telemetry.execute("shot", &[], &Value::Null);
     cease.send(true).unwrap();
@@ -209,7 +209,7 @@ async fn fnd_7_ongoing_work_ends_with_an_answer_when_the_foundation_shuts_down(n
             let mut recorded = 0;
             loop {
                 let event = NewEvent::new("worked").unwrap().payload(worker).unwrap();
-                // Each request gets its answer, if only that nobody is there any more.
+                // Each request gets its answer, if only that the service is gone.
                 match services.events().append(event).await {
                     Ok(_) => recorded += 1,
                     Err(error) => break (recorded, error),
@@ -242,7 +242,7 @@ async fn fnd_7_a_dependency_that_fails_degrades_and_does_not_kill(namespace: Tes
     assert_eq!(actor, Some(store));
     cut_off_event_store(&namespace);
 
-    // It reads and refuses to change what it cannot record.
+    // It reads, and refuses a change that it cannot record.
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
     assert_eq!(namespace.config().status().await.unwrap().generation, 1);
     assert!(namespace.config().update("server.port", 1).await.is_err());
@@ -299,7 +299,7 @@ async fn fnd_7_a_crash_is_on_record_even_that_of_the_event_store(namespace: Test
     for name in SERVICES {
         crash(&namespace, &name).await;
     }
-    // The last of them asked the store in its start, after everything else was written.
+    // The last of them called the store in its start, after everything else was written.
     let recorded = namespace.events().query(Query::new().kind("child_exited".parse().unwrap())).await.unwrap();
     let children: Vec<_> = recorded.iter().map(|event| event.payload["child"].as_str().unwrap()).collect();
     assert_eq!(children, ["telemetry", "event_store", "config_server"]);
@@ -343,7 +343,7 @@ async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_
     let namespace = foundation.test_namespace().await.unwrap();
     let mut changes = namespace.config().subscribe("server").unwrap();
 
-    // The store holds the request in its hands, the server waits for the answer.
+    // The store is processing the request, and the server waits for the answer.
     let mut held = clock.hold_next();
     let config = namespace.config().clone();
     let update = tokio::spawn(async move { config.update("server.port", 9090).await });
@@ -353,7 +353,7 @@ async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_
     assert!(matches!(error, foundation::ConfigUpdateError::NoAnswer { .. }), "{error}");
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
 
-    // Now it is recorded; so the successor makes the change, and the subscriber hears of it.
+    // Now it is recorded; so the successor makes the change, and the subscriber receives it.
     drop(held);
     namespace.config().wait_until_up(SOON).await.unwrap();
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 9090);

@@ -1,4 +1,4 @@
-//! The limits of a foundation: each is kept by what it is for.
+//! The limits of a foundation: each is enforced by the part that it applies to.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -93,7 +93,7 @@ async fn the_limits_of_a_supervisor_hold_below_it_unless_another_one_says_otherw
         let found = supervisor.child_spec("clerk").await.unwrap();
         assert_eq!(found.shutdown_rule(), Shutdown::Timeout(limit), "{}", supervisor.path());
     }
-    // What a child says for itself comes first, and what nobody says is the default.
+    // A child's own limit comes first, and an unset limit is the default.
     let explicit = office.start_child(clerk().shutdown(Shutdown::BrutalKill)).await;
     assert!(explicit.is_err(), "the id is taken");
     assert_eq!(clerk().shutdown_rule(), Shutdown::Timeout(Duration::from_secs(5)));

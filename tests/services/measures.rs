@@ -1,4 +1,4 @@
-//! What is measured of a namespace's services, among its telemetry.
+//! The measurements of a namespace's services in its telemetry.
 
 use std::time::Duration;
 

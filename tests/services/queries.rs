@@ -1,4 +1,4 @@
-//! Queries that take long, and whoever reads beside them.
+//! Queries that take long, and other reads beside them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::support::SOON;
 
-// ---- a log whose queries end when they are told to ----
+// ---- a log whose queries end on request ----
 
-/// A log in memory, on threads of its own, that answers a query of a page and looks for ever for anything else.
+/// A log in memory, on threads of its own, that answers a query of a page and searches for ever for anything else.
 #[derive(Clone)]
 struct EndlessLog {
     kept: MemoryLog,
@@ -65,7 +65,7 @@ impl EventReader for EndlessReader {
     }
 
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
-        // Whatever time it may take.
+        // Whatever its time limit.
         if query.clone().within(HOUR) != endless() {
             return self.kept.query(query);
         }
@@ -100,7 +100,7 @@ fn endless() -> Query {
     Query::new().offset(usize::MAX).limit(1).within(HOUR)
 }
 
-/// A foundation with one event on such a log, and what tells the beginning of each endless query.
+/// A foundation with one event on such a log, and a receiver for the beginning of each endless query.
 async fn on_endless_log() -> (Foundation, UnboundedReceiver<()>) {
     let (begun, beginnings) = unbounded_channel();
     let log = EndlessLog { kept: MemoryLog::new("production"), begun };
@@ -110,7 +110,7 @@ async fn on_endless_log() -> (Foundation, UnboundedReceiver<()>) {
     (foundation, beginnings)
 }
 
-/// As many endless queries as run at once, under way.
+/// Starts as many endless queries as run at once.
 async fn occupy(
     store: &EventStore,
     beginnings: &mut UnboundedReceiver<()>,
@@ -205,7 +205,7 @@ async fn full_store(directory: &Path) -> Foundation {
     foundation
 }
 
-/// A query that no index answers and that finds nothing: it looks at every payload.
+/// A query that no index answers and that finds nothing: it reads every payload.
 fn slow() -> Query {
     Query::new().payload("/missing", 1).unwrap()
 }
@@ -254,7 +254,7 @@ fn a_shutdown_stops_what_is_read_and_no_thread_outlives_it() {
         let queries = (0..8).map(|_| {
             let store = foundation.events().clone();
             tokio::spawn(async move {
-                // Until there is no store any more.
+                // Until the store is gone.
                 loop {
                     if let Err(error) = store.query(slow().within(SOON)).await {
                         return error.to_string();

@@ -1,4 +1,4 @@
-//! The retention of events over several looks, and what its log makes of it.
+//! The retention of events over several runs, and its effects on the log.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::support::{HandSetClock, crash};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What each look came to, from now on.
+/// The result of each run, from now on.
 async fn looks(services: &Services) -> UnboundedReceiver<Value> {
     let (told, looks) = unbounded_channel();
     let tell = move |event: &TelemetryEvent<'_>| drop(told.send(event.metadata.clone()));
@@ -86,7 +86,7 @@ async fn a_look_that_fails_is_told_with_its_failure() {
 
 // ---- a clock that jumps ----
 
-/// Events of one second each, by a clock that is set by hand, in a log that looks each minute and keeps an hour.
+/// Events of one second each, by a clock that is set by hand, in a log with a run each minute that keeps an hour.
 async fn by(clock: &HandSetClock) -> (Foundation, UnboundedReceiver<Value>) {
     clock.set(1_000_000);
     let storage = EventStorage::memory().retention(Retention::new().max_age(60 * MINUTE).every(MINUTE));
@@ -150,7 +150,7 @@ async fn a_clock_that_goes_back_keeps_what_it_makes_younger() {
     foundation.shutdown().await;
 }
 
-// ---- the end of a store, and its next beginning ----
+// ---- the end of a store, and its next start ----
 
 #[tokio::test]
 async fn a_store_that_has_ended_has_written_all_and_lets_go_of_its_file() {

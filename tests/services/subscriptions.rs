@@ -21,14 +21,14 @@ fn id(number: u64) -> EventId {
     EventId::new(number).unwrap()
 }
 
-/// Appends so many events: those with odd ids tick, the others tock.
+/// Appends this many events: those with odd ids tick, the others tock.
 async fn append(store: &EventStore, count: u64) {
     let recorded = store.stats().await.unwrap().recorded;
     let kind = |number: u64| if number % 2 == 1 { TICKED } else { TOCKED };
     store.append_batch((recorded..recorded + count).map(|n| NewEvent::of(kind(n + 1))).collect()).await.unwrap();
 }
 
-/// The next so many ids of ticks and tocks; what supervisors report is passed over.
+/// The next ids of ticks and tocks, this many; reports of supervisors are skipped.
 async fn next(subscription: &mut EventSubscription, count: usize) -> Vec<u64> {
     let events = subscription.by_ref().map(Result::unwrap);
     let ours = events.filter(|event| std::future::ready([TICKED, TOCKED].contains(&event.kind)));
@@ -39,7 +39,7 @@ fn is_idle(subscription: &mut EventSubscription) -> bool {
     subscription.next().now_or_never().is_none()
 }
 
-// ---- where it begins ----
+// ---- the start position ----
 
 #[foundation::test]
 async fn a_subscription_from_the_beginning_catches_up_and_goes_on_live(namespace: TestNamespace) {
@@ -132,7 +132,7 @@ async fn what_is_imported_is_not_shown_to_those_who_follow_from_now_on(namespace
     let mut durable = store.subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap();
     store.import(&exported(1_000).await[..], |_| ()).await.unwrap();
     assert!(is_idle(&mut live) && is_idle(&mut ticks));
-    // A slow one has more to read than what is kept in memory, before an import and after it.
+    // A slow one has more to read than the store keeps in memory, before an import and after it.
     let mut slow = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
     append(store, 3_000).await;
     assert_eq!(next(&mut live, 3_000).await, (1_001..=4_000).collect::<Vec<_>>());
@@ -141,7 +141,7 @@ async fn what_is_imported_is_not_shown_to_those_who_follow_from_now_on(namespace
     assert_eq!(durable.next().await.unwrap().unwrap().id, id(1_001));
 }
 
-/// Each opening finds an empty log, as after its file was taken away.
+/// Each opening finds an empty log, as after its file was moved away.
 #[tokio::test]
 async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice() {
     let opened = Arc::new(AtomicUsize::new(0));
@@ -202,7 +202,7 @@ async fn a_wait_that_is_cancelled_loses_nothing(namespace: TestNamespace) {
     let mut all = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 2_000 {
-        // Either it is at hand, or the wait is given up at once, a read of the log with it.
+        // Either it is at hand, or the wait is cancelled at once, with its read of the log.
         match all.next().now_or_never() {
             Some(event) => seen.push(event.unwrap().unwrap().id.get()),
             None => tokio::task::yield_now().await,
@@ -322,11 +322,11 @@ async fn a_forgotten_subscription_begins_anew(namespace: TestNamespace) {
     assert_eq!(billing.next().await.unwrap().unwrap().id, id(1));
 }
 
-// ---- handed to an actor ----
+// ---- forwarded to an actor ----
 
 const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::new("ledger");
 
-/// Hands on what it is sent, and answers when it is told to.
+/// Forwards its messages, and answers on request.
 struct Ledger;
 
 struct LedgerMsg(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>);
@@ -370,7 +370,7 @@ async fn an_actor_is_sent_the_next_event_when_it_has_answered(namespace: TestNam
     let spec = SubscriptionSpec::from_beginning().kinds([TICKED, TOCKED]);
     let forwarding = store.subscribe_with(spec, ledger.clone(), LedgerMsg).await.unwrap();
     let (first, answer) = entries.recv().await.unwrap();
-    // Whatever is ready to run has its turn: nothing more is sent.
+    // Every ready task has its turn: nothing more is sent.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -415,7 +415,7 @@ async fn a_forwarding_ends_with_its_namespace_and_when_it_is_dropped() {
     let forwarding = store.subscribe_with(spec(), elsewhere.clone(), LedgerMsg).await.unwrap();
     let dropped = store.subscribe_durable_with(BILLING, spec(), elsewhere.clone(), LedgerMsg).await.unwrap();
     drop(dropped);
-    // Its task gives the name back when it is gone, which is soon.
+    // Its task releases the name when it is gone, which is soon.
     while store.subscribe_durable(BILLING, spec()).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -426,7 +426,7 @@ async fn a_forwarding_ends_with_its_namespace_and_when_it_is_dropped() {
     foundation.shutdown().await;
 }
 
-// ---- all at once ----
+// ---- concurrent ----
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_subscriber_sees_every_event_once_and_in_order_while_sixteen_append() {
@@ -468,7 +468,7 @@ async fn every_subscriber_sees_every_event_once_and_in_order_while_sixteen_appen
     }
 }
 
-/// So many events, which come in order, and what is left of the subscription.
+/// Reads this many events, which come in order, and returns the subscription.
 async fn read(mut subscription: EventSubscription, count: usize) -> EventSubscription {
     let mut last = None;
     for _ in 0..count {

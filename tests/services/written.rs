@@ -121,13 +121,13 @@ async fn the_times_of_events_are_written_as_rfc_3339_and_read_back_in_both_forms
     assert_eq!(json["recorded_at"], json!("2026-11-30T01:00:00.5Z"));
     let again: foundation::Event = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(again, *event);
-    // As it was written before.
+    // In the earlier format.
     json["recorded_at"] = json!({ "secs_since_epoch": 1_796_000_400, "nanos_since_epoch": 500_000_000 });
     assert_eq!(serde_json::from_value::<foundation::Event>(json).unwrap(), *event);
     foundation.shutdown().await;
 }
 
-/// What a type is called that shows how something is or what it came to.
+/// The suffixes of types that show a state or a result.
 const SHOWN: [&str; 8] = ["Report", "Health", "Info", "Status", "Stats", "Verification", "Count", "Measures"];
 
 #[test]

@@ -17,7 +17,7 @@ fn configured() -> FoundationBuilder {
     Foundation::builder().config(free)
 }
 
-/// Nothing was changed and nothing recorded; and what is well meant still works.
+/// Nothing was changed and nothing recorded, and valid requests still work.
 async fn assert_untouched(services: &Services) {
     let config = services.config();
     let status = config.status().await.unwrap();
@@ -67,7 +67,7 @@ async fn values_that_are_too_large_or_of_another_sort_change_nothing(namespace: 
         let transaction = config.transaction(|wishes| wishes.set("server.port", 1).set("free", &value));
         assert_eq!(text(transaction.await), expected);
     }
-    // Each of them may be so large, and all of them together are more than one event takes.
+    // Each of them may be so large, and all of them together exceed one event.
     let many = |wishes: &mut foundation::Transaction| {
         for number in 0..20 {
             wishes.set(format!("parts.part{number}"), "x".repeat(65_000));
@@ -122,7 +122,7 @@ async fn a_note_that_is_too_long_refuses_its_change(namespace: TestNamespace) {
     assert_eq!(config.get::<String>("motd").unwrap(), "hello");
 }
 
-/// What is refused takes no place: neither events, nor instruments, nor values.
+/// A refused request takes no place: neither events, nor instruments, nor values.
 #[foundation::test(builder = support::configured())]
 async fn ten_thousand_refusals_leave_nothing_behind(namespace: TestNamespace) {
     let config = namespace.config();

@@ -197,7 +197,7 @@ async fn what_is_noted_and_refused_is_told_in_the_log_in_one_short_line(namespac
     assert_told(&warnings[0]);
 }
 
-/// What is refused takes no place: the store of whoever was attacked is as large as that of whoever was not.
+/// A refused request takes no place: the store that was attacked is as large as the one that was not.
 #[foundation::test]
 async fn ten_thousand_refusals_leave_nothing_behind(namespace: TestNamespace) {
     let store = namespace.events();

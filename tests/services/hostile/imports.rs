@@ -1,4 +1,4 @@
-//! Files of exported events that somebody has tampered with.
+//! Files of exported events that were tampered with.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 
 use super::{TEXTS, assert_told, each_store, nested};
 
-/// An exported event, as a value to be tampered with; without its checksum, which nobody has to give.
+/// An exported event, as a value to be tampered with; without its checksum, which is optional.
 fn line(change: impl FnOnce(&mut Value)) -> String {
     let mut line = json!({
         "id": 1, "kind": "noted", "namespace": "production", "source": null, "idempotency_key": null, "payload": 1,

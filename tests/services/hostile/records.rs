@@ -1,4 +1,4 @@
-//! Records of changes that somebody has forged, and rollbacks to what is none.
+//! Forged records of changes, and rollbacks to events that are no change.
 
 use foundation::{ConfigServer, EventId, Foundation, NewEvent, Query, TestNamespace};
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn a_rollback_to_the_event_of_another_namespace_is_refused(namespace: Test
     foundation.shutdown().await;
 }
 
-/// Whoever imports the events of another namespace brings its records; they are no orders to this one.
+/// An import of another namespace's events brings its records; they change nothing in this one.
 #[foundation::test(builder = pooled())]
 async fn the_imported_records_of_another_namespace_make_nothing_that_could_not_be_set_here(namespace: TestNamespace) {
     let theirs = Foundation::builder().config(sources().updatable("pool").unwrap()).start().await.unwrap();

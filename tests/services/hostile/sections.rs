@@ -1,4 +1,4 @@
-//! Sections whose own code misbehaves: what they do is refused, and ends nothing.
+//! Sections whose own code misbehaves: its effects are refused, and end nothing.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn check(limit: &u32, (): &()) -> garde::Result {
 
 impl Drop for Trap {
     fn drop(&mut self) {
-        // A second panic would abort the process, and does not say anything about us.
+        // A second panic would abort the process, and proves nothing about the server.
         assert!(std::thread::panicking() || ![14, 15, 16].contains(&self.limit), "not dropped at {}", self.limit);
     }
 }
@@ -88,7 +88,7 @@ async fn a_section_whose_destructor_panics_is_replaced_and_ends_nothing() {
     for limit in [15, 2, 15, 3] {
         config.update("trap.limit", limit).await.unwrap();
     }
-    // What this subscriber holds is its own affair.
+    // This subscriber's own value may panic as it likes.
     while let Some(changed) = changes.next().await.unwrap() {
         let is_last = changed.new.limit == 3;
         std::mem::forget(changed);

@@ -27,7 +27,7 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
     assert_eq!(visits.series.len(), 51);
     let overflow = scrape.series("visits", &[("overflow", "true")]).unwrap();
     assert_eq!(overflow.reading, foundation::Reading::Counter(9_950));
-    // Whoever was there before goes on as before.
+    // An existing handle continues as before.
     family.with([("visitor", "'; DROP 7")]).unwrap().increment();
     let scrape = namespace.telemetry().scrape().await.unwrap();
     let known = scrape.series("visits", &[("visitor", "'; DROP 7")]).unwrap();

@@ -7,7 +7,7 @@ use foundation::{
 use super::super::config_sections::{Pool, pooled, sources};
 use super::super::support::{SOON, configured, crash, cut_off_event_store, text, until_up};
 
-/// `history` and `rollback`: what they say while the event store does not answer.
+/// `history` and `rollback`: their errors while the event store does not answer.
 #[foundation::test(builder = pooled())]
 async fn there_is_no_history_without_the_event_store(namespace: TestNamespace) {
     let config = namespace.config();
@@ -81,7 +81,7 @@ async fn a_change_without_a_record_outlives_its_server() {
     let store = foundation.registry().get_all_services(namespace.namespace()).remove(&EventStore::NAME).unwrap();
     cut_off_event_store(&namespace);
     assert_eq!(config.update("pool.max", 9).await.unwrap().event, None);
-    // The successor of a store that was cut off is found again.
+    // The successor of an unregistered store is found again.
     store.kill();
     until_up(&namespace, &EventStore::NAME).await;
     crash(&namespace, &ConfigServer::NAME).await;
@@ -94,7 +94,7 @@ async fn a_change_without_a_record_outlives_its_server() {
     foundation.shutdown().await;
 }
 
-/// `ConfigWatch::Off`: also if there is no file to be watched.
+/// `ConfigWatch::Off`: also if there is no file to watch.
 #[tokio::test]
 async fn without_files_nothing_is_watched() {
     let sources = sources().watch(Duration::from_millis(200));

@@ -31,7 +31,7 @@ async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_record
         assert_eq!(snapshot.counter(r#"orders{shop="north"}"#), Some(orders));
         assert_eq!((snapshot.counter("bytes"), snapshot.gauge("load")), (Some(7), Some(2.0)));
         assert_eq!(snapshot.histogram("took").unwrap().count, 1);
-        // A histogram under a counter's name, and what is no name.
+        // A histogram under a counter's name, and an invalid name.
         assert_eq!(snapshot.counter("telemetry.unrecorded"), Some(2));
         assert!(telemetry.prometheus().await.unwrap().contains("# HELP orders_total orders placed (count)\n"));
     }
@@ -80,7 +80,7 @@ async fn what_is_counted_before_the_foundation_is_started_is_not_lost_and_its_ha
         assert_eq!(snapshot.histogram("took_seconds").unwrap().count, 1);
         assert_eq!(snapshot.counter(r#"tracing.events{level="info",target="shop"}"#), Some(2 + restarts));
         assert!(telemetry.prometheus().await.unwrap().contains("# HELP files_read_total files that were read\n"));
-        // It is production's, and nobody else's.
+        // It is production's, and no other namespace's.
         let test = foundation.test_namespace().await.unwrap();
         assert_eq!(test.telemetry().snapshot().await.unwrap().counter("files.read"), None);
         foundation.shutdown().await;
@@ -144,7 +144,7 @@ async fn the_layer_may_be_told_of_telemetry_itself(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let family = telemetry.family::<foundation::Counter>("tracing.events", 0).unwrap();
     let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());
-    // There is no room: to say so is an event as well.
+    // There is no room: to report that is an event as well.
     tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
     drop(family);
     let overflow = telemetry.snapshot().await.unwrap().counter(r#"tracing.events{overflow="true"}"#);

@@ -77,7 +77,7 @@ async fn a_handler_whose_panic_and_whose_destructor_panic_harms_nobody(namespace
 
 // ---- handlers that emit ----
 
-/// Attaches a handler of everything that emits in turn; how often it was told is returned.
+/// Attaches a handler of everything that emits in turn; returns the number of its calls.
 async fn attach_echo(to: &Telemetry, from: &Telemetry, id: &str) -> Arc<AtomicU64> {
     let told = Arc::new(AtomicU64::new(0));
     let (counting, telemetry) = (Arc::clone(&told), to.clone());
@@ -99,7 +99,7 @@ async fn a_handler_that_emits_what_it_is_told_of_ends(namespace: TestNamespace) 
             telemetry.execute("order.placed", &[], &Value::Null);
         }
     });
-    // Eight at a time, and what the last of them emits is counted and told to nobody.
+    // Eight at a time, and the events that the last of them emits are counted and handled by none.
     let snapshot = telemetry.snapshot().await.unwrap();
     assert_eq!(told.load(Ordering::Relaxed), 800);
     assert_eq!((snapshot.counter("order.placed"), snapshot.counter("echo.heard")), (Some(100), Some(800)));

@@ -1,4 +1,4 @@
-//! Whoever wants to harm: names and labels that are no such thing, and too many of them.
+//! Attacks: invalid names and labels, and too many of them.
 
 use foundation::{Counter, Gauge, TelemetryError, TestNamespace};
 use serde_json::Value;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::support::{SOON, crash, text};
 
-/// A handler that keeps what it was told, and that.
+/// A handler that records its events, and the records.
 fn notebook() -> (impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static, Arc<Mutex<Vec<String>>>) {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&notes);
@@ -72,7 +72,7 @@ async fn a_name_belongs_to_the_kind_of_instrument_that_it_was_first_used_for(nam
     let wrong = telemetry.counter("load").unwrap_err();
     assert!(matches!(wrong, TelemetryError::WrongKind { wanted: "counter", found: "gauge", .. }));
 
-    // What cannot fail its caller counts the misnomer instead.
+    // A method that cannot fail counts the misnomer instead.
     telemetry.count("load");
     telemetry.execute("load", &[("orders", 1.0)], &Value::Null);
     let snapshot = telemetry.snapshot().await.unwrap();

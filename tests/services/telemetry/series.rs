@@ -1,4 +1,4 @@
-//! Instruments that labels tell apart.
+//! Instruments that differ by their labels.
 
 use foundation::{Counter, Gauge, Histogram, Labels, Telemetry, TelemetryError, TestNamespace};
 
@@ -30,7 +30,7 @@ async fn labels_beyond_the_limit_count_in_one_series_and_no_count_is_lost(namesp
     for user in 0..5_000 {
         users.with([("user", user.to_string())]).unwrap().increment();
     }
-    // Those that have a series keep it.
+    // Existing series are kept.
     users.with([("user", "1")]).unwrap().increment();
     let scrape = telemetry.scrape().await.unwrap();
     let counts = |labels: &[(&str, &str)]| scrape.to_snapshot().counter(&name(labels));

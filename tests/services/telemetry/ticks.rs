@@ -1,4 +1,4 @@
-//! What the actor does at each tick: rates, exports, retirement.
+//! The actor's work at each tick: rates, exports, retirement.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::services::support::crash;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Ticks that only come when they are asked for.
+/// Ticks only on request.
 fn by_hand() -> TelemetryOptions {
     TelemetryOptions::new().tick_every(Duration::from_secs(1_000_000)).idle_after(MINUTE)
 }
@@ -26,7 +26,7 @@ fn ticking_by_hand() -> FoundationBuilder {
     Foundation::builder().telemetry(by_hand())
 }
 
-/// An exporter that hands on what it is given.
+/// An exporter that forwards its scrapes.
 fn archive() -> (impl Exporter, UnboundedReceiver<Scrape>) {
     let (to, from) = mpsc::unbounded_channel();
     (move |scrape: &Scrape| Ok(to.send(scrape.clone())?), from)
@@ -107,7 +107,7 @@ async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNam
     assert_eq!(snapshot.gauge(r#"level{user="idle"}"#), Some(1.0));
     assert_eq!((snapshot.counter("plain"), snapshot.counter("telemetry.series_retired")), (Some(1), Some(2)));
 
-    // Who holds a series counts on in it; who comes back after a tick begins anew.
+    // A holder of a series continues to count on it; a caller that requests it after a tick begins anew.
     held.increment();
     telemetry.tick().await.unwrap();
     users.update([("user", "idle")], Counter::increment);
@@ -144,7 +144,7 @@ async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
     foundation.shutdown().await;
 }
 
-/// An exporter that is at work until it is let go on, and what it was given.
+/// An exporter that is busy until it is released, and its scrapes.
 fn blocked() -> (impl Exporter, Arc<(Mutex<bool>, Condvar)>, UnboundedReceiver<Scrape>) {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (waiting, (to, from)) = (Arc::clone(&gate), mpsc::unbounded_channel());
@@ -172,7 +172,7 @@ fn exports_within(limit: Duration) -> Limits {
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// One thread for everything: whoever blocks it blocks all.
+/// One thread for everything: a task that blocks it blocks all.
 #[tokio::test]
 async fn an_exporter_that_blocks_stops_neither_the_runtime_nor_the_service_nor_other_exporters() {
     let (blocking, gate, mut given) = blocked();
@@ -206,7 +206,7 @@ fn neither_the_end_of_the_service_nor_that_of_the_runtime_waits_for_a_blocked_ex
         foundation.telemetry().tick().await.unwrap();
         foundation.shutdown().await
     });
-    // Nobody had to be killed for it.
+    // No actor had to be killed for it.
     assert!(report.namespaces.iter().all(|namespace| namespace.killed().next().is_none()), "{report:?}");
     drop(runtime);
     open(&gate);
