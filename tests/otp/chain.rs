@@ -1,5 +1,5 @@
-//! The chain from a child's failure up to the top of the tree, as values: what caused a restart, why a supervisor gave
-//! up, and how that went on above it.
+//! The chain of causes from a child's failure up to the top of the tree, as values: the cause of a restart, the reason
+//! why a supervisor gave up, and its consequences above it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -211,7 +211,7 @@ async fn a_chain_is_written_as_json_from_the_top_down() {
     company.shutdown().await;
 }
 
-/// A supervisor that is stopped, killed or ends its failures in time has nothing to escalate.
+/// A supervisor that is stopped, killed, or whose child stops failing in time escalates nothing.
 #[tokio::test]
 async fn a_supervisor_that_is_killed_or_stopped_carries_no_chain() {
     let (_, [a, b]) = puppets(["a", "b"]);

@@ -1,4 +1,4 @@
-//! 1.2: what a specification says when nobody says anything, and how it is looked at. What comes back from a start
+//! 1.2: the defaults of a specification, and queries of it. The values that a start returns
 //! besides the child (25, 49).
 
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn otp_13_what_is_not_said_has_the_defaults_of_otp() {
     office.close().await;
 }
 
-/// It is what was given, and another supervisor takes it as it is.
+/// The specification is returned unchanged, and another supervisor accepts it.
 #[tokio::test]
 async fn otp_13_a_specification_can_be_used_again() {
     let (log, [child]) = puppets(["child"]);
@@ -72,8 +72,8 @@ async fn otp_14_the_specification_of_a_dynamic_child_is_looked_up_by_its_actor()
     agency.close().await;
 }
 
-/// A missing id is an empty one; a missing start function is that of a temporary child that has had its start. Shapes
-/// that are none, and keys that are unknown, do not compile.
+/// A missing id is an empty one; a missing start function is that of a temporary child after its start. Invalid shapes
+/// and unknown keys do not compile.
 #[tokio::test]
 async fn otp_15_a_faulty_specification_is_refused_with_its_fault() {
     let log = Log::new();
@@ -114,7 +114,7 @@ async fn otp_77_one_child_is_looked_at_by_its_id() {
     office.close().await;
 }
 
-/// A time-out of no time at all refuses whatever does not start at once; the longest one there is does not overflow.
+/// A zero time-out refuses every child that does not start at once; the longest possible one does not overflow.
 #[tokio::test(start_paused = true)]
 async fn otp_26_absurd_start_time_outs_do_what_they_say() {
     let (_, [a]) = puppets(["a"]);
@@ -127,7 +127,7 @@ async fn otp_26_absurd_start_time_outs_do_what_they_say() {
     office.close().await;
 }
 
-/// The puppet, with a number for whoever asked for its start: how often it was started.
+/// The puppet, whose start returns a number to the caller: how often it was started.
 fn numbered(child: &Puppet) -> ChildSpec {
     let (child, starts) = (child.clone(), std::sync::atomic::AtomicU64::new(0));
     ChildSpec::from_fn("child", ChildKind::Worker, move |context| {
@@ -144,14 +144,14 @@ async fn otp_25_what_a_start_hands_back_comes_unchanged_to_whoever_asked() {
     assert_eq!((started.actor().get_id(), started.extra()), (child.id(), Some(&1_u64)));
     assert_eq!(started.extra::<String>(), None);
 
-    // Nobody asks for an automatic restart, and nobody gets what it hands back.
+    // An automatic restart has no caller, so its value is dropped.
     child.order(Order::Fail("broken"));
     office.reports.restarted("child").await;
 
     office.office.terminate_child("child").await.unwrap();
     let (actor, extra) = office.office.restart_child_with_extra("child").await.unwrap().unwrap().into_parts::<u64>();
     assert_eq!((actor.get_id(), extra), (child.id(), Some(3)));
-    // Whoever does not want it need not care.
+    // A caller that does not need the value can ignore it.
     office.office.terminate_child("child").await.unwrap();
     assert_eq!(office.office.restart_child("child").await.unwrap().unwrap().get_id(), child.id());
     office.close().await;

@@ -1,4 +1,4 @@
-//! 1.1: starting, and starts that say no.
+//! 1.1: starts, and starts that fail.
 
 use foundation::{
     ChildError, ChildKind, ChildSpec, DynamicSupervisorSpec, Restart, RestartIntensity, SpecError, Start, StartError,
@@ -25,7 +25,7 @@ async fn otp_1_a_supervisor_without_children_starts_and_stops() {
     }
 }
 
-/// There is no `init` that could say so; the start function of a supervisor can.
+/// There is no `init` that could refuse; the start function of a supervisor can.
 #[tokio::test]
 async fn otp_2_a_supervisor_that_is_not_wanted_is_not_started() {
     let inner = ChildSpec::from_fn("inner", ChildKind::Supervisor, |_| async { Ok(Start::Ignore) });
@@ -128,7 +128,7 @@ async fn otp_10_a_child_that_does_not_start_when_added_is_an_error_and_is_not_ke
             assert!(matches!(error, ChildError::Start { .. }) && error.to_string().contains("no desk"), "{error}");
         }
         assert_eq!(counts(&office.office).await, [0, 0, 0, 0]);
-        // The id is free again, and nothing of this counted as a restart.
+        // The id is free again, and none of this counted as a restart.
         assert!(office.office.start_child(Puppet::new("a", &log).spec()).await.unwrap().is_some());
         office.close().await;
     }

@@ -1,4 +1,4 @@
-//! From keys to partitions.
+//! Routing of keys to partitions.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Starting and stopping, and what is refused.
+//! Starting and stopping, and refused specifications.
 
 use foundation::ractor::ActorRef;
 use foundation::{
@@ -150,7 +150,7 @@ async fn part_8_tasks_are_spread_over_task_supervisors() {
     let tasks = PartitionSupervisor::start("tasks", spec).await.unwrap();
     let task = tasks.lookup(&3).unwrap().spawn(async { 3 }).await.unwrap();
     assert_eq!(task.await.unwrap(), 3);
-    // Its supervisor is killed and replaced; the way to it stays.
+    // Its supervisor is killed and replaced; the handle stays valid.
     let before = tasks.at(1).unwrap();
     before.actor().kill();
     soon("the replacement", async {
@@ -173,7 +173,7 @@ async fn part_8_the_handle_survives_a_restart_of_the_whole_supervisor() {
     shards.resize(1).await.unwrap();
     shards.supervisor().unwrap().actor().kill();
     told.restarted("shards").await;
-    // It is reported when it is up: with all the partitions of its specification.
+    // The report comes when it is up, with all the partitions of its specification.
     assert_eq!(shards.partitions(), 3);
     assert_eq!(running(&shards), hall.ids());
     assert!(running(&shards).iter().all(|id| !before.contains(id)));

@@ -1,4 +1,4 @@
-//! Section 9: what another supervision crate for ractor gets wrong, point by point, and ractor's own table of names. Each
+//! Section 9: the faults of another supervision crate for ractor, point by point, and ractor's own table of names. Each
 //! `peer_9_…` shows the right behaviour.
 //!
 //! Of its points two have their tests elsewhere: significant children (its lack of them), and a clock that can be paused.
@@ -75,7 +75,7 @@ async fn peer_9_a_terminated_child_is_stopped_by_its_own_rule() {
     }
 }
 
-/// By the paused clock: whoever slept would be seen.
+/// On the paused clock, any sleep would be visible.
 #[tokio::test(start_paused = true)]
 async fn peer_9_a_restart_of_all_takes_no_time_but_that_of_the_children() {
     for strategy in [Strategy::OneForAll, Strategy::RestForOne] {

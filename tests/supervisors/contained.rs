@@ -1,4 +1,4 @@
-//! A child's own code at its worst, where others depend on the task that it would run on: each fault stays with its child.
+//! Faults in a child's own code, where others depend on the task that would run it: each fault stays with its child.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,7 +17,7 @@ use tokio::task::{block_in_place, yield_now};
 use super::hazard::{BadError, Carrier, Explosive, Payload, tell};
 use crate::otp::{at_most, counts};
 
-/// A supervisor with a sibling that must not notice anything, and what it reports.
+/// A supervisor with a sibling that must not be affected, and its reports.
 struct Scene {
     log: Log,
     sibling: Puppet,
@@ -39,7 +39,7 @@ impl Scene {
         soon("the start of a child", self.office.start_child(spec)).await.unwrap().expect("it is wanted")
     }
 
-    /// The sibling has never been touched, the supervisor serves, and its end is an orderly one.
+    /// The sibling was never affected, the supervisor serves, and its end is an orderly one.
     async fn ends_unharmed(self) {
         assert_eq!(soon("an answer", ping(&self.sibling.latest())).await, Some(1));
         soon("an answer of the supervisor", self.office.count_children()).await.unwrap();
@@ -182,7 +182,7 @@ async fn contained_a_start_may_fail_with_anything_and_nobody_need_wait_for_it() 
     for spec in failing("a") {
         let error = soon("the failed start", scene.office.start_child(spec.clone())).await.unwrap_err();
         assert!(matches!(error, ChildError::Start { .. }));
-        // The caller's own task is the caller's own matter.
+        // A panic in the caller's own task is the caller's responsibility.
         std::mem::forget(error);
         let mut unwanted = Box::pin(scene.office.start_child(spec));
         assert!(futures::poll!(&mut unwanted).is_pending());
@@ -227,7 +227,7 @@ async fn contained_what_a_start_function_has_captured_may_panic_when_it_is_forgo
             (Carrier::of(|| ()), ())
         })
     };
-    // A temporary child's is forgotten once it has started; another's when it is deleted, replaced, refused, or with all.
+    // A temporary child's is dropped once it has started; another's when it is deleted, replaced, refused, or with all.
     scene.start(spec("temporary").restart(Restart::Temporary)).await;
     scene.start(spec("deleted")).await;
     scene.office.terminate_child("deleted").await.unwrap();
@@ -296,7 +296,7 @@ async fn contained_whoever_asks_may_panic_when_it_is_woken() {
     scene.ends_unharmed().await;
 }
 
-/// A start that hangs, with a value on its stack that panics when the start is given up.
+/// A start that hangs, with a value on its stack that panics when the start is cancelled.
 fn hanging(id: &str, hangs: &Arc<AtomicBool>) -> ChildSpec {
     let hangs = Arc::clone(hangs);
     ChildSpec::from_fn(id, ChildKind::Worker, move |context: StartContext| {

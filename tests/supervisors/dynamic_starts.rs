@@ -94,7 +94,7 @@ async fn dyn_4_a_child_is_started_by_a_start_function() {
     agency.close().await;
 }
 
-/// What Elixir adds to the arguments of each start, a start function has with it.
+/// Elixir's extra arguments of each start are captured by a start function here.
 #[tokio::test]
 async fn dyn_4_what_is_common_to_all_children_is_shared_by_their_start_functions() {
     let agency = Agency::of(0, &[]).await;

@@ -1,4 +1,4 @@
-//! Section 4: stopping children, one or all. What Elixir refuses as a shutdown time does not compile here.
+//! Section 4: stopping children, one or all. The shutdown times that Elixir refuses do not compile here.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::otp::{Agency, at_most};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How children were stopped, by name, and how long it took altogether.
+/// How children were stopped, by name, and the total time.
 async fn stopped(children: &[(&Puppet, Restart, Shutdown)]) -> (Vec<(String, Stopped)>, Duration) {
     let mut agency = Agency::of(0, &[]).await;
     for (puppet, restart, rule) in children {

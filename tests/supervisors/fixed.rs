@@ -66,7 +66,7 @@ async fn sup_3_a_child_with_a_name_is_reached_through_a_via() {
     registry.shutdown().await;
 }
 
-/// A supervisor's name is its place in reports and errors, and takes nobody else's.
+/// A supervisor's name is its place in reports and errors, and is not registered.
 #[tokio::test]
 async fn sup_3_two_supervisors_may_have_one_name() {
     let spec = || SupervisorSpec::new(Strategy::OneForOne);
@@ -106,7 +106,7 @@ fn sup_3_a_bad_name_is_refused_with_what_is_wrong_with_it() {
     }
 }
 
-/// What a module with an `init` is there is a function here that gives the specification.
+/// In place of a module with an `init`, a function gives the specification here.
 #[tokio::test]
 async fn sup_3_a_function_can_give_the_specification() {
     fn office(log: &Log, clerks: usize) -> SupervisorSpec {
@@ -146,7 +146,7 @@ async fn sup_3_a_child_is_added_as_a_start_function() {
     office.close().await;
 }
 
-/// Most of what Elixir refuses here does not compile; the rest says which child and what is wrong with it.
+/// Most of what Elixir refuses here does not compile; the other errors name the child and its fault.
 #[tokio::test]
 async fn sup_3_invalid_specifications_are_refused_with_what_is_wrong() {
     let log = Log::new();

@@ -1,4 +1,4 @@
-//! Handles on supervisors, and what start functions are given and give back.
+//! Handles on supervisors, and the arguments and results of start functions.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet, ping, reports,
 
 use crate::otp::{Office, at_most, at_rest, told};
 
-/// Notes whom each of its starts is to replace.
+/// Records the actor that each of its starts is to replace.
 fn heir(puppet: &Puppet, seen: &Arc<Mutex<Vec<Option<ActorId>>>>) -> ChildSpec {
     let (puppet, seen) = (puppet.clone(), Arc::clone(seen));
     ChildSpec::from_fn("heir", ChildKind::Worker, move |context| {
@@ -80,7 +80,7 @@ async fn a_start_function_of_ones_own_can_say_that_a_name_is_taken_and_when_it_i
         }
     })
     .await;
-    // Asked for, it is refused at once; the wait can be begun by the caller, too.
+    // A requested start is refused at once; the caller can also begin the wait itself.
     office.terminate_child("named").await.unwrap();
     let refused = office.restart_child("named").await.unwrap_err();
     let ChildError::Start { source: StartError::NameTaken { free: wait, .. }, .. } = &refused else {
@@ -177,7 +177,7 @@ async fn a_supervisor_that_has_stopped_is_shown_as_that_and_has_no_health() {
     assert_eq!((tree.status, tree.children.len()), (TreeStatus::Stopped, 0));
 }
 
-/// As those above see it: a child that ended with the reason `shutdown`.
+/// For the supervisors above it: a child that ended with the reason `shutdown`.
 #[tokio::test]
 async fn a_supervisor_that_is_shut_down_by_its_handle_comes_back_if_it_is_permanent() {
     for (restart, comes_back) in [(Restart::Permanent, true), (Restart::Transient, false)] {
@@ -248,7 +248,7 @@ async fn a_dynamic_supervisor_keeps_its_reporter_when_it_is_reconfigured() {
     pool.shutdown().await;
 }
 
-/// An actor that is deaf to the kill of its supervisor is left behind when the limit is over.
+/// An actor that does not yield to its supervisor's kill is left behind when the limit is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
     let log = Log::new();
@@ -269,7 +269,7 @@ async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
     office.close().await;
 }
 
-/// Dropped, it takes its actor with it; what it hands back comes in parts.
+/// Dropped, the value stops its actor; the parts of the value are returned separately.
 #[tokio::test]
 async fn what_a_start_hands_back_is_given_in_parts_by_its_type() {
     let puppet = Puppet::new("child", &Log::new());
@@ -306,7 +306,7 @@ async fn an_unlimited_intensity_takes_no_supervisor_along() {
     office.close().await;
 }
 
-/// The limits of a supervisor are those that it was started with, and its children's for what they leave unsaid.
+/// A supervisor keeps the limits of its start, and its children use them for their unset limits.
 #[tokio::test(start_paused = true)]
 async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
     let (second, log) = (Duration::from_secs(1), Log::new());
@@ -336,7 +336,7 @@ async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
     office.close().await;
 }
 
-/// Keeps its supervisor's thread at the first end of a child, until the sender is dropped.
+/// Blocks its supervisor's thread at the first end of a child, until the sender is dropped.
 struct Blocking(Mutex<std::sync::mpsc::Receiver<()>>, Gate);
 
 impl foundation::Reporter for Blocking {

@@ -16,10 +16,10 @@ use tokio::runtime::Builder;
 use crate::otp::at_most;
 
 const LEVELS: usize = 1_000;
-/// What tokio gives to a worker.
+/// The stack size of a tokio worker.
 const STACK: usize = 2 << 20;
 
-/// Supervisors below each other, the lowest of which has this child.
+/// Nested supervisors, the lowest of which has this child.
 fn nested(levels: usize, child: ChildSpec) -> SupervisorSpec {
     let around = |child| SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(0)).child(child);
     (1..levels).fold(around(child), |below, _| around(ChildSpec::supervisor("level", below)))
@@ -121,7 +121,7 @@ struct Failing {
     begun: Gate,
 }
 
-/// What nobody sends.
+/// A message that is never sent.
 struct Nothing;
 foundation::local_message!(Nothing);
 
@@ -142,7 +142,7 @@ impl Actor for Failing {
     }
 }
 
-/// A supervisor all of whose children fail as fast as they are restarted, and how often they have been started.
+/// A supervisor whose children all fail as fast as they are restarted, and the number of their starts.
 async fn storm(children: usize) -> (DynamicSupervisor, Arc<AtomicU64>) {
     struct Silent;
     impl foundation::Reporter for Silent {
@@ -239,7 +239,7 @@ async fn size_a_tree_shows_all_of_many_children_in_start_order() {
 async fn size_a_supervisor_that_does_not_answer_is_shown_as_silent_with_the_others_beside_it() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Mutex::new(Some(released));
-    // A start function that blocks holds up its supervisor, and nobody else.
+    // A start function that blocks delays its supervisor, and no other actor.
     let blocks = ChildSpec::from_fn("blocks", ChildKind::Worker, move |_: StartContext| {
         let released = released.lock().unwrap().take();
         tokio::task::block_in_place(|| released.map(|released| released.recv()));

@@ -1,4 +1,4 @@
-//! Tasks that nobody awaits.
+//! Tasks that are not awaited.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ async fn task_8_tasks_are_counted_while_they_run() {
     tasks.shutdown().await;
 }
 
-/// How often it has run when it has come to rest, and how its runs ended.
+/// The number of its runs when it has come to rest, and how they ended.
 async fn runs(restart: Restart, end: fn(usize) -> Result<(), &'static str>) -> (usize, Vec<ExitReason>) {
     let (reporter, mut reports) = reports();
     let intensity = RestartIntensity::new(1, Duration::from_secs(3600));
@@ -45,7 +45,7 @@ async fn runs(restart: Restart, end: fn(usize) -> Result<(), &'static str>) -> (
         async move { end(number) }
     };
     tasks.start_child(ChildSpec::task("run", work).restart(restart)).await.unwrap();
-    // Its second end is the last in any case: one restart is all that there is.
+    // Its second end is the last in any case: the intensity allows one restart.
     let mut ends = vec![reports.exited("run").await];
     if restart == Restart::Permanent || restart == Restart::Transient && ends[0].is_abnormal() {
         ends.push(reports.exited("run").await);

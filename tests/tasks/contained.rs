@@ -1,4 +1,4 @@
-//! Futures and values of tasks whose destructors panic: nothing of that reaches the supervisor or another task.
+//! Futures and values of tasks whose destructors panic: the panics affect neither the supervisor nor another task.
 
 use std::future::pending;
 use std::time::Duration;

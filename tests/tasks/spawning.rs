@@ -1,4 +1,4 @@
-//! Tasks that somebody awaits, linked or not.
+//! Tasks that are awaited, linked or not.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ async fn task_8_a_linked_task_stops_when_its_owner_is_gone() {
     tasks.shutdown().await;
 }
 
-/// The call is dropped with the request on its way: the task, when it comes to be, has no owner.
+/// The call is dropped with the request on its way: the task has no owner when it begins.
 #[tokio::test]
 async fn task_8_a_spawn_that_nobody_awaits_any_more_leaves_no_task() {
     let (tasks, crew) = (open().await, Crew::new());
@@ -101,7 +101,7 @@ async fn task_8_a_task_that_is_not_linked_goes_on_without_its_owner() {
         passed.passed().await;
     });
     let id = task.await.unwrap().id();
-    // A request and its answer: whatever the drop had caused would have been heard.
+    // A request and its answer: any effect of the drop would have arrived.
     assert_eq!(tasks.children().await.unwrap(), [id]);
     assert_eq!(tasks.children().await.unwrap(), [id]);
     assert_eq!(crew.now(), 1);

@@ -1,4 +1,4 @@
-//! Streams of results: their order, their number at a time, and what a failure does to them.
+//! Streams of results: their order, their concurrency, and the effect of a failure.
 
 use std::future::pending;
 use std::num::NonZeroUsize;
@@ -164,7 +164,7 @@ async fn task_8_a_time_out_ends_the_stream_or_only_the_task() {
     tasks.shutdown().await;
 }
 
-/// The inputs are known, so whoever wants to know which of them failed numbers them, as Elixir's option does.
+/// The inputs are known, so a caller that needs to know which of them failed numbers them, as Elixir's option does.
 #[tokio::test(start_paused = true)]
 async fn task_8_a_result_can_be_told_by_its_input_after_a_time_out() {
     let tasks = open().await;
@@ -189,7 +189,7 @@ async fn task_8_what_max_children_refuses_is_an_item() {
     assert_eq!(soon("the stream", stream(at_a_time(1).nolink()).collect::<Vec<_>>()).await, ["too many"; 3]);
     drop(hold);
     tasks.shutdown().await;
-    // Without a supervisor there is nothing to go on with, even if the inputs have no end.
+    // Without a supervisor the stream cannot continue, even if the inputs have no end.
     let endless = tasks.stream_with(at_a_time(1).nolink(), 0.., |n: u32| async move { n }).map(short);
     assert_eq!(soon("the stream", endless.collect::<Vec<_>>()).await, ["not running"]);
 }
@@ -204,8 +204,8 @@ async fn task_8_a_stream_is_read_by_whoever_has_it() {
     tasks.shutdown().await;
 }
 
-/// As many tasks as there are cores, in the order of the inputs, five seconds for each, and the end after the first that
-/// takes longer.
+/// The defaults: as many tasks as there are cores, in the order of the inputs, five seconds for each, and the end after
+/// the first that takes longer.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_asked_for_anything_else_has_the_defaults() {
     let (tasks, crew) = (open().await, Crew::new());

@@ -1,4 +1,4 @@
-//! Streams that are not read to their end: what has been started is stopped, and no more is started.
+//! Streams that are not read to their end: started tasks are stopped, and no more are started.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ async fn task_8_no_more_is_started_than_is_wanted() {
     tasks.shutdown().await;
 }
 
-/// What an adapter around the stream stops early, it drops.
+/// An adapter that ends the stream early drops it.
 #[tokio::test]
 async fn task_8_a_halt_from_outside_stops_what_is_not_used() {
     for nolink in [false, true] {
@@ -103,7 +103,7 @@ async fn task_8_a_stream_says_so_when_its_supervisor_stops_under_it() {
     tasks.shutdown().await;
     let rest: Vec<_> = soon("the rest", stream.map(short).collect()).await;
     let cut_off = "the task was shut down before it had finished";
-    // The two that ran, then one for each attempt to go on, the first of which ends the stream.
+    // The two that ran, then one for each attempt to continue, the first of which ends the stream.
     assert_eq!(rest, [cut_off, cut_off, "not running"]);
 }
 

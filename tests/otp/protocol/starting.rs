@@ -1,4 +1,4 @@
-//! Starts that take too long, or say no.
+//! Starts that time out or fail.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -54,7 +54,7 @@ async fn protocol_6_a_restart_that_takes_too_long_counts_as_one_and_is_tried_aga
     assert_eq!(slow.alive(), 0);
 }
 
-/// It can be answered: the start is a task of its own then, and the supervisor reads its messages.
+/// The supervisor can answer: the start is a task of its own then, and the supervisor reads its messages.
 #[tokio::test]
 async fn protocol_8_a_child_that_asks_its_supervisor_in_pre_start_is_answered_on_a_restart() {
     for strategy in STRATEGIES {
@@ -77,7 +77,7 @@ async fn protocol_8_a_child_that_asks_its_supervisor_in_pre_start_is_answered_on
     }
 }
 
-/// It cannot be answered: the supervisor is in its own start. Whoever waits for it to run is ended by the time-out.
+/// The supervisor cannot answer during its own start. A child that waits for it ends by the time-out.
 #[tokio::test(start_paused = true)]
 async fn protocol_8_a_child_that_waits_for_its_supervisor_in_the_first_start_times_out() {
     let (_, [child]) = puppets(["child"]);
@@ -91,7 +91,7 @@ async fn protocol_8_a_child_that_waits_for_its_supervisor_in_the_first_start_tim
     assert_eq!(child.alive(), 0);
 }
 
-/// A child that spawns its actor first and then says no, or takes too long over what comes after.
+/// A child that spawns its actor first and then fails, or takes too long afterwards.
 fn half_started(puppet: &Puppet, then: Conduct) -> ChildSpec {
     let puppet = puppet.clone();
     ChildSpec::from_fn("half", ChildKind::Worker, move |context| {
@@ -129,7 +129,7 @@ async fn protocol_6_a_start_function_that_panics_on_a_restart_counts_as_a_failed
     child.latest().kill();
     assert!(office.reports.start_failed("child").await.contains("no desk"));
     office.reports.restarted("child").await;
-    // That made two restarts; the next is one too many.
+    // That made two restarts; the next exceeds the intensity.
     child.latest().kill();
     assert_eq!(office.ended().await, shutdown());
 }
