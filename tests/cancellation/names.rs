@@ -1,4 +1,4 @@
-//! Names: a claim, a wait, a lock or a question that is given up leaves nothing in the tables.
+//! Names: a cancelled claim, wait, lock or request leaves nothing in the tables.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::scene::{CLERK, LONG, Scene, a_turn, dropped_at_each_poll, unless_not_
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
-/// A puppet under the name of the clerk.
+/// A puppet with the name of the clerk.
 async fn clerk(scene: &Scene) -> Puppet {
     let clerk = scene.puppet("clerk");
     scene.services().spawn(&CLERK, clerk.actor(), ()).await.unwrap();
@@ -22,7 +22,7 @@ async fn foreign(puppet: &Puppet) -> ActorRef<Order> {
     Actor::spawn(None, puppet.actor(), ()).await.unwrap().0
 }
 
-/// The name can be had, once whoever has it has ended.
+/// The name is available once its holder has ended.
 async fn is_to_be_had(scene: &Scene) {
     if let Ok(clerk) = scene.services().lookup(&CLERK) {
         clerk.stop(None);
@@ -183,7 +183,7 @@ async fn a_wait_that_is_given_up_is_forgotten() {
         async |scene, _| is_to_be_had(scene).await,
     )
     .await;
-    // What a watch would have shown is shown by the next call.
+    // The next call returns what a watch would have shown.
     dropped_at_each_poll(
         async |scene| {
             let mut watch = scene.services().watch_service(&CLERK);

@@ -1,4 +1,4 @@
-//! Starts and ends of whole foundations and namespaces: once asked for, an end goes on; a start that is given up leaves nothing.
+//! Starts and ends of foundations and namespaces: a requested end continues; a cancelled start leaves nothing.
 
 use foundation::{Foundation, Namespace, ProcessRegistry};
 
@@ -80,7 +80,7 @@ async fn a_namespace_may_be_given_up_at_its_start_and_its_end() {
     }
 }
 
-/// A namespace that is being cleaned up is not to be had.
+/// A namespace that is being cleaned up is not available.
 fn is_ending(error: foundation::RegistryError) -> Result<(), foundation::RegistryError> {
     match error {
         foundation::RegistryError::Child { .. } | foundation::RegistryError::NotRunning { .. } => Ok(()),

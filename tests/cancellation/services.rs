@@ -1,4 +1,4 @@
-//! Requests to the services of a namespace: what was asked is done as a whole or not at all, and the next request is answered.
+//! Requests to the services of a namespace: a request is done completely or not at all, and the next one is answered.
 
 use std::io::Cursor;
 use std::time::{Duration, SystemTime};
@@ -122,7 +122,7 @@ async fn a_subscription_that_is_given_up_keeps_nothing_from_the_next() {
         },
     )
     .await;
-    // An event that was about to be shown is shown by the next call.
+    // The next call returns an event that was about to be delivered.
     dropped_at_each_poll(
         async |scene| {
             let mut subscription = scene.foundation.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
@@ -245,7 +245,7 @@ async fn a_forwarding_that_is_given_up_forwards_nothing() {
                 forwarding.unwrap().ended().await
             },
             async |scene, _| {
-                // Its place is free, at the latest when its task has seen that nobody holds it.
+                // Its place is free at the latest when its task has seen that its handle is dropped.
                 let subscribed = async || {
                     scene.foundation.events().subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await
                 };
@@ -262,7 +262,7 @@ async fn a_change_of_the_configuration_that_is_given_up_is_made_and_recorded_or_
     dropped_at_each_poll(
         async |scene| scene.foundation.config().update("port", 2).await.map(drop),
         async |scene, _| {
-            // What is under way is decided before what is asked now.
+            // A pending change is decided before this request.
             scene.foundation.config().status().await.unwrap();
             let port: u16 = scene.foundation.config().get("port").unwrap();
             let recorded = scene.foundation.config().history("port").await.unwrap().len();

@@ -1,4 +1,4 @@
-//! Requests to supervisors: what was asked happens or does not, and the supervisor goes on.
+//! Requests to supervisors: a request is carried out or not, and the supervisor goes on.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::scene::{Scene, comes_true, dropped_at_each_poll, unless_not_found, wo
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
-/// A child that takes its time to start.
+/// A child that starts slowly.
 fn slow(scene: &Scene) -> Puppet {
     let slow = scene.puppet("slow");
     slow.always(Moment::Starting, TAKES_LONG);
     slow
 }
 
-/// Every child of the supervisor runs or rests, and none twice.
+/// Every child of the supervisor runs or is stopped, and none runs twice.
 async fn is_in_order(scene: &Scene) {
     let children = scene.supervisor.which_children().await.unwrap();
     let _ = children;
@@ -39,7 +39,7 @@ async fn a_start_that_nobody_awaits_any_more_goes_on_or_never_began() {
                 }
             },
             async |scene, _| {
-                // It may be under way: then it is awaited by the termination, which ends it.
+                // It may be under way: then the termination awaits it and ends it.
                 scene.supervisor.terminate_child("slow").await.or_else(unless_not_found).unwrap();
                 scene.supervisor.delete_child("slow").await.or_else(unless_not_found).unwrap();
                 scene.supervisor.start_child(slow(scene).spec()).await.unwrap();

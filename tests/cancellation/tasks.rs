@@ -1,4 +1,4 @@
-//! Tasks whose spawn, or whose outcome, nobody awaits any more.
+//! Tasks whose spawn, or whose outcome, is no longer awaited.
 
 use std::future::pending;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use super::scene::{LONG, Scene, comes_true, dropped_at_each_poll, works_again};
 
-/// A linked task goes with its owner, whatever the owner was doing.
+/// A linked task ends with its owner, whatever the owner was doing.
 async fn no_task_runs(scene: &Scene) {
     assert!(comes_true(async || scene.tasks.count_children().await.unwrap().specs == 0).await, "a task goes on");
 }
@@ -83,7 +83,7 @@ async fn a_task_whose_outcome_nobody_awaits_any_more_is_stopped() {
         async |scene, _| no_task_runs(scene).await,
     )
     .await;
-    // An outcome that came while it was awaited is there for the next one who asks.
+    // An outcome that arrived during the wait is returned by the next call.
     dropped_at_each_poll(
         async |scene| {
             let mut task = scene.tasks.spawn(async { 7 }).await.unwrap();

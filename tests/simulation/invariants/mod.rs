@@ -1,4 +1,4 @@
-//! What must hold of every run. Each rule is a function of what was seen, and says in words what is wrong.
+//! The invariants of every run. Each rule is a function of the log, and returns a text when it is broken.
 
 mod ends;
 mod intensity;
@@ -29,7 +29,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// The rule whose failures take too long to be made shorter.
+/// The rule whose failures take too long to be shrunk.
 pub(super) const TIME_GOES_ON: &str = "time goes on";
 
 type Rule = fn(&History<'_>) -> Result<(), String>;

@@ -1,4 +1,4 @@
-//! Left alone, a tree comes to rest, and then its supervisors know who is there.
+//! Without further faults, a tree comes to rest, and then its supervisors know their children.
 
 use super::super::causes::causes;
 use super::super::history::{At, History};
@@ -52,7 +52,7 @@ fn unlisted(history: &History<'_>, at: At, supervisor: Who, children: &[(Who, Do
     Ok(())
 }
 
-/// Whoever was to be restarted was started, or stopped, or its supervisor has ended or given up.
+/// A child that was to be restarted was started, or stopped, or its supervisor has ended or given up.
 fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
@@ -77,7 +77,7 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever was stopped for the sake of a sibling runs again, if nobody has asked for the end of any of them.
+/// A child that was stopped for a sibling runs again, unless the end of one of them was requested.
 fn nobody_stays_behind(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
