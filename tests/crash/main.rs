@@ -37,7 +37,7 @@ fn seed() -> u64 {
 
 #[test]
 #[ignore = "takes a minute; `cargo test --test crash -- --ignored`"]
-fn nothing_acknowledged_is_lost_or_there_twice_after_a_hundred_kills() {
+fn no_acknowledged_event_is_lost_or_duplicated_by_a_hundred_kills() {
     let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let directory = directory.path();
     let seed = seed();
@@ -69,7 +69,7 @@ fn nothing_acknowledged_is_lost_or_there_twice_after_a_hundred_kills() {
 /// The system cuts a write short at the limit and refuses the next one, as a disk does when it is full.
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_in_the_middle_of_a_write_is_told_and_loses_nothing_and_the_store_goes_on_with_space() {
+fn a_disk_that_fills_during_a_write_is_reported_and_loses_nothing_and_the_store_continues_with_space() {
     let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let directory = directory.path();
     let mut books = Books::default();

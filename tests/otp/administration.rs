@@ -15,7 +15,7 @@ use foundation_tests::{Log, Moment, Order, Puppet};
 use super::{Agency, Office, STRATEGIES, counts, told};
 
 #[tokio::test]
-async fn otp_23_a_child_goes_through_all_that_can_be_asked_for() {
+async fn otp_23_a_child_goes_through_every_request() {
     for strategy in STRATEGIES {
         let log = Log::new();
         let child = Puppet::new("child", &log);
@@ -62,7 +62,7 @@ async fn otp_23_a_child_goes_through_all_that_can_be_asked_for() {
 
 /// A static supervisor knows its children by id only; an actor's id is no child's id.
 #[tokio::test]
-async fn otp_23_an_unknown_child_is_not_found_and_the_error_names_what_comes_close() {
+async fn otp_23_an_unknown_child_is_not_found_and_the_error_names_the_near_misses() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[&Puppet::new("clerk", &log)]).await;
     let sup = &office.office;
@@ -134,7 +134,7 @@ async fn otp_24_a_dynamic_child_is_terminated_by_its_actor() {
 
 /// An outdated id does not affect the replacement.
 #[tokio::test]
-async fn otp_24_the_actor_of_an_earlier_life_names_nobody() {
+async fn otp_24_the_actor_of_an_earlier_life_identifies_no_child() {
     let child = Puppet::new("child", &Log::new());
     let mut agency = Agency::of(2, &[&child]).await;
     let before = child.id();
@@ -147,7 +147,7 @@ async fn otp_24_the_actor_of_an_earlier_life_names_nobody() {
 }
 
 #[tokio::test]
-async fn otp_24_a_dynamic_supervisor_has_no_more_children_than_it_may() {
+async fn otp_24_a_dynamic_supervisor_never_exceeds_max_children() {
     let log = Log::new();
     let agency = Agency::open(DynamicSupervisorSpec::default().max_children(1)).await;
     let first = agency.agency.start_child(Puppet::new("a", &log).spec()).await.unwrap().unwrap();

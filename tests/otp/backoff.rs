@@ -213,7 +213,7 @@ async fn children_that_restart_together_wait_for_the_last_of_their_delays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_fails_in_a_restart_is_the_next_failure_in_the_row() {
+async fn a_start_that_fails_in_a_restart_is_the_next_consecutive_failure() {
     for strategy in STRATEGIES {
         let (log, [a]) = puppets(["a"]);
         let spec = SupervisorSpec::new(strategy).intensity(at_most(9)).backoff(doubling()).child(a.spec());
@@ -238,7 +238,7 @@ async fn a_start_that_fails_in_a_restart_is_the_next_failure_in_the_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_of_failures_is_forgotten_when_the_child_has_run_for_long_or_is_restarted_by_request() {
+async fn consecutive_failures_are_reset_when_the_child_has_run_for_long_or_is_restarted_by_request() {
     let (_, [a]) = puppets(["a"]);
     let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(doubling());
     let intensity = foundation::RestartIntensity::new(9, 5 * SECOND);
@@ -257,7 +257,7 @@ async fn a_row_of_failures_is_forgotten_when_the_child_has_run_for_long_or_is_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exit_is_counted_when_it_happens_and_one_too_many_is_not_delayed() {
+async fn an_exit_is_counted_when_it_happens_and_exceeding_the_intensity_is_not_delayed() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let spec = constant(Strategy::OneForOne, &[&a, &b]).intensity(at_most(1));
     let mut office = Office::open(spec).await;

@@ -29,7 +29,7 @@ async fn gave_up(reports: &mut Reports, supervisor: &str) -> Arc<GiveUp> {
 }
 
 #[tokio::test]
-async fn a_restart_says_whose_exit_caused_it_by_which_strategy_and_what_is_left_of_the_budget() {
+async fn a_restart_reports_its_cause_its_strategy_and_the_remaining_restarts() {
     let (_, [a, b, c]) = puppets(["a", "b", "c"]);
     let mut office = Office::of(Strategy::RestForOne, 3, &[&a, &b, &c]).await;
     for used in 1..=3 {

@@ -168,7 +168,7 @@ async fn chaos_leaves_every_child_once_and_the_shutdown_leaves_none() {
 
 /// The shutdown comes in the middle: pending restarts and requests come to an end as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn chaos_until_the_shutdown_leaves_nobody() {
+async fn chaos_until_the_shutdown_leaves_no_actor() {
     for seed in 1..=20 {
         let log = Log::new();
         let (spec, puppets) = tree(&log);

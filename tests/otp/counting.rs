@@ -131,7 +131,7 @@ async fn otp_76_a_child_whose_name_is_held_elsewhere_is_refused_with_the_holder(
 }
 
 #[tokio::test]
-async fn otp_77_children_are_listed_newest_first_with_what_they_are_and_do() {
+async fn otp_77_children_are_listed_newest_first_with_their_kind_and_state() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     let sup = &office.office;
@@ -210,7 +210,7 @@ async fn otp_77_a_child_is_reached_through_its_id() {
 
 /// There is no callback module to query. A supervisor is identified by its place in the tree.
 #[tokio::test]
-async fn otp_75_a_supervisor_says_which_one_it_is() {
+async fn otp_75_a_supervisor_is_identified_by_its_place_in_the_tree() {
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(inner)).await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();

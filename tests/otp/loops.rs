@@ -114,7 +114,7 @@ fn well(puppet: &Puppet) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_85_a_child_in_a_restart_loop_can_be_looked_at_and_terminated() {
+async fn otp_85_a_child_in_a_restart_loop_can_be_queried_and_terminated() {
     let log = Log::new();
     let child = Puppet::new("child", &log);
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).intensity(slowly()).child(child.spec())).await;
@@ -197,7 +197,7 @@ async fn otp_86_the_later_children_follow_when_the_restart_succeeds_at_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_87_a_dynamic_child_in_a_restart_loop_can_be_looked_at_and_terminated() {
+async fn otp_87_a_dynamic_child_in_a_restart_loop_can_be_queried_and_terminated() {
     let log = Log::new();
     let child = Puppet::new("child", &log);
     let agency = Agency::open(DynamicSupervisorSpec::default().intensity(slowly())).await;

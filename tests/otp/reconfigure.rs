@@ -95,7 +95,7 @@ async fn otp_88_a_changed_specification_holds_from_the_next_end_and_start_on() {
 
 /// A new temporary child is kept until it has been started once.
 #[tokio::test]
-async fn otp_88_a_temporary_child_that_is_new_is_kept_until_it_is_started_or_done_with() {
+async fn otp_88_a_new_temporary_child_is_kept_until_it_is_started_or_terminated() {
     let (_, [a]) = puppets(["a"]);
     let temporary = || SupervisorSpec::new(Strategy::OneForOne).child(a.spec().restart(Restart::Temporary));
     let mut office = Office::of(Strategy::OneForOne, 2, &[]).await;
@@ -142,7 +142,7 @@ async fn otp_89_strategy_and_intensity_change_while_the_children_run() {
 }
 
 #[tokio::test]
-async fn otp_89_faulty_input_is_refused_whole() {
+async fn otp_89_faulty_input_is_refused_and_changes_nothing() {
     let log = Log::new();
     let (a, new, nameless) = (Puppet::new("a", &log), Puppet::new("new", &log), Puppet::new("", &log));
     let mut office = Office::of(Strategy::OneForOne, 9, &[&a]).await;
@@ -175,7 +175,7 @@ async fn office_is_closed() -> ChildError {
 
 /// A hanging start delays a change of the strategy, but neither answers nor the end of the start.
 #[tokio::test]
-async fn otp_89_a_change_of_the_strategy_waits_for_what_is_under_way() {
+async fn otp_89_a_change_of_the_strategy_waits_for_pending_work() {
     let (log, [a, b]) = puppets(["a", "b"]);
     let gate = Gate::new();
     let mut office = Office::of(Strategy::OneForOne, 9, &[&a, &b]).await;
@@ -266,7 +266,7 @@ async fn otp_90_the_limits_of_a_dynamic_supervisor_change_while_its_children_run
 }
 
 #[tokio::test]
-async fn otp_91_faulty_limits_of_a_dynamic_supervisor_are_refused_whole() {
+async fn otp_91_faulty_limits_of_a_dynamic_supervisor_are_refused_and_change_nothing() {
     let (_, [a]) = puppets(["a"]);
     let agency = Agency::of(9, &[&a]).await;
     let zero = DynamicSupervisorSpec::default().intensity(RestartIntensity::new(7, Duration::ZERO)).max_children(0);
@@ -278,7 +278,7 @@ async fn otp_91_faulty_limits_of_a_dynamic_supervisor_are_refused_whole() {
 }
 
 #[tokio::test]
-async fn otp_91_a_supervisor_stays_of_its_kind() {
+async fn otp_91_a_supervisor_keeps_its_kind() {
     let (_, [a]) = puppets(["a"]);
     let inner = ChildSpec::dynamic_supervisor("inner", DynamicSupervisorSpec::default());
     let outer = Supervisor::start("outer", SupervisorSpec::new(Strategy::OneForOne).child(inner)).await.unwrap();

@@ -164,7 +164,7 @@ fn not_wanted_again(b: &Puppet, gate: &Gate) -> ChildSpec {
 
 /// Whether `a` was the last one is known only when the pending start of `b` has ended.
 #[tokio::test]
-async fn otp_61_a_sibling_whose_restart_comes_to_nothing_leaves_the_other_the_last() {
+async fn otp_61_a_sibling_whose_restart_fails_leaves_the_other_as_the_last() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let (mode, gate) = (AutoShutdown::AllSignificant, Gate::new());
     let restart = Restart::Transient;
@@ -179,7 +179,7 @@ async fn otp_61_a_sibling_whose_restart_comes_to_nothing_leaves_the_other_the_la
 }
 
 #[tokio::test]
-async fn otp_61_a_sibling_that_is_terminated_in_its_restart_leaves_the_other_the_last() {
+async fn otp_61_a_sibling_that_is_terminated_in_its_restart_leaves_the_other_as_the_last() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let mode = AutoShutdown::AllSignificant;
     let mut office = Office::open(spec(mode, [&a, &b].map(|child| significant(child, Restart::Transient)))).await;
@@ -193,7 +193,7 @@ async fn otp_61_a_sibling_that_is_terminated_in_its_restart_leaves_the_other_the
 }
 
 #[tokio::test]
-async fn otp_61_a_sibling_that_is_up_again_is_not_left_by_the_other() {
+async fn otp_61_a_sibling_that_is_restarted_keeps_the_supervisor_running() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let (mode, gate) = (AutoShutdown::AllSignificant, Gate::new());
     let mut office = Office::open(spec(mode, [&a, &b].map(|child| significant(child, Restart::Transient)))).await;
@@ -267,7 +267,7 @@ async fn three_levels(inner_is_significant: bool) -> (Puppet, Office) {
 }
 
 #[tokio::test]
-async fn otp_64_the_auto_shutdown_of_a_significant_supervisor_climbs() {
+async fn otp_64_the_auto_shutdown_of_a_significant_supervisor_stops_its_own_supervisor() {
     let (child, mut office) = three_levels(true).await;
     STOP(&child);
     assert_eq!(office.reports.exited("inner").await, shutdown());
@@ -278,7 +278,7 @@ async fn otp_64_the_auto_shutdown_of_a_significant_supervisor_climbs() {
 }
 
 #[tokio::test]
-async fn otp_64_the_auto_shutdown_of_a_supervisor_that_is_not_significant_does_not_climb() {
+async fn otp_64_the_auto_shutdown_of_a_supervisor_that_is_not_significant_does_not_stop_its_own_supervisor() {
     let (child, mut office) = three_levels(false).await;
     STOP(&child);
     assert_eq!(office.reports.exited("inner").await, ExitReason::Shutdown("shutdown".into()));
@@ -363,7 +363,7 @@ async fn otp_71_a_child_becomes_significant_and_is_no_longer_while_it_runs() {
 }
 
 #[tokio::test]
-async fn otp_27_significant_children_are_refused_where_they_could_not_have_an_effect() {
+async fn otp_27_significant_children_are_refused_where_they_have_no_effect() {
     let (log, [child]) = puppets(["child"]);
     for strategy in STRATEGIES {
         for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {

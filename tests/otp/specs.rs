@@ -12,7 +12,7 @@ use foundation_tests::{Conduct, Log, Moment, Order, Puppet};
 use super::{Agency, Office, at_rest, puppets, told};
 
 #[tokio::test]
-async fn otp_13_what_is_not_said_has_the_defaults_of_otp() {
+async fn otp_13_unset_fields_have_the_defaults_of_otp() {
     let (_, [worker]) = puppets(["worker"]);
     let office = Office::of(Strategy::OneForOne, 2, &[&worker]).await;
     let nested = ChildSpec::supervisor("supervisor", SupervisorSpec::new(Strategy::OneForOne));
@@ -101,7 +101,7 @@ async fn otp_15_a_faulty_specification_is_refused_with_its_fault() {
 }
 
 #[tokio::test]
-async fn otp_77_one_child_is_looked_at_by_its_id() {
+async fn otp_77_one_child_is_queried_by_its_id() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let office = Office::of(Strategy::OneForOne, 2, &[&a, &b]).await;
     let sup = &office.office;
@@ -116,7 +116,7 @@ async fn otp_77_one_child_is_looked_at_by_its_id() {
 
 /// A zero time-out refuses every child that does not start at once; the longest possible one does not overflow.
 #[tokio::test(start_paused = true)]
-async fn otp_26_absurd_start_time_outs_do_what_they_say() {
+async fn otp_26_extreme_start_time_outs_are_respected() {
     let (_, [a]) = puppets(["a"]);
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     a.next(Moment::Called, Conduct::Take(Duration::from_nanos(1)));
@@ -137,7 +137,7 @@ fn numbered(child: &Puppet) -> ChildSpec {
 }
 
 #[tokio::test]
-async fn otp_25_what_a_start_hands_back_comes_unchanged_to_whoever_asked() {
+async fn otp_25_the_value_that_a_start_returns_reaches_the_caller_unchanged() {
     let (_, [child]) = puppets(["child"]);
     let mut office = Office::of(Strategy::OneForOne, 9, &[]).await;
     let started = office.office.start_child_with_extra(numbered(&child)).await.unwrap().unwrap();
@@ -158,7 +158,7 @@ async fn otp_25_what_a_start_hands_back_comes_unchanged_to_whoever_asked() {
 }
 
 #[tokio::test]
-async fn otp_25_a_start_that_hands_nothing_back_or_is_not_wanted_says_so() {
+async fn otp_25_a_start_without_a_value_and_a_child_that_is_not_wanted_are_reported() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let office = Office::of(Strategy::OneForOne, 9, &[]).await;
     let started = office.office.start_child_with_extra(a.spec()).await.unwrap().unwrap();
@@ -170,7 +170,7 @@ async fn otp_25_a_start_that_hands_nothing_back_or_is_not_wanted_says_so() {
 }
 
 #[tokio::test]
-async fn otp_49_a_dynamic_child_that_hands_something_back_is_restarted_as_any_other() {
+async fn otp_49_a_dynamic_child_that_returns_a_value_is_restarted_as_any_other() {
     let (_, [child]) = puppets(["child"]);
     let mut agency = Agency::of(2, &[]).await;
     let started = agency.agency.start_child_with_extra(numbered(&child)).await.unwrap().unwrap();

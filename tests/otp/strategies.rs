@@ -28,7 +28,7 @@ async fn gives_up<const N: usize>(office: &mut Office, over: &str, puppets: &[Pu
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_41_restarts_that_are_spaced_beyond_the_period_never_trip_the_limit() {
+async fn otp_41_restarts_that_are_spaced_beyond_the_period_never_exceed_the_intensity() {
     let (_, [child]) = puppets(["child"]);
     let intensity = RestartIntensity::new(1, Duration::from_secs(1));
     let mut office =
@@ -65,7 +65,7 @@ async fn otp_42_one_for_one_replaces_only_the_failed_child() {
 }
 
 #[tokio::test]
-async fn otp_43_a_child_that_cannot_restart_eats_the_budget_and_takes_its_sibling_along() {
+async fn otp_43_a_child_that_cannot_restart_exceeds_the_intensity_and_its_sibling_is_stopped() {
     let (log, both) = puppets(["a", "b"]);
     let [a, b] = &both;
     let mut office = Office::of(Strategy::OneForOne, 4, &[a, b]).await;

@@ -93,7 +93,7 @@ async fn otp_57_an_escalation_restarts_the_subtrees_with_their_own_children_but_
 
 /// From the bottom to the top: each supervisor that gives up is one failure of a child of the supervisor above.
 #[tokio::test]
-async fn otp_57_giving_up_climbs_as_far_as_nobody_can_help() {
+async fn otp_57_giving_up_propagates_to_the_top_of_the_tree() {
     let log = Log::new();
     let leaf = Puppet::new("leaf", &log);
     let mut spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).child(leaf.spec());

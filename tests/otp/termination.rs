@@ -117,7 +117,7 @@ async fn otp_35_a_temporary_child_is_forgotten_after_a_shutdown_and_its_id_is_fr
 }
 
 #[tokio::test]
-async fn otp_36_the_cause_of_a_child_that_does_not_start_comes_out_at_the_top() {
+async fn otp_36_the_cause_of_a_child_that_does_not_start_is_reported_at_the_top() {
     let log = Log::new();
     let faulty = Puppet::new("faulty", &log);
     faulty.always(Moment::Starting, Conduct::Fail("no such function"));

@@ -123,7 +123,7 @@ async fn supervisors_that_are_starting_restarting_or_stopped_are_shown_as_that_w
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supervisor_that_is_stopping_does_not_hold_up_the_rest_of_the_tree() {
+async fn a_supervisor_that_is_stopping_does_not_delay_the_rest_of_the_tree() {
     let (log, [a, b]) = puppets(["a", "b"]);
     let gate = Gate::new();
     a.always(Moment::Stopping, Conduct::Wait(gate.clone()));
@@ -205,7 +205,7 @@ const CLERK: ServiceKey<Order> = ServiceKey::new("clerk");
 const FOREIGN: ServiceKey<Order> = ServiceKey::new("foreign");
 
 #[tokio::test]
-async fn the_tree_of_a_registry_has_all_namespaces_names_and_what_was_spawned_directly() {
+async fn the_tree_of_a_registry_has_all_namespaces_names_and_directly_spawned_actors() {
     let registry = ProcessRegistry::start().await.unwrap();
     let production = registry.namespace(Namespace::Production).await.unwrap();
     let test = Namespace::test();
@@ -248,7 +248,7 @@ async fn the_tree_of_a_registry_has_all_namespaces_names_and_what_was_spawned_di
 
 /// Every snapshot has each actor at most once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_in_a_tree_twice_while_children_start_end_and_restart() {
+async fn no_actor_is_in_a_tree_twice_while_children_start_end_and_restart() {
     let registry = ProcessRegistry::start().await.unwrap();
     let space = registry.namespace(Namespace::test()).await.unwrap();
     let puppet = Puppet::new("clerk", &Log::new());

@@ -68,7 +68,7 @@ async fn part_8_a_partition_that_is_not_restarted_stays_down() {
 }
 
 #[tokio::test]
-async fn part_8_the_actor_of_a_partition_is_let_go_of_when_it_has_ended() {
+async fn part_8_the_reference_to_a_partitions_actor_is_dropped_when_it_has_ended() {
     let hall = Hall::of(1);
     let shards = PartitionSupervisor::start("shards", hall.spec().restart(Restart::Temporary)).await.unwrap();
     let actor = shards.at(0).unwrap();

@@ -91,7 +91,7 @@ async fn part_8_a_resize_that_fails_leaves_as_many_as_before() {
 
 /// No key is routed to a partition that is being stopped, and the next resize completes an incomplete one.
 #[tokio::test]
-async fn part_8_a_resize_that_nobody_awaits_any_more_is_put_right_by_the_next_one() {
+async fn part_8_a_cancelled_resize_is_completed_by_the_next_one() {
     let hall = Hall::of(3);
     let (shards, _reports) = hall.open().await;
     let gate = Gate::new();
@@ -111,7 +111,7 @@ async fn part_8_a_resize_that_nobody_awaits_any_more_is_put_right_by_the_next_on
 }
 
 #[tokio::test]
-async fn part_8_resizes_take_their_turn() {
+async fn part_8_resizes_run_one_after_the_other() {
     let hall = Hall::of(8);
     let (shards, _reports) = hall.open().await;
     let resizes = (0..40usize).map(|n| {
@@ -128,7 +128,7 @@ async fn part_8_resizes_take_their_turn() {
 
 /// Cancelled at each of its polls, with partitions that stop and start slowly: the next one completes the change.
 #[tokio::test(start_paused = true)]
-async fn part_8_a_resize_that_is_given_up_at_any_poll_is_put_right_by_the_next() {
+async fn part_8_a_resize_that_is_cancelled_at_any_poll_is_completed_by_the_next() {
     for (from, to) in [(3, 1), (1, 3), (3, 0), (0, 2)] {
         for polls in 1.. {
             let hall = Hall::of(3);

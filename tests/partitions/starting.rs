@@ -22,7 +22,7 @@ async fn part_8_each_partition_is_started_with_its_number() {
 }
 
 #[tokio::test]
-async fn part_8_no_partitions_and_absurdly_many_are_refused() {
+async fn part_8_no_partitions_and_far_too_many_are_refused() {
     for asked in [0, 65_537, usize::MAX] {
         let puppet = Puppet::new("a", &Log::new());
         let refused = PartitionSupervisorSpec::workers(asked, move |_| (puppet.actor(), ())).err().unwrap();
@@ -97,7 +97,7 @@ async fn part_8_partitions_that_are_not_started_are_down_and_not_running() {
 }
 
 #[tokio::test]
-async fn part_8_two_partition_supervisors_stand_side_by_side_under_their_ids() {
+async fn part_8_two_partition_supervisors_run_side_by_side_under_their_ids() {
     let (mail, print) = (Hall::of(2), Hall::of(3));
     let (mails, prints) = (mail.spec(), print.spec());
     let handles = (mails.handle(), prints.handle());

@@ -46,7 +46,7 @@ impl Actor for Hoarder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_over_when_the_actor_is_whatever_became_of_the_message() {
+async fn a_call_ends_with_its_actor_whether_or_not_the_message_was_read() {
     let (_registry, names) = world().await;
     let attic = Attic::default();
     let begun = Instant::now();
@@ -109,7 +109,7 @@ impl Wake for PanickingWaker {
 
 /// A caller is woken in the last moments of the actor that it has called.
 #[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_keeps_the_end_of_an_actor_from_nobody_else() {
+async fn a_waker_that_panics_does_not_hide_the_end_of_an_actor_from_other_waiters() {
     let (_registry, names) = world().await;
     let actor = Actor::spawn(None, Hoarder(Attic::default()), ()).await.unwrap().0;
     names.register(&HOARDER, &actor).await.unwrap();
@@ -173,7 +173,7 @@ async fn no_call_waits_for_an_actor_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_to_an_actor_is_answered_however_long_it_takes_or_over_with_the_actor() {
+async fn a_call_without_a_limit_ends_with_the_answer_or_with_the_actor() {
     let (actor, _task) = Actor::spawn(None, Probe::default(), ()).await.unwrap();
     let gate = super::support::Gate::new();
     actor.cast(ProbeMsg::Stay(gate.clone())).unwrap();

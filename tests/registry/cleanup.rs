@@ -65,7 +65,7 @@ async fn spawned_actors_go_before_the_children_and_registered_ones_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_do_not_stop_in_time_are_killed_and_reported() {
+async fn actors_that_do_not_stop_in_time_are_killed_and_reported() {
     let (_registry, names) = world().await;
     let (roll, never) = (Roll::default(), Gate::new());
     let (on, at) = (roll.clone(), never.clone());
@@ -315,7 +315,7 @@ async fn a_clean_up_while_the_namespace_opens_leaves_no_tree_without_a_name() {
 
 /// The same at the critical moment: the namespace is in the map, and its tree has not been requested yet.
 #[tokio::test]
-async fn a_clean_up_that_comes_before_the_tree_takes_it_down_when_it_comes() {
+async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     let (asked, is_asked) = std::sync::mpsc::channel();
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let held = Mutex::new(held);
@@ -373,7 +373,7 @@ async fn a_clean_up_ends_an_opening_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_does_not_start_says_why_and_can_be_tried_again() {
+async fn a_namespace_that_does_not_start_reports_the_cause_and_can_be_tried_again() {
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let is_broken = Arc::clone(&broken);
     let registry = ProcessRegistry::builder()
@@ -508,7 +508,7 @@ async fn a_second_shutdown_does_no_harm() {
 
 /// A test's tree that gives up is gone; its names go with it, and no other namespace is affected.
 #[tokio::test]
-async fn a_namespace_that_collapses_takes_only_its_own_names_along() {
+async fn a_namespace_that_collapses_removes_only_its_own_names() {
     let registry = ProcessRegistry::builder()
         .services(|names| vec![names.child_spec(&PROBE, || (Probe::default(), ()))])
         .intensity(foundation::RestartIntensity::new(0, Duration::from_secs(1)))

@@ -155,7 +155,7 @@ fn waits(names: &ServiceRegistry) -> Vec<(&'static str, BoxFuture<'static, ()>)>
 }
 
 #[tokio::test]
-async fn whoever_waits_for_something_of_a_namespace_hears_of_its_end() {
+async fn every_waiter_in_a_namespace_is_notified_of_its_end() {
     for way in Way::ALL {
         let mut world = World::new(Namespace::test()).await;
         let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
@@ -174,7 +174,7 @@ async fn whoever_waits_for_something_of_a_namespace_hears_of_its_end() {
 }
 
 #[tokio::test]
-async fn nothing_comes_into_a_namespace_that_has_ended_and_nobody_counts_it() {
+async fn a_namespace_that_has_ended_accepts_no_actor_and_is_not_counted() {
     for way in Way::ALL {
         let mut world = World::new(Namespace::test()).await;
         let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
@@ -236,7 +236,7 @@ async fn an_extension_that_holds_its_namespace_is_dropped_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_clean_up_after_a_collapse_stops_what_that_has_left() {
+async fn a_clean_up_after_a_collapse_stops_the_remaining_actors() {
     let world = World::new(Namespace::test()).await;
     let outside = foreign(Probe::default()).await;
     world.names.register(&PROBE, &outside).await.unwrap();
@@ -320,7 +320,7 @@ async fn a_service_that_awaits_its_own_end_is_killed_when_its_time_is_over() {
 
 /// A waiter for a shutdown does not wait for actors that are gone with their runtime.
 #[tokio::test]
-async fn a_shutdown_whose_runtime_goes_half_way_is_over() {
+async fn a_shutdown_whose_runtime_ends_half_way_returns() {
     for cleans_up in [true, false] {
         let mut world = World::new(Namespace::test()).await;
         let (gate, names, registry) = (Gate::new(), world.names.clone(), world.registry.clone());
@@ -344,7 +344,7 @@ async fn a_shutdown_whose_runtime_goes_half_way_is_over() {
 }
 
 #[tokio::test]
-async fn all_who_ask_for_a_shutdown_are_told_the_same_even_if_the_first_gives_up() {
+async fn all_callers_of_a_shutdown_get_the_same_report_even_if_the_first_cancels() {
     let world = World::new(Namespace::test()).await;
     assert!(world.registry.shutdown().now_or_never().is_none());
     assert!(!world.registry.has_collapsed());
@@ -357,7 +357,7 @@ async fn all_who_ask_for_a_shutdown_are_told_the_same_even_if_the_first_gives_up
 
 /// Every future that ends or begins a namespace, dropped after a number of polls: nothing half done stays.
 #[tokio::test]
-async fn what_begins_or_ends_a_namespace_may_be_given_up_at_any_poll() {
+async fn the_start_and_the_end_of_a_namespace_may_be_cancelled_at_any_poll() {
     for polls in 0..6 {
         let (registry, roll) = (ProcessRegistry::start().await.unwrap(), Roll::default());
         let namespace = Namespace::test();
@@ -413,7 +413,7 @@ async fn a_registry_has_collapsed_when_its_root_has_ended_without_having_been_as
 }
 
 #[tokio::test]
-async fn nothing_is_kept_with_a_namespace_after_its_end() {
+async fn a_namespace_keeps_nothing_after_its_end() {
     let world = World::new(Namespace::test()).await;
     let before = world.names.extension(|| 1_u8);
     world.registry.shutdown().await;

@@ -64,7 +64,7 @@ async fn a_foreign_actor_that_lost_a_name_is_still_watched_for_the_others() {
 
 /// A name is removed while another is added: in either order, the actor is watched for as long as it has a name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_comes_while_another_goes_is_watched() {
+async fn a_name_that_is_registered_while_another_is_unregistered_is_watched() {
     let (registry, names) = world().await;
     for _ in 0..300 {
         let actor = foreign(Probe::default()).await;
@@ -82,7 +82,7 @@ async fn a_name_that_comes_while_another_goes_is_watched() {
 }
 
 #[tokio::test]
-async fn an_actor_of_ours_may_have_a_second_name() {
+async fn a_managed_actor_may_have_a_second_name() {
     let (registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &actor).await.unwrap();
@@ -93,7 +93,7 @@ async fn an_actor_of_ours_may_have_a_second_name() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_away_is_gone_at_once() {
+async fn an_unregistered_name_is_free_at_once() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
@@ -151,7 +151,7 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for HoldUp {
 
 /// `unregister` returns only when no lookup finds the name, even if `register` has not returned yet on its thread.
 #[tokio::test]
-async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() {
+async fn a_name_that_is_unregistered_during_its_registration_is_free() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     let registering = register_slowly(&names, &actor);
@@ -164,7 +164,7 @@ async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() 
 }
 
 #[tokio::test]
-async fn a_clean_up_while_an_actor_is_being_registered_stops_it_and_says_so() {
+async fn a_clean_up_during_a_registration_stops_and_reports_the_actor() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     let registering = register_slowly(&names, &actor);
@@ -235,7 +235,7 @@ async fn an_actor_that_was_registered_before_it_failed_to_start_does_not_keep_it
 
 /// Their ends are not reported; so the registry scans for them when there may be many.
 #[tokio::test]
-async fn actors_that_never_started_do_not_pile_up() {
+async fn actors_that_never_started_do_not_accumulate() {
     let (registry, names) = world().await;
     for n in 0..100 {
         let never = Probe::default().start(Phase::Waits(Gate::new()));
@@ -252,7 +252,7 @@ async fn actors_that_never_started_do_not_pile_up() {
 
 /// Of many concurrent unregistrations of a name, exactly one succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_taken_away_once() {
+async fn a_name_is_unregistered_once() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     for _ in 0..300 {
@@ -269,7 +269,7 @@ async fn a_name_is_taken_away_once() {
 }
 
 #[tokio::test]
-async fn a_foreign_holder_that_drains_answers_what_it_has_and_leaves_its_name() {
+async fn a_foreign_holder_that_drains_answers_its_messages_and_releases_its_name() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();

@@ -76,7 +76,7 @@ impl Arena {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn groups_are_empty_after_all_who_joined_have_died() {
+async fn groups_are_empty_after_all_members_have_died() {
     let idle = Handle::current().metrics().num_alive_tasks();
     let (registry, names) = world().await;
     let groups = ["one", "two", "three"].map(|name| names.group(&GroupKey::parse(name).unwrap())).to_vec();

@@ -40,7 +40,7 @@ async fn weighted(group: &Weighted) -> [ActorRef<ProbeMsg>; 2] {
 
 /// Adapted: namespaces take the part of partitions: each has its groups to itself.
 #[tokio::test]
-async fn reg_2_3_partitions_are_apart() {
+async fn reg_2_3_partitions_are_independent() {
     let (registry, names) = world().await;
     let theirs = registry.namespace(Namespace::test()).await.unwrap();
     let [ours, other] = probes().await;
@@ -175,7 +175,7 @@ async fn reg_2_3_leaves_by_key_with_all_its_memberships() {
 }
 
 #[tokio::test]
-async fn reg_2_3_leaves_without_being_in() {
+async fn reg_2_3_leaves_without_being_a_member() {
     let (_registry, names) = world().await;
     let [actor, other] = probes().await;
     assert_eq!(names.group(&HELLO).leave(&actor), 0);
@@ -247,7 +247,7 @@ async fn reg_2_3_leaves_by_guard() {
 
 /// Adapted: a listener to members that come and go listens to the events.
 #[tokio::test]
-async fn reg_2_3_tells_listeners_of_members_that_come_and_go() {
+async fn reg_2_3_notifies_listeners_of_members_that_come_and_go() {
     let (log, _listening) = Log::listen(Level::DEBUG);
     let (_registry, names) = world().await;
     let [actor] = probes().await;
@@ -299,7 +299,7 @@ async fn reg_2_3_refuses_to_work_in_a_namespace_that_is_gone() {
 
 /// That a group key is no unique name, nor the reverse, shows at compile time (see `GroupKey`); here the texts are equal.
 #[tokio::test]
-async fn reg_2_3_is_no_via() {
+async fn reg_2_3_is_not_usable_as_a_via() {
     let (_registry, names) = world().await;
     let [member, holder] = probes().await;
     let name: ServiceKey<ProbeMsg> = key("hello");
@@ -355,7 +355,7 @@ async fn reg_2_3_has_no_update_of_a_value() {
 // ---- beyond Elixir's ----
 
 #[tokio::test]
-async fn whose_turn_it_is_goes_round() {
+async fn members_take_turns_in_round_robin_order() {
     let (_registry, names) = world().await;
     let actors: [_; 3] = probes().await;
     let group = names.group(&HELLO);
@@ -370,7 +370,7 @@ async fn whose_turn_it_is_goes_round() {
 }
 
 #[tokio::test]
-async fn nobody_has_two_turns_in_a_row_while_another_is_on_its_way_out() {
+async fn no_member_has_two_turns_in_a_row_while_another_is_leaving() {
     let (_registry, names) = world().await;
     for out in 0..3 {
         let gate = Gate::new();
@@ -402,7 +402,7 @@ async fn nobody_has_two_turns_in_a_row_while_another_is_on_its_way_out() {
 }
 
 #[tokio::test]
-async fn random_members_are_all_members_and_only_the_living() {
+async fn random_members_include_all_live_members_and_no_others() {
     let (_registry, names) = world().await;
     let actors: [_; 4] = probes().await;
     let group = names.group(&HELLO);
@@ -552,7 +552,7 @@ async fn a_shutdown_leaves_the_members_of_production_alone() {
 }
 
 #[tokio::test]
-async fn the_dice_of_a_group_throw_the_same_in_each_run() {
+async fn the_random_choices_of_a_group_are_the_same_in_each_run() {
     let throws = async || {
         let (_registry, names) = world().await;
         let actors: [_; 4] = probes().await;
@@ -565,7 +565,7 @@ async fn the_dice_of_a_group_throw_the_same_in_each_run() {
 }
 
 #[tokio::test]
-async fn a_service_and_a_group_of_one_name_have_nothing_to_do_with_each_other() {
+async fn a_service_and_a_group_of_one_name_are_independent() {
     let (_registry, names) = world().await;
     let [member] = probes().await;
     let service = super::support::key::<ProbeMsg>(HELLO.name().as_str());

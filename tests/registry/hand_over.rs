@@ -13,7 +13,7 @@ use super::support::{
 };
 
 #[tokio::test]
-async fn a_name_that_is_handed_over_is_the_other_ones() {
+async fn a_name_that_is_handed_over_belongs_to_the_new_holder() {
     let (registry, names) = world().await;
     let zone = Metadata::new("eu").unwrap();
     let first = names.with_metadata(zone.clone()).spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_name_that_is_handed_over_is_the_other_ones() {
 }
 
 #[tokio::test]
-async fn a_name_can_go_from_hand_to_hand_and_back() {
+async fn a_name_can_be_handed_over_several_times_and_back() {
     let (registry, names) = world().await;
     let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let theirs = foreign(Probe::default()).await;
@@ -63,7 +63,7 @@ async fn a_name_can_go_from_hand_to_hand_and_back() {
 
 /// An actor that has a name of its own keeps it, and both are released when it ends.
 #[tokio::test]
-async fn an_actor_of_ours_may_get_another_ones_name() {
+async fn a_managed_actor_may_get_the_name_of_another() {
     let (registry, names) = world().await;
     let outside = foreign(Probe::default()).await;
     names.register(&PROBE, &outside).await.unwrap();
@@ -79,7 +79,7 @@ async fn an_actor_of_ours_may_get_another_ones_name() {
 }
 
 #[tokio::test]
-async fn a_name_is_not_handed_over_to_one_that_has_ended_or_is_about_to() {
+async fn a_name_is_not_handed_over_to_an_actor_that_has_ended_or_is_leaving() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let gate = Gate::new();
@@ -99,7 +99,7 @@ async fn a_name_is_not_handed_over_to_one_that_has_ended_or_is_about_to() {
 }
 
 #[tokio::test]
-async fn a_name_is_not_handed_over_to_who_has_it() {
+async fn a_name_is_not_handed_over_to_its_holder() {
     let (_registry, names) = world().await;
     for managed in [true, false] {
         let holder = match managed {
@@ -120,7 +120,7 @@ async fn a_name_is_not_handed_over_to_who_has_it() {
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_cannot_be_handed_over() {
+async fn a_free_name_cannot_be_handed_over() {
     let (registry, names) = world().await;
     let to = foreign(Probe::default()).await;
     let refused = names.hand_over(&PROBE, &to).unwrap_err();
@@ -138,7 +138,7 @@ async fn a_name_that_nobody_has_cannot_be_handed_over() {
 }
 
 #[tokio::test]
-async fn a_name_is_handed_over_among_those_of_one_message_type_only() {
+async fn a_name_is_handed_over_only_between_actors_of_one_message_type() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
@@ -174,7 +174,7 @@ async fn a_child_that_gave_its_name_away_does_not_get_it_back_while_another_has_
 
 /// While a name goes back and forth, every lookup finds a holder and no message is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_who_looks_during_a_hand_over_finds_nobody() {
+async fn every_lookup_during_a_hand_over_finds_a_holder() {
     let (_registry, names) = world().await;
     // Other names beside it, so that it moves in the table.
     for n in 0..200 {
@@ -210,7 +210,7 @@ async fn nobody_who_looks_during_a_hand_over_finds_nobody() {
 
 /// Whichever dies first: the new holder has the name, or the name is free when the new holder is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hand_over_between_two_who_die_leaves_no_name_behind() {
+async fn a_hand_over_between_two_actors_that_die_leaves_no_name_behind() {
     let (registry, names) = world().await;
     for n in 0..300 {
         let from = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -248,7 +248,7 @@ async fn a_name_is_free_when_its_holder_is_gone() {
 }
 
 #[tokio::test]
-async fn a_name_is_free_when_it_is_taken_away_or_its_foreign_holder_ends() {
+async fn a_name_is_free_when_it_is_unregistered_or_its_foreign_holder_ends() {
     let (_registry, names) = world().await;
     let holder = foreign(Probe::default()).await;
     names.register(&PROBE, &holder).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_name_is_free_when_it_is_taken_away_or_its_foreign_holder_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_name_in_vain_names_the_holder() {
+async fn a_wait_for_a_name_that_times_out_names_the_holder() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let refused = names.wait_until_free(&PROBE, Duration::from_millis(20)).await.unwrap_err();
@@ -283,7 +283,7 @@ async fn waiting_for_a_name_in_vain_names_the_holder() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_name_ends_when_the_namespace_does() {
+async fn a_wait_for_a_name_ends_with_its_namespace() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let mut waiting = Box::pin(names.wait_until_free(&PROBE, SOON));

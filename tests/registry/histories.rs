@@ -270,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_history_of_names_is_what_a_naive_model_says(history in deeds()) {
+    fn a_history_of_names_matches_a_naive_model(history in deeds()) {
         run(async {
             let (registry, names) = world().await;
             let keys = keys();
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn an_interleaving_never_finds_the_dead_loses_the_living_or_shows_two(scripts in scripts()) {
+    fn no_interleaving_finds_a_dead_actor_loses_a_live_one_or_has_two(scripts in scripts()) {
         run(async {
             let (registry, names) = world().await;
             let keys = keys();

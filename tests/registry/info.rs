@@ -75,7 +75,7 @@ async fn info_has_the_status_that_the_actor_has() {
 }
 
 #[tokio::test]
-async fn counters_tell_registrations_releases_lookups_and_misses() {
+async fn counters_count_registrations_releases_lookups_and_misses() {
     let (_registry, names) = world().await;
     let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &foreign(Probe::default()).await).await.unwrap();
@@ -109,7 +109,7 @@ async fn each_thread_times_one_in_256_of_its_lookups() {
 
 /// The closure of a borrow may take as long as it likes.
 #[tokio::test]
-async fn a_lookup_is_timed_until_somebody_is_found_and_no_longer() {
+async fn a_lookup_is_timed_until_the_actor_is_found_and_no_longer() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let seen_by_borrowers = (0..512).map(|_| names.with(&PROBE, |_| timed(&names)).unwrap());
@@ -120,7 +120,7 @@ async fn a_lookup_is_timed_until_somebody_is_found_and_no_longer() {
 
 /// Queries about names are not counted as lookups of services.
 #[tokio::test]
-async fn looking_around_is_not_counted_as_a_lookup() {
+async fn queries_about_names_are_not_counted_as_lookups() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.is_registered(&PROBE);

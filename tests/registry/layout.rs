@@ -78,7 +78,7 @@ async fn each_namespace_has_a_reporter_of_its_own_if_it_is_made_for_each() {
 }
 
 #[tokio::test]
-async fn a_namespace_survives_so_many_restarts_of_its_services_and_no_more() {
+async fn a_namespace_survives_the_configured_restarts_of_its_services_and_no_more() {
     let log = Log::new();
     let service = Puppet::new("service", &log);
     let made = service.clone();
@@ -113,7 +113,7 @@ async fn the_tree_of_a_namespace_that_has_stopped_is_one_actor_and_no_child_coun
 
 /// Actors that the namespace has not started have a limit of their own.
 #[tokio::test(start_paused = true)]
-async fn what_is_registered_or_joined_has_so_long_to_stop_as_the_limits_say() {
+async fn registered_actors_and_members_have_the_configured_time_to_stop() {
     let limits = SupervisorLimits::new().unmanaged_stop(SECOND);
     let registry = ProcessRegistry::builder().limits(RegistryLimits::new().supervisor(limits)).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
@@ -131,7 +131,7 @@ async fn what_is_registered_or_joined_has_so_long_to_stop_as_the_limits_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_waited_for_as_long_as_the_limits_say() {
+async fn a_wait_for_a_name_takes_at_most_the_configured_time() {
     let limits = RegistryLimits::new().name_release(SECOND).wait(2 * SECOND);
     let registry = ProcessRegistry::builder().limits(limits).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();

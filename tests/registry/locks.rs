@@ -130,7 +130,7 @@ async fn reg_2_1_lock_survives_a_waiter_that_is_cancelled() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_lock_is_told_when_the_namespace_ends_and_whoever_has_it_goes_on() {
+async fn a_waiter_for_a_lock_is_notified_when_the_namespace_ends_and_the_holder_keeps_it() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let holder = holder(&names, &gate).await;
@@ -160,7 +160,7 @@ async fn a_lock_belongs_to_its_namespace() {
 
 /// Two names, many tasks on several threads, some of them cancelled while they wait or while they hold the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_ever_inside_with_somebody_else() {
+async fn a_lock_has_one_holder_at_a_time() {
     let (_registry, names) = world().await;
     let inside = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let mut tasks = JoinSet::new();
@@ -203,7 +203,7 @@ impl Drop for Inside<'_> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_not_reentrant_and_free_again_when_both_are_given_up() {
+async fn a_lock_is_not_reentrant_and_is_free_after_a_cancellation() {
     let (_registry, names) = world().await;
     static TWICE: ServiceName = ServiceName::from_static("twice");
     let nested = names.lock(&TWICE, names.lock(&TWICE, async {}));

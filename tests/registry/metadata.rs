@@ -38,7 +38,7 @@ async fn metadata_come_with_each_way_to_register() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_has_no_metadata() {
+async fn a_registration_without_metadata_has_none() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(names.metadata(&PROBE).unwrap(), None);
@@ -71,7 +71,7 @@ async fn reg_2_2_metadata_are_updated_by_their_owner_only() {
 }
 
 #[tokio::test]
-async fn one_that_is_leaving_says_nothing_more() {
+async fn a_leaving_actor_cannot_update_its_metadata() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let owner = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -109,7 +109,7 @@ fn a_value_that_cannot_be_written_is_refused_with_its_type_and_the_cause() {
 }
 
 #[test]
-fn metadata_that_are_something_else_are_refused_with_what_was_found() {
+fn metadata_of_another_type_are_refused_with_the_found_value() {
     let refused = Metadata::new(&[1, 2]).unwrap().read::<Endpoint>().unwrap_err();
     assert!(matches!(refused, MetadataError::Unreadable { .. }));
     let said = refused.to_string();

@@ -69,7 +69,7 @@ async fn a_child_whose_name_is_taken_during_its_backoff_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_rests_when_its_name_is_taken_stays_stopped_until_it_is_asked_for() {
+async fn a_child_whose_rule_is_to_stop_when_its_name_is_taken_stays_stopped_until_a_request() {
     let (_registry, names) = world().await;
     let spec = probe(&names).on_name_taken(NameTaken::Rest);
     let office = office(&names, SupervisorSpec::new(Strategy::OneForOne).intensity(ONCE).child(spec)).await;
@@ -113,7 +113,7 @@ async fn a_child_that_waits_for_its_name_can_be_terminated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_is_asked_for_is_refused_at_once_while_the_name_is_taken() {
+async fn a_requested_start_is_refused_at_once_while_the_name_is_taken() {
     let (_registry, names) = world().await;
     let holder = foreign(Probe::default()).await;
     names.register(&PROBE, &holder).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_supervisor_is_restarted_although_a_child_of_it_has_to_wait_for_its_na
 
 /// A restart of all of them, and another one while one waits: that one waits again, and starts in the end.
 #[tokio::test(start_paused = true)]
-async fn a_child_that_waits_for_its_name_goes_along_in_the_restarts_of_its_siblings() {
+async fn a_child_that_waits_for_its_name_takes_part_in_the_restarts_of_its_siblings() {
     let (_registry, names) = world().await;
     let first = names.child_spec(&OTHER, || (Probe::default(), ()));
     let spec = SupervisorSpec::new(Strategy::OneForAll).intensity(RestartIntensity::new(2, SOON));
@@ -178,7 +178,7 @@ async fn a_child_that_waits_for_its_name_goes_along_in_the_restarts_of_its_sibli
 
 /// A dynamic supervisor removes a child that is not restarted; a waiting child counts as restarting.
 #[tokio::test(start_paused = true)]
-async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_forgotten_if_it_rests() {
+async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_removed_if_it_stops() {
     for (rule, counts) in [(NameTaken::Wait, 1), (NameTaken::Rest, 0)] {
         let (_registry, names) = world().await;
         let spec = foundation::DynamicSupervisorSpec::default().intensity(ONCE).max_children(1);

@@ -23,7 +23,7 @@ fn starting(names: &ServiceRegistry, start: Phase) -> ChildSpec {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lookup_finds_somebody_at_every_moment_of_a_replacement() {
+async fn a_lookup_finds_a_holder_at_every_moment_of_a_replacement() {
     let (_registry, names) = world().await;
     names.supervise(probe(&names, &Roll::default())).await.unwrap();
     let over = Arc::new(AtomicBool::new(false));
@@ -50,7 +50,7 @@ async fn a_lookup_finds_somebody_at_every_moment_of_a_replacement() {
 }
 
 #[tokio::test]
-async fn a_successor_takes_the_place_and_the_rules_of_the_child() {
+async fn a_successor_takes_over_the_place_and_the_rules_of_the_child() {
     let (_registry, names) = world().await;
     let (first, second) = (Roll::default(), Roll::default());
     names.supervise(probe(&names, &first)).await.unwrap();
@@ -108,7 +108,7 @@ async fn only_a_child_that_runs_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn a_replacement_that_is_given_up_goes_on_to_its_end() {
+async fn a_cancelled_replacement_continues_to_its_end() {
     let (_registry, names) = world().await;
     names.supervise(probe(&names, &Roll::default())).await.unwrap();
     let before = names.lookup(&PROBE).unwrap();
@@ -203,7 +203,7 @@ async fn a_shutdown_ends_a_replacement_under_way() {
 }
 
 #[tokio::test]
-async fn a_successor_says_of_itself_what_its_own_specification_says() {
+async fn a_successor_has_the_metadata_of_its_own_specification() {
     let (_registry, names) = world().await;
     let described = |zone: &str| {
         let metadata = foundation::Metadata::new(zone).unwrap();

@@ -130,7 +130,7 @@ async fn reg_2_2_select_sees_name_actor_and_value() {
 }
 
 #[tokio::test]
-async fn reg_2_2_select_shows_nobody_who_is_leaving() {
+async fn reg_2_2_select_shows_no_leaving_actor() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let leaving = names.spawn(&key("leaving"), Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_predicate_may_use_the_registry() {
 }
 
 #[tokio::test]
-async fn what_is_selected_found_or_unregistered_comes_by_name() {
+async fn selected_found_and_unregistered_entries_are_ordered_by_name() {
     let (_registry, names) = world().await;
     for name in ["c", "a", "b"] {
         names.spawn(&key::<ProbeMsg>(name), Probe::default(), ()).await.unwrap();

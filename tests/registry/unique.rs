@@ -105,7 +105,7 @@ async fn reg_compares_names_exactly() {
 
 /// Adapted from dispatch: the function is not called when the name is free.
 #[tokio::test]
-async fn reg_with_calls_the_function_only_if_somebody_is_there() {
+async fn reg_with_calls_the_function_only_if_the_name_has_a_holder() {
     let (_registry, names) = world().await;
     let mut called = 0;
     names.with(&PROBE, |_| called += 1).unwrap_err();
@@ -145,7 +145,7 @@ async fn reg_unregisters_with_no_entry() {
 
 /// Adapted from listeners: a listener to names that come and go listens to the events.
 #[tokio::test]
-async fn reg_tells_listeners_of_names_that_come_and_go() {
+async fn reg_notifies_listeners_of_names_that_come_and_go() {
     let (log, _listening) = Log::listen(Level::DEBUG);
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();

@@ -118,7 +118,7 @@ async fn a_waker_may_use_the_namespace_that_wakes_it() {
 }
 
 #[tokio::test]
-async fn a_waker_that_panics_harms_neither_who_wakes_it_nor_others_who_wait() {
+async fn a_waker_that_panics_harms_neither_its_caller_nor_other_waiters() {
     assert!(woken_by_changes(|_| meddler(|| panic!("the waker panics"))).await >= 5);
 }
 
@@ -152,7 +152,7 @@ type Watching = Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
 
 /// A waiting future is dropped by its own waker.
 #[tokio::test]
-async fn a_waker_may_drop_what_it_is_woken_for() {
+async fn a_waker_may_drop_its_own_future() {
     for nth in 0..5 {
         let (_registry, names) = world().await;
         let [first, second] = probes().await;

@@ -161,7 +161,7 @@ async fn each_watch_has_the_table_in_the_end_however_slow_it_is() {
 
 /// Each successful registration is reported, once and in its place, and so is its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_misses_nothing_and_one_that_comes_in_the_middle_goes_on() {
+async fn a_watch_misses_nothing_also_if_it_begins_during_the_changes() {
     const ROUNDS: usize = 4_000;
     let (registry, names) = world().await;
     let it: ServiceKey<Nothing> = key("it");

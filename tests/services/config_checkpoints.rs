@@ -41,7 +41,7 @@ fn values(foundation: &Foundation) -> (u32, u32, u16) {
 }
 
 #[tokio::test]
-async fn what_was_changed_at_run_time_is_there_in_the_next_process_although_its_events_are_pruned() {
+async fn changes_at_run_time_are_kept_in_the_next_process_although_their_events_are_pruned() {
     let (log, on_it) = lasting();
     let foundation = on_it(pooled()).start().await.unwrap();
     // Valid together only: one by one they would be refused.
@@ -66,7 +66,7 @@ async fn what_was_changed_at_run_time_is_there_in_the_next_process_although_its_
 }
 
 #[tokio::test]
-async fn nothing_is_kept_for_the_configuration_when_nothing_is_changed() {
+async fn no_event_is_kept_for_a_configuration_without_changes() {
     let (log, on_it) = lasting();
     let foundation = on_it(pooled()).start().await.unwrap();
     foundation.config().update("pool.max", 9).await.unwrap();
@@ -82,7 +82,7 @@ async fn nothing_is_kept_for_the_configuration_when_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn before_the_configuration_of_an_earlier_process_is_read_nothing_of_it_is_pruned() {
+async fn no_configuration_event_of_an_earlier_process_is_pruned_before_it_is_read() {
     let (log, on_it) = lasting();
     let foundation = on_it(pooled()).start().await.unwrap();
     foundation.config().update("pool.max", 9).await.unwrap();
@@ -99,7 +99,7 @@ async fn before_the_configuration_of_an_earlier_process_is_read_nothing_of_it_is
 }
 
 #[tokio::test]
-async fn what_of_a_checkpoint_no_longer_applies_does_not_take_the_rest_along() {
+async fn an_outdated_part_of_a_checkpoint_does_not_invalidate_the_others() {
     let (_, on_it) = lasting();
     let with = |defaults: Value| {
         let sources = ConfigSources::new().defaults(defaults).unwrap();
@@ -131,7 +131,7 @@ fn of_texts() -> FoundationBuilder {
 }
 
 #[tokio::test]
-async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_not_stop_the_retention() {
+async fn overrides_too_large_for_one_event_are_recorded_anew_in_several_and_do_not_stop_the_retention() {
     let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
     let log = MemoryLog::new("production").with_limits(limits);
     let kept = log.clone();
@@ -160,7 +160,7 @@ async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_no
 
 /// An override that can just be recorded by itself, and not as one of several.
 #[tokio::test(start_paused = true)]
-async fn a_retention_that_cannot_go_on_for_the_overrides_is_told_by_the_status() {
+async fn a_retention_that_the_overrides_block_is_shown_by_the_status() {
     let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
     let foundation = of_texts().events(EventStorage::memory_within(limits)).start().await.unwrap();
     let config = foundation.config();
@@ -220,7 +220,7 @@ fn of_texts_without_limits() -> FoundationBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_retention_goes_on_when_the_configuration_is_recorded_anew() {
+async fn the_retention_continues_when_the_configuration_is_recorded_anew() {
     let retention = Retention::new().max_count(10).every(Duration::from_secs(60));
     let builder = Foundation::builder().config(sources());
     let foundation = builder.test_events(EventStorage::memory().retention(retention)).start().await.unwrap();

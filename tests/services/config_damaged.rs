@@ -20,7 +20,7 @@ fn damage(directory: &Path, event: i64) {
 }
 
 #[tokio::test]
-async fn a_damaged_record_of_the_configuration_keeps_it_from_starting_at_once_with_the_row_and_what_to_do() {
+async fn a_damaged_record_of_the_configuration_refuses_its_start_at_once_with_the_row_and_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on(directory.path()).await.unwrap();
     foundation.events().append(NewEvent::new("noted").unwrap().payload(9).unwrap()).await.unwrap();
@@ -40,7 +40,7 @@ async fn a_damaged_record_of_the_configuration_keeps_it_from_starting_at_once_wi
 }
 
 #[tokio::test]
-async fn a_record_that_is_damaged_while_the_configuration_runs_takes_nothing_from_it() {
+async fn a_record_that_is_damaged_while_the_configuration_runs_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on(directory.path()).await.unwrap();
     let config = foundation.config();

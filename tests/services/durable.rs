@@ -73,7 +73,7 @@ async fn a_store_on_files_has_its_events_again_in_the_next_process() {
 }
 
 #[tokio::test]
-async fn a_directory_has_one_foundation_at_a_time_and_the_other_is_told_who_has_it() {
+async fn a_directory_has_one_foundation_at_a_time_and_the_error_of_another_names_the_holder() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     let other = Foundation::builder().events(EventStorage::sqlite(directory.path())).start().await;
@@ -85,7 +85,7 @@ async fn a_directory_has_one_foundation_at_a_time_and_the_other_is_told_who_has_
 }
 
 #[tokio::test]
-async fn fnd_7_what_was_noted_is_on_the_disk_when_the_foundation_is_gone() {
+async fn fnd_7_noted_events_are_on_the_disk_when_the_foundation_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     for number in 0..500 {
@@ -99,7 +99,7 @@ async fn fnd_7_what_was_noted_is_on_the_disk_when_the_foundation_is_gone() {
 }
 
 #[tokio::test]
-async fn a_durable_subscription_goes_on_in_the_next_process() {
+async fn a_durable_subscription_continues_in_the_next_process() {
     let directory = tempfile::tempdir().unwrap();
     for start in 0..3 {
         let foundation = on_files(directory.path()).await;
@@ -128,7 +128,7 @@ async fn next(subscription: &mut DurableSubscription) -> Arc<Event> {
 }
 
 #[tokio::test]
-async fn fnd_7_what_was_set_at_run_time_is_set_in_the_next_process_with_its_history() {
+async fn fnd_7_changes_at_run_time_are_kept_in_the_next_process_with_their_history() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     let alice = foundation.config().with_note(ChangeNote::by("alice"));
@@ -155,7 +155,7 @@ async fn fnd_7_what_was_set_at_run_time_is_set_in_the_next_process_with_its_hist
 // ---- the file is moved away ----
 
 #[tokio::test]
-async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew() {
+async fn no_append_is_acknowledged_once_the_file_is_gone_and_the_file_is_not_recreated() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     let store = foundation.events();
@@ -175,7 +175,7 @@ async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew()
 }
 
 #[tokio::test]
-async fn a_database_that_is_moved_away_before_its_first_event_and_comes_back_has_all_that_is_acknowledged() {
+async fn a_database_that_is_moved_away_before_its_first_event_and_back_has_all_acknowledged_events() {
     let [directory, elsewhere] = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let foundation = on_files(directory.path()).await;
     let store = foundation.events();
@@ -199,7 +199,7 @@ async fn a_database_that_is_moved_away_before_its_first_event_and_comes_back_has
 }
 
 #[tokio::test]
-async fn a_file_in_whose_place_there_is_one_with_fewer_events_is_not_taken_for_it() {
+async fn a_file_with_fewer_events_is_not_accepted_in_place_of_the_original() {
     let [directory, other] = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let smaller = on_files(other.path()).await;
     smaller.events().append(counted(0)).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_file_in_whose_place_there_is_one_with_fewer_events_is_not_taken_for_i
 // ---- the disk fails ----
 
 #[tokio::test]
-async fn fnd_7_an_event_store_whose_disk_fails_in_the_middle_of_a_batch_keeps_all_of_it_or_nothing() {
+async fn fnd_7_an_event_store_whose_disk_fails_during_a_batch_keeps_all_of_it_or_nothing() {
     for written in Written::ALL {
         let disk = FaultyDisk::new(3, written).unwrap();
         let foundation = on(disk.storage()).await;
@@ -246,7 +246,7 @@ async fn fnd_7_an_event_store_whose_disk_fails_in_the_middle_of_a_batch_keeps_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_clients_that_insist_have_each_event_recorded_once_whatever_the_disk_had_of_them() {
+async fn clients_that_retry_have_each_event_recorded_once_whatever_part_reached_the_disk() {
     for written in Written::ALL {
         let disk = FaultyDisk::new(7, written).unwrap();
         let foundation = on(disk.storage()).await;
@@ -347,7 +347,7 @@ async fn fnd_7_an_update_in_which_the_disk_fails_is_made_if_it_is_recorded_and_r
 }
 
 #[tokio::test]
-async fn a_store_whose_file_cannot_be_opened_for_a_while_comes_back_with_all_that_it_had() {
+async fn a_store_whose_file_cannot_be_opened_for_a_while_recovers_with_all_its_events() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_owned();
     let (faults, opened) = (Faults::new(|commit| (commit == 2).then_some(Fault::After)), AtomicUsize::new(0));

@@ -67,7 +67,7 @@ async fn subscriptions_end_when_their_namespace_collapses() {
 }
 
 #[tokio::test]
-async fn subscriptions_end_when_everything_collapses_and_the_report_says_so() {
+async fn subscriptions_end_when_the_whole_tree_collapses_and_the_report_shows_the_collapse() {
     let foundation = collapsing().start().await.unwrap();
     let production = foundation.production().clone();
     subscriptions_end(&production, collapse(&foundation, &production, &ConfigServer::NAME)).await;
@@ -81,7 +81,7 @@ async fn subscriptions_end_when_everything_collapses_and_the_report_says_so() {
 }
 
 #[tokio::test]
-async fn the_report_says_that_the_root_was_killed() {
+async fn the_report_shows_that_the_root_was_killed() {
     let foundation = configured().start().await.unwrap();
     let application = foundation.production().application().unwrap().actor().clone();
     let root = application.try_get_supervisor().unwrap().try_get_supervisor().unwrap();
@@ -95,7 +95,7 @@ async fn the_report_says_that_the_root_was_killed() {
 }
 
 #[tokio::test]
-async fn subscriptions_end_when_a_shutdown_is_given_up() {
+async fn subscriptions_end_when_a_shutdown_is_cancelled() {
     let foundation = configured().start().await.unwrap();
     let production = foundation.production().clone();
     let end = async { assert!(foundation.shutdown().now_or_never().is_none()) };
@@ -106,7 +106,7 @@ async fn subscriptions_end_when_a_shutdown_is_given_up() {
 }
 
 #[tokio::test]
-async fn subscriptions_end_when_the_runtime_of_the_foundation_goes() {
+async fn subscriptions_end_when_the_runtime_of_the_foundation_is_dropped() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let foundation = runtime.spawn(configured().start()).await.unwrap().unwrap();
     let production = foundation.production().clone();
@@ -117,7 +117,7 @@ async fn subscriptions_end_when_the_runtime_of_the_foundation_goes() {
 }
 
 #[tokio::test]
-async fn a_shutdown_that_the_registry_is_asked_for_is_no_collapse() {
+async fn a_shutdown_through_the_registry_is_no_collapse() {
     let foundation = configured().start().await.unwrap();
     foundation.registry().shutdown().await;
     let report = foundation.shutdown().await;
@@ -190,18 +190,18 @@ async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
 }
 
 #[tokio::test]
-async fn a_start_that_is_given_up_leaves_nothing_behind() {
+async fn a_cancelled_start_leaves_nothing_behind() {
     start_is_given_up(configured).await;
 }
 
 #[tokio::test]
-async fn a_start_on_a_file_that_is_given_up_is_not_in_the_way_of_the_next() {
+async fn a_cancelled_start_on_a_file_does_not_block_the_next() {
     let directory = tempfile::tempdir().unwrap();
     start_is_given_up(|| configured().events(EventStorage::sqlite(directory.path()))).await;
 }
 
 #[tokio::test]
-async fn a_test_namespace_that_is_given_up_is_cleaned_up_in_the_background() {
+async fn a_cancelled_test_namespace_is_cleaned_up_in_the_background() {
     let foundation = configured().start().await.unwrap();
     let before = alive();
     for polls in 0.. {
@@ -217,7 +217,7 @@ async fn a_test_namespace_that_is_given_up_is_cleaned_up_in_the_background() {
 }
 
 #[tokio::test]
-async fn the_clean_up_of_a_test_namespace_that_is_given_up_goes_on() {
+async fn a_cancelled_clean_up_of_a_test_namespace_continues() {
     let foundation = configured().start().await.unwrap();
     let before = alive();
     for polls in 0.. {
@@ -233,7 +233,7 @@ async fn the_clean_up_of_a_test_namespace_that_is_given_up_goes_on() {
 }
 
 #[tokio::test]
-async fn a_test_that_is_given_up_leaves_nothing_behind() {
+async fn a_cancelled_test_leaves_nothing_behind() {
     let before = alive();
     for polls in 0..40 {
         let options = foundation::testing::TestOptions::new("given_up");

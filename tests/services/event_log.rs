@@ -33,7 +33,7 @@ fn insist(directory: &Path, faults: &Faults, numbers: impl Iterator<Item = usize
 }
 
 #[test]
-fn a_writer_that_insists_with_keys_records_each_fact_once_whatever_fails() {
+fn a_writer_that_retries_with_keys_records_each_event_once_whatever_fails() {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::new(|commit| match commit % 7 {
         3 => Some(Fault::Before),
@@ -53,7 +53,7 @@ fn a_writer_that_insists_with_keys_records_each_fact_once_whatever_fails() {
 }
 
 #[test]
-fn a_commit_that_failed_before_the_disk_leaves_nothing_and_the_log_useless() {
+fn a_commit_that_failed_before_the_disk_leaves_no_event_and_an_unusable_log() {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::new(|commit| (commit == 2).then_some(Fault::Before));
     let mut log = open(directory.path(), &faults);

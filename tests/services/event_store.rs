@@ -62,7 +62,7 @@ async fn an_append_that_expects_another_position_is_a_conflict_and_is_given_back
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_who_expect_one_position_exactly_one_is_taken(namespace: TestNamespace) {
+async fn of_many_appends_that_expect_one_position_exactly_one_succeeds(namespace: TestNamespace) {
     let racers = (0..16).map(|number| {
         let store = namespace.events().clone();
         tokio::spawn(async move { store.append_expecting(None, vec![event("won", number)]).await })
@@ -143,7 +143,7 @@ async fn appends_wait_for_a_store_that_is_restarted_and_each_is_recorded_once(na
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_come_back_is_waited_for_as_long_as_stated_and_one_that_cannot_come_is_not() {
+async fn a_wait_for_a_store_takes_the_configured_time_and_none_if_the_store_cannot_return() {
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events().clone();
@@ -163,7 +163,7 @@ async fn a_store_that_does_not_come_back_is_waited_for_as_long_as_stated_and_one
 // ---- failing ----
 
 #[tokio::test]
-async fn a_log_that_fails_is_opened_again_with_all_that_was_recorded_and_that_is_recorded_too() {
+async fn a_log_that_fails_is_opened_again_with_all_its_events_and_the_failure_is_recorded() {
     let (storage, _) = faulty(|commit| (commit == 2).then_some(Fault::Before));
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let store = foundation.events();
@@ -241,7 +241,7 @@ fn assert_unavailable(error: EventStoreError) -> Vec<NewEvent> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_by_itself() {
+async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recovers_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::default();
     let builder = Foundation::builder().events(disk.on(directory.path())).clock(|| at(7));
@@ -284,7 +284,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_
 }
 
 #[tokio::test]
-async fn a_disk_that_stays_full_ends_nothing_and_is_left_in_order() {
+async fn a_disk_that_stays_full_ends_no_service_and_the_shutdown_is_orderly() {
     let disk = Disk::default();
     let foundation = configured().events(disk.in_memory()).clock(|| at(7)).start().await.unwrap();
     let store = foundation.events();
@@ -382,13 +382,13 @@ async fn production_comes_back_without_its_log(disk: &Disk, storage: EventStorag
 }
 
 #[tokio::test]
-async fn production_that_collapses_while_its_log_is_gone_serves_without_it_and_records_when_it_is_back() {
+async fn production_that_collapses_while_its_log_is_gone_serves_without_it_and_records_when_it_returns() {
     let disk = Disk::default();
     production_comes_back_without_its_log(&disk, disk.in_memory()).await;
 }
 
 #[tokio::test]
-async fn production_that_collapses_while_its_file_is_gone_serves_without_it_and_records_when_it_is_back() {
+async fn production_that_collapses_while_its_file_is_gone_serves_without_it_and_records_when_it_returns() {
     let (disk, directory) = (Disk::default(), tempfile::tempdir().unwrap());
     production_comes_back_without_its_log(&disk, disk.on(directory.path())).await;
 }
@@ -411,7 +411,7 @@ async fn production_is_restarted_as_a_whole_after_the_backoff_of_the_services() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_reads_while_the_store_is_restarted_waits_for_it_as_long_as_an_append_does() {
+async fn a_read_waits_for_a_restarting_store_as_long_as_an_append_does() {
     for (seconds, comes_in_time) in [(1, true), (3, false)] {
         let backoff = Backoff::Constant(Duration::from_secs(seconds));
         let foundation = Foundation::builder().service_backoff(backoff).start().await.unwrap();
@@ -491,7 +491,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
 }
 
 #[tokio::test]
-async fn what_was_noted_is_flushed_before_the_store_is_gone() {
+async fn noted_events_are_flushed_before_the_store_is_gone() {
     let (storage, kept) = faulty(|_| None);
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     for number in 0..1_000 {
@@ -502,7 +502,7 @@ async fn what_was_noted_is_flushed_before_the_store_is_gone() {
 }
 
 #[foundation::test(start_paused = true)]
-async fn a_store_that_nobody_finds_tells_so_and_harms_nothing(namespace: TestNamespace) {
+async fn a_store_that_no_lookup_finds_is_reported_and_does_no_harm(namespace: TestNamespace) {
     let store = namespace.events();
     let id = store.append(event("counted", 1)).await.unwrap();
     cut_off_event_store(&namespace);
@@ -561,7 +561,7 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
 // ---- retention ----
 
 #[tokio::test(start_paused = true)]
-async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
+async fn fnd_7_retention_prunes_by_age_and_count_is_reported_and_continues_after_a_restart() {
     let clock = HandSetClock::default();
     let minute = Duration::from_secs(60);
     // By a clock that is set by hand, each time of day is exact.
@@ -598,7 +598,7 @@ async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_
 // ---- export and import ----
 
 #[foundation::test]
-async fn exported_events_are_imported_with_their_ids_and_go_on_from_there(namespace: TestNamespace) {
+async fn exported_events_are_imported_with_their_ids_and_new_ids_follow_them(namespace: TestNamespace) {
     let store = namespace.events();
     store.append_batch(counted(0..1_200)).await.unwrap();
     let (mut lines, mut told) = (Vec::new(), Vec::new());
@@ -644,7 +644,7 @@ async fn a_forged_or_broken_line_is_refused_by_its_number_and_the_page_with_it(n
 // ---- hostile input ----
 
 #[foundation::test]
-async fn hostile_queries_find_nothing_and_harm_nothing(namespace: TestNamespace) {
+async fn hostile_queries_find_nothing_and_do_no_harm(namespace: TestNamespace) {
     let store = namespace.events();
     let long = "/a".repeat(100_000);
     assert!(Query::new().payload("a' or 1=1--", 1).is_err());

@@ -132,7 +132,7 @@ fn notebook(namespace: &TestNamespace) -> std::sync::Arc<Notebook> {
 }
 
 #[test]
-fn a_namespace_that_a_cycle_keeps_alive_is_told_with_the_extension_in_it() {
+fn a_namespace_that_a_cycle_keeps_alive_is_reported_with_the_extension_in_it() {
     let said = outcome(options("cycle"), async |namespace| {
         let notebook = notebook(&namespace);
         let _ = notebook.myself.set(std::sync::Arc::clone(&notebook));
@@ -146,7 +146,7 @@ fn a_namespace_that_a_cycle_keeps_alive_is_told_with_the_extension_in_it() {
 }
 
 #[test]
-fn a_namespace_that_is_held_from_outside_is_told() {
+fn a_namespace_that_is_held_from_outside_is_reported() {
     let mut kept = None;
     let said = outcome(options("kept"), async |namespace| kept = Some(namespace.events().clone())).unwrap_err();
     assert!(said.ends_with("no extension of it is left, so what holds it is outside"), "{said}");
@@ -168,7 +168,7 @@ fn a_cycle_that_the_end_of_the_namespace_or_of_the_test_breaks_is_no_leak() {
 // ---- teardown ----
 
 #[test]
-fn a_test_that_panics_is_torn_down_in_order_and_its_own_panic_is_what_is_seen() {
+fn a_test_that_panics_is_torn_down_in_order_and_its_own_panic_is_shown() {
     let (clerk, mut lived) = clerk();
     let mut cell = None;
     let said = outcome(options("panics"), async |namespace| {

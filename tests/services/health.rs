@@ -86,7 +86,7 @@ async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_fails_again_and_again_within_the_grace_is_degraded_until_it_has_been_up_for_one() {
+async fn a_child_that_fails_repeatedly_within_the_grace_is_degraded_until_it_has_been_up_for_one() {
     let foundation = with_child(|_| worker("porter").in_health()).start().await.unwrap();
     let services = foundation.production();
     for _ in 0..3 {
@@ -120,7 +120,7 @@ async fn the_grace_of_a_restart_is_a_limit() {
 }
 
 #[tokio::test]
-async fn workers_that_do_not_count_change_nothing_however_many_and_whatever_they_do() {
+async fn workers_that_do_not_count_never_change_the_health() {
     let foundation = Foundation::builder().intensity(RestartIntensity::UNLIMITED).start().await.unwrap();
     let services = foundation.production();
     let named = (0..1_000).map(|n| ServiceKey::<()>::parse(format!("worker_{n}")).unwrap());
@@ -189,7 +189,7 @@ async fn partitions_that_stopped_for_good_degrade_their_supervisor() {
 // ---- checks ----
 
 #[foundation::test]
-async fn a_check_of_a_child_has_the_last_word_while_it_runs(namespace: TestNamespace) {
+async fn a_check_of_a_child_decides_its_health_while_it_runs(namespace: TestNamespace) {
     let checked = |id: &str, health: Health| worker(id).health_check(move |_| ready(health.clone()));
     let half = Health::Degraded("one relay is away".to_owned());
     namespace.supervise(checked("mailer", half.clone())).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_check_of_a_child_has_the_last_word_while_it_runs(namespace: TestNames
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_check_that_panics_hangs_or_blocks_is_a_finding_and_holds_nobody_up(namespace: TestNamespace) {
+async fn a_check_that_panics_hangs_or_blocks_is_reported_and_delays_no_other(namespace: TestNamespace) {
     namespace.supervise(worker("panics").health_check(|_| async { fail_with::<()>("no luck") })).await.unwrap();
     namespace
         .supervise(worker("panics_at_once").health_check(|_| -> std::future::Ready<()> { fail_with("none") }))
@@ -232,7 +232,7 @@ async fn a_check_that_panics_hangs_or_blocks_is_a_finding_and_holds_nobody_up(na
 }
 
 #[foundation::test]
-async fn who_needs_what_is_not_healthy_is_degraded_because_of_it(namespace: TestNamespace) {
+async fn a_child_is_degraded_by_an_unhealthy_requirement(namespace: TestNamespace) {
     const MAILER: ServiceName = ServiceName::from_static("mailer");
     namespace.supervise(worker("mailer").needs(EventStore::NAME)).await.unwrap();
     namespace.supervise(worker("newsletter").needs(MAILER)).await.unwrap();
@@ -254,7 +254,7 @@ async fn who_needs_what_is_not_healthy_is_degraded_because_of_it(namespace: Test
 // ---- the foundation's own services ----
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_fails_for_an_hour_takes_nobody_along_and_is_restarted_later_and_later() {
+async fn a_service_that_fails_for_an_hour_ends_no_other_and_is_restarted_at_growing_intervals() {
     let foundation = with_child(|services| services.child_spec(&ServiceKey::new("clerk"), || (Worker, ()))).start();
     let foundation = foundation.await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -278,7 +278,7 @@ async fn a_service_that_fails_for_an_hour_takes_nobody_along_and_is_restarted_la
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_intensity_of_services_can_be_limited_and_is_then_that_of_each() {
+async fn the_intensity_of_services_can_be_limited_for_each_service() {
     let once = RestartIntensity::new(1, 5 * SECOND);
     let builder = Foundation::builder().service_intensity(once).service_backoff(Backoff::None);
     let foundation = builder.start().await.unwrap();
@@ -312,7 +312,7 @@ async fn a_health_is_written_in_as_many_lines_and_bytes_as_the_limits_say() {
 }
 
 #[foundation::test]
-async fn what_needs_something_that_does_not_count_is_degraded(namespace: TestNamespace) {
+async fn a_child_is_degraded_by_a_requirement_that_does_not_count(namespace: TestNamespace) {
     const LODGER: ServiceName = ServiceName::from_static("lodger");
     namespace.supervise(worker("lodger")).await.unwrap();
     namespace.supervise(worker("host").needs(LODGER)).await.unwrap();

@@ -69,7 +69,7 @@ async fn fnd_7_all_services_serve_when_the_application_starts() {
 }
 
 #[tokio::test]
-async fn fnd_7_shutdown_goes_in_reverse_order() {
+async fn fnd_7_shutdown_stops_the_services_in_reverse_order() {
     let foundation = Foundation::builder().start().await.unwrap();
     let report = foundation.shutdown().await;
     let stopped: Vec<_> = report.namespaces[0].stopped.iter().map(|service| service.path.as_str()).collect();
@@ -165,7 +165,7 @@ async fn fnd_7_important_data_is_flushed_before_the_services_stop() {
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_fire(namespace: TestNamespace) {
+async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestNamespace) {
     let foundation = Foundation::builder().start().await.unwrap();
     let telemetry = foundation.telemetry().clone();
     let told = Arc::new(AtomicU64::new(0));
@@ -251,7 +251,7 @@ async fn fnd_7_a_dependency_that_fails_degrades_and_does_not_kill(namespace: Tes
 }
 
 #[foundation::test]
-async fn fnd_7_health_tells_who_suffers_from_whom(namespace: TestNamespace) {
+async fn fnd_7_health_names_the_cause_of_each_degraded_service(namespace: TestNamespace) {
     cut_off_event_store(&namespace);
     let health = namespace.health().await;
     let conditions: Vec<_> = health.services.iter().map(|it| (it.name.as_str(), it.condition())).collect();
@@ -286,7 +286,7 @@ async fn fnd_7_several_services_may_crash_at_once(namespace: TestNamespace) {
 }
 
 #[foundation::test]
-async fn fnd_7_one_for_one_leaves_the_siblings_alone(namespace: TestNamespace) {
+async fn fnd_7_one_for_one_does_not_affect_the_siblings(namespace: TestNamespace) {
     let before = SERVICES.map(|name| pid(&namespace, &name));
     crash(&namespace, &EventStore::NAME).await;
     let after = SERVICES.map(|name| pid(&namespace, &name));
@@ -337,7 +337,7 @@ async fn a_crash_below_a_path_of_any_length_is_on_record_under_a_shortened_sourc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_no_half_of_it() {
+async fn fnd_7_a_config_server_that_is_killed_during_an_update_leaves_no_partial_one() {
     let clock = StuckClock::new();
     let foundation = held_up_by(&clock).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -365,7 +365,7 @@ async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_
 }
 
 #[tokio::test]
-async fn fnd_7_an_event_store_that_fails_in_the_middle_of_a_batch_keeps_all_or_nothing() {
+async fn fnd_7_an_event_store_that_fails_during_a_batch_keeps_all_or_nothing() {
     let clock = FaultyClock::default();
     let foundation = configured().clock(clock.read()).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -461,7 +461,7 @@ async fn fnd_7_a_task_uses_all_three_services(namespace: TestNamespace) {
 }
 
 #[foundation::test(builder = configured())]
-async fn fnd_7_a_task_that_fails_harms_nobody_else(namespace: TestNamespace) {
+async fn fnd_7_a_task_that_fails_harms_no_other(namespace: TestNamespace) {
     let before = SERVICES.map(|name| pid(&namespace, &name));
     let services = foundation::Services::clone(&namespace);
     let task = tokio::spawn(async move {

@@ -122,7 +122,7 @@ fn patient() -> FoundationBuilder {
 // ---- in an actor ----
 
 #[tokio::test(start_paused = true)]
-async fn an_event_on_which_an_actor_fails_each_time_is_parked_and_everything_else_goes_on() {
+async fn an_event_on_which_an_actor_fails_each_time_is_parked_and_all_others_are_handled() {
     let panics: fn(u64) -> Result<(), ActorProcessingErr> = |number| panic!("what is {number}?");
     for falls in [None, Some(panics)] {
         let mut office = Office::new([3], FailureRule::default());
@@ -168,7 +168,7 @@ async fn parked_events_are_there_in_the_next_process_and_can_be_played_again() {
 }
 
 #[tokio::test]
-async fn an_event_is_skipped_if_the_rule_says_so() {
+async fn an_event_is_skipped_under_a_rule_to_skip() {
     let office = Office::new([2], at_once(FailureRule::skip_after(2)));
     let (foundation, mut entries) = office.open(patient()).await;
     foundation.events().append_batch(notes(1..=3)).await.unwrap();
@@ -190,7 +190,7 @@ async fn an_event_that_is_handled_after_some_failures_is_not_parked() {
 }
 
 #[foundation::test]
-async fn a_forwarding_ends_before_an_event_if_the_rule_says_so(namespace: TestNamespace) {
+async fn a_forwarding_ends_before_an_event_under_a_rule_to_stop(namespace: TestNamespace) {
     let store = namespace.events();
     store.append_batch(notes(1..=2)).await.unwrap();
     let (sender, mut entries) = unbounded_channel();
@@ -244,7 +244,7 @@ async fn an_actor_that_is_stopped_before_it_answers_has_not_failed_on_the_event(
 // ---- by hand ----
 
 #[tokio::test(start_paused = true)]
-async fn who_says_that_an_event_cannot_be_handled_is_shown_it_again_after_the_delay_and_then_the_next_one() {
+async fn a_consumer_that_fails_on_an_event_gets_it_again_after_the_delay_and_then_the_next_one() {
     let foundation = Foundation::builder().start().await.unwrap();
     let store = foundation.events();
     store.append_batch(notes(1..=2)).await.unwrap();

@@ -62,7 +62,7 @@ async fn the_normal_ends_of_a_thousand_tasks_are_not_recorded(namespace: TestNam
 }
 
 #[tokio::test]
-async fn everything_or_nothing_is_recorded_if_that_is_wanted() {
+async fn recording_can_be_set_to_everything_or_nothing() {
     for (recording, expected) in
         [(Recording::Nothing, None), (Recording::Everything, Some([Recording::CHILD_STARTED, Recording::CHILD_EXITED]))]
     {
@@ -80,7 +80,7 @@ async fn everything_or_nothing_is_recorded_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_at_a_restart_is_recorded_with_what_follows() {
+async fn a_name_that_is_taken_at_a_restart_is_recorded_with_its_consequence() {
     for (rule, word) in [(NameTaken::Wait, "wait"), (NameTaken::Rest, "rest")] {
         let child = move |services: &foundation::Services| services.child_spec(&A, || (Fails, ())).on_name_taken(rule);
         let foundation = Foundation::builder().child(child).start().await.unwrap();
@@ -128,7 +128,7 @@ async fn with_store_away(storage: EventStorage, limits: Limits) -> Foundation {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn reports_are_recorded_when_the_store_is_back_and_a_long_one_is_shortened_and_takes_none_with_it() {
+async fn reports_are_recorded_when_the_store_returns_and_a_long_one_is_shortened_without_loss_of_others() {
     let (storage, release) = held_up(EventLimits::default());
     let foundation = with_store_away(storage, Limits::new()).await;
     fail(foundation.production(), &A, "the disk is full".to_owned()).await;
@@ -182,7 +182,7 @@ async fn reports_fit_into_a_log_with_narrow_limits_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn what_happens_while_the_disk_is_full_is_recorded_as_soon_as_there_is_room_again() {
+async fn reports_made_while_the_disk_is_full_are_recorded_as_soon_as_there_is_room_again() {
     let is_full = Arc::new(AtomicBool::new(false));
     let (log, disk) = (MemoryLog::new("production"), Arc::clone(&is_full));
     let storage = EventStorage::with(move |_| {

@@ -69,7 +69,7 @@ async fn children_start_in_order_and_stop_in_reverse_before_the_services() {
 }
 
 #[tokio::test]
-async fn each_namespace_has_children_of_its_own_which_are_told_where_they_are() {
+async fn each_namespace_has_children_of_its_own_which_know_their_namespace() {
     let (told, mut heard) = mpsc::unbounded_channel();
     let builder = Foundation::builder().child(move |services| {
         told.send(services.namespace()).unwrap();
@@ -117,7 +117,7 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
 }
 
 #[tokio::test]
-async fn a_test_namespace_that_does_not_start_leaves_production_alone() {
+async fn a_test_namespace_that_does_not_start_does_not_affect_production() {
     let (builder, _lived) = staffed(&["a"]);
     let builder = builder.child(|services| match services.namespace() {
         Namespace::Production => {
@@ -166,7 +166,7 @@ async fn strategy_and_intensity_are_those_of_the_application() {
 }
 
 #[tokio::test]
-async fn an_auto_shutdown_is_seen_coming_in_the_tree_and_recorded_when_it_comes() {
+async fn an_auto_shutdown_rule_is_shown_in_the_tree_and_its_effect_is_recorded() {
     let foundation = configured().start().await.unwrap();
     let production = foundation.production();
     let (diary, _lived) = mpsc::unbounded_channel();
@@ -259,7 +259,7 @@ async fn a_service_that_is_leaving_is_dead_until_its_successor_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_service_that_does_not_answer_is_told_from_one_that_is_away() {
+async fn a_service_that_does_not_answer_is_distinguished_from_one_that_is_away() {
     let clock = StuckClock::new();
     let foundation = held_up_by(&clock).start().await.unwrap();
     let mut held = clock.hold_next();
@@ -370,7 +370,7 @@ async fn two_shutdowns_wait_for_the_same_end_and_have_the_same_report() {
 }
 
 #[tokio::test]
-async fn a_shutdown_takes_test_namespaces_with_it() {
+async fn a_shutdown_ends_test_namespaces() {
     let foundation = Foundation::builder().start().await.unwrap();
     let tests = [foundation.test_namespace().await.unwrap(), foundation.test_namespace().await.unwrap()];
     let report = foundation.shutdown().await;
@@ -495,7 +495,7 @@ async fn sigint_shuts_down_in_order() {
 }
 
 #[tokio::test]
-async fn a_run_ends_when_somebody_else_asks_for_the_shutdown() {
+async fn a_run_ends_when_another_task_requests_the_shutdown() {
     for scenario in ["request", "given up"] {
         let said = runs_well(scenario, &[]).await;
         assert!(said.contains(": on request\nproduction: "), "{scenario}: {said}");

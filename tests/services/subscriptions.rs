@@ -42,7 +42,7 @@ fn is_idle(subscription: &mut EventSubscription) -> bool {
 // ---- the start position ----
 
 #[foundation::test]
-async fn a_subscription_from_the_beginning_catches_up_and_goes_on_live(namespace: TestNamespace) {
+async fn a_subscription_from_the_beginning_catches_up_and_continues_live(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 3).await;
     let mut all = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_subscription_after_an_event_begins_with_the_one_that_follows(namespac
 }
 
 #[foundation::test]
-async fn a_subscription_from_now_shows_nothing_that_was_recorded_before(namespace: TestNamespace) {
+async fn a_subscription_from_now_delivers_no_earlier_event(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 3).await;
     let mut new = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_subscription_from_now_shows_nothing_that_was_recorded_before(namespac
 }
 
 #[foundation::test]
-async fn a_subscription_after_an_id_that_is_not_given_yet_waits_for_what_follows_it(namespace: TestNamespace) {
+async fn a_subscription_after_a_future_id_waits_for_the_event_that_follows_it(namespace: TestNamespace) {
     let store = namespace.events();
     let mut late = store.subscribe(SubscriptionSpec::after(id(4))).await.unwrap();
     append(store, 4).await;
@@ -81,7 +81,7 @@ async fn a_subscription_after_an_id_that_is_not_given_yet_waits_for_what_follows
 }
 
 #[foundation::test]
-async fn a_subscription_shows_only_the_kinds_that_it_asked_for(namespace: TestNamespace) {
+async fn a_subscription_delivers_only_its_kinds(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 1_000).await;
     let mut ticks = store.subscribe(SubscriptionSpec::from_beginning().kind(TICKED)).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_subscription_shows_only_the_kinds_that_it_asked_for(namespace: TestNa
 // ---- slow ones ----
 
 #[foundation::test]
-async fn the_position_of_a_subscription_is_what_it_has_shown_and_not_what_it_has_at_hand(namespace: TestNamespace) {
+async fn the_position_of_a_subscription_is_the_last_delivered_event_and_not_a_buffered_one(namespace: TestNamespace) {
     append(namespace.events(), 3).await;
     let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     for shown in 1..=3 {
@@ -115,7 +115,7 @@ async fn exported(count: u64) -> Vec<u8> {
 }
 
 #[foundation::test]
-async fn what_is_imported_is_shown_to_those_who_follow_from_a_position(namespace: TestNamespace) {
+async fn imported_events_are_delivered_to_subscribers_from_a_position(namespace: TestNamespace) {
     let lines = exported(3).await;
     let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     let (shown, imported) = futures::join!(next(&mut subscription, 3), namespace.events().import(&lines[..], |_| ()));
@@ -125,7 +125,7 @@ async fn what_is_imported_is_shown_to_those_who_follow_from_a_position(namespace
 }
 
 #[foundation::test]
-async fn what_is_imported_is_not_shown_to_those_who_follow_from_now_on(namespace: TestNamespace) {
+async fn imported_events_are_not_delivered_to_subscribers_from_now(namespace: TestNamespace) {
     let store = namespace.events();
     let mut live = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
     let mut ticks = store.subscribe(SubscriptionSpec::from_now().kind(TICKED)).await.unwrap();
@@ -164,7 +164,7 @@ async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice
 }
 
 #[foundation::test]
-async fn a_slow_subscriber_holds_nobody_up_and_loses_nothing(namespace: TestNamespace) {
+async fn a_slow_subscriber_delays_no_other_and_loses_nothing(namespace: TestNamespace) {
     let store = namespace.events();
     let mut slow = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     append(store, 1).await;
@@ -177,7 +177,7 @@ async fn a_slow_subscriber_holds_nobody_up_and_loses_nothing(namespace: TestName
 }
 
 #[tokio::test]
-async fn what_was_pruned_before_it_was_read_is_told() {
+async fn events_that_were_pruned_before_they_were_read_are_reported() {
     let clock = HandSetClock::default();
     let foundation = Foundation::builder().clock(clock.read()).start().await.unwrap();
     let store = foundation.events();
@@ -229,7 +229,7 @@ async fn fnd_7_subscribers_of_events_survive_a_restart_of_the_store(namespace: T
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_its_namespace_after_it_has_shown_the_rest() {
+async fn a_subscription_ends_with_its_namespace_after_it_has_delivered_the_remaining_events() {
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events().clone();
@@ -252,7 +252,7 @@ async fn a_subscription_ends_with_its_namespace_after_it_has_shown_the_rest() {
 // ---- durable ones ----
 
 #[foundation::test]
-async fn a_durable_subscription_goes_on_after_what_was_acknowledged(namespace: TestNamespace) {
+async fn a_durable_subscription_continues_after_the_acknowledged_events(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 4).await;
     let spec = SubscriptionSpec::from_beginning;
@@ -273,7 +273,7 @@ async fn a_durable_subscription_goes_on_after_what_was_acknowledged(namespace: T
 }
 
 #[foundation::test]
-async fn a_durable_subscription_from_now_remembers_when_that_was(namespace: TestNamespace) {
+async fn a_durable_subscription_from_now_remembers_its_start(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 2).await;
     drop(store.subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap());
@@ -296,7 +296,7 @@ async fn a_durable_subscription_has_one_consumer_at_a_time(namespace: TestNamesp
 }
 
 #[foundation::test]
-async fn only_what_was_given_out_can_be_acknowledged(namespace: TestNamespace) {
+async fn only_delivered_events_can_be_acknowledged(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 3).await;
     let mut billing = store.subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await.unwrap();
@@ -385,7 +385,7 @@ async fn an_actor_is_sent_the_next_event_when_it_has_answered(namespace: TestNam
 }
 
 #[foundation::test]
-async fn what_an_actor_has_answered_is_acknowledged_for_it(namespace: TestNamespace) {
+async fn an_event_that_an_actor_has_answered_is_acknowledged_for_it(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 70).await;
     let spec = || SubscriptionSpec::from_beginning().kinds([TICKED, TOCKED]);

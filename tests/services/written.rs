@@ -24,7 +24,7 @@ fn fields(value: &Value) -> Vec<&str> {
 }
 
 #[foundation::test(builder = configured())]
-async fn what_there_is_to_look_at_in_a_namespace_is_written_as_json(namespace: TestNamespace) {
+async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespace) {
     namespace.config().update("server.port", 81).await.unwrap();
     let name = namespace.namespace().to_string();
 
@@ -74,7 +74,7 @@ async fn what_there_is_to_look_at_in_a_namespace_is_written_as_json(namespace: T
 }
 
 #[tokio::test]
-async fn what_ends_is_written_as_json() {
+async fn every_report_of_an_end_is_written_as_json() {
     let foundation = Foundation::builder().start().await.unwrap();
     assert_eq!(written(&foundation.registry().stats())["production"], json!(3));
     let test = foundation.test_namespace().await.unwrap();

@@ -46,7 +46,7 @@ async fn bad_input_a_start_function_that_panics_is_the_error_of_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_input_a_start_that_never_returns_is_cut_off_by_its_time() {
+async fn bad_input_a_start_that_never_returns_is_ended_by_its_time_out() {
     let hanging = Puppet::new("hanging", &Log::new());
     hanging.always(Moment::Starting, Conduct::Hang);
     let office = Office::of(Strategy::OneForOne, 0, &[]).await;

@@ -99,7 +99,7 @@ async fn sup_3_a_child_has_its_name_again_after_a_restart() {
 }
 
 #[test]
-fn sup_3_a_bad_name_is_refused_with_what_is_wrong_with_it() {
+fn sup_3_an_invalid_name_is_refused_with_its_fault() {
     for (name, wrong) in [("", "empty"), ("Clerk", "'C'"), ("the clerk", "' '")] {
         let error = ServiceKey::<Order>::parse(name).unwrap_err().to_string();
         assert!(error.contains(wrong), "{name:?}: {error}");
@@ -148,7 +148,7 @@ async fn sup_3_a_child_is_added_as_a_start_function() {
 
 /// Most of what Elixir refuses here does not compile; the other errors name the child and its fault.
 #[tokio::test]
-async fn sup_3_invalid_specifications_are_refused_with_what_is_wrong() {
+async fn sup_3_invalid_specifications_are_refused_with_their_fault() {
     let log = Log::new();
     let (clerk, nameless) = (Puppet::new("clerk", &log), Puppet::new("", &log));
     let refused = |children: Vec<ChildSpec>| async move {
@@ -165,7 +165,7 @@ async fn sup_3_invalid_specifications_are_refused_with_what_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sup_3_a_shutdown_time_of_nothing_or_next_to_nothing_is_taken() {
+async fn sup_3_a_shutdown_time_of_zero_or_almost_zero_is_accepted() {
     for limit in [Duration::ZERO, Duration::from_millis(1)] {
         let (clerk, office) = (Puppet::new("clerk", &Log::new()), Office::of(Strategy::OneForOne, 0, &[]).await);
         office.office.start_child(clerk.spec().shutdown(Shutdown::Timeout(limit))).await.unwrap();

@@ -25,7 +25,7 @@ fn heir(puppet: &Puppet, seen: &Arc<Mutex<Vec<Option<ActorId>>>>) -> ChildSpec {
 }
 
 #[tokio::test]
-async fn a_start_is_given_whom_it_replaces_and_only_that_of_a_successor() {
+async fn only_the_start_of_a_successor_gets_the_actor_that_it_replaces() {
     let (puppet, seen) = (Puppet::new("heir", &Log::new()), Arc::default());
     let (reporter, mut told) = reports();
     let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).reporter(reporter);
@@ -53,7 +53,7 @@ async fn a_child_whose_successor_is_not_wanted_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_start_function_of_ones_own_can_say_that_a_name_is_taken_and_when_it_is_free() {
+async fn a_custom_start_function_can_report_a_taken_name_and_when_it_is_free() {
     let (puppet, free) = (Puppet::new("named", &Log::new()), Gate::new());
     let (made, at, starts) = (puppet.clone(), free.clone(), AtomicU32::new(0));
     let spec = ChildSpec::from_fn("named", ChildKind::Worker, move |context| {
@@ -100,7 +100,7 @@ async fn is_open(gate: &Gate) -> bool {
 }
 
 #[tokio::test]
-async fn a_specification_says_what_it_was_told_and_nothing_that_was_left_unsaid() {
+async fn a_specification_shows_its_set_fields_and_no_others() {
     let puppet = Puppet::new("child", &Log::new());
     let spec = puppet.spec();
     assert_eq!((spec.intensity_rule(), spec.backoff_rule()), (None, None));
@@ -162,7 +162,7 @@ async fn any_dynamic_supervisor_can_run_tasks() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_has_stopped_is_shown_as_that_and_has_no_health() {
+async fn a_stopped_supervisor_is_shown_as_stopped_and_has_no_health() {
     let (log, limits) = (Log::new(), HealthLimits::new());
     let [low, high] = ["low", "high"].map(|name| Puppet::new(name, &log));
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne).child(low.spec().in_health()));
@@ -199,7 +199,7 @@ async fn a_supervisor_that_is_shut_down_by_its_handle_comes_back_if_it_is_perman
 }
 
 #[tokio::test]
-async fn a_restart_of_all_or_of_those_that_follow_also_starts_what_was_stopped_by_request() {
+async fn a_restart_of_all_or_of_later_children_also_starts_children_stopped_by_request() {
     for (strategy, b_runs) in [(Strategy::OneForOne, false), (Strategy::OneForAll, true), (Strategy::RestForOne, true)]
     {
         let log = Log::new();
@@ -216,7 +216,7 @@ async fn a_restart_of_all_or_of_those_that_follow_also_starts_what_was_stopped_b
 }
 
 #[tokio::test]
-async fn a_reconfiguration_replaces_no_reporter_and_is_forgotten_by_a_supervisor_that_is_restarted() {
+async fn a_reconfiguration_replaces_no_reporter_and_is_lost_when_the_supervisor_is_restarted() {
     let log = Log::new();
     let [a, b] = ["a", "b"].map(|name| Puppet::new(name, &log));
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne).child(a.spec()));
@@ -250,7 +250,7 @@ async fn a_dynamic_supervisor_keeps_its_reporter_when_it_is_reconfigured() {
 
 /// An actor that does not yield to its supervisor's kill is left behind when the limit is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
+async fn the_end_of_a_subtree_is_awaited_for_the_configured_time() {
     let log = Log::new();
     let deaf = Puppet::new("deaf", &log);
     let limits = SupervisorLimits::new().subtree_end(Duration::from_millis(20));
@@ -271,7 +271,7 @@ async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
 
 /// Dropped, the value stops its actor; the parts of the value are returned separately.
 #[tokio::test]
-async fn what_a_start_hands_back_is_given_in_parts_by_its_type() {
+async fn the_value_that_a_start_returns_is_taken_in_parts_by_type() {
     let puppet = Puppet::new("child", &Log::new());
     let made = puppet.clone();
     let spec = ChildSpec::from_fn("child", ChildKind::Worker, move |context| {
@@ -293,7 +293,7 @@ async fn what_a_start_hands_back_is_given_in_parts_by_its_type() {
 }
 
 #[tokio::test]
-async fn an_unlimited_intensity_takes_no_supervisor_along() {
+async fn an_unlimited_intensity_never_stops_the_supervisor() {
     let puppet = Puppet::new("child", &Log::new());
     let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(0));
     let child = puppet.spec().intensity(RestartIntensity::UNLIMITED);

@@ -38,7 +38,7 @@ async fn task_8_an_await_within_the_time_gives_the_value() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn task_8_a_look_at_a_task_leaves_it_running() {
+async fn task_8_polling_a_task_leaves_it_running() {
     let (tasks, gate) = (open().await, Gate::new());
     let passed = gate.clone();
     let task = tasks.spawn(async move {

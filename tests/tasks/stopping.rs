@@ -185,7 +185,7 @@ async fn task_8_a_task_supervisor_is_a_child_like_any_other() {
 
 /// A future that is busy without yielding does not see the stop; its end is awaited all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn task_8_a_terminated_task_is_dropped_before_it_is_said_to_be_gone() {
+async fn task_8_a_terminated_task_is_dropped_before_it_is_reported_as_gone() {
     let (tasks, crew) = (open().await, Crew::new());
     let (busy, member) = (Gate::new(), crew.join());
     let (release, released) = std::sync::mpsc::channel::<()>();

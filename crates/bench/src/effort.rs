@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn discarded_repetitions_are_made_up_for_and_do_not_count() {
+    fn discarded_repetitions_are_repeated_and_do_not_count() {
         let mut call = 0;
         let sometimes: Batch<'_> = Box::new(move |operations| {
             call += 1;

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_knows_how_large_it_is() {
+    fn a_process_knows_its_resident_memory() {
         let before = resident();
         let block = vec![1_u8; 64 << 20];
         assert!(resident() >= before + (32 << 20), "{} bytes", block.len());

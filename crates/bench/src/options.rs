@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_filter_every_row_is_wanted() {
+    fn without_a_filter_every_row_is_selected() {
         assert!(NAMES.iter().all(|name| options(&["--quick"]).wants(name)));
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_can_be_asked_to_pose() {
+    fn a_process_can_be_started_to_hold_a_scene() {
         assert_eq!(parse(&[&Scene::Linked.argument()]), Ok(Task::Pose(Scene::Linked)));
     }
 }

@@ -110,7 +110,7 @@ async fn protocol_4_several_shutdowns_at_once_all_return() {
 /// Found by the simulation. The task of the start is in the state of the killed supervisor. The state is in an exit
 /// event that a stopping supervisor does not read.
 #[tokio::test(start_paused = true)]
-async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_the_start_under_way_with_it() {
+async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_ends_the_start_under_way() {
     let (log, [hanging]) = puppets(["hanging"]);
     let (inner, _) = family(&[&hanging]);
     let inner = ChildSpec::supervisor("inner", inner).shutdown(Shutdown::BrutalKill);
@@ -144,7 +144,7 @@ async fn protocol_5_a_shutdown_aborts_every_start_under_way_before_it_waits_for_
 
 /// Found by the simulation. ractor does not kill the child of a killed actor that is in its `post_stop`.
 #[tokio::test(start_paused = true)]
-async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_a_child_in_its_post_stop_with_it() {
+async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_ends_a_child_in_its_post_stop() {
     let (log, [hanging]) = puppets(["hanging"]);
     let (inner, _) = family(&[&hanging]);
     let inner = ChildSpec::supervisor("inner", inner).shutdown(Shutdown::BrutalKill);
@@ -159,7 +159,7 @@ async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_a_child_in_i
 
 /// No supervisor is left to stop them in order; they are killed, and gone.
 #[tokio::test]
-async fn protocol_4_a_start_that_is_abandoned_leaves_nobody_behind() {
+async fn protocol_4_a_cancelled_start_leaves_no_actor_behind() {
     let (log, [a, hanging]) = puppets(["a", "hanging"]);
     hanging.always(Moment::Starting, Conduct::Hang);
     let (inner, _) = family(&[&a, &hanging]);

@@ -85,7 +85,7 @@ async fn protocol_1_a_replacement_begins_when_a_child_that_failed_in_post_start_
 
 /// ractor reports the end before the handler is dropped. The destructor blocks until the supervisor has read that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn protocol_1_a_destructor_that_takes_its_time_holds_up_the_replacement() {
+async fn protocol_1_a_slow_destructor_delays_the_replacement() {
     let ends: [End; 4] = [
         |child| child.order(Order::Stop(None)),
         |child| child.latest().kill(),
@@ -158,7 +158,7 @@ async fn protocol_1_a_killed_supervisor_is_replaced_when_all_its_descendants_are
 
 /// A kill takes effect only when the actor's task yields: here one descendant does not yield for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn protocol_1_a_descendant_that_is_deaf_to_the_kill_holds_up_the_replacement() {
+async fn protocol_1_a_descendant_that_does_not_yield_to_the_kill_delays_the_replacement() {
     let (log, [deaf]) = puppets(["deaf"]);
     let mut office = Office::open(family(&[&deaf]).1).await;
     let (release, released) = mpsc::channel();

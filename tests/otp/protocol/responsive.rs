@@ -26,7 +26,7 @@ async fn protocol_5_a_supervisor_answers_while_a_child_hangs_in_its_restart() {
 }
 
 #[tokio::test]
-async fn protocol_5_a_hanging_start_does_not_hold_up_the_restart_of_a_sibling_under_one_for_one() {
+async fn protocol_5_a_hanging_start_does_not_delay_the_restart_of_a_sibling_under_one_for_one() {
     let (log, [hanging, other]) = puppets(["hanging", "other"]);
     let mut office = Office::of(Strategy::OneForOne, 3, &[&hanging, &other]).await;
     hanging.always(Moment::Starting, Conduct::Hang);
@@ -168,7 +168,7 @@ fn impatient(spec: SupervisorSpec, patience: &Gate) -> ChildSpec {
 
 /// The step that ends a start is notified twice: by the start itself, which has just finished, and by its abort.
 #[tokio::test]
-async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_after_its_start_takes_its_time_to_stop()
+async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_after_its_start_stops_slowly()
 {
     let (log, [child]) = puppets(["child"]);
     let office = Office::of(Strategy::OneForOne, 3, &[&child]).await;

@@ -13,7 +13,7 @@ use super::SECOND;
 use crate::otp::{Office, STRATEGIES, at_most, counts, puppets, shutdown, told};
 
 #[tokio::test(start_paused = true)]
-async fn protocol_8_a_first_start_that_takes_too_long_fails_and_undoes_what_came_before() {
+async fn protocol_8_a_first_start_that_takes_too_long_fails_and_undoes_the_earlier_starts() {
     let (log, [a, slow]) = puppets(["a", "slow"]);
     slow.always(Moment::Starting, Conduct::Hang);
     let spec = SupervisorSpec::new(Strategy::OneForOne).children([a.spec(), slow.spec().start_timeout(SECOND)]);
@@ -109,7 +109,7 @@ fn half_started(puppet: &Puppet, then: Conduct) -> ChildSpec {
 }
 
 #[tokio::test(start_paused = true)]
-async fn protocol_6_a_start_function_that_fails_after_it_has_spawned_leaves_nobody() {
+async fn protocol_6_a_start_function_that_fails_after_it_has_spawned_leaves_no_actor() {
     for then in [Conduct::Fail("no desk"), Conduct::Panic("no desk"), Conduct::Hang] {
         let (log, [child]) = puppets(["child"]);
         let office = Office::of(Strategy::OneForOne, 3, &[]).await;
@@ -135,7 +135,7 @@ async fn protocol_6_a_start_function_that_panics_on_a_restart_counts_as_a_failed
 }
 
 #[tokio::test]
-async fn protocol_4_a_start_that_fails_is_undone_in_reverse_order_and_tells_the_childs_own_cause() {
+async fn protocol_4_a_start_that_fails_is_undone_in_reverse_order_and_reports_the_childs_own_cause() {
     let (log, [a, b, c, never]) = puppets(["a", "b", "c", "never"]);
     c.always(Moment::Starting, Conduct::Fail("no desk"));
     let children = [&a, &b, &c, &never].map(Puppet::spec);
@@ -150,7 +150,7 @@ async fn protocol_4_a_start_that_fails_is_undone_in_reverse_order_and_tells_the_
 }
 
 #[tokio::test]
-async fn protocol_4_what_no_supervisor_can_run_is_refused_before_anything_starts() {
+async fn protocol_4_an_invalid_specification_is_refused_before_any_child_starts() {
     let (log, [a]) = puppets(["a"]);
     let twice = SupervisorSpec::new(Strategy::OneForOne).children([a.spec(), a.spec()]);
     let error = Supervisor::start("refused", twice).await.unwrap_err();

@@ -36,7 +36,7 @@ fn contents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_everything_stays() {
+async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     for ending in ["toml", "json"] {
         let file = directory.path().join(format!("app.{ending}"));
@@ -66,7 +66,7 @@ async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_everythi
 }
 
 #[test]
-fn names_of_files_are_told_in_one_line() {
+fn names_of_files_are_reported_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
     // Joined to a directory, a path that begins with a slash would leave it.
     for name in TEXTS.map(|name| name.trim_start_matches('/')).into_iter().filter(|name| !name.is_empty()) {

@@ -41,7 +41,7 @@ const SECRETS: [&str; 7] =
 
 /// A file with secrets, the same broken in every way, and every output, read afterwards.
 #[tokio::test]
-async fn secrets_show_in_no_event_error_export_history_number_or_subscription() {
+async fn secrets_are_shown_in_no_event_error_export_history_number_or_subscription() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();

@@ -58,7 +58,7 @@ fn trapped() -> FoundationBuilder {
 }
 
 #[tokio::test]
-async fn code_of_a_section_that_panics_refuses_the_change_with_what_it_said_and_ends_nothing() {
+async fn a_panic_in_the_code_of_a_section_refuses_the_change_with_its_text_and_ends_nothing() {
     let foundation = trapped().start().await.unwrap();
     let (config, server) = (foundation.config(), pid(foundation.production(), &ConfigServer::NAME));
     for _ in 0..10 {
@@ -121,7 +121,7 @@ async fn a_file_over_which_the_code_of_a_section_panics_is_refused_at_the_start_
 }
 
 #[tokio::test]
-async fn what_a_panic_over_a_secret_says_is_not_shown() {
+async fn the_text_of_a_panic_about_a_secret_is_not_shown() {
     let secret = || sources().secret("trap.limit").unwrap();
     let variable =
         |limit: &str| secret().environment("app", [("APP__TRAP__LIMIT".to_owned(), limit.to_owned())]).unwrap();

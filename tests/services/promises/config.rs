@@ -21,7 +21,7 @@ async fn there_is_no_history_without_the_event_store(namespace: TestNamespace) {
 
 /// `subscribe`, `origin`: an unknown path is refused with the near misses.
 #[foundation::test(builder = configured())]
-async fn what_is_unknown_is_not_followed(namespace: TestNamespace) {
+async fn a_subscription_to_an_unknown_path_is_refused(namespace: TestNamespace) {
     let config = namespace.config();
     let expected = "unknown config path server.prt; did you mean server.port?";
     assert_eq!(text(config.subscribe("server.prt")), expected);
@@ -31,7 +31,7 @@ async fn what_is_unknown_is_not_followed(namespace: TestNamespace) {
 
 /// `SectionSubscription::next`, and `Lagged`: changes that were made together count as one.
 #[foundation::test(builder = pooled())]
-async fn a_slow_subscriber_of_a_section_goes_on_after_what_it_missed_and_ends_with_the_namespace(
+async fn a_slow_subscriber_of_a_section_continues_after_the_missed_changes_and_ends_with_the_namespace(
     namespace: TestNamespace,
 ) {
     let config = namespace.config().clone();
@@ -55,7 +55,7 @@ async fn a_slow_subscriber_of_a_section_goes_on_after_what_it_missed_and_ends_wi
 
 /// `rollback`: reloads of files are not undone.
 #[tokio::test]
-async fn a_rollback_leaves_what_the_files_say() {
+async fn a_rollback_does_not_change_the_values_of_files() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.toml");
     std::fs::write(&path, "server.port = 81").unwrap();

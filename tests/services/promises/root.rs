@@ -97,7 +97,7 @@ async fn a_service_that_was_killed_has_ended_without_its_post_stop(namespace: Te
 
 /// `Services::check`: replaces one of the same name, after all others, until the namespace ends; and `drop_check`.
 #[tokio::test]
-async fn a_check_takes_the_place_of_one_of_its_name_and_ends_with_its_namespace() {
+async fn a_check_replaces_one_of_its_name_and_ends_with_its_namespace() {
     let child = |services: &Services| services.child_spec(&CLERK, idle).in_health();
     let foundation = Foundation::builder().child(child).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -144,7 +144,7 @@ async fn a_namespace_that_is_started_again_begins_anew() {
 
 /// `Recording`: the table of kinds, and that each event has the supervisor's path as its source.
 #[tokio::test(start_paused = true)]
-async fn each_report_is_recorded_with_what_the_table_says() {
+async fn each_report_is_recorded_as_the_table_states() {
     let builder = Foundation::builder().record(Recording::Everything).intensity(RestartIntensity::UNLIMITED);
     let foundation = builder.start().await.unwrap();
     let application = foundation.production().application().unwrap();

@@ -57,7 +57,7 @@ async fn absolute_values_of_several_threads_are_counted_once(namespace: TestName
 }
 
 #[tokio::test]
-async fn what_is_counted_before_the_foundation_is_started_is_not_lost_and_its_handles_go_on() {
+async fn counts_before_the_start_of_the_foundation_are_not_lost_and_their_handles_stay_valid() {
     let early = EarlyTelemetry::new();
     let (recorder, layer) = (early.recorder(), early.tracing_layer().unwrap());
     let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
@@ -140,7 +140,7 @@ async fn events_of_tracing_are_counted_by_level_and_target(namespace: TestNamesp
 }
 
 #[foundation::test]
-async fn the_layer_may_be_told_of_telemetry_itself(namespace: TestNamespace) {
+async fn the_layer_may_count_the_events_of_telemetry_itself(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let family = telemetry.family::<foundation::Counter>("tracing.events", 0).unwrap();
     let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());

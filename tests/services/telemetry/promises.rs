@@ -42,7 +42,7 @@ async fn a_later_description_replaces_an_earlier_one_and_is_cut_at_a_thousand_ch
 
 /// `Family::remove`: a holder of the series changes it unseen; a caller that requests it again gets a new one.
 #[foundation::test]
-async fn a_series_that_is_removed_is_changed_unseen_by_whoever_holds_it(namespace: TestNamespace) {
+async fn a_series_that_is_removed_is_changed_unseen_by_its_holder(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let pools = telemetry.family::<Gauge>("pools", 10).unwrap();
     let held = pools.with([("pool", "a")]).unwrap();

@@ -5,7 +5,7 @@ use foundation::{Counter, Gauge, Histogram, Labels, Telemetry, TelemetryError, T
 use crate::services::support::text;
 
 #[foundation::test]
-async fn series_of_one_name_are_told_apart_by_their_labels(namespace: TestNamespace) {
+async fn series_of_one_name_are_distinguished_by_their_labels(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let requests = telemetry.family::<Counter>("requests", 10).unwrap();
     requests.with([("method", "GET"), ("status", "200")]).unwrap().add(2);
@@ -45,7 +45,7 @@ fn name(labels: &[(&str, &str)]) -> String {
 }
 
 #[foundation::test]
-async fn families_share_the_room_of_their_namespace_and_give_it_back(namespace: TestNamespace) {
+async fn families_share_the_capacity_of_their_namespace_and_release_it(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let users = telemetry.family::<Gauge>("users", usize::MAX).unwrap();
     for user in 0..Telemetry::MAX_INSTRUMENTS + 10 {
@@ -70,7 +70,7 @@ async fn a_family_belongs_to_one_kind(namespace: TestNamespace) {
 }
 
 #[foundation::test]
-async fn labels_that_are_refused_fail_who_asks_and_not_who_updates(namespace: TestNamespace) {
+async fn labels_that_are_refused_fail_a_request_and_not_an_update(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let requests = telemetry.family::<Counter>("requests", 10).unwrap();
     let refusal = text(requests.with([("le", "1")]));

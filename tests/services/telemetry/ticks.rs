@@ -42,7 +42,7 @@ async fn after(telemetry: &Telemetry, time: Duration) {
 }
 
 #[foundation::test(start_paused = true, builder = ticking_by_hand())]
-async fn a_rate_is_what_came_a_second_between_two_ticks(namespace: TestNamespace) {
+async fn a_rate_is_the_increase_per_second_between_two_ticks(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     telemetry.tick().await.unwrap();
     telemetry.counter("orders").unwrap().add(30);
@@ -117,7 +117,7 @@ async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNam
 }
 
 #[foundation::test(start_paused = true, builder = ticking_by_hand())]
-async fn what_is_retired_makes_room_for_others(namespace: TestNamespace) {
+async fn retired_series_make_room_for_others(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let users = telemetry.family::<Counter>("users", 1).unwrap();
     users.update([("user", "first")], Counter::increment);
@@ -128,7 +128,7 @@ async fn what_is_retired_makes_room_for_others(namespace: TestNamespace) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
+async fn a_failing_exporter_is_counted_and_does_not_affect_the_others() {
     let (exporter, mut exported) = archive();
     let options = by_hand()
         .exporter(|_: &Scrape| -> Result<(), foundation::ExportError> { panic!("the exporter panics") })
@@ -197,7 +197,7 @@ async fn an_exporter_that_blocks_stops_neither_the_runtime_nor_the_service_nor_o
 }
 
 #[test]
-fn neither_the_end_of_the_service_nor_that_of_the_runtime_waits_for_a_blocked_exporter_without_end() {
+fn neither_the_end_of_the_service_nor_the_end_of_the_runtime_waits_for_a_blocked_exporter_without_limit() {
     let (blocking, gate, _given) = blocked();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let report = runtime.block_on(async {
@@ -280,7 +280,7 @@ async fn the_runtime_is_sampled_at_the_start_and_at_each_tick(namespace: TestNam
 }
 
 #[foundation::test(start_paused = true, builder = Foundation::builder().telemetry(by_hand().runtime_metrics(false)))]
-async fn the_runtime_is_not_shown_to_who_does_not_want_it(namespace: TestNamespace) {
+async fn the_runtime_is_not_shown_when_it_is_switched_off(namespace: TestNamespace) {
     namespace.telemetry().tick().await.unwrap();
     assert_eq!(namespace.telemetry().snapshot().await.unwrap().gauge("tokio.workers"), None);
 }
