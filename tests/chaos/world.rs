@@ -179,7 +179,7 @@ async fn check(world: &World, books: &Books, seen: &[Seen]) {
         .await;
         assert_eq!(seen.twice(), [0u64; 0], "{name} was shown again what it had acknowledged");
         let unknown: Vec<_> = seen.damaged().difference(&world.damaged).copied().collect();
-        assert_eq!(unknown, [0u64; 0], "{name} was told of damage where there is none");
+        assert_eq!(unknown, [0u64; 0], "{name} got reports of damage where there is none");
         println!("{name}: {} events, {} errors", seen.events().len(), seen.errors());
     }
 }

@@ -165,7 +165,7 @@ async fn during_a_backoff_other_children_can_be_started_terminated_and_deleted()
         office.office.terminate_child("c").await.unwrap();
         office.office.restart_child("c").await.unwrap();
         assert_eq!(told(&office.office.which_children().await.unwrap()), ["c running", "b restarting"]);
-        assert_eq!(begun.elapsed(), Duration::ZERO, "{strategy}: somebody waited for the delay");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{strategy}: an actor waited for the delay");
         office.close().await;
     }
 }

@@ -162,7 +162,7 @@ async fn clean_ups_of_one_namespace_at_the_same_time_all_return_when_it_is_gone(
     gate.arrival().await;
     gate.open();
     for stopped in futures::future::join_all(cleaning).await {
-        assert_eq!(stopped.unwrap().len(), 23, "each is told of all: 20 children, two more, the supervisor");
+        assert_eq!(stopped.unwrap().len(), 23, "each report has all: 20 children, two more, the supervisor");
     }
     assert!(registry.namespaces().is_empty());
 }
@@ -308,7 +308,7 @@ async fn a_clean_up_while_the_namespace_opens_leaves_no_tree_without_a_name() {
         // It may have been opened after the clean-up; then it is in the map.
         registry.cleanup_namespace(namespace).await.unwrap();
         assert!(registry.namespaces().is_empty());
-        assert!(roll.is_empty(), "an actor lives in a namespace that nobody knows");
+        assert!(roll.is_empty(), "an actor lives in a namespace that is not registered");
     }
     registry.shutdown().await;
 }
@@ -342,7 +342,7 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     }
     opening.join().unwrap().unwrap_err();
     assert!(registry.namespaces().is_empty());
-    assert_eq!(tasks(), idle, "a tree lives in a namespace that nobody knows");
+    assert_eq!(tasks(), idle, "a tree lives in a namespace that is not registered");
 }
 
 /// A registry whose namespaces have a service that waits at this gate before it has started.
@@ -502,7 +502,7 @@ async fn a_second_shutdown_does_no_harm() {
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let reports = registry.shutdown().await;
     assert_eq!(reports.len(), 1);
-    assert_eq!(registry.shutdown().await, reports, "it is told what the first was told");
+    assert_eq!(registry.shutdown().await, reports, "it gets the report that the first got");
     names.cleanup().await.unwrap();
 }
 

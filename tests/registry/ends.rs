@@ -216,7 +216,7 @@ async fn a_namespace_that_has_ended_is_started_afresh_for_as_long_as_the_root_ru
         assert_eq!(names_in(&again), ["mortal"], "{way:?}");
         assert!(!again.has_ended() && names.has_ended());
         assert_eq!(world.registry.stats().test_namespaces, 1);
-        soon("the end of whoever was registered before", outside.wait(None)).await.unwrap();
+        soon("the end of the actor that was registered before", outside.wait(None)).await.unwrap();
     }
 }
 

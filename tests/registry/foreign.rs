@@ -280,7 +280,7 @@ async fn a_foreign_holder_that_drains_answers_its_messages_and_releases_its_name
     let (answer, ()) = tokio::join!(answer, async {
         busy.arrival().await;
         actor.drain().unwrap();
-        assert!(names.lookup(&PROBE).is_err(), "who drains takes no more messages");
+        assert!(names.lookup(&PROBE).is_err(), "a draining actor takes no more messages");
         busy.open();
     });
     assert_eq!(answer.unwrap(), actor.get_id());

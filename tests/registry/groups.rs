@@ -294,7 +294,7 @@ async fn reg_2_3_refuses_to_work_in_a_namespace_that_is_gone() {
     let refused = group.join(&actor).unwrap_err();
     assert_eq!(refused, GroupError::NotRunning { namespace: names.namespace() });
     assert!(group.is_empty());
-    assert!(actor.get_status() <= ActorStatus::Running, "who was not let in is left alone");
+    assert!(actor.get_status() <= ActorStatus::Running, "a refused actor is not stopped");
 }
 
 /// That a group key is no unique name, nor the reverse, shows at compile time (see `GroupKey`); here the texts are equal.

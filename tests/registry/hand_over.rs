@@ -234,7 +234,7 @@ async fn a_hand_over_between_two_actors_that_die_leaves_no_name_behind() {
 #[tokio::test]
 async fn a_name_is_free_when_its_holder_is_gone() {
     let (_registry, names) = world().await;
-    names.wait_until_free(&PROBE, SOON).now_or_never().expect("nobody has it").unwrap();
+    names.wait_until_free(&PROBE, SOON).now_or_never().expect("the name is free").unwrap();
     let gate = Gate::new();
     let holder = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
     let mut waiting = Box::pin(names.wait_until_free(&PROBE, SOON));

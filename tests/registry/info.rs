@@ -115,7 +115,7 @@ async fn a_lookup_is_timed_until_the_actor_is_found_and_no_longer() {
     let seen_by_borrowers = (0..512).map(|_| names.with(&PROBE, |_| timed(&names)).unwrap());
     assert_eq!(seen_by_borrowers.max(), Some(2));
     (0..512).for_each(|_| assert!(names.lookup(&OTHER).is_err()));
-    assert_eq!(timed(&names), 2, "nobody found, nothing timed");
+    assert_eq!(timed(&names), 2, "no actor found, nothing timed");
 }
 
 /// Queries about names are not counted as lookups of services.

@@ -129,7 +129,7 @@ async fn a_claim_waits_until_post_stop_has_run() {
 
     let mut next = std::pin::pin!(names.spawn(&PROBE, Probe::on(&roll), ()));
     assert!((&mut next).now_or_never().is_none(), "the name is still the old one's");
-    assert!(names.lookup(&PROBE).is_err(), "but nobody finds it");
+    assert!(names.lookup(&PROBE).is_err(), "but no lookup finds it");
     gate.open();
     let new = next.await.unwrap();
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), new.get_id());

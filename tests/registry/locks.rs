@@ -191,7 +191,7 @@ struct Inside<'a>(&'a AtomicUsize);
 
 impl<'a> Inside<'a> {
     fn enter(inside: &'a AtomicUsize) -> Self {
-        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "somebody else is inside");
+        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "another task is inside");
         Self(inside)
     }
 }

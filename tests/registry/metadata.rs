@@ -34,7 +34,7 @@ async fn metadata_come_with_each_way_to_register() {
         assert_eq!(port(names.metadata(key).unwrap()), Some(u16::try_from(n + 1).unwrap()), "{key}");
     }
     let info = names.service_info();
-    assert!(info.services.iter().all(|service| service.metadata.is_some()), "and whoever looks sees them: {info:?}");
+    assert!(info.services.iter().all(|service| service.metadata.is_some()), "and every reader sees them: {info:?}");
 }
 
 #[tokio::test]

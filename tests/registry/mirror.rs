@@ -92,7 +92,7 @@ impl Mirror {
             }
             NameChange::Updated(service) => {
                 let known = self.has.insert(service.name, (service.actor, service.metadata.clone()));
-                let (actor, metadata) = known.expect("somebody has what is described");
+                let (actor, metadata) = known.expect("the described name has a holder");
                 assert_eq!(actor, service.actor);
                 assert_ne!(metadata, service.metadata, "an update is news");
             }
@@ -109,6 +109,6 @@ impl Mirror {
 
     fn end(&mut self, name: &ServiceName, actor: ActorId) {
         let had = self.has.remove(name).map(|(actor, _)| actor);
-        assert_eq!(had, Some(actor), "of {name} the end of another's incarnation is told");
+        assert_eq!(had, Some(actor), "the reported end of {name} is that of another incarnation");
     }
 }

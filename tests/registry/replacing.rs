@@ -46,7 +46,7 @@ async fn a_lookup_finds_a_holder_at_every_moment_of_a_replacement() {
         assert_eq!(before.get_status(), ActorStatus::Stopped, "it is gone");
     }
     over.store(true, Ordering::Relaxed);
-    assert!(looking.join().expect("somebody was always found") > 0);
+    assert!(looking.join().expect("a holder was always found") > 0);
 }
 
 #[tokio::test]

@@ -275,7 +275,7 @@ async fn a_slow_reader_gets_the_number_of_missed_changes_and_a_snapshot() {
     let Watched::Lagged { missed, snapshot } = &lagged else { panic!("{lagged:?}") };
     assert_eq!((*missed, snapshot.len()), (10, 10));
     mirror.believe(lagged);
-    assert!(slow.next().now_or_never().is_none(), "what the snapshot shows is not told again");
+    assert!(slow.next().now_or_never().is_none(), "what the snapshot shows is not reported again");
     // It continues from there.
     names.unregister(&key::<ProbeMsg>("name_3"));
     mirror.believe(shown(&mut slow).await.unwrap());
@@ -283,7 +283,7 @@ async fn a_slow_reader_gets_the_number_of_missed_changes_and_a_snapshot() {
         exact.believe(shown(&mut fast).await.unwrap());
     }
     assert_eq!(mirror.has, exact.has);
-    assert_eq!((mirror.lagged, exact.lagged), (1, 0), "who reads in time is not concerned");
+    assert_eq!((mirror.lagged, exact.lagged), (1, 0), "a reader that keeps up is not affected");
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ async fn an_update_fails_and_the_old_value_stays_while_the_event_store_is_away(n
     let snapshot = namespace.telemetry().snapshot().await.unwrap();
     assert_eq!((snapshot.counter("config.updates"), snapshot.counter("config.updates_refused")), (None, Some(1)));
     let nothing = tokio::time::timeout(std::time::Duration::ZERO, changes.next()).await;
-    assert!(nothing.is_err(), "nobody is told of what did not happen");
+    assert!(nothing.is_err(), "a change that did not happen is not reported");
 }
 
 #[tokio::test]

@@ -217,7 +217,7 @@ async fn a_page_has_the_events_before_the_damaged_one_and_names_it() {
     let page = damage.events().page(Query::new().kind(NOTED)).await.unwrap();
     assert_eq!((ids(&page.events).len(), page.damaged_count, page.damaged[0].event), (19, 1, id(20)));
     let page = damage.events().page(Query::new().limit(19)).await.unwrap();
-    assert_eq!((page.events.len(), page.is_whole()), (19, true), "whoever asks for less is not told");
+    assert_eq!((page.events.len(), page.is_whole()), (19, true), "a page that ends before the damaged event is whole");
     damage.end().await;
 }
 

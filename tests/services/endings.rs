@@ -102,7 +102,7 @@ async fn subscriptions_end_when_a_shutdown_is_cancelled() {
     subscriptions_end(&production, end).await;
     let report = foundation.shutdown().await;
     assert_eq!((report.cause, report.exit_code()), (StopCause::Request, std::process::ExitCode::SUCCESS));
-    assert!(report.namespaces[0].stopped.len() >= 4, "all that were stopped are told: {report}");
+    assert!(report.namespaces[0].stopped.len() >= 4, "all that were stopped are reported: {report}");
 }
 
 #[tokio::test]

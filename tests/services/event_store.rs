@@ -180,7 +180,7 @@ async fn a_log_that_fails_is_opened_again_with_all_its_events_and_the_failure_is
     let outages = store.query(Query::new().kind(EventStore::OUTAGE)).await.unwrap();
     assert_eq!(outages[0].payload["tries"], 1);
     assert!(outages[0].payload["cause"].to_string().contains("the disk took nothing"), "{:?}", outages[0].payload);
-    assert_eq!(pid(foundation.production(), &EventStore::NAME), actor, "nobody had to be restarted for it");
+    assert_eq!(pid(foundation.production(), &EventStore::NAME), actor, "no actor had to be restarted for it");
     foundation.shutdown().await;
 }
 

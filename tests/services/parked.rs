@@ -220,7 +220,7 @@ impl Actor for Desk {
     }
 
     async fn handle(&self, _: ActorRef<Entry>, entry: Entry, to: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        Ok(to.send(entry).map_err(|_| "nobody is there")?)
+        Ok(to.send(entry).map_err(|_| "the receiver is gone")?)
     }
 }
 

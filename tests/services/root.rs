@@ -517,5 +517,5 @@ async fn a_second_signal_during_the_shutdown_ends_the_process_at_once() {
 async fn a_run_ends_when_the_tree_collapses() {
     let (said, status) = soon("a collapse", run_elsewhere("collapse", &[])).await;
     assert!(said.contains(": too many restarts"), "{said}");
-    assert!(!status.success(), "the operating system is told: {said}");
+    assert!(!status.success(), "the exit status shows it: {said}");
 }

@@ -98,7 +98,7 @@ async fn on_demand(
     match (verb, world.latest(who)) {
         (Verb::Start, _) => Ok(runs(world, supervisor.start_child(spec(world, names, who)).await?)),
         (_, Some((_, actor))) => supervisor.terminate_child(actor.get_id()).await.map(|()| Answer::Done),
-        (_, None) => Ok(Answer::Refused("there is nobody to terminate".to_owned())),
+        (_, None) => Ok(Answer::Refused("there is no child to terminate".to_owned())),
     }
 }
 

@@ -286,7 +286,7 @@ impl Op {
             Self::Ask(Verb::Terminate, who) => format!("terminate_child {} is asked for", name(who)),
             Self::Ask(Verb::Restart, who) => format!("restart_child {} is asked for", name(who)),
             Self::Ask(Verb::Delete, who) => format!("delete_child {} is asked for", name(who)),
-            Self::Rival(who) => format!("somebody else spawns an actor as {}", name(who)),
+            Self::Rival(who) => format!("a foreign actor is spawned as {}", name(who)),
         }
     }
 }

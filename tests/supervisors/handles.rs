@@ -227,7 +227,7 @@ async fn a_reconfiguration_replaces_no_reporter_and_is_lost_when_the_supervisor_
     inner.reconfigure(spec).await.unwrap();
     inner.restart_child("b").await.unwrap().unwrap();
     office.reports.started("b").await;
-    assert!(never.rest().is_empty(), "the old one is told");
+    assert!(never.rest().is_empty(), "the old one gets reports");
     inner.shutdown().await;
     office.reports.restarted("inner").await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();

@@ -35,7 +35,7 @@ impl Reports {
                             return found;
                         }
                     }
-                    None => panic!("{what}: nobody is left to report it"),
+                    None => panic!("{what}: no supervisor is left to report it"),
                 }
             }
         })

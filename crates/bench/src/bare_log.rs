@@ -73,7 +73,7 @@ fn nanoseconds(time: SystemTime) -> i64 {
 }
 
 /// A row's columns as owned values, with the payload parsed: as much as an event has.
-#[expect(dead_code, reason = "it is made to be handed out, and nobody here wants it")]
+#[expect(dead_code, reason = "it is built as a result, and no caller here reads it")]
 pub(crate) struct BareEvent {
     id: i64,
     kind: String,

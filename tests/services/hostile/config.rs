@@ -118,7 +118,7 @@ async fn a_note_that_is_too_long_refuses_its_change(namespace: TestNamespace) {
         assert_eq!(text(config.reset_all().await), expected);
         assert_eq!(text(config.reload().await), expected);
     }
-    assert_eq!(namespace.events().stats().await.unwrap().recorded, 2, "the refused reloads are told");
+    assert_eq!(namespace.events().stats().await.unwrap().recorded, 2, "the refused reloads are recorded");
     assert_eq!(config.get::<String>("motd").unwrap(), "hello");
 }
 

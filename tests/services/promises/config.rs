@@ -48,7 +48,7 @@ async fn a_slow_subscriber_of_a_section_continues_after_the_missed_changes_and_e
         assert_eq!(changed.new.max, last + 1);
         last = changed.new.max;
     }
-    assert_eq!(last, 1_040, "what was made before the end is told before it");
+    assert_eq!(last, 1_040, "what was made before the end is reported before it");
     let error = config.wait_until_up(SOON).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotRunning { .. }), "{error}");
 }

@@ -102,8 +102,8 @@ async fn the_layer_switches_on_no_more_than_it_counts(namespace: TestNamespace) 
     let costly = || evaluated.set(evaluated.get() + 1);
     let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());
     tracing::subscriber::with_default(subscriber, || {
-        tracing::debug!(target: "quiet", costly = ?costly(), "nobody wants it");
-        tracing::trace!(target: "quiet", costly = ?costly(), "nobody wants it");
+        tracing::debug!(target: "quiet", costly = ?costly(), "no subscriber wants it");
+        tracing::trace!(target: "quiet", costly = ?costly(), "no subscriber wants it");
         tracing::info!(target: "quiet", costly = ?costly(), "this is counted");
     });
     assert_eq!(evaluated.get(), 1);

@@ -54,7 +54,7 @@ async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
     // The last tick is that of the end.
     foundation.shutdown().await;
     assert_eq!(sums.lock().unwrap().total, THREADS * COUNTS);
-    assert!(retired > Some(0), "nobody was retired: {retired:?}");
+    assert!(retired > Some(0), "no series was retired: {retired:?}");
 }
 
 /// Each user counts now and then, for a while, and some of them are beyond the limit.

@@ -24,7 +24,7 @@ pub(super) fn found(history: &History<'_>) -> Result<(), String> {
 fn is_live(history: &History<'_>, who: Who, actor: Actor, at: At) -> Result<(), String> {
     let (name, time) = (history.name(who), history.time(at));
     let Some(life) = history.actors.get(&actor) else {
-        return Err(format!("a lookup of {name} gives actor {actor} at {time} ms, whom nobody knows"));
+        return Err(format!("a lookup of {name} gives actor {actor} at {time} ms, which is unknown"));
     };
     let span = &history.lives[life];
     let up = span.at(Moment::Up).is_some_and(|up| up < at);
@@ -42,7 +42,7 @@ fn nobody_is_missed(history: &History<'_>, who: Who, at: At) -> Result<(), Strin
     match live {
         Some((life, _)) => {
             let (name, time) = (history.name(who), history.time(at));
-            Err(format!("a lookup of {name} gives nobody at {time} ms, while {} is up", history.told(*life)))
+            Err(format!("a lookup of {name} gives no actor at {time} ms, while {} is up", history.told(*life)))
         }
         None => Ok(()),
     }

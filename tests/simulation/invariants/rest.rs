@@ -27,7 +27,7 @@ fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), 
     let alive = |actor| history.actors.get(&actor).is_some_and(|life| history.lives[life].is_alive(at));
     match doing {
         Doing::Moving => Err(format!("{name} is still on its way")),
-        Doing::Waiting if !has_rival(history, child, at) => Err(format!("{name} waits for a name that nobody has")),
+        Doing::Waiting if !has_rival(history, child, at) => Err(format!("{name} waits for a name that is free")),
         Doing::Running(actor) if history.shape.is_worker(child) && !alive(actor) => {
             Err(format!("{name} is said to run as actor {actor}, which is not there"))
         }

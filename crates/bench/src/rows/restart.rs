@@ -40,7 +40,7 @@ fn kills<'a>(
             let mut receiver = started(receiver.ok_or("the channel is lost"));
             let begun = Instant::now();
             for _ in 0..operations {
-                started(find().ok_or("nobody has the name")).kill();
+                started(find().ok_or("no actor has the name")).kill();
                 started(receiver.recv().await.ok_or("the supervisor is gone"));
             }
             (begun.elapsed(), receiver)
