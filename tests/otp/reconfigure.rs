@@ -215,7 +215,7 @@ async fn otp_89_a_new_order_holds_for_the_restart_that_is_under_way() {
 
 /// Each retry has a plan queue of its own, and there is one queue afterwards.
 #[tokio::test(start_paused = true)]
-async fn otp_89_children_in_a_restart_loop_come_back_under_the_new_strategy() {
+async fn otp_89_children_in_a_restart_loop_are_restarted_under_the_new_strategy() {
     for (from, to) in [(Strategy::OneForOne, Strategy::OneForAll), (Strategy::RestForOne, Strategy::OneForOne)] {
         let (_, [a, b]) = puppets(["a", "b"]);
         let mut office = Office::of(from, 100_000, &[&a, &b]).await;

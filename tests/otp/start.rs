@@ -48,7 +48,7 @@ async fn otp_3_a_child_that_is_not_wanted_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn otp_4_a_temporary_child_that_is_not_wanted_is_forgotten() {
+async fn otp_4_a_temporary_child_that_is_not_wanted_is_removed() {
     let log = Log::new();
     let children = [ignoring("a", &log), Puppet::new("b", &log)].map(|child| child.spec().restart(Restart::Temporary));
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).children(children)).await;
@@ -58,7 +58,7 @@ async fn otp_4_a_temporary_child_that_is_not_wanted_is_forgotten() {
 }
 
 #[tokio::test]
-async fn otp_5_a_temporary_child_that_is_not_wanted_when_added_is_forgotten() {
+async fn otp_5_a_temporary_child_that_is_not_wanted_when_added_is_removed() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     for puppet in [ignoring("a", &log), Puppet::new("b", &log)] {
@@ -82,12 +82,12 @@ async fn a_dynamic_child_that_is_not_wanted_is_forgotten(restart: Restart) {
 }
 
 #[tokio::test]
-async fn otp_6_a_temporary_dynamic_child_that_is_not_wanted_is_forgotten() {
+async fn otp_6_a_temporary_dynamic_child_that_is_not_wanted_is_removed() {
     a_dynamic_child_that_is_not_wanted_is_forgotten(Restart::Temporary).await;
 }
 
 #[tokio::test]
-async fn otp_7_a_permanent_dynamic_child_that_is_not_wanted_is_forgotten_and_the_supervisor_stops_cleanly() {
+async fn otp_7_a_permanent_dynamic_child_that_is_not_wanted_is_removed_and_the_supervisor_stops_cleanly() {
     a_dynamic_child_that_is_not_wanted_is_forgotten(Restart::Permanent).await;
 }
 

@@ -183,7 +183,7 @@ async fn a_supervisor_that_restarts_has_as_many_partitions_as_at_its_first_start
 
 /// Both after its end and after it was resized away.
 #[tokio::test]
-async fn a_temporary_partition_comes_back_with_its_supervisor_only() {
+async fn a_temporary_partition_is_restarted_only_with_its_supervisor() {
     let hall = Hall::of(2);
     let (reporter, mut reports) = foundation_tests::reports();
     let (top, shards) = super::within(hall.spec().restart(foundation::Restart::Temporary), reporter).await;

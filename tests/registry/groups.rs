@@ -418,7 +418,7 @@ async fn random_members_include_all_live_members_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_message_goes_to_one_member_and_comes_back_if_there_is_none() {
+async fn a_message_goes_to_one_member_and_is_given_back_if_there_is_none() {
     let (_registry, names) = world().await;
     let [first, second] = probes().await;
     let group = names.group(&HELLO);

@@ -311,7 +311,7 @@ async fn an_unknown_path_is_answered_with_the_near_misses(namespace: TestNamespa
 }
 
 #[foundation::test]
-async fn an_unknown_path_in_an_empty_configuration_says_that_it_is_empty(namespace: TestNamespace) {
+async fn an_unknown_path_in_an_empty_configuration_is_refused_as_such(namespace: TestNamespace) {
     let expected = "unknown config path server.port; the configuration is empty";
     assert_eq!(text(namespace.config().get::<u16>("server.port")), expected);
 }

@@ -125,7 +125,7 @@ async fn a_subscription_of_a_kind_delivers_all_before_a_damaged_event_whatever_i
 }
 
 #[tokio::test]
-async fn a_subscription_that_skips_counts_what_it_has_skipped() {
+async fn a_subscription_that_skips_counts_the_skipped_events() {
     let damage = Damage::by(&format!("{}; DELETE FROM events WHERE id = 22", change("payload = '{'"))).await;
     let mut all = damage.follow(SubscriptionSpec::from_beginning().on_damaged(OnDamaged::Skip)).await;
     let rest: Vec<u64> = others().into_iter().filter(|id| *id != 22).collect();

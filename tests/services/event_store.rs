@@ -300,7 +300,7 @@ async fn a_disk_that_stays_full_ends_no_service_and_the_shutdown_is_orderly() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_killed_while_its_disk_is_gone_comes_back_reads_and_waits_for_its_log() {
+async fn a_store_that_is_killed_while_its_disk_is_gone_restarts_reads_and_waits_for_its_log() {
     let disk = Disk::default();
     let foundation = Foundation::builder().test_events(disk.in_memory()).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();

@@ -11,7 +11,7 @@ use foundation_tests::{Conduct, Log, Moment, Order, Puppet, ping};
 use crate::otp::{Agency, told};
 
 #[tokio::test]
-async fn dyn_4_it_is_supervised_like_any_child_and_comes_back_empty() {
+async fn dyn_4_it_is_supervised_like_any_child_and_is_restarted_empty() {
     let puppet = Puppet::new("puppet", &Log::new());
     let mut agency = {
         let (reporter, reports) = foundation_tests::reports();

@@ -179,7 +179,7 @@ async fn a_stopped_supervisor_is_shown_as_stopped_and_has_no_health() {
 
 /// For the supervisors above it: a child that ended with the reason `shutdown`.
 #[tokio::test]
-async fn a_supervisor_that_is_shut_down_by_its_handle_comes_back_if_it_is_permanent() {
+async fn a_supervisor_that_is_shut_down_by_its_handle_is_restarted_if_it_is_permanent() {
     for (restart, comes_back) in [(Restart::Permanent, true), (Restart::Transient, false)] {
         let log = Log::new();
         let puppet = Puppet::new("child", &log);

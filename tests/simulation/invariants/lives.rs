@@ -42,13 +42,13 @@ pub(super) fn in_order(history: &History<'_>) -> Result<(), String> {
 pub(super) fn stopped_is_gone(history: &History<'_>) -> Result<(), String> {
     for line in history.reigns.values().flat_map(|reign| &reign.lines) {
         if let Told::Stopped(..) = line.told {
-            nobody_within(history, line.child, line.index, "was reported as stopped")?;
+            none_within(history, line.child, line.index, "was reported as stopped")?;
         }
     }
     Ok(())
 }
 
-fn nobody_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Result<(), String> {
+fn none_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Result<(), String> {
     match history.lives_within(who).find(|(_, span)| span.is_active(at)) {
         Some((life, _)) => {
             let (time, name) = (history.time(at), history.name(who));
@@ -75,7 +75,7 @@ pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
 }
 
 /// An actor that is reported to have ended in order has run its `post_stop`, and a killed one has not.
-pub(super) fn ends_as_told(history: &History<'_>) -> Result<(), String> {
+pub(super) fn ends_as_reported(history: &History<'_>) -> Result<(), String> {
     for line in history.reigns.values().flat_map(|reign| &reign.lines) {
         let Told::Exited(actor, reason) = line.told else { continue };
         let Some(life) = history.actors.get(actor) else { continue };

@@ -38,7 +38,7 @@ const RULES: [(&str, Rule); 18] = [
     (TIME_GOES_ON, ends::time_goes_on),
     ("one life per name", lives::one_at_a_time),
     ("a life goes one way", lives::in_order),
-    ("an end is as it was reported", lives::ends_as_told),
+    ("an end is as it was reported", lives::ends_as_reported),
     ("a stopped actor is gone", lives::stopped_is_gone),
     ("a terminated actor is gone", lives::terminated_is_gone),
     ("start order", order::starts),

@@ -13,7 +13,7 @@ pub(super) fn found(history: &History<'_>) -> Result<(), String> {
                 if history.lives[life].actor == Some(*actor) && history.lives[life].at(Moment::Stopping).is_none() => {}
             Fact::Came(life, _, Some(actor)) => is_live(history, life.who, *actor, index)?,
             Fact::Found(who, Some(actor)) => is_live(history, *who, *actor, index)?,
-            Fact::Found(who, None) => nobody_is_missed(history, *who, index)?,
+            Fact::Found(who, None) => no_actor_is_missed(history, *who, index)?,
             _ => {}
         }
     }
@@ -35,7 +35,7 @@ fn is_live(history: &History<'_>, who: Who, actor: Actor, at: At) -> Result<(), 
 }
 
 /// While nothing moves, every actor that is up is found.
-fn nobody_is_missed(history: &History<'_>, who: Who, at: At) -> Result<(), String> {
+fn no_actor_is_missed(history: &History<'_>, who: Who, at: At) -> Result<(), String> {
     let live = history.lives.iter().find(|(life, span)| {
         life.who == who && span.at(Moment::Up).is_some_and(|up| up < at) && at < span.end_begins()
     });

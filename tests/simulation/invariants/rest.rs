@@ -19,7 +19,7 @@ pub(super) fn settled(history: &History<'_>) -> Result<(), String> {
         }
     }
     every_cause_had_an_effect(history)?;
-    nobody_stays_behind(history)
+    no_child_stays_stopped(history)
 }
 
 fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), String> {
@@ -78,7 +78,7 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
 }
 
 /// A child that was stopped for a sibling runs again, unless the end of one of them was requested.
-fn nobody_stays_behind(history: &History<'_>) -> Result<(), String> {
+fn no_child_stays_stopped(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
         let Some((_, reign)) = reigns.last() else { continue };
