@@ -132,7 +132,9 @@ async fn a_transaction_is_made_completely_or_not_at_all(namespace: TestNamespace
 }
 
 #[foundation::test(builder = pooled())]
-async fn the_later_of_two_operations_on_a_value_counts_and_operations_without_effect_change_nothing(namespace: TestNamespace) {
+async fn the_later_of_two_operations_on_a_value_counts_and_operations_without_effect_change_nothing(
+    namespace: TestNamespace,
+) {
     let config = namespace.config();
     config.transaction(|wishes| wishes.set("pool.max", 5).set("pool.max", 6)).await.unwrap();
     assert_eq!(config.section::<Pool>().unwrap().max, 6);
