@@ -168,8 +168,7 @@ fn impatient(spec: SupervisorSpec, patience: &Gate) -> ChildSpec {
 
 /// The step that ends a start is notified twice: by the start itself, which has just finished, and by its abort.
 #[tokio::test]
-async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_after_its_start_stops_slowly()
-{
+async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_after_its_start_stops_slowly() {
     let (log, [child]) = puppets(["child"]);
     let office = Office::of(Strategy::OneForOne, 3, &[&child]).await;
     let (up, down) = (Gate::new(), Gate::new());
