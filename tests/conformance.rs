@@ -1,10 +1,10 @@
-//! Keeps `docs/conformance.md` true: what it names exists, what exists is named, and it has counted right.
+//! Checks `docs/conformance.md`: its tests exist, every numbered test is in it, and its counts are right.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How the names of tests begin that the list has to know.
+/// The prefixes of the test names that must be listed.
 const NUMBERED: [&str; 8] = ["otp_", "reg_", "sup_", "dyn_", "fnd_", "part_", "task_", "peer_"];
 
 fn root() -> PathBuf {

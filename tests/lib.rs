@@ -1,4 +1,4 @@
-//! What the scenarios share: an actor on strings, with a switch for each way to fail, a log of what such actors lived
+//! Shared by the scenarios: an actor on strings, with a switch for each way to fail, a log of what such actors lived
 //! through, and a reporter to await what a supervisor did.
 //!
 //! ```text

@@ -1,8 +1,8 @@
-//! Every asynchronous function of the public API may be dropped at any poll: nothing half done stays, and the next call works.
+//! Every asynchronous function of the public API may be dropped at any poll: nothing half done stays.
 //!
-//! Each function is polled n times and dropped, for every n until it ends by itself, each time in a fresh foundation. What
-//! holds afterwards is said by the scenario; that the foundation then ends in order and leaves no task behind, by
-//! [`scene::dropped_at_each_poll`].
+//! Each function is polled n times and dropped, for every n until it ends by itself, each time in a fresh foundation. The
+//! scenario says what holds afterwards; [`scene::dropped_at_each_poll`] checks that the foundation then ends in order
+//! and leaves no task behind. Another call of the function works.
 
 mod names;
 mod root;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Functions that are not polled here, and why.
+/// Functions that are not polled here, with the reasons.
 const EXEMPT: [(&str, &str); 5] = [
     ("core/src/containment.rs waking_contained", "polls what it is given, and nothing else"),
     ("core/src/health.rs run_check", "is awaited within `health`, which is dropped here"),
@@ -35,7 +35,7 @@ fn sources(folder: &Path, visit: &mut impl FnMut(&Path, &str)) {
     }
 }
 
-/// `crate/src/file.rs function`, of each public asynchronous function.
+/// The public asynchronous functions, each as `crate/src/file.rs function`.
 fn public() -> BTreeSet<String> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
     let mut found = BTreeSet::new();
@@ -50,7 +50,7 @@ fn public() -> BTreeSet<String> {
     found
 }
 
-/// The names that the scenarios here are for.
+/// The functions that the scenarios here cover.
 fn covered() -> BTreeSet<String> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("cancellation");
     let mut found = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Names: a claim, a wait, a lock or a question that is given up leaves nothing in the tables.
+//! Names: a cancelled claim, wait, lock or request leaves nothing in the tables.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::scene::{CLERK, LONG, Scene, a_turn, dropped_at_each_poll, unless_not_
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
-/// A puppet under the name of the clerk.
+/// A puppet with the name of the clerk.
 async fn clerk(scene: &Scene) -> Puppet {
     let clerk = scene.puppet("clerk");
     scene.services().spawn(&CLERK, clerk.actor(), ()).await.unwrap();
@@ -22,7 +22,7 @@ async fn foreign(puppet: &Puppet) -> ActorRef<Order> {
     Actor::spawn(None, puppet.actor(), ()).await.unwrap().0
 }
 
-/// The name can be had, once whoever has it has ended.
+/// The name is available once its holder has ended.
 async fn is_to_be_had(scene: &Scene) {
     if let Ok(clerk) = scene.services().lookup(&CLERK) {
         clerk.stop(None);
@@ -34,7 +34,7 @@ async fn is_to_be_had(scene: &Scene) {
 
 // covers: core/src/registry/service_registry.rs spawn, core/src/registry/described.rs spawn, core/src/registry/service_registry.rs supervise
 #[tokio::test(start_paused = true)]
-async fn a_claim_whose_start_is_given_up_goes_back() {
+async fn a_claim_whose_start_is_cancelled_is_released() {
     let slow = |scene: &Scene| {
         let slow = scene.puppet("slow");
         slow.next(Moment::Starting, TAKES_LONG);
@@ -69,7 +69,7 @@ async fn a_claim_whose_start_is_given_up_goes_back() {
 
 // covers: core/src/registry/service_registry.rs register, core/src/registry/described.rs register, core/src/registry/addressed.rs register
 #[tokio::test(start_paused = true)]
-async fn a_registration_that_is_given_up_has_been_made_or_not() {
+async fn a_cancelled_registration_is_made_or_not_made() {
     for way in 0..3 {
         dropped_at_each_poll(
             async |scene| {
@@ -95,7 +95,7 @@ async fn a_registration_that_is_given_up_has_been_made_or_not() {
 
 // covers: core/src/registry/via.rs call, core/src/registry/addressed.rs via, core/src/registry/service_registry.rs health_check, core/src/registry/groups/dispatch.rs call_all
 #[tokio::test(start_paused = true)]
-async fn a_question_to_a_service_may_be_given_up() {
+async fn a_request_to_a_service_may_be_cancelled() {
     let ask = async |scene: &Scene| scene.services().via(&CLERK).call(Order::Ping, LONG).await;
     dropped_at_each_poll(
         async |scene| {
@@ -131,7 +131,7 @@ async fn a_question_to_a_service_may_be_given_up() {
 
 // covers: core/src/ask.rs ask, core/src/registry/service_registry.rs replace, core/src/registry/service_registry.rs ended, core/src/registry/tree.rs health
 #[tokio::test(start_paused = true)]
-async fn what_is_asked_of_an_actor_or_a_namespace_may_be_given_up() {
+async fn a_request_to_an_actor_or_a_namespace_may_be_cancelled() {
     works_again(async |scene| foundation::ask(&scene.worker.latest(), Order::Ping).await).await;
     works_again(async |scene| Ok::<_, ()>(scene.services().registry().health(&HealthLimits::new()).await)).await;
     let service = |scene: &Scene| {
@@ -163,7 +163,7 @@ async fn what_is_asked_of_an_actor_or_a_namespace_may_be_given_up() {
 
 // covers: core/src/registry/waiting.rs wait_for_service, core/src/registry/waiting.rs wait_until_free, core/src/registry/watch.rs next
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_given_up_is_forgotten() {
+async fn a_cancelled_wait_is_removed() {
     dropped_at_each_poll(
         async |scene| {
             let services = scene.services();
@@ -183,7 +183,7 @@ async fn a_wait_that_is_given_up_is_forgotten() {
         async |scene, _| is_to_be_had(scene).await,
     )
     .await;
-    // What a watch would have shown is shown by the next call.
+    // The next call returns what a watch would have shown.
     dropped_at_each_poll(
         async |scene| {
             let mut watch = scene.services().watch_service(&CLERK);
@@ -202,7 +202,7 @@ async fn a_wait_that_is_given_up_is_forgotten() {
 
 // covers: core/src/registry/locking.rs lock
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_is_given_up_goes_to_the_next() {
+async fn a_lock_whose_waiter_is_cancelled_goes_to_the_next_waiter() {
     let name = ServiceName::from_static("ledger");
     dropped_at_each_poll(
         async |scene| {

@@ -1,4 +1,4 @@
-//! Starts and ends of whole foundations and namespaces: once asked for, an end goes on; a start that is given up leaves nothing.
+//! Starts and ends of foundations and namespaces: a requested end continues; a cancelled start leaves nothing.
 
 use foundation::{Foundation, Namespace, ProcessRegistry};
 
@@ -11,7 +11,7 @@ async fn no_test_is_up(scene: &Scene) {
 
 // covers: foundation/src/root/builder.rs start, foundation/src/root/mod.rs shutdown, core/src/registry/process_registry.rs shutdown, core/src/registry/process_registry.rs wait_until_gone
 #[tokio::test(start_paused = true)]
-async fn a_foundation_may_be_given_up_at_its_start_and_its_end() {
+async fn the_start_and_the_shutdown_of_a_foundation_may_be_cancelled() {
     dropped_at_each_poll(
         async |_| {
             let other = Foundation::builder().start().await.unwrap();
@@ -45,7 +45,7 @@ async fn a_foundation_may_be_given_up_at_its_start_and_its_end() {
 
 // covers: core/src/registry/process_registry.rs start
 #[tokio::test(start_paused = true)]
-async fn a_registry_may_be_given_up_at_its_start() {
+async fn the_start_of_a_registry_may_be_cancelled() {
     dropped_at_each_poll(
         async |_| ProcessRegistry::start().await.unwrap().shutdown().await,
         async |_, _| drop(ProcessRegistry::start().await.unwrap().shutdown().await),
@@ -55,7 +55,7 @@ async fn a_registry_may_be_given_up_at_its_start() {
 
 // covers: core/src/registry/process_registry.rs namespace, core/src/registry/process_registry.rs cleanup_namespace, core/src/registry/service_registry.rs cleanup, foundation/src/root/mod.rs cleanup, foundation/src/root/mod.rs namespace
 #[tokio::test(start_paused = true)]
-async fn a_namespace_may_be_given_up_at_its_start_and_its_end() {
+async fn the_start_and_the_cleanup_of_a_namespace_may_be_cancelled() {
     let test = Namespace::test();
     for way in 0..3 {
         dropped_at_each_poll(
@@ -80,7 +80,7 @@ async fn a_namespace_may_be_given_up_at_its_start_and_its_end() {
     }
 }
 
-/// A namespace that is being cleaned up is not to be had.
+/// A namespace that is being cleaned up is not available.
 fn is_ending(error: foundation::RegistryError) -> Result<(), foundation::RegistryError> {
     match error {
         foundation::RegistryError::Child { .. } | foundation::RegistryError::NotRunning { .. } => Ok(()),
@@ -90,7 +90,7 @@ fn is_ending(error: foundation::RegistryError) -> Result<(), foundation::Registr
 
 // covers: foundation/src/root/mod.rs test_namespace, foundation/src/root/test_namespace.rs cleanup, foundation/src/root/test_namespace.rs kill
 #[tokio::test(start_paused = true)]
-async fn a_test_namespace_that_is_given_up_is_cleaned_up() {
+async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
     dropped_at_each_poll(
         async |scene| {
             let test = scene.foundation.test_namespace().await.unwrap();
@@ -105,7 +105,7 @@ async fn a_test_namespace_that_is_given_up_is_cleaned_up() {
 
 // covers: foundation/src/root/mod.rs tree, foundation/src/root/mod.rs health, foundation/src/root/services.rs health, core/src/registry/tree.rs tree
 #[tokio::test(start_paused = true)]
-async fn a_look_at_a_foundation_may_be_given_up() {
+async fn a_query_of_a_foundation_may_be_cancelled() {
     works_again(async |scene| Ok::<_, ()>(scene.foundation.tree().await)).await;
     works_again(async |scene| Ok::<_, ()>(scene.foundation.registry().tree().await)).await;
     works_again(async |scene| Ok::<_, ()>(scene.services().tree().await)).await;
@@ -115,7 +115,7 @@ async fn a_look_at_a_foundation_may_be_given_up() {
 
 // covers: foundation/src/root/mod.rs run_until_signal
 #[tokio::test(start_paused = true)]
-async fn a_run_until_a_signal_may_be_given_up_and_taken_up_again() {
+async fn a_run_until_a_signal_may_be_cancelled_and_repeated() {
     dropped_at_each_poll(
         async |scene| {
             let run = scene.foundation.run_until_signal();

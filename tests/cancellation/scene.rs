@@ -1,4 +1,4 @@
-//! The stage of a scenario, and what is done to the function on it.
+//! The set-up of a scenario, and the polls of the function under test.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -18,12 +18,12 @@ use foundation::{
 use foundation_tests::{Log, Order, Puppet};
 use tokio::runtime::Handle;
 
-/// What is left of a function that ends in fewer polls than this.
+/// Every function ends in fewer polls than this.
 const MOST_POLLS: usize = 200;
 const MOST_TURNS: usize = 10_000;
-/// How many turns others have to wake a waker that panics.
+/// The number of turns that others have to wake a waker that panics.
 const PATIENCE: usize = 100;
-/// Of the paused clock: only what hangs takes so long.
+/// In time of the paused clock: only a hanging future takes so long.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
 pub(super) static CLERK: ServiceKey<Order> = ServiceKey::new("clerk");
@@ -33,7 +33,7 @@ pub(super) const NOTED: EventKind = EventKind::from_static("noted");
 pub(super) struct Scene {
     pub(super) foundation: Foundation,
     pub(super) log: Log,
-    /// Played by the child `worker` of [`supervisor`](Self::supervisor), and by that of [`dynamic`](Self::dynamic).
+    /// The child `worker` of [`supervisor`](Self::supervisor), and of [`dynamic`](Self::dynamic).
     pub(super) worker: Puppet,
     pub(super) other: Puppet,
     pub(super) supervisor: Supervisor,
@@ -92,22 +92,22 @@ fn settings() -> ConfigSources {
     ConfigSources::new().defaults(serde_json::json!({ "port": 1, "pace": 2 })).unwrap().updatable("port").unwrap()
 }
 
-/// What becomes of a future at its last poll.
+/// What happens to a future at its last poll.
 #[derive(Clone, Copy, PartialEq)]
 enum Last {
-    /// It is dropped right behind it, and not when it would have been woken.
+    /// It is dropped right after the poll, not when it would be woken.
     Dropped,
-    /// It is polled with a waker that panics, and dropped when that was woken, or was not for a while.
+    /// It is polled with a waker that panics, and dropped after that is woken or after a number of turns.
     WokenByPanic,
 }
 
-/// A future that is polled so many times at the most.
+/// A future that is polled at most this many times.
 struct Polled<F> {
     /// `None` once it is dropped.
     future: Option<Pin<Box<F>>>,
     left: usize,
     last: Last,
-    /// For how many turns it was not woken since its last poll.
+    /// The number of turns since its last poll in which it was not woken.
     waited: usize,
     panics: Arc<PanicsWhenWoken>,
 }
@@ -117,7 +117,7 @@ impl<F: Future> Polled<F> {
         Self { future: Some(Box::pin(future)), left: polls, last, waited: 0, panics: Arc::default() }
     }
 
-    /// Waits until the waker has panicked, if that is what is to happen, and drops the future.
+    /// Waits until the waker has panicked, if it is to panic, and drops the future.
     fn after_the_last(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.waited += 1;
         let is_over = self.last == Last::Dropped || self.panics.0.load(Ordering::Relaxed) || self.waited > PATIENCE;
@@ -131,7 +131,7 @@ impl<F: Future> Polled<F> {
         Poll::Pending
     }
 
-    /// Polls with the waker that panics. Woken within the poll, it ends nothing but the task that it belongs to.
+    /// Polls with the waker that panics. Woken within the poll, it ends only the task that it belongs to.
     fn poll_with_panic(&mut self) -> Poll<Option<F::Output>> {
         let (Some(future), panics) = (&mut self.future, Waker::from(Arc::clone(&self.panics))) else {
             return Poll::Ready(None);
@@ -157,20 +157,20 @@ impl<F: Future> Future for Polled<F> {
     }
 }
 
-/// A waker that panics, and knows that it was woken.
+/// A waker that panics and records that it was woken.
 #[derive(Default)]
 struct PanicsWhenWoken(AtomicBool);
 
 impl Wake for PanicsWhenWoken {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
-        // Without the hook, which would print each.
+        // Bypasses the hook, which would print each panic.
         std::panic::resume_unwind(Box::new("the waker panics"));
     }
 }
 
-/// Polls what `ask` gives n times and drops it, for n from 0 until it ends by itself, in a fresh scene each time. `holds` is
-/// told what came of it, if it ended, and checks the scene; then the foundation ends in order, and no task is left.
+/// Polls the future of `ask` n times and drops it, for n from 0 until it ends by itself, in a fresh scene each time.
+/// `holds` gets its output, if it ended, and checks the scene; then the foundation ends in order, and no task is left.
 ///
 /// Then the same again, with a waker that panics at the last poll: no service ends by it.
 pub(super) async fn dropped_at_each_poll<T>(ask: impl AsyncFn(&Scene) -> T, holds: impl AsyncFn(&Scene, Option<T>)) {
@@ -184,7 +184,7 @@ pub(super) async fn dropped_at_each_poll<T>(ask: impl AsyncFn(&Scene) -> T, hold
     }
 }
 
-/// Whether it has ended by itself.
+/// Whether the future has ended by itself.
 async fn after_polls<T>(
     polls: usize,
     last: Last,
@@ -206,7 +206,7 @@ async fn after_polls<T>(
     ended
 }
 
-/// The same for a function that gives a result, and that works when it is called again, whatever became of the first call.
+/// The same for a function that returns a result, and that succeeds when called again, whatever the first call did.
 pub(super) async fn works_again<T, E: std::fmt::Debug>(ask: impl AsyncFn(&Scene) -> Result<T, E>) {
     dropped_at_each_poll(&ask, async |scene, outcome| {
         if let Some(outcome) = outcome {
@@ -237,14 +237,14 @@ async fn end(scene: Scene, polls: usize) {
     no_task_is_left(polls).await;
 }
 
-/// Nothing tells the end of a task that nobody holds: all of them have their turns.
+/// The end of a detached task is not observable, so every task gets its turns.
 async fn no_task_is_left(polls: usize) {
     let left = async || Handle::current().metrics().num_alive_tasks();
     let none = comes_true(async || left().await == 0).await;
     assert!(none, "after {polls} polls, {} tasks are left", left().await);
 }
 
-/// Lets everybody have turns until this is so; false if it is not after a great many.
+/// Yields until this is so; false if it is not after a great many turns.
 pub(super) async fn comes_true(is_so: impl AsyncFn() -> bool) -> bool {
     for _ in 0..MOST_TURNS {
         if is_so().await {
@@ -255,7 +255,7 @@ pub(super) async fn comes_true(is_so: impl AsyncFn() -> bool) -> bool {
     false
 }
 
-/// A child that has never come, or is forgotten already, is as good as terminated.
+/// A child that never came, or is already removed, counts as terminated.
 pub(super) fn unless_not_found(error: ChildError) -> Result<(), ChildError> {
     match error {
         ChildError::NotFound { .. } => Ok(()),

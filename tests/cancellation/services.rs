@@ -1,4 +1,4 @@
-//! Requests to the services of a namespace: what was asked is done as a whole or not at all, and the next request is answered.
+//! Requests to the services of a namespace: a request is done completely or not at all, and the next one is answered.
 
 use std::io::Cursor;
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ async fn numbers(scene: &Scene) -> Vec<u32> {
 
 // covers: foundation/src/events/client.rs append, foundation/src/events/client.rs append_batch, foundation/src/events/client.rs append_expecting
 #[tokio::test(start_paused = true)]
-async fn an_append_that_is_given_up_is_recorded_as_a_whole_or_not_at_all() {
+async fn a_cancelled_append_is_recorded_completely_or_not_at_all() {
     let none_or_all = |numbers: Vec<u32>| {
         assert!(numbers == [0, 1, 2, 3, 4] || numbers == [0, 1, 2, 3, 4, 5, 6], "{numbers:?}");
     };
@@ -46,7 +46,7 @@ async fn an_append_that_is_given_up_is_recorded_as_a_whole_or_not_at_all() {
 
 // covers: foundation/src/events/reading.rs get, foundation/src/events/reading.rs query, foundation/src/events/reading.rs by_correlation, foundation/src/events/reading.rs recent, foundation/src/events/reading.rs stats, foundation/src/events/reading.rs verify, foundation/src/events/reading.rs prune_before, foundation/src/events/causes.rs chain, foundation/src/events/client.rs wait_until_up
 #[tokio::test(start_paused = true)]
-async fn a_question_to_the_event_store_may_be_given_up() {
+async fn a_query_of_the_event_store_may_be_cancelled() {
     let first = |scene: &Scene| EventId::new(scene.foundation.events().position().unwrap().get() - 4).unwrap();
     works_again(async |scene| scene.foundation.events().get(first(scene)).await).await;
     works_again(async |scene| scene.foundation.events().query(Query::new()).await).await;
@@ -69,7 +69,7 @@ async fn a_question_to_the_event_store_may_be_given_up() {
 
 // covers: foundation/src/events/transfer.rs export, foundation/src/events/transfer.rs import
 #[tokio::test(start_paused = true)]
-async fn an_export_and_an_import_may_be_given_up_and_made_again() {
+async fn an_export_and_an_import_may_be_cancelled_and_repeated() {
     let query = || Query::new().kind(NOTED);
     works_again(async |scene| {
         let mut exported = Vec::new();
@@ -102,7 +102,7 @@ async fn exported_line(scene: &Scene) -> Vec<u8> {
 
 // covers: foundation/src/events/subscribing.rs subscribe, foundation/src/events/subscribing.rs subscribe_durable, foundation/src/events/subscribing.rs forget_subscription, foundation/src/events/subscription.rs next, foundation/src/events/durable_subscription.rs next, foundation/src/events/durable_subscription.rs ack
 #[tokio::test(start_paused = true)]
-async fn a_subscription_that_is_given_up_keeps_nothing_from_the_next() {
+async fn a_cancelled_subscription_withholds_nothing_from_the_next() {
     let beginning = || SubscriptionSpec::from_beginning().kind(NOTED);
     works_again(async |scene| {
         let mut subscription = scene.foundation.events().subscribe(beginning()).await?;
@@ -122,7 +122,7 @@ async fn a_subscription_that_is_given_up_keeps_nothing_from_the_next() {
         },
     )
     .await;
-    // An event that was about to be shown is shown by the next call.
+    // The next call returns an event that was about to be delivered.
     dropped_at_each_poll(
         async |scene| {
             let mut subscription = scene.foundation.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
@@ -149,7 +149,7 @@ async fn a_subscription_that_is_given_up_keeps_nothing_from_the_next() {
 
 // covers: foundation/src/events/durable_subscription.rs fail, foundation/src/events/subscribing.rs parked, foundation/src/events/subscribing.rs play_parked, foundation/src/events/subscribing.rs unpark
 #[tokio::test(start_paused = true)]
-async fn an_event_that_was_to_be_parked_is_shown_again_or_parked() {
+async fn an_event_whose_parking_is_cancelled_is_delivered_again_or_parked() {
     let spec = || SubscriptionSpec::from_beginning().kind(NOTED).on_failure(FailureRule::park_after(0));
     dropped_at_each_poll(
         async |scene| {
@@ -191,7 +191,7 @@ async fn an_event_that_was_to_be_parked_is_shown_again_or_parked() {
 
 // covers: foundation/src/events/reading.rs page, foundation/src/events/reading.rs repair, foundation/src/events/reading.rs moved_aside
 #[tokio::test(start_paused = true)]
-async fn a_repair_may_be_given_up_and_made_again() {
+async fn a_repair_may_be_cancelled_and_repeated() {
     works_again(async |scene| scene.foundation.events().page(Query::new()).await).await;
     works_again(async |scene| scene.foundation.events().repair().await).await;
     works_again(async |scene| scene.foundation.events().moved_aside(10).await).await;
@@ -226,7 +226,7 @@ impl Actor for Reader {
 
 // covers: foundation/src/events/subscribing.rs subscribe_with, foundation/src/events/subscribing.rs subscribe_durable_with, foundation/src/events/forwarding.rs ended
 #[tokio::test(start_paused = true)]
-async fn a_forwarding_that_is_given_up_forwards_nothing() {
+async fn a_cancelled_forwarding_forwards_nothing() {
     for durable in [false, true] {
         dropped_at_each_poll(
             async |scene| {
@@ -245,7 +245,7 @@ async fn a_forwarding_that_is_given_up_forwards_nothing() {
                 forwarding.unwrap().ended().await
             },
             async |scene, _| {
-                // Its place is free, at the latest when its task has seen that nobody holds it.
+                // Its place is free at the latest when its task has seen that its handle is dropped.
                 let subscribed = async || {
                     scene.foundation.events().subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await
                 };
@@ -258,11 +258,11 @@ async fn a_forwarding_that_is_given_up_forwards_nothing() {
 
 // covers: foundation/src/config/client.rs update, foundation/src/config/client.rs reset, foundation/src/config/client.rs transaction, foundation/src/config/client.rs reset_all, foundation/src/config/client.rs history, foundation/src/config/client.rs rollback, foundation/src/config/client.rs reload, foundation/src/config/client.rs status, foundation/src/config/client.rs wait_until_up
 #[tokio::test(start_paused = true)]
-async fn a_change_of_the_configuration_that_is_given_up_is_made_and_recorded_or_neither() {
+async fn a_cancelled_configuration_change_is_made_and_recorded_or_neither() {
     dropped_at_each_poll(
         async |scene| scene.foundation.config().update("port", 2).await.map(drop),
         async |scene, _| {
-            // What is under way is decided before what is asked now.
+            // A pending change is decided before this request.
             scene.foundation.config().status().await.unwrap();
             let port: u16 = scene.foundation.config().get("port").unwrap();
             let recorded = scene.foundation.config().history("port").await.unwrap().len();
@@ -290,7 +290,7 @@ async fn a_change_of_the_configuration_that_is_given_up_is_made_and_recorded_or_
 
 // covers: foundation/src/config/subscription.rs next
 #[tokio::test(start_paused = true)]
-async fn a_change_that_was_about_to_be_shown_is_shown_by_the_next_call() {
+async fn a_change_that_a_cancelled_call_missed_is_returned_by_the_next_call() {
     dropped_at_each_poll(
         async |scene| {
             let mut changes = scene.foundation.config().subscribe("port").unwrap();
@@ -307,7 +307,7 @@ async fn a_change_that_was_about_to_be_shown_is_shown_by_the_next_call() {
 
 // covers: foundation/src/telemetry/client.rs attach, foundation/src/telemetry/client.rs detach, foundation/src/telemetry/client.rs handlers, foundation/src/telemetry/client.rs measure, foundation/src/telemetry/client.rs prometheus, foundation/src/telemetry/client.rs scrape, foundation/src/telemetry/client.rs snapshot, foundation/src/telemetry/client.rs tick, foundation/src/telemetry/client.rs wait_until_up
 #[tokio::test(start_paused = true)]
-async fn requests_to_telemetry_may_be_given_up() {
+async fn requests_to_telemetry_may_be_cancelled() {
     dropped_at_each_poll(
         async |scene| {
             let ignore = |_: &TelemetryEvent<'_>| ();

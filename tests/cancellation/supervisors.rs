@@ -1,4 +1,4 @@
-//! Requests to supervisors: what was asked happens or does not, and the supervisor goes on.
+//! Requests to supervisors: a request is carried out or not, and the supervisor goes on.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use super::scene::{Scene, comes_true, dropped_at_each_poll, unless_not_found, wo
 
 const TAKES_LONG: Conduct = Conduct::Take(Duration::from_secs(1));
 
-/// A child that takes its time to start.
+/// A child that starts slowly.
 fn slow(scene: &Scene) -> Puppet {
     let slow = scene.puppet("slow");
     slow.always(Moment::Starting, TAKES_LONG);
     slow
 }
 
-/// Every child of the supervisor runs or rests, and none twice.
+/// Every child of the supervisor runs or is stopped, and none runs twice.
 async fn is_in_order(scene: &Scene) {
     let children = scene.supervisor.which_children().await.unwrap();
     let _ = children;
@@ -28,7 +28,7 @@ async fn is_in_order(scene: &Scene) {
 
 // covers: core/src/supervisor/mod.rs start_child, core/src/supervisor/mod.rs start_child_with_extra
 #[tokio::test(start_paused = true)]
-async fn a_start_that_nobody_awaits_any_more_goes_on_or_never_began() {
+async fn a_start_that_is_no_longer_awaited_continues_or_never_begins() {
     for extra in [false, true] {
         dropped_at_each_poll(
             async |scene| {
@@ -39,7 +39,7 @@ async fn a_start_that_nobody_awaits_any_more_goes_on_or_never_began() {
                 }
             },
             async |scene, _| {
-                // It may be under way: then it is awaited by the termination, which ends it.
+                // It may be under way: then the termination awaits it and ends it.
                 scene.supervisor.terminate_child("slow").await.or_else(unless_not_found).unwrap();
                 scene.supervisor.delete_child("slow").await.or_else(unless_not_found).unwrap();
                 scene.supervisor.start_child(slow(scene).spec()).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_start_that_nobody_awaits_any_more_goes_on_or_never_began() {
 
 // covers: core/src/supervisor/mod.rs terminate_child, core/src/supervisor/mod.rs restart_child, core/src/supervisor/mod.rs restart_child_with_extra, core/src/supervisor/mod.rs delete_child
 #[tokio::test(start_paused = true)]
-async fn a_stop_that_nobody_awaits_any_more_goes_on_or_never_began() {
+async fn a_stop_that_is_no_longer_awaited_continues_or_never_begins() {
     dropped_at_each_poll(
         async |scene| {
             scene.worker.next(Moment::Stopping, TAKES_LONG);
@@ -100,7 +100,7 @@ async fn a_stop_that_nobody_awaits_any_more_goes_on_or_never_began() {
 
 // covers: core/src/supervisor/mod.rs which_children, core/src/supervisor/mod.rs which_child, core/src/supervisor/mod.rs child_spec, core/src/supervisor/mod.rs count_children, core/src/supervisor/mod.rs child, core/src/supervisor/mod.rs supervisor, core/src/supervisor/mod.rs dynamic_supervisor, core/src/supervisor/mod.rs tree, core/src/supervisor/task/supervisor.rs task_supervisor
 #[tokio::test(start_paused = true)]
-async fn a_question_that_nobody_awaits_any_more_changes_nothing() {
+async fn a_query_that_is_no_longer_awaited_changes_nothing() {
     works_again(async |scene| scene.supervisor.which_children().await).await;
     works_again(async |scene| scene.supervisor.which_child("worker").await).await;
     works_again(async |scene| scene.supervisor.child_spec("worker").await).await;
@@ -115,7 +115,7 @@ async fn a_question_that_nobody_awaits_any_more_changes_nothing() {
 
 // covers: core/src/supervisor/mod.rs replace_child, core/src/supervisor/dynamic.rs replace_child
 #[tokio::test(start_paused = true)]
-async fn a_replacement_that_nobody_awaits_any_more_goes_on_or_never_began() {
+async fn a_replacement_that_is_no_longer_awaited_continues_or_never_begins() {
     dropped_at_each_poll(
         async |scene| {
             scene.worker.next(Moment::Starting, TAKES_LONG);
@@ -146,13 +146,13 @@ async fn a_replacement_that_nobody_awaits_any_more_goes_on_or_never_began() {
 
 // covers: core/src/supervisor/mod.rs health
 #[tokio::test(start_paused = true)]
-async fn a_look_at_the_health_of_children_may_be_given_up() {
+async fn a_query_of_the_health_of_children_may_be_cancelled() {
     works_again(async |scene| scene.supervisor.health(&HealthLimits::new()).await.ok_or(())).await;
 }
 
 // covers: core/src/supervisor/mod.rs reconfigure, core/src/supervisor/dynamic.rs reconfigure
 #[tokio::test(start_paused = true)]
-async fn new_rules_are_taken_as_a_whole_or_not_at_all() {
+async fn a_cancelled_reconfiguration_is_applied_completely_or_not_at_all() {
     works_again(async |scene| {
         let spec = SupervisorSpec::new(Strategy::OneForAll).auto_shutdown(AutoShutdown::Never);
         scene.supervisor.reconfigure(spec.child(scene.worker.spec())).await
@@ -163,7 +163,7 @@ async fn new_rules_are_taken_as_a_whole_or_not_at_all() {
 
 // covers: core/src/supervisor/mod.rs start, core/src/supervisor/dynamic.rs start
 #[tokio::test(start_paused = true)]
-async fn a_supervisor_whose_start_is_given_up_leaves_nobody_behind() {
+async fn a_supervisor_whose_start_is_cancelled_leaves_no_actor_behind() {
     dropped_at_each_poll(
         async |scene| {
             let spec =
@@ -187,7 +187,7 @@ async fn a_supervisor_whose_start_is_given_up_leaves_nobody_behind() {
 
 // covers: core/src/supervisor/mod.rs shutdown, core/src/supervisor/mod.rs wait_until_gone, core/src/supervisor/dynamic.rs shutdown
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_of_a_supervisor_goes_on_when_nobody_awaits_it() {
+async fn a_shutdown_of_a_supervisor_continues_when_it_is_no_longer_awaited() {
     dropped_at_each_poll(
         async |scene| {
             scene.worker.next(Moment::Stopping, TAKES_LONG);
@@ -219,7 +219,7 @@ async fn a_shutdown_of_a_supervisor_goes_on_when_nobody_awaits_it() {
 
 // covers: core/src/supervisor/dynamic.rs start_child, core/src/supervisor/dynamic.rs start_child_with_extra, core/src/supervisor/dynamic.rs terminate_child, core/src/supervisor/dynamic.rs which_child, core/src/supervisor/dynamic.rs which_children, core/src/supervisor/dynamic.rs count_children, core/src/supervisor/dynamic.rs child_spec, core/src/supervisor/dynamic.rs tree
 #[tokio::test(start_paused = true)]
-async fn requests_to_a_dynamic_supervisor_may_be_given_up() {
+async fn requests_to_a_dynamic_supervisor_may_be_cancelled() {
     works_again(async |scene| scene.dynamic.which_children().await).await;
     works_again(async |scene| scene.dynamic.which_child(scene.other.id()).await).await;
     works_again(async |scene| scene.dynamic.child_spec(scene.other.id()).await).await;
@@ -243,7 +243,7 @@ async fn requests_to_a_dynamic_supervisor_may_be_given_up() {
 
 // covers: core/src/supervisor/partition/supervisor.rs count_children, core/src/supervisor/partition/supervisor.rs which_children, core/src/supervisor/partition/supervisor.rs resize, core/src/supervisor/partition/supervisor.rs shutdown, core/src/supervisor/partition/supervisor.rs start
 #[tokio::test(start_paused = true)]
-async fn partitions_may_be_resized_again_after_a_resize_was_given_up() {
+async fn partitions_may_be_resized_again_after_a_cancelled_resize() {
     works_again(async |scene| scene.shards.count_children().await).await;
     works_again(async |scene| scene.shards.which_children().await).await;
     for wanted in [1, 3] {

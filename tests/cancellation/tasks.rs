@@ -1,4 +1,4 @@
-//! Tasks whose spawn, or whose outcome, nobody awaits any more.
+//! Tasks whose spawn, or whose outcome, is no longer awaited.
 
 use std::future::pending;
 use std::time::Duration;
@@ -8,14 +8,14 @@ use futures::StreamExt;
 
 use super::scene::{LONG, Scene, comes_true, dropped_at_each_poll, works_again};
 
-/// A linked task goes with its owner, whatever the owner was doing.
+/// A linked task ends with its owner, whatever the owner was doing.
 async fn no_task_runs(scene: &Scene) {
     assert!(comes_true(async || scene.tasks.count_children().await.unwrap().specs == 0).await, "a task goes on");
 }
 
 // covers: core/src/supervisor/task/supervisor.rs spawn, core/src/supervisor/task/supervisor.rs spawn_with, core/src/supervisor/task/stop.rs requested
 #[tokio::test(start_paused = true)]
-async fn a_linked_task_whose_spawn_is_given_up_does_not_go_on_alone() {
+async fn a_linked_task_whose_spawn_is_cancelled_does_not_continue_alone() {
     dropped_at_each_poll(
         async |scene| scene.tasks.spawn(pending::<()>()).await.map(drop),
         async |scene, _| {
@@ -39,7 +39,7 @@ async fn a_linked_task_whose_spawn_is_given_up_does_not_go_on_alone() {
 
 // covers: core/src/supervisor/task/supervisor.rs spawn_nolink, core/src/supervisor/task/supervisor.rs start_child, core/src/supervisor/task/supervisor.rs terminate_child, core/src/supervisor/task/supervisor.rs children, core/src/supervisor/task/supervisor.rs which_children, core/src/supervisor/task/supervisor.rs count_children
 #[tokio::test(start_paused = true)]
-async fn requests_to_a_task_supervisor_may_be_given_up() {
+async fn requests_to_a_task_supervisor_may_be_cancelled() {
     works_again(async |scene| scene.tasks.spawn_nolink(async { 7 }).await.map(drop)).await;
     works_again(async |scene| scene.tasks.start_child(ChildSpec::task("alone", |_| async {})).await).await;
     works_again(async |scene| scene.tasks.children().await).await;
@@ -62,7 +62,7 @@ async fn requests_to_a_task_supervisor_may_be_given_up() {
 
 // covers: core/src/supervisor/task/supervisor.rs start, core/src/supervisor/task/supervisor.rs shutdown
 #[tokio::test(start_paused = true)]
-async fn a_task_supervisor_may_be_given_up_at_its_start_and_its_end() {
+async fn the_start_and_the_shutdown_of_a_task_supervisor_may_be_cancelled() {
     dropped_at_each_poll(
         async |_| TaskSupervisor::start("alone", DynamicSupervisorSpec::default()).await.unwrap().shutdown().await,
         async |_, _| TaskSupervisor::start("alone", DynamicSupervisorSpec::default()).await.unwrap().shutdown().await,
@@ -72,7 +72,7 @@ async fn a_task_supervisor_may_be_given_up_at_its_start_and_its_end() {
 
 // covers: core/src/supervisor/task/handle.rs await_within, core/src/supervisor/task/handle.rs yield_within, core/src/supervisor/task/handle.rs shutdown
 #[tokio::test(start_paused = true)]
-async fn a_task_whose_outcome_nobody_awaits_any_more_is_stopped() {
+async fn a_task_whose_outcome_is_no_longer_awaited_is_stopped() {
     dropped_at_each_poll(
         async |scene| scene.tasks.spawn(pending::<()>()).await.unwrap().await_within(Duration::from_secs(1)).await,
         async |scene, _| no_task_runs(scene).await,
@@ -83,7 +83,7 @@ async fn a_task_whose_outcome_nobody_awaits_any_more_is_stopped() {
         async |scene, _| no_task_runs(scene).await,
     )
     .await;
-    // An outcome that came while it was awaited is there for the next one who asks.
+    // An outcome that arrived during the wait is returned by the next call.
     dropped_at_each_poll(
         async |scene| {
             let mut task = scene.tasks.spawn(async { 7 }).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_task_whose_outcome_nobody_awaits_any_more_is_stopped() {
 
 // covers: core/src/supervisor/task/stream.rs shutdown
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_given_up_leaves_no_task_behind() {
+async fn a_cancelled_stream_leaves_no_task_behind() {
     dropped_at_each_poll(
         async |scene| {
             let mut stream = scene.tasks.stream(0..5u32, |number| async move { number });

@@ -1,4 +1,4 @@
-//! What goes wrong, one thing at a time, chosen by a seed.
+//! Faults, one at a time, chosen by a seed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ const ALL: [Blow; 11] = [
     ClockBack,
 ];
 
-/// Deals one blow, and takes it back.
+/// Causes one fault, and undoes it.
 pub(crate) async fn deal(world: &mut World, random: &mut Rng) {
     let blow = ALL[random.usize(..ALL.len())];
     println!("{:>8.3} s  {blow:?}", world.begun.elapsed().as_secs_f64());
@@ -99,7 +99,7 @@ async fn full_disk(random: &mut Rng) {
     pause(Duration::from_millis(random.u64(100..1500))).await;
 }
 
-/// Damages a row that nobody was promised anything of, as a flipped bit on the disk would.
+/// Damages a row without a guarantee, as a flipped bit on the disk would.
 async fn damaged_row(world: &mut World) {
     let victim = NewEvent::of(VICTIM).payload("as it was").expect("a payload");
     let Ok(id) = world.foundation.events().append(victim).await else { return };
@@ -115,7 +115,7 @@ async fn damaged_row(world: &mut World) {
     }
 }
 
-/// The database's files are somewhere else for a while: nothing that is acknowledged meanwhile may be lost.
+/// The database's files are moved away for a while: no event that is acknowledged meanwhile may be lost.
 async fn database_away(world: &World, random: &mut Rng) {
     let elsewhere = world.directory.path().join("elsewhere");
     fs::create_dir_all(&elsewhere).unwrap();
@@ -126,7 +126,7 @@ async fn database_away(world: &World, random: &mut Rng) {
     move_all(&there, world.database().parent().unwrap());
 }
 
-/// The database and what SQLite keeps beside it.
+/// The database and the files that SQLite keeps beside it.
 fn database_files(database: &Path) -> Vec<PathBuf> {
     ["-shm", "-wal", ""].map(|end| format!("{}{end}", database.display()).into()).into()
 }
@@ -144,7 +144,7 @@ async fn bad_settings(world: &mut World, random: &mut Rng) {
     fs::write(world.settings(), format!("pace = {}\n", world.pace)).unwrap();
 }
 
-/// As an editor or a deployment does: a new file in the place of the old one.
+/// As an editor or a deployment does: a new file in place of the old one.
 fn replace_settings(world: &mut World, pace: u32) {
     let new = world.settings().with_extension("new");
     fs::write(&new, format!("pace = {pace}\n")).unwrap();

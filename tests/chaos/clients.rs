@@ -1,4 +1,4 @@
-//! Requests, as a server's clients make them: each is asked again, with its key, until it is answered.
+//! Requests, as a server's clients make them: each is repeated with its key until it is answered.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use foundation::{EventId, EventKind, EventStore, NewEvent, ServiceKey, Services,
 
 pub(crate) const ORDERED: EventKind = EventKind::from_static("ordered");
 
-/// What a worker is asked.
+/// The requests that a worker gets.
 pub(crate) enum Request {
     /// Records an order with this key.
     Order {
@@ -80,7 +80,7 @@ impl Actor for Worker {
     }
 }
 
-/// What was acknowledged: which order is which event.
+/// The acknowledged orders, each with its event.
 #[derive(Clone, Default)]
 pub(crate) struct Books {
     acknowledged: Arc<Mutex<HashMap<String, EventId>>>,
@@ -103,7 +103,7 @@ impl Books {
     }
 }
 
-/// Orders, one after the other, until it is to stop; its last order is answered then.
+/// Places orders, one after the other, until it is asked to stop; its last order is answered then.
 pub(crate) async fn orders(
     services: Services,
     worker: ServiceKey<Request>,
@@ -136,7 +136,7 @@ pub(crate) async fn orders(
     }
 }
 
-/// The time between two tries, and between two blows.
+/// The time between two tries, and between two faults.
 pub(crate) async fn pause(time: Duration) {
     #[expect(
         clippy::disallowed_methods,

@@ -1,8 +1,8 @@
-//! A disk that is full, as the system tells it: no file may become longer than it is.
+//! A full disk, as the system reports it: no file may become longer than it is.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The disk is full for as long as this is there.
+/// The disk is full for as long as this exists.
 pub(crate) struct FullDisk(Rlimit);
 
 impl FullDisk {

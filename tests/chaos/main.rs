@@ -1,9 +1,9 @@
-//! One process that is hit by everything at once, for a while, and that never has to be restarted.
+//! One process that is hit by all faults at once, for a while, and that never has to be restarted.
 //!
 //! A foundation on SQLite with a watched file, durable subscribers and clients with requests, while children panic in their
 //! destructors, the disk fills and empties, rows are damaged, the database is moved away and back, the settings are broken and
-//! replaced, the clock jumps, and services are killed. Afterwards every acknowledged event is there, every subscriber has seen
-//! each that is not damaged, and none again that it had acknowledged, the values are those of the file and of the records, and
+//! replaced, the clock jumps, and services are killed. Afterwards every acknowledged event is there. Every subscriber
+//! has seen each undamaged one, and none again that it had acknowledged. The values are those of file and records, and
 //! nothing is left over.
 //!
 //! `cargo test -p foundation-tests --test chaos -- --ignored --nocapture` plays a minute of it.
@@ -22,10 +22,10 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What makes this binary play the process that is hit, in its environment.
+/// The environment variable that makes this binary play the process that is hit.
 const CHILD: &str = "FOUNDATION_CHAOS_CHILD";
 
-/// Not a test: what the other one starts, since a full disk is told to a process by a signal that must be ignored.
+/// Not a test: started by the test, since a full disk is reported to a process by a signal that must be ignored.
 #[test]
 fn child() {
     let Ok(play) = env::var(CHILD) else { return };

@@ -1,4 +1,4 @@
-//! Subscribers whose position the store remembers, and who note what they are shown.
+//! Durable subscribers that record the events that they receive.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ pub(crate) struct Seen(Arc<Mutex<Notes>>);
 #[derive(Default)]
 struct Notes {
     events: BTreeSet<u64>,
-    /// Shown again after it was acknowledged: never.
+    /// Delivered again after its acknowledgement: never.
     twice: Vec<u64>,
     damaged: BTreeSet<u64>,
     errors: u64,
@@ -39,7 +39,7 @@ impl Seen {
     }
 }
 
-/// Follows until the namespace ends; after an error it begins again where it was.
+/// Follows until the namespace ends; after an error it resumes at its position.
 pub(crate) async fn follow(store: EventStore, name: SubscriptionName, seen: Seen) {
     loop {
         match follow_once(&store, name.clone(), &seen).await {
@@ -58,7 +58,7 @@ async fn follow_once(store: &EventStore, name: SubscriptionName, seen: &Seen) ->
         let event = match subscription.next().await {
             Ok(Some(event)) => event,
             Ok(None) => return Ok(()),
-            // Told once; the next call goes on behind it.
+            // Reported once; the next call continues after it.
             Err(SubscriptionError::Damaged { event, .. }) => {
                 seen.0.lock().unwrap().damaged.insert(event.get());
                 continue;
@@ -66,14 +66,14 @@ async fn follow_once(store: &EventStore, name: SubscriptionName, seen: &Seen) ->
             Err(error) => return Err(error),
         };
         note(seen, subscription.acknowledged(), event.id);
-        // Acknowledged now and then, so that some are shown again after a fault.
+        // Acknowledged now and then, so that some are delivered again after a fault.
         if event.id.get() % 8 == 0 {
             subscription.ack(event.id).await?;
         }
     }
 }
 
-/// What is shown again after a fault had not been acknowledged.
+/// An event that is delivered again after a fault had not been acknowledged.
 fn note(seen: &Seen, acknowledged: Option<EventId>, id: EventId) {
     let mut notes = seen.0.lock().unwrap();
     if Some(id) <= acknowledged {

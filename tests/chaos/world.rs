@@ -1,4 +1,4 @@
-//! The process that is hit, and what must hold in the end.
+//! The process that is hit, and the final checks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,7 +21,7 @@ use super::subscribers::{Seen, follow};
 const WORKERS: [&str; 3] = ["worker_1", "worker_2", "worker_3"];
 const SUBSCRIBERS: [&str; 3] = ["billing", "mail", "report"];
 const CLIENTS: usize = 6;
-/// How long everything may take to come right again when nothing is in its way any more.
+/// The time that everything may take to recover when no fault is left.
 const CALM: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
@@ -30,7 +30,7 @@ pub(crate) struct World {
     pub(crate) foundation: Foundation,
     pub(crate) clock: Clock,
     pub(crate) workers: Vec<ServiceKey<Request>>,
-    /// What the settings' file says.
+    /// The value in the settings' file.
     pub(crate) pace: u32,
     /// The rows that were damaged.
     pub(crate) damaged: BTreeSet<u64>,
@@ -56,7 +56,7 @@ impl World {
     }
 }
 
-/// The same foundation each time: for the one that is hit, and for the one that is compared with it.
+/// The same foundation each time: for the process that is hit, and for the one that is compared with it.
 async fn start(directory: &TempDir, clock: &Clock, workers: &[ServiceKey<Request>]) -> Foundation {
     let settings = ConfigSources::new()
         .defaults(serde_json::json!({ "pace": 0, "limit": 0 }))
@@ -84,7 +84,7 @@ async fn start(directory: &TempDir, clock: &Clock, workers: &[ServiceKey<Request
 }
 
 pub(crate) fn play(seed: u64, time: Duration) {
-    // Children panic on purpose, by the thousand; what the test itself finds is told by the main thread.
+    // Children panic on purpose, by the thousand; the test's own failures are reported by the main thread.
     let tell = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !std::thread::current().name().is_some_and(|name| name.starts_with("tokio-")) {
@@ -114,7 +114,7 @@ async fn run(seed: u64, time: Duration) {
     while world.begun.elapsed() < time {
         blows::deal(&mut world, &mut random).await;
         limit += 1;
-        // Refused while the store is away; what was acknowledged is in force.
+        // Refused while the store is away; an acknowledged change is in force.
         let _ = world.foundation.config().update("limit", limit).await;
     }
     println!("{:>8.3} s  calm", world.begun.elapsed().as_secs_f64());
@@ -132,7 +132,7 @@ async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(CALM, future).await.unwrap_or_else(|_| panic!("{what}: not within {CALM:?}"))
 }
 
-/// Nothing is in the way any more: everything comes right by itself.
+/// No fault is left: everything recovers by itself.
 async fn settle(world: &World, limit: u32) {
     let foundation = &world.foundation;
     within("an update of the settings", async {
@@ -179,12 +179,12 @@ async fn check(world: &World, books: &Books, seen: &[Seen]) {
         .await;
         assert_eq!(seen.twice(), [0u64; 0], "{name} was shown again what it had acknowledged");
         let unknown: Vec<_> = seen.damaged().difference(&world.damaged).copied().collect();
-        assert_eq!(unknown, [0u64; 0], "{name} was told of damage where there is none");
+        assert_eq!(unknown, [0u64; 0], "{name} got reports of damage where there is none");
         println!("{name}: {} events, {} errors", seen.events().len(), seen.errors());
     }
 }
 
-/// An end in order, after which nothing is left, and the next process has the same.
+/// An orderly end, after which nothing is left, and the next process has the same state.
 async fn end(world: World, mut subscribers: JoinSet<()>, limit: u32) {
     let World { foundation, directory, clock, workers, pace, damaged, .. } = world;
     let report = foundation.shutdown().await;

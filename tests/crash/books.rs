@@ -1,4 +1,4 @@
-//! What has to be in the store, kept by the parent, and the comparison.
+//! The expected contents of the store, kept by the parent, and the comparison.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -10,16 +10,16 @@ use foundation::{Event, EventId, EventStorage, EventStore, Foundation, Query};
 use super::child::{KEPT, TASKS, once};
 use super::mark::{Acknowledged, Mark};
 
-/// What was acknowledged over all lives of the child, and how far the ids had come.
+/// The acknowledged events of all lives of the child, and the highest id.
 #[derive(Default)]
 pub(crate) struct Books {
     acknowledged: HashMap<Mark, EventId>,
-    /// The last append of each task of the latest life that was acknowledged.
+    /// The last acknowledged append of each task of the latest life.
     last: BTreeMap<u32, Mark>,
     highest: u64,
     /// The oldest event that is held.
     oldest: u64,
-    /// Up to here the parent has pruned.
+    /// The parent has pruned up to here.
     pruned: u64,
 }
 
@@ -32,12 +32,12 @@ impl Books {
         }
     }
 
-    /// How many events were acknowledged.
+    /// The number of acknowledged events.
     pub(crate) fn len(&self) -> usize {
         self.acknowledged.len()
     }
 
-    /// How far the ids have come.
+    /// The highest id so far.
     pub(crate) fn highest(&self) -> u64 {
         self.highest
     }
@@ -52,7 +52,7 @@ impl Books {
         }
     }
 
-    /// Opens the store and checks that all is there and nothing twice.
+    /// Opens the store and checks that all events are there and none twice.
     pub(crate) async fn compare(&mut self, directory: &Path) {
         let foundation = open(directory).await;
         let store = foundation.events();
@@ -96,10 +96,10 @@ impl Books {
         }
     }
 
-    /// Does what a client does that has not heard of its last append: where that has a key, it is asked for again.
+    /// Acts as a client without an answer to its last append: an append with a key is repeated.
     async fn insist(&mut self, store: &EventStore) {
         for mark in std::mem::take(&mut self.last).into_values() {
-            // The last one that was acknowledged is recorded already, the one after it may be.
+            // The last acknowledged one is already recorded; the one after it may be.
             for first in [mark, Mark { append: mark.append + 1, ..mark }] {
                 if first.has_key() && !self.is_pruned(first) {
                     let ids = once(store, first).await.unwrap();
@@ -109,12 +109,12 @@ impl Books {
         }
     }
 
-    /// Its key is forgotten with it.
+    /// Its key is removed with it.
     fn is_pruned(&self, mark: Mark) -> bool {
         self.acknowledged.get(&mark).is_some_and(|id| id.get() < self.oldest)
     }
 
-    /// Prunes everything, and checks that the ids go on after it.
+    /// Prunes everything, and checks that the ids continue after it.
     pub(crate) async fn prune(&mut self, directory: &Path, life: u32) {
         let foundation = open(directory).await;
         let store = foundation.events();

@@ -1,4 +1,4 @@
-//! The process that is killed: sixteen tasks that append through the store and say of each append when it is answered.
+//! The process that is killed: sixteen tasks that append through the store and print each append when it is answered.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 use super::mark::{Acknowledged, Mark};
 
 pub(crate) const TASKS: u32 = 16;
-/// The store forgets what is beyond, again and again.
+/// The store repeatedly removes all but this many events.
 pub(crate) const KEPT: u64 = 2_000;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Ends by being killed, or when every task was refused something.
+/// Ends when it is killed, or when every task was refused an append.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 pub(crate) async fn append_for_life(life: u32, directory: &Path) {
     let storage = EventStorage::sqlite(directory).retention(Retention::new().max_count(KEPT).every(LOOK));

@@ -1,6 +1,6 @@
-//! What the event store has acknowledged is there after its process was killed, or ran into the end of its disk.
+//! Acknowledged events survive the kill of their process and a disk that fills up.
 //!
-//! The child is this very binary, told by its environment to play one: a foundation with its events in SQLite, in which 16
+//! The child is this very binary, selected by its environment: a foundation with its events in SQLite, in which 16
 //! tasks append one by one and in batches, with keys and without, while the store prunes and gives space back; each answer
 //! is printed. `.ci/run` runs the hundred rounds; `FOUNDATION_CRASH_SEED` repeats them from a seed, as far as a random
 //! moment can be repeated.
@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 const ROUNDS: u32 = 100;
 
-/// Not a test: what the others start.
+/// Not a test: started by the tests.
 #[test]
 fn child() {
     let Ok(play) = env::var(CHILD) else { return };
@@ -37,7 +37,7 @@ fn seed() -> u64 {
 
 #[test]
 #[ignore = "takes a minute; `cargo test --test crash -- --ignored`"]
-fn nothing_acknowledged_is_lost_or_there_twice_after_a_hundred_kills() {
+fn no_acknowledged_event_is_lost_or_duplicated_by_a_hundred_kills() {
     let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let directory = directory.path();
     let seed = seed();
@@ -45,7 +45,7 @@ fn nothing_acknowledged_is_lost_or_there_twice_after_a_hundred_kills() {
     let mut random = fastrand::Rng::with_seed(seed);
     let (mut books, mut life, mut in_opening) = (Books::default(), 0, 0);
     for round in 1..=ROUNDS {
-        // In some rounds it is killed again, before or after it has come to terms with the first time.
+        // In some rounds it is killed again, before or after it has recovered from the first time.
         for _ in 0..random.u32(1..=2) {
             life += 1;
             let time = Duration::from_micros(random.u64(1_000..250_000));
@@ -69,7 +69,7 @@ fn nothing_acknowledged_is_lost_or_there_twice_after_a_hundred_kills() {
 /// The system cuts a write short at the limit and refuses the next one, as a disk does when it is full.
 #[cfg(unix)]
 #[test]
-fn a_disk_that_is_full_in_the_middle_of_a_write_is_told_and_loses_nothing_and_the_store_goes_on_with_space() {
+fn a_disk_that_fills_during_a_write_is_reported_and_loses_nothing_and_the_store_continues_with_space() {
     let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let directory = directory.path();
     let mut books = Books::default();
@@ -77,7 +77,7 @@ fn a_disk_that_is_full_in_the_middle_of_a_write_is_told_and_loses_nothing_and_th
     let said = Said::until_the_end(child);
 
     assert!(!said.acknowledged.is_empty());
-    // Whoever comes after the failure finds the store ending.
+    // A request after the failure finds the store ending.
     let told = |failure: &String| {
         let names_the_file = failure.contains("failed in") && failure.contains("production.db");
         names_the_file && (failure.contains("disk I/O error") || failure.contains("full"))

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 const BATCH: u32 = 3;
 
-/// What an event says: in which life of the child it was made, by which task, and its place in its append.
+/// The payload of an event: the life of the child in which it was made, its task, and its place in its append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Mark {
     pub(crate) life: u32,
@@ -42,13 +42,13 @@ impl Mark {
         }
     }
 
-    /// What an event says, unless it is one of the foundation's own.
+    /// The mark of an event, unless it is one of the foundation's own.
     pub(crate) fn on(event: &Event) -> Option<Self> {
         (event.kind.as_str() == "marked").then(|| event.payload_as().unwrap())
     }
 }
 
-/// An append that was answered: its first mark, and the ids of all.
+/// An answered append: its first mark, and the ids of all.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Acknowledged {
     pub(crate) first: Mark,

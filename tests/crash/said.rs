@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::mark::Acknowledged;
 
-/// What makes this binary play the child, in its environment.
+/// The environment variable that makes this binary play the child.
 pub(crate) const CHILD: &str = "FOUNDATION_CRASH_CHILD";
 
-/// What a child has said.
+/// The output of a child.
 #[derive(Default)]
 pub(crate) struct Said {
     pub(crate) acknowledged: Vec<Acknowledged>,
@@ -29,7 +29,7 @@ impl Said {
         }
     }
 
-    /// All that it says until it ends by itself.
+    /// The output until it ends by itself.
     pub(crate) fn until_the_end(mut child: Child) -> Self {
         let mut said = Self::default();
         lines(&mut child).iter().for_each(|line| said.line(&line));
@@ -37,7 +37,7 @@ impl Said {
         said
     }
 
-    /// What it says until it is killed after this time, and what it had said by then but was not read yet.
+    /// The output until it is killed after this time, with the part that was not read by then.
     pub(crate) fn until_killed(mut child: Child, after: Duration) -> Self {
         let (lines, end) = (lines(&mut child), Instant::now() + after);
         let mut said = Self::default();

@@ -1,6 +1,6 @@
 //! 1.4: adding, stopping, starting again and removing children by request.
 //!
-//! 25 (what a start hands back) is in `specs`, 27 (significant children) in
+//! 25 (the value that a start returns) is in `specs`, 27 (significant children) in
 //! `significant`.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use foundation_tests::{Log, Moment, Order, Puppet};
 use super::{Agency, Office, STRATEGIES, counts, told};
 
 #[tokio::test]
-async fn otp_23_a_child_goes_through_all_that_can_be_asked_for() {
+async fn otp_23_a_child_goes_through_every_request() {
     for strategy in STRATEGIES {
         let log = Log::new();
         let child = Puppet::new("child", &log);
@@ -62,7 +62,7 @@ async fn otp_23_a_child_goes_through_all_that_can_be_asked_for() {
 
 /// A static supervisor knows its children by id only; an actor's id is no child's id.
 #[tokio::test]
-async fn otp_23_an_unknown_child_is_not_found_and_the_error_names_what_comes_close() {
+async fn otp_23_an_unknown_child_is_not_found_and_the_error_names_the_near_misses() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[&Puppet::new("clerk", &log)]).await;
     let sup = &office.office;
@@ -102,7 +102,7 @@ async fn otp_23_a_supervisor_that_has_stopped_is_not_running() {
 }
 
 /// There is no method to restart or delete a dynamic child, so nothing to refuse; `terminate_child` takes an actor, no
-/// id. Of an actor that is gone nothing is known any more: that is Elixir's answer, where OTP's is `ok`.
+/// id. A terminated actor is unknown: that is Elixir's answer, where OTP's is `ok`.
 #[tokio::test]
 async fn otp_24_a_dynamic_child_is_terminated_by_its_actor() {
     let log = Log::new();
@@ -132,9 +132,9 @@ async fn otp_24_a_dynamic_child_is_terminated_by_its_actor() {
     agency.close().await;
 }
 
-/// An id that is out of date does not hit the replacement.
+/// An outdated id does not affect the replacement.
 #[tokio::test]
-async fn otp_24_the_actor_of_an_earlier_life_names_nobody() {
+async fn otp_24_the_actor_of_an_earlier_life_identifies_no_child() {
     let child = Puppet::new("child", &Log::new());
     let mut agency = Agency::of(2, &[&child]).await;
     let before = child.id();
@@ -147,7 +147,7 @@ async fn otp_24_the_actor_of_an_earlier_life_names_nobody() {
 }
 
 #[tokio::test]
-async fn otp_24_a_dynamic_supervisor_has_no_more_children_than_it_may() {
+async fn otp_24_a_dynamic_supervisor_never_exceeds_max_children() {
     let log = Log::new();
     let agency = Agency::open(DynamicSupervisorSpec::default().max_children(1)).await;
     let first = agency.agency.start_child(Puppet::new("a", &log).spec()).await.unwrap().unwrap();
@@ -159,7 +159,7 @@ async fn otp_24_a_dynamic_supervisor_has_no_more_children_than_it_may() {
     agency.close().await;
 }
 
-/// What OTP refuses one by one does not compile; what is left is an id without a character, and one that is taken.
+/// What OTP refuses one by one does not compile; the remaining cases are an id without a character and a taken one.
 #[tokio::test]
 async fn otp_26_every_combination_of_rules_is_accepted() {
     let log = Log::new();
@@ -196,7 +196,7 @@ async fn otp_26_a_child_without_an_id_is_refused() {
     agency.close().await;
 }
 
-/// Ids are labels there.
+/// Ids are labels in a dynamic supervisor.
 #[tokio::test]
 async fn otp_26_dynamic_children_may_share_an_id() {
     let log = Log::new();
@@ -205,7 +205,7 @@ async fn otp_26_dynamic_children_may_share_an_id() {
     agency.close().await;
 }
 
-/// Strategy and intensity cannot be written wrongly; a period can be zero.
+/// Strategy and intensity cannot be invalid; a period can be zero.
 #[tokio::test]
 async fn otp_28_a_period_of_zero_is_refused_and_any_other_is_taken() {
     for max_restarts in [0, 2, u32::MAX] {

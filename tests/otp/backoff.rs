@@ -1,5 +1,5 @@
-//! Delays between restarts. OTP has none; the model for what can be done meanwhile is its restarting child (85 to 87).
-//! 9.1 B and F are what a peer gets wrong, measured.
+//! Delays between restarts. OTP has none; requests during a delay follow its restarting child (85 to 87).
+//! 9.1 B and F are measured faults of a peer.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ async fn waiting(supervisor: &Supervisor, child: &str) -> Duration {
     .await
 }
 
-/// How long it takes until this child is restarted.
+/// The time until this child is restarted.
 async fn delay(reports: &mut Reports, child: &str) -> Duration {
     let begun = Instant::now();
     reports.restarted(child).await;
@@ -91,7 +91,7 @@ async fn a_child_without_a_backoff_of_its_own_has_that_of_its_supervisor_and_non
 #[tokio::test(start_paused = true)]
 async fn peer_b_a_child_that_is_terminated_during_its_backoff_stays_gone() {
     for strategy in STRATEGIES {
-        // A moment before the delay is over, in the very moment, and a moment after.
+        // A moment before the end of the delay, at its very end, and a moment after.
         for waited in [LONG - Duration::from_millis(1), LONG, LONG + Duration::from_millis(1)] {
             let (log, [a, b]) = puppets(["a", "b"]);
             let office = Office::open(constant(strategy, &[&a, &b])).await;
@@ -113,7 +113,7 @@ async fn peer_b_a_child_that_is_terminated_during_its_backoff_stays_gone() {
     }
 }
 
-/// Whichever of the two the supervisor reads first.
+/// In whichever order the supervisor reads the two.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn peer_b_a_child_that_is_terminated_while_its_delay_ends_stays_gone() {
     let (log, [a]) = puppets(["a"]);
@@ -165,7 +165,7 @@ async fn during_a_backoff_other_children_can_be_started_terminated_and_deleted()
         office.office.terminate_child("c").await.unwrap();
         office.office.restart_child("c").await.unwrap();
         assert_eq!(told(&office.office.which_children().await.unwrap()), ["c running", "b restarting"]);
-        assert_eq!(begun.elapsed(), Duration::ZERO, "{strategy}: somebody waited for the delay");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{strategy}: an actor waited for the delay");
         office.close().await;
     }
 }
@@ -213,7 +213,7 @@ async fn children_that_restart_together_wait_for_the_last_of_their_delays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_fails_in_a_restart_is_the_next_failure_in_the_row() {
+async fn a_start_that_fails_in_a_restart_is_the_next_consecutive_failure() {
     for strategy in STRATEGIES {
         let (log, [a]) = puppets(["a"]);
         let spec = SupervisorSpec::new(strategy).intensity(at_most(9)).backoff(doubling()).child(a.spec());
@@ -230,7 +230,7 @@ async fn a_start_that_fails_in_a_restart_is_the_next_failure_in_the_row() {
         }
         assert_eq!(starts, [1, 1 + 2, 1 + 2 + 4, 1 + 2 + 4 + 8]);
         office.reports.restarted("a").await;
-        // It ran for no time at all: the row goes on, up to the cap.
+        // It ran for no time at all: the row continues, up to the cap.
         fail(&a);
         assert_eq!(delay(&mut office.reports, "a").await, 10 * SECOND);
         office.close().await;
@@ -238,7 +238,7 @@ async fn a_start_that_fails_in_a_restart_is_the_next_failure_in_the_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_of_failures_is_forgotten_when_the_child_has_run_for_long_or_is_restarted_by_request() {
+async fn consecutive_failures_are_reset_when_the_child_has_run_for_long_or_is_restarted_by_request() {
     let (_, [a]) = puppets(["a"]);
     let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(doubling());
     let intensity = foundation::RestartIntensity::new(9, 5 * SECOND);
@@ -257,7 +257,7 @@ async fn a_row_of_failures_is_forgotten_when_the_child_has_run_for_long_or_is_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_exit_is_counted_when_it_happens_and_one_too_many_is_not_delayed() {
+async fn an_exit_is_counted_when_it_happens_and_exceeding_the_intensity_is_not_delayed() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let spec = constant(Strategy::OneForOne, &[&a, &b]).intensity(at_most(1));
     let mut office = Office::open(spec).await;
@@ -289,7 +289,7 @@ async fn a_supervisor_shuts_down_at_once_during_a_backoff_and_its_timers_end_wit
         }
         office.close().await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        // Nobody waits for time, so some turns are enough; on a paused clock a loop without an end would have none.
+        // No task waits for time, so some turns are enough; on a paused clock an endless loop would get none.
         for _ in 0..1000 {
             tokio::task::yield_now().await;
         }
@@ -323,7 +323,7 @@ async fn a_dynamic_child_in_its_backoff_counts_for_max_children_and_can_be_termi
     agency.close().await;
 }
 
-/// One delay in the middle of another one's stops: the child that is terminated while its sibling is being stopped.
+/// One delay during the stops of another: the child is terminated while its sibling is being stopped.
 #[tokio::test(start_paused = true)]
 async fn a_child_that_is_terminated_before_its_delay_has_begun_stays_gone() {
     let (log, [a, b]) = puppets(["a", "b"]);
@@ -348,7 +348,7 @@ async fn a_child_that_is_killed_by_its_shutdown_rule_has_its_delay_all_the_same(
     office.close().await;
 }
 
-/// So many delays as a supervisor of this seed draws them.
+/// This many delays, as a supervisor of this seed draws them.
 async fn drawn(seed: u64) -> Vec<Duration> {
     let (_, [a]) = puppets(["a"]);
     let (reporter, mut reports) = reports();
@@ -377,7 +377,7 @@ async fn the_same_seed_gives_the_same_jitter_and_another_seed_another() {
     assert_ne!(drawn(7).await, drawn(8).await);
 }
 
-/// Twenty restarts, an hour apart: what was reported and when, and how the children came up and went down.
+/// Twenty restarts, an hour apart: the reports with their times, and the starts and ends of the children.
 async fn twenty_hours() -> (Vec<(Duration, String)>, Vec<String>) {
     let log = Log::new();
     let a = Puppet::new("a", &log);

@@ -1,5 +1,5 @@
-//! The chain from a child's failure up to the top of the tree, as values: what caused a restart, why a supervisor gave
-//! up, and how that went on above it.
+//! The chain of causes from a child's failure up to the top of the tree, as values: the cause of a restart, the reason
+//! why a supervisor gave up, and its consequences above it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn gave_up(reports: &mut Reports, supervisor: &str) -> Arc<GiveUp> {
 }
 
 #[tokio::test]
-async fn a_restart_says_whose_exit_caused_it_by_which_strategy_and_what_is_left_of_the_budget() {
+async fn a_restart_reports_its_cause_its_strategy_and_the_remaining_restarts() {
     let (_, [a, b, c]) = puppets(["a", "b", "c"]);
     let mut office = Office::of(Strategy::RestForOne, 3, &[&a, &b, &c]).await;
     for used in 1..=3 {
@@ -211,7 +211,7 @@ async fn a_chain_is_written_as_json_from_the_top_down() {
     company.shutdown().await;
 }
 
-/// A supervisor that is stopped, killed or ends its failures in time has nothing to escalate.
+/// A supervisor that is stopped, killed, or whose child stops failing in time escalates nothing.
 #[tokio::test]
 async fn a_supervisor_that_is_killed_or_stopped_carries_no_chain() {
     let (_, [a, b]) = puppets(["a", "b"]);

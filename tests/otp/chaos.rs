@@ -1,5 +1,5 @@
-//! A tree of three levels under random blows from several tasks at once: afterwards everything is there once, and after
-//! the shutdown nothing is.
+//! A tree of three levels under random faults from several tasks at once: afterwards every child is there once, and
+//! after the shutdown no child is.
 
 use fastrand::Rng;
 use foundation::{ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, Strategy, Supervisor, SupervisorSpec};
@@ -31,7 +31,7 @@ fn tree(log: &Log) -> (SupervisorSpec, Vec<Puppet>) {
     (top, puppets)
 }
 
-/// A blow to one worker. It may be down, or be replaced meanwhile: then it misses.
+/// A fault for one worker. It has no effect if the worker is down or being replaced.
 fn strike(dice: &mut Rng, puppet: &Puppet) {
     let actor = puppet.latest();
     let _ = match dice.usize(..8) {
@@ -58,7 +58,7 @@ fn strike(dice: &mut Rng, puppet: &Puppet) {
     };
 }
 
-/// A blow to a supervisor, or a request to it. Some are refused, since others are at it as well.
+/// A fault for a supervisor, or a request to it. Some requests are refused, since other tasks make requests as well.
 async fn meddle(dice: &mut Rng, top: &Supervisor) -> Result<(), ChildError> {
     let id = MIDDLES[dice.usize(..MIDDLES.len())];
     let Some(middle) = top.supervisor(id).await? else { return Ok(()) };
@@ -89,7 +89,7 @@ async fn meddle(dice: &mut Rng, top: &Supervisor) -> Result<(), ChildError> {
     Ok(())
 }
 
-/// Whether every child of this supervisor runs; whoever was left stopped is started again.
+/// Whether every child of this supervisor runs; a child that was left stopped is started again.
 async fn whole(sup: &Supervisor) -> Result<bool, ChildError> {
     let mut whole = true;
     for child in sup.which_children().await? {
@@ -166,9 +166,9 @@ async fn chaos_leaves_every_child_once_and_the_shutdown_leaves_none() {
     }
 }
 
-/// The shutdown comes in the middle: whatever is under way comes to an end as well.
+/// The shutdown comes in the middle: pending restarts and requests come to an end as well.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn chaos_until_the_shutdown_leaves_nobody() {
+async fn chaos_until_the_shutdown_leaves_no_actor() {
     for seed in 1..=20 {
         let log = Log::new();
         let (spec, puppets) = tree(&log);
@@ -210,7 +210,7 @@ async fn chaos_among_dynamic_children_loses_none_and_leaves_none() {
         let mut dice = Rng::with_seed(task + 1);
         tokio::spawn(async move {
             for _ in 0..300 {
-                // Each task has its own children to terminate and start again, and strikes at all.
+                // Each task has its own children to terminate and start again, and causes faults in all.
                 let own = &puppets[dice.usize(..5) * 4 + task as usize];
                 let victim = dice.usize(..puppets.len());
                 match dice.usize(..4) {
@@ -218,7 +218,7 @@ async fn chaos_among_dynamic_children_loses_none_and_leaves_none() {
                         let known = agency.which_children().await.unwrap().len();
                         assert!(known <= puppets.len(), "{known} children");
                         if agency.terminate_child(own.id()).await.is_ok() {
-                            // It may not start, which is one of the blows.
+                            // It may fail to start, which is one of the faults.
                             while agency.start_child(own.spec()).await.is_err() {}
                         }
                     }

@@ -1,4 +1,4 @@
-//! 1.9: counting children and looking at them.
+//! 1.9: counting and listing children.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ async fn otp_74_children_that_are_restarting_count_as_workers_but_not_as_active(
 
 const DESK: ServiceKey<Order> = ServiceKey::new("desk");
 
-/// The name is not the child's id but what its actor registers itself as.
+/// The name is not the child's id but the name under which its actor registers.
 #[tokio::test]
 async fn otp_76_a_child_whose_name_is_held_elsewhere_is_refused_with_the_holder() {
     let log = Log::new();
@@ -131,7 +131,7 @@ async fn otp_76_a_child_whose_name_is_held_elsewhere_is_refused_with_the_holder(
 }
 
 #[tokio::test]
-async fn otp_77_children_are_listed_newest_first_with_what_they_are_and_do() {
+async fn otp_77_children_are_listed_newest_first_with_their_kind_and_state() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     let sup = &office.office;
@@ -166,7 +166,7 @@ async fn otp_78_dynamic_children_are_listed_by_their_actors() {
 #[tokio::test]
 async fn otp_79_children_start_in_the_given_order_and_stop_in_the_reverse_one() {
     let log = Log::new();
-    // Not in the order of the alphabet.
+    // Not in alphabetical order.
     let ids = ["ch7", "ch3", "ch10", "ch2", "ch5"];
     let puppets = ids.map(|id| Puppet::new(id, &log));
     let mut office = Office::of(Strategy::RestForOne, 2, &puppets.each_ref()).await;
@@ -182,7 +182,7 @@ async fn otp_79_children_start_in_the_given_order_and_stop_in_the_reverse_one() 
     assert_eq!(log.of(&[Moment::Down]), ["ch5 down", "ch2 down", "ch10 down", "ch3 down", "ch7 down"]);
 }
 
-/// The place of a child is the one at which it was added, whatever happens to it later.
+/// The place of a child is where it was added, whatever happens to it later.
 #[tokio::test]
 async fn otp_79_a_child_keeps_its_place_when_it_is_stopped_and_started_again() {
     let log = Log::new();
@@ -197,7 +197,7 @@ async fn otp_79_a_child_keeps_its_place_when_it_is_stopped_and_started_again() {
     office.close().await;
 }
 
-/// A cell of a child is the actor itself, typed again at will.
+/// A child's cell is the actor itself, which can be typed again.
 #[tokio::test]
 async fn otp_77_a_child_is_reached_through_its_id() {
     let child = Puppet::new("child", &Log::new());
@@ -208,9 +208,9 @@ async fn otp_77_a_child_is_reached_through_its_id() {
     office.close().await;
 }
 
-/// There is no callback module to ask for. What tells whose supervisor one has is its place in the tree.
+/// There is no callback module to query. A supervisor is identified by its place in the tree.
 #[tokio::test]
-async fn otp_75_a_supervisor_says_which_one_it_is() {
+async fn otp_75_a_supervisor_is_identified_by_its_place_in_the_tree() {
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(inner)).await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();

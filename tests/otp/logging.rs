@@ -1,4 +1,4 @@
-//! 1.11: what an operator reads at the level `INFO`: starts, restarts, stops, and who had to be killed.
+//! 1.11: what an operator reads at the level `INFO`: starts, restarts, stops, and kills.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::{Office, puppets};
 
-/// The events that were told on this thread: level and text.
+/// The events that were logged on this thread: level and text.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<(Level, String)>>>);
 
@@ -53,7 +53,7 @@ fn levels(happened: Happened) -> (Level, Level) {
 }
 
 #[tokio::test]
-async fn otp_92_info_tells_starts_restarts_stops_and_who_was_killed() {
+async fn otp_92_info_reports_starts_restarts_stops_and_kills() {
     let (_, [clerk]) = puppets(["clerk"]);
     let office = Office::of(Strategy::OneForOne, 2, &[&clerk]).await;
     let actor = clerk.id();
@@ -149,9 +149,9 @@ async fn a_supervisor_that_gives_up_is_an_error_and_a_name_that_is_taken_a_warni
     assert_eq!(levels(taken), (Level::WARN, Level::WARN));
 }
 
-/// On each thread of a runtime of its own, since it is a supervisor that says so.
+/// On each thread of a runtime of its own, since the supervisor logs it.
 #[test]
-fn an_actor_that_outlives_its_supervisor_and_what_was_contained_are_warned_of() {
+fn an_actor_that_outlives_its_supervisor_and_a_caught_panic_are_logged_as_warnings() {
     struct Panics;
     impl Drop for Panics {
         fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! 1.11: names over restarts, and supervisors that are caught in a loop of failing restarts.
+//! 1.11: names over restarts, and supervisors in a loop of failing restarts.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ impl Named {
         self.office.office.supervisor("middle").await.unwrap().unwrap()
     }
 
-    /// The name leads to the latest incarnation, and there was never more than one.
+    /// The name leads to the latest incarnation, and there was never more than one at a time.
     fn is_registered_anew(&self) {
         assert_eq!(self.space.lookup(&SERVER).unwrap().get_id(), self.server.id());
         assert_eq!((self.server.alive(), self.server.overlaps()), (1, 0));
@@ -97,7 +97,7 @@ async fn otp_84_a_name_is_taken_again_when_the_worker_was_terminated_and_started
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Each failing restart takes two seconds, as in OTP's suite: too slow to be too often.
+/// Each failing restart takes two seconds, as in OTP's suite: too slow to exceed the intensity.
 fn slowly() -> RestartIntensity {
     RestartIntensity::new(8, 10 * SECOND)
 }
@@ -114,7 +114,7 @@ fn well(puppet: &Puppet) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_85_a_child_in_a_restart_loop_can_be_looked_at_and_terminated() {
+async fn otp_85_a_child_in_a_restart_loop_can_be_queried_and_terminated() {
     let log = Log::new();
     let child = Puppet::new("child", &log);
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).intensity(slowly()).child(child.spec())).await;
@@ -178,7 +178,7 @@ async fn otp_86_in_a_restart_loop_of_rest_for_one_the_later_children_are_stopped
     assert_eq!(puppets.each_ref().map(Puppet::alive), [0, 0, 0]);
 }
 
-/// When the loop ends well, the later children come back.
+/// When the loop ends with a success, the later children come back.
 #[tokio::test(start_paused = true)]
 async fn otp_86_the_later_children_follow_when_the_restart_succeeds_at_last() {
     for strategy in [Strategy::RestForOne, Strategy::OneForAll] {
@@ -197,7 +197,7 @@ async fn otp_86_the_later_children_follow_when_the_restart_succeeds_at_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_87_a_dynamic_child_in_a_restart_loop_can_be_looked_at_and_terminated() {
+async fn otp_87_a_dynamic_child_in_a_restart_loop_can_be_queried_and_terminated() {
     let log = Log::new();
     let child = Puppet::new("child", &log);
     let agency = Agency::open(DynamicSupervisorSpec::default().intensity(slowly())).await;

@@ -1,4 +1,4 @@
-//! 1.10: what a supervisor does not keep, and how it scales.
+//! 1.10: what a supervisor releases, and how it scales.
 
 use std::time::{Duration, Instant};
 
@@ -28,9 +28,9 @@ async fn otp_80_the_start_function_of_a_temporary_child_is_not_kept() {
     agency.close().await;
 }
 
-/// At the top of a tree nobody needs the list that it was started with any more.
+/// The top supervisor of a tree no longer needs its initial list of children.
 #[tokio::test]
-async fn otp_80_nor_is_that_of_one_in_the_specification_of_a_supervisor_that_is_not_restarted() {
+async fn otp_80_a_top_supervisor_does_not_keep_the_start_functions_of_its_temporary_children() {
     let (spec, load) = laden("a", Restart::Temporary);
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(spec);
     let sup = foundation::Supervisor::start("top", spec).await.unwrap();

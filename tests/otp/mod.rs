@@ -30,7 +30,7 @@ use foundation_tests::{Log, Puppet, Reports, reports, soon};
 
 pub(super) const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
-/// So many restarts in an hour: enough for each scenario, and never forgotten during one.
+/// This many restarts in an hour: enough for each scenario, and none expires during one.
 pub(super) fn at_most(max_restarts: u32) -> RestartIntensity {
     RestartIntensity::new(max_restarts, Duration::from_secs(3600))
 }
@@ -44,7 +44,7 @@ pub(super) fn puppets<const N: usize>(names: [&str; N]) -> (Log, [Puppet; N]) {
 /// A way for a puppet to end by itself.
 pub(super) type End = fn(&Puppet);
 
-/// A supervisor under test: the temporary child `office` of another one, which tells how it ends.
+/// A supervisor under test: the temporary child `office` of another one, which reports how it ends.
 pub(super) struct Office {
     pub(super) top: Supervisor,
     pub(super) office: Supervisor,
@@ -111,7 +111,7 @@ impl Agency {
     }
 }
 
-/// What a supervisor says when it stops by its own decision, and to those whom it stops.
+/// The reason of a supervisor that stops by its own decision, and of the children that it stops.
 pub(super) fn shutdown() -> ExitReason {
     ExitReason::Shutdown("shutdown".into())
 }
@@ -136,7 +136,7 @@ pub(super) async fn counts(supervisor: &Supervisor) -> [usize; 4] {
     [count.specs, count.active, count.supervisors, count.workers]
 }
 
-/// The children as soon as each of them either runs or is stopped: asks until it is so.
+/// Polls the children until each of them either runs or is stopped.
 pub(super) async fn at_rest(supervisor: &Supervisor) -> Vec<ChildInfo> {
     let resting = |child: &ChildInfo| matches!(child.state, ChildState::Running(_) | ChildState::Stopped);
     soon("all children at rest", async {

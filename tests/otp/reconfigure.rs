@@ -41,7 +41,7 @@ async fn otp_88_a_child_that_is_no_longer_named_stays_behind_the_others() {
     office.office.reconfigure(spec(Strategy::OneForOne, 2, &[&d, &c])).await.unwrap();
     let children = told(&office.office.which_children().await.unwrap());
     assert_eq!(children, ["b stopped", "a running", "c running", "d stopped"]);
-    // It can be done with as any other.
+    // It can be used like any other child.
     office.office.restart_child("b").await.unwrap().unwrap();
     office.office.terminate_child("a").await.unwrap();
     office.office.delete_child("a").await.unwrap();
@@ -51,7 +51,7 @@ async fn otp_88_a_child_that_is_no_longer_named_stays_behind_the_others() {
     assert_eq!(log.of(&[Moment::Down]), ["b down", "c down", "d down"]);
 }
 
-/// Restarts by strategy and the shutdown go by the new order.
+/// Restarts by strategy and the shutdown follow the new order.
 #[tokio::test]
 async fn otp_88_the_start_order_is_that_of_the_new_specification() {
     let (log, [a, b, c]) = puppets(["a", "b", "c"]);
@@ -78,7 +78,7 @@ async fn otp_88_a_changed_specification_holds_from_the_next_end_and_start_on() {
     let known = office.office.child_spec("child").await.unwrap();
     assert_eq!((known.restart_rule(), known.shutdown_rule()), (Restart::Transient, Shutdown::BrutalKill));
     assert_eq!(known.start_limit(), None);
-    // The next start is the new one's.
+    // The next start uses the new specification.
     old.order(Order::Fail("broken"));
     office.reports.restarted("child").await;
     assert_eq!((old.alive(), new.alive()), (0, 1));
@@ -93,9 +93,9 @@ async fn otp_88_a_changed_specification_holds_from_the_next_end_and_start_on() {
     office.close().await;
 }
 
-/// A temporary child that is new is kept until it has been started once.
+/// A new temporary child is kept until it has been started once.
 #[tokio::test]
-async fn otp_88_a_temporary_child_that_is_new_is_kept_until_it_is_started_or_done_with() {
+async fn otp_88_a_new_temporary_child_is_kept_until_it_is_started_or_terminated() {
     let (_, [a]) = puppets(["a"]);
     let temporary = || SupervisorSpec::new(Strategy::OneForOne).child(a.spec().restart(Restart::Temporary));
     let mut office = Office::of(Strategy::OneForOne, 2, &[]).await;
@@ -110,7 +110,7 @@ async fn otp_88_a_temporary_child_that_is_new_is_kept_until_it_is_started_or_don
     a.order(Order::Stop(None));
     office.reports.exited("a").await;
     assert_eq!(at_rest(&office.office).await, []);
-    // Terminating it is the end of it as well.
+    // Terminating it removes it as well.
     office.office.reconfigure(temporary()).await.unwrap();
     office.office.terminate_child("a").await.unwrap();
     assert_eq!(at_rest(&office.office).await, []);
@@ -134,7 +134,7 @@ async fn otp_89_strategy_and_intensity_change_while_the_children_run() {
     office.reports.restarted("a").await;
     assert_eq!(log.of(&[Moment::Down, Moment::Up]), ["a up"]);
 
-    // The restarts so far count: there were two.
+    // The earlier restarts count: there were two.
     office.office.reconfigure(spec(Strategy::OneForOne, 2, &both)).await.unwrap();
     a.order(Order::Fail("broken"));
     assert_eq!(office.ended().await, shutdown());
@@ -142,7 +142,7 @@ async fn otp_89_strategy_and_intensity_change_while_the_children_run() {
 }
 
 #[tokio::test]
-async fn otp_89_faulty_input_is_refused_whole() {
+async fn otp_89_faulty_input_is_refused_and_changes_nothing() {
     let log = Log::new();
     let (a, new, nameless) = (Puppet::new("a", &log), Puppet::new("new", &log), Puppet::new("", &log));
     let mut office = Office::of(Strategy::OneForOne, 9, &[&a]).await;
@@ -159,7 +159,7 @@ async fn otp_89_faulty_input_is_refused_whole() {
         assert!(matches!(&error, ChildError::Spec(error) if *error == wanted), "{error}");
         assert_eq!(told(&office.office.which_children().await.unwrap()), ["a running"]);
     }
-    // Nothing of it holds: the intensity is the old one, and the child still restarts.
+    // None of it holds: the intensity is the old one, and the child still restarts.
     a.order(Order::Fail("broken"));
     office.reports.restarted("a").await;
     office.close().await;
@@ -173,9 +173,9 @@ async fn office_is_closed() -> ChildError {
     supervisor.reconfigure(SupervisorSpec::new(Strategy::OneForOne)).await.unwrap_err()
 }
 
-/// A start that hangs holds up a change of the strategy, but neither answers nor the end of the start.
+/// A hanging start delays a change of the strategy, but neither answers nor the end of the start.
 #[tokio::test]
-async fn otp_89_a_change_of_the_strategy_waits_for_what_is_under_way() {
+async fn otp_89_a_change_of_the_strategy_waits_for_pending_work() {
     let (log, [a, b]) = puppets(["a", "b"]);
     let gate = Gate::new();
     let mut office = Office::of(Strategy::OneForOne, 9, &[&a, &b]).await;
@@ -188,7 +188,7 @@ async fn otp_89_a_change_of_the_strategy_waits_for_what_is_under_way() {
     assert_eq!(log.count("a", Moment::Called), 1);
     log.clear();
     gate.open();
-    // b comes up as it was decided; then the end of a is a matter of both.
+    // b starts as it was decided; then the end of a affects both.
     soon("both again", log.reached("b", Moment::Up, 2)).await;
     assert_eq!(log.of(&[Moment::Down, Moment::Up]), ["b up", "b down", "a up", "b up"]);
     assert_eq!(told(&at_rest(&office.office).await), ["b running", "a running"]);
@@ -213,9 +213,9 @@ async fn otp_89_a_new_order_holds_for_the_restart_that_is_under_way() {
     office.close().await;
 }
 
-/// Each retry comes from a lane of its own, and there is one lane afterwards.
+/// Each retry has a plan queue of its own, and there is one queue afterwards.
 #[tokio::test(start_paused = true)]
-async fn otp_89_children_in_a_restart_loop_come_back_under_the_new_strategy() {
+async fn otp_89_children_in_a_restart_loop_are_restarted_under_the_new_strategy() {
     for (from, to) in [(Strategy::OneForOne, Strategy::OneForAll), (Strategy::RestForOne, Strategy::OneForOne)] {
         let (_, [a, b]) = puppets(["a", "b"]);
         let mut office = Office::of(from, 100_000, &[&a, &b]).await;
@@ -266,7 +266,7 @@ async fn otp_90_the_limits_of_a_dynamic_supervisor_change_while_its_children_run
 }
 
 #[tokio::test]
-async fn otp_91_faulty_limits_of_a_dynamic_supervisor_are_refused_whole() {
+async fn otp_91_faulty_limits_of_a_dynamic_supervisor_are_refused_and_change_nothing() {
     let (_, [a]) = puppets(["a"]);
     let agency = Agency::of(9, &[&a]).await;
     let zero = DynamicSupervisorSpec::default().intensity(RestartIntensity::new(7, Duration::ZERO)).max_children(0);
@@ -278,7 +278,7 @@ async fn otp_91_faulty_limits_of_a_dynamic_supervisor_are_refused_whole() {
 }
 
 #[tokio::test]
-async fn otp_91_a_supervisor_stays_of_its_kind() {
+async fn otp_91_a_supervisor_keeps_its_kind() {
     let (_, [a]) = puppets(["a"]);
     let inner = ChildSpec::dynamic_supervisor("inner", DynamicSupervisorSpec::default());
     let outer = Supervisor::start("outer", SupervisorSpec::new(Strategy::OneForOne).child(inner)).await.unwrap();

@@ -30,14 +30,14 @@ fn significant(child: &Puppet, restart: Restart) -> ChildSpec {
     child.spec().restart(restart).significant(true)
 }
 
-/// The child ends like this, and the office goes on.
+/// The child ends like this, and the office continues.
 async fn goes_on(office: &mut Office, name: &str, child: &Puppet, end: End) {
     end(child);
     office.reports.exited(name).await;
     at_rest(&office.office).await;
 }
 
-/// The child ends like this, and the office with it: in order, and it says why.
+/// The child ends like this, and the office stops with it in order and reports the reason.
 async fn stops(mut office: Office, name: &str, child: &Puppet, end: End, mode: AutoShutdown) {
     end(child);
     let told = office.reports.find("the auto-shutdown", |report| match report.happened {
@@ -114,7 +114,7 @@ async fn otp_60_only_the_last_of_all_significant_temporary_children_stops_its_su
     }
 }
 
-/// Not even of the last one; but a later end is judged without those that were terminated.
+/// Not even the last one; but a later end is judged without the terminated children.
 #[tokio::test]
 async fn otp_60_the_termination_of_a_significant_child_does_not_stop_its_supervisor() {
     for mode in [AutoShutdown::AnySignificant, AutoShutdown::AllSignificant] {
@@ -147,7 +147,7 @@ async fn otp_61_a_significant_transient_child_stops_its_supervisor_by_a_normal_e
     }
 }
 
-/// A child `b` whose second start waits at the gate, and then says that it is not wanted.
+/// A child `b` whose second start waits at the gate, and then reports that it is not wanted.
 fn not_wanted_again(b: &Puppet, gate: &Gate) -> ChildSpec {
     let (b, gate, starts) = (b.clone(), gate.clone(), Arc::new(AtomicU32::new(0)));
     ChildSpec::from_fn("b", ChildKind::Worker, move |context| {
@@ -162,9 +162,9 @@ fn not_wanted_again(b: &Puppet, gate: &Gate) -> ChildSpec {
     })
 }
 
-/// Whether `a` was the last one is known only when the start of `b` that was under way has come to something.
+/// Whether `a` was the last one is known only when the pending start of `b` has ended.
 #[tokio::test]
-async fn otp_61_a_sibling_whose_restart_comes_to_nothing_leaves_the_other_the_last() {
+async fn otp_61_a_sibling_whose_restart_fails_leaves_the_other_as_the_last() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let (mode, gate) = (AutoShutdown::AllSignificant, Gate::new());
     let restart = Restart::Transient;
@@ -179,7 +179,7 @@ async fn otp_61_a_sibling_whose_restart_comes_to_nothing_leaves_the_other_the_la
 }
 
 #[tokio::test]
-async fn otp_61_a_sibling_that_is_terminated_in_its_restart_leaves_the_other_the_last() {
+async fn otp_61_a_sibling_that_is_terminated_in_its_restart_leaves_the_other_as_the_last() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let mode = AutoShutdown::AllSignificant;
     let mut office = Office::open(spec(mode, [&a, &b].map(|child| significant(child, Restart::Transient)))).await;
@@ -193,7 +193,7 @@ async fn otp_61_a_sibling_that_is_terminated_in_its_restart_leaves_the_other_the
 }
 
 #[tokio::test]
-async fn otp_61_a_sibling_that_is_up_again_is_not_left_by_the_other() {
+async fn otp_61_a_sibling_that_is_restarted_keeps_the_supervisor_running() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let (mode, gate) = (AutoShutdown::AllSignificant, Gate::new());
     let mut office = Office::open(spec(mode, [&a, &b].map(|child| significant(child, Restart::Transient)))).await;
@@ -216,14 +216,14 @@ async fn restarting(supervisor: &Supervisor, id: &str) {
     .await;
 }
 
-/// `a` ends while `b` is on its way.
+/// `a` ends while `b` is starting.
 async fn goes_on_without(office: &mut Office, a: &Puppet) {
     STOP(a);
     office.reports.exited("a").await;
     assert_eq!(counts(&office.office).await, [2, 0, 0, 2]);
 }
 
-/// What OTP refuses at the start does not compile: there is no auto-shutdown to give. What is left is refused.
+/// What OTP refuses at the start does not compile: there is no auto-shutdown to set. The remaining cases are refused.
 #[tokio::test]
 async fn otp_62_a_dynamic_supervisor_takes_no_significant_child() {
     let (log, [child]) = puppets(["child"]);
@@ -267,18 +267,18 @@ async fn three_levels(inner_is_significant: bool) -> (Puppet, Office) {
 }
 
 #[tokio::test]
-async fn otp_64_the_auto_shutdown_of_a_significant_supervisor_climbs() {
+async fn otp_64_the_auto_shutdown_of_a_significant_supervisor_stops_its_own_supervisor() {
     let (child, mut office) = three_levels(true).await;
     STOP(&child);
     assert_eq!(office.reports.exited("inner").await, shutdown());
     assert_eq!(office.ended().await, shutdown());
-    // Nobody said that the office is significant.
+    // The office is not significant.
     assert!(office.top.count_children().await.is_ok());
     office.close().await;
 }
 
 #[tokio::test]
-async fn otp_64_the_auto_shutdown_of_a_supervisor_that_is_not_significant_does_not_climb() {
+async fn otp_64_the_auto_shutdown_of_a_supervisor_that_is_not_significant_does_not_stop_its_own_supervisor() {
     let (child, mut office) = three_levels(false).await;
     STOP(&child);
     assert_eq!(office.reports.exited("inner").await, ExitReason::Shutdown("shutdown".into()));
@@ -286,7 +286,7 @@ async fn otp_64_the_auto_shutdown_of_a_supervisor_that_is_not_significant_does_n
     office.close().await;
 }
 
-/// Two significant children; where a mode does not allow them they are plain.
+/// Two significant children; where a mode does not allow them they are ordinary.
 fn pair(mode: AutoShutdown, children: &[Puppet; 2]) -> SupervisorSpec {
     let is_significant = mode != AutoShutdown::Never;
     spec(mode, children.each_ref().map(|child| child.spec().restart(Restart::Transient).significant(is_significant)))
@@ -344,7 +344,7 @@ async fn otp_70_from_all_to_any_significant_on_a_running_supervisor() {
     upgrade(AutoShutdown::AllSignificant, AutoShutdown::AnySignificant).await;
 }
 
-/// A child that has ended before it became significant has not ended as a significant one.
+/// A child that ended before it became significant has not ended as a significant one.
 #[tokio::test]
 async fn otp_71_a_child_becomes_significant_and_is_no_longer_while_it_runs() {
     let mode = AutoShutdown::AnySignificant;
@@ -363,7 +363,7 @@ async fn otp_71_a_child_becomes_significant_and_is_no_longer_while_it_runs() {
 }
 
 #[tokio::test]
-async fn otp_27_significant_children_are_refused_where_they_could_not_have_an_effect() {
+async fn otp_27_significant_children_are_refused_where_they_have_no_effect() {
     let (log, [child]) = puppets(["child"]);
     for strategy in STRATEGIES {
         for restart in [Restart::Permanent, Restart::Transient, Restart::Temporary] {
@@ -394,6 +394,6 @@ async fn otp_27_significant_children_are_refused_where_they_could_not_have_an_ef
             }
         }
     }
-    // Two modes, two restart rules and three strategies were taken, each at the start and when added.
+    // Two modes, two restart rules and three strategies were accepted, each at the start and when added.
     assert_eq!(log.count("child", Moment::Called), 24);
 }

@@ -1,4 +1,4 @@
-//! 1.2: what a specification says when nobody says anything, and how it is looked at. What comes back from a start
+//! 1.2: the defaults of a specification, and queries of it. The values that a start returns
 //! besides the child (25, 49).
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use foundation_tests::{Conduct, Log, Moment, Order, Puppet};
 use super::{Agency, Office, at_rest, puppets, told};
 
 #[tokio::test]
-async fn otp_13_what_is_not_said_has_the_defaults_of_otp() {
+async fn otp_13_unset_fields_have_the_defaults_of_otp() {
     let (_, [worker]) = puppets(["worker"]);
     let office = Office::of(Strategy::OneForOne, 2, &[&worker]).await;
     let nested = ChildSpec::supervisor("supervisor", SupervisorSpec::new(Strategy::OneForOne));
@@ -34,7 +34,7 @@ async fn otp_13_what_is_not_said_has_the_defaults_of_otp() {
     office.close().await;
 }
 
-/// It is what was given, and another supervisor takes it as it is.
+/// The specification is returned unchanged, and another supervisor accepts it.
 #[tokio::test]
 async fn otp_13_a_specification_can_be_used_again() {
     let (log, [child]) = puppets(["child"]);
@@ -72,8 +72,8 @@ async fn otp_14_the_specification_of_a_dynamic_child_is_looked_up_by_its_actor()
     agency.close().await;
 }
 
-/// A missing id is an empty one; a missing start function is that of a temporary child that has had its start. Shapes
-/// that are none, and keys that are unknown, do not compile.
+/// A missing id is an empty one; a missing start function is that of a temporary child after its start. Invalid shapes
+/// and unknown keys do not compile.
 #[tokio::test]
 async fn otp_15_a_faulty_specification_is_refused_with_its_fault() {
     let log = Log::new();
@@ -101,7 +101,7 @@ async fn otp_15_a_faulty_specification_is_refused_with_its_fault() {
 }
 
 #[tokio::test]
-async fn otp_77_one_child_is_looked_at_by_its_id() {
+async fn otp_77_one_child_is_queried_by_its_id() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let office = Office::of(Strategy::OneForOne, 2, &[&a, &b]).await;
     let sup = &office.office;
@@ -114,9 +114,9 @@ async fn otp_77_one_child_is_looked_at_by_its_id() {
     office.close().await;
 }
 
-/// A time-out of no time at all refuses whatever does not start at once; the longest one there is does not overflow.
+/// A zero time-out refuses every child that does not start at once; the longest possible one does not overflow.
 #[tokio::test(start_paused = true)]
-async fn otp_26_absurd_start_time_outs_do_what_they_say() {
+async fn otp_26_extreme_start_time_outs_are_respected() {
     let (_, [a]) = puppets(["a"]);
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     a.next(Moment::Called, Conduct::Take(Duration::from_nanos(1)));
@@ -127,7 +127,7 @@ async fn otp_26_absurd_start_time_outs_do_what_they_say() {
     office.close().await;
 }
 
-/// The puppet, with a number for whoever asked for its start: how often it was started.
+/// The puppet, whose start returns a number to the caller: how often it was started.
 fn numbered(child: &Puppet) -> ChildSpec {
     let (child, starts) = (child.clone(), std::sync::atomic::AtomicU64::new(0));
     ChildSpec::from_fn("child", ChildKind::Worker, move |context| {
@@ -137,28 +137,28 @@ fn numbered(child: &Puppet) -> ChildSpec {
 }
 
 #[tokio::test]
-async fn otp_25_what_a_start_hands_back_comes_unchanged_to_whoever_asked() {
+async fn otp_25_the_value_that_a_start_returns_reaches_the_caller_unchanged() {
     let (_, [child]) = puppets(["child"]);
     let mut office = Office::of(Strategy::OneForOne, 9, &[]).await;
     let started = office.office.start_child_with_extra(numbered(&child)).await.unwrap().unwrap();
     assert_eq!((started.actor().get_id(), started.extra()), (child.id(), Some(&1_u64)));
     assert_eq!(started.extra::<String>(), None);
 
-    // Nobody asks for an automatic restart, and nobody gets what it hands back.
+    // An automatic restart has no caller, so its value is dropped.
     child.order(Order::Fail("broken"));
     office.reports.restarted("child").await;
 
     office.office.terminate_child("child").await.unwrap();
     let (actor, extra) = office.office.restart_child_with_extra("child").await.unwrap().unwrap().into_parts::<u64>();
     assert_eq!((actor.get_id(), extra), (child.id(), Some(3)));
-    // Whoever does not want it need not care.
+    // A caller that does not need the value can ignore it.
     office.office.terminate_child("child").await.unwrap();
     assert_eq!(office.office.restart_child("child").await.unwrap().unwrap().get_id(), child.id());
     office.close().await;
 }
 
 #[tokio::test]
-async fn otp_25_a_start_that_hands_nothing_back_or_is_not_wanted_says_so() {
+async fn otp_25_a_start_without_a_value_and_a_child_that_is_not_wanted_are_reported() {
     let (_, [a, b]) = puppets(["a", "b"]);
     let office = Office::of(Strategy::OneForOne, 9, &[]).await;
     let started = office.office.start_child_with_extra(a.spec()).await.unwrap().unwrap();
@@ -170,7 +170,7 @@ async fn otp_25_a_start_that_hands_nothing_back_or_is_not_wanted_says_so() {
 }
 
 #[tokio::test]
-async fn otp_49_a_dynamic_child_that_hands_something_back_is_restarted_as_any_other() {
+async fn otp_49_a_dynamic_child_that_returns_a_value_is_restarted_as_any_other() {
     let (_, [child]) = puppets(["child"]);
     let mut agency = Agency::of(2, &[]).await;
     let started = agency.agency.start_child_with_extra(numbered(&child)).await.unwrap().unwrap();

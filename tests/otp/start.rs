@@ -1,4 +1,4 @@
-//! 1.1: starting, and starts that say no.
+//! 1.1: starts, and starts that fail.
 
 use foundation::{
     ChildError, ChildKind, ChildSpec, DynamicSupervisorSpec, Restart, RestartIntensity, SpecError, Start, StartError,
@@ -25,7 +25,7 @@ async fn otp_1_a_supervisor_without_children_starts_and_stops() {
     }
 }
 
-/// There is no `init` that could say so; the start function of a supervisor can.
+/// There is no `init` that could refuse; the start function of a supervisor can.
 #[tokio::test]
 async fn otp_2_a_supervisor_that_is_not_wanted_is_not_started() {
     let inner = ChildSpec::from_fn("inner", ChildKind::Supervisor, |_| async { Ok(Start::Ignore) });
@@ -48,7 +48,7 @@ async fn otp_3_a_child_that_is_not_wanted_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn otp_4_a_temporary_child_that_is_not_wanted_is_forgotten() {
+async fn otp_4_a_temporary_child_that_is_not_wanted_is_removed() {
     let log = Log::new();
     let children = [ignoring("a", &log), Puppet::new("b", &log)].map(|child| child.spec().restart(Restart::Temporary));
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).children(children)).await;
@@ -58,7 +58,7 @@ async fn otp_4_a_temporary_child_that_is_not_wanted_is_forgotten() {
 }
 
 #[tokio::test]
-async fn otp_5_a_temporary_child_that_is_not_wanted_when_added_is_forgotten() {
+async fn otp_5_a_temporary_child_that_is_not_wanted_when_added_is_removed() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
     for puppet in [ignoring("a", &log), Puppet::new("b", &log)] {
@@ -82,12 +82,12 @@ async fn a_dynamic_child_that_is_not_wanted_is_forgotten(restart: Restart) {
 }
 
 #[tokio::test]
-async fn otp_6_a_temporary_dynamic_child_that_is_not_wanted_is_forgotten() {
+async fn otp_6_a_temporary_dynamic_child_that_is_not_wanted_is_removed() {
     a_dynamic_child_that_is_not_wanted_is_forgotten(Restart::Temporary).await;
 }
 
 #[tokio::test]
-async fn otp_7_a_permanent_dynamic_child_that_is_not_wanted_is_forgotten_and_the_supervisor_stops_cleanly() {
+async fn otp_7_a_permanent_dynamic_child_that_is_not_wanted_is_removed_and_the_supervisor_stops_cleanly() {
     a_dynamic_child_that_is_not_wanted_is_forgotten(Restart::Permanent).await;
 }
 
@@ -128,7 +128,7 @@ async fn otp_10_a_child_that_does_not_start_when_added_is_an_error_and_is_not_ke
             assert!(matches!(error, ChildError::Start { .. }) && error.to_string().contains("no desk"), "{error}");
         }
         assert_eq!(counts(&office.office).await, [0, 0, 0, 0]);
-        // The id is free again, and nothing of this counted as a restart.
+        // The id is free again, and none of this counted as a restart.
         assert!(office.office.start_child(Puppet::new("a", &log).spec()).await.unwrap().is_some());
         office.close().await;
     }

@@ -24,7 +24,7 @@ fn stopped(child: &str, how: Stopped) -> (String, Stopped) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_16_infinity_waits_for_workers_and_supervisors_alike_and_they_are_told_shutdown() {
+async fn otp_16_infinity_waits_for_workers_and_supervisors_and_their_reason_is_shutdown() {
     let log = Log::new();
     let (boss, clerk) = (Puppet::new("boss", &log), Puppet::new("clerk", &log));
     for child in [&boss, &clerk] {
@@ -62,7 +62,7 @@ async fn otp_17_a_child_that_does_not_stop_in_time_is_killed_and_the_other_stops
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_17_a_post_stop_that_takes_too_long_is_cut_off() {
+async fn otp_17_a_post_stop_that_takes_too_long_is_killed() {
     let log = Log::new();
     let slow = Puppet::new("slow", &log);
     slow.always(Moment::Stopping, Conduct::Hang);

@@ -1,4 +1,4 @@
-//! 1.6: who is restarted with whom, and when a supervisor gives up.
+//! 1.6: which children are restarted together, and when a supervisor gives up.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn fail(puppet: &Puppet) {
     puppet.order(Order::Fail("broken"));
 }
 
-/// The office has given up over this child: nobody is left, and it ended with the reason `shutdown`.
+/// The office has given up over this child: no child is left, and it ended with the reason `shutdown`.
 async fn gives_up<const N: usize>(office: &mut Office, over: &str, puppets: &[Puppet; N]) {
     assert_eq!(office.reports.gave_up().await, over);
     assert_eq!(office.ended().await, shutdown());
@@ -28,7 +28,7 @@ async fn gives_up<const N: usize>(office: &mut Office, over: &str, puppets: &[Pu
 }
 
 #[tokio::test(start_paused = true)]
-async fn otp_41_restarts_that_are_spaced_beyond_the_period_never_trip_the_limit() {
+async fn otp_41_restarts_that_are_spaced_beyond_the_period_never_exceed_the_intensity() {
     let (_, [child]) = puppets(["child"]);
     let intensity = RestartIntensity::new(1, Duration::from_secs(1));
     let mut office =
@@ -38,7 +38,7 @@ async fn otp_41_restarts_that_are_spaced_beyond_the_period_never_trip_the_limit(
         office.reports.restarted("child").await;
         advance(Duration::from_millis(1001)).await;
     }
-    // The same without the pause is one too many.
+    // The same without the pause exceeds the intensity.
     fail(&child);
     office.reports.restarted("child").await;
     fail(&child);
@@ -65,7 +65,7 @@ async fn otp_42_one_for_one_replaces_only_the_failed_child() {
 }
 
 #[tokio::test]
-async fn otp_43_a_child_that_cannot_restart_eats_the_budget_and_takes_its_sibling_along() {
+async fn otp_43_a_child_that_cannot_restart_exceeds_the_intensity_and_its_sibling_is_stopped() {
     let (log, both) = puppets(["a", "b"]);
     let [a, b] = &both;
     let mut office = Office::of(Strategy::OneForOne, 4, &[a, b]).await;
@@ -95,13 +95,13 @@ async fn otp_44_one_for_all_replaces_every_child() {
     gives_up(&mut office, "b", &all).await;
 }
 
-/// Two failures at one time are one reason to restart, not two.
+/// Two simultaneous failures are one reason to restart, not two.
 #[tokio::test]
 async fn otp_44_siblings_that_fail_together_are_restarted_once() {
     let (log, both) = puppets(["a", "b"]);
     let [a, b] = &both;
     let mut office = Office::of(Strategy::OneForAll, 1, &[a, b]).await;
-    // The first restart is held in the start of a: meanwhile b, which is not yet stopped or already is, ends as well.
+    // The first restart is held in the start of a; meanwhile b ends as well, before or after it is stopped.
     let gate = Gate::new();
     b.next(Moment::Stopping, Conduct::Wait(gate.clone()));
     fail(a);
@@ -191,7 +191,7 @@ async fn otp_50_a_dynamic_child_that_cannot_restart_stops_the_supervisor_and_its
     assert_eq!([a.alive(), b.alive()], [0, 0]);
 }
 
-/// A child whose start function holds on to something, and that something.
+/// A child whose start function holds a value, and a weak reference to it.
 pub(super) fn laden(id: &str, restart: Restart) -> (ChildSpec, Weak<()>) {
     let load = Arc::new(());
     let held = Arc::downgrade(&load);

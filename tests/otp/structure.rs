@@ -1,4 +1,4 @@
-//! 1.7: children that slip out of the tree, and trees of several levels.
+//! 1.7: children that leave the tree, and trees of several levels.
 
 use foundation::{ChildSpec, ExitReason, Restart, Strategy, Supervisor, SupervisorSpec};
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet, soon};
@@ -91,9 +91,9 @@ async fn otp_57_an_escalation_restarts_the_subtrees_with_their_own_children_but_
     top.close().await;
 }
 
-/// From the bottom to the top: each supervisor that gives up is one failure of a child to the one above.
+/// From the bottom to the top: each supervisor that gives up is one failure of a child of the supervisor above.
 #[tokio::test]
-async fn otp_57_giving_up_climbs_as_far_as_nobody_can_help() {
+async fn otp_57_giving_up_propagates_to_the_top_of_the_tree() {
     let log = Log::new();
     let leaf = Puppet::new("leaf", &log);
     let mut spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).child(leaf.spec());

@@ -80,7 +80,7 @@ async fn otp_31_a_transient_child_is_not_restarted_after_a_normal_end_and_keeps_
 }
 
 #[tokio::test]
-async fn otp_32_a_temporary_child_is_forgotten_after_a_normal_end() {
+async fn otp_32_a_temporary_child_is_removed_after_a_normal_end() {
     let (child, mut office) = with(Restart::Temporary).await;
     stays_down(&child, &mut office, |child| child.order(Order::Stop(None)), ExitReason::Normal, false).await;
     office.close().await;
@@ -106,7 +106,7 @@ async fn otp_34_a_transient_child_is_not_restarted_after_a_shutdown_with_or_with
 }
 
 #[tokio::test]
-async fn otp_35_a_temporary_child_is_forgotten_after_a_shutdown_and_its_id_is_free() {
+async fn otp_35_a_temporary_child_is_removed_after_a_shutdown_and_its_id_is_free() {
     let (child, mut office) = with(Restart::Temporary).await;
     stays_down(&child, &mut office, |child| child.order(Order::Stop(Some("shutdown"))), shutdown(), false).await;
     let again = office.office.start_child(child.spec().restart(Restart::Temporary)).await.unwrap().unwrap();
@@ -117,7 +117,7 @@ async fn otp_35_a_temporary_child_is_forgotten_after_a_shutdown_and_its_id_is_fr
 }
 
 #[tokio::test]
-async fn otp_36_the_cause_of_a_child_that_does_not_start_comes_out_at_the_top() {
+async fn otp_36_the_cause_of_a_child_that_does_not_start_is_reported_at_the_top() {
     let log = Log::new();
     let faulty = Puppet::new("faulty", &log);
     faulty.always(Moment::Starting, Conduct::Fail("no such function"));
@@ -152,7 +152,7 @@ async fn otp_38_a_transient_child_is_restarted_after_an_abnormal_end() {
 }
 
 #[tokio::test]
-async fn otp_39_a_temporary_child_is_forgotten_after_an_abnormal_end() {
+async fn otp_39_a_temporary_child_is_removed_after_an_abnormal_end() {
     for (end, reason) in abnormal() {
         let (child, mut office) = with(Restart::Temporary).await;
         stays_down(&child, &mut office, end, reason, false).await;

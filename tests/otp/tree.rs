@@ -1,4 +1,4 @@
-//! Snapshots of whole trees: what is in them, whatever state the parts are in, and how they are written.
+//! Snapshots of whole trees: their contents, in every state of their parts, and how they are rendered.
 
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ async fn supervisors_that_are_starting_restarting_or_stopped_are_shown_as_that_w
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supervisor_that_is_stopping_does_not_hold_up_the_rest_of_the_tree() {
+async fn a_supervisor_that_is_stopping_does_not_delay_the_rest_of_the_tree() {
     let (log, [a, b]) = puppets(["a", "b"]);
     let gate = Gate::new();
     a.always(Moment::Stopping, Conduct::Wait(gate.clone()));
@@ -148,7 +148,7 @@ async fn a_supervisor_that_is_stopping_does_not_hold_up_the_rest_of_the_tree() {
     top.shutdown().await;
 }
 
-/// Somebody who keeps a supervisor from answering: a reporter that blocks, on a thread of its own.
+/// Keeps a supervisor from answering: a reporter that blocks, on a thread of its own.
 #[derive(Clone)]
 struct Blocking(std::sync::Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>);
 
@@ -160,7 +160,7 @@ impl foundation::Reporter for Blocking {
     }
 }
 
-/// Several supervisors that do not answer cost as much time as one, and the others are shown.
+/// Several supervisors that do not answer take as much time as one, and the others are shown.
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn supervisors_that_do_not_answer_are_shown_as_silent_in_bounded_time_and_asked_together() {
     let names = ["a", "b", "c"];
@@ -205,7 +205,7 @@ const CLERK: ServiceKey<Order> = ServiceKey::new("clerk");
 const FOREIGN: ServiceKey<Order> = ServiceKey::new("foreign");
 
 #[tokio::test]
-async fn the_tree_of_a_registry_has_all_namespaces_names_and_what_was_spawned_directly() {
+async fn the_tree_of_a_registry_has_all_namespaces_names_and_directly_spawned_actors() {
     let registry = ProcessRegistry::start().await.unwrap();
     let production = registry.namespace(Namespace::Production).await.unwrap();
     let test = Namespace::test();
@@ -246,9 +246,9 @@ async fn the_tree_of_a_registry_has_all_namespaces_names_and_what_was_spawned_di
     guest.stop(None);
 }
 
-/// Whenever somebody looks, each actor is in the tree once at most.
+/// Every snapshot has each actor at most once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_in_a_tree_twice_while_children_start_end_and_restart() {
+async fn no_actor_is_in_a_tree_twice_while_children_start_end_and_restart() {
     let registry = ProcessRegistry::start().await.unwrap();
     let space = registry.namespace(Namespace::test()).await.unwrap();
     let puppet = Puppet::new("clerk", &Log::new());
@@ -310,7 +310,7 @@ async fn a_tree_is_drawn_with_a_line_for_each_actor_and_as_a_graph_with_a_node_f
     assert!(dot.starts_with("digraph supervision {\n") && dot.ends_with("}\n"), "{dot}");
     assert_eq!((dot.matches("[shape=").count(), dot.matches(" -> ").count()), (4, 3), "{dot}");
     assert!(dot.contains(r#"b \"quoted\"\\ "#), "{dot}");
-    // Whatever is quoted, the quotes come in pairs.
+    // In any quoted text, the quotes come in pairs.
     let bare = dot.replace("\\\\", "").replace("\\\"", "");
     assert_eq!(bare.matches('"').count() % 2, 0);
     top.shutdown().await;

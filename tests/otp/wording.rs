@@ -1,4 +1,4 @@
-//! 1.11: how a report reads (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
+//! 1.11: the text of a report (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
 
 use foundation::{AutoShutdown, ChildId, ExitReason, Happened, Report, Restart, Stopped, Strategy, SupervisorSpec};
 use foundation_tests::Order;
@@ -61,7 +61,7 @@ async fn otp_92_a_decision_is_worded_with_its_cause() {
     let decided = |report: &Report| match report.happened {
         Happened::Restarting { .. } | Happened::GaveUp { .. } => Some(report.to_string()),
         Happened::Exited { .. } if report.child.as_str() == "office" => {
-            // Which actor it was is of no interest here.
+            // The actor's id is irrelevant here.
             Some(report.to_string().replace(|c: char| c.is_ascii_digit() || c == '.', ""))
         }
         _ => None,
@@ -76,7 +76,7 @@ async fn otp_92_a_decision_is_worded_with_its_cause() {
     office.close().await;
 }
 
-/// Whatever a child says of its end, its report is one line.
+/// A report is one line, whatever reason the child gives for its end.
 #[tokio::test]
 async fn otp_92_a_report_is_one_line() {
     let (_, [clerk]) = puppets(["clerk"]);
@@ -104,7 +104,7 @@ fn otp_93_a_report_is_no_longer_than_wanted() {
         let kept: String = text.chars().take(limit.saturating_sub(1)).collect();
         assert!(whole.starts_with(&kept));
     }
-    // What fits is not cut.
+    // A text that fits is not cut.
     let length = whole.chars().count();
     for limit in [length, length + 1, usize::from(u16::MAX)] {
         assert_eq!(format!("{long:.limit$}"), whole);

@@ -37,7 +37,7 @@ async fn part_8_a_partition_that_restarts_is_down_and_the_others_are_not() {
     shards.shutdown().await;
 }
 
-/// Nobody has heard of its end yet, and still it is not found.
+/// Its end has not been processed yet, and still the lookup does not find it.
 #[tokio::test]
 async fn part_8_an_actor_that_is_leaving_is_not_found() {
     let hall = Hall::of(1);
@@ -61,14 +61,14 @@ async fn part_8_a_partition_that_is_not_restarted_stays_down() {
     hall.log.reached("0", Moment::Dropped, 1).await;
     assert!(matches!(shards.at(0).unwrap_err(), PartitionError::Down { partition: 0 }));
     assert_eq!(shards.running().len(), 1);
-    // What has been down is started by the next resize.
+    // The next resize starts a partition that is down.
     shards.resize(2).await.unwrap();
     assert_eq!(running(&shards), hall.ids());
     shards.shutdown().await;
 }
 
 #[tokio::test]
-async fn part_8_the_actor_of_a_partition_is_let_go_of_when_it_has_ended() {
+async fn part_8_the_reference_to_a_partitions_actor_is_dropped_when_it_has_ended() {
     let hall = Hall::of(1);
     let shards = PartitionSupervisor::start("shards", hall.spec().restart(Restart::Temporary)).await.unwrap();
     let actor = shards.at(0).unwrap();
@@ -80,14 +80,14 @@ async fn part_8_the_actor_of_a_partition_is_let_go_of_when_it_has_ended() {
     })
     .await;
     assert!(shards.at(0).is_err());
-    // Temporary: only a restart of the supervisor brings it back, and a resize says so.
+    // Temporary: only a restart of the supervisor brings it back, and a resize reports that.
     assert!(matches!(shards.resize(1).await.unwrap_err(), PartitionError::Child(_)));
     shards.resize(0).await.unwrap();
     shards.shutdown().await;
 }
 
-/// A lookup gives somebody who lived at that moment, or says that the partition is down; never a predecessor of somebody
-/// whom it has given before.
+/// A lookup returns an actor that lived at that moment, or reports that the partition is down. It never returns a
+/// predecessor of an actor that it has returned before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn part_8_lookups_beside_restarts_never_go_back_in_time() {
     let hall = Hall::of(4);

@@ -1,6 +1,6 @@
-//! Section 8, partitions: what Elixir tests of its `PartitionSupervisor`. `part_8_…` names what is shown.
+//! Section 8, partitions: Elixir's tests of its `PartitionSupervisor`. Each `part_8_…` names the behaviour it shows.
 //!
-//! What it also tests and what cannot exist here: names and `via` tuples as ids (a handle is a value), arguments appended
+//! Its other tests cannot exist here: names and `via` tuples as ids (a handle is a value), arguments appended
 //! to a start (the start is a closure), and starting without a name or a child (it does not compile). A wrong
 //! `auto_shutdown` belongs to significant children.
 

@@ -1,4 +1,4 @@
-//! Fewer partitions, and more again.
+//! Reducing the number of partitions, and increasing it again.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -23,7 +23,7 @@ async fn part_8_a_resize_stops_partitions_and_starts_them_again() {
     assert_eq!(hall.log.of(&[Moment::Down]), ["3 down", "2 down"]);
     let count = shards.count_children().await.unwrap();
     assert_eq!((count.specs, count.active), (4, 2));
-    // Keys are routed among those that are left.
+    // Keys are routed among the remaining partitions.
     assert_eq!(shards.partition_of(&7).unwrap(), 1);
     assert!(matches!(shards.at(2).unwrap_err(), PartitionError::NotFound { asked: 2, partitions: 2 }));
 
@@ -31,7 +31,7 @@ async fn part_8_a_resize_stops_partitions_and_starts_them_again() {
     assert_eq!((shards.partitions(), hall.alive()), (3, vec![1, 1, 1, 0]));
     shards.resize(4).await.unwrap();
     assert_eq!(running(&shards), hall.ids());
-    // Those that stayed are the same as ever.
+    // The remaining partitions are unchanged.
     assert_eq!(hall.ids()[..2], before[..2]);
     assert_eq!(shards.partition_of(&7).unwrap(), 3);
     shards.shutdown().await;
@@ -89,9 +89,9 @@ async fn part_8_a_resize_that_fails_leaves_as_many_as_before() {
     shards.shutdown().await;
 }
 
-/// Nobody is routed to a partition that is on its way out, and what is left over is put right by the next resize.
+/// No key is routed to a partition that is being stopped, and the next resize completes an incomplete one.
 #[tokio::test]
-async fn part_8_a_resize_that_nobody_awaits_any_more_is_put_right_by_the_next_one() {
+async fn part_8_a_cancelled_resize_is_completed_by_the_next_one() {
     let hall = Hall::of(3);
     let (shards, _reports) = hall.open().await;
     let gate = Gate::new();
@@ -111,7 +111,7 @@ async fn part_8_a_resize_that_nobody_awaits_any_more_is_put_right_by_the_next_on
 }
 
 #[tokio::test]
-async fn part_8_resizes_take_their_turn() {
+async fn part_8_resizes_run_one_after_the_other() {
     let hall = Hall::of(8);
     let (shards, _reports) = hall.open().await;
     let resizes = (0..40usize).map(|n| {
@@ -126,9 +126,9 @@ async fn part_8_resizes_take_their_turn() {
     assert!(hall.puppets.iter().all(|puppet| puppet.overlaps() == 0));
 }
 
-/// Given up at each of its polls, with partitions that are slow to stop and to start: the next one puts everything right.
+/// Cancelled at each of its polls, with partitions that stop and start slowly: the next one completes the change.
 #[tokio::test(start_paused = true)]
-async fn part_8_a_resize_that_is_given_up_at_any_poll_is_put_right_by_the_next() {
+async fn part_8_a_resize_that_is_cancelled_at_any_poll_is_completed_by_the_next() {
     for (from, to) in [(3, 1), (1, 3), (3, 0), (0, 2)] {
         for polls in 1.. {
             let hall = Hall::of(3);
@@ -150,7 +150,7 @@ async fn part_8_a_resize_that_is_given_up_at_any_poll_is_put_right_by_the_next()
     }
 }
 
-/// Polls a future so many times at most, whenever it wants to be, and drops it; whether it was over by then.
+/// Polls a future at most this many times, whenever it is woken, and drops it; returns whether it was complete by then.
 async fn poll_and_drop(polls: usize, future: impl Future) -> bool {
     let mut future = pin!(future);
     let mut left = polls;
@@ -164,7 +164,7 @@ async fn poll_and_drop(polls: usize, future: impl Future) -> bool {
     .await
 }
 
-/// It begins as it was specified: its handle survives, and so does not what it was resized to.
+/// It begins as it was specified: its handle survives, and its resized number of partitions does not.
 #[tokio::test]
 async fn a_supervisor_that_restarts_has_as_many_partitions_as_at_its_first_start() {
     let hall = Hall::of(3);
@@ -181,9 +181,9 @@ async fn a_supervisor_that_restarts_has_as_many_partitions_as_at_its_first_start
     assert_eq!(hall.alive(), [0; 3]);
 }
 
-/// Be it that it has ended or that it was resized away.
+/// Both after its end and after it was resized away.
 #[tokio::test]
-async fn a_temporary_partition_comes_back_with_its_supervisor_only() {
+async fn a_temporary_partition_is_restarted_only_with_its_supervisor() {
     let hall = Hall::of(2);
     let (reporter, mut reports) = foundation_tests::reports();
     let (top, shards) = super::within(hall.spec().restart(foundation::Restart::Temporary), reporter).await;

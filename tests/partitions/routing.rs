@@ -1,4 +1,4 @@
-//! From keys to partitions.
+//! Routing of keys to partitions.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use foundation::PartitionError;
 use super::Hall;
 
 #[tokio::test]
-async fn part_8_integers_go_by_modulo_and_a_type_around_one_as_well() {
+async fn part_8_integers_and_their_newtypes_are_routed_by_modulo() {
     #[derive(Hash)]
     struct Account(u64);
 
@@ -21,7 +21,7 @@ async fn part_8_integers_go_by_modulo_and_a_type_around_one_as_well() {
 }
 
 #[tokio::test]
-async fn part_8_other_keys_go_by_their_hash_always_to_the_same_partition() {
+async fn part_8_other_keys_are_routed_by_their_hash_to_a_constant_partition() {
     let (hall, other) = (Hall::of(4), Hall::of(4));
     let ((shards, _), (others, _)) = (hall.open().await, other.open().await);
     let mut met = HashSet::new();
@@ -39,7 +39,7 @@ async fn part_8_other_keys_go_by_their_hash_always_to_the_same_partition() {
 }
 
 #[tokio::test]
-async fn part_8_a_partition_that_there_is_not_is_an_error_that_says_which_there_are() {
+async fn part_8_an_unknown_partition_is_an_error_that_names_the_existing_ones() {
     let (shards, _reports) = Hall::of(2).open().await;
     let error = shards.at(2).unwrap_err();
     assert!(matches!(error, PartitionError::NotFound { asked: 2, partitions: 2 }), "{error}");

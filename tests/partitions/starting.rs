@@ -1,4 +1,4 @@
-//! Starting and stopping, and what is refused.
+//! Starting and stopping, and refused specifications.
 
 use foundation::ractor::ActorRef;
 use foundation::{
@@ -22,7 +22,7 @@ async fn part_8_each_partition_is_started_with_its_number() {
 }
 
 #[tokio::test]
-async fn part_8_no_partitions_and_absurdly_many_are_refused() {
+async fn part_8_no_partitions_and_far_too_many_are_refused() {
     for asked in [0, 65_537, usize::MAX] {
         let puppet = Puppet::new("a", &Log::new());
         let refused = PartitionSupervisorSpec::workers(asked, move |_| (puppet.actor(), ())).err().unwrap();
@@ -97,7 +97,7 @@ async fn part_8_partitions_that_are_not_started_are_down_and_not_running() {
 }
 
 #[tokio::test]
-async fn part_8_two_partition_supervisors_stand_side_by_side_under_their_ids() {
+async fn part_8_two_partition_supervisors_run_side_by_side_under_their_ids() {
     let (mail, print) = (Hall::of(2), Hall::of(3));
     let (mails, prints) = (mail.spec(), print.spec());
     let handles = (mails.handle(), prints.handle());
@@ -150,7 +150,7 @@ async fn part_8_tasks_are_spread_over_task_supervisors() {
     let tasks = PartitionSupervisor::start("tasks", spec).await.unwrap();
     let task = tasks.lookup(&3).unwrap().spawn(async { 3 }).await.unwrap();
     assert_eq!(task.await.unwrap(), 3);
-    // Its supervisor is killed and replaced; the way to it stays.
+    // Its supervisor is killed and replaced; the handle stays valid.
     let before = tasks.at(1).unwrap();
     before.actor().kill();
     soon("the replacement", async {
@@ -173,7 +173,7 @@ async fn part_8_the_handle_survives_a_restart_of_the_whole_supervisor() {
     shards.resize(1).await.unwrap();
     shards.supervisor().unwrap().actor().kill();
     told.restarted("shards").await;
-    // It is reported when it is up: with all the partitions of its specification.
+    // The report comes when it is up, with all the partitions of its specification.
     assert_eq!(shards.partitions(), 3);
     assert_eq!(running(&shards), hall.ids());
     assert!(running(&shards).iter().all(|id| !before.contains(id)));

@@ -1,4 +1,4 @@
-//! Section 9: what another supervision crate for ractor gets wrong, point by point, and ractor's own table of names. Each
+//! Section 9: the faults of another supervision crate for ractor, point by point, and ractor's own table of names. Each
 //! `peer_9_…` shows the right behaviour.
 //!
 //! Of its points two have their tests elsewhere: significant children (its lack of them), and a clock that can be paused.
@@ -75,9 +75,9 @@ async fn peer_9_a_terminated_child_is_stopped_by_its_own_rule() {
     }
 }
 
-/// By the paused clock: whoever slept would be seen.
+/// On the paused clock, any sleep would be visible.
 #[tokio::test(start_paused = true)]
-async fn peer_9_a_restart_of_all_takes_no_time_but_that_of_the_children() {
+async fn peer_9_a_restart_of_all_takes_only_the_time_of_the_children() {
     for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
         let (_, [a, b, c]) = puppets(["a", "b", "c"]);
         let mut office = Office::of(strategy, 3, &[&a, &b, &c]).await;
@@ -188,7 +188,7 @@ async fn peer_9_c_two_supervisors_may_have_a_child_of_one_id() {
 }
 
 #[tokio::test]
-async fn peer_9_c_a_second_child_of_one_id_is_refused_and_the_supervisor_is_fine() {
+async fn peer_9_c_a_second_child_of_one_id_is_refused_and_the_supervisor_continues() {
     let (_, [a, same]) = puppets(["a", "a"]);
     let office = Office::of(Strategy::OneForOne, 0, &[&a]).await;
     let error = office.office.start_child(same.spec()).await.unwrap_err();
@@ -198,7 +198,7 @@ async fn peer_9_c_a_second_child_of_one_id_is_refused_and_the_supervisor_is_fine
 }
 
 #[tokio::test]
-async fn peer_9_d_a_stray_that_is_linked_and_ends_does_no_harm() {
+async fn peer_9_d_the_end_of_a_linked_unmanaged_actor_does_no_harm() {
     let (log, [child, stray]) = puppets(["child", "stray"]);
     for (number, end) in [Order::Stop(None), Order::Fail("broken"), Order::Panic("oh")].into_iter().enumerate() {
         let agency = Agency::of(0, &[&child]).await;

@@ -1,4 +1,4 @@
-//! Questions and the end of the actor that was asked: an answer comes, or it is known at once that none will.
+//! Calls and the end of the called actor: the caller gets an answer, or learns at once that none will come.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::support::{PROBE, Probe, ProbeMsg, SOON, foreign, world};
 
-/// What becomes of a reply port when its actor ends without having used it: as if the message had stayed in the mailbox.
+/// Keeps a reply port whose actor ends without having used it: as if the message had stayed in the mailbox.
 type Attic = Arc<Mutex<Vec<RpcReplyPort<bool>>>>;
 
 /// Puts each port where it outlives the actor, and ends.
@@ -46,7 +46,7 @@ impl Actor for Hoarder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_over_when_the_actor_is_whatever_became_of_the_message() {
+async fn a_call_ends_with_its_actor_whether_or_not_the_message_was_read() {
     let (_registry, names) = world().await;
     let attic = Attic::default();
     let begun = Instant::now();
@@ -107,9 +107,9 @@ impl Wake for PanickingWaker {
     }
 }
 
-/// A caller is woken in the last moments of the actor that it has asked.
+/// A caller is woken in the last moments of the actor that it has called.
 #[tokio::test(start_paused = true)]
-async fn a_waker_that_panics_keeps_the_end_of_an_actor_from_nobody_else() {
+async fn a_waker_that_panics_does_not_hide_the_end_of_an_actor_from_other_waiters() {
     let (_registry, names) = world().await;
     let actor = Actor::spawn(None, Hoarder(Attic::default()), ()).await.unwrap().0;
     names.register(&HOARDER, &actor).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_waker_that_panics_keeps_the_end_of_an_actor_from_nobody_else() {
     assert!(matches!(call.await.unwrap_err(), CallError::NoReply { .. }));
 }
 
-/// Its limit could not be kept there.
+/// The call's limit could not be kept there.
 #[tokio::test]
 async fn a_call_outside_a_runtime_is_refused_before_anything_is_sent() {
     let (_registry, names) = world().await;
@@ -143,7 +143,7 @@ async fn a_call_outside_a_runtime_is_refused_before_anything_is_sent() {
     assert_eq!(actor.call(ProbeMsg::Notes, Some(SOON)).await.unwrap().unwrap(), Vec::<String>::new());
 }
 
-/// A message that is sent at the very moment at which its actor ends may be neither read nor dropped.
+/// A message that is sent at the very moment of its actor's end may be neither read nor dropped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_waits_for_an_actor_that_is_gone() {
     let (_registry, names) = world().await;
@@ -173,7 +173,7 @@ async fn no_call_waits_for_an_actor_that_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_to_an_actor_is_answered_however_long_it_takes_or_over_with_the_actor() {
+async fn a_call_without_a_limit_ends_with_the_answer_or_with_the_actor() {
     let (actor, _task) = Actor::spawn(None, Probe::default(), ()).await.unwrap();
     let gate = super::support::Gate::new();
     actor.cast(ProbeMsg::Stay(gate.clone())).unwrap();

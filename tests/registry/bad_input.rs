@@ -1,4 +1,4 @@
-//! What a person sees who passes something wrong, and that nothing is lost by it.
+//! The error texts for invalid input, and that no value is lost by them.
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{GroupKey, NameError, Namespace, RegistryError, ServiceKey, ServiceName};
@@ -31,13 +31,13 @@ fn a_name_from_text_or_json_is_checked_as_well() {
 }
 
 #[test]
-fn a_text_that_is_no_namespace_is_refused_with_what_would_be_one() {
+fn an_invalid_namespace_is_refused_with_the_valid_forms() {
     let refused = "prod".parse::<Namespace>().unwrap_err().to_string();
     assert_eq!(refused, r#""prod" is not a namespace; expected `production` or `test:<uuid>`"#);
 }
 
 #[tokio::test]
-async fn a_duplicate_name_is_refused_with_its_holder_who_keeps_it() {
+async fn a_duplicate_name_is_refused_and_its_holder_keeps_it() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     holder.cast(ProbeMsg::Note("before")).unwrap();
@@ -74,9 +74,9 @@ async fn a_wrong_message_type_is_refused_with_both_types() {
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), holder.get_id());
 }
 
-/// ractor knows an actor's message type, but not the type's name; the registry knows it of the actors that it has.
+/// ractor knows an actor's message type, but not the type's name; the registry knows it for its own actors.
 #[tokio::test]
-async fn a_reference_made_from_an_untyped_cell_is_refused_with_what_is_known() {
+async fn a_reference_made_from_an_untyped_cell_is_refused_with_the_known_types() {
     let (_registry, names) = world().await;
     let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
     let mistaken = ActorRef::<ProbeMsg>::from(lamp.get_cell());
@@ -112,7 +112,7 @@ async fn a_misspelt_name_is_answered_with_the_near_misses() {
     assert_eq!(said("word_cuont"), none("word_cuont") + "; did you mean word_count, word_count_eu?");
     assert_eq!(said("telemtry"), none("telemtry") + "; did you mean telemetry?");
     assert_eq!(said("zzz"), none("zzz"));
-    // Who is gone is no near miss.
+    // A terminated actor is no near miss.
     names.unregister(&key::<ProbeMsg>("telemetry"));
     assert_eq!(said("telemtry"), none("telemtry"));
 }
@@ -133,7 +133,7 @@ async fn a_child_that_does_not_start_is_reported_with_its_own_cause() {
 }
 
 #[tokio::test]
-async fn a_group_of_another_kind_is_refused_with_both_kinds_until_it_is_deserted() {
+async fn a_group_of_another_kind_is_refused_with_both_kinds_until_it_is_empty() {
     let (_registry, names) = world().await;
     let (probe, group) = (foreign(Probe::default()).await, names.group(&GroupKey::<ProbeMsg>::new("workers")));
     let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::support::{Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, key, names_in, world};
 
-/// Notes the order in which actors are gone.
+/// Records the order in which actors are gone.
 #[derive(Clone, Default)]
 struct Order(Arc<Mutex<Vec<&'static str>>>);
 
@@ -29,7 +29,7 @@ impl Order {
     }
 }
 
-/// The tasks of this runtime when a test begins: none of ours.
+/// The number of tasks of this runtime when a test begins, none of them ours.
 fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
@@ -65,7 +65,7 @@ async fn spawned_actors_go_before_the_children_and_registered_ones_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_that_do_not_stop_in_time_are_killed_and_reported() {
+async fn actors_that_do_not_stop_in_time_are_killed_and_reported() {
     let (_registry, names) = world().await;
     let (roll, never) = (Roll::default(), Gate::new());
     let (on, at) = (roll.clone(), never.clone());
@@ -162,7 +162,7 @@ async fn clean_ups_of_one_namespace_at_the_same_time_all_return_when_it_is_gone(
     gate.arrival().await;
     gate.open();
     for stopped in futures::future::join_all(cleaning).await {
-        assert_eq!(stopped.unwrap().len(), 23, "each is told of all: 20 children, two more, the supervisor");
+        assert_eq!(stopped.unwrap().len(), 23, "each report has all: 20 children, two more, the supervisor");
     }
     assert!(registry.namespaces().is_empty());
 }
@@ -229,7 +229,7 @@ async fn nothing_starts_in_a_namespace_that_is_gone() {
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
-/// Whoever registers while the namespace goes is either stopped with it or told that it is gone.
+/// An actor that registers during the clean-up is either stopped with the namespace or refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_during_the_clean_up_is_stopped_or_refused() {
     for _ in 0..300 {
@@ -265,7 +265,7 @@ async fn a_spawn_during_the_clean_up_is_stopped_or_refused() {
     }
 }
 
-/// A start that hangs is on the caller's side; the namespace does not wait for it longer than it must.
+/// A start that hangs runs on the caller's side; the namespace waits for it only for its limit.
 #[tokio::test(start_paused = true)]
 async fn a_spawn_that_hangs_in_its_start_ends_with_the_namespace() {
     let (_registry, names) = world().await;
@@ -308,14 +308,14 @@ async fn a_clean_up_while_the_namespace_opens_leaves_no_tree_without_a_name() {
         // It may have been opened after the clean-up; then it is in the map.
         registry.cleanup_namespace(namespace).await.unwrap();
         assert!(registry.namespaces().is_empty());
-        assert!(roll.is_empty(), "an actor lives in a namespace that nobody knows");
+        assert!(roll.is_empty(), "an actor lives in a namespace that is not registered");
     }
     registry.shutdown().await;
 }
 
-/// The same, in the one moment that matters: the namespace is in the map, and its tree has not been asked for yet.
+/// The same at the critical moment: the namespace is in the map, and its tree has not been requested yet.
 #[tokio::test]
-async fn a_clean_up_that_comes_before_the_tree_takes_it_down_when_it_comes() {
+async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     let (asked, is_asked) = std::sync::mpsc::channel();
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let held = Mutex::new(held);
@@ -342,7 +342,7 @@ async fn a_clean_up_that_comes_before_the_tree_takes_it_down_when_it_comes() {
     }
     opening.join().unwrap().unwrap_err();
     assert!(registry.namespaces().is_empty());
-    assert_eq!(tasks(), idle, "a tree lives in a namespace that nobody knows");
+    assert_eq!(tasks(), idle, "a tree lives in a namespace that is not registered");
 }
 
 /// A registry whose namespaces have a service that waits at this gate before it has started.
@@ -373,7 +373,7 @@ async fn a_clean_up_ends_an_opening_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_namespace_that_does_not_start_says_why_and_can_be_tried_again() {
+async fn a_namespace_that_does_not_start_reports_the_cause_and_can_be_tried_again() {
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let is_broken = Arc::clone(&broken);
     let registry = ProcessRegistry::builder()
@@ -400,7 +400,7 @@ async fn a_namespace_that_does_not_start_says_why_and_can_be_tried_again() {
     assert_eq!(names_in(&names), ["other", "probe"]);
 }
 
-/// Whoever asks for a namespace and does not wait for it leaves nothing that is in the way of the next.
+/// A caller that requests a namespace and does not wait for it leaves nothing that blocks the next caller.
 #[tokio::test]
 async fn an_opening_that_is_cancelled_can_be_tried_again() {
     for namespace in [Namespace::test(), Namespace::Production] {
@@ -502,13 +502,13 @@ async fn a_second_shutdown_does_no_harm() {
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let reports = registry.shutdown().await;
     assert_eq!(reports.len(), 1);
-    assert_eq!(registry.shutdown().await, reports, "it is told what the first was told");
+    assert_eq!(registry.shutdown().await, reports, "it gets the report that the first got");
     names.cleanup().await.unwrap();
 }
 
-/// A test's tree that gives up is gone; its names go with it, and nobody else is touched.
+/// A test's tree that gives up is gone; its names go with it, and no other namespace is affected.
 #[tokio::test]
-async fn a_namespace_that_collapses_takes_only_its_own_names_along() {
+async fn a_namespace_that_collapses_removes_only_its_own_names() {
     let registry = ProcessRegistry::builder()
         .services(|names| vec![names.child_spec(&PROBE, || (Probe::default(), ()))])
         .intensity(foundation::RestartIntensity::new(0, Duration::from_secs(1)))
@@ -556,7 +556,7 @@ async fn a_child_that_is_not_wanted_has_no_name_and_does_not_hinder_the_end() {
     names.cleanup().await.unwrap();
 }
 
-/// ractor tells of an end while the actor's task is still about to drop its handler, and after a kill its state.
+/// ractor reports an end while the actor's task has yet to drop its handler and, after a kill, its state.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clean_up_returns_when_the_handlers_and_states_of_foreign_actors_are_dropped() {
     let registry = ProcessRegistry::start().await.unwrap();

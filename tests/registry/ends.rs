@@ -1,4 +1,4 @@
-//! Every end of a namespace is announced, whoever brings it about, and a shutdown goes on that nobody waits for any more.
+//! Every end of a namespace is announced, whatever causes it, and a shutdown continues when it is no longer awaited.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ static LOCK: ServiceName = ServiceName::from_static("lock");
 const MORTAL: ServiceKey<ProbeMsg> = ServiceKey::new("mortal");
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// What brings a namespace to its end.
+/// The causes of a namespace's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     CleanUp,
@@ -46,7 +46,7 @@ impl Way {
         Self::EndOfTheRuntime,
     ];
 
-    /// Whether the root goes on.
+    /// Whether the root continues.
     fn spares_the_root(self) -> bool {
         matches!(self, Self::CleanUp | Self::CleanUpGivenUp | Self::Collapse | Self::KillOfItsSupervisor)
     }
@@ -81,7 +81,7 @@ async fn kill_mortal(names: &ServiceRegistry) {
     names.wait_for_service(&MORTAL, HOUR).await.unwrap().kill_and_wait(None).await.unwrap();
 }
 
-/// The permanent tree of production collapses until the root has had enough.
+/// The permanent tree of production collapses until the root gives up.
 async fn collapse(registry: &ProcessRegistry, also: Namespace) {
     let production = registry.namespace(Namespace::Production).await.unwrap();
     assert!(registry.namespaces().contains(&also));
@@ -116,7 +116,7 @@ impl World {
         Self { runtime: Some(runtime), registry, names }
     }
 
-    /// Runs it where the registry is.
+    /// Runs the future on the registry's runtime.
     async fn on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
         self.runtime.as_ref().unwrap().spawn(future).await.unwrap()
     }
@@ -139,7 +139,7 @@ fn not_running<T>(outcome: Result<T, RegistryError>) {
     assert!(matches!(refused, RegistryError::NotRunning { .. }), "{refused}");
 }
 
-/// Whatever can be waited for; `PROBE` and the lock are taken.
+/// Every kind of wait; `PROBE` and the lock are taken.
 fn waits(names: &ServiceRegistry) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
     let (all, one) = (names.watch(), names.watch_service(&OTHER));
     let [wanted, free, locked, ended] = [0; 4].map(|_| names.clone());
@@ -155,7 +155,7 @@ fn waits(names: &ServiceRegistry) -> Vec<(&'static str, BoxFuture<'static, ()>)>
 }
 
 #[tokio::test]
-async fn whoever_waits_for_something_of_a_namespace_hears_of_its_end() {
+async fn every_waiter_in_a_namespace_is_notified_of_its_end() {
     for way in Way::ALL {
         let mut world = World::new(Namespace::test()).await;
         let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
@@ -174,14 +174,14 @@ async fn whoever_waits_for_something_of_a_namespace_hears_of_its_end() {
 }
 
 #[tokio::test]
-async fn nothing_comes_into_a_namespace_that_has_ended_and_nobody_counts_it() {
+async fn a_namespace_that_has_ended_accepts_no_actor_and_is_not_counted() {
     for way in Way::ALL {
         let mut world = World::new(Namespace::test()).await;
         let (names, outside) = (world.names.clone(), foreign(Probe::default()).await);
         let application = names.application().unwrap();
         soon(&format!("{way:?}"), way.bring_about(&mut world)).await;
         soon(&format!("the end after {way:?}"), names.ended()).await;
-        // A supervisor that is killed goes before its children do.
+        // A killed supervisor is gone before its children are.
         soon("the end of all", application.wait_until_gone()).await;
 
         assert!(names.has_ended());
@@ -216,11 +216,11 @@ async fn a_namespace_that_has_ended_is_started_afresh_for_as_long_as_the_root_ru
         assert_eq!(names_in(&again), ["mortal"], "{way:?}");
         assert!(!again.has_ended() && names.has_ended());
         assert_eq!(world.registry.stats().test_namespaces, 1);
-        soon("the end of whoever was registered before", outside.wait(None)).await.unwrap();
+        soon("the end of the actor that was registered before", outside.wait(None)).await.unwrap();
     }
 }
 
-/// What a namespace's extension holds of the namespace goes with it.
+/// A namespace's extension is dropped with the namespace that it holds.
 #[tokio::test]
 async fn an_extension_that_holds_its_namespace_is_dropped_at_the_end() {
     for way in Way::ALL {
@@ -236,7 +236,7 @@ async fn an_extension_that_holds_its_namespace_is_dropped_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_clean_up_after_a_collapse_stops_what_that_has_left() {
+async fn a_clean_up_after_a_collapse_stops_the_remaining_actors() {
     let world = World::new(Namespace::test()).await;
     let outside = foreign(Probe::default()).await;
     world.names.register(&PROBE, &outside).await.unwrap();
@@ -247,7 +247,7 @@ async fn a_clean_up_after_a_collapse_stops_what_that_has_left() {
     soon("its end", outside.wait(None)).await.unwrap();
 }
 
-/// Production's tree is restarted by the root: that is not its end.
+/// The root restarts production's tree: that is not its end.
 #[tokio::test]
 async fn a_restart_of_production_ends_nothing() {
     let world = World::new(Namespace::Production).await;
@@ -273,7 +273,7 @@ async fn a_restart_of_production_ends_nothing() {
     assert_eq!(world.registry.namespaces(), [Namespace::Production]);
 }
 
-/// Asks for its own end, and waits for it.
+/// Requests its own end, and waits for it.
 struct Suicidal;
 
 enum End {
@@ -318,9 +318,9 @@ async fn a_service_that_awaits_its_own_end_is_killed_when_its_time_is_over() {
     }
 }
 
-/// Nobody who waits for a shutdown waits for actors that are gone with their runtime.
+/// A waiter for a shutdown does not wait for actors that are gone with their runtime.
 #[tokio::test]
-async fn a_shutdown_whose_runtime_goes_half_way_is_over() {
+async fn a_shutdown_whose_runtime_ends_half_way_returns() {
     for cleans_up in [true, false] {
         let mut world = World::new(Namespace::test()).await;
         let (gate, names, registry) = (Gate::new(), world.names.clone(), world.registry.clone());
@@ -344,7 +344,7 @@ async fn a_shutdown_whose_runtime_goes_half_way_is_over() {
 }
 
 #[tokio::test]
-async fn all_who_ask_for_a_shutdown_are_told_the_same_even_if_the_first_gives_up() {
+async fn all_callers_of_a_shutdown_get_the_same_report_even_if_the_first_cancels() {
     let world = World::new(Namespace::test()).await;
     assert!(world.registry.shutdown().now_or_never().is_none());
     assert!(!world.registry.has_collapsed());
@@ -355,9 +355,9 @@ async fn all_who_ask_for_a_shutdown_are_told_the_same_even_if_the_first_gives_up
     assert!(!world.registry.has_collapsed(), "it was asked for");
 }
 
-/// Every future that ends or begins a namespace, dropped after so many polls: nothing half done stays.
+/// Every future that ends or begins a namespace, dropped after a number of polls: nothing half done stays.
 #[tokio::test]
-async fn what_begins_or_ends_a_namespace_may_be_given_up_at_any_poll() {
+async fn the_start_and_the_end_of_a_namespace_may_be_cancelled_at_any_poll() {
     for polls in 0..6 {
         let (registry, roll) = (ProcessRegistry::start().await.unwrap(), Roll::default());
         let namespace = Namespace::test();
@@ -413,7 +413,7 @@ async fn a_registry_has_collapsed_when_its_root_has_ended_without_having_been_as
 }
 
 #[tokio::test]
-async fn nothing_is_kept_with_a_namespace_after_its_end() {
+async fn a_namespace_keeps_nothing_after_its_end() {
     let world = World::new(Namespace::test()).await;
     let before = world.names.extension(|| 1_u8);
     world.registry.shutdown().await;

@@ -11,7 +11,7 @@ use super::support::{
     Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, SOON, count, foreign, key, names_in, subscribe, world,
 };
 
-/// Returns when the process registry has read all that was sent to it so far: it answers in order.
+/// Returns when the process registry has read all earlier messages: it answers in order.
 async fn caught_up(registry: &ProcessRegistry) {
     let other = Namespace::test();
     registry.namespace(other).await.unwrap();
@@ -62,9 +62,9 @@ async fn a_foreign_actor_that_lost_a_name_is_still_watched_for_the_others() {
     assert_eq!(registry.stats().total, 0);
 }
 
-/// A name that goes while another comes: whichever is first, the actor is watched for as long as it has one.
+/// A name is removed while another is added: in either order, the actor is watched for as long as it has a name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_that_comes_while_another_goes_is_watched() {
+async fn a_name_that_is_registered_while_another_is_unregistered_is_watched() {
     let (registry, names) = world().await;
     for _ in 0..300 {
         let actor = foreign(Probe::default()).await;
@@ -82,7 +82,7 @@ async fn a_name_that_comes_while_another_goes_is_watched() {
 }
 
 #[tokio::test]
-async fn an_actor_of_ours_may_have_a_second_name() {
+async fn a_managed_actor_may_have_a_second_name() {
     let (registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &actor).await.unwrap();
@@ -93,7 +93,7 @@ async fn an_actor_of_ours_may_have_a_second_name() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_away_is_gone_at_once() {
+async fn an_unregistered_name_is_free_at_once() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_name_that_is_taken_away_is_gone_at_once() {
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
-/// Registers on a thread of its own, which is held up in the very moment in which the name has become visible.
+/// Registers on a thread of its own, which is blocked at the very moment at which the name has become visible.
 fn register_slowly(names: &ServiceRegistry, actor: &ActorRef<ProbeMsg>) -> Slow {
     let (visible, is_visible) = mpsc::channel();
     let (let_go, held) = mpsc::channel::<()>();
@@ -149,9 +149,9 @@ impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for HoldUp {
     }
 }
 
-/// `unregister` returns only when nobody finds the name any more, even if `register` has not returned yet on its thread.
+/// `unregister` returns only when no lookup finds the name, even if `register` has not returned yet on its thread.
 #[tokio::test]
-async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() {
+async fn a_name_that_is_unregistered_during_its_registration_is_free() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     let registering = register_slowly(&names, &actor);
@@ -164,7 +164,7 @@ async fn a_name_that_is_taken_away_while_it_is_still_being_registered_is_gone() 
 }
 
 #[tokio::test]
-async fn a_clean_up_while_an_actor_is_being_registered_stops_it_and_says_so() {
+async fn a_clean_up_during_a_registration_stops_and_reports_the_actor() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     let registering = register_slowly(&names, &actor);
@@ -216,7 +216,7 @@ async fn an_actor_that_is_leaving_is_refused() {
     assert_eq!(names.service_info().total(), 0);
 }
 
-/// ractor tells nobody of an actor that ends before it has started, so there is no event to wait for.
+/// ractor does not report the end of an actor that ends before it has started, so there is no event to wait for.
 #[tokio::test]
 async fn an_actor_that_was_registered_before_it_failed_to_start_does_not_keep_its_name() {
     let (registry, names) = world().await;
@@ -233,9 +233,9 @@ async fn an_actor_that_was_registered_before_it_failed_to_start_does_not_keep_it
     assert_eq!(registry.stats().total, 1);
 }
 
-/// Nobody tells of their ends; so they are looked for when there may be many.
+/// Their ends are not reported; so the registry scans for them when there may be many.
 #[tokio::test]
-async fn actors_that_never_started_do_not_pile_up() {
+async fn actors_that_never_started_do_not_accumulate() {
     let (registry, names) = world().await;
     for n in 0..100 {
         let never = Probe::default().start(Phase::Waits(Gate::new()));
@@ -250,9 +250,9 @@ async fn actors_that_never_started_do_not_pile_up() {
     assert_eq!(registry.stats().total, 0);
 }
 
-/// Of many who take a name away at once, one has done it.
+/// Of many concurrent unregistrations of a name, exactly one succeeds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_taken_away_once() {
+async fn a_name_is_unregistered_once() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     for _ in 0..300 {
@@ -269,7 +269,7 @@ async fn a_name_is_taken_away_once() {
 }
 
 #[tokio::test]
-async fn a_foreign_holder_that_drains_answers_what_it_has_and_leaves_its_name() {
+async fn a_foreign_holder_that_drains_answers_its_messages_and_releases_its_name() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
@@ -280,7 +280,7 @@ async fn a_foreign_holder_that_drains_answers_what_it_has_and_leaves_its_name() 
     let (answer, ()) = tokio::join!(answer, async {
         busy.arrival().await;
         actor.drain().unwrap();
-        assert!(names.lookup(&PROBE).is_err(), "who drains takes no more messages");
+        assert!(names.lookup(&PROBE).is_err(), "a draining actor takes no more messages");
         busy.open();
     });
     assert_eq!(answer.unwrap(), actor.get_id());
@@ -301,7 +301,7 @@ async fn a_namespace_can_be_used_after_the_handle_on_the_registry_is_dropped() {
     assert!(!names.is_registered(&PROBE));
 }
 
-/// A plain ractor actor is supervised by whoever started it; that it is registered changes nothing for them.
+/// A plain ractor actor is supervised by the actor that started it, and registration does not change that.
 #[tokio::test]
 async fn registering_an_actor_does_not_change_who_supervises_it() {
     let (_registry, names) = world().await;

@@ -1,4 +1,4 @@
-//! Tasks that join, leave and die while others dispatch: nobody dead is returned, and in the end nobody is left.
+//! Tasks that join, leave and die while others dispatch: no dead member is returned, and in the end no member is left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -68,7 +68,7 @@ impl Arena {
         }
     }
 
-    /// Who was alive when it was looked at may end at any time; but who has ended stays so.
+    /// An actor that was alive when it was checked may end at any time; an actor that has ended stays so.
     fn note(&self, actor: &ActorCell) {
         let _: ActorRef<ProbeMsg> = actor.clone().into();
         assert!(actor.get_status() >= ActorStatus::Starting);
@@ -76,7 +76,7 @@ impl Arena {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn groups_are_empty_after_all_who_joined_have_died() {
+async fn groups_are_empty_after_all_members_have_died() {
     let idle = Handle::current().metrics().num_alive_tasks();
     let (registry, names) = world().await;
     let groups = ["one", "two", "three"].map(|name| names.group(&GroupKey::parse(name).unwrap())).to_vec();

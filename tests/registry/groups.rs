@@ -38,9 +38,9 @@ async fn weighted(group: &Weighted) -> [ActorRef<ProbeMsg>; 2] {
     [first, second]
 }
 
-/// Adapted: what partitions are there, namespaces are here: each has its groups to itself.
+/// Adapted: namespaces take the part of partitions: each has its groups to itself.
 #[tokio::test]
-async fn reg_2_3_partitions_are_apart() {
+async fn reg_2_3_partitions_are_independent() {
     let (registry, names) = world().await;
     let theirs = registry.namespace(Namespace::test()).await.unwrap();
     let [ours, other] = probes().await;
@@ -132,7 +132,7 @@ async fn reg_2_3_dispatches_to_many_one_after_the_other() {
     assert_eq!(notes(&second).await, ["atom"]);
 }
 
-/// Adapted: a send does not block, so what is worth doing at once is waiting for the answers.
+/// Adapted: a send does not block, so the concurrent part is waiting for the answers.
 #[tokio::test]
 async fn reg_2_3_dispatches_to_many_at_once() {
     let (_registry, names) = world().await;
@@ -175,7 +175,7 @@ async fn reg_2_3_leaves_by_key_with_all_its_memberships() {
 }
 
 #[tokio::test]
-async fn reg_2_3_leaves_without_being_in() {
+async fn reg_2_3_leaves_without_being_a_member() {
     let (_registry, names) = world().await;
     let [actor, other] = probes().await;
     assert_eq!(names.group(&HELLO).leave(&actor), 0);
@@ -184,7 +184,7 @@ async fn reg_2_3_leaves_without_being_in() {
     assert_eq!(names.group(&HELLO).len(), 1);
 }
 
-/// Also full match specs, of which a function is the analogue.
+/// Also full match specs, whose analogue is a function.
 #[tokio::test]
 async fn reg_2_3_selects_by_pattern() {
     let (_registry, names) = world().await;
@@ -245,9 +245,9 @@ async fn reg_2_3_leaves_by_guard() {
     assert_eq!(group.select(|_, (_, weight)| Some(*weight)), [1, 4]);
 }
 
-/// Adapted: who wants to hear of members coming and going listens to the events.
+/// Adapted: a listener to members that come and go listens to the events.
 #[tokio::test]
-async fn reg_2_3_tells_listeners_of_members_that_come_and_go() {
+async fn reg_2_3_notifies_listeners_of_members_that_come_and_go() {
     let (log, _listening) = Log::listen(Level::DEBUG);
     let (_registry, names) = world().await;
     let [actor] = probes().await;
@@ -294,12 +294,12 @@ async fn reg_2_3_refuses_to_work_in_a_namespace_that_is_gone() {
     let refused = group.join(&actor).unwrap_err();
     assert_eq!(refused, GroupError::NotRunning { namespace: names.namespace() });
     assert!(group.is_empty());
-    assert!(actor.get_status() <= ActorStatus::Running, "who was not let in is left alone");
+    assert!(actor.get_status() <= ActorStatus::Running, "a refused actor is not stopped");
 }
 
-/// That a group key is no unique name, nor the reverse, shows at compile time (see `GroupKey`); what is left is the text.
+/// That a group key is no unique name, nor the reverse, shows at compile time (see `GroupKey`); here the texts are equal.
 #[tokio::test]
-async fn reg_2_3_is_no_via() {
+async fn reg_2_3_is_not_usable_as_a_via() {
     let (_registry, names) = world().await;
     let [member, holder] = probes().await;
     let name: ServiceKey<ProbeMsg> = key("hello");
@@ -327,7 +327,7 @@ async fn reg_2_3_selects_all() {
     assert_eq!(group.count_where(|_, _| true), 4);
 }
 
-/// Adapted from several specs: as many functions as one likes, and each may use the group.
+/// Adapted from several specs: any number of functions, each of which may use the group.
 #[tokio::test]
 async fn reg_2_3_selects_while_the_group_is_used() {
     let (_registry, names) = world().await;
@@ -341,7 +341,7 @@ async fn reg_2_3_selects_while_the_group_is_used() {
     assert_eq!(ids(&group.members()), [second.get_id()]);
 }
 
-/// A value cannot be updated, there as here, where there is nothing to call for it: whoever has another one joins again.
+/// A value cannot be updated, as in Elixir; here no method exists for it: a member with another value joins again.
 #[tokio::test]
 async fn reg_2_3_has_no_update_of_a_value() {
     let (_registry, names) = world().await;
@@ -355,7 +355,7 @@ async fn reg_2_3_has_no_update_of_a_value() {
 // ---- beyond Elixir's ----
 
 #[tokio::test]
-async fn whose_turn_it_is_goes_round() {
+async fn members_take_turns_in_round_robin_order() {
     let (_registry, names) = world().await;
     let actors: [_; 3] = probes().await;
     let group = names.group(&HELLO);
@@ -370,7 +370,7 @@ async fn whose_turn_it_is_goes_round() {
 }
 
 #[tokio::test]
-async fn nobody_has_two_turns_in_a_row_while_another_is_on_its_way_out() {
+async fn no_member_has_two_turns_in_a_row_while_another_is_leaving() {
     let (_registry, names) = world().await;
     for out in 0..3 {
         let gate = Gate::new();
@@ -402,7 +402,7 @@ async fn nobody_has_two_turns_in_a_row_while_another_is_on_its_way_out() {
 }
 
 #[tokio::test]
-async fn random_members_are_all_members_and_only_the_living() {
+async fn random_members_include_all_live_members_and_no_others() {
     let (_registry, names) = world().await;
     let actors: [_; 4] = probes().await;
     let group = names.group(&HELLO);
@@ -418,7 +418,7 @@ async fn random_members_are_all_members_and_only_the_living() {
 }
 
 #[tokio::test]
-async fn a_message_goes_to_one_member_and_comes_back_if_there_is_none() {
+async fn a_message_goes_to_one_member_and_is_given_back_if_there_is_none() {
     let (_registry, names) = world().await;
     let [first, second] = probes().await;
     let group = names.group(&HELLO);
@@ -453,13 +453,13 @@ async fn an_actor_leaves_its_groups_however_it_ends() {
             actor.wait(None).await.unwrap();
             assert!(group.is_empty() && group.next_member().is_err(), "{ending:?}: at once");
         }
-        // The process registry reads the event before it reads what it is asked next.
+        // The process registry reads the event before the next request.
         registry.namespace(Namespace::test()).await.unwrap();
         assert_eq!(log.lines(&["group left"]).len(), 4, "{ending:?}: and for good");
     }
 }
 
-/// Joins in its own start, which takes for ever.
+/// Joins in its own start, which never finishes.
 struct Early {
     group: Group<ProbeMsg>,
     gate: Gate,
@@ -478,7 +478,7 @@ impl Actor for Early {
     }
 }
 
-/// ractor tells nobody that an actor has failed to start; whoever writes to the group next takes it out.
+/// ractor does not report an actor that failed to start; the next writer to the group removes it.
 #[tokio::test]
 async fn a_member_that_ends_in_its_start_is_not_returned() {
     let (log, _listening) = Log::listen(Level::DEBUG);
@@ -520,7 +520,7 @@ async fn a_clean_up_stops_the_members_of_groups_each_once() {
     assert!(names.groups().is_empty());
 }
 
-/// Whoever joins while the namespace goes is either stopped with it or told that it is gone.
+/// An actor that joins during the clean-up is either stopped with the namespace or refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_during_the_clean_up_is_stopped_or_refused() {
     for _ in 0..300 {
@@ -552,7 +552,7 @@ async fn a_shutdown_leaves_the_members_of_production_alone() {
 }
 
 #[tokio::test]
-async fn the_dice_of_a_group_throw_the_same_in_each_run() {
+async fn the_random_choices_of_a_group_are_the_same_in_each_run() {
     let throws = async || {
         let (_registry, names) = world().await;
         let actors: [_; 4] = probes().await;
@@ -565,7 +565,7 @@ async fn the_dice_of_a_group_throw_the_same_in_each_run() {
 }
 
 #[tokio::test]
-async fn a_service_and_a_group_of_one_name_have_nothing_to_do_with_each_other() {
+async fn a_service_and_a_group_of_one_name_are_independent() {
     let (_registry, names) = world().await;
     let [member] = probes().await;
     let service = super::support::key::<ProbeMsg>(HELLO.name().as_str());

@@ -13,7 +13,7 @@ use super::support::{
 };
 
 #[tokio::test]
-async fn a_name_that_is_handed_over_is_the_other_ones() {
+async fn a_name_that_is_handed_over_belongs_to_the_new_holder() {
     let (registry, names) = world().await;
     let zone = Metadata::new("eu").unwrap();
     let first = names.with_metadata(zone.clone()).spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_name_that_is_handed_over_is_the_other_ones() {
 }
 
 #[tokio::test]
-async fn a_name_can_go_from_hand_to_hand_and_back() {
+async fn a_name_can_be_handed_over_several_times_and_back() {
     let (registry, names) = world().await;
     let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let theirs = foreign(Probe::default()).await;
@@ -61,9 +61,9 @@ async fn a_name_can_go_from_hand_to_hand_and_back() {
     assert_eq!(registry.stats().total, 0);
 }
 
-/// One that has a name of its own keeps it, and both go when it does.
+/// An actor that has a name of its own keeps it, and both are released when it ends.
 #[tokio::test]
-async fn an_actor_of_ours_may_get_another_ones_name() {
+async fn a_managed_actor_may_get_the_name_of_another() {
     let (registry, names) = world().await;
     let outside = foreign(Probe::default()).await;
     names.register(&PROBE, &outside).await.unwrap();
@@ -79,7 +79,7 @@ async fn an_actor_of_ours_may_get_another_ones_name() {
 }
 
 #[tokio::test]
-async fn a_name_is_not_handed_over_to_one_that_has_ended_or_is_about_to() {
+async fn a_name_is_not_handed_over_to_an_actor_that_has_ended_or_is_leaving() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let gate = Gate::new();
@@ -99,7 +99,7 @@ async fn a_name_is_not_handed_over_to_one_that_has_ended_or_is_about_to() {
 }
 
 #[tokio::test]
-async fn a_name_is_not_handed_over_to_who_has_it() {
+async fn a_name_is_not_handed_over_to_its_holder() {
     let (_registry, names) = world().await;
     for managed in [true, false] {
         let holder = match managed {
@@ -113,19 +113,19 @@ async fn a_name_is_not_handed_over_to_who_has_it() {
         let RegistryError::AlreadyRegistered { holder: found, .. } = &refused else { panic!("{refused}") };
         assert_eq!(*found, Some(holder.get_id()));
         assert!(names.is_registered(&PROBE));
-        // It is still looked after: its end frees the name.
+        // It is still watched: its end frees the name.
         holder.kill_and_wait(None).await.unwrap();
         names.wait_until_free(&PROBE, SOON).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_cannot_be_handed_over() {
+async fn a_free_name_cannot_be_handed_over() {
     let (registry, names) = world().await;
     let to = foreign(Probe::default()).await;
     let refused = names.hand_over(&PROBE, &to).unwrap_err();
     assert!(matches!(refused, RegistryError::NotFound { .. }), "{refused}");
-    // Nor one whose holder is leaving: it gives its name back, and to nobody in particular.
+    // Nor a name whose holder is leaving: it releases the name, and not to a particular actor.
     let gate = Gate::new();
     let leaving = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
     leaving.stop(None);
@@ -138,7 +138,7 @@ async fn a_name_that_nobody_has_cannot_be_handed_over() {
 }
 
 #[tokio::test]
-async fn a_name_is_handed_over_among_those_of_one_message_type_only() {
+async fn a_name_is_handed_over_only_between_actors_of_one_message_type() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
@@ -172,11 +172,11 @@ async fn a_child_that_gave_its_name_away_does_not_get_it_back_while_another_has_
     assert!(refused.to_string().contains(&format!("already registered by actor {}", other.get_id())), "{refused}");
 }
 
-/// While a name goes back and forth, no lookup finds nobody and no message is refused.
+/// While a name goes back and forth, every lookup finds a holder and no message is refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_who_looks_during_a_hand_over_finds_nobody() {
+async fn every_lookup_during_a_hand_over_finds_a_holder() {
     let (_registry, names) = world().await;
-    // Other names beside it, so that it moves about in the table.
+    // Other names beside it, so that it moves in the table.
     for n in 0..200 {
         names.register(&key(format!("name_{n}")), &foreign(Probe::default()).await).await.unwrap();
     }
@@ -208,9 +208,9 @@ async fn nobody_who_looks_during_a_hand_over_finds_nobody() {
     }
 }
 
-/// Whoever dies first: the name is the new holder's, or free when it is dead.
+/// Whichever dies first: the new holder has the name, or the name is free when the new holder is dead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hand_over_between_two_who_die_leaves_no_name_behind() {
+async fn a_hand_over_between_two_actors_that_die_leaves_no_name_behind() {
     let (registry, names) = world().await;
     for n in 0..300 {
         let from = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -234,7 +234,7 @@ async fn a_hand_over_between_two_who_die_leaves_no_name_behind() {
 #[tokio::test]
 async fn a_name_is_free_when_its_holder_is_gone() {
     let (_registry, names) = world().await;
-    names.wait_until_free(&PROBE, SOON).now_or_never().expect("nobody has it").unwrap();
+    names.wait_until_free(&PROBE, SOON).now_or_never().expect("the name is free").unwrap();
     let gate = Gate::new();
     let holder = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
     let mut waiting = Box::pin(names.wait_until_free(&PROBE, SOON));
@@ -248,7 +248,7 @@ async fn a_name_is_free_when_its_holder_is_gone() {
 }
 
 #[tokio::test]
-async fn a_name_is_free_when_it_is_taken_away_or_its_foreign_holder_ends() {
+async fn a_name_is_free_when_it_is_unregistered_or_its_foreign_holder_ends() {
     let (_registry, names) = world().await;
     let holder = foreign(Probe::default()).await;
     names.register(&PROBE, &holder).await.unwrap();
@@ -268,7 +268,7 @@ async fn a_name_is_free_when_it_is_taken_away_or_its_foreign_holder_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_name_in_vain_names_the_holder() {
+async fn a_wait_for_a_name_that_times_out_names_the_holder() {
     let (_registry, names) = world().await;
     let holder = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let refused = names.wait_until_free(&PROBE, Duration::from_millis(20)).await.unwrap_err();
@@ -283,7 +283,7 @@ async fn waiting_for_a_name_in_vain_names_the_holder() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_name_ends_when_the_namespace_does() {
+async fn a_wait_for_a_name_ends_with_its_namespace() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let mut waiting = Box::pin(names.wait_until_free(&PROBE, SOON));

@@ -1,4 +1,4 @@
-//! Random histories of names against a naive model, and random interleavings against what must always hold.
+//! Random histories of names against a naive model, and random interleavings against the invariants.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -117,7 +117,7 @@ impl Sequence {
         self.check();
     }
 
-    /// No name is lost, no dead actor is found, and all ways to ask agree.
+    /// No name is lost, no dead actor is found, and all kinds of queries agree.
     fn check(&self) {
         for (n, key) in self.keys.iter().enumerate() {
             let expected = self.model.get(&n).map(|actor| actor.get_id());
@@ -132,7 +132,7 @@ impl Sequence {
     }
 }
 
-// ---- all at once ----
+// ---- concurrent ----
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -145,7 +145,7 @@ enum Step {
     Wait(usize),
 }
 
-/// What one task does, with how often it lets others go first.
+/// The steps of one task, each with the number of yields before it.
 fn scripts() -> impl Strategy<Value = Vec<Vec<(Step, usize)>>> {
     let step = prop_oneof![
         4 => (0..NAMES, endings()).prop_map(|(name, ending)| Step::Spawn(name, ending)),
@@ -166,12 +166,12 @@ struct Interleaving {
     names: ServiceRegistry,
     keys: Vec<ServiceKey<ProbeMsg>>,
     rolls: Vec<Roll>,
-    /// Who got a name last, and how to end it. Written in the same poll in which the name became visible.
+    /// The latest holder of a name, and how to end it. Written in the same poll in which the name became visible.
     last: Mutex<Vec<Option<Latest>>>,
 }
 
 impl Interleaving {
-    /// One thread and no await in between: what is found and what is so can be compared exactly.
+    /// One thread and no await in between: the result and the actual state can be compared exactly.
     fn check_found(&self, n: usize, found: Result<ActorRef<ProbeMsg>, RegistryError>) {
         let last = self.last.lock().unwrap();
         let holder =
@@ -270,7 +270,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_history_of_names_is_what_a_naive_model_says(history in deeds()) {
+    fn a_history_of_names_matches_a_naive_model(history in deeds()) {
         run(async {
             let (registry, names) = world().await;
             let keys = keys();
@@ -286,7 +286,7 @@ proptest! {
     }
 
     #[test]
-    fn an_interleaving_never_finds_the_dead_loses_the_living_or_shows_two(scripts in scripts()) {
+    fn no_interleaving_finds_a_dead_actor_loses_a_live_one_or_has_two(scripts in scripts()) {
         run(async {
             let (registry, names) = world().await;
             let keys = keys();

@@ -1,4 +1,4 @@
-//! What a namespace tells about its services: uptime, restarts, counters.
+//! A namespace's information on its services: uptime, restarts, counters.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ async fn restarts_are_counted_over_the_incarnations_of_a_name() {
         names.wait_for_service(&PROBE, SOON).await.unwrap();
         assert_ne!(only(&names).actor, service.actor);
     }
-    // The reporter is told after the name is visible; the supervisor's answer comes after that.
+    // The reporter is called after the name is visible; the supervisor's answer comes after that.
     names.application().unwrap().count_children().await.unwrap();
     assert_eq!(count(&names, "supervisor.restarts"), 3);
     assert_eq!(count(&names, "supervisor.exits"), 3);
@@ -75,7 +75,7 @@ async fn info_has_the_status_that_the_actor_has() {
 }
 
 #[tokio::test]
-async fn counters_tell_registrations_releases_lookups_and_misses() {
+async fn counters_count_registrations_releases_lookups_and_misses() {
     let (_registry, names) = world().await;
     let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &foreign(Probe::default()).await).await.unwrap();
@@ -107,20 +107,20 @@ async fn each_thread_times_one_in_256_of_its_lookups() {
     assert_eq!(timed(&names), 4);
 }
 
-/// Whoever borrows an actor may take as long as it likes.
+/// The closure of a borrow may take as long as it likes.
 #[tokio::test]
-async fn a_lookup_is_timed_until_somebody_is_found_and_no_longer() {
+async fn a_lookup_is_timed_until_the_actor_is_found_and_no_longer() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let seen_by_borrowers = (0..512).map(|_| names.with(&PROBE, |_| timed(&names)).unwrap());
     assert_eq!(seen_by_borrowers.max(), Some(2));
     (0..512).for_each(|_| assert!(names.lookup(&OTHER).is_err()));
-    assert_eq!(timed(&names), 2, "nobody found, nothing timed");
+    assert_eq!(timed(&names), 2, "no actor found, nothing timed");
 }
 
-/// What is asked about names is not what is asked of services.
+/// Queries about names are not counted as lookups of services.
 #[tokio::test]
-async fn looking_around_is_not_counted_as_a_lookup() {
+async fn queries_about_names_are_not_counted_as_lookups() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.is_registered(&PROBE);

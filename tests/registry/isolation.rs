@@ -17,7 +17,7 @@ async fn two_registries_have_two_productions() {
 }
 
 #[tokio::test]
-async fn the_end_of_one_registry_does_not_touch_another() {
+async fn the_end_of_one_registry_does_not_affect_another() {
     let (ours, theirs) = (ProcessRegistry::start().await.unwrap(), ProcessRegistry::start().await.unwrap());
     let namespace = Namespace::test();
     ours.namespace(namespace).await.unwrap().spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -45,7 +45,7 @@ async fn an_actor_may_be_registered_in_two_registries() {
 }
 
 #[tokio::test]
-async fn a_thousand_namespaces_have_the_same_names_and_do_not_meet() {
+async fn a_thousand_namespaces_have_the_same_names_and_are_independent() {
     let registry = ProcessRegistry::start().await.unwrap();
     let spaces = futures::future::join_all((0..1_000).map(|_| registry.namespace(Namespace::test()))).await;
     for names in &spaces {
@@ -69,9 +69,9 @@ async fn namespaces_are_listed_with_production_first() {
     assert_eq!((namespaces.len(), namespaces[0]), (3, Namespace::Production));
 }
 
-/// A runtime that ends takes its tree along; a registry of another runtime in the same process lives on.
+/// A runtime that ends ends its tree as well; a registry of another runtime in the same process lives on.
 #[test]
-fn a_runtime_that_is_dropped_takes_its_tree_along() {
+fn a_runtime_that_is_dropped_ends_its_tree() {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (ours, theirs) = (runtime(), runtime());
     let roll = super::support::Roll::default();

@@ -1,4 +1,4 @@
-//! What each namespace's tree consists of, as the builder of a registry is asked for it, and how long its steps may take.
+//! The contents of each namespace's tree, as the builder of a registry configures it, and the limits of its steps.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -78,7 +78,7 @@ async fn each_namespace_has_a_reporter_of_its_own_if_it_is_made_for_each() {
 }
 
 #[tokio::test]
-async fn a_namespace_survives_so_many_restarts_of_its_services_and_no_more() {
+async fn a_namespace_survives_the_configured_restarts_of_its_services_and_no_more() {
     let log = Log::new();
     let service = Puppet::new("service", &log);
     let made = service.clone();
@@ -111,9 +111,9 @@ async fn the_tree_of_a_namespace_that_has_stopped_is_one_actor_and_no_child_coun
     assert!(names.health(&limits).await.is_empty());
 }
 
-/// Those that the namespace has not started have a limit of their own.
+/// Actors that the namespace has not started have a limit of their own.
 #[tokio::test(start_paused = true)]
-async fn what_is_registered_or_joined_has_so_long_to_stop_as_the_limits_say() {
+async fn registered_actors_and_members_have_the_configured_time_to_stop() {
     let limits = SupervisorLimits::new().unmanaged_stop(SECOND);
     let registry = ProcessRegistry::builder().limits(RegistryLimits::new().supervisor(limits)).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
@@ -123,7 +123,7 @@ async fn what_is_registered_or_joined_has_so_long_to_stop_as_the_limits_say() {
     names.group(&STUBBORN).join(&stubborn().await).unwrap();
     let begun = Instant::now();
     let report = names.cleanup().await.unwrap();
-    // Whatever is registered, together, and then the members of groups, together.
+    // All registered actors, together, and then the members of groups, together.
     assert_eq!((begun.elapsed(), report.took), (2 * SECOND, 2 * SECOND));
     let stopped: Vec<_> = report.killed().map(|service| (service.path.as_str(), service.how)).collect();
     assert_eq!(stopped, [("registered/probe", Stopped::Killed), ("joined/stubborn", Stopped::Killed)]);
@@ -131,7 +131,7 @@ async fn what_is_registered_or_joined_has_so_long_to_stop_as_the_limits_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_is_waited_for_as_long_as_the_limits_say() {
+async fn a_wait_for_a_name_takes_at_most_the_configured_time() {
     let limits = RegistryLimits::new().name_release(SECOND).wait(2 * SECOND);
     let registry = ProcessRegistry::builder().limits(limits).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_name_is_waited_for_as_long_as_the_limits_say() {
     assert_eq!(begun.elapsed(), 3 * SECOND);
 }
 
-/// The root's own actor keeps the registry, so a namespace can be cleaned up as long as that runs.
+/// The root's own actor keeps the registry, so a namespace can be cleaned up as long as the root runs.
 #[tokio::test]
 async fn a_namespace_is_cleaned_up_without_a_handle_on_the_registry_as_long_as_the_root_runs() {
     let (registry, names) = world().await;

@@ -1,5 +1,5 @@
 //! Two incarnations of a name never overlap: a name is free when its holder is gone, `post_stop` and destructors
-//! included, however it ended and whoever claims the name next.
+//! included, however it ended and whichever way the name is claimed next.
 
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::support::{Ending, Gate, OTHER, PROBE, Phase, Probe, ProbeMsg, Roll, SOON, foreign, names_in, world};
 
-/// A probe whose destructor takes its time, so that another thread has every chance to come too early.
+/// A probe with a slow destructor, so that another thread has every chance to come too early.
 fn slow_to_drop(probe: Probe) -> Probe {
     probe.on_drop(|| (0..50).for_each(|_| std::thread::yield_now()))
 }
@@ -26,8 +26,8 @@ fn child(names: &ServiceRegistry, roll: &Roll) -> ChildSpec {
     names.child_spec(&PROBE, move || (slow_to_drop(Probe::on(&roll)), ())).restart(Restart::Temporary)
 }
 
-/// Tries again for as long as the holder has not yet taken note that it is to end: until then it lives, and a claim is
-/// refused. There is nothing to await for that moment; from it on the claim itself waits.
+/// Tries again until the holder has noticed that it is to end: until then it lives, and a claim is
+/// refused. No event marks that moment; from then on the claim itself waits.
 macro_rules! insist {
     ($claim:expr) => {
         loop {
@@ -98,7 +98,7 @@ async fn no_two_incarnations_overlap_when_the_supervisor_restarts() {
 }
 
 #[tokio::test]
-async fn a_transient_child_comes_back_after_an_abnormal_end_and_gives_its_name_back_after_a_normal_one() {
+async fn a_transient_child_is_restarted_after_an_abnormal_end_and_releases_its_name_after_a_normal_one() {
     for ending in Ending::ALL {
         let (_registry, names) = world().await;
         let (roll, gate) = (Roll::default(), Gate::new());
@@ -110,14 +110,14 @@ async fn a_transient_child_comes_back_after_an_abnormal_end_and_gives_its_name_b
         if ending.is_abnormal() {
             names.wait_for_service(&PROBE, SOON).await.unwrap();
         } else {
-            // Whatever the supervisor had to do is done when it answers.
+            // All the work of the supervisor is done when it answers.
             assert_eq!(names.application().unwrap().count_children().await.unwrap().active, 0, "{ending:?}");
             assert!(!names.is_registered(&PROBE), "{ending:?}");
         }
     }
 }
 
-// ---- the claim waits for the one that leaves ----
+// ---- the claim waits for the leaving holder ----
 
 #[tokio::test]
 async fn a_claim_waits_until_post_stop_has_run() {
@@ -129,14 +129,14 @@ async fn a_claim_waits_until_post_stop_has_run() {
 
     let mut next = std::pin::pin!(names.spawn(&PROBE, Probe::on(&roll), ()));
     assert!((&mut next).now_or_never().is_none(), "the name is still the old one's");
-    assert!(names.lookup(&PROBE).is_err(), "but nobody finds it");
+    assert!(names.lookup(&PROBE).is_err(), "but no lookup finds it");
     gate.open();
     let new = next.await.unwrap();
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), new.get_id());
     roll.assert_never_two();
 }
 
-/// The destructor holds up the thread it runs on, so it is certainly not done when the claim is made.
+/// The destructor blocks its thread, so it is certainly not done when the claim is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_waits_until_the_destructors_have_run() {
     for ending in Ending::ALL {
@@ -177,7 +177,7 @@ async fn a_claim_waits_for_a_foreign_holder_that_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_is_bounded_and_says_whom_it_waited_for() {
+async fn a_claim_is_bounded_and_its_error_names_the_holder() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let old = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -200,7 +200,7 @@ async fn a_claim_is_bounded_and_says_whom_it_waited_for() {
 }
 
 #[tokio::test]
-async fn only_one_of_many_claims_gets_the_name_of_one_that_leaves() {
+async fn only_one_of_many_claims_gets_the_name_of_a_leaving_holder() {
     let (_registry, names) = world().await;
     let (roll, gate) = (Roll::default(), Gate::new());
     let old = names.spawn(&PROBE, Probe::on(&roll).stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -234,9 +234,9 @@ async fn a_claim_that_is_cancelled_while_it_waits_leaves_nothing() {
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
 }
 
-/// ractor sends an actor's state along with the news of its end. The name must not have to wait for it to be read.
+/// ractor sends an actor's state along with the event of its end. The name must not wait until that is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_name_is_free_although_the_supervisor_has_not_heard_of_the_end_yet() {
+async fn a_name_is_free_before_the_supervisor_has_read_the_exit() {
     struct HeldUp {
         arrived: tokio::sync::mpsc::UnboundedSender<()>,
         let_go: Mutex<mpsc::Receiver<()>>,
@@ -296,7 +296,7 @@ async fn a_name_is_not_visible_before_the_start_has_finished() {
 }
 
 #[tokio::test]
-async fn a_start_that_fails_gives_the_name_back() {
+async fn a_start_that_fails_releases_the_name() {
     for start in [Phase::Fails("no"), Phase::Panics("no")] {
         let (registry, names) = world().await;
         let roll = Roll::default();
@@ -312,7 +312,7 @@ async fn a_start_that_fails_gives_the_name_back() {
 }
 
 #[tokio::test]
-async fn a_start_that_is_cancelled_gives_the_name_back() {
+async fn a_start_that_is_cancelled_releases_the_name() {
     let (registry, names) = world().await;
     let (roll, gate) = (Roll::default(), Gate::new());
     let hanging = Probe::on(&roll).start(Phase::Waits(gate.clone()));
@@ -324,7 +324,7 @@ async fn a_start_that_is_cancelled_gives_the_name_back() {
 }
 
 #[tokio::test]
-async fn a_start_whose_task_is_aborted_gives_the_name_back() {
+async fn a_start_whose_task_is_aborted_releases_the_name() {
     let (_registry, names) = world().await;
     let (roll, gate) = (Roll::default(), Gate::new());
     let hanging = Probe::on(&roll).start(Phase::Waits(gate.clone()));
@@ -340,7 +340,7 @@ async fn a_start_whose_task_is_aborted_gives_the_name_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_takes_too_long_under_a_supervisor_gives_the_name_back() {
+async fn a_start_that_takes_too_long_under_a_supervisor_releases_the_name() {
     let (_registry, names) = world().await;
     let (roll, gate) = (Roll::default(), Gate::new());
     let (on, at) = (roll.clone(), gate.clone());
@@ -355,7 +355,7 @@ async fn a_start_that_takes_too_long_under_a_supervisor_gives_the_name_back() {
 
 #[tokio::test]
 async fn an_actor_that_ends_at_once_does_not_keep_its_name() {
-    /// Stops itself before anybody can send it a message.
+    /// Stops itself before it can receive a message.
     struct Mayfly;
 
     #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
@@ -383,7 +383,7 @@ async fn an_actor_that_ends_at_once_does_not_keep_its_name() {
 // ---- unregister ----
 
 #[tokio::test]
-async fn after_unregister_another_gets_the_name_and_the_old_ones_end_does_not_take_it() {
+async fn after_unregister_another_gets_the_name_and_the_end_of_the_old_holder_does_not_free_it() {
     let (_registry, names) = world().await;
     let ours = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let outside = foreign(Probe::default()).await;
@@ -411,7 +411,7 @@ async fn an_unregistered_actor_is_still_stopped_with_its_namespace() {
 }
 
 #[tokio::test]
-async fn a_supervised_child_that_was_unregistered_has_its_name_again_after_a_restart() {
+async fn an_unregistered_supervised_child_has_its_name_again_after_a_restart() {
     let (_registry, names) = world().await;
     let roll = Roll::default();
     let on = roll.clone();
@@ -424,7 +424,7 @@ async fn a_supervised_child_that_was_unregistered_has_its_name_again_after_a_res
     roll.assert_never_two();
 }
 
-/// If it is told so, a supervisor does not wait for a name: it retries as for any failed start, and reports the holder.
+/// If so configured, a supervisor does not wait for a name: it retries as for any failed start, and reports the holder.
 #[tokio::test]
 async fn a_restart_whose_name_was_taken_meanwhile_fails_with_the_holder() {
     let (_registry, names) = world().await;

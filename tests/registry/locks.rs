@@ -21,12 +21,12 @@ async fn holder(names: &ServiceRegistry, gate: &Gate) -> JoinHandle<Result<(), R
     holder
 }
 
-/// Whether a lock can be had at once.
+/// Whether a lock is available at once.
 fn is_free(names: &ServiceRegistry, name: &ServiceName) -> bool {
     names.lock(name, async {}).now_or_never().is_some_and(|locked| locked.is_ok())
 }
 
-/// Names and memberships alike; see `reg_cleans_up_when_the_process_crashes` for the rest of what there is to say of names.
+/// Names and memberships alike; see `reg_cleans_up_when_the_process_crashes` for the other cases of names.
 #[tokio::test]
 async fn reg_2_1_cleans_up_when_the_process_crashes() {
     const GROUP: GroupKey<ProbeMsg> = GroupKey::new("group");
@@ -130,7 +130,7 @@ async fn reg_2_1_lock_survives_a_waiter_that_is_cancelled() {
 }
 
 #[tokio::test]
-async fn whoever_waits_for_a_lock_is_told_when_the_namespace_ends_and_whoever_has_it_goes_on() {
+async fn a_waiter_for_a_lock_is_notified_when_the_namespace_ends_and_the_holder_keeps_it() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let holder = holder(&names, &gate).await;
@@ -158,9 +158,9 @@ async fn a_lock_belongs_to_its_namespace() {
     holder.await.unwrap().unwrap();
 }
 
-/// Two names, many tasks on several threads, some of them cancelled while they wait or while they have it.
+/// Two names, many tasks on several threads, some of them cancelled while they wait or while they hold the lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nobody_is_ever_inside_with_somebody_else() {
+async fn a_lock_has_one_holder_at_a_time() {
     let (_registry, names) = world().await;
     let inside = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
     let mut tasks = JoinSet::new();
@@ -191,7 +191,7 @@ struct Inside<'a>(&'a AtomicUsize);
 
 impl<'a> Inside<'a> {
     fn enter(inside: &'a AtomicUsize) -> Self {
-        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "somebody else is inside");
+        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "another task is inside");
         Self(inside)
     }
 }
@@ -203,7 +203,7 @@ impl Drop for Inside<'_> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lock_is_not_reentrant_and_free_again_when_both_are_given_up() {
+async fn a_lock_is_not_reentrant_and_is_free_after_a_cancellation() {
     let (_registry, names) = world().await;
     static TWICE: ServiceName = ServiceName::from_static("twice");
     let nested = names.lock(&TWICE, names.lock(&TWICE, async {}));

@@ -1,4 +1,4 @@
-//! What is measured of services without their doing.
+//! Measurements of services that the services do not make themselves.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,19 +12,19 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::support::{Gate, OTHER, PROBE, Probe, ProbeMsg, SOON, foreign, subscribe, world};
 
-/// What was measured under a name; asks for nothing that would itself be measured.
+/// The measurements under a name; makes no request that would itself be measured.
 fn measured(names: &ServiceRegistry, key: &ServiceKey<ProbeMsg>) -> Option<ServiceMeasures> {
     let mut all = names.measures().into_iter();
     all.find(|(name, _)| name == key.name()).map(|(_, measures)| measures)
 }
 
-/// Messages, failures, and how many were timed.
+/// The numbers of messages, failures, and timed messages.
 fn figures(names: &ServiceRegistry, key: &ServiceKey<ProbeMsg>) -> (u64, u64, u64) {
     let measures = measured(names, key).unwrap();
     (measures.messages, measures.failures, measures.handling_ns.count)
 }
 
-/// One message more; whatever came before it has been handled on return, and measured.
+/// Sends one more message; on return all earlier messages have been handled and measured.
 async fn ask(names: &ServiceRegistry, key: &ServiceKey<ProbeMsg>) {
     names.via(key).call(ProbeMsg::WhoAreYou, SOON).await.unwrap();
 }
@@ -83,7 +83,7 @@ async fn counts_are_right_under_load() {
     let messages = SENDERS * EACH + 1;
     let (counted, failures, timed) = figures(&names, &PROBE);
     assert_eq!((counted, failures), (messages, 0));
-    // The question itself is the last, and is timed.
+    // The request itself is the last, and is timed.
     assert!([messages / 8, messages / 8 + 1].contains(&timed), "{timed}");
 }
 
@@ -110,7 +110,7 @@ async fn an_error_and_a_panic_are_one_failure_each_and_the_numbers_survive_the_r
 }
 
 #[tokio::test]
-async fn a_handling_that_is_killed_half_way_has_not_failed() {
+async fn a_message_whose_handling_is_killed_has_not_failed() {
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let gate = Gate::new();
@@ -120,7 +120,7 @@ async fn a_handling_that_is_killed_half_way_has_not_failed() {
     actor.kill_and_wait(None).await.unwrap();
     names.wait_until_free(&PROBE, SOON).await.unwrap();
     assert_eq!(figures(&names, &PROBE), (1, 0, 0));
-    // The next one under the name goes on.
+    // The next holder of the name continues the counts.
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     ask(&names, &PROBE).await;
     assert_eq!(figures(&names, &PROBE).0, 2);
@@ -129,7 +129,7 @@ async fn a_handling_that_is_killed_half_way_has_not_failed() {
 // ---- time ----
 
 #[tokio::test(start_paused = true)]
-async fn a_handling_takes_until_the_handler_returns_and_so_long_it_is_active() {
+async fn a_service_is_active_until_the_handler_returns_and_that_is_its_handling_time() {
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let gate = Gate::new();
@@ -143,7 +143,7 @@ async fn a_handling_takes_until_the_handler_returns_and_so_long_it_is_active() {
     let measures = measured(&names, &PROBE).unwrap();
     assert_eq!((measures.idle, measures.handling_ns.max), (Duration::from_secs(5), Some(3e9)));
 
-    // The third is not timed; that it was at work until now is known all the same.
+    // The third is not timed; that it was active until now is recorded all the same.
     let gate = Gate::new();
     actor.cast(ProbeMsg::Stay(gate.clone())).unwrap();
     gate.arrival().await;
@@ -154,10 +154,10 @@ async fn a_handling_takes_until_the_handler_returns_and_so_long_it_is_active() {
     assert_eq!((measures.idle, measures.handling_ns.count), (Duration::ZERO, 1));
 }
 
-// ---- whose numbers they are ----
+// ---- to which name the numbers belong ----
 
 #[tokio::test]
-async fn two_namespaces_do_not_mix() {
+async fn two_namespaces_are_measured_independently() {
     let (registry, names) = world().await;
     let others = registry.namespace(Namespace::test()).await.unwrap();
     for names in [&names, &others] {
@@ -171,7 +171,7 @@ async fn two_namespaces_do_not_mix() {
 }
 
 #[tokio::test]
-async fn who_has_lost_the_name_no_longer_counts_for_it() {
+async fn an_actor_that_has_lost_the_name_no_longer_counts_for_it() {
     let (_registry, names) = world().await;
     let former = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     ask(&names, &PROBE).await;
@@ -210,7 +210,7 @@ async fn a_service_that_is_not_measured_has_neither_figures_nor_spans() {
 }
 
 #[tokio::test]
-async fn measuring_can_be_off_for_all_that_say_nothing_else() {
+async fn measuring_can_be_off_as_the_default_of_a_registry() {
     let registry = ProcessRegistry::builder().measurement(Measurement::Off).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -239,7 +239,7 @@ impl Spans {
 
     fn write(&self, line: String) {
         let mut lines = self.0.lock().unwrap();
-        // A future is entered at each look at it, and once more to be dropped.
+        // A future is entered at each poll, and once more to be dropped.
         if lines.last() != Some(&line) {
             lines.push(line);
         }
@@ -288,7 +288,7 @@ async fn each_message_has_a_span_of_its_own_that_is_over_before_the_next() {
 }
 
 #[tokio::test]
-async fn what_a_subscriber_does_not_want_is_not_made() {
+async fn a_span_that_the_subscriber_filters_out_is_not_made() {
     let (_registry, names) = world().await;
     let spans = Spans::default();
     let wanted = tracing_subscriber::filter::Targets::new().with_target("foundation", tracing::Level::INFO);
@@ -385,7 +385,7 @@ async fn the_start_and_the_stop_of_a_service_have_spans_that_name_it() {
 }
 
 #[tokio::test]
-async fn figures_are_listed_by_name_those_without_an_actor_included_and_those_without_a_message_not() {
+async fn figures_are_listed_by_name_including_names_without_an_actor_but_not_without_a_message() {
     let (_registry, names) = world().await;
     let keys = ["c", "a", "b"].map(super::support::key::<ProbeMsg>);
     for key in &keys {

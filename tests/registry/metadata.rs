@@ -1,4 +1,4 @@
-//! What an owner says of its registration.
+//! The metadata of a registration.
 
 use std::collections::BTreeMap;
 
@@ -34,11 +34,11 @@ async fn metadata_come_with_each_way_to_register() {
         assert_eq!(port(names.metadata(key).unwrap()), Some(u16::try_from(n + 1).unwrap()), "{key}");
     }
     let info = names.service_info();
-    assert!(info.services.iter().all(|service| service.metadata.is_some()), "and whoever looks sees them: {info:?}");
+    assert!(info.services.iter().all(|service| service.metadata.is_some()), "and every reader sees them: {info:?}");
 }
 
 #[tokio::test]
-async fn who_says_nothing_has_no_metadata() {
+async fn a_registration_without_metadata_has_none() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(names.metadata(&PROBE).unwrap(), None);
@@ -71,7 +71,7 @@ async fn reg_2_2_metadata_are_updated_by_their_owner_only() {
 }
 
 #[tokio::test]
-async fn one_that_is_leaving_says_nothing_more() {
+async fn a_leaving_actor_cannot_update_its_metadata() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let owner = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -109,14 +109,14 @@ fn a_value_that_cannot_be_written_is_refused_with_its_type_and_the_cause() {
 }
 
 #[test]
-fn metadata_that_are_something_else_are_refused_with_what_was_found() {
+fn metadata_of_another_type_are_refused_with_the_found_value() {
     let refused = Metadata::new(&[1, 2]).unwrap().read::<Endpoint>().unwrap_err();
     assert!(matches!(refused, MetadataError::Unreadable { .. }));
     let said = refused.to_string();
     assert!(said.starts_with("the metadata [1,2] is not a ") && said.contains("Endpoint"), "{said}");
 }
 
-/// Updates that meet are made one after the other.
+/// Concurrent updates are made one after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_update_is_lost() {
     let (_registry, names) = world().await;

@@ -1,4 +1,4 @@
-//! Somebody who believes what a watch tells, and complains of what cannot be.
+//! A reader that builds a table from a watch, and fails on impossible changes.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::support::SOON;
 
-/// What a watch shows next; fails if it shows nothing.
+/// The next item of a watch; fails if there is none.
 pub(super) async fn shown(watch: &mut Watch) -> Option<Watched> {
     timeout(SOON, watch.next()).await.expect("the watch shows something")
 }
@@ -49,7 +49,7 @@ pub(super) async fn died(watch: &mut Watch, actor: ActorId) -> Option<ExitReason
     }
 }
 
-/// A table made of what a watch tells.
+/// A table built from the items of a watch.
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     pub(super) has: BTreeMap<ServiceName, (ActorId, Option<Metadata>)>,
@@ -92,7 +92,7 @@ impl Mirror {
             }
             NameChange::Updated(service) => {
                 let known = self.has.insert(service.name, (service.actor, service.metadata.clone()));
-                let (actor, metadata) = known.expect("somebody has what is described");
+                let (actor, metadata) = known.expect("the described name has a holder");
                 assert_eq!(actor, service.actor);
                 assert_ne!(metadata, service.metadata, "an update is news");
             }
@@ -109,6 +109,6 @@ impl Mirror {
 
     fn end(&mut self, name: &ServiceName, actor: ActorId) {
         let had = self.has.remove(name).map(|(actor, _)| actor);
-        assert_eq!(had, Some(actor), "of {name} the end of another's incarnation is told");
+        assert_eq!(had, Some(actor), "the reported end of {name} is that of another incarnation");
     }
 }

@@ -1,4 +1,4 @@
-//! Names: who has one, who gets it next, and how it is found.
+//! Names: their holders, their next holders, and how they are looked up.
 
 mod asking;
 mod bad_input;

@@ -1,4 +1,4 @@
-//! Children whose name another actor has when they are to be restarted: no failure, and nobody else's end.
+//! Children whose name another actor has when they are to be restarted: no failure, and no other child ends.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn office(names: &ServiceRegistry, spec: SupervisorSpec) -> Supervisor {
     names.application().unwrap().supervisor("office").await.unwrap().unwrap()
 }
 
-/// Returns when the child does this.
+/// Returns when the child is in this state.
 async fn until(supervisor: &Supervisor, id: &str, state: ChildState) {
     while supervisor.which_child(id).await.unwrap().state != state {
         yield_now().await;
@@ -69,7 +69,7 @@ async fn a_child_whose_name_is_taken_during_its_backoff_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_rests_when_its_name_is_taken_stays_stopped_until_it_is_asked_for() {
+async fn a_child_whose_rule_is_to_stop_when_its_name_is_taken_stays_stopped_until_a_request() {
     let (_registry, names) = world().await;
     let spec = probe(&names).on_name_taken(NameTaken::Rest);
     let office = office(&names, SupervisorSpec::new(Strategy::OneForOne).intensity(ONCE).child(spec)).await;
@@ -113,7 +113,7 @@ async fn a_child_that_waits_for_its_name_can_be_terminated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_start_that_is_asked_for_is_refused_at_once_while_the_name_is_taken() {
+async fn a_requested_start_is_refused_at_once_while_the_name_is_taken() {
     let (_registry, names) = world().await;
     let holder = foreign(Probe::default()).await;
     names.register(&PROBE, &holder).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_start_that_is_asked_for_is_refused_at_once_while_the_name_is_taken() 
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
-/// The name of one child of a supervisor that is restarted is another's: that is no failed start of the supervisor.
+/// The name of a restarted supervisor's child is taken: that is no failed start of the supervisor.
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_is_restarted_although_a_child_of_it_has_to_wait_for_its_name() {
     for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
@@ -146,7 +146,7 @@ async fn a_supervisor_is_restarted_although_a_child_of_it_has_to_wait_for_its_na
             yield_now().await;
         };
         until(&second, "probe", ChildState::NameTaken).await;
-        // In the other strategies it comes after the one that waits.
+        // In the other strategies it comes after the waiting child.
         assert_eq!(names.is_registered(&OTHER), strategy == Strategy::OneForOne, "{strategy}");
         assert_eq!(names.application().unwrap().tree().await.supervision.unwrap().used, 1, "{strategy}");
 
@@ -156,9 +156,9 @@ async fn a_supervisor_is_restarted_although_a_child_of_it_has_to_wait_for_its_na
     }
 }
 
-/// A restart of all of them, and another one while one waits: that one waits again, and is started at last.
+/// A restart of all of them, and another one while one waits: that one waits again, and starts in the end.
 #[tokio::test(start_paused = true)]
-async fn a_child_that_waits_for_its_name_goes_along_in_the_restarts_of_its_siblings() {
+async fn a_child_that_waits_for_its_name_takes_part_in_the_restarts_of_its_siblings() {
     let (_registry, names) = world().await;
     let first = names.child_spec(&OTHER, || (Probe::default(), ()));
     let spec = SupervisorSpec::new(Strategy::OneForAll).intensity(RestartIntensity::new(2, SOON));
@@ -176,9 +176,9 @@ async fn a_child_that_waits_for_its_name_goes_along_in_the_restarts_of_its_sibli
     assert_eq!(office.tree().await.supervision.unwrap().used, 2);
 }
 
-/// A dynamic supervisor forgets who is not restarted; who waits is a child as any that is restarting.
+/// A dynamic supervisor removes a child that is not restarted; a waiting child counts as restarting.
 #[tokio::test(start_paused = true)]
-async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_forgotten_if_it_rests() {
+async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_removed_if_it_stops() {
     for (rule, counts) in [(NameTaken::Wait, 1), (NameTaken::Rest, 0)] {
         let (_registry, names) = world().await;
         let spec = foundation::DynamicSupervisorSpec::default().intensity(ONCE).max_children(1);
@@ -195,7 +195,7 @@ async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_forgot
         assert_eq!(crowd.count_children().await.unwrap().specs, counts, "{rule:?}");
         let other = names.child_spec(&OTHER, || (Probe::default(), ()));
         assert_eq!(crowd.start_child(other).await.is_ok(), counts == 0, "{rule:?}: there is room for one");
-        // The actor of its latest life still names the one that waits.
+        // The actor of its latest life still identifies the waiting child.
         assert_eq!(crowd.terminate_child(child.get_id()).await.is_ok(), counts == 1, "{rule:?}");
         heir.stop_and_wait(None, None).await.unwrap();
         assert!(!names.is_registered(&PROBE));

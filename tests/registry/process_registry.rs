@@ -55,7 +55,7 @@ async fn fnd_5_register_a_name_that_is_taken_names_its_holder() {
     assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), first.get_id());
 }
 
-/// Adapted: that a name takes an actor and nothing else is checked by the compiler; that the actor lives, here.
+/// Adapted: the compiler checks that a name takes an actor and nothing else; that the actor lives is checked here.
 #[tokio::test]
 async fn fnd_5_register_requires_a_living_actor() {
     let (registry, names) = world().await;
@@ -85,7 +85,7 @@ async fn fnd_5_lookup_returns_the_actor() {
 }
 
 #[tokio::test]
-async fn fnd_5_lookup_of_a_name_that_nobody_has_fails() {
+async fn fnd_5_lookup_of_a_free_name_fails() {
     let (registry, names) = world().await;
     let missed = registry.lookup(names.namespace(), &PROBE).unwrap_err();
     assert!(matches!(missed, RegistryError::NotFound { .. }), "{missed}");
@@ -129,7 +129,7 @@ async fn fnd_5_unregister_removes_the_name_and_leaves_the_actor() {
 }
 
 #[tokio::test]
-async fn fnd_5_unregister_a_name_that_nobody_has_does_no_harm() {
+async fn fnd_5_unregister_a_free_name_does_no_harm() {
     let (registry, names) = world().await;
     assert!(!registry.unregister(names.namespace(), &PROBE));
     assert!(!registry.unregister(Namespace::test(), &PROBE));
@@ -228,7 +228,7 @@ async fn fnd_5_count_is_the_number_of_names() {
 }
 
 #[tokio::test]
-async fn fnd_5_count_decreases_with_each_name_that_goes() {
+async fn fnd_5_count_decreases_with_each_unregistered_name() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let other = names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
@@ -240,9 +240,9 @@ async fn fnd_5_count_decreases_with_each_name_that_goes() {
 
 // ---- via ----
 
-/// Adapted: a via tuple is a `Via` here, which says what it names and where.
+/// Adapted: a via tuple is a `Via` here, which has a name and a namespace.
 #[tokio::test]
-async fn fnd_5_via_says_what_it_names_and_where() {
+async fn fnd_5_via_shows_its_name_and_namespace() {
     let registry = ProcessRegistry::start().await.unwrap();
     let via = registry.via(Namespace::Production, &PROBE).await.unwrap();
     assert_eq!(via.namespace(), Namespace::Production);
@@ -273,7 +273,7 @@ async fn fnd_5_cleanup_ends_all_processes_of_the_namespace() {
 }
 
 #[tokio::test]
-async fn fnd_5_cleanup_of_an_empty_namespace_is_fine() {
+async fn fnd_5_cleanup_of_an_empty_namespace_succeeds() {
     let (registry, names) = world().await;
     registry.cleanup_namespace(names.namespace()).await.unwrap();
     let unknown = registry.cleanup_namespace(Namespace::test()).await.unwrap();
@@ -311,7 +311,7 @@ async fn fnd_5_stats_total_the_names_of_all_namespaces() {
 }
 
 #[tokio::test]
-async fn fnd_5_stats_tell_production_from_tests() {
+async fn fnd_5_stats_count_production_and_tests_separately() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
@@ -322,9 +322,9 @@ async fn fnd_5_stats_tell_production_from_tests() {
     assert_eq!((stats.production, stats.tests, stats.test_namespaces), (1, 2, 2));
 }
 
-/// Adapted: the number of partitions is a property of the reference's table; that each namespace has its own, of ours.
+/// Adapted: the number of partitions is a property of the reference's table; here each namespace has its own table.
 #[tokio::test]
-async fn fnd_5_stats_shrink_when_a_namespace_goes() {
+async fn fnd_5_stats_shrink_when_a_namespace_ends() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let before = registry.stats();

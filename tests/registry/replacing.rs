@@ -1,4 +1,4 @@
-//! Children that are replaced by a successor, with their names: somebody is there all the time.
+//! Children that are replaced by a successor, with their names: the name has a holder all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ fn starting(names: &ServiceRegistry, start: Phase) -> ChildSpec {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lookup_finds_somebody_at_every_moment_of_a_replacement() {
+async fn a_lookup_finds_a_holder_at_every_moment_of_a_replacement() {
     let (_registry, names) = world().await;
     names.supervise(probe(&names, &Roll::default())).await.unwrap();
     let over = Arc::new(AtomicBool::new(false));
@@ -46,11 +46,11 @@ async fn a_lookup_finds_somebody_at_every_moment_of_a_replacement() {
         assert_eq!(before.get_status(), ActorStatus::Stopped, "it is gone");
     }
     over.store(true, Ordering::Relaxed);
-    assert!(looking.join().expect("somebody was always found") > 0);
+    assert!(looking.join().expect("a holder was always found") > 0);
 }
 
 #[tokio::test]
-async fn a_successor_takes_the_place_and_the_rules_of_the_child() {
+async fn a_successor_takes_over_the_place_and_the_rules_of_the_child() {
     let (_registry, names) = world().await;
     let (first, second) = (Roll::default(), Roll::default());
     names.supervise(probe(&names, &first)).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_successor_takes_the_place_and_the_rules_of_the_child() {
     let Some(Watched::Change(NameChange::HandedOver { from, to })) = watch.next().await else { panic!("of {before}") };
     assert_eq!((from, to.actor), (before, successor.get_id()));
 
-    // From now on it is a child as any other.
+    // From now on it is an ordinary child.
     successor.kill();
     second.lived(2).await;
     assert_ne!(names.wait_for_service(&PROBE, SOON).await.unwrap().get_id(), successor.get_id());
@@ -108,7 +108,7 @@ async fn only_a_child_that_runs_can_be_replaced() {
 }
 
 #[tokio::test]
-async fn a_replacement_that_is_given_up_goes_on_to_its_end() {
+async fn a_cancelled_replacement_continues_to_its_end() {
     let (_registry, names) = world().await;
     names.supervise(probe(&names, &Roll::default())).await.unwrap();
     let before = names.lookup(&PROBE).unwrap();
@@ -122,7 +122,7 @@ async fn a_replacement_that_is_given_up_goes_on_to_its_end() {
     assert_ne!(names.lookup(&PROBE).unwrap().get_id(), before.get_id());
 }
 
-/// Its predecessor falls while the successor starts, and is restarted: the name belongs to that restart.
+/// Its predecessor fails while the successor starts, and is restarted: the name belongs to that restart.
 #[tokio::test]
 async fn a_successor_whose_predecessor_has_ended_meanwhile_is_not_wanted() {
     let (_registry, names) = world().await;
@@ -179,7 +179,7 @@ async fn a_child_of_a_dynamic_supervisor_is_replaced_with_its_name() {
     assert!(second.is_empty());
 }
 
-/// The successor is gone with its supervisor, and nobody waits for it for ever.
+/// The successor is gone with its supervisor, and no caller waits for it for ever.
 #[tokio::test]
 async fn a_shutdown_ends_a_replacement_under_way() {
     let (_registry, names) = world().await;
@@ -203,7 +203,7 @@ async fn a_shutdown_ends_a_replacement_under_way() {
 }
 
 #[tokio::test]
-async fn a_successor_says_of_itself_what_its_own_specification_says() {
+async fn a_successor_has_the_metadata_of_its_own_specification() {
     let (_registry, names) = world().await;
     let described = |zone: &str| {
         let metadata = foundation::Metadata::new(zone).unwrap();
@@ -213,7 +213,7 @@ async fn a_successor_says_of_itself_what_its_own_specification_says() {
     let mut watch = names.watch_service(&PROBE);
     assert!(matches!(watch.next().await, Some(Watched::Snapshot(_))));
     let zone = |metadata: Option<foundation::Metadata>| metadata.unwrap().read::<String>().unwrap();
-    // What says nothing of itself takes along what has been said of the name.
+    // A specification without metadata keeps the metadata of the name.
     for (spec, expected) in [(described("us"), "us"), (probe(&names, &Roll::default()), "us"), (described("as"), "as")]
     {
         let successor = names.replace(spec).await.unwrap().unwrap();
@@ -221,14 +221,14 @@ async fn a_successor_says_of_itself_what_its_own_specification_says() {
         let Some(Watched::Change(NameChange::HandedOver { to, .. })) = watch.next().await else { panic!("{expected}") };
         assert_eq!((to.actor, zone(to.metadata)), (successor.get_id(), expected.to_owned()));
     }
-    // From then on its owner may change it, and each change is told.
+    // From then on its owner may change it, and each change is reported.
     let owner = names.lookup(&PROBE).unwrap();
     names.update_metadata(&PROBE, &owner, |_| foundation::Metadata::new("au").ok()).unwrap();
     let Some(Watched::Change(NameChange::Updated(told))) = watch.next().await else { panic!("an update") };
     assert_eq!(zone(told.metadata), "au");
 }
 
-/// The supervisor counts the restarts of a child; a name, those by the specification that it has now.
+/// The supervisor counts the restarts of a child; a name, the restarts under its present specification.
 #[tokio::test]
 async fn the_restarts_of_a_name_are_counted_anew_for_a_successor() {
     let (_registry, names) = world().await;

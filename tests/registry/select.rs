@@ -1,5 +1,5 @@
-//! Elixir's own registry tests on matching and selecting: CONFORMANCE, section 2.2. The test functions that a match
-//! specification would be are functions here; what a bad specification raises is a compile error.
+//! Elixir's own registry tests on matching and selecting: CONFORMANCE, section 2.2. Elixir's match specifications
+//! are functions here; a bad specification, which raises there, is a compile error.
 
 use foundation::ractor::{ActorId, ActorStatus};
 use foundation::{Metadata, Registration, ServiceEntry, ServiceRegistry};
@@ -87,7 +87,7 @@ async fn reg_2_2_unregister_match_supports_guards() {
     assert_eq!(found(&names.select(|_| true)), ["again", "hello", "mute"]);
 }
 
-/// CONFORMANCE 2.2: compares by strict equality (1 vs 1.0), here of what is said of a name.
+/// CONFORMANCE 2.2: compares by strict equality (1 vs 1.0), here of the metadata of a name.
 #[tokio::test]
 async fn reg_2_2_values_are_compared_strictly() {
     let (_registry, names) = world().await;
@@ -114,7 +114,7 @@ async fn reg_2_2_select_gives_all() {
     assert_eq!(holders(&names.select(|_| true)), all);
 }
 
-/// Adapted from full match specifications, guards and several specifications: a predicate sees all there is, and several
+/// Adapted from full match specifications, guards and several specifications: a predicate sees every field, and several
 /// are one with an `or` in it.
 #[tokio::test]
 async fn reg_2_2_select_sees_name_actor_and_value() {
@@ -130,7 +130,7 @@ async fn reg_2_2_select_sees_name_actor_and_value() {
 }
 
 #[tokio::test]
-async fn reg_2_2_select_shows_nobody_who_is_leaving() {
+async fn reg_2_2_select_shows_no_leaving_actor() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let leaving = names.spawn(&key("leaving"), Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_predicate_may_use_the_registry() {
 }
 
 #[tokio::test]
-async fn what_is_selected_found_or_unregistered_comes_by_name() {
+async fn selected_found_and_unregistered_entries_are_ordered_by_name() {
     let (_registry, names) = world().await;
     for name in ["c", "a", "b"] {
         names.spawn(&key::<ProbeMsg>(name), Probe::default(), ()).await.unwrap();

@@ -54,7 +54,7 @@ async fn fnd_6_register_that_fails_is_not_counted_as_one() {
     assert_eq!(count(&names, "registry.releases"), 0);
 }
 
-/// Adapted: bad arguments do not compile, apart from names that come at run time and references of the wrong type.
+/// Adapted: bad arguments do not compile, except for names from run time and references of the wrong type.
 #[tokio::test]
 async fn fnd_6_register_refuses_a_reference_of_the_wrong_type() {
     let (_registry, names) = world().await;
@@ -76,7 +76,7 @@ async fn fnd_6_lookup_returns_a_typed_reference() {
 }
 
 #[tokio::test]
-async fn fnd_6_lookup_that_fails_says_what_was_sought_and_where() {
+async fn fnd_6_lookup_that_fails_names_the_service_and_the_namespace() {
     let (_registry, names) = world().await;
     let missed = names.lookup(&PROBE).unwrap_err();
     let RegistryError::NotFound { namespace, name, near } = &missed else { panic!("{missed}") };
@@ -143,7 +143,7 @@ async fn fnd_6_register_works_while_telemetry_fails() {
 // ---- unregister and list ----
 
 #[tokio::test]
-async fn fnd_6_unregister_takes_the_name_away() {
+async fn fnd_6_unregister_frees_the_name() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert!(names.unregister(&PROBE));
@@ -151,7 +151,7 @@ async fn fnd_6_unregister_takes_the_name_away() {
 }
 
 #[tokio::test]
-async fn fnd_6_unregister_a_name_that_nobody_has_is_fine() {
+async fn fnd_6_unregister_a_free_name_succeeds() {
     let (_registry, names) = world().await;
     assert!(!names.unregister(&PROBE));
 }
@@ -207,24 +207,24 @@ async fn checked(check: HealthCheck<ProbeMsg>) -> Health {
 }
 
 #[tokio::test]
-async fn fnd_6_health_check_function_that_says_true_is_healthy() {
+async fn fnd_6_health_check_function_that_returns_true_is_healthy() {
     assert_eq!(checked(HealthCheck::function(|_| async { true })).await, Health::Healthy);
     assert_eq!(checked(HealthCheck::call(|reply| ProbeMsg::Say(true, reply))).await, Health::Healthy);
 }
 
 #[tokio::test]
-async fn fnd_6_health_check_function_that_says_nothing_is_healthy() {
+async fn fnd_6_health_check_function_that_returns_unit_is_healthy() {
     assert_eq!(checked(HealthCheck::function(|_| async {})).await, Health::Healthy);
 }
 
 #[tokio::test]
-async fn fnd_6_health_check_function_that_says_ok_is_healthy() {
+async fn fnd_6_health_check_function_that_returns_ok_is_healthy() {
     assert_eq!(checked(HealthCheck::function(|_| async { Ok::<_, &str>("fine") })).await, Health::Healthy);
     assert_eq!(checked(HealthCheck::call(|reply| ProbeMsg::Judge(Ok(7), reply))).await, Health::Healthy);
 }
 
 #[tokio::test]
-async fn fnd_6_health_check_function_that_says_no_has_failed() {
+async fn fnd_6_health_check_function_that_returns_false_or_an_error_has_failed() {
     let no = Health::Failed("the check said no".to_owned());
     assert_eq!(checked(HealthCheck::function(|_| async { false })).await, no);
     assert_eq!(checked(HealthCheck::call(|reply| ProbeMsg::Say(false, reply))).await, no);
@@ -251,7 +251,7 @@ async fn fnd_6_health_check_that_takes_too_long_has_timed_out() {
 async fn fnd_6_health_check_function_that_panics_has_crashed() {
     let panics = HealthCheck::function(|_| async { panic!("broken in the check") as () });
     assert_eq!(checked(panics).await, Health::Crashed("broken in the check".to_owned()));
-    // A function that panics before it has made its future is no different.
+    // A function that panics before it has made its future fails in the same way.
     let at_once = HealthCheck::function(|_| -> std::future::Ready<bool> { panic!("broken at once") });
     assert_eq!(checked(at_once).await, Health::Crashed("broken at once".to_owned()));
 }
@@ -372,9 +372,9 @@ async fn fnd_6_cleanup_ends_all_and_is_logged() {
     assert_eq!(log.lines(&["namespace cleaned up", &names.namespace().to_string()]).len(), 1);
 }
 
-/// Adapted: the reference logs nothing for an empty one; here the line tells that nobody was there.
+/// Adapted: the reference logs nothing for an empty one; here the line reports that there was no service.
 #[tokio::test]
-async fn fnd_6_cleanup_of_an_empty_namespace_is_fine_and_says_so() {
+async fn fnd_6_cleanup_of_an_empty_namespace_succeeds_and_is_logged() {
     let (log, _listening) = Log::listen(Level::DEBUG);
     let (_registry, names) = world().await;
     names.cleanup().await.unwrap();
@@ -417,7 +417,7 @@ async fn fnd_6_errors_have_fields_and_a_source() {
 }
 
 #[tokio::test]
-async fn fnd_6_what_the_facade_registers_the_process_registry_finds() {
+async fn fnd_6_the_process_registry_finds_a_service_that_the_facade_registers() {
     let (registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), actor.get_id());
@@ -425,7 +425,7 @@ async fn fnd_6_what_the_facade_registers_the_process_registry_finds() {
 }
 
 #[tokio::test]
-async fn fnd_6_what_the_process_registry_registers_the_facade_finds() {
+async fn fnd_6_the_facade_finds_a_service_that_the_process_registry_registers() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     registry.register(names.namespace(), &PROBE, &actor).await.unwrap();

@@ -1,4 +1,4 @@
-//! Eight tasks and a killer on a hundred names, on several threads; afterwards the table tells the truth.
+//! Eight tasks and a killer on a hundred names, on several threads; afterwards the table matches the live actors.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -15,10 +15,10 @@ const NAMES: usize = 100;
 const TASKS: u64 = 8;
 const OPERATIONS: usize = 10_000;
 
-/// What the test itself knows of one name.
+/// The test's own knowledge of one name.
 ///
-/// `unregister` lets an actor live on without its name, so such an actor may overlap with its successor. Which one it hit
-/// it does not say; so whoever was there while an unregistration was under way is excused.
+/// `unregister` lets an actor live on without its name, so such an actor may overlap with its successor. It does not
+/// return which actor it affected; so every actor that was present during an unregistration is excused.
 #[derive(Default)]
 struct Book {
     inside: Vec<(ActorId, bool)>,
@@ -64,7 +64,7 @@ impl Drop for Inside {
     }
 }
 
-/// An actor that is present while it is there, if it was started under a name.
+/// Marks its actor as present for as long as it exists, if the actor was started under a name.
 #[derive(Default)]
 struct Tenant {
     page: Option<Page>,
@@ -106,7 +106,7 @@ impl Actor for Tenant {
         match message {
             Told::Work => {}
             Told::Who(reply) => drop(reply.send(myself.get_id())),
-            // Without the panic hook, which would print thousands of backtraces.
+            // Bypasses the panic hook, which would print thousands of backtraces.
             Told::Panic => std::panic::resume_unwind(Box::new("told to panic")),
             Told::Fail => return Err("told to fail".into()),
         }
@@ -141,7 +141,7 @@ impl Arena {
         match self.names.register(&self.keys[n], &actor).await {
             Ok(()) => {
                 let others = self.pages[n].lock().unwrap().unexcused();
-                // If it has the name still, it had it when the others were counted.
+                // If it still has the name, it had it when the others were counted.
                 let still = self.names.lookup(&self.keys[n]).is_ok_and(|holder| holder.get_id() == actor.get_id());
                 assert!(!still || others.is_empty(), "registered while {others:?} was there");
                 self.note_holder(n, actor, before);
@@ -205,7 +205,7 @@ impl Arena {
         }
     }
 
-    /// Waits until those who were told to end have ended: the rest answers.
+    /// Waits until the actors that were asked to end have ended: the rest answers.
     async fn settle(&self) {
         let all: Vec<_> = self.pages.iter().flat_map(|page| page.lock().unwrap().holders.clone()).collect();
         for (actor, _) in all {
@@ -286,7 +286,7 @@ async fn the_table_is_exactly_the_set_of_live_holders_after_eighty_thousand_oper
     until("no task is alive", || Handle::current().metrics().num_alive_tasks() == idle).await;
 }
 
-/// A runtime takes a task off its list just after whoever waits for the task is woken; there is nothing else to await.
+/// A runtime removes a task from its list just after the task's waiter is woken; there is nothing else to await.
 async fn until(fact: &str, mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {

@@ -1,4 +1,4 @@
-//! An actor with a switch for each way to start, to end and to answer, and the roll on which it signs in and out.
+//! An actor with a switch for each way to start, to end and to answer, and the roll in which it records its lives.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-/// Long enough never to matter, short enough that a test which hangs ends by itself.
+/// Long enough never to matter, and short enough for a hanging test to end by itself.
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
 // Statics, not constants: a future may borrow them beyond the statement that made it.
@@ -42,14 +42,14 @@ pub(super) fn count(registry: &ServiceRegistry, counter: &str) -> u64 {
     registry.counters().counter(counter).unwrap()
 }
 
-/// An actor that nobody supervises.
+/// An actor without a supervisor.
 pub(super) async fn foreign(probe: Probe) -> ActorRef<ProbeMsg> {
     Actor::spawn(None, probe, ()).await.unwrap().0
 }
 
 // ---- gates ----
 
-/// Holds up whoever passes until it is opened, and tells that somebody is there.
+/// Blocks each task that passes until it is opened, and reports arrivals.
 #[derive(Clone)]
 pub(super) struct Gate {
     arrivals: Arc<Semaphore>,
@@ -67,7 +67,7 @@ impl Gate {
         let _ = self.shut.acquire().await;
     }
 
-    /// Returns when one more has arrived.
+    /// Returns when one more task has arrived.
     pub(super) async fn arrival(&self) {
         self.arrivals.acquire().await.unwrap().forget();
     }
@@ -79,7 +79,7 @@ impl Gate {
 
 // ---- the roll ----
 
-/// Who lives under one name, from the beginning of `pre_start` until the last destructor has run.
+/// The lives under one name, from the beginning of `pre_start` until the last destructor has run.
 #[derive(Clone, Default)]
 pub(super) struct Roll(Arc<Register>);
 
@@ -111,17 +111,17 @@ impl Roll {
         Presence(Arc::new(SignedIn { roll: self.clone(), actor }))
     }
 
-    /// How many have signed in so far.
+    /// The number of lives that have begun so far.
     pub(super) fn lives(&self) -> usize {
         *self.0.lives.borrow()
     }
 
-    /// Returns when so many have signed in.
+    /// Returns when this many lives have begun.
     pub(super) async fn lived(&self, lives: usize) {
         self.0.lives.subscribe().wait_for(|seen| *seen >= lives).await.unwrap();
     }
 
-    /// Returns when so many have signed out.
+    /// Returns when this many lives have ended.
     pub(super) async fn ended(&self, ends: usize) {
         self.0.ends.subscribe().wait_for(|seen| *seen >= ends).await.unwrap();
     }
@@ -146,7 +146,7 @@ impl Drop for SignedIn {
 
 // ---- the probe ----
 
-/// What happens in `pre_start` or `post_stop`.
+/// The behaviour in `pre_start` or `post_stop`.
 #[derive(Clone, Default)]
 pub(super) enum Phase {
     #[default]
@@ -170,7 +170,7 @@ impl Phase {
     }
 }
 
-/// Its fields drop in order: the destructor's own work comes before it signs out.
+/// Its fields drop in order: the destructor's own work comes before the end of its life.
 #[derive(Default)]
 pub(super) struct Probe {
     start: Phase,
@@ -182,7 +182,7 @@ pub(super) struct Probe {
 
 type OnDropFn = Box<dyn FnOnce() + Send + Sync>;
 
-/// A destructor that does something.
+/// A destructor that runs a function.
 pub(super) struct OnDrop(Option<OnDropFn>);
 
 impl OnDrop {
@@ -227,7 +227,7 @@ pub(super) enum ProbeMsg {
     WhoAreYou(RpcReplyPort<ActorId>),
     Note(&'static str),
     Notes(RpcReplyPort<Vec<String>>),
-    /// Answers what it is told to.
+    /// Answers with the given value.
     Say(bool, RpcReplyPort<bool>),
     Judge(Result<u8, &'static str>, RpcReplyPort<Result<u8, &'static str>>),
     /// Keeps the port and does not answer.
@@ -309,7 +309,7 @@ impl Actor for Lamp {
 
 // ---- the ways to end ----
 
-/// How an actor comes to its end.
+/// A way in which an actor ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Stop,
@@ -343,7 +343,7 @@ impl Ending {
         !matches!(self, Self::Stop | Self::Leave | Self::Drain)
     }
 
-    /// A probe that can come to this end, with the gate that it may have to be stopped at.
+    /// A probe that can end in this way, with the gate at which it may have to be stopped.
     pub(super) fn probe(self, roll: &Roll, gate: &Gate) -> Probe {
         let probe = Probe::on(roll);
         match self {
@@ -354,7 +354,7 @@ impl Ending {
         }
     }
 
-    /// Brings it about; returns when the actor has been told, not when it has ended.
+    /// Causes the end; returns when the actor has been notified, not when it has ended.
     pub(super) async fn bring_about(self, actor: &ActorRef<ProbeMsg>, gate: &Gate) {
         match self {
             Self::Stop | Self::PostStopFails | Self::PostStopPanics => actor.stop(None),
@@ -377,7 +377,7 @@ impl Ending {
     }
 }
 
-// ---- what is logged ----
+// ---- logs ----
 
 /// The tracing events of this thread, as lines: `LEVEL message field=value …`.
 #[derive(Clone, Default)]
@@ -403,8 +403,8 @@ pub(super) fn subscribe<L>(layer: L) -> tracing::subscriber::DefaultGuard
 where
     L: Layer<tracing_subscriber::Registry> + Send + Sync,
 {
-    // As long as there is only one subscriber in the process, tracing asks the first thread that comes to an event whether
-    // anybody wants it, and remembers the answer for all threads. These two want nothing, and are always there.
+    // As long as there is only one subscriber in the process, tracing asks the first thread that comes to an event for
+    // its interest in it, and remembers the answer for all threads. These two want nothing, and are always there.
     static OTHERS: LazyLock<[tracing::Dispatch; 2]> =
         LazyLock::new(|| [(); 2].map(|()| tracing_subscriber::registry().with(LevelFilter::OFF).into()));
     LazyLock::force(&OTHERS);

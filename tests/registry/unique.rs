@@ -30,7 +30,7 @@ async fn reg_cleans_up_when_the_process_crashes() {
         names.register(&OTHER, &outside).await.unwrap();
         ending.bring_about(&outside, &gate).await;
         outside.wait(None).await.unwrap();
-        // The process registry reads the event before it reads what it is asked next.
+        // The process registry reads the event before the next request.
         names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap();
         names.register(&OTHER, &foreign(Probe::default()).await).await.unwrap();
         assert_eq!(registry.stats().total, 2, "{ending:?}, registered");
@@ -75,19 +75,19 @@ async fn reg_is_unique_across_processes() {
     assert!(refused.to_string().contains(&format!("already registered by actor {}", first.get_id())), "{refused}");
 }
 
-/// The process registry is kept from reading that the holder has ended; the next one gets the name all the same.
+/// The process registry is kept from reading that the holder has ended; the next claim gets the name all the same.
 #[tokio::test]
 async fn reg_unique_when_cleanup_is_delayed() {
     let (_registry, names) = world().await;
     let first = foreign(Probe::default()).await;
     names.register(&PROBE, &first).await.unwrap();
     let second = foreign(Probe::default()).await;
-    // One thread, and nothing is awaited between the end and the next registration but that registration itself.
+    // One thread, and the only await between the end and the next registration is that registration itself.
     first.kill();
     first.wait(None).await.unwrap();
     names.register(&PROBE, &second).await.unwrap();
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), second.get_id());
-    // The news of the first one's end comes late, and must not take the name from the second.
+    // The event of the first one's end comes late, and must not take the name from the second.
     names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
     second.cast(ProbeMsg::Note("still here")).unwrap();
     assert_eq!(names.via(&PROBE).call(ProbeMsg::Notes, SOON).await.unwrap(), ["still here"]);
@@ -103,9 +103,9 @@ async fn reg_compares_names_exactly() {
     assert_eq!(names_in(&names).len(), spellings.len());
 }
 
-/// Adapted from dispatch: the function is not called when nobody has the name.
+/// Adapted from dispatch: the function is not called when the name is free.
 #[tokio::test]
-async fn reg_with_calls_the_function_only_if_somebody_is_there() {
+async fn reg_with_calls_the_function_only_if_the_name_has_a_holder() {
     let (_registry, names) = world().await;
     let mut called = 0;
     names.with(&PROBE, |_| called += 1).unwrap_err();
@@ -143,9 +143,9 @@ async fn reg_unregisters_with_no_entry() {
     assert!(!names.unregister(&PROBE));
 }
 
-/// Adapted from listeners: who wants to hear of names coming and going listens to the events.
+/// Adapted from listeners: a listener to names that come and go listens to the events.
 #[tokio::test]
-async fn reg_tells_listeners_of_names_that_come_and_go() {
+async fn reg_notifies_listeners_of_names_that_come_and_go() {
     let (log, _listening) = Log::listen(Level::DEBUG);
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
@@ -194,7 +194,7 @@ async fn reg_2_2_via_finds_one_that_registered_with_a_value() {
     assert_eq!(holder(&refused), Some(actor.get_id()));
 }
 
-/// Adapted from reserved keys: what Elixir reserves for its patterns is no name at all.
+/// Adapted from reserved keys: the keys that Elixir reserves for its patterns are invalid names here.
 #[tokio::test]
 async fn reg_2_2_reserved_keys_are_refused() {
     for reserved in ["_", "$1", "$2", "$_"] {
@@ -248,7 +248,7 @@ async fn reg_does_not_grow_on_already_registered_across_processes() {
     assert_eq!(roll.lives(), 0, "an actor whose name is taken is not even started");
 }
 
-/// Beyond Elixir's: nor does a start that fails leave anything behind.
+/// Beyond Elixir's tests: a start that fails leaves nothing behind either.
 #[tokio::test]
 async fn reg_does_not_grow_on_failed_starts() {
     let (registry, names) = world().await;

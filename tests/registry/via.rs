@@ -59,7 +59,7 @@ async fn a_via_that_is_refreshed_is_bound_to_the_new_incarnation() {
 }
 
 #[tokio::test]
-async fn refreshing_a_via_that_finds_nobody_does_no_harm() {
+async fn refreshing_a_via_without_a_holder_does_no_harm() {
     let (_registry, names) = world().await;
     let mut via = names.via(&PROBE);
     assert!(!via.refresh().is_alive());
@@ -87,7 +87,7 @@ async fn a_via_resolves_to_each_incarnation_and_reads_the_table_once_for_each() 
 }
 
 #[tokio::test]
-async fn a_via_resolves_to_nobody_when_nobody_is_there() {
+async fn a_via_resolves_to_no_actor_when_the_name_is_free() {
     let (_registry, names) = world().await;
     let mut via = names.via(&PROBE);
     let nobody = via.resolve().unwrap_err();
@@ -100,7 +100,7 @@ async fn a_via_resolves_to_nobody_when_nobody_is_there() {
 }
 
 #[tokio::test]
-async fn a_via_lends_the_actor_for_the_time_of_a_function() {
+async fn a_via_lends_the_actor_for_the_duration_of_a_closure() {
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let via = names.via(&PROBE);
@@ -111,7 +111,7 @@ async fn a_via_lends_the_actor_for_the_time_of_a_function() {
 }
 
 #[tokio::test]
-async fn a_clone_of_a_via_goes_on_by_itself() {
+async fn a_clone_of_a_via_is_independent() {
     let (_registry, names) = world().await;
     let roll = supervised(&names).await;
     let via = names.via(&PROBE);
@@ -126,7 +126,7 @@ async fn a_clone_of_a_via_goes_on_by_itself() {
 }
 
 #[tokio::test]
-async fn a_message_that_nobody_takes_comes_back() {
+async fn a_message_without_a_receiver_is_given_back() {
     let (_registry, names) = world().await;
     let via = names.via(&PROBE);
     let CastError { message, reason } = via.cast(ProbeMsg::Note("keep me")).unwrap_err();
@@ -139,7 +139,7 @@ async fn a_message_that_nobody_takes_comes_back() {
 }
 
 #[tokio::test]
-async fn a_message_comes_back_whatever_became_of_the_one_it_was_for() {
+async fn a_message_is_given_back_however_its_receiver_ended() {
     for ending in Ending::ALL {
         let (_registry, names) = world().await;
         let (roll, gate) = (Roll::default(), Gate::new());
@@ -154,7 +154,7 @@ async fn a_message_comes_back_whatever_became_of_the_one_it_was_for() {
 }
 
 #[tokio::test]
-async fn a_message_to_one_that_is_stopping_comes_back() {
+async fn a_message_to_a_stopping_actor_is_given_back() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let actor = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -167,7 +167,7 @@ async fn a_message_to_one_that_is_stopping_comes_back() {
     gate.open();
 }
 
-/// The service falls while messages are under way on another thread: each is either taken or given back.
+/// The service ends while messages are sent on another thread: each is either accepted or given back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_message_is_lost_between_two_incarnations() {
     let (_registry, names) = world().await;
@@ -198,7 +198,7 @@ async fn no_message_is_lost_between_two_incarnations() {
         }
     });
     while !caller.is_finished() {
-        // Each incarnation falls after it has answered, or the calls would be over before one has.
+        // Each incarnation ends after it has answered, or the calls would be over before one has.
         let before = answers.load(Ordering::SeqCst);
         while answers.load(Ordering::SeqCst) == before && !caller.is_finished() {
             tokio::task::yield_now().await;
@@ -243,7 +243,7 @@ async fn a_via_of_the_wrong_type_gives_the_message_back_and_names_both_types() {
     let RegistryError::WrongType { wanted, found, .. } = refused.reason else { panic!("{refused}") };
     assert!(wanted.ends_with("LampMsg") && found.ends_with("ProbeMsg"), "{wanted} {found}");
 
-    // It is bound to nobody yet: when the name changes hands, it works.
+    // It is not bound yet: when the name changes hands, it works.
     names.unregister(&PROBE);
     names.spawn(&key("probe"), Lamp, ()).await.unwrap();
     via.cast(LampMsg::Shine).unwrap();
@@ -251,7 +251,7 @@ async fn a_via_of_the_wrong_type_gives_the_message_back_and_names_both_types() {
 
 /// A name may pass to an actor of another type; a handle that was bound to the first must not mistake the second.
 #[tokio::test]
-async fn a_via_does_not_take_a_successor_of_another_type_for_its_own() {
+async fn a_via_does_not_bind_to_a_successor_of_another_type() {
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let via = names.via(&PROBE);

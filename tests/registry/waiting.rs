@@ -38,7 +38,7 @@ async fn a_thousand_waiters_on_several_threads_are_all_woken() {
                 tokio::spawn(async move { names.wait_for_service(&PROBE, SOON).await.unwrap().get_id() })
             })
             .collect();
-        // No pause: some wait already, some look just as it appears, some come later.
+        // No pause: some wait already, some check just as it appears, some come later.
         let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
         for found in join_all(waiters).await {
             assert_eq!(found.unwrap(), actor.get_id());
@@ -47,7 +47,7 @@ async fn a_thousand_waiters_on_several_threads_are_all_woken() {
     }
 }
 
-/// The one moment that matters, many times: a waiter looks just as the name appears. A lost wake is a wait of ten seconds.
+/// The critical moment, many times: a waiter checks just as the name appears. A lost wake is a wait of ten seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_wake_is_lost() {
     let (_registry, names) = world().await;
@@ -64,7 +64,7 @@ async fn no_wake_is_lost() {
 }
 
 #[tokio::test]
-async fn waiters_for_one_name_do_not_hear_of_another() {
+async fn waiters_for_one_name_are_not_notified_of_another() {
     let (_registry, names) = world().await;
     let mut waiting = std::pin::pin!(names.wait_for_service(&PROBE, SOON));
     assert!((&mut waiting).now_or_never().is_none());
@@ -89,7 +89,7 @@ async fn a_waiter_that_is_cancelled_does_not_keep_others_from_being_woken() {
 }
 
 #[tokio::test]
-async fn a_waiter_is_not_satisfied_by_a_start_that_fails() {
+async fn a_start_that_fails_does_not_complete_a_wait() {
     let (_registry, names) = world().await;
     let mut waiting = std::pin::pin!(names.wait_for_service(&PROBE, SOON));
     assert!((&mut waiting).now_or_never().is_none());
@@ -100,7 +100,7 @@ async fn a_waiter_is_not_satisfied_by_a_start_that_fails() {
 }
 
 #[tokio::test]
-async fn a_waiter_waits_through_a_holder_that_leaves() {
+async fn a_wait_continues_while_a_holder_leaves() {
     let (_registry, names) = world().await;
     let gate = Gate::new();
     let old = names.spawn(&PROBE, Probe::default().stop(Phase::Waits(gate.clone())), ()).await.unwrap();
@@ -140,7 +140,7 @@ async fn waiting_for_a_service_of_another_type_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_in_vain_names_the_near_misses() {
+async fn a_wait_that_times_out_names_the_near_misses() {
     let (_registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let late = names.wait_for_service(&key::<LampMsg>("prob"), Duration::from_secs(2)).await.unwrap_err();
@@ -149,16 +149,16 @@ async fn waiting_in_vain_names_the_near_misses() {
 }
 
 #[tokio::test]
-async fn waiting_for_no_time_is_a_look() {
+async fn a_wait_with_a_limit_of_zero_is_a_lookup() {
     let (_registry, names) = world().await;
     names.wait_for_service(&PROBE, Duration::ZERO).await.unwrap_err();
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.wait_for_service(&PROBE, Duration::ZERO).await.unwrap();
 }
 
-/// Nobody will ever register there again, so there is nothing to wait for.
+/// No actor will ever register there again, so there is nothing to wait for.
 #[tokio::test(start_paused = true)]
-async fn waiting_ends_when_the_namespace_does() {
+async fn a_wait_for_a_service_ends_with_its_namespace() {
     let (_registry, names) = world().await;
     let begun = Instant::now();
     let waiting = tokio::spawn({

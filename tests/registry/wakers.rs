@@ -1,4 +1,4 @@
-//! Wakers are code of others: whatever one does when it is woken, it holds nobody up.
+//! Wakers are foreign code: whatever one does when it is woken, it blocks no other waiter.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use super::support::{OTHER, PROBE, Probe, ProbeMsg, SOON, foreign, world};
 static LOCK: ServiceName = ServiceName::from_static("lock");
 static GROUP: GroupKey<ProbeMsg> = GroupKey::new("group");
 
-/// Does something each time that it wakes, and counts that.
+/// Runs a function at each wake, and counts the wakes.
 struct Meddler {
     woken: AtomicUsize,
     work: Box<dyn Fn() + Send + Sync>,
@@ -34,7 +34,7 @@ fn meddler(work: impl Fn() + Send + Sync + 'static) -> Arc<Meddler> {
     Arc::new(Meddler { woken: AtomicUsize::new(0), work: Box::new(work) })
 }
 
-/// Uses each table of a namespace, whatever comes of it.
+/// Uses each table of a namespace, whatever the results.
 fn use_everything(names: &ServiceRegistry) {
     let mut watches = [names.watch(), names.watch_service(&PROBE), names.watch_service(&OTHER)];
     watches.iter_mut().for_each(|watch| drop(watch.next().now_or_never()));
@@ -47,7 +47,7 @@ fn use_everything(names: &ServiceRegistry) {
     names.unregister(&OTHER);
 }
 
-/// One of each that waits in a namespace where [`PROBE`] is taken.
+/// One wait of each kind in a namespace where [`PROBE`] is taken.
 fn waiting(names: &ServiceRegistry) -> Vec<BoxFuture<'static, ()>> {
     let (mut all, mut one) = (names.watch(), names.watch_service(&PROBE));
     drop((all.next().now_or_never(), one.next().now_or_never()));
@@ -68,7 +68,7 @@ fn poll_all(futures: &mut [BoxFuture<'static, ()>], meddler: &Arc<Meddler>) {
     }
 }
 
-/// Runs it on a thread of its own, so that a deadlock fails the test instead of hanging it.
+/// Runs the work on a thread of its own, so that a deadlock fails the test instead of hanging it.
 fn does_not_hang(work: impl FnOnce() + Send + 'static) {
     let ((done, is_done), runtime) = (mpsc::channel(), Handle::current());
     thread::spawn(move || {
@@ -79,7 +79,7 @@ fn does_not_hang(work: impl FnOnce() + Send + 'static) {
     is_done.recv_timeout(SOON).expect("it deadlocks, or panics");
 }
 
-/// Changes everything that somebody may wait for.
+/// Makes every change that can be waited for.
 fn change_everything(names: &ServiceRegistry, first: &ActorRef<ProbeMsg>, second: &ActorRef<ProbeMsg>) {
     drop(names.update_metadata(&PROBE, first, |_| Metadata::new("changed").ok()));
     drop(names.hand_over(&PROBE, second));
@@ -92,7 +92,7 @@ async fn probes() -> [ActorRef<ProbeMsg>; 2] {
     [foreign(Probe::default()).await, foreign(Probe::default()).await]
 }
 
-/// Has everything waited for with this waker, and changes everything.
+/// Starts every wait with this waker, and makes every change.
 async fn woken_by_changes(make: impl Fn(&ServiceRegistry) -> Arc<Meddler>) -> usize {
     let (_registry, names) = world().await;
     let [first, second] = probes().await;
@@ -118,7 +118,7 @@ async fn a_waker_may_use_the_namespace_that_wakes_it() {
 }
 
 #[tokio::test]
-async fn a_waker_that_panics_harms_neither_who_wakes_it_nor_others_who_wait() {
+async fn a_waker_that_panics_harms_neither_its_caller_nor_other_waiters() {
     assert!(woken_by_changes(|_| meddler(|| panic!("the waker panics"))).await >= 5);
 }
 
@@ -150,9 +150,9 @@ async fn a_waker_may_use_the_namespace_whose_end_wakes_it_and_panic() {
 
 type Watching = Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
 
-/// What waits is dropped by its own waker.
+/// A waiting future is dropped by its own waker.
 #[tokio::test]
-async fn a_waker_may_drop_what_it_is_woken_for() {
+async fn a_waker_may_drop_its_own_future() {
     for nth in 0..5 {
         let (_registry, names) = world().await;
         let [first, second] = probes().await;
@@ -173,7 +173,7 @@ async fn a_waker_may_drop_what_it_is_woken_for() {
     }
 }
 
-/// A waker is dropped by whoever replaces it, or takes out what has waited with it.
+/// A waker is dropped when it is replaced, or when its waiting future is removed.
 #[tokio::test]
 async fn the_destructor_of_a_waker_may_use_the_namespace() {
     struct Last(ServiceRegistry);
@@ -197,7 +197,7 @@ async fn the_destructor_of_a_waker_may_use_the_namespace() {
         let (first, second) = (first.clone(), second.clone());
         does_not_hang(move || {
             match ends {
-                // Replaced by another waker, and then taken out.
+                // Replaced by another waker, and then removed.
                 false => futures.iter_mut().for_each(|future| assert!(future.now_or_never().is_none())),
                 true => change_everything(&names, &first, &second),
             }

@@ -19,7 +19,7 @@ async fn watched(names: &ServiceRegistry) -> Watch {
 
 /// CONFORMANCE 2.2: listeners get register and unregister events.
 #[tokio::test]
-async fn reg_2_2_listeners_are_told_of_names_that_come_and_go() {
+async fn reg_2_2_listeners_are_notified_of_names_that_come_and_go() {
     let (_registry, names) = world().await;
     let first = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let mut watch = names.watch();
@@ -56,8 +56,8 @@ fn assert_reason(ending: Ending, told: Option<ExitReason>) {
     }
 }
 
-/// Whoever started the actor, and whichever of ractor's events and drops comes first.
-async fn each_death_is_told_with_its_reason() {
+/// For every way to start the actor, and every order of ractor's events and drops.
+async fn each_death_is_reported_with_its_reason() {
     for ending in Ending::ALL {
         let (registry, names) = world().await;
         let mut watch = watched(&names).await;
@@ -78,25 +78,25 @@ async fn each_death_is_told_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_death_is_told_with_its_reason() {
-    each_death_is_told_with_its_reason().await;
+async fn a_death_is_reported_with_its_reason() {
+    each_death_is_reported_with_its_reason().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_death_is_told_with_its_reason_on_several_threads() {
-    each_death_is_told_with_its_reason().await;
+async fn a_death_is_reported_with_its_reason_on_several_threads() {
+    each_death_is_reported_with_its_reason().await;
 }
 
-/// The watch comes when the actor is there already: it is looked after all the same.
+/// The watch begins when the actor already exists: its death is reported all the same.
 #[tokio::test]
-async fn the_death_of_one_that_was_there_before_the_watch_is_told_with_its_reason() {
+async fn the_death_of_an_actor_older_than_the_watch_is_reported_with_its_reason() {
     let (_registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &actor).await.unwrap();
     let mut all = watched(&names).await;
     let mut one = names.watch_service(&PROBE);
     assert_eq!(snapshot(&mut one).await, [("probe".to_owned(), actor.get_id())]);
-    // That another name of the same actor is taken away must not cost the reason.
+    // The removal of another name of the same actor must not lose the reason.
     names.unregister(&OTHER);
     assert!(matches!(change(&mut all).await, NameChange::Unregistered { .. }));
     actor.kill();
@@ -105,7 +105,7 @@ async fn the_death_of_one_that_was_there_before_the_watch_is_told_with_its_reaso
 }
 
 #[tokio::test]
-async fn a_death_is_told_only_when_the_destructors_have_run() {
+async fn a_death_is_reported_only_when_the_destructors_have_run() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     let roll = Roll::default();
@@ -116,16 +116,16 @@ async fn a_death_is_told_only_when_the_destructors_have_run() {
     assert!(roll.is_empty());
 }
 
-/// A watch that comes after the registry has heard why, and before the name is free, hears of the end and of the reason.
+/// A watch that begins after the registry has the reason, and before the name is free, gets the end with the reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_it() {
+async fn a_death_is_reported_with_its_reason_to_a_watch_that_begins_during_it() {
     let (registry, names) = world().await;
     let (begun, go_on) = (Gate::new(), std::sync::mpsc::channel::<()>());
     let destructor = {
         let (begun, go_on) = (begun.clone(), Mutex::new(go_on.1));
         move || {
             begun.open();
-            // Whatever else waits for this thread goes on elsewhere.
+            // Other work that waits for this thread continues elsewhere.
             let _ = tokio::task::block_in_place(|| go_on.lock().unwrap().recv());
         }
     };
@@ -133,7 +133,7 @@ async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_
     let mut before = watched(&names).await;
     actor.kill();
     begun.pass().await;
-    // Exits come before whatever else the registry is asked: now it has heard of this one.
+    // The registry reads exits before other requests: now it has read this one.
     registry.namespace(Namespace::test()).await.unwrap();
     let mut after = names.watch();
     assert_eq!(snapshot(&mut after).await, [("probe".to_owned(), actor.get_id())]);
@@ -143,7 +143,7 @@ async fn a_death_is_told_with_its_reason_to_a_watch_that_comes_in_the_middle_of_
     }
 }
 
-async fn a_restart_is_told() {
+async fn a_restart_is_reported() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     let actor = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap().unwrap();
@@ -159,17 +159,17 @@ async fn a_restart_is_told() {
 }
 
 #[tokio::test]
-async fn a_restart_is_told_as_a_death_and_a_replacement() {
-    a_restart_is_told().await;
+async fn a_restart_is_reported_as_a_death_and_a_replacement() {
+    a_restart_is_reported().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_is_told_as_a_death_and_a_replacement_on_several_threads() {
-    a_restart_is_told().await;
+async fn a_restart_is_reported_as_a_death_and_a_replacement_on_several_threads() {
+    a_restart_is_reported().await;
 }
 
 #[tokio::test]
-async fn a_stop_by_its_supervisor_is_told_as_a_death_by_shutdown() {
+async fn a_stop_by_its_supervisor_is_reported_as_a_death_by_shutdown() {
     let (_registry, names) = world().await;
     let spec = names.child_spec(&PROBE, || (Probe::default(), ())).restart(Restart::Transient);
     let actor = names.supervise(spec).await.unwrap().unwrap();
@@ -178,9 +178,9 @@ async fn a_stop_by_its_supervisor_is_told_as_a_death_by_shutdown() {
     assert_eq!(died(&mut watch, actor.get_id()).await, Some(ExitReason::Shutdown("shutdown".into())));
 }
 
-/// Nobody can tell why, since its name is another's before the registry has heard.
+/// The reason is unknown, since its name is taken by another actor before the registry has read the exit.
 #[tokio::test]
-async fn a_death_that_nobody_has_heard_of_is_told_before_the_name_is_anothers() {
+async fn a_death_without_a_known_reason_is_reported_before_the_next_registration() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     let (first, second) = (foreign(Probe::default()).await, foreign(Probe::default()).await);
@@ -204,7 +204,7 @@ async fn a_start_that_fails_is_no_change() {
 }
 
 #[tokio::test]
-async fn a_watch_of_one_name_hears_of_no_other() {
+async fn a_watch_of_one_name_reports_no_other() {
     let (_registry, names) = world().await;
     let mut watch = names.watch_service(&PROBE);
     assert!(snapshot(&mut watch).await.is_empty());
@@ -215,7 +215,7 @@ async fn a_watch_of_one_name_hears_of_no_other() {
 }
 
 #[tokio::test]
-async fn watches_of_other_namespaces_hear_nothing() {
+async fn watches_of_other_namespaces_report_nothing() {
     let (registry, names) = world().await;
     let theirs = registry.namespace(Namespace::test()).await.unwrap();
     let mut watch = watched(&theirs).await;
@@ -224,7 +224,7 @@ async fn watches_of_other_namespaces_hear_nothing() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_its_namespace_when_it_has_told_every_end() {
+async fn a_watch_ends_with_its_namespace_after_it_has_reported_every_end() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     let mut mirror = Mirror::default();
@@ -240,7 +240,7 @@ async fn a_watch_ends_with_its_namespace_when_it_has_told_every_end() {
     }
     assert_eq!((mirror.changes, mirror.has.len()), (6, 0));
     assert_eq!(shown(&mut watch).await, None, "and stays at its end");
-    // One that comes too late sees that there is nothing, and ends.
+    // A watch that begins too late gets an empty snapshot, and ends.
     let mut late = names.watch();
     assert!(snapshot(&mut late).await.is_empty());
     assert_eq!(shown(&mut late).await, None);
@@ -262,7 +262,7 @@ async fn all_watches_end_when_the_registry_is_shut_down() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_that_it_lagged_and_how_things_stand() {
+async fn a_slow_reader_gets_the_number_of_missed_changes_and_a_snapshot() {
     let (_registry, names) = world().await;
     let (mut slow, mut fast) = (names.watch().capacity(4), names.watch());
     let (mut mirror, mut exact) = (Mirror::default(), Mirror::default());
@@ -275,19 +275,19 @@ async fn a_slow_reader_is_told_that_it_lagged_and_how_things_stand() {
     let Watched::Lagged { missed, snapshot } = &lagged else { panic!("{lagged:?}") };
     assert_eq!((*missed, snapshot.len()), (10, 10));
     mirror.believe(lagged);
-    assert!(slow.next().now_or_never().is_none(), "what the snapshot shows is not told again");
-    // It goes on from there.
+    assert!(slow.next().now_or_never().is_none(), "what the snapshot shows is not reported again");
+    // It continues from there.
     names.unregister(&key::<ProbeMsg>("name_3"));
     mirror.believe(shown(&mut slow).await.unwrap());
     for _ in 0..12 {
         exact.believe(shown(&mut fast).await.unwrap());
     }
     assert_eq!(mirror.has, exact.has);
-    assert_eq!((mirror.lagged, exact.lagged), (1, 0), "who reads in time is not concerned");
+    assert_eq!((mirror.lagged, exact.lagged), (1, 0), "a reader that keeps up is not affected");
 }
 
 #[tokio::test]
-async fn what_fits_into_the_capacity_is_not_lost() {
+async fn changes_within_the_capacity_are_not_lost() {
     let (_registry, names) = world().await;
     let mut watch = names.watch().capacity(0);
     snapshot(&mut watch).await;
@@ -297,7 +297,7 @@ async fn what_fits_into_the_capacity_is_not_lost() {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_watch_that_is_not_read() {
+async fn no_registration_waits_for_a_watch_that_is_not_read() {
     let (_registry, names) = world().await;
     let unread: Vec<_> = (0..10).map(|n| names.watch().capacity(1 + n)).collect();
     let actor = foreign(Probe::default()).await;
@@ -322,7 +322,7 @@ async fn a_watch_that_is_dropped_changes_nothing_for_the_others() {
 }
 
 #[tokio::test]
-async fn a_look_at_a_watch_that_is_cancelled_loses_nothing() {
+async fn a_cancelled_read_of_a_watch_loses_nothing() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     assert!(watch.next().now_or_never().is_none());
@@ -340,7 +340,7 @@ async fn a_watch_is_a_stream() {
 }
 
 #[tokio::test]
-async fn an_update_of_metadata_and_a_hand_over_are_told() {
+async fn an_update_of_metadata_and_a_hand_over_are_reported() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     let zone = |zone: &str| Metadata::new(zone).unwrap();
@@ -354,14 +354,14 @@ async fn an_update_of_metadata_and_a_hand_over_are_told() {
     names.hand_over(&PROBE, &second).unwrap();
     let NameChange::HandedOver { from, to } = change(&mut watch).await else { panic!("a hand-over") };
     assert_eq!((from, to.actor, to.metadata), (first.get_id(), second.get_id(), Some(zone("us"))));
-    // The end of the old holder is no change of the name any more.
+    // The end of the old holder is no longer a change of the name.
     first.kill_and_wait(None).await.unwrap();
     second.stop(None);
     assert_eq!(died(&mut watch, second.get_id()).await, Some(ExitReason::Normal));
 }
 
 #[tokio::test]
-async fn all_watches_are_told_in_the_same_order() {
+async fn all_watches_report_in_the_same_order() {
     let (_registry, names) = world().await;
     let mut watches = [watched(&names).await, watched(&names).await];
     let actor = foreign(Probe::default()).await;
@@ -376,7 +376,7 @@ async fn all_watches_are_told_in_the_same_order() {
 }
 
 #[tokio::test]
-async fn a_change_says_for_people_what_has_happened() {
+async fn a_change_has_a_readable_text() {
     let (_registry, names) = world().await;
     let mut watch = watched(&names).await;
     let (first, second) = (foreign(Probe::default()).await, foreign(Probe::default()).await);
@@ -405,7 +405,7 @@ async fn a_change_says_for_people_what_has_happened() {
 }
 
 #[tokio::test]
-async fn a_watch_keeps_at_least_one_change_and_1_024_if_it_is_not_asked_for_another_number() {
+async fn a_watch_keeps_at_least_one_change_and_1_024_by_default() {
     let (_registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     let mut least = names.watch().capacity(0);

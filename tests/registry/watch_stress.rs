@@ -1,5 +1,5 @@
-//! Eight tasks that register, end, describe and hand over, and watches of several speeds: each of them has the table in
-//! the end, and nobody has waited for them.
+//! Eight tasks that register, end, describe and hand over, and watches of several speeds: each watch has the table in
+//! the end, and no task has waited for a watch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ impl Arena {
     async fn operate(&self, mut dice: Rng) {
         for _ in 0..OPERATIONS {
             let key = &self.keys[dice.usize(..NAMES)];
-            // Whoever is refused has met another task.
+            // A refused task has met another task.
             match dice.usize(..100) {
                 0..25 => drop(self.names.spawn(key, Sleeper, ()).await),
                 25..45 => drop(self.names.register(key, &stranger().await).await),
@@ -70,7 +70,7 @@ impl Arena {
         }
     }
 
-    /// Believes a watch until the others are done and it is up to date; so slowly that it rests so often after each look.
+    /// Follows a watch until the other tasks are done and it is up to date, with this many yields after each item.
     async fn follow(&self, mut watch: Watch, rest: usize, concerns: impl Fn(&str) -> bool) -> Mirror {
         let mut mirror = Mirror::default();
         loop {
@@ -92,7 +92,7 @@ impl Arena {
         live.into_iter().map(|service| (service.name, (service.actor, service.metadata))).collect()
     }
 
-    /// Opens watches in the middle of it all, believes them for a while and drops them.
+    /// Opens watches during the changes, follows them for a while and drops them.
     fn come_and_go(&self) {
         while !self.over.load(Ordering::SeqCst) {
             let (mut watch, mut mirror) = (self.names.watch(), Mirror::default());
@@ -143,7 +143,7 @@ async fn each_watch_has_the_table_in_the_end_however_slow_it_is() {
         operator.await.unwrap();
     }
     arena.over.store(true, Ordering::SeqCst);
-    // One more change of each name, so that whoever waits for one looks up.
+    // One more change of each name, so that each waiter checks again.
     for key in &arena.keys {
         arena.describe(key, 1_000_000);
         drop(arena.names.spawn(key, Sleeper, ()).await);
@@ -159,9 +159,9 @@ async fn each_watch_has_the_table_in_the_end_however_slow_it_is() {
     registry.shutdown().await;
 }
 
-/// Each registration that has succeeded is told, once and in its place, and so is its end.
+/// Each successful registration is reported, once and in its place, and so is its end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watch_misses_nothing_and_one_that_comes_in_the_middle_goes_on() {
+async fn a_watch_misses_nothing_also_if_it_begins_during_the_changes() {
     const ROUNDS: usize = 4_000;
     let (registry, names) = world().await;
     let it: ServiceKey<Nothing> = key("it");
@@ -172,7 +172,7 @@ async fn a_watch_misses_nothing_and_one_that_comes_in_the_middle_goes_on() {
         let (names, it, over, actor) = (names.clone(), it.clone(), Arc::clone(&over), stranger().await);
         coming_and_going.push(std::thread::spawn(move || {
             let mut registered = 0;
-            // On and on, until the visits are over as well.
+            // Continues until the visits are over as well.
             while registered < ROUNDS || over.load(Ordering::Relaxed) == 0 {
                 registered += usize::from(names.register(&it, &actor).now_or_never().is_some_and(|done| done.is_ok()));
                 names.unregister(&it);

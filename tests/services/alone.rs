@@ -56,14 +56,14 @@ async fn telemetry_needs_no_other_service() {
     registry.shutdown().await;
 }
 
-/// A store may have a retention to look after long before the config server has read what it needs.
+/// A store may have a retention to apply long before the config server has read its records.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_pruned_before_a_config_server_that_is_to_start_has_read_it() {
     let (registry, names) = world().await;
     let config = ConfigServer::new(&names, &Arc::new(sources().load().unwrap()));
     let spec = config.child_spec(&names);
     let events = event_store(&names).await;
-    // As an earlier process has left it.
+    // Written by an earlier process.
     let earlier = NewEvent::new("config_updated").unwrap().source(EventSource::new("config_server"));
     let earlier = earlier.payload(json!({ "path": "pool.max", "old": 4, "new": 9 })).unwrap();
     events.append(earlier).await.unwrap();

@@ -1,4 +1,4 @@
-//! The config server through its client, and what a person reads who configures something wrong.
+//! The config server through its client, and the error texts for invalid configurations.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::support::{
     FaultyClock, SOON, StuckClock, configured, crash, cut_off_event_store, held_up_by, settings, text,
 };
 
-/// A TOML file that is there for as long as its directory.
+/// A TOML file that exists as long as its directory.
 struct File {
     path: PathBuf,
     _directory: tempfile::TempDir,
@@ -54,7 +54,7 @@ async fn values_and_sections_are_read_as_types(namespace: TestNamespace) {
 }
 
 #[tokio::test]
-async fn a_file_wins_over_defaults_the_environment_over_the_file_and_an_update_over_all() {
+async fn a_file_overrides_defaults_the_environment_overrides_the_file_and_an_update_overrides_all() {
     let file = File::with("[server]\nport = 1\nhost = 'file'\n");
     let sources = settings().file(&file.path).environment("app", variables(&[("APP__SERVER__PORT", "2")])).unwrap();
     let foundation = Foundation::builder().config(sources).start().await.unwrap();
@@ -105,7 +105,7 @@ async fn an_update_to_the_same_value_changes_and_records_nothing(namespace: Test
 }
 
 #[foundation::test(builder = configured())]
-async fn a_reset_brings_the_value_below_back_and_is_recorded_too(namespace: TestNamespace) {
+async fn a_reset_restores_the_value_below_and_is_recorded_too(namespace: TestNamespace) {
     let config = namespace.config();
     config.update("server.port", 1).await.unwrap();
     let changed = config.reset("server.port").await.unwrap();
@@ -160,7 +160,7 @@ async fn an_update_fails_and_the_old_value_stays_while_the_event_store_is_away(n
         format!("the change was not recorded: no service event_store in namespace {}", namespace.namespace());
     assert!(error.to_string().starts_with(&expected), "{error}");
     let ConfigUpdateError::NotRecorded(cause) = error else { panic!("{error}") };
-    // What was to be recorded comes back.
+    // The event that could not be recorded comes back.
     assert_eq!(cause.into_batch()[0].kind().as_str(), "config_updated");
     assert_eq!(config.get::<u16>("server.port").unwrap(), 8080);
     let status = config.status().await.unwrap();
@@ -168,17 +168,17 @@ async fn an_update_fails_and_the_old_value_stays_while_the_event_store_is_away(n
     let snapshot = namespace.telemetry().snapshot().await.unwrap();
     assert_eq!((snapshot.counter("config.updates"), snapshot.counter("config.updates_refused")), (None, Some(1)));
     let nothing = tokio::time::timeout(std::time::Duration::ZERO, changes.next()).await;
-    assert!(nothing.is_err(), "nobody is told of what did not happen");
+    assert!(nothing.is_err(), "a change that did not happen is not reported");
 }
 
 #[tokio::test]
-async fn an_update_whose_recording_fails_half_way_is_settled_before_it_is_answered() {
+async fn an_update_whose_recording_fails_half_way_is_decided_before_it_is_answered() {
     let clock = FaultyClock::default();
     let foundation = configured().clock(clock.read()).start().await.unwrap();
     let config = foundation.config();
     clock.fail_once();
     let error = config.update("server.port", 1).await.unwrap_err();
-    // The store fell over this event; its successor knows nothing of it.
+    // The store failed at this event; its successor does not have it.
     assert!(matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { .. })), "{error}");
     assert_eq!(config.get::<u16>("server.port").unwrap(), 8080);
     assert_eq!(config.update("server.port", 1).await.unwrap().generation, 2);
@@ -186,7 +186,7 @@ async fn an_update_whose_recording_fails_half_way_is_settled_before_it_is_answer
 }
 
 #[foundation::test(builder = configured())]
-async fn a_restarted_server_still_has_every_change_also_those_whose_events_were_pruned(namespace: TestNamespace) {
+async fn a_restarted_server_has_every_change_including_those_whose_events_were_pruned(namespace: TestNamespace) {
     let config = namespace.config();
     config.update("server.port", 1).await.unwrap();
     config.update("limits.ratio", 1).await.unwrap();
@@ -209,7 +209,7 @@ async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself()
     namespace.events().note(vec![foundation::NewEvent::new("stuck").unwrap()]).unwrap();
     held.arrival().await;
 
-    // The new server asks the old store, or finds none; either way the old one never answers.
+    // The new server calls the old store, or finds none; in either case the old one never answers.
     namespace.kill(&ConfigServer::NAME).await.unwrap();
     let release = async {
         tokio::task::yield_now().await;
@@ -217,7 +217,7 @@ async fn a_restarted_server_waits_for_an_event_store_that_is_restarting_itself()
     };
     let (killed, ()) = futures::join!(async { namespace.kill(&EventStore::NAME).await }, release);
     killed.unwrap();
-    // The old store may have answered the new server just before its end; whoever changes something waits for both.
+    // The old store may have answered the new server just before its end; a caller that makes a change waits for both.
     namespace.events().wait_until_up(SOON).await.unwrap();
     namespace.config().wait_until_up(SOON).await.unwrap();
     assert_eq!(namespace.config().update("server.port", 2).await.unwrap().generation, 3);
@@ -235,7 +235,7 @@ async fn values_are_read_while_the_server_is_away(namespace: TestNamespace) {
 }
 
 #[tokio::test]
-async fn a_change_that_nobody_takes_says_that_nothing_happened() {
+async fn a_change_without_a_server_reports_that_nothing_happened() {
     let foundation = configured().start().await.unwrap();
     foundation.shutdown().await;
     let error = foundation.config().update("server.port", 1).await.unwrap_err();
@@ -243,10 +243,10 @@ async fn a_change_that_nobody_takes_says_that_nothing_happened() {
     assert!(matches!(error, ConfigUpdateError::NotDelivered { .. }));
 }
 
-// ---- hearing of changes ----
+// ---- subscriptions to changes ----
 
 #[foundation::test(builder = configured())]
-async fn a_subscriber_hears_of_its_section_in_order_and_of_nothing_else(namespace: TestNamespace) {
+async fn a_subscriber_gets_the_changes_of_its_section_in_order_and_no_others(namespace: TestNamespace) {
     let config = namespace.config();
     let mut changes = config.subscribe("server").unwrap();
     config.update("server.port", 1).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_subscriber_hears_of_its_section_in_order_and_of_nothing_else(namespac
 }
 
 #[foundation::test(builder = configured())]
-async fn a_subscriber_finds_the_value_in_force_when_it_hears_of_it(namespace: TestNamespace) {
+async fn a_subscriber_reads_the_new_value_when_it_is_notified(namespace: TestNamespace) {
     let config = namespace.config().clone();
     let mut changes = config.subscribe("server.port").unwrap();
     let listening = tokio::spawn(async move {
@@ -274,7 +274,7 @@ async fn a_subscriber_finds_the_value_in_force_when_it_hears_of_it(namespace: Te
 }
 
 #[foundation::test(builder = configured())]
-async fn a_subscriber_that_is_too_slow_is_told_how_many_changes_it_missed(namespace: TestNamespace) {
+async fn a_slow_subscriber_gets_the_number_of_missed_changes(namespace: TestNamespace) {
     let config = namespace.config();
     let mut changes = config.subscribe("server.port").unwrap();
     for port in 0..1_034 {
@@ -295,7 +295,7 @@ async fn a_subscription_ends_with_its_namespace() {
     assert_eq!(tokio::time::timeout(SOON, changes.next()).await, Ok(Ok(None)));
 }
 
-// ---- bad input: what a person reads, and that nothing is lost ----
+// ---- bad input: the error texts, and that nothing is lost ----
 
 #[foundation::test(builder = configured())]
 async fn an_unknown_path_is_answered_with_the_near_misses(namespace: TestNamespace) {
@@ -311,13 +311,13 @@ async fn an_unknown_path_is_answered_with_the_near_misses(namespace: TestNamespa
 }
 
 #[foundation::test]
-async fn an_unknown_path_in_an_empty_configuration_says_that_it_is_empty(namespace: TestNamespace) {
+async fn an_unknown_path_in_an_empty_configuration_is_refused_as_such(namespace: TestNamespace) {
     let expected = "unknown config path server.port; the configuration is empty";
     assert_eq!(text(namespace.config().get::<u16>("server.port")), expected);
 }
 
 #[foundation::test(builder = configured())]
-async fn a_path_that_is_none_is_answered_with_the_character_and_its_place(namespace: TestNamespace) {
+async fn an_invalid_path_is_refused_with_the_character_and_its_place(namespace: TestNamespace) {
     let expected = "config path \"server/port\" has '/' as character 7; \
                     wanted segments of [a-z0-9_-] that start with a letter, with dots between them";
     assert_eq!(text(namespace.config().get::<u16>("server/port")), expected);
@@ -338,14 +338,14 @@ async fn an_update_of_the_wrong_type_names_the_path_and_both_types_and_changes_n
 }
 
 #[foundation::test(builder = configured())]
-async fn an_update_without_a_form_in_json_is_refused_with_the_path(namespace: TestNamespace) {
+async fn an_update_that_json_cannot_express_is_refused_with_the_path(namespace: TestNamespace) {
     let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
     let expected = "the new value of server.port cannot be written as JSON: key must be a string";
     assert_eq!(text(namespace.config().update("server.port", no_json).await), expected);
 }
 
 #[tokio::test]
-async fn a_value_that_is_read_as_the_wrong_type_names_both_types_and_where_it_comes_from() {
+async fn a_value_that_is_read_as_the_wrong_type_is_refused_with_both_types_and_its_source() {
     let file = File::with("# comment\n[server]\nport = 70000\n");
     let foundation = Foundation::builder().config(settings().file(&file.path)).start().await.unwrap();
     let place = file.path.display();

@@ -1,4 +1,4 @@
-//! What was changed at run time outlives the events that recorded it.
+//! Changes at run time outlive the events that recorded them.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use super::support::{SOON, crash};
 
 const CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
 
-/// A log that is there before and after a foundation, as a file would be.
+/// A log that exists before and after a foundation, as a file would.
 fn lasting() -> (MemoryLog, impl Fn(FoundationBuilder) -> FoundationBuilder) {
     let log = MemoryLog::new("production");
     let kept = log.clone();
@@ -41,10 +41,10 @@ fn values(foundation: &Foundation) -> (u32, u32, u16) {
 }
 
 #[tokio::test]
-async fn what_was_changed_at_run_time_is_there_in_the_next_process_although_its_events_are_pruned() {
+async fn changes_at_run_time_are_kept_in_the_next_process_although_their_events_are_pruned() {
     let (log, on_it) = lasting();
     let foundation = on_it(pooled()).start().await.unwrap();
-    // Valid together only: made one by one they would be refused.
+    // Valid together only: one by one they would be refused.
     foundation.config().transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 9)).await.unwrap();
     foundation.config().update("server.port", 1).await.unwrap();
     foundation.events().append_batch(others(10)).await.unwrap();
@@ -57,7 +57,7 @@ async fn what_was_changed_at_run_time_is_there_in_the_next_process_although_its_
     let foundation = on_it(pooled()).start().await.unwrap();
     assert_eq!(values(&foundation), (8, 10, 1));
     assert_eq!(foundation.config().tree().overrides().count(), 3);
-    // The checkpoint is no change, and what came before it is not known any more.
+    // The checkpoint is no change, and the changes before it are no longer known.
     let history = foundation.config().history("pool").await.unwrap();
     assert_eq!(history.iter().map(|record| &record.change.new).collect::<Vec<_>>(), [&json!(10)]);
     foundation.config().rollback(log.query(&Query::new())[0].id).await.unwrap();
@@ -66,14 +66,14 @@ async fn what_was_changed_at_run_time_is_there_in_the_next_process_although_its_
 }
 
 #[tokio::test]
-async fn nothing_is_kept_for_the_configuration_when_nothing_is_changed() {
+async fn no_event_is_kept_for_a_configuration_without_changes() {
     let (log, on_it) = lasting();
     let foundation = on_it(pooled()).start().await.unwrap();
     foundation.config().update("pool.max", 9).await.unwrap();
     foundation.config().reset_all().await.unwrap();
     assert_eq!(forget_all(&foundation).await, 2);
     foundation.shutdown().await;
-    // Nor in the next process, which has to look first.
+    // Nor in the next process, which has to read the records first.
     log.append_batch(others(3), SystemTime::now()).unwrap();
     let foundation = on_it(pooled()).start().await.unwrap();
     assert_eq!(forget_all(&foundation).await, 3);
@@ -82,14 +82,14 @@ async fn nothing_is_kept_for_the_configuration_when_nothing_is_changed() {
 }
 
 #[tokio::test]
-async fn before_the_configuration_of_an_earlier_process_is_read_nothing_of_it_is_pruned() {
+async fn no_configuration_event_of_an_earlier_process_is_pruned_before_it_is_read() {
     let (log, on_it) = lasting();
     let foundation = on_it(pooled()).start().await.unwrap();
     foundation.config().update("pool.max", 9).await.unwrap();
     foundation.shutdown().await;
     let foundation = on_it(pooled()).start().await.unwrap();
     assert_eq!(forget_all(&foundation).await, 1);
-    // Again and again: a checkpoint takes the place of the one before.
+    // Repeatedly: a checkpoint replaces the one before.
     assert_eq!(forget_all(&foundation).await, 1);
     foundation.shutdown().await;
     assert_eq!(log.query(&Query::new()).len(), 1);
@@ -99,7 +99,7 @@ async fn before_the_configuration_of_an_earlier_process_is_read_nothing_of_it_is
 }
 
 #[tokio::test]
-async fn what_of_a_checkpoint_no_longer_applies_does_not_take_the_rest_along() {
+async fn an_outdated_part_of_a_checkpoint_does_not_invalidate_the_others() {
     let (_, on_it) = lasting();
     let with = |defaults: Value| {
         let sources = ConfigSources::new().defaults(defaults).unwrap();
@@ -123,7 +123,7 @@ fn texts(foundation: &Foundation) -> Vec<usize> {
     (0..8).map(|number| foundation.config().get::<String>(format!("texts.text{number}")).unwrap().len()).collect()
 }
 
-/// A configuration of texts that together are more than an event may have.
+/// A configuration of texts whose total exceeds the limit of an event.
 fn of_texts() -> FoundationBuilder {
     let texts: std::collections::BTreeMap<_, _> = (0..8).map(|number| (format!("text{number}"), "")).collect();
     let sources = ConfigSources::new().defaults(json!({ "texts": texts })).unwrap();
@@ -131,7 +131,7 @@ fn of_texts() -> FoundationBuilder {
 }
 
 #[tokio::test]
-async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_not_stop_the_retention() {
+async fn overrides_too_large_for_one_event_are_recorded_anew_in_several_and_do_not_stop_the_retention() {
     let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
     let log = MemoryLog::new("production").with_limits(limits);
     let kept = log.clone();
@@ -143,7 +143,7 @@ async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_no
     for number in 0..7 {
         foundation.config().update(format!("texts.text{number}"), "x".repeat(900)).await.unwrap();
     }
-    // What somebody asks for has to fit in one event.
+    // An update by a caller has to fit in one event.
     assert!(foundation.config().update("texts.text7", "x".repeat(962)).await.is_err());
     foundation.events().append_batch(others(10)).await.unwrap();
     for _ in 0..3 {
@@ -160,7 +160,7 @@ async fn overrides_that_no_event_can_hold_are_recorded_anew_in_several_and_do_no
 
 /// An override that can just be recorded by itself, and not as one of several.
 #[tokio::test(start_paused = true)]
-async fn a_retention_that_cannot_go_on_for_the_overrides_is_told_by_the_status() {
+async fn a_retention_that_the_overrides_block_is_shown_by_the_status() {
     let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
     let foundation = of_texts().events(EventStorage::memory_within(limits)).start().await.unwrap();
     let config = foundation.config();
@@ -184,7 +184,7 @@ async fn a_retention_that_cannot_go_on_for_the_overrides_is_told_by_the_status()
 #[tokio::test]
 async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing() {
     for written in Written::ALL {
-        // Eight updates are recorded, and then what holds of all of them.
+        // Eight updates are recorded, and then a checkpoint of all of them.
         let disk = FaultyDisk::new(9, written).unwrap();
         let on_it = async || of_texts_without_limits().events(disk.storage()).start().await.unwrap();
         let foundation = on_it().await;
@@ -192,7 +192,7 @@ async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing
             foundation.config().update(format!("texts.text{number}"), "x".repeat(200_000)).await.unwrap();
         }
         let after = SystemTime::now() + Duration::from_secs(3_600);
-        // The store restarts meanwhile, or does not.
+        // The store may restart meanwhile.
         drop(foundation.events().prune_before(after).await);
         foundation.events().wait_until_up(SOON).await.unwrap();
         assert_eq!(disk.failures(), 1, "{written:?}");
@@ -220,7 +220,7 @@ fn of_texts_without_limits() -> FoundationBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_retention_goes_on_when_the_configuration_is_recorded_anew() {
+async fn the_retention_continues_when_the_configuration_is_recorded_anew() {
     let retention = Retention::new().max_count(10).every(Duration::from_secs(60));
     let builder = Foundation::builder().config(sources());
     let foundation = builder.test_events(EventStorage::memory().retention(retention)).start().await.unwrap();
@@ -233,12 +233,12 @@ async fn the_retention_goes_on_when_the_configuration_is_recorded_anew() {
     events.append_batch(others(5)).await.unwrap();
     namespace.config().update("pool.max", 9).await.unwrap();
     events.append_batch(others(30)).await.unwrap();
-    // The first look stops at the change of the configuration, and the second does not: it is recorded anew.
+    // The first run stops at the change of the configuration, and the second does not: it is recorded anew.
     assert_eq!([looks.recv().await, looks.recv().await], [Some(5), Some(22)]);
     let checkpoints = events.query(Query::new().kind(CHECKPOINT)).await.unwrap();
     assert_eq!(checkpoints.len(), 1);
     assert_eq!(events.stats().await.unwrap().held, 10);
-    // Nothing is to go, so nothing is recorded anew.
+    // No event is to be removed, so nothing is recorded anew.
     assert_eq!([looks.recv().await, looks.recv().await], [Some(0), Some(0)]);
     assert_eq!(events.query(Query::new().kind(CHECKPOINT)).await.unwrap(), checkpoints);
     crash(&namespace, &ConfigServer::NAME).await;

@@ -1,4 +1,4 @@
-//! Records of the configuration that cannot be read any more.
+//! Records of the configuration that are no longer readable.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ async fn on(directory: &Path) -> Result<Foundation, FoundationError> {
     pooled().events(EventStorage::sqlite(directory)).start().await
 }
 
-/// Somebody else writes into the file.
+/// Another process writes into the file.
 fn damage(directory: &Path, event: i64) {
     let connection = rusqlite::Connection::open(directory.join("production.db")).unwrap();
     let changed = connection.execute("UPDATE events SET payload = replace(payload, '9', '8') WHERE id = ?1", [event]);
@@ -20,7 +20,7 @@ fn damage(directory: &Path, event: i64) {
 }
 
 #[tokio::test]
-async fn a_damaged_record_of_the_configuration_keeps_it_from_starting_at_once_with_the_row_and_what_to_do() {
+async fn a_damaged_record_of_the_configuration_refuses_its_start_at_once_with_the_row_and_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on(directory.path()).await.unwrap();
     foundation.events().append(NewEvent::new("noted").unwrap().payload(9).unwrap()).await.unwrap();
@@ -28,7 +28,7 @@ async fn a_damaged_record_of_the_configuration_keeps_it_from_starting_at_once_wi
     foundation.config().update("server.port", 9).await.unwrap();
     foundation.shutdown().await;
 
-    // What is not the configuration's is no concern of it.
+    // Damage to other events does not concern the configuration.
     damage(directory.path(), 1);
     on(directory.path()).await.unwrap().shutdown().await;
     damage(directory.path(), 2);
@@ -40,7 +40,7 @@ async fn a_damaged_record_of_the_configuration_keeps_it_from_starting_at_once_wi
 }
 
 #[tokio::test]
-async fn a_record_that_is_damaged_while_the_configuration_runs_takes_nothing_from_it() {
+async fn a_record_that_is_damaged_while_the_configuration_runs_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on(directory.path()).await.unwrap();
     let config = foundation.config();

@@ -36,7 +36,7 @@ impl Fixture {
         std::fs::write(&self.path, content).unwrap();
     }
 
-    /// As many editors do it: a new file takes the place of the old one.
+    /// As many editors do it: a new file replaces the old one.
     fn replace(&self, content: &str) {
         let new = self.path.with_extension("new");
         std::fs::write(&new, content).unwrap();
@@ -50,7 +50,7 @@ async fn recorded(services: &Services, kind: &str) -> Vec<serde_json::Value> {
 }
 
 #[tokio::test]
-async fn a_reload_takes_all_of_the_changed_file_and_keeps_what_was_set_at_run_time() {
+async fn a_reload_applies_all_of_the_changed_file_and_keeps_changes_at_run_time() {
     let fixture = Fixture::start("app.json", r#"{ "pool": { "max": 5 } }"#, |sources| sources).await;
     let config = fixture.config();
     config.update("server.port", 1).await.unwrap();
@@ -72,9 +72,9 @@ async fn a_reload_takes_all_of_the_changed_file_and_keeps_what_was_set_at_run_ti
     fixture.foundation.shutdown().await;
 }
 
-/// The next process, from the same file and the same events, has the values that the one before had at its end.
+/// The next process, from the same file and the same events, has the final values of the one before.
 #[tokio::test]
-async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_whatever_the_file_said_in_between() {
+async fn changes_and_resets_at_run_time_are_the_same_in_the_next_process_whatever_the_file_contained_in_between() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.toml");
     let on = async || {
@@ -98,7 +98,7 @@ async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_what
 
     let foundation = on().await;
     assert_eq!(values(&foundation), (7, 9090));
-    // An override that says what the file says can be dropped, and that is recorded.
+    // An override equal to the file's value can be dropped, and that is recorded.
     std::fs::write(&path, "server.port = 9090").unwrap();
     foundation.config().reload().await.unwrap();
     let reset = foundation.config().reset("server.port").await.unwrap();
@@ -113,7 +113,7 @@ async fn what_was_set_and_reset_at_run_time_is_the_same_in_the_next_process_what
 }
 
 #[tokio::test]
-async fn a_reload_of_more_than_one_event_takes_is_recorded_in_several_and_counts_as_one() {
+async fn a_reload_too_large_for_one_event_is_recorded_in_several_and_counts_as_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.json");
     let content = |letter: &str| {
@@ -143,7 +143,7 @@ async fn a_reload_of_more_than_one_event_takes_is_recorded_in_several_and_counts
 }
 
 #[tokio::test]
-async fn a_reload_of_what_is_the_same_records_nothing_and_still_knows_the_new_lines() {
+async fn a_reload_without_changes_records_nothing_and_knows_the_new_lines() {
     let fixture = Fixture::start("app.toml", "[pool]\nmax = 5\n", |sources| sources).await;
     fixture.write("# comment\n[pool]\nmax = 5\n");
     let commit = fixture.config().reload().await.unwrap();
@@ -153,7 +153,7 @@ async fn a_reload_of_what_is_the_same_records_nothing_and_still_knows_the_new_li
 }
 
 #[tokio::test]
-async fn a_reload_that_is_wrong_in_any_way_is_refused_and_recorded_and_everything_stays() {
+async fn an_invalid_reload_is_refused_and_recorded_and_changes_nothing() {
     let fixture = Fixture::start("app.toml", "pool.max = 5\n", |sources| sources).await;
     let config = fixture.config();
     let cases = [
@@ -179,7 +179,7 @@ async fn a_reload_that_is_wrong_in_any_way_is_refused_and_recorded_and_everythin
 }
 
 #[tokio::test]
-async fn a_secret_changes_in_its_file_and_shows_nowhere() {
+async fn a_secret_changes_in_its_file_and_is_shown_nowhere() {
     let secret = |sources: ConfigSources| sources.updatable("api").unwrap().secret("api.key").unwrap();
     let fixture = Fixture::start("app.toml", "api.key = 'hunter2'\n", secret).await;
     let config = fixture.config();
@@ -206,11 +206,11 @@ async fn a_secret_changes_in_its_file_and_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn a_watched_file_is_taken_when_it_is_written_or_replaced_and_refused_when_it_is_broken() {
+async fn a_watched_file_is_reloaded_when_it_is_written_or_replaced_and_refused_when_it_is_invalid() {
     let quiet = Duration::from_millis(20);
     let fixture = Fixture::start("app.yaml", "pool:\n  max: 5\n", |sources| sources.watch(quiet)).await;
     let mut changes = fixture.config().subscribe_section::<Pool>().unwrap();
-    // A file that is written in place may be seen when it is still empty.
+    // A file that is written in place may be read while it is still empty.
     let until = async |changes: &mut foundation::SectionSubscription<Pool>, max: u32| {
         let heard = async { while changes.next().await.unwrap().unwrap().new.max != max {} };
         tokio::time::timeout(SOON, heard).await.unwrap();
@@ -237,7 +237,7 @@ async fn a_watched_file_is_taken_when_it_is_written_or_replaced_and_refused_when
     fixture.foundation.shutdown().await;
 }
 
-/// A folder to play in, and a foundation that watches a file somewhere in it.
+/// A folder for the test, and a foundation that watches a file somewhere in it.
 struct Watched {
     root: tempfile::TempDir,
     foundation: Foundation,
@@ -257,7 +257,7 @@ impl Watched {
     ) -> Self {
         let root = tempfile::tempdir().unwrap();
         prepare(root.path());
-        // So seldom that whatever is seen in time was told by the operating system.
+        // So seldom that every change seen in time was reported by the operating system.
         let sources = sources().optional_file(root.path().join(file)).watch(Duration::from_millis(20)).poll(10 * SOON);
         let foundation = with(Foundation::builder().config(sources), root.path()).start().await.unwrap();
         let changes = foundation.config().subscribe_section::<Pool>().unwrap();
@@ -289,7 +289,7 @@ impl Watched {
     }
 }
 
-/// Whole, in one step.
+/// Writes the whole file in one step.
 fn put(path: impl AsRef<Path>, max: &str) {
     let new = path.as_ref().with_extension("put");
     std::fs::write(&new, format!("pool.max = {max}\n")).unwrap();
@@ -327,7 +327,7 @@ async fn a_file_that_is_a_link_is_watched_where_it_points_and_so_is_the_link() {
 /// As Kubernetes mounts them: a link to the folder of the present revision is replaced, and the old one removed.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_revision_that_takes_the_place_of_another_by_a_link_is_seen_each_time() {
+async fn a_revision_that_replaces_another_by_a_link_is_loaded_each_time() {
     let revision = |root: &Path, number: u32| {
         let folder = root.join(format!("conf/..{number}"));
         std::fs::create_dir(&folder).unwrap();
@@ -349,7 +349,7 @@ async fn a_revision_that_takes_the_place_of_another_by_a_link_is_seen_each_time(
 }
 
 #[tokio::test]
-async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watched_on() {
+async fn a_folder_stays_watched_when_it_is_removed_and_made_again_or_renamed_or_replaced() {
     let mut watched = Watched::start("deep/conf/app.toml", |root| {
         std::fs::create_dir_all(root.join("deep/conf")).unwrap();
         put(root.join("deep/conf/app.toml"), "5");
@@ -361,7 +361,7 @@ async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watch
         std::fs::create_dir(watched.at("deep/conf")).unwrap();
         put(watched.at("deep/conf/app.toml"), &next.to_string());
         watched.until(next).await;
-        // In the folder that is there now.
+        // In the folder that exists now.
         put(watched.at("deep/conf/app.toml"), &(next + 1).to_string());
         watched.until(next + 1).await;
 
@@ -370,7 +370,7 @@ async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watch
         std::fs::rename(watched.at("deep"), watched.at("old")).unwrap();
         std::fs::rename(watched.at("new"), watched.at("deep")).unwrap();
         watched.until(next + 2).await;
-        // What happens to the one that was moved away is nothing to us.
+        // Changes in the folder that was moved away do not matter.
         put(watched.at("old/conf/app.toml"), "1000");
         put(watched.at("deep/conf/app.toml"), &(next + 3).to_string());
         watched.until(next + 3).await;
@@ -381,7 +381,7 @@ async fn a_folder_that_is_removed_and_made_again_or_renamed_or_replaced_is_watch
 }
 
 #[tokio::test]
-async fn an_optional_file_in_a_folder_that_does_not_exist_yet_is_taken_when_it_comes_and_dropped_when_it_goes() {
+async fn an_optional_file_in_a_missing_folder_is_loaded_when_it_appears_and_dropped_when_it_is_removed() {
     let mut watched = Watched::start("conf/more/app.toml", |_| ()).await;
     std::fs::create_dir(watched.at("conf")).unwrap();
     std::fs::create_dir(watched.at("conf/more")).unwrap();
@@ -398,7 +398,7 @@ async fn an_optional_file_in_a_folder_that_does_not_exist_yet_is_taken_when_it_c
 
 /// The events of the refusals themselves are written into the folder that is watched.
 #[tokio::test]
-async fn a_broken_file_is_refused_once_whatever_else_is_written_in_its_folder() {
+async fn an_invalid_file_is_refused_once_whatever_else_is_written_in_its_folder() {
     let on_files = |builder: FoundationBuilder, root: &Path| builder.events(EventStorage::sqlite(root));
     let prepare = |root: &Path| put(root.join("app.toml"), "5");
     let mut watched = Watched::start_with("app.toml", prepare, on_files).await;
@@ -411,7 +411,7 @@ async fn a_broken_file_is_refused_once_whatever_else_is_written_in_its_folder() 
             std::fs::write(watched.at("app.log"), format!("line {number}")).unwrap();
             watched.foundation.events().append(foundation::NewEvent::new("noted").unwrap()).await.unwrap();
         }
-        // The same content once more is no other one.
+        // Writing the same content again is no change.
         put(watched.at("app.toml"), "[");
         put(watched.at("app.toml"), &(5 + round).to_string());
         watched.until((5 + round).try_into().unwrap()).await;
@@ -420,9 +420,9 @@ async fn a_broken_file_is_refused_once_whatever_else_is_written_in_its_folder() 
     watched.foundation.shutdown().await;
 }
 
-/// A namespace begins with what the foundation has loaded, however long ago.
+/// A namespace begins with the values that the foundation has loaded, however long ago.
 #[tokio::test]
-async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is_taken_by_it() {
+async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is_loaded_by_it() {
     let quiet = Duration::from_millis(20);
     let fixture = Fixture::start("app.toml", "pool.max = 5", |sources| sources.watch(quiet)).await;
     fixture.replace("pool.max = 6");
@@ -436,7 +436,7 @@ async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is
     fixture.foundation.shutdown().await;
 }
 
-/// What cannot be recorded for a while is not forgotten.
+/// A change that cannot be recorded for a while is not lost.
 #[tokio::test]
 async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store_is_back() {
     let quiet = Duration::from_millis(20);
@@ -462,7 +462,7 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
     fixture.foundation.events().wait_until_up(SOON).await.unwrap();
     let heard = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
     tokio::time::timeout(SOON, heard).await.unwrap();
-    // The same failure again and again was recorded once at most: it could not be.
+    // The repeated failure was recorded once at most: it could not be.
     assert_eq!(recorded(production, "config_reload_refused").await.len(), 0);
     fixture.foundation.shutdown().await;
 }
@@ -475,7 +475,7 @@ async fn a_folder_that_cannot_be_watched_is_no_error() {
     foundation.shutdown().await;
 }
 
-// ---- where watching fails ----
+// ---- failures of watching ----
 
 #[cfg(target_os = "linux")]
 const WITHOUT_DESCRIPTORS: &str = "FOUNDATION_TESTS_WITHOUT_DESCRIPTORS";
@@ -488,7 +488,7 @@ fn take_descriptors() -> Vec<std::fs::File> {
     taken
 }
 
-/// The other process's part; does nothing unless it is asked to.
+/// Runs in the other process; does nothing unless its environment selects it.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 #[ignore = "runs in a process of its own, started by the test below"]
@@ -519,10 +519,10 @@ async fn another_process() {
     println!("watched again");
 }
 
-/// Descriptors are the whole process's.
+/// Descriptors are shared by the whole process.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn files_that_cannot_be_watched_degrade_the_health_and_say_why_until_they_can() {
+async fn files_that_cannot_be_watched_degrade_the_health_with_the_cause_until_they_can() {
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", r#"ulimit -n 64 && exec "$0" "$@""#]).arg(std::env::current_exe().unwrap());
     command.args([

@@ -1,4 +1,4 @@
-//! What is recorded of the configuration's changes, and what is done with the records.
+//! The records of the configuration's changes, and their use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::config_sections::{Pool, pooled, sources};
 use super::support::{crash, cut_off_event_store, text};
 
 #[foundation::test(builder = pooled())]
-async fn a_change_is_recorded_with_who_and_why(namespace: TestNamespace) {
+async fn a_change_is_recorded_with_its_author_and_reason(namespace: TestNamespace) {
     let config = namespace.config().with_note(ChangeNote::by("alice").because("load\ntest"));
     let changed = config.update("pool.max", 9).await.unwrap();
     let event = namespace.events().get(changed.event.unwrap()).await.unwrap().unwrap();
@@ -28,12 +28,12 @@ async fn a_change_is_recorded_with_who_and_why(namespace: TestNamespace) {
 }
 
 #[foundation::test(builder = pooled())]
-async fn the_history_of_a_section_is_told_in_order_and_of_nothing_else(namespace: TestNamespace) {
+async fn the_history_of_a_section_has_its_changes_in_order_and_no_others(namespace: TestNamespace) {
     let config = namespace.config();
     config.with_note(ChangeNote::by("alice")).update("pool.max", 9).await.unwrap();
     config.update("server.port", 1).await.unwrap();
     config.transaction(|wishes| wishes.set("pool.min", 2).set("pool.max", 5).set("server.port", 2)).await.unwrap();
-    // Somebody else's event of the same kind is none of ours.
+    // A foreign event of the same kind is not used.
     let forged = NewEvent::new("config_updated").unwrap().payload(json!({ "path": "pool.max", "old": 5, "new": 1 }));
     namespace.events().append(forged.unwrap()).await.unwrap();
 
@@ -50,7 +50,7 @@ async fn the_history_of_a_section_is_told_in_order_and_of_nothing_else(namespace
 }
 
 #[foundation::test(builder = pooled())]
-async fn a_rollback_brings_the_values_after_an_event_back_and_can_be_rolled_back(namespace: TestNamespace) {
+async fn a_rollback_restores_the_values_after_an_event_and_can_be_rolled_back(namespace: TestNamespace) {
     let config = namespace.config();
     let first = config.update("pool.max", 9).await.unwrap().event.unwrap();
     config.update("server.port", 1).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_rollback_brings_the_values_after_an_event_back_and_can_be_rolled_back
 }
 
 #[foundation::test(builder = pooled())]
-async fn a_rollback_to_what_is_no_record_is_refused_with_the_newest_that_is(namespace: TestNamespace) {
+async fn a_rollback_to_another_event_is_refused_with_the_newest_record(namespace: TestNamespace) {
     let config = namespace.config();
     let other = namespace.events().append(NewEvent::new("opened").unwrap()).await.unwrap();
     assert_eq!(
@@ -97,7 +97,7 @@ fn best_effort() -> FoundationBuilder {
 }
 
 #[foundation::test(builder = best_effort())]
-async fn by_explicit_choice_a_change_is_made_that_cannot_be_recorded(namespace: TestNamespace) {
+async fn with_best_effort_audit_a_change_that_cannot_be_recorded_is_made(namespace: TestNamespace) {
     let config = namespace.config();
     let mut changes = config.subscribe("pool").unwrap();
     cut_off_event_store(&namespace);
@@ -106,21 +106,21 @@ async fn by_explicit_choice_a_change_is_made_that_cannot_be_recorded(namespace: 
     assert_eq!(changes.next().await.unwrap().unwrap(), changed);
     assert_eq!(config.section::<Pool>().unwrap().max, 9);
     assert_eq!(namespace.telemetry().snapshot().await.unwrap().counter("config.updates_unrecorded"), Some(1));
-    // What is not valid is refused all the same.
+    // An invalid value is refused all the same.
     assert!(config.update("pool.max", 0).await.is_err());
 }
 
 #[foundation::test(builder = best_effort())]
-async fn by_that_choice_what_can_be_recorded_still_is(namespace: TestNamespace) {
+async fn with_best_effort_audit_a_change_that_can_be_recorded_is_recorded(namespace: TestNamespace) {
     assert!(namespace.config().update("pool.max", 9).await.unwrap().event.is_some());
     assert_eq!(namespace.events().stats().await.unwrap().recorded, 1);
 }
 
-// ---- under fire ----
+// ---- with faults ----
 
-/// Several tasks change two values that belong together, again and again, while the server is killed, again and again.
+/// Several tasks repeatedly change two values that belong together, while the server is repeatedly killed.
 #[foundation::test(builder = pooled().intensity(foundation::RestartIntensity::default()), flavor = "multi_thread", worker_threads = 2)]
-async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowledged_update_and_makes_no_half_one(
+async fn fnd_7_a_config_server_that_is_killed_repeatedly_loses_no_acknowledged_update_and_makes_no_partial_one(
     namespace: TestNamespace,
 ) {
     let done = Arc::new(AtomicBool::new(false));
@@ -137,7 +137,7 @@ async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowled
                     let wanted = config.transaction(|wishes| wishes.set("pool.min", size).set("pool.max", size));
                     match wanted.await {
                         Ok(commit) => acknowledged.push((commit.event.unwrap(), size)),
-                        // Neither yes nor no: what is recorded says which.
+                        // The outcome is unknown: the records decide.
                         Err(ConfigUpdateError::NotDelivered { .. } | ConfigUpdateError::NoAnswer { .. }) => {}
                         Err(error) => panic!("{error}"),
                     }
@@ -149,7 +149,7 @@ async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowled
             })
         })
         .collect();
-    // As many as the supervisor lets pass.
+    // As many kills as the supervisor's intensity allows.
     for _ in 0..3 {
         let before = namespace.events().stats().await.unwrap().recorded;
         while namespace.events().stats().await.unwrap().recorded < before + 20 {
@@ -163,7 +163,7 @@ async fn fnd_7_a_config_server_that_is_killed_again_and_again_loses_no_acknowled
         acknowledged.extend(writer.await.unwrap());
     }
     assert!(acknowledged.len() >= 20, "{}", acknowledged.len());
-    // A last one settles whatever was recorded and not made.
+    // A last update completes every change that was recorded and not made.
     let last = namespace.config().update("server.port", 1).await.unwrap();
 
     let history = namespace.config().history("pool").await.unwrap();

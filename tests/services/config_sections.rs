@@ -53,7 +53,7 @@ async fn a_section_is_read_as_its_type_and_does_not_change_under_its_reader(name
     assert_eq!((before.max, handle.latest().max, handle.get().max), (4, 9, 9));
     assert!(before.fixed);
     assert!(Arc::ptr_eq(handle.latest(), &config.section().unwrap()));
-    // A change elsewhere leaves the section what it is.
+    // A change elsewhere leaves the section unchanged.
     config.update("server.port", 1).await.unwrap();
     assert!(Arc::ptr_eq(&handle.clone().get(), handle.latest()));
 }
@@ -86,7 +86,7 @@ async fn an_update_that_is_not_valid_is_refused_and_changes_and_records_nothing(
 }
 
 #[foundation::test(builder = pooled())]
-async fn what_was_not_declared_to_be_updatable_is_refused_with_what_was(namespace: TestNamespace) {
+async fn an_update_of_a_field_that_is_not_updatable_is_refused_with_the_updatable_ones(namespace: TestNamespace) {
     let config = namespace.config();
     let expected = "config path pool.fixed may not change at run time; what may: pool.max, pool.min, server.port";
     assert_eq!(text(config.update("pool.fixed", false).await), expected);
@@ -119,7 +119,7 @@ async fn a_transaction_is_one_event_and_one_generation(namespace: TestNamespace)
 }
 
 #[foundation::test(builder = pooled())]
-async fn of_a_transaction_all_or_nothing_is_made(namespace: TestNamespace) {
+async fn a_transaction_is_made_completely_or_not_at_all(namespace: TestNamespace) {
     let config = namespace.config();
     let invalid = config.transaction(|wishes| wishes.set("server.port", 1).set("pool.min", 8)).await;
     assert_eq!(text(invalid), "config section pool is not valid: pool.max: lower than min (the defaults)");
@@ -132,7 +132,9 @@ async fn of_a_transaction_all_or_nothing_is_made(namespace: TestNamespace) {
 }
 
 #[foundation::test(builder = pooled())]
-async fn the_later_of_two_wishes_for_a_value_counts_and_wishes_for_what_is_so_change_nothing(namespace: TestNamespace) {
+async fn the_later_of_two_operations_on_a_value_counts_and_operations_without_effect_change_nothing(
+    namespace: TestNamespace,
+) {
     let config = namespace.config();
     config.transaction(|wishes| wishes.set("pool.max", 5).set("pool.max", 6)).await.unwrap();
     assert_eq!(config.section::<Pool>().unwrap().max, 6);
@@ -143,7 +145,7 @@ async fn the_later_of_two_wishes_for_a_value_counts_and_wishes_for_what_is_so_ch
 }
 
 #[foundation::test(builder = pooled())]
-async fn all_that_was_set_at_run_time_is_reset_together(namespace: TestNamespace) {
+async fn all_changes_at_run_time_are_reset_together(namespace: TestNamespace) {
     let config = namespace.config();
     config.update("server.port", 1).await.unwrap();
     config.transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 16)).await.unwrap();
@@ -153,7 +155,7 @@ async fn all_that_was_set_at_run_time_is_reset_together(namespace: TestNamespace
     assert_eq!(config.reset_all().await.unwrap().event, None);
 }
 
-// ---- hearing of changes ----
+// ---- subscriptions to changes ----
 
 #[foundation::test(builder = pooled())]
 async fn a_subscriber_of_a_section_gets_the_old_and_the_new_one_once_a_transaction(namespace: TestNamespace) {
@@ -183,7 +185,7 @@ async fn a_subscriber_of_a_section_gets_the_old_and_the_new_one_once_a_transacti
 // ---- hostile input ----
 
 #[foundation::test(builder = pooled())]
-async fn hostile_paths_and_values_are_refused_short_and_escaped_and_nothing_changes(namespace: TestNamespace) {
+async fn hostile_paths_and_values_are_refused_with_short_escaped_errors_and_change_nothing(namespace: TestNamespace) {
     let config = namespace.config();
     let (deep, long) = (["a"; 17].join("."), "x".repeat(1 << 20));
     let paths = [

@@ -1,4 +1,4 @@
-//! Events that were recorded and cannot be read any more: who is told, how often, and what goes on without them.
+//! Recorded events that are no longer readable: which readers are notified, how often, and what continues without them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn id(number: u64) -> EventId {
     EventId::new(number).unwrap()
 }
 
-/// A foundation on a file with thirty events, to which this was done while nobody had it open.
+/// A foundation on a file with thirty events, which was damaged in this way while it was closed.
 struct Damage {
     directory: TempDir,
     foundation: Foundation,
@@ -98,7 +98,7 @@ fn change(change: &str) -> String {
 // ---- subscriptions ----
 
 #[tokio::test]
-async fn a_subscription_shows_all_before_a_damaged_event_tells_it_once_and_goes_on_after_it() {
+async fn a_subscription_delivers_all_before_a_damaged_event_reports_it_once_and_continues_after_it() {
     for sql in CHANGES.map(change) {
         let damage = Damage::by(&sql).await;
         let mut all = damage.follow(SubscriptionSpec::from_beginning()).await;
@@ -113,7 +113,7 @@ async fn a_subscription_shows_all_before_a_damaged_event_tells_it_once_and_goes_
 }
 
 #[tokio::test]
-async fn a_subscription_of_a_kind_shows_all_before_a_damaged_event_wherever_its_time_has_put_it() {
+async fn a_subscription_of_a_kind_delivers_all_before_a_damaged_event_whatever_its_time() {
     for sql in ["recorded_at = -5", "recorded_at = 9223372036854775807", "payload = '{'"].map(change) {
         let damage = Damage::by(&sql).await;
         let mut noted = damage.follow(SubscriptionSpec::from_beginning().kind(NOTED)).await;
@@ -125,7 +125,7 @@ async fn a_subscription_of_a_kind_shows_all_before_a_damaged_event_wherever_its_
 }
 
 #[tokio::test]
-async fn a_subscription_that_skips_counts_what_it_has_skipped() {
+async fn a_subscription_that_skips_counts_the_skipped_events() {
     let damage = Damage::by(&format!("{}; DELETE FROM events WHERE id = 22", change("payload = '{'"))).await;
     let mut all = damage.follow(SubscriptionSpec::from_beginning().on_damaged(OnDamaged::Skip)).await;
     let rest: Vec<u64> = others().into_iter().filter(|id| *id != 22).collect();
@@ -134,7 +134,7 @@ async fn a_subscription_that_skips_counts_what_it_has_skipped() {
 }
 
 #[tokio::test]
-async fn a_subscription_that_stops_shows_its_error_and_then_nothing_and_is_not_done_with_the_event() {
+async fn a_subscription_that_stops_returns_its_error_and_then_nothing_and_does_not_pass_the_event() {
     let damage = Damage::by(&change("payload = '{'")).await;
     let spec = || SubscriptionSpec::from_beginning().on_damaged(OnDamaged::Stop);
     let mut all = damage.follow(spec()).await;
@@ -150,7 +150,7 @@ async fn a_subscription_that_stops_shows_its_error_and_then_nothing_and_is_not_d
 }
 
 #[tokio::test]
-async fn a_durable_subscription_that_was_told_of_a_damaged_event_can_acknowledge_it() {
+async fn a_durable_subscription_can_acknowledge_a_damaged_event_that_was_reported_to_it() {
     let damage = Damage::by(&change("payload = '{'")).await;
     let mut durable = damage.events().subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await.unwrap();
     while durable.next().await.is_ok() {}
@@ -160,7 +160,7 @@ async fn a_durable_subscription_that_was_told_of_a_damaged_event_can_acknowledge
 }
 
 #[tokio::test]
-async fn events_that_are_missing_from_the_log_are_told_and_are_not_taken_for_pruned_ones() {
+async fn events_that_are_missing_from_the_log_are_reported_and_not_taken_for_pruned_ones() {
     let damage = Damage::by("DELETE FROM events WHERE id IN (20, 21, 29, 30)").await;
     let mut all = damage.follow(SubscriptionSpec::from_beginning()).await;
     shown(&mut all, 19).await;
@@ -169,7 +169,7 @@ async fn events_that_are_missing_from_the_log_are_told_and_are_not_taken_for_pru
     assert_eq!(shown(&mut all, 7).await, (22..=28).collect::<Vec<_>>());
     let error = all.next().await.unwrap_err();
     assert_eq!(error.to_string(), "events 29 to 30 are missing from the log, and were not pruned");
-    // Where it begins makes no difference.
+    // The start position makes no difference.
     let mut late = damage.follow(SubscriptionSpec::after(id(19))).await;
     assert!(matches!(late.next().await, Err(SubscriptionError::Lost { .. })));
     damage.end().await;
@@ -178,7 +178,7 @@ async fn events_that_are_missing_from_the_log_are_told_and_are_not_taken_for_pru
 // ---- queries ----
 
 #[tokio::test]
-async fn a_damaged_event_is_named_by_whoever_asks_for_it_and_the_store_goes_on() {
+async fn a_read_of_a_damaged_event_fails_with_its_id_and_the_store_continues() {
     for sql in CHANGES.map(change) {
         let damage = Damage::by(&sql).await;
         let store = damage.events();
@@ -212,12 +212,12 @@ async fn a_query_that_skips_answers_with_all_others_in_every_order() {
 }
 
 #[tokio::test]
-async fn a_page_has_what_comes_before_the_damaged_event_and_names_it() {
+async fn a_page_has_the_events_before_the_damaged_one_and_names_it() {
     let damage = Damage::by(&change("payload = '{'")).await;
     let page = damage.events().page(Query::new().kind(NOTED)).await.unwrap();
     assert_eq!((ids(&page.events).len(), page.damaged_count, page.damaged[0].event), (19, 1, id(20)));
     let page = damage.events().page(Query::new().limit(19)).await.unwrap();
-    assert_eq!((page.events.len(), page.is_whole()), (19, true), "whoever asks for less is not told");
+    assert_eq!((page.events.len(), page.is_whole()), (19, true), "a page that ends before the damaged event is whole");
     damage.end().await;
 }
 
@@ -238,7 +238,7 @@ async fn an_export_writes_all_before_a_damaged_event_and_ends_with_an_error_that
 }
 
 #[tokio::test]
-async fn an_export_that_skips_can_be_imported_and_says_what_is_not_in_it() {
+async fn an_export_that_skips_can_be_imported_and_reports_the_skipped_events() {
     for sql in [change("payload = '{'"), "DELETE FROM events WHERE id = 20".to_owned()] {
         let damage = Damage::by(&sql).await;
         let mut lines = Vec::new();
@@ -255,7 +255,7 @@ async fn an_export_that_skips_can_be_imported_and_says_what_is_not_in_it() {
 }
 
 #[tokio::test]
-async fn an_export_ends_although_others_append_all_the_time() {
+async fn an_export_ends_although_others_append_continuously() {
     let foundation = Foundation::builder().start().await.unwrap();
     let store = foundation.events();
     store.append_batch(vec![NewEvent::of(NOTED); 1_200]).await.unwrap();
@@ -271,7 +271,7 @@ async fn an_export_ends_although_others_append_all_the_time() {
 // ---- the store itself ----
 
 #[tokio::test]
-async fn a_damaged_event_that_is_the_oldest_is_forgotten_like_any_other() {
+async fn a_damaged_event_that_is_the_oldest_is_pruned_like_any_other() {
     let damage = Damage::by("UPDATE events SET payload = '{' WHERE id <= 2").await;
     let pruned = damage.events().prune_before(SystemTime::now() + Duration::from_secs(60)).await.unwrap();
     assert!(pruned >= 30, "{pruned}");
@@ -279,7 +279,7 @@ async fn a_damaged_event_that_is_the_oldest_is_forgotten_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_repair_moves_damaged_events_aside_and_those_who_read_find_no_damage_any_more() {
+async fn a_repair_moves_damaged_events_aside_and_readers_find_no_damage_afterwards() {
     let damage = Damage::by(&format!("{}; DELETE FROM events WHERE id = 22", change("payload = '{'"))).await;
     let store = damage.events();
     let found = store.verify(|_| ()).await.unwrap();
@@ -299,9 +299,9 @@ async fn a_repair_moves_damaged_events_aside_and_those_who_read_find_no_damage_a
     damage.end().await;
 }
 
-// ---- a log of one's own ----
+// ---- a custom log ----
 
-/// A log in memory that reports event 20 as damaged, as far as it is asked for it, and whose readings fail when told to.
+/// A log in memory that reports event 20 as damaged when it is read, and whose reads fail on request.
 #[derive(Clone)]
 struct Broken {
     log: MemoryLog,
@@ -382,7 +382,7 @@ impl EventReader for Broken {
 }
 
 #[tokio::test]
-async fn a_log_of_ones_own_can_report_a_damaged_event_and_all_others_are_shown() {
+async fn a_custom_log_can_report_a_damaged_event_and_all_others_are_delivered() {
     let log = Broken::new();
     let page = log.page(&Query::new().after(id(10))).unwrap();
     let mut expected = EventPage::new(log.log.query(&Query::new().after(id(10)).up_to(id(19))));
@@ -398,7 +398,7 @@ async fn a_log_of_ones_own_can_report_a_damaged_event_and_all_others_are_shown()
 }
 
 #[tokio::test]
-async fn a_subscription_that_cannot_read_tries_again_less_and_less_often() {
+async fn a_subscription_that_cannot_read_retries_at_growing_intervals() {
     let log = Broken::new();
     let foundation = log.start().await;
     log.reads_fail.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The services on files: what the next process finds, and what becomes of them when the disk fails.
+//! The services on files: the state in the next process, and the effects of a failing disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::support::{SOON, configured};
 const COUNTED: EventKind = EventKind::from_static("counted");
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 
-/// An event that can be asked for again, and of which a few make a page.
+/// An event that can be appended again, and of which a few make a page.
 fn counted(number: usize) -> NewEvent {
     let payload = serde_json::json!({ "number": number, "weight": "x".repeat(1_000) });
     NewEvent::of(COUNTED).payload(payload).unwrap().idempotency_key(number.to_string())
@@ -73,7 +73,7 @@ async fn a_store_on_files_has_its_events_again_in_the_next_process() {
 }
 
 #[tokio::test]
-async fn a_directory_has_one_foundation_at_a_time_and_the_other_is_told_who_has_it() {
+async fn a_directory_has_one_foundation_at_a_time_and_the_error_of_another_names_the_holder() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     let other = Foundation::builder().events(EventStorage::sqlite(directory.path())).start().await;
@@ -85,7 +85,7 @@ async fn a_directory_has_one_foundation_at_a_time_and_the_other_is_told_who_has_
 }
 
 #[tokio::test]
-async fn fnd_7_what_was_noted_is_on_the_disk_when_the_foundation_is_gone() {
+async fn fnd_7_noted_events_are_on_the_disk_when_the_foundation_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     for number in 0..500 {
@@ -99,14 +99,14 @@ async fn fnd_7_what_was_noted_is_on_the_disk_when_the_foundation_is_gone() {
 }
 
 #[tokio::test]
-async fn a_durable_subscription_goes_on_in_the_next_process() {
+async fn a_durable_subscription_continues_in_the_next_process() {
     let directory = tempfile::tempdir().unwrap();
     for start in 0..3 {
         let foundation = on_files(directory.path()).await;
         let spec = SubscriptionSpec::from_beginning().kind(COUNTED);
         let mut billing = foundation.events().subscribe_durable(BILLING, spec).await.unwrap();
         assert_eq!(billing.acknowledged().map_or(0, EventId::get), 3 * start as u64);
-        // What the process before had shown and not acknowledged is shown again, and waits for no append.
+        // An event that was delivered and not acknowledged before is delivered again, and waits for no append.
         let mut shown = Vec::new();
         if start > 0 {
             shown.push(next(&mut billing).await);
@@ -128,7 +128,7 @@ async fn next(subscription: &mut DurableSubscription) -> Arc<Event> {
 }
 
 #[tokio::test]
-async fn fnd_7_what_was_set_at_run_time_is_set_in_the_next_process_with_its_history() {
+async fn fnd_7_changes_at_run_time_are_kept_in_the_next_process_with_their_history() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     let alice = foundation.config().with_note(ChangeNote::by("alice"));
@@ -152,10 +152,10 @@ async fn fnd_7_what_was_set_at_run_time_is_set_in_the_next_process_with_its_hist
     foundation.shutdown().await;
 }
 
-// ---- the file is taken away ----
+// ---- the file is moved away ----
 
 #[tokio::test]
-async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew() {
+async fn no_append_is_acknowledged_once_the_file_is_gone_and_the_file_is_not_recreated() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = on_files(directory.path()).await;
     let store = foundation.events();
@@ -175,7 +175,7 @@ async fn nothing_is_acknowledged_once_the_file_is_gone_and_it_is_not_made_anew()
 }
 
 #[tokio::test]
-async fn a_database_that_is_moved_away_before_its_first_event_and_comes_back_has_all_that_is_acknowledged() {
+async fn a_database_that_is_moved_away_before_its_first_event_and_back_has_all_acknowledged_events() {
     let [directory, elsewhere] = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let foundation = on_files(directory.path()).await;
     let store = foundation.events();
@@ -199,7 +199,7 @@ async fn a_database_that_is_moved_away_before_its_first_event_and_comes_back_has
 }
 
 #[tokio::test]
-async fn a_file_in_whose_place_there_is_one_with_fewer_events_is_not_taken_for_it() {
+async fn a_file_with_fewer_events_is_not_accepted_in_place_of_the_original() {
     let [directory, other] = [0; 2].map(|_| tempfile::tempdir().unwrap());
     let smaller = on_files(other.path()).await;
     smaller.events().append(counted(0)).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_file_in_whose_place_there_is_one_with_fewer_events_is_not_taken_for_i
 // ---- the disk fails ----
 
 #[tokio::test]
-async fn fnd_7_an_event_store_whose_disk_fails_in_the_middle_of_a_batch_keeps_all_of_it_or_nothing() {
+async fn fnd_7_an_event_store_whose_disk_fails_during_a_batch_keeps_all_of_it_or_nothing() {
     for written in Written::ALL {
         let disk = FaultyDisk::new(3, written).unwrap();
         let foundation = on(disk.storage()).await;
@@ -235,7 +235,7 @@ async fn fnd_7_an_event_store_whose_disk_fails_in_the_middle_of_a_batch_keeps_al
         let recorded = if written == Written::All { 30 } else { 20 };
         assert_eq!(numbers(&foundation).await, (0..recorded).collect::<Vec<_>>(), "{written:?}");
 
-        // Whoever asks again has it once, whatever was the case.
+        // A repeated append is recorded once, in either case.
         let ids = store.append_batch(batch(20..30)).await.unwrap();
         assert!(ids.windows(2).all(|pair| pair[0].get() + 1 == pair[1].get()));
         assert_eq!(numbers(&foundation).await, (0..30).collect::<Vec<_>>(), "{written:?}");
@@ -246,7 +246,7 @@ async fn fnd_7_an_event_store_whose_disk_fails_in_the_middle_of_a_batch_keeps_al
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_clients_that_insist_have_each_event_recorded_once_whatever_the_disk_had_of_them() {
+async fn clients_that_retry_have_each_event_recorded_once_whatever_part_reached_the_disk() {
     for written in Written::ALL {
         let disk = FaultyDisk::new(7, written).unwrap();
         let foundation = on(disk.storage()).await;
@@ -285,13 +285,13 @@ async fn fnd_7_subscribers_see_each_event_once_over_a_failure_of_the_disk() {
             seen[0].push(live.next().await.unwrap().unwrap().id);
             seen[1].push(durable.next().await.unwrap().unwrap().id);
         }
-        // Of the appends, the second one meets the failure.
+        // The second of the appends meets the failure.
         for numbers in [4..8, 8..12, 12..16] {
             insist(store, numbers).await;
         }
         assert_eq!(disk.failures(), 1);
         for _ in 4..16 {
-            // While the store is away there may be nothing to read; the next call goes on from the same place.
+            // While the store is away a read may fail; the next call continues from the same place.
             seen[0].push(shown(async || live.next().await.map(|event| event.unwrap().id)).await);
             seen[1].push(shown(async || durable.next().await.map(|event| event.unwrap().id)).await);
         }
@@ -323,7 +323,7 @@ async fn fnd_7_an_update_in_which_the_disk_fails_is_made_if_it_is_recorded_and_r
         let foundation = on(disk.storage()).await;
         let config = foundation.config();
         config.update("server.port", 1).await.unwrap();
-        // The server asks the restarted store what became of it.
+        // The server asks the restarted store for the outcome.
         let outcome = config.update("server.port", 2).await;
         let expected = if written == Written::All {
             assert_eq!(outcome.unwrap().event.map(EventId::get), Some(2));
@@ -347,7 +347,7 @@ async fn fnd_7_an_update_in_which_the_disk_fails_is_made_if_it_is_recorded_and_r
 }
 
 #[tokio::test]
-async fn a_store_whose_file_cannot_be_opened_for_a_while_comes_back_with_all_that_it_had() {
+async fn a_store_whose_file_cannot_be_opened_for_a_while_recovers_with_all_its_events() {
     let directory = tempfile::tempdir().unwrap();
     let place = directory.path().to_owned();
     let (faults, opened) = (Faults::new(|commit| (commit == 2).then_some(Fault::After)), AtomicUsize::new(0));

@@ -1,4 +1,4 @@
-//! The end of a foundation, as its services and its handles hear of it; and what is given up before it is complete.
+//! The end of a foundation, as its services and its handles observe it, and cancelled futures.
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ fn actor(foundation: &Foundation, services: &Services, name: &ServiceName) -> Op
     foundation.registry().get_all_services(services.namespace()).remove(name)
 }
 
-/// Services of which three restarts are too many; by default no number is.
+/// Services for which three restarts exceed the intensity; by default no number does.
 fn collapsing() -> FoundationBuilder {
     configured().service_intensity(RestartIntensity::default()).service_backoff(Backoff::None)
 }
 
-/// Kills a service again and again until its namespace has had enough, or the whole foundation, if that is production's.
+/// Kills a service repeatedly until its namespace gives up, or the whole foundation, if that is production's.
 async fn collapse(foundation: &Foundation, services: &Services, name: &ServiceName) {
     while !services.has_ended() {
         if let Some(actor) = actor(foundation, services, name) {
@@ -46,7 +46,7 @@ async fn subscriptions_end(services: &Services, end: impl Future<Output = ()>) {
     let changes_end = async { while let Ok(Some(_)) | Err(_) = changes.next().await {} };
     soon("the end of the changes", changes_end).await;
     drop(soon("the end of the wait", waiting).await.unwrap());
-    // Whoever comes late does not wait for ever either.
+    // A late subscriber does not wait for ever either.
     let mut late = services.config().subscribe("server").unwrap();
     assert_eq!(soon("the end of a late subscription", late.next()).await, Ok(None));
 }
@@ -67,7 +67,7 @@ async fn subscriptions_end_when_their_namespace_collapses() {
 }
 
 #[tokio::test]
-async fn subscriptions_end_when_everything_collapses_and_the_report_says_so() {
+async fn subscriptions_end_when_the_whole_tree_collapses_and_the_report_shows_the_collapse() {
     let foundation = collapsing().start().await.unwrap();
     let production = foundation.production().clone();
     subscriptions_end(&production, collapse(&foundation, &production, &ConfigServer::NAME)).await;
@@ -81,7 +81,7 @@ async fn subscriptions_end_when_everything_collapses_and_the_report_says_so() {
 }
 
 #[tokio::test]
-async fn the_report_says_that_the_root_was_killed() {
+async fn the_report_shows_that_the_root_was_killed() {
     let foundation = configured().start().await.unwrap();
     let application = foundation.production().application().unwrap().actor().clone();
     let root = application.try_get_supervisor().unwrap().try_get_supervisor().unwrap();
@@ -95,18 +95,18 @@ async fn the_report_says_that_the_root_was_killed() {
 }
 
 #[tokio::test]
-async fn subscriptions_end_when_a_shutdown_is_given_up() {
+async fn subscriptions_end_when_a_shutdown_is_cancelled() {
     let foundation = configured().start().await.unwrap();
     let production = foundation.production().clone();
     let end = async { assert!(foundation.shutdown().now_or_never().is_none()) };
     subscriptions_end(&production, end).await;
     let report = foundation.shutdown().await;
     assert_eq!((report.cause, report.exit_code()), (StopCause::Request, std::process::ExitCode::SUCCESS));
-    assert!(report.namespaces[0].stopped.len() >= 4, "all that were stopped are told: {report}");
+    assert!(report.namespaces[0].stopped.len() >= 4, "all that were stopped are reported: {report}");
 }
 
 #[tokio::test]
-async fn subscriptions_end_when_the_runtime_of_the_foundation_goes() {
+async fn subscriptions_end_when_the_runtime_of_the_foundation_is_dropped() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let foundation = runtime.spawn(configured().start()).await.unwrap().unwrap();
     let production = foundation.production().clone();
@@ -117,7 +117,7 @@ async fn subscriptions_end_when_the_runtime_of_the_foundation_goes() {
 }
 
 #[tokio::test]
-async fn a_shutdown_that_the_registry_is_asked_for_is_no_collapse() {
+async fn a_shutdown_through_the_registry_is_no_collapse() {
     let foundation = configured().start().await.unwrap();
     foundation.registry().shutdown().await;
     let report = foundation.shutdown().await;
@@ -137,9 +137,9 @@ async fn an_extension_may_be_made_of_services() {
     assert!(kept.upgrade().is_none(), "it has gone with its namespace");
 }
 
-// ---- given up ----
+// ---- cancelled ----
 
-/// Polls a future so many times, the others in between, and drops it; its output if it was ready before.
+/// Polls a future this many times, with turns for others in between, and drops it; its output if it was ready before.
 async fn give_up<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     for _ in 0..polls {
@@ -164,7 +164,7 @@ async fn until_alive(tasks: usize) {
     soon("the end of the tasks", ended).await;
 }
 
-/// Gives a start up at each poll until it is complete, and looks for what is left of it.
+/// Cancels a start at each poll until it is complete, and checks that nothing is left of it.
 async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
     let before = alive();
     for polls in 0.. {
@@ -177,7 +177,7 @@ async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
         until_alive(before).await;
         let again = async {
             loop {
-                // The thread that opens a file is not interrupted, and has it until it is done.
+                // The thread that opens a file is not interrupted, and holds the file until it is done.
                 match builder().start().await {
                     Err(error) if error.to_string().contains("has it open") => tokio::task::yield_now().await,
                     started => return started.unwrap(),
@@ -190,18 +190,18 @@ async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
 }
 
 #[tokio::test]
-async fn a_start_that_is_given_up_leaves_nothing_behind() {
+async fn a_cancelled_start_leaves_nothing_behind() {
     start_is_given_up(configured).await;
 }
 
 #[tokio::test]
-async fn a_start_on_a_file_that_is_given_up_is_not_in_the_way_of_the_next() {
+async fn a_cancelled_start_on_a_file_does_not_block_the_next() {
     let directory = tempfile::tempdir().unwrap();
     start_is_given_up(|| configured().events(EventStorage::sqlite(directory.path()))).await;
 }
 
 #[tokio::test]
-async fn a_test_namespace_that_is_given_up_is_cleaned_up_in_the_background() {
+async fn a_cancelled_test_namespace_is_cleaned_up_in_the_background() {
     let foundation = configured().start().await.unwrap();
     let before = alive();
     for polls in 0.. {
@@ -217,7 +217,7 @@ async fn a_test_namespace_that_is_given_up_is_cleaned_up_in_the_background() {
 }
 
 #[tokio::test]
-async fn the_clean_up_of_a_test_namespace_that_is_given_up_goes_on() {
+async fn a_cancelled_clean_up_of_a_test_namespace_continues() {
     let foundation = configured().start().await.unwrap();
     let before = alive();
     for polls in 0.. {
@@ -233,7 +233,7 @@ async fn the_clean_up_of_a_test_namespace_that_is_given_up_goes_on() {
 }
 
 #[tokio::test]
-async fn a_test_that_is_given_up_leaves_nothing_behind() {
+async fn a_cancelled_test_leaves_nothing_behind() {
     let before = alive();
     for polls in 0..40 {
         let options = foundation::testing::TestOptions::new("given_up");

@@ -1,4 +1,4 @@
-//! A log in a file, alone and with faults between it and whoever writes to it.
+//! A log in a file, alone and with faults between it and its writer.
 
 use std::path::Path;
 use std::time::SystemTime;
@@ -17,7 +17,7 @@ fn append(log: &mut impl EventLog, number: usize) -> Result<(), LogFailure> {
     Ok(())
 }
 
-/// Appends until it is acknowledged, with a log opened anew after each failure: what a supervised store does.
+/// Appends until it is acknowledged, with a log opened anew after each failure, as a supervised store does.
 fn insist(directory: &Path, faults: &Faults, numbers: impl Iterator<Item = usize>) -> usize {
     let mut failures = 0;
     let mut log = Some(open(directory, faults));
@@ -33,7 +33,7 @@ fn insist(directory: &Path, faults: &Faults, numbers: impl Iterator<Item = usize
 }
 
 #[test]
-fn a_writer_that_insists_with_keys_records_each_fact_once_whatever_fails() {
+fn a_writer_that_retries_with_keys_records_each_event_once_whatever_fails() {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::new(|commit| match commit % 7 {
         3 => Some(Fault::Before),
@@ -53,7 +53,7 @@ fn a_writer_that_insists_with_keys_records_each_fact_once_whatever_fails() {
 }
 
 #[test]
-fn a_commit_that_failed_before_the_disk_leaves_nothing_and_the_log_useless() {
+fn a_commit_that_failed_before_the_disk_leaves_no_event_and_an_unusable_log() {
     let directory = tempfile::tempdir().unwrap();
     let faults = Faults::new(|commit| (commit == 2).then_some(Fault::Before));
     let mut log = open(directory.path(), &faults);

@@ -1,4 +1,4 @@
-//! The event store: positions, keys, cursors, chains, retention, transfer, and what happens when its log fails.
+//! The event store: positions, keys, cursors, chains, retention, transfer, and failures of its log.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -38,7 +38,7 @@ async fn one(store: &EventStore, id: EventId) -> Arc<Event> {
     store.get(id).await.unwrap().unwrap()
 }
 
-/// A log in memory that works on a thread of its own, and fails like this; and where its events are.
+/// A log in memory that works on a thread of its own and fails like this, and a handle on its events.
 fn faulty(fails: fn(usize) -> Option<Fault>) -> (EventStorage, MemoryLog) {
     let (kept, faults) = (MemoryLog::new("production"), Faults::new(fails));
     let log = kept.clone();
@@ -62,7 +62,7 @@ async fn an_append_that_expects_another_position_is_a_conflict_and_is_given_back
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_many_who_expect_one_position_exactly_one_is_taken(namespace: TestNamespace) {
+async fn of_many_appends_that_expect_one_position_exactly_one_succeeds(namespace: TestNamespace) {
     let racers = (0..16).map(|number| {
         let store = namespace.events().clone();
         tokio::spawn(async move { store.append_expecting(None, vec![event("won", number)]).await })
@@ -143,7 +143,7 @@ async fn appends_wait_for_a_store_that_is_restarted_and_each_is_recorded_once(na
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_does_not_come_back_is_waited_for_as_long_as_stated_and_one_that_cannot_come_is_not() {
+async fn a_wait_for_a_store_takes_the_configured_time_and_none_if_the_store_cannot_return() {
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events().clone();
@@ -163,7 +163,7 @@ async fn a_store_that_does_not_come_back_is_waited_for_as_long_as_stated_and_one
 // ---- failing ----
 
 #[tokio::test]
-async fn a_log_that_fails_is_opened_again_with_all_that_was_recorded_and_that_is_recorded_too() {
+async fn a_log_that_fails_is_opened_again_with_all_its_events_and_the_failure_is_recorded() {
     let (storage, _) = faulty(|commit| (commit == 2).then_some(Fault::Before));
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let store = foundation.events();
@@ -180,11 +180,11 @@ async fn a_log_that_fails_is_opened_again_with_all_that_was_recorded_and_that_is
     let outages = store.query(Query::new().kind(EventStore::OUTAGE)).await.unwrap();
     assert_eq!(outages[0].payload["tries"], 1);
     assert!(outages[0].payload["cause"].to_string().contains("the disk took nothing"), "{:?}", outages[0].payload);
-    assert_eq!(pid(foundation.production(), &EventStore::NAME), actor, "nobody had to be restarted for it");
+    assert_eq!(pid(foundation.production(), &EventStore::NAME), actor, "no actor had to be restarted for it");
     foundation.shutdown().await;
 }
 
-/// Where a log is kept that takes nothing while its disk is full, and cannot even be opened while it is gone.
+/// A log that accepts nothing while its disk is full, and cannot even be opened while its disk is gone.
 #[derive(Clone, Default)]
 struct Disk {
     is_full: Arc<AtomicBool>,
@@ -219,7 +219,7 @@ impl Disk {
         self.storage(move |namespace| SqliteLog::open_in(&directory, namespace, SqliteOptions::default()))
     }
 
-    /// Fills it, and has the store notice.
+    /// Fills the disk, and lets the store notice.
     async fn fill(&self, store: &EventStore) {
         self.is_full.store(true, Ordering::SeqCst);
         let error = store.append(event("unclear", 0)).await.unwrap_err();
@@ -241,7 +241,7 @@ fn assert_unavailable(error: EventStoreError) -> Vec<NewEvent> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_by_itself() {
+async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recovers_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let disk = Disk::default();
     let builder = Foundation::builder().events(disk.on(directory.path())).clock(|| at(7));
@@ -258,7 +258,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_
         assert_eq!(store.note(batch).map_err(assert_unavailable).unwrap_err().len(), 1);
     }
     assert_eq!(store.outage().unwrap().since, at(7));
-    // By more readers than were open before, and by those who follow from the beginning.
+    // By more readers than were open before, and by subscribers from the beginning.
     let reads = (0..16).map(|_| async { (store.get(ids[7]).await.unwrap(), store.query(Query::new()).await.unwrap()) });
     for (one, all) in join_all(reads).await {
         assert_eq!((one.unwrap().payload.as_u64(), all.len()), (Some(7), 300));
@@ -275,7 +275,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_
     store.wait_until_up(SOON).await.unwrap();
     assert!(store.outage().is_none() && foundation.health().await.is_healthy());
     let next = store.append(event("counted", 300)).await.unwrap();
-    // Between the two there is what the store says of its outage, and what others have noted.
+    // Between the two are the store's report of its outage, and other noted events.
     assert_eq!(followed.next().await.unwrap().unwrap().kind, EventStore::OUTAGE);
     assert_eq!(followed.next().await.unwrap().unwrap().id, next);
     assert_eq!(pid(foundation.production(), &EventStore::NAME), actor);
@@ -284,7 +284,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_go_on_and_everything_goes_on_
 }
 
 #[tokio::test]
-async fn a_disk_that_stays_full_ends_nothing_and_is_left_in_order() {
+async fn a_disk_that_stays_full_ends_no_service_and_the_shutdown_is_orderly() {
     let disk = Disk::default();
     let foundation = configured().events(disk.in_memory()).clock(|| at(7)).start().await.unwrap();
     let store = foundation.events();
@@ -300,7 +300,7 @@ async fn a_disk_that_stays_full_ends_nothing_and_is_left_in_order() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_killed_while_its_disk_is_gone_comes_back_reads_and_waits_for_its_log() {
+async fn a_store_that_is_killed_while_its_disk_is_gone_restarts_reads_and_waits_for_its_log() {
     let disk = Disk::default();
     let foundation = Foundation::builder().test_events(disk.in_memory()).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -382,13 +382,13 @@ async fn production_comes_back_without_its_log(disk: &Disk, storage: EventStorag
 }
 
 #[tokio::test]
-async fn production_that_collapses_while_its_log_is_gone_serves_without_it_and_records_when_it_is_back() {
+async fn production_that_collapses_while_its_log_is_gone_serves_without_it_and_records_when_it_returns() {
     let disk = Disk::default();
     production_comes_back_without_its_log(&disk, disk.in_memory()).await;
 }
 
 #[tokio::test]
-async fn production_that_collapses_while_its_file_is_gone_serves_without_it_and_records_when_it_is_back() {
+async fn production_that_collapses_while_its_file_is_gone_serves_without_it_and_records_when_it_returns() {
     let (disk, directory) = (Disk::default(), tempfile::tempdir().unwrap());
     production_comes_back_without_its_log(&disk, disk.on(directory.path())).await;
 }
@@ -399,7 +399,7 @@ async fn production_is_restarted_as_a_whole_after_the_backoff_of_the_services() 
     let builder = builder.child(|services| services.child_spec(&CLERK, || (Clerk, ())));
     let foundation = builder.service_backoff(Backoff::Constant(Duration::from_secs(7))).start().await.unwrap();
     let (begun, production) = (Instant::now(), foundation.production());
-    // The application is restarted three times; the fourth is production's own end.
+    // The application is restarted three times; its fourth failure ends production itself.
     for _ in 0..=RestartIntensity::default().max_restarts {
         assert_eq!(begun.elapsed(), Duration::ZERO);
         production.wait_for_service(&CLERK, SOON).await.unwrap().kill_and_wait(None).await.unwrap();
@@ -411,7 +411,7 @@ async fn production_is_restarted_as_a_whole_after_the_backoff_of_the_services() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_reads_while_the_store_is_restarted_waits_for_it_as_long_as_an_append_does() {
+async fn a_read_waits_for_a_restarting_store_as_long_as_an_append_does() {
     for (seconds, comes_in_time) in [(1, true), (3, false)] {
         let backoff = Backoff::Constant(Duration::from_secs(seconds));
         let foundation = Foundation::builder().service_backoff(backoff).start().await.unwrap();
@@ -446,7 +446,7 @@ async fn who_reads_while_the_store_is_restarted_waits_for_it_as_long_as_an_appen
     }
 }
 
-/// The retention has asked its question, which the writer will never come to.
+/// The retention has sent its request, which the writer will never reach.
 #[tokio::test]
 async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_the_same() {
     let (begun, mut beginning) = oneshot::channel();
@@ -475,7 +475,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
     let store = foundation.events().clone();
     let append = tokio::spawn(async move { store.append(event("counted", 1)).await });
     (&mut beginning).await.unwrap();
-    // A look that has begun and does not come to its end waits. The clock was read for the append, too.
+    // A retention run that has begun and does not finish is waiting. The clock was read for the append, too.
     let waits = || begun_looks.load(Ordering::SeqCst) > ended_looks.load(Ordering::SeqCst) + 1;
     let mut turns = 0;
     while turns < 100 {
@@ -491,7 +491,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
 }
 
 #[tokio::test]
-async fn what_was_noted_is_flushed_before_the_store_is_gone() {
+async fn noted_events_are_flushed_before_the_store_is_gone() {
     let (storage, kept) = faulty(|_| None);
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     for number in 0..1_000 {
@@ -502,7 +502,7 @@ async fn what_was_noted_is_flushed_before_the_store_is_gone() {
 }
 
 #[foundation::test(start_paused = true)]
-async fn a_store_that_nobody_finds_tells_so_and_harms_nothing(namespace: TestNamespace) {
+async fn a_store_that_no_lookup_finds_is_reported_and_does_no_harm(namespace: TestNamespace) {
     let store = namespace.events();
     let id = store.append(event("counted", 1)).await.unwrap();
     cut_off_event_store(&namespace);
@@ -540,7 +540,7 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
     store.append(event("unrelated", 0)).await.unwrap();
     let paid = store.append(event("order_paid", 1).child_of(&placed)).await.unwrap();
     let paid = one(store, paid).await;
-    // A request of its own, and then one that goes on in it.
+    // A request of its own, and then one that continues in it.
     let packed = store.append(event("parcel_packed", 2).caused_by(&paid)).await.unwrap();
     let packed = one(store, packed).await;
     let sent = store.append(event("parcel_sent", 3).child_of(&packed)).await.unwrap();
@@ -561,10 +561,10 @@ async fn a_chain_crosses_requests_and_begins_with_the_oldest_ancestor(namespace:
 // ---- retention ----
 
 #[tokio::test(start_paused = true)]
-async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_a_restart() {
+async fn fnd_7_retention_prunes_by_age_and_count_is_reported_and_continues_after_a_restart() {
     let clock = HandSetClock::default();
     let minute = Duration::from_secs(60);
-    // By a clock that is set by hand, each time of day is as it should be.
+    // By a clock that is set by hand, each time of day is exact.
     let retention =
         Retention::new().max_age(minute).max_count(1_500).every(minute).jump_confirmed_after(Duration::ZERO);
     let storage = EventStorage::memory().retention(retention);
@@ -598,7 +598,7 @@ async fn fnd_7_retention_forgets_by_age_and_count_is_reported_and_goes_on_after_
 // ---- export and import ----
 
 #[foundation::test]
-async fn exported_events_are_imported_with_their_ids_and_go_on_from_there(namespace: TestNamespace) {
+async fn exported_events_are_imported_with_their_ids_and_new_ids_follow_them(namespace: TestNamespace) {
     let store = namespace.events();
     store.append_batch(counted(0..1_200)).await.unwrap();
     let (mut lines, mut told) = (Vec::new(), Vec::new());
@@ -644,7 +644,7 @@ async fn a_forged_or_broken_line_is_refused_by_its_number_and_the_page_with_it(n
 // ---- hostile input ----
 
 #[foundation::test]
-async fn hostile_queries_find_nothing_and_harm_nothing(namespace: TestNamespace) {
+async fn hostile_queries_find_nothing_and_do_no_harm(namespace: TestNamespace) {
     let store = namespace.events();
     let long = "/a".repeat(100_000);
     assert!(Query::new().payload("a' or 1=1--", 1).is_err());

@@ -33,7 +33,7 @@ async fn timed() -> (HandSetClock, Foundation) {
 // ---- writing ----
 
 #[foundation::test]
-async fn an_event_is_found_by_its_id_with_all_that_was_said(namespace: TestNamespace) {
+async fn an_event_is_found_by_its_id_with_all_its_fields(namespace: TestNamespace) {
     let store = namespace.events();
     let placed = event("order_placed", 12).source("shop");
     let correlation = placed.correlation_id();
@@ -77,7 +77,7 @@ async fn a_batch_with_one_bad_event_is_refused_as_a_whole_and_given_back(namespa
 }
 
 #[foundation::test]
-async fn what_cannot_be_delivered_is_given_back(namespace: TestNamespace) {
+async fn an_event_that_cannot_be_delivered_is_given_back(namespace: TestNamespace) {
     cut_off_event_store(&namespace);
     let batch = vec![event("counted", 1), event("counted", 2)];
     let error = namespace.events().append_batch(batch.clone()).await.unwrap_err();
@@ -89,13 +89,13 @@ async fn what_cannot_be_delivered_is_given_back(namespace: TestNamespace) {
 }
 
 #[foundation::test]
-async fn what_is_noted_is_recorded_before_what_is_asked_afterwards(namespace: TestNamespace) {
+async fn a_noted_event_is_recorded_before_a_later_request(namespace: TestNamespace) {
     namespace.events().note(vec![event("counted", 1), event("counted", 2)]).unwrap();
     assert_eq!(payloads(&namespace.events().query(Query::new()).await.unwrap()), [1, 2]);
 }
 
 #[foundation::test]
-async fn what_is_recorded_outlives_the_actor(namespace: TestNamespace) {
+async fn recorded_events_outlive_the_actor(namespace: TestNamespace) {
     let id = namespace.events().append(event("counted", 1)).await.unwrap();
     crash(&namespace, &EventStore::NAME).await;
     assert_eq!(payloads(&[namespace.events().get(id).await.unwrap().unwrap()]), [1]);
@@ -146,10 +146,10 @@ async fn an_id_that_was_never_given_finds_nothing(namespace: TestNamespace) {
     assert_eq!(namespace.events().get(EventId::new(7).unwrap()).await.unwrap(), None);
 }
 
-// ---- forgetting ----
+// ---- pruning ----
 
 #[tokio::test]
-async fn pruning_forgets_what_was_recorded_before_a_time_and_never_gives_an_id_again() {
+async fn pruning_removes_the_events_before_a_time_and_never_reuses_an_id() {
     let (clock, foundation) = timed().await;
     let store = foundation.events();
     ten_seconds(&clock, store).await;
@@ -170,7 +170,7 @@ async fn pruning_forgets_what_was_recorded_before_a_time_and_never_gives_an_id_a
 }
 
 #[tokio::test]
-async fn pruning_goes_on_where_it_was_after_a_restart() {
+async fn pruning_continues_at_its_position_after_a_restart() {
     let (clock, foundation) = timed().await;
     let namespace = foundation.test_namespace().await.unwrap();
     ten_seconds(&clock, namespace.events()).await;
@@ -198,7 +198,7 @@ async fn time_does_not_go_backwards_with_the_clock() {
     foundation.shutdown().await;
 }
 
-// ---- what supervisors report ----
+// ---- reports of supervisors ----
 
 #[foundation::test]
 async fn a_child_that_does_not_start_is_on_record(namespace: TestNamespace) {

@@ -1,4 +1,4 @@
-//! What an actor has answered is acknowledged for it: when, and how often.
+//! The acknowledgements for events that an actor has answered: when, and how often.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::heard_log::{Heard, HeardLog};
 const MAIL: SubscriptionName = SubscriptionName::from_static("mail");
 const CLERK: ServiceKey<Item> = ServiceKey::new("clerk");
 
-/// Answers whatever it is sent, at once.
+/// Answers every message at once.
 struct Clerk;
 
 struct Item(RpcReplyPort<()>);
@@ -42,7 +42,7 @@ async fn append(foundation: &Foundation, count: usize) {
     foundation.events().append_batch(vec![NewEvent::new("counted").unwrap(); count]).await.unwrap();
 }
 
-/// What is acknowledged next.
+/// The next acknowledged event.
 async fn acknowledged(heard: &mut UnboundedReceiver<Heard>) -> u64 {
     loop {
         if let Heard::Acknowledge(event) = heard.recv().await.unwrap() {
@@ -59,7 +59,7 @@ async fn start() -> (Foundation, ActorRef<Item>, UnboundedReceiver<Heard>) {
 }
 
 #[tokio::test]
-async fn after_sixty_four_answers_and_whenever_nothing_is_left_to_send() {
+async fn acknowledgements_follow_after_sixty_four_answers_and_whenever_no_event_is_left_to_send() {
     let (foundation, clerk, mut heard) = start().await;
     append(&foundation, 100).await;
     let spec = SubscriptionSpec::from_beginning();
@@ -76,7 +76,7 @@ async fn after_sixty_four_answers_and_whenever_nothing_is_left_to_send() {
 }
 
 #[tokio::test]
-async fn what_was_pruned_before_it_was_sent_is_acknowledged_when_that_was_answered() {
+async fn pruned_events_that_were_not_sent_are_acknowledged_after_the_answers_before_them() {
     let (foundation, clerk, mut heard) = start().await;
     append(&foundation, 5).await;
     let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(3_600);

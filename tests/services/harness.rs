@@ -1,4 +1,4 @@
-//! The harness: what `#[foundation::test]` gives each test, and what it finds out afterwards.
+//! The harness: the input of a `#[foundation::test]`, and its checks afterwards.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn clerk() -> (Clerk, UnboundedReceiver<Lived>) {
     (Clerk { name: "clerk", diary }, lived)
 }
 
-/// Runs a test as the attribute would, on a runtime of its own; what it panics with, or `Ok`.
+/// Runs a test as the attribute would, on a runtime of its own; its panic's text, or `Ok`.
 fn outcome<Fut: Future<Output = ()>>(
     options: TestOptions,
     test: impl FnOnce(TestNamespace) -> Fut,
@@ -33,12 +33,12 @@ fn outcome<Fut: Future<Output = ()>>(
     })
 }
 
-/// With little time for what is left, since some of it will stay; a task has some turns in any case.
+/// With a short limit for leaks, since some will remain; a task has some turns in any case.
 fn options(name: &str) -> TestOptions {
     TestOptions::new(name).leak_timeout(Duration::from_millis(20))
 }
 
-// ---- what a test is given ----
+// ---- the input of a test ----
 
 #[test]
 fn each_test_has_a_fresh_namespace_with_the_same_names() {
@@ -119,7 +119,7 @@ fn a_namespace_that_does_not_start_fails_the_test_with_the_cause() {
     assert!(said.ends_with("child sleeper did not start: overslept"), "{said}");
 }
 
-// ---- what is still held ----
+// ---- leaked handles ----
 
 /// A value of a namespace that holds the namespace, and itself.
 struct Notebook {
@@ -132,7 +132,7 @@ fn notebook(namespace: &TestNamespace) -> std::sync::Arc<Notebook> {
 }
 
 #[test]
-fn a_namespace_that_a_cycle_keeps_alive_is_told_with_the_extension_in_it() {
+fn a_namespace_that_a_cycle_keeps_alive_is_reported_with_the_extension_in_it() {
     let said = outcome(options("cycle"), async |namespace| {
         let notebook = notebook(&namespace);
         let _ = notebook.myself.set(std::sync::Arc::clone(&notebook));
@@ -146,7 +146,7 @@ fn a_namespace_that_a_cycle_keeps_alive_is_told_with_the_extension_in_it() {
 }
 
 #[test]
-fn a_namespace_that_is_held_from_outside_is_told() {
+fn a_namespace_that_is_held_from_outside_is_reported() {
     let mut kept = None;
     let said = outcome(options("kept"), async |namespace| kept = Some(namespace.events().clone())).unwrap_err();
     assert!(said.ends_with("no extension of it is left, so what holds it is outside"), "{said}");
@@ -165,10 +165,10 @@ fn a_cycle_that_the_end_of_the_namespace_or_of_the_test_breaks_is_no_leak() {
     assert_eq!(ended, Ok(()));
 }
 
-// ---- what is torn down ----
+// ---- teardown ----
 
 #[test]
-fn a_test_that_panics_is_torn_down_in_order_and_its_own_panic_is_what_is_seen() {
+fn a_test_that_panics_is_torn_down_in_order_and_its_own_panic_is_shown() {
     let (clerk, mut lived) = clerk();
     let mut cell = None;
     let said = outcome(options("panics"), async |namespace| {
@@ -200,7 +200,7 @@ fn a_namespace_that_was_cleaned_up_by_the_test_itself_is_no_fault() {
     assert_eq!(ended, Ok(()));
 }
 
-// ---- what is found ----
+// ---- detected leaks ----
 
 #[test]
 fn a_task_that_outlives_its_test_is_found() {

@@ -1,4 +1,4 @@
-//! Health: who counts, for how long a restart may take, and what is degraded because of what.
+//! Health: which children count, how long a restart may take, and the causes of a degraded health.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::time::advance;
 
 use super::support::{cut_off_event_store, pid};
 
-/// Panics when it is told to.
+/// Panics on request.
 struct Worker;
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
@@ -31,7 +31,7 @@ impl Actor for Worker {
     }
 }
 
-/// A panic without its hook, which takes its time on a busy machine.
+/// A panic without the panic hook, which is slow on a busy machine.
 fn fail_with<T>(text: &'static str) -> T {
     std::panic::resume_unwind(Box::new(text))
 }
@@ -42,7 +42,7 @@ fn worker(id: impl Into<foundation::ChildId>) -> ChildSpec {
     ChildSpec::worker(id, || (Worker, ()))
 }
 
-/// A foundation whose application has this child, and may restart as often as it likes.
+/// A foundation whose application has this child, with an unlimited intensity.
 fn with_child(child: impl Fn(&Services) -> ChildSpec + Send + Sync + 'static) -> FoundationBuilder {
     Foundation::builder().child(child).intensity(RestartIntensity::UNLIMITED)
 }
@@ -53,17 +53,17 @@ async fn find(services: &Services, name: &str) -> Health {
     found.unwrap_or_else(|| panic!("{name} counts in\n{health}")).health.clone()
 }
 
-/// Ends a child and returns when its supervisor has heard of it.
+/// Ends a child and returns when its supervisor has read its exit.
 async fn fail(services: &Services, id: &str) {
     let application = services.application().unwrap();
     let actor = application.child(id).await.unwrap().unwrap();
     actor.kill();
     actor.wait(None).await.unwrap();
-    // An exit comes before any message: an answer that is asked for now knows of it.
+    // An exit is read before any later message, so this answer takes it into account.
     application.count_children().await.unwrap();
 }
 
-// ---- who counts, and for how long ----
+// ---- which children count, and for how long ----
 
 #[tokio::test(start_paused = true)]
 async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is_back() {
@@ -73,7 +73,7 @@ async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is
     fail(services, "porter").await;
     assert_eq!(find(services, "porter").await, Health::Healthy);
     advance(SECOND / 2).await;
-    // That somebody looked before makes no difference: it counts from when it went down.
+    // An earlier query makes no difference: the grace begins when the child went down.
     assert_eq!(find(services, "porter").await, Health::Healthy);
     advance(SECOND).await;
     let health = find(services, "porter").await;
@@ -86,7 +86,7 @@ async fn a_child_that_restarts_is_healthy_for_a_second_and_then_down_until_it_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_fails_again_and_again_within_the_grace_is_degraded_until_it_has_been_up_for_one() {
+async fn a_child_that_fails_repeatedly_within_the_grace_is_degraded_until_it_has_been_up_for_one() {
     let foundation = with_child(|_| worker("porter").in_health()).start().await.unwrap();
     let services = foundation.production();
     for _ in 0..3 {
@@ -120,7 +120,7 @@ async fn the_grace_of_a_restart_is_a_limit() {
 }
 
 #[tokio::test]
-async fn workers_that_do_not_count_change_nothing_however_many_and_whatever_they_do() {
+async fn workers_that_do_not_count_never_change_the_health() {
     let foundation = Foundation::builder().intensity(RestartIntensity::UNLIMITED).start().await.unwrap();
     let services = foundation.production();
     let named = (0..1_000).map(|n| ServiceKey::<()>::parse(format!("worker_{n}")).unwrap());
@@ -160,7 +160,7 @@ async fn an_unnamed_child_of_a_supervisor_within_counts_by_its_path() {
     let team = services.application().unwrap().supervisor("team").await.unwrap().unwrap();
     team.terminate_child("porter").await.unwrap();
     assert_eq!(find(services, "team/porter").await, Health::Down("stopped for 0.0s".to_owned()));
-    // The supervisor counts since somebody below it does: while it is away nobody could tell of the porter.
+    // The supervisor counts since a child below it does: while it is away the porter's health is unknown.
     services.application().unwrap().terminate_child("team").await.unwrap();
     assert!(matches!(find(services, "team").await, Health::Down(_)));
     foundation.shutdown().await;
@@ -180,7 +180,7 @@ async fn partitions_that_stopped_for_good_degrade_their_supervisor() {
     advance(2 * SECOND).await;
     let health = find(foundation.production(), "shards").await;
     assert_eq!(health, Health::Degraded("of its 4 partitions 2 are down".to_owned()));
-    // Those that were resized away are not missing.
+    // Partitions that were resized away are not missing.
     handle.resize(2).await.unwrap();
     assert_eq!(find(foundation.production(), "shards").await, Health::Healthy);
     foundation.shutdown().await;
@@ -189,7 +189,7 @@ async fn partitions_that_stopped_for_good_degrade_their_supervisor() {
 // ---- checks ----
 
 #[foundation::test]
-async fn a_check_of_a_child_has_the_last_word_while_it_runs(namespace: TestNamespace) {
+async fn a_check_of_a_child_decides_its_health_while_it_runs(namespace: TestNamespace) {
     let checked = |id: &str, health: Health| worker(id).health_check(move |_| ready(health.clone()));
     let half = Health::Degraded("one relay is away".to_owned());
     namespace.supervise(checked("mailer", half.clone())).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_check_of_a_child_has_the_last_word_while_it_runs(namespace: TestNames
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_check_that_panics_hangs_or_blocks_is_a_finding_and_holds_nobody_up(namespace: TestNamespace) {
+async fn a_check_that_panics_hangs_or_blocks_is_reported_and_delays_no_other(namespace: TestNamespace) {
     namespace.supervise(worker("panics").health_check(|_| async { fail_with::<()>("no luck") })).await.unwrap();
     namespace
         .supervise(worker("panics_at_once").health_check(|_| -> std::future::Ready<()> { fail_with("none") }))
@@ -232,7 +232,7 @@ async fn a_check_that_panics_hangs_or_blocks_is_a_finding_and_holds_nobody_up(na
 }
 
 #[foundation::test]
-async fn who_needs_what_is_not_healthy_is_degraded_because_of_it(namespace: TestNamespace) {
+async fn a_child_is_degraded_by_an_unhealthy_requirement(namespace: TestNamespace) {
     const MAILER: ServiceName = ServiceName::from_static("mailer");
     namespace.supervise(worker("mailer").needs(EventStore::NAME)).await.unwrap();
     namespace.supervise(worker("newsletter").needs(MAILER)).await.unwrap();
@@ -254,7 +254,7 @@ async fn who_needs_what_is_not_healthy_is_degraded_because_of_it(namespace: Test
 // ---- the foundation's own services ----
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_fails_for_an_hour_takes_nobody_along_and_is_restarted_later_and_later() {
+async fn a_service_that_fails_for_an_hour_ends_no_other_and_is_restarted_at_growing_intervals() {
     let foundation = with_child(|services| services.child_spec(&ServiceKey::new("clerk"), || (Worker, ()))).start();
     let foundation = foundation.await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -278,7 +278,7 @@ async fn a_service_that_fails_for_an_hour_takes_nobody_along_and_is_restarted_la
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_intensity_of_services_can_be_limited_and_is_then_that_of_each() {
+async fn the_intensity_of_services_can_be_limited_for_each_service() {
     let once = RestartIntensity::new(1, 5 * SECOND);
     let builder = Foundation::builder().service_intensity(once).service_backoff(Backoff::None);
     let foundation = builder.start().await.unwrap();
@@ -289,14 +289,14 @@ async fn the_intensity_of_services_can_be_limited_and_is_then_that_of_each() {
     namespace.telemetry().wait_until_up(None).await.unwrap();
     namespace.config().wait_until_up(None).await.unwrap();
     assert!(namespace.health().await.is_healthy());
-    // The second of one of them is one too many.
+    // The second failure of one of them exceeds the intensity.
     let application = namespace.application().unwrap();
     namespace.kill(&Telemetry::NAME).await.unwrap();
     application.wait_until_gone().await;
     foundation.shutdown().await;
 }
 
-// ---- how it is written ----
+// ---- the written form ----
 
 #[tokio::test]
 async fn a_health_is_written_in_as_many_lines_and_bytes_as_the_limits_say() {
@@ -312,14 +312,14 @@ async fn a_health_is_written_in_as_many_lines_and_bytes_as_the_limits_say() {
 }
 
 #[foundation::test]
-async fn what_needs_something_that_does_not_count_is_degraded(namespace: TestNamespace) {
+async fn a_child_is_degraded_by_a_requirement_that_does_not_count(namespace: TestNamespace) {
     const LODGER: ServiceName = ServiceName::from_static("lodger");
     namespace.supervise(worker("lodger")).await.unwrap();
     namespace.supervise(worker("host").needs(LODGER)).await.unwrap();
     let health = namespace.health().await;
     let unwell: Vec<_> = health.unhealthy().map(|it| (it.name.as_str(), it.condition(), it.lacks.clone())).collect();
     assert_eq!(unwell, [("host", Condition::Degraded, vec!["lodger".to_owned()])], "{health}");
-    // It counts by itself since it needs something, and what it needs is left alone.
+    // It counts by itself since it has a requirement, and its requirement is left alone.
     let application = namespace.application().unwrap();
     application.terminate_child("lodger").await.unwrap();
     assert!(application.child("host").await.unwrap().is_some());

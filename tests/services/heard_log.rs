@@ -1,4 +1,4 @@
-//! A log that tells what it is asked, and may be full.
+//! A log that records its calls, and may be full.
 
 use std::time::SystemTime;
 
@@ -8,7 +8,7 @@ use foundation::{
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// What a log was asked to do.
+/// A call of a log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Heard {
     Acknowledge(u64),
@@ -29,12 +29,12 @@ impl HeardLog {
         (Self { kept: MemoryLog::new("production"), told, upkeep: 0, is_full: false }, heard)
     }
 
-    /// So often there is more to look after.
+    /// The number of times that more upkeep is left.
     pub(super) fn with_upkeep(self, upkeep: u32) -> Self {
         Self { upkeep, ..self }
     }
 
-    /// Its pruning fails.
+    /// Makes its pruning fail.
     pub(super) fn full(self) -> Self {
         Self { is_full: true, ..self }
     }

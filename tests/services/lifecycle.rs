@@ -1,7 +1,7 @@
 //! Section 7 of the conformance list: the life of the three services together.
 //!
-//! "Subscribers are lost after a restart", commented out upstream, is turned round: they are not. What files have to do with
-//! it is in `durable`, and retention in `event_store`.
+//! "Subscribers are lost after a restart", commented out upstream, is reversed: they are not. The scenarios with files
+//! are in `durable`, and those of retention in `event_store`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use super::support::{
 
 const SERVICES: [foundation::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
 
-/// One thing that takes all three services.
+/// One operation that involves all three services.
 async fn work_together(namespace: &TestNamespace, port: u16) {
     let before = namespace.telemetry().counter("config.updates").unwrap().value();
     let changed = namespace.config().update("server.port", port).await.unwrap();
@@ -69,7 +69,7 @@ async fn fnd_7_all_services_serve_when_the_application_starts() {
 }
 
 #[tokio::test]
-async fn fnd_7_shutdown_goes_in_reverse_order() {
+async fn fnd_7_shutdown_stops_the_services_in_reverse_order() {
     let foundation = Foundation::builder().start().await.unwrap();
     let report = foundation.shutdown().await;
     let stopped: Vec<_> = report.namespaces[0].stopped.iter().map(|service| service.path.as_str()).collect();
@@ -165,7 +165,7 @@ async fn fnd_7_important_data_is_flushed_before_the_services_stop() {
 }
 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_fire(namespace: TestNamespace) {
+async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestNamespace) {
     let foundation = Foundation::builder().start().await.unwrap();
     let telemetry = foundation.telemetry().clone();
     let told = Arc::new(AtomicU64::new(0));
@@ -190,7 +190,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_fire(namespace: TestN
     });
     let gunners: Vec<_> = gunners.collect();
     foundation.shutdown().await;
-    // The service is gone; emission needs nobody.
+    // The service is gone; emission does not need it.
     assert!(telemetry.snapshot().await.is_err());
     telemetry.execute("shot", &[], &Value::Null);
     cease.send(true).unwrap();
@@ -209,7 +209,7 @@ async fn fnd_7_ongoing_work_ends_with_an_answer_when_the_foundation_shuts_down(n
             let mut recorded = 0;
             loop {
                 let event = NewEvent::new("worked").unwrap().payload(worker).unwrap();
-                // Each request gets its answer, if only that nobody is there any more.
+                // Each request gets its answer, if only that the service is gone.
                 match services.events().append(event).await {
                     Ok(_) => recorded += 1,
                     Err(error) => break (recorded, error),
@@ -242,7 +242,7 @@ async fn fnd_7_a_dependency_that_fails_degrades_and_does_not_kill(namespace: Tes
     assert_eq!(actor, Some(store));
     cut_off_event_store(&namespace);
 
-    // It reads and refuses to change what it cannot record.
+    // It reads, and refuses a change that it cannot record.
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
     assert_eq!(namespace.config().status().await.unwrap().generation, 1);
     assert!(namespace.config().update("server.port", 1).await.is_err());
@@ -251,7 +251,7 @@ async fn fnd_7_a_dependency_that_fails_degrades_and_does_not_kill(namespace: Tes
 }
 
 #[foundation::test]
-async fn fnd_7_health_tells_who_suffers_from_whom(namespace: TestNamespace) {
+async fn fnd_7_health_names_the_cause_of_each_degraded_service(namespace: TestNamespace) {
     cut_off_event_store(&namespace);
     let health = namespace.health().await;
     let conditions: Vec<_> = health.services.iter().map(|it| (it.name.as_str(), it.condition())).collect();
@@ -286,7 +286,7 @@ async fn fnd_7_several_services_may_crash_at_once(namespace: TestNamespace) {
 }
 
 #[foundation::test]
-async fn fnd_7_one_for_one_leaves_the_siblings_alone(namespace: TestNamespace) {
+async fn fnd_7_one_for_one_does_not_affect_the_siblings(namespace: TestNamespace) {
     let before = SERVICES.map(|name| pid(&namespace, &name));
     crash(&namespace, &EventStore::NAME).await;
     let after = SERVICES.map(|name| pid(&namespace, &name));
@@ -299,7 +299,7 @@ async fn fnd_7_a_crash_is_on_record_even_that_of_the_event_store(namespace: Test
     for name in SERVICES {
         crash(&namespace, &name).await;
     }
-    // The last of them asked the store in its start, after everything else was written.
+    // The last of them called the store in its start, after everything else was written.
     let recorded = namespace.events().query(Query::new().kind("child_exited".parse().unwrap())).await.unwrap();
     let children: Vec<_> = recorded.iter().map(|event| event.payload["child"].as_str().unwrap()).collect();
     assert_eq!(children, ["telemetry", "event_store", "config_server"]);
@@ -337,13 +337,13 @@ async fn a_crash_below_a_path_of_any_length_is_on_record_under_a_shortened_sourc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_no_half_of_it() {
+async fn fnd_7_a_config_server_that_is_killed_during_an_update_leaves_no_partial_one() {
     let clock = StuckClock::new();
     let foundation = held_up_by(&clock).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let mut changes = namespace.config().subscribe("server").unwrap();
 
-    // The store holds the request in its hands, the server waits for the answer.
+    // The store is processing the request, and the server waits for the answer.
     let mut held = clock.hold_next();
     let config = namespace.config().clone();
     let update = tokio::spawn(async move { config.update("server.port", 9090).await });
@@ -353,7 +353,7 @@ async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_
     assert!(matches!(error, foundation::ConfigUpdateError::NoAnswer { .. }), "{error}");
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
 
-    // Now it is recorded; so the successor makes the change, and the subscriber hears of it.
+    // Now it is recorded; so the successor makes the change, and the subscriber receives it.
     drop(held);
     namespace.config().wait_until_up(SOON).await.unwrap();
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 9090);
@@ -365,7 +365,7 @@ async fn fnd_7_a_config_server_that_is_killed_in_the_middle_of_an_update_leaves_
 }
 
 #[tokio::test]
-async fn fnd_7_an_event_store_that_fails_in_the_middle_of_a_batch_keeps_all_or_nothing() {
+async fn fnd_7_an_event_store_that_fails_during_a_batch_keeps_all_or_nothing() {
     let clock = FaultyClock::default();
     let foundation = configured().clock(clock.read()).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -461,7 +461,7 @@ async fn fnd_7_a_task_uses_all_three_services(namespace: TestNamespace) {
 }
 
 #[foundation::test(builder = configured())]
-async fn fnd_7_a_task_that_fails_harms_nobody_else(namespace: TestNamespace) {
+async fn fnd_7_a_task_that_fails_harms_no_other(namespace: TestNamespace) {
     let before = SERVICES.map(|name| pid(&namespace, &name));
     let services = foundation::Services::clone(&namespace);
     let task = tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The limits of a foundation: each is kept by what it is for.
+//! The limits of a foundation: each is enforced by the part that it applies to.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn supervisors(limits: SupervisorLimits) -> Limits {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_given_no_limit_takes_as_long_as_the_registry_says() {
+async fn a_wait_without_a_limit_has_the_limit_of_the_registry() {
     let registry = ProcessRegistry::builder().limits(RegistryLimits::new().wait(SHORT)).start().await.unwrap();
     let production = registry.namespace(foundation::Namespace::Production).await.unwrap();
     let begun = Instant::now();
@@ -31,7 +31,7 @@ async fn a_wait_that_is_given_no_limit_takes_as_long_as_the_registry_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_of_zero_finds_what_is_there_and_waits_for_nothing() {
+async fn a_limit_of_zero_finds_an_existing_service_and_does_not_wait() {
     let limits = Limits::new().registry(RegistryLimits::new().wait(Duration::ZERO));
     let foundation = Foundation::builder().limits(limits).start().await.unwrap();
     foundation.events().wait_until_up(None).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_limit_beyond_all_timers_waits_and_does_not_overflow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_does_not_stop_is_killed_when_the_limits_say() {
+async fn a_worker_that_does_not_stop_is_killed_after_the_configured_limit() {
     let stuck = |services: &foundation::Services| {
         services.child_spec(&CLERK, || (Hooks { start: || ready(Ok(())), end: pending }, ()))
     };
@@ -68,7 +68,7 @@ async fn a_worker_that_does_not_stop_is_killed_when_the_limits_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_hangs_in_its_start_is_given_up_when_the_limits_say() {
+async fn a_worker_that_hangs_in_its_start_is_cancelled_after_the_configured_limit() {
     let stuck = |services: &foundation::Services| {
         services.child_spec(&CLERK, || (Hooks { start: pending, end: || ready(Ok(())) }, ()))
     };
@@ -78,7 +78,7 @@ async fn a_worker_that_hangs_in_its_start_is_given_up_when_the_limits_say() {
 }
 
 #[tokio::test]
-async fn the_limits_of_a_supervisor_hold_below_it_unless_another_one_says_otherwise() {
+async fn the_limits_of_a_supervisor_apply_below_it_unless_another_one_overrides_them() {
     let clerk = || ChildSpec::worker("clerk", || (Hooks { start: || ready(Ok(())), end: || ready(Ok(())) }, ()));
     let with_clerk = || SupervisorSpec::new(Strategy::OneForOne).child(clerk());
     let hasty = SupervisorLimits::new().worker_stop(Duration::from_millis(1));
@@ -93,7 +93,7 @@ async fn the_limits_of_a_supervisor_hold_below_it_unless_another_one_says_otherw
         let found = supervisor.child_spec("clerk").await.unwrap();
         assert_eq!(found.shutdown_rule(), Shutdown::Timeout(limit), "{}", supervisor.path());
     }
-    // What a child says for itself comes first, and what nobody says is the default.
+    // A child's own limit comes first, and an unset limit is the default.
     let explicit = office.start_child(clerk().shutdown(Shutdown::BrutalKill)).await;
     assert!(explicit.is_err(), "the id is taken");
     assert_eq!(clerk().shutdown_rule(), Shutdown::Timeout(Duration::from_secs(5)));
@@ -101,7 +101,7 @@ async fn the_limits_of_a_supervisor_hold_below_it_unless_another_one_says_otherw
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn each_service_is_waited_for_as_long_as_its_own_limit_says() {
+async fn a_wait_for_each_service_has_the_limit_of_that_service() {
     let (clock, config) = (StuckClock::new(), ConfigServerLimits::new().answer(Duration::from_millis(30)));
     let limits = Limits::new()
         .events(EventStoreLimits::new().answer(SHORT))

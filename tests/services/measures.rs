@@ -1,11 +1,11 @@
-//! What is measured of a namespace's services, among its telemetry.
+//! The measurements of a namespace's services in its telemetry.
 
 use std::time::Duration;
 
 use foundation::{ConfigServer, Foundation, Measurement, NewEvent, TestNamespace};
 
 #[foundation::test]
-async fn the_snapshot_has_what_is_measured_of_each_service(namespace: TestNamespace) {
+async fn the_snapshot_has_the_measurements_of_each_service(namespace: TestNamespace) {
     let before = namespace.telemetry().snapshot().await.unwrap();
     namespace.config().status().await.unwrap();
     namespace.config().status().await.unwrap();
@@ -20,7 +20,7 @@ async fn the_snapshot_has_what_is_measured_of_each_service(namespace: TestNamesp
 }
 
 #[foundation::test(start_paused = true)]
-async fn how_long_a_service_has_been_idle_is_told_in_seconds(namespace: TestNamespace) {
+async fn the_idle_time_of_a_service_is_shown_in_seconds(namespace: TestNamespace) {
     namespace.config().status().await.unwrap();
     tokio::time::advance(Duration::from_secs(90)).await;
     let snapshot = namespace.telemetry().snapshot().await.unwrap();

@@ -1,4 +1,4 @@
-//! Events on which their consumer fails: how often they are shown again, and what becomes of them then.
+//! Events on which their consumer fails: how often they are delivered again, and how they are parked.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ fn spec(rule: FailureRule) -> SubscriptionSpec {
     SubscriptionSpec::from_beginning().kind(NOTED).on_failure(rule)
 }
 
-/// Notes down each number that it is sent, and falls over some.
+/// Records each number that it receives, and fails on some.
 #[derive(Clone)]
 struct Clerk {
     events: EventStore,
@@ -72,7 +72,7 @@ impl Actor for Clerk {
     }
 }
 
-/// A foundation with a clerk who falls over these, and what the clerk sees.
+/// A foundation with a clerk that fails on these, and the numbers that the clerk receives.
 struct Office {
     cannot: Arc<Mutex<BTreeSet<u64>>>,
     rule: FailureRule,
@@ -97,7 +97,7 @@ impl Office {
     }
 }
 
-/// What is seen up to this number.
+/// The received numbers up to this one.
 async fn until(entries: &mut UnboundedReceiver<u64>, last: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     while seen.last() != Some(&last) {
@@ -122,12 +122,12 @@ fn patient() -> FoundationBuilder {
 // ---- in an actor ----
 
 #[tokio::test(start_paused = true)]
-async fn an_event_on_which_an_actor_fails_each_time_is_parked_and_everything_else_goes_on() {
+async fn an_event_on_which_an_actor_fails_each_time_is_parked_and_all_others_are_handled() {
     let panics: fn(u64) -> Result<(), ActorProcessingErr> = |number| panic!("what is {number}?");
     for falls in [None, Some(panics)] {
         let mut office = Office::new([3], FailureRule::default());
         office.falls = falls.unwrap_or(office.falls);
-        // With the restart intensity that supervisors have without being told.
+        // With the default restart intensity of supervisors.
         let (foundation, mut entries) = office.open(Foundation::builder()).await;
         let start = Instant::now();
         foundation.events().append_batch(notes(1..=5)).await.unwrap();
@@ -158,7 +158,7 @@ async fn parked_events_are_there_in_the_next_process_and_can_be_played_again() {
     assert_eq!(foundation.events().play_parked(&BOOKS).await.unwrap(), 2);
     assert_eq!(until(&mut entries, 4).await, [2, 4]);
     foundation.events().append_batch(notes(6..=6)).await.unwrap();
-    // Whoever fails on a parked event has not failed on any other.
+    // A failure on a parked event is no failure on another event.
     assert_eq!(until(&mut entries, 6).await, [6]);
     assert_eq!(parked(&foundation).await, [4]);
     let event = foundation.events().parked(&BOOKS).await.unwrap()[0].event.id;
@@ -168,7 +168,7 @@ async fn parked_events_are_there_in_the_next_process_and_can_be_played_again() {
 }
 
 #[tokio::test]
-async fn an_event_is_skipped_if_the_rule_says_so() {
+async fn an_event_is_skipped_under_a_rule_to_skip() {
     let office = Office::new([2], at_once(FailureRule::skip_after(2)));
     let (foundation, mut entries) = office.open(patient()).await;
     foundation.events().append_batch(notes(1..=3)).await.unwrap();
@@ -190,7 +190,7 @@ async fn an_event_that_is_handled_after_some_failures_is_not_parked() {
 }
 
 #[foundation::test]
-async fn a_forwarding_ends_before_an_event_if_the_rule_says_so(namespace: TestNamespace) {
+async fn a_forwarding_ends_before_an_event_under_a_rule_to_stop(namespace: TestNamespace) {
     let store = namespace.events();
     store.append_batch(notes(1..=2)).await.unwrap();
     let (sender, mut entries) = unbounded_channel();
@@ -206,7 +206,7 @@ async fn a_forwarding_ends_before_an_event_if_the_rule_says_so(namespace: TestNa
     running.await.unwrap();
 }
 
-/// Hands on what it is sent.
+/// Forwards its messages.
 struct Desk;
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
@@ -220,7 +220,7 @@ impl Actor for Desk {
     }
 
     async fn handle(&self, _: ActorRef<Entry>, entry: Entry, to: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        Ok(to.send(entry).map_err(|_| "nobody is there")?)
+        Ok(to.send(entry).map_err(|_| "the receiver is gone")?)
     }
 }
 
@@ -244,7 +244,7 @@ async fn an_actor_that_is_stopped_before_it_answers_has_not_failed_on_the_event(
 // ---- by hand ----
 
 #[tokio::test(start_paused = true)]
-async fn who_says_that_an_event_cannot_be_handled_is_shown_it_again_after_the_delay_and_then_the_next_one() {
+async fn a_consumer_that_fails_on_an_event_gets_it_again_after_the_delay_and_then_the_next_one() {
     let foundation = Foundation::builder().start().await.unwrap();
     let store = foundation.events();
     store.append_batch(notes(1..=2)).await.unwrap();
@@ -266,7 +266,7 @@ async fn who_says_that_an_event_cannot_be_handled_is_shown_it_again_after_the_de
     assert_eq!(books.next().await.unwrap().unwrap().id, id(2));
     drop(books);
 
-    // It was not acknowledged, and is not shown by itself all the same.
+    // It was not acknowledged, and is not delivered by itself all the same.
     let mut books = store.subscribe_durable(BOOKS, rule()).await.unwrap();
     assert_eq!(books.next().await.unwrap().unwrap().id, id(2));
     books.ack(id(2)).await.unwrap();

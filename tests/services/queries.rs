@@ -1,4 +1,4 @@
-//! Queries that take long, and whoever reads beside them.
+//! Queries that take long, and other reads beside them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use tokio::task::JoinHandle;
 
 use super::support::SOON;
 
-// ---- a log whose queries end when they are told to ----
+// ---- a log whose queries end on request ----
 
-/// A log in memory, on threads of its own, that answers a query of a page and looks for ever for anything else.
+/// A log in memory, on threads of its own, that answers a query of a page and searches for ever for anything else.
 #[derive(Clone)]
 struct EndlessLog {
     kept: MemoryLog,
@@ -65,7 +65,7 @@ impl EventReader for EndlessReader {
     }
 
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
-        // Whatever time it may take.
+        // Whatever its time limit.
         if query.clone().within(HOUR) != endless() {
             return self.kept.query(query);
         }
@@ -100,7 +100,7 @@ fn endless() -> Query {
     Query::new().offset(usize::MAX).limit(1).within(HOUR)
 }
 
-/// A foundation with one event on such a log, and what tells the beginning of each endless query.
+/// A foundation with one event on such a log, and a receiver for the beginning of each endless query.
 async fn on_endless_log() -> (Foundation, UnboundedReceiver<()>) {
     let (begun, beginnings) = unbounded_channel();
     let log = EndlessLog { kept: MemoryLog::new("production"), begun };
@@ -110,7 +110,7 @@ async fn on_endless_log() -> (Foundation, UnboundedReceiver<()>) {
     (foundation, beginnings)
 }
 
-/// As many endless queries as run at once, under way.
+/// Starts as many endless queries as run at once.
 async fn occupy(
     store: &EventStore,
     beginnings: &mut UnboundedReceiver<()>,
@@ -125,7 +125,7 @@ async fn occupy(
 }
 
 #[tokio::test]
-async fn queries_that_take_long_keep_no_quick_read_and_no_look_at_the_health_waiting() {
+async fn long_queries_delay_neither_quick_reads_nor_health_queries() {
     let (foundation, mut beginnings) = on_endless_log().await;
     let store = foundation.events();
     let queries = occupy(store, &mut beginnings).await;
@@ -143,7 +143,7 @@ async fn queries_that_take_long_keep_no_quick_read_and_no_look_at_the_health_wai
 }
 
 #[tokio::test]
-async fn a_query_that_waits_too_long_for_its_turn_or_takes_too_long_says_so() {
+async fn a_query_that_waits_too_long_for_its_turn_or_takes_too_long_fails_with_the_limit() {
     let (foundation, _beginnings) = on_endless_log().await;
     let error = foundation.events().query(endless().within(Duration::from_millis(1))).await.unwrap_err();
     let expected = "the query was stopped after 1ms; ask for less, or give it more time with `Query::within`";
@@ -164,7 +164,7 @@ async fn a_query_that_waits_too_long_for_its_turn_or_takes_too_long_says_so() {
 }
 
 #[tokio::test]
-async fn queries_that_are_dropped_are_stopped_and_leave_room_for_the_next() {
+async fn dropped_queries_are_stopped_and_make_room_for_the_next() {
     let (foundation, mut beginnings) = on_endless_log().await;
     let store = foundation.events();
     for _ in 0..10 {
@@ -205,7 +205,7 @@ async fn full_store(directory: &Path) -> Foundation {
     foundation
 }
 
-/// A query that no index answers and that finds nothing: it looks at every payload.
+/// A query that no index answers and that finds nothing: it reads every payload.
 fn slow() -> Query {
     Query::new().payload("/missing", 1).unwrap()
 }
@@ -216,7 +216,7 @@ fn limit(error: EventStoreError) -> QueryLimit {
 }
 
 #[tokio::test]
-async fn a_query_of_a_file_that_takes_too_long_is_stopped_and_says_at_which_limit() {
+async fn a_query_of_a_file_that_takes_too_long_is_stopped_and_fails_with_the_limit() {
     let directory = tempfile::tempdir().unwrap();
     let foundation = full_store(directory.path()).await;
     let brief = Duration::from_millis(1);
@@ -228,7 +228,7 @@ async fn a_query_of_a_file_that_takes_too_long_is_stopped_and_says_at_which_limi
 }
 
 #[tokio::test]
-async fn a_query_that_finds_too_much_is_refused_and_one_that_says_how_much_it_wants_is_not() {
+async fn a_query_that_finds_too_much_is_refused_unless_it_has_a_limit() {
     let limits = Limits::new().events(EventStoreLimits::new().query_events(100));
     let foundation = Foundation::builder().limits(limits).start().await.unwrap();
     let store = foundation.events();
@@ -246,7 +246,7 @@ async fn a_query_that_finds_too_much_is_refused_and_one_that_says_how_much_it_wa
 }
 
 #[test]
-fn a_shutdown_stops_what_is_read_and_no_thread_outlives_it() {
+fn a_shutdown_stops_running_reads_and_no_thread_outlives_it() {
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -254,7 +254,7 @@ fn a_shutdown_stops_what_is_read_and_no_thread_outlives_it() {
         let queries = (0..8).map(|_| {
             let store = foundation.events().clone();
             tokio::spawn(async move {
-                // Until there is no store any more.
+                // Until the store is gone.
                 loop {
                     if let Err(error) = store.query(slow().within(SOON)).await {
                         return error.to_string();

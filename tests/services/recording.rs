@@ -1,4 +1,4 @@
-//! What is recorded of supervision.
+//! The recorded events of supervision.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::support::SOON;
 use foundation_tests::FaultyLog;
 
-/// Fails with whatever it is sent.
+/// Fails with the received text.
 struct Fails;
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
@@ -39,7 +39,7 @@ async fn kinds(events: &EventStore) -> Vec<EventKind> {
     events.query(Query::new()).await.unwrap().iter().map(|event| event.kind.clone()).collect()
 }
 
-/// Has a service fail with this, and returns when its successor is there.
+/// Makes a service fail with this cause, and returns when its successor is up.
 async fn fail(services: &foundation::Services, key: &ServiceKey<String>, cause: String) {
     let actor = services.lookup(key).unwrap();
     actor.cast(cause).unwrap();
@@ -62,7 +62,7 @@ async fn the_normal_ends_of_a_thousand_tasks_are_not_recorded(namespace: TestNam
 }
 
 #[tokio::test]
-async fn everything_or_nothing_is_recorded_if_that_is_wanted() {
+async fn recording_can_be_set_to_everything_or_nothing() {
     for (recording, expected) in
         [(Recording::Nothing, None), (Recording::Everything, Some([Recording::CHILD_STARTED, Recording::CHILD_EXITED]))]
     {
@@ -80,7 +80,7 @@ async fn everything_or_nothing_is_recorded_if_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_taken_at_a_restart_is_recorded_with_what_follows() {
+async fn a_name_that_is_taken_at_a_restart_is_recorded_with_its_consequence() {
     for (rule, word) in [(NameTaken::Wait, "wait"), (NameTaken::Rest, "rest")] {
         let child = move |services: &foundation::Services| services.child_spec(&A, || (Fails, ())).on_name_taken(rule);
         let foundation = Foundation::builder().child(child).start().await.unwrap();
@@ -102,7 +102,7 @@ async fn a_name_that_is_taken_at_a_restart_is_recorded_with_what_follows() {
     }
 }
 
-/// Events whose store, when it is restarted, is held up until it is let go.
+/// Events whose store, when it is restarted, blocks until it is released.
 fn held_up(limits: EventLimits) -> (EventStorage, mpsc::Sender<()>) {
     let (release, released) = mpsc::channel();
     let (log, released) = (MemoryLog::new("production").with_limits(limits), Mutex::new(released));
@@ -128,7 +128,7 @@ async fn with_store_away(storage: EventStorage, limits: Limits) -> Foundation {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn reports_are_recorded_when_the_store_is_back_and_a_long_one_is_shortened_and_takes_none_with_it() {
+async fn reports_are_recorded_when_the_store_returns_and_a_long_one_is_shortened_without_loss_of_others() {
     let (storage, release) = held_up(EventLimits::default());
     let foundation = with_store_away(storage, Limits::new()).await;
     fail(foundation.production(), &A, "the disk is full".to_owned()).await;
@@ -141,7 +141,7 @@ async fn reports_are_recorded_when_the_store_is_back_and_a_long_one_is_shortened
         let event = tokio::time::timeout(SOON, restarts.next()).await.unwrap().unwrap().unwrap();
         exited.extend((event.kind == Recording::CHILD_EXITED).then_some(event));
     }
-    // Of two supervisors, so the report of the store's own end may come between those of the application, whose order stays.
+    // From two supervisors: the report of the store may come between those of the application, which keep their order.
     let (store, children): (Vec<_>, Vec<_>) =
         exited.iter().partition(|event| event.payload["child"].as_str() == Some("event_store"));
     let names: Vec<_> = children.iter().map(|event| event.payload["child"].as_str().unwrap()).collect();
@@ -182,7 +182,7 @@ async fn reports_fit_into_a_log_with_narrow_limits_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn what_happens_while_the_disk_is_full_is_recorded_as_soon_as_there_is_room_again() {
+async fn reports_made_while_the_disk_is_full_are_recorded_as_soon_as_there_is_room_again() {
     let is_full = Arc::new(AtomicBool::new(false));
     let (log, disk) = (MemoryLog::new("production"), Arc::clone(&is_full));
     let storage = EventStorage::with(move |_| {
@@ -200,7 +200,7 @@ async fn what_happens_while_the_disk_is_full_is_recorded_as_soon_as_there_is_roo
     assert!(foundation.events().outage().is_some());
     is_full.store(false, Ordering::SeqCst);
 
-    // Nobody reports or appends anything more.
+    // No further report or append follows.
     let mut events = foundation.events().subscribe(foundation::SubscriptionSpec::from_beginning()).await.unwrap();
     let mut next = async || tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap().unwrap();
     let recorded = [next().await, next().await, next().await];

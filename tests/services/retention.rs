@@ -1,4 +1,4 @@
-//! The retention of events over several looks, and what its log makes of it.
+//! The retention of events over several runs, and its effects on the log.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::support::{HandSetClock, crash};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What each look came to, from now on.
+/// The result of each run, from now on.
 async fn looks(services: &Services) -> UnboundedReceiver<Value> {
     let (told, looks) = unbounded_channel();
     let tell = move |event: &TelemetryEvent<'_>| drop(told.send(event.metadata.clone()));
@@ -27,7 +27,7 @@ async fn append(services: &Services, count: usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_retention_is_looked_at_again_and_again() {
+async fn the_retention_runs_repeatedly() {
     let storage = EventStorage::memory().retention(Retention::new().max_count(2).every(MINUTE));
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let mut looks = looks(foundation.production()).await;
@@ -42,7 +42,7 @@ async fn the_retention_is_looked_at_again_and_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_forgotten_for_its_bytes_is_told_as_that() {
+async fn events_that_are_pruned_for_their_bytes_are_reported_as_such() {
     let storage = EventStorage::memory().retention(Retention::new().max_bytes(1).every(MINUTE));
     let foundation = Foundation::builder().events(storage).start().await.unwrap();
     let mut looks = looks(foundation.production()).await;
@@ -62,7 +62,7 @@ async fn heard(log: HeardLog) -> (Foundation, UnboundedReceiver<Value>) {
 }
 
 #[tokio::test]
-async fn a_log_is_looked_after_when_its_bounds_are_met_until_nothing_is_left_to_do() {
+async fn a_log_is_maintained_when_its_bounds_are_met_until_nothing_is_left_to_do() {
     let (log, mut asked) = HeardLog::new();
     let (foundation, mut looks) = heard(log.with_upkeep(2)).await;
     looks.recv().await.unwrap();
@@ -73,7 +73,7 @@ async fn a_log_is_looked_after_when_its_bounds_are_met_until_nothing_is_left_to_
 }
 
 #[tokio::test]
-async fn a_look_that_fails_is_told_with_its_failure() {
+async fn a_retention_run_that_fails_is_reported_with_its_failure() {
     let (log, mut asked) = HeardLog::new();
     let (foundation, mut looks) = heard(log.full()).await;
     let look = looks.recv().await.unwrap();
@@ -86,7 +86,7 @@ async fn a_look_that_fails_is_told_with_its_failure() {
 
 // ---- a clock that jumps ----
 
-/// Events of one second each, by a clock that is set by hand, in a log that looks each minute and keeps an hour.
+/// Events of one second each, by a clock that is set by hand, in a log with a run each minute that keeps an hour.
 async fn by(clock: &HandSetClock) -> (Foundation, UnboundedReceiver<Value>) {
     clock.set(1_000_000);
     let storage = EventStorage::memory().retention(Retention::new().max_age(60 * MINUTE).every(MINUTE));
@@ -97,7 +97,7 @@ async fn by(clock: &HandSetClock) -> (Foundation, UnboundedReceiver<Value>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_jumps_ahead_for_a_moment_forgets_nothing_and_is_told() {
+async fn a_clock_that_jumps_ahead_for_a_moment_prunes_nothing_and_is_reported() {
     let clock = HandSetClock::default();
     let (foundation, mut looks) = by(&clock).await;
     clock.set(2_000_000);
@@ -111,7 +111,7 @@ async fn a_clock_that_jumps_ahead_for_a_moment_forgets_nothing_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_stays_ahead_is_believed_after_an_hour() {
+async fn a_clock_that_stays_ahead_is_trusted_after_an_hour() {
     let clock = HandSetClock::default();
     let (foundation, mut looks) = by(&clock).await;
     for minute in 1..=60 {
@@ -124,7 +124,7 @@ async fn a_clock_that_stays_ahead_is_believed_after_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_restarted_while_the_clock_is_ahead_goes_by_its_newest_event() {
+async fn a_store_that_is_restarted_while_the_clock_is_ahead_uses_the_time_of_its_newest_event() {
     let clock = HandSetClock::default();
     clock.set(1_000_000);
     let storage = EventStorage::memory().retention(Retention::new().max_age(60 * MINUTE).every(MINUTE));
@@ -140,7 +140,7 @@ async fn a_store_that_is_restarted_while_the_clock_is_ahead_goes_by_its_newest_e
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_goes_back_keeps_what_it_makes_younger() {
+async fn a_clock_that_goes_back_keeps_the_events_that_it_makes_younger() {
     let clock = HandSetClock::default();
     let (foundation, mut looks) = by(&clock).await;
     clock.set(500_000);
@@ -150,10 +150,10 @@ async fn a_clock_that_goes_back_keeps_what_it_makes_younger() {
     foundation.shutdown().await;
 }
 
-// ---- the end of a store, and its next beginning ----
+// ---- the end of a store, and its next start ----
 
 #[tokio::test]
-async fn a_store_that_has_ended_has_written_all_and_lets_go_of_its_file() {
+async fn a_store_that_has_ended_has_written_all_events_and_releases_its_file() {
     let directory = tempfile::tempdir().unwrap();
     let storage = EventStorage::sqlite(directory.path());
     let foundation = Foundation::builder().events(storage.clone()).start().await.unwrap();

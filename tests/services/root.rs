@@ -1,4 +1,4 @@
-//! The root: starting, running, looking at and stopping a foundation.
+//! The root: starting, running, querying and stopping a foundation.
 
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
@@ -24,7 +24,7 @@ fn alive() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-/// A builder with these children, in this order, and what they live through.
+/// A builder with these children, in this order, and a receiver for their lives.
 fn staffed(names: &[&'static str]) -> (FoundationBuilder, UnboundedReceiver<Lived>) {
     let (diary, lived) = mpsc::unbounded_channel();
     let builder = names.iter().fold(configured(), |builder, name| {
@@ -69,7 +69,7 @@ async fn children_start_in_order_and_stop_in_reverse_before_the_services() {
 }
 
 #[tokio::test]
-async fn each_namespace_has_children_of_its_own_which_are_told_where_they_are() {
+async fn each_namespace_has_children_of_its_own_which_know_their_namespace() {
     let (told, mut heard) = mpsc::unbounded_channel();
     let builder = Foundation::builder().child(move |services| {
         told.send(services.namespace()).unwrap();
@@ -117,7 +117,7 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
 }
 
 #[tokio::test]
-async fn a_test_namespace_that_does_not_start_leaves_production_alone() {
+async fn a_test_namespace_that_does_not_start_does_not_affect_production() {
     let (builder, _lived) = staffed(&["a"]);
     let builder = builder.child(|services| match services.namespace() {
         Namespace::Production => {
@@ -147,7 +147,7 @@ async fn strategy_and_intensity_are_those_of_the_application() {
     let mut next = async || tokio::time::timeout(SOON, lived.recv()).await.unwrap().unwrap();
     assert_eq!([next().await, next().await, next().await], [Stopped("b"), Started("a"), Started("b")]);
     foundation.production().wait_for_service(a.key(), SOON).await.unwrap();
-    // The second is one too many: the application gives up, and is restarted itself.
+    // The second exceeds the intensity: the application gives up, and is restarted itself.
     a.cast(ClerkMsg::Panic).unwrap();
     assert_eq!([next().await, next().await, next().await], [Stopped("b"), Started("a"), Started("b")]);
     let gave_up = Query::new().kind("supervisor_gave_up".parse().unwrap());
@@ -166,7 +166,7 @@ async fn strategy_and_intensity_are_those_of_the_application() {
 }
 
 #[tokio::test]
-async fn an_auto_shutdown_is_seen_coming_in_the_tree_and_recorded_when_it_comes() {
+async fn an_auto_shutdown_rule_is_shown_in_the_tree_and_its_effect_is_recorded() {
     let foundation = configured().start().await.unwrap();
     let production = foundation.production();
     let (diary, _lived) = mpsc::unbounded_channel();
@@ -259,7 +259,7 @@ async fn a_service_that_is_leaving_is_dead_until_its_successor_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_service_that_does_not_answer_is_told_from_one_that_is_away() {
+async fn a_service_that_does_not_answer_is_distinguished_from_one_that_is_away() {
     let clock = StuckClock::new();
     let foundation = held_up_by(&clock).start().await.unwrap();
     let mut held = clock.hold_next();
@@ -305,7 +305,7 @@ async fn a_test_namespace_is_cleaned_up_with_a_report() {
     assert_eq!(report.namespace, id);
     assert!(report.stopped[0].path.ends_with(&format!("{id}/application/clerk")), "{report}");
     assert_eq!(all(&mut lived), [Lived::Stopped("clerk")]);
-    // Once more does no harm.
+    // A second clean-up does no harm.
     assert!(foundation.cleanup(id).await.unwrap().stopped.is_empty());
     assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
     foundation.shutdown().await;
@@ -357,7 +357,7 @@ async fn production_is_shut_down_and_not_cleaned_up() {
     foundation.shutdown().await;
 }
 
-// ---- the end of it all ----
+// ---- the end of the foundation ----
 
 #[tokio::test]
 async fn two_shutdowns_wait_for_the_same_end_and_have_the_same_report() {
@@ -370,7 +370,7 @@ async fn two_shutdowns_wait_for_the_same_end_and_have_the_same_report() {
 }
 
 #[tokio::test]
-async fn a_shutdown_takes_test_namespaces_with_it() {
+async fn a_shutdown_ends_test_namespaces() {
     let foundation = Foundation::builder().start().await.unwrap();
     let tests = [foundation.test_namespace().await.unwrap(), foundation.test_namespace().await.unwrap()];
     let report = foundation.shutdown().await;
@@ -385,7 +385,7 @@ async fn a_shutdown_takes_test_namespaces_with_it() {
 
 const SCENARIO: &str = "FOUNDATION_TESTS_SCENARIO";
 
-/// The other process's part; does nothing unless it is asked to.
+/// Runs in the other process; does nothing unless its environment selects it.
 #[tokio::test]
 #[ignore = "runs in a process of its own, started by the tests below"]
 async fn another_process() -> ExitCode {
@@ -448,8 +448,8 @@ impl Actor for Faulty {
     }
 }
 
-/// What the other process prints from "listening" on, given these signals, each after it has said something more; and how
-/// it ends.
+/// The output of the other process from "listening" on, given these signals, each after its next output, and its exit
+/// status.
 async fn run_elsewhere(scenario: &str, signals: &[&str]) -> (String, ExitStatus) {
     let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "services::root::another_process", "--ignored", "--nocapture", "--test-threads=1"]);
@@ -471,7 +471,7 @@ async fn run_elsewhere(scenario: &str, signals: &[&str]) -> (String, ExitStatus)
     (said, process.wait().await.unwrap())
 }
 
-/// The same of a process that ends well.
+/// The same for a process that ends successfully.
 async fn runs_well(scenario: &str, signals: &[&str]) -> String {
     let (said, status) = tokio::time::timeout(SOON, run_elsewhere(scenario, signals)).await.unwrap();
     assert!(status.success(), "{status}: {said}");
@@ -495,7 +495,7 @@ async fn sigint_shuts_down_in_order() {
 }
 
 #[tokio::test]
-async fn a_run_ends_when_somebody_else_asks_for_the_shutdown() {
+async fn a_run_ends_when_another_task_requests_the_shutdown() {
     for scenario in ["request", "given up"] {
         let said = runs_well(scenario, &[]).await;
         assert!(said.contains(": on request\nproduction: "), "{scenario}: {said}");
@@ -517,5 +517,5 @@ async fn a_second_signal_during_the_shutdown_ends_the_process_at_once() {
 async fn a_run_ends_when_the_tree_collapses() {
     let (said, status) = soon("a collapse", run_elsewhere("collapse", &[])).await;
     assert!(said.contains(": too many restarts"), "{said}");
-    assert!(!status.success(), "the operating system is told: {said}");
+    assert!(!status.success(), "the exit status shows it: {said}");
 }

@@ -21,14 +21,14 @@ fn id(number: u64) -> EventId {
     EventId::new(number).unwrap()
 }
 
-/// Appends so many events: those with odd ids tick, the others tock.
+/// Appends this many events: those with odd ids tick, the others tock.
 async fn append(store: &EventStore, count: u64) {
     let recorded = store.stats().await.unwrap().recorded;
     let kind = |number: u64| if number % 2 == 1 { TICKED } else { TOCKED };
     store.append_batch((recorded..recorded + count).map(|n| NewEvent::of(kind(n + 1))).collect()).await.unwrap();
 }
 
-/// The next so many ids of ticks and tocks; what supervisors report is passed over.
+/// The next ids of ticks and tocks, this many; reports of supervisors are skipped.
 async fn next(subscription: &mut EventSubscription, count: usize) -> Vec<u64> {
     let events = subscription.by_ref().map(Result::unwrap);
     let ours = events.filter(|event| std::future::ready([TICKED, TOCKED].contains(&event.kind)));
@@ -39,10 +39,10 @@ fn is_idle(subscription: &mut EventSubscription) -> bool {
     subscription.next().now_or_never().is_none()
 }
 
-// ---- where it begins ----
+// ---- the start position ----
 
 #[foundation::test]
-async fn a_subscription_from_the_beginning_catches_up_and_goes_on_live(namespace: TestNamespace) {
+async fn a_subscription_from_the_beginning_catches_up_and_continues_live(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 3).await;
     let mut all = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
@@ -61,7 +61,7 @@ async fn a_subscription_after_an_event_begins_with_the_one_that_follows(namespac
 }
 
 #[foundation::test]
-async fn a_subscription_from_now_shows_nothing_that_was_recorded_before(namespace: TestNamespace) {
+async fn a_subscription_from_now_delivers_no_earlier_event(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 3).await;
     let mut new = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_subscription_from_now_shows_nothing_that_was_recorded_before(namespac
 }
 
 #[foundation::test]
-async fn a_subscription_after_an_id_that_is_not_given_yet_waits_for_what_follows_it(namespace: TestNamespace) {
+async fn a_subscription_after_a_future_id_waits_for_the_event_that_follows_it(namespace: TestNamespace) {
     let store = namespace.events();
     let mut late = store.subscribe(SubscriptionSpec::after(id(4))).await.unwrap();
     append(store, 4).await;
@@ -81,7 +81,7 @@ async fn a_subscription_after_an_id_that_is_not_given_yet_waits_for_what_follows
 }
 
 #[foundation::test]
-async fn a_subscription_shows_only_the_kinds_that_it_asked_for(namespace: TestNamespace) {
+async fn a_subscription_delivers_only_its_kinds(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 1_000).await;
     let mut ticks = store.subscribe(SubscriptionSpec::from_beginning().kind(TICKED)).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_subscription_shows_only_the_kinds_that_it_asked_for(namespace: TestNa
 // ---- slow ones ----
 
 #[foundation::test]
-async fn the_position_of_a_subscription_is_what_it_has_shown_and_not_what_it_has_at_hand(namespace: TestNamespace) {
+async fn the_position_of_a_subscription_is_the_last_delivered_event_and_not_a_buffered_one(namespace: TestNamespace) {
     append(namespace.events(), 3).await;
     let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     for shown in 1..=3 {
@@ -115,7 +115,7 @@ async fn exported(count: u64) -> Vec<u8> {
 }
 
 #[foundation::test]
-async fn what_is_imported_is_shown_to_those_who_follow_from_a_position(namespace: TestNamespace) {
+async fn imported_events_are_delivered_to_subscribers_from_a_position(namespace: TestNamespace) {
     let lines = exported(3).await;
     let mut subscription = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     let (shown, imported) = futures::join!(next(&mut subscription, 3), namespace.events().import(&lines[..], |_| ()));
@@ -125,14 +125,14 @@ async fn what_is_imported_is_shown_to_those_who_follow_from_a_position(namespace
 }
 
 #[foundation::test]
-async fn what_is_imported_is_not_shown_to_those_who_follow_from_now_on(namespace: TestNamespace) {
+async fn imported_events_are_not_delivered_to_subscribers_from_now(namespace: TestNamespace) {
     let store = namespace.events();
     let mut live = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
     let mut ticks = store.subscribe(SubscriptionSpec::from_now().kind(TICKED)).await.unwrap();
     let mut durable = store.subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap();
     store.import(&exported(1_000).await[..], |_| ()).await.unwrap();
     assert!(is_idle(&mut live) && is_idle(&mut ticks));
-    // A slow one has more to read than what is kept in memory, before an import and after it.
+    // A slow one has more to read than the store keeps in memory, before an import and after it.
     let mut slow = store.subscribe(SubscriptionSpec::from_now()).await.unwrap();
     append(store, 3_000).await;
     assert_eq!(next(&mut live, 3_000).await, (1_001..=4_000).collect::<Vec<_>>());
@@ -141,7 +141,7 @@ async fn what_is_imported_is_not_shown_to_those_who_follow_from_now_on(namespace
     assert_eq!(durable.next().await.unwrap().unwrap().id, id(1_001));
 }
 
-/// Each opening finds an empty log, as after its file was taken away.
+/// Each opening finds an empty log, as after its file was moved away.
 #[tokio::test]
 async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice() {
     let opened = Arc::new(AtomicUsize::new(0));
@@ -164,7 +164,7 @@ async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice
 }
 
 #[foundation::test]
-async fn a_slow_subscriber_holds_nobody_up_and_loses_nothing(namespace: TestNamespace) {
+async fn a_slow_subscriber_delays_no_other_and_loses_nothing(namespace: TestNamespace) {
     let store = namespace.events();
     let mut slow = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     append(store, 1).await;
@@ -177,7 +177,7 @@ async fn a_slow_subscriber_holds_nobody_up_and_loses_nothing(namespace: TestName
 }
 
 #[tokio::test]
-async fn what_was_pruned_before_it_was_read_is_told() {
+async fn events_that_were_pruned_before_they_were_read_are_reported() {
     let clock = HandSetClock::default();
     let foundation = Foundation::builder().clock(clock.read()).start().await.unwrap();
     let store = foundation.events();
@@ -202,7 +202,7 @@ async fn a_wait_that_is_cancelled_loses_nothing(namespace: TestNamespace) {
     let mut all = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     let mut seen = Vec::new();
     while seen.len() < 2_000 {
-        // Either it is at hand, or the wait is given up at once, a read of the log with it.
+        // Either it is at hand, or the wait is cancelled at once, with its read of the log.
         match all.next().now_or_never() {
             Some(event) => seen.push(event.unwrap().unwrap().id.get()),
             None => tokio::task::yield_now().await,
@@ -229,7 +229,7 @@ async fn fnd_7_subscribers_of_events_survive_a_restart_of_the_store(namespace: T
 }
 
 #[tokio::test]
-async fn a_subscription_ends_with_its_namespace_after_it_has_shown_the_rest() {
+async fn a_subscription_ends_with_its_namespace_after_it_has_delivered_the_remaining_events() {
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events().clone();
@@ -252,7 +252,7 @@ async fn a_subscription_ends_with_its_namespace_after_it_has_shown_the_rest() {
 // ---- durable ones ----
 
 #[foundation::test]
-async fn a_durable_subscription_goes_on_after_what_was_acknowledged(namespace: TestNamespace) {
+async fn a_durable_subscription_continues_after_the_acknowledged_events(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 4).await;
     let spec = SubscriptionSpec::from_beginning;
@@ -273,7 +273,7 @@ async fn a_durable_subscription_goes_on_after_what_was_acknowledged(namespace: T
 }
 
 #[foundation::test]
-async fn a_durable_subscription_from_now_remembers_when_that_was(namespace: TestNamespace) {
+async fn a_durable_subscription_from_now_remembers_its_start(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 2).await;
     drop(store.subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap());
@@ -296,7 +296,7 @@ async fn a_durable_subscription_has_one_consumer_at_a_time(namespace: TestNamesp
 }
 
 #[foundation::test]
-async fn only_what_was_given_out_can_be_acknowledged(namespace: TestNamespace) {
+async fn only_delivered_events_can_be_acknowledged(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 3).await;
     let mut billing = store.subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await.unwrap();
@@ -322,11 +322,11 @@ async fn a_forgotten_subscription_begins_anew(namespace: TestNamespace) {
     assert_eq!(billing.next().await.unwrap().unwrap().id, id(1));
 }
 
-// ---- handed to an actor ----
+// ---- forwarded to an actor ----
 
 const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::new("ledger");
 
-/// Hands on what it is sent, and answers when it is told to.
+/// Forwards its messages, and answers on request.
 struct Ledger;
 
 struct LedgerMsg(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>);
@@ -370,7 +370,7 @@ async fn an_actor_is_sent_the_next_event_when_it_has_answered(namespace: TestNam
     let spec = SubscriptionSpec::from_beginning().kinds([TICKED, TOCKED]);
     let forwarding = store.subscribe_with(spec, ledger.clone(), LedgerMsg).await.unwrap();
     let (first, answer) = entries.recv().await.unwrap();
-    // Whatever is ready to run has its turn: nothing more is sent.
+    // Every ready task has its turn: nothing more is sent.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -385,7 +385,7 @@ async fn an_actor_is_sent_the_next_event_when_it_has_answered(namespace: TestNam
 }
 
 #[foundation::test]
-async fn what_an_actor_has_answered_is_acknowledged_for_it(namespace: TestNamespace) {
+async fn an_event_that_an_actor_has_answered_is_acknowledged_for_it(namespace: TestNamespace) {
     let store = namespace.events();
     append(store, 70).await;
     let spec = || SubscriptionSpec::from_beginning().kinds([TICKED, TOCKED]);
@@ -415,7 +415,7 @@ async fn a_forwarding_ends_with_its_namespace_and_when_it_is_dropped() {
     let forwarding = store.subscribe_with(spec(), elsewhere.clone(), LedgerMsg).await.unwrap();
     let dropped = store.subscribe_durable_with(BILLING, spec(), elsewhere.clone(), LedgerMsg).await.unwrap();
     drop(dropped);
-    // Its task gives the name back when it is gone, which is soon.
+    // Its task releases the name when it is gone, which is soon.
     while store.subscribe_durable(BILLING, spec()).await.is_err() {
         tokio::task::yield_now().await;
     }
@@ -426,7 +426,7 @@ async fn a_forwarding_ends_with_its_namespace_and_when_it_is_dropped() {
     foundation.shutdown().await;
 }
 
-// ---- all at once ----
+// ---- concurrent ----
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_subscriber_sees_every_event_once_and_in_order_while_sixteen_append() {
@@ -468,7 +468,7 @@ async fn every_subscriber_sees_every_event_once_and_in_order_while_sixteen_appen
     }
 }
 
-/// So many events, which come in order, and what is left of the subscription.
+/// Reads this many events, which come in order, and returns the subscription.
 async fn read(mut subscription: EventSubscription, count: usize) -> EventSubscription {
     let mut last = None;
     for _ in 0..count {

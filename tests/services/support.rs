@@ -15,7 +15,7 @@ use serde_json::json;
 use std::sync::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Only a test that fails waits so long.
+/// Only a failing test waits this long.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 
 // ---- settings ----
@@ -30,7 +30,7 @@ pub(super) fn configured() -> FoundationBuilder {
     Foundation::builder().config(settings())
 }
 
-/// The same by a clock that can be stopped, which holds up the writers of events and nobody else: they have threads of their
+/// The same with a clock that can be stopped, which blocks only the writers of events: they have threads of their
 /// own, since their logs, one for each namespace, are taken for ones that may block.
 pub(super) fn held_up_by(clock: &StuckClock) -> FoundationBuilder {
     let logs: Arc<Mutex<HashMap<Namespace, MemoryLog>>> = Arc::default();
@@ -41,7 +41,7 @@ pub(super) fn held_up_by(clock: &StuckClock) -> FoundationBuilder {
     configured().events(storage.clone()).test_events(storage).clock(clock.read())
 }
 
-/// The error as a person reads it.
+/// The text of the error.
 pub(super) fn text<T: std::fmt::Debug>(outcome: Result<T, impl std::fmt::Display>) -> String {
     outcome.expect_err("an error").to_string()
 }
@@ -67,7 +67,7 @@ pub(super) fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-/// A clock that panics when it is told to: the event store reads it in the middle of an append.
+/// A clock that panics on request: the event store reads it in the middle of an append.
 #[derive(Clone, Default)]
 pub(super) struct FaultyClock(Arc<AtomicBool>);
 
@@ -86,7 +86,7 @@ impl FaultyClock {
     }
 }
 
-/// A clock that holds up whoever reads it, and with it the thread: for runtimes with several.
+/// A clock that blocks its reader, and with it the thread: for runtimes with several.
 #[derive(Clone)]
 pub(super) struct StuckClock(Arc<Mutex<Option<Hold>>>);
 
@@ -95,7 +95,7 @@ struct Hold {
     released: mpsc::Receiver<()>,
 }
 
-/// A reader that is, or will be, held up; let go when this is dropped.
+/// A reader that is, or will be, blocked; released when this is dropped.
 pub(super) struct Held {
     arrived: tokio::sync::oneshot::Receiver<()>,
     _release: mpsc::Sender<()>,
@@ -106,7 +106,7 @@ impl StuckClock {
         Self(Arc::default())
     }
 
-    /// Holds up the next reader, and no other.
+    /// Blocks the next reader, and no other.
     pub(super) fn hold_next(&self) -> Held {
         let (arrived, arrival) = tokio::sync::oneshot::channel();
         let (release, released) = mpsc::channel();
@@ -117,7 +117,7 @@ impl StuckClock {
     pub(super) fn read(&self) -> impl Fn() -> SystemTime + Send + Sync + 'static {
         let hold = Arc::clone(&self.0);
         move || {
-            // Out of the lock first: the next reader is not held up.
+            // Out of the lock first: the next reader is not blocked.
             let hold = hold.lock().unwrap().take();
             if let Some(Hold { arrived, released }) = hold {
                 let _ = arrived.send(());
@@ -129,7 +129,7 @@ impl StuckClock {
 }
 
 impl Held {
-    /// Returns when somebody is held up.
+    /// Returns when a reader is blocked.
     pub(super) async fn arrival(&mut self) {
         (&mut self.arrived).await.unwrap();
     }
@@ -137,7 +137,7 @@ impl Held {
 
 // ---- faults ----
 
-/// Cuts the event store off: it lives, but nobody finds it. It is found again when it has been killed and restarted.
+/// Unregisters the event store: it lives, but no lookup finds it until it has been killed and restarted.
 pub(super) fn cut_off_event_store(services: &Services) {
     let anything = ServiceKey::<()>::from(foundation::EventStore::NAME);
     assert!(services.unregister(&anything), "the event store had its name");
@@ -167,14 +167,14 @@ pub(super) async fn until_up(services: &Services, name: &ServiceName) {
 
 // ---- an application's actor ----
 
-/// What a clerk lived through, in order.
+/// The events in a clerk's life, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Lived {
     Started(&'static str),
     Stopped(&'static str),
 }
 
-/// A child of the application: tells of its beginning and its end.
+/// A child of the application: reports its start and its end.
 #[derive(Clone)]
 pub(super) struct Clerk {
     pub(super) name: &'static str,
@@ -212,7 +212,7 @@ impl Actor for Clerk {
     }
 }
 
-/// An actor made of two functions: for what has to happen in a start or at an end.
+/// An actor made of two functions, which run in its start and at its end.
 pub(super) struct Hooks<S, E> {
     pub(super) start: S,
     pub(super) end: E,

@@ -24,7 +24,7 @@ fn fields(value: &Value) -> Vec<&str> {
 }
 
 #[foundation::test(builder = configured())]
-async fn what_there_is_to_look_at_in_a_namespace_is_written_as_json(namespace: TestNamespace) {
+async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespace) {
     namespace.config().update("server.port", 81).await.unwrap();
     let name = namespace.namespace().to_string();
 
@@ -74,7 +74,7 @@ async fn what_there_is_to_look_at_in_a_namespace_is_written_as_json(namespace: T
 }
 
 #[tokio::test]
-async fn what_ends_is_written_as_json() {
+async fn every_report_of_an_end_is_written_as_json() {
     let foundation = Foundation::builder().start().await.unwrap();
     assert_eq!(written(&foundation.registry().stats())["production"], json!(3));
     let test = foundation.test_namespace().await.unwrap();
@@ -121,13 +121,13 @@ async fn the_times_of_events_are_written_as_rfc_3339_and_read_back_in_both_forms
     assert_eq!(json["recorded_at"], json!("2026-11-30T01:00:00.5Z"));
     let again: foundation::Event = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(again, *event);
-    // As it was written before.
+    // In the earlier format.
     json["recorded_at"] = json!({ "secs_since_epoch": 1_796_000_400, "nanos_since_epoch": 500_000_000 });
     assert_eq!(serde_json::from_value::<foundation::Event>(json).unwrap(), *event);
     foundation.shutdown().await;
 }
 
-/// What a type is called that shows how something is or what it came to.
+/// The suffixes of types that show a state or a result.
 const SHOWN: [&str; 8] = ["Report", "Health", "Info", "Status", "Stats", "Verification", "Count", "Measures"];
 
 #[test]

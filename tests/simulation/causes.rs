@@ -1,4 +1,4 @@
-//! Which reports call for a restart.
+//! The reports that call for a restart.
 
 use foundation::{ExitReason, Restart};
 
@@ -6,7 +6,7 @@ use super::history::{Line, Reign};
 use super::record::Told;
 use super::shape::Shape;
 
-/// OTP's table, written down once more.
+/// OTP's table, written once more.
 pub(super) fn wants(restart: Restart, reason: &ExitReason) -> bool {
     match restart {
         Restart::Permanent => true,
@@ -27,7 +27,7 @@ pub(super) fn causes<'a>(shape: &Shape, reign: &'a Reign<'a>) -> Vec<&'a Line<'a
     reign.lines[..end].iter().filter(due).collect()
 }
 
-/// Whether this child has been heard of before: its first start is no restart.
+/// Whether an earlier report names this child: its first start is no restart.
 fn is_known(reign: &Reign<'_>, line: &Line<'_>) -> bool {
     reign.lines.iter().any(|earlier| earlier.child == line.child && earlier.index < line.index)
 }

@@ -1,4 +1,4 @@
-//! The one source of chance: the same seed gives the same throws, on every machine.
+//! The one source of randomness: the same seed gives the same throws, on every machine.
 
 pub(super) struct Dice(fastrand::Rng);
 
@@ -7,12 +7,12 @@ impl Dice {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// A number from zero to one less than this, which is at least one.
+    /// A number below this one, which is at least one.
     pub(super) fn below(&mut self, sides: usize) -> usize {
         self.0.usize(..sides)
     }
 
-    /// Whether something happens that happens so often in a hundred times.
+    /// True with this probability in percent.
     pub(super) fn percent(&mut self, chance: usize) -> bool {
         self.below(100) < chance
     }
@@ -22,7 +22,7 @@ impl Dice {
         of[self.below(of.len())]
     }
 
-    /// One of these, each as often as its weight says.
+    /// One of these, each with the probability of its weight.
     pub(super) fn weighted<T: Copy>(&mut self, of: &[(usize, T)]) -> T {
         let mut left = self.below(of.iter().map(|(weight, _)| weight).sum());
         for (weight, value) in of {

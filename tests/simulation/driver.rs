@@ -1,4 +1,4 @@
-//! Plays a script on a runtime of its own, whose clock stands still while anybody has something to do.
+//! Plays a script on a runtime of its own, whose clock stands still while any task is ready.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) fn run(script: &Script) -> Record {
     finish(runtime, world, script.ending, end)
 }
 
-/// How a run came to its end.
+/// The way in which a run ended.
 #[derive(Default)]
 struct Ended {
     ended: bool,
@@ -86,7 +86,7 @@ async fn end(ending: Ending, registry: &ProcessRegistry, namespace: Namespace, s
     }
     let ended = timeout(LONG, registry.shutdown()).await.is_ok();
     stage.world.note(Fact::Over);
-    // The clock moves on only when nobody has anything to do any more.
+    // The clock moves on only when no task is ready any more.
     take(Duration::from_millis(1)).await;
     let tasks_left = Handle::current().metrics().num_alive_tasks();
     Ended { ended, names_left: registry.stats().total, tasks_left }

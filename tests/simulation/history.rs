@@ -1,5 +1,5 @@
-//! What can be read from a log without knowing how a supervisor works: whose life is when, which report belongs to which
-//! life of a supervisor, and which start was asked for.
+//! The facts in a log that need no knowledge of a supervisor: the time of each life, the life of a supervisor that each
+//! report belongs to, and the requested starts.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,14 +10,14 @@ use super::shape::{Shape, Who};
 /// A position in the log.
 pub(super) type At = usize;
 
-/// When the moments of one life came.
+/// The positions of the moments of one life.
 #[derive(Debug, Default)]
 pub(super) struct Span {
     pub(super) moments: Vec<(Moment, At)>,
     pub(super) actor: Option<Actor>,
-    /// The life of its supervisor into which it was born.
+    /// The life of its supervisor in which it began.
     pub(super) epoch: u32,
-    /// The first blow from the script.
+    /// The first fault from the script.
     pub(super) struck: Option<At>,
 }
 
@@ -30,7 +30,7 @@ impl Span {
         self.at(Moment::Built).unwrap_or(At::MAX)
     }
 
-    /// When handler and state are both dropped; never, if one is not.
+    /// The position at which handler and state are both dropped; never, if one is not.
     pub(super) fn gone(&self) -> At {
         let state = match self.at(Moment::Up) {
             Some(_) => self.at(Moment::StateDropped).unwrap_or(At::MAX),
@@ -39,7 +39,7 @@ impl Span {
         self.at(Moment::Dropped).unwrap_or(At::MAX).max(state)
     }
 
-    /// When its end begins: its `post_stop`, or, without one, its first destructor.
+    /// The position at which its end begins: its `post_stop`, or, without one, its first destructor.
     pub(super) fn end_begins(&self) -> At {
         let ends = [Moment::Stopping, Moment::StateDropped, Moment::Dropped];
         ends.iter().filter_map(|moment| self.at(*moment)).min().unwrap_or(At::MAX)
@@ -49,8 +49,8 @@ impl Span {
         self.built() <= at && at < self.gone()
     }
 
-    /// The same without the state of an actor that was killed: ractor sends that along with the exit event, and a
-    /// supervisor that is stopping reads no events any more, so this state goes when the supervisor does.
+    /// The same without the state of a killed actor: ractor sends that along with the exit event, and a
+    /// supervisor that is stopping reads no events any more, so this state is dropped with the supervisor.
     pub(super) fn is_active(&self, at: At) -> bool {
         let left = match self.at(Moment::Down) {
             Some(_) => self.gone(),
@@ -67,7 +67,7 @@ pub(super) struct Line<'a> {
     pub(super) at: u64,
     pub(super) child: Who,
     pub(super) told: &'a Told,
-    /// It tells what came of a request.
+    /// It reports the outcome of a request.
     pub(super) requested: bool,
 }
 
@@ -77,14 +77,14 @@ pub(super) struct Begin {
     pub(super) index: At,
     pub(super) at: u64,
     pub(super) child: Who,
-    /// Somebody has asked for it, or may have.
+    /// It was requested, or may have been.
     pub(super) requested: bool,
 }
 
 /// One life of a supervisor, as its reports and the starts of its children show it.
 #[derive(Debug, Default)]
 pub(super) struct Reign<'a> {
-    /// When the one before it ended.
+    /// The position at which the life before it ended.
     pub(super) since: At,
     pub(super) lines: Vec<Line<'a>>,
     pub(super) begins: Vec<Begin>,
@@ -100,7 +100,7 @@ pub(super) struct Request<'a> {
     pub(super) answer: Option<&'a Answer>,
 }
 
-/// Children, and what their supervisor says that they are doing.
+/// Children, with their states as their supervisor reports them.
 type Children<'a> = &'a [(Who, Doing)];
 
 pub(super) struct History<'a> {
@@ -145,7 +145,7 @@ impl<'a> History<'a> {
 
     fn read_lives(&mut self) {
         let mut epochs = vec![0; self.shape.members.len()];
-        // Under which life of its supervisor an actor came: one that is dying may report late.
+        // The life of its supervisor in which an actor began: a dying one may report late.
         let mut born: HashMap<Actor, u32> = HashMap::new();
         for (index, Entry { at, fact }) in self.record.log.iter().enumerate() {
             match fact {
@@ -224,7 +224,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// Whether one of these was asked for this child and not answered yet.
+    /// Whether one of these requests is pending for this child.
     pub(super) fn is_asked(&self, who: Who, verbs: &[Verb], at: At) -> bool {
         self.requests.iter().any(|request| {
             request.who == who && verbs.contains(&request.verb) && request.asked < at && at < request.answered
@@ -237,7 +237,7 @@ impl<'a> History<'a> {
         self.lives.iter().filter(move |(life, _)| within(life)).map(|(life, span)| (*life, span))
     }
 
-    /// Its place in the start order: whoever was added by request comes after all that were there then.
+    /// Its place in the start order: a child that was added by request comes after all that were there then.
     pub(super) fn place(&self, who: Who, reign: &Reign<'_>, at: At) -> (usize, usize) {
         let added = self.requests.iter().rev().find(|request| {
             let started = matches!(request.answer, None | Some(Answer::Runs(_) | Answer::Ignored));

@@ -1,7 +1,7 @@
 //! Deterministic simulation: a tree of supervisors under a random script of crashes, hangs, slow stops and requests, on a
-//! paused clock, and what must hold of every run.
+//! paused clock, and the invariants of every run.
 //!
-//! A seed makes a [`script`]: the [`shape`] of a tree and what happens to it. The [`driver`] plays it; everybody in it
+//! A seed makes a [`script`]: the [`shape`] of a tree and the operations on it. The [`driver`] plays it; every actor
 //! writes into one log, the [`record`]. The [`invariants`] are functions of that log. A seed that breaks one is made
 //! [shorter](shrink) before it is shown.
 //!
@@ -28,7 +28,7 @@ use std::ops::Range;
 use invariants::{Broken, check};
 use script::Script;
 
-/// How many seeds are played when nobody says otherwise.
+/// The default number of seeds.
 const SEEDS: u64 = 1_000;
 
 /// A quarter of the seeds each, so that they run side by side.
@@ -61,7 +61,7 @@ fn play_seed(seed: u64) {
     }
 }
 
-/// What is shown of a seed that fails: as little as still fails, and how to see it again.
+/// The message for a seed that fails: the smallest script that still fails, and how to repeat it.
 fn failure(script: &Script, broken: &Broken) -> String {
     let same = |script: &Script| play(script).is_err_and(|other| other.rule == broken.rule);
     let without_end = broken.rule == invariants::TIME_GOES_ON;

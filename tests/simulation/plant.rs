@@ -1,4 +1,4 @@
-//! A shape as specifications of children: what a supervisor starts.
+//! A shape as specifications of children.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ async fn start_inner(
     }
 }
 
-/// How long a worker hangs in a message: for ever, unless its supervisor, or one above it, would wait for ever.
+/// The time that a worker hangs in a message: for ever, unless its supervisor, or one above it, would wait for ever.
 pub(super) fn patience(world: &World, who: Who) -> Option<Duration> {
     match world.shape.members[who].shutdown {
         Shutdown::Infinity => Some(Duration::from_secs(40)),

@@ -1,4 +1,4 @@
-//! The worker of every tree: an actor that notes each moment of its life and behaves as the script says.
+//! The worker of every tree: an actor that records each moment of its life and behaves as the script says.
 
 use std::future::pending;
 use std::panic::resume_unwind;
@@ -12,13 +12,13 @@ use super::script::{Closing, Op, Opening};
 use super::shape::Who;
 use super::world::World;
 
-/// What a worker is told to do.
+/// A message to a worker.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cue {
     Panic,
     Fail,
     Stop(Option<&'static str>),
-    /// For so long, or for ever.
+    /// For this time, or for ever.
     Hang(Option<Duration>),
 }
 foundation::local_message!(Cue);
@@ -27,7 +27,7 @@ foundation::local_message!(Cue);
 pub(super) struct Player {
     world: Arc<World>,
     who: Who,
-    /// A rival comes into the world in its `pre_start`: it is built before it claims its name.
+    /// A rival's life begins in its `pre_start`: it is built before it claims its name.
     life: OnceLock<Life>,
     opening: Option<Opening>,
 }
@@ -37,7 +37,7 @@ impl Player {
         Self { world: Arc::clone(world), who, life: world.begin_life(who, false).into(), opening }
     }
 
-    /// Somebody else's actor under the same name; it does nothing wrong.
+    /// A foreign actor under the same name; it causes no faults.
     pub(super) fn rival(world: &Arc<World>, who: Who) -> Self {
         Self { world: Arc::clone(world), who, life: OnceLock::new(), opening: None }
     }

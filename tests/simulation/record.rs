@@ -1,4 +1,4 @@
-//! What was seen of a run: one ordered log.
+//! The observations of a run: one ordered log.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use foundation::{ExitReason, Stopped};
 use super::script::{Ending, Op, Verb};
 use super::shape::{Shape, Who};
 
-/// An actor, numbered in the order in which they were first seen.
+/// An actor, numbered in the order of the first observations.
 pub(super) type Actor = u32;
 
 /// One life of a worker: from the construction of its handler until its last destructor has run.
@@ -15,7 +15,7 @@ pub(super) type Actor = u32;
 pub(super) struct Life {
     pub(super) who: Who,
     pub(super) number: u32,
-    /// Not its supervisor's child: somebody else's, under the same name.
+    /// Not its supervisor's child: a foreign actor under the same name.
     pub(super) rival: bool,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Moment {
     Dropped,
 }
 
-/// What a supervisor reported of a child.
+/// A supervisor's report of a child.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Told {
     Started(Actor),
@@ -44,7 +44,7 @@ pub(super) enum Told {
     AutoShutdown,
 }
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
     Runs(Actor),
@@ -54,7 +54,7 @@ pub(super) enum Answer {
     Refused(String),
 }
 
-/// What a supervisor says that a child is doing.
+/// A child's state, as its supervisor reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Doing {
     Running(Actor),
@@ -68,15 +68,15 @@ pub(super) enum Doing {
 pub(super) enum Fact {
     /// The script's step begins.
     Step(usize),
-    /// An operation reached a life, or missed because there was none.
+    /// An operation reached a life, or had no effect because there was none.
     Struck(Op, Option<Life>),
     /// The start function of a child supervisor, or of an unnamed worker, was called.
     Called(Who),
-    /// A moment of a life; and whom a lookup of its name gave at that moment.
+    /// A moment of a life, with the result of a lookup of its name at that moment.
     Came(Life, Moment, Option<Actor>),
-    /// Which actor a life is.
+    /// The actor of a life.
     Is(Life, Actor),
-    /// Whom a lookup of a worker's name gave while nothing was moving.
+    /// The result of a lookup of a worker's name while nothing was moving.
     Found(Who, Option<Actor>),
     /// A supervisor's report; `None` is the supervisor of the namespace.
     Told(Option<Who>, Who, Told),
@@ -84,7 +84,7 @@ pub(super) enum Fact {
     Answered(usize, Answer),
     /// All faults are over, and much time has passed.
     AtRest,
-    /// What a supervisor said of its children at rest.
+    /// A supervisor's list of its children at rest.
     Listed(Who, Vec<(Who, Doing)>),
     /// The end begins.
     Ending,
@@ -104,7 +104,7 @@ pub(super) struct Entry {
 pub(super) struct Record {
     pub(super) log: Vec<Entry>,
     pub(super) ending: Ending,
-    /// More was seen than any run should take.
+    /// The log has more entries than any run should need.
     pub(super) cut_off: bool,
     /// Whether the shutdown, if there was one, came to an end.
     pub(super) ended: bool,
@@ -115,7 +115,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Each member's own history. Two runs of one script may differ in who of several comes first within one
+    /// Each member's own history. Two runs of one script may differ in the order of several members within one
     /// millisecond: ractor kills the children of a killed actor in the order of a hash map.
     pub(super) fn histories(&self, shape: &Shape) -> Vec<Vec<String>> {
         let mut histories = vec![Vec::new(); shape.members.len()];
@@ -132,7 +132,7 @@ impl Record {
         histories
     }
 
-    /// The log as text, for people; of a very long one the beginning.
+    /// The log as text; the beginning of a very long one.
     pub(super) fn told(&self, shape: &Shape) -> String {
         let mut text = String::new();
         for entry in self.log.iter().take(2_000) {

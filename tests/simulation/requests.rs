@@ -24,7 +24,7 @@ impl Found {
         }
     }
 
-    /// Its children, and what each of them is doing.
+    /// Its children, with the state of each.
     pub(super) async fn children(&self, world: &World) -> Result<Vec<(Who, Doing)>, ChildError> {
         let children = match self {
             Self::Static(supervisor) => supervisor.which_children().await?,
@@ -45,7 +45,7 @@ fn doing(world: &World, child: &ChildInfo) -> Doing {
     }
 }
 
-/// The supervisor that now has this place in the tree; `None` if somebody on the way to it does not run.
+/// The supervisor that now has this place in the tree; `None` if one on the way to it does not run.
 pub(super) async fn find(world: Arc<World>, names: ServiceRegistry, who: Who) -> Result<Option<Found>, ChildError> {
     let Ok(mut at) = names.application() else { return Ok(None) };
     for step in world.shape.path(who) {
@@ -61,7 +61,7 @@ pub(super) async fn find(world: Arc<World>, names: ServiceRegistry, who: Who) ->
     Ok(Some(Found::Static(at)))
 }
 
-/// Asks the supervisor of this child.
+/// Sends a request to the supervisor of this child.
 pub(super) async fn request(
     world: &Arc<World>,
     names: &ServiceRegistry,
@@ -98,7 +98,7 @@ async fn on_demand(
     match (verb, world.latest(who)) {
         (Verb::Start, _) => Ok(runs(world, supervisor.start_child(spec(world, names, who)).await?)),
         (_, Some((_, actor))) => supervisor.terminate_child(actor.get_id()).await.map(|()| Answer::Done),
-        (_, None) => Ok(Answer::Refused("there is nobody to terminate".to_owned())),
+        (_, None) => Ok(Answer::Refused("there is no child to terminate".to_owned())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is done to a tree: a list of steps, made from a seed, that reads as a story.
+//! The operations on a tree: a list of steps, made from a seed.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,13 +6,13 @@ use std::fmt;
 use super::dice::Dice;
 use super::shape::{Role, Shape, TOP, Who};
 
-/// A tree, what happens to it, and how it ends.
+/// A tree, the operations on it, and its end.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Script {
     pub(super) seed: u64,
     pub(super) shape: Shape,
     pub(super) steps: Vec<Step>,
-    /// Whether everything is left alone for long before the end.
+    /// Whether there is a long pause without operations before the end.
     pub(super) rests: bool,
     pub(super) ending: Ending,
 }
@@ -30,14 +30,14 @@ pub(super) enum Op {
     End(Who, End),
     /// A worker hangs in a message: for ever, or for long if its supervisor would wait for ever.
     Hang(Who),
-    /// How the next start goes.
+    /// The behaviour of the next start.
     Open(Who, Opening),
-    /// How the next `post_stop` goes.
+    /// The behaviour of the next `post_stop`.
     Close(Who, Closing),
     KillSupervisor(Who),
     StopSupervisor(Who),
     Ask(Verb, Who),
-    /// Somebody else starts an actor under this worker's name.
+    /// A foreign actor starts under this worker's name.
     Rival(Who),
 }
 
@@ -72,7 +72,7 @@ pub(super) enum Closing {
     Err,
 }
 
-/// What is asked of the supervisor of a child.
+/// A request to the supervisor of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Start,
@@ -83,9 +83,9 @@ pub(super) enum Verb {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Pause {
-    /// So many turns of the scheduler: what was begun is half done.
+    /// This many turns of the scheduler: pending work is half done.
     Turns(usize),
-    /// So much time, with all that happens in it.
+    /// This much time, with everything that happens in it.
     Millis(u64),
 }
 
@@ -115,7 +115,7 @@ impl Script {
 }
 
 impl Script {
-    /// Whether it is in the tree from the beginning, or something happens to it.
+    /// Whether it is in the tree from the beginning, or an operation affects it.
     fn takes_part(&self, who: Who) -> bool {
         let members = &self.shape.members;
         let first = |who: &Who| !members[*who].extra;
@@ -127,7 +127,7 @@ impl Script {
 struct Author {
     dice: Dice,
     shape: Shape,
-    /// A child of a dynamic supervisor is asked for once at most: the ids there are only labels.
+    /// A child of a dynamic supervisor is requested once at most: the ids there are only labels.
     used: HashSet<Who>,
 }
 
@@ -148,7 +148,7 @@ impl Author {
         }
     }
 
-    /// Things that happen at once often happen to one child, or to its neighbours.
+    /// Simultaneous operations often affect one child, or its neighbours.
     fn op(&mut self, focus: Who) -> Op {
         let near = self.shape.members[focus].parent.unwrap_or(TOP);
         let around: Vec<Who> = self.shape.children(near).collect();
@@ -286,7 +286,7 @@ impl Op {
             Self::Ask(Verb::Terminate, who) => format!("terminate_child {} is asked for", name(who)),
             Self::Ask(Verb::Restart, who) => format!("restart_child {} is asked for", name(who)),
             Self::Ask(Verb::Delete, who) => format!("delete_child {} is asked for", name(who)),
-            Self::Rival(who) => format!("somebody else spawns an actor as {}", name(who)),
+            Self::Rival(who) => format!("a foreign actor is spawned as {}", name(who)),
         }
     }
 }

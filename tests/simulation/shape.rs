@@ -1,4 +1,4 @@
-//! The tree that a script plays with: who there is, under whom, and by which rules.
+//! The tree that a script plays with: its members, their supervisors, and their rules.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Member {
     pub(super) restart: Restart,
     pub(super) shutdown: Shutdown,
     pub(super) role: Role,
-    /// It is started only when somebody asks for it.
+    /// It is started only on request.
     pub(super) extra: bool,
     /// Its end for good may end its supervisor.
     pub(super) significant: bool,
@@ -128,7 +128,7 @@ impl Shape {
         matches!(self.members[who].role, Role::Dynamic { .. })
     }
 
-    /// The rule of who restarts together, and how often: dynamic supervisors are one-for-one.
+    /// The strategy and the intensity: dynamic supervisors are one-for-one.
     pub(super) fn rules(&self, supervisor: Who) -> Option<(Strategy, RestartIntensity)> {
         match self.members[supervisor].role {
             Role::Worker { .. } => None,
@@ -137,7 +137,7 @@ impl Shape {
         }
     }
 
-    /// Whether this supervisor stops by itself when significant children have ended.
+    /// When this supervisor stops by itself because significant children have ended.
     pub(super) fn auto(&self, supervisor: Who) -> AutoShutdown {
         match self.members[supervisor].role {
             Role::Supervisor { auto, .. } => auto,

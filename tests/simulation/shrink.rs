@@ -1,11 +1,11 @@
-//! Makes a failing script short: whatever is not needed for the failure goes.
+//! Makes a failing script short: every part that is not needed for the failure is removed.
 
 use super::script::{Ending, Script, Step};
 
-/// How often a script is played at most while it is made shorter.
+/// The maximal number of plays of a script while it is made shorter.
 const PLAYS: usize = 400;
 
-/// The shortest script that is found to fail as well, by leaving out steps, then single operations.
+/// The shortest failing script that is found by leaving out steps, then single operations.
 pub(super) fn shrink(script: &Script, fails: impl Fn(&Script) -> bool) -> Script {
     let mut shrinking = Shrinking { best: script.clone(), left: PLAYS, fails };
     let mut size = script.steps.len();
@@ -63,7 +63,7 @@ impl<F: Fn(&Script) -> bool> Shrinking<F> {
         self.with(|script| script.steps.retain(|Step { ops, .. }| !ops.is_empty()));
     }
 
-    /// A member is not taken out, which would rename the others: it is made one that is started only when asked for.
+    /// A member is not removed, which would rename the others: it is made one that is started only on request.
     fn without_members(&mut self) {
         for who in (1..self.best.shape.members.len()).rev() {
             self.with(|script| script.shape.members[who].extra = true);

@@ -1,4 +1,4 @@
-//! What a script does to a tree that is up.
+//! The operations of a script on a running tree.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::script::{End, Op, Pause, Verb};
 use super::shape::Who;
 use super::world::World;
 
-/// Longer than anything that a script does takes.
+/// Longer than any operation of a script.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
 /// A tree in play.
@@ -49,7 +49,7 @@ impl<'a> Stage<'a> {
                 }
             }
             Pause::Millis(millis) => {
-                // The clock moves only when nobody has anything to do: so all is quiet when this returns.
+                // The clock moves only when no task is ready: so all is quiet when this returns.
                 take(Duration::from_millis(millis)).await;
                 self.look_around();
             }
@@ -84,7 +84,7 @@ impl<'a> Stage<'a> {
         let latest = self.world.latest(who);
         self.world.note(Fact::Struck(op, latest.as_ref().map(|(life, _)| *life)));
         if let Some((_, actor)) = latest {
-            // It may have ended: then this misses.
+            // It may have ended: then this has no effect.
             let _ = actor.cast(cue);
         }
     }

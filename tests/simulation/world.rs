@@ -1,4 +1,4 @@
-//! What all actors of one run share: the log that they write, and how they are to behave next.
+//! Shared by all actors of one run: the log that they write, and their next behaviour.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,12 +21,12 @@ pub(super) struct World {
     too_much: Notify,
 }
 
-/// So long a log is that of a run without an end: most have some hundreds of entries.
+/// A log of this length belongs to a run without an end: most have some hundreds of entries.
 const TOO_MUCH: usize = 30_000;
 
 struct Stage {
     begun: Instant,
-    /// The time at which the clock stood when the runtime was dropped.
+    /// The time of the clock when the runtime was dropped.
     frozen: Option<u64>,
     log: Vec<Entry>,
     parts: Vec<Part>,
@@ -35,7 +35,7 @@ struct Stage {
     requests: usize,
 }
 
-/// What is to come of one member.
+/// The next behaviour of one member.
 #[derive(Default)]
 struct Part {
     lives: u32,
@@ -76,12 +76,12 @@ impl World {
         }
     }
 
-    /// Returns when more has been noted than any run should take.
+    /// Returns when the log has more entries than any run should need.
     pub(super) async fn too_much(&self) {
         self.too_much.notified().await;
     }
 
-    /// Takes note of a moment of a life, with what a lookup of its name gives at this very moment.
+    /// Records a moment of a life, with the result of a lookup of its name at this very moment.
     pub(super) fn came(&self, life: Life, moment: Moment) {
         let found = self.look_up(life.who);
         self.note(Fact::Came(life, moment, found));
@@ -134,7 +134,7 @@ impl World {
         self.stage().number(actor)
     }
 
-    // ---- what is to come ----
+    // ---- the next behaviour ----
 
     pub(super) fn will_open(&self, who: Who, opening: Opening) {
         self.stage().parts[who].openings.push_back(opening);
@@ -144,7 +144,7 @@ impl World {
         self.stage().parts[who].closings.push_back(closing);
     }
 
-    /// From now on nobody misbehaves, except who has begun to.
+    /// From now on no actor begins to misbehave.
     pub(super) fn behave(&self) {
         for part in &mut self.stage().parts {
             part.openings.clear();
@@ -185,12 +185,12 @@ impl World {
         stage.parts[life.who].latest = Some((life, actor.clone()));
     }
 
-    /// The actor that came last under this name, dead or alive.
+    /// The latest actor under this name, dead or alive.
     pub(super) fn latest(&self, who: Who) -> Option<(Life, ActorRef<Cue>)> {
         self.stage().parts[who].latest.clone()
     }
 
-    /// References to actors keep their mailboxes, and with them what lies unread in these.
+    /// References to actors keep their mailboxes, and with them the unread messages.
     pub(super) fn forget_actors(&self) {
         let parts: Vec<_> = self.stage().parts.iter_mut().map(|part| part.latest.take()).collect();
         drop(parts);
@@ -213,14 +213,14 @@ impl Stage {
     }
 }
 
-/// Writes what supervisors report into the log.
+/// Writes the reports of supervisors into the log.
 pub(super) struct Scribe(pub(super) Arc<World>);
 
 impl Reporter for Scribe {
     fn report(&self, Report { supervisor, child, happened }: &Report) {
         let world = &self.0;
         let by = world.shape.find(supervisor.rsplit('/').next().unwrap_or_default());
-        // Whoever is no member is somebody's rival, or the application under its namespace.
+        // An id without a member is a rival's, or that of the application under its namespace.
         let Some(child) = world.shape.find(child.as_str()) else { return };
         if by.is_none() && child != TOP {
             return;

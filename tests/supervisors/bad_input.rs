@@ -1,4 +1,4 @@
-//! Starts and stops that go wrong: each a typed error, or a fault that stays where it is.
+//! Faulty starts and stops: each a typed error, or a fault that stays where it is.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn bad_input_a_start_function_that_panics_is_the_error_of_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_input_a_start_that_never_returns_is_cut_off_by_its_time() {
+async fn bad_input_a_start_that_never_returns_is_ended_by_its_time_out() {
     let hanging = Puppet::new("hanging", &Log::new());
     hanging.always(Moment::Starting, Conduct::Hang);
     let office = Office::of(Strategy::OneForOne, 0, &[]).await;
@@ -69,7 +69,7 @@ async fn bad_input_a_post_stop_that_hangs_is_bounded_by_the_childs_time() {
     office.close().await;
 }
 
-/// The child itself may take for ever, but the group that it is in may not.
+/// The child itself may take for ever, but its group may not.
 #[tokio::test(start_paused = true)]
 async fn bad_input_a_post_stop_that_hangs_is_bounded_by_the_time_of_the_group_around_it() {
     let log = Log::new();

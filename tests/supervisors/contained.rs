@@ -1,4 +1,4 @@
-//! A child's own code at its worst, where others depend on the task that it would run on: each fault stays with its child.
+//! Faults in a child's own code, where others depend on the task that would run it: each fault stays with its child.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -17,7 +17,7 @@ use tokio::task::{block_in_place, yield_now};
 use super::hazard::{BadError, Carrier, Explosive, Payload, tell};
 use crate::otp::{at_most, counts};
 
-/// A supervisor with a sibling that must not notice anything, and what it reports.
+/// A supervisor with a sibling that must not be affected, and its reports.
 struct Scene {
     log: Log,
     sibling: Puppet,
@@ -39,7 +39,7 @@ impl Scene {
         soon("the start of a child", self.office.start_child(spec)).await.unwrap().expect("it is wanted")
     }
 
-    /// The sibling has never been touched, the supervisor serves, and its end is an orderly one.
+    /// The sibling was never affected, the supervisor serves, and its end is an orderly one.
     async fn ends_unharmed(self) {
         assert_eq!(soon("an answer", ping(&self.sibling.latest())).await, Some(1));
         soon("an answer of the supervisor", self.office.count_children()).await.unwrap();
@@ -50,7 +50,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn contained_a_killed_childs_state_that_panics_when_dropped_is_the_end_of_nobody_else() {
+async fn contained_a_killed_childs_state_that_panics_when_dropped_ends_no_other_child() {
     let mut scene = Scene::set(Strategy::OneForOne).await;
     for spec in [Carrier::of(|| Explosive).spec("a"), Carrier::of(|| Explosive).bare_spec("b")] {
         let id = spec.id().to_string();
@@ -89,7 +89,7 @@ async fn contained_state_and_handler_may_both_panic_whichever_way_a_child_ends()
 }
 
 #[tokio::test]
-async fn contained_a_childs_state_that_panics_when_its_supervisor_stops_it_is_its_own_matter() {
+async fn contained_a_childs_state_that_panics_when_its_supervisor_stops_it_affects_only_the_child() {
     for rule in [Shutdown::BrutalKill, Shutdown::Infinity, Shutdown::Timeout(Duration::from_secs(60))] {
         let scene = Scene::set(Strategy::OneForOne).await;
         scene.start(Carrier::of(|| Explosive).explosive_spec("a").shutdown(rule)).await;
@@ -119,7 +119,7 @@ async fn contained_a_group_is_restarted_past_a_state_that_panics() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn contained_a_destructor_that_blocks_or_asks_its_own_supervisor_holds_up_nobody_else() {
+async fn contained_a_destructor_that_blocks_or_calls_its_own_supervisor_delays_no_other_child() {
     struct Blocks(mpsc::Receiver<()>, Supervisor);
     impl Drop for Blocks {
         fn drop(&mut self) {
@@ -177,12 +177,12 @@ fn failing(id: &str) -> Vec<ChildSpec> {
 }
 
 #[tokio::test]
-async fn contained_a_start_may_fail_with_anything_and_nobody_need_wait_for_it() {
+async fn contained_a_start_may_fail_with_any_error_and_need_not_be_awaited() {
     let scene = Scene::set(Strategy::OneForOne).await;
     for spec in failing("a") {
         let error = soon("the failed start", scene.office.start_child(spec.clone())).await.unwrap_err();
         assert!(matches!(error, ChildError::Start { .. }));
-        // The caller's own task is the caller's own matter.
+        // A panic in the caller's own task is the caller's responsibility.
         std::mem::forget(error);
         let mut unwanted = Box::pin(scene.office.start_child(spec));
         assert!(futures::poll!(&mut unwanted).is_pending());
@@ -194,7 +194,7 @@ async fn contained_a_start_may_fail_with_anything_and_nobody_need_wait_for_it() 
 }
 
 #[tokio::test]
-async fn contained_a_restart_may_fail_with_anything() {
+async fn contained_a_restart_may_fail_with_any_error() {
     for (at, _) in failing("a").into_iter().enumerate() {
         let mut scene = Scene::set(Strategy::OneForOne).await;
         let starts = Arc::new(AtomicU32::new(0));
@@ -218,7 +218,7 @@ async fn contained_a_restart_may_fail_with_anything() {
 }
 
 #[tokio::test]
-async fn contained_what_a_start_function_has_captured_may_panic_when_it_is_forgotten() {
+async fn contained_the_captures_of_a_start_function_may_panic_when_they_are_dropped() {
     let scene = Scene::set(Strategy::OneForOne).await;
     let spec = |id: &str| {
         let captured = Arc::new(Explosive);
@@ -227,7 +227,7 @@ async fn contained_what_a_start_function_has_captured_may_panic_when_it_is_forgo
             (Carrier::of(|| ()), ())
         })
     };
-    // A temporary child's is forgotten once it has started; another's when it is deleted, replaced, refused, or with all.
+    // A temporary child's is dropped once it has started; another's when it is deleted, replaced, refused, or with all.
     scene.start(spec("temporary").restart(Restart::Temporary)).await;
     scene.start(spec("deleted")).await;
     scene.office.terminate_child("deleted").await.unwrap();
@@ -239,7 +239,7 @@ async fn contained_what_a_start_function_has_captured_may_panic_when_it_is_forgo
 }
 
 #[tokio::test]
-async fn contained_what_a_start_hands_back_may_panic_when_nobody_takes_it() {
+async fn contained_the_value_that_a_start_returns_may_panic_when_it_is_dropped() {
     let spec = ChildSpec::from_fn("a", ChildKind::Worker, |context: StartContext| async move {
         Ok(context.spawn(Carrier::of(|| ()), ()).await?.with_extra(Explosive))
     });
@@ -279,7 +279,7 @@ impl Wake for PanickingWaker {
 }
 
 #[tokio::test]
-async fn contained_whoever_asks_may_panic_when_it_is_woken() {
+async fn contained_a_caller_may_panic_when_it_is_woken() {
     let scene = Scene::set(Strategy::OneForOne).await;
     let waker = Waker::from(Arc::new(PanickingWaker));
     let office = scene.office.clone();
@@ -296,7 +296,7 @@ async fn contained_whoever_asks_may_panic_when_it_is_woken() {
     scene.ends_unharmed().await;
 }
 
-/// A start that hangs, with a value on its stack that panics when the start is given up.
+/// A start that hangs, with a value on its stack that panics when the start is cancelled.
 fn hanging(id: &str, hangs: &Arc<AtomicBool>) -> ChildSpec {
     let hangs = Arc::clone(hangs);
     ChildSpec::from_fn(id, ChildKind::Worker, move |context: StartContext| {
@@ -313,7 +313,7 @@ fn hanging(id: &str, hangs: &Arc<AtomicBool>) -> ChildSpec {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contained_a_start_that_panics_when_its_time_is_over_is_over() {
+async fn contained_a_start_that_panics_when_it_times_out_has_ended() {
     let scene = Scene::set(Strategy::OneForOne).await;
     let spec = hanging("a", &Arc::new(AtomicBool::new(true)));
     let error = soon("the end of the start", scene.office.start_child(spec)).await.unwrap_err();
@@ -324,7 +324,7 @@ async fn contained_a_start_that_panics_when_its_time_is_over_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contained_a_start_that_panics_when_it_is_terminated_is_over() {
+async fn contained_a_start_that_panics_when_it_is_terminated_has_ended() {
     let scene = Scene::set(Strategy::OneForOne).await;
     let mut starting = Box::pin(scene.office.start_child(hanging("a", &Arc::new(AtomicBool::new(true)))));
     assert!(futures::poll!(&mut starting).is_pending());
@@ -335,7 +335,7 @@ async fn contained_a_start_that_panics_when_it_is_terminated_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contained_a_group_comes_up_again_when_a_restart_panics_at_the_end_of_its_time() {
+async fn contained_a_group_is_restarted_when_a_restart_panics_at_its_time_out() {
     let hangs = Arc::new(AtomicBool::new(false));
     let mut scene = Scene::set(Strategy::OneForAll).await;
     scene.start(hanging("a", &hangs)).await;
@@ -349,7 +349,7 @@ async fn contained_a_group_comes_up_again_when_a_restart_panics_at_the_end_of_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn contained_the_first_start_of_a_supervisor_fails_when_a_childs_panics_at_the_end_of_its_time() {
+async fn contained_the_first_start_of_a_supervisor_fails_when_a_childs_panics_at_its_time_out() {
     let log = Log::new();
     let before = Puppet::new("before", &log);
     let children = [before.spec(), hanging("a", &Arc::new(AtomicBool::new(true)))];

@@ -123,9 +123,9 @@ async fn dyn_4_a_child_whose_restart_panics_counts_toward_max_children() {
     keeps_its_place(Conduct::Panic("not yet")).await;
 }
 
-/// See `dyn_4_what_is_common_to_all_children_is_shared_by_their_start_functions`.
+/// See `dyn_4_common_arguments_of_all_children_are_captured_by_their_start_functions`.
 #[tokio::test]
-async fn dyn_4_a_start_function_has_at_a_restart_what_it_had_at_the_start() {
+async fn dyn_4_a_start_function_keeps_its_captures_over_restarts() {
     let puppet = Puppet::new("puppet", &Log::new());
     let mut agency = Agency::of(3, &[&puppet]).await;
     for life in 2..=4 {
@@ -151,7 +151,7 @@ async fn dyn_4_a_restart_is_tried_until_it_works() {
 }
 
 #[tokio::test]
-async fn dyn_4_one_restart_too_many_stops_the_supervisor_with_shutdown() {
+async fn dyn_4_a_restart_beyond_the_intensity_stops_the_supervisor_with_shutdown() {
     let log = Log::new();
     let (puppet, sibling) = (Puppet::new("puppet", &log), Puppet::new("sibling", &log));
     let mut agency = Agency::of(1, &[&puppet, &sibling]).await;
@@ -165,7 +165,7 @@ async fn dyn_4_one_restart_too_many_stops_the_supervisor_with_shutdown() {
 }
 
 #[tokio::test]
-async fn dyn_4_one_retry_too_many_stops_the_supervisor_with_shutdown() {
+async fn dyn_4_a_retry_beyond_the_intensity_stops_the_supervisor_with_shutdown() {
     let puppet = Puppet::new("puppet", &Log::new());
     let mut agency =
         Agency::open(DynamicSupervisorSpec::default().intensity(RestartIntensity::new(5, Duration::MAX))).await;

@@ -11,7 +11,7 @@ use foundation_tests::{Conduct, Log, Moment, Order, Puppet, ping};
 use crate::otp::{Agency, told};
 
 #[tokio::test]
-async fn dyn_4_it_is_supervised_like_any_child_and_comes_back_empty() {
+async fn dyn_4_it_is_supervised_like_any_child_and_is_restarted_empty() {
     let puppet = Puppet::new("puppet", &Log::new());
     let mut agency = {
         let (reporter, reports) = foundation_tests::reports();
@@ -31,7 +31,7 @@ async fn dyn_4_it_is_supervised_like_any_child_and_comes_back_empty() {
 }
 
 #[tokio::test]
-async fn dyn_4_several_stand_side_by_side_under_their_ids() {
+async fn dyn_4_several_run_side_by_side_under_their_ids() {
     let puppet = Puppet::new("puppet", &Log::new());
     let child = |id| ChildSpec::dynamic_supervisor(id, DynamicSupervisorSpec::default());
     let spec = SupervisorSpec::new(Strategy::OneForOne).children([child("one"), child("other")]);
@@ -45,7 +45,7 @@ async fn dyn_4_several_stand_side_by_side_under_their_ids() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dyn_4_by_default_there_are_as_many_children_as_wanted_and_three_restarts_in_five_seconds() {
+async fn dyn_4_by_default_children_are_unlimited_and_three_restarts_in_five_seconds_are_allowed() {
     let log = Log::new();
     let mut agency = Agency::open(DynamicSupervisorSpec::default()).await;
     let puppets: Vec<_> = (0..100).map(|n| Puppet::new(&format!("p{n}"), &log)).collect();
@@ -94,9 +94,9 @@ async fn dyn_4_a_child_is_started_by_a_start_function() {
     agency.close().await;
 }
 
-/// What Elixir adds to the arguments of each start, a start function has with it.
+/// Elixir's extra arguments of each start are captured by a start function here.
 #[tokio::test]
-async fn dyn_4_what_is_common_to_all_children_is_shared_by_their_start_functions() {
+async fn dyn_4_common_arguments_of_all_children_are_captured_by_their_start_functions() {
     let agency = Agency::of(0, &[]).await;
     let common = Arc::new(Puppet::new("common", &Log::new()));
     let child = |id: &str| {
@@ -119,7 +119,7 @@ async fn dyn_4_an_invalid_specification_is_refused() {
 }
 
 #[tokio::test]
-async fn dyn_4_a_start_says_running_not_wanted_or_why_not() {
+async fn dyn_4_a_start_returns_running_not_wanted_or_the_cause_of_its_failure() {
     let (log, agency) = (Log::new(), Agency::of(0, &[]).await);
     let start = async |at: Moment, conduct: Conduct| {
         let puppet = Puppet::new("puppet", &log);
@@ -160,7 +160,7 @@ async fn dyn_4_a_panic_of_a_start_is_its_error_with_the_text() {
 }
 
 #[tokio::test]
-async fn dyn_4_one_child_too_many_is_refused() {
+async fn dyn_4_a_child_beyond_the_limit_is_refused() {
     let (log, agency) = (Log::new(), Agency::open(DynamicSupervisorSpec::default().max_children(0)).await);
     let error = agency.agency.start_child(Puppet::new("puppet", &log).spec()).await.unwrap_err();
     assert!(matches!(error, ChildError::TooManyChildren { max_children: 0 }), "{error}");

@@ -1,4 +1,4 @@
-//! Section 4: stopping children, one or all. What Elixir refuses as a shutdown time does not compile here.
+//! Section 4: stopping children, one or all. The shutdown times that Elixir refuses do not compile here.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::otp::{Agency, at_most};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How children were stopped, by name, and how long it took altogether.
+/// How children were stopped, by name, and the total time.
 async fn stopped(children: &[(&Puppet, Restart, Shutdown)]) -> (Vec<(String, Stopped)>, Duration) {
     let mut agency = Agency::of(0, &[]).await;
     for (puppet, restart, rule) in children {
@@ -38,7 +38,7 @@ fn named<const N: usize>(how: [(&str, Stopped); N]) -> Vec<(String, Stopped)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dyn_4_any_shutdown_time_is_taken() {
+async fn dyn_4_any_shutdown_time_is_accepted() {
     let times =
         [Shutdown::Timeout(Duration::ZERO), Shutdown::Timeout(Duration::MAX), Shutdown::Infinity, Shutdown::BrutalKill];
     let (log, agency) = (Log::new(), Agency::of(0, &[]).await);
@@ -51,7 +51,7 @@ async fn dyn_4_any_shutdown_time_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dyn_4_brutal_kill_asks_nobody() {
+async fn dyn_4_brutal_kill_does_not_ask_the_children() {
     let log = Log::new();
     let puppet = Puppet::new("a", &log);
     let how = stopped(&[(&puppet, Restart::Permanent, Shutdown::BrutalKill)]).await;
@@ -68,7 +68,7 @@ async fn dyn_4_infinity_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dyn_4_infinity_with_an_end_that_is_not_what_was_asked_for() {
+async fn dyn_4_infinity_with_an_end_for_another_reason() {
     for conduct in [Conduct::Fail("broken on the way out"), Conduct::Panic("oh")] {
         let puppet = Puppet::new("a", &Log::new());
         puppet.always(Moment::Stopping, conduct);
@@ -86,7 +86,7 @@ async fn dyn_4_a_time_is_waited_for_as_long_as_it_is_needed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dyn_4_a_time_with_an_end_that_is_not_what_was_asked_for() {
+async fn dyn_4_a_time_with_an_end_for_another_reason() {
     for conduct in [Conduct::Fail("broken on the way out"), Conduct::Panic("oh")] {
         let puppet = Puppet::new("a", &Log::new());
         puppet.always(Moment::Stopping, conduct);

@@ -66,7 +66,7 @@ async fn sup_3_a_child_with_a_name_is_reached_through_a_via() {
     registry.shutdown().await;
 }
 
-/// A supervisor's name is its place in reports and errors, and takes nobody else's.
+/// A supervisor's name is its place in reports and errors, and is not registered.
 #[tokio::test]
 async fn sup_3_two_supervisors_may_have_one_name() {
     let spec = || SupervisorSpec::new(Strategy::OneForOne);
@@ -99,14 +99,14 @@ async fn sup_3_a_child_has_its_name_again_after_a_restart() {
 }
 
 #[test]
-fn sup_3_a_bad_name_is_refused_with_what_is_wrong_with_it() {
+fn sup_3_an_invalid_name_is_refused_with_its_fault() {
     for (name, wrong) in [("", "empty"), ("Clerk", "'C'"), ("the clerk", "' '")] {
         let error = ServiceKey::<Order>::parse(name).unwrap_err().to_string();
         assert!(error.contains(wrong), "{name:?}: {error}");
     }
 }
 
-/// What a module with an `init` is there is a function here that gives the specification.
+/// In place of a module with an `init`, a function gives the specification here.
 #[tokio::test]
 async fn sup_3_a_function_can_give_the_specification() {
     fn office(log: &Log, clerks: usize) -> SupervisorSpec {
@@ -146,9 +146,9 @@ async fn sup_3_a_child_is_added_as_a_start_function() {
     office.close().await;
 }
 
-/// Most of what Elixir refuses here does not compile; the rest says which child and what is wrong with it.
+/// Most of what Elixir refuses here does not compile; the other errors name the child and its fault.
 #[tokio::test]
-async fn sup_3_invalid_specifications_are_refused_with_what_is_wrong() {
+async fn sup_3_invalid_specifications_are_refused_with_their_fault() {
     let log = Log::new();
     let (clerk, nameless) = (Puppet::new("clerk", &log), Puppet::new("", &log));
     let refused = |children: Vec<ChildSpec>| async move {
@@ -165,7 +165,7 @@ async fn sup_3_invalid_specifications_are_refused_with_what_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sup_3_a_shutdown_time_of_nothing_or_next_to_nothing_is_taken() {
+async fn sup_3_a_shutdown_time_of_zero_or_almost_zero_is_accepted() {
     for limit in [Duration::ZERO, Duration::from_millis(1)] {
         let (clerk, office) = (Puppet::new("clerk", &Log::new()), Office::of(Strategy::OneForOne, 0, &[]).await);
         office.office.start_child(clerk.spec().shutdown(Shutdown::Timeout(limit))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Handles on supervisors, and what start functions are given and give back.
+//! Handles on supervisors, and the arguments and results of start functions.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet, ping, reports,
 
 use crate::otp::{Office, at_most, at_rest, told};
 
-/// Notes whom each of its starts is to replace.
+/// Records the actor that each of its starts is to replace.
 fn heir(puppet: &Puppet, seen: &Arc<Mutex<Vec<Option<ActorId>>>>) -> ChildSpec {
     let (puppet, seen) = (puppet.clone(), Arc::clone(seen));
     ChildSpec::from_fn("heir", ChildKind::Worker, move |context| {
@@ -25,7 +25,7 @@ fn heir(puppet: &Puppet, seen: &Arc<Mutex<Vec<Option<ActorId>>>>) -> ChildSpec {
 }
 
 #[tokio::test]
-async fn a_start_is_given_whom_it_replaces_and_only_that_of_a_successor() {
+async fn only_the_start_of_a_successor_gets_the_actor_that_it_replaces() {
     let (puppet, seen) = (Puppet::new("heir", &Log::new()), Arc::default());
     let (reporter, mut told) = reports();
     let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).reporter(reporter);
@@ -53,7 +53,7 @@ async fn a_child_whose_successor_is_not_wanted_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_start_function_of_ones_own_can_say_that_a_name_is_taken_and_when_it_is_free() {
+async fn a_custom_start_function_can_report_a_taken_name_and_when_it_is_free() {
     let (puppet, free) = (Puppet::new("named", &Log::new()), Gate::new());
     let (made, at, starts) = (puppet.clone(), free.clone(), AtomicU32::new(0));
     let spec = ChildSpec::from_fn("named", ChildKind::Worker, move |context| {
@@ -80,7 +80,7 @@ async fn a_start_function_of_ones_own_can_say_that_a_name_is_taken_and_when_it_i
         }
     })
     .await;
-    // Asked for, it is refused at once; the wait can be begun by the caller, too.
+    // A requested start is refused at once; the caller can also begin the wait itself.
     office.terminate_child("named").await.unwrap();
     let refused = office.restart_child("named").await.unwrap_err();
     let ChildError::Start { source: StartError::NameTaken { free: wait, .. }, .. } = &refused else {
@@ -100,7 +100,7 @@ async fn is_open(gate: &Gate) -> bool {
 }
 
 #[tokio::test]
-async fn a_specification_says_what_it_was_told_and_nothing_that_was_left_unsaid() {
+async fn a_specification_shows_its_set_fields_and_no_others() {
     let puppet = Puppet::new("child", &Log::new());
     let spec = puppet.spec();
     assert_eq!((spec.intensity_rule(), spec.backoff_rule()), (None, None));
@@ -162,7 +162,7 @@ async fn any_dynamic_supervisor_can_run_tasks() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_has_stopped_is_shown_as_that_and_has_no_health() {
+async fn a_stopped_supervisor_is_shown_as_stopped_and_has_no_health() {
     let (log, limits) = (Log::new(), HealthLimits::new());
     let [low, high] = ["low", "high"].map(|name| Puppet::new(name, &log));
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne).child(low.spec().in_health()));
@@ -177,9 +177,9 @@ async fn a_supervisor_that_has_stopped_is_shown_as_that_and_has_no_health() {
     assert_eq!((tree.status, tree.children.len()), (TreeStatus::Stopped, 0));
 }
 
-/// As those above see it: a child that ended with the reason `shutdown`.
+/// For the supervisors above it: a child that ended with the reason `shutdown`.
 #[tokio::test]
-async fn a_supervisor_that_is_shut_down_by_its_handle_comes_back_if_it_is_permanent() {
+async fn a_supervisor_that_is_shut_down_by_its_handle_is_restarted_if_it_is_permanent() {
     for (restart, comes_back) in [(Restart::Permanent, true), (Restart::Transient, false)] {
         let log = Log::new();
         let puppet = Puppet::new("child", &log);
@@ -199,7 +199,7 @@ async fn a_supervisor_that_is_shut_down_by_its_handle_comes_back_if_it_is_perman
 }
 
 #[tokio::test]
-async fn a_restart_of_all_or_of_those_that_follow_also_starts_what_was_stopped_by_request() {
+async fn a_restart_of_all_or_of_later_children_also_starts_children_stopped_by_request() {
     for (strategy, b_runs) in [(Strategy::OneForOne, false), (Strategy::OneForAll, true), (Strategy::RestForOne, true)]
     {
         let log = Log::new();
@@ -216,7 +216,7 @@ async fn a_restart_of_all_or_of_those_that_follow_also_starts_what_was_stopped_b
 }
 
 #[tokio::test]
-async fn a_reconfiguration_replaces_no_reporter_and_is_forgotten_by_a_supervisor_that_is_restarted() {
+async fn a_reconfiguration_replaces_no_reporter_and_is_lost_when_the_supervisor_is_restarted() {
     let log = Log::new();
     let [a, b] = ["a", "b"].map(|name| Puppet::new(name, &log));
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne).child(a.spec()));
@@ -227,7 +227,7 @@ async fn a_reconfiguration_replaces_no_reporter_and_is_forgotten_by_a_supervisor
     inner.reconfigure(spec).await.unwrap();
     inner.restart_child("b").await.unwrap().unwrap();
     office.reports.started("b").await;
-    assert!(never.rest().is_empty(), "the old one is told");
+    assert!(never.rest().is_empty(), "the old one gets reports");
     inner.shutdown().await;
     office.reports.restarted("inner").await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();
@@ -248,9 +248,9 @@ async fn a_dynamic_supervisor_keeps_its_reporter_when_it_is_reconfigured() {
     pool.shutdown().await;
 }
 
-/// An actor that is deaf to the kill of its supervisor is left behind when the limit is over.
+/// An actor that does not yield to its supervisor's kill is left behind when the limit is over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
+async fn the_end_of_a_subtree_is_awaited_for_the_configured_time() {
     let log = Log::new();
     let deaf = Puppet::new("deaf", &log);
     let limits = SupervisorLimits::new().subtree_end(Duration::from_millis(20));
@@ -269,9 +269,9 @@ async fn the_end_of_a_subtree_is_awaited_as_long_as_the_limits_say() {
     office.close().await;
 }
 
-/// Dropped, it takes its actor with it; what it hands back comes in parts.
+/// Dropped, the value stops its actor; the parts of the value are returned separately.
 #[tokio::test]
-async fn what_a_start_hands_back_is_given_in_parts_by_its_type() {
+async fn the_value_that_a_start_returns_is_taken_in_parts_by_type() {
     let puppet = Puppet::new("child", &Log::new());
     let made = puppet.clone();
     let spec = ChildSpec::from_fn("child", ChildKind::Worker, move |context| {
@@ -293,7 +293,7 @@ async fn what_a_start_hands_back_is_given_in_parts_by_its_type() {
 }
 
 #[tokio::test]
-async fn an_unlimited_intensity_takes_no_supervisor_along() {
+async fn an_unlimited_intensity_never_stops_the_supervisor() {
     let puppet = Puppet::new("child", &Log::new());
     let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(0));
     let child = puppet.spec().intensity(RestartIntensity::UNLIMITED);
@@ -306,7 +306,7 @@ async fn an_unlimited_intensity_takes_no_supervisor_along() {
     office.close().await;
 }
 
-/// The limits of a supervisor are those that it was started with, and its children's for what they leave unsaid.
+/// A supervisor keeps the limits of its start, and its children use them for their unset limits.
 #[tokio::test(start_paused = true)]
 async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
     let (second, log) = (Duration::from_secs(1), Log::new());
@@ -336,7 +336,7 @@ async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
     office.close().await;
 }
 
-/// Keeps its supervisor's thread at the first end of a child, until the sender is dropped.
+/// Blocks its supervisor's thread at the first end of a child, until the sender is dropped.
 struct Blocking(Mutex<std::sync::mpsc::Receiver<()>>, Gate);
 
 impl foundation::Reporter for Blocking {

@@ -1,4 +1,4 @@
-//! Foreign code at its worst: values whose destructors panic, errors without a text, and an actor that carries them.
+//! Hostile foreign code: values whose destructors panic, errors without a text, and an actor that carries them.
 
 use std::any::Any;
 use std::error::Error;
@@ -29,7 +29,7 @@ impl Drop for Payload {
     }
 }
 
-/// Errors, each of which has something that an error should not have.
+/// Errors, each with a property that an error should not have.
 #[derive(Debug)]
 pub(super) enum BadError {
     /// No text.
@@ -79,11 +79,11 @@ impl Drop for BadError {
 type Made = Arc<dyn Fn() -> Box<dyn Any + Send> + Send + Sync>;
 type Deed = Box<dyn FnOnce(ActorRef<Carry>) -> BoxFuture<'static, Result<(), ActorProcessingErr>> + Send>;
 
-/// What a [`Carrier`] is told: to do this.
+/// A message to a [`Carrier`]: a function to run.
 pub(super) struct Carry(Deed);
 foundation::local_message!(Carry);
 
-/// An actor with a handler and a state that hold something.
+/// An actor whose handler and state hold a value.
 #[derive(Clone)]
 pub(super) struct Carrier {
     state: Made,
@@ -92,7 +92,7 @@ pub(super) struct Carrier {
 }
 
 impl Carrier {
-    /// Its state is what this makes.
+    /// Its state is the function's result.
     pub(super) fn of<T: Send + 'static>(state: impl Fn() -> T + Send + Sync + 'static) -> Self {
         Self { state: Arc::new(move || Box::new(state())), held: None }
     }
@@ -143,7 +143,7 @@ impl Actor for Carrier {
     }
 }
 
-/// Has a carrier do something.
+/// Makes a carrier run a function.
 pub(super) fn tell<F>(actor: &ActorCell, deed: impl FnOnce(ActorRef<Carry>) -> F + Send + 'static)
 where
     F: Future<Output = Result<(), ActorProcessingErr>> + Send + 'static,

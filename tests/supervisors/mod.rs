@@ -1,7 +1,7 @@
-//! Sections 3 and 4: what Elixir tests of its `Supervisor` (`sup_3_…`) and `DynamicSupervisor` (`dyn_4_…`), and starts
-//! and stops that go wrong.
+//! Sections 3 and 4: Elixir's tests of its `Supervisor` (`sup_3_…`) and `DynamicSupervisor` (`dyn_4_…`), and faulty
+//! starts and stops.
 //!
-//! What it also tests and what cannot exist here: specifications in two notations, `use` with options, names known to
+//! Its other tests cannot exist here: specifications in two notations, `use` with options, names known to
 //! several machines, options of the spawn, the initial call, and code changes.
 
 mod bad_input;

@@ -16,10 +16,10 @@ use tokio::runtime::Builder;
 use crate::otp::at_most;
 
 const LEVELS: usize = 1_000;
-/// What tokio gives to a worker.
+/// The stack size of a tokio worker.
 const STACK: usize = 2 << 20;
 
-/// Supervisors below each other, the lowest of which has this child.
+/// Nested supervisors, the lowest of which has this child.
 fn nested(levels: usize, child: ChildSpec) -> SupervisorSpec {
     let around = |child| SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(0)).child(child);
     (1..levels).fold(around(child), |below, _| around(ChildSpec::supervisor("level", below)))
@@ -68,7 +68,7 @@ fn size_a_thousand_nested_supervisors_are_started_by_request_and_killed() {
 }
 
 #[test]
-fn size_a_failed_start_below_a_thousand_supervisors_undoes_them_all_and_says_why() {
+fn size_a_failed_start_below_a_thousand_supervisors_undoes_them_all_and_reports_the_cause() {
     on_a_stack(|| async {
         let failing = ChildSpec::from_fn("leaf", ChildKind::Worker, |_: StartContext| async {
             Err::<foundation::Start, _>(StartError::failed("no desk"))
@@ -79,7 +79,7 @@ fn size_a_failed_start_below_a_thousand_supervisors_undoes_them_all_and_says_why
 }
 
 #[test]
-fn size_a_failure_climbs_through_a_thousand_supervisors_and_its_cause_with_it() {
+fn size_a_failure_propagates_through_a_thousand_supervisors_with_its_cause() {
     on_a_stack(|| async {
         let leaf = Puppet::new("leaf", &Log::new());
         let (reporter, mut seen) = reports();
@@ -121,7 +121,7 @@ struct Failing {
     begun: Gate,
 }
 
-/// What nobody sends.
+/// A message that is never sent.
 struct Nothing;
 foundation::local_message!(Nothing);
 
@@ -142,7 +142,7 @@ impl Actor for Failing {
     }
 }
 
-/// A supervisor all of whose children fail as fast as they are restarted, and how often they have been started.
+/// A supervisor whose children all fail as fast as they are restarted, and the number of their starts.
 async fn storm(children: usize) -> (DynamicSupervisor, Arc<AtomicU64>) {
     struct Silent;
     impl foundation::Reporter for Silent {
@@ -189,7 +189,7 @@ async fn size_requests_are_served_between_the_restarts_of_a_thousand_children_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn size_a_storm_goes_on_between_the_requests() {
+async fn size_restarts_continue_between_the_requests() {
     let (storm, starts) = storm(100).await;
     let before = starts.load(Ordering::Relaxed);
     soon("further restarts", async {
@@ -202,7 +202,7 @@ async fn size_a_storm_goes_on_between_the_requests() {
 }
 
 #[tokio::test]
-async fn size_a_supervisor_gives_up_in_a_storm_as_it_should() {
+async fn size_a_supervisor_gives_up_when_hundreds_of_children_fail() {
     let (reporter, mut seen) = reports();
     let failing = Failing { starts: Arc::default(), begun: Gate::new() };
     failing.begun.open();
@@ -239,7 +239,7 @@ async fn size_a_tree_shows_all_of_many_children_in_start_order() {
 async fn size_a_supervisor_that_does_not_answer_is_shown_as_silent_with_the_others_beside_it() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = std::sync::Mutex::new(Some(released));
-    // A start function that blocks holds up its supervisor, and nobody else.
+    // A start function that blocks delays its supervisor, and no other actor.
     let blocks = ChildSpec::from_fn("blocks", ChildKind::Worker, move |_: StartContext| {
         let released = released.lock().unwrap().take();
         tokio::task::block_in_place(|| released.map(|released| released.recv()));
@@ -268,7 +268,7 @@ async fn size_a_supervisor_that_does_not_answer_is_shown_as_silent_with_the_othe
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn size_a_start_that_computes_on_a_thread_of_its_own_holds_up_nobody_and_its_time_counts() {
+async fn size_a_start_that_computes_on_a_thread_of_its_own_delays_no_other_and_its_time_counts() {
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = Arc::new(std::sync::Mutex::new(released));
     let computes = ChildSpec::from_fn("computes", ChildKind::Worker, move |_: StartContext| {

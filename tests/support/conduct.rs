@@ -1,4 +1,4 @@
-//! What a puppet does at a moment, and what it may wait for.
+//! A puppet's behaviour at a moment, and gates to wait for.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-/// What a puppet does at `Moment::Called`, `Starting`, `Started` or
+/// A puppet's behaviour at `Moment::Called`, `Starting`, `Started` or
 /// `Stopping`.
 #[derive(Debug, Clone)]
 pub enum Conduct {
-    /// Goes on.
+    /// Continues.
     Proceed,
-    /// Says that it is not wanted now; at `Called` only.
+    /// Reports that it is not wanted now; at `Called` only.
     Ignore,
     /// Returns this as its error.
     Fail(&'static str),
@@ -21,11 +21,11 @@ pub enum Conduct {
     Panic(&'static str),
     /// Never comes to an end.
     Hang,
-    /// Goes on when the gate is open.
+    /// Continues when the gate is open.
     Wait(Gate),
     /// Takes this long, by tokio's clock.
     Take(Duration),
-    /// Asks somebody something, and goes on with the answer dropped.
+    /// Asks a question, and continues with the answer dropped.
     Ask(Question),
 }
 
@@ -60,7 +60,7 @@ impl Gate {
         Self(watch::Sender::new(false))
     }
 
-    /// Lets everybody through, now and later.
+    /// Lets every waiter through, now and later.
     pub fn open(&self) {
         self.0.send_replace(true);
     }

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::faulty_log::{Committed, FaultyLog};
 
-/// A disk for SQLite files that fails in the middle of one commit, and then has what had come to it by then: as after a
-/// power cut, and without its process having to die.
+/// A disk for SQLite files that fails in the middle of one commit and keeps what was written of it by then, as after a
+/// power cut, and without the end of its process.
 #[derive(Debug, Clone)]
 pub struct FaultyDisk(Arc<Disk>);
 
@@ -21,11 +21,11 @@ struct Disk {
     fails_in: usize,
     written: Written,
     commits: AtomicUsize,
-    /// Each failure leaves a directory of its own, and that is what is opened next.
+    /// Each failure leaves a directory of its own, which is opened next.
     failures: AtomicUsize,
 }
 
-/// How much of a failed commit has come to the disk.
+/// The part of a failed commit that was written to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
     /// None of it.
@@ -56,7 +56,7 @@ impl FaultyDisk {
         EventStorage::with(move |namespace| disk.open(namespace))
     }
 
-    /// How often it has failed.
+    /// The number of failures so far.
     pub fn failures(&self) -> usize {
         self.0.failures.load(Ordering::SeqCst)
     }
@@ -80,7 +80,7 @@ impl Disk {
 
     fn fail_in(&self, database: PathBuf, commit: impl FnOnce() -> Committed) -> Committed {
         let log = write_ahead_log(&database);
-        // A file that nobody has written to yet is not there.
+        // The file does not exist before its first write.
         let before = fs::read(&log).unwrap_or_default();
         commit()?;
         let failed = fs::read(&log).and_then(|after| self.leave(&database, &half(&before, after, self.written)));
@@ -88,7 +88,7 @@ impl Disk {
         Err(LogFailure::new("recording events", database.display().to_string(), cause))
     }
 
-    /// What is on the disk from now on. The log that was open does not know of it, and may close its own files in order.
+    /// The contents of the disk from now on. The open log does not know of it, and may close its own files in order.
     fn leave(&self, database: &Path, log: &[u8]) -> io::Result<()> {
         let directory = self.directory(self.failures.load(Ordering::SeqCst) + 1);
         fs::create_dir(&directory)?;
@@ -106,7 +106,7 @@ fn write_ahead_log(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// A file that was to become another, and of whose change this much was written.
+/// A file during its change into another, of which this much was written.
 fn half(before: &[u8], mut after: Vec<u8>, written: Written) -> Vec<u8> {
     let start = before.iter().zip(&after).take_while(|(old, new)| old == new).count();
     let middle = start + (after.len() - start) / 2;

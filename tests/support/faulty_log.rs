@@ -8,29 +8,29 @@ use foundation::{
     ReaderSource, RepairStep, SubscriptionName,
 };
 
-/// Which commits of a log fail; shared by all logs that are opened one after the other, so that the count goes on.
+/// The commits of a log that fail; shared by all logs that are opened one after the other, so that the count continues.
 #[derive(Debug, Clone)]
 pub struct Faults {
     fails: fn(usize) -> Option<Fault>,
     commits: Arc<AtomicUsize>,
 }
 
-/// What becomes of a commit that fails.
+/// The outcome of a failing commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// It is not recorded.
     Before,
-    /// It is recorded, and nobody is told: the answer is lost.
+    /// It is recorded, but its answer is lost.
     After,
 }
 
 impl Faults {
-    /// The faults that this says, of commits counted from 1.
+    /// The faults that this function returns, for commits counted from 1.
     pub fn new(fails: fn(usize) -> Option<Fault>) -> Self {
         Self { fails, commits: Arc::default() }
     }
 
-    /// A log that has these faults on top of what it is.
+    /// The log with these faults added.
     pub fn of<L: EventLog>(&self, log: L) -> FaultyLog<L> {
         let faults = self.clone();
         FaultyLog::new(log, move |log, group, now| match faults.next() {
@@ -52,12 +52,12 @@ fn failure(cause: &str) -> LogFailure {
     LogFailure::new("recording events", "a faulty log", cause)
 }
 
-/// What a log answers to a group of appends.
+/// The answer of a log to a group of appends.
 pub type Committed = Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
 type Commit<L> = dyn FnMut(&mut L, Vec<Append>, SystemTime) -> Committed + Send;
 
-/// A log that commits in another way than it would by itself, and that does nothing any more after its first failure, as a
+/// A log with a different commit, which does nothing any more after its first failure, as a
 /// real one.
 pub struct FaultyLog<L> {
     log: L,
@@ -66,7 +66,7 @@ pub struct FaultyLog<L> {
 }
 
 impl<L: EventLog> FaultyLog<L> {
-    /// This log, with this in the place of its commits.
+    /// This log, with this function in place of its commits.
     pub fn new(log: L, commit: impl FnMut(&mut L, Vec<Append>, SystemTime) -> Committed + Send + 'static) -> Self {
         Self { log, commit: Box::new(commit), broken: false }
     }

@@ -64,17 +64,17 @@ impl Log {
         wanted.map(|(who, moment)| format!("{who} {}", moment.text())).collect()
     }
 
-    /// How often this puppet has come to this moment.
+    /// How often this puppet has reached this moment.
     pub fn count(&self, who: &str, moment: Moment) -> usize {
         count(&self.0.borrow(), who, moment)
     }
 
-    /// Forgets what was so far.
+    /// Forgets all entries so far.
     pub fn clear(&self) {
         self.0.send_modify(Vec::clear);
     }
 
-    /// Returns when this puppet has come to this moment so many times.
+    /// Returns when this puppet has reached this moment this many times.
     pub async fn reached(&self, who: &str, moment: Moment, times: usize) {
         let mut log = self.0.subscribe();
         let reached = log.wait_for(|log| count(log, who, moment) >= times);

@@ -1,4 +1,4 @@
-//! The parts of what the scenarios share.
+//! The modules that the scenarios share.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -19,10 +19,10 @@ pub use puppet::{Costume, Order, Performer, Puppet, ping};
 pub use reports::{Reports, reports};
 pub use witness::Witness;
 
-/// How long a scenario waits for a fact before it says that the fact does not come. Only a failing test takes so long.
+/// The time that a scenario waits for a fact before it fails. Only a failing test takes so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The future's output, or a panic that says what did not happen in time.
+/// The future's output, or a panic that names the missing fact.
 pub async fn soon<T>(what: impl Display, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(output) => output,

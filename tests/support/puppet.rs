@@ -13,7 +13,7 @@ use tokio::task::block_in_place;
 
 use super::{Conduct, Log, Moment, soon};
 
-/// What a running [`Puppet`] can be told.
+/// An order to a running [`Puppet`].
 #[derive(Debug)]
 pub enum Order {
     /// Stop, as its own decision, with this reason or none.
@@ -24,15 +24,15 @@ pub enum Order {
     Panic(&'static str),
     /// Never return from this message.
     Hang,
-    /// Block the thread, deaf to any kill, until something is sent or the sender is dropped; on a runtime of several
-    /// threads only.
+    /// Block the thread, without yielding to a kill, until a value is sent or the sender is dropped; on a runtime of
+    /// several threads only.
     Block(Receiver<()>),
     /// Answer with the incarnation: 1 for the first actor of this puppet, 2 for the next.
     Ping(RpcReplyPort<u32>),
 }
 foundation::local_message!(Order);
 
-/// A name, how it behaves, and who played it last. Clones are the same puppet.
+/// A name, its behaviour, and its latest actor. Clones are the same puppet.
 #[derive(Clone)]
 pub struct Puppet {
     name: Arc<str>,
@@ -52,7 +52,7 @@ struct Stage {
 }
 
 impl Puppet {
-    /// A puppet that does nothing wrong, yet.
+    /// A puppet without faults, yet.
     pub fn new(name: &str, log: &Log) -> Self {
         Self { name: name.into(), log: log.clone(), stage: Arc::default() }
     }
@@ -81,14 +81,14 @@ impl Puppet {
         Performer { puppet: self.clone(), number: 0.into() }
     }
 
-    /// What it does at this moment, from now on.
+    /// Sets its behaviour at this moment, from now on.
     pub fn always(&self, moment: Moment, conduct: Conduct) {
         let mut stage = self.stage();
         stage.always.retain(|(at, _)| *at != moment);
         stage.always.push((moment, conduct));
     }
 
-    /// What it does the next time it comes to this moment; several of them queue up.
+    /// Sets its behaviour at the next time of this moment; several of them queue up.
     pub fn next(&self, moment: Moment, conduct: Conduct) {
         self.stage().next.push_back((moment, conduct));
     }
@@ -115,13 +115,13 @@ impl Puppet {
         self.latest().get_id()
     }
 
-    /// Lets the destructor of the next actor to go block its thread until something is sent, or the sender is dropped;
+    /// Lets the destructor of the next ending actor block its thread until a value is sent, or the sender is dropped;
     /// on a runtime of several threads only.
     pub fn hold(&self, released: Receiver<()>) {
         self.stage().hold = Some(released);
     }
 
-    /// How many actors of this puppet there are, from the beginning of `pre_start` until the handler is dropped.
+    /// The number of actors of this puppet, from the beginning of `pre_start` until the handler is dropped.
     pub fn alive(&self) -> usize {
         self.stage().alive
     }
@@ -176,7 +176,7 @@ async fn take(time: Duration) {
 /// One actor of a [`Puppet`].
 pub struct Performer {
     puppet: Puppet,
-    /// Which incarnation it is; 0 before `pre_start`.
+    /// The number of the incarnation; 0 before `pre_start`.
     number: AtomicU32,
 }
 
@@ -190,7 +190,7 @@ impl Drop for Performer {
     fn drop(&mut self) {
         let hold = self.puppet.stage().hold.take();
         if let Some(released) = hold {
-            // Whoever was woken by the end waits on this thread otherwise, and nobody else may run it.
+            // A task that the end has woken would otherwise wait on this thread, and no other thread may run it.
             let _ = block_in_place(|| released.recv());
         }
         if self.number() > 0 {
@@ -200,7 +200,7 @@ impl Drop for Performer {
     }
 }
 
-/// The state of a [`Performer`]: notes its own end.
+/// The state of a [`Performer`], which records its own end.
 pub struct Costume(Puppet);
 
 impl Drop for Costume {
@@ -255,7 +255,7 @@ impl Actor for Performer {
     }
 }
 
-/// Which incarnation of its puppet this actor is; `None` if it does not answer.
+/// The number of this actor's incarnation; `None` if it does not answer.
 pub async fn ping(actor: &ActorCell) -> Option<u32> {
     let (sender, answer) = tokio::sync::oneshot::channel();
     ActorRef::<Order>::from(actor.clone()).cast(Order::Ping(sender.into())).ok()?;

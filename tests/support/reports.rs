@@ -1,4 +1,4 @@
-//! A reporter that hands on what it is told.
+//! A reporter that forwards its reports.
 
 use foundation::ractor::ActorId;
 use foundation::{ExitReason, Happened, Report, Reporter};
@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::soon;
 
-/// A reporter, and where to await what it was told.
+/// A reporter, and a receiver for its reports.
 pub fn reports() -> (impl Reporter + Clone, Reports) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (Sender(sender), Reports(receiver))
@@ -21,11 +21,11 @@ impl Reporter for Sender {
     }
 }
 
-/// What supervisors report, in order. Each wait consumes what comes before its fact.
+/// The reports of supervisors, in order. Each wait consumes the reports before the one that it waits for.
 pub struct Reports(mpsc::UnboundedReceiver<Report>);
 
 impl Reports {
-    /// The first report of which `pick` makes something.
+    /// The result of `pick` for the first report for which it returns one.
     pub async fn find<T>(&mut self, what: &str, pick: impl Fn(&Report) -> Option<T>) -> T {
         soon(what, async {
             loop {
@@ -35,7 +35,7 @@ impl Reports {
                             return found;
                         }
                     }
-                    None => panic!("{what}: nobody is left to report it"),
+                    None => panic!("{what}: no supervisor is left to report it"),
                 }
             }
         })
@@ -68,7 +68,7 @@ impl Reports {
         .await
     }
 
-    /// Why this child ended next.
+    /// The reason of this child's next end.
     pub async fn exited(&mut self, child: &str) -> ExitReason {
         self.of(child, "exited", |happened| match happened {
             Happened::Exited { reason, .. } => Some(reason.clone()),
@@ -86,7 +86,7 @@ impl Reports {
         .await
     }
 
-    /// Returns when a supervisor has given up, with the child whose failure was one too many.
+    /// Returns when a supervisor has given up, with the child whose failure exceeded the intensity.
     pub async fn gave_up(&mut self) -> String {
         self.find("giving up", |report| match report.happened {
             Happened::GaveUp { .. } => Some(report.child.to_string()),
@@ -95,7 +95,7 @@ impl Reports {
         .await
     }
 
-    /// All that has been reported and not been awaited.
+    /// The reports that have not been awaited.
     pub fn rest(&mut self) -> Vec<Report> {
         std::iter::from_fn(|| self.0.try_recv().ok()).collect()
     }

@@ -1,11 +1,11 @@
-//! How actors end, seen from aside.
+//! The ends of actors, as an observer outside their supervision sees them.
 
 use foundation::ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::mpsc;
 
 use super::soon;
 
-/// Watches actors from aside and tells how each of them ended, in ractor's own words.
+/// Monitors actors from outside and returns how each of them ended, in ractor's own words.
 pub struct Witness {
     actor: ActorRef<()>,
     ends: mpsc::UnboundedReceiver<(ActorId, String)>,
@@ -15,14 +15,14 @@ pub struct Witness {
 struct Watching(mpsc::UnboundedSender<(ActorId, String)>);
 
 impl Witness {
-    /// One that watches nobody yet.
+    /// A witness that monitors no actor yet.
     pub async fn new() -> Self {
         let (sender, ends) = mpsc::unbounded_channel();
         let (actor, _task) = Actor::spawn(None, Watching(sender), ()).await.expect("its pre_start cannot fail");
         Self { actor, ends, seen: Vec::new() }
     }
 
-    /// Watches this actor, which must be running.
+    /// Monitors this actor, which must be running.
     pub fn watch(&self, actor: &ActorCell) {
         self.actor.monitor(actor.clone());
     }

@@ -1,4 +1,4 @@
-//! What an owner can do with a task: await it, with a limit, look at it, shut it down.
+//! An owner's operations on a task: await it, with a limit, poll it, shut it down.
 
 use std::future::pending;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn task_8_an_await_within_the_time_gives_the_value() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn task_8_a_look_at_a_task_leaves_it_running() {
+async fn task_8_polling_a_task_leaves_it_running() {
     let (tasks, gate) = (open().await, Gate::new());
     let passed = gate.clone();
     let task = tasks.spawn(async move {
@@ -50,7 +50,7 @@ async fn task_8_a_look_at_a_task_leaves_it_running() {
     assert_eq!(tasks.children().await.unwrap(), [task.id()]);
     gate.open();
     assert_eq!(task.yield_within(SECOND).await.unwrap().unwrap(), 7);
-    // There is one outcome, and it has been handed out.
+    // There is one outcome, and it has been returned.
     let error = task.yield_within(SECOND).await.unwrap().unwrap_err();
     assert!(matches!(error, TaskError::AlreadyTaken), "{error}");
     assert!(matches!(task.shutdown().await.unwrap_err(), TaskError::AlreadyTaken));

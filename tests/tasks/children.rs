@@ -1,4 +1,4 @@
-//! Tasks that nobody awaits.
+//! Tasks that are not awaited.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ async fn task_8_tasks_are_counted_while_they_run() {
     tasks.shutdown().await;
 }
 
-/// How often it has run when it has come to rest, and how its runs ended.
+/// The number of its runs when it has come to rest, and how they ended.
 async fn runs(restart: Restart, end: fn(usize) -> Result<(), &'static str>) -> (usize, Vec<ExitReason>) {
     let (reporter, mut reports) = reports();
     let intensity = RestartIntensity::new(1, Duration::from_secs(3600));
@@ -45,7 +45,7 @@ async fn runs(restart: Restart, end: fn(usize) -> Result<(), &'static str>) -> (
         async move { end(number) }
     };
     tasks.start_child(ChildSpec::task("run", work).restart(restart)).await.unwrap();
-    // Its second end is the last in any case: one restart is all that there is.
+    // Its second end is the last in any case: the intensity allows one restart.
     let mut ends = vec![reports.exited("run").await];
     if restart == Restart::Permanent || restart == Restart::Transient && ends[0].is_abnormal() {
         ends.push(reports.exited("run").await);
@@ -65,7 +65,7 @@ fn failed(text: &str) -> ExitReason {
 }
 
 #[tokio::test]
-async fn task_8_a_child_is_temporary_unless_it_says_otherwise() {
+async fn task_8_a_child_is_temporary_by_default() {
     assert_eq!(ChildSpec::task("run", |_| async {}).restart_rule(), Restart::Temporary);
     assert_eq!(runs(Restart::Temporary, |_| Err("broken")).await, (1, vec![failed("broken")]));
 }
@@ -81,7 +81,7 @@ async fn task_8_a_transient_child_runs_again_after_an_error_or_a_panic_only() {
 }
 
 #[tokio::test]
-async fn task_8_a_permanent_child_runs_again_whatever_its_end_until_that_is_too_often() {
+async fn task_8_a_permanent_child_runs_again_after_every_end_until_the_intensity_is_exceeded() {
     assert_eq!(runs(Restart::Permanent, |_| Ok(())).await, (2, vec![ExitReason::Normal, ExitReason::Normal]));
 }
 
@@ -108,7 +108,7 @@ async fn task_8_a_child_is_stopped_by_its_own_rule() {
 }
 
 #[tokio::test]
-async fn task_8_one_child_too_many_is_refused() {
+async fn task_8_a_child_beyond_the_limit_is_refused() {
     let tasks = limited(1).await;
     let wait = || ChildSpec::task("wait", |_| pending::<()>());
     tasks.start_child(wait()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Futures and values of tasks whose destructors panic: nothing of that reaches the supervisor or another task.
+//! Futures and values of tasks whose destructors panic: the panics affect neither the supervisor nor another task.
 
 use std::future::pending;
 use std::time::Duration;
@@ -48,7 +48,7 @@ async fn contained_a_task_that_panics_when_it_is_dropped_has_been_shut_down_or_k
 }
 
 #[tokio::test]
-async fn contained_a_value_that_nobody_awaits_may_panic_when_it_is_dropped() {
+async fn contained_a_value_that_is_not_awaited_may_panic_when_it_is_dropped() {
     let (reporter, mut seen) = reports();
     let spec = DynamicSupervisorSpec::default().reporter(reporter);
     let tasks = TaskSupervisor::start("tasks", spec).await.unwrap();
@@ -64,7 +64,7 @@ async fn contained_a_value_that_nobody_awaits_may_panic_when_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contained_a_task_that_nobody_awaits_panics_when_its_supervisor_stops() {
+async fn contained_a_task_that_is_not_awaited_may_panic_when_its_supervisor_stops() {
     let tasks = tasks().await;
     let spec = ChildSpec::task("hanging", |_stop| async {
         let _explosive = Explosive;

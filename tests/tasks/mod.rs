@@ -1,7 +1,7 @@
-//! Section 8, tasks: what Elixir tests of its `Task.Supervisor`. `task_8_…` names what is shown.
+//! Section 8, tasks: Elixir's tests of its `Task.Supervisor`. Each `task_8_…` names the behaviour it shows.
 //!
-//! What it also tests and what cannot exist here: options of the spawn and the list of `$callers` (there is no process
-//! dictionary), module-function-argument forms, and shutdown values that are no values (they do not compile).
+//! Its other tests cannot exist here: options of the spawn and the list of `$callers` (there is no process
+//! dictionary), module-function-argument forms, and invalid shutdown values (they do not compile).
 
 mod awaiting;
 mod children;
@@ -18,7 +18,7 @@ use foundation::{DynamicSupervisorSpec, TaskSupervisor};
 use foundation_tests::soon;
 use tokio::sync::watch;
 
-/// The futures of one scenario: how many there are, have been, and were at most.
+/// The futures of one scenario: the present, total and maximal numbers.
 #[derive(Clone)]
 struct Crew(Arc<watch::Sender<Attendance>>);
 
@@ -34,7 +34,7 @@ impl Crew {
         Self(Arc::default())
     }
 
-    /// Held by a future for as long as it is there.
+    /// Held by a future for as long as it exists.
     fn join(&self) -> Member {
         self.0.send_modify(|there| {
             there.now += 1;
@@ -79,7 +79,7 @@ async fn limited(max_children: usize) -> TaskSupervisor {
     TaskSupervisor::start("tasks", spec).await.expect("it starts")
 }
 
-/// Returns when the supervisor knows of so many tasks: asks until it is so.
+/// Polls until the supervisor knows of this many tasks.
 async fn known(tasks: &TaskSupervisor, number: usize) {
     soon(format!("{number} tasks"), async {
         while tasks.count_children().await.expect("it runs").specs != number {

@@ -1,4 +1,4 @@
-//! Tasks that somebody awaits, linked or not.
+//! Tasks that are awaited, linked or not.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ async fn task_8_an_empty_label_is_refused() {
 }
 
 #[tokio::test]
-async fn task_8_one_task_too_many_is_refused_linked_or_not() {
+async fn task_8_a_task_beyond_the_limit_is_refused_linked_or_not() {
     let tasks = limited(1).await;
     let task = tasks.spawn(pending::<()>()).await.unwrap();
     for error in
@@ -74,9 +74,9 @@ async fn task_8_a_linked_task_stops_when_its_owner_is_gone() {
     tasks.shutdown().await;
 }
 
-/// The call is dropped with the request on its way: the task, when it comes to be, has no owner.
+/// The call is dropped with the request on its way: the task has no owner when it begins.
 #[tokio::test]
-async fn task_8_a_spawn_that_nobody_awaits_any_more_leaves_no_task() {
+async fn task_8_a_spawn_that_is_no_longer_awaited_leaves_no_task() {
     let (tasks, crew) = (open().await, Crew::new());
     for _ in 0..100 {
         let member = crew.join();
@@ -93,7 +93,7 @@ async fn task_8_a_spawn_that_nobody_awaits_any_more_leaves_no_task() {
 }
 
 #[tokio::test]
-async fn task_8_a_task_that_is_not_linked_goes_on_without_its_owner() {
+async fn task_8_a_task_that_is_not_linked_continues_without_its_owner() {
     let (tasks, gate, crew) = (open().await, Gate::new(), Crew::new());
     let (passed, member) = (gate.clone(), crew.join());
     let task = tasks.spawn_nolink(async move {
@@ -101,7 +101,7 @@ async fn task_8_a_task_that_is_not_linked_goes_on_without_its_owner() {
         passed.passed().await;
     });
     let id = task.await.unwrap().id();
-    // A request and its answer: whatever the drop had caused would have been heard.
+    // A request and its answer: any effect of the drop would have arrived.
     assert_eq!(tasks.children().await.unwrap(), [id]);
     assert_eq!(tasks.children().await.unwrap(), [id]);
     assert_eq!(crew.now(), 1);
@@ -112,7 +112,7 @@ async fn task_8_a_task_that_is_not_linked_goes_on_without_its_owner() {
 }
 
 #[tokio::test]
-async fn task_8_the_failure_of_a_task_reaches_its_owner_and_nobody_else() {
+async fn task_8_the_failure_of_a_task_reaches_only_its_owner() {
     let tasks = open().await;
     let sibling = tasks.spawn_nolink(pending::<()>()).await.unwrap();
     let failing = tasks.spawn(async { panic!("no paper") }).await.unwrap();

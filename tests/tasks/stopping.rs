@@ -43,12 +43,12 @@ async fn task_8_a_task_that_holds_its_stop_ends_in_order() {
         assert!(!stop.is_requested());
         stop.requested().await;
         assert!(stop.is_requested());
-        // The time to write things down.
+        // The time to save its work.
         let _ = tokio::time::timeout(SECOND, pending::<()>()).await;
         "written down"
     };
     let task = tasks.spawn_with(within(2 * SECOND), work).await.unwrap();
-    // It has begun: it would see at its beginning that it has been asked.
+    // It has begun: it would see at its beginning that its stop is requested.
     tokio::task::yield_now().await;
     let begun = Instant::now();
     tasks.shutdown().await;
@@ -165,7 +165,7 @@ async fn task_8_a_task_supervisor_is_a_child_like_any_other() {
     });
     let other = other.await.unwrap();
 
-    // Only the one that was killed is replaced, empty.
+    // Only the killed one is replaced, empty.
     mail.actor().kill();
     crew.is(1).await;
     let mail = soon("the replacement", async {
@@ -183,9 +183,9 @@ async fn task_8_a_task_supervisor_is_a_child_like_any_other() {
     assert_eq!(crew.now(), 0);
 }
 
-/// A future that is in the middle of something that never waits hears nothing; its end is awaited all the same.
+/// A future that is busy without yielding does not see the stop; its end is awaited all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn task_8_a_terminated_task_is_dropped_before_it_is_said_to_be_gone() {
+async fn task_8_a_terminated_task_is_dropped_before_it_is_reported_as_gone() {
     let (tasks, crew) = (open().await, Crew::new());
     let (busy, member) = (Gate::new(), crew.join());
     let (release, released) = std::sync::mpsc::channel::<()>();
@@ -207,7 +207,7 @@ async fn task_8_a_terminated_task_is_dropped_before_it_is_said_to_be_gone() {
     tasks.shutdown().await;
 }
 
-/// The way to stop a task is by its supervisor.
+/// A task is stopped through its supervisor.
 #[tokio::test]
 async fn a_stop_that_is_sent_to_the_actor_of_a_task_is_read_when_its_future_has_ended() {
     let (tasks, gate) = (open().await, Gate::new());

@@ -1,4 +1,4 @@
-//! Streams of results: their order, their number at a time, and what a failure does to them.
+//! Streams of results: their order, their concurrency, and the effect of a failure.
 
 use std::future::pending;
 use std::num::NonZeroUsize;
@@ -53,7 +53,7 @@ async fn task_8_a_stream_gives_one_result_for_each_input() {
 }
 
 #[tokio::test]
-async fn task_8_a_stream_runs_no_more_than_so_many_at_a_time() {
+async fn task_8_a_stream_never_exceeds_its_concurrency() {
     for order in [StreamOrder::Inputs, StreamOrder::Completion] {
         let (tasks, crew) = (open().await, Crew::new());
         let there = crew.clone();
@@ -164,9 +164,9 @@ async fn task_8_a_time_out_ends_the_stream_or_only_the_task() {
     tasks.shutdown().await;
 }
 
-/// The inputs are known, so whoever wants to know which of them failed numbers them, as Elixir's option does.
+/// The inputs are known, so a caller that needs to know which of them failed numbers them, as Elixir's option does.
 #[tokio::test(start_paused = true)]
-async fn task_8_a_result_can_be_told_by_its_input_after_a_time_out() {
+async fn task_8_a_result_can_be_matched_to_its_input_after_a_time_out() {
     let tasks = open().await;
     let options = at_a_time(2).nolink().timeout(SECOND).on_timeout(OnTimeout::KillTask);
     let inputs = ["quick", "slow", "quick again"];
@@ -181,7 +181,7 @@ async fn task_8_a_result_can_be_told_by_its_input_after_a_time_out() {
 }
 
 #[tokio::test]
-async fn task_8_what_max_children_refuses_is_an_item() {
+async fn task_8_a_refusal_by_max_children_is_an_item() {
     let tasks = limited(1).await;
     let hold = tasks.spawn(pending::<()>()).await.unwrap();
     let stream = |options| tasks.stream_with(options, 0..3, |n: u32| async move { n }).map(short);
@@ -189,13 +189,13 @@ async fn task_8_what_max_children_refuses_is_an_item() {
     assert_eq!(soon("the stream", stream(at_a_time(1).nolink()).collect::<Vec<_>>()).await, ["too many"; 3]);
     drop(hold);
     tasks.shutdown().await;
-    // Without a supervisor there is nothing to go on with, even if the inputs have no end.
+    // Without a supervisor the stream cannot continue, even if the inputs have no end.
     let endless = tasks.stream_with(at_a_time(1).nolink(), 0.., |n: u32| async move { n }).map(short);
     assert_eq!(soon("the stream", endless.collect::<Vec<_>>()).await, ["not running"]);
 }
 
 #[tokio::test]
-async fn task_8_a_stream_is_read_by_whoever_has_it() {
+async fn task_8_a_stream_is_read_by_its_holder() {
     let tasks = open().await;
     let mut stream = tasks.stream_with(at_a_time(2), 0..4, |n: u32| async move { n });
     assert_eq!(stream.next().await.unwrap().unwrap(), 0);
@@ -204,10 +204,10 @@ async fn task_8_a_stream_is_read_by_whoever_has_it() {
     tasks.shutdown().await;
 }
 
-/// As many tasks as there are cores, in the order of the inputs, five seconds for each, and the end after the first that
-/// takes longer.
+/// The defaults: as many tasks as there are cores, in the order of the inputs, five seconds for each, and the end after
+/// the first that takes longer.
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_asked_for_anything_else_has_the_defaults() {
+async fn a_stream_without_options_has_the_defaults() {
     let (tasks, crew) = (open().await, Crew::new());
     let there = crew.clone();
     let mut stream = tasks.stream(0..1_000_u32, move |n| {
@@ -233,7 +233,7 @@ async fn a_stream_that_is_not_asked_for_anything_else_has_the_defaults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_of_a_task_is_kept_while_its_stream_is_not_looked_at() {
+async fn the_time_out_of_a_task_applies_while_its_stream_is_not_polled() {
     let (tasks, crew) = (open().await, Crew::new());
     let there = crew.clone();
     let options = at_a_time(2).timeout(SECOND).on_timeout(OnTimeout::KillTask);

@@ -1,4 +1,4 @@
-//! Streams that are not read to their end: what has been started is stopped, and no more is started.
+//! Streams that are not read to their end: started tasks are stopped, and no more are started.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::streams::{at_a_time, short};
 use super::{Crew, known, open};
 
 #[tokio::test]
-async fn task_8_nothing_starts_before_a_result_is_asked_for() {
+async fn task_8_no_task_starts_before_the_first_poll() {
     let (tasks, crew) = (open().await, Crew::new());
     let there = crew.clone();
     let stream = tasks.stream_with(at_a_time(2), 0.., move |_: u32| {
@@ -25,7 +25,7 @@ async fn task_8_nothing_starts_before_a_result_is_asked_for() {
 }
 
 #[tokio::test]
-async fn task_8_no_more_is_started_than_is_wanted() {
+async fn task_8_no_more_tasks_are_started_than_are_needed() {
     let (tasks, taken) = (open().await, Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&taken);
     let inputs = (0..).inspect(move |_| {
@@ -41,9 +41,9 @@ async fn task_8_no_more_is_started_than_is_wanted() {
     tasks.shutdown().await;
 }
 
-/// What an adapter around the stream stops early, it drops.
+/// An adapter that ends the stream early drops it.
 #[tokio::test]
-async fn task_8_a_halt_from_outside_stops_what_is_not_used() {
+async fn task_8_a_halt_from_outside_stops_the_unused_tasks() {
     for nolink in [false, true] {
         let (tasks, crew) = (open().await, Crew::new());
         let there = crew.clone();
@@ -95,7 +95,7 @@ async fn task_8_a_stream_that_is_dropped_in_the_middle_of_its_starts_leaves_no_t
 }
 
 #[tokio::test]
-async fn task_8_a_stream_says_so_when_its_supervisor_stops_under_it() {
+async fn task_8_a_stream_reports_that_its_supervisor_has_stopped() {
     let tasks = open().await;
     let mut stream = tasks.stream_with(at_a_time(2).nolink(), 0.., |_: u32| pending::<u32>());
     assert!(futures::poll!(stream.next()).is_pending());
@@ -103,13 +103,13 @@ async fn task_8_a_stream_says_so_when_its_supervisor_stops_under_it() {
     tasks.shutdown().await;
     let rest: Vec<_> = soon("the rest", stream.map(short).collect()).await;
     let cut_off = "the task was shut down before it had finished";
-    // The two that ran, then one for each attempt to go on, the first of which ends the stream.
+    // The two that ran, then one for each attempt to continue, the first of which ends the stream.
     assert_eq!(rest, [cut_off, cut_off, "not running"]);
 }
 
 /// It can be handed on to another thread, and polled without being pinned.
 #[tokio::test]
-async fn task_8_a_stream_can_be_handed_on() {
+async fn task_8_a_stream_can_be_moved_to_another_thread() {
     fn handed_on<S: Stream + Send + Unpin + 'static>(stream: S) -> S {
         stream
     }

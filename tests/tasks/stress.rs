@@ -38,7 +38,7 @@ fn lasting(crew: &Crew) -> impl Future<Output = ()> + Send + use<> {
     }
 }
 
-/// One of all the things that can happen to a task.
+/// One of the possible fates of a task.
 async fn one(tasks: &foundation::TaskSupervisor, crew: &Crew, number: usize) {
     match number % 9 {
         0 => tasks.spawn(ending(crew)).await.unwrap().await.unwrap(),

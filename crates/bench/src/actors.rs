@@ -1,4 +1,4 @@
-//! The actors that are found, sent to, stopped and restarted.
+//! The actors that the rows look up, message, stop and restart.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use foundation::{ServiceKey, local_message};
 
-/// Answers, and as a parent outlives its children (ractor's default is to stop with the first).
+/// Answers requests. As a parent, it outlives its children (ractor's default is to stop with the first).
 pub(crate) struct Echo;
 
 pub(crate) enum EchoMsg {
@@ -30,7 +30,7 @@ impl Actor for Echo {
 
     async fn handle(&self, _: ActorRef<EchoMsg>, message: EchoMsg, (): &mut ()) -> Result<(), ActorProcessingErr> {
         if let EchoMsg::Ask(reply) = message {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(1);
         }
         Ok(())
@@ -51,7 +51,7 @@ impl Actor for Echo {
 pub(crate) struct Ends(Arc<[AtomicU64; 2]>);
 
 impl Ends {
-    /// How many `post_stop`s have run, and how many destructors.
+    /// The number of `post_stop`s that have run, and of destructors.
     pub(crate) fn counted(&self) -> (u64, u64) {
         let [stopped, dropped] = &*self.0;
         (stopped.load(Ordering::Acquire), dropped.load(Ordering::Acquire))

@@ -1,5 +1,5 @@
-//! The peer of the event store: the same rows in a file with the same tables, by rusqlite and nothing else. It has no ids to
-//! give out but the next one, checks nothing, sums nothing up, and tells nobody.
+//! The peer of the event store: the same rows in a file with the same tables, by rusqlite and nothing else. It only
+//! counts ids up; it validates nothing, keeps no sums, and notifies no subscriber.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ impl BareLog {
         Self { connection, last: 0, _file: file }
     }
 
-    /// Writes so many events in one transaction.
+    /// Writes this many events in one transaction.
     pub(crate) fn commit(&mut self, events: u64) {
         let transaction = started(self.connection.transaction_with_behavior(TransactionBehavior::Immediate));
         let mut insert = started(transaction.prepare_cached(INSERT));
@@ -72,8 +72,8 @@ fn nanoseconds(time: SystemTime) -> i64 {
     started(i64::try_from(started(time.duration_since(UNIX_EPOCH)).as_nanos()))
 }
 
-/// What is in a row, as values of one's own, and the payload parsed: as much as an event has.
-#[expect(dead_code, reason = "it is made to be handed out, and nobody here wants it")]
+/// A row's columns as owned values, with the payload parsed: as much as an event has.
+#[expect(dead_code, reason = "it is built as a result, and no caller here reads it")]
 pub(crate) struct BareEvent {
     id: i64,
     kind: String,
@@ -89,22 +89,22 @@ pub(crate) struct BareEvent {
     checksum: u32,
 }
 
-/// One connection that reads, from a file that somebody else writes.
+/// A read-only connection to a file that another process or connection writes.
 pub(crate) fn reader(path: &Path) -> Connection {
     started(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX))
 }
 
-/// Asks for one event, by its id.
+/// The query for one event by its id.
 pub(crate) fn get() -> String {
     format!("SELECT {COLUMNS} FROM events WHERE id = ?1")
 }
 
-/// Asks for the latest events, so many of them.
+/// The query for the latest events, up to a limit.
 pub(crate) fn recent() -> String {
     format!("SELECT {COLUMNS} FROM events ORDER BY id DESC LIMIT ?1")
 }
 
-/// All that the statement finds.
+/// All rows that the statement returns.
 pub(crate) fn read(statement: &mut Statement<'_>, parameter: u64) -> Vec<Arc<BareEvent>> {
     let mut rows = started(statement.query([parameter as i64]));
     let mut events = Vec::new();

@@ -14,12 +14,12 @@ pub(crate) struct Peer<'a> {
 }
 
 impl<'a> Peer<'a> {
-    /// Ours is to take at most `limit` times as long.
+    /// A peer with a limit: ours may take at most `limit` times as long.
     pub(crate) fn new(name: &'static str, limit: f64, batch: Batch<'a>) -> Self {
         Self { name, limit: Some(limit), batch }
     }
 
-    /// One beside which ours is only shown.
+    /// A peer without a limit: ours is only shown beside it.
     pub(crate) fn shown(name: &'static str, batch: Batch<'a>) -> Self {
         Self { name, limit: None, batch }
     }
@@ -33,7 +33,7 @@ pub(crate) struct Contest<'a> {
 }
 
 impl Contest<'_> {
-    /// Measures ours beside the given peers and whoever else knows this row, all in turn.
+    /// Measures ours beside the given peers and each external peer that offers this row, in turn.
     pub(crate) fn between<'b>(
         &'b mut self,
         ours: Batch<'b>,
@@ -65,7 +65,7 @@ impl Contest<'_> {
     }
 }
 
-/// Adds a line for what ours may take whatever the peers take: that beside the first peer once more.
+/// Adds a line for ours' absolute limit, with the first peer's figures once more.
 fn with_total(mut measured: Vec<Measured>, at_most: Option<f64>) -> Vec<Measured> {
     if let (Some(first), Some(at_most)) = (measured.first(), at_most) {
         let total = Measured { limit: Some(Limit::Total(at_most)), ..first.clone() };

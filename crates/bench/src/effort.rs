@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use crate::sample::{Batch, Sample};
 
-/// Repetitions that do not count are made up for, but no more than so many times what is wanted is tried.
+/// Discarded repetitions are repeated, up to this many times the wanted number in total.
 const PATIENCE: usize = 3;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Effort {
-    /// So many repetitions count, of each contestant in turn, so that a drift of the machine's speed meets all.
+    /// The number of repetitions that count. Contestants take turns, so that a drift of the machine's speed meets all.
     pub(crate) repetitions: usize,
-    /// Each takes about so long.
+    /// The approximate duration of each repetition.
     pub(crate) each: Duration,
 }
 
-/// Somebody whose operations are timed.
+/// A contestant whose operations are timed.
 struct Runner<'a, 'b> {
     batch: &'a mut Batch<'b>,
     operations: u64,
@@ -25,7 +25,7 @@ struct Runner<'a, 'b> {
 }
 
 impl Effort {
-    /// The median of each, in nanoseconds for one operation; `None` for one of whom no repetition counted.
+    /// The median of each contestant, in nanoseconds per operation; `None` if none of its repetitions counted.
     pub(crate) fn medians(&self, batches: &mut [Batch<'_>]) -> Vec<Option<f64>> {
         let mut runners: Vec<_> = batches.iter_mut().map(|batch| Runner::warm(batch, self.each)).collect();
         for _ in 0..self.repetitions * PATIENCE {
@@ -38,11 +38,11 @@ impl Effort {
 }
 
 impl<'a, 'b> Runner<'a, 'b> {
-    /// Finds out how many operations take about `each`, and warms up on the way.
+    /// Finds the number of operations that take about `each`, which also warms up.
     fn warm(batch: &'a mut Batch<'b>, each: Duration) -> Self {
         let mut operations = 1;
         loop {
-            // The shorter of two: one that was disturbed must not pass for many operations.
+            // The shorter of two: a disturbed run must not pass for many operations.
             let took = batch(operations).duration().min(batch(operations).duration());
             if took * 2 >= each || operations >= 1 << 32 {
                 let scale = each.as_secs_f64() / took.as_secs_f64().max(1e-9);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn discarded_repetitions_are_made_up_for_and_do_not_count() {
+    fn discarded_repetitions_are_repeated_and_do_not_count() {
         let mut call = 0;
         let sometimes: Batch<'_> = Box::new(move |operations| {
             call += 1;

@@ -1,4 +1,4 @@
-//! What the rows about events share: an event store alone in a namespace, and the events that it gets.
+//! Shared by the rows about events: an event store alone in a namespace, and the events that it gets.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub(crate) const KIND: &str = "order_placed";
 pub(crate) const SERVICE: &str = "shop";
 pub(crate) const NAMESPACE: &str = "production";
 
-/// What an event says: some 70 bytes of JSON.
+/// The payload of an event: some 70 bytes of JSON.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Order {
     order: u64,
@@ -33,21 +33,21 @@ impl Order {
     }
 }
 
-/// An event store that runs, and ends when this is dropped.
+/// A running event store, which ends when this is dropped.
 pub(crate) struct Kept {
     pub(crate) stage: Stage,
     pub(crate) store: EventStore,
     file: Option<File>,
 }
 
-/// A file of events in a directory that goes with it.
+/// A file of events in a directory that is removed with it.
 pub(crate) struct File {
     pub(crate) path: PathBuf,
     _directory: TempDir,
 }
 
 impl File {
-    /// The directory is the system's for temporary files: what the disk below takes for a commit is part of what is measured.
+    /// The directory is the system's for temporary files: the disk's time for a commit is part of what is measured.
     pub(crate) fn new() -> Self {
         let directory = started(TempDir::with_prefix("foundation-bench-"));
         Self { path: directory.path().join("events.db"), _directory: directory }
@@ -61,7 +61,7 @@ impl File {
     }
 }
 
-/// As durable as events are without being told otherwise.
+/// The default durability of events.
 fn open(path: &Path) -> Result<SqliteLog, foundation::LogFailure> {
     SqliteLog::open(path, NAMESPACE, SqliteOptions::default())
 }
@@ -85,12 +85,12 @@ impl Kept {
         Self { stage, store, file }
     }
 
-    /// The file, of a store that has one.
+    /// The path of the store's file, if it has one.
     pub(crate) fn path(&self) -> &Path {
         &started(self.file.as_ref().ok_or("the events are in memory")).path
     }
 
-    /// Appends so many events, a hundred at a time.
+    /// Appends this many events, a hundred at a time.
     pub(crate) fn fill(&self, events: u64) {
         let orders: Vec<_> = (0..events).collect();
         for batch in orders.chunks(100) {
@@ -100,14 +100,14 @@ impl Kept {
     }
 }
 
-/// Forgets all events, so that a log in memory does not grow from one repetition to the next.
+/// Removes all events, so that a log in memory does not grow from one repetition to the next.
 pub(crate) async fn forget(store: &EventStore) {
     started(store.prune_before(SystemTime::now() + Duration::from_secs(1)).await);
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        // The file is closed before its directory goes.
+        // The file is closed before its directory is removed.
         let end = async { started(self.stage.registry.application()).terminate_child(EventStore::NAME.as_str()).await };
         started(self.stage.runtime.block_on(end));
     }

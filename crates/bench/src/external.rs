@@ -1,8 +1,8 @@
 //! Peers in processes of their own.
 //!
 //! Such a process first writes a line `ROW<tab>PEER` for each row that it can measure, then an empty one. From then on
-//! it answers each line `ROW<tab>OPERATIONS` with how many nanoseconds they took, or with `discarded NANOSECONDS`. In
-//! between it only waits, so it disturbs nobody, and its repetitions take turns with everybody else's.
+//! it answers each line `ROW<tab>OPERATIONS` with the nanoseconds that they took, or with `discarded NANOSECONDS`. In
+//! between it only waits, so it disturbs no other contestant, and its repetitions take turns with theirs.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::sample::{Batch, Sample};
 
-/// A process with peers in it. It ends when its input does.
+/// A process that measures peers. It ends when its input does.
 pub(crate) struct External {
     process: Child,
     /// `None` once it has ended.
@@ -35,7 +35,7 @@ impl External {
         }
     }
 
-    /// Who in there measures this row, and how to have it do so.
+    /// The peer that measures this row, and a batch that makes it do so.
     pub(crate) fn contestant(&mut self, row: &str) -> Option<(String, Batch<'_>)> {
         let (row, peer) = self.offers.iter().find(|(offered, _)| offered == row)?.clone();
         let name = peer.clone();
@@ -74,7 +74,7 @@ fn sample(answer: &str) -> io::Result<Sample> {
 impl Drop for External {
     fn drop(&mut self) {
         self.input = None;
-        // It ends by itself at the end of its input; what it says then does not matter.
+        // It ends by itself at the end of its input; its last output does not matter.
         let _ = self.process.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! What was measured, as a line for people and as one for programs.
+//! A measurement, as a line for people and as one for programs.
 
 use std::fmt;
 
@@ -15,25 +15,25 @@ pub(crate) struct Measured {
     pub(crate) threads: usize,
     pub(crate) peer: String,
     pub(crate) figures: Figures,
-    /// What is to be reached; `None` where a peer is only shown.
+    /// The limit to stay within; `None` where a peer is only shown.
     pub(crate) limit: Option<Limit>,
 }
 
-/// What was counted.
+/// A measured figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Figures {
     Nanoseconds { ours: f64, peer: f64 },
     Bytes { ours: f64, peer: f64 },
 }
 
-/// What ours is to stay within.
+/// The limit that ours has to stay within.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Limit {
-    /// So many times the peer's.
+    /// At most this many times the peer's.
     Ratio(f64),
-    /// So much more than the peer's.
+    /// At most this much more than the peer's.
     Beyond(f64),
-    /// So much, whatever the peer needs.
+    /// At most this much, whatever the peer needs.
     Total(f64),
 }
 
@@ -69,7 +69,7 @@ fn scaled(amount: f64, step: f64, units: [&str; 4]) -> String {
     format!("{scaled:.digits$} {}", units[unit])
 }
 
-/// A line for programs: a duration. A limit is one of the ratio, or it is in nanoseconds and is called so.
+/// A line for programs: a duration. A limit is a ratio, or a field whose name says nanoseconds.
 #[derive(Serialize)]
 struct Time<'a> {
     name: &'a str,

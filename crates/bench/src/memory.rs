@@ -1,4 +1,4 @@
-//! Memory, measured from outside: a process of this program holds a scene, and says how much larger it has become by it.
+//! Memory, measured from outside: a process of this program holds a scene and reports how much it has grown.
 
 use std::process::Command;
 
@@ -14,13 +14,13 @@ use crate::row::Row;
 use crate::stage::started;
 
 const MIB: f64 = 1024.0 * 1024.0;
-/// Enough for the size of one actor to be known to a few bytes.
+/// Enough to determine the size of one actor to a few bytes.
 const ACTORS: usize = 20_000;
 const NAMESPACES: usize = 1_000;
-/// As many as a thousand namespaces with their services and supervisors have.
+/// The number of actors that a thousand namespaces have with their services and supervisors.
 const BARE: usize = 5_000;
 
-/// What a process can hold.
+/// The scenes that a process can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scene {
     /// Bare actors, linked to one of them.
@@ -56,7 +56,7 @@ fn namespaces(contest: &mut Contest<'_>) -> Vec<Measured> {
     vec![Measured { name, threads, peer, figures, limit }]
 }
 
-/// The bytes that a process for this scene grew by.
+/// The number of bytes by which a process for this scene grew.
 fn measure(scene: Scene) -> f64 {
     let program = started(std::env::current_exe());
     let output = started(Command::new(program).arg(scene.argument()).output());
@@ -66,7 +66,7 @@ fn measure(scene: Scene) -> f64 {
 impl Scene {
     const ALL: [Self; 5] = [Self::Linked, Self::Supervised, Self::Named, Self::Bare, Self::Namespaces];
 
-    /// What the process is told on its command line.
+    /// The process's command-line argument for this scene.
     pub(crate) fn argument(self) -> String {
         format!("--pose-{self:?}").to_lowercase()
     }
@@ -75,7 +75,7 @@ impl Scene {
         Self::ALL.into_iter().find(|scene| scene.argument() == argument)
     }
 
-    /// Holds the scene in this process, and says by how many bytes the process has grown.
+    /// Holds the scene in this process and returns the number of bytes by which the process has grown.
     pub(crate) fn bytes(self) -> u64 {
         let runtime = started(Builder::new_current_thread().enable_all().build());
         runtime.block_on(async {
@@ -153,7 +153,7 @@ async fn all_run(actors: &[ActorRef<EchoMsg>]) {
     }
 }
 
-/// What this process occupies in memory now, in bytes, as Linux tells it.
+/// The resident memory of this process in bytes, as Linux reports it.
 fn resident() -> u64 {
     let status = started(std::fs::read_to_string("/proc/self/status"));
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_knows_how_large_it_is() {
+    fn a_process_knows_its_resident_memory() {
         let before = resident();
         let block = vec![1_u8; 64 << 20];
         assert!(resident() >= before + (32 << 20), "{} bytes", block.len());

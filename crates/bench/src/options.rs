@@ -1,4 +1,4 @@
-//! What the command line asks for.
+//! The command line's options.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use foundation::NearMisses;
 use crate::effort::Effort;
 use crate::memory::Scene;
 
-/// What is said to `--help`.
+/// The text of `--help`.
 pub(crate) const USAGE: &str = "\
 Measures foundation beside its peers, in one run on one machine.
 
@@ -23,11 +23,11 @@ usage: cargo run --release -p foundation-bench -- [OPTIONS]
 /// The options; `--filter` takes the word after it.
 const KNOWN: [&str; 6] = ["--filter", "--quick", "--peers", "--json", "--check", "--help"];
 
-/// What this process is to do.
+/// The task of this process.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     Measure(Options),
-    /// To be a process whose memory is measured.
+    /// Hold a scene, so that this process's memory can be measured.
     Pose(Scene),
     Help,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     filters: Vec<String>,
 }
 
-/// Why the command line is not understood.
+/// The reason why the command line is not understood.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum OptionsError {
     #[error("unknown option {given}{near}; known are {}", KNOWN.join(", "))]
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_filter_every_row_is_wanted() {
+    fn without_a_filter_every_row_is_selected() {
         assert!(NAMES.iter().all(|name| options(&["--quick"]).wants(name)));
     }
 
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_can_be_asked_to_pose() {
+    fn a_process_can_be_started_to_hold_a_scene() {
         assert_eq!(parse(&[&Scene::Linked.argument()]), Ok(Task::Pose(Scene::Linked)));
     }
 }

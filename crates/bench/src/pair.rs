@@ -1,4 +1,4 @@
-//! Two threads that do the same at the same time.
+//! Two threads that run the same operation at the same time.
 
 use std::sync::Barrier;
 use std::thread;

@@ -1,4 +1,4 @@
-//! Which peers run in processes of their own, and where they are.
+//! The peers that run in processes of their own, and their locations.
 //!
 //! A peer whose dependencies force features on ours is measured in a build of its own, outside the workspace: it would
 //! change what is measured.
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::external::External;
 
-/// The processes that run, and of the others why they do not.
+/// The processes that run, and for the others the reasons why they do not.
 pub(crate) fn externals(build: bool) -> (Vec<External>, Vec<String>) {
     let (mut running, mut absent) = (Vec::new(), Vec::new());
     for started in [rust(build), elixir()] {
@@ -38,7 +38,7 @@ fn rust(build: bool) -> Result<External, String> {
     External::start(Command::new(program)).map_err(|error| without(error.to_string()))
 }
 
-/// Beside what cargo has built for the workspace, and apart from it.
+/// A directory beside cargo's output for the workspace, and apart from it.
 fn target() -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     Some(program.parent()?.parent()?.join("bench-peers"))
@@ -49,7 +49,7 @@ fn build_in(target: &Path) -> Result<(), String> {
     let manifest = sources().join("rust").join("Cargo.toml");
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--locked", "--manifest-path"]).arg(manifest);
-    // Whatever cargo told this program about its own build is not meant for another one.
+    // The environment that cargo set for this program's build does not apply to another build.
     command.arg("--target-dir").arg(target).stdout(Stdio::null());
     match command.status() {
         Ok(status) if status.success() => Ok(()),

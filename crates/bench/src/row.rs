@@ -7,7 +7,7 @@ use crate::measured::Measured;
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) threads: usize,
-    /// The ratio to Elixir's that is to be reached, where one is.
+    /// The required ratio to Elixir's, if there is one.
     pub(crate) elixir: Option<f64>,
     /// The nanoseconds that ours may take, whatever the peers take.
     pub(crate) at_most: Option<f64>,

@@ -3,12 +3,12 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-/// What one repetition gave.
+/// The result of one repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sample {
-    /// All operations together took so long.
+    /// The duration of all operations together.
     Took(Duration),
-    /// It does not count: the threads that were to run side by side did not. It took so long all the same.
+    /// Does not count, since the threads that must run side by side did not; its duration all the same.
     Discarded(Duration),
 }
 
@@ -16,7 +16,7 @@ pub(crate) enum Sample {
 pub(crate) type Batch<'a> = Box<dyn FnMut(u64) -> Sample + 'a>;
 
 impl Sample {
-    /// How long it took, whether it counts or not.
+    /// The duration, whether it counts or not.
     pub(crate) fn duration(self) -> Duration {
         match self {
             Self::Took(took) | Self::Discarded(took) => took,
@@ -29,7 +29,7 @@ pub(crate) fn repeated<'a, T>(mut operation: impl FnMut() -> T + 'a) -> Batch<'a
     Box::new(move |operations| Sample::Took(time(operations, &mut operation).length()))
 }
 
-/// From when until when somebody worked.
+/// The period in which a thread worked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
     pub(crate) begun: Instant,
@@ -42,7 +42,7 @@ impl Span {
     }
 }
 
-/// Runs an operation so many times.
+/// Runs an operation this many times.
 pub(crate) fn time<T>(operations: u64, operation: &mut impl FnMut() -> T) -> Span {
     let begun = Instant::now();
     for _ in 0..operations {

@@ -1,4 +1,4 @@
-//! What every row needs: a runtime, a namespace, and an actor under a name here and in ractor's own table.
+//! The set-up of every row: a runtime, a namespace, and an actor under a name here and in ractor's own table.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use tokio::runtime::{Builder, Runtime};
 use crate::actors::{ECHO, Echo, EchoMsg};
 use crate::sample::{Batch, Sample};
 
-/// How ractor's own look-up is called in the table.
+/// The label of ractor's own look-up in the table.
 pub(crate) const WHERE_IS: &str = "ractor where_is";
 
 /// A runtime with an empty namespace.
 pub(crate) struct Stage {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: ServiceRegistry,
-    /// ractor's names are the process's: those of one stage begin with this.
+    /// ractor's names are global to the process: those of one stage begin with this.
     pub(crate) prefix: String,
 }
 
@@ -37,33 +37,33 @@ impl Stage {
         started(self.runtime.block_on(self.registry.spawn(key, Echo, ())))
     }
 
-    /// Starts an echo that only ractor knows, and says under which name.
+    /// Starts an echo that only ractor knows, and returns its name.
     pub(crate) fn spawn_bare(&self, name: &str) -> (String, ActorRef<EchoMsg>) {
         let name = format!("{}-{name}", self.prefix);
         let (actor, _) = started(self.runtime.block_on(Actor::spawn(Some(name.clone()), Echo, ())));
         (name, actor)
     }
 
-    /// The key of the echo that most rows ask for, with the echo started.
+    /// The key of the echo that most rows look up, with the echo started.
     pub(crate) fn echo(&self) -> &'static ServiceKey<EchoMsg> {
         self.spawn(&ECHO);
         &ECHO
     }
 
-    /// Looks one name up in ractor's table.
+    /// Looks up one name in ractor's table.
     pub(crate) fn where_is(&self) -> impl Fn() -> bool + Clone + Send + use<> {
         let (name, _) = self.spawn_bare("echo");
         move || where_is(name.as_str()).is_some()
     }
 }
 
-/// Two workers, as this is what most of the table's machines have.
+/// Two workers, as most of the table's machines have.
 pub(crate) fn runtime() -> Runtime {
     started(Builder::new_multi_thread().worker_threads(2).enable_all().build())
 }
 
-/// Runs a future as a task of the runtime, so that no wake of a foreign thread is measured with it; it says how long it
-/// took itself.
+/// Runs a future as a task of the runtime, so that no wake from a foreign thread is measured with it; it returns its
+/// duration itself.
 pub(crate) fn as_task<'a, F>(runtime: &Arc<Runtime>, mut work: impl FnMut(u64) -> F + 'a) -> Batch<'a>
 where
     F: Future<Output = Duration> + Send + 'static,

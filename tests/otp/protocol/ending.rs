@@ -43,7 +43,7 @@ async fn protocol_5_a_child_whose_start_has_just_finished_is_stopped_in_its_turn
     assert!(matches!(starting.await.unwrap(), Err(ChildError::NotRunning { .. })));
 }
 
-/// It is one of the children, though the supervisor has not heard of it: nobody cuts it off as a stray.
+/// It is one of the children, though the supervisor does not know of it yet: it is not killed as an unmanaged actor.
 #[tokio::test(start_paused = true)]
 async fn protocol_5_a_child_whose_start_has_just_finished_is_stopped_by_its_own_rule() {
     let (log, [late]) = puppets(["late"]);
@@ -107,10 +107,10 @@ async fn protocol_4_several_shutdowns_at_once_all_return() {
     office.close().await;
 }
 
-/// Found by the simulation. The task of the start is in the state of the killed supervisor, and this is in an exit event
-/// that a supervisor which is stopping does not read.
+/// Found by the simulation. The task of the start is in the state of the killed supervisor. The state is in an exit
+/// event that a stopping supervisor does not read.
 #[tokio::test(start_paused = true)]
-async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_the_start_under_way_with_it() {
+async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_ends_the_start_under_way() {
     let (log, [hanging]) = puppets(["hanging"]);
     let (inner, _) = family(&[&hanging]);
     let inner = ChildSpec::supervisor("inner", inner).shutdown(Shutdown::BrutalKill);
@@ -123,7 +123,7 @@ async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_the_start_un
     assert_eq!((begun.elapsed(), hanging.alive()), (Duration::ZERO, 0));
 }
 
-/// Found by the simulation: the steps are in no order, and it matters none.
+/// Found by the simulation: the order of the steps is undefined and makes no difference.
 #[tokio::test(start_paused = true)]
 async fn protocol_5_a_shutdown_aborts_every_start_under_way_before_it_waits_for_a_stop() {
     for _ in 0..20 {
@@ -144,7 +144,7 @@ async fn protocol_5_a_shutdown_aborts_every_start_under_way_before_it_waits_for_
 
 /// Found by the simulation. ractor does not kill the child of a killed actor that is in its `post_stop`.
 #[tokio::test(start_paused = true)]
-async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_a_child_in_its_post_stop_with_it() {
+async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_ends_a_child_in_its_post_stop() {
     let (log, [hanging]) = puppets(["hanging"]);
     let (inner, _) = family(&[&hanging]);
     let inner = ChildSpec::supervisor("inner", inner).shutdown(Shutdown::BrutalKill);
@@ -157,9 +157,9 @@ async fn protocol_5_a_supervisor_that_is_killed_in_a_shutdown_takes_a_child_in_i
     assert_eq!((begun.elapsed(), hanging.alive()), (Duration::ZERO, 0));
 }
 
-/// Nobody is there to stop them in order; they are killed, and gone.
+/// No supervisor is left to stop them in order; they are killed, and gone.
 #[tokio::test]
-async fn protocol_4_a_start_that_is_abandoned_leaves_nobody_behind() {
+async fn protocol_4_a_cancelled_start_leaves_no_actor_behind() {
     let (log, [a, hanging]) = puppets(["a", "hanging"]);
     hanging.always(Moment::Starting, Conduct::Hang);
     let (inner, _) = family(&[&a, &hanging]);

@@ -1,4 +1,4 @@
-//! An actor is gone when its task is done, and a supervisor when its subtree is: only then does a replacement begin.
+//! An actor is gone when its task is done, and a supervisor when its subtree is gone: only then a replacement begins.
 
 use std::sync::mpsc;
 
@@ -83,9 +83,9 @@ async fn protocol_1_a_replacement_begins_when_a_child_that_failed_in_post_start_
     .await;
 }
 
-/// ractor reports the end before the handler is dropped. The destructor is held up until the supervisor has read that.
+/// ractor reports the end before the handler is dropped. The destructor blocks until the supervisor has read that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn protocol_1_a_destructor_that_takes_its_time_holds_up_the_replacement() {
+async fn protocol_1_a_slow_destructor_delays_the_replacement() {
     let ends: [End; 4] = [
         |child| child.order(Order::Stop(None)),
         |child| child.latest().kill(),
@@ -112,7 +112,7 @@ async fn protocol_1_a_destructor_that_takes_its_time_holds_up_the_replacement() 
     }
 }
 
-/// ractor reports a child's end while its `post_stop` is over, but not its destructors.
+/// ractor reports a child's end when its `post_stop` is over, but not its destructors.
 #[tokio::test]
 async fn protocol_1_post_stop_is_over_before_the_replacement_begins() {
     let (log, [child]) = puppets(["child"]);
@@ -129,7 +129,7 @@ async fn protocol_1_post_stop_is_over_before_the_replacement_begins() {
     office.close().await;
 }
 
-/// Found by the simulation. A killed actor's state travels in its exit event, which may lie unread when the plan of a
+/// Found by the simulation. A killed actor's state is in its exit event. The event may lie unread when the plan of a
 /// sibling that ended just before it stops and replaces it as well.
 #[tokio::test]
 async fn protocol_1_a_replacement_begins_when_the_state_in_an_unread_event_is_dropped() {
@@ -156,9 +156,9 @@ async fn protocol_1_a_killed_supervisor_is_replaced_when_all_its_descendants_are
     assert_eq!(children.each_ref().map(Puppet::alive), [0, 0, 0]);
 }
 
-/// A kill reaches an actor only when its task yields: here one descendant does not, for a while.
+/// A kill takes effect only when the actor's task yields: here one descendant does not yield for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn protocol_1_a_descendant_that_is_deaf_to_the_kill_holds_up_the_replacement() {
+async fn protocol_1_a_descendant_that_does_not_yield_to_the_kill_delays_the_replacement() {
     let (log, [deaf]) = puppets(["deaf"]);
     let mut office = Office::open(family(&[&deaf]).1).await;
     let (release, released) = mpsc::channel();

@@ -1,4 +1,4 @@
-//! What a supervisor promises beyond OTP's suite, because ractor's events come before an actor is gone, and because it
+//! A supervisor's guarantees beyond OTP's suite, because ractor's events come before an actor is gone, and because it
 //! stays responsive while a child starts.
 
 mod ending;

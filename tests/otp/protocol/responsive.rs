@@ -1,4 +1,4 @@
-//! A supervisor stays responsive while a child starts: it answers, restarts others, and can stop the one that hangs.
+//! A supervisor stays responsive while a child starts: it answers, restarts others, and can stop the hanging child.
 
 use std::sync::mpsc;
 
@@ -26,7 +26,7 @@ async fn protocol_5_a_supervisor_answers_while_a_child_hangs_in_its_restart() {
 }
 
 #[tokio::test]
-async fn protocol_5_a_hanging_start_does_not_hold_up_the_restart_of_a_sibling_under_one_for_one() {
+async fn protocol_5_a_hanging_start_does_not_delay_the_restart_of_a_sibling_under_one_for_one() {
     let (log, [hanging, other]) = puppets(["hanging", "other"]);
     let mut office = Office::of(Strategy::OneForOne, 3, &[&hanging, &other]).await;
     hanging.always(Moment::Starting, Conduct::Hang);
@@ -49,7 +49,7 @@ async fn protocol_5_a_child_that_hangs_in_its_restart_can_be_terminated_and_star
         log.reached("child", Moment::Starting, 2).await;
         soon("the termination", office.office.terminate_child("child")).await.unwrap();
         assert_eq!(child.alive(), 0);
-        // Whoever was to be restarted with it is: only this child was terminated.
+        // The later child is restarted all the same: only this child was terminated.
         assert_eq!(told(&at_rest(&office.office).await), ["later running", "child stopped"]);
         assert!(soon("the new start", office.office.restart_child("child")).await.unwrap().is_some());
         assert_eq!(office.office.which_children().await.unwrap()[1].restarts, 0);
@@ -72,13 +72,13 @@ async fn protocol_5_a_child_that_hangs_in_its_first_start_can_be_terminated() {
         let error = soon("the answer to the start", starting).await.unwrap().unwrap_err();
         assert!(matches!(error, ChildError::Start { source: StartError::Terminated, .. }), "{error:?}");
         assert_eq!(child.alive(), 0);
-        // A start that failed keeps no specification.
+        // The specification of a failed first start is not kept.
         assert_eq!(counts(&office.office).await, [0, 0, 0, 0]);
         office.close().await;
     }
 }
 
-/// Under one-for-all a start waits for its turn behind another one; terminated there, it never comes to it.
+/// Under one-for-all a start waits for another one to finish; terminated while waiting, it never begins.
 #[tokio::test]
 async fn protocol_5_a_child_whose_first_start_waits_for_its_turn_can_be_terminated() {
     let (log, [hanging, waiting]) = puppets(["hanging", "waiting"]);
@@ -94,7 +94,7 @@ async fn protocol_5_a_child_whose_first_start_waits_for_its_turn_can_be_terminat
     soon("the termination", office.office.terminate_child("waiting")).await.unwrap();
     let waited = soon("the answer to the start", starts.pop().unwrap()).await.unwrap();
     assert!(matches!(waited, Err(ChildError::Terminated)), "{waited:?}");
-    // As with any start that came to nothing, the specification is not kept.
+    // As with any failed first start, the specification is not kept.
     assert_eq!(told(&office.office.which_children().await.unwrap()), ["hanging starting"]);
     soon("the termination", office.office.terminate_child("hanging")).await.unwrap();
     assert_eq!(log.count("waiting", Moment::Called), 0);
@@ -117,7 +117,7 @@ async fn protocol_5_a_supervisor_that_hangs_in_its_first_start_is_terminated_wit
     office.close().await;
 }
 
-/// So long as one of them is there, neither the termination is answered nor a start that gave up in the middle.
+/// As long as one of them exists, neither the termination nor a start that failed halfway is answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn protocol_5_a_supervisor_that_did_not_start_is_gone_when_all_that_it_had_started_is() {
     for terminated in [true, false] {
@@ -152,7 +152,7 @@ async fn protocol_5_a_supervisor_that_did_not_start_is_gone_when_all_that_it_had
     }
 }
 
-/// A supervisor whose start function loses patience when the gate opens.
+/// A supervisor whose start function fails when the gate opens.
 fn impatient(spec: SupervisorSpec, patience: &Gate) -> ChildSpec {
     let patience = patience.clone();
     ChildSpec::from_fn("inner", ChildKind::Supervisor, move |context| {
@@ -166,10 +166,9 @@ fn impatient(spec: SupervisorSpec, patience: &Gate) -> ChildSpec {
     })
 }
 
-/// The step that ends a start hears of it twice: from the start itself, which has just finished, and from its abort.
+/// The step that ends a start is notified twice: by the start itself, which has just finished, and by its abort.
 #[tokio::test]
-async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_after_its_start_takes_its_time_to_stop()
-{
+async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_after_its_start_stops_slowly() {
     let (log, [child]) = puppets(["child"]);
     let office = Office::of(Strategy::OneForOne, 3, &[&child]).await;
     let (up, down) = (Gate::new(), Gate::new());
@@ -177,7 +176,7 @@ async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_
     child.next(Moment::Stopping, Conduct::Wait(down.clone()));
     child.latest().kill();
     log.reached("child", Moment::Starting, 2).await;
-    // On one thread the start finishes before the supervisor reads the request, and its word comes after that.
+    // On one thread the start finishes before the supervisor reads the request, and its result comes after that.
     up.open();
     let mut terminated = Box::pin(office.office.terminate_child("child"));
     assert!(futures::poll!(&mut terminated).is_pending());
@@ -189,13 +188,13 @@ async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_
     office.close().await;
 }
 
-/// A child of the same plan may be on its way up for ever; those that run can be stopped all the same.
+/// A child of the same plan may be starting for ever; the running ones can be stopped all the same.
 #[tokio::test(start_paused = true)]
 async fn protocol_5_a_sibling_can_be_terminated_while_a_child_fails_to_restart_again_and_again() {
     for strategy in STRATEGIES {
         let (log, [first, failing]) = puppets(["first", "failing"]);
         let children = [first.spec(), failing.spec().start_timeout(10 * SECOND)];
-        // Slow enough never to be too often.
+        // Slow enough never to exceed the intensity.
         let spec = SupervisorSpec::new(strategy).intensity(RestartIntensity::new(1, SECOND)).children(children);
         let office = Office::open(spec).await;
         failing.always(Moment::Starting, Conduct::Hang);

@@ -1,4 +1,4 @@
-//! Starts that take too long, or say no.
+//! Starts that time out or fail.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::SECOND;
 use crate::otp::{Office, STRATEGIES, at_most, counts, puppets, shutdown, told};
 
 #[tokio::test(start_paused = true)]
-async fn protocol_8_a_first_start_that_takes_too_long_fails_and_undoes_what_came_before() {
+async fn protocol_8_a_first_start_that_takes_too_long_fails_and_undoes_the_earlier_starts() {
     let (log, [a, slow]) = puppets(["a", "slow"]);
     slow.always(Moment::Starting, Conduct::Hang);
     let spec = SupervisorSpec::new(Strategy::OneForOne).children([a.spec(), slow.spec().start_timeout(SECOND)]);
@@ -54,7 +54,7 @@ async fn protocol_6_a_restart_that_takes_too_long_counts_as_one_and_is_tried_aga
     assert_eq!(slow.alive(), 0);
 }
 
-/// It can be answered: the start is a task of its own then, and the supervisor reads its messages.
+/// The supervisor can answer: the start is a task of its own then, and the supervisor reads its messages.
 #[tokio::test]
 async fn protocol_8_a_child_that_asks_its_supervisor_in_pre_start_is_answered_on_a_restart() {
     for strategy in STRATEGIES {
@@ -77,7 +77,7 @@ async fn protocol_8_a_child_that_asks_its_supervisor_in_pre_start_is_answered_on
     }
 }
 
-/// It cannot be answered: the supervisor is in its own start. Whoever waits for it to run is ended by the time-out.
+/// The supervisor cannot answer during its own start. A child that waits for it ends by the time-out.
 #[tokio::test(start_paused = true)]
 async fn protocol_8_a_child_that_waits_for_its_supervisor_in_the_first_start_times_out() {
     let (_, [child]) = puppets(["child"]);
@@ -91,7 +91,7 @@ async fn protocol_8_a_child_that_waits_for_its_supervisor_in_the_first_start_tim
     assert_eq!(child.alive(), 0);
 }
 
-/// A child that spawns its actor first and then says no, or takes too long over what comes after.
+/// A child that spawns its actor first and then fails, or takes too long afterwards.
 fn half_started(puppet: &Puppet, then: Conduct) -> ChildSpec {
     let puppet = puppet.clone();
     ChildSpec::from_fn("half", ChildKind::Worker, move |context| {
@@ -109,7 +109,7 @@ fn half_started(puppet: &Puppet, then: Conduct) -> ChildSpec {
 }
 
 #[tokio::test(start_paused = true)]
-async fn protocol_6_a_start_function_that_fails_after_it_has_spawned_leaves_nobody() {
+async fn protocol_6_a_start_function_that_fails_after_it_has_spawned_leaves_no_actor() {
     for then in [Conduct::Fail("no desk"), Conduct::Panic("no desk"), Conduct::Hang] {
         let (log, [child]) = puppets(["child"]);
         let office = Office::of(Strategy::OneForOne, 3, &[]).await;
@@ -129,13 +129,13 @@ async fn protocol_6_a_start_function_that_panics_on_a_restart_counts_as_a_failed
     child.latest().kill();
     assert!(office.reports.start_failed("child").await.contains("no desk"));
     office.reports.restarted("child").await;
-    // That made two restarts; the next is one too many.
+    // That made two restarts; the next exceeds the intensity.
     child.latest().kill();
     assert_eq!(office.ended().await, shutdown());
 }
 
 #[tokio::test]
-async fn protocol_4_a_start_that_fails_is_undone_in_reverse_order_and_tells_the_childs_own_cause() {
+async fn protocol_4_a_start_that_fails_is_undone_in_reverse_order_and_reports_the_childs_own_cause() {
     let (log, [a, b, c, never]) = puppets(["a", "b", "c", "never"]);
     c.always(Moment::Starting, Conduct::Fail("no desk"));
     let children = [&a, &b, &c, &never].map(Puppet::spec);
@@ -150,7 +150,7 @@ async fn protocol_4_a_start_that_fails_is_undone_in_reverse_order_and_tells_the_
 }
 
 #[tokio::test]
-async fn protocol_4_what_no_supervisor_can_run_is_refused_before_anything_starts() {
+async fn protocol_4_an_invalid_specification_is_refused_before_any_child_starts() {
     let (log, [a]) = puppets(["a"]);
     let twice = SupervisorSpec::new(Strategy::OneForOne).children([a.spec(), a.spec()]);
     let error = Supervisor::start("refused", twice).await.unwrap_err();

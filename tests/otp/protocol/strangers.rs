@@ -1,4 +1,4 @@
-//! Events that mean nothing, actors that nobody knows, and a reporter that fails.
+//! Outdated events, unmanaged actors, and a reporter that fails.
 
 use foundation::ractor::{Actor, SpawnErr};
 use foundation::{
@@ -17,7 +17,7 @@ async fn protocol_6_the_end_of_a_child_that_is_being_stopped_is_no_failure() {
         office.office.terminate_child("child").await.unwrap();
         assert_eq!(told(&at_rest(&office.office).await), ["child stopped"]);
         office.office.restart_child("child").await.unwrap().unwrap();
-        // The event of the first incarnation has long been read; it means nothing to the second one.
+        // The event of the first incarnation was read long ago; it does not affect the second one.
         assert_eq!(told(&at_rest(&office.office).await), ["child running"]);
         assert_eq!(log.count("child", Moment::Up), 2);
         office.close().await;
@@ -41,7 +41,7 @@ async fn protocol_6_a_child_that_is_killed_and_terminated_at_once_stays_down() {
 }
 
 #[tokio::test]
-async fn protocol_6_a_stray_that_fails_is_none_of_the_supervisors_business() {
+async fn protocol_6_the_failure_of_an_unmanaged_actor_does_not_affect_the_supervisor() {
     let (log, [child, stray]) = puppets(["child", "stray"]);
     let mut office = Office::of(Strategy::OneForAll, 0, &[&child]).await;
     let mut witness = Witness::new().await;
@@ -60,7 +60,7 @@ async fn protocol_6_a_stray_that_fails_is_none_of_the_supervisors_business() {
 }
 
 #[tokio::test]
-async fn protocol_6_strays_are_stopped_at_the_shutdown_before_the_children() {
+async fn protocol_6_unmanaged_actors_are_stopped_at_the_shutdown_before_the_children() {
     let (log, [child, stray]) = puppets(["child", "stray"]);
     let office = Office::of(Strategy::OneForOne, 0, &[&child]).await;
     Actor::spawn_linked(None, stray.actor(), (), office.office.actor().clone()).await.unwrap();
@@ -70,7 +70,7 @@ async fn protocol_6_strays_are_stopped_at_the_shutdown_before_the_children() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn protocol_6_a_stray_that_does_not_stop_is_killed() {
+async fn protocol_6_an_unmanaged_actor_that_does_not_stop_is_killed() {
     let (log, [stray]) = puppets(["stray"]);
     let mut office = Office::of(Strategy::OneForOne, 0, &[]).await;
     Actor::spawn_linked(None, stray.actor(), (), office.office.actor().clone()).await.unwrap();
@@ -81,9 +81,9 @@ async fn protocol_6_a_stray_that_does_not_stop_is_killed() {
     assert_eq!(office.reports.rest().iter().filter(|report| killed(report)).count(), 1);
 }
 
-/// Its `pre_start` has run by then, its `post_stop` never will: its destructors have to be enough.
+/// Its `pre_start` has run by then, and its `post_stop` never will: only its destructors clean up.
 #[tokio::test]
-async fn protocol_11_nobody_can_be_linked_to_a_supervisor_that_is_stopping() {
+async fn protocol_11_no_actor_can_be_linked_to_a_supervisor_that_is_stopping() {
     let (log, [child, late]) = puppets(["child", "late"]);
     let gate = Gate::new();
     child.always(Moment::Stopping, Conduct::Wait(gate.clone()));

@@ -17,7 +17,7 @@ fn configured() -> FoundationBuilder {
     Foundation::builder().config(free)
 }
 
-/// Nothing was changed and nothing recorded; and what is well meant still works.
+/// Nothing was changed and nothing recorded, and valid requests still work.
 async fn assert_untouched(services: &Services) {
     let config = services.config();
     let status = config.status().await.unwrap();
@@ -28,7 +28,7 @@ async fn assert_untouched(services: &Services) {
 }
 
 #[foundation::test(builder = configured())]
-async fn what_is_no_path_is_refused_by_all_in_one_short_line(namespace: TestNamespace) {
+async fn an_invalid_path_is_refused_by_every_method_in_one_short_line(namespace: TestNamespace) {
     let config = namespace.config();
     let (long, deep) = (long(), "a.".repeat(100_000));
     for path in TEXTS.into_iter().chain([&*long, &*deep, "server..port", ".server", "server.", "Server"]) {
@@ -54,7 +54,7 @@ async fn what_is_no_path_is_refused_by_all_in_one_short_line(namespace: TestName
 }
 
 #[foundation::test(builder = configured())]
-async fn values_that_are_too_large_or_of_another_sort_change_nothing(namespace: TestNamespace) {
+async fn values_that_are_too_large_or_of_another_type_change_nothing(namespace: TestNamespace) {
     let config = namespace.config();
     let place = "the value at config path free (an update at run time) has";
     let cases = [
@@ -67,7 +67,7 @@ async fn values_that_are_too_large_or_of_another_sort_change_nothing(namespace: 
         let transaction = config.transaction(|wishes| wishes.set("server.port", 1).set("free", &value));
         assert_eq!(text(transaction.await), expected);
     }
-    // Each of them may be so large, and all of them together are more than one event takes.
+    // Each of them may be so large, and all of them together exceed one event.
     let many = |wishes: &mut foundation::Transaction| {
         for number in 0..20 {
             wishes.set(format!("parts.part{number}"), "x".repeat(65_000));
@@ -86,7 +86,7 @@ async fn values_that_are_too_large_or_of_another_sort_change_nothing(namespace: 
 }
 
 #[foundation::test(builder = configured())]
-async fn texts_of_any_sort_are_set_recorded_told_and_made_again_as_they_were(namespace: TestNamespace) {
+async fn texts_of_any_kind_are_set_recorded_reported_and_restored_unchanged(namespace: TestNamespace) {
     let config = namespace.config();
     let mut changes = config.subscribe("motd").unwrap();
     for text in TEXTS {
@@ -118,11 +118,11 @@ async fn a_note_that_is_too_long_refuses_its_change(namespace: TestNamespace) {
         assert_eq!(text(config.reset_all().await), expected);
         assert_eq!(text(config.reload().await), expected);
     }
-    assert_eq!(namespace.events().stats().await.unwrap().recorded, 2, "the refused reloads are told");
+    assert_eq!(namespace.events().stats().await.unwrap().recorded, 2, "the refused reloads are recorded");
     assert_eq!(config.get::<String>("motd").unwrap(), "hello");
 }
 
-/// What is refused takes no place: neither events, nor instruments, nor values.
+/// A refused request takes no place: neither events, nor instruments, nor values.
 #[foundation::test(builder = support::configured())]
 async fn ten_thousand_refusals_leave_nothing_behind(namespace: TestNamespace) {
     let config = namespace.config();
@@ -150,7 +150,7 @@ async fn refused(sources: Result<ConfigSources, ConfigError>) -> String {
 }
 
 #[tokio::test]
-async fn names_and_texts_of_variables_are_told_in_one_short_line() {
+async fn names_and_texts_of_variables_are_reported_in_one_short_line() {
     let of = |name: String, text: &str| settings().environment("app", [(name, text.to_owned())]);
     let wide = "9".repeat(100_000);
     for text in TEXTS.into_iter().chain([&*long()]) {
@@ -169,7 +169,7 @@ async fn names_and_texts_of_variables_are_told_in_one_short_line() {
 }
 
 #[tokio::test]
-async fn thousands_of_variables_that_nobody_knows_are_refused_at_once() {
+async fn thousands_of_unknown_variables_are_refused_at_once() {
     let variables = (0..20_000).map(|number| (format!("APP__X{number}"), "1".to_owned()));
     let told = refused(ConfigSources::new().environment("app", variables)).await;
     assert_eq!(

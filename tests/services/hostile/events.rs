@@ -22,7 +22,7 @@ fn id(number: u64) -> EventId {
 }
 
 #[test]
-fn what_is_no_name_is_refused_in_one_short_line() {
+fn an_invalid_name_is_refused_in_one_short_line() {
     let long = long();
     for name in TEXTS.into_iter().chain([&*long]) {
         assert_told(NewEvent::new(name).unwrap_err());
@@ -53,7 +53,7 @@ fn what_is_no_name_is_refused_in_one_short_line() {
 }
 
 #[tokio::test]
-async fn texts_of_any_sort_come_back_as_they_were_and_are_found_by_equality_alone() {
+async fn texts_of_any_kind_are_returned_unchanged_and_found_by_equality_alone() {
     each_store(async |store| {
         for (number, text) in (1..).zip(TEXTS) {
             let source = EventSource::new(text).actor(text);
@@ -85,7 +85,7 @@ async fn texts_of_any_sort_come_back_as_they_were_and_are_found_by_equality_alon
 }
 
 #[tokio::test]
-async fn what_is_too_large_refuses_its_batch_and_gives_it_back() {
+async fn a_batch_with_an_event_that_is_too_large_is_refused_and_given_back() {
     each_store(async |store| {
         let first = store.append(noted(1)).await.unwrap();
         let future = noted(1).record(id(u64::MAX), "production", UNIX_EPOCH);
@@ -149,7 +149,7 @@ async fn forged_ids_find_nothing_and_move_nothing() {
 }
 
 #[tokio::test]
-async fn times_beyond_all_calendars_find_and_forget_what_they_say() {
+async fn times_beyond_all_calendars_are_compared_exactly_in_queries_and_pruning() {
     each_store(async |store| {
         store.append(noted(1)).await.unwrap();
         let centuries = Duration::from_secs(1_000 * 365 * 86_400);
@@ -165,7 +165,7 @@ async fn times_beyond_all_calendars_find_and_forget_what_they_say() {
 }
 
 #[foundation::test]
-async fn who_takes_a_subscription_is_named_in_one_short_line(namespace: TestNamespace) {
+async fn the_consumer_of_a_taken_subscription_is_named_in_one_short_line(namespace: TestNamespace) {
     let name = SubscriptionName::new("mail").unwrap();
     for consumer in TEXTS.map(str::to_owned).into_iter().chain([long()]) {
         let spec = || SubscriptionSpec::from_now().consumer(&consumer);
@@ -177,7 +177,7 @@ async fn who_takes_a_subscription_is_named_in_one_short_line(namespace: TestName
 }
 
 #[foundation::test]
-async fn a_payload_that_is_read_as_another_type_is_told_in_one_short_line(namespace: TestNamespace) {
+async fn a_payload_that_is_read_as_another_type_is_refused_in_one_short_line(namespace: TestNamespace) {
     for payload in TEXTS.map(str::to_owned).into_iter().chain([long()]) {
         let event = namespace.events().append(noted(payload)).await.unwrap();
         let event = namespace.events().get(event).await.unwrap().unwrap();
@@ -186,7 +186,7 @@ async fn a_payload_that_is_read_as_another_type_is_told_in_one_short_line(namesp
 }
 
 #[foundation::test]
-async fn what_is_noted_and_refused_is_told_in_the_log_in_one_short_line(namespace: TestNamespace) {
+async fn a_noted_event_that_is_refused_is_logged_in_one_short_line(namespace: TestNamespace) {
     let warnings = Warnings::default();
     let _listening = tracing::subscriber::set_default(tracing_subscriber::registry().with(warnings.clone()));
     namespace.events().note(vec![noted(long()).source("\u{1b}[31m").idempotency_key(long())]).unwrap();
@@ -197,7 +197,7 @@ async fn what_is_noted_and_refused_is_told_in_the_log_in_one_short_line(namespac
     assert_told(&warnings[0]);
 }
 
-/// What is refused takes no place: the store of whoever was attacked is as large as that of whoever was not.
+/// A refused request takes no place: the store that was attacked is as large as the one that was not.
 #[foundation::test]
 async fn ten_thousand_refusals_leave_nothing_behind(namespace: TestNamespace) {
     let store = namespace.events();

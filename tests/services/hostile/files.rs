@@ -1,4 +1,4 @@
-//! Files that somebody has tampered with: those of the configuration, and those of the events.
+//! Files that were tampered with: those of the configuration, and those of the events.
 
 use foundation::{EventLog, Foundation, Namespace, NewEvent, Query, SqliteLog, SqliteOptions};
 
@@ -6,7 +6,7 @@ use super::{TEXTS, assert_told};
 use crate::services::config_sections::{Pool, sources};
 use crate::services::support::text;
 
-/// Contents that are no configuration, each with the ending of its file and what is said of it.
+/// Contents that are no configuration, each with the extension of its file and the error text.
 fn contents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
@@ -36,7 +36,7 @@ fn contents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_everything_stays() {
+async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     for ending in ["toml", "json"] {
         let file = directory.path().join(format!("app.{ending}"));
@@ -66,7 +66,7 @@ async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_everythi
 }
 
 #[test]
-fn names_of_files_are_told_in_one_line() {
+fn names_of_files_are_reported_in_one_line() {
     let directory = tempfile::tempdir().unwrap();
     // Joined to a directory, a path that begins with a slash would leave it.
     for name in TEXTS.map(|name| name.trim_start_matches('/')).into_iter().filter(|name| !name.is_empty()) {
@@ -88,7 +88,7 @@ fn events_stay_in_the_directory_that_they_were_given() {
     for namespace in [Namespace::Production, Namespace::test()] {
         let log = SqliteLog::open_in(&inner, namespace, SqliteOptions::default()).unwrap();
         assert_eq!(log.path().parent().unwrap(), inner.canonicalize().unwrap());
-        // Another namespace's name in the same file is refused, and shown as what it is.
+        // Another namespace's name for the same file is refused, and the error names the file's own namespace.
         let path = log.path().to_owned();
         drop(log);
         for text in TEXTS {

@@ -1,4 +1,4 @@
-//! Files of exported events that somebody has tampered with.
+//! Files of exported events that were tampered with.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 
 use super::{TEXTS, assert_told, each_store, nested};
 
-/// An exported event, as a value to be tampered with; without its checksum, which nobody has to give.
+/// An exported event, as a value to be tampered with; without its checksum, which is optional.
 fn line(change: impl FnOnce(&mut Value)) -> String {
     let mut line = json!({
         "id": 1, "kind": "noted", "namespace": "production", "source": null, "idempotency_key": null, "payload": 1,
@@ -33,7 +33,7 @@ async fn refused(store: &EventStore, text: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_line_that_was_tampered_with_is_refused_in_one_short_line_and_nothing_is_in() {
+async fn a_line_that_was_tampered_with_is_refused_in_one_short_line_and_nothing_is_imported() {
     let long = "x".repeat(1_000_000);
     let far = json!({ "secs_since_epoch": u64::MAX, "nanos_since_epoch": 0 });
     let later_than_all = json!({ "secs_since_epoch": 1_u64 << 40, "nanos_since_epoch": 0 });
@@ -128,7 +128,7 @@ async fn a_line_without_end_is_not_read_to_its_end(namespace: TestNamespace) {
 }
 
 #[tokio::test]
-async fn the_pages_before_the_one_that_was_tampered_with_are_in() {
+async fn the_pages_before_the_one_that_was_tampered_with_are_imported() {
     each_store(async |store| {
         let mut text = String::new();
         for id in 1..=500 {
@@ -143,7 +143,7 @@ async fn the_pages_before_the_one_that_was_tampered_with_are_in() {
 }
 
 #[foundation::test]
-async fn texts_of_any_sort_go_out_and_in_a_line_each_as_they_were(namespace: TestNamespace) {
+async fn texts_of_any_kind_are_exported_and_imported_unchanged_one_line_each(namespace: TestNamespace) {
     for text in TEXTS {
         let event = NewEvent::new("noted").unwrap().payload(json!({ text: text })).unwrap().source(text);
         namespace.events().append(event.idempotency_key(format!("key {text}"))).await.unwrap();

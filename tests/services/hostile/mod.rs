@@ -1,6 +1,6 @@
-//! Whoever wants to harm the services: texts, sizes, ids and numbers that nobody means well with.
+//! Attacks on the services: hostile texts, sizes, ids and numbers.
 //!
-//! What is a name is refused, what is a text is kept as it is; nothing is lost, nothing grows, and the service goes on.
+//! Invalid names are refused, texts are kept unchanged; nothing is lost, nothing grows, and the service continues.
 
 mod config;
 mod events;
@@ -18,7 +18,7 @@ use foundation::{EventStorage, EventStore, Foundation, NewEvent};
 use serde_json::{Value, json};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// Control characters, SQL, paths, patterns and markup; none of them is a name of anything.
+/// Control characters, SQL, paths, patterns and markup; none of them is a valid name.
 const TEXTS: [&str; 16] = [
     "",
     " ",
@@ -55,7 +55,7 @@ fn assert_told(error: impl Display) -> String {
     told
 }
 
-/// The warnings that were given on this thread.
+/// The warnings that were logged on this thread.
 #[derive(Clone, Default)]
 pub(super) struct Warnings(Arc<Mutex<Vec<String>>>);
 
@@ -77,7 +77,7 @@ impl Warnings {
     }
 }
 
-/// What every store has to bear: one in memory and one in SQLite, each through its service, which still works afterwards.
+/// The checks for every store: one in memory and one in SQLite, each through its service, which still works afterwards.
 async fn each_store(bears: impl AsyncFn(&EventStore)) {
     let directory = tempfile::tempdir().unwrap();
     for storage in [EventStorage::memory(), EventStorage::sqlite(directory.path())] {

@@ -1,4 +1,4 @@
-//! Records of changes that somebody has forged, and rollbacks to what is none.
+//! Forged records of changes, and rollbacks to events that are no change.
 
 use foundation::{ConfigServer, EventId, Foundation, NewEvent, Query, TestNamespace};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn guarded() -> foundation::FoundationBuilder {
 }
 
 #[foundation::test(builder = guarded())]
-async fn what_could_not_be_set_cannot_be_forged_either(namespace: TestNamespace) {
+async fn a_forged_record_cannot_set_an_invalid_value(namespace: TestNamespace) {
     let config = namespace.config();
     config.update("pool.max", 9).await.unwrap();
     let before = config.tree().export();
@@ -51,7 +51,7 @@ async fn what_could_not_be_set_cannot_be_forged_either(namespace: TestNamespace)
 }
 
 #[foundation::test(builder = guarded())]
-async fn a_rollback_over_a_forged_record_makes_nothing_that_could_not_be_set(namespace: TestNamespace) {
+async fn a_rollback_over_a_forged_record_sets_no_invalid_value(namespace: TestNamespace) {
     let config = namespace.config();
     let event = config.update("pool.max", 9).await.unwrap().event.unwrap();
     let forgery = json!({ "path": "api.key", "old": "mine", "new": "mine" });
@@ -78,9 +78,9 @@ async fn a_rollback_to_the_event_of_another_namespace_is_refused(namespace: Test
     foundation.shutdown().await;
 }
 
-/// Whoever imports the events of another namespace brings its records; they are no orders to this one.
+/// An import of another namespace's events brings its records; they change nothing in this one.
 #[foundation::test(builder = pooled())]
-async fn the_imported_records_of_another_namespace_make_nothing_that_could_not_be_set_here(namespace: TestNamespace) {
+async fn the_imported_records_of_another_namespace_set_no_invalid_value(namespace: TestNamespace) {
     let theirs = Foundation::builder().config(sources().updatable("pool").unwrap()).start().await.unwrap();
     let wishes = theirs.config().transaction(|wishes| wishes.set("pool.max", 99).set("pool.fixed", false));
     let event = wishes.await.unwrap().event.unwrap();

@@ -1,4 +1,4 @@
-//! What is secret shows nowhere, whatever is done to make it show.
+//! Secrets are shown nowhere, whatever input would reveal them.
 
 use foundation::{
     ChangeNote, ConfigSection, ConfigServer, ConfigSources, ExposeSecret, Foundation, NewEvent, Query, SecretString,
@@ -20,7 +20,7 @@ struct Api {
     _url: String,
 }
 
-/// A validation that tells too much.
+/// A validation whose message reveals the value.
 fn even(pin: &u64, (): &()) -> garde::Result {
     if pin.is_multiple_of(2) { Ok(()) } else { Err(garde::Error::new(format!("{pin} is odd"))) }
 }
@@ -35,13 +35,13 @@ impl ConfigSection for Api {
     }
 }
 
-/// Numbers as long as these are in no id and no time by chance.
+/// Numbers of this length occur in no id and no time by chance.
 const SECRETS: [&str; 7] =
     ["hunter2", "swordfish", "901255504710", "901255504712", "901255504713", "opensesame", "tooshort"];
 
-/// A file with secrets, the same broken in every way, and everything that shows anything, asked afterwards.
+/// A file with secrets, the same broken in every way, and every output, read afterwards.
 #[tokio::test]
-async fn secrets_show_in_no_event_error_export_history_number_or_subscription() {
+async fn secrets_are_shown_in_no_event_error_export_history_number_or_subscription() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.toml");
     let write = |text: &str| std::fs::write(&file, text).unwrap();
@@ -59,7 +59,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     let mut changes = config.subscribe("api").unwrap();
     let mut events = namespace.events().subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
 
-    // What is refused.
+    // Refused values.
     for value in [json!("tooshort"), json!(901_255_504_713_u64), json!({ "a": "tooshort" })] {
         shown.of(config.update("api.key", &value).await.unwrap_err());
         shown.of(config.update("api.pin", &value).await.unwrap_err());
@@ -82,7 +82,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
         write(text);
         shown.of(config.reload().await.unwrap_err());
     }
-    // What is taken.
+    // Accepted values.
     write("[api]\nkey = 'swordfish'\npin = 901255504710\nurl = 'there'\n");
     shown.of(config.reload().await.unwrap());
     shown.of(config.update("api.url", "elsewhere").await.unwrap());
@@ -96,7 +96,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     shown.of(config.reset_all().await);
     assert_eq!(config.section::<Api>().unwrap().pin, 901_255_504_710);
 
-    // And what shows all of it.
+    // All outputs.
     let mut lines = Vec::new();
     let exported = namespace.events().export(Query::new(), &mut lines, |_| ()).await.unwrap();
     shown.text(&String::from_utf8(lines).unwrap());
@@ -117,7 +117,7 @@ async fn secrets_show_in_no_event_error_export_history_number_or_subscription() 
     foundation.shutdown().await;
 }
 
-/// Whatever was shown.
+/// All shown texts.
 struct Shown(String);
 
 impl Shown {

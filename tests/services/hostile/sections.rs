@@ -1,4 +1,4 @@
-//! Sections whose own code misbehaves: what they do is refused, and ends nothing.
+//! Sections whose own code misbehaves: its effects are refused, and end nothing.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn check(limit: &u32, (): &()) -> garde::Result {
 
 impl Drop for Trap {
     fn drop(&mut self) {
-        // A second panic would abort the process, and does not say anything about us.
+        // A second panic would abort the process, and proves nothing about the server.
         assert!(std::thread::panicking() || ![14, 15, 16].contains(&self.limit), "not dropped at {}", self.limit);
     }
 }
@@ -58,7 +58,7 @@ fn trapped() -> FoundationBuilder {
 }
 
 #[tokio::test]
-async fn code_of_a_section_that_panics_refuses_the_change_with_what_it_said_and_ends_nothing() {
+async fn a_panic_in_the_code_of_a_section_refuses_the_change_with_its_text_and_ends_nothing() {
     let foundation = trapped().start().await.unwrap();
     let (config, server) = (foundation.config(), pid(foundation.production(), &ConfigServer::NAME));
     for _ in 0..10 {
@@ -88,7 +88,7 @@ async fn a_section_whose_destructor_panics_is_replaced_and_ends_nothing() {
     for limit in [15, 2, 15, 3] {
         config.update("trap.limit", limit).await.unwrap();
     }
-    // What this subscriber holds is its own affair.
+    // This subscriber's own value may panic as it likes.
     while let Some(changed) = changes.next().await.unwrap() {
         let is_last = changed.new.limit == 3;
         std::mem::forget(changed);
@@ -121,7 +121,7 @@ async fn a_file_over_which_the_code_of_a_section_panics_is_refused_at_the_start_
 }
 
 #[tokio::test]
-async fn what_a_panic_over_a_secret_says_is_not_shown() {
+async fn the_text_of_a_panic_about_a_secret_is_not_shown() {
     let secret = || sources().secret("trap.limit").unwrap();
     let variable =
         |limit: &str| secret().environment("app", [("APP__TRAP__LIMIT".to_owned(), limit.to_owned())]).unwrap();

@@ -27,7 +27,7 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
     assert_eq!(visits.series.len(), 51);
     let overflow = scrape.series("visits", &[("overflow", "true")]).unwrap();
     assert_eq!(overflow.reading, foundation::Reading::Counter(9_950));
-    // Whoever was there before goes on as before.
+    // An existing handle continues as before.
     family.with([("visitor", "'; DROP 7")]).unwrap().increment();
     let scrape = namespace.telemetry().scrape().await.unwrap();
     let known = scrape.series("visits", &[("visitor", "'; DROP 7")]).unwrap();
@@ -35,7 +35,7 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
 }
 
 #[foundation::test]
-async fn texts_of_any_sort_reach_a_handler_as_they_were_and_name_nothing(namespace: TestNamespace) {
+async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hearing = Arc::clone(&heard);
@@ -62,7 +62,7 @@ async fn texts_of_any_sort_reach_a_handler_as_they_were_and_name_nothing(namespa
 }
 
 #[foundation::test]
-async fn an_id_of_a_handler_may_be_any_text_and_is_told_in_one_short_line(namespace: TestNamespace) {
+async fn an_id_of_a_handler_may_be_any_text_and_is_reported_in_one_short_line(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     for id in TEXTS.map(str::to_owned).into_iter().chain([long()]) {
         telemetry.attach(&id, ["rang"], |_| ()).await.unwrap();
@@ -73,7 +73,7 @@ async fn an_id_of_a_handler_may_be_any_text_and_is_told_in_one_short_line(namesp
 }
 
 #[foundation::test]
-async fn what_the_metrics_facade_is_given_is_refused_and_contained_alike(namespace: TestNamespace) {
+async fn invalid_input_to_the_metrics_facade_is_refused_and_contained_alike(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let before = telemetry.scrape().await.unwrap().families.len();
     let recorder = telemetry.recorder();
@@ -96,7 +96,7 @@ async fn what_the_metrics_facade_is_given_is_refused_and_contained_alike(namespa
 }
 
 #[foundation::test]
-async fn what_tracing_says_adds_nothing_but_its_level_and_target(namespace: TestNamespace) {
+async fn an_event_of_tracing_adds_only_its_level_and_target(namespace: TestNamespace) {
     let layer = namespace.telemetry().tracing_layer().unwrap();
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
         for number in 0..10_000 {
@@ -111,7 +111,7 @@ async fn what_tracing_says_adds_nothing_but_its_level_and_target(namespace: Test
 
 /// All of them become one name in Prometheus' grammar: the first has it, and keeps it.
 #[foundation::test]
-async fn of_a_thousand_names_that_look_alike_in_prometheus_there_is_the_first(namespace: TestNamespace) {
+async fn of_a_thousand_names_that_are_equal_in_prometheus_only_the_first_exists(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let looks = ['.', '-', '/', '_'];
     let names = (0..1_024_usize).map(|number| {

@@ -7,7 +7,7 @@ use foundation::{
 use super::super::config_sections::{Pool, pooled, sources};
 use super::super::support::{SOON, configured, crash, cut_off_event_store, text, until_up};
 
-/// `history` and `rollback`: what they say while the event store does not answer.
+/// `history` and `rollback`: their errors while the event store does not answer.
 #[foundation::test(builder = pooled())]
 async fn there_is_no_history_without_the_event_store(namespace: TestNamespace) {
     let config = namespace.config();
@@ -21,7 +21,7 @@ async fn there_is_no_history_without_the_event_store(namespace: TestNamespace) {
 
 /// `subscribe`, `origin`: an unknown path is refused with the near misses.
 #[foundation::test(builder = configured())]
-async fn what_is_unknown_is_not_followed(namespace: TestNamespace) {
+async fn a_subscription_to_an_unknown_path_is_refused(namespace: TestNamespace) {
     let config = namespace.config();
     let expected = "unknown config path server.prt; did you mean server.port?";
     assert_eq!(text(config.subscribe("server.prt")), expected);
@@ -31,7 +31,7 @@ async fn what_is_unknown_is_not_followed(namespace: TestNamespace) {
 
 /// `SectionSubscription::next`, and `Lagged`: changes that were made together count as one.
 #[foundation::test(builder = pooled())]
-async fn a_slow_subscriber_of_a_section_goes_on_after_what_it_missed_and_ends_with_the_namespace(
+async fn a_slow_subscriber_of_a_section_continues_after_the_missed_changes_and_ends_with_the_namespace(
     namespace: TestNamespace,
 ) {
     let config = namespace.config().clone();
@@ -48,14 +48,14 @@ async fn a_slow_subscriber_of_a_section_goes_on_after_what_it_missed_and_ends_wi
         assert_eq!(changed.new.max, last + 1);
         last = changed.new.max;
     }
-    assert_eq!(last, 1_040, "what was made before the end is told before it");
+    assert_eq!(last, 1_040, "what was made before the end is reported before it");
     let error = config.wait_until_up(SOON).await.unwrap_err();
     assert!(matches!(error, RegistryError::NotRunning { .. }), "{error}");
 }
 
 /// `rollback`: reloads of files are not undone.
 #[tokio::test]
-async fn a_rollback_leaves_what_the_files_say() {
+async fn a_rollback_does_not_change_the_values_of_files() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.toml");
     std::fs::write(&path, "server.port = 81").unwrap();
@@ -81,7 +81,7 @@ async fn a_change_without_a_record_outlives_its_server() {
     let store = foundation.registry().get_all_services(namespace.namespace()).remove(&EventStore::NAME).unwrap();
     cut_off_event_store(&namespace);
     assert_eq!(config.update("pool.max", 9).await.unwrap().event, None);
-    // The successor of a store that was cut off is found again.
+    // The successor of an unregistered store is found again.
     store.kill();
     until_up(&namespace, &EventStore::NAME).await;
     crash(&namespace, &ConfigServer::NAME).await;
@@ -94,7 +94,7 @@ async fn a_change_without_a_record_outlives_its_server() {
     foundation.shutdown().await;
 }
 
-/// `ConfigWatch::Off`: also if there is no file to be watched.
+/// `ConfigWatch::Off`: also if there is no file to watch.
 #[tokio::test]
 async fn without_files_nothing_is_watched() {
     let sources = sources().watch(Duration::from_millis(200));

@@ -33,7 +33,7 @@ async fn note(store: &EventStore, count: u64) {
     store.append_batch((0..count).map(|number| NewEvent::of(NOTED).payload(number).unwrap()).collect()).await.unwrap();
 }
 
-/// All that is noted, with this rule for failures.
+/// All notes, with this rule for failures.
 fn notes(rule: FailureRule) -> SubscriptionSpec {
     SubscriptionSpec::from_beginning().kind(NOTED).on_failure(rule)
 }
@@ -52,9 +52,9 @@ fn is_unavailable<T: std::fmt::Debug>(outcome: &Result<T, EventStoreError>) -> b
 
 // ---- reading ----
 
-/// `EventStore`: what was asked to be recorded before is seen by every read but `get`.
+/// `EventStore`: every read but `get` sees the appends that were requested before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn reads_see_what_was_asked_for_before_and_get_waits_for_nothing() {
+async fn reads_see_the_appends_requested_before_and_get_does_not_wait() {
     let clock = StuckClock::new();
     let foundation = held_up_by(&clock).start().await.unwrap();
     let store = foundation.events();
@@ -74,7 +74,7 @@ async fn reads_see_what_was_asked_for_before_and_get_waits_for_nothing() {
 
 /// `subscribe`, `position`, `outage`, `wait_until_up`: of a store that never started, and of one whose namespace has ended.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_never_started_is_waited_for_as_long_as_stated_and_one_that_has_ended_is_not() {
+async fn a_wait_for_a_store_that_never_started_takes_the_configured_time_and_none_if_it_has_ended() {
     let registry = ProcessRegistry::start().await.unwrap();
     let store = EventStore::of(&registry.namespace(Namespace::test()).await.unwrap());
     assert!(store.position().is_none() && store.outage().is_none());
@@ -94,9 +94,9 @@ async fn a_store_that_never_started_is_waited_for_as_long_as_stated_and_one_that
     assert_eq!(begun.elapsed().as_secs(), 10);
 }
 
-/// `EventStoreError::Unavailable`: of all that would change the log, while it has failed; nothing is lost by it.
+/// `EventStoreError::Unavailable`: for every change of the log, while it has failed; nothing is lost by it.
 #[tokio::test]
-async fn while_the_log_is_away_nothing_is_forgotten_parked_or_acknowledged() {
+async fn while_the_log_is_away_no_event_is_pruned_parked_or_acknowledged() {
     let is_full = Arc::new(AtomicBool::new(false));
     let (log, disk) = (MemoryLog::new("production"), Arc::clone(&is_full));
     let storage = EventStorage::with(move |_| {
@@ -123,7 +123,7 @@ async fn while_the_log_is_away_nothing_is_forgotten_parked_or_acknowledged() {
     assert!(matches!(store.import(&lines[..], |_| ()).await, Err(TransferError::Store { events: 0, .. })));
     let Err(SubscriptionError::Store(cause)) = books.ack(id(2)).await else { panic!("it cannot be remembered") };
     assert!(is_unavailable(&Err::<(), _>(cause)));
-    // What cannot be parked is shown again.
+    // An event that cannot be parked is delivered again.
     let Err(SubscriptionError::Store(cause)) = books.fail(id(2), "no").await else { panic!("it cannot be parked") };
     assert!(is_unavailable(&Err::<(), _>(cause)));
     assert_eq!((parked(store).await, store.stats().await.unwrap().held), (vec![1], 3));
@@ -136,9 +136,9 @@ async fn while_the_log_is_away_nothing_is_forgotten_parked_or_acknowledged() {
     foundation.shutdown().await;
 }
 
-/// `SqliteOptions::locked_file`: instead of the limit of the store; and the store goes on when the file is free again.
+/// `SqliteOptions::locked_file`: instead of the store's limit; and the store continues when the file is free again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_another_program_has_locked_is_waited_for_as_long_as_its_options_say() {
+async fn a_wait_for_a_locked_file_takes_the_time_of_its_options() {
     let directory = tempfile::tempdir().unwrap();
     let options = SqliteOptions::default().locked_file(Duration::from_millis(10));
     let limits = Limits::new().events(EventStoreLimits::new().locked_file(HOUR).answer(HOUR));
@@ -169,7 +169,7 @@ async fn a_log_is_opened_again_when_the_one_before_is_gone() {
     let (opened, failing) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&fails));
     let counted = Arc::clone(&opened);
     let storage = EventStorage::with(move |_| {
-        // Besides the scenario and this function none has it.
+        // Only the scenario and this function hold it.
         assert_eq!(Arc::strong_count(&held), 2, "another log is open");
         counted.fetch_add(1, Ordering::SeqCst);
         let (held, failing) = (Arc::clone(&held), Arc::clone(&failing));
@@ -198,9 +198,9 @@ async fn a_log_is_opened_again_when_the_one_before_is_gone() {
     assert_eq!(Arc::strong_count(&live), 1, "nothing has it any more");
 }
 
-/// `prune_before`: what the configuration needs is kept if it is not recorded anew within the limit of an answer.
+/// `prune_before`: the configuration's events are kept if they are not recorded anew within the limit of an answer.
 #[tokio::test(start_paused = true)]
-async fn what_the_configuration_needs_is_kept_while_its_server_is_away() {
+async fn the_events_of_the_configuration_are_kept_while_its_server_is_away() {
     let foundation = configured().service_backoff(Backoff::Constant(HOUR)).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events();
@@ -222,9 +222,9 @@ async fn what_the_configuration_needs_is_kept_while_its_server_is_away() {
 
 // ---- following ----
 
-/// `EventSubscription::next`: a reader far behind does not see the rest when the namespace ends, but the end.
+/// `EventSubscription::next`: a reader far behind gets the end, and not the remaining events, when the namespace ends.
 #[foundation::test]
-async fn a_reader_that_is_far_behind_when_the_namespace_ends_is_shown_the_end(namespace: TestNamespace) {
+async fn a_reader_that_is_far_behind_when_the_namespace_ends_gets_the_end(namespace: TestNamespace) {
     let store = namespace.events().clone();
     let mut behind = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     note(&store, 1_025).await;
@@ -237,9 +237,9 @@ async fn a_reader_that_is_far_behind_when_the_namespace_ends_is_shown_the_end(na
     assert_eq!(soon("the end", near.next()).await.unwrap(), None);
 }
 
-/// `SubscriptionSpec::consumer`: the number of its task if it is not said.
+/// `SubscriptionSpec::consumer`: by default the number of its task.
 #[foundation::test]
-async fn a_consumer_without_a_name_is_known_by_its_task(namespace: TestNamespace) {
+async fn a_consumer_without_a_name_is_named_by_its_task(namespace: TestNamespace) {
     let store = namespace.events().clone();
     let taking = {
         let store = store.clone();
@@ -257,7 +257,7 @@ async fn a_consumer_without_a_name_is_known_by_its_task(namespace: TestNamespace
 
 /// `subscribe_durable`: the one case that is left out.
 #[foundation::test]
-async fn what_began_now_when_nothing_was_recorded_begins_anew_until_it_is_acknowledged(namespace: TestNamespace) {
+async fn a_subscription_from_now_to_an_empty_log_begins_anew_until_it_is_acknowledged(namespace: TestNamespace) {
     let store = namespace.events();
     let resume = async || store.subscribe_durable(BOOKS, SubscriptionSpec::from_now()).await.unwrap();
     drop(resume().await);
@@ -267,13 +267,13 @@ async fn what_began_now_when_nothing_was_recorded_begins_anew_until_it_is_acknow
     note(store, 1).await;
     assert_eq!(next(&mut books).await, 2);
     drop(books);
-    // From the second time on it is remembered where it began.
+    // From the second time on its start is remembered.
     assert_eq!(next(&mut resume().await).await, 2);
 }
 
-/// `DurableSubscription::ack`: what was not shown is refused, and what is acknowledged already costs nothing.
+/// `DurableSubscription::ack`: an undelivered event is refused, and an acknowledged one costs nothing.
 #[foundation::test]
-async fn what_is_acknowledged_already_needs_no_store(namespace: TestNamespace) {
+async fn a_repeated_acknowledgement_needs_no_store(namespace: TestNamespace) {
     let store = namespace.events();
     note(store, 3).await;
     let mut books = store.subscribe_durable(BOOKS, notes(FailureRule::default())).await.unwrap();
@@ -293,7 +293,7 @@ async fn what_is_acknowledged_already_needs_no_store(namespace: TestNamespace) {
 
 // ---- events on which their consumer fails ----
 
-/// `DurableSubscription::fail`, `play_parked`: before all others, once, and whatever is not acknowledged stays parked.
+/// `DurableSubscription::fail`, `play_parked`: before all others, once, and every unacknowledged event stays parked.
 #[foundation::test]
 async fn a_parked_event_that_is_played_and_not_handled_stays_parked(namespace: TestNamespace) {
     let store = namespace.events();
@@ -314,9 +314,9 @@ async fn a_parked_event_that_is_played_and_not_handled_stays_parked(namespace: T
     assert_eq!(store.parked(&BOOKS).await.unwrap()[0].reason, "no");
 }
 
-/// `unpark`: it is not shown again, also if it was to be; true if it was parked.
+/// `unpark`: it is not delivered again, even if it was to be; true if it was parked.
 #[foundation::test]
-async fn a_parked_event_that_is_given_up_is_not_shown_again(namespace: TestNamespace) {
+async fn an_unparked_event_is_not_delivered_again(namespace: TestNamespace) {
     let store = namespace.events();
     note(store, 2).await;
     let rule = || notes(FailureRule::park_after(0));
@@ -348,9 +348,9 @@ async fn failures_add_up_over_a_restart_of_the_store(namespace: TestNamespace) {
     assert_eq!(store.parked(&BOOKS).await.unwrap()[0].failures, 2);
 }
 
-/// `forget_subscription`: what was parked, and what was to be shown once more, goes with it.
+/// `forget_subscription`: parked events, and those to be delivered again, are removed with it.
 #[foundation::test]
-async fn what_is_parked_is_forgotten_with_its_subscription(namespace: TestNamespace) {
+async fn parked_events_are_removed_with_their_subscription(namespace: TestNamespace) {
     let store = namespace.events();
     note(store, 1).await;
     let rule = || notes(FailureRule::park_after(0));
@@ -367,7 +367,7 @@ async fn what_is_parked_is_forgotten_with_its_subscription(namespace: TestNamesp
     assert!(books.next().now_or_never().is_none(), "it is shown once");
 }
 
-/// `ForwardingEnd::Broken`, and what `FailureRule` calls a failure.
+/// `ForwardingEnd::Broken`, and the failures that `FailureRule` counts.
 #[foundation::test]
 async fn a_forwarding_whose_function_panics_is_broken_and_that_is_a_failure_on_the_event(namespace: TestNamespace) {
     let store = namespace.events();
@@ -384,9 +384,9 @@ async fn a_forwarding_whose_function_panics_is_broken_and_that_is_a_failure_on_t
 
 // ---- out and in ----
 
-/// `export` and `import`: `progress` is told after each page.
+/// `export` and `import`: `progress` is called after each page.
 #[foundation::test]
-async fn progress_is_told_a_page_at_a_time(namespace: TestNamespace) {
+async fn progress_is_reported_after_each_page(namespace: TestNamespace) {
     let store = namespace.events();
     note(store, 1_200).await;
     let (mut lines, mut written) = (Vec::new(), Vec::new());
@@ -399,7 +399,7 @@ async fn progress_is_told_a_page_at_a_time(namespace: TestNamespace) {
     other.shutdown().await;
 }
 
-/// Takes so many lines, and then has no room.
+/// Accepts this many lines, and is full then.
 struct Full(usize);
 
 impl AsyncWrite for Full {
@@ -432,9 +432,9 @@ impl AsyncRead for Torn {
     }
 }
 
-/// `TransferError::Io`: with how many events were through.
+/// `TransferError::Io`: with the number of transferred events.
 #[foundation::test]
-async fn a_transfer_that_breaks_off_says_how_many_events_were_through(namespace: TestNamespace) {
+async fn a_transfer_that_fails_reports_the_number_of_transferred_events(namespace: TestNamespace) {
     let store = namespace.events();
     note(store, 1_200).await;
     let error = store.export(Query::new(), Full(703), |_| ()).await.unwrap_err();

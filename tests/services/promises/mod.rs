@@ -1,4 +1,4 @@
-//! What the documentation of the foundation, of events and of the configuration says besides, sentence by sentence.
+//! The remaining statements in the documentation of the foundation, of events and of the configuration, one by one.
 
 mod config;
 mod events;

@@ -41,14 +41,14 @@ async fn the_tree_outlives_the_handles_on_it() {
     let foundation = Foundation::builder().child(child).start().await.unwrap();
     let clerk = foundation.production().via(&CLERK).actor_ref().unwrap();
     drop(foundation);
-    // Whatever would end because of it has its turn.
+    // Everything that would end because of it has its turn.
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     assert_eq!(soon("an answer", ask(&clerk, ClerkMsg::Name)).await.unwrap(), "clerk");
 }
 
-/// `Foundation::namespace`, `test_namespace` and `TestNamespace::cleanup`, of what is gone.
+/// `Foundation::namespace`, `test_namespace` and `TestNamespace::cleanup`, after the end.
 #[tokio::test]
 async fn after_the_shutdown_no_namespace_starts_and_a_clean_up_finds_nothing_to_stop() {
     let foundation = Foundation::builder().start().await.unwrap();
@@ -95,9 +95,9 @@ async fn a_service_that_was_killed_has_ended_without_its_post_stop(namespace: Te
     assert!(error.ends_with("did you mean event_store?"), "{error}");
 }
 
-/// `Services::check`: in the place of one of the same name, after all else, until the namespace ends; and `drop_check`.
+/// `Services::check`: replaces one of the same name, after all others, until the namespace ends; and `drop_check`.
 #[tokio::test]
-async fn a_check_takes_the_place_of_one_of_its_name_and_ends_with_its_namespace() {
+async fn a_check_replaces_one_of_its_name_and_ends_with_its_namespace() {
     let child = |services: &Services| services.child_spec(&CLERK, idle).in_health();
     let foundation = Foundation::builder().child(child).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
@@ -123,7 +123,7 @@ async fn a_check_takes_the_place_of_one_of_its_name_and_ends_with_its_namespace(
     foundation.shutdown().await;
 }
 
-/// `EventStorage::memory`, and what else belongs to a namespace, is kept for as long as that is there.
+/// `EventStorage::memory`, and everything else in a namespace, is kept for as long as the namespace exists.
 #[tokio::test]
 async fn a_namespace_that_is_started_again_begins_anew() {
     let foundation = configured().start().await.unwrap();
@@ -144,7 +144,7 @@ async fn a_namespace_that_is_started_again_begins_anew() {
 
 /// `Recording`: the table of kinds, and that each event has the supervisor's path as its source.
 #[tokio::test(start_paused = true)]
-async fn each_report_is_recorded_with_what_the_table_says() {
+async fn each_report_is_recorded_as_the_table_states() {
     let builder = Foundation::builder().record(Recording::Everything).intensity(RestartIntensity::UNLIMITED);
     let foundation = builder.start().await.unwrap();
     let application = foundation.production().application().unwrap();
@@ -198,7 +198,7 @@ async fn each_report_is_recorded_with_what_the_table_says() {
     foundation.shutdown().await;
 }
 
-/// Whom an event is about, its kind, and what it says, in the order of names.
+/// The subject of an event, its kind, and its fields, in the order of names.
 fn told(event: &Event) -> (String, String, Vec<String>) {
     let mut fields: Vec<_> = event.payload.as_object().unwrap().keys().cloned().collect();
     fields.sort();

@@ -31,7 +31,7 @@ async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_record
         assert_eq!(snapshot.counter(r#"orders{shop="north"}"#), Some(orders));
         assert_eq!((snapshot.counter("bytes"), snapshot.gauge("load")), (Some(7), Some(2.0)));
         assert_eq!(snapshot.histogram("took").unwrap().count, 1);
-        // A histogram under a counter's name, and what is no name.
+        // A histogram under a counter's name, and an invalid name.
         assert_eq!(snapshot.counter("telemetry.unrecorded"), Some(2));
         assert!(telemetry.prometheus().await.unwrap().contains("# HELP orders_total orders placed (count)\n"));
     }
@@ -57,7 +57,7 @@ async fn absolute_values_of_several_threads_are_counted_once(namespace: TestName
 }
 
 #[tokio::test]
-async fn what_is_counted_before_the_foundation_is_started_is_not_lost_and_its_handles_go_on() {
+async fn counts_before_the_start_of_the_foundation_are_not_lost_and_their_handles_stay_valid() {
     let early = EarlyTelemetry::new();
     let (recorder, layer) = (early.recorder(), early.tracing_layer().unwrap());
     let subscriber = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
@@ -80,7 +80,7 @@ async fn what_is_counted_before_the_foundation_is_started_is_not_lost_and_its_ha
         assert_eq!(snapshot.histogram("took_seconds").unwrap().count, 1);
         assert_eq!(snapshot.counter(r#"tracing.events{level="info",target="shop"}"#), Some(2 + restarts));
         assert!(telemetry.prometheus().await.unwrap().contains("# HELP files_read_total files that were read\n"));
-        // It is production's, and nobody else's.
+        // It is production's, and no other namespace's.
         let test = foundation.test_namespace().await.unwrap();
         assert_eq!(test.telemetry().snapshot().await.unwrap().counter("files.read"), None);
         foundation.shutdown().await;
@@ -102,8 +102,8 @@ async fn the_layer_switches_on_no_more_than_it_counts(namespace: TestNamespace) 
     let costly = || evaluated.set(evaluated.get() + 1);
     let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());
     tracing::subscriber::with_default(subscriber, || {
-        tracing::debug!(target: "quiet", costly = ?costly(), "nobody wants it");
-        tracing::trace!(target: "quiet", costly = ?costly(), "nobody wants it");
+        tracing::debug!(target: "quiet", costly = ?costly(), "no subscriber wants it");
+        tracing::trace!(target: "quiet", costly = ?costly(), "no subscriber wants it");
         tracing::info!(target: "quiet", costly = ?costly(), "this is counted");
     });
     assert_eq!(evaluated.get(), 1);
@@ -140,11 +140,11 @@ async fn events_of_tracing_are_counted_by_level_and_target(namespace: TestNamesp
 }
 
 #[foundation::test]
-async fn the_layer_may_be_told_of_telemetry_itself(namespace: TestNamespace) {
+async fn the_layer_may_count_the_events_of_telemetry_itself(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let family = telemetry.family::<foundation::Counter>("tracing.events", 0).unwrap();
     let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());
-    // There is no room: to say so is an event as well.
+    // There is no room: to report that is an event as well.
     tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
     drop(family);
     let overflow = telemetry.snapshot().await.unwrap().counter(r#"tracing.events{overflow="true"}"#);

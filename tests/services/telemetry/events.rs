@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::{notebook, read};
 
 #[foundation::test]
-async fn a_handler_may_want_a_name_and_all_below_it(namespace: TestNamespace) {
+async fn a_handler_may_be_attached_to_a_name_and_all_below_it(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let (write, notes) = notebook();
     telemetry.attach("below", [EventPattern::prefix("order"), "paid".into()], write).await.unwrap();
@@ -26,7 +26,7 @@ async fn a_handler_may_want_a_name_and_all_below_it(namespace: TestNamespace) {
 }
 
 #[foundation::test(start_paused = true)]
-async fn a_span_tells_its_start_and_its_stop_with_its_metadata(namespace: TestNamespace) {
+async fn a_span_emits_its_start_and_its_stop_with_its_metadata(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let (write, notes) = notebook();
     telemetry.attach("notebook", [EventPattern::prefix("pricing")], write).await.unwrap();
@@ -38,7 +38,7 @@ async fn a_span_tells_its_start_and_its_stop_with_its_metadata(namespace: TestNa
 }
 
 #[foundation::test(start_paused = true)]
-async fn an_exception_tells_a_panic_from_a_cancelled_future(namespace: TestNamespace) {
+async fn an_exception_distinguishes_a_panic_from_a_cancelled_future(namespace: TestNamespace) {
     let telemetry = namespace.telemetry().clone();
     let (write, notes) = notebook();
     telemetry.attach("notebook", ["pricing.exception"], write).await.unwrap();
@@ -57,7 +57,7 @@ async fn an_exception_tells_a_panic_from_a_cancelled_future(namespace: TestNames
 }
 
 #[foundation::test]
-async fn a_handler_whose_panic_and_whose_destructor_panic_harms_nobody(namespace: TestNamespace) {
+async fn a_handler_whose_panic_payload_and_destructor_panic_does_no_harm(namespace: TestNamespace) {
     struct PanicsAtItsEnd;
     impl Drop for PanicsAtItsEnd {
         fn drop(&mut self) {
@@ -77,7 +77,7 @@ async fn a_handler_whose_panic_and_whose_destructor_panic_harms_nobody(namespace
 
 // ---- handlers that emit ----
 
-/// Attaches a handler of everything that emits in turn; how often it was told is returned.
+/// Attaches a handler of everything that emits in turn; returns the number of its calls.
 async fn attach_echo(to: &Telemetry, from: &Telemetry, id: &str) -> Arc<AtomicU64> {
     let told = Arc::new(AtomicU64::new(0));
     let (counting, telemetry) = (Arc::clone(&told), to.clone());
@@ -90,7 +90,7 @@ async fn attach_echo(to: &Telemetry, from: &Telemetry, id: &str) -> Arc<AtomicU6
 }
 
 #[foundation::test]
-async fn a_handler_that_emits_what_it_is_told_of_ends(namespace: TestNamespace) {
+async fn a_handler_that_emits_its_own_events_comes_to_an_end(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let warnings = super::super::hostile::Warnings::default();
     let told = attach_echo(telemetry, telemetry, "echo").await;
@@ -99,7 +99,7 @@ async fn a_handler_that_emits_what_it_is_told_of_ends(namespace: TestNamespace) 
             telemetry.execute("order.placed", &[], &Value::Null);
         }
     });
-    // Eight at a time, and what the last of them emits is counted and told to nobody.
+    // Eight at a time, and the events that the last of them emits are counted and handled by none.
     let snapshot = telemetry.snapshot().await.unwrap();
     assert_eq!(told.load(Ordering::Relaxed), 800);
     assert_eq!((snapshot.counter("order.placed"), snapshot.counter("echo.heard")), (Some(100), Some(800)));
@@ -109,7 +109,7 @@ async fn a_handler_that_emits_what_it_is_told_of_ends(namespace: TestNamespace) 
 }
 
 #[foundation::test]
-async fn handlers_of_two_namespaces_that_emit_into_each_other_end(namespace: TestNamespace) {
+async fn handlers_of_two_namespaces_that_emit_into_each_other_come_to_an_end(namespace: TestNamespace) {
     let other = Foundation::builder().start().await.unwrap();
     let (here, there) = (namespace.telemetry(), other.telemetry());
     let told_here = attach_echo(there, here, "echo").await;
@@ -120,7 +120,7 @@ async fn handlers_of_two_namespaces_that_emit_into_each_other_end(namespace: Tes
 }
 
 #[foundation::test]
-async fn many_handlers_that_emit_are_told_of_a_bounded_number_of_events(namespace: TestNamespace) {
+async fn many_handlers_that_emit_handle_a_bounded_number_of_events(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let mut told = Vec::new();
     for id in 0..20 {

@@ -1,4 +1,4 @@
-//! What Prometheus is given: stable names, the same bounds at every scrape, and nothing that `promtool check metrics` finds.
+//! The output for Prometheus: stable names, constant bounds, and nothing that `promtool check metrics` finds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ async fn a_name_that_becomes_the_same_as_another_changes_nothing_at_the_first_on
         "cache-hits cannot be made: in Prometheus' text it would be cache_hits, as cache.hits is; \
          give one of them another name"
     );
-    // Whatever cannot fail its caller counts what it has lost.
+    // A method that cannot fail counts its losses.
     telemetry.count("cache-hits");
     telemetry.execute("cache/hits", &[], &Value::Null);
     assert_eq!(lines(telemetry, "cache_hits").await, before);
@@ -132,7 +132,7 @@ async fn bounds_are_chosen_once_and_before_the_first_use(namespace: TestNamespac
     assert!(matches!(telemetry.bucket_bounds("orders", [1.0]), Err(TelemetryError::WrongKind { .. })));
 }
 
-// ---- what promtool would find ----
+// ---- the findings of promtool ----
 
 /// The rules of `promtool check metrics`, of Prometheus' `promlint`.
 fn found(text: &str) -> Vec<String> {
@@ -210,7 +210,7 @@ async fn promtool_finds_nothing_and_each_metric_of_the_foundation_is_explained(n
     let telemetry = namespace.telemetry();
     crash(&namespace, &Telemetry::NAME).await;
     telemetry.tick().await.unwrap();
-    // A span and an event of somebody's own.
+    // A custom span and a custom event.
     telemetry.measure("pricing", async {}).await;
     telemetry.execute("orders.placed", &[("amount_bytes", 7.0)], &Value::Null);
     let text = telemetry.prometheus().await.unwrap();

@@ -1,4 +1,4 @@
-//! Whoever wants to harm: names and labels that are no such thing, and too many of them.
+//! Attacks: invalid names and labels, and too many of them.
 
 use foundation::{Counter, Gauge, TelemetryError, TestNamespace};
 use serde_json::Value;
@@ -15,7 +15,7 @@ const HOSTILE: [&str; 8] = [
 ];
 
 #[foundation::test]
-async fn names_that_are_none_are_refused_by_all_and_counted_by_what_cannot_fail(namespace: TestNamespace) {
+async fn invalid_names_are_refused_by_every_method_and_counted_by_those_that_cannot_fail(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let long = "a".repeat(1_000_000);
     let names = || HOSTILE.into_iter().chain([&*long]);

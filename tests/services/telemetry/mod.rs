@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::support::{SOON, crash, text};
 
-/// A handler that keeps what it was told, and that.
+/// A handler that records its events, and the records.
 fn notebook() -> (impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static, Arc<Mutex<Vec<String>>>) {
     let notes = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&notes);
@@ -72,7 +72,7 @@ async fn a_name_belongs_to_the_kind_of_instrument_that_it_was_first_used_for(nam
     let wrong = telemetry.counter("load").unwrap_err();
     assert!(matches!(wrong, TelemetryError::WrongKind { wanted: "counter", found: "gauge", .. }));
 
-    // What cannot fail its caller counts the misnomer instead.
+    // A method that cannot fail counts the misnomer instead.
     telemetry.count("load");
     telemetry.execute("load", &[("orders", 1.0)], &Value::Null);
     let snapshot = telemetry.snapshot().await.unwrap();
@@ -107,7 +107,7 @@ async fn a_namespace_counts_for_itself(namespace: TestNamespace) {
 // ---- events and handlers ----
 
 #[foundation::test]
-async fn an_event_is_counted_measured_and_told(namespace: TestNamespace) {
+async fn an_event_is_counted_measured_and_handled(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let (write, notes) = notebook();
     telemetry.attach("notebook", ["order.placed", "order.paid"], write).await.unwrap();
@@ -120,7 +120,7 @@ async fn an_event_is_counted_measured_and_told(namespace: TestNamespace) {
 }
 
 #[foundation::test]
-async fn a_handler_is_told_the_namespace(namespace: TestNamespace) {
+async fn a_handler_gets_the_namespace(namespace: TestNamespace) {
     let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
     let handle = move |event: &TelemetryEvent<'_>| told.send(event.namespace).unwrap();
     namespace.telemetry().attach("where", ["here"], handle).await.unwrap();
@@ -146,7 +146,7 @@ async fn handlers_are_listed_in_the_order_of_attachment_and_detached_by_id(names
 }
 
 #[foundation::test]
-async fn a_handler_that_panics_is_detached_and_whoever_emits_never_notices(namespace: TestNamespace) {
+async fn a_handler_that_panics_is_detached_and_its_emitter_is_not_affected(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let (write, notes) = notebook();
     telemetry.attach("faulty", ["rang"], |_| panic!("the handler is faulty")).await.unwrap();
@@ -279,7 +279,7 @@ async fn measured_work_that_is_cancelled_is_an_exception(namespace: TestNamespac
 }
 
 #[foundation::test]
-async fn a_handler_that_panics_while_its_emitter_does_harms_nobody(namespace: TestNamespace) {
+async fn a_handler_that_panics_while_its_emitter_panics_does_no_harm(namespace: TestNamespace) {
     namespace.telemetry().attach("faulty", ["pricing.exception"], |_| panic!("so does the handler")).await.unwrap();
     let telemetry = namespace.telemetry().clone();
     let task = tokio::spawn(async move { telemetry.measure("pricing", async { panic!("the work fails") }).await });
@@ -288,7 +288,7 @@ async fn a_handler_that_panics_while_its_emitter_does_harms_nobody(namespace: Te
 }
 
 #[tokio::test]
-async fn without_the_service_everything_but_its_questions_works() {
+async fn without_the_service_everything_but_its_requests_works() {
     let foundation = foundation::Foundation::builder().start().await.unwrap();
     foundation.shutdown().await;
     let telemetry = foundation.telemetry();

@@ -1,4 +1,4 @@
-//! What the documentation of telemetry says besides, sentence by sentence.
+//! The remaining statements in the documentation of telemetry, one by one.
 
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
@@ -22,7 +22,7 @@ async fn a_handler_runs_on_the_thread_that_emits(namespace: TestNamespace) {
     assert_eq!(*told.lock().unwrap(), [emitted]);
 }
 
-/// `describe`: at most 1,000 characters, and a later word replaces an earlier one; so it does that of a built-in metric.
+/// `describe`: at most 1,000 characters, and a later text replaces an earlier one, also that of a built-in metric.
 #[foundation::test]
 async fn a_later_description_replaces_an_earlier_one_and_is_cut_at_a_thousand_characters(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
@@ -40,9 +40,9 @@ async fn a_later_description_replaces_an_earlier_one_and_is_cut_at_a_thousand_ch
     }
 }
 
-/// `Family::remove`: whoever holds the series changes it unseen; whoever asks for it again gets a new one.
+/// `Family::remove`: a holder of the series changes it unseen; a caller that requests it again gets a new one.
 #[foundation::test]
-async fn a_series_that_is_removed_is_changed_unseen_by_whoever_holds_it(namespace: TestNamespace) {
+async fn a_series_that_is_removed_is_changed_unseen_by_its_holder(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let pools = telemetry.family::<Gauge>("pools", 10).unwrap();
     let held = pools.with([("pool", "a")]).unwrap();

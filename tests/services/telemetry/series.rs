@@ -1,11 +1,11 @@
-//! Instruments that labels tell apart.
+//! Instruments that differ by their labels.
 
 use foundation::{Counter, Gauge, Histogram, Labels, Telemetry, TelemetryError, TestNamespace};
 
 use crate::services::support::text;
 
 #[foundation::test]
-async fn series_of_one_name_are_told_apart_by_their_labels(namespace: TestNamespace) {
+async fn series_of_one_name_are_distinguished_by_their_labels(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let requests = telemetry.family::<Counter>("requests", 10).unwrap();
     requests.with([("method", "GET"), ("status", "200")]).unwrap().add(2);
@@ -30,7 +30,7 @@ async fn labels_beyond_the_limit_count_in_one_series_and_no_count_is_lost(namesp
     for user in 0..5_000 {
         users.with([("user", user.to_string())]).unwrap().increment();
     }
-    // Those that have a series keep it.
+    // Existing series are kept.
     users.with([("user", "1")]).unwrap().increment();
     let scrape = telemetry.scrape().await.unwrap();
     let counts = |labels: &[(&str, &str)]| scrape.to_snapshot().counter(&name(labels));
@@ -45,7 +45,7 @@ fn name(labels: &[(&str, &str)]) -> String {
 }
 
 #[foundation::test]
-async fn families_share_the_room_of_their_namespace_and_give_it_back(namespace: TestNamespace) {
+async fn families_share_the_capacity_of_their_namespace_and_release_it(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let users = telemetry.family::<Gauge>("users", usize::MAX).unwrap();
     for user in 0..Telemetry::MAX_INSTRUMENTS + 10 {
@@ -70,7 +70,7 @@ async fn a_family_belongs_to_one_kind(namespace: TestNamespace) {
 }
 
 #[foundation::test]
-async fn labels_that_are_refused_fail_who_asks_and_not_who_updates(namespace: TestNamespace) {
+async fn labels_that_are_refused_fail_a_request_and_not_an_update(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let requests = telemetry.family::<Counter>("requests", 10).unwrap();
     let refusal = text(requests.with([("le", "1")]));

@@ -9,7 +9,7 @@ use foundation::{Counter, Foundation, Labels, Reading, Scrape, Telemetry, Teleme
 const THREADS: u64 = 4;
 const COUNTS: u64 = 20_000;
 
-/// Adds up what each series grew by between two exports, as a monitoring system does.
+/// Adds up the growth of each series between two exports, as a monitoring system does.
 #[derive(Default)]
 struct Sums {
     before: HashMap<Labels, u64>,
@@ -26,7 +26,7 @@ impl Sums {
         let now: HashMap<_, _> = now.collect();
         for (labels, value) in &now {
             let before = self.before.get(labels).copied().unwrap_or_default();
-            // A series that was retired was missing once, so whatever is there without a gap never goes down.
+            // A series that was retired was missing once, so a series without a gap never goes down.
             self.total += value.checked_sub(before).expect("a counter only grows");
         }
         self.before = now;
@@ -54,10 +54,10 @@ async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
     // The last tick is that of the end.
     foundation.shutdown().await;
     assert_eq!(sums.lock().unwrap().total, THREADS * COUNTS);
-    assert!(retired > Some(0), "nobody was retired: {retired:?}");
+    assert!(retired > Some(0), "no series was retired: {retired:?}");
 }
 
-/// On and off, each user for a while, some of them beyond the limit.
+/// Each user counts now and then, for a while, and some of them are beyond the limit.
 fn count(telemetry: &Telemetry, thread: u64) {
     let users = telemetry.family::<Counter>("users", 6).unwrap();
     for n in 0..COUNTS {
@@ -66,7 +66,7 @@ fn count(telemetry: &Telemetry, thread: u64) {
     }
 }
 
-/// Whoever comes second finds the name given, to the same kind of instrument.
+/// The second thread finds the name taken, by the same kind of instrument.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn threads_that_use_a_new_name_at_the_same_time_share_its_instrument() {
     const NAMES: usize = 5_000;

@@ -1,4 +1,4 @@
-//! What the actor does at each tick: rates, exports, retirement.
+//! The actor's work at each tick: rates, exports, retirement.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::services::support::crash;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Ticks that only come when they are asked for.
+/// Ticks only on request.
 fn by_hand() -> TelemetryOptions {
     TelemetryOptions::new().tick_every(Duration::from_secs(1_000_000)).idle_after(MINUTE)
 }
@@ -26,7 +26,7 @@ fn ticking_by_hand() -> FoundationBuilder {
     Foundation::builder().telemetry(by_hand())
 }
 
-/// An exporter that hands on what it is given.
+/// An exporter that forwards its scrapes.
 fn archive() -> (impl Exporter, UnboundedReceiver<Scrape>) {
     let (to, from) = mpsc::unbounded_channel();
     (move |scrape: &Scrape| Ok(to.send(scrape.clone())?), from)
@@ -42,7 +42,7 @@ async fn after(telemetry: &Telemetry, time: Duration) {
 }
 
 #[foundation::test(start_paused = true, builder = ticking_by_hand())]
-async fn a_rate_is_what_came_a_second_between_two_ticks(namespace: TestNamespace) {
+async fn a_rate_is_the_increase_per_second_between_two_ticks(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     telemetry.tick().await.unwrap();
     telemetry.counter("orders").unwrap().add(30);
@@ -107,7 +107,7 @@ async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNam
     assert_eq!(snapshot.gauge(r#"level{user="idle"}"#), Some(1.0));
     assert_eq!((snapshot.counter("plain"), snapshot.counter("telemetry.series_retired")), (Some(1), Some(2)));
 
-    // Who holds a series counts on in it; who comes back after a tick begins anew.
+    // A holder of a series continues to count on it; a caller that requests it after a tick begins anew.
     held.increment();
     telemetry.tick().await.unwrap();
     users.update([("user", "idle")], Counter::increment);
@@ -117,7 +117,7 @@ async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNam
 }
 
 #[foundation::test(start_paused = true, builder = ticking_by_hand())]
-async fn what_is_retired_makes_room_for_others(namespace: TestNamespace) {
+async fn retired_series_make_room_for_others(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let users = telemetry.family::<Counter>("users", 1).unwrap();
     users.update([("user", "first")], Counter::increment);
@@ -128,7 +128,7 @@ async fn what_is_retired_makes_room_for_others(namespace: TestNamespace) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
+async fn a_failing_exporter_is_counted_and_does_not_affect_the_others() {
     let (exporter, mut exported) = archive();
     let options = by_hand()
         .exporter(|_: &Scrape| -> Result<(), foundation::ExportError> { panic!("the exporter panics") })
@@ -144,7 +144,7 @@ async fn a_failing_exporter_is_counted_and_keeps_nothing_from_the_others() {
     foundation.shutdown().await;
 }
 
-/// An exporter that is at work until it is let go on, and what it was given.
+/// An exporter that is busy until it is released, and its scrapes.
 fn blocked() -> (impl Exporter, Arc<(Mutex<bool>, Condvar)>, UnboundedReceiver<Scrape>) {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (waiting, (to, from)) = (Arc::clone(&gate), mpsc::unbounded_channel());
@@ -172,7 +172,7 @@ fn exports_within(limit: Duration) -> Limits {
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// One thread for everything: whoever blocks it blocks all.
+/// One thread for everything: a task that blocks it blocks all.
 #[tokio::test]
 async fn an_exporter_that_blocks_stops_neither_the_runtime_nor_the_service_nor_other_exporters() {
     let (blocking, gate, mut given) = blocked();
@@ -197,7 +197,7 @@ async fn an_exporter_that_blocks_stops_neither_the_runtime_nor_the_service_nor_o
 }
 
 #[test]
-fn neither_the_end_of_the_service_nor_that_of_the_runtime_waits_for_a_blocked_exporter_without_end() {
+fn neither_the_end_of_the_service_nor_the_end_of_the_runtime_waits_for_a_blocked_exporter_without_limit() {
     let (blocking, gate, _given) = blocked();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let report = runtime.block_on(async {
@@ -206,7 +206,7 @@ fn neither_the_end_of_the_service_nor_that_of_the_runtime_waits_for_a_blocked_ex
         foundation.telemetry().tick().await.unwrap();
         foundation.shutdown().await
     });
-    // Nobody had to be killed for it.
+    // No actor had to be killed for it.
     assert!(report.namespaces.iter().all(|namespace| namespace.killed().next().is_none()), "{report:?}");
     drop(runtime);
     open(&gate);
@@ -280,7 +280,7 @@ async fn the_runtime_is_sampled_at_the_start_and_at_each_tick(namespace: TestNam
 }
 
 #[foundation::test(start_paused = true, builder = Foundation::builder().telemetry(by_hand().runtime_metrics(false)))]
-async fn the_runtime_is_not_shown_to_who_does_not_want_it(namespace: TestNamespace) {
+async fn the_runtime_is_not_shown_when_it_is_switched_off(namespace: TestNamespace) {
     namespace.telemetry().tick().await.unwrap();
     assert_eq!(namespace.telemetry().snapshot().await.unwrap().gauge("tokio.workers"), None);
 }

@@ -1,4 +1,4 @@
-//! After the end nothing is there: no actor, no destructor that has not run, no name, no task, no reference.
+//! After the end nothing is left: no actor, no destructor that has not run, no name, no task, no reference.
 
 use super::super::history::{At, History};
 use super::super::record::Record;
@@ -19,7 +19,7 @@ pub(super) fn nothing_left(history: &History<'_>) -> Result<(), String> {
     }
 }
 
-/// A run in which more happens than ever should at one time never comes to an end: it is cut off.
+/// A run with more entries at one time than any should have never ends: it is cut off.
 pub(super) fn time_goes_on(history: &History<'_>) -> Result<(), String> {
     match history.record.cut_off {
         true => Err(format!("after {} entries in the log there is no end", history.record.log.len())),
@@ -27,7 +27,7 @@ pub(super) fn time_goes_on(history: &History<'_>) -> Result<(), String> {
     }
 }
 
-/// A shutdown that has returned leaves nobody who is about to go.
+/// A shutdown that has returned leaves no actor that is about to end.
 fn still_there_at_the_end(history: &History<'_>) -> Result<(), String> {
     let Some(over) = history.over else { return Ok(()) };
     match history.lives.iter().find(|(_, span)| span.is_alive(over)) {

@@ -9,7 +9,7 @@ use super::super::history::{Begin, History, Reign};
 use super::super::record::Told;
 use super::super::shape::Who;
 
-/// One-for-one decides in the moment of the cause, so its decisions can be foretold one by one. The other strategies
+/// One-for-one decides at the moment of the cause, so its decisions can be predicted one by one. The other strategies
 /// decide when the round before is over: there the rounds that were begun must fit.
 pub(super) fn kept(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
@@ -73,7 +73,7 @@ fn rounds(
     Ok(())
 }
 
-/// A round goes on for as long as its starts come in start order; so there were at least these.
+/// A round continues for as long as its starts come in start order; so there were at least these.
 fn begun(history: &History<'_>, reign: &Reign<'_>) -> Vec<Round> {
     let Some(first) = causes(history.shape, reign).first().map(|cause| cause.index) else { return Vec::new() };
     let mut rounds = Vec::new();
@@ -89,7 +89,7 @@ fn begun(history: &History<'_>, reign: &Reign<'_>) -> Vec<Round> {
 }
 
 /// The starts of the round before are over when a round is decided. Those of children that come earlier may belong to this
-/// round already: of some starts nothing is seen but their outcome.
+/// round already: of some starts only the outcome is visible.
 fn decided_after(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> u64 {
     let outcome =
         |told: &Told| matches!(told, Told::Started(_) | Told::Ignored | Told::StartFailed(_) | Told::NameTaken);

@@ -1,4 +1,4 @@
-//! Of one name there is at most one at a time, and whoever is said to be gone is gone.
+//! Each name has at most one actor at a time, and an actor that is reported as gone is gone.
 
 use std::collections::HashMap;
 
@@ -42,13 +42,13 @@ pub(super) fn in_order(history: &History<'_>) -> Result<(), String> {
 pub(super) fn stopped_is_gone(history: &History<'_>) -> Result<(), String> {
     for line in history.reigns.values().flat_map(|reign| &reign.lines) {
         if let Told::Stopped(..) = line.told {
-            nobody_within(history, line.child, line.index, "was reported as stopped")?;
+            none_within(history, line.child, line.index, "was reported as stopped")?;
         }
     }
     Ok(())
 }
 
-fn nobody_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Result<(), String> {
+fn none_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Result<(), String> {
     match history.lives_within(who).find(|(_, span)| span.is_active(at)) {
         Some((life, _)) => {
             let (time, name) = (history.time(at), history.name(who));
@@ -58,7 +58,7 @@ fn nobody_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Resu
     }
 }
 
-/// The life that was there when a termination was asked for is gone when it is answered.
+/// The life that existed when a termination was requested is gone when the request is answered.
 pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
     for request in &history.requests {
         if request.verb != Verb::Terminate || request.answer != Some(&Answer::Done) {
@@ -74,8 +74,8 @@ pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever is reported to have ended in order has been through its `post_stop`, and whoever was killed has not.
-pub(super) fn ends_as_told(history: &History<'_>) -> Result<(), String> {
+/// An actor that is reported to have ended in order has run its `post_stop`, and a killed one has not.
+pub(super) fn ends_as_reported(history: &History<'_>) -> Result<(), String> {
     for line in history.reigns.values().flat_map(|reign| &reign.lines) {
         let Told::Exited(actor, reason) = line.told else { continue };
         let Some(life) = history.actors.get(actor) else { continue };

@@ -1,4 +1,4 @@
-//! What must hold of every run. Each rule is a function of what was seen, and says in words what is wrong.
+//! The invariants of every run. Each rule is a function of the log, and returns a text when it is broken.
 
 mod ends;
 mod intensity;
@@ -29,7 +29,7 @@ impl fmt::Display for Broken {
     }
 }
 
-/// The rule whose failures take too long to be made shorter.
+/// The rule whose failures take too long to be shrunk.
 pub(super) const TIME_GOES_ON: &str = "time goes on";
 
 type Rule = fn(&History<'_>) -> Result<(), String>;
@@ -38,9 +38,9 @@ const RULES: [(&str, Rule); 18] = [
     (TIME_GOES_ON, ends::time_goes_on),
     ("one life per name", lives::one_at_a_time),
     ("a life goes one way", lives::in_order),
-    ("an end is what it is told to be", lives::ends_as_told),
-    ("whoever was stopped is gone", lives::stopped_is_gone),
-    ("whoever was terminated is gone", lives::terminated_is_gone),
+    ("an end is as it was reported", lives::ends_as_reported),
+    ("a stopped actor is gone", lives::stopped_is_gone),
+    ("a terminated actor is gone", lives::terminated_is_gone),
     ("start order", order::starts),
     ("stop order", order::stops),
     ("the intensity is kept", intensity::kept),
@@ -50,7 +50,7 @@ const RULES: [(&str, Rule); 18] = [
     ("every restart has a cause", restarts::caused),
     ("siblings are left alone", restarts::siblings_alone),
     ("every request is answered", requests::answered),
-    ("a lookup gives whoever is there", names::found),
+    ("a lookup gives the actor that is up", names::found),
     ("everything comes to rest", rest::settled),
     ("nothing is left", ends::nothing_left),
 ];

@@ -9,7 +9,7 @@ use super::super::record::{Life, Moment, Told};
 use super::super::script::Verb;
 use super::super::shape::Who;
 
-/// When a supervisor starts a child by itself, nobody after this child is there, and nobody before it is still starting.
+/// When a supervisor starts a child by itself, no later child exists, and no earlier child is still starting.
 /// One-for-one keeps to that at its own start only.
 pub(super) fn starts(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
@@ -41,7 +41,7 @@ fn one_start(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> Result<
             let coming = span.at(Moment::Up).is_none_or(|up| up > begin.index);
             life.who == sibling && !life.rival && span.is_alive(begin.index) && coming
         });
-        // Somebody may have asked for the start of the other one; then it is not part of the same round.
+        // The start of the other one may have been requested; then it is not part of the same round.
         let asked = history.is_asked(sibling, &[Verb::Start, Verb::Restart], begin.index);
         if let Some((life, _)) = starting.filter(|_| !asked) {
             return Err(format!("{name} is started at {time} ms, while {} is still starting", history.told(*life)));
@@ -50,7 +50,7 @@ fn one_start(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> Result<
     Ok(())
 }
 
-/// When a static supervisor stops a child of its own accord, nobody after this child is there any more.
+/// When a static supervisor stops a child of its own accord, no later child exists any more.
 pub(super) fn stops(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
         if history.shape.is_dynamic(*supervisor) {
@@ -72,7 +72,7 @@ pub(super) fn stops(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// When the `post_stop` of this life began, if nobody but its supervisor has begun it. An end without one may have come
+/// The position of this life's `post_stop`, if only its supervisor has begun it. An end without one may have come
 /// from further up, by a kill.
 fn end_of(history: &History<'_>, actor: u32) -> Option<At> {
     let span = &history.lives[history.actors.get(&actor)?];

@@ -1,9 +1,9 @@
-//! Whoever asks gets an answer.
+//! Every request is answered.
 
 use super::super::history::History;
 use super::super::script::Ending;
 
-/// Except from a runtime that is dropped.
+/// Except on a runtime that is dropped.
 pub(super) fn answered(history: &History<'_>) -> Result<(), String> {
     let dropped = history.record.ending == Ending::DropRuntime;
     let limit = history.rest.unwrap_or(if dropped { 0 } else { usize::MAX });

@@ -1,4 +1,4 @@
-//! Left alone, a tree comes to rest, and then its supervisors know who is there.
+//! Without further faults, a tree comes to rest, and then its supervisors know their children.
 
 use super::super::causes::causes;
 use super::super::history::{At, History};
@@ -19,7 +19,7 @@ pub(super) fn settled(history: &History<'_>) -> Result<(), String> {
         }
     }
     every_cause_had_an_effect(history)?;
-    nobody_stays_behind(history)
+    no_child_stays_stopped(history)
 }
 
 fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), String> {
@@ -27,7 +27,7 @@ fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), 
     let alive = |actor| history.actors.get(&actor).is_some_and(|life| history.lives[life].is_alive(at));
     match doing {
         Doing::Moving => Err(format!("{name} is still on its way")),
-        Doing::Waiting if !has_rival(history, child, at) => Err(format!("{name} waits for a name that nobody has")),
+        Doing::Waiting if !has_rival(history, child, at) => Err(format!("{name} waits for a name that is free")),
         Doing::Running(actor) if history.shape.is_worker(child) && !alive(actor) => {
             Err(format!("{name} is said to run as actor {actor}, which is not there"))
         }
@@ -52,7 +52,7 @@ fn unlisted(history: &History<'_>, at: At, supervisor: Who, children: &[(Who, Do
     Ok(())
 }
 
-/// Whoever was to be restarted was started, or stopped, or its supervisor has ended or given up.
+/// A child that was to be restarted was started, or stopped, or its supervisor has ended or given up.
 fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
@@ -77,8 +77,8 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whoever was stopped for the sake of a sibling runs again, if nobody has asked for the end of any of them.
-fn nobody_stays_behind(history: &History<'_>) -> Result<(), String> {
+/// A child that was stopped for a sibling runs again, unless the end of one of them was requested.
+fn no_child_stays_stopped(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
         let Some((_, reign)) = reigns.last() else { continue };

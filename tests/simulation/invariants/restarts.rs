@@ -1,4 +1,4 @@
-//! Who is started again, and who is left alone.
+//! Which children are started again, and which are left alone.
 
 use foundation::{Restart, Strategy};
 
@@ -8,7 +8,7 @@ use super::super::record::{Answer, Told};
 use super::super::script::Verb;
 use super::super::shape::Who;
 
-/// A temporary child is started once, unless it is asked for again.
+/// A temporary child is started once, unless another start is requested.
 pub(super) fn temporary(history: &History<'_>) -> Result<(), String> {
     for reign in history.reigns.values() {
         let temporary = |begin: &&Begin| history.shape.members[begin.child].restart == Restart::Temporary;
@@ -25,8 +25,8 @@ fn before<'a>(reign: &'a Reign<'_>, begin: &Begin) -> Option<&'a Begin> {
     reign.begins.iter().rev().find(|other| other.child == begin.child && other.index < begin.index)
 }
 
-/// A supervisor starts a child again only after a cause. In one-for-one this is the child's own, and the latest that was
-/// heard of it: so whoever was terminated, or ended well as a transient child, stays down.
+/// A supervisor starts a child again only after a cause. In one-for-one this is the child's own, and its latest
+/// report: so a child that was terminated, or ended well as a transient child, stays down.
 pub(super) fn caused(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
         let Some((strategy, _)) = history.shape.rules(*supervisor) else { continue };
@@ -49,7 +49,7 @@ pub(super) fn caused(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a termination was asked for and done between a cause and a start, with no request to start it around.
+/// Whether a termination was requested and done between a cause and a start, without a concurrent request to start it.
 fn terminated_since(history: &History<'_>, begin: &Begin, cause: At) -> bool {
     history.requests.iter().any(|request| {
         let done = request.verb == Verb::Terminate && request.answer == Some(&Answer::Done);
@@ -57,7 +57,7 @@ fn terminated_since(history: &History<'_>, begin: &Begin, cause: At) -> bool {
     })
 }
 
-/// A supervisor that goes on stops nobody whom its strategy does not concern.
+/// A supervisor that continues stops no child outside its strategy.
 pub(super) fn siblings_alone(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
         let Some((strategy, _)) = history.shape.rules(*supervisor) else { continue };

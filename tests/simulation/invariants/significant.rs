@@ -20,7 +20,7 @@ pub(super) fn counted(history: &History<'_>) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether this report tells that a significant child has ended by itself, and for good.
+/// Whether this report says that a significant child has ended by itself, and for good.
 fn is_for_good(history: &History<'_>, line: &Line<'_>) -> bool {
     let member = &history.shape.members[line.child];
     let Told::Exited(_, reason) = line.told else { return false };
@@ -43,7 +43,7 @@ fn had_a_reason(history: &History<'_>, supervisor: Who, reign: &Reign<'_>, line:
     }
 }
 
-/// One-for-one decides in the moment of the end; elsewhere a plan for a sibling may come before.
+/// One-for-one decides at the moment of the end; elsewhere a plan for a sibling may come before.
 fn had_an_effect(history: &History<'_>, supervisor: Who, reign: &Reign<'_>, line: &Line<'_>) -> Result<(), String> {
     let any = history.shape.auto(supervisor) == AutoShutdown::AnySignificant;
     let one_for_one = history.shape.rules(supervisor).is_some_and(|(strategy, _)| strategy == Strategy::OneForOne);

@@ -179,7 +179,7 @@ defmodule Peer do
     kill(n - 1)
   end
 
-  # A process tells of its start when its name is registered already.
+  # A process reports its start when its name is registered already.
   defp next_start, do: receive(do: ({:started, pid} -> pid))
 
   defp registered(pid), do: [{^pid, _}] = Registry.lookup(R, "phoenix")

@@ -67,7 +67,7 @@ async fn append(store: EventStore, order: u64) {
     started(store.append(Order::new(order).event()).await);
 }
 
-/// Has so many tasks do so many operations between them, each one after the other.
+/// Runs this many operations, divided among this many tasks, each one after the other.
 async fn produced<F>(
     operations: u64,
     producers: u64,
@@ -91,7 +91,7 @@ where
     begun.elapsed()
 }
 
-// ---- what one writes oneself, if nothing has to be found again ----
+// ---- hand-written: for events that are never looked up again ----
 
 struct Wish(Order, oneshot::Sender<usize>);
 

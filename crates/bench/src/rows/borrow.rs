@@ -1,4 +1,4 @@
-//! Borrowing an actor by its name, for the time of a function.
+//! Borrowing an actor by its name for the duration of a closure.
 
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;

@@ -1,4 +1,4 @@
-//! Asking and waiting for the answer.
+//! Calling and waiting for the reply.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
 fn call(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let via = stage.registry.via(stage.echo());
-    // The same actor: what it costs that an actor is managed is not part of this.
+    // The same actor: the cost of being managed is not part of this.
     let direct = started(via.actor_ref());
     let ours = as_task(&stage.runtime, move |operations| {
         let via = via.clone();

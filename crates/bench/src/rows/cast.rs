@@ -11,7 +11,7 @@ use crate::measured::Measured;
 use crate::row::Row;
 use crate::stage::{Stage, as_task, started};
 
-/// After so many casts the sender waits until they are handled, so that the mailbox does not grow without bounds.
+/// After this many casts the sender waits until they are handled, so that the mailbox does not grow without bounds.
 const WINDOW: u64 = 1_024;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -21,7 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
 fn cast(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let via = stage.registry.via(stage.echo());
-    // The same actor: what it costs that an actor is managed is not part of this.
+    // The same actor: the cost of being managed is not part of this.
     let actor = started(via.actor_ref());
     let direct = actor.clone();
     let ours = as_task(&stage.runtime, move |operations| {

@@ -1,4 +1,4 @@
-//! Borrowing an actor while somebody else registers and unregisters other names all the time.
+//! Borrowing an actor while another thread registers and unregisters other names all the time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -14,9 +14,9 @@ use crate::row::Row;
 use crate::sample::{Batch, Sample, time};
 use crate::stage::{Stage, started};
 
-/// So many names stand in the table, which has grown by their registration.
+/// The number of names that stay in the table, which has grown by their registration.
 const STANDING: usize = 10_000;
-/// So many others come and go.
+/// The number of names that are registered and unregistered.
 const CHURNED: usize = 64;
 
 pub(super) fn rows() -> Vec<Row> {

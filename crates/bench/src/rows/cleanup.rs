@@ -1,4 +1,4 @@
-//! Ending a namespace: its services are gone too, and each actor's `post_stop` and destructors have run.
+//! Ending a namespace: its services are gone, and each actor's `post_stop` and destructors have run.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::measured::Measured;
 use crate::row::Row;
 use crate::stage::{as_task, runtime, started};
 
-/// What a namespace stops besides, one after the other: three services, the application's supervisor and its own.
+/// The other actors of a namespace, stopped one by one: three services, the application's supervisor and its own.
 const OWN: usize = 5;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -32,7 +32,7 @@ fn cleanup(contest: &mut Contest<'_>, actors: usize, limit: f64) -> Vec<Measured
     contest.between(ours, [together, Peer::shown("the same, five of them one after the other", in_order)])
 }
 
-/// Each operation says itself how long its measured part took.
+/// Each operation returns the duration of its measured part.
 async fn summed(operations: u64, operation: impl AsyncFn() -> Duration) -> Duration {
     let mut took = Duration::ZERO;
     for _ in 0..operations {
@@ -54,7 +54,7 @@ async fn namespace(foundation: &Foundation, actors: usize) -> Duration {
     took
 }
 
-/// So many actors are stopped `together`, and then so many `in_order`, each gone before the next is asked.
+/// Stops `together` actors at once, and then `in_order` actors, each gone before the next is asked.
 async fn bare(together: usize, in_order: usize) -> Duration {
     let (ends, actors) = (Ends::default(), together + in_order);
     let mut running = Vec::with_capacity(actors);

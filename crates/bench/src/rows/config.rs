@@ -33,7 +33,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("config_get", 1, get).at_most(30.0), Row::new("config_section", 1, section).at_most(5.0)]
 }
 
-/// The configuration, with what keeps it.
+/// The configuration, with the runtime and the foundation that keep it alive.
 fn configured() -> (tokio::runtime::Runtime, Foundation, ConfigServer) {
     let runtime = runtime();
     let sources = started(ConfigSources::new().section::<Http>());

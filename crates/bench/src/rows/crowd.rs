@@ -11,7 +11,7 @@ use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS, started};
 
 const NAMES: usize = 100_000;
-/// So many of them are asked for, one after the other.
+/// The number of actors that are looked up, one after the other.
 const ASKED: usize = 4_096;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -27,7 +27,7 @@ fn random(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(ours, [Peer::new(WHERE_IS, 1.6, peer)])
 }
 
-/// The same actors stand in both tables, and the same of them are asked for in the same order.
+/// The same actors are in both tables, and the same ones are looked up in the same order.
 fn populate(stage: &Stage) -> (Vec<ServiceKey<EchoMsg>>, Vec<String>) {
     let register = |n: usize| {
         let (name, actor) = stage.spawn_bare(&format!("crowd-{n}"));
@@ -39,7 +39,7 @@ fn populate(stage: &Stage) -> (Vec<ServiceKey<EchoMsg>>, Vec<String>) {
     scattered().map(|n| all[n].clone()).unzip()
 }
 
-/// Positions in no order that a cache could guess, the same in each run: Knuth's linear congruential generator.
+/// Positions in an order that no cache predicts, the same in each run: Knuth's linear congruential generator.
 fn scattered() -> impl Iterator<Item = usize> {
     let next =
         |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));

@@ -1,4 +1,4 @@
-//! Recording values whose distribution is wanted.
+//! Recording values in a histogram.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::measured::Measured;
 use crate::row::Row;
 use crate::sample::{Batch, Sample, repeated, time};
 
-/// The peer's recorder keeps each value until somebody looks after it. That is done each time when it has so many, and is
-/// not measured.
+/// The peer's recorder keeps each value until its upkeep runs. The upkeep runs after this many values and is not
+/// measured.
 const WINDOW: u64 = 1 << 14;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -30,7 +30,7 @@ fn record(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(repeated(move || ours.record(c())), peers)
 }
 
-/// Values of three octaves, in no order that a processor could learn, at the price of a multiplication.
+/// Values of three octaves, in an order that no processor learns, at the price of a multiplication.
 fn values() -> impl FnMut() -> f64 {
     let mut seed: u32 = 1;
     move || {

@@ -1,4 +1,4 @@
-//! What a namespace with three services tells about them, alone and beside a namespace that holds many.
+//! Information on a namespace with three services, alone and beside a namespace that holds many.
 
 use foundation::{Namespace, ProcessRegistry, ServiceKey, ServiceRegistry};
 

@@ -1,4 +1,4 @@
-//! From the call of `append` to the moment at which somebody who follows the store has the event.
+//! From the call of `append` to the moment at which a subscriber has the event.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ fn live(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(ours, [Peer::new("a bare channel hop", 3.0, peer)])
 }
 
-/// The follower is a task that sleeps until it is woken, and says when it has the event.
+/// The subscriber is a task that sleeps until it is woken, and reports when it has the event.
 async fn appended(operations: u64, store: EventStore) -> Duration {
     let (saw, mut seen) = unbounded_channel();
     let subscription = started(store.subscribe(SubscriptionSpec::from_now()).await);

@@ -1,4 +1,4 @@
-//! What it costs that an actor is managed, and so measured: casting to it until the messages are handled.
+//! The cost of a managed, and therefore measured, actor: casting to it until the messages are handled.
 
 use foundation::ractor::ActorRef;
 use foundation::{Measurement, ServiceKey};

@@ -6,12 +6,12 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::stage::started;
 
-/// What its users write: the series is looked up at each use.
+/// The usual form: the series is looked up at each use.
 pub(super) const MACRO: &str = "metrics with Prometheus";
-/// What one can write to spare the look-up.
+/// The form that avoids the look-up.
 pub(super) const HANDLE: &str = "metrics with Prometheus, handle kept";
 
-/// Has the recorder listen; its macros know one for the whole process. It has neither a server nor a thread.
+/// Installs the recorder; its macros know one per process. It has neither a server nor a thread.
 pub(super) fn recorder() -> &'static PrometheusHandle {
     static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
     RECORDER.get_or_init(|| {

@@ -1,4 +1,4 @@
-//! All comparisons, a file for each thing that is compared.
+//! All comparisons, one file per subject.
 
 mod append;
 mod borrow;

@@ -14,7 +14,7 @@ use crate::measured::Measured;
 use crate::row::Row;
 use crate::stage::{as_task, runtime, started};
 
-/// As many as the namespace has: two supervisors, three services, and one for what goes on around them.
+/// The number of actors in the namespace: two supervisors, three services, and one for the bookkeeping around them.
 const BARE: usize = 6;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -51,7 +51,7 @@ async fn bare_together() {
     join_all(running.into_iter().map(|(_, task)| task)).await;
 }
 
-/// As a supervisor has to: each is gone before the one that was started before it is asked to stop.
+/// As a supervisor stops children: each is gone before the one started before it is asked to stop.
 async fn bare_in_order() {
     for (actor, task) in spawned().await.into_iter().rev() {
         actor.stop(None);

@@ -14,7 +14,7 @@ use crate::row::Row;
 use crate::sample::{Batch, repeated};
 use crate::stage::{as_task, started};
 
-/// So many events are there: more than the store keeps in memory for those who follow it.
+/// The number of events in the file: more than the store keeps in memory for subscribers.
 const EVENTS: u64 = 20_000;
 const RECENT: usize = 100;
 const PEER: &str = "a bare prepared statement";
@@ -64,7 +64,7 @@ fn recent(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(ours, [bare, Peer::shown(ELSEWHERE, elsewhere(&kept, bare_log::recent(), || || RECENT as u64))])
 }
 
-/// A bare statement again, from a task, which must not hold up its worker and has it done where blocking is allowed.
+/// A bare statement in a task, which must not block its worker and runs it where blocking is allowed.
 fn elsewhere<P>(kept: &Kept, sql: String, parameters: impl Fn() -> P + 'static) -> Batch<'static>
 where
     P: FnMut() -> u64 + Send + 'static,
@@ -94,7 +94,7 @@ fn full() -> Kept {
     kept
 }
 
-/// Ids of events that are there, in no order.
+/// Ids of existing events, in no order.
 fn ids() -> impl FnMut() -> u64 + Send {
     let mut seed: u32 = 1;
     move || {

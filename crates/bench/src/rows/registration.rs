@@ -1,4 +1,4 @@
-//! Giving a name to an actor that was started elsewhere, and taking it away.
+//! Registering an actor that was started elsewhere, and unregistering it.
 
 use std::time::{Duration, Instant};
 

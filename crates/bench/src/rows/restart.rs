@@ -1,4 +1,4 @@
-//! From the kill of an actor to the moment at which somebody knows that its replacement is initialised and registered.
+//! From the kill of an actor to the moment at which a caller knows that its replacement is initialised and registered.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ fn restart(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(ours, [Peer::new("a supervisor in 30 lines of ractor", 1.3, peer)])
 }
 
-/// Kills, waits to be told of the replacement, finds it by its name, and goes on with that.
+/// Kills the actor, waits for the report of its replacement, looks it up by its name, and continues with it.
 fn kills<'a>(
     stage: &Stage,
     find: impl Fn() -> Option<ActorCell> + Clone + Send + Sync + 'static,
@@ -40,7 +40,7 @@ fn kills<'a>(
             let mut receiver = started(receiver.ok_or("the channel is lost"));
             let begun = Instant::now();
             for _ in 0..operations {
-                started(find().ok_or("nobody has the name")).kill();
+                started(find().ok_or("no actor has the name")).kill();
                 started(receiver.recv().await.ok_or("the supervisor is gone"));
             }
             (begun.elapsed(), receiver)
@@ -66,7 +66,7 @@ fn ours<'a>(stage: &Stage) -> Batch<'a> {
     kills(stage, move || registry.lookup(&KEY).ok().map(|actor| actor.get_cell()), told)
 }
 
-/// Tells of each start of the one child, and of nobody else's.
+/// Reports each start of the one child, and of no other.
 struct TellStarts(UnboundedSender<()>);
 
 impl Reporter for TellStarts {
@@ -77,7 +77,7 @@ impl Reporter for TellStarts {
     }
 }
 
-// ---- what one writes oneself: no strategies, no intensity, no shutdown, no waiting until the old one is gone ----
+// ---- hand-written: no strategies, no intensity, no shutdown, no waiting until the old actor is gone ----
 
 struct ThirtyLines {
     name: String,

@@ -15,7 +15,7 @@ use crate::row::Row;
 use crate::sample::Batch;
 use crate::stage::{Stage, as_task, started};
 
-/// So many actors live at once; then they are stopped, which is not measured.
+/// The number of actors alive at once; they are then stopped, which is not measured.
 const ROUND: u64 = 256;
 const PEER: &str = "ractor spawn with a name, linked";
 
@@ -40,11 +40,11 @@ fn bare(stage: &Stage) -> Batch<'static> {
     rounds(stage, Bare { supervisor, prefix: stage.prefix.clone() })
 }
 
-/// A way to start an actor under a name, and to end it.
+/// A way to start a named actor and to stop it.
 trait Starter: Clone + Send + Sync + 'static {
     fn start(&self, key: &ServiceKey<EchoMsg>) -> impl Future<Output = ActorCell> + Send;
 
-    /// Returns when the name can be had again.
+    /// Returns when the name is free again.
     fn stop(&self, key: &ServiceKey<EchoMsg>, actor: ActorCell) -> impl Future<Output = ()> + Send;
 }
 
@@ -93,7 +93,7 @@ impl Starter for Bare {
     }
 }
 
-// ---- what one writes oneself: an actor that starts children for whoever asks. No less than a start through a supervisor ----
+// ---- hand-written: an actor that starts children on request. No less than a start through a supervisor ----
 
 struct Obliging;
 
@@ -164,7 +164,7 @@ fn rounds(stage: &Stage, starter: impl Starter) -> Batch<'static> {
     as_task(&stage.runtime, move |operations| timed(operations, Arc::clone(&keys), starter.clone()))
 }
 
-/// Starts so many actors, in rounds, and measures the starts alone: until all run.
+/// Starts this many actors, in rounds, and measures only the starts, until all run.
 async fn timed(operations: u64, keys: Arc<[ServiceKey<EchoMsg>]>, starter: impl Starter) -> Duration {
     let (mut took, mut left) = (Duration::ZERO, operations);
     while left > 0 {
@@ -174,7 +174,7 @@ async fn timed(operations: u64, keys: Arc<[ServiceKey<EchoMsg>]>, starter: impl 
         for key in round {
             actors.push(starter.start(key).await);
         }
-        // Who has been spawned still has its first turn before it: on a busy worker that would fall into the end, which is
+        // A spawned actor still has its first turn to run: on a busy worker it would run during the stop, which is
         // not measured.
         for actor in &actors {
             while actor.get_status() < ActorStatus::Running {

@@ -1,7 +1,7 @@
-//! From the registration of a name to the moment at which somebody who waited for it runs.
+//! From the registration of a name to the moment at which a task that waited for it runs.
 //!
 //! The waiter is a task that sleeps until it is woken, and its worker thread with it; the waker is a thread outside the
-//! runtime. So each wake takes the whole way, and nobody spins.
+//! runtime. So each wake includes the wake-up of a thread, and no thread spins.
 
 use std::pin::pin;
 use std::sync::{Arc, mpsc};
@@ -45,7 +45,7 @@ fn wait_wake(contest: &mut Contest<'_>) -> Vec<Measured> {
     contest.between(ours, [Peer::new("a bare Notify", 1.8, peer)])
 }
 
-/// Has a task wait, wakes it, and sums up how long it took until the task ran.
+/// Lets a task wait, wakes it, and sums up the durations until the task runs.
 fn wakes<'a, F>(
     runtime: &Arc<Runtime>,
     wait: impl Fn() -> F + 'a,
@@ -71,7 +71,7 @@ where
     })
 }
 
-/// Tells when it listens, and when it was woken.
+/// Sends the time at which it starts to wait, and the time at which it was woken.
 async fn wait_and_tell(waiting: impl Future<Output = ()>, tell: mpsc::Sender<Instant>) {
     let mut waiting = pin!(waiting);
     assert!(futures::poll!(&mut waiting).is_pending(), "there is nothing to wait for");

@@ -11,7 +11,7 @@ use crate::started;
 pub(crate) struct Found;
 
 impl Found {
-    /// Starts one under a name. In a runtime.
+    /// Starts a named actor; must be called in a runtime.
     pub(crate) fn spawn_named(name: &str) -> ActorRef<Self> {
         let actor = Self::spawn(Self);
         started(actor.register(name.to_owned()));

@@ -7,7 +7,7 @@ use crate::pair::repeated;
 use crate::{Batch, runtime, started};
 
 const NAMES: usize = 100_000;
-/// So many of them are asked for, one after the other.
+/// The number of actors that are looked up, one after the other.
 const ASKED: usize = 4_096;
 
 pub(crate) fn random() -> Batch {

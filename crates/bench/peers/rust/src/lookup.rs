@@ -20,7 +20,7 @@ pub(crate) fn same_name() -> Batch {
     paired([find.clone(), find])
 }
 
-/// The runtime, and with it the actor, lives as long as what is returned.
+/// The runtime and its actor live as long as the returned function.
 fn finding(name: &'static str) -> impl Fn() -> bool + Clone + Send + 'static {
     let runtime = std::sync::Arc::new(runtime());
     let actor = runtime.block_on(async { Found::spawn_named(name) });

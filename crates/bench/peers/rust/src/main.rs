@@ -1,7 +1,7 @@
-//! Peers of foundation that are measured in a process of their own, on request.
+//! Peers of foundation that run in a process of their own and are measured on request.
 //!
-//! It first writes a line `ROW<tab>PEER` for each row that it can measure, then an empty one; then it answers each line
-//! `ROW<tab>OPERATIONS` with how many nanoseconds they took, or with `discarded NANOSECONDS` if two threads that were to
+//! It first writes a line `ROW<tab>PEER` for each row that it can measure, then an empty one. It answers each line
+//! `ROW<tab>OPERATIONS` with the nanoseconds that they took, or with `discarded NANOSECONDS` if two threads that must
 //! run side by side did not. It ends with its input.
 
 mod actors;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// What one repetition gave.
+/// The result of one repetition.
 enum Sample {
     Took(Duration),
     Discarded(Duration),
@@ -26,7 +26,7 @@ enum Sample {
 /// Runs an operation this many times.
 type Batch = Box<dyn FnMut(u64) -> Sample>;
 
-/// A row's name, who is measured, and how to set it up when it is first asked for.
+/// A row's name, the peer's name, and the set-up that runs at the first request.
 type Offer = (&'static str, &'static str, fn() -> Batch);
 
 const KAMEO: &str = "kameo lookup";

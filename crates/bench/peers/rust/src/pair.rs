@@ -1,4 +1,4 @@
-//! Two threads that do the same at the same time, as in the benchmark itself.
+//! Two threads that run the same operation at the same time, as in the benchmark itself.
 
 use std::hint::black_box;
 use std::sync::Barrier;

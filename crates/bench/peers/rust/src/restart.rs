@@ -1,4 +1,4 @@
-//! From the kill of an actor to the moment at which somebody knows that ractor-supervisor has replaced it.
+//! From the kill of an actor to the moment at which a caller knows that ractor-supervisor has replaced it.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ pub(crate) fn restart() -> Batch {
             let mut receiver = started(receiver.ok_or("the channel is lost"));
             let begun = Instant::now();
             for _ in 0..operations {
-                started(where_is(NAME).ok_or("nobody has the name")).kill();
+                started(where_is(NAME).ok_or("no actor has the name")).kill();
                 started(receiver.recv().await.ok_or("the supervisor is gone"));
             }
             (begun.elapsed(), receiver)

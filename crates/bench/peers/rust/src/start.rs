@@ -10,7 +10,7 @@ use ractor_supervisor::{
 use crate::actors::Echo;
 use crate::{Batch, Sample, runtime, started};
 
-/// So many actors live at once; then they are stopped, which is not measured.
+/// The number of actors alive at once; they are then stopped, which is not measured.
 const ROUND: u64 = 256;
 
 type Supervisor = ActorRef<DynamicSupervisorMsg>;
