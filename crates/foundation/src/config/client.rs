@@ -1,4 +1,4 @@
-//! The config server's face.
+//! The client side of the config server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,10 +28,10 @@ use crate::telemetry::Telemetry;
 
 /// The configuration of one namespace.
 ///
-/// Reading takes the current tree and asks nobody: it works, with the last value, even while the server is being
+/// Reading takes the current tree and asks no actor: it works, with the last value, even while the server is being
 /// restarted. Changing goes through the server, one at a time: a change is validated, recorded as an event
-/// `config_updated`, and only then made, so `Ok` means recorded. What a server had recorded when it ended, and not made
-/// yet, its successor makes. Only what was [declared](crate::ConfigSources::updatable) may change.
+/// `config_updated`, and only then made, so `Ok` means recorded. Changes that a server had recorded but not made when
+/// it ended are made by its successor. Only [declared](crate::ConfigSources::updatable) values may change.
 ///
 /// | to read | use |
 /// |---|---|
@@ -93,7 +93,7 @@ impl ConfigServer {
         let (registry, current) = (registry.clone(), Arc::clone(&self.current));
         let (events, telemetry) = (EventStore::of(&registry), Telemetry::of(&registry));
         let limits = Arc::clone(&self.limits);
-        // Before any store looks at its retention: what the changes of an earlier process are is in events alone.
+        // Before any store checks its retention: the changes of an earlier process exist as events only.
         events.hold().keep_from(Some(EventId::FIRST));
         registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
@@ -110,8 +110,8 @@ impl ConfigServer {
         self.current.look().get_as(path)
     }
 
-    /// A declared section as it is now: what was read and validated when it last changed. Asks no actor, takes no lock,
-    /// and costs a search among the declared types; a [`section_handle`](Self::section_handle) is faster still.
+    /// A declared section as it is now, as read and validated when it last changed. Asks no actor, takes no lock, and
+    /// costs a search among the declared types; a [`section_handle`](Self::section_handle) is faster still.
     ///
     /// # Errors
     /// [`ConfigError::UndeclaredSection`].
@@ -119,7 +119,7 @@ impl ConfigServer {
         self.current.look().section()
     }
 
-    /// A handle on a declared section, to be kept by whoever reads it often.
+    /// A handle on a declared section, for a caller that reads it often.
     ///
     /// # Errors
     /// [`ConfigError::UndeclaredSection`].
@@ -145,7 +145,7 @@ impl ConfigServer {
         self.current.tree()
     }
 
-    /// The same configuration, for somebody whose changes carry this note.
+    /// The same configuration; changes made through it carry this note.
     ///
     /// ```
     /// # use foundation::{ChangeNote, ConfigSources, Foundation};
@@ -180,7 +180,7 @@ impl ConfigServer {
         self.only(|wishes| wishes.set(path, value)).await
     }
 
-    /// Drops what was set at run time; the value below comes back.
+    /// Drops the value that was set at run time; the value below comes back.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -217,7 +217,7 @@ impl ConfigServer {
         self.propose(wishes.into_proposal()?).await
     }
 
-    /// Drops everything that was set at run time, together.
+    /// Drops all values that were set at run time, together.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -225,8 +225,8 @@ impl ConfigServer {
         self.propose(Proposal::ResetAll).await
     }
 
-    /// What was recorded of changes of a value, or of everything in a section, oldest first: updates and reloads of the
-    /// files. Costs a look at all records of changes. What was pruned from the event store is not in it.
+    /// The recorded changes of a value, or of everything in a section, oldest first: updates and reloads of the files.
+    /// Costs a pass over all records of changes. Events pruned from the event store are not included.
     ///
     /// # Errors
     /// [`ConfigUpdateError::Refused`] if the path is unknown, [`ConfigUpdateError::NoHistory`] if the event store does not
@@ -239,8 +239,8 @@ impl ConfigServer {
         Ok(record::history(record::records(record::ours(&recorded)), &section))
     }
 
-    /// Gives each value that was changed at run time since an event the value that it had right after that event, together.
-    /// That is a change of its own, which can be rolled back, too. Reloads of files are not undone.
+    /// Restores every value changed at run time since an event to what it was right after that event, together. That is
+    /// a change of its own, which can be rolled back, too. Reloads of files are not undone.
     ///
     /// # Errors
     /// [`ConfigUpdateError::NoRecord`] if the event is no record of a change; otherwise as [`update`](Self::update).
@@ -248,11 +248,13 @@ impl ConfigServer {
         self.change(|note, reply| ConfigMsg::Rollback(to, note, reply)).await
     }
 
-    /// Reads the files again and takes them as a whole, or leaves everything as it was; what was set at run time stays
-    /// over it. A watched file needs no such call. The environment and the defaults are those of the first time.
+    /// Reads the files again and applies them as a whole, or leaves everything as it was; values set at run time stay
+    /// in force over them. A watched file needs no such call. The environment and the defaults are those of the first
+    /// load.
     ///
     /// # Errors
-    /// As [`update`](Self::update), with the place of what is wrong; an event `config_reload_refused` says so, too.
+    /// As [`update`](Self::update), with the position of the mistake; an event `config_reload_refused` records it as
+    /// well.
     pub async fn reload(&self) -> Result<ConfigCommit, ConfigUpdateError> {
         self.change(ConfigMsg::Reload).await
     }
@@ -263,7 +265,7 @@ impl ConfigServer {
     /// [`ConfigError::UnknownPath`] names the near misses.
     pub fn subscribe(&self, section: impl AsRef<str>) -> Result<ConfigSubscription, ConfigError> {
         let section = ConfigPath::new(section.as_ref())?;
-        // First the ear, then the look: a change between the two is heard.
+        // Subscribe before checking the path: a change in between is received.
         let changes = self.current.subscribe();
         self.tree().get(section.as_str())?;
         Ok(ConfigSubscription::new(section, Feed::new(changes, &self.registry)))
@@ -279,7 +281,7 @@ impl ConfigServer {
         Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes, &self.registry)))
     }
 
-    /// How the configuration stands, from the server itself.
+    /// The state of the configuration, as reported by the server itself.
     ///
     /// # Errors
     /// [`ConfigUpdateError::NotDelivered`], [`ConfigUpdateError::NoAnswer`].

@@ -1,5 +1,5 @@
-//! The side of the config server that meets the event store: steps are recorded and made, and what is recorded and not
-//! made yet is made again.
+//! The part of the config server that talks to the event store: it records and makes steps, and makes those that are
+//! recorded and not made yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,20 +36,20 @@ pub(super) struct Ledger {
 
 /// Whether every recorded change is made.
 pub(super) enum Records {
-    /// It is; a decision is taken on the truth.
+    /// Every recorded change is made, so decisions are taken on the true state.
     Made,
     /// A recording was not answered: the store may have a change that is not made.
     Unclear,
 }
 
-/// What was made, and the correlation of its event.
+/// The commits that were made, each with the correlation of its event.
 type MadeAgain = Vec<(Uuid, ConfigCommit)>;
 
 impl Ledger {
     // ---- one step ----
 
-    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the embedder has said that
-    /// a record is not needed.
+    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the audit rule does not
+    /// require a record.
     pub(super) async fn take(
         &self,
         records: &mut Records,
@@ -60,7 +60,7 @@ impl Ledger {
             return Ok(self.idle(step, note));
         }
         let correlation = Uuid::now_v7();
-        // Before it is recorded: afterwards it might be forgotten already.
+        // Before it is recorded: afterwards it might be pruned already.
         self.events.hold_from_here();
         match self.record(&step.kind, correlation, &step.changes, &note).await {
             Ok(events) => Ok(self.make(step, note, events.last().copied())),
@@ -72,8 +72,8 @@ impl Ledger {
         }
     }
 
-    /// Records changes; the ids of the events, of which there are several if it is more than an event may have. They are
-    /// recorded together, and count together only. A change that somebody asks for has to fit in one.
+    /// Records changes and returns the ids of the events, of which there are several if the changes exceed the size of
+    /// one. They are recorded together, and count only together. A requested change has to fit in one.
     async fn record(
         &self,
         kind: &EventKind,
@@ -95,9 +95,9 @@ impl Ledger {
         }
     }
 
-    /// What came of a recording that was not answered: the commit, if it was recorded. The store takes one request after
-    /// the other, and what a store that ended had not done is never done: so the next answer, this one's or its
-    /// successor's, settles it.
+    /// The outcome of a recording that was not answered: the commit, if it was recorded. The store handles one request
+    /// after the other, and a request that it had not done when it ended is never done. So the next answer, of this
+    /// store or of its successor, settles it.
     async fn inquire(
         &self,
         records: &mut Records,
@@ -113,7 +113,7 @@ impl Ledger {
         Ok(ours.map(|(_, commit)| commit))
     }
 
-    /// What is done with a step that is certainly not recorded.
+    /// Handles a step that is certainly not recorded.
     fn unrecorded(
         &self,
         step: Step,
@@ -130,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// A step that changes nothing; after a reload the places of values in their files may still be others.
+    /// A step that changes nothing; after a reload the positions of values in their files may still differ.
     fn idle(&self, step: Step, note: ChangeNote) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.idle, generation: step.next.generation(), event: None, note };
         if step.kind == CONFIG_RELOADED {
@@ -147,9 +147,9 @@ impl Ledger {
         commit
     }
 
-    // ---- what the event store must not forget ----
+    // ---- retention ----
 
-    /// Without any change at run time there is nothing to know of them.
+    /// Without any change at run time no event has to be kept.
     fn let_go_if_bare(&self) -> bool {
         let is_bare = self.current.look().overrides().next().is_none();
         if is_bare {
@@ -159,9 +159,9 @@ impl Ledger {
         is_bare
     }
 
-    /// Records anew what holds of all changes at run time, so that the events before it can be forgotten. If that fails
-    /// they are kept, the store's next look asks again, and the server's status says so if the store has refused it: that
-    /// does not pass by itself.
+    /// Records a checkpoint of all changes at run time that are in force, so that the events before it can be pruned.
+    /// If that fails they are kept, and the store's next retention check asks again. If the store has refused it, the
+    /// server's status says so: a refusal does not pass by itself.
     pub(super) async fn try_checkpoint(&self, records: &mut Records) {
         let Err(error) = self.checkpoint(records).await else {
             self.current.checkpointed(None);
@@ -187,7 +187,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that changed files are not taken. Nobody waits for that, and nobody could do anything about a failure.
+    /// Records that changed files are refused. No caller waits for that, and a failure could not be handled.
     pub(super) fn refuse_reload(&self, error: &ConfigUpdateError) {
         let reason = display_text(error);
         report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
@@ -198,13 +198,13 @@ impl Ledger {
         }
     }
 
-    // ---- what is recorded ----
+    // ---- recorded changes ----
 
     /// Makes sure that every recorded change is made before the next one is decided.
     pub(super) async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         if let Records::Unclear = records {
             if let Some(outage) = self.events.outage() {
-                // What is recorded is known when the log is open again; until then nothing can be recorded either.
+                // The recorded changes are known when the log is open again; until then nothing can be recorded either.
                 return Err(ConfigUpdateError::NotRecorded(EventStoreError::unavailable(Vec::new(), &outage)));
             }
             let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
@@ -217,7 +217,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Makes what a server that ended left behind; fails if the event store does not come back in time.
+    /// Makes the changes that an ended server left behind; fails if the event store does not come back in time.
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let limit = self.limits.store_at_start;
         let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
@@ -226,8 +226,8 @@ impl Ledger {
         Ok(records)
     }
 
-    /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
-    /// more than it shows.
+    /// Makes every recorded change that the store can show now: a store whose log has failed may have recorded more
+    /// than it shows.
     async fn read_up(&self) -> Result<Records, ActorProcessingErr> {
         let mut pause = self.first_pause();
         loop {
@@ -237,7 +237,8 @@ impl Ledger {
                 return Ok(records);
             }
             if self.current.has_begun() && self.events.outage().is_some() {
-                // A store that came back without its log shows nothing for now. The namespace knows what held before.
+                // A store that came back without its log shows nothing for now. The namespace knows the values in force
+                // before.
                 return Ok(Records::Unclear);
             }
             pause = self.paused(pause).await;
@@ -256,13 +257,13 @@ impl Ledger {
         }
     }
 
-    /// The same of a store that is there; `None` if it ended meanwhile: its successor will answer.
+    /// The same with a store that runs; `None` if it ended meanwhile: its successor will answer.
     async fn try_to_catch_up(&self) -> Result<Option<MadeAgain>, ActorProcessingErr> {
-        // What was made before is not read again, and may be damaged.
+        // Changes that were made before are not read again; their records may be damaged.
         let new = self.current.seen().map_or_else(record::all, |seen| record::all().after(seen));
         match self.events.query(new).await {
             Ok(recorded) => Ok(Some(self.make_all(&recorded).await)),
-            // To ask again would change nothing; and without what it says, the values might be wrong ones.
+            // Asking again would change nothing; and without the damaged record the values might be wrong.
             Err(error @ EventStoreError::Damaged { .. }) => Err(damaged(&error).into()),
             Err(
                 error @ (EventStoreError::Log(_) | EventStoreError::QueryLimit(_) | EventStoreError::Displaced { .. }),
@@ -275,13 +276,13 @@ impl Ledger {
         }
     }
 
-    /// The first pause before an event store is asked again that is there and does not answer.
+    /// The first pause before a store that runs and does not answer is asked again.
     fn first_pause(&self) -> Duration {
-        // A pause of zero would be a loop that does nothing else.
+        // A pause of zero would be a busy loop.
         self.limits.ask_again_first.max(Duration::from_millis(1))
     }
 
-    /// Waits so long, and says how long to wait the next time.
+    /// Waits for the pause, and returns the next one.
     async fn paused(&self, pause: Duration) -> Duration {
         #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
         tokio::time::sleep(pause).await;
@@ -292,7 +293,7 @@ impl Ledger {
         let (seen, records) = (self.current.seen(), record::records(record::ours(recorded)));
         let new: Vec<_> = records.iter().filter(|record| Some(record.event) > seen).collect();
         let mut made = Vec::new();
-        // Whatever was read of the files, now they are read once, for the last of these records.
+        // However often the files were reloaded, they are read once, for the last of these records.
         if let Some(reload) = new.iter().rfind(|record| record.kind == CONFIG_RELOADED) {
             made.extend(self.reload_again(reload).await.map(|commit| (reload.correlation, commit)));
         }
@@ -307,7 +308,7 @@ impl Ledger {
         made
     }
 
-    /// Makes recorded changes as one: between them there may be none that is valid with the files of today.
+    /// Makes recorded changes as one: the states between them may not be valid with the files of today.
     fn replay(&self, new: &[&Record]) -> Option<ConfigCommit> {
         let tree = self.current.tree();
         let Replayed { next, refused } = replay(&tree, new);
@@ -336,12 +337,12 @@ impl Ledger {
         }
     }
 
-    /// The step to the files as they are now; `None` if the configuration was loaded from nowhere.
+    /// The step to the files as they are now; `None` if the configuration was loaded from no source.
     pub(super) async fn load(&self) -> Result<Option<Step>, ConfigError> {
         let Some(source) = self.current.look().source() else {
             return Ok(None);
         };
-        // Files are read: not on a worker thread.
+        // Reads files, so not on a worker thread.
         let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
             Ok(loaded) => loaded?,
             Err(error) => match error.try_into_panic() {
@@ -349,14 +350,14 @@ impl Ledger {
                     let (what, reason) = ("reading the configuration".to_owned(), CaughtPanic::of(panic).into_text());
                     return Err(ConfigError::Panicked { what, reason: excerpt(&reason) });
                 }
-                // The runtime is shutting down, and whoever awaits this goes with it.
+                // The runtime is shutting down, and the awaiting task with it.
                 Err(_) => std::future::pending().await,
             },
         };
         Step::reload(&self.current.tree(), loaded).map(Some)
     }
 
-    /// What brings the values that were changed at run time since an event back.
+    /// The proposal that restores the values changed at run time since an event.
     pub(super) async fn undo(&self, to: EventId) -> Result<Proposal, ConfigUpdateError> {
         let recorded = self.events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
         let records = record::records(record::ours(&recorded));

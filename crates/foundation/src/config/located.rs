@@ -1,7 +1,7 @@
-//! Reading a typed value out of a tree, with the place of whatever does not fit.
+//! Reading a typed value out of a tree, with the path of the part that does not fit.
 //!
-//! `serde_json` reads the same values but its errors say neither where, nor the types without the value
-//! itself, which may be a secret.
+//! `serde_json` reads the same values, but its errors name no path, and the types only together with the value itself,
+//! which may be a secret.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::one_line::excerpt;
 
-/// A `T` from a value, or what does not fit.
+/// A `T` from a value, or the part that does not fit.
 pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Fault> {
     T::deserialize(Located(value))
 }

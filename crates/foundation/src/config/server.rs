@@ -1,4 +1,4 @@
-//! The config server's actor: one change after the other.
+//! The config server's actor, which handles one change after the other.
 
 use std::sync::Arc;
 
@@ -26,15 +26,15 @@ pub(super) enum ConfigMsg {
     Change(Proposal, ChangeNote, Answer),
     Rollback(EventId, ChangeNote, Answer),
     Reload(ChangeNote, Answer),
-    /// The watched files say something else; the answer is whether there is nothing more to be done about it.
+    /// The watched files have changed; the answer is whether the change is dealt with.
     FilesChanged(Fingerprint, RpcReplyPort<bool>),
-    /// The event store is to forget what it takes to know the changes at run time.
+    /// The event store is about to prune events that hold changes at run time.
     Checkpoint,
     Status(RpcReplyPort<ConfigStatus>),
 }
 local_message!(ConfigMsg);
 
-/// What the server works with.
+/// The server's dependencies.
 pub(super) struct ConfigServerActor {
     pub(super) ledger: Ledger,
 }
@@ -102,7 +102,7 @@ impl ConfigServerActor {
         }
     }
 
-    /// A reload that may be refused, which is then on record.
+    /// A reload on request, whose refusal is recorded.
     async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
         let result = self.reload(records, note).await;
         if let Err(error) = &result {
@@ -111,7 +111,7 @@ impl ConfigServerActor {
         self.counted(result)
     }
 
-    /// A reload that nobody asked for. What is refused is refused once for each content; what could not be recorded, or was
+    /// A reload after a change of the files. Each content is refused once; a step that could not be recorded, or was
     /// not answered, is tried again.
     async fn take_files(&self, records: &mut Records, content: Fingerprint) -> bool {
         match self.reload(records, ChangeNote::default()).await {
@@ -159,13 +159,13 @@ impl Actor for ConfigServerActor {
         let server = myself.clone();
         self.ledger.events.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
         let watch = self.ledger.current.look().source().and_then(|source| source.watch());
-        // Watched before anything is read again: a file that changes in between is looked at.
+        // Watch before reading again: a change of a file in between is noticed.
         let current = Arc::clone(&self.ledger.current);
         let watcher = watch.map(|watch| {
             Watcher::start(watch, current, move |content| {
                 let server = myself.clone();
                 async move {
-                    // That the server is gone is no error: its successor watches for itself.
+                    // It is no error if the server is gone: its successor watches for itself.
                     let answer = server.call(|reply| ConfigMsg::FilesChanged(content, reply), None).await;
                     matches!(answer, Ok(CallResult::Success(true)))
                 }
@@ -180,7 +180,7 @@ impl Actor for ConfigServerActor {
         message: ConfigMsg,
         State { records, .. }: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        // On the heap: else each actor would keep the 8 KB that a change takes for as long as it lives.
+        // Boxed: otherwise each actor would keep the 8 KB that a change takes for as long as it lives.
         Box::pin(self.serve(message, records)).await;
         Ok(())
     }

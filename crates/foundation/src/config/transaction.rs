@@ -1,4 +1,4 @@
-//! What somebody wants changed, not decided yet.
+//! Requested changes, not decided yet.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use super::path::ConfigPath;
 use super::tree::ConfigTree;
 use super::update::ConfigUpdateError;
 
-/// Several changes that are wanted together: made all or none, and validated as a whole.
+/// Several changes that belong together: made all or none, and validated as a whole.
 ///
-/// Of two wishes for the same path the later one counts. A wish that cannot be, such as for a path that is none, spoils
-/// the whole transaction: it comes back as the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
+/// Of two operations on the same path the later one counts. An invalid operation, such as one on an invalid path, fails
+/// the whole transaction with the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
 #[derive(Debug, Default)]
 pub struct Transaction {
     wishes: BTreeMap<ConfigPath, Wish>,
     spoilt: Option<ConfigUpdateError>,
 }
 
-/// What is wanted of one value.
+/// An operation on one value.
 pub(super) enum Wish {
     Set(Value),
     Reset,
@@ -35,7 +35,7 @@ pub(super) enum Proposal {
 }
 
 impl Transaction {
-    /// Wants a value to be set.
+    /// Sets a value.
     pub fn set(&mut self, path: impl AsRef<str>, value: impl Serialize) -> &mut Self {
         let wish = |path: &ConfigPath| {
             serde_json::to_value(value)
@@ -45,7 +45,7 @@ impl Transaction {
         self.want(path.as_ref(), wish)
     }
 
-    /// Wants what was set at run time to be dropped.
+    /// Drops the value that was set at run time.
     pub fn reset(&mut self, path: impl AsRef<str>) -> &mut Self {
         self.want(path.as_ref(), |_| Ok(Wish::Reset))
     }
@@ -54,7 +54,7 @@ impl Transaction {
         let path = ConfigPath::new(path).map_err(ConfigUpdateError::from);
         match path.and_then(|path| Ok((wish(&path)?, path))) {
             Ok((wish, path)) => drop(self.wishes.insert(path, wish)),
-            // The first one is told; the others may follow from it.
+            // The first error is reported; the others may follow from it.
             Err(error) => drop(self.spoilt.get_or_insert(error)),
         }
         self
@@ -69,7 +69,7 @@ impl Transaction {
 }
 
 impl Proposal {
-    /// The changes that it comes to, those that change nothing included.
+    /// The resulting changes, including those that change nothing.
     pub(super) fn decide(self, tree: &ConfigTree) -> Result<Vec<ConfigChange>, ConfigError> {
         match self {
             Self::These(wishes) => wishes.into_iter().map(|(path, wish)| wish.decide(tree, &path)).collect(),
@@ -87,7 +87,7 @@ impl Wish {
     }
 }
 
-/// Shows no value: it was not looked at yet, and may be a secret.
+/// Shows no value: it is not checked yet, and may be a secret.
 impl std::fmt::Debug for Wish {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

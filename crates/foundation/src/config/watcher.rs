@@ -40,7 +40,7 @@ mod watching {
     use super::lookout::{Lookout, Notifier, operating_system};
     use super::{Arc, Current, Fingerprint, Watch};
 
-    /// A change that goes on is told of after so many times the quiet that is waited for.
+    /// A change that goes on is reported after this many quiet periods.
     const MAX_QUIETS: u32 = 10;
 
     /// Watches for as long as it is kept.
@@ -50,9 +50,10 @@ mod watching {
     }
 
     impl Watcher {
-        /// Tells once of each content of the files that is another one than the last that was taken, when it has been
-        /// quiet for a while. `tell` says whether there is nothing more to be done about it; if there is, it is told again
-        /// with the next look. How the files are watched is noted in `current`, of which the tree says what they said.
+        /// Reports each content of the files once that differs from the last one taken, when the files have been quiet
+        /// for a while. `tell` returns whether the change is dealt with; if not, it is reported again at the next
+        /// check. How the files are watched is noted in `current`, whose tree knows the content that it was loaded
+        /// from.
         pub(crate) fn start<F: Future<Output = bool> + Send + 'static>(
             watch: Watch,
             current: Arc<Current>,
@@ -79,7 +80,7 @@ mod watching {
         current: Arc<Current>,
         tell: impl Fn(Fingerprint) -> F,
     ) {
-        // One place is enough: that something happened is all there is to know.
+        // One slot is enough: the only information is that something happened.
         let (touch, mut touched) = channel(1);
         let (quiet, poll) = (watch.quiet, watch.poll);
         let mut known = current.look().fingerprint();
@@ -90,7 +91,7 @@ mod watching {
             if seen != known && tell(seen).await {
                 known = seen;
             }
-            // A change that was overheard is looked at when it is quiet, too.
+            // A change without a notification is also taken only when it is quiet.
             let Some((back, seen)) = next_look(lookout, &mut touched, quiet, poll).await else { return };
             lookout = back;
             if seen.is_some_and(|seen| seen != known) {
@@ -99,7 +100,7 @@ mod watching {
         }
     }
 
-    /// Waits until something was touched and it is quiet again, or for the time of the next look, whose outcome it gives.
+    /// Waits until something was touched and it is quiet again, or until the next check, whose outcome it returns.
     async fn next_look(
         lookout: Lookout,
         touched: &mut Receiver<()>,
@@ -116,7 +117,7 @@ mod watching {
         }
     }
 
-    /// Files are read: not on a worker thread. `None` if the runtime is shutting down.
+    /// Reads files, so not on a worker thread. `None` if the runtime is shutting down.
     async fn look(mut lookout: Lookout) -> Option<(Lookout, Fingerprint)> {
         let looked = spawn_blocking(move || {
             let seen = lookout.look();
@@ -128,7 +129,7 @@ mod watching {
     async fn until_quiet(touched: &mut Receiver<()>, quiet: Duration) {
         let last = Instant::now() + quiet * MAX_QUIETS;
         let burst = async { while let Ok(Some(())) = timeout(quiet, touched.recv()).await {} };
-        // Whether it has become quiet or not makes no difference in the end.
+        // The check follows in either case, quiet or not.
         let _ = timeout_at(last, burst).await;
     }
 

@@ -29,7 +29,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
-    /// The place of each line's end, so that finding a line is a bisection.
+    /// The offset of each line's end, so that finding a line is a bisection.
     line_ends: Vec<usize>,
     settings: Vec<Setting>,
 }

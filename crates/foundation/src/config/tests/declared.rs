@@ -180,7 +180,7 @@ fn a_secret_shows_in_no_export_error_or_debug() {
     let expected = "config path a.pin wants u8, found a secret of another type (the defaults)";
     assert_eq!(message(pin.get_as::<u8>("a.pin")), expected);
 
-    // A hand-written `Deserialize` may tell what it was given.
+    // A hand-written `Deserialize` may reveal its input.
     #[derive(Debug)]
     struct Telling;
     impl<'de> Deserialize<'de> for Telling {

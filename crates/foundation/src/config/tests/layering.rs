@@ -1,4 +1,4 @@
-//! What the file and the environment may say, and what is said to those who get it wrong.
+//! What the file and the environment may contain, and the errors for invalid content.
 
 use super::*;
 
@@ -260,7 +260,7 @@ fn debug_shows_no_values() {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
-// ---- what is said of layers besides ----
+// ---- other messages about layers ----
 
 #[test]
 fn a_file_of_an_unknown_ending_is_toml() {

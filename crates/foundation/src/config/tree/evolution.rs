@@ -74,7 +74,7 @@ impl ConfigTree {
     ///
     /// # Errors
     ///
-    /// Whatever [`ConfigChange::decide`] says of the first one that does not fit; [`ConfigError::InvalidSection`].
+    /// The error of [`ConfigChange::decide`] for the first one that does not fit; [`ConfigError::InvalidSection`].
     pub(in crate::config) fn with_overrides(mut self, overrides: Overrides) -> Result<Self, ConfigError> {
         for (path, value) in &overrides {
             let fitted = ConfigChange::decide(&self, path, value.clone()).map_err(|error| orphaned(path, error))?;
@@ -90,8 +90,8 @@ impl ConfigTree {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NotUpdatable`] for the first value that may not change; [`ConfigError::Orphaned`] and whatever
-    /// [`ConfigChange::decide`] says about overrides that do not fit any more; [`ConfigError::InvalidSection`].
+    /// [`ConfigError::NotUpdatable`] for the first value that may not change; [`ConfigError::Orphaned`] and the errors
+    /// of [`ConfigChange::decide`] about overrides that do not fit any more; [`ConfigError::InvalidSection`].
     pub(in crate::config) fn rebase(&self, loaded: Self) -> Result<(Self, Vec<ConfigChange>), ConfigError> {
         let next = Self { generation: self.generation, ..loaded };
         let mut next = next.with_overrides(self.overrides.clone())?;

@@ -1,8 +1,8 @@
-//! Hearing of changes from the operating system, and looking at files.
+//! Notifications of changes from the operating system, and checks of the files.
 //!
-//! The library has watches by path, and the operating system by what is there: after a folder was replaced, the two are
-//! not the same, and the notice of the old folder's end takes the watch of the new one along. So all watches are made
-//! anew, by an instance of their own, whenever the plan is another one or a watched folder itself was touched.
+//! The library identifies watches by path, and the operating system by the folder itself. After a folder was replaced
+//! these differ, and the notice of the old folder's end removes the watch of the new one. So all watches are made anew,
+//! by a new instance, whenever the plan changes or a watched folder itself was touched.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,19 +20,19 @@ use crate::config::tree::Watch;
 use crate::config::update::ConfigWatch;
 use crate::one_line::excerpt;
 
-/// How often in one look the watches are made anew, if the files are reached in another way each time.
+/// How often one check makes the watches anew, if the files are reached in another way each time.
 const MAX_ROUNDS: usize = 4;
 
 type Notices = Box<dyn notify::Watcher + Send>;
 
-/// Makes the operating system tell of changes.
+/// Makes the operating system report changes.
 pub(super) type Notifier = fn(Hearing) -> notify::Result<Notices>;
 
 pub(super) fn operating_system(hearing: Hearing) -> notify::Result<Notices> {
     notify::recommended_watcher(hearing).map(|notices| Box::new(notices) as Notices)
 }
 
-/// Whoever looks at the files.
+/// Watches and reads the files.
 pub(super) struct Lookout {
     notifier: Notifier,
     watch: Watch,
@@ -41,7 +41,7 @@ pub(super) struct Lookout {
     plan: Arc<WatchPlan>,
     /// Whether a watched folder itself was touched since the watches were made.
     stale: Arc<AtomicBool>,
-    /// `None` if the operating system does not tell of changes, or not of all.
+    /// `None` if the operating system does not report changes, or not all.
     notices: Option<Notices>,
 }
 
@@ -51,9 +51,9 @@ impl Lookout {
         Self { notifier, watch, current, touch, plan, stale, notices }
     }
 
-    /// What the files say now, watched as they are reached now. Blocks.
+    /// The fingerprint of the files now, watched as they are reached now. Blocks.
     pub(super) fn look(&mut self) -> Fingerprint {
-        // Watched first: what changes after the look is heard of.
+        // Watch before reading: a change after the read is reported.
         for _ in 0..MAX_ROUNDS {
             let plan = WatchPlan::of(&self.watch.files);
             if self.notices.is_some() && *self.plan == plan && !self.stale.load(Ordering::Acquire) {
@@ -69,7 +69,7 @@ impl Lookout {
     }
 
     fn listen(&mut self, plan: WatchPlan) -> ConfigWatch {
-        // The old ones first: instances are few.
+        // Drop the old ones first: instances are limited.
         self.notices = None;
         (self.plan, self.stale) = (Arc::new(plan), Arc::default());
         // A panic is the library's: its thread has ended.
@@ -88,7 +88,7 @@ impl Lookout {
         let mut notices = (self.notifier)(Hearing { plan, stale, touch })?;
         for folder in self.plan.folders() {
             match notices.watch(folder, RecursiveMode::NonRecursive) {
-                // It was there a moment ago, and the next round sees that it is not.
+                // It existed a moment ago; the next round sees that it does not.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 watched => watched?,
             }
@@ -96,7 +96,7 @@ impl Lookout {
         Ok(notices)
     }
 
-    /// Says once when it changes how the files are watched.
+    /// Reports once that the files are watched in another way.
     fn note(&self, how: ConfigWatch) {
         if self.current.watched(&how) {
             return;
@@ -110,7 +110,7 @@ impl Lookout {
     }
 }
 
-/// Hears what the operating system tells, on the library's thread.
+/// Receives the operating system's notifications, on the library's thread.
 pub(super) struct Hearing {
     plan: Arc<WatchPlan>,
     stale: Arc<AtomicBool>,
@@ -119,7 +119,7 @@ pub(super) struct Hearing {
 
 impl EventHandler for Hearing {
     fn handle_event(&mut self, event: notify::Result<Event>) {
-        // What was missed may have been anything.
+        // A missed notification may have been about any path.
         let missed = event.as_ref().map_or(true, |event| event.need_rescan() || event.paths.is_empty());
         let paths = event.as_ref().map_or(&[] as &[PathBuf], |event| &event.paths);
         let kind = event.as_ref().map_or(EventKind::Any, |event| event.kind);
@@ -127,13 +127,13 @@ impl EventHandler for Hearing {
             self.stale.store(true, Ordering::Release);
         }
         if missed || may_change_content(kind) && paths.iter().any(|path| self.plan.concerns(path)) {
-            // If there is a touch already, this one is seen with it.
+            // A pending touch covers this one.
             let _ = self.touch.try_send(());
         }
     }
 }
 
-/// Whether another thing may have the name of something since.
+/// Whether a name may belong to another file or folder after this event.
 fn replaces(kind: EventKind) -> bool {
     matches!(
         kind,
@@ -223,7 +223,7 @@ mod tests {
             )
         });
         std::fs::write(&file, "a = 2").unwrap();
-        // It is told again until something was done about it, and then no more.
+        // It is reported again until it is dealt with, and then no more.
         let second = Fingerprint::read(&watch.files, watch.max_bytes);
         for _ in 0..3 {
             while told.recv().await.unwrap() != second {}

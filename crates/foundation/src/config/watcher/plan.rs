@@ -1,8 +1,8 @@
-//! Where to look for changes of files: in which folders, and at which names in them.
+//! The folders and names to watch for changes of files.
 //!
-//! 1. `points` has each name on the way to each file: folders, links, what these point at, and the file, which need not
-//!    be there. Whatever makes the files other ones changes one of them.
-//! 2. `folders` has the folders of all points that are there, none of them reached through a link. So the operating
+//! 1. `points` has each name on the way to each file: folders, links, their targets, and the file, which need not
+//!    exist. Every change of which files are reached changes one of them.
+//! 2. `folders` has the folders of all points that exist, none of them reached through a link. So the operating
 //!    system's notices name the points as they are here, however many links lead to one folder.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +25,11 @@ pub(super) struct WatchPlan {
 pub(super) enum Entry {
     Folder(FolderId),
     Link(PathBuf),
-    /// A file, nothing, or what cannot be looked at.
+    /// A file, nothing, or something that cannot be inspected.
     End,
 }
 
-/// What tells a folder from another one that has its name later.
+/// The identity of a folder, which its name is not: another folder may have the name later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FolderId {
     number: (u64, u64),
@@ -58,7 +58,7 @@ impl WatchPlan {
         }
         while let Some(name) = left.pop() {
             if name == ".." {
-                // What `here` is was reached through no link, so this is the folder around it.
+                // `here` was reached through no link, so this is the folder around it.
                 here.pop();
                 continue;
             }
@@ -83,7 +83,7 @@ impl WatchPlan {
         self.folders.keys().map(PathBuf::as_path)
     }
 
-    /// Whether what happened to a path may make the files other ones.
+    /// Whether a change of a path may change which files are reached, or their content.
     pub(super) fn concerns(&self, path: &Path) -> bool {
         self.points.contains(path) || self.is_watched(path)
     }
@@ -94,7 +94,7 @@ impl WatchPlan {
     }
 }
 
-/// Goes to where a path begins, with its names to be gone through before those that are left.
+/// Goes to the beginning of a path, with its names to be visited before those that are left.
 fn begin(path: &Path, here: &mut PathBuf, left: &mut Vec<OsString>) {
     if path.has_root() {
         *here = path.components().take_while(|it| matches!(it, Component::Prefix(_) | Component::RootDir)).collect();
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// A file system by its links and folders; all else is a file, or nothing.
+    /// A file system given by its links and folders; all else is a file, or nothing.
     fn plan(links: &[(&str, &str)], folders: &[&str], file: &str) -> WatchPlan {
         let look = |path: &Path| {
             let path = path.to_str().unwrap();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the operating system: it says where a path leads, and the last point is there.
+        /// Compared with the operating system: it says where a path leads, and the last point exists.
         #[test]
         fn the_way_through_any_links_ends_where_the_operating_system_says(
             links in vec((0..4_usize, 0..4_usize, any::<bool>()), 0..4), file in vec(0..4_usize, 1..4),
