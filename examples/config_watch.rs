@@ -1,11 +1,12 @@
-//! A configuration file that is edited while the program runs: what is valid is taken as a whole, what is not is refused.
+//! A configuration file that is edited while the program runs: what is valid is taken as a whole, what is not is
+//! refused.
 //!
 //! ```text
 //! cargo run --example config_watch [FILE]
 //! ```
 //!
-//! Without an argument the program writes a file of its own, edits it, and ends. With one, a TOML, YAML or JSON file with
-//! a section `http`, it watches that file until Ctrl-C: edit it with any editor and see what happens.
+//! Without an argument the program writes a file of its own, edits it, and ends. With one, a TOML, YAML or JSON file
+//! with a section `http`, it watches that file until Ctrl-C: edit it with any editor and see what happens.
 //!
 //! What to notice: the section has a type and rules of its own, and no configuration that breaks them is ever in force.
 //! The last good one stays, and an event says what was wrong. What was set at run time lies over the file, and a secret

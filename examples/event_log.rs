@@ -1,17 +1,18 @@
-//! Events that outlive their process: it is killed while it records, and nothing that it was told is recorded is missing.
+//! Events that outlive their process: it is killed while it records, and nothing that it was told is recorded is
+//! missing.
 //!
 //! ```text
 //! cargo run --example event_log [DIRECTORY]
 //! ```
 //!
-//! The program starts itself once more. That child records what happens to the orders of eight customers, a task each, and
-//! says of each event when it is acknowledged; in the middle of it the child is killed (SIGKILL, where there is one). Its
-//! parent opens the same file, compares, and goes on with the work. The events are in SQLite files in the directory, or in a
-//! temporary one; in a directory that is given, the next run goes on from there.
+//! The program starts itself once more. That child records what happens to the orders of eight customers, a task each,
+//! and says of each event when it is acknowledged; in the middle of it the child is killed (SIGKILL, where there is
+//! one). Its parent opens the same file, compares, and goes on with the work. The events are in SQLite files in the
+//! directory, or in a temporary one; in a directory that is given, the next run goes on from there.
 //!
-//! What to notice: an append is answered when the event is on the disk. Events name their causes, so what has happened is
-//! also what is still to be done; and with an idempotency key it may be asked for again by whoever does not know how far
-//! it came. Somebody who reads along does so under a name, and goes on where he left off.
+//! What to notice: an append is answered when the event is on the disk. Events name their causes, so what has happened
+//! is also what is still to be done; and with an idempotency key it may be asked for again by whoever does not know how
+//! far it came. Somebody who reads along does so under a name, and goes on where he left off.
 
 use std::collections::{BTreeMap, HashSet};
 use std::env;

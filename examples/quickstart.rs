@@ -4,8 +4,8 @@
 //! cargo run --example quickstart [FILE [DIRECTORY]]
 //! ```
 //!
-//! The events are in a SQLite file, in the directory or in a temporary one. In a directory that is given, the next run goes
-//! on from them, also with what was set while the program ran.
+//! The events are in a SQLite file, in the directory or in a temporary one. In a directory that is given, the next run
+//! goes on from them, also with what was set while the program ran.
 //!
 //! The settings are in `examples/quickstart.toml`, and environment variables win over them:
 //! `QUICKSTART__COUNTING__MIN_LETTERS=7 cargo run --example quickstart`.

@@ -59,7 +59,7 @@ pub use root::{
     Condition, Foundation, FoundationBuilder, FoundationError, Limits, NamespaceHealth, Recording, ServiceHealth,
     Services, ShutdownReport, StopCause, TestNamespace,
 };
-/// A text that shows itself to nobody: for the secrets in [`ConfigSection`]s.
+/// A text that is never displayed: for the secrets in [`ConfigSection`]s.
 pub use secrecy::{ExposeSecret, SecretString};
 #[cfg(feature = "tracing-layer")]
 pub use telemetry::TelemetryLayer;

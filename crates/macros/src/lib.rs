@@ -1,8 +1,8 @@
 //! The attribute `#[foundation::test]`, in the crate that cargo wants for it.
 //!
-//! Use it through the crate `foundation`, which exports it as [`foundation::test`](macro@test). Only the syntax is here:
-//! what the attribute's parentheses may hold (`arguments`), what it may stand on (`scenario`), and what the two become
-//! (`expansion`). Starting the namespace, tearing it down and counting what is left are `foundation::testing`'s.
+//! Use it through the crate `foundation`, which exports it as [`foundation::test`](macro@test). Only the syntax is
+//! here: what the attribute's parentheses may hold (`arguments`), what it may stand on (`scenario`), and what the two
+//! become (`expansion`). Starting the namespace, tearing it down and counting what is left are `foundation::testing`'s.
 
 use proc_macro::TokenStream;
 
@@ -41,9 +41,9 @@ mod scenario;
 /// # What is checked
 ///
 /// After the function has returned, failed or panicked, its namespace is shut down in order. The test then fails if an
-/// actor outlives it: an actor of the namespace that had to be killed is named, whatever else the code under test left on
-/// the runtime (a plain ractor actor, a task) is reported by the number of the runtime's living tasks. If the function
-/// itself has failed or panicked, that is what is reported, and nothing else.
+/// actor outlives it: an actor of the namespace that had to be killed is named, whatever else the code under test left
+/// on the runtime (a plain ractor actor, a task) is reported by the number of the runtime's living tasks. If the
+/// function itself has failed or panicked, that is what is reported, and nothing else.
 ///
 /// # Arguments
 ///

@@ -10,10 +10,10 @@ use super::value_type::{ValueType, fit};
 
 /// The decision to change one value at run time, not yet carried out.
 ///
-/// [`decide`](Self::decide) and [`reset`](Self::reset) check everything and touch nothing;
-/// [`ConfigTree::apply`] carries it out. In between, the change can be recorded: it serialises to
-/// `{"path", "old", "new"}`, and `"reset": true` if it drops an override. To replay a recorded change on a configuration that was loaded anew, decide
-/// again with its path and its new value.
+/// [`decide`](Self::decide) and [`reset`](Self::reset) check everything and touch nothing; [`ConfigTree::apply`]
+/// carries it out. In between, the change can be recorded: it serialises to `{"path", "old", "new"}`, and `"reset":
+/// true` if it drops an override. To replay a recorded change on a configuration that was loaded anew, decide again
+/// with its path and its new value.
 ///
 /// ```
 /// use foundation::{ConfigChange, ConfigSources};

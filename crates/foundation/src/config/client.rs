@@ -104,8 +104,8 @@ impl ConfigServer {
     /// The value, or the whole section, at a path, as a `T`.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and the
-    /// file or variable that the value comes from.
+    /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and
+    /// the file or variable that the value comes from.
     pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ConfigError> {
         self.current.look().get_as(path)
     }
@@ -229,8 +229,8 @@ impl ConfigServer {
     /// Costs a pass over all records of changes. Events pruned from the event store are not included.
     ///
     /// # Errors
-    /// [`ConfigUpdateError::Refused`] if the path is unknown, [`ConfigUpdateError::NoHistory`] if the event store does not
-    /// answer.
+    /// [`ConfigUpdateError::Refused`] if the path is unknown, [`ConfigUpdateError::NoHistory`] if the event store does
+    /// not answer.
     pub async fn history(&self, path: impl AsRef<str>) -> Result<Vec<ConfigRecord>, ConfigUpdateError> {
         let section = ConfigPath::new(path.as_ref())?;
         self.current.look().get(&section)?;
@@ -289,7 +289,8 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
+    /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after
+    /// its restart, say.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
@@ -303,7 +304,7 @@ impl ConfigServer {
         wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
         let commit = self.transaction(wish).await?;
-        let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not tell of the change".to_owned() };
+        let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not contain the change".to_owned() };
         commit.changed().next().ok_or_else(lost)
     }
 

@@ -220,7 +220,7 @@ impl Ledger {
     /// Makes the changes that an ended server left behind; fails if the event store does not come back in time.
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let limit = self.limits.store_at_start;
-        let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
+        let late = |_| format!("the event store did not report within {limit:?} which changes are recorded");
         let records = timeout(limit, self.read_up()).await.map_err(late)??;
         self.current.began();
         Ok(records)

@@ -95,8 +95,8 @@ impl Recorded {
         tree.overrides().map(change).collect()
     }
 
-    /// The same changes in as few parts as possible, each of at most `max_bytes` bytes, in their order. A larger change is
-    /// a part by itself. The note is in the first part.
+    /// The same changes in as few parts as possible, each of at most `max_bytes` bytes, in their order. A larger change
+    /// is a part by itself. The note is in the first part.
     pub(super) fn split(changes: &[ConfigChange], note: &ChangeNote, max_bytes: usize) -> Vec<Self> {
         let frame = |note: ChangeNote| {
             let what = What::Several { changes: Vec::new() };

@@ -34,10 +34,10 @@ use super::values::Values;
 
 /// An immutable snapshot of the configuration: all layers merged, with the origin of each value.
 ///
-/// It is made by [`ConfigSources::load`](crate::ConfigSources::load), and a new one by each
-/// [`apply`](Self::apply). Sections are objects and everything else, arrays included, is a value. Paths
-/// are given as text or as [`ConfigPath`]. Reading a plain value costs one look into a hash table, reading a section or an
-/// array one search in a sorted map a segment, and copies nothing; only an error compares the path with all others.
+/// It is made by [`ConfigSources::load`](crate::ConfigSources::load), and a new one by each [`apply`](Self::apply).
+/// Sections are objects and everything else, arrays included, is a value. Paths are given as text or as [`ConfigPath`].
+/// Reading a plain value costs one look into a hash table, reading a section or an array one search in a sorted map a
+/// segment, and copies nothing; only an error compares the path with all others.
 ///
 /// `Debug` shows no values, since some may be secrets.
 ///

@@ -47,8 +47,8 @@ foundation_core::limits! {
     /// What has a type of its own is limited there: [`EventLimits`](crate::EventLimits),
     /// [`ConfigLimits`](crate::ConfigLimits), [`TelemetryOptions`](crate::TelemetryOptions).
     ///
-    /// A time of zero means that only what is there at once counts; a time beyond a year is a year. Written out, the limits
-    /// are a line each, as in this table.
+    /// A time of zero means that only what is there at once counts; a time beyond a year is a year. Written out, the
+    /// limits are a line each, as in this table.
     ///
     /// ```
     /// use std::time::Duration;
@@ -67,7 +67,7 @@ foundation_core::limits! {
         config: ConfigServerLimits = ConfigServerLimits::default(),
         /// Those of the telemetry service of each namespace.
         telemetry: TelemetryLimits = TelemetryLimits::default(),
-        /// Those of a look at the health of a namespace.
+        /// Those of a request for the health of a namespace.
         health: HealthLimits = HealthLimits::default(),
         /// How many reports of supervisors are kept for an event store that is away; 1,000. At least one is.
         kept_reports: usize = 1_000,

@@ -1,4 +1,4 @@
-//! What supervisors report, as events.
+//! Supervisors' reports, as events.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -11,31 +11,31 @@ use tokio::runtime::Handle as Runtime;
 use super::recording::Recording;
 use crate::events::{EventLimits, EventStore, NewEvent, SubscriptionSpec};
 
-/// Writes what is to be recorded into the event store of its own namespace, and everything into `tracing`.
+/// Writes reports that are to be recorded into the event store of its own namespace, and all of them to `tracing`.
 ///
-/// Without waiting: a supervisor does not stand still for its own records. The store may be the child that ended; what
-/// happens until it is back is kept and recorded then. Each report is an append of its own, so none takes others with it.
+/// Without waiting: a supervisor is not held up by its own records. The store may be the child that ended; reports are
+/// kept until it is back, and recorded then. Each report is an append of its own, so none fails with another.
 pub(super) struct EventReporter {
     recording: Recording,
     limits: EventLimits,
     records: Arc<Records>,
 }
 
-/// The way to the store, and what waits for it.
+/// A handle on the store, and the events that wait for it.
 struct Records {
     events: EventStore,
     kept: Mutex<Kept>,
     most: usize,
 }
 
-/// What is to be recorded, in order, and what is missing before.
+/// The events to be recorded, in order, and the number of those lost before them.
 #[derive(Default)]
 struct Kept {
     events: VecDeque<NewEvent>,
     lost: u64,
-    /// Whether somebody is handing them over; nobody else does then, so that the order stays.
+    /// Whether a thread is handing them over; no other thread does then, so that the order stays.
     is_handed_over: bool,
-    /// Whether somebody waits until the store records again.
+    /// Whether a task waits until the store records again.
     is_awaited: bool,
 }
 
@@ -74,7 +74,7 @@ impl Records {
             return true;
         }
         loop {
-            // Without the lock: a log in memory is written here and now, by a clock of others.
+            // Without the lock: a log in memory is written synchronously, with the embedder's clock.
             let Some(event) = self.kept.lock().next() else { return true };
             let noted = catch_panic(|| self.events.note(vec![event.clone()]));
             if let Ok(Err(_)) = noted {
@@ -84,7 +84,7 @@ impl Records {
         }
     }
 
-    /// Has the rest recorded as soon as the store takes something, though nothing more be reported.
+    /// Has the rest recorded as soon as the store takes an event, even if nothing more is reported.
     fn await_store(self: &Arc<Self>) {
         let Ok(runtime) = Runtime::try_current() else { return };
         if std::mem::replace(&mut self.kept.lock().is_awaited, true) {
@@ -95,7 +95,7 @@ impl Records {
             let caught_up = catch_up(&events, &records).await;
             let Some(records) = records.upgrade() else { return };
             records.kept.lock().is_awaited = false;
-            // Somebody else may have failed to hand over in between, and found us waiting still.
+            // Another thread may have failed to hand over in between, while this task was still noted as waiting.
             if caught_up && !records.kept.lock().events.is_empty() {
                 records.await_store();
             }
@@ -105,7 +105,7 @@ impl Records {
 
 /// Returns when the rest is recorded; false if the namespace ends before.
 async fn catch_up(events: &EventStore, records: &Weak<Records>) -> bool {
-    // First the ear, then the try: whatever is recorded after it is heard.
+    // Subscribe before trying: every event recorded after that is received.
     let Ok(mut recorded) = events.subscribe(SubscriptionSpec::from_now()).await else { return false };
     while records.upgrade().is_some_and(|records| !records.record(None)) {
         // A store that has failed records that as soon as it can record; one that was restarted is reported.
@@ -117,7 +117,7 @@ async fn catch_up(events: &EventStore, records: &Weak<Records>) -> bool {
 }
 
 impl Kept {
-    /// Adds one at the end; false if somebody is handing them over, and will come to this one.
+    /// Adds one at the end; false if another thread is handing them over, and will come to this one.
     fn add(&mut self, event: Option<NewEvent>, most: usize) -> bool {
         self.events.extend(event);
         let surplus = self.events.len().saturating_sub(most.max(1));
@@ -129,7 +129,7 @@ impl Kept {
         !std::mem::replace(&mut self.is_handed_over, true)
     }
 
-    /// What is to be recorded next: a gap, before what follows it.
+    /// The next event to record: a gap, before the events that follow it.
     fn next(&mut self) -> Option<NewEvent> {
         let next = match self.lost {
             0 => self.events.pop_front(),
@@ -140,7 +140,7 @@ impl Kept {
         next
     }
 
-    /// The store does not take it now.
+    /// Puts an event back that the store does not take now.
     fn put_back(&mut self, event: NewEvent) {
         self.is_handed_over = false;
         match Recording::lost(&event) {
@@ -180,7 +180,7 @@ mod tests {
         let gap = kept.next().unwrap();
         kept.put_back(gap);
         assert!(kept.add(Some(note(3)), 2));
-        assert!(!kept.add(None, 2), "somebody is at it");
+        assert!(!kept.add(None, 2), "another thread is handing them over");
         let gap = kept.next().unwrap();
         assert_eq!(Recording::lost(&gap), Some(2));
         let second = kept.next().unwrap();

@@ -1,8 +1,8 @@
 //! The instruments and handlers of one namespace; they belong to the namespace and outlive the actor.
 //!
-//! 1. There are never more than `MAX_INSTRUMENTS` names and labelled series together; besides, the built-in ones and one series
-//!    of overflow a name.
-//! 2. No code of others runs while a lock is held: a log is written by others, too.
+//! 1. There are never more than `MAX_INSTRUMENTS` names and labelled series together, besides the built-in ones and one
+//!    overflow series a name.
+//! 2. No foreign code runs while a lock is held: a subscriber of `tracing` is foreign code, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -76,8 +76,9 @@ impl Hub {
             return of_kind(name, known);
         }
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
-        // Here, too: whoever counts under a refused name again and again must not hold up all others. Under the same lock as
-        // the look before: a name that somebody else gives to an instrument in between would be refused for its own sake.
+        // Here, too: a caller that counts under a refused name again and again must not hold up all others. Under the
+        // same lock as the check before: a name that another thread gives to an instrument in between would be refused
+        // because of itself.
         let refusal = names.refusal::<K>(name);
         drop(names);
         refusal.map_or_else(|| self.make(name), Err)
@@ -99,13 +100,13 @@ impl Hub {
         Ok(table)
     }
 
-    /// Has a histogram count at these bounds.
+    /// Sets the bounds at which a histogram counts.
     pub(super) fn choose_bounds(&self, name: &str, bounds: Bounds) -> Result<(), TelemetryError> {
         let settled = self.table::<Histogram>(name)?.settle_bounds(bounds);
         if settled { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
     }
 
-    /// The instruments of a name that labels tell apart, at most so many, or as many as was said before.
+    /// The instruments of a name, distinguished by labels, at most `limit`, or the limit given before.
     pub(super) fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
         let table = self.table::<K>(name)?;
         table.limit_to(limit);
@@ -124,7 +125,7 @@ impl Hub {
         self.recording::<Histogram>(name, |histogram| histogram.record(value));
     }
 
-    /// Telemetry must not fail its caller: what cannot be recorded is counted.
+    /// Telemetry must not fail its caller: a measurement that cannot be recorded is counted.
     fn recording<K: Kind>(&self, name: &str, record: impl FnOnce(&K)) {
         match self.table::<K>(name) {
             Ok(table) => record(table.bare()),
@@ -132,7 +133,7 @@ impl Hub {
         }
     }
 
-    /// What a name means; a later word replaces an earlier one. Control characters become spaces.
+    /// Sets the description of a name; a later one replaces an earlier one. Control characters become spaces.
     pub(super) fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
         let help: String = help.chars().take(MAX_HELP).map(|it| if it.is_control() { ' ' } else { it }).collect();
@@ -160,7 +161,7 @@ impl Hub {
         scrape
     }
 
-    /// Takes out who has been idle for so long.
+    /// Removes series that have been idle for so long.
     pub(super) fn retire(&self, now: Instant, after: Duration) {
         let idle = self.ledger.lock().idle(now, after);
         let tables = self.tables();
@@ -212,7 +213,7 @@ impl Hub {
         let namespace = self.namespace;
         if first {
             report(|| {
-                tracing::warn!(%namespace, event, "telemetry handlers emit within one another without end: no handler is told");
+                tracing::warn!(%namespace, event, "telemetry handlers emit within one another without end: no handler is called");
             });
         }
     }

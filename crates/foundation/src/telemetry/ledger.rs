@@ -1,4 +1,4 @@
-//! What was seen at each tick: rates, and who has been idle for how long.
+//! The readings at each tick: rates, and how long series have been idle.
 //!
 //! It outlives the actor, so a restart neither forgets how long a series has been idle nor makes a jump in a rate.
 
@@ -32,20 +32,20 @@ struct Seen {
 pub(super) struct Idle {
     pub(super) name: Arc<str>,
     pub(super) labels: Labels,
-    /// What it showed all the time.
+    /// Its mark during all that time.
     pub(super) mark: u64,
 }
 
 impl Ledger {
-    /// One that begins now, when everything has counted nothing.
+    /// A ledger that begins now, when every count is zero.
     pub(super) fn new(now: Instant) -> Self {
         Self { last: now, seen: HashMap::new() }
     }
 
-    /// Notes what everything shows, and tells the rates since the tick before.
+    /// Notes all readings, and writes the rates since the previous tick.
     pub(super) fn tick(&mut self, now: Instant, scrape: &mut Scrape) {
         let since = now.saturating_duration_since(self.last);
-        // Between two ticks at one time nothing has a rate: what was seen and what its rate was stays as it is.
+        // Two ticks at one time give no rate: the readings and rates of the previous tick stay.
         if !since.is_zero() {
             self.seen = ids(scrape)
                 .map(|(id, series)| {
@@ -68,7 +68,8 @@ impl Ledger {
         }
     }
 
-    /// The labelled series that have not changed for so long. A level that stays is still a level: gauges are never idle.
+    /// The labelled series that have not changed for so long. A level that stays is still a level: gauges are never
+    /// idle.
     pub(super) fn idle(&self, now: Instant, after: Duration) -> Vec<Idle> {
         let overflow = Labels::overflow();
         let is_idle = |((_, labels), seen): &(&SeriesId, &Seen)| {
@@ -98,7 +99,7 @@ impl Seen {
     }
 }
 
-/// A series that shows less than before was taken out in between and has begun anew.
+/// A series that shows less than before was removed in between and has begun anew.
 fn grown(before: u64, now: u64) -> u64 {
     now.checked_sub(before).unwrap_or(now)
 }

@@ -1,7 +1,7 @@
-//! Telemetry: what a namespace counts and measures, and who is told of it.
+//! Telemetry: the counts and measurements of a namespace, and the handlers of its events.
 //!
-//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads, and at each tick it notes rates, hands the
-//! numbers to exporters and retires what is idle.
+//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads, and at each tick it notes rates,
+//! hands the numbers to exporters and retires idle series.
 
 mod any_series;
 mod budget;

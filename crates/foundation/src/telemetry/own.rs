@@ -1,4 +1,4 @@
-//! What telemetry counts about itself.
+//! Telemetry's own metrics.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use foundation_core::Counter;
 
 use super::series_table::SeriesTable;
 
-/// Counters of the hub's own, under the names that they have in a snapshot.
+/// Counters of the hub itself, under the names that they have in a snapshot.
 pub(super) struct Own {
     /// Handlers that were taken out because they panicked.
     pub(super) detached: OwnCounter,
-    /// Events that no handler was told of, as handlers emitted within one another without end.
+    /// Events that were delivered to no handler, as handlers emitted within one another without end.
     pub(super) nested_too_deep: OwnCounter,
-    /// What could not be recorded: its name is no name or belongs to another kind of instrument, its labels are refused, or
-    /// there are too many.
+    /// Measurements that could not be recorded: the name is invalid or belongs to another kind of instrument, the
+    /// labels are refused, or there are too many instruments.
     pub(super) unrecorded: OwnCounter,
     /// Series that were taken out because they were idle.
     pub(super) retired: OwnCounter,
@@ -38,7 +38,7 @@ impl Own {
     }
 }
 
-/// A counter that takes no memory for as long as it shows zero, as most of these always do: half a kilobyte each.
+/// A counter that allocates nothing while it is zero, as most of these always are: half a kilobyte each.
 #[derive(Clone)]
 pub(super) struct OwnCounter(Arc<SeriesTable<Counter>>);
 

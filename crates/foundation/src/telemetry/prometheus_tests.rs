@@ -1,4 +1,4 @@
-//! The exposition, read by a parser of others.
+//! The exposition, read by an independent parser.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! YAML, restricted to what JSON can express.
 //!
-//! Mappings with texts as keys, sequences, and scalars by the core schema of YAML 1.2, in which `no` is a text. Anchors,
-//! aliases, tags and second documents are refused: no setting needs them, and aliases of aliases grow without bound.
+//! Mappings with texts as keys, sequences, and scalars by the core schema of YAML 1.2, in which `no` is a text.
+//! Anchors, aliases, tags and second documents are refused: no setting needs them, and aliases of aliases grow without
+//! bound.
 
 use std::collections::HashSet;
 use std::path::Path;

@@ -70,7 +70,8 @@ impl ConfigTree {
         Self { values, overrides: BTreeMap::new(), ..self.clone() }
     }
 
-    /// The layers of this tree with exactly these overrides over them, which it does not have yet; of the same generation.
+    /// The layers of this tree with exactly these overrides over them, which it does not have yet; of the same
+    /// generation.
     ///
     /// # Errors
     ///
