@@ -11,7 +11,7 @@ use std::process::{ExitCode, Termination};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// The error of an example: anything that says what went wrong.
+/// The error of an example: any error.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The end of an example: the exit code of its shutdown, which is 1 after a collapse, or 1 with what went wrong on
@@ -137,7 +137,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     format!("{} cannot be read: {error}", path.display()).into()
 }
 
-/// A file of the workspace: where we stand, or else where this was compiled, so that any folder will do to start from.
+/// A file of the workspace: in the current directory, or else where this was compiled, so that any directory will do.
 pub fn in_workspace(name: &str) -> PathBuf {
     let here = Path::new(name);
     if here.exists() { here.to_owned() } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(name) }

@@ -1,4 +1,4 @@
-//! The rules of restarting, one after the other: a bakery of three levels, where somebody ends its actors by script.
+//! The rules of restarting, one after the other: a bakery of three levels, whose actors are ended by a script.
 //!
 //! ```text
 //! cargo run --example supervision_tree
@@ -77,7 +77,7 @@ fn bakery(tell: mpsc::UnboundedSender<Report>) -> SupervisorSpec {
     SupervisorSpec::new(Strategy::OneForOne).intensity(TOP_INTENSITY).children(departments).reporter(ToScript(tell))
 }
 
-/// An actor that ends when it is told to.
+/// An actor that ends on request.
 struct Worker;
 
 enum WorkerMsg {
@@ -104,13 +104,13 @@ impl Actor for Worker {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WorkerMsg::Finish => myself.stop(None),
-            WorkerMsg::Fail => return Err("it was told to fail".into()),
+            WorkerMsg::Fail => return Err("it was asked to fail".into()),
         }
         Ok(())
     }
 }
 
-/// Hands on what the supervisors report.
+/// Passes the supervisors' reports on.
 struct ToScript(mpsc::UnboundedSender<Report>);
 
 impl Reporter for ToScript {
@@ -199,8 +199,8 @@ impl Script {
         let Err(error) = self.bakery.which_children().await else {
             return Err("the bakery has given up and still answers".into());
         };
-        println!("\nWho asks for its children now is told: {error}.");
-        println!("=> The top has nobody above it: all have stopped, in reverse order, and are gone.");
+        println!("\nA request for its children now fails: {error}.");
+        println!("=> The top has no supervisor: all have stopped, in reverse order, and are gone.");
         Ok(())
     }
 
@@ -221,11 +221,11 @@ impl Script {
         Ok(self.bakery.supervisor(id).await?.ok_or_else(|| format!("{id} is not running"))?)
     }
 
-    /// Prints what is reported, up to the report that is waited for.
+    /// Prints the reports up to the one that is waited for.
     async fn until(&mut self, child: &str, wanted: fn(&Happened) -> bool) -> Result<(), Failure> {
         loop {
             let next = timeout(Duration::from_secs(10), self.reports.recv()).await;
-            let report = next?.ok_or("nobody is left to report")?;
+            let report = next?.ok_or("no supervisor is left to report")?;
             println!("  {}", in_words(&report));
             if report.child.as_str() == child && wanted(&report.happened) {
                 return Ok(());
@@ -233,7 +233,7 @@ impl Script {
         }
     }
 
-    /// Prints what has been reported and not been waited for.
+    /// Prints the reports that were not waited for.
     fn rest(&mut self) {
         while let Ok(report) = self.reports.try_recv() {
             println!("  {}", in_words(&report));
@@ -243,7 +243,7 @@ impl Script {
     /// Returns when a child that has ended is gone too. That is when a request to stop it is answered.
     async fn settled(&self, department: &str, worker: &str) -> Result<(), Failure> {
         match self.department(department).await?.terminate_child(worker).await {
-            // It is forgotten: nobody can be more gone.
+            // It is forgotten, so it is gone.
             Err(ChildError::NotFound { .. }) => Ok(()),
             answer => Ok(answer?),
         }
