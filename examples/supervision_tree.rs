@@ -55,8 +55,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Failure> {
-    let (tell, reports) = mpsc::unbounded_channel();
-    let bakery = Supervisor::start("bakery", bakery(tell)).await?;
+    let (sender, reports) = mpsc::unbounded_channel();
+    let bakery = Supervisor::start("bakery", bakery(sender)).await?;
     let mut script = Script { bakery, reports, seen: HashSet::new() };
 
     heading("The tree as it was started");
@@ -68,13 +68,13 @@ async fn run() -> Result<(), Failure> {
 
 // ---- the tree ----
 
-fn bakery(tell: mpsc::UnboundedSender<Report>) -> SupervisorSpec {
+fn bakery(sender: mpsc::UnboundedSender<Report>) -> SupervisorSpec {
     let departments = DEPARTMENTS.map(|Department { id, strategy, workers }| {
         let workers = workers.map(|(id, restart)| ChildSpec::worker(id, || (Worker, ())).restart(restart));
         ChildSpec::supervisor(id, SupervisorSpec::new(strategy).intensity(INTENSITY).children(workers))
     });
     // The supervisors below have no reporter of their own, so they use this one.
-    SupervisorSpec::new(Strategy::OneForOne).intensity(TOP_INTENSITY).children(departments).reporter(ToScript(tell))
+    SupervisorSpec::new(Strategy::OneForOne).intensity(TOP_INTENSITY).children(departments).reporter(ToScript(sender))
 }
 
 /// An actor that ends on request.
@@ -159,13 +159,13 @@ impl Script {
         heading("Transient: the van has finished its work");
         self.end("delivery", "van", End::Finish).await?;
         self.until("van", is_exit).await?;
-        self.settled("delivery", "van").await?;
+        self.wait_until_gone("delivery", "van").await?;
         self.show("A transient child that ends normally stays stopped, and keeps its place in the order.").await?;
 
         heading("Temporary: the trainee fails");
         self.end("counter", "trainee", End::Fail).await?;
         self.until("trainee", is_exit).await?;
-        self.settled("counter", "trainee").await?;
+        self.wait_until_gone("counter", "trainee").await?;
         self.show("A temporary child is never started again, whatever it ended of: it is forgotten.").await
     }
 
@@ -195,7 +195,7 @@ impl Script {
         self.end("counter", "till_2", End::Kill).await?;
         self.until("counter", |happened| matches!(happened, Happened::GaveUp { .. })).await?;
         self.bakery.wait_until_gone().await;
-        self.rest();
+        self.print_remaining();
         let Err(error) = self.bakery.which_children().await else {
             return Err("the bakery has given up and still answers".into());
         };
@@ -234,14 +234,14 @@ impl Script {
     }
 
     /// Prints the reports that were not waited for.
-    fn rest(&mut self) {
+    fn print_remaining(&mut self) {
         while let Ok(report) = self.reports.try_recv() {
             println!("  {}", in_words(&report));
         }
     }
 
     /// Returns when a child that has ended is gone too. That is when a request to stop it is answered.
-    async fn settled(&self, department: &str, worker: &str) -> Result<(), Failure> {
+    async fn wait_until_gone(&self, department: &str, worker: &str) -> Result<(), Failure> {
         match self.department(department).await?.terminate_child(worker).await {
             // It is forgotten, so it is gone.
             Err(ChildError::NotFound { .. }) => Ok(()),

@@ -107,7 +107,7 @@ impl ConfigServer {
     /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and
     /// the file or variable that the value comes from.
     pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ConfigError> {
-        self.current.look().get_as(path)
+        self.current.load().get_as(path)
     }
 
     /// A declared section as it is now, as read and validated when it last changed. Asks no actor, takes no lock, and
@@ -116,7 +116,7 @@ impl ConfigServer {
     /// # Errors
     /// [`ConfigError::UndeclaredSection`].
     pub fn section<T: ConfigSection>(&self) -> Result<Arc<T>, ConfigError> {
-        self.current.look().section()
+        self.current.load().section()
     }
 
     /// A handle on a declared section, for a caller that reads it often.
@@ -132,12 +132,12 @@ impl ConfigServer {
     /// # Errors
     /// [`ConfigError::UnknownPath`] names the near misses.
     pub fn origin(&self, path: impl AsRef<str>) -> Result<Origin, ConfigError> {
-        self.current.look().origin(path)
+        self.current.load().origin(path)
     }
 
     /// The values that may change at run time, sorted.
     pub fn updatable_paths(&self) -> Vec<ConfigPath> {
-        self.current.look().updatable_paths().cloned().collect()
+        self.current.load().updatable_paths().cloned().collect()
     }
 
     /// The current configuration as a whole: a value that does not change under its reader.
@@ -177,7 +177,7 @@ impl ConfigServer {
         path: impl AsRef<str>,
         value: impl Serialize,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.only(|wishes| wishes.set(path, value)).await
+        self.only(|transaction| transaction.set(path, value)).await
     }
 
     /// Drops the value that was set at run time; the value below comes back.
@@ -185,7 +185,7 @@ impl ConfigServer {
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn reset(&self, path: impl AsRef<str>) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.only(|wishes| wishes.reset(path)).await
+        self.only(|transaction| transaction.reset(path)).await
     }
 
     /// Changes several values together: all or none, validated as a whole, recorded as one event, and with one
@@ -199,7 +199,7 @@ impl ConfigServer {
     /// # let sources = ConfigSources::new().defaults(defaults)?.updatable("pool")?;
     /// # let foundation = Foundation::builder().config(sources).start().await?;
     /// let config = foundation.config();
-    /// let commit = config.transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 32)).await?;
+    /// let commit = config.transaction(|transaction| transaction.set("pool.min", 8).set("pool.max", 32)).await?;
     /// assert_eq!((commit.changes.len(), commit.generation), (2, 2));
     /// # foundation.shutdown().await;
     /// # Ok(())
@@ -210,11 +210,11 @@ impl ConfigServer {
     /// As [`update`](Self::update).
     pub async fn transaction(
         &self,
-        wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
+        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        let mut wishes = Transaction::default();
-        wish(&mut wishes);
-        self.propose(wishes.into_proposal()?).await
+        let mut transaction = Transaction::default();
+        build(&mut transaction);
+        self.propose(transaction.into_proposal()?).await
     }
 
     /// Drops all values that were set at run time, together.
@@ -233,7 +233,7 @@ impl ConfigServer {
     /// not answer.
     pub async fn history(&self, path: impl AsRef<str>) -> Result<Vec<ConfigRecord>, ConfigUpdateError> {
         let section = ConfigPath::new(path.as_ref())?;
-        self.current.look().get(&section)?;
+        self.current.load().get(&section)?;
         let events = EventStore::of(&self.registry);
         let recorded = events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
         Ok(record::history(record::records(record::ours(&recorded)), &section))
@@ -277,7 +277,7 @@ impl ConfigServer {
     /// [`ConfigError::UndeclaredSection`].
     pub fn subscribe_section<T: ConfigSection>(&self) -> Result<SectionSubscription<T>, ConfigError> {
         let changes = self.current.subscribe();
-        let index = self.current.look().section_index::<T>()?;
+        let index = self.current.load().section_index::<T>()?;
         Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes, &self.registry)))
     }
 
@@ -301,9 +301,9 @@ impl ConfigServer {
     /// A transaction of one change.
     async fn only(
         &self,
-        wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
+        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
-        let commit = self.transaction(wish).await?;
+        let commit = self.transaction(build).await?;
         let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not contain the change".to_owned() };
         commit.changed().next().ok_or_else(lost)
     }

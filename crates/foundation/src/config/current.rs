@@ -57,12 +57,12 @@ impl Current {
     }
 
     /// The tree for a brief read, without a count of its `Arc`.
-    pub(super) fn look(&self) -> Guard<Arc<ConfigTree>> {
+    pub(super) fn load(&self) -> Guard<Arc<ConfigTree>> {
         self.tree.load()
     }
 
     /// The location of the tree, for frequent readers.
-    pub(super) fn place(&self) -> Arc<ArcSwap<ConfigTree>> {
+    pub(super) fn tree_cell(&self) -> Arc<ArcSwap<ConfigTree>> {
         Arc::clone(&self.tree)
     }
 
@@ -72,12 +72,12 @@ impl Current {
     }
 
     /// Skips a recorded change that no longer applies.
-    pub(super) fn pass_over(&self, event: EventId) {
+    pub(super) fn mark_seen(&self, event: EventId) {
         *self.seen.lock() = Some(event);
     }
 
     /// Notes that all changes recorded before the namespace began are made.
-    pub(super) fn began(&self) {
+    pub(super) fn mark_begun(&self) {
         self.has_begun.store(true, Ordering::Release);
     }
 
@@ -87,13 +87,13 @@ impl Current {
     }
 
     /// How the files are watched.
-    pub(super) fn how_watched(&self) -> ConfigWatch {
+    pub(super) fn watch(&self) -> ConfigWatch {
         self.watch.lock().clone()
     }
 
     /// Notes how the files are watched; true if that is unchanged.
     #[cfg(feature = "reload")]
-    pub(super) fn watched(&self, how: &ConfigWatch) -> bool {
+    pub(super) fn set_watch(&self, how: &ConfigWatch) -> bool {
         let was = std::mem::replace(&mut *self.watch.lock(), how.clone());
         was == *how
     }
@@ -104,7 +104,7 @@ impl Current {
     }
 
     /// Notes whether the last checkpoint could be recorded; true if that is unchanged.
-    pub(super) fn checkpointed(&self, failure: Option<String>) -> bool {
+    pub(super) fn set_checkpoint_failure(&self, failure: Option<String>) -> bool {
         let was = std::mem::replace(&mut *self.checkpoint_failure.lock(), failure.clone());
         was == failure
     }
@@ -131,7 +131,7 @@ impl Current {
         let next = Arc::new(next);
         let before = self.tree.swap(Arc::clone(&next));
         if let Some(event) = commit.event {
-            self.pass_over(event);
+            self.mark_seen(event);
         }
         // Not under the lock: a subscriber that is woken may subscribe again.
         let Some(changes) = self.changes.lock().clone() else { return };

@@ -8,7 +8,7 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, shortened};
-use super::file::{NumberFault, json};
+use super::file::{NumberError, json};
 use super::layers::{Layers, Setting, checked_key, find, known_paths, refuse_dots, wrong_type};
 use super::near::near_misses;
 use super::origin::Origin;
@@ -181,7 +181,7 @@ fn convert(wanted: ValueType, text: &str, path: &ConfigPath, origin: &Origin) ->
 }
 
 /// The value of a text in TOML, or the text itself if it has none; a table does not count as a value.
-fn guess(text: &str) -> Result<Value, NumberFault> {
+fn guess(text: &str) -> Result<Value, NumberError> {
     match DeValue::parse(text.trim()) {
         Ok(value) if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Datetime(_)) => json(value.get_ref()),
         _ => Ok(Value::String(text.to_owned())),

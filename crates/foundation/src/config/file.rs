@@ -21,7 +21,7 @@ use super::layers::{Setting, checked_key};
 use super::origin::Origin;
 use super::path::ConfigPath;
 use crate::one_line::excerpt;
-pub(super) use from_toml::{NumberFault, json};
+pub(super) use from_toml::{NumberError, json};
 
 /// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

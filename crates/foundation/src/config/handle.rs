@@ -57,7 +57,7 @@ pub struct Section<T> {
 
 impl<T: ConfigSection> Section<T> {
     pub(super) fn new(current: &Current) -> Result<Self, ConfigError> {
-        let mut cache = Cache::new(current.place());
+        let mut cache = Cache::new(current.tree_cell());
         let tree: &Arc<ConfigTree> = cache.load();
         let (index, section, seen) = (tree.section_index::<T>()?, tree.section::<T>()?, address(tree));
         Ok(Self { tree: cache, index, seen, section })

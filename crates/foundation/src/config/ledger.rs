@@ -37,9 +37,9 @@ pub(super) struct Ledger {
 /// Whether every recorded change is made.
 pub(super) enum Records {
     /// Every recorded change is made, so decisions are taken on the true state.
-    Made,
+    InSync,
     /// A recording was not answered: the store may have a change that is not made.
-    Unclear,
+    Unknown,
 }
 
 /// The commits that were made, each with the correlation of its event.
@@ -64,10 +64,12 @@ impl Ledger {
         self.events.hold_from_here();
         match self.record(&step.kind, correlation, &step.changes, &note).await {
             Ok(events) => Ok(self.make(step, note, events.last().copied())),
-            Err(error @ EventStoreError::NoAnswer { .. }) => match self.inquire(records, correlation, &error).await? {
-                Some(commit) => Ok(commit),
-                None => self.unrecorded(step, note, error),
-            },
+            Err(error @ EventStoreError::NoAnswer { .. }) => {
+                match self.await_outcome(records, correlation, &error).await? {
+                    Some(commit) => Ok(commit),
+                    None => self.unrecorded(step, note, error),
+                }
+            }
             Err(error) => self.unrecorded(step, note, error),
         }
     }
@@ -98,17 +100,17 @@ impl Ledger {
     /// The outcome of a recording that was not answered: the commit, if it was recorded. The store handles one request
     /// after the other, and a request that it had not done when it ended is never done. So the next answer, of this
     /// store or of its successor, settles it.
-    async fn inquire(
+    async fn await_outcome(
         &self,
         records: &mut Records,
         correlation: Uuid,
         error: &EventStoreError,
     ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
-        *records = Records::Unclear;
+        *records = Records::Unknown;
         let Ok(Ok(made)) = timeout(self.limits.inquiry, self.catch_up()).await else {
             return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
         };
-        *records = Records::Made;
+        *records = Records::InSync;
         let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
         Ok(ours.map(|(_, commit)| commit))
     }
@@ -120,7 +122,7 @@ impl Ledger {
         note: ChangeNote,
         error: EventStoreError,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        match self.current.look().audit() {
+        match self.current.load().audit() {
             Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
             Audit::BestEffort => {
                 report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
@@ -142,7 +144,7 @@ impl Ledger {
     fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
         self.current.make(step.next, &commit);
-        self.let_go_if_bare();
+        self.release_if_no_overrides();
         self.telemetry.count("config.updates");
         commit
     }
@@ -150,13 +152,13 @@ impl Ledger {
     // ---- retention ----
 
     /// Without any change at run time no event has to be kept.
-    fn let_go_if_bare(&self) -> bool {
-        let is_bare = self.current.look().overrides().next().is_none();
-        if is_bare {
+    fn release_if_no_overrides(&self) -> bool {
+        let has_none = self.current.load().overrides().next().is_none();
+        if has_none {
             self.events.hold().keep_from(None);
-            self.current.checkpointed(None);
+            self.current.set_checkpoint_failure(None);
         }
-        is_bare
+        has_none
     }
 
     /// Records a checkpoint of all changes at run time that are in force, so that the events before it can be pruned.
@@ -164,25 +166,25 @@ impl Ledger {
     /// server's status says so: a refusal does not pass by itself.
     pub(super) async fn try_checkpoint(&self, records: &mut Records) {
         let Err(error) = self.checkpoint(records).await else {
-            self.current.checkpointed(None);
+            self.current.set_checkpoint_failure(None);
             return;
         };
         self.telemetry.count("config.checkpoints_failed");
         let refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
-        if !(refused && self.current.checkpointed(Some(display_text(&error)))) {
+        if !(refused && self.current.set_checkpoint_failure(Some(display_text(&error)))) {
             report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
         }
     }
 
     async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         self.settle(records).await?;
-        if self.let_go_if_bare() {
+        if self.release_if_no_overrides() {
             return Ok(());
         }
         let changes = Recorded::checkpoint(&self.current.tree());
         let recorded = self.record(&CONFIG_CHECKPOINT, Uuid::now_v7(), &changes, &ChangeNote::default()).await;
         let recorded = recorded.map_err(ConfigUpdateError::NotRecorded)?;
-        recorded.last().into_iter().for_each(|last| self.current.pass_over(*last));
+        recorded.last().into_iter().for_each(|last| self.current.mark_seen(*last));
         self.events.hold().keep_from(recorded.first().copied());
         Ok(())
     }
@@ -202,7 +204,7 @@ impl Ledger {
 
     /// Makes sure that every recorded change is made before the next one is decided.
     pub(super) async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
-        if let Records::Unclear = records {
+        if let Records::Unknown = records {
             if let Some(outage) = self.events.outage() {
                 // The recorded changes are known when the log is open again; until then nothing can be recorded either.
                 return Err(ConfigUpdateError::NotRecorded(EventStoreError::unavailable(Vec::new(), &outage)));
@@ -212,7 +214,7 @@ impl Ledger {
             let caught_up = timeout(limit, self.catch_up()).await;
             let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {limit:?}")))?;
             caught_up.map_err(|error| unsettled(error.to_string()))?;
-            *records = Records::Made;
+            *records = Records::InSync;
         }
         Ok(())
     }
@@ -222,7 +224,7 @@ impl Ledger {
         let limit = self.limits.store_at_start;
         let late = |_| format!("the event store did not report within {limit:?} which changes are recorded");
         let records = timeout(limit, self.read_up()).await.map_err(late)??;
-        self.current.began();
+        self.current.mark_begun();
         Ok(records)
     }
 
@@ -232,14 +234,14 @@ impl Ledger {
         let mut pause = self.first_pause();
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
-            let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
+            let records = if self.events.outage().is_none() { Records::InSync } else { Records::Unknown };
             if self.try_to_catch_up().await?.is_some() {
                 return Ok(records);
             }
             if self.current.has_begun() && self.events.outage().is_some() {
                 // A store that came back without its log shows nothing for now. The namespace knows the values in force
                 // before.
-                return Ok(Records::Unclear);
+                return Ok(Records::Unknown);
             }
             pause = self.paused(pause).await;
         }
@@ -300,9 +302,9 @@ impl Ledger {
         if let Some(commit) = self.replay(&new) {
             made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
         }
-        new.last().into_iter().for_each(|last| self.current.pass_over(last.event));
+        new.last().into_iter().for_each(|last| self.current.mark_seen(last.event));
         let hold = self.events.hold();
-        if !self.let_go_if_bare() && (seen.is_none() || hold.kept_from().is_none()) {
+        if !self.release_if_no_overrides() && (seen.is_none() || hold.kept_from().is_none()) {
             hold.keep_from(record::baseline(&records));
         }
         made
@@ -339,7 +341,7 @@ impl Ledger {
 
     /// The step to the files as they are now; `None` if the configuration was loaded from no source.
     pub(super) async fn load(&self) -> Result<Option<Step>, ConfigError> {
-        let Some(source) = self.current.look().source() else {
+        let Some(source) = self.current.load().source() else {
             return Ok(None);
         };
         // Reads files, so not on a worker thread.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::change::ConfigChange;
 use super::note::ChangeNote;
 use super::path::ConfigPath;
-use super::transaction::{Proposal, Wish};
+use super::transaction::{Op, Proposal};
 use super::tree::ConfigTree;
 use crate::events::{Event, EventId, EventKind, Query};
 use crate::json::json_bytes;
@@ -130,7 +130,7 @@ impl Recorded {
     }
 
     /// Its number and the number of parts; most records have one part.
-    fn place(&self) -> (u32, u32) {
+    fn parts(&self) -> (u32, u32) {
         (self.part.unwrap_or(1), self.of.unwrap_or(1))
     }
 }
@@ -159,7 +159,7 @@ impl Record {
     /// The record that begins with this event, or one without changes if the event is not a first part.
     fn of(event: &Event) -> Self {
         let recorded: Result<Recorded, _> = event.payload_as();
-        let (note, parts) = recorded.as_ref().map(|it| (it.note.clone(), it.place())).unwrap_or_default();
+        let (note, parts) = recorded.as_ref().map(|it| (it.note.clone(), it.parts())).unwrap_or_default();
         let changes = match recorded {
             Ok(recorded) if parts.0 == 1 => Ok(recorded.into_changes()),
             Ok(_) => Err(missing(1, parts.1)),
@@ -176,7 +176,7 @@ impl Record {
         let fits = part < of && (&event.kind, event.correlation_id) == (&self.kind, self.correlation);
         let (true, Ok(changes)) = (fits, &mut self.changes) else { return false };
         match event.payload_as::<Recorded>() {
-            Ok(recorded) if recorded.place() == (part + 1, of) => {
+            Ok(recorded) if recorded.parts() == (part + 1, of) => {
                 changes.extend(recorded.into_changes());
                 (self.event, self.parts) = (event.id, (part + 1, of));
                 true
@@ -243,7 +243,7 @@ pub(super) fn history(records: Vec<Record>, section: &ConfigPath) -> Vec<ConfigR
 /// change.
 pub(super) fn undo(records: Vec<Record>, to: EventId) -> Option<Proposal> {
     let mut is_known = false;
-    let mut wishes = BTreeMap::new();
+    let mut ops = BTreeMap::new();
     for record in records {
         is_known |= (record.first..=record.event).contains(&to);
         if record.first <= to || record.kind != CONFIG_UPDATED {
@@ -251,10 +251,10 @@ pub(super) fn undo(records: Vec<Record>, to: EventId) -> Option<Proposal> {
         }
         for change in record.changes.unwrap_or_default() {
             // The first change after the event has the value at the event as its old one.
-            wishes.entry(change.path).or_insert(Wish::Set(change.old));
+            ops.entry(change.path).or_insert(Op::Set(change.old));
         }
     }
-    is_known.then_some(Proposal::These(wishes))
+    is_known.then_some(Proposal::These(ops))
 }
 
 #[cfg(test)]

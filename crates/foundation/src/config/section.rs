@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
-use super::located::{self, Fault};
+use super::located::{self, ReadError};
 use super::path::ConfigPath;
 
 /// A section of the configuration with a type of its own: read by serde, validated by
@@ -89,7 +89,7 @@ impl<T> Drop for Held<T> {
 pub(super) struct SectionType {
     path: ConfigPath,
     id: TypeId,
-    read: fn(&Value) -> Result<Snapshot, SectionFault>,
+    read: fn(&Value) -> Result<Snapshot, SectionError>,
 }
 
 impl SectionType {
@@ -106,7 +106,7 @@ impl SectionType {
     }
 
     /// The section with these values, validated.
-    pub(super) fn read(&self, values: &Value) -> Result<Snapshot, SectionFault> {
+    pub(super) fn read(&self, values: &Value) -> Result<Snapshot, SectionError> {
         (self.read)(values)
     }
 }
@@ -128,28 +128,28 @@ pub(super) fn defaults<T: ConfigSection>() -> Value {
 }
 
 /// Why a section is not in force.
-pub(super) enum SectionFault {
-    Unreadable(Fault),
+pub(super) enum SectionError {
+    Unreadable(ReadError),
     /// Fields, relative to the section, and what is wrong with them.
     Invalid(Vec<(String, String)>),
     /// The code of the section's type panicked, with this message.
     Panicked(String),
 }
 
-impl From<CaughtPanic> for SectionFault {
+impl From<CaughtPanic> for SectionError {
     fn from(panic: CaughtPanic) -> Self {
         Self::Panicked(panic.into_text())
     }
 }
 
 /// Reading, checking and dropping a section run its author's code.
-fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionFault> {
-    let section: T = catch_panic(|| located::read(values))?.map_err(SectionFault::Unreadable)?;
+fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionError> {
+    let section: T = catch_panic(|| located::read(values))?.map_err(SectionError::Unreadable)?;
     // Before the check: while its panic unwinds, no destructor may panic as well.
     let held = Held(Some(Arc::new(section)));
     match catch_panic(|| held.0.as_deref().map_or_else(Vec::new, faults))? {
         faults if faults.is_empty() => Ok(Arc::new(held)),
-        faults => Err(SectionFault::Invalid(faults)),
+        faults => Err(SectionError::Invalid(faults)),
     }
 }
 

@@ -96,7 +96,7 @@ impl ConfigServerActor {
         match self.ledger.load().await? {
             Some(step) => self.ledger.take(records, step, note).await,
             None => {
-                let generation = self.ledger.current.look().generation();
+                let generation = self.ledger.current.load().generation();
                 Ok(ConfigCommit { changes: Vec::new(), generation, event: None, note })
             }
         }
@@ -143,7 +143,7 @@ impl ConfigServerActor {
             paths: tree.paths().count(),
             overrides: tree.overrides().count(),
             subscribers: self.ledger.current.subscribers(),
-            watch: self.ledger.current.how_watched(),
+            watch: self.ledger.current.watch(),
             checkpoint_failure: self.ledger.current.checkpoint_failure(),
         }
     }
@@ -158,7 +158,7 @@ impl Actor for ConfigServerActor {
     async fn pre_start(&self, myself: ActorRef<ConfigMsg>, (): ()) -> Result<State, ActorProcessingErr> {
         let server = myself.clone();
         self.ledger.events.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
-        let watch = self.ledger.current.look().source().and_then(|source| source.watch());
+        let watch = self.ledger.current.load().source().and_then(|source| source.watch());
         // Watch before reading again: a change of a file in between is noticed.
         let current = Arc::clone(&self.ledger.current);
         let watcher = watch.map(|watch| {

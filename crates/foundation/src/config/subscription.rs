@@ -57,12 +57,12 @@ pub struct ConfigSubscription {
     section: ConfigPath,
     feed: Feed,
     /// The changes of the last commit that were not returned yet.
-    rest: VecDeque<ConfigChanged>,
+    pending: VecDeque<ConfigChanged>,
 }
 
 impl ConfigSubscription {
     pub(super) fn new(section: ConfigPath, feed: Feed) -> Self {
-        Self { section, feed, rest: VecDeque::new() }
+        Self { section, feed, pending: VecDeque::new() }
     }
 
     /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
@@ -72,13 +72,13 @@ impl ConfigSubscription {
     /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
     pub async fn next(&mut self) -> Result<Option<ConfigChanged>, Lagged> {
         loop {
-            if let Some(changed) = self.rest.pop_front() {
+            if let Some(changed) = self.pending.pop_front() {
                 return Ok(Some(changed));
             }
             let Some(made) = self.feed.next().await? else {
                 return Ok(None);
             };
-            self.rest.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
+            self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
         }
     }
 }

@@ -17,12 +17,12 @@ use super::update::ConfigUpdateError;
 /// the whole transaction with the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
 #[derive(Debug, Default)]
 pub struct Transaction {
-    wishes: BTreeMap<ConfigPath, Wish>,
-    spoilt: Option<ConfigUpdateError>,
+    ops: BTreeMap<ConfigPath, Op>,
+    error: Option<ConfigUpdateError>,
 }
 
 /// An operation on one value.
-pub(super) enum Wish {
+pub(super) enum Op {
     Set(Value),
     Reset,
 }
@@ -30,40 +30,40 @@ pub(super) enum Wish {
 /// What the server is asked to change.
 #[derive(Debug)]
 pub(super) enum Proposal {
-    These(BTreeMap<ConfigPath, Wish>),
+    These(BTreeMap<ConfigPath, Op>),
     ResetAll,
 }
 
 impl Transaction {
     /// Sets a value.
     pub fn set(&mut self, path: impl AsRef<str>, value: impl Serialize) -> &mut Self {
-        let wish = |path: &ConfigPath| {
+        let op = |path: &ConfigPath| {
             serde_json::to_value(value)
-                .map(Wish::Set)
+                .map(Op::Set)
                 .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })
         };
-        self.want(path.as_ref(), wish)
+        self.add(path.as_ref(), op)
     }
 
     /// Drops the value that was set at run time.
     pub fn reset(&mut self, path: impl AsRef<str>) -> &mut Self {
-        self.want(path.as_ref(), |_| Ok(Wish::Reset))
+        self.add(path.as_ref(), |_| Ok(Op::Reset))
     }
 
-    fn want(&mut self, path: &str, wish: impl FnOnce(&ConfigPath) -> Result<Wish, ConfigUpdateError>) -> &mut Self {
+    fn add(&mut self, path: &str, op: impl FnOnce(&ConfigPath) -> Result<Op, ConfigUpdateError>) -> &mut Self {
         let path = ConfigPath::new(path).map_err(ConfigUpdateError::from);
-        match path.and_then(|path| Ok((wish(&path)?, path))) {
-            Ok((wish, path)) => drop(self.wishes.insert(path, wish)),
+        match path.and_then(|path| Ok((op(&path)?, path))) {
+            Ok((op, path)) => drop(self.ops.insert(path, op)),
             // The first error is reported; the others may follow from it.
-            Err(error) => drop(self.spoilt.get_or_insert(error)),
+            Err(error) => drop(self.error.get_or_insert(error)),
         }
         self
     }
 
     pub(super) fn into_proposal(self) -> Result<Proposal, ConfigUpdateError> {
-        match self.spoilt {
+        match self.error {
             Some(error) => Err(error),
-            None => Ok(Proposal::These(self.wishes)),
+            None => Ok(Proposal::These(self.ops)),
         }
     }
 }
@@ -72,13 +72,13 @@ impl Proposal {
     /// The resulting changes, including those that change nothing.
     pub(super) fn decide(self, tree: &ConfigTree) -> Result<Vec<ConfigChange>, ConfigError> {
         match self {
-            Self::These(wishes) => wishes.into_iter().map(|(path, wish)| wish.decide(tree, &path)).collect(),
+            Self::These(ops) => ops.into_iter().map(|(path, op)| op.decide(tree, &path)).collect(),
             Self::ResetAll => tree.overrides().map(|(path, _)| ConfigChange::reset(tree, path)).collect(),
         }
     }
 }
 
-impl Wish {
+impl Op {
     fn decide(self, tree: &ConfigTree, path: &ConfigPath) -> Result<ConfigChange, ConfigError> {
         match self {
             Self::Set(value) => ConfigChange::decide(tree, path, value),
@@ -88,7 +88,7 @@ impl Wish {
 }
 
 /// Shows no value: it is not checked yet, and may be a secret.
-impl std::fmt::Debug for Wish {
+impl std::fmt::Debug for Op {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Set(_) => "Set",

@@ -25,11 +25,11 @@ use super::error::{ConfigError, InvalidValue};
 use super::fingerprint::Fingerprint;
 use super::layers::{Layers, find, unknown_path};
 use super::limits::ConfigLimits;
-use super::located::{Fault, Problem, read};
+use super::located::{Problem, ReadError, read};
 use super::origin::Origin;
 use super::path::ConfigPath;
 use super::schema::Schema;
-use super::section::{ConfigSection, SectionFault, SectionType, Snapshot, typed, undeclared};
+use super::section::{ConfigSection, SectionError, SectionType, Snapshot, typed, undeclared};
 use super::values::Values;
 
 /// An immutable snapshot of the configuration: all layers merged, with the origin of each value.
@@ -170,7 +170,7 @@ impl ConfigTree {
         read(self.values.root()).map_err(|fault| self.misfit("", &fault))
     }
 
-    fn misfit(&self, start: &str, fault: &Fault) -> ConfigError {
+    fn misfit(&self, start: &str, fault: &ReadError) -> ConfigError {
         let path = fault.path(start);
         let origin = self.origin_of_part(&path);
         let hidden = self.hides(&path);

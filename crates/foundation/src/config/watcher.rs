@@ -7,7 +7,7 @@ use super::fingerprint::Fingerprint;
 use super::tree::Watch;
 
 #[cfg(feature = "reload")]
-mod lookout;
+mod observer;
 #[cfg(feature = "reload")]
 mod plan;
 
@@ -37,7 +37,7 @@ mod watching {
     use tokio::task::{JoinSet, spawn_blocking};
     use tokio::time::{Instant, timeout, timeout_at};
 
-    use super::lookout::{Lookout, Notifier, operating_system};
+    use super::observer::{FileObserver, Notifier, operating_system};
     use super::{Arc, Current, Fingerprint, Watch};
 
     /// A change that goes on is reported after this many quiet periods.
@@ -51,25 +51,25 @@ mod watching {
 
     impl Watcher {
         /// Reports each content of the files once that differs from the last one taken, when the files have been quiet
-        /// for a while. `tell` returns whether the change is dealt with; if not, it is reported again at the next
+        /// for a while. `on_change` returns whether the change is dealt with; if not, it is reported again at the next
         /// check. How the files are watched is noted in `current`, whose tree knows the content that it was loaded
         /// from.
         pub(crate) fn start<F: Future<Output = bool> + Send + 'static>(
             watch: Watch,
             current: Arc<Current>,
-            tell: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+            on_change: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
         ) -> Self {
-            Self::with(operating_system, watch, current, tell)
+            Self::with(operating_system, watch, current, on_change)
         }
 
         pub(super) fn with<F: Future<Output = bool> + Send + 'static>(
             notifier: Notifier,
             watch: Watch,
             current: Arc<Current>,
-            tell: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+            on_change: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
         ) -> Self {
             let mut watching = JoinSet::new();
-            watching.spawn(run(notifier, watch, current, tell));
+            watching.spawn(run(notifier, watch, current, on_change));
             Self { _watching: watching }
         }
     }
@@ -78,22 +78,22 @@ mod watching {
         notifier: Notifier,
         watch: Watch,
         current: Arc<Current>,
-        tell: impl Fn(Fingerprint) -> F,
+        on_change: impl Fn(Fingerprint) -> F,
     ) {
         // One slot is enough: the only information is that something happened.
         let (touch, mut touched) = channel(1);
         let (quiet, poll) = (watch.quiet, watch.poll);
-        let mut known = current.look().fingerprint();
-        let mut lookout = Lookout::new(notifier, watch, current, touch);
+        let mut known = current.load().fingerprint();
+        let mut observer = FileObserver::new(notifier, watch, current, touch);
         loop {
-            let Some((back, seen)) = look(lookout).await else { return };
-            lookout = back;
-            if seen != known && tell(seen).await {
+            let Some((back, seen)) = check(observer).await else { return };
+            observer = back;
+            if seen != known && on_change(seen).await {
                 known = seen;
             }
             // A change without a notification is also taken only when it is quiet.
-            let Some((back, seen)) = next_look(lookout, &mut touched, quiet, poll).await else { return };
-            lookout = back;
+            let Some((back, seen)) = next_check(observer, &mut touched, quiet, poll).await else { return };
+            observer = back;
             if seen.is_some_and(|seen| seen != known) {
                 until_quiet(&mut touched, quiet).await;
             }
@@ -101,29 +101,29 @@ mod watching {
     }
 
     /// Waits until something was touched and it is quiet again, or until the next check, whose outcome it returns.
-    async fn next_look(
-        lookout: Lookout,
+    async fn next_check(
+        observer: FileObserver,
         touched: &mut Receiver<()>,
         quiet: Duration,
         poll: Duration,
-    ) -> Option<(Lookout, Option<Fingerprint>)> {
+    ) -> Option<(FileObserver, Option<Fingerprint>)> {
         match timeout(poll, touched.recv()).await {
             Ok(touch) => {
                 touch?;
                 until_quiet(touched, quiet).await;
-                Some((lookout, None))
+                Some((observer, None))
             }
-            Err(_) => look(lookout).await.map(|(lookout, seen)| (lookout, Some(seen))),
+            Err(_) => check(observer).await.map(|(observer, seen)| (observer, Some(seen))),
         }
     }
 
     /// Reads files, so not on a worker thread. `None` if the runtime is shutting down.
-    async fn look(mut lookout: Lookout) -> Option<(Lookout, Fingerprint)> {
-        let looked = spawn_blocking(move || {
-            let seen = lookout.look();
-            (lookout, seen)
+    async fn check(mut observer: FileObserver) -> Option<(FileObserver, Fingerprint)> {
+        let checked = spawn_blocking(move || {
+            let seen = observer.check();
+            (observer, seen)
         });
-        looked.await.ok()
+        checked.await.ok()
     }
 
     async fn until_quiet(touched: &mut Receiver<()>, quiet: Duration) {
@@ -140,13 +140,13 @@ mod watching {
         #[tokio::test(start_paused = true)]
         async fn a_burst_is_told_of_once_when_it_is_over_and_an_endless_one_from_time_to_time() {
             let (touch, mut touched) = channel(1);
-            let (tell, mut told) = channel(9);
+            let (sender, mut reported) = channel(9);
             let quiet = Duration::from_millis(100);
-            let mut telling = JoinSet::new();
-            telling.spawn(async move {
+            let mut reporting = JoinSet::new();
+            reporting.spawn(async move {
                 while touched.recv().await.is_some() {
                     until_quiet(&mut touched, quiet).await;
-                    tell.try_send(Instant::now()).unwrap();
+                    sender.try_send(Instant::now()).unwrap();
                 }
             });
 
@@ -155,12 +155,12 @@ mod watching {
                 touch.send(()).await.unwrap();
                 tokio::time::advance(quiet / 2).await;
             }
-            let first = told.recv().await.unwrap() - begun;
+            let first = reported.recv().await.unwrap() - begun;
             assert!(first >= quiet * 2 && first < quiet * 3, "{first:?}");
-            assert!(told.try_recv().is_err());
+            assert!(reported.try_recv().is_err());
 
             let begun = Instant::now();
-            while told.try_recv().is_err() {
+            while reported.try_recv().is_err() {
                 touch.try_send(()).ok();
                 tokio::time::advance(quiet / 2).await;
             }

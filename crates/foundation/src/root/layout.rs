@@ -97,8 +97,8 @@ impl Layout {
 
     fn event_store(&self, registry: &ServiceRegistry, telemetry: Telemetry) -> ChildSpec {
         let storage = self.storage(registry.namespace());
-        let told = move |report: &RetentionReport| report_retention(&telemetry, report);
-        EventStore::child_spec(registry, storage, Arc::clone(&self.clock), told)
+        let on_retention = move |report: &RetentionReport| report_retention(&telemetry, report);
+        EventStore::child_spec(registry, storage, Arc::clone(&self.clock), on_retention)
     }
 
     fn application(&self, registry: &ServiceRegistry) -> SupervisorSpec {

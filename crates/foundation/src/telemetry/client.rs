@@ -101,9 +101,9 @@ impl Telemetry {
     pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
         let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
         let stop_limit = self.limits.export.saturating_add(self.limits.last_reading);
-        let (hub, told) = (Arc::clone(&self.hub), registry.clone());
+        let (hub, owner) = (Arc::clone(&self.hub), registry.clone());
         let spec = registry.child_spec(&TELEMETRY, move || {
-            let (hub, registry) = (Arc::clone(&hub), told.clone());
+            let (hub, registry) = (Arc::clone(&hub), owner.clone());
             (TelemetryServer { hub, registry, options: options.clone(), exports: Arc::clone(&exports) }, ())
         });
         spec.shutdown(Shutdown::Timeout(stop_limit))

@@ -133,7 +133,7 @@ impl Slot {
             Offered::Begin(job) => self.begin(hub, job),
             Offered::Waits => {}
             Offered::Supersedes { first } => {
-                hub.own.skipped_exports.increment();
+                hub.self_metrics.skipped_exports.increment();
                 let namespace = hub.namespace();
                 if first {
                     report(|| tracing::warn!(%namespace, "a telemetry exporter does not keep up, and skips numbers"));
@@ -172,7 +172,7 @@ impl Slot {
 }
 
 fn fail(hub: &Hub, cause: &str) {
-    hub.own.failed_exports.increment();
+    hub.self_metrics.failed_exports.increment();
     let namespace = hub.namespace();
     report(|| tracing::warn!(%namespace, cause, "telemetry could not be exported"));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::any_series::Instrument;
 use super::error::TelemetryError;
 use super::labels::Labels;
-use super::own::OwnCounter;
+use super::self_metrics::SelfCounter;
 use super::series_table::SeriesTable;
 
 /// The counters, gauges or histograms of one name, one for each set of labels.
@@ -40,11 +40,11 @@ use super::series_table::SeriesTable;
 pub struct Family<K: Instrument> {
     name: Arc<str>,
     table: Arc<SeriesTable<K>>,
-    unrecorded: OwnCounter,
+    unrecorded: SelfCounter,
 }
 
 impl<K: Instrument> Family<K> {
-    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &OwnCounter) -> Self {
+    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &SelfCounter) -> Self {
         Self { name: name.into(), table, unrecorded: unrecorded.clone() }
     }
 

@@ -46,7 +46,7 @@ impl Handler {
         self.events.iter().any(|wanted| wanted.matches(event))
     }
 
-    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<(), CaughtPanic> {
+    pub(super) fn call(&self, event: &TelemetryEvent<'_>) -> Result<(), CaughtPanic> {
         catch_panic(|| (self.handle)(event))
     }
 }

@@ -72,7 +72,7 @@ impl Handlers {
     }
 
     /// Calls the handlers that match the event; returns the ids of those that panicked and were removed.
-    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<Vec<String>, TooDeep> {
+    pub(super) fn dispatch(&self, event: &TelemetryEvent<'_>) -> Result<Vec<String>, TooDeep> {
         // The list is taken out of the lock first: a handler may attach and detach.
         let handlers = Arc::clone(&self.list.read());
         if !handlers.iter().any(|handler| handler.wants(event.name)) {
@@ -84,9 +84,9 @@ impl Handlers {
             return Err(TooDeep { first: !self.reported.swap(true, Ordering::Relaxed) });
         };
         let faulty: Vec<_> =
-            handlers.iter().filter(|it| it.wants(event.name) && it.tell(event).is_err()).cloned().collect();
-        let taken_out = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
-        let ids = taken_out.map(|handler| handler.id.clone()).collect();
+            handlers.iter().filter(|it| it.wants(event.name) && it.call(event).is_err()).cloned().collect();
+        let removed = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
+        let ids = removed.map(|handler| handler.id.clone()).collect();
         drop_contained("handlers of telemetry events", (handlers, faulty));
         Ok(ids)
     }

@@ -24,8 +24,8 @@ use super::handlers::{Handlers, TooDeep};
 use super::ledger::Ledger;
 use super::name::{check, quoted};
 use super::names::{Names, wrong_kind};
-use super::own::Own;
 use super::scrape::{MetricFamily, Scrape, Series};
+use super::self_metrics::SelfMetrics;
 use super::series_table::SeriesTable;
 
 /// How many names and labelled series a namespace may have.
@@ -40,14 +40,14 @@ pub(crate) struct Hub {
     help: RwLock<HashMap<Box<str>, Arc<str>>>,
     ledger: Mutex<Ledger>,
     pub(super) handlers: Handlers,
-    pub(super) own: Own,
+    pub(super) self_metrics: SelfMetrics,
 }
 
 impl Hub {
     pub(super) fn new(namespace: Namespace) -> Self {
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
         let mut names = Names::new();
-        let own = Own::new(|name| {
+        let self_metrics = SelfMetrics::new(|name| {
             let table = Arc::new(SeriesTable::shown(namespace, name, &budget));
             names.insert_built_in(name, AnySeries::Counter(Arc::clone(&table)));
             table
@@ -59,7 +59,7 @@ impl Hub {
             help: RwLock::default(),
             ledger: Mutex::new(Ledger::new(Instant::now())),
             handlers: Handlers::default(),
-            own,
+            self_metrics,
         }
     }
 
@@ -102,15 +102,15 @@ impl Hub {
 
     /// Sets the bounds at which a histogram counts.
     pub(super) fn choose_bounds(&self, name: &str, bounds: Bounds) -> Result<(), TelemetryError> {
-        let settled = self.table::<Histogram>(name)?.settle_bounds(bounds);
-        if settled { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
+        let accepted = self.table::<Histogram>(name)?.set_bounds(bounds);
+        if accepted { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
     }
 
     /// The instruments of a name, distinguished by labels, at most `limit`, or the limit given before.
     pub(super) fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
         let table = self.table::<K>(name)?;
-        table.limit_to(limit);
-        Ok(Family::new(name, table, &self.own.unrecorded))
+        table.set_limit(limit);
+        Ok(Family::new(name, table, &self.self_metrics.unrecorded))
     }
 
     pub(super) fn instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
@@ -129,7 +129,7 @@ impl Hub {
     fn recording<K: Kind>(&self, name: &str, record: impl FnOnce(&K)) {
         match self.table::<K>(name) {
             Ok(table) => record(table.bare()),
-            Err(_) => self.own.unrecorded.increment(),
+            Err(_) => self.self_metrics.unrecorded.increment(),
         }
     }
 
@@ -167,7 +167,7 @@ impl Hub {
         let tables = self.tables();
         let retired =
             idle.iter().filter(|idle| tables.get(&idle.name).is_some_and(|it| it.retire(&idle.labels, idle.mark)));
-        self.own.retired.add(retired.count() as u64);
+        self.self_metrics.retired.add(retired.count() as u64);
     }
 
     fn tables(&self) -> HashMap<Arc<str>, AnySeries> {
@@ -196,20 +196,20 @@ impl Hub {
             self.record(&format!("{name}.{measurement}"), *value);
         }
         let event = TelemetryEvent { name, namespace: self.namespace, measurements, metadata };
-        match self.handlers.tell(&event) {
+        match self.handlers.dispatch(&event) {
             Ok(detached) => detached.iter().for_each(|id| self.report_detached(id, name)),
             Err(TooDeep { first }) => self.report_too_deep(name, first),
         }
     }
 
     fn report_detached(&self, handler: &str, event: &str) {
-        self.own.detached.increment();
+        self.self_metrics.detached.increment();
         let namespace = self.namespace;
         report(|| tracing::warn!(%namespace, handler, event, "a telemetry handler panicked and is detached"));
     }
 
     fn report_too_deep(&self, event: &str, first: bool) {
-        self.own.nested_too_deep.increment();
+        self.self_metrics.nested_too_deep.increment();
         let namespace = self.namespace;
         if first {
             report(|| {

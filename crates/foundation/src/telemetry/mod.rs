@@ -25,13 +25,13 @@ mod name;
 mod names;
 mod nesting;
 mod options;
-mod own;
 mod pattern;
 mod prometheus;
 #[cfg(feature = "metrics")]
 mod recorder;
 mod runtime;
 mod scrape;
+mod self_metrics;
 mod series_table;
 mod server;
 mod services;

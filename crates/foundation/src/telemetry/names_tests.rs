@@ -78,7 +78,7 @@ fn measurements_under_a_refused_name_are_counted() {
     let hub = Hub::new(Namespace::Production);
     hub.count("cache.hits");
     (0..3).for_each(|_| hub.count("cache-hits"));
-    assert_eq!((hub.own.unrecorded.value(), hub.instrument::<Counter>("cache.hits").unwrap().value()), (3, 1));
+    assert_eq!((hub.self_metrics.unrecorded.value(), hub.instrument::<Counter>("cache.hits").unwrap().value()), (3, 1));
 }
 
 proptest! {

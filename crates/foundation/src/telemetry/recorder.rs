@@ -45,7 +45,7 @@ impl TelemetryRecorder {
         let labels = Labels::new(key.labels().map(|label| (label.key(), label.value())));
         let series = labels.ok().and_then(|labels| Some(self.hub.table::<K>(key.name()).ok()?.series(&labels)));
         if series.is_none() {
-            self.hub.own.unrecorded.increment();
+            self.hub.self_metrics.unrecorded.increment();
         }
         series
     }

@@ -76,12 +76,12 @@ impl<K: Reads> SeriesTable<K> {
     }
 
     /// The first limit is final.
-    pub(super) fn limit_to(&self, limit: usize) {
+    pub(super) fn set_limit(&self, limit: usize) {
         self.limit.get_or_init(|| limit);
     }
 
     /// False if other bounds, or none, are fixed.
-    pub(super) fn settle_bounds(&self, bounds: Bounds) -> bool {
+    pub(super) fn set_bounds(&self, bounds: Bounds) -> bool {
         *self.bounds.get_or_init(|| Some(bounds.clone())) == Some(bounds)
     }
 
@@ -192,7 +192,7 @@ mod tests {
 
     fn table(limit: usize, places: usize) -> SeriesTable<Counter> {
         let table = SeriesTable::new(Namespace::Production, "requests", &Arc::new(Budget::new(places)));
-        table.limit_to(limit);
+        table.set_limit(limit);
         table
     }
 
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn the_first_limit_stays() {
         let table = table(1, 10);
-        table.limit_to(10);
+        table.set_limit(10);
         ["a", "b"].into_iter().for_each(|user| table.series(&labels(user)).increment());
         assert_eq!(table.read()[0].labels, Labels::overflow());
     }

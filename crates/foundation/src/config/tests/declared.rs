@@ -239,8 +239,8 @@ fn loading_again_keeps_the_overrides_and_tells_what_else_has_changed() {
     let with_override = |tree: &ConfigTree| set(tree, &[("database.pool.max", json!(9))]).unwrap();
     let changes =
         rebased("database.pool.max = 5", with_override, "database.pool.max = 7\ndatabase.pool.min = 2").unwrap();
-    let told: Vec<_> = changes.iter().map(|it| (it.path.as_str(), it.old.clone(), it.new.clone())).collect();
-    assert_eq!(told, [("database.pool.min", json!(1), json!(2))]);
+    let reported: Vec<_> = changes.iter().map(|it| (it.path.as_str(), it.old.clone(), it.new.clone())).collect();
+    assert_eq!(reported, [("database.pool.min", json!(1), json!(2))]);
 }
 
 #[test]

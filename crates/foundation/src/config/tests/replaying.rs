@@ -96,10 +96,10 @@ impl Process {
 
     fn live(&mut self, happening: Happening) {
         match happening {
-            Happening::Update(values) => {
-                self.change(|wishes| values.iter().fold(wishes, |wishes, (path, value)| wishes.set(path, value)))
-            }
-            Happening::Reset(path) => self.change(|wishes| wishes.reset(path)),
+            Happening::Update(values) => self.change(|transaction| {
+                values.iter().fold(transaction, |transaction, (path, value)| transaction.set(path, value))
+            }),
+            Happening::Reset(path) => self.change(|transaction| transaction.reset(path)),
             Happening::ResetAll => self.take(Step::propose(&self.tree, Proposal::ResetAll)),
             Happening::Reload(file) => {
                 let step = load(&file).and_then(|loaded| Step::reload(&self.tree, loaded));
@@ -113,10 +113,10 @@ impl Process {
         }
     }
 
-    fn change(&mut self, wish: impl FnOnce(&mut Transaction) -> &mut Transaction) {
-        let mut wishes = Transaction::default();
-        wish(&mut wishes);
-        self.take(Step::propose(&self.tree, wishes.into_proposal().unwrap()));
+    fn change(&mut self, build: impl FnOnce(&mut Transaction) -> &mut Transaction) {
+        let mut transaction = Transaction::default();
+        build(&mut transaction);
+        self.take(Step::propose(&self.tree, transaction.into_proposal().unwrap()));
     }
 
     /// A refused step changes and records nothing.

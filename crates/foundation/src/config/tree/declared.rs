@@ -119,12 +119,12 @@ impl ConfigTree {
         let nothing = Value::Object(serde_json::Map::new());
         let values = self.values.get(path).unwrap_or(&nothing);
         section.read(values).map_err(|fault| match fault {
-            SectionFault::Unreadable(fault) => self.misfit(path, &fault),
-            SectionFault::Invalid(faults) => {
+            SectionError::Unreadable(fault) => self.misfit(path, &fault),
+            SectionError::Invalid(faults) => {
                 let values = faults.into_iter().map(|(field, reason)| self.invalid(path, &field, reason));
                 ConfigError::InvalidSection { section: path.to_owned(), values: values.collect() }
             }
-            SectionFault::Panicked(reason) => {
+            SectionError::Panicked(reason) => {
                 // The reason may contain the value.
                 let reason = if self.hides(path) { "there is a secret in it".to_owned() } else { excerpt(&reason) };
                 ConfigError::Panicked { what: format!("the check of config section {path}"), reason }

@@ -42,18 +42,18 @@ impl WatchPlan {
         Self::with(files, &entry)
     }
 
-    fn with(files: &[PathBuf], look: &dyn Fn(&Path) -> Entry) -> Self {
+    fn with(files: &[PathBuf], entry_at: &dyn Fn(&Path) -> Entry) -> Self {
         let mut plan = Self::default();
         for file in files {
-            plan.follow(&std::path::absolute(file).unwrap_or_else(|_| file.clone()), look);
+            plan.follow(&std::path::absolute(file).unwrap_or_else(|_| file.clone()), entry_at);
         }
         plan
     }
 
-    fn follow(&mut self, file: &Path, look: &dyn Fn(&Path) -> Entry) {
+    fn follow(&mut self, file: &Path, entry_at: &dyn Fn(&Path) -> Entry) {
         let (mut here, mut left, mut links) = (PathBuf::new(), Vec::new(), 0);
         begin(file, &mut here, &mut left);
-        if let Entry::Folder(id) = look(&here) {
+        if let Entry::Folder(id) = entry_at(&here) {
             self.folders.insert(here.clone(), id);
         }
         while let Some(name) = left.pop() {
@@ -64,7 +64,7 @@ impl WatchPlan {
             }
             let point = here.join(&name);
             self.points.insert(point.clone());
-            match look(&point) {
+            match entry_at(&point) {
                 Entry::Folder(id) => {
                     self.folders.insert(point.clone(), id);
                     here = point;
@@ -132,7 +132,7 @@ mod tests {
 
     /// A file system given by its links and folders; all else is a file, or nothing.
     fn plan(links: &[(&str, &str)], folders: &[&str], file: &str) -> WatchPlan {
-        let look = |path: &Path| {
+        let entry_at = |path: &Path| {
             let path = path.to_str().unwrap();
             match links.iter().find(|(link, _)| *link == path) {
                 Some((_, target)) => Entry::Link(target.into()),
@@ -140,7 +140,7 @@ mod tests {
                 None => Entry::End,
             }
         };
-        WatchPlan::with(&[file.into()], &look)
+        WatchPlan::with(&[file.into()], &entry_at)
     }
 
     fn assert_plan(plan: &WatchPlan, folders: &[&str], points: &[&str]) {

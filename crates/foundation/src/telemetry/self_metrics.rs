@@ -8,25 +8,25 @@ use foundation_core::Counter;
 use super::series_table::SeriesTable;
 
 /// Counters of the hub itself, under the names that they have in a snapshot.
-pub(super) struct Own {
+pub(super) struct SelfMetrics {
     /// Handlers that were taken out because they panicked.
-    pub(super) detached: OwnCounter,
+    pub(super) detached: SelfCounter,
     /// Events that were delivered to no handler, as handlers emitted within one another without end.
-    pub(super) nested_too_deep: OwnCounter,
+    pub(super) nested_too_deep: SelfCounter,
     /// Measurements that could not be recorded: the name is invalid or belongs to another kind of instrument, the
     /// labels are refused, or there are too many instruments.
-    pub(super) unrecorded: OwnCounter,
+    pub(super) unrecorded: SelfCounter,
     /// Series that were taken out because they were idle.
-    pub(super) retired: OwnCounter,
+    pub(super) retired: SelfCounter,
     /// Exports that failed.
-    pub(super) failed_exports: OwnCounter,
+    pub(super) failed_exports: SelfCounter,
     /// Numbers that an exporter did not get, as it was still at work when the next ones came.
-    pub(super) skipped_exports: OwnCounter,
+    pub(super) skipped_exports: SelfCounter,
 }
 
-impl Own {
+impl SelfMetrics {
     pub(super) fn new(mut table: impl FnMut(&str) -> Arc<SeriesTable<Counter>>) -> Self {
-        let mut make = |name: &str| OwnCounter(table(name));
+        let mut make = |name: &str| SelfCounter(table(name));
         Self {
             detached: make("telemetry.handlers_detached"),
             nested_too_deep: make("telemetry.events_nested_too_deep"),
@@ -40,9 +40,9 @@ impl Own {
 
 /// A counter that allocates nothing while it is zero, as most of these always are: half a kilobyte each.
 #[derive(Clone)]
-pub(super) struct OwnCounter(Arc<SeriesTable<Counter>>);
+pub(super) struct SelfCounter(Arc<SeriesTable<Counter>>);
 
-impl Deref for OwnCounter {
+impl Deref for SelfCounter {
     type Target = Counter;
 
     fn deref(&self) -> &Counter {

@@ -26,14 +26,14 @@ const MAX_ROUNDS: usize = 4;
 type Notices = Box<dyn notify::Watcher + Send>;
 
 /// Makes the operating system report changes.
-pub(super) type Notifier = fn(Hearing) -> notify::Result<Notices>;
+pub(super) type Notifier = fn(NoticeHandler) -> notify::Result<Notices>;
 
-pub(super) fn operating_system(hearing: Hearing) -> notify::Result<Notices> {
-    notify::recommended_watcher(hearing).map(|notices| Box::new(notices) as Notices)
+pub(super) fn operating_system(handler: NoticeHandler) -> notify::Result<Notices> {
+    notify::recommended_watcher(handler).map(|notices| Box::new(notices) as Notices)
 }
 
 /// Watches and reads the files.
-pub(super) struct Lookout {
+pub(super) struct FileObserver {
     notifier: Notifier,
     watch: Watch,
     current: Arc<Current>,
@@ -45,21 +45,21 @@ pub(super) struct Lookout {
     notices: Option<Notices>,
 }
 
-impl Lookout {
+impl FileObserver {
     pub(super) fn new(notifier: Notifier, watch: Watch, current: Arc<Current>, touch: Sender<()>) -> Self {
         let (plan, stale, notices) = (Arc::default(), Arc::default(), None);
         Self { notifier, watch, current, touch, plan, stale, notices }
     }
 
     /// The fingerprint of the files now, watched as they are reached now. Blocks.
-    pub(super) fn look(&mut self) -> Fingerprint {
+    pub(super) fn check(&mut self) -> Fingerprint {
         // Watch before reading: a change after the read is reported.
         for _ in 0..MAX_ROUNDS {
             let plan = WatchPlan::of(&self.watch.files);
             if self.notices.is_some() && *self.plan == plan && !self.stale.load(Ordering::Acquire) {
                 break;
             }
-            let how = self.listen(plan);
+            let how = self.watch_anew(plan);
             self.note(how);
             if self.notices.is_none() {
                 break;
@@ -68,13 +68,13 @@ impl Lookout {
         Fingerprint::read(&self.watch.files, self.watch.max_bytes)
     }
 
-    fn listen(&mut self, plan: WatchPlan) -> ConfigWatch {
+    fn watch_anew(&mut self, plan: WatchPlan) -> ConfigWatch {
         // Drop the old ones first: instances are limited.
         self.notices = None;
         (self.plan, self.stale) = (Arc::new(plan), Arc::default());
         // A panic is the library's: its thread has ended.
-        let listening = catch_panic(|| self.try_listen());
-        match listening.map_err(|panic| panic.into_text()).and_then(|it| it.map_err(|error| error.to_string())) {
+        let watching = catch_panic(|| self.try_watch());
+        match watching.map_err(|panic| panic.into_text()).and_then(|it| it.map_err(|error| error.to_string())) {
             Ok(notices) => {
                 self.notices = Some(notices);
                 ConfigWatch::Watched
@@ -83,9 +83,9 @@ impl Lookout {
         }
     }
 
-    fn try_listen(&self) -> notify::Result<Notices> {
+    fn try_watch(&self) -> notify::Result<Notices> {
         let (plan, stale, touch) = (Arc::clone(&self.plan), Arc::clone(&self.stale), self.touch.clone());
-        let mut notices = (self.notifier)(Hearing { plan, stale, touch })?;
+        let mut notices = (self.notifier)(NoticeHandler { plan, stale, touch })?;
         for folder in self.plan.folders() {
             match notices.watch(folder, RecursiveMode::NonRecursive) {
                 // It existed a moment ago; the next round sees that it does not.
@@ -98,12 +98,12 @@ impl Lookout {
 
     /// Reports once that the files are watched in another way.
     fn note(&self, how: ConfigWatch) {
-        if self.current.watched(&how) {
+        if self.current.set_watch(&how) {
             return;
         }
         report(|| match &how {
             ConfigWatch::Polled { every, reason } => {
-                tracing::warn!(?every, %reason, "configuration files are not watched, and looked at from time to time only");
+                tracing::warn!(?every, %reason, "configuration files are not watched, and checked from time to time only");
             }
             _ => tracing::debug!("configuration files are watched"),
         });
@@ -111,13 +111,13 @@ impl Lookout {
 }
 
 /// Receives the operating system's notifications, on the library's thread.
-pub(super) struct Hearing {
+pub(super) struct NoticeHandler {
     plan: Arc<WatchPlan>,
     stale: Arc<AtomicBool>,
     touch: Sender<()>,
 }
 
-impl EventHandler for Hearing {
+impl EventHandler for NoticeHandler {
     fn handle_event(&mut self, event: notify::Result<Event>) {
         // A missed notification may have been about any path.
         let missed = event.as_ref().map_or(true, |event| event.need_rescan() || event.paths.is_empty());
@@ -162,9 +162,9 @@ mod tests {
     use super::*;
     use crate::config::ConfigSources;
 
-    fn hearing(files: &[PathBuf]) -> (Hearing, Receiver<()>) {
+    fn handler(files: &[PathBuf]) -> (NoticeHandler, Receiver<()>) {
         let (touch, touched) = channel(1);
-        (Hearing { plan: Arc::new(WatchPlan::of(files)), stale: Arc::default(), touch }, touched)
+        (NoticeHandler { plan: Arc::new(WatchPlan::of(files)), stale: Arc::default(), touch }, touched)
     }
 
     #[test]
@@ -179,20 +179,20 @@ mod tests {
     fn what_happens_to_others_in_a_folder_is_not_heard_and_what_was_missed_is() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        let (mut hearing, mut touched) = hearing(&[folder.join("app.toml")]);
-        let mut hears = |kind, path: &Path| {
-            hearing.handle_event(Ok(Event::new(kind).add_path(path.to_owned())));
-            (touched.try_recv().is_ok(), hearing.stale.swap(false, Ordering::Relaxed))
+        let (mut handler, mut touched) = handler(&[folder.join("app.toml")]);
+        let mut handles = |kind, path: &Path| {
+            handler.handle_event(Ok(Event::new(kind).add_path(path.to_owned())));
+            (touched.try_recv().is_ok(), handler.stale.swap(false, Ordering::Relaxed))
         };
         let (written, made) = (EventKind::Modify(ModifyKind::Any), EventKind::Create(CreateKind::Any));
-        assert_eq!(hears(written, &folder.join("events.db")), (false, false));
-        assert_eq!(hears(made, &folder.join("app.toml.new")), (false, false));
-        assert_eq!(hears(written, &folder.join("app.toml")), (true, false));
-        assert_eq!(hears(made, &folder.join("app.toml")), (true, false));
-        assert_eq!(hears(EventKind::Remove(RemoveKind::Folder), &folder), (true, true));
+        assert_eq!(handles(written, &folder.join("events.db")), (false, false));
+        assert_eq!(handles(made, &folder.join("app.toml.new")), (false, false));
+        assert_eq!(handles(written, &folder.join("app.toml")), (true, false));
+        assert_eq!(handles(made, &folder.join("app.toml")), (true, false));
+        assert_eq!(handles(EventKind::Remove(RemoveKind::Folder), &folder), (true, true));
         for missed in [Ok(Event::new(EventKind::Other)), Err(notify::Error::generic("lost"))] {
-            hearing.handle_event(missed);
-            assert!(touched.try_recv().is_ok() && hearing.stale.swap(false, Ordering::Relaxed));
+            handler.handle_event(missed);
+            assert!(touched.try_recv().is_ok() && handler.stale.swap(false, Ordering::Relaxed));
         }
     }
 
@@ -213,11 +213,11 @@ mod tests {
         let current = Arc::new(Current::new(Arc::new(loaded)));
         let every = Duration::from_millis(5);
         let watch = Watch { files: vec![file.clone()], quiet: every, poll: every, max_bytes: 100 };
-        let (tell, mut told) = unbounded_channel();
+        let (sender, mut reported) = unbounded_channel();
         let none_left: Notifier = |_| Err(notify::Error::new(ErrorKind::MaxFilesWatch));
         let refusals = AtomicUsize::new(2);
         let _watcher = Watcher::with(none_left, watch.clone(), Arc::clone(&current), move |seen| {
-            tell.send(seen).unwrap();
+            sender.send(seen).unwrap();
             std::future::ready(
                 refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err(),
             )
@@ -226,11 +226,11 @@ mod tests {
         // It is reported again until it is dealt with, and then no more.
         let second = Fingerprint::read(&watch.files, watch.max_bytes);
         for _ in 0..3 {
-            while told.recv().await.unwrap() != second {}
+            while reported.recv().await.unwrap() != second {}
         }
         std::fs::write(&file, "a = 3").unwrap();
-        assert_ne!(told.recv().await.unwrap(), second);
-        let ConfigWatch::Polled { reason, .. } = current.how_watched() else { panic!("{:?}", current.how_watched()) };
+        assert_ne!(reported.recv().await.unwrap(), second);
+        let ConfigWatch::Polled { reason, .. } = current.watch() else { panic!("{:?}", current.watch()) };
         assert!(reason.contains("limit"), "{reason}");
     }
 }
