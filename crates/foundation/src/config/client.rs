@@ -7,11 +7,11 @@ use foundation_core::ractor::RpcReplyPort;
 use foundation_core::{CallError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::change_recorder::ChangeRecorder;
 use super::commit::{ConfigChanged, ConfigCommit};
 use super::current::Current;
 use super::error::ConfigError;
 use super::handle::Section;
-use super::ledger::Ledger;
 use super::note::ChangeNote;
 use super::origin::Origin;
 use super::path::ConfigPath;
@@ -97,7 +97,8 @@ impl ConfigServer {
         events.hold().keep_from(Some(EventId::FIRST));
         registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
-            (ConfigServerActor { ledger: Ledger { current, events, telemetry, limits: Arc::clone(&limits) } }, ())
+            let recorder = ChangeRecorder { current, events, telemetry, limits: Arc::clone(&limits) };
+            (ConfigServerActor { recorder }, ())
         })
     }
 

@@ -24,7 +24,7 @@ pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ReadError> {
 #[derive(Debug)]
 pub(super) struct ReadError {
     /// The way from the value that was read, innermost step first.
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
     pub(super) problem: Problem,
 }
 
@@ -35,7 +35,7 @@ pub(super) enum Problem {
 }
 
 #[derive(Debug)]
-enum Step {
+enum PathStep {
     Key(String),
     Index(usize),
 }
@@ -46,15 +46,15 @@ impl ReadError {
         let mut path = start.to_owned();
         for step in self.steps.iter().rev() {
             path += &match step {
-                Step::Key(key) if path.is_empty() => key.clone(),
-                Step::Key(key) => format!(".{key}"),
-                Step::Index(index) => format!("[{index}]"),
+                PathStep::Key(key) if path.is_empty() => key.clone(),
+                PathStep::Key(key) => format!(".{key}"),
+                PathStep::Index(index) => format!("[{index}]"),
             };
         }
         path
     }
 
-    fn under(mut self, step: Step) -> Self {
+    fn under(mut self, step: PathStep) -> Self {
         self.steps.push(step);
         self
     }
@@ -213,7 +213,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         let Some(item) = self.items.get(self.index) else {
             return Ok(None);
         };
-        let step = Step::Index(self.index);
+        let step = PathStep::Index(self.index);
         self.index += 1;
         let element = seed.deserialize(Located(item));
         element.map(Some).map_err(|fault| fault.under(step))
@@ -252,6 +252,6 @@ impl<'de> MapAccess<'de> for Fields<'de> {
             return Err(ReadError::custom("a value was asked for before its key"));
         };
         let value = seed.deserialize(Located(value));
-        value.map_err(|fault| fault.under(Step::Key(key.to_owned())))
+        value.map_err(|fault| fault.under(PathStep::Key(key.to_owned())))
     }
 }

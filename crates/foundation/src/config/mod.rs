@@ -8,6 +8,7 @@
 
 mod audit;
 mod change;
+mod change_recorder;
 mod client;
 mod commit;
 mod current;
@@ -17,7 +18,6 @@ mod file;
 mod fingerprint;
 mod handle;
 mod layers;
-mod ledger;
 mod limits;
 mod located;
 mod near;

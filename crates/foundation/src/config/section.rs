@@ -72,13 +72,13 @@ pub trait ConfigSection: DeserializeOwned + Validate<Context: Default> + Send + 
     }
 }
 
-/// A declared section as it was read: a [`Held`], whose `T` only the section type knows.
+/// A declared section as it was read: a [`SectionValue`], whose `T` only the section type knows.
 pub(super) type Snapshot = Arc<dyn Any + Send + Sync>;
 
 /// A section whose destructor may panic: the server or any reader may drop the last tree with it.
-struct Held<T>(Option<Arc<T>>);
+struct SectionValue<T>(Option<Arc<T>>);
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for SectionValue<T> {
     fn drop(&mut self) {
         drop_contained("a section of the configuration", self.0.take());
     }
@@ -113,7 +113,7 @@ impl SectionType {
 
 /// The section in a snapshot, with its type.
 pub(super) fn typed<T: ConfigSection>(snapshot: &Snapshot) -> Option<&Arc<T>> {
-    snapshot.downcast_ref::<Held<T>>()?.0.as_ref()
+    snapshot.downcast_ref::<SectionValue<T>>()?.0.as_ref()
 }
 
 /// The error for a section type that was not declared.
@@ -146,7 +146,7 @@ impl From<CaughtPanic> for SectionError {
 fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionError> {
     let section: T = catch_panic(|| located::read(values))?.map_err(SectionError::Unreadable)?;
     // Before the check: while its panic unwinds, no destructor may panic as well.
-    let held = Held(Some(Arc::new(section)));
+    let held = SectionValue(Some(Arc::new(section)));
     match catch_panic(|| held.0.as_deref().map_or_else(Vec::new, faults))? {
         faults if faults.is_empty() => Ok(Arc::new(held)),
         faults => Err(SectionError::Invalid(faults)),

@@ -18,7 +18,7 @@ use super::origin::Origin;
 use super::path::ConfigPath;
 use super::schema::Schema;
 use super::section::{self, ConfigSection};
-use super::tree::{ConfigTree, Source, Watch};
+use super::tree::{ConfigTree, Source, WatchSpec};
 use super::value_type::ValueType;
 
 /// How often watched files are checked, whether or not a notification arrives.
@@ -266,12 +266,12 @@ impl Source for ConfigSources {
         self.load()
     }
 
-    fn watch(&self) -> Option<Watch> {
+    fn watch(&self) -> Option<WatchSpec> {
         // Without a file there is nothing to watch.
         let quiet = self.quiet.filter(|_| !self.files.is_empty())?;
         let files = self.files.iter().map(|file| file.path().clone()).collect();
         let (poll, max_bytes) = (self.poll.unwrap_or(DEFAULT_POLL), self.schema.limits.max_file_bytes);
-        Some(Watch { files, quiet, poll, max_bytes })
+        Some(WatchSpec { files, quiet, poll, max_bytes })
     }
 }
 

@@ -84,12 +84,12 @@ pub(super) trait Source: Send + Sync {
     fn load_again(&self) -> Result<ConfigTree, ConfigError>;
 
     /// The files to watch for changes, if any.
-    fn watch(&self) -> Option<Watch>;
+    fn watch(&self) -> Option<WatchSpec>;
 }
 
 /// The files to watch, how long they must be quiet before they are read, and how often they are read anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Watch {
+pub(super) struct WatchSpec {
     pub(super) files: Vec<PathBuf>,
     pub(super) quiet: Duration,
     pub(super) poll: Duration,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::current::Current;
 use super::fingerprint::Fingerprint;
-use super::tree::Watch;
+use super::tree::WatchSpec;
 
 #[cfg(feature = "reload")]
 mod observer;
@@ -21,7 +21,7 @@ pub(super) struct Watcher;
 #[cfg(not(feature = "reload"))]
 impl Watcher {
     pub(super) fn start<F: Future<Output = bool> + Send + 'static>(
-        _: Watch,
+        _: WatchSpec,
         _: Arc<Current>,
         _: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
     ) -> Self {
@@ -38,7 +38,7 @@ mod watching {
     use tokio::time::{Instant, timeout, timeout_at};
 
     use super::observer::{FileObserver, Notifier, operating_system};
-    use super::{Arc, Current, Fingerprint, Watch};
+    use super::{Arc, Current, Fingerprint, WatchSpec};
 
     /// A change that goes on is reported after this many quiet periods.
     const MAX_QUIETS: u32 = 10;
@@ -55,7 +55,7 @@ mod watching {
         /// check. How the files are watched is noted in `current`, whose tree knows the content that it was loaded
         /// from.
         pub(crate) fn start<F: Future<Output = bool> + Send + 'static>(
-            watch: Watch,
+            watch: WatchSpec,
             current: Arc<Current>,
             on_change: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
         ) -> Self {
@@ -64,7 +64,7 @@ mod watching {
 
         pub(super) fn with<F: Future<Output = bool> + Send + 'static>(
             notifier: Notifier,
-            watch: Watch,
+            watch: WatchSpec,
             current: Arc<Current>,
             on_change: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
         ) -> Self {
@@ -76,7 +76,7 @@ mod watching {
 
     async fn run<F: Future<Output = bool>>(
         notifier: Notifier,
-        watch: Watch,
+        watch: WatchSpec,
         current: Arc<Current>,
         on_change: impl Fn(Fingerprint) -> F,
     ) {

@@ -26,19 +26,20 @@ use super::scrape::Scrape;
 
 /// They outlive the actor, so that a restart does not start a second thread for a busy exporter.
 pub(super) struct Exports {
-    exporters: Vec<Arc<Slot>>,
+    exporters: Vec<Arc<ExporterSlot>>,
     limit: Duration,
 }
 
 /// One exporter.
-struct Slot {
+struct ExporterSlot {
     exporter: Arc<dyn Exporter>,
     queue: Mutex<Queue>,
 }
 
 impl Exports {
     pub(super) fn new(exporters: &[Arc<dyn Exporter>], limit: Duration) -> Self {
-        let slot = |exporter: &Arc<dyn Exporter>| Slot { exporter: Arc::clone(exporter), queue: Mutex::default() };
+        let slot =
+            |exporter: &Arc<dyn Exporter>| ExporterSlot { exporter: Arc::clone(exporter), queue: Mutex::default() };
         Self { exporters: exporters.iter().map(|exporter| Arc::new(slot(exporter))).collect(), limit }
     }
 
@@ -51,7 +52,7 @@ impl Exports {
         let (done, all_done) = mpsc::channel();
         let scrape = Arc::new(scrape);
         for slot in &self.exporters {
-            slot.offer(hub, Job { scrape: Arc::clone(&scrape), _done: done.clone() });
+            slot.offer(hub, ExportJob { scrape: Arc::clone(&scrape), _done: done.clone() });
         }
         UnderWay { all_done, limit: self.limit }
     }
@@ -77,7 +78,7 @@ impl UnderWay {
 }
 
 /// Numbers for one exporter.
-struct Job {
+struct ExportJob {
     scrape: Arc<Scrape>,
     /// Dropped when it is done or superseded.
     _done: Sender<Infallible>,
@@ -87,7 +88,7 @@ struct Job {
 #[derive(Default)]
 struct Queue {
     at_work: bool,
-    next: Option<Job>,
+    next: Option<ExportJob>,
     /// Whether it has been reported that it is too slow.
     reported: bool,
 }
@@ -95,7 +96,7 @@ struct Queue {
 /// The outcome of offering a job.
 enum Offered {
     /// The exporter is free.
-    Begin(Job),
+    Begin(ExportJob),
     /// It is busy, and does this job next.
     Waits,
     /// The same, and this job replaces another one.
@@ -106,7 +107,7 @@ enum Offered {
 }
 
 impl Queue {
-    fn offer(&mut self, job: Job) -> Offered {
+    fn offer(&mut self, job: ExportJob) -> Offered {
         if !self.at_work {
             self.at_work = true;
             return Offered::Begin(job);
@@ -118,7 +119,7 @@ impl Queue {
     }
 
     /// The job after the finished one.
-    fn next(&mut self) -> Option<Job> {
+    fn next(&mut self) -> Option<ExportJob> {
         let next = self.next.take();
         self.at_work = next.is_some();
         self.reported &= self.at_work;
@@ -126,8 +127,8 @@ impl Queue {
     }
 }
 
-impl Slot {
-    fn offer(self: &Arc<Self>, hub: &Arc<Hub>, job: Job) {
+impl ExporterSlot {
+    fn offer(self: &Arc<Self>, hub: &Arc<Hub>, job: ExportJob) {
         let offered = self.queue.lock().offer(job);
         match offered {
             Offered::Begin(job) => self.begin(hub, job),
@@ -144,7 +145,7 @@ impl Slot {
 
     /// Starts a thread for as long as there is work. It inherits the caller's runtime, for exporters that spawn, and
     /// its subscriber of `tracing`.
-    fn begin(self: &Arc<Self>, hub: &Arc<Hub>, job: Job) {
+    fn begin(self: &Arc<Self>, hub: &Arc<Hub>, job: ExportJob) {
         let (slot, exporting) = (Arc::clone(self), Arc::clone(hub));
         let (runtime, subscriber) = (Handle::current(), dispatcher::get_default(Dispatch::clone));
         let work = move || {
@@ -158,7 +159,7 @@ impl Slot {
         }
     }
 
-    fn work(&self, hub: &Hub, first: Job) {
+    fn work(&self, hub: &Hub, first: ExportJob) {
         let mut job = Some(first);
         while let Some(now) = job {
             if let Err(cause) = exported(&*self.exporter, &now.scrape) {
@@ -196,10 +197,10 @@ mod tests {
 
     use super::*;
 
-    fn job() -> (Job, Receiver<Infallible>) {
+    fn job() -> (ExportJob, Receiver<Infallible>) {
         let (done, all_done) = mpsc::channel();
         let scrape = Scrape { namespace: Namespace::Production, families: Vec::new() };
-        (Job { scrape: Arc::new(scrape), _done: done }, all_done)
+        (ExportJob { scrape: Arc::new(scrape), _done: done }, all_done)
     }
 
     fn is_over(done: &Receiver<Infallible>) -> bool {

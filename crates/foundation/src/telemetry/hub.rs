@@ -21,12 +21,12 @@ use super::error::TelemetryError;
 use super::family::Family;
 use super::handler::TelemetryEvent;
 use super::handlers::{Handlers, TooDeep};
-use super::ledger::Ledger;
 use super::name::{check, quoted};
 use super::names::{Names, wrong_kind};
 use super::scrape::{MetricFamily, Scrape, Series};
 use super::self_metrics::SelfMetrics;
 use super::series_table::SeriesTable;
+use super::tick_history::TickHistory;
 
 /// How many names and labelled series a namespace may have.
 pub(super) const MAX_INSTRUMENTS: usize = 10_000;
@@ -38,7 +38,7 @@ pub(crate) struct Hub {
     budget: Arc<Budget>,
     names: RwLock<Names>,
     help: RwLock<HashMap<Box<str>, Arc<str>>>,
-    ledger: Mutex<Ledger>,
+    history: Mutex<TickHistory>,
     pub(super) handlers: Handlers,
     pub(super) self_metrics: SelfMetrics,
 }
@@ -57,7 +57,7 @@ impl Hub {
             budget,
             names: RwLock::new(names),
             help: RwLock::default(),
-            ledger: Mutex::new(Ledger::new(Instant::now())),
+            history: Mutex::new(TickHistory::new(Instant::now())),
             handlers: Handlers::default(),
             self_metrics,
         }
@@ -150,20 +150,20 @@ impl Hub {
     /// Everything now, with the rates of the last tick; `others` are the families of other components.
     pub(super) fn scrape(&self, others: Vec<MetricFamily>) -> Scrape {
         let mut scrape = self.read(others, AnySeries::read);
-        self.ledger.lock().annotate(&mut scrape);
+        self.history.lock().annotate(&mut scrape);
         scrape
     }
 
     /// The same, and notes it for the next rates.
     pub(super) fn tick(&self, now: Instant, others: Vec<MetricFamily>) -> Scrape {
         let mut scrape = self.read(others, AnySeries::read_at_tick);
-        self.ledger.lock().tick(now, &mut scrape);
+        self.history.lock().tick(now, &mut scrape);
         scrape
     }
 
     /// Removes series that have been idle for so long.
     pub(super) fn retire(&self, now: Instant, after: Duration) {
-        let idle = self.ledger.lock().idle(now, after);
+        let idle = self.history.lock().idle(now, after);
         let tables = self.tables();
         let retired =
             idle.iter().filter(|idle| tables.get(&idle.name).is_some_and(|it| it.retire(&idle.labels, idle.mark)));

@@ -18,7 +18,6 @@ mod handlers;
 mod hub;
 mod instrument;
 mod labels;
-mod ledger;
 mod limits;
 mod message;
 mod name;
@@ -36,6 +35,7 @@ mod series_table;
 mod server;
 mod services;
 mod span;
+mod tick_history;
 mod ticker;
 #[cfg(feature = "tracing-layer")]
 mod tracing_layer;

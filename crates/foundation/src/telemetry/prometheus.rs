@@ -54,7 +54,7 @@ use super::scrape::{MetricFamily, Scrape};
 /// ```
 pub fn prometheus_text(scrapes: &[Scrape]) -> String {
     let mut text = String::new();
-    for (name, Group { kind, members }) in named(grouped(scrapes)) {
+    for (name, MetricGroup { kind, members }) in named(grouped(scrapes)) {
         // Writing to a string cannot fail.
         let _ = write_family(&mut text, &name, kind, &members);
     }
@@ -65,20 +65,20 @@ pub fn prometheus_text(scrapes: &[Scrape]) -> String {
 type Member<'a> = (String, &'a MetricFamily);
 
 /// The series of one name and kind, from all namespaces.
-struct Group<'a> {
+struct MetricGroup<'a> {
     kind: &'static str,
     members: Vec<Member<'a>>,
 }
 
 /// The groups with the names that they want, in the order of the scrapes.
-fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, Group<'_>)> {
-    let (mut groups, mut positions) = (Vec::<(ExposedName, Group<'_>)>::new(), HashMap::new());
+fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, MetricGroup<'_>)> {
+    let (mut groups, mut positions) = (Vec::<(ExposedName, MetricGroup<'_>)>::new(), HashMap::new());
     for scrape in scrapes {
         for family in scrape.families.iter().filter(|family| !family.series.is_empty()) {
             let (name, kind) = (ExposedName::new(&family.name, family.kind), family.kind);
             let position = *positions.entry((name.family(), kind)).or_insert(groups.len());
             if position == groups.len() {
-                groups.push((name, Group { kind, members: Vec::new() }));
+                groups.push((name, MetricGroup { kind, members: Vec::new() }));
             }
             groups[position].1.members.push((scrape.namespace.to_string(), family));
         }
@@ -87,7 +87,7 @@ fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, Group<'_>)> {
 }
 
 /// The groups in the order of their names, none of which writes a sample of another's (invariant 2).
-fn named(groups: Vec<(ExposedName, Group<'_>)>) -> BTreeMap<String, Group<'_>> {
+fn named(groups: Vec<(ExposedName, MetricGroup<'_>)>) -> BTreeMap<String, MetricGroup<'_>> {
     let mut taken = HashSet::<String>::new();
     let named = groups.into_iter().map(|(wanted, group)| {
         let mut tries = (1..).map(|number| wanted.number(number));

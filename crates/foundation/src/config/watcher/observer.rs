@@ -16,7 +16,7 @@ use tokio::sync::mpsc::Sender;
 use super::plan::WatchPlan;
 use crate::config::current::Current;
 use crate::config::fingerprint::Fingerprint;
-use crate::config::tree::Watch;
+use crate::config::tree::WatchSpec;
 use crate::config::update::ConfigWatch;
 use crate::one_line::excerpt;
 
@@ -35,7 +35,7 @@ pub(super) fn operating_system(handler: NoticeHandler) -> notify::Result<Notices
 /// Watches and reads the files.
 pub(super) struct FileObserver {
     notifier: Notifier,
-    watch: Watch,
+    watch: WatchSpec,
     current: Arc<Current>,
     touch: Sender<()>,
     plan: Arc<WatchPlan>,
@@ -46,7 +46,7 @@ pub(super) struct FileObserver {
 }
 
 impl FileObserver {
-    pub(super) fn new(notifier: Notifier, watch: Watch, current: Arc<Current>, touch: Sender<()>) -> Self {
+    pub(super) fn new(notifier: Notifier, watch: WatchSpec, current: Arc<Current>, touch: Sender<()>) -> Self {
         let (plan, stale, notices) = (Arc::default(), Arc::default(), None);
         Self { notifier, watch, current, touch, plan, stale, notices }
     }
@@ -212,7 +212,7 @@ mod tests {
         let loaded = ConfigSources::new().file(&file).load().unwrap();
         let current = Arc::new(Current::new(Arc::new(loaded)));
         let every = Duration::from_millis(5);
-        let watch = Watch { files: vec![file.clone()], quiet: every, poll: every, max_bytes: 100 };
+        let watch = WatchSpec { files: vec![file.clone()], quiet: every, poll: every, max_bytes: 100 };
         let (sender, mut reported) = unbounded_channel();
         let none_left: Notifier = |_| Err(notify::Error::new(ErrorKind::MaxFilesWatch));
         let refusals = AtomicUsize::new(2);

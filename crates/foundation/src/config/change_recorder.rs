@@ -27,7 +27,7 @@ use crate::events::{Event, EventError, EventId, EventKind, EventRefusal, EventSt
 use crate::one_line::excerpt;
 use crate::telemetry::Telemetry;
 
-pub(super) struct Ledger {
+pub(super) struct ChangeRecorder {
     pub(super) current: Arc<Current>,
     pub(super) events: EventStore,
     pub(super) telemetry: Telemetry,
@@ -45,7 +45,7 @@ pub(super) enum Records {
 /// The commits that were made, each with the correlation of its event.
 type MadeAgain = Vec<(Uuid, ConfigCommit)>;
 
-impl Ledger {
+impl ChangeRecorder {
     // ---- one step ----
 
     /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the audit rule does not
