@@ -10,8 +10,8 @@
 //! directory, or in a temporary one; in a directory that is given, the next run goes on from there.
 //!
 //! What to notice: an append is answered when the event is on the disk. Events name their causes, so they also show
-//! which work is unfinished. With an idempotency key a step can be requested again when it is unknown how far it came. A
-//! reader follows under a name, and continues where it left off.
+//! which work is unfinished. With an idempotency key a step can be requested again when it is unknown how far it came.
+//! A reader follows under a name, and continues where it left off.
 
 use std::collections::{BTreeMap, HashSet};
 use std::env;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! What to notice: each namespace has a whole tree of its own (telemetry, events, configuration and an application),
-//! and no message leaves it. In a test suite `#[foundation::test]` provides such a namespace and cleans it up; here it is
-//! done by hand, to see a thousand of them from outside.
+//! and no message leaves it. In a test suite `#[foundation::test]` provides such a namespace and cleans it up; here it
+//! is done by hand, to see a thousand of them from outside.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -98,8 +98,8 @@ impl Lines {
         Ok(Self { path: path.to_owned(), reader, read: 0, not_utf8: 0 })
     }
 
-    /// The next line without its end; `None` after the last. What is not UTF-8 becomes U+FFFD, which is no letter: a
-    /// text in an old encoding is still worth counting.
+    /// The next line without its end; `None` after the last. Bytes that are not UTF-8 become U+FFFD, which is not a
+    /// letter: a text in an old encoding is still worth counting.
     ///
     /// # Errors
     /// What the operating system says, with the path.

@@ -1,11 +1,11 @@
-//! The main job from start to end: a supervised service counts the words of a text file, crashes, and goes on.
+//! The main job from start to end: a supervised service counts the words of a text file, crashes, and continues.
 //!
 //! ```text
 //! cargo run --example quickstart [FILE [DIRECTORY]]
 //! ```
 //!
 //! The events are in a SQLite file, in the directory or in a temporary one. In a directory that is given, the next run
-//! goes on from them, also with what was set while the program ran.
+//! continues from them, also with the settings made while the program ran.
 //!
 //! The settings are in `examples/quickstart.toml`, and environment variables win over them:
 //! `QUICKSTART__COUNTING__MIN_LETTERS=7 cargo run --example quickstart`.
@@ -302,7 +302,7 @@ impl WordCountState {
 
 /// Turns changes of the settings into messages.
 async fn pass_on(mut changes: ConfigSubscription, service: ActorRef<WordCountMsg>) {
-    // After missed changes the settings are read anew all the same.
+    // After missed changes the settings are read anew nevertheless.
     while !matches!(changes.next().await, Ok(None)) {
         if service.cast(WordCountMsg::SettingsChanged).is_err() {
             break;
@@ -346,7 +346,7 @@ impl<'a> Run<'a> {
         Self { production, service: production.via(&WORD_COUNT), lines, at_risk: Vec::new() }
     }
 
-    /// Sends so many lines, or all that are left.
+    /// Sends this many lines, or all that are left.
     async fn feed(&mut self, many: u64) -> Result<(), Failure> {
         for _ in 0..many {
             let Some(line) = self.lines.next().await? else { break };

@@ -285,7 +285,7 @@ impl Script {
         }
     }
 
-    /// The actor that a child is now, in words, and whether it was not there before.
+    /// The current actor of a child, as text, and whether it is new.
     fn life(&mut self, child: &Tree) -> (String, bool) {
         match child.actor {
             Some(actor) => (actor.to_string(), self.seen.insert(actor)),

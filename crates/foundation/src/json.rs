@@ -29,7 +29,7 @@ pub(crate) fn json_bytes(value: &Value) -> usize {
     }
 }
 
-/// In quotes, with what has to be escaped.
+/// The bytes of a text in quotes, escapes included.
 fn text_bytes(text: &str) -> usize {
     // Without an early exit, so that many bytes are checked at once; for most texts that is all.
     let is_escaped = |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\');

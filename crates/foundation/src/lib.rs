@@ -15,8 +15,8 @@
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigSection`], [`Section`], [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`], [`SubscriptionSpec`] | [`Event`], [`EventLog`], [`FailureRule`], [`OnDamaged`], [`Outage`] |
 //! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Family`], [`Span`], [`Snapshot`] |
-//! | exporting what was counted | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`], [`EarlyTelemetry`] |
-//! | health, limits, and what is recorded of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`] |
+//! | exporting metrics | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`], [`EarlyTelemetry`] |
+//! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`] |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!

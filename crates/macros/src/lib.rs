@@ -15,7 +15,7 @@ mod scenario;
 ///
 /// The function receives a fresh `foundation::TestNamespace` with its whole tree (registry, telemetry, events,
 /// configuration and an empty application), so tests that use the same service names run in parallel in one process
-/// and never meet. It replaces `#[tokio::test]` and brings that attribute along.
+/// and never meet. It replaces `#[tokio::test]` and expands to that attribute.
 ///
 /// ```ignore
 /// #[foundation::test]

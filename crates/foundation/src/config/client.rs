@@ -244,7 +244,7 @@ impl ConfigServer {
     /// a change of its own, which can be rolled back, too. Reloads of files are not undone.
     ///
     /// # Errors
-    /// [`ConfigUpdateError::NoRecord`] if the event is no record of a change; otherwise as [`update`](Self::update).
+    /// [`ConfigUpdateError::NoRecord`] if the event does not record a change; otherwise as [`update`](Self::update).
     pub async fn rollback(&self, to: EventId) -> Result<ConfigCommit, ConfigUpdateError> {
         self.change(|note, reply| ConfigMsg::Rollback(to, note, reply)).await
     }

@@ -37,7 +37,7 @@ pub enum ConfigError {
     /// A layer has a key or a name that makes no path.
     #[error("{name:?} in {origin} is no config path: it {fault}")]
     InvalidKey {
-        /// The key as a dotted path, or what is left of the variable's name; shortened to 64 characters.
+        /// The key as a dotted path, or the rest of the variable's name; shortened to 64 characters.
         name: String,
         /// Where it was found.
         origin: Origin,
@@ -57,7 +57,7 @@ pub enum ConfigError {
     /// A value has another type than its path requires.
     #[error("config path {path} wants {wanted}, found {found} ({origin})")]
     WrongType {
-        /// The path; within an array it goes on with an index, as in `peers[2].port`.
+        /// The path; within an array it ends in an index, as in `peers[2].port`.
         path: String,
         /// The type that the path requires.
         wanted: String,
@@ -133,7 +133,7 @@ pub enum ConfigError {
     OverLimit {
         /// What is too large.
         what: String,
-        /// How large it is, in words.
+        /// How large it is, as text.
         found: String,
         /// How large it may be.
         limit: usize,
@@ -193,7 +193,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The name of the format.
         format: &'static str,
-        /// The cargo feature that brings it.
+        /// The cargo feature that enables it.
         feature: &'static str,
     },
     /// A file is not in the format that its name says, or not even text.
@@ -280,7 +280,7 @@ fn listed(values: &[InvalidValue]) -> String {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PathFault {
-    /// There is no text.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
     /// It is longer than [`ConfigPath::MAX_BYTES`](crate::ConfigPath::MAX_BYTES).

@@ -137,7 +137,7 @@ impl ConfigTree {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownPath`], which names what is near, or [`ConfigError::InvalidPath`].
+    /// [`ConfigError::UnknownPath`], which names similar paths, or [`ConfigError::InvalidPath`].
     pub fn get(&self, path: impl AsRef<str>) -> Result<&Value, ConfigError> {
         let path = path.as_ref();
         self.values.get(path).ok_or_else(|| unknown_path(path, &self.base))

@@ -150,8 +150,8 @@ impl FoundationBuilder {
     /// whole, production a few times. By default none are: a service that fails for hours, on a full disk, say, ends no
     /// service that does not need it. The [health](Services::health) shows it, and it is restarted until it works.
     ///
-    /// The first start is no restart: a service that does not start with the foundation, such as an event store that
-    /// cannot be opened, is the error of [`start`](Self::start).
+    /// The first start does not count as a restart: a service that does not start with the foundation, such as an event
+    /// store that cannot be opened, is the error of [`start`](Self::start).
     pub fn service_intensity(mut self, intensity: RestartIntensity) -> Self {
         self.layout.service_intensity = intensity;
         self

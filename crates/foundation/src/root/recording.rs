@@ -34,7 +34,7 @@ use crate::json::{is_deeper_than, json_bytes};
 pub enum Recording {
     /// Nothing.
     Nothing,
-    /// What went wrong, and what was done about it.
+    /// Failures, and the reactions to them.
     #[default]
     Failures,
     /// Every start and every end as well: two events for each task, and for each child that comes and goes.
@@ -88,7 +88,7 @@ impl Recording {
         NewEvent::of(Self::REPORTS_LOST).payload(json!({ "lost": lost })).ok()
     }
 
-    /// How many reports are missing in a gap; `None` if the event is no gap.
+    /// How many reports are missing in a gap; `None` if the event is not a gap.
     pub(super) fn lost(event: &NewEvent) -> Option<u64> {
         event.payload_value()["lost"].as_u64().filter(|_| *event.kind() == Self::REPORTS_LOST)
     }
@@ -156,7 +156,7 @@ fn fitting(mut payload: Value, limits: &EventLimits) -> Value {
     if fits(&smallest) { smallest } else { Value::Null }
 }
 
-/// The same value with its texts, and what is too deep in it, cut off.
+/// The same value with long texts, and values that are too deep, cut off.
 fn shortened(value: Value, longest: usize, depth: usize) -> Value {
     match value {
         Value::Array(_) | Value::Object(_) if depth == 0 => LEFT_OUT.into(),
@@ -169,7 +169,7 @@ fn shortened(value: Value, longest: usize, depth: usize) -> Value {
     }
 }
 
-/// The beginning of a text, at most this many bytes of it, with a mark if it goes on.
+/// The beginning of a text, at most this many bytes of it, with a mark if it is cut off.
 pub(super) fn shortened_text(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return text.to_owned();

@@ -40,7 +40,7 @@ struct PendingEvents {
 }
 
 impl EventReporter {
-    /// `capacity` is how many reports are kept for a store that is not there.
+    /// `capacity` is how many reports are kept for a store that is away.
     pub(super) fn new(events: EventStore, recording: Recording, limits: EventLimits, capacity: usize) -> Self {
         Self { recording, limits, records: Arc::new(RecordQueue { events, pending: Mutex::default(), capacity }) }
     }

@@ -335,7 +335,7 @@ impl Telemetry {
     /// above. To have one before the foundation has been started see [`EarlyTelemetry`].
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`] if `tracing.events` is no counter.
+    /// [`TelemetryError::WrongKind`] if `tracing.events` is not a counter.
     pub fn tracing_layer<S>(&self) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,

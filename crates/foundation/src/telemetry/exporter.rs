@@ -15,7 +15,7 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// `telemetry.skipped_exports`, and logged the first time. The end of the service waits for it for at most
 /// [`TelemetryLimits::export`](crate::TelemetryLimits::export).
 ///
-/// A failure, a panic included, is counted in `telemetry.failed_exports` and logged; the next tick comes all the same.
+/// A failure, a panic included, is counted in `telemetry.failed_exports` and logged; the next tick comes nevertheless.
 /// Each closure of this form is one.
 ///
 /// ```

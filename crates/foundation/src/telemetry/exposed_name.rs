@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(exposed("pricing.stop.duration_ms", "histogram"), ("pricing_stop_duration_seconds".into(), 1e3));
         assert_eq!(exposed("service.handling_ns", "histogram"), ("service_handling_seconds".into(), 1e9));
         assert_eq!(exposed("busy_milliseconds", "counter"), ("busy_seconds_total".into(), 1e3));
-        // A word is no unit, and neither is a name.
+        // A word that ends like a unit is not a unit, and neither is a whole name.
         assert_eq!(exposed("spasms", "gauge"), ("spasms".into(), 1.0));
         assert_eq!(exposed("_ms", "gauge"), ("_ms".into(), 1.0));
         assert_eq!(exposed("_total", "counter"), ("_total_total".into(), 1.0));

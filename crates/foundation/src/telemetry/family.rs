@@ -19,7 +19,7 @@ use super::series_table::SeriesTable;
 /// # Cost
 ///
 /// [`with`](Self::with) validates the labels, takes a read lock and costs some hundred nanoseconds; what it returns
-/// costs what the instrument costs, a few nanoseconds, and may be kept for as long as one likes.
+/// costs what the instrument costs, a few nanoseconds, and may be kept without limit.
 ///
 /// ```
 /// use foundation::{Counter, Foundation};

@@ -4,7 +4,7 @@ use foundation_core::{Bounds, Counter, Gauge, Histogram, Reading};
 
 /// An instrument that begins at zero and can be read.
 pub trait Reads: Default + Send + Sync + 'static {
-    /// The kind, in a word.
+    /// The name of the kind.
     const KIND: &'static str;
     /// What it shows now.
     fn read(&self) -> Reading;

@@ -22,7 +22,7 @@ use super::scrape::{MetricFamily, Scrape};
 /// The numbers of any namespaces in Prometheus' text format, to be served as `text/plain; version=0.0.4`.
 ///
 /// Each series has the label `namespace`. Characters that Prometheus does not have in names of metrics become `_`, and
-/// counters end in `_total`. Durations are in seconds: what is called `…_ns`, `…_ms`, `…_nanoseconds`, `…_microseconds`
+/// counters end in `_total`. Durations are in seconds: a name in `…_ns`, `…_ms`, `…_nanoseconds`, `…_microseconds`
 /// or `…_milliseconds` here is `…_seconds` there, and its values are converted. Counters and gauges of any other unit
 /// keep it.
 ///

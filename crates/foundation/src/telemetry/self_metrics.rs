@@ -9,18 +9,18 @@ use super::series_table::SeriesTable;
 
 /// Counters of the hub itself, under the names that they have in a snapshot.
 pub(super) struct SelfMetrics {
-    /// Handlers that were taken out because they panicked.
+    /// Handlers that were removed because they panicked.
     pub(super) detached: SelfCounter,
     /// Events that were delivered to no handler, as handlers emitted within one another without end.
     pub(super) nested_too_deep: SelfCounter,
     /// Measurements that could not be recorded: the name is invalid or belongs to another kind of instrument, the
     /// labels are refused, or there are too many instruments.
     pub(super) unrecorded: SelfCounter,
-    /// Series that were taken out because they were idle.
+    /// Series that were removed because they were idle.
     pub(super) retired: SelfCounter,
     /// Exports that failed.
     pub(super) failed_exports: SelfCounter,
-    /// Numbers that an exporter did not get, as it was still at work when the next ones came.
+    /// Numbers that an exporter did not get, as it was still busy when the next ones came.
     pub(super) skipped_exports: SelfCounter,
 }
 

@@ -1,4 +1,4 @@
-//! The telemetry actor: it changes the list of handlers, reads, and does what is to be done at each tick.
+//! The telemetry actor: it changes the list of handlers, reads, and does the work of each tick.
 
 use std::sync::Arc;
 

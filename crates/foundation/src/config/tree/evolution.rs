@@ -87,7 +87,7 @@ impl ConfigTree {
     }
 
     /// The tree with the layers of another one below the overrides of this one, and what that changes. Secrets are
-    /// redacted in the changes. If it changes nothing, the generation stays; lines may have moved all the same.
+    /// redacted in the changes. If it changes nothing, the generation stays; lines may have moved nevertheless.
     ///
     /// # Errors
     ///

@@ -141,7 +141,7 @@ fn replaces(kind: EventKind) -> bool {
     )
 }
 
-/// Reading a file is no change of it; otherwise each look at the files would lead to the next one.
+/// Reading a file is no change of it; otherwise each check of the files would lead to the next one.
 fn may_change_content(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
