@@ -138,7 +138,7 @@ mod watching {
         use super::*;
 
         #[tokio::test(start_paused = true)]
-        async fn a_burst_is_told_of_once_when_it_is_over_and_an_endless_one_from_time_to_time() {
+        async fn a_burst_is_reported_once_when_it_is_over_and_an_endless_one_at_intervals() {
             let (touch, mut touched) = channel(1);
             let (sender, mut reported) = channel(9);
             let quiet = Duration::from_millis(100);

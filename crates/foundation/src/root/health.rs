@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_somebody_degraded_is_degraded_and_so_on_round_a_ring_too() {
+    fn a_service_that_needs_a_degraded_one_is_degraded_and_so_on_round_a_ring_too() {
         let names = ["a", "b", "c", "d"];
         let of = |health: Health| names.map(|name| ServiceHealth::new(name, health.clone())).to_vec();
         let need = |name: &'static str| vec![ServiceName::from_static(name)];
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_needs_does_not_suffer_from_it() {
+    fn a_needed_service_is_not_degraded_by_the_one_that_needs_it() {
         let health = health(Health::Healthy, Health::Dead);
         assert_eq!(health.services[0].condition(), Condition::Healthy);
         assert_eq!(health.unhealthy().count(), 1);

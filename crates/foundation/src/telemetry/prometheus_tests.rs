@@ -98,7 +98,7 @@ load{namespace="production"} 5e-1
 }
 
 #[test]
-fn namespaces_are_told_apart_and_stand_together() {
+fn namespaces_are_distinguished_and_stand_together() {
     let test = Namespace::test();
     let of = |namespace, count| {
         scrape(namespace, vec![family("a", Reading::Gauge(1.0)), family("b", Reading::Counter(count))])

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_somebody_holds_is_not_retired() {
+    fn a_series_that_is_held_is_not_retired() {
         let table = table(2, 2);
         let held = table.series(&labels("a"));
         assert!(!table.retire(&labels("a"), 0));

@@ -197,7 +197,7 @@ fn a_secret_shows_in_no_export_error_or_debug() {
 }
 
 #[test]
-fn what_is_wrong_with_a_secret_is_not_told_by_a_validation_either() {
+fn a_validation_does_not_report_the_value_of_a_secret_either() {
     #[derive(Debug, Deserialize, Validate)]
     struct Api {
         #[garde(custom(weak))]

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_at_a_file_is_no_change_of_it() {
+    fn reading_a_file_is_no_change_of_it() {
         assert!(!may_change_content(EventKind::Access(AccessKind::Open(AccessMode::Read))));
         assert!(!may_change_content(EventKind::Access(AccessKind::Close(AccessMode::Read))));
         assert!(may_change_content(EventKind::Access(AccessKind::Close(AccessMode::Write))));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_to_others_in_a_folder_is_not_heard_and_what_was_missed_is() {
+    fn changes_of_other_files_in_a_folder_are_ignored_and_missed_notifications_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
         let (mut handler, mut touched) = handler(&[folder.join("app.toml")]);
@@ -205,7 +205,7 @@ mod tests {
 
     /// Without notices, as when the operating system has no more of them to give.
     #[tokio::test]
-    async fn a_file_is_looked_at_every_so_often_where_it_cannot_be_watched_and_that_is_said() {
+    async fn a_file_that_cannot_be_watched_is_checked_at_intervals_and_the_status_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("app.toml");
         std::fs::write(&file, "a = 1").unwrap();
