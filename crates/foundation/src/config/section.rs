@@ -75,7 +75,7 @@ pub trait ConfigSection: DeserializeOwned + Validate<Context: Default> + Send + 
 /// A declared section as it was read: a [`SectionValue`], whose `T` only the section type knows.
 pub(super) type Snapshot = Arc<dyn Any + Send + Sync>;
 
-/// A section whose destructor may panic: the server or any reader may drop the last tree with it.
+/// A section that is dropped with panics caught: the server or any reader may drop the last tree with it.
 struct SectionValue<T>(Option<Arc<T>>);
 
 impl<T> Drop for SectionValue<T> {

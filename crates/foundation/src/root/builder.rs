@@ -147,8 +147,8 @@ impl FoundationBuilder {
     }
 
     /// How many restarts of one of the foundation's own services are too many: then its namespace is restarted as a
-    /// whole, production a few times. By default none are: a service that fails for hours, on a full disk, say, ends no
-    /// service that does not need it. The [health](Services::health) shows it, and it is restarted until it works.
+    /// whole, production a few times. By default none are: a service that fails for hours, on a full disk, say, ends
+    /// nothing that does not need it. The [health](Services::health) shows it, and it is restarted until it works.
     ///
     /// The first start does not count as a restart: a service that does not start with the foundation, such as an event
     /// store that cannot be opened, is the error of [`start`](Self::start).
