@@ -1,15 +1,16 @@
-//! A configuration file that is edited while the program runs: what is valid is taken as a whole, what is not is refused.
+//! A configuration file that is edited while the program runs: a valid edit is taken as a whole, an invalid one is
+//! refused.
 //!
 //! ```text
 //! cargo run --example config_watch [FILE]
 //! ```
 //!
-//! Without an argument the program writes a file of its own, edits it, and ends. With one, a TOML, YAML or JSON file with
-//! a section `http`, it watches that file until Ctrl-C: edit it with any editor and see what happens.
+//! Without an argument the program writes a file of its own, edits it, and ends. With one, a TOML, YAML or JSON file
+//! with a section `http`, it watches that file until Ctrl-C: edit it with any editor and see what happens.
 //!
 //! What to notice: the section has a type and rules of its own, and no configuration that breaks them is ever in force.
-//! The last good one stays, and an event says what was wrong. What was set at run time lies over the file, and a secret
-//! shows nowhere.
+//! The last good one stays, and an event says what was wrong. Values set at run time lie over the file, and a secret is
+//! never shown.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,11 +26,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-/// How long nothing must happen to the file before it is read.
+/// How long the file must be unchanged before it is read.
 const QUIET: Duration = Duration::from_millis(100);
 /// How long an edit may take to be seen.
 const LIMIT: Duration = Duration::from_secs(30);
-/// What is recorded of an edit that is not taken.
+/// The event kind of an edit that is refused.
 const REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 
 /// The section `http`.
@@ -81,25 +82,25 @@ async fn start(file: &Path) -> Result<Foundation, Failure> {
     Ok(foundation)
 }
 
-// ---- somebody else's file ----
+// ---- a file of the user's ----
 
 async fn watch(file: &Path) -> Result<ShutdownReport, Failure> {
     let foundation = start(file).await?;
     let mut changes = foundation.config().subscribe_section::<Http>()?;
-    let told = async {
+    let printing = async {
         while let Some(changed) = changes.next().await? {
             println!("  generation {} ({}): {:?}", changed.generation, changed.note, changed.new);
         }
         Ok::<(), Failure>(())
     };
-    // The subscription ends with its namespace: then, too, the shutdown has more to say.
+    // The subscription ends with its namespace; the report comes after that.
     let stopped = foundation.run_until_signal();
-    let (_, report) = tokio::try_join!(told, async { Ok(stopped.await?) })?;
+    let (_, report) = tokio::try_join!(printing, async { Ok(stopped.await?) })?;
     println!("{report}");
     Ok(report)
 }
 
-// ---- our own ----
+// ---- a file of our own ----
 
 async fn edit_and_watch(file: &Path) -> Result<ShutdownReport, Failure> {
     let foundation = start(file).await?;
@@ -128,7 +129,7 @@ async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
     save(file, "[http]\ngreeting = 'good night'\nworkers = 0\n")?;
     println!("  {}", refusal(&mut refusals).await?);
 
-    heading("A change at run time, by somebody and for a reason");
+    heading("A change at run time, with an author and a reason");
     let alice = config.with_note(ChangeNote::by("alice").because("the queue is long"));
     alice.update("http.workers", 32).await?;
     show(&mut changes).await?;
@@ -163,13 +164,13 @@ async fn show(changes: &mut SectionSubscription<Http>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The reason of the next refusal, as soon as it is recorded; a content that is looked at twice is refused once.
+/// The reason of the next refusal, as soon as it is recorded; content that is read twice is refused once.
 async fn refusal(refusals: &mut EventSubscription) -> Result<String, Failure> {
     let event = timeout(LIMIT, refusals.next()).await??.ok_or("the events have ended")?;
     Ok(event.payload["reason"].as_str().ok_or("a refusal has a reason")?.to_owned())
 }
 
-/// As many editors do it: a new file takes the place of the old one, so that nobody sees half of it.
+/// As many editors do it: a new file replaces the old one, so that no reader sees half of it.
 fn save(file: &Path, text: &str) -> Result<(), Failure> {
     let new = file.with_extension("new");
     std::fs::write(&new, text)?;

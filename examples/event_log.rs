@@ -1,17 +1,17 @@
-//! Events that outlive their process: it is killed while it records, and nothing that it was told is recorded is missing.
+//! Events that outlive their process: it is killed while it records, and no acknowledged event is missing.
 //!
 //! ```text
 //! cargo run --example event_log [DIRECTORY]
 //! ```
 //!
-//! The program starts itself once more. That child records what happens to the orders of eight customers, a task each, and
-//! says of each event when it is acknowledged; in the middle of it the child is killed (SIGKILL, where there is one). Its
-//! parent opens the same file, compares, and goes on with the work. The events are in SQLite files in the directory, or in a
-//! temporary one; in a directory that is given, the next run goes on from there.
+//! The program starts itself once more. That child records what happens to the orders of eight customers, a task each,
+//! and says of each event when it is acknowledged; in the middle of it the child is killed (SIGKILL, where there is
+//! one). Its parent opens the same file, compares, and goes on with the work. The events are in SQLite files in the
+//! directory, or in a temporary one; in a directory that is given, the next run goes on from there.
 //!
-//! What to notice: an append is answered when the event is on the disk. Events name their causes, so what has happened is
-//! also what is still to be done; and with an idempotency key it may be asked for again by whoever does not know how far
-//! it came. Somebody who reads along does so under a name, and goes on where he left off.
+//! What to notice: an append is answered when the event is on the disk. Events name their causes, so they also show
+//! which work is unfinished. With an idempotency key a step can be requested again when it is unknown how far it came.
+//! A reader follows under a name, and continues where it left off.
 
 use std::collections::{BTreeMap, HashSet};
 use std::env;
@@ -37,10 +37,10 @@ use tokio::time::timeout;
 
 /// How long the other process, or a reader, may take for the next step.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How many events the child is let acknowledge.
+/// How many events the child may acknowledge before it is killed.
 const ENOUGH: usize = 150;
 const CUSTOMERS: u32 = 8;
-/// Of a customer, at most: the child ends also if nobody kills it.
+/// Of a customer, at most: the child ends even if it is not killed.
 const ORDERS: u32 = 1_000;
 /// The argument that makes a child of this program.
 const RECORD: &str = "--record";
@@ -51,7 +51,7 @@ const CONFIRMED: EventKind = EventKind::from_static("order_confirmed");
 const PACKED: EventKind = EventKind::from_static("parcel_packed");
 const SENT: EventKind = EventKind::from_static("parcel_sent");
 const OF_ORDERS: [EventKind; 5] = [PLACED, PAID, CONFIRMED, PACKED, SENT];
-/// Who reads along.
+/// The name of the reader.
 const BOOKS: SubscriptionName = SubscriptionName::from_static("bookkeeping");
 
 #[tokio::main]
@@ -73,7 +73,7 @@ async fn start(directory: &Path) -> Result<Foundation, Failure> {
     Ok(Foundation::builder().events(EventStorage::sqlite(directory)).start().await?)
 }
 
-// ---- what is recorded ----
+// ---- the events ----
 
 async fn place(events: &EventStore, customer: u32, number: u32) -> Result<Arc<Event>, Failure> {
     let order = NewEvent::of(PLACED).source("shop").payload(json!({ "customer": customer, "number": number }))?;
@@ -81,8 +81,8 @@ async fn place(events: &EventStore, customer: u32, number: u32) -> Result<Arc<Ev
     get(events, id).await
 }
 
-/// Records what an order leads to, and says of each event when it is acknowledged. What is recorded already is not
-/// recorded again: it has the same key, and its id is given once more.
+/// Records the steps of an order, and prints each event when it is acknowledged. An event that is recorded already is
+/// not recorded again: it has the same key, and its id is returned once more.
 async fn fulfil(
     events: &EventStore,
     order: &Event,
@@ -140,7 +140,7 @@ async fn take_orders(events: EventStore, customer: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads along, and has the store remember each tenth event as the last one that is booked.
+/// Follows the events, and has the store remember each tenth one as the last one that is booked.
 async fn keep_books(events: EventStore) -> Result<(), Failure> {
     let mut orders = events.subscribe_durable(BOOKS, SubscriptionSpec::from_beginning().kinds(OF_ORDERS)).await?;
     while let Some(event) = orders.next().await? {
@@ -156,14 +156,14 @@ fn acknowledged(event: &Event) -> io::Result<()> {
     say("acknowledged", event)
 }
 
-/// Tells the parent, in one write: a kill leaves no half of a line.
+/// Reports to the parent, in one write: a kill leaves no half of a line.
 fn say(what: &str, event: &Event) -> io::Result<()> {
     io::stdout().write_all(format!("{what} {} {}\n", event.id, event.kind).as_bytes())
 }
 
 // ---- the parent ----
 
-/// What the child has said.
+/// The output of the child.
 #[derive(Default)]
 struct Said {
     acknowledged: BTreeMap<EventId, EventKind>,
@@ -197,7 +197,7 @@ async fn crash_and_go_on(directory: &Path) -> Result<ShutdownReport, Failure> {
     outcome.map(|()| report)
 }
 
-/// The last event that is there already. Whatever is wrong with the directory shows here, before anything is begun.
+/// The last event of earlier runs. An unusable directory is noticed here, before anything is begun.
 async fn look_into(directory: &Path) -> Result<Option<EventId>, Failure> {
     let foundation = start(directory).await?;
     let last = foundation.events().position();
@@ -223,13 +223,13 @@ async fn record_and_kill(directory: &Path) -> Result<Said, Failure> {
         said.hear(&line.ok_or("the child has ended by itself")?)?;
     }
     child.start_kill()?;
-    // What it had said by then and nobody had read yet.
+    // The lines that it had written by then and that were not read yet.
     while let Some(line) = lines.next_line().await? {
         said.hear(&line)?;
     }
     println!("Its end:                    {}", child.wait().await?);
     println!("Acknowledged until then:    {} events", said.acknowledged.len());
-    println!("Booked by who reads along:  {}", up_to(said.booked));
+    println!("Booked by the bookkeeping:  {}", up_to(said.booked));
     Ok(said)
 }
 
@@ -245,24 +245,24 @@ async fn go_on(foundation: &Foundation, to: &Path, earlier: Option<EventId>, sai
     export(events, &to.join("events.jsonl")).await
 }
 
-/// What the child was told, and what is there.
+/// Compares the events that were acknowledged to the child with the recorded ones.
 async fn compare(events: &EventStore, earlier: Option<EventId>, said: &Said) -> Result<(), Failure> {
     let new = earlier.map_or(Query::new(), |id| Query::new().after(id));
     let recorded = events.query(new.kinds(OF_ORDERS)).await?;
     let recorded: BTreeMap<_, _> = recorded.iter().map(|event| (event.id, event.kind.clone())).collect();
     let missing: Vec<_> = said.acknowledged.iter().filter(|(id, kind)| recorded.get(id) != Some(kind)).collect();
-    let untold = recorded.len() + missing.len() - said.acknowledged.len();
+    let unsaid = recorded.len() + missing.len() - said.acknowledged.len();
 
     let mut table = Table::new(["events", ""]);
     table.row([&said.acknowledged.len(), &"were acknowledged to the child"]);
     table.row([&missing.len(), &"of them are missing"]);
-    table.row([&untold, &"are recorded, but the child did not live to say so"]);
+    table.row([&unsaid, &"are recorded, but the child did not live to say so"]);
     print!("{table}");
     println!("\nThe store looks at every row and index: {}.", events.verify(|_| ()).await?);
     if missing.is_empty() { Ok(()) } else { Err(format!("acknowledged, and lost: {missing:?}").into()) }
 }
 
-/// The events say which orders are not finished, whoever began them.
+/// Finishes all unfinished orders, which the events show.
 async fn finish_orders(events: &EventStore) -> Result<(), Failure> {
     let placed = events.query(Query::new().kind(PLACED)).await?;
     let sent: HashSet<_> = events.query(Query::new().kind(SENT)).await?.iter().map(|it| it.correlation_id).collect();
@@ -294,15 +294,15 @@ async fn finish_orders(events: &EventStore) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The tree that the order is the root of.
+/// The tree whose root is the order.
 async fn drawn(events: &EventStore, order: &Event) -> Result<String, Failure> {
     let chain = events.chain(order.id).await?.ok_or("the order is gone")?;
     Ok(format!("  {}\n", chain.to_string().replace('\n', "\n  ")))
 }
 
-/// The subscription of the child's, whose consumer died with it.
+/// Continues the child's subscription, whose consumer died with it.
 async fn read_on(events: &EventStore, said: &Said) -> Result<(), Failure> {
-    heading("Who reads along goes on where he left off");
+    heading("A reader continues where it left off");
     let spec = SubscriptionSpec::from_beginning().kinds(OF_ORDERS);
     let mut orders = events.subscribe_durable(BOOKS, spec).await?;
     let booked = orders.acknowledged();

@@ -1,12 +1,12 @@
-//! A thousand tests' worlds in one process, all alive at once: the same names in each, and none sees another.
+//! A thousand test namespaces in one process, all alive at once: the same names in each, and none sees another.
 //!
 //! ```text
 //! cargo run --example isolated_tests
 //! ```
 //!
 //! What to notice: each namespace has a whole tree of its own (telemetry, events, configuration and an application),
-//! and whatever is said in one stays in it. In a test suite `#[foundation::test]` hands out such a namespace and cleans
-//! it up; here it is done by hand, to look at a thousand of them from outside.
+//! and no message leaves it. In a test suite `#[foundation::test]` provides such a namespace and cleans it up; here it
+//! is done by hand, to see a thousand of them from outside.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -74,7 +74,7 @@ local_message!(GreeterMsg);
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
 impl Actor for Greeter {
     type Msg = GreeterMsg;
-    /// An actor is told at spawn where it lives.
+    /// An actor receives its namespace at spawn.
     type State = Services;
     type Arguments = Services;
 
@@ -115,28 +115,28 @@ async fn set_up((number, namespace): Numbered) -> Result<Numbered, Failure> {
     Ok((number, namespace))
 }
 
-/// What a test would assert: everything here is this namespace's own.
+/// The assertions of a test: everything here belongs to this namespace.
 async fn look_around((number, namespace): Numbered) -> Result<Numbered, Failure> {
     let greeting = namespace.via(&GREETER).call(GreeterMsg::Greet, LIMIT).await?;
     expect("the greeter's answer", greeting, format!("hello from number {number}"))?;
     expect("the setting", namespace.config().get(SETTING)?, number)?;
 
     let events = namespace.events().query(Query::new()).await?;
-    let told: Vec<_> = events.iter().map(|event| (event.namespace.clone(), event.payload["new"].clone())).collect();
-    expect("the events", told, vec![(namespace.namespace().to_string(), json!(number))])?;
+    let recorded: Vec<_> = events.iter().map(|event| (event.namespace.clone(), event.payload["new"].clone())).collect();
+    expect("the events", recorded, vec![(namespace.namespace().to_string(), json!(number))])?;
 
     let updates = namespace.telemetry().snapshot().await?.counter("config.updates");
     expect("the counted updates", updates, Some(1))?;
     Ok((number, namespace))
 }
 
-/// Production was there all the time, and has heard of nothing.
+/// Production ran all the time, and has not changed.
 async fn check_production(foundation: &Foundation) -> Result<(), Failure> {
     let production = foundation.production();
     expect("production's setting", foundation.config().get(SETTING)?, 0)?;
     expect("production's events", foundation.events().query(Query::new()).await?.len(), 0)?;
     expect("a greeter in production", production.is_registered(&GREETER), false)?;
-    println!("\nEach found its own setting, its own event and its own counter, and nobody else's.");
+    println!("\nEach found its own setting, its own event and its own counter, and no other.");
     println!("Production, in the same process: {SETTING} is 0, no events, no greeter.");
     Ok(())
 }
@@ -170,7 +170,7 @@ async fn all<T: 'static>(mut tasks: JoinSet<Result<T, Failure>>) -> Result<Vec<T
     Ok(results)
 }
 
-// ---- what is printed ----
+// ---- output ----
 
 async fn show_some(namespaces: &[Numbered]) -> Result<(), Failure> {
     let mut shown: Vec<_> = namespaces.iter().filter(|(number, _)| [1, 2, NAMESPACES].contains(number)).collect();
@@ -218,7 +218,7 @@ impl Phases {
         self.restart();
     }
 
-    /// What was done since the last phase is nobody's time.
+    /// The time since the last phase counts for no phase.
     fn restart(&mut self) {
         self.begun = Instant::now();
     }
@@ -233,7 +233,7 @@ impl Phases {
     }
 }
 
-/// The memory of this process that is in use, where the system tells it in a file.
+/// The memory of this process that is in use, where the system has a file for it.
 fn memory() -> String {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kilobytes =

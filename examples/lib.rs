@@ -1,8 +1,8 @@
 //! What the examples share: headings, tables, the lines of a file, and how they end.
 //!
 //! Start with `quickstart`, the main job from start to end; `supervision_tree` shows the rules of restarting, and
-//! `isolated_tests` a thousand namespaces side by side; `config_watch` edits its settings while it runs, and `event_log`
-//! kills itself while it records events. Each runs with `cargo run --example NAME`.
+//! `isolated_tests` a thousand namespaces side by side; `config_watch` edits its settings while it runs, and
+//! `event_log` kills itself while it records events. Each runs with `cargo run --example NAME`.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use std::process::{ExitCode, Termination};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// The error of an example: anything that says what went wrong.
+/// The error of an example: any error.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The end of an example: the exit code of its shutdown, which is 1 after a collapse, or 1 with what went wrong on stderr.
+/// The end of an example: the exit code of its shutdown, which is 1 after a collapse, or 1 with what went wrong on
+/// stderr.
 pub fn exit(outcome: Result<impl Termination, Failure>) -> ExitCode {
     match outcome {
         Ok(end) => end.report(),
@@ -97,8 +98,8 @@ impl Lines {
         Ok(Self { path: path.to_owned(), reader, read: 0, not_utf8: 0 })
     }
 
-    /// The next line without its end; `None` after the last. What is not UTF-8 becomes U+FFFD, which is no letter: a text
-    /// in an old encoding is still worth counting.
+    /// The next line without its end; `None` after the last. Bytes that are not UTF-8 become U+FFFD, which is not a
+    /// letter: a text in an old encoding is still worth counting.
     ///
     /// # Errors
     /// What the operating system says, with the path.
@@ -136,7 +137,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Failure {
     format!("{} cannot be read: {error}", path.display()).into()
 }
 
-/// A file of the workspace: where we stand, or else where this was compiled, so that any folder will do to start from.
+/// A file of the workspace: in the current directory, or else where this was compiled, so that any directory will do.
 pub fn in_workspace(name: &str) -> PathBuf {
     let here = Path::new(name);
     if here.exists() { here.to_owned() } else { Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(name) }

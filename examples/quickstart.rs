@@ -1,19 +1,19 @@
-//! The main job from start to end: a supervised service counts the words of a text file, crashes, and goes on.
+//! The main job from start to end: a supervised service counts the words of a text file, crashes, and continues.
 //!
 //! ```text
 //! cargo run --example quickstart [FILE [DIRECTORY]]
 //! ```
 //!
-//! The events are in a SQLite file, in the directory or in a temporary one. In a directory that is given, the next run goes
-//! on from them, also with what was set while the program ran.
+//! The events are in a SQLite file, in the directory or in a temporary one. In a directory that is given, the next run
+//! continues from them, also with the settings made while the program ran.
 //!
 //! The settings are in `examples/quickstart.toml`, and environment variables win over them:
 //! `QUICKSTART__COUNTING__MIN_LETTERS=7 cargo run --example quickstart`.
 //!
-//! What to notice: the handle on the service is made once and outlives two crashes. What a service has in its state
-//! dies with it, so it hands its counts to a neighbour that has less reason to crash, the ledger; how often, is a
-//! setting that is changed while the program runs. Whoever sends a line keeps it until it is in the ledger, so in the
-//! end nothing is lost.
+//! What to notice: the handle on the service is made once and outlives two crashes. The state of a service dies with
+//! it, so it passes its counts to an actor that has less reason to crash, the ledger; how often, is a setting that is
+//! changed while the program runs. The sender of a line keeps it until it is in the ledger, so in the end nothing is
+//! lost.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ struct Demo {
     top_words: usize,
 }
 
-// ---- what is counted ----
+// ---- the counts ----
 
 #[derive(Default)]
 struct Tally {
@@ -143,7 +143,7 @@ impl Tally {
     }
 }
 
-// ---- the ledger: keeps what is handed to it, does nothing that could fail ----
+// ---- the ledger: keeps counts, and does nothing that could fail ----
 
 const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::new("ledger");
 
@@ -176,7 +176,7 @@ impl Actor for Ledger {
         message: LedgerMsg,
         total: &mut Tally,
     ) -> Result<(), ActorProcessingErr> {
-        // Whoever asked may have stopped waiting, which is no fault of the ledger's.
+        // The caller may have stopped waiting, which is no error of the ledger.
         match message {
             LedgerMsg::Add(tally) => total.add(tally),
             LedgerMsg::Lines(reply) => drop(reply.send(total.lines)),
@@ -192,13 +192,13 @@ impl Actor for Ledger {
 // ---- the word count: does the work, and may fail ----
 
 const WORD_COUNT: ServiceKey<WordCountMsg> = ServiceKey::new("word_count");
-/// Executed by the word count when it has taken up new settings.
+/// Emitted by the word count when it has applied new settings.
 const SETTINGS_TAKEN_UP: &str = "word_count.settings_taken_up";
 
 enum WordCountMsg {
     /// Answered when the line is counted.
     Line(String, RpcReplyPort<Counted>),
-    /// Answered when the ledger has been sent all that was counted.
+    /// Answered when all counts have been sent to the ledger.
     HandOver(RpcReplyPort<()>),
     SettingsChanged,
 }
@@ -239,7 +239,7 @@ impl Actor for WordCount {
         myself: ActorRef<WordCountMsg>,
         services: Services,
     ) -> Result<WordCountState, ActorProcessingErr> {
-        // First the ear, then the look: a change between the two is heard.
+        // Subscribe before reading: a change in between is received.
         let mut listening = JoinSet::new();
         listening.spawn(pass_on(services.config().subscribe("counting")?, myself));
         let settings = services.config().get("counting")?;
@@ -283,7 +283,7 @@ impl WordCountState {
     fn hand_over(&mut self) -> Counted {
         match self.ledger.cast(LedgerMsg::Add(mem::take(&mut self.tally))) {
             Ok(()) => Counted::InTheLedger,
-            // A message that nobody took comes back in the error: the tally is kept for the next time.
+            // An undelivered message comes back in the error: the tally is kept for the next time.
             Err(CastError { message, .. }) => {
                 if let LedgerMsg::Add(tally) = message {
                     self.tally = tally;
@@ -302,7 +302,7 @@ impl WordCountState {
 
 /// Turns changes of the settings into messages.
 async fn pass_on(mut changes: ConfigSubscription, service: ActorRef<WordCountMsg>) {
-    // Who missed some changes reads the settings anew all the same.
+    // After missed changes the settings are read anew nevertheless.
     while !matches!(changes.next().await, Ok(None)) {
         if service.cast(WordCountMsg::SettingsChanged).is_err() {
             break;
@@ -346,7 +346,7 @@ impl<'a> Run<'a> {
         Self { production, service: production.via(&WORD_COUNT), lines, at_risk: Vec::new() }
     }
 
-    /// Sends so many lines, or all that are left.
+    /// Sends this many lines, or all that are left.
     async fn feed(&mut self, many: u64) -> Result<(), Failure> {
         for _ in 0..many {
             let Some(line) = self.lines.next().await? else { break };
@@ -370,13 +370,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Makes the service fail, waits for its next incarnation, and makes good what was lost.
+    /// Makes the service fail, waits for its next incarnation, and sends the lost lines again.
     async fn crash(&mut self) -> Result<(), Failure> {
         println!("Now a poison line, at which the service fails:");
         let old = self.service.actor_ref()?;
         match self.service.call(|done| WordCountMsg::Line(POISON.to_owned(), done), LIMIT).await {
             Ok(_) => return Err("the poison line was counted as if nothing were wrong".into()),
-            Err(error) => println!("  the caller is told   {error}"),
+            Err(error) => println!("  the caller gets      {error}"),
         }
         old.wait(None).await?;
         let new = self.production.wait_for_service(&WORD_COUNT, None).await?;
@@ -396,19 +396,19 @@ impl<'a> Run<'a> {
 
     /// Makes the service hand over after each line, and returns when it does.
     async fn hand_over_each_line(&self) -> Result<(), Failure> {
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (notify, mut notified) = mpsc::unbounded_channel();
         let telemetry = self.production.telemetry();
-        telemetry.attach("quickstart", [SETTINGS_TAKEN_UP], move |_| _ = tell.send(())).await?;
+        telemetry.attach("quickstart", [SETTINGS_TAKEN_UP], move |_| _ = notify.send(())).await?;
 
         let changed = self.production.config().update("counting.hand_over_every", 1).await?;
         match changed.event {
             Some(event) => {
-                timeout(LIMIT, told.recv()).await?;
+                timeout(LIMIT, notified.recv()).await?;
                 let (old, new) = (&changed.change.old, &changed.change.new);
                 println!("{} was {old}, is {new}: recorded as event {event}.", changed.change.path);
                 println!("The service, which has subscribed to its settings, has taken it up.");
             }
-            // Nothing has changed, so nobody is told.
+            // Nothing has changed, so there is no notification.
             None => println!("{} is 1 already.", changed.change.path),
         }
         telemetry.detach("quickstart").await?;
@@ -438,7 +438,7 @@ impl<'a> Run<'a> {
     }
 }
 
-// ---- what an operator looks at ----
+// ---- the operator's view ----
 
 async fn show(foundation: &Foundation) -> Result<(), Failure> {
     heading("Services");

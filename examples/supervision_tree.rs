@@ -1,4 +1,4 @@
-//! The rules of restarting, one after the other: a bakery of three levels, where somebody ends its actors by script.
+//! The rules of restarting, one after the other: a bakery of three levels, whose actors are ended by a script.
 //!
 //! ```text
 //! cargo run --example supervision_tree
@@ -55,8 +55,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Failure> {
-    let (tell, reports) = mpsc::unbounded_channel();
-    let bakery = Supervisor::start("bakery", bakery(tell)).await?;
+    let (sender, reports) = mpsc::unbounded_channel();
+    let bakery = Supervisor::start("bakery", bakery(sender)).await?;
     let mut script = Script { bakery, reports, seen: HashSet::new() };
 
     heading("The tree as it was started");
@@ -68,16 +68,16 @@ async fn run() -> Result<(), Failure> {
 
 // ---- the tree ----
 
-fn bakery(tell: mpsc::UnboundedSender<Report>) -> SupervisorSpec {
+fn bakery(sender: mpsc::UnboundedSender<Report>) -> SupervisorSpec {
     let departments = DEPARTMENTS.map(|Department { id, strategy, workers }| {
         let workers = workers.map(|(id, restart)| ChildSpec::worker(id, || (Worker, ())).restart(restart));
         ChildSpec::supervisor(id, SupervisorSpec::new(strategy).intensity(INTENSITY).children(workers))
     });
     // The supervisors below have no reporter of their own, so they use this one.
-    SupervisorSpec::new(Strategy::OneForOne).intensity(TOP_INTENSITY).children(departments).reporter(ToScript(tell))
+    SupervisorSpec::new(Strategy::OneForOne).intensity(TOP_INTENSITY).children(departments).reporter(ToScript(sender))
 }
 
-/// An actor that ends when it is told to.
+/// An actor that ends on request.
 struct Worker;
 
 enum WorkerMsg {
@@ -104,13 +104,13 @@ impl Actor for Worker {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WorkerMsg::Finish => myself.stop(None),
-            WorkerMsg::Fail => return Err("it was told to fail".into()),
+            WorkerMsg::Fail => return Err("it was asked to fail".into()),
         }
         Ok(())
     }
 }
 
-/// Hands on what the supervisors report.
+/// Passes the supervisors' reports on.
 struct ToScript(mpsc::UnboundedSender<Report>);
 
 impl Reporter for ToScript {
@@ -159,13 +159,13 @@ impl Script {
         heading("Transient: the van has finished its work");
         self.end("delivery", "van", End::Finish).await?;
         self.until("van", is_exit).await?;
-        self.settled("delivery", "van").await?;
+        self.wait_until_gone("delivery", "van").await?;
         self.show("A transient child that ends normally stays stopped, and keeps its place in the order.").await?;
 
         heading("Temporary: the trainee fails");
         self.end("counter", "trainee", End::Fail).await?;
         self.until("trainee", is_exit).await?;
-        self.settled("counter", "trainee").await?;
+        self.wait_until_gone("counter", "trainee").await?;
         self.show("A temporary child is never started again, whatever it ended of: it is forgotten.").await
     }
 
@@ -195,12 +195,12 @@ impl Script {
         self.end("counter", "till_2", End::Kill).await?;
         self.until("counter", |happened| matches!(happened, Happened::GaveUp { .. })).await?;
         self.bakery.wait_until_gone().await;
-        self.rest();
+        self.print_remaining();
         let Err(error) = self.bakery.which_children().await else {
             return Err("the bakery has given up and still answers".into());
         };
-        println!("\nWho asks for its children now is told: {error}.");
-        println!("=> The top has nobody above it: all have stopped, in reverse order, and are gone.");
+        println!("\nA request for its children now fails: {error}.");
+        println!("=> The top has no supervisor: all have stopped, in reverse order, and are gone.");
         Ok(())
     }
 
@@ -221,11 +221,11 @@ impl Script {
         Ok(self.bakery.supervisor(id).await?.ok_or_else(|| format!("{id} is not running"))?)
     }
 
-    /// Prints what is reported, up to the report that is waited for.
+    /// Prints the reports up to the one that is waited for.
     async fn until(&mut self, child: &str, wanted: fn(&Happened) -> bool) -> Result<(), Failure> {
         loop {
             let next = timeout(Duration::from_secs(10), self.reports.recv()).await;
-            let report = next?.ok_or("nobody is left to report")?;
+            let report = next?.ok_or("no supervisor is left to report")?;
             println!("  {}", in_words(&report));
             if report.child.as_str() == child && wanted(&report.happened) {
                 return Ok(());
@@ -233,17 +233,17 @@ impl Script {
         }
     }
 
-    /// Prints what has been reported and not been waited for.
-    fn rest(&mut self) {
+    /// Prints the reports that were not waited for.
+    fn print_remaining(&mut self) {
         while let Ok(report) = self.reports.try_recv() {
             println!("  {}", in_words(&report));
         }
     }
 
     /// Returns when a child that has ended is gone too. That is when a request to stop it is answered.
-    async fn settled(&self, department: &str, worker: &str) -> Result<(), Failure> {
+    async fn wait_until_gone(&self, department: &str, worker: &str) -> Result<(), Failure> {
         match self.department(department).await?.terminate_child(worker).await {
-            // It is forgotten: nobody can be more gone.
+            // It is forgotten, so it is gone.
             Err(ChildError::NotFound { .. }) => Ok(()),
             answer => Ok(answer?),
         }
@@ -285,7 +285,7 @@ impl Script {
         }
     }
 
-    /// The actor that a child is now, in words, and whether it was not there before.
+    /// The current actor of a child, as text, and whether it is new.
     fn life(&mut self, child: &Tree) -> (String, bool) {
         match child.actor {
             Some(actor) => (actor.to_string(), self.seen.insert(actor)),

@@ -1,4 +1,4 @@
-//! How large a JSON value is: what the limits of events and of configurations go by.
+//! The size of a JSON value, by which the limits of events and of configurations go.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub(crate) fn is_deeper_than(limit: usize, value: &Value) -> bool {
     }
 }
 
-/// The bytes of a value, written as JSON. Recurses as deep as the value nests: ask for its depth before.
+/// The bytes of a value, written as JSON. Recurses as deep as the value nests: check its depth before.
 pub(crate) fn json_bytes(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(true) => 4,
@@ -29,9 +29,9 @@ pub(crate) fn json_bytes(value: &Value) -> usize {
     }
 }
 
-/// In quotes, with what has to be escaped.
+/// The bytes of a text in quotes, escapes included.
 fn text_bytes(text: &str) -> usize {
-    // Without a way out of the loop, so that it is done for many bytes at once; of most texts that is all.
+    // Without an early exit, so that many bytes are checked at once; for most texts that is all.
     let is_escaped = |byte| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
     if !text.bytes().fold(false, |any, byte| any | is_escaped(byte)) {
         return 2 + text.len();
@@ -52,12 +52,12 @@ fn written_bytes(value: &Value) -> usize {
     let mut bytes = ByteCount(0);
     match serde_json::to_writer(&mut bytes, value) {
         Ok(()) => bytes.0,
-        // A JSON value can always be written; if that ever changes, it is to be refused, not let in.
+        // A JSON value can always be written; if that ever changes, the value is refused.
         Err(_) => usize::MAX,
     }
 }
 
-/// A writer that counts and forgets.
+/// A writer that only counts.
 struct ByteCount(usize);
 
 impl io::Write for ByteCount {

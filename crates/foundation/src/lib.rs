@@ -15,8 +15,8 @@
 //! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigSection`], [`Section`], [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
 //! | events | [`EventStore`], [`NewEvent`], [`Query`], [`SubscriptionSpec`] | [`Event`], [`EventLog`], [`FailureRule`], [`OnDamaged`], [`Outage`] |
 //! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Family`], [`Span`], [`Snapshot`] |
-//! | exporting what was counted | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`], [`EarlyTelemetry`] |
-//! | health, limits, and what is recorded of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`] |
+//! | exporting metrics | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`], [`EarlyTelemetry`] |
+//! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`] |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
@@ -59,7 +59,7 @@ pub use root::{
     Condition, Foundation, FoundationBuilder, FoundationError, Limits, NamespaceHealth, Recording, ServiceHealth,
     Services, ShutdownReport, StopCause, TestNamespace,
 };
-/// A text that shows itself to nobody: for the secrets in [`ConfigSection`]s.
+/// A text that is never displayed: for the secrets in [`ConfigSection`]s.
 pub use secrecy::{ExposeSecret, SecretString};
 #[cfg(feature = "tracing-layer")]
 pub use telemetry::TelemetryLayer;

@@ -1,11 +1,11 @@
-//! Texts of others as errors and logs show them.
+//! Foreign texts as errors and logs show them.
 
 use std::borrow::Cow;
 
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 300;
 
-/// The text on one line: what would break it, move in it or turn it round is escaped.
+/// The text on one line: characters that would break the line, move in it or change its direction are escaped.
 pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unruly) {
         return Cow::Borrowed(text);
@@ -28,7 +28,7 @@ pub(crate) fn excerpt(text: &str) -> String {
     }
 }
 
-/// Control characters, separators of lines, and whatever changes the direction of writing.
+/// Control characters, line separators, and characters that change the direction of writing.
 fn is_unruly(character: char) -> bool {
     character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,4 +1,4 @@
-//! What `#[foundation::test]` runs: a fresh namespace, the test, and the question who is left.
+//! The harness behind `#[foundation::test]`: a fresh namespace, the test, and the check for leaks.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::root::{Foundation, FoundationBuilder, TestNamespace, Unfinished};
 
-/// So many turns a task is given to end after its test, however long that takes.
+/// The number of turns that a task is given to end after its test, however long that takes.
 const MIN_TURNS: u64 = 1_000;
 
 /// How a test is run.
@@ -51,9 +51,9 @@ impl TestOptions {
     }
 }
 
-/// What a test function may return: nothing, or a `Result` of whatever.
+/// What a test function may return: nothing, or any `Result`.
 pub trait Outcome {
-    /// Whether it says that the test has failed.
+    /// Whether the test has failed.
     fn is_failure(&self) -> bool;
 }
 
@@ -69,14 +69,14 @@ impl<T, E> Outcome for Result<T, E> {
     }
 }
 
-/// Runs a test in a fresh namespace, tears that down even after a panic, and looks for what is left. What the attribute
+/// Runs a test in a fresh namespace, tears that down even after a panic, and checks for leaks. What the attribute
 /// `#[foundation::test]` expands to; for a harness of your own.
 ///
 /// # Panics
-/// With the test's own panic; if the namespace cannot be started. If the test did not fail by itself: if an actor of the
-/// namespace had to be killed, by name; if more tasks are alive on the runtime than before, by number; if the namespace is still held when they are gone, by
-/// the extensions of it that are still there. That mostly is a cycle: a value that holds its [`Services`](crate::Services), or
-/// another handle of the namespace, and that these hold in turn.
+/// With the test's own panic; if the namespace cannot be started. If the test did not fail by itself: if an actor of
+/// the namespace had to be killed, by name; if more tasks are alive on the runtime than before, by number; if the
+/// namespace is still held when they are gone, by its extensions that still exist. That mostly is a cycle: a value that
+/// holds its [`Services`](crate::Services), or another handle of the namespace, and that these hold in turn.
 pub async fn run<F, Fut, T>(options: TestOptions, test: F) -> T
 where
     F: FnOnce(TestNamespace) -> Fut,
@@ -133,7 +133,7 @@ async fn refuse_held(name: &str, remains: &NamespaceRemains, within: Duration) {
     if handles == 0 {
         return;
     }
-    // What the foundation itself keeps with a namespace hangs on the handles of its services, and tells nothing more.
+    // The foundation's own extensions of a namespace depend on the handles of its services, and say nothing more.
     let is_ours = |of_type: &&str| of_type.starts_with("foundation::") || of_type.starts_with("foundation_core::");
     let extensions: Vec<_> = remains.extensions().into_iter().filter(|it| !is_ours(it)).collect();
     let holders = match extensions.is_empty() {
@@ -148,9 +148,9 @@ fn alive() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// How many tasks too many are alive, once none is or the time is up. Nothing tells the end of a task that nobody holds,
-/// so this asks again each time the others have had their turn; in real time, since a paused clock stands still here. On
-/// a busy machine that time passes without a turn for anybody, so each task is given some in any case.
+/// How many tasks too many are alive, once none is or the time is up. The end of a detached task is not reported, so
+/// this counts again each time the others have had their turn; in real time, since a paused clock stands still here. On
+/// a busy machine the time may pass without a turn for any task, so each is given some in any case.
 async fn left_alive(before: usize, within: Duration) -> usize {
     until_none(|| alive().saturating_sub(before), within).await
 }

@@ -1,4 +1,4 @@
-//! What stands in the attribute's parentheses.
+//! The arguments in the attribute's parentheses.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
@@ -7,7 +7,7 @@ use syn::{Error, Expr, Ident, LitBool, LitInt, LitStr, Path, Result, Token};
 
 const KNOWN: &str = "`flavor`, `worker_threads`, `start_paused`, `allow_leaks`, `leak_timeout_ms`, `builder`, `crate`";
 
-/// The arguments as they were given: `None` is left to the default of whoever reads it.
+/// The arguments as they were given; `None` stands for the default of the code that reads it.
 #[derive(Default)]
 pub(crate) struct Arguments {
     pub(crate) flavor: Option<Flavor>,
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     pub(crate) foundation: Option<Foundation>,
 }
 
-/// Which of tokio's runtimes, with the literal that said so.
+/// The kind of tokio's runtime, with its literal.
 pub(crate) enum Flavor {
     CurrentThread(LitStr),
     MultiThread(LitStr),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_argument_is_told_the_known_ones() {
+    fn an_unknown_argument_is_refused_with_the_known_ones() {
         assert_eq!(
             refusal(quote!(paused = true)),
             "unknown argument `paused`; the known ones are `flavor`, `worker_threads`, `start_paused`, `allow_leaks`, \
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_flavor_is_told_the_two() {
+    fn an_unknown_flavor_is_refused_with_the_known_ones() {
         assert_eq!(
             refusal(quote!(flavor = "local")),
             "unknown flavor `local`; it is \"current_thread\" or \"multi_thread\""

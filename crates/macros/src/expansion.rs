@@ -1,4 +1,4 @@
-//! What the two become: a `#[tokio::test]` that hands the function to `foundation::testing::run`.
+//! The expansion of both: a `#[tokio::test]` that hands the function to `foundation::testing::run`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -21,7 +21,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
 }
 
 /// The user's function moves, signature and all, into one of the same name, so that every span in it, its `?` and its
-/// type errors stay where they were written, and no name of ours is in its scope.
+/// type errors keep their positions, and no name of ours is in its scope.
 fn test_function(arguments: &Arguments, scenario: &Scenario) -> TokenStream {
     let Scenario { attributes, visibility, signature, body } = scenario;
     let (name, output) = (&signature.ident, &signature.output);

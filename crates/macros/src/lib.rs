@@ -1,8 +1,9 @@
 //! The attribute `#[foundation::test]`, in the crate that cargo wants for it.
 //!
-//! Use it through the crate `foundation`, which exports it as [`foundation::test`](macro@test). Only the syntax is here:
-//! what the attribute's parentheses may hold (`arguments`), what it may stand on (`scenario`), and what the two become
-//! (`expansion`). Starting the namespace, tearing it down and counting what is left are `foundation::testing`'s.
+//! Use it through the crate `foundation`, which exports it as [`foundation::test`](macro@test). Only the syntax is
+//! here: what the attribute's parentheses may hold (`arguments`), what it may stand on (`scenario`), and what both
+//! expand to (`expansion`). Starting the namespace, tearing it down and checking for leaks belong to
+//! `foundation::testing`.
 
 use proc_macro::TokenStream;
 
@@ -12,9 +13,9 @@ mod scenario;
 
 /// An asynchronous test with a namespace of its own.
 ///
-/// The function is handed a fresh `foundation::TestNamespace` with its whole tree (registry, telemetry, events,
+/// The function receives a fresh `foundation::TestNamespace` with its whole tree (registry, telemetry, events,
 /// configuration and an empty application), so tests that use the same service names run in parallel in one process
-/// and never meet. It replaces `#[tokio::test]` and brings that attribute along.
+/// and never meet. It replaces `#[tokio::test]` and expands to that attribute.
 ///
 /// ```ignore
 /// #[foundation::test]
@@ -41,9 +42,9 @@ mod scenario;
 /// # What is checked
 ///
 /// After the function has returned, failed or panicked, its namespace is shut down in order. The test then fails if an
-/// actor outlives it: an actor of the namespace that had to be killed is named, whatever else the code under test left on
-/// the runtime (a plain ractor actor, a task) is reported by the number of the runtime's living tasks. If the function
-/// itself has failed or panicked, that is what is reported, and nothing else.
+/// actor outlives it: an actor of the namespace that had to be killed is named, and other remains on the runtime (a
+/// plain ractor actor, a task) are reported by the number of the runtime's living tasks. If the function itself has
+/// failed or panicked, only that is reported.
 ///
 /// # Arguments
 ///
@@ -59,7 +60,7 @@ mod scenario;
 ///
 /// # Errors
 ///
-/// What cannot work is refused at compile time, where it stands: a function that is not `async`, more than one
+/// Invalid uses are refused at compile time, at their position: a function that is not `async`, more than one
 /// parameter, generic parameters, an unknown argument or one given twice, `worker_threads` without the multi-thread
 /// runtime and `start_paused` with it.
 #[proc_macro_attribute]

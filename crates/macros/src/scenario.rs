@@ -1,11 +1,11 @@
-//! What the attribute stands on.
+//! The function that the attribute stands on.
 
 use proc_macro2::{Group, TokenStream};
 use quote::ToTokens;
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Error, FnArg, PatType, Result, Signature, Visibility};
 
-/// A test function that the attribute can expand. Its body stays unparsed: nothing here looks into it, and rustc's own
+/// A test function that the attribute can expand. Its body stays unparsed: nothing here needs it, and rustc's own
 /// errors about it are better.
 pub(crate) struct Scenario {
     pub(crate) attributes: Vec<Attribute>,
@@ -84,7 +84,7 @@ impl Parse for Scenario {
     }
 }
 
-/// `#[test]`, `#[tokio::test]`, this attribute once more: whatever is called `test`.
+/// `#[test]`, `#[tokio::test]`, this attribute once more: any attribute called `test`.
 fn is_test(attribute: &Attribute) -> bool {
     attribute.path().segments.last().is_some_and(|last| last.ident == "test")
 }

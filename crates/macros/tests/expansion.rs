@@ -1,4 +1,4 @@
-//! The expansion, run: a stand-in for `foundation` shows what the attribute hands over and to whom.
+//! The expansion, run: a stand-in for `foundation` shows what the attribute passes on, and to which function.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::foundation::{FoundationBuilder, TestNamespace};
 
-/// What the attribute needs of `foundation`, and no more.
+/// The parts of `foundation` that the attribute needs.
 mod foundation {
     pub(crate) mod __private {
         pub(crate) use ::tokio;

@@ -8,10 +8,10 @@
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Audit {
-    /// What cannot be recorded is not changed: `Ok` means recorded.
+    /// A change that cannot be recorded is not made: `Ok` means recorded.
     #[default]
     Required,
-    /// What is certainly not recorded is changed all the same, with a warning to `tracing`, the counter
+    /// A change that is certainly not recorded is made nevertheless, with a warning to `tracing`, the counter
     /// `config.updates_unrecorded`, and no event in the answer. It lasts as long as the namespace, and no longer.
     BestEffort,
 }

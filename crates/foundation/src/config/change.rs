@@ -10,10 +10,10 @@ use super::value_type::{ValueType, fit};
 
 /// The decision to change one value at run time, not yet carried out.
 ///
-/// [`decide`](Self::decide) and [`reset`](Self::reset) check everything and touch nothing;
-/// [`ConfigTree::apply`] carries it out. In between, the change can be recorded: it serialises to
-/// `{"path", "old", "new"}`, and `"reset": true` if it drops an override. To replay a recorded change on a configuration that was loaded anew, decide
-/// again with its path and its new value.
+/// [`decide`](Self::decide) and [`reset`](Self::reset) check everything and touch nothing; [`ConfigTree::apply`]
+/// carries it out. In between, the change can be recorded: it serialises to `{"path", "old", "new"}`, and `"reset":
+/// true` if it drops an override. To replay a recorded change on a configuration that was loaded anew, decide again
+/// with its path and its new value.
 ///
 /// ```
 /// use foundation::{ConfigChange, ConfigSources};
@@ -33,8 +33,8 @@ pub struct ConfigChange {
     pub old: Value,
     /// The value after.
     pub new: Value,
-    /// Whether an override is dropped, and the value after is that of the layers below. That is a change even if these
-    /// say the same at the moment: they may say something else later.
+    /// Whether the change drops an override, so that the value after it is that of the layers below. That is a change
+    /// even if both are equal at the moment: the layers below may change later.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
 }
@@ -61,7 +61,7 @@ impl ConfigChange {
         Ok(Self { path, old, new, reset })
     }
 
-    /// The same change, decided on a tree that may be another one by now.
+    /// The same change, decided on a tree that may have changed since.
     pub(super) fn decide_again(&self, tree: &ConfigTree) -> Result<Self, ConfigError> {
         match self.reset {
             true => Self::reset(tree, &self.path),
@@ -95,7 +95,7 @@ impl ConfigChange {
         Ok(Self { path, old, new, reset })
     }
 
-    /// Whether everything stays what it is, so that there is nothing to record or to tell anyone.
+    /// Whether nothing changes, so that there is nothing to record or to publish.
     pub fn is_noop(&self) -> bool {
         self.old == self.new && !self.reset
     }

@@ -1,4 +1,4 @@
-//! The config server's face.
+//! The client side of the config server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,11 @@ use foundation_core::ractor::RpcReplyPort;
 use foundation_core::{CallError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::change_recorder::ChangeRecorder;
 use super::commit::{ConfigChanged, ConfigCommit};
 use super::current::Current;
 use super::error::ConfigError;
 use super::handle::Section;
-use super::ledger::Ledger;
 use super::note::ChangeNote;
 use super::origin::Origin;
 use super::path::ConfigPath;
@@ -28,10 +28,10 @@ use crate::telemetry::Telemetry;
 
 /// The configuration of one namespace.
 ///
-/// Reading takes the current tree and asks nobody: it works, with the last value, even while the server is being
+/// Reading takes the current tree and asks no actor: it works, with the last value, even while the server is being
 /// restarted. Changing goes through the server, one at a time: a change is validated, recorded as an event
-/// `config_updated`, and only then made, so `Ok` means recorded. What a server had recorded when it ended, and not made
-/// yet, its successor makes. Only what was [declared](crate::ConfigSources::updatable) may change.
+/// `config_updated`, and only then made, so `Ok` means recorded. Changes that a server had recorded but not made when
+/// it ended are made by its successor. Only [declared](crate::ConfigSources::updatable) values may change.
 ///
 /// | to read | use |
 /// |---|---|
@@ -93,33 +93,34 @@ impl ConfigServer {
         let (registry, current) = (registry.clone(), Arc::clone(&self.current));
         let (events, telemetry) = (EventStore::of(&registry), Telemetry::of(&registry));
         let limits = Arc::clone(&self.limits);
-        // Before any store looks at its retention: what the changes of an earlier process are is in events alone.
+        // Before any store checks its retention: the changes of an earlier process exist as events only.
         events.hold().keep_from(Some(EventId::FIRST));
         registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, telemetry) = (Arc::clone(&current), events.clone(), telemetry.clone());
-            (ConfigServerActor { ledger: Ledger { current, events, telemetry, limits: Arc::clone(&limits) } }, ())
+            let recorder = ChangeRecorder { current, events, telemetry, limits: Arc::clone(&limits) };
+            (ConfigServerActor { recorder }, ())
         })
     }
 
     /// The value, or the whole section, at a path, as a `T`.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and the
-    /// file or variable that the value comes from.
+    /// [`ConfigError::UnknownPath`] names the near misses; [`ConfigError::WrongType`] names the path, both types and
+    /// the file or variable that the value comes from.
     pub fn get<T: DeserializeOwned>(&self, path: impl AsRef<str>) -> Result<T, ConfigError> {
-        self.current.look().get_as(path)
+        self.current.load().get_as(path)
     }
 
-    /// A declared section as it is now: what was read and validated when it last changed. Asks no actor, takes no lock,
-    /// and costs a search among the declared types; a [`section_handle`](Self::section_handle) is faster still.
+    /// A declared section as it is now, as read and validated when it last changed. Asks no actor, takes no lock, and
+    /// costs a search among the declared types; a [`section_handle`](Self::section_handle) is faster still.
     ///
     /// # Errors
     /// [`ConfigError::UndeclaredSection`].
     pub fn section<T: ConfigSection>(&self) -> Result<Arc<T>, ConfigError> {
-        self.current.look().section()
+        self.current.load().section()
     }
 
-    /// A handle on a declared section, to be kept by whoever reads it often.
+    /// A handle on a declared section, for a caller that reads it often.
     ///
     /// # Errors
     /// [`ConfigError::UndeclaredSection`].
@@ -132,12 +133,12 @@ impl ConfigServer {
     /// # Errors
     /// [`ConfigError::UnknownPath`] names the near misses.
     pub fn origin(&self, path: impl AsRef<str>) -> Result<Origin, ConfigError> {
-        self.current.look().origin(path)
+        self.current.load().origin(path)
     }
 
     /// The values that may change at run time, sorted.
     pub fn updatable_paths(&self) -> Vec<ConfigPath> {
-        self.current.look().updatable_paths().cloned().collect()
+        self.current.load().updatable_paths().cloned().collect()
     }
 
     /// The current configuration as a whole: a value that does not change under its reader.
@@ -145,7 +146,7 @@ impl ConfigServer {
         self.current.tree()
     }
 
-    /// The same configuration, for somebody whose changes carry this note.
+    /// The same configuration; changes made through it carry this note.
     ///
     /// ```
     /// # use foundation::{ChangeNote, ConfigSources, Foundation};
@@ -177,15 +178,15 @@ impl ConfigServer {
         path: impl AsRef<str>,
         value: impl Serialize,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.only(|wishes| wishes.set(path, value)).await
+        self.only(|transaction| transaction.set(path, value)).await
     }
 
-    /// Drops what was set at run time; the value below comes back.
+    /// Drops the value that was set at run time; the value below comes back.
     ///
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn reset(&self, path: impl AsRef<str>) -> Result<ConfigChanged, ConfigUpdateError> {
-        self.only(|wishes| wishes.reset(path)).await
+        self.only(|transaction| transaction.reset(path)).await
     }
 
     /// Changes several values together: all or none, validated as a whole, recorded as one event, and with one
@@ -199,7 +200,7 @@ impl ConfigServer {
     /// # let sources = ConfigSources::new().defaults(defaults)?.updatable("pool")?;
     /// # let foundation = Foundation::builder().config(sources).start().await?;
     /// let config = foundation.config();
-    /// let commit = config.transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 32)).await?;
+    /// let commit = config.transaction(|transaction| transaction.set("pool.min", 8).set("pool.max", 32)).await?;
     /// assert_eq!((commit.changes.len(), commit.generation), (2, 2));
     /// # foundation.shutdown().await;
     /// # Ok(())
@@ -210,14 +211,14 @@ impl ConfigServer {
     /// As [`update`](Self::update).
     pub async fn transaction(
         &self,
-        wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
+        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        let mut wishes = Transaction::default();
-        wish(&mut wishes);
-        self.propose(wishes.into_proposal()?).await
+        let mut transaction = Transaction::default();
+        build(&mut transaction);
+        self.propose(transaction.into_proposal()?).await
     }
 
-    /// Drops everything that was set at run time, together.
+    /// Drops all values that were set at run time, together.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -225,34 +226,36 @@ impl ConfigServer {
         self.propose(Proposal::ResetAll).await
     }
 
-    /// What was recorded of changes of a value, or of everything in a section, oldest first: updates and reloads of the
-    /// files. Costs a look at all records of changes. What was pruned from the event store is not in it.
+    /// The recorded changes of a value, or of everything in a section, oldest first: updates and reloads of the files.
+    /// Costs a pass over all records of changes. Events pruned from the event store are not included.
     ///
     /// # Errors
-    /// [`ConfigUpdateError::Refused`] if the path is unknown, [`ConfigUpdateError::NoHistory`] if the event store does not
-    /// answer.
+    /// [`ConfigUpdateError::Refused`] if the path is unknown, [`ConfigUpdateError::NoHistory`] if the event store does
+    /// not answer.
     pub async fn history(&self, path: impl AsRef<str>) -> Result<Vec<ConfigRecord>, ConfigUpdateError> {
         let section = ConfigPath::new(path.as_ref())?;
-        self.current.look().get(&section)?;
+        self.current.load().get(&section)?;
         let events = EventStore::of(&self.registry);
         let recorded = events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
         Ok(record::history(record::records(record::ours(&recorded)), &section))
     }
 
-    /// Gives each value that was changed at run time since an event the value that it had right after that event, together.
-    /// That is a change of its own, which can be rolled back, too. Reloads of files are not undone.
+    /// Restores every value changed at run time since an event to what it was right after that event, together. That is
+    /// a change of its own, which can be rolled back, too. Reloads of files are not undone.
     ///
     /// # Errors
-    /// [`ConfigUpdateError::NoRecord`] if the event is no record of a change; otherwise as [`update`](Self::update).
+    /// [`ConfigUpdateError::NoRecord`] if the event does not record a change; otherwise as [`update`](Self::update).
     pub async fn rollback(&self, to: EventId) -> Result<ConfigCommit, ConfigUpdateError> {
         self.change(|note, reply| ConfigMsg::Rollback(to, note, reply)).await
     }
 
-    /// Reads the files again and takes them as a whole, or leaves everything as it was; what was set at run time stays
-    /// over it. A watched file needs no such call. The environment and the defaults are those of the first time.
+    /// Reads the files again and applies them as a whole, or leaves everything as it was; values set at run time stay
+    /// in force over them. A watched file needs no such call. The environment and the defaults are those of the first
+    /// load.
     ///
     /// # Errors
-    /// As [`update`](Self::update), with the place of what is wrong; an event `config_reload_refused` says so, too.
+    /// As [`update`](Self::update), with the position of the mistake; an event `config_reload_refused` records it as
+    /// well.
     pub async fn reload(&self) -> Result<ConfigCommit, ConfigUpdateError> {
         self.change(ConfigMsg::Reload).await
     }
@@ -263,7 +266,7 @@ impl ConfigServer {
     /// [`ConfigError::UnknownPath`] names the near misses.
     pub fn subscribe(&self, section: impl AsRef<str>) -> Result<ConfigSubscription, ConfigError> {
         let section = ConfigPath::new(section.as_ref())?;
-        // First the ear, then the look: a change between the two is heard.
+        // Subscribe before checking the path: a change in between is received.
         let changes = self.current.subscribe();
         self.tree().get(section.as_str())?;
         Ok(ConfigSubscription::new(section, Feed::new(changes, &self.registry)))
@@ -275,11 +278,11 @@ impl ConfigServer {
     /// [`ConfigError::UndeclaredSection`].
     pub fn subscribe_section<T: ConfigSection>(&self) -> Result<SectionSubscription<T>, ConfigError> {
         let changes = self.current.subscribe();
-        let index = self.current.look().section_index::<T>()?;
+        let index = self.current.load().section_index::<T>()?;
         Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes, &self.registry)))
     }
 
-    /// How the configuration stands, from the server itself.
+    /// The state of the configuration, as reported by the server itself.
     ///
     /// # Errors
     /// [`ConfigUpdateError::NotDelivered`], [`ConfigUpdateError::NoAnswer`].
@@ -287,7 +290,8 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
+    /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after
+    /// its restart, say.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
@@ -298,10 +302,10 @@ impl ConfigServer {
     /// A transaction of one change.
     async fn only(
         &self,
-        wish: impl FnOnce(&mut Transaction) -> &mut Transaction,
+        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
     ) -> Result<ConfigChanged, ConfigUpdateError> {
-        let commit = self.transaction(wish).await?;
-        let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not tell of the change".to_owned() };
+        let commit = self.transaction(build).await?;
+        let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not contain the change".to_owned() };
         commit.changed().next().ok_or_else(lost)
     }
 

@@ -7,12 +7,12 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigCommit {
-    /// The values that changed, each once. If nothing did, what was asked for.
+    /// The values that changed, each once. If nothing changed, the changes that were requested.
     pub changes: Vec<ConfigChange>,
     /// The generation of the configuration that it led to.
     pub generation: u64,
-    /// The event that records it, the last one if it takes several; `None` if nothing was changed, or if that could not be
-    /// recorded and need not be.
+    /// The event that records it, the last one if it takes several; `None` if nothing was changed, or if the change
+    /// could not be recorded and need not be.
     pub event: Option<EventId>,
     /// Who changed it, and why.
     pub note: ChangeNote,
@@ -39,8 +39,8 @@ pub struct ConfigChanged {
     pub change: ConfigChange,
     /// The generation of the configuration that it led to; changes that were made together share it.
     pub generation: u64,
-    /// The event that records it; `None` if the value was the same already, so that nothing was changed, or if that could
-    /// not be recorded and need not be.
+    /// The event that records it; `None` if the value was the same already, or if the change could not be recorded and
+    /// need not be.
     pub event: Option<EventId>,
     /// Who changed it, and why.
     pub note: ChangeNote,

@@ -1,11 +1,11 @@
-//! The configuration of one namespace, as its readers and subscribers have it. It belongs to the namespace, so that they
+//! The configuration of one namespace, as its readers and subscribers see it. It belongs to the namespace, so that they
 //! outlive the actor.
 //!
 //! 1. The tree is the loaded one with every recorded change up to the event `seen` made, in order, and with those that
 //!    by [`Audit::BestEffort`](super::audit::Audit) need no record; and with no other.
-//! 2. A subscriber hears of each change that is made after it came, once, and when the tree has it.
-//! 3. Only the server writes, of which there is one at a time. It is never interrupted between the tree and `seen`, since
-//!    it does not wait there.
+//! 2. A subscriber receives each change that is made after it subscribed, once, and when the tree has it.
+//! 3. Only the server writes, and there is one server at a time. It is never interrupted between the tree and `seen`,
+//!    since it does not wait there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +27,12 @@ const BACKLOG: usize = 1_024;
 pub(super) struct Current {
     tree: Arc<ArcSwap<ConfigTree>>,
     seen: Mutex<Option<EventId>>,
-    /// Whether a server has made what was recorded before it.
+    /// Whether a server has made the changes recorded before it.
     has_begun: AtomicBool,
     watch: Mutex<ConfigWatch>,
-    /// Why what holds could not be recorded anew, the last time.
+    /// Why the last checkpoint could not be recorded, if it could not.
     checkpoint_failure: Mutex<Option<String>>,
-    /// The changed files that were refused last, and why.
+    /// The content of the files that were refused last, and why.
     refused: Mutex<Option<(Fingerprint, String)>>,
     /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
     changes: Mutex<Option<broadcast::Sender<Arc<Made>>>>,
@@ -56,72 +56,72 @@ impl Current {
         self.tree.load_full()
     }
 
-    /// The tree for a short look, without a count of its `Arc`.
-    pub(super) fn look(&self) -> Guard<Arc<ConfigTree>> {
+    /// The tree for a brief read, without a count of its `Arc`.
+    pub(super) fn load(&self) -> Guard<Arc<ConfigTree>> {
         self.tree.load()
     }
 
-    /// The place of the tree, for those who look often.
-    pub(super) fn place(&self) -> Arc<ArcSwap<ConfigTree>> {
+    /// The location of the tree, for frequent readers.
+    pub(super) fn tree_cell(&self) -> Arc<ArcSwap<ConfigTree>> {
         Arc::clone(&self.tree)
     }
 
-    /// The last recorded change that was looked at.
+    /// The last recorded change that was processed.
     pub(super) fn seen(&self) -> Option<EventId> {
         *self.seen.lock()
     }
 
-    /// Takes note of a recorded change that no longer applies.
-    pub(super) fn pass_over(&self, event: EventId) {
+    /// Skips a recorded change that no longer applies.
+    pub(super) fn mark_seen(&self, event: EventId) {
         *self.seen.lock() = Some(event);
     }
 
-    /// Notes that everything that was recorded before the namespace began is made.
-    pub(super) fn began(&self) {
+    /// Notes that all changes recorded before the namespace began are made.
+    pub(super) fn mark_begun(&self) {
         self.has_begun.store(true, Ordering::Release);
     }
 
-    /// Whether the tree says what holds, up to what was recorded last without an answer.
+    /// Whether the tree is up to date, except for a last recording that was not answered.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun.load(Ordering::Acquire)
     }
 
     /// How the files are watched.
-    pub(super) fn how_watched(&self) -> ConfigWatch {
+    pub(super) fn watch(&self) -> ConfigWatch {
         self.watch.lock().clone()
     }
 
-    /// Notes how the files are watched; whether that is as it was.
+    /// Notes how the files are watched; true if that is unchanged.
     #[cfg(feature = "reload")]
-    pub(super) fn watched(&self, how: &ConfigWatch) -> bool {
+    pub(super) fn set_watch(&self, how: &ConfigWatch) -> bool {
         let was = std::mem::replace(&mut *self.watch.lock(), how.clone());
         was == *how
     }
 
-    /// Why what holds could not be recorded anew, the last time.
+    /// Why the last checkpoint could not be recorded, if it could not.
     pub(super) fn checkpoint_failure(&self) -> Option<String> {
         self.checkpoint_failure.lock().clone()
     }
 
-    /// Notes whether what holds could be recorded anew; whether that is as it was.
-    pub(super) fn checkpointed(&self, failure: Option<String>) -> bool {
+    /// Notes whether the last checkpoint could be recorded; true if that is unchanged.
+    pub(super) fn set_checkpoint_failure(&self, failure: Option<String>) -> bool {
         let was = std::mem::replace(&mut *self.checkpoint_failure.lock(), failure.clone());
         was == failure
     }
 
-    /// Notes that files with this content are not taken; whether that was noted before, for the same reason.
+    /// Notes that files with this content are refused; true if that was noted before, for the same reason.
     pub(super) fn refuse(&self, content: Fingerprint, reason: &str) -> bool {
         let refused = Some((content, reason.to_owned()));
         let was = std::mem::replace(&mut *self.refused.lock(), refused.clone());
         was == refused
     }
 
-    /// Notes that the files are taken.
+    /// Notes that the files are accepted.
     pub(super) fn accept(&self) {
         *self.refused.lock() = None;
     }
 
-    /// Puts a tree that says the same in place of the one that is there: only places in files may differ.
+    /// Replaces the tree with an equal one: only positions in files may differ.
     pub(super) fn replace(&self, same: ConfigTree) {
         self.tree.store(Arc::new(same));
     }
@@ -131,12 +131,12 @@ impl Current {
         let next = Arc::new(next);
         let before = self.tree.swap(Arc::clone(&next));
         if let Some(event) = commit.event {
-            self.pass_over(event);
+            self.mark_seen(event);
         }
-        // Not under the lock: whoever is woken may subscribe.
+        // Not under the lock: a subscriber that is woken may subscribe again.
         let Some(changes) = self.changes.lock().clone() else { return };
         let made = Arc::new(Made { commit: commit.clone(), before: before.snapshots(), after: next.snapshots() });
-        // That all subscribers have gone is no error.
+        // It is no error if all subscribers have gone.
         let _ = changes.send(made);
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use toml::de::DeValue;
 
 use super::error::{ConfigError, shortened};
-use super::file::{NumberFault, json};
+use super::file::{NumberError, json};
 use super::layers::{Layers, Setting, checked_key, find, known_paths, refuse_dots, wrong_type};
 use super::near::near_misses;
 use super::origin::Origin;
@@ -18,8 +18,8 @@ use crate::one_line::excerpt;
 
 /// An environment variable with the prefix whose path no lower layer knows.
 ///
-/// It is taken all the same, since not every setting needs a default, but it may be a misspelling:
-/// whoever loads the configuration should log it. It never contains the variable's value.
+/// It is taken nevertheless, since not every setting needs a default, but it may be a misspelling: log it when the
+/// configuration is loaded. It never contains the variable's value.
 ///
 /// ```
 /// use foundation::ConfigSources;
@@ -53,7 +53,7 @@ impl fmt::Display for UnknownVariable {
     }
 }
 
-/// A prefix as variables have it: `my-app` as `MY_APP`.
+/// A prefix in the form that variables use: `my-app` as `MY_APP`.
 pub(super) fn prefix(text: &str) -> Result<String, ConfigError> {
     let prefix = text.to_ascii_uppercase().replace('-', "_");
     let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
@@ -63,8 +63,7 @@ pub(super) fn prefix(text: &str) -> Result<String, ConfigError> {
     }
 }
 
-/// The variables of a process that have this prefix, or the first of them that is no Unicode. All others are left alone:
-/// they are none of ours.
+/// The variables of a process that have this prefix, or the first of them that is not Unicode. All others are ignored.
 pub(super) fn unicode(
     prefix: &str,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
@@ -99,7 +98,7 @@ impl Variable {
         &self.name
     }
 
-    /// What the variable says, given all layers below the environment.
+    /// The setting of the variable, given all layers below the environment.
     fn setting(&self, below: &Layers) -> Result<Setting, ConfigError> {
         let origin = Origin::Environment(self.name.clone());
         let path = locate(below.values(), &self.key, &origin)?;
@@ -109,7 +108,7 @@ impl Variable {
     }
 }
 
-/// Puts the variables over the lower layers, and says which of them had no path there.
+/// Puts the variables over the lower layers, and returns those whose path none of these has.
 pub(super) fn overlay(layers: &mut Layers, variables: &[Variable]) -> Result<Vec<UnknownVariable>, ConfigError> {
     let below = layers.clone();
     let mut unknown = Vec::new();
@@ -181,8 +180,8 @@ fn convert(wanted: ValueType, text: &str, path: &ConfigPath, origin: &Origin) ->
     fit(wanted, value).ok_or_else(|| wrong_type(path.as_str(), wanted_in_words, found, origin.clone()))
 }
 
-/// The value that a text is in TOML, or the text itself if it is none; a table is none.
-fn guess(text: &str) -> Result<Value, NumberFault> {
+/// The value of a text in TOML, or the text itself if it has none; a table does not count as a value.
+fn guess(text: &str) -> Result<Value, NumberError> {
     match DeValue::parse(text.trim()) {
         Ok(value) if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Datetime(_)) => json(value.get_ref()),
         _ => Ok(Value::String(text.to_owned())),

@@ -8,8 +8,8 @@ use crate::one_line::{excerpt, one_line};
 
 /// Why a configuration could not be loaded, read or changed.
 ///
-/// No message contains a value of type string, which may be a secret; only what a hand-written `Deserialize`
-/// says is passed on as it is.
+/// No message contains a value of type string, which may be a secret; only the message of a hand-written `Deserialize`
+/// is passed on as it is.
 ///
 /// ```
 /// use foundation::ConfigSources;
@@ -24,7 +24,7 @@ use crate::one_line::{excerpt, one_line};
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum ConfigError {
-    /// The text is no [`ConfigPath`](crate::ConfigPath).
+    /// The text is not a [`ConfigPath`](crate::ConfigPath).
     #[error(
         "config path {path:?} {fault}; wanted segments of [a-z0-9_-] that start with a letter, with dots between them"
     )]
@@ -37,7 +37,7 @@ pub enum ConfigError {
     /// A layer has a key or a name that makes no path.
     #[error("{name:?} in {origin} is no config path: it {fault}")]
     InvalidKey {
-        /// The key as a dotted path, or what is left of the variable's name; shortened to 64 characters.
+        /// The key as a dotted path, or the rest of the variable's name; shortened to 64 characters.
         name: String,
         /// Where it was found.
         origin: Origin,
@@ -54,26 +54,26 @@ pub enum ConfigError {
         /// At most ten keys of the top level.
         top_level: Vec<String>,
     },
-    /// A value has another type than the place that it is meant for.
+    /// A value has another type than its path requires.
     #[error("config path {path} wants {wanted}, found {found} ({origin})")]
     WrongType {
-        /// The path; within an array it goes on with an index, as in `peers[2].port`.
+        /// The path; within an array it ends in an index, as in `peers[2].port`.
         path: String,
-        /// The type that the place has.
+        /// The type that the path requires.
         wanted: String,
         /// The type that the value has.
         found: String,
         /// Where the value comes from.
         origin: Origin,
     },
-    /// A section cannot be read as the type that was asked for, for another reason than a wrong type.
+    /// A section cannot be read as the requested type, for another reason than a wrong type.
     #[error("config path {path} cannot be read: {reason} ({origin})")]
     Unreadable {
         /// The path of the value or of the section.
         path: String,
         /// What is wrong, such as a missing field.
         reason: String,
-        /// The highest layer that has a part in it.
+        /// The highest layer that contributes to it.
         origin: Origin,
     },
     /// A section was to be changed; only the values in it can be.
@@ -114,15 +114,15 @@ pub enum ConfigError {
         /// What the panic said.
         reason: String,
     },
-    /// A section was asked for as a type that was not declared with the sources.
+    /// A section was requested as a type that was not declared with the sources.
     #[error("config section {section} was not declared as {type_name}; ConfigSources::section does that")]
     UndeclaredSection {
-        /// The path that the type says of itself.
+        /// The path that the type declares.
         section: String,
         /// The type.
         type_name: &'static str,
     },
-    /// A value was set at run time whose place is no longer in the files.
+    /// A value was set at run time whose path is no longer in the files.
     #[error("config path {path} was set at run time and is gone from the files; reset it first")]
     Orphaned {
         /// The path of the value.
@@ -133,7 +133,7 @@ pub enum ConfigError {
     OverLimit {
         /// What is too large.
         what: String,
-        /// How large it is, in words.
+        /// How large it is, as text.
         found: String,
         /// How large it may be.
         limit: usize,
@@ -144,22 +144,22 @@ pub enum ConfigError {
         /// The path of the change.
         path: String,
     },
-    /// The defaults are no section or have no form in JSON.
+    /// The defaults are not a section, or cannot be written as JSON.
     #[error("the config defaults are unusable: {reason}")]
     UnusableDefaults {
         /// What is wrong with them.
         reason: String,
     },
-    /// The prefix of the environment variables can start no variable's name.
+    /// The prefix of the environment variables cannot begin a variable's name.
     #[error("environment prefix {prefix:?} is unusable; wanted letters, digits, - and _, starting with a letter")]
     InvalidPrefix {
         /// The prefix, shortened to 64 characters.
         prefix: String,
     },
-    /// An environment variable with the prefix is no Unicode text.
+    /// An environment variable with the prefix is not Unicode text.
     #[error("environment variable {variable:?} is not Unicode text")]
     UnreadableVariable {
-        /// Its name, with U+FFFD for what is no Unicode in it; shortened to 64 characters.
+        /// Its name, with U+FFFD for each part that is not Unicode; shortened to 64 characters.
         variable: String,
     },
     /// Two environment variables, whose names differ in case only, mean the same path.
@@ -193,7 +193,7 @@ pub enum ConfigError {
         path: PathBuf,
         /// The name of the format.
         format: &'static str,
-        /// The cargo feature that brings it.
+        /// The cargo feature that enables it.
         feature: &'static str,
     },
     /// A file is not in the format that its name says, or not even text.
@@ -239,7 +239,7 @@ pub(super) fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
 }
 
-/// A hostile text must not fill the log of whoever prints the error.
+/// A hostile text must not fill the log that the error is written to.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -259,7 +259,7 @@ fn what_may(updatable: &[String]) -> String {
     }
 }
 
-/// At most ten: a check may find fault with each of thousands.
+/// At most ten: a check may reject thousands of values.
 fn listed(values: &[InvalidValue]) -> String {
     let mut listed: Vec<_> = values.iter().take(10).map(InvalidValue::to_string).collect();
     if let Some(more) = values.len().checked_sub(10).filter(|more| *more > 0) {
@@ -280,7 +280,7 @@ fn listed(values: &[InvalidValue]) -> String {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PathFault {
-    /// There is no text.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
     /// It is longer than [`ConfigPath::MAX_BYTES`](crate::ConfigPath::MAX_BYTES).
@@ -301,7 +301,7 @@ pub enum PathFault {
     /// It has a dot at its start, at its end or right after another dot.
     #[error("has an empty segment at character {position}")]
     EmptySegment {
-        /// Where a letter was wanted.
+        /// The position at which a letter is expected.
         position: usize,
     },
     /// A segment starts with something else than a lower-case letter.
@@ -309,7 +309,7 @@ pub enum PathFault {
     BadStart {
         /// What the segment starts with.
         found: char,
-        /// Its place; the first character has place 1.
+        /// Its position; the first character has position 1.
         position: usize,
     },
     /// It has a character that is not allowed.
@@ -317,7 +317,7 @@ pub enum PathFault {
     BadCharacter {
         /// The character.
         found: char,
-        /// Its place; the first character has place 1.
+        /// Its position; the first character has position 1.
         position: usize,
     },
 }

@@ -1,9 +1,9 @@
 //! The file layer: TOML, JSON or YAML text into settings, each with its line.
 //!
-//! The `config` crate is not used, nor in its current version, 0.15.27: to it the origin of a value is the name of a
-//! file, without the line; an error of a parser is a boxed text, without line and column as values; and it silently
-//! converts between types ("80" and "yes" are integers to it, and 1.5 is 2). It would bring a second parser for each
-//! format, too, and leave all of our checks to be done again on what it has merged.
+//! The `config` crate is not used, not in its current version, 0.15.27, either. Its origin of a value is the name of a
+//! file, without the line; a parser's error is a boxed text, without line and column as values; and it silently
+//! converts between types ("80" and "yes" are integers to it, and 1.5 is 2). It would also bring a second parser for
+//! each format, and its merged values would still need all of our checks.
 
 mod from_json;
 mod from_toml;
@@ -21,9 +21,9 @@ use super::layers::{Setting, checked_key};
 use super::origin::Origin;
 use super::path::ConfigPath;
 use crate::one_line::excerpt;
-pub(super) use from_toml::{NumberFault, json};
+pub(super) use from_toml::{NumberError, json};
 
-/// What a file is written in.
+/// The format of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Toml,
@@ -32,7 +32,7 @@ enum Format {
 }
 
 impl Format {
-    /// By the ending of the name; whatever has no known one is TOML.
+    /// The format of a file name's extension; a file with an unknown one is TOML.
     fn of(path: &Path) -> Self {
         let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
         match ending.as_deref() {
@@ -55,13 +55,13 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError
     }
 }
 
-/// What some editors put before a text, and no format counts as a part of it.
+/// The mark that some editors put before a text; no format counts it as a part of the text.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 /// How deep sections and arrays may nest: the deepest path, with the deepest value at its end.
 const MAX_DEPTH: usize = 2 * ConfigPath::MAX_SEGMENTS;
-/// What is said of a key that is in its section already, at any depth and within arrays, too.
+/// The error for a key that occurs twice in its section, at any depth, arrays included.
 const TWICE: &str = "this key is there twice";
-/// What is said of an integer that is neither an `i64` nor a `u64`.
+/// The error for an integer that is neither an `i64` nor a `u64`.
 const TOO_LARGE: &str = "this integer has more than 64 bits";
 
 /// Something in a file, with the line and the column at which it begins.
@@ -72,7 +72,7 @@ struct Node {
 
 enum Content {
     Leaf(Value),
-    /// Keys with what they stand for; no key is there twice.
+    /// Keys with their values; no key occurs twice.
     Section(Vec<(String, Node)>),
 }
 
@@ -87,7 +87,7 @@ impl Node {
     }
 }
 
-/// The settings of a file of which the root is a section.
+/// The settings of a file whose root is a section.
 fn settings(path: &Path, entries: Vec<(String, Node)>) -> Result<Vec<Setting>, ConfigError> {
     let mut settings = Vec::new();
     for (key, node) in entries {
@@ -136,7 +136,7 @@ pub(super) fn bytes(path: &Path, max_bytes: usize) -> io::Result<Option<Vec<u8>>
     }
 }
 
-/// The text of what was read of a file, without a byte order mark, or `None` if there is no such file.
+/// The text of a file's bytes, without a byte order mark, or `None` if there is no such file.
 pub(super) fn decode(
     path: &Path,
     read: io::Result<Option<Vec<u8>>>,
@@ -161,7 +161,7 @@ fn text(path: &Path, bytes: Vec<u8>) -> Result<String, ConfigError> {
     Ok(text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text))
 }
 
-/// One byte more than allowed shows that there is too much, however much it is.
+/// Reads at most one byte more than allowed, which shows that a file is too large.
 fn read_at_most(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Whether files say something else than they did.
+//! Detection of changed files.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -8,13 +8,13 @@ use std::path::PathBuf;
 #[cfg(feature = "reload")]
 use super::file;
 
-/// What some files say, so far as it takes to notice that it is something else: their bytes and not their times, which
-/// change without these, and do not always change with them.
+/// A fingerprint of the contents of files, by which a change is noticed. It covers bytes and not times: times change
+/// without the bytes, and do not always change with them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Fingerprint(u64);
 
 impl Fingerprint {
-    /// Of what was read of the files, in their order.
+    /// The fingerprint of contents that were read, in the order of the files.
     pub(super) fn of<'a>(contents: impl IntoIterator<Item = &'a io::Result<Option<Vec<u8>>>>) -> Self {
         let mut hasher = DefaultHasher::new();
         for content in contents {
@@ -23,7 +23,7 @@ impl Fingerprint {
         Self(hasher.finish())
     }
 
-    /// Of the files as they are now. Blocks, and costs reading them.
+    /// The fingerprint of the files as they are now. Blocks, and costs reading them.
     #[cfg(feature = "reload")]
     pub(super) fn read(files: &[PathBuf], max_bytes: usize) -> Self {
         Self::of(&files.iter().map(|path| file::bytes(path, max_bytes)).collect::<Vec<_>>())

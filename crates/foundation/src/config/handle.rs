@@ -9,11 +9,11 @@ use super::error::ConfigError;
 use super::section::ConfigSection;
 use super::tree::ConfigTree;
 
-/// A handle on a declared section, kept by whoever reads it often. It works while the config server is away.
+/// A handle on a declared section, for a caller that reads it often. It works while the config server is away.
 ///
-/// [`latest`](Self::latest) is the fastest way to a setting: a comparison of two pointers while nothing has changed, and
-/// no write to memory that others share. [`get`](Self::get) needs no `&mut` and counts the `Arc`. Either shows a section
-/// that does not change under its reader. A clone has a cache of its own, so give one to each task.
+/// [`latest`](Self::latest) is the fastest way to a setting: a comparison of two pointers while nothing has changed,
+/// and no write to shared memory. [`get`](Self::get) needs no `&mut` and counts the `Arc`. Both return a section that
+/// does not change under its reader. A clone has a cache of its own, so give one to each task.
 ///
 /// ```
 /// use foundation::{ConfigSection, ConfigSources, Foundation};
@@ -49,15 +49,15 @@ use super::tree::ConfigTree;
 pub struct Section<T> {
     tree: Cache<Arc<ArcSwap<ConfigTree>>, Arc<ConfigTree>>,
     index: usize,
-    /// The section of the tree at this address, which the cache keeps alive: no other tree can be there as long as it is
-    /// compared with.
+    /// The address of the tree that `section` is from. The cache keeps that tree alive, so no other tree can have this
+    /// address while it is compared.
     seen: usize,
     section: Arc<T>,
 }
 
 impl<T: ConfigSection> Section<T> {
     pub(super) fn new(current: &Current) -> Result<Self, ConfigError> {
-        let mut cache = Cache::new(current.place());
+        let mut cache = Cache::new(current.tree_cell());
         let tree: &Arc<ConfigTree> = cache.load();
         let (index, section, seen) = (tree.section_index::<T>()?, tree.section::<T>()?, address(tree));
         Ok(Self { tree: cache, index, seen, section })
@@ -82,7 +82,7 @@ impl<T: ConfigSection> Section<T> {
         }
     }
 
-    /// The section as it is now, shared. Costs a look at the place of the tree and a count of the `Arc`.
+    /// The section as it is now, shared. Costs a load of the current tree and a count of the `Arc`.
     pub fn get(&self) -> Arc<T> {
         let tree = self.tree.arc_swap().load();
         Arc::clone(tree.section_at(self.index).unwrap_or(&self.section))

@@ -14,7 +14,7 @@ use super::origin::Origin;
 use super::path::{ConfigPath, fault};
 use super::value_type::{ValueType, fit};
 
-/// What a layer says about one path; an empty object stands for a section without values.
+/// A layer's setting for one path; an empty object stands for a section without values.
 pub(super) struct Setting {
     pub(super) path: ConfigPath,
     pub(super) value: Value,
@@ -40,7 +40,7 @@ impl Layers {
         &self.origins
     }
 
-    /// Puts a setting of a higher layer over what is there; a refused one changes nothing.
+    /// Puts a setting of a higher layer over the lower ones; a refused setting changes nothing.
     pub(super) fn put(&mut self, setting: Setting) -> Result<(), ConfigError> {
         let wanted = self.wanted(&setting)?;
         let found = ValueType::of(&setting.value);
@@ -59,7 +59,7 @@ impl Layers {
         settings.into_iter().try_for_each(|setting| self.put(setting))
     }
 
-    /// The type that the lower layers want at the path of a setting.
+    /// The type that the lower layers require at the path of a setting.
     fn wanted(&self, setting: &Setting) -> Result<ValueType, ConfigError> {
         let mut wanted = ValueType::Nothing;
         for path in setting.path.ancestry() {
@@ -77,7 +77,7 @@ impl Layers {
     fn write(&mut self, path: ConfigPath, value: Value, origin: Origin) {
         let mut place = &mut self.values;
         for (segment, section) in path.segments().zip(path.ancestry()) {
-            // A `null` that gets values of its own is a leaf no more, which invariant 2 has to know.
+            // A `null` that gets values of its own is no longer a leaf (invariant 2).
             self.origins.remove(section);
             place = entry(place, segment);
         }
@@ -92,7 +92,7 @@ impl Layers {
     }
 }
 
-/// The place of a key in a section; whatever is no section yet becomes one.
+/// The entry of a key in a section; a value that is not a section becomes one.
 fn entry<'a>(section: &'a mut Value, key: &str) -> &'a mut Value {
     if !section.is_object() {
         *section = Value::Object(Map::new());
@@ -110,7 +110,7 @@ pub(super) fn replace(values: &mut Value, path: &ConfigPath, value: Value) {
     *path.segments().fold(values, entry) = value;
 }
 
-/// The error for a path that the origins know neither as a value nor as a section.
+/// The error for a path that is neither a value nor a section.
 pub(super) fn unknown_path(path: &str, layers: &Layers) -> ConfigError {
     if let Some(fault) = fault(path) {
         return ConfigError::invalid_path(path, fault);
@@ -133,7 +133,7 @@ pub(super) fn wrong_type(path: &str, wanted: impl Into<String>, found: ValueType
     ConfigError::WrongType { path: path.to_owned(), wanted: wanted.into(), found: found.to_string(), origin }
 }
 
-/// The settings of a layer that is given as one object, of which every value has the same origin.
+/// The settings of a layer given as one object, all with the same origin.
 pub(super) fn settings(values: Value, origin: &Origin) -> Result<Vec<Setting>, ConfigError> {
     let mut settings = Vec::new();
     if let Value::Object(map) = values {

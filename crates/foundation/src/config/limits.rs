@@ -41,7 +41,7 @@ impl Default for ConfigLimits {
 }
 
 impl ConfigLimits {
-    /// Whether all that the layers hold is within the limits.
+    /// Whether all layers together are within the limits.
     pub(super) fn check(&self, layers: &Layers) -> Result<(), ConfigError> {
         let found = layers.origins().len();
         if found > self.max_paths {

@@ -1,7 +1,7 @@
-//! Reading a typed value out of a tree, with the place of whatever does not fit.
+//! Reading a typed value out of a tree, with the path of the part that does not fit.
 //!
-//! `serde_json` reads the same values but its errors say neither where, nor the types without the value
-//! itself, which may be a secret.
+//! `serde_json` reads the same values, but its errors name no path, and the types only together with the value itself,
+//! which may be a secret.
 
 use std::fmt;
 
@@ -15,16 +15,16 @@ use serde_json::{Map, Number, Value};
 
 use crate::one_line::excerpt;
 
-/// A `T` from a value, or what does not fit.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, Fault> {
+/// A `T` from a value, or the part that does not fit.
+pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ReadError> {
     T::deserialize(Located(value))
 }
 
 /// What does not fit, and where.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct ReadError {
     /// The way from the value that was read, innermost step first.
-    steps: Vec<Step>,
+    steps: Vec<PathStep>,
     pub(super) problem: Problem,
 }
 
@@ -35,26 +35,26 @@ pub(super) enum Problem {
 }
 
 #[derive(Debug)]
-enum Step {
+enum PathStep {
     Key(String),
     Index(usize),
 }
 
-impl Fault {
+impl ReadError {
     /// The path of the fault, given that of the value that was read, which is empty for the root.
     pub(super) fn path(&self, start: &str) -> String {
         let mut path = start.to_owned();
         for step in self.steps.iter().rev() {
             path += &match step {
-                Step::Key(key) if path.is_empty() => key.clone(),
-                Step::Key(key) => format!(".{key}"),
-                Step::Index(index) => format!("[{index}]"),
+                PathStep::Key(key) if path.is_empty() => key.clone(),
+                PathStep::Key(key) => format!(".{key}"),
+                PathStep::Index(index) => format!("[{index}]"),
             };
         }
         path
     }
 
-    fn under(mut self, step: Step) -> Self {
+    fn under(mut self, step: PathStep) -> Self {
         self.steps.push(step);
         self
     }
@@ -65,14 +65,14 @@ impl Fault {
     }
 }
 
-impl From<Problem> for Fault {
+impl From<Problem> for ReadError {
     fn from(problem: Problem) -> Self {
         let steps = Vec::new();
         Self { steps, problem }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.problem {
             Problem::WrongType { wanted, found } => write!(f, "wanted {wanted}, found {found}"),
@@ -81,9 +81,9 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ReadError {}
 
-impl Error for Fault {
+impl Error for ReadError {
     fn custom<T: fmt::Display>(reason: T) -> Self {
         Self::from(Problem::Other(excerpt(&reason.to_string())))
     }
@@ -126,9 +126,9 @@ fn in_words(found: &Unexpected<'_>) -> String {
 struct Located<'de>(&'de Value);
 
 impl<'de> Deserializer<'de> for Located<'de> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.0 {
             Value::Null => visitor.visit_unit(),
             Value::Bool(flag) => visitor.visit_bool(*flag),
@@ -139,14 +139,18 @@ impl<'de> Deserializer<'de> for Located<'de> {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.0 {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -155,7 +159,7 @@ impl<'de> Deserializer<'de> for Located<'de> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ReadError> {
         match self.0 {
             Value::String(variant) => visitor.visit_enum(unit_variant(variant)),
             Value::Object(fields) if fields.len() == 1 => {
@@ -171,28 +175,28 @@ impl<'de> Deserializer<'de> for Located<'de> {
     }
 }
 
-fn unit_variant<'de>(name: &'de str) -> impl EnumAccess<'de, Error = Fault> {
-    let name: StrDeserializer<'de, Fault> = name.into_deserializer();
+fn unit_variant<'de>(name: &'de str) -> impl EnumAccess<'de, Error = ReadError> {
+    let name: StrDeserializer<'de, ReadError> = name.into_deserializer();
     name
 }
 
-fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, Fault> {
+fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, ReadError> {
     match (number.as_u64(), number.as_i64(), number.as_f64()) {
         (Some(number), _, _) => visitor.visit_u64(number),
         (_, Some(number), _) => visitor.visit_i64(number),
         (_, _, Some(number)) => visitor.visit_f64(number),
-        _ => Err(Fault::custom("this number has no form in memory")),
+        _ => Err(ReadError::custom("this number has no form in memory")),
     }
 }
 
-fn visit_items<'de, V: Visitor<'de>>(items: &'de [Value], visitor: V) -> Result<V::Value, Fault> {
+fn visit_items<'de, V: Visitor<'de>>(items: &'de [Value], visitor: V) -> Result<V::Value, ReadError> {
     let mut left = Items { items, index: 0 };
     let value = visitor.visit_seq(&mut left)?;
     match left.index == items.len() {
         true => Ok(value),
         false => {
             let (wanted, found) = (left.index, items.len());
-            Err(Fault::custom(format!("wanted {wanted} elements, found {found}")))
+            Err(ReadError::custom(format!("wanted {wanted} elements, found {found}")))
         }
     }
 }
@@ -203,13 +207,13 @@ struct Items<'de> {
 }
 
 impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError> {
         let Some(item) = self.items.get(self.index) else {
             return Ok(None);
         };
-        let step = Step::Index(self.index);
+        let step = PathStep::Index(self.index);
         self.index += 1;
         let element = seed.deserialize(Located(item));
         element.map(Some).map_err(|fault| fault.under(step))
@@ -232,22 +236,22 @@ impl<'de> Fields<'de> {
 }
 
 impl<'de> MapAccess<'de> for Fields<'de> {
-    type Error = Fault;
+    type Error = ReadError;
 
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError> {
         let Some((key, value)) = self.fields.next() else {
             return Ok(None);
         };
         self.current = Some((key, value));
-        let key: StrDeserializer<'de, Fault> = key.as_str().into_deserializer();
+        let key: StrDeserializer<'de, ReadError> = key.as_str().into_deserializer();
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, ReadError> {
         let Some((key, value)) = self.current.take() else {
-            return Err(Fault::custom("a value was asked for before its key"));
+            return Err(ReadError::custom("a value was asked for before its key"));
         };
         let value = seed.deserialize(Located(value));
-        value.map_err(|fault| fault.under(Step::Key(key.to_owned())))
+        value.map_err(|fault| fault.under(PathStep::Key(key.to_owned())))
     }
 }

@@ -1,13 +1,14 @@
 //! Configuration: layers, merged into one immutable tree that knows where each value comes from.
 //!
-//! Built-in defaults lie lowest, then files, then environment variables, then the overrides of the run time; a higher
-//! layer wins, value by value. [`ConfigSources`] collects the lower three, with what is declared about them, and loads a
-//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes the next tree. All
-//! of these are plain values, and [`ConfigSources::load`] alone does I/O. The [`ConfigServer`] keeps the current tree of a
-//! namespace, and records each change before it makes it.
+//! Built-in defaults are the lowest layer, then files, then environment variables, then run-time overrides; a higher
+//! layer wins, value by value. [`ConfigSources`] collects the lower three, with the declarations, and loads a
+//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes the next tree.
+//! All of these are plain values, and [`ConfigSources::load`] alone does I/O. The [`ConfigServer`] keeps the current
+//! tree of a namespace, and records each change before it makes it.
 
 mod audit;
 mod change;
+mod change_recorder;
 mod client;
 mod commit;
 mod current;
@@ -17,7 +18,6 @@ mod file;
 mod fingerprint;
 mod handle;
 mod layers;
-mod ledger;
 mod limits;
 mod located;
 mod near;

@@ -3,14 +3,13 @@ use std::collections::BTreeSet;
 use foundation_core::NearMisses;
 use strsim::normalized_damerau_levenshtein as likeness;
 
-/// From here on a known path is worth mentioning; 1 is equality.
+/// The lowest similarity worth mentioning; 1 is equality.
 const WORTH_MENTIONING: f64 = 0.6;
 
 /// The known paths that look like the wanted one.
 ///
-/// The last segment counts as much as the whole path: people forget which section a setting is in, and
-/// two settings are not alike because their sections are. Costs a comparison with each known path, so it
-/// is for errors only.
+/// The last segment counts as much as the whole path: a wrong section is a common mistake, and two settings are not
+/// alike because their sections are. Costs a comparison with each known path, so it is for errors only.
 pub(super) fn near_misses(wanted: &str, known: &BTreeSet<&str>) -> NearMisses {
     NearMisses::ranked(known.iter().map(|path| (closeness(wanted, path), *path)), WORTH_MENTIONING)
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ConfigError;
 
-/// Who changes something, and why: it goes into the event of the change, and to those who hear of it.
+/// The author of a change and the reason for it: part of the event of the change and of each notification.
 ///
 /// ```
 /// use foundation::ChangeNote;
@@ -39,7 +39,7 @@ impl ChangeNote {
         self
     }
 
-    /// Refuses what would not be kept as it is.
+    /// Refuses texts that would not be kept as they are.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let long = |what: &str, text: &Option<String>, limit: usize| {
             let found = text.as_ref().map_or(0, String::len);
@@ -53,7 +53,7 @@ impl ChangeNote {
     }
 }
 
-/// Control characters are shown escaped: the texts may come from anyone.
+/// Control characters are shown escaped: the texts come from callers.
 impl std::fmt::Display for ChangeNote {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let escaped = |text: &str| text.escape_debug().to_string();

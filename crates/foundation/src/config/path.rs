@@ -69,7 +69,7 @@ impl ConfigPath {
     }
 }
 
-/// What is wrong with a text that should be a path.
+/// The mistake in a text that should be a path, if any.
 pub(super) fn fault(text: &str) -> Option<PathFault> {
     let bytes = text.len();
     if bytes == 0 {
@@ -97,7 +97,7 @@ fn character_fault(text: &str) -> Option<PathFault> {
             _ => return Some(PathFault::BadCharacter { found, position }),
         }
     }
-    // Every character is one byte by now, so the length is a position.
+    // Every character is one byte here, so the length is a position.
     let position = text.len() + 1;
     starts.then_some(PathFault::EmptySegment { position })
 }

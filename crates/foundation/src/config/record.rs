@@ -1,4 +1,4 @@
-//! What is recorded of changes, and what is read out of the records.
+//! Records of changes: how they are written as events and read back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use uuid::Uuid;
 use super::change::ConfigChange;
 use super::note::ChangeNote;
 use super::path::ConfigPath;
-use super::transaction::{Proposal, Wish};
+use super::transaction::{Op, Proposal};
 use super::tree::ConfigTree;
 use crate::events::{Event, EventId, EventKind, Query};
 use crate::json::json_bytes;
 
 /// The name of the config server in each namespace, which is the source of its events.
 pub(super) const SERVER: &str = "config_server";
-/// What a change at run time is recorded as.
+/// The event kind of a change at run time.
 pub(super) const CONFIG_UPDATED: EventKind = EventKind::from_static("config_updated");
-/// What a change of the files is recorded as.
+/// The event kind of a change of the files.
 pub(super) const CONFIG_RELOADED: EventKind = EventKind::from_static("config_reloaded");
-/// What holds of all changes at run time is recorded as this, when older events are to be forgotten.
+/// The event kind of a checkpoint: all changes at run time in force, recorded before older events are pruned.
 pub(super) const CONFIG_CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
-/// What is recorded when changed files are not taken.
+/// The event kind of a refused reload.
 pub(super) const CONFIG_RELOAD_REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 
 /// One change of a value, as it was recorded.
@@ -49,7 +49,7 @@ pub struct ConfigRecord {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChangeCause {
-    /// Somebody asked for it at run time.
+    /// A caller asked for it at run time.
     Update,
     /// A file has changed.
     Reload,
@@ -62,7 +62,7 @@ pub(super) struct Recorded {
     what: What,
     #[serde(flatten)]
     pub(super) note: ChangeNote,
-    /// Which of so many events this is that count together only; see [`split`](Self::split).
+    /// The number of this event among several that count only together; see [`split`](Self::split).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     part: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,8 +85,8 @@ impl Recorded {
         Self { what, note: note.clone(), part: None, of: None }
     }
 
-    /// All changes at run time that hold. What was before is not needed to make them, and would make them larger than
-    /// they were when each was recorded.
+    /// All changes at run time that are in force. Their old values are left out: they are not needed to make the
+    /// changes, and would make them larger than when each was recorded.
     pub(super) fn checkpoint(tree: &ConfigTree) -> Vec<ConfigChange> {
         let change = |(path, new): (&ConfigPath, &Value)| {
             let (path, new) = (path.clone(), new.clone());
@@ -95,8 +95,8 @@ impl Recorded {
         tree.overrides().map(change).collect()
     }
 
-    /// The same changes in as few parts as have at most so many bytes each, in their order. A change that is larger than
-    /// that by itself is a part by itself. The note is in the first part.
+    /// The same changes in as few parts as possible, each of at most `max_bytes` bytes, in their order. A larger change
+    /// is a part by itself. The note is in the first part.
     pub(super) fn split(changes: &[ConfigChange], note: &ChangeNote, max_bytes: usize) -> Vec<Self> {
         let frame = |note: ChangeNote| {
             let what = What::Several { changes: Vec::new() };
@@ -129,8 +129,8 @@ impl Recorded {
         }
     }
 
-    /// Its number among so many parts; most records are the only one.
-    fn place(&self) -> (u32, u32) {
+    /// Its number and the number of parts; most records have one part.
+    fn parts(&self) -> (u32, u32) {
         (self.part.unwrap_or(1), self.of.unwrap_or(1))
     }
 }
@@ -139,27 +139,27 @@ fn bytes(value: &impl Serialize) -> usize {
     serde_json::to_value(value).map_or(usize::MAX, |value| json_bytes(&value))
 }
 
-/// What was recorded together, in one event or in several that count together only.
+/// Changes that were recorded together, in one event or in several that count only together.
 #[derive(Debug)]
 pub(super) struct Record {
     /// The first of its events.
     pub(super) first: EventId,
-    /// The last of its events, by which it is known.
+    /// The last of its events, which identifies it.
     pub(super) event: EventId,
     pub(super) kind: EventKind,
     pub(super) correlation: Uuid,
     recorded_at: SystemTime,
-    /// Why the events do not say what changed, if they do not.
+    /// The changes, or why the events do not say what changed.
     pub(super) changes: Result<Vec<ConfigChange>, String>,
     pub(super) note: ChangeNote,
     parts: (u32, u32),
 }
 
 impl Record {
-    /// The record of which an event is the first part, or a part that nothing can be done with.
+    /// The record that begins with this event, or one without changes if the event is not a first part.
     fn of(event: &Event) -> Self {
         let recorded: Result<Recorded, _> = event.payload_as();
-        let (note, parts) = recorded.as_ref().map(|it| (it.note.clone(), it.place())).unwrap_or_default();
+        let (note, parts) = recorded.as_ref().map(|it| (it.note.clone(), it.parts())).unwrap_or_default();
         let changes = match recorded {
             Ok(recorded) if parts.0 == 1 => Ok(recorded.into_changes()),
             Ok(_) => Err(missing(1, parts.1)),
@@ -170,13 +170,13 @@ impl Record {
         Self { first: *id, event: *id, kind, correlation, recorded_at, changes, note, parts }
     }
 
-    /// Takes an event in if it is the part that comes next.
+    /// Adds an event if it is the next part; false if it is not.
     fn takes(&mut self, event: &Event) -> bool {
         let (part, of) = self.parts;
         let fits = part < of && (&event.kind, event.correlation_id) == (&self.kind, self.correlation);
         let (true, Ok(changes)) = (fits, &mut self.changes) else { return false };
         match event.payload_as::<Recorded>() {
-            Ok(recorded) if recorded.place() == (part + 1, of) => {
+            Ok(recorded) if recorded.parts() == (part + 1, of) => {
                 changes.extend(recorded.into_changes());
                 (self.event, self.parts) = (event.id, (part + 1, of));
                 true
@@ -185,7 +185,7 @@ impl Record {
         }
     }
 
-    /// A record of which parts are missing counts for nothing.
+    /// A record with missing parts counts for nothing.
     fn closed(mut self) -> Self {
         let (parts, of) = self.parts;
         if self.changes.is_ok() && parts != of {
@@ -199,7 +199,7 @@ fn missing(part: u32, of: u32) -> String {
     format!("it was recorded in {of} events, of which number {part} is missing")
 }
 
-/// What events of the config server record, oldest first.
+/// The records in events of the config server, oldest first.
 pub(super) fn records<'a>(events: impl Iterator<Item = &'a Arc<Event>>) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     for event in events {
@@ -216,7 +216,7 @@ pub(super) fn all() -> Query {
     Query::new().kinds([CONFIG_UPDATED, CONFIG_RELOADED, CONFIG_CHECKPOINT]).limit(usize::MAX)
 }
 
-/// The oldest event that it takes to know what was changed at run time.
+/// The oldest event needed to know the changes at run time.
 pub(super) fn baseline(records: &[Record]) -> Option<EventId> {
     let checkpoint = records.iter().rfind(|record| record.kind == CONFIG_CHECKPOINT && record.changes.is_ok());
     checkpoint.or_else(|| records.iter().find(|record| record.kind == CONFIG_UPDATED)).map(|record| record.first)
@@ -227,7 +227,7 @@ pub(super) fn ours(events: &[Arc<Event>]) -> impl DoubleEndedIterator<Item = &Ar
     events.iter().filter(|event| event.service() == Some(SERVER))
 }
 
-/// What the records say about a value, or about everything in a section, oldest first.
+/// The recorded changes of a value, or of everything in a section, oldest first.
 pub(super) fn history(records: Vec<Record>, section: &ConfigPath) -> Vec<ConfigRecord> {
     let changed = records.into_iter().filter(|record| record.kind != CONFIG_CHECKPOINT);
     let of = |record: Record| {
@@ -239,11 +239,11 @@ pub(super) fn history(records: Vec<Record>, section: &ConfigPath) -> Vec<ConfigR
     changed.flat_map(of).collect()
 }
 
-/// What brings each value that was changed at run time after an event back to what it was then; `None` if the event is
-/// no record of a change.
+/// The proposal that restores each value changed at run time after an event; `None` if the event does not record a
+/// change.
 pub(super) fn undo(records: Vec<Record>, to: EventId) -> Option<Proposal> {
     let mut is_known = false;
-    let mut wishes = BTreeMap::new();
+    let mut ops = BTreeMap::new();
     for record in records {
         is_known |= (record.first..=record.event).contains(&to);
         if record.first <= to || record.kind != CONFIG_UPDATED {
@@ -251,10 +251,10 @@ pub(super) fn undo(records: Vec<Record>, to: EventId) -> Option<Proposal> {
         }
         for change in record.changes.unwrap_or_default() {
             // The first change after the event has the value at the event as its old one.
-            wishes.entry(change.path).or_insert(Wish::Set(change.old));
+            ops.entry(change.path).or_insert(Op::Set(change.old));
         }
     }
-    is_known.then_some(Proposal::These(wishes))
+    is_known.then_some(Proposal::These(ops))
 }
 
 #[cfg(test)]
@@ -322,8 +322,8 @@ mod tests {
             prop_assert_eq!((joined.first.get(), joined.event.get(), joined.note), (1, count, note));
         }
 
-        /// Whatever is lost of a record in several events, the rest of it counts for nothing, and the records around it
-        /// for what they say.
+        /// Whichever part of a record in several events is lost, its other parts count for nothing, and the records
+        /// around it are read in full.
         #[test]
         fn a_record_of_which_a_part_is_missing_counts_for_nothing(
             changes in changes(), lost in vec(any::<bool>(), 30), swapped in any::<bool>(),

@@ -1,8 +1,8 @@
-//! What recorded changes come to on a configuration that was loaded: one function for the running process, for a server
-//! that takes over from one that ended, and for the next process.
+//! The result of applying recorded changes to a loaded configuration: one function for the running process, for a
+//! server that takes over from an ended one, and for the next process.
 //!
-//! The last record about a value decides, whatever the files said in between. So the values of a process that runs are
-//! those of one that starts from the same files and the same records.
+//! The last record about a value decides, whatever the files said in between. So a running process has the same values
+//! as one that starts from the same files and the same records.
 
 use super::change::{ConfigChange, not_updatable};
 use super::error::ConfigError;
@@ -11,15 +11,15 @@ use super::record::{CONFIG_CHECKPOINT, CONFIG_UPDATED, Record};
 use super::tree::{ConfigTree, Overrides};
 use crate::events::EventId;
 
-/// What records come to.
+/// The result of a replay.
 pub(super) struct Replayed {
-    /// The tree with all that could be made; of the same generation.
+    /// The tree with all changes that could be made; of the same generation.
     pub(super) next: ConfigTree,
-    /// What could not be made, and why.
+    /// The changes that could not be made, and why.
     pub(super) refused: Vec<(EventId, String)>,
 }
 
-/// The overrides of a tree, and what records make of them.
+/// The overrides of a tree while records are applied to them.
 struct Replay<'a> {
     /// The layers without any override.
     base: &'a ConfigTree,
@@ -27,7 +27,7 @@ struct Replay<'a> {
     refused: Vec<(EventId, String)>,
 }
 
-/// Makes what is recorded of changes at run time; reloads of files are not among them.
+/// Makes the recorded changes at run time; reloads of files are not among them.
 pub(super) fn replay(tree: &ConfigTree, records: &[&Record]) -> Replayed {
     let base = tree.without_overrides();
     let mut replay = Replay { base: &base, overrides: tree.overrides_as_recorded().clone(), refused: Vec::new() };
@@ -39,8 +39,8 @@ pub(super) fn replay(tree: &ConfigTree, records: &[&Record]) -> Replayed {
     }
 }
 
-/// Makes each record for itself that leads to a valid configuration, and of a checkpoint each change that does: one that
-/// does not must not take the others along.
+/// Makes each record separately that leads to a valid configuration, and of a checkpoint each change that does: an
+/// invalid one must not affect the others.
 fn one_by_one(tree: &ConfigTree, base: &ConfigTree, records: &[&Record]) -> Replayed {
     let (mut next, mut refused) = (tree.clone(), Vec::new());
     for record in records {
@@ -85,7 +85,8 @@ impl Replay<'_> {
         }
     }
 
-    /// Why changes could not have been recorded, whatever the files said: such a record is forged, or of another program.
+    /// The error of a change that could not have been recorded, whatever the files said: it is forged, or of another
+    /// program.
     fn first_undeclared(&self, changes: &[ConfigChange]) -> Option<ConfigError> {
         changes.iter().find_map(|change| match change {
             ConfigChange { path, .. } if self.base.hides(path.as_str()) => {
@@ -96,7 +97,7 @@ impl Replay<'_> {
         })
     }
 
-    /// A change that does not fit today's files leaves what was before.
+    /// A change that does not fit today's files leaves the value before it.
     fn add_change(&mut self, event: EventId, change: &ConfigChange) {
         let ConfigChange { path, new, reset, .. } = change;
         if *reset {

@@ -1,4 +1,4 @@
-//! What is declared about the configuration, whatever the layers say.
+//! The declarations about a configuration, independent of its layers.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub(super) struct Schema {
 }
 
 impl Schema {
-    /// Declares a section type with all that it says about itself; a second time it changes nothing.
+    /// Adds a section type with all its declarations; adding it again changes nothing.
     pub(super) fn add<T: ConfigSection>(&mut self) -> Result<(), ConfigError> {
         let section = SectionType::of::<T>()?;
         if self.index_of::<T>().is_none() {
@@ -57,7 +57,7 @@ impl Schema {
         path.ancestry().any(|part| self.updatable.contains(part))
     }
 
-    /// Whether the value, or a part of it, is never to be shown. The path may be one of an error and go on with indices.
+    /// Whether the value, or a part of it, is never shown. The path may be that of an error and end in indices.
     pub(super) fn is_secret(&self, path: &str) -> bool {
         let path = path.split('[').next().unwrap_or_default();
         let ends = path.match_indices('.').map(|(end, _)| end).chain([path.len()]);

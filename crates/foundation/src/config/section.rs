@@ -9,18 +9,18 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
-use super::located::{self, Fault};
+use super::located::{self, ReadError};
 use super::path::ConfigPath;
 
 /// A section of the configuration with a type of its own: read by serde, validated by
 /// [`garde`](https://docs.rs/garde), and declared with [`ConfigSources::section`](crate::ConfigSources::section).
 ///
-/// Its code is contained: a validator or a `Deserialize` that panics refuses the configuration, with what it said, and
-/// ends nothing.
+/// Panics in its code are caught: a validator or a `Deserialize` that panics refuses the configuration, with the
+/// panic's message, and ends no actor.
 ///
 /// No configuration is ever in force in which a declared section cannot be read or is not valid: neither when it is
 /// loaded, nor after an update, nor after a file has changed. Secrets are best kept in a
-/// [`SecretString`](crate::SecretString), which shows itself to nobody, and their paths named in
+/// [`SecretString`](crate::SecretString), which is never displayed, and their paths named in
 /// [`SECRETS`](Self::SECRETS), so that no error, event or export shows them either.
 ///
 /// ```
@@ -57,39 +57,39 @@ use super::path::ConfigPath;
 /// # Ok::<(), foundation::ConfigError>(())
 /// ```
 pub trait ConfigSection: DeserializeOwned + Validate<Context: Default> + Send + Sync + 'static {
-    /// Where the section is in the configuration.
+    /// The path of the section.
     const PATH: &'static str;
 
-    /// What may change while the program runs, as paths within the section; `*` stands for all of it.
+    /// The values that may change while the program runs, as paths within the section; `*` stands for all of it.
     const UPDATABLE: &'static [&'static str] = &[];
 
-    /// What is never shown, as paths within the section; `*` stands for all of it.
+    /// The values that are never shown, as paths within the section; `*` stands for all of it.
     const SECRETS: &'static [&'static str] = &[];
 
-    /// The values below all layers; none unless the type says otherwise.
+    /// The values below all layers; none by default.
     fn defaults() -> Value {
         Value::Object(Map::new())
     }
 }
 
-/// What was read of a declared section: a [`Held`], of which only the section type knows the `T`.
+/// A declared section as it was read: a [`SectionValue`], whose `T` only the section type knows.
 pub(super) type Snapshot = Arc<dyn Any + Send + Sync>;
 
-/// A section, dropped contained: the last tree with it may be dropped by the server, or by any reader.
-struct Held<T>(Option<Arc<T>>);
+/// A section that is dropped with panics caught: the server or any reader may drop the last tree with it.
+struct SectionValue<T>(Option<Arc<T>>);
 
-impl<T> Drop for Held<T> {
+impl<T> Drop for SectionValue<T> {
     fn drop(&mut self) {
         drop_contained("a section of the configuration", self.0.take());
     }
 }
 
-/// A declared section, its type forgotten.
+/// A declared section with its type erased.
 #[derive(Clone)]
 pub(super) struct SectionType {
     path: ConfigPath,
     id: TypeId,
-    read: fn(&Value) -> Result<Snapshot, SectionFault>,
+    read: fn(&Value) -> Result<Snapshot, SectionError>,
 }
 
 impl SectionType {
@@ -106,14 +106,14 @@ impl SectionType {
     }
 
     /// The section with these values, validated.
-    pub(super) fn read(&self, values: &Value) -> Result<Snapshot, SectionFault> {
+    pub(super) fn read(&self, values: &Value) -> Result<Snapshot, SectionError> {
         (self.read)(values)
     }
 }
 
-/// What a snapshot was read as.
+/// The section in a snapshot, with its type.
 pub(super) fn typed<T: ConfigSection>(snapshot: &Snapshot) -> Option<&Arc<T>> {
-    snapshot.downcast_ref::<Held<T>>()?.0.as_ref()
+    snapshot.downcast_ref::<SectionValue<T>>()?.0.as_ref()
 }
 
 /// The error for a section type that was not declared.
@@ -121,35 +121,35 @@ pub(super) fn undeclared<T: ConfigSection>() -> ConfigError {
     ConfigError::UndeclaredSection { section: T::PATH.to_owned(), type_name: type_name::<T>() }
 }
 
-/// The defaults of a section type, at their place.
+/// The defaults of a section type, at its path.
 pub(super) fn defaults<T: ConfigSection>() -> Value {
     let wrap = |inner, key: &str| Value::Object(Map::from_iter([(key.to_owned(), inner)]));
     T::PATH.rsplit('.').fold(T::defaults(), wrap)
 }
 
 /// Why a section is not in force.
-pub(super) enum SectionFault {
-    Unreadable(Fault),
+pub(super) enum SectionError {
+    Unreadable(ReadError),
     /// Fields, relative to the section, and what is wrong with them.
     Invalid(Vec<(String, String)>),
-    /// The code of the section's type panicked, and said this.
+    /// The code of the section's type panicked, with this message.
     Panicked(String),
 }
 
-impl From<CaughtPanic> for SectionFault {
+impl From<CaughtPanic> for SectionError {
     fn from(panic: CaughtPanic) -> Self {
         Self::Panicked(panic.into_text())
     }
 }
 
-/// Reading, checking and dropping a section is code of its author.
-fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionFault> {
-    let section: T = catch_panic(|| located::read(values))?.map_err(SectionFault::Unreadable)?;
-    // Before it is checked: while a panic of the check is under way, no destructor may panic as well.
-    let held = Held(Some(Arc::new(section)));
+/// Reading, checking and dropping a section run its author's code.
+fn read<T: ConfigSection>(values: &Value) -> Result<Snapshot, SectionError> {
+    let section: T = catch_panic(|| located::read(values))?.map_err(SectionError::Unreadable)?;
+    // Before the check: while its panic unwinds, no destructor may panic as well.
+    let held = SectionValue(Some(Arc::new(section)));
     match catch_panic(|| held.0.as_deref().map_or_else(Vec::new, faults))? {
         faults if faults.is_empty() => Ok(Arc::new(held)),
-        faults => Err(SectionFault::Invalid(faults)),
+        faults => Err(SectionError::Invalid(faults)),
     }
 }
 

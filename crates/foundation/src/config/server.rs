@@ -1,4 +1,4 @@
-//! The config server's actor: one change after the other.
+//! The config server's actor, which handles one change after the other.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use foundation_core::ractor::rpc::CallResult;
 use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_core::{ServiceKey, answer, local_message};
 
+use super::change_recorder::{ChangeRecorder, Records};
 use super::commit::ConfigCommit;
 use super::fingerprint::Fingerprint;
-use super::ledger::{Ledger, Records};
 use super::note::ChangeNote;
 use super::record::SERVER;
 use super::step::Step;
@@ -26,17 +26,17 @@ pub(super) enum ConfigMsg {
     Change(Proposal, ChangeNote, Answer),
     Rollback(EventId, ChangeNote, Answer),
     Reload(ChangeNote, Answer),
-    /// The watched files say something else; the answer is whether there is nothing more to be done about it.
+    /// The watched files have changed; the answer is whether the change is dealt with.
     FilesChanged(Fingerprint, RpcReplyPort<bool>),
-    /// The event store is to forget what it takes to know the changes at run time.
+    /// The event store is about to prune events that hold changes at run time.
     Checkpoint,
     Status(RpcReplyPort<ConfigStatus>),
 }
 local_message!(ConfigMsg);
 
-/// What the server works with.
+/// The server's dependencies.
 pub(super) struct ConfigServerActor {
-    pub(super) ledger: Ledger,
+    pub(super) recorder: ChangeRecorder,
 }
 
 pub(super) struct State {
@@ -60,7 +60,7 @@ impl ConfigServerActor {
             ConfigMsg::FilesChanged(content, reply) => {
                 answer(reply, self.take_files(records, content).await);
             }
-            ConfigMsg::Checkpoint => self.ledger.try_checkpoint(records).await,
+            ConfigMsg::Checkpoint => self.recorder.try_checkpoint(records).await,
             ConfigMsg::Status(reply) => answer(reply, self.status()),
         }
     }
@@ -72,9 +72,9 @@ impl ConfigServerActor {
         note: ChangeNote,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
         note.check()?;
-        self.ledger.settle(records).await?;
-        let step = Step::propose(&self.ledger.current.tree(), proposal)?;
-        self.ledger.take(records, step, note).await
+        self.recorder.settle(records).await?;
+        let step = Step::propose(&self.recorder.current.tree(), proposal)?;
+        self.recorder.take(records, step, note).await
     }
 
     async fn roll_back(
@@ -83,46 +83,46 @@ impl ConfigServerActor {
         to: EventId,
         mut note: ChangeNote,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        self.ledger.settle(records).await?;
-        let proposal = self.ledger.undo(to).await?;
+        self.recorder.settle(records).await?;
+        let proposal = self.recorder.undo(to).await?;
         note.reason.get_or_insert_with(|| format!("rolled back to event {to}"));
         self.change(records, proposal, note).await
     }
 
     async fn reload(&self, records: &mut Records, mut note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
         note.check()?;
-        self.ledger.settle(records).await?;
+        self.recorder.settle(records).await?;
         note.reason.get_or_insert_with(|| "the files were read again".to_owned());
-        match self.ledger.load().await? {
-            Some(step) => self.ledger.take(records, step, note).await,
+        match self.recorder.load().await? {
+            Some(step) => self.recorder.take(records, step, note).await,
             None => {
-                let generation = self.ledger.current.look().generation();
+                let generation = self.recorder.current.load().generation();
                 Ok(ConfigCommit { changes: Vec::new(), generation, event: None, note })
             }
         }
     }
 
-    /// A reload that may be refused, which is then on record.
+    /// A reload on request, whose refusal is recorded.
     async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
         let result = self.reload(records, note).await;
         if let Err(error) = &result {
-            self.ledger.refuse_reload(error);
+            self.recorder.refuse_reload(error);
         }
         self.counted(result)
     }
 
-    /// A reload that nobody asked for. What is refused is refused once for each content; what could not be recorded, or was
+    /// A reload after a change of the files. Each content is refused once; a step that could not be recorded, or was
     /// not answered, is tried again.
     async fn take_files(&self, records: &mut Records, content: Fingerprint) -> bool {
         match self.reload(records, ChangeNote::default()).await {
             Ok(_) => {
-                self.ledger.current.accept();
+                self.recorder.current.accept();
                 true
             }
             Err(error) => {
-                if !self.ledger.current.refuse(content, &error.to_string()) {
-                    self.ledger.refuse_reload(&error);
-                    self.ledger.telemetry.count("config.updates_refused");
+                if !self.recorder.current.refuse(content, &error.to_string()) {
+                    self.recorder.refuse_reload(&error);
+                    self.recorder.telemetry.count("config.updates_refused");
                 }
                 matches!(error, ConfigUpdateError::Refused(_))
             }
@@ -131,20 +131,20 @@ impl ConfigServerActor {
 
     fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
         if result.is_err() {
-            self.ledger.telemetry.count("config.updates_refused");
+            self.recorder.telemetry.count("config.updates_refused");
         }
         result
     }
 
     fn status(&self) -> ConfigStatus {
-        let tree = self.ledger.current.tree();
+        let tree = self.recorder.current.tree();
         ConfigStatus {
             generation: tree.generation(),
             paths: tree.paths().count(),
             overrides: tree.overrides().count(),
-            subscribers: self.ledger.current.subscribers(),
-            watch: self.ledger.current.how_watched(),
-            checkpoint_failure: self.ledger.current.checkpoint_failure(),
+            subscribers: self.recorder.current.subscribers(),
+            watch: self.recorder.current.watch(),
+            checkpoint_failure: self.recorder.current.checkpoint_failure(),
         }
     }
 }
@@ -157,21 +157,21 @@ impl Actor for ConfigServerActor {
 
     async fn pre_start(&self, myself: ActorRef<ConfigMsg>, (): ()) -> Result<State, ActorProcessingErr> {
         let server = myself.clone();
-        self.ledger.events.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
-        let watch = self.ledger.current.look().source().and_then(|source| source.watch());
-        // Watched before anything is read again: a file that changes in between is looked at.
-        let current = Arc::clone(&self.ledger.current);
+        self.recorder.events.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
+        let watch = self.recorder.current.load().source().and_then(|source| source.watch());
+        // Watch before reading again: a change of a file in between is noticed.
+        let current = Arc::clone(&self.recorder.current);
         let watcher = watch.map(|watch| {
             Watcher::start(watch, current, move |content| {
                 let server = myself.clone();
                 async move {
-                    // That the server is gone is no error: its successor watches for itself.
+                    // It is no error if the server is gone: its successor watches for itself.
                     let answer = server.call(|reply| ConfigMsg::FilesChanged(content, reply), None).await;
                     matches!(answer, Ok(CallResult::Success(true)))
                 }
             })
         });
-        Ok(State { records: self.ledger.begin().await?, _watcher: watcher })
+        Ok(State { records: self.recorder.begin().await?, _watcher: watcher })
     }
 
     async fn handle(
@@ -180,7 +180,7 @@ impl Actor for ConfigServerActor {
         message: ConfigMsg,
         State { records, .. }: &mut State,
     ) -> Result<(), ActorProcessingErr> {
-        // On the heap: else each actor would keep the 8 KB that a change takes for as long as it lives.
+        // Boxed: otherwise each actor would keep the 8 KB that a change takes for as long as it lives.
         Box::pin(self.serve(message, records)).await;
         Ok(())
     }

@@ -18,10 +18,10 @@ use super::origin::Origin;
 use super::path::ConfigPath;
 use super::schema::Schema;
 use super::section::{self, ConfigSection};
-use super::tree::{ConfigTree, Source, Watch};
+use super::tree::{ConfigTree, Source, WatchSpec};
 use super::value_type::ValueType;
 
-/// How often watched files are looked at, whether they are heard of or not.
+/// How often watched files are checked, whether or not a notification arrives.
 const DEFAULT_POLL: Duration = Duration::from_secs(5);
 
 /// Where the configuration comes from: defaults, below files, below environment variables.
@@ -31,26 +31,27 @@ const DEFAULT_POLL: Duration = Duration::from_secs(5);
 ///
 /// # Files
 ///
-/// TOML, JSON (`.json`) and, with the feature `yaml`, YAML (`.yaml`, `.yml`), told apart by the ending of the name; a
-/// file with any other ending is TOML. A later file lies over those before it. Of YAML anchors, aliases, tags and
+/// TOML, JSON (`.json`) and, with the feature `yaml`, YAML (`.yaml`, `.yml`), distinguished by the file's extension; a
+/// file with any other extension is TOML. A later file lies over those before it. YAML anchors, aliases, tags and
 /// second documents are refused.
 ///
-/// The same content means the same in each format: integers have 64 bits, with or without a sign, and a byte order mark is
-/// passed over. A key that is there twice and a key with a dot in it, which would mean another one in a section, are
-/// refused with their place.
+/// The same content means the same in each format: integers have 64 bits, with or without a sign, and a byte order mark
+/// is skipped. A duplicate key, and a key with a dot in it, which would mean another one in a section, are refused with
+/// their position.
 ///
 /// # Declarations
 ///
-/// [`section`](Self::section) gives a section a type, with validation; [`updatable`](Self::updatable) says what may
-/// change while the program runs, without which nothing may; [`secret`](Self::secret) says what is never shown.
+/// [`section`](Self::section) gives a section a type, with validation; [`updatable`](Self::updatable) declares values
+/// that may change while the program runs, without which none may; [`secret`](Self::secret) declares values that are
+/// never shown.
 ///
 /// # Environment variables
 ///
-/// With the prefix `APP`, `APP__SERVER__MAX_CONNS` sets `server.max_conns`, or `server.max-conns` if
-/// that is the one there is. The text becomes a value of the type that the layers below have there: a
-/// string is taken as it is, all else is written as in TOML (`true`, `42`, `1.5`, `[1, 2]`). A variable
-/// with the prefix whose path nothing below has is taken as well, as whatever it would be in TOML, and
-/// otherwise as a string; [`ConfigTree::unknown_variables`] tells of it, since it may be misspelt.
+/// With the prefix `APP`, `APP__SERVER__MAX_CONNS` sets `server.max_conns`, or `server.max-conns` if that is the path
+/// that exists. The text becomes a value of the type that the layers below have there: a string is taken as it is, all
+/// else is written as in TOML (`true`, `42`, `1.5`, `[1, 2]`). A variable with the prefix whose path no lower layer has
+/// is taken as well, as its TOML value if it has one and otherwise as a string; [`ConfigTree::unknown_variables`] lists
+/// it, since it may be misspelt.
 ///
 /// ```
 /// use foundation::{ConfigSources, Origin};
@@ -101,7 +102,7 @@ impl ConfigSources {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnusableDefaults`] if they have no form in JSON or are no section.
+    /// [`ConfigError::UnusableDefaults`] if they cannot be written as JSON or are not a section.
     pub fn defaults(mut self, defaults: impl Serialize) -> Result<Self, ConfigError> {
         let unusable = |reason| ConfigError::UnusableDefaults { reason };
         let value = serde_json::to_value(defaults).map_err(|error| unusable(error.to_string()))?;
@@ -124,25 +125,25 @@ impl ConfigSources {
         self
     }
 
-    /// With the files read again whenever one of them says something else and then nothing has happened to it for so
-    /// long; 200 ms is a good choice, and editors that write in several steps need a few. What is not valid is refused,
-    /// with the configuration as it was and an event `config_reload_refused`, once for each content.
+    /// With the files read again whenever the content of one has changed and no other change follows for this long;
+    /// 200 ms is a good choice, and editors that write in several steps need a few. Invalid content is refused, with
+    /// the configuration as it was and an event `config_reload_refused`, once for each content.
     ///
-    /// A file is watched through every link and every folder on the way to it: it may be replaced, as may what a link
-    /// points at, and folders may be removed, made again and renamed. An optional file, or its folder, may come later.
-    /// Whatever else happens in these folders makes no difference.
+    /// A file is watched through every link and every folder on the way to it: it may be replaced, as may the target of
+    /// a link, and folders may be removed, made again and renamed. An optional file, or its folder, may come later.
+    /// Other changes in these folders are ignored.
     ///
-    /// Where the operating system does not tell of changes, the files are looked at [every so often](Self::poll) all the
-    /// same; [`ConfigStatus::watch`](crate::ConfigStatus::watch) and a warning to `tracing` say so.
+    /// Where the operating system does not report changes, the files are checked [at intervals](Self::poll)
+    /// nevertheless; [`ConfigStatus::watch`](crate::ConfigStatus::watch) and a warning to `tracing` say so.
     #[cfg(feature = "reload")]
     pub fn watch(mut self, quiet: Duration) -> Self {
         self.quiet = Some(quiet);
         self
     }
 
-    /// With watched files looked at so often, 5 s if this is not said, at least 1 ms: for file systems that tell nobody
-    /// of changes, and for what is overheard. Costs reading the files. What could not be recorded of a changed file is
-    /// tried again as often.
+    /// With watched files checked this often, 5 s by default, at least 1 ms: for file systems that do not report
+    /// changes, and for missed reports. Costs reading the files. A changed file that could not be recorded is tried
+    /// again as often.
     #[cfg(feature = "reload")]
     pub fn poll(mut self, every: Duration) -> Self {
         self.poll = Some(every.max(Duration::from_millis(1)));
@@ -153,7 +154,7 @@ impl ConfigSources {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidPath`] if the type names a path that is none.
+    /// [`ConfigError::InvalidPath`] if the type's path is not valid.
     pub fn section<T: ConfigSection>(mut self) -> Result<Self, ConfigError> {
         self.schema.add::<T>()?;
         self.defaults(section::defaults::<T>())
@@ -186,7 +187,7 @@ impl ConfigSources {
         self
     }
 
-    /// With changes that need not be recorded, or must be; that is the rule unless this says otherwise.
+    /// With changes that need not be recorded, or must be; by default they must.
     pub fn audit(mut self, audit: Audit) -> Self {
         self.schema.audit = audit;
         self
@@ -225,8 +226,8 @@ impl ConfigSources {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::InvalidPrefix`]; [`ConfigError::UnreadableVariable`] if one with the prefix is not Unicode. Others
-    /// may be what they like.
+    /// [`ConfigError::InvalidPrefix`]; [`ConfigError::UnreadableVariable`] if one with the prefix is not Unicode. Other
+    /// variables may hold anything.
     pub fn process_environment(self, prefix: impl AsRef<str>) -> Result<Self, ConfigError> {
         let variables = environment::unicode(&environment::prefix(prefix.as_ref())?, std::env::vars_os())?;
         self.environment(prefix, variables)
@@ -234,7 +235,7 @@ impl ConfigSources {
 
     /// Reads the files, if there are any, and merges the layers.
     ///
-    /// This blocks on the files; under an async runtime that is for its blocking threads.
+    /// Blocks on the files; under an async runtime, call it on a blocking thread.
     ///
     /// # Errors
     ///
@@ -265,12 +266,12 @@ impl Source for ConfigSources {
         self.load()
     }
 
-    fn watch(&self) -> Option<Watch> {
+    fn watch(&self) -> Option<WatchSpec> {
         // Without a file there is nothing to watch.
         let quiet = self.quiet.filter(|_| !self.files.is_empty())?;
         let files = self.files.iter().map(|file| file.path().clone()).collect();
         let (poll, max_bytes) = (self.poll.unwrap_or(DEFAULT_POLL), self.schema.limits.max_file_bytes);
-        Some(Watch { files, quiet, poll, max_bytes })
+        Some(WatchSpec { files, quiet, poll, max_bytes })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Hearing of changes.
+//! Subscriptions to changes.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,7 +16,7 @@ use super::path::ConfigPath;
 use super::section::{ConfigSection, typed};
 use crate::events::EventId;
 
-/// A reader that was too slow: so many changes were dropped for it. It goes on with the oldest that are left.
+/// Changes that a subscriber missed because it was too slow. It continues with the oldest that are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} configuration changes were missed: the subscriber was too slow")]
 pub struct Lagged {
@@ -24,7 +24,7 @@ pub struct Lagged {
     pub missed: u64,
 }
 
-/// What is made from now on, in order; it outlives the config server's restarts.
+/// The commits from now on, in order; it outlives the config server's restarts.
 #[derive(Debug)]
 pub(super) struct Feed {
     changes: Receiver<Arc<Made>>,
@@ -36,7 +36,7 @@ impl Feed {
         Self { changes, registry: registry.clone() }
     }
 
-    /// The next change; after the last one `None`, when the namespace has ended, whoever has brought that about.
+    /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
     async fn next(&mut self) -> Result<Option<Arc<Made>>, Lagged> {
         let made = tokio::select! {
             biased;
@@ -56,13 +56,13 @@ impl Feed {
 pub struct ConfigSubscription {
     section: ConfigPath,
     feed: Feed,
-    /// Of a commit with several changes, those that were not told yet.
-    rest: VecDeque<ConfigChanged>,
+    /// The changes of the last commit that were not returned yet.
+    pending: VecDeque<ConfigChanged>,
 }
 
 impl ConfigSubscription {
     pub(super) fn new(section: ConfigPath, feed: Feed) -> Self {
-        Self { section, feed, rest: VecDeque::new() }
+        Self { section, feed, pending: VecDeque::new() }
     }
 
     /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
@@ -72,13 +72,13 @@ impl ConfigSubscription {
     /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
     pub async fn next(&mut self) -> Result<Option<ConfigChanged>, Lagged> {
         loop {
-            if let Some(changed) = self.rest.pop_front() {
+            if let Some(changed) = self.pending.pop_front() {
                 return Ok(Some(changed));
             }
             let Some(made) = self.feed.next().await? else {
                 return Ok(None);
             };
-            self.rest.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
+            self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
         }
     }
 }
@@ -91,7 +91,7 @@ pub struct SectionSubscription<T> {
     as_type: PhantomData<fn() -> T>,
 }
 
-/// One change of a declared section, however many values it has changed.
+/// One change of a declared section, however many values it changes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct SectionChanged<T> {

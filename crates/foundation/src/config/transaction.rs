@@ -1,4 +1,4 @@
-//! What somebody wants changed, not decided yet.
+//! Requested changes, not decided yet.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use super::path::ConfigPath;
 use super::tree::ConfigTree;
 use super::update::ConfigUpdateError;
 
-/// Several changes that are wanted together: made all or none, and validated as a whole.
+/// Several changes that belong together: made all or none, and validated as a whole.
 ///
-/// Of two wishes for the same path the later one counts. A wish that cannot be, such as for a path that is none, spoils
-/// the whole transaction: it comes back as the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
+/// Of two operations on the same path the later one counts. An invalid operation, such as one on an invalid path, fails
+/// the whole transaction with the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
 #[derive(Debug, Default)]
 pub struct Transaction {
-    wishes: BTreeMap<ConfigPath, Wish>,
-    spoilt: Option<ConfigUpdateError>,
+    ops: BTreeMap<ConfigPath, Op>,
+    error: Option<ConfigUpdateError>,
 }
 
-/// What is wanted of one value.
-pub(super) enum Wish {
+/// An operation on one value.
+pub(super) enum Op {
     Set(Value),
     Reset,
 }
@@ -30,55 +30,55 @@ pub(super) enum Wish {
 /// What the server is asked to change.
 #[derive(Debug)]
 pub(super) enum Proposal {
-    These(BTreeMap<ConfigPath, Wish>),
+    These(BTreeMap<ConfigPath, Op>),
     ResetAll,
 }
 
 impl Transaction {
-    /// Wants a value to be set.
+    /// Sets a value.
     pub fn set(&mut self, path: impl AsRef<str>, value: impl Serialize) -> &mut Self {
-        let wish = |path: &ConfigPath| {
+        let op = |path: &ConfigPath| {
             serde_json::to_value(value)
-                .map(Wish::Set)
+                .map(Op::Set)
                 .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })
         };
-        self.want(path.as_ref(), wish)
+        self.add(path.as_ref(), op)
     }
 
-    /// Wants what was set at run time to be dropped.
+    /// Drops the value that was set at run time.
     pub fn reset(&mut self, path: impl AsRef<str>) -> &mut Self {
-        self.want(path.as_ref(), |_| Ok(Wish::Reset))
+        self.add(path.as_ref(), |_| Ok(Op::Reset))
     }
 
-    fn want(&mut self, path: &str, wish: impl FnOnce(&ConfigPath) -> Result<Wish, ConfigUpdateError>) -> &mut Self {
+    fn add(&mut self, path: &str, op: impl FnOnce(&ConfigPath) -> Result<Op, ConfigUpdateError>) -> &mut Self {
         let path = ConfigPath::new(path).map_err(ConfigUpdateError::from);
-        match path.and_then(|path| Ok((wish(&path)?, path))) {
-            Ok((wish, path)) => drop(self.wishes.insert(path, wish)),
-            // The first one is told; the others may follow from it.
-            Err(error) => drop(self.spoilt.get_or_insert(error)),
+        match path.and_then(|path| Ok((op(&path)?, path))) {
+            Ok((op, path)) => drop(self.ops.insert(path, op)),
+            // The first error is reported; the others may follow from it.
+            Err(error) => drop(self.error.get_or_insert(error)),
         }
         self
     }
 
     pub(super) fn into_proposal(self) -> Result<Proposal, ConfigUpdateError> {
-        match self.spoilt {
+        match self.error {
             Some(error) => Err(error),
-            None => Ok(Proposal::These(self.wishes)),
+            None => Ok(Proposal::These(self.ops)),
         }
     }
 }
 
 impl Proposal {
-    /// The changes that it comes to, those that change nothing included.
+    /// The resulting changes, including those that change nothing.
     pub(super) fn decide(self, tree: &ConfigTree) -> Result<Vec<ConfigChange>, ConfigError> {
         match self {
-            Self::These(wishes) => wishes.into_iter().map(|(path, wish)| wish.decide(tree, &path)).collect(),
+            Self::These(ops) => ops.into_iter().map(|(path, op)| op.decide(tree, &path)).collect(),
             Self::ResetAll => tree.overrides().map(|(path, _)| ConfigChange::reset(tree, path)).collect(),
         }
     }
 }
 
-impl Wish {
+impl Op {
     fn decide(self, tree: &ConfigTree, path: &ConfigPath) -> Result<ConfigChange, ConfigError> {
         match self {
             Self::Set(value) => ConfigChange::decide(tree, path, value),
@@ -87,8 +87,8 @@ impl Wish {
     }
 }
 
-/// Shows no value: it was not looked at yet, and may be a secret.
-impl std::fmt::Debug for Wish {
+/// Shows no value: it is not checked yet, and may be a secret.
+impl std::fmt::Debug for Op {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Set(_) => "Set",

@@ -3,8 +3,8 @@
 //! 1. The paths of `overrides` are paths of leaves of `base`. So dropping an override always has a value
 //!    to fall back to, and `base` alone knows all paths.
 //! 2. `values` is `base` with `overrides` written over it, an integer where `base` has a float as a float.
-//! 3. An override stays until it is dropped, even while it says what the value below says: the values below may change,
-//!    and what holds must follow from what is recorded and from the files of the moment, not from those in between.
+//! 3. An override stays until it is dropped, even while it equals the value below. The values below may change, and the
+//!    values in force must follow from the records and from the current files, not from earlier files.
 //! 4. `sections` has a snapshot of each declared section, in the order of the schema, read from `values`.
 
 mod declared;
@@ -25,19 +25,19 @@ use super::error::{ConfigError, InvalidValue};
 use super::fingerprint::Fingerprint;
 use super::layers::{Layers, find, unknown_path};
 use super::limits::ConfigLimits;
-use super::located::{Fault, Problem, read};
+use super::located::{Problem, ReadError, read};
 use super::origin::Origin;
 use super::path::ConfigPath;
 use super::schema::Schema;
-use super::section::{ConfigSection, SectionFault, SectionType, Snapshot, typed, undeclared};
+use super::section::{ConfigSection, SectionError, SectionType, Snapshot, typed, undeclared};
 use super::values::Values;
 
 /// An immutable snapshot of the configuration: all layers merged, with the origin of each value.
 ///
-/// It is made by [`ConfigSources::load`](crate::ConfigSources::load), and a new one by each
-/// [`apply`](Self::apply). Sections are objects and everything else, arrays included, is a value. Paths
-/// are given as text or as [`ConfigPath`]. Reading a plain value costs one look into a hash table, reading a section or an
-/// array one search in a sorted map a segment, and copies nothing; only an error compares the path with all others.
+/// It is made by [`ConfigSources::load`](crate::ConfigSources::load), and a new one by each [`apply`](Self::apply).
+/// Sections are objects and everything else, arrays included, is a value. Paths are given as text or as [`ConfigPath`].
+/// Reading a plain value costs one look into a hash table, reading a section or an array one search in a sorted map a
+/// segment, and copies nothing; only an error compares the path with all others.
 ///
 /// `Debug` shows no values, since some may be secrets.
 ///
@@ -70,27 +70,26 @@ pub struct ConfigTree {
     schema: Arc<Schema>,
     sections: Arc<[Snapshot]>,
     source: Option<Arc<dyn Source>>,
-    /// What the files said that it was loaded from.
+    /// The fingerprint of the files that it was loaded from.
     #[cfg_attr(not(feature = "reload"), expect(dead_code, reason = "nothing is watched"))]
     fingerprint: Fingerprint,
 }
 
-/// What was set at run time, as it was recorded.
+/// The values set at run time, as they were recorded.
 pub(super) type Overrides = BTreeMap<ConfigPath, Value>;
 
-/// What a tree was loaded from, and can be loaded from again.
+/// The source of a tree, which can be loaded again.
 pub(super) trait Source: Send + Sync {
-    /// The configuration as it is there now, without any override. Blocks.
+    /// The current configuration of the source, without any override. Blocks.
     fn load_again(&self) -> Result<ConfigTree, ConfigError>;
 
-    /// What to watch for changes, if anything.
-    fn watch(&self) -> Option<Watch>;
+    /// The files to watch for changes, if any.
+    fn watch(&self) -> Option<WatchSpec>;
 }
 
-/// The files whose changes are to be seen, how long nothing must happen before they are looked at, and how often they
-/// are looked at anyway.
+/// The files to watch, how long they must be quiet before they are read, and how often they are read anyway.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Watch {
+pub(super) struct WatchSpec {
     pub(super) files: Vec<PathBuf>,
     pub(super) quiet: Duration,
     pub(super) poll: Duration,
@@ -128,7 +127,7 @@ impl ConfigTree {
         Self { fingerprint, ..self }
     }
 
-    /// What the files said that it was loaded from.
+    /// The fingerprint of the files that it was loaded from.
     #[cfg(feature = "reload")]
     pub(super) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
@@ -138,7 +137,7 @@ impl ConfigTree {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::UnknownPath`], which names what is near, or [`ConfigError::InvalidPath`].
+    /// [`ConfigError::UnknownPath`], which names similar paths, or [`ConfigError::InvalidPath`].
     pub fn get(&self, path: impl AsRef<str>) -> Result<&Value, ConfigError> {
         let path = path.as_ref();
         self.values.get(path).ok_or_else(|| unknown_path(path, &self.base))
@@ -171,7 +170,7 @@ impl ConfigTree {
         read(self.values.root()).map_err(|fault| self.misfit("", &fault))
     }
 
-    fn misfit(&self, start: &str, fault: &Fault) -> ConfigError {
+    fn misfit(&self, start: &str, fault: &ReadError) -> ConfigError {
         let path = fault.path(start);
         let origin = self.origin_of_part(&path);
         let hidden = self.hides(&path);
@@ -183,7 +182,7 @@ impl ConfigTree {
                 found: "a secret of another type".to_owned(),
                 origin,
             },
-            // What a hand-written `Deserialize` says may contain the value.
+            // The message of a hand-written `Deserialize` may contain the value.
             Problem::Other(_) if hidden => {
                 ConfigError::Unreadable { path, reason: "it does not fit, and is a secret".to_owned(), origin }
             }
@@ -196,7 +195,7 @@ impl ConfigTree {
 
     /// The layer that a value comes from; for a section, the highest layer with a value in it.
     ///
-    /// A section costs a look at every path.
+    /// A section costs a pass over every path.
     ///
     /// ```
     /// use foundation::{ConfigSources, Origin};
@@ -215,8 +214,8 @@ impl ConfigTree {
         Ok(self.highest_origin(path))
     }
 
-    /// The origin of what an error is about, which may be a part of a value: arrays are leaves, and the part of the path
-    /// from the first index on has no origin of its own.
+    /// The origin of the subject of an error, which may be a part of a value: arrays are leaves, and the part of the
+    /// path from the first index on has no origin of its own.
     fn origin_of_part(&self, path: &str) -> Origin {
         self.highest_origin(path.split('[').next().unwrap_or_default())
     }
@@ -276,7 +275,7 @@ impl ConfigTree {
     }
 }
 
-/// Two trees are equal that say the same, whatever was declared about them.
+/// Trees with equal contents are equal, whatever was declared about them.
 impl PartialEq for ConfigTree {
     fn eq(&self, other: &Self) -> bool {
         (self.generation, &self.overrides) == (other.generation, &other.overrides)

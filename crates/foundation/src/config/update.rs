@@ -1,4 +1,4 @@
-//! What a change at run time can come to.
+//! The outcomes of a change at run time.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::path::ConfigPath;
 use crate::events::{EventId, EventStoreError};
 
-/// How the configuration of a namespace stands.
+/// The state of the configuration of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigStatus {
@@ -18,17 +18,17 @@ pub struct ConfigStatus {
     pub paths: usize,
     /// How many of them were changed at run time.
     pub overrides: usize,
-    /// How many subscriptions listen.
+    /// How many subscriptions there are.
     pub subscribers: usize,
     /// How changes of the files are noticed.
     pub watch: ConfigWatch,
-    /// Why the event store refused what was changed at run time when it was to be recorded anew, if it did the last time.
-    /// Until it does not, events that are to be forgotten are kept.
+    /// Why the event store refused the last checkpoint of the changes at run time, if it did. Until it accepts one,
+    /// events that are due to be pruned are kept.
     pub checkpoint_failure: Option<String>,
 }
 
 impl ConfigStatus {
-    /// What it cannot do, though it serves: changes of files are noticed late, or older events cannot be forgotten.
+    /// A limitation of a server that runs: changes of files are noticed late, or older events cannot be pruned.
     pub fn impairment(&self) -> Option<String> {
         let watch = match &self.watch {
             polled @ ConfigWatch::Polled { .. } => Some(format!("the files are {polled}")),
@@ -46,12 +46,12 @@ impl ConfigStatus {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ConfigWatch {
-    /// It does not: nobody has asked for it, or there is no file.
+    /// They are not noticed: watching was not requested, or there is no file.
     #[default]
     Off,
-    /// The operating system tells of changes; the files are looked at from time to time as well.
+    /// The operating system reports changes; the files are checked at intervals as well.
     Watched,
-    /// The files are looked at from time to time, and that is all: the operating system does not tell, or not of all.
+    /// The files are checked at intervals only: the operating system does not report changes, or not all.
     Polled {
         /// How often.
         every: Duration,
@@ -92,7 +92,7 @@ pub enum ConfigUpdateError {
         /// The newest one that does, if there is any.
         newest_record: Option<EventId>,
     },
-    /// The value to set has no form in JSON.
+    /// The value to set cannot be written as JSON.
     #[error("the new value of {path} cannot be written as JSON: {reason}")]
     Unwritable {
         /// What was to be changed.
@@ -100,7 +100,7 @@ pub enum ConfigUpdateError {
         /// What the serialiser said.
         reason: String,
     },
-    /// The config server is not there. Nothing was changed, and nothing will be.
+    /// The config server is not running. Nothing was changed, and nothing will be.
     #[error("{reason}")]
     NotDelivered {
         /// Why it could not be asked.

@@ -58,10 +58,9 @@ impl fmt::Display for ValueType {
     }
 }
 
-/// The value as it may take the place of one of type `wanted`, or `None` if it may not.
+/// The value as a replacement for one of type `wanted`, or `None` if it may not replace it.
 ///
-/// An integer takes the place of a float as a float, anything that of nothing, and otherwise only the
-/// same type will do.
+/// An integer replaces a float as a float, any value replaces `null`, and otherwise the types must be the same.
 pub(super) fn fit(wanted: ValueType, value: Value) -> Option<Value> {
     match (wanted, ValueType::of(&value)) {
         (ValueType::Nothing, _) => Some(value),

@@ -1,7 +1,7 @@
-//! The merged values, and the way to each of them in one step.
+//! The merged values, with access to each of them in one step.
 //!
-//! 1. What `plain` says about a path, `tree` says too. It has no sections and no arrays, so it costs little to keep.
-//! 2. What `plain` does not have is found in `tree`, if it is there at all.
+//! 1. Each value in `plain` is in `tree`, too. `plain` has no sections and no arrays, so it costs little to keep.
+//! 2. A path that is not in `plain` is found in `tree`, if it exists at all.
 
 use foldhash::{HashMap, HashMapExt};
 use serde_json::Value;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::current::Current;
 use super::fingerprint::Fingerprint;
-use super::tree::Watch;
+use super::tree::WatchSpec;
 
 #[cfg(feature = "reload")]
-mod lookout;
+mod observer;
 #[cfg(feature = "reload")]
 mod plan;
 
@@ -21,7 +21,7 @@ pub(super) struct Watcher;
 #[cfg(not(feature = "reload"))]
 impl Watcher {
     pub(super) fn start<F: Future<Output = bool> + Send + 'static>(
-        _: Watch,
+        _: WatchSpec,
         _: Arc<Current>,
         _: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
     ) -> Self {
@@ -37,10 +37,10 @@ mod watching {
     use tokio::task::{JoinSet, spawn_blocking};
     use tokio::time::{Instant, timeout, timeout_at};
 
-    use super::lookout::{Lookout, Notifier, operating_system};
-    use super::{Arc, Current, Fingerprint, Watch};
+    use super::observer::{FileObserver, Notifier, operating_system};
+    use super::{Arc, Current, Fingerprint, WatchSpec};
 
-    /// A change that goes on is told of after so many times the quiet that is waited for.
+    /// A change that goes on is reported after this many quiet periods.
     const MAX_QUIETS: u32 = 10;
 
     /// Watches for as long as it is kept.
@@ -50,85 +50,86 @@ mod watching {
     }
 
     impl Watcher {
-        /// Tells once of each content of the files that is another one than the last that was taken, when it has been
-        /// quiet for a while. `tell` says whether there is nothing more to be done about it; if there is, it is told again
-        /// with the next look. How the files are watched is noted in `current`, of which the tree says what they said.
+        /// Reports each content of the files once that differs from the last one taken, when the files have been quiet
+        /// for a while. `on_change` returns whether the change is dealt with; if not, it is reported again at the next
+        /// check. How the files are watched is noted in `current`, whose tree knows the content that it was loaded
+        /// from.
         pub(crate) fn start<F: Future<Output = bool> + Send + 'static>(
-            watch: Watch,
+            watch: WatchSpec,
             current: Arc<Current>,
-            tell: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+            on_change: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
         ) -> Self {
-            Self::with(operating_system, watch, current, tell)
+            Self::with(operating_system, watch, current, on_change)
         }
 
         pub(super) fn with<F: Future<Output = bool> + Send + 'static>(
             notifier: Notifier,
-            watch: Watch,
+            watch: WatchSpec,
             current: Arc<Current>,
-            tell: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
+            on_change: impl Fn(Fingerprint) -> F + Send + Sync + 'static,
         ) -> Self {
             let mut watching = JoinSet::new();
-            watching.spawn(run(notifier, watch, current, tell));
+            watching.spawn(run(notifier, watch, current, on_change));
             Self { _watching: watching }
         }
     }
 
     async fn run<F: Future<Output = bool>>(
         notifier: Notifier,
-        watch: Watch,
+        watch: WatchSpec,
         current: Arc<Current>,
-        tell: impl Fn(Fingerprint) -> F,
+        on_change: impl Fn(Fingerprint) -> F,
     ) {
-        // One place is enough: that something happened is all there is to know.
+        // One slot is enough: the only information is that something happened.
         let (touch, mut touched) = channel(1);
         let (quiet, poll) = (watch.quiet, watch.poll);
-        let mut known = current.look().fingerprint();
-        let mut lookout = Lookout::new(notifier, watch, current, touch);
+        let mut known = current.load().fingerprint();
+        let mut observer = FileObserver::new(notifier, watch, current, touch);
         loop {
-            let Some((back, seen)) = look(lookout).await else { return };
-            lookout = back;
-            if seen != known && tell(seen).await {
+            let Some((back, seen)) = check(observer).await else { return };
+            observer = back;
+            if seen != known && on_change(seen).await {
                 known = seen;
             }
-            // A change that was overheard is looked at when it is quiet, too.
-            let Some((back, seen)) = next_look(lookout, &mut touched, quiet, poll).await else { return };
-            lookout = back;
+            // A change without a notification is also taken only when it is quiet.
+            let Some((back, seen)) = next_check(observer, &mut touched, quiet, poll).await else { return };
+            observer = back;
             if seen.is_some_and(|seen| seen != known) {
                 until_quiet(&mut touched, quiet).await;
             }
         }
     }
 
-    /// Waits until something was touched and it is quiet again, or for the time of the next look, whose outcome it gives.
-    async fn next_look(
-        lookout: Lookout,
+    /// Waits until something was touched and it is quiet again, or until the next check, whose outcome it returns.
+    async fn next_check(
+        observer: FileObserver,
         touched: &mut Receiver<()>,
         quiet: Duration,
         poll: Duration,
-    ) -> Option<(Lookout, Option<Fingerprint>)> {
+    ) -> Option<(FileObserver, Option<Fingerprint>)> {
         match timeout(poll, touched.recv()).await {
             Ok(touch) => {
                 touch?;
                 until_quiet(touched, quiet).await;
-                Some((lookout, None))
+                Some((observer, None))
             }
-            Err(_) => look(lookout).await.map(|(lookout, seen)| (lookout, Some(seen))),
+            Err(_) => check(observer).await.map(|(observer, seen)| (observer, Some(seen))),
         }
     }
 
-    /// Files are read: not on a worker thread. `None` if the runtime is shutting down.
-    async fn look(mut lookout: Lookout) -> Option<(Lookout, Fingerprint)> {
-        let looked = spawn_blocking(move || {
-            let seen = lookout.look();
-            (lookout, seen)
+    /// Reads files, so not on a worker thread. `None` if the runtime is shutting down.
+    async fn check(mut observer: FileObserver) -> Option<(FileObserver, Fingerprint)> {
+        let checked = spawn_blocking(move || {
+            let seen = observer.check();
+            (observer, seen)
         });
-        looked.await.ok()
+        checked.await.ok()
     }
 
     async fn until_quiet(touched: &mut Receiver<()>, quiet: Duration) {
         let last = Instant::now() + quiet * MAX_QUIETS;
         let burst = async { while let Ok(Some(())) = timeout(quiet, touched.recv()).await {} };
-        // Whether it has become quiet or not makes no difference in the end.
+        // The check follows in either case, quiet or not.
         let _ = timeout_at(last, burst).await;
     }
 
@@ -137,15 +138,15 @@ mod watching {
         use super::*;
 
         #[tokio::test(start_paused = true)]
-        async fn a_burst_is_told_of_once_when_it_is_over_and_an_endless_one_from_time_to_time() {
+        async fn a_burst_is_reported_once_when_it_is_over_and_an_endless_one_at_intervals() {
             let (touch, mut touched) = channel(1);
-            let (tell, mut told) = channel(9);
+            let (sender, mut reported) = channel(9);
             let quiet = Duration::from_millis(100);
-            let mut telling = JoinSet::new();
-            telling.spawn(async move {
+            let mut reporting = JoinSet::new();
+            reporting.spawn(async move {
                 while touched.recv().await.is_some() {
                     until_quiet(&mut touched, quiet).await;
-                    tell.try_send(Instant::now()).unwrap();
+                    sender.try_send(Instant::now()).unwrap();
                 }
             });
 
@@ -154,12 +155,12 @@ mod watching {
                 touch.send(()).await.unwrap();
                 tokio::time::advance(quiet / 2).await;
             }
-            let first = told.recv().await.unwrap() - begun;
+            let first = reported.recv().await.unwrap() - begun;
             assert!(first >= quiet * 2 && first < quiet * 3, "{first:?}");
-            assert!(told.try_recv().is_err());
+            assert!(reported.try_recv().is_err());
 
             let begun = Instant::now();
-            while told.try_recv().is_err() {
+            while reported.try_recv().is_err() {
                 touch.try_send(()).ok();
                 tokio::time::advance(quiet / 2).await;
             }

@@ -43,7 +43,7 @@ pub struct FoundationBuilder {
     layout: Layout,
 }
 
-/// Why a foundation did not start. Whatever had been started is stopped again and gone.
+/// Why a foundation did not start. Everything that had been started is stopped again and gone.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FoundationError {
@@ -56,7 +56,7 @@ pub enum FoundationError {
     /// A namespace's tree did not start.
     #[error(transparent)]
     Namespace(#[from] RegistryError),
-    /// The operating system does not let us listen for signals, or the runtime has no I/O.
+    /// The operating system refuses the signal handlers, or the runtime has no I/O.
     #[error("signals cannot be listened for: {0}")]
     Signals(#[from] std::io::Error),
 }
@@ -90,14 +90,14 @@ impl FoundationBuilder {
         self
     }
 
-    /// Adds a child to the application of each namespace, at the end of the start order. The function is told the
+    /// Adds a child to the application of each namespace, at the end of the start order. The function receives the
     /// namespace that the child is for.
     pub fn child(mut self, make: impl Fn(&Services) -> ChildSpec + Send + Sync + 'static) -> Self {
         self.layout.children.push(Arc::new(make));
         self
     }
 
-    /// Who restarts with a failed child of the application.
+    /// Which children of the application restart together with a failed one.
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.layout.strategy = strategy;
         self
@@ -127,8 +127,8 @@ impl FoundationBuilder {
         self
     }
 
-    /// How much is measured of the services of each namespace, its own and the application's, that say nothing else:
-    /// see [`ServiceRegistry::measured`](foundation_core::ServiceRegistry::measured).
+    /// How much is measured of the services of each namespace, its own and the application's, that do not set it
+    /// themselves: see [`ServiceRegistry::measured`](foundation_core::ServiceRegistry::measured).
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.layout.measurement = measurement;
         self
@@ -146,20 +146,20 @@ impl FoundationBuilder {
         self
     }
 
-    /// How many restarts of one of the foundation's own services are too many: then its namespace is restarted as a whole,
-    /// production a few times. By default none are, so that a service that fails for hours, on a full disk, say, ends
-    /// nothing that does not need it: the [health](Services::health) tells, and it is restarted until it works.
+    /// How many restarts of one of the foundation's own services are too many: then its namespace is restarted as a
+    /// whole, production a few times. By default none are: a service that fails for hours, on a full disk, say, ends
+    /// nothing that does not need it. The [health](Services::health) shows it, and it is restarted until it works.
     ///
-    /// The first start is no restart: a service that does not start with the foundation, such as an event store that cannot
-    /// be opened, is the error of [`start`](Self::start).
+    /// The first start does not count as a restart: a service that does not start with the foundation, such as an event
+    /// store that cannot be opened, is the error of [`start`](Self::start).
     pub fn service_intensity(mut self, intensity: RestartIntensity) -> Self {
         self.layout.service_intensity = intensity;
         self
     }
 
-    /// How long it takes before one of the foundation's own services is restarted. The delay grows from failure to
-    /// failure, and begins anew when the service has lived for a while; see [`Backoff`]. Production as a whole is restarted
-    /// with the same delays, after its application could not be kept running, say.
+    /// The delay before one of the foundation's own services is restarted. It grows from failure to failure, and begins
+    /// anew when the service has lived for a while; see [`Backoff`]. Production as a whole is restarted with the same
+    /// delays, after its application could not be kept running, say.
     pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.layout.service_backoff = backoff.into();
         self
@@ -171,19 +171,19 @@ impl FoundationBuilder {
         self
     }
 
-    /// Production goes on with the instruments of before it was started: with whatever the `metrics` facade and `tracing` have
-    /// counted through them.
+    /// Production continues with the instruments from before its start: with everything that the `metrics` facade and
+    /// `tracing` have counted through them.
     pub fn early_telemetry(mut self, early: &EarlyTelemetry) -> Self {
         self.layout.early = Some(early.clone());
         self
     }
 
-    /// Loads the configuration, starts the registry and, in it, production. If that is given up before it is complete, what
-    /// has been started is stopped again in the background; until then a file of events is in use.
+    /// Loads the configuration, starts the registry and, in it, production. If the future is dropped before it is
+    /// complete, everything started so far is stopped again in the background; until then a file of events is in use.
     ///
     /// # Errors
-    /// [`FoundationError`] with the cause: the file, line and column of a malformed setting, or what the child that did
-    /// not start said.
+    /// [`FoundationError`] with the cause: the file, line and column of a malformed setting, or the error of the child
+    /// that did not start.
     pub async fn start(self) -> Result<Foundation, FoundationError> {
         let (registry, layout, production) = self.open_with(Namespace::Production).await?;
         Ok(Foundation { registry, layout, production, end: Arc::default() })
@@ -212,7 +212,7 @@ impl FoundationBuilder {
 
     /// The registry alone, no namespace started yet.
     async fn open(mut self) -> Result<(ProcessRegistry, Arc<Layout>), FoundationError> {
-        // Before anything is read, and not as a panic of whatever needs one first.
+        // Before anything is read, and not as a panic of the first component that needs a runtime.
         Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let config = load(self.sources).await?;
         for variable in config.unknown_variables() {
@@ -228,17 +228,17 @@ impl FoundationBuilder {
 fn service_backoff() -> Backoff {
     let (first, cap) = (Duration::from_millis(10), Duration::from_secs(30));
     let backoff = ExponentialBackoff::new(first, 2.0, cap).and_then(|backoff| backoff.jitter(0.1));
-    // Its numbers have a meaning; if they had none, it would be the cap.
+    // Its numbers are valid; if they were not, the delay would be the cap.
     backoff.map_or(Backoff::Constant(cap), Backoff::from)
 }
 
 async fn load(sources: ConfigSources) -> Result<ConfigTree, ConfigError> {
-    // A file is read: not on a worker thread.
+    // Reads a file, so not on a worker thread.
     match tokio::task::spawn_blocking(move || sources.load()).await {
         Ok(loaded) => loaded,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down, and whoever awaits this goes with it.
+            // The runtime is shutting down, and the awaiting task with it.
             Err(_) => std::future::pending().await,
         },
     }

@@ -1,4 +1,4 @@
-//! Checks in the health of a namespace that are of no child of it.
+//! Checks in the health of a namespace that belong to no child of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,7 +29,7 @@ impl Checks {
             None => ready(Health::NotFound).boxed(),
         });
         let before = self.0.lock().insert(name, check);
-        // After the lock: it is the caller's own code.
+        // After the lock is released: the destructor is the caller's own code.
         drop(before);
     }
 

@@ -1,4 +1,4 @@
-//! How a namespace is.
+//! The health of a namespace.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,15 +13,15 @@ use crate::one_line::one_line;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ServiceHealth {
-    /// Which service.
+    /// The name of the service.
     pub name: String,
-    /// How it is, by itself.
+    /// Its own health.
     pub health: Health,
-    /// Which of those that it needs are not healthy, or do not count in this health.
+    /// The services that it needs and that are not healthy, or do not count in this health.
     pub lacks: Vec<String>,
 }
 
-/// A health in one word.
+/// The summary of a health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
@@ -38,7 +38,8 @@ impl ServiceHealth {
         Self { name: name.into(), health, lacks: Vec::new() }
     }
 
-    /// Degraded if it says so itself, or if something that it needs is not healthy; down if it is not well otherwise.
+    /// Degraded if it reports so itself, or if something that it needs is not healthy; down if it is unhealthy
+    /// otherwise.
     pub fn condition(&self) -> Condition {
         match (&self.health, self.lacks.is_empty()) {
             (Health::Healthy, true) => Condition::Healthy,
@@ -48,15 +49,16 @@ impl ServiceHealth {
     }
 }
 
-/// The health of a namespace: of all who count in it. Written as one line for each, as many as
+/// The health of a namespace: of all services that count in it. Written as one line for each, as many as
 /// [`HealthLimits::lines`] says; beyond that those that are not healthy come first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct NamespaceHealth {
-    /// Which namespace.
+    /// The namespace.
     #[serde(serialize_with = "foundation_core::written::text")]
     pub namespace: Namespace,
-    /// Who counts in it: the foundation's own services first, then the application and what is below it, then checks.
+    /// The services that count in it: the foundation's own first, then the application and what is below it, then
+    /// checks.
     pub services: Vec<ServiceHealth>,
     /// How many lines are written, and how many bytes of each.
     #[serde(skip)]
@@ -64,7 +66,7 @@ pub struct NamespaceHealth {
 }
 
 impl NamespaceHealth {
-    /// Notes for each service which of those that it needs are not well; `needs` are those of each.
+    /// Notes for each service which of those that it needs are unhealthy; `needs` has the needs of each.
     pub(super) fn new(
         namespace: Namespace,
         mut services: Vec<ServiceHealth>,
@@ -139,7 +141,7 @@ impl fmt::Display for NamespaceHealth {
 }
 
 impl NamespaceHealth {
-    /// Those that are written: all, or first those that are not healthy.
+    /// The services that are written: all, or first those that are not healthy.
     fn shown(&self, lines: usize) -> Vec<&ServiceHealth> {
         if self.services.len() <= lines {
             return self.services.iter().collect();
@@ -149,8 +151,9 @@ impl NamespaceHealth {
     }
 }
 
-/// Notes for each which of those that it needs are not healthy now; true if that changes anything. What needs one that is
-/// degraded is degraded itself, so this is done until nothing changes: more and more are lacking, so that comes to an end.
+/// Notes for each service which of those that it needs are unhealthy now; true if that changes anything. A service that
+/// needs a degraded one is degraded itself, so this is repeated until nothing changes. It ends, since lacks are only
+/// added.
 fn note_lacks(services: &mut [ServiceHealth], needs: &[Vec<ServiceName>]) -> bool {
     let well = |service: &&ServiceHealth| service.condition() == Condition::Healthy;
     let well: HashSet<String> = services.iter().filter(well).map(|service| service.name.clone()).collect();
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn who_needs_somebody_degraded_is_degraded_and_so_on_round_a_ring_too() {
+    fn a_service_that_needs_a_degraded_one_is_degraded_and_so_on_round_a_ring_too() {
         let names = ["a", "b", "c", "d"];
         let of = |health: Health| names.map(|name| ServiceHealth::new(name, health.clone())).to_vec();
         let need = |name: &'static str| vec![ServiceName::from_static(name)];
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_needs_does_not_suffer_from_it() {
+    fn a_needed_service_is_not_degraded_by_the_one_that_needs_it() {
         let health = health(Health::Healthy, Health::Dead);
         assert_eq!(health.services[0].condition(), Condition::Healthy);
         assert_eq!(health.unhealthy().count(), 1);

@@ -1,4 +1,4 @@
-//! What a namespace's tree consists of: the one place that knows all services.
+//! The contents of a namespace's tree: the one place that knows all services.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Layout {
             .reporters(move |registry| reporting.reporter(registry))
     }
 
-    /// What a namespace has before any of its services is made.
+    /// Prepares a namespace before any of its services is made.
     fn prepare(&self, registry: &ServiceRegistry) {
         self.limits.install(registry);
         if let (Namespace::Production, Some(early)) = (registry.namespace(), &self.early) {
@@ -78,7 +78,7 @@ impl Layout {
         ]
     }
 
-    /// A service that fails again and again is restarted later and later, and takes nobody along.
+    /// A service that fails again and again is restarted after longer and longer delays, and ends no other service.
     fn service(&self, spec: ChildSpec) -> ChildSpec {
         spec.intensity(self.service_intensity).backoff(self.service_backoff)
     }
@@ -97,8 +97,8 @@ impl Layout {
 
     fn event_store(&self, registry: &ServiceRegistry, telemetry: Telemetry) -> ChildSpec {
         let storage = self.storage(registry.namespace());
-        let told = move |report: &RetentionReport| report_retention(&telemetry, report);
-        EventStore::child_spec(registry, storage, Arc::clone(&self.clock), told)
+        let on_retention = move |report: &RetentionReport| report_retention(&telemetry, report);
+        EventStore::child_spec(registry, storage, Arc::clone(&self.clock), on_retention)
     }
 
     fn application(&self, registry: &ServiceRegistry) -> SupervisorSpec {
@@ -114,7 +114,7 @@ async fn telemetry_health(telemetry: Telemetry) -> Health {
 
 async fn store_health(events: EventStore) -> Health {
     match (Health::of(events.stats_now().await), events.outage()) {
-        // What is recorded can be read, and nothing more is recorded for now.
+        // Recorded events can be read, and no more are recorded for now.
         (Health::Healthy, Some(outage)) => Health::Degraded(outage.to_string()),
         (health, _) => health,
     }
@@ -122,13 +122,13 @@ async fn store_health(events: EventStore) -> Health {
 
 async fn config_health(config: ConfigServer) -> Health {
     match config.status().await {
-        // It serves, but notices changes of its files late, or keeps the retention from going on.
+        // It serves, but notices changes of its files late, or holds up the retention.
         Ok(status) => status.impairment().map_or(Health::Healthy, Health::Degraded),
         failed => Health::of(failed),
     }
 }
 
-/// The event store uses no telemetry, so that telemetry could use it: what it has to tell is told here.
+/// The event store uses no telemetry, so that telemetry could use it: its retention is reported here instead.
 fn report_retention(telemetry: &Telemetry, report: &RetentionReport) {
     let RetentionReport { by_age, by_count, by_bytes, clock_ahead, took, failure, .. } = report;
     if let Some(failure) = failure {

@@ -32,13 +32,13 @@ foundation_core::limits! {
     /// | `events.park_again` | `5s` | the pause before an event is parked that the store could not park |
     /// | `config.answer` | `10s` | a request to the config server, the recording of a change included |
     /// | `config.store_at_start` | `10s` | the wait of a starting config server for the event store |
-    /// | `config.inquiry` | `4s` | the search for what came of a recording that was not answered |
+    /// | `config.inquiry` | `4s` | finding out the outcome of a recording that was not answered |
     /// | `config.ask_again_first` | `10ms` | the first pause before an event store is asked again that does not answer |
     /// | `config.ask_again_longest` | `1s` | the longest of these pauses, which double |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |
     /// | `telemetry.export` | `3s` | the wait of a tick, and of the end of the telemetry service, for the exporters |
     /// | `telemetry.last_reading` | `2s` | what the end of the telemetry service may take besides, before it is killed |
-    /// | `health.answer` | `1s` | the answers of all supervisors, and then of each check, when the health is looked at |
+    /// | `health.answer` | `1s` | the answers of all supervisors, and then of each check, when the health is requested |
     /// | `health.grace` | `1s` | how long a child may be down, for a restart, before it counts as that |
     /// | `health.lines` | `50` | the lines of a health that is written out |
     /// | `health.line_bytes` | `300` | the bytes of each of them |
@@ -47,8 +47,8 @@ foundation_core::limits! {
     /// What has a type of its own is limited there: [`EventLimits`](crate::EventLimits),
     /// [`ConfigLimits`](crate::ConfigLimits), [`TelemetryOptions`](crate::TelemetryOptions).
     ///
-    /// A time of zero means that only what is there at once counts; a time beyond a year is a year. Written out, the limits
-    /// are a line each, as in this table.
+    /// A time of zero means that only an immediate result counts; a time beyond a year is a year. Written out, the
+    /// limits are a line each, as in this table.
     ///
     /// ```
     /// use std::time::Duration;
@@ -67,9 +67,9 @@ foundation_core::limits! {
         config: ConfigServerLimits = ConfigServerLimits::default(),
         /// Those of the telemetry service of each namespace.
         telemetry: TelemetryLimits = TelemetryLimits::default(),
-        /// Those of a look at the health of a namespace.
+        /// Those of a request for the health of a namespace.
         health: HealthLimits = HealthLimits::default(),
-        /// How many reports of supervisors are kept for an event store that is away; 1,000. At least one is.
+        /// How many reports of supervisors are kept for an event store that is away; 1,000, at least one.
         kept_reports: usize = 1_000,
     }
 }

@@ -59,7 +59,7 @@ pub struct Foundation {
     end: Arc<End>,
 }
 
-/// The shutdown: what the first who asks for it says, and what came of it.
+/// The shutdown: the cause of the first request, and its outcome.
 #[derive(Default)]
 struct End {
     asked: OnceLock<(StopCause, Option<Collapse>, Instant)>,
@@ -126,7 +126,7 @@ impl Foundation {
         self.registry.tree().await
     }
 
-    /// How production is.
+    /// The health of production.
     pub async fn health(&self) -> NamespaceHealth {
         self.production.health().await
     }
@@ -142,13 +142,13 @@ impl Foundation {
     /// Stops everything: each namespace's application before its services, the last started first, each child within
     /// its own time. Returns when the last actor is gone. A second call waits for the first and has the same report.
     ///
-    /// Once asked for it goes on to its end, whether or not anybody still waits; see [`ProcessRegistry::shutdown`].
+    /// Once requested it runs to its end, whether or not a caller still waits; see [`ProcessRegistry::shutdown`].
     pub async fn shutdown(&self) -> ShutdownReport {
         self.stop(StopCause::Request).await
     }
 
-    /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down; or until somebody else has called
-    /// [`shutdown`](Self::shutdown). The report says which of them it was, and is what a `main` may return: its
+    /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down; or until another caller has
+    /// called [`shutdown`](Self::shutdown). The report names the cause, and is what a `main` may return: its
     /// [exit code](ShutdownReport::exit_code) is not zero after a collapse.
     ///
     /// ```no_run
@@ -160,18 +160,19 @@ impl Foundation {
     /// }
     /// ```
     ///
-    /// From the call on the process ignores the default action of both signals. One that comes during the shutdown ends the
-    /// process at once, with the exit code 130 (SIGINT) or 143 (SIGTERM), and is reported with `tracing` as an error: nobody
-    /// is asked to stop any more, and no destructor runs. That holds for as long as somebody awaits this function.
+    /// From the call on the process ignores the default action of both signals. One that comes during the shutdown ends
+    /// the process at once, with the exit code 130 (SIGINT) or 143 (SIGTERM), and is reported with `tracing` as an
+    /// error: no actor is asked to stop any more, and no destructor runs. That holds for as long as this function is
+    /// awaited.
     ///
     /// # Errors
-    /// [`FoundationError::Signals`] if the operating system does not let us listen, or the runtime has no I/O (what tokio itself
-    /// has to say of that goes to the panic hook); the foundation then still runs.
+    /// [`FoundationError::Signals`] if the operating system refuses the signal handlers, or the runtime has no I/O
+    /// (tokio's own message about that goes to the panic hook); the foundation then still runs.
     pub async fn run_until_signal(&self) -> Result<ShutdownReport, FoundationError> {
         let mut signals = signal::Signals::listen()?;
         let cause = tokio::select! {
             cause = signals.next() => cause,
-            // Asked for by another, who has said why; or it has collapsed.
+            // Requested by another caller, who gave the cause; or it has collapsed.
             () = self.registry.wait_until_gone() => StopCause::Request,
         };
         tokio::select! {
@@ -181,7 +182,7 @@ impl Foundation {
         }
     }
 
-    /// Whoever comes first gives the cause, unless the tree has ended by itself; all others wait for the same end.
+    /// The first caller gives the cause, unless the tree has ended by itself; all others wait for the same end.
     async fn stop(&self, cause: StopCause) -> ShutdownReport {
         let first = || match self.registry.collapse() {
             Some(collapse) => (StopCause::Collapse, Some(collapse), Instant::now()),

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-/// Longer paths are shortened: a log takes sources of 256 bytes by default. Fixed, so that a path has one source in every log,
-/// and nothing is lost by it: the whole path is in the event.
+/// Longer paths are shortened: a log takes sources of 256 bytes by default. The limit is fixed, so that a path has one
+/// source in every log. Nothing is lost: the whole path is in the event.
 const MAX_BYTES: usize = 250;
 /// How much of its beginning and of its end a long path keeps.
 const KEPT_BYTES: usize = 110;
 
-/// The path itself, or the beginning and the end of a long one with a number in between by which two that look alike differ.
-/// The whole path is in the event.
+/// The path itself, or the beginning and the end of a long one with a number in between that distinguishes similar
+/// ones. The whole path is in the event.
 pub(super) fn source_of(path: &str) -> Cow<'_, str> {
     if path.len() <= MAX_BYTES {
         return path.into();
@@ -18,7 +18,7 @@ pub(super) fn source_of(path: &str) -> Cow<'_, str> {
     format!("{}…{:016x}…{}", &path[..begin], fingerprint(path), &path[end..]).into()
 }
 
-/// Where a text may be cut; the standard library's own are newer than what we ask for.
+/// Where a text may be cut; the standard library's own methods are newer than the oldest supported Rust.
 trait Boundaries {
     fn floor_char_boundary_at(&self, at: usize) -> usize;
     fn ceil_char_boundary_at(&self, at: usize) -> usize;

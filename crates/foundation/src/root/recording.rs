@@ -7,10 +7,11 @@ use super::path_source::source_of;
 use crate::events::{EventKind, EventLimits, NewEvent};
 use crate::json::{is_deeper_than, json_bytes};
 
-/// How much of what supervisors report is recorded as events of their namespace; all of it goes to `tracing` in any case.
+/// How much of what supervisors report is recorded as events of their namespace; all of it goes to `tracing` in any
+/// case.
 ///
-/// Each event has the supervisor's path as its source, and the `supervisor`, the `child` and what belongs to its kind in its
-/// payload:
+/// Each event has the supervisor's path as its source, and the `supervisor`, the `child` and what belongs to its kind
+/// in its payload:
 ///
 /// | kind | recorded as [`Failures`](Self::Failures) | besides in the payload |
 /// |---|---|---|
@@ -27,13 +28,13 @@ use crate::json::{is_deeper_than, json_bytes};
 /// | [`child_not_wanted`](Self::CHILD_NOT_WANTED): its start was ignored | no | |
 ///
 /// A payload that is too long for the log is shortened, and has `shortened`. While the event store is away the latest
-/// [reports](crate::Limits::kept_reports) are kept; those before them are lost, which is recorded as a gap.
+/// [reports](crate::Limits::kept_reports) are kept; earlier ones are lost, which is recorded as a gap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Recording {
     /// Nothing.
     Nothing,
-    /// What went wrong, and what was done about it.
+    /// Failures, and the reactions to them.
     #[default]
     Failures,
     /// Every start and every end as well: two events for each task, and for each child that comes and goes.
@@ -45,8 +46,8 @@ impl Recording {
     pub const CHILD_EXITED: EventKind = EventKind::from_static("child_exited");
     /// A child did not stop in its time and had to be killed.
     pub const CHILD_KILLED: EventKind = EventKind::from_static("child_killed");
-    /// A child was to be restarted and another actor has its name: it waits until that is free, or is left stopped, by its
-    /// [rule](foundation_core::ChildSpec::on_name_taken).
+    /// A child was to be restarted and another actor has its name: it waits until that is free, or is left stopped, by
+    /// its [rule](foundation_core::ChildSpec::on_name_taken).
     pub const CHILD_NAME_TAKEN: EventKind = EventKind::from_static("child_name_taken");
     /// A start was ignored: the child is not wanted now.
     pub const CHILD_NOT_WANTED: EventKind = EventKind::from_static("child_not_wanted");
@@ -58,7 +59,7 @@ impl Recording {
     pub const CHILD_START_FAILED: EventKind = EventKind::from_static("child_start_failed");
     /// A child was stopped by its supervisor.
     pub const CHILD_STOPPED: EventKind = EventKind::from_static("child_stopped");
-    /// So many reports are not recorded, since the event store was away for too long.
+    /// Some reports are not recorded, since the event store was away for too long.
     pub const REPORTS_LOST: EventKind = EventKind::from_static("supervision_reports_lost");
     /// A supervisor has stopped since a significant child had ended.
     pub const SUPERVISOR_AUTO_SHUTDOWN: EventKind = EventKind::from_static("supervisor_auto_shutdown");
@@ -78,7 +79,7 @@ impl Recording {
         payload.insert("child".to_owned(), json!(report.child.as_str()));
         payload.extend(details.as_object().cloned().unwrap_or_default());
         let source = shortened_text(&source_of(&report.supervisor), limits.max_source_bytes);
-        // A JSON value always has a form in JSON.
+        // A JSON value can always be written as JSON.
         NewEvent::of(kind).source(source).payload(fitting(payload.into(), limits)).ok()
     }
 
@@ -87,7 +88,7 @@ impl Recording {
         NewEvent::of(Self::REPORTS_LOST).payload(json!({ "lost": lost })).ok()
     }
 
-    /// How many reports are missing in a gap; `None` if the event is no gap.
+    /// How many reports are missing in a gap; `None` if the event is not a gap.
     pub(super) fn lost(event: &NewEvent) -> Option<u64> {
         event.payload_value()["lost"].as_u64().filter(|_| *event.kind() == Self::REPORTS_LOST)
     }
@@ -129,11 +130,11 @@ fn described(happened: &Happened, everything: bool) -> Option<(EventKind, Value)
     })
 }
 
-// ---- what fits into a log ----
+// ---- fitting into a log ----
 
-/// The longest texts that are kept of a payload that is too long, one try after the other.
+/// The longest texts kept of a payload that is too long, tried one after the other.
 const TEXTS: [usize; 4] = [4_096, 512, 128, 32];
-/// What takes the place of what is left out.
+/// The replacement for text that is left out.
 const LEFT_OUT: &str = "…";
 
 /// The payload, shortened until the log takes it.
@@ -155,7 +156,7 @@ fn fitting(mut payload: Value, limits: &EventLimits) -> Value {
     if fits(&smallest) { smallest } else { Value::Null }
 }
 
-/// The same value with its texts, and what is too deep in it, cut off.
+/// The same value with long texts, and values that are too deep, cut off.
 fn shortened(value: Value, longest: usize, depth: usize) -> Value {
     match value {
         Value::Array(_) | Value::Object(_) if depth == 0 => LEFT_OUT.into(),
@@ -168,7 +169,7 @@ fn shortened(value: Value, longest: usize, depth: usize) -> Value {
     }
 }
 
-/// The beginning of a text, at most this many bytes of it, with a mark if it goes on.
+/// The beginning of a text, at most this many bytes of it, with a mark if it is cut off.
 pub(super) fn shortened_text(text: &str, longest: usize) -> String {
     if text.len() <= longest {
         return text.to_owned();

@@ -12,23 +12,24 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopCause {
-    /// SIGINT: somebody pressed Ctrl-C.
+    /// SIGINT, from Ctrl-C, say.
     Interrupt,
-    /// SIGTERM: the system asks.
+    /// SIGTERM: a request of the system.
     Terminate,
     /// The tree collapsed: [`ShutdownReport::collapse`] says how.
     Collapse,
-    /// The program asked.
+    /// A request of the program.
     Request,
 }
 
-/// What a shutdown did: who was stopped in each namespace, in what order, and how long it took.
+/// What a shutdown did: the actors that were stopped in each namespace, in what order, and how long it took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Why it came to this.
+    /// Why the foundation was shut down.
     pub cause: StopCause,
-    /// How the tree collapsed, if that is the cause: its restarts were too many, its root was killed, or its runtime is gone.
+    /// How the tree collapsed, if that is the cause: its restarts were too many, its root was killed, or its runtime is
+    /// gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collapse: Option<Collapse>,
     /// The namespaces that were up.
@@ -39,7 +40,7 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// What the operating system is told of it: failure after a collapse, success otherwise.
+    /// The exit code for the operating system: failure after a collapse, success otherwise.
     ///
     /// The report is a [`Termination`], so a `main` that returns it, by itself or in a `Result`, ends with this code.
     pub fn exit_code(&self) -> ExitCode {

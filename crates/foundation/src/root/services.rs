@@ -1,4 +1,4 @@
-//! What each namespace offers.
+//! The services of each namespace.
 
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
@@ -11,13 +11,13 @@ use crate::config::{ConfigServer, ConfigTree};
 use crate::events::EventStore;
 use crate::telemetry::Telemetry;
 
-/// What the supervisor of the embedder's children is called.
+/// The name of the supervisor of the embedder's children.
 const APPLICATION: ServiceName = ServiceName::from_static("application");
 
 /// One namespace with its services: what an application's code, and each test, works with.
 ///
-/// It is its [`ServiceRegistry`], and dereferences to it: `services.spawn(..)`, `services.via(..)`. Cheap to clone; give
-/// it to actors at spawn so that they know where they live.
+/// It is its [`ServiceRegistry`], and dereferences to it: `services.spawn(..)`, `services.via(..)`. Cheap to clone;
+/// give it to actors at spawn, so that they can reach their namespace.
 #[derive(Clone, Debug)]
 pub struct Services {
     registry: ServiceRegistry,
@@ -69,12 +69,13 @@ impl Services {
         &self.telemetry
     }
 
-    /// How everything is that counts here: the foundation's own services, the application's supervisor, the children that
-    /// are [declared to count](foundation_core::ChildSpec::in_health), and [checks](Self::check). A child that restarts has a
-    /// [grace](HealthLimits::grace), and is judged by since when it has been down, however often anybody looks.
+    /// The health of everything that counts here: the foundation's own services, the application's supervisor, the
+    /// children that are [declared to count](foundation_core::ChildSpec::in_health), and [checks](Self::check). A child
+    /// that restarts has a [grace](HealthLimits::grace), counted from when it went down, however often the health is
+    /// requested.
     ///
-    /// Cost: a request to each supervisor of the namespace, and a task for each check, all together; within a few seconds
-    /// whatever happens, see [`HealthLimits`].
+    /// Cost: a request to each supervisor of the namespace, and a task for each check, all together; within a few
+    /// seconds whatever happens, see [`HealthLimits`].
     pub async fn health(&self) -> NamespaceHealth {
         let (children, checks) = futures::join!(self.registry.health(&self.limits), self.run_checks());
         let (mut services, mut needs) = (Vec::new(), Vec::new());
@@ -97,14 +98,14 @@ impl Services {
         }
     }
 
-    /// Who counts in each namespace, whatever the application is.
+    /// The services that count in each namespace, whatever the application is.
     const OWN: [ServiceName; 4] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME, APPLICATION];
 
-    /// Adds a check to the health of this namespace, of something that is no child of it; in the place of one of the same name.
-    /// For the health of a child see [`ChildSpec::health_check`](foundation_core::ChildSpec::health_check).
+    /// Adds a check to the health of this namespace, of something that is not a child of it; it replaces one of the
+    /// same name. For the health of a child see [`ChildSpec::health_check`](foundation_core::ChildSpec::health_check).
     ///
-    /// Each look at the health runs it on a task of its own, for [so long](HealthLimits::answer) at most; a panic in it is a
-    /// finding, too. It is kept until it is [dropped](Self::drop_check) or the namespace ends.
+    /// Each request for the health runs it on a task of its own, for [so long](HealthLimits::answer) at most; a panic
+    /// in it is a finding, too. It is kept until it is [dropped](Self::drop_check) or the namespace ends.
     ///
     /// ```
     /// use foundation::{Condition, Foundation};

@@ -1,4 +1,4 @@
-//! The operating system's wish that we stop.
+//! Requests of the operating system to stop.
 
 use std::io;
 
@@ -24,7 +24,7 @@ impl Signals {
         })
     }
 
-    /// The next wish; nothing is lost if it is cancelled.
+    /// The next request; nothing is lost if the future is cancelled.
     pub(super) async fn next(&mut self) -> StopCause {
         tokio::select! {
             _ = self.interrupt.recv() => StopCause::Interrupt,
@@ -51,7 +51,7 @@ impl Signals {
     }
 }
 
-/// Ends the process at once: it has been asked to stop before, and is asked again.
+/// Ends the process at once, at the second request to stop.
 pub(super) fn end_process(cause: StopCause) -> ! {
     // As a shell does: 128 and the number of the signal.
     let code = if cause == StopCause::Terminate { 128 + 15 } else { 128 + 2 };

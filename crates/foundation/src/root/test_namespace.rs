@@ -18,7 +18,7 @@ pub struct TestNamespace {
     owner: Owner,
 }
 
-/// Who cleans up.
+/// What cleans the namespace up.
 enum Owner {
     Handle(Runtime),
     Harness,
@@ -34,7 +34,7 @@ impl TestNamespace {
     }
 
     /// Kills the service of this name, as a fault in it might, and returns when it has ended; its `post_stop` does not
-    /// run. What then happens is up to its supervisor, which may have replaced it already.
+    /// run. Its supervisor decides what happens then, and may have replaced it already.
     ///
     /// ```
     /// use foundation::{EventStore, NewEvent, TestNamespace};
@@ -57,16 +57,16 @@ impl TestNamespace {
             return Err(RegistryError::NotFound { namespace: self.namespace(), name: name.clone(), near });
         };
         actor.kill();
-        // Its own word for its end; without a limit it cannot fail.
+        // Waits for the actor's end; without a limit that cannot fail.
         let _ = actor.wait(None).await;
         Ok(())
     }
 
-    /// Stops everything in the namespace; returns when the last actor is gone. It goes on to its end if nobody waits for it
-    /// any more.
+    /// Stops everything in the namespace; returns when the last actor is gone. It runs to its end even if no caller
+    /// waits for it any more.
     ///
     /// # Errors
-    /// None at present: of a foundation that is gone the report is empty, as nothing is left to be stopped.
+    /// None at present: for a foundation that is gone the report is empty, as nothing is left to stop.
     pub async fn cleanup(mut self) -> Result<CleanupReport, RegistryError> {
         self.owner = Owner::Harness;
         self.services.cleanup().await

@@ -1,10 +1,10 @@
-//! What is taken down again if whoever has asked for it does not wait for it to be complete.
+//! A start that is undone if its caller does not wait until it is complete.
 
 use foundation_core::{Namespace, ProcessRegistry};
 use tokio::runtime::Handle;
 
-/// A registry, or one namespace of it, that nobody has a handle on yet. Dropped, it is stopped in the background, on the
-/// runtime that it was begun on: a start that is given up leaves nothing behind.
+/// A registry, or one namespace of it, that has no handle yet. If it is dropped, it is stopped in the background, on
+/// the runtime that it was begun on: an abandoned start leaves nothing behind.
 #[must_use = "dropped, it stops what has been started"]
 pub(crate) struct Unfinished {
     what: Option<(ProcessRegistry, Option<Namespace>)>,
@@ -12,12 +12,12 @@ pub(crate) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Of a whole registry.
+    /// For a whole registry.
     pub(crate) fn registry(registry: &ProcessRegistry) -> Self {
         Self::new(registry, None)
     }
 
-    /// Of a test's namespace.
+    /// For a test's namespace.
     pub(crate) fn namespace(registry: &ProcessRegistry, namespace: Namespace) -> Self {
         Self::new(registry, Some(namespace))
     }
@@ -26,7 +26,7 @@ impl Unfinished {
         Self { what: Some((registry.clone(), namespace)), runtime: Handle::current() }
     }
 
-    /// Whoever has asked for it has it, or knows that it has come to nothing.
+    /// The caller has its handle, or knows that the start has failed.
     pub(crate) fn finish(mut self) {
         self.what = None;
     }

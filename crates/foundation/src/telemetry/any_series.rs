@@ -1,4 +1,4 @@
-//! The series of one name, of whichever kind.
+//! The series of one name, of any kind.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::labels::Labels;
 use super::scrape::Series;
 use super::series_table::SeriesTable;
 
-/// A kind of instrument that can be had by name and that a [`Family`](crate::Family) may consist of: [`Counter`], [`Gauge`] or
-/// [`Histogram`].
+/// A kind of instrument that can be had by name and that a [`Family`](crate::Family) may consist of: [`Counter`],
+/// [`Gauge`] or [`Histogram`].
 pub trait Instrument: sealed::Kind {}
 
 impl Instrument for Counter {}

@@ -1,4 +1,4 @@
-//! How many series a namespace may still have.
+//! The number of series that a namespace may still add.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +14,7 @@ impl Budget {
 
     /// Takes a place; false if there is none.
     pub(super) fn take(&self) -> bool {
-        // Relaxed: the number stands for itself, the tables have locks of their own.
+        // Relaxed: the number orders nothing else; the tables have locks of their own.
         self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).is_ok()
     }
 

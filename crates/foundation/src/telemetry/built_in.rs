@@ -1,12 +1,12 @@
-//! What the foundation itself counts and measures in each namespace.
+//! The foundation's own instruments in each namespace.
 
-/// An instrument of the foundation's own: nobody else's may have its name, or one that becomes the same in Prometheus.
+/// An instrument of the foundation's own: no other may have its name, or one that becomes the same in Prometheus.
 pub(super) struct BuiltIn {
     pub(super) name: &'static str,
     /// The name in Prometheus' text, of a counter without its `_total`.
     pub(super) exposed: &'static str,
     pub(super) kind: &'static str,
-    /// What it means, for those who read the export.
+    /// Its description in the export.
     pub(super) help: &'static str,
     /// Whether it is an instrument of the telemetry service, and not only read by it.
     pub(super) kept_here: bool,
@@ -43,7 +43,7 @@ const BUILT_IN: [BuiltIn; 30] = [
     read("supervisor.give_ups", "supervisor_give_ups", "counter", "Supervisors that stopped after too many restarts."),
     read("supervisor.restarts", "supervisor_restarts", "counter", "Children that were started again after a failure."),
     read("supervisor.starts", "supervisor_starts", "counter", "Children that were started, restarts included."),
-    here("telemetry.events_nested_too_deep", "telemetry_events_nested_too_deep", "counter", "Events that no handler was told of, because handlers had emitted them within one another."),
+    here("telemetry.events_nested_too_deep", "telemetry_events_nested_too_deep", "counter", "Events that were delivered to no handler, because handlers had emitted them within one another."),
     here("telemetry.failed_exports", "telemetry_failed_exports", "counter", "Exports that failed."),
     here("telemetry.handlers_detached", "telemetry_handlers_detached", "counter", "Handlers that were detached because they panicked."),
     here("telemetry.series_retired", "telemetry_series_retired", "counter", "Series that were removed because they were idle."),

@@ -1,4 +1,4 @@
-//! The telemetry service's face.
+//! The client side of the telemetry service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,16 +32,17 @@ use super::span::Span;
 
 /// The telemetry of one namespace: instruments by name, and handlers of events.
 ///
-/// Counting, measuring and executing happen on the caller's thread and ask nobody; nothing of it can fail its caller.
-/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work after
-/// the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory until it is
-/// [detached](Self::detach). What a test leaves attached is detached by [its harness](crate::testing).
+/// Counting, measuring and executing happen on the caller's thread and ask no actor; none of it can fail its caller.
+/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
+/// after the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory
+/// until it is [detached](Self::detach). Handlers that a test leaves attached are detached by
+/// [its harness](crate::testing).
 ///
-/// An instrument of a name, once made, stays: put no ids into names. What tells like things apart belongs into the labels of a
-/// [`Family`], whose number of series is bounded. Names are at most 200 ASCII letters, digits and `_.:-/`. Two names that would
-/// become one in [Prometheus' text](prometheus_text), such as `cache.hits` and `cache-hits`, cannot both be had: the second is
-/// refused. So is one that the foundation measures itself. After [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS) no new ones are made.
-/// Measurements under a refused name are only counted, in `telemetry.unrecorded`.
+/// An instrument of a name, once made, stays: put no ids into names. Use the labels of a [`Family`], whose number of
+/// series is bounded, to distinguish similar things. Names are at most 200 ASCII letters, digits and `_.:-/`. Of two
+/// names that would become one in [Prometheus' text](prometheus_text), such as `cache.hits` and `cache-hits`, the
+/// second is refused. So is one that the foundation measures itself. After [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS)
+/// no new ones are made. Measurements under a refused name are only counted, in `telemetry.unrecorded`.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -69,7 +70,7 @@ pub struct Telemetry {
     limits: Arc<TelemetryLimits>,
 }
 
-/// What a namespace keeps: a hub may be there before it.
+/// The hub of a namespace, which may be older than the namespace.
 struct NamespaceHub(Arc<Hub>);
 
 impl Telemetry {
@@ -86,7 +87,7 @@ impl Telemetry {
         Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub: Arc::clone(&hub.0), limits }
     }
 
-    /// Gives a namespace the instruments of before it was started, before anybody asks for its own.
+    /// Gives a namespace the instruments from before its start, before its own are first used.
     pub(crate) fn begin_with(registry: &ServiceRegistry, early: &EarlyTelemetry) {
         registry.extension(|| NamespaceHub(Arc::clone(early.hub())));
     }
@@ -100,17 +101,17 @@ impl Telemetry {
     pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
         let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
         let stop_limit = self.limits.export.saturating_add(self.limits.last_reading);
-        let (hub, told) = (Arc::clone(&self.hub), registry.clone());
+        let (hub, owner) = (Arc::clone(&self.hub), registry.clone());
         let spec = registry.child_spec(&TELEMETRY, move || {
-            let (hub, registry) = (Arc::clone(&hub), told.clone());
+            let (hub, registry) = (Arc::clone(&hub), owner.clone());
             (TelemetryServer { hub, registry, options: options.clone(), exports: Arc::clone(&exports) }, ())
         });
         spec.shutdown(Shutdown::Timeout(stop_limit))
     }
 
-    // ---- emission: here and now ----
+    // ---- emission, on the caller's thread ----
 
-    /// The counter of this name, made if there is none. Keep it where you count often: each call here costs a look-up.
+    /// The counter of this name, made if there is none. Keep it if you count often: each call here costs a look-up.
     ///
     /// # Errors
     /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
@@ -137,8 +138,9 @@ impl Telemetry {
         self.hub.instrument(name)
     }
 
-    /// The counters, gauges or histograms of this name, told apart by labels; at most `limit` of them, or as many as was said
-    /// when the name was first used for a family. The one without labels is that of [`counter`](Self::counter) and its like.
+    /// The counters, gauges or histograms of this name, distinguished by labels; at most `limit` of them, or the limit
+    /// of the first use of the name for a family. The one without labels is that of [`counter`](Self::counter) and its
+    /// like.
     ///
     /// # Errors
     /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
@@ -147,9 +149,9 @@ impl Telemetry {
         self.hub.family(name, limit)
     }
 
-    /// Has the histograms of a name count at these bounds, in their own unit: the `le` buckets of [`prometheus_text`], which has
-    /// bounds for all others. At most 64; to be chosen before the first use of the name, since all series and all
-    /// scrapes of one have the same.
+    /// Sets the bounds at which the histograms of a name count, in their own unit: the `le` buckets of
+    /// [`prometheus_text`], which has bounds for all others. At most 64; to be chosen before the first use of the name,
+    /// since all series and all scrapes of a name have the same.
     ///
     /// ```
     /// use foundation::{Foundation, TelemetryError};
@@ -178,7 +180,7 @@ impl Telemetry {
         self.hub.choose_bounds(name, bounds)
     }
 
-    /// Says what a name means, for those who read the export; at most 1,000 characters, and a later word replaces an earlier one.
+    /// Sets the description of a name in the export; at most 1,000 characters, and a later one replaces an earlier one.
     ///
     /// # Errors
     /// [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
@@ -186,14 +188,14 @@ impl Telemetry {
         self.hub.describe(name, help)
     }
 
-    /// Adds one to the counter of this name; if it cannot be had, because the name is another instrument's, counts in
+    /// Adds one to the counter of this name; if the name belongs to another kind of instrument, counts in
     /// `telemetry.unrecorded` instead.
     pub fn count(&self, name: &str) {
         self.hub.count(name);
     }
 
-    /// Says that something has happened: counts it under its name, records each measurement in the histogram
-    /// `name.measurement`, and tells the handlers that want it. A handler that panics is detached.
+    /// Emits an event: counts it under its name, records each measurement in the histogram `name.measurement`, and
+    /// calls the handlers that match it. A handler that panics is detached.
     pub fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
         self.hub.execute(name, measurements, metadata);
     }
@@ -209,7 +211,8 @@ impl Telemetry {
     }
 
     /// Runs a future and measures it: executes `name.start`, then `name.stop` or, if it panics or is dropped half way,
-    /// `name.exception`; the latter two with the measurement `duration_ms`, in milliseconds of tokio's clock. See [`Span`].
+    /// `name.exception`; the latter two with the measurement `duration_ms`, in milliseconds of tokio's clock. See
+    /// [`Span`].
     pub async fn measure<T>(&self, name: &str, work: impl Future<Output = T>) -> T {
         let span = self.span(name);
         let result = work.await;
@@ -217,14 +220,15 @@ impl Telemetry {
         result
     }
 
-    // ---- the actor's part ----
+    // ---- requests to the actor ----
 
-    /// Tells a handler of each event whose name is one of these, or matches one of these [`EventPattern`]s, from now on. It runs
-    /// on the thread that emits: be brief. An emission costs a comparison of names for each handler.
+    /// Calls a handler for each event whose name is one of these, or matches one of these [`EventPattern`]s, from now
+    /// on. It runs on the thread that emits: be brief. An emission costs a comparison of names for each handler.
     ///
-    /// A handler may emit, and is told of what it emits itself if it wants it. Emissions nest at most eight deep on a thread, over
-    /// all namespaces, and one that no handler emitted leads to at most 10,000 others: events beyond are counted as ever, but told
-    /// to no handler, which is counted in `telemetry.events_nested_too_deep` and logged the first time.
+    /// A handler may emit, and receives its own events if they match. Emissions nest at most eight deep on a thread,
+    /// over all namespaces, and one that no handler emitted leads to at most 10,000 others: events beyond are counted
+    /// as ever, but delivered to no handler, which is counted in `telemetry.events_nested_too_deep` and logged the
+    /// first time.
     ///
     /// # Errors
     /// [`TelemetryError::AlreadyAttached`], [`TelemetryError::Unavailable`].
@@ -239,8 +243,7 @@ impl Telemetry {
         self.ask(|reply| TelemetryMsg::Attach(handler, reply)).await?
     }
 
-    /// Detaches a handler; false if there was none of this id. Another thread that is about to tell it of an event still
-    /// does.
+    /// Detaches a handler; false if there was none of this id. Another thread that is about to call it still does.
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
@@ -249,7 +252,7 @@ impl Telemetry {
         self.ask(|reply| TelemetryMsg::Detach(id, reply)).await
     }
 
-    /// Lets go of all handlers, whether the service runs or not.
+    /// Drops all handlers, whether the service runs or not.
     pub(crate) fn detach_all(&self) {
         self.hub.handlers.clear();
     }
@@ -262,9 +265,10 @@ impl Telemetry {
         self.ask(TelemetryMsg::Handlers).await
     }
 
-    /// All readings of this namespace: its instruments, what its registry and supervisors count, and what is measured of
-    /// each service without its doing: `service.messages{service="clerk"}`, `service.failures{…}`, `service.handling_ns{…}`
-    /// and `service.idle_seconds{…}`; see [`ServiceMeasures`](foundation_core::ServiceMeasures).
+    /// All readings of this namespace: its instruments, the counts of its registry and supervisors, and the automatic
+    /// measurements of each service: `service.messages{service="clerk"}`, `service.failures{…}`,
+    /// `service.handling_ns{…}` and `service.idle_seconds{…}`; see
+    /// [`ServiceMeasures`](foundation_core::ServiceMeasures).
     /// Those with labels are called `name{key="value",…}`.
     ///
     /// # Errors
@@ -273,7 +277,7 @@ impl Telemetry {
         Ok(self.scrape().await?.to_snapshot())
     }
 
-    /// The same with labels told apart, with descriptions, and with the rates between the last two ticks.
+    /// The same with labels apart from names, with descriptions, and with the rates between the last two ticks.
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
@@ -289,8 +293,8 @@ impl Telemetry {
         Ok(prometheus_text(&[self.scrape().await?]))
     }
 
-    /// A tick now, besides those of the clock: rates, exports, retirement of what is idle. Returns when it is done; for exporters that
-    /// take longer than [`TelemetryLimits::export`] it does not wait.
+    /// A tick now, besides those of the clock: rates, exports, retirement of idle series. Returns when it is done; it
+    /// does not wait for exporters that take longer than [`TelemetryLimits::export`].
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
@@ -298,7 +302,8 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after its restart, say.
+    /// Waits until the service runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after
+    /// its restart, say.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
@@ -317,8 +322,8 @@ impl Telemetry {
 
 #[cfg(feature = "metrics")]
 impl Telemetry {
-    /// A recorder for the `metrics` facade: what its macros count lands here. To have one before the foundation has been started
-    /// see [`EarlyTelemetry`].
+    /// A recorder for the `metrics` facade, whose macros then count here. To have one before the foundation has been
+    /// started see [`EarlyTelemetry`].
     pub fn recorder(&self) -> super::TelemetryRecorder {
         super::TelemetryRecorder::new(Arc::clone(&self.hub))
     }
@@ -326,11 +331,11 @@ impl Telemetry {
 
 #[cfg(feature = "tracing-layer")]
 impl Telemetry {
-    /// A layer for `tracing-subscriber` that counts the events here, by level and target: those of the level `INFO` and above.
-    /// To have one before the foundation has been started see [`EarlyTelemetry`].
+    /// A layer for `tracing-subscriber` that counts the events here, by level and target: those of the level `INFO` and
+    /// above. To have one before the foundation has been started see [`EarlyTelemetry`].
     ///
     /// # Errors
-    /// [`TelemetryError::WrongKind`] if `tracing.events` is no counter.
+    /// [`TelemetryError::WrongKind`] if `tracing.events` is not a counter.
     pub fn tracing_layer<S>(&self) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
     where
         S: Subscriber + for<'a> LookupSpan<'a>,

@@ -15,10 +15,10 @@ use super::{TelemetryError, TelemetryLayer};
 
 /// The instruments of production, before it has been started.
 ///
-/// The `metrics` facade and `tracing` are installed at the beginning of a process, and once. What is counted through this
-/// value is counted in the namespace `production` of the foundation that is
-/// [built with it](crate::FoundationBuilder::early_telemetry): nothing that was counted before is lost, and handles that were made before go
-/// on. Cheap to clone. A foundation that is started later with the same value goes on with its numbers.
+/// The `metrics` facade and `tracing` are installed once, at the beginning of a process. Everything counted through
+/// this value is counted in the namespace `production` of the foundation that is
+/// [built with it](crate::FoundationBuilder::early_telemetry): nothing counted before is lost, and handles made before
+/// stay valid. Cheap to clone. A foundation that is started later with the same value continues with its numbers.
 ///
 /// ```
 /// use foundation::{EarlyTelemetry, Foundation};

@@ -1,4 +1,4 @@
-//! What can go wrong with telemetry.
+//! The errors of telemetry.
 
 use foundation_core::BoundsError;
 
@@ -27,7 +27,7 @@ pub enum TelemetryError {
         /// The limit.
         limit: usize,
     },
-    /// The name is no name of an instrument.
+    /// The name is not a valid name of an instrument.
     #[error("{name} is not the name of an instrument: {fault}")]
     InvalidName {
         /// The name, quoted, or its beginning.
@@ -47,7 +47,7 @@ pub enum TelemetryError {
         /// The instrument that has it.
         owner: String,
     },
-    /// The name is that of something that the foundation measures itself; it can be read, and nothing else.
+    /// The name is that of something that the foundation measures itself; it can only be read.
     #[error("{name} is measured by the foundation itself; give the instrument another name")]
     BuiltIn {
         /// The name.

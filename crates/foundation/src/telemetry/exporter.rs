@@ -1,4 +1,4 @@
-//! Whoever is given the numbers at each tick.
+//! Receivers of the numbers at each tick.
 
 use std::error::Error;
 
@@ -9,13 +9,14 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 
 /// Takes the numbers of a namespace somewhere else.
 ///
-/// It is called at each tick, and once more when the service stops, on a thread of its own: it may block, and stops nothing but
-/// itself. It is called within the runtime, so that it may spawn tasks. Calls do not overlap in a namespace. Numbers that come while it is at work wait for it; if
-/// newer ones come in turn, it skips the older ones, which is counted in `telemetry.skipped_exports`, and logged the first
-/// time. The end of the service waits for it for at most [`TelemetryLimits::export`](crate::TelemetryLimits::export).
+/// It is called at each tick, and once more when the service stops, on a thread of its own: it may block without
+/// holding up anything else. It is called within the runtime, so that it may spawn tasks. Calls do not overlap in a
+/// namespace. Numbers that come while it is busy wait for it, and are replaced by newer ones, which is counted in
+/// `telemetry.skipped_exports`, and logged the first time. The end of the service waits for it for at most
+/// [`TelemetryLimits::export`](crate::TelemetryLimits::export).
 ///
-/// A failure, a panic included, is counted in `telemetry.failed_exports` and logged; the next tick comes all the same. Each closure
-/// of this form is one.
+/// A failure, a panic included, is counted in `telemetry.failed_exports` and logged; the next tick comes nevertheless.
+/// Each closure of this form is one.
 ///
 /// ```
 /// use foundation::{Foundation, Scrape, TelemetryOptions};
@@ -37,10 +38,10 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// # }
 /// ```
 pub trait Exporter: Send + Sync + 'static {
-    /// Takes what was read.
+    /// Exports the numbers.
     ///
     /// # Errors
-    /// Whatever went wrong, for the log.
+    /// The cause of the failure, for the log.
     fn export(&self, scrape: &Scrape) -> Result<(), ExportError>;
 }
 

@@ -1,13 +1,13 @@
-//! The exporters of one namespace at work.
+//! The exporters of one namespace and their threads.
 //!
 //! # Invariants
 //!
-//! 1. An exporter runs on a thread of its own, and does one export at a time. Whatever it does, it stops no worker of the
-//!    runtime, no other exporter, and not the end of the runtime.
-//! 2. The latest numbers win: those that come while an exporter is at work wait for it, and take the place of any that are
-//!    waiting. So a slow exporter is late, a blocked one holds two scrapes, and both get the numbers of the last tick if there
+//! 1. An exporter runs on a thread of its own, and does one export at a time. It never holds up a worker of the
+//!    runtime, another exporter, or the end of the runtime.
+//! 2. The latest numbers win: those that come while an exporter is busy wait for it, and replace any that are waiting.
+//!    So a slow exporter is late, a blocked one holds two scrapes, and both get the numbers of the last tick if there
 //!    is time for it.
-//! 3. Whoever waits for exporters waits no longer than the limit.
+//! 3. A caller that waits for exporters waits no longer than the limit.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -24,21 +24,22 @@ use super::exporter::{ExportError, Exporter};
 use super::hub::Hub;
 use super::scrape::Scrape;
 
-/// They outlive the actor, so that a restart does not put a second thread to an exporter that is at work.
+/// They outlive the actor, so that a restart does not start a second thread for a busy exporter.
 pub(super) struct Exports {
-    exporters: Vec<Arc<Slot>>,
+    exporters: Vec<Arc<ExporterSlot>>,
     limit: Duration,
 }
 
 /// One exporter.
-struct Slot {
+struct ExporterSlot {
     exporter: Arc<dyn Exporter>,
     queue: Mutex<Queue>,
 }
 
 impl Exports {
     pub(super) fn new(exporters: &[Arc<dyn Exporter>], limit: Duration) -> Self {
-        let slot = |exporter: &Arc<dyn Exporter>| Slot { exporter: Arc::clone(exporter), queue: Mutex::default() };
+        let slot =
+            |exporter: &Arc<dyn Exporter>| ExporterSlot { exporter: Arc::clone(exporter), queue: Mutex::default() };
         Self { exporters: exporters.iter().map(|exporter| Arc::new(slot(exporter))).collect(), limit }
     }
 
@@ -51,7 +52,7 @@ impl Exports {
         let (done, all_done) = mpsc::channel();
         let scrape = Arc::new(scrape);
         for slot in &self.exporters {
-            slot.offer(hub, Job { scrape: Arc::clone(&scrape), _done: done.clone() });
+            slot.offer(hub, ExportJob { scrape: Arc::clone(&scrape), _done: done.clone() });
         }
         UnderWay { all_done, limit: self.limit }
     }
@@ -68,8 +69,8 @@ impl UnderWay {
     /// Waits until all are done, or until the limit has passed.
     pub(super) async fn wait(self) {
         let Self { all_done, limit } = self;
-        // A thread waits, and for real time: exporters do not know of tokio's clock. While it does, a paused clock does not
-        // run on by itself.
+        // A thread waits, and in real time: exporters do not know of tokio's clock. While it waits, a paused clock does
+        // not advance by itself.
         let waiting = tokio::task::spawn_blocking(move || all_done.recv_timeout(limit).is_err());
         // If all threads of the runtime are blocked the waiting does not even begin.
         drop(tokio::time::timeout(limit * 2, waiting).await);
@@ -77,36 +78,36 @@ impl UnderWay {
 }
 
 /// Numbers for one exporter.
-struct Job {
+struct ExportJob {
     scrape: Arc<Scrape>,
     /// Dropped when it is done or superseded.
     _done: Sender<Infallible>,
 }
 
-/// What an exporter has to do.
+/// The pending work of an exporter.
 #[derive(Default)]
 struct Queue {
     at_work: bool,
-    next: Option<Job>,
-    /// Whether it has been reported that it does not keep up.
+    next: Option<ExportJob>,
+    /// Whether it has been reported that it is too slow.
     reported: bool,
 }
 
-/// What becomes of a job.
+/// The outcome of offering a job.
 enum Offered {
     /// The exporter is free.
-    Begin(Job),
-    /// It is at work, and does this one next.
+    Begin(ExportJob),
+    /// It is busy, and does this job next.
     Waits,
-    /// The same, instead of another one.
+    /// The same, and this job replaces another one.
     Supersedes {
-        /// Whether nobody has been told yet.
+        /// Whether it is the first time, which is reported.
         first: bool,
     },
 }
 
 impl Queue {
-    fn offer(&mut self, job: Job) -> Offered {
+    fn offer(&mut self, job: ExportJob) -> Offered {
         if !self.at_work {
             self.at_work = true;
             return Offered::Begin(job);
@@ -117,8 +118,8 @@ impl Queue {
         }
     }
 
-    /// The one that comes after the one that is done.
-    fn next(&mut self) -> Option<Job> {
+    /// The job after the finished one.
+    fn next(&mut self) -> Option<ExportJob> {
         let next = self.next.take();
         self.at_work = next.is_some();
         self.reported &= self.at_work;
@@ -126,14 +127,14 @@ impl Queue {
     }
 }
 
-impl Slot {
-    fn offer(self: &Arc<Self>, hub: &Arc<Hub>, job: Job) {
+impl ExporterSlot {
+    fn offer(self: &Arc<Self>, hub: &Arc<Hub>, job: ExportJob) {
         let offered = self.queue.lock().offer(job);
         match offered {
             Offered::Begin(job) => self.begin(hub, job),
             Offered::Waits => {}
             Offered::Supersedes { first } => {
-                hub.own.skipped_exports.increment();
+                hub.self_metrics.skipped_exports.increment();
                 let namespace = hub.namespace();
                 if first {
                     report(|| tracing::warn!(%namespace, "a telemetry exporter does not keep up, and skips numbers"));
@@ -142,9 +143,9 @@ impl Slot {
         }
     }
 
-    /// A thread for as long as there is something to do. It has what the caller has: the runtime, for exporters that spawn,
-    /// and the subscriber of `tracing`.
-    fn begin(self: &Arc<Self>, hub: &Arc<Hub>, job: Job) {
+    /// Starts a thread for as long as there is work. It inherits the caller's runtime, for exporters that spawn, and
+    /// its subscriber of `tracing`.
+    fn begin(self: &Arc<Self>, hub: &Arc<Hub>, job: ExportJob) {
         let (slot, exporting) = (Arc::clone(self), Arc::clone(hub));
         let (runtime, subscriber) = (Handle::current(), dispatcher::get_default(Dispatch::clone));
         let work = move || {
@@ -158,13 +159,13 @@ impl Slot {
         }
     }
 
-    fn work(&self, hub: &Hub, first: Job) {
+    fn work(&self, hub: &Hub, first: ExportJob) {
         let mut job = Some(first);
         while let Some(now) = job {
             if let Err(cause) = exported(&*self.exporter, &now.scrape) {
                 fail(hub, &cause);
             }
-            // Noted before whoever waits for it knows.
+            // Noted before the waiter is woken.
             job = self.queue.lock().next();
             drop(now);
         }
@@ -172,13 +173,13 @@ impl Slot {
 }
 
 fn fail(hub: &Hub, cause: &str) {
-    hub.own.failed_exports.increment();
+    hub.self_metrics.failed_exports.increment();
     let namespace = hub.namespace();
     report(|| tracing::warn!(%namespace, cause, "telemetry could not be exported"));
 }
 
 fn exported(exporter: &dyn Exporter, scrape: &Scrape) -> Result<(), String> {
-    // The error is others' as well, and so are its text and its destructor.
+    // The error, its text and its destructor are foreign code as well.
     let failed = |error: ExportError| {
         let text = error_text(&*error);
         drop_contained("the error of a telemetry exporter", error);
@@ -196,10 +197,10 @@ mod tests {
 
     use super::*;
 
-    fn job() -> (Job, Receiver<Infallible>) {
+    fn job() -> (ExportJob, Receiver<Infallible>) {
         let (done, all_done) = mpsc::channel();
         let scrape = Scrape { namespace: Namespace::Production, families: Vec::new() };
-        (Job { scrape: Arc::new(scrape), _done: done }, all_done)
+        (ExportJob { scrape: Arc::new(scrape), _done: done }, all_done)
     }
 
     fn is_over(done: &Receiver<Infallible>) -> bool {
@@ -220,7 +221,7 @@ mod tests {
         assert!(is_over(&first_done) && is_over(&third_done));
         assert!(queue.next().is_some());
         assert!(queue.next().is_none());
-        // Whoever has caught up and falls behind again is reported again.
+        // An exporter that has caught up and falls behind again is reported again.
         let [(first, _), (second, _), (third, _)] = std::array::from_fn(|_| job());
         assert!(matches!(queue.offer(first), Offered::Begin(_)));
         assert!(matches!(queue.offer(second), Offered::Waits));

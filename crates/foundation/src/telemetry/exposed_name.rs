@@ -1,7 +1,7 @@
 //! The names that an instrument has in Prometheus' text: a function of its own name and kind, and of nothing else.
 //!
-//! Two instruments must never have one of these names in common, or each would change what the other is called. So a name is
-//! refused at its registration if it does; see `names`.
+//! Two instruments must never share one of these names, or each would change the names of the other. So a name is
+//! refused at its registration if it would; see `names`.
 
 /// Endings of names that are no base units, each with the base unit and how many of them it has.
 const UNITS: [(&str, &str, f64); 5] = [
@@ -13,13 +13,13 @@ const UNITS: [(&str, &str, f64); 5] = [
 ];
 const TOTAL: &str = "_total";
 
-/// What an instrument is called in Prometheus' text.
+/// The name of an instrument in Prometheus' text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ExposedName {
     /// As it stands in HELP and TYPE; of a counter without its `_total`.
     base: String,
     kind: &'static str,
-    /// By what its values are divided, so that they are in the base unit.
+    /// The divisor that converts its values to the base unit.
     pub(super) divisor: f64,
 }
 
@@ -57,7 +57,8 @@ impl ExposedName {
         Self { base, ..self.clone() }
     }
 
-    /// All names that nothing else may have: those of its samples, and that of the family in every version of the format.
+    /// All names that nothing else may have: those of its samples, and that of the family in every version of the
+    /// format.
     pub(super) fn claims(&self) -> impl Iterator<Item = String> + '_ {
         suffixes(self.kind).iter().map(|suffix| format!("{}{suffix}", self.base))
     }
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(exposed("pricing.stop.duration_ms", "histogram"), ("pricing_stop_duration_seconds".into(), 1e3));
         assert_eq!(exposed("service.handling_ns", "histogram"), ("service_handling_seconds".into(), 1e9));
         assert_eq!(exposed("busy_milliseconds", "counter"), ("busy_seconds_total".into(), 1e3));
-        // A word is no unit, and neither is a name.
+        // A word that ends like a unit is not a unit, and neither is a whole name.
         assert_eq!(exposed("spasms", "gauge"), ("spasms".into(), 1.0));
         assert_eq!(exposed("_ms", "gauge"), ("_ms".into(), 1.0));
         assert_eq!(exposed("_total", "counter"), ("_total_total".into(), 1.0));

@@ -1,4 +1,4 @@
-//! Instruments of one name that labels tell apart.
+//! Instruments of one name, distinguished by labels.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,19 +6,20 @@ use std::sync::Arc;
 use super::any_series::Instrument;
 use super::error::TelemetryError;
 use super::labels::Labels;
-use super::own::OwnCounter;
+use super::self_metrics::SelfCounter;
 use super::series_table::SeriesTable;
 
 /// The counters, gauges or histograms of one name, one for each set of labels.
 ///
-/// The number of series is bounded. What comes when there is no room for its labels counts in one series, labelled
-/// `overflow="true"`, and the first time that is warned of. Series of counters and histograms that nobody holds and that have not
-/// changed for [`idle_after`](crate::TelemetryOptions::idle_after) are retired; what comes later under their labels begins at zero.
+/// The number of series is bounded. Counts that have no room for their labels go to one series, labelled
+/// `overflow="true"`, and a warning is logged the first time. Series of counters and histograms that have no holder and
+/// have not changed for [`idle_after`](crate::TelemetryOptions::idle_after) are retired; later counts under their
+/// labels begin at zero.
 ///
 /// # Cost
 ///
 /// [`with`](Self::with) validates the labels, takes a read lock and costs some hundred nanoseconds; what it returns
-/// costs what the instrument costs, a few nanoseconds, and may be kept for as long as one likes.
+/// costs what the instrument costs, a few nanoseconds, and may be kept without limit.
 ///
 /// ```
 /// use foundation::{Counter, Foundation};
@@ -39,11 +40,11 @@ use super::series_table::SeriesTable;
 pub struct Family<K: Instrument> {
     name: Arc<str>,
     table: Arc<SeriesTable<K>>,
-    unrecorded: OwnCounter,
+    unrecorded: SelfCounter,
 }
 
 impl<K: Instrument> Family<K> {
-    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &OwnCounter) -> Self {
+    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &SelfCounter) -> Self {
         Self { name: name.into(), table, unrecorded: unrecorded.clone() }
     }
 
@@ -70,7 +71,7 @@ impl<K: Instrument> Family<K> {
         self.table.series(labels)
     }
 
-    /// Does something with the instrument of these labels; if they are refused, counts that in `telemetry.unrecorded` instead.
+    /// Updates the instrument of these labels; if they are refused, counts that in `telemetry.unrecorded` instead.
     pub fn update<L: AsRef<str>, V: AsRef<str>>(
         &self,
         labels: impl IntoIterator<Item = (L, V)>,
@@ -82,7 +83,8 @@ impl<K: Instrument> Family<K> {
         }
     }
 
-    /// Takes a series out: a gauge of something that is no more, say. Whoever holds it changes it unseen. False if there is none.
+    /// Removes a series: a gauge of something that has ended, say. Its holders then change it unseen. False if there is
+    /// none.
     pub fn remove(&self, labels: &Labels) -> bool {
         self.table.remove(labels)
     }

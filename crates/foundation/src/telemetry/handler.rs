@@ -1,4 +1,4 @@
-//! Somebody who is told of telemetry events.
+//! Handlers of telemetry events.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use serde_json::Value;
 
 use super::pattern::EventPattern;
 
-/// What a handler is told: that something has happened, with numbers and with words.
+/// A telemetry event: its name, its measurements and its metadata.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct TelemetryEvent<'a> {
-    /// What happened.
+    /// The name of the event.
     pub name: &'a str,
-    /// Where.
+    /// The namespace that it was emitted in.
     pub namespace: Namespace,
     /// The numbers, each with its name.
     pub measurements: &'a [(&'a str, f64)],
-    /// Anything else that belongs to it.
+    /// Any other data.
     pub metadata: &'a Value,
 }
 
 pub(super) type Handle = Arc<dyn Fn(&TelemetryEvent<'_>) + Send + Sync>;
 
-/// A handler with its id and the events that it wants.
+/// A handler with its id and the patterns of its events.
 #[derive(Clone)]
 pub(super) struct Handler {
     pub(super) id: String,
@@ -37,7 +37,7 @@ impl Handler {
         Self { id, events, handle }
     }
 
-    /// Whether the two are one handler, and not only namesakes.
+    /// Whether the two are the same handler, and not only of the same id.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.handle, &other.handle)
     }
@@ -46,7 +46,7 @@ impl Handler {
         self.events.iter().any(|wanted| wanted.matches(event))
     }
 
-    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<(), CaughtPanic> {
+    pub(super) fn call(&self, event: &TelemetryEvent<'_>) -> Result<(), CaughtPanic> {
         catch_panic(|| (self.handle)(event))
     }
 }

@@ -1,9 +1,9 @@
 //! The handlers of one namespace; they belong to it and outlive the actor.
 //!
 //! 1. Handlers are a list that is replaced as a whole, so that emission never waits for a change of it.
-//! 2. A handler that panics is taken out at once, and not a namesake of it; whoever emitted does not notice.
-//! 3. No code of others runs while a lock is held: neither a handler nor the destructor of one.
-//! 4. Handlers that emit are told of what they emit, but not without end: see `nesting`.
+//! 2. A handler that panics is removed at once, but not another one of the same id; the emitter does not notice.
+//! 3. No foreign code runs while a lock is held: neither a handler nor its destructor.
+//! 4. Handlers that emit receive their own events, but not without end: see `nesting`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +17,13 @@ use super::nesting::Emission;
 
 pub(super) struct Handlers {
     list: RwLock<Arc<[Handler]>>,
-    /// Held by whoever replaces the list, so that no replacement is lost.
+    /// Held while the list is replaced, so that no replacement is lost.
     replacing: Mutex<()>,
     /// Whether it has been reported that handlers emit without end.
     reported: AtomicBool,
 }
 
-/// No handler was told, as too many emissions are under way within one another.
+/// No handler was called, as too many emissions are nested.
 pub(super) struct TooDeep {
     /// Whether this is the first time.
     pub(super) first: bool,
@@ -50,7 +50,7 @@ impl Handlers {
         self.detach_those(|handler| handler.id == id)
     }
 
-    /// Lets go of all of them.
+    /// Drops all handlers.
     pub(super) fn clear(&self) {
         self.detach_those(|_| true);
     }
@@ -71,8 +71,8 @@ impl Handlers {
         self.list.read().iter().map(|handler| handler.id.clone()).collect()
     }
 
-    /// Tells whoever wants the event; of those that panic and are taken out for it, the ids.
-    pub(super) fn tell(&self, event: &TelemetryEvent<'_>) -> Result<Vec<String>, TooDeep> {
+    /// Calls the handlers that match the event; returns the ids of those that panicked and were removed.
+    pub(super) fn dispatch(&self, event: &TelemetryEvent<'_>) -> Result<Vec<String>, TooDeep> {
         // The list is taken out of the lock first: a handler may attach and detach.
         let handlers = Arc::clone(&self.list.read());
         if !handlers.iter().any(|handler| handler.wants(event.name)) {
@@ -84,9 +84,9 @@ impl Handlers {
             return Err(TooDeep { first: !self.reported.swap(true, Ordering::Relaxed) });
         };
         let faulty: Vec<_> =
-            handlers.iter().filter(|it| it.wants(event.name) && it.tell(event).is_err()).cloned().collect();
-        let taken_out = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
-        let ids = taken_out.map(|handler| handler.id.clone()).collect();
+            handlers.iter().filter(|it| it.wants(event.name) && it.call(event).is_err()).cloned().collect();
+        let removed = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
+        let ids = removed.map(|handler| handler.id.clone()).collect();
         drop_contained("handlers of telemetry events", (handlers, faulty));
         Ok(ids)
     }

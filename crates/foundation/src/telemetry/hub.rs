@@ -1,8 +1,8 @@
 //! The instruments and handlers of one namespace; they belong to the namespace and outlive the actor.
 //!
-//! 1. There are never more than `MAX_INSTRUMENTS` names and labelled series together; besides, the built-in ones and one series
-//!    of overflow a name.
-//! 2. No code of others runs while a lock is held: a log is written by others, too.
+//! 1. There are never more than `MAX_INSTRUMENTS` names and labelled series together, besides the built-in ones and one
+//!    overflow series a name.
+//! 2. No foreign code runs while a lock is held: a subscriber of `tracing` is foreign code, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -21,12 +21,12 @@ use super::error::TelemetryError;
 use super::family::Family;
 use super::handler::TelemetryEvent;
 use super::handlers::{Handlers, TooDeep};
-use super::ledger::Ledger;
 use super::name::{check, quoted};
 use super::names::{Names, wrong_kind};
-use super::own::Own;
 use super::scrape::{MetricFamily, Scrape, Series};
+use super::self_metrics::SelfMetrics;
 use super::series_table::SeriesTable;
+use super::tick_history::TickHistory;
 
 /// How many names and labelled series a namespace may have.
 pub(super) const MAX_INSTRUMENTS: usize = 10_000;
@@ -38,16 +38,16 @@ pub(crate) struct Hub {
     budget: Arc<Budget>,
     names: RwLock<Names>,
     help: RwLock<HashMap<Box<str>, Arc<str>>>,
-    ledger: Mutex<Ledger>,
+    history: Mutex<TickHistory>,
     pub(super) handlers: Handlers,
-    pub(super) own: Own,
+    pub(super) self_metrics: SelfMetrics,
 }
 
 impl Hub {
     pub(super) fn new(namespace: Namespace) -> Self {
         let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
         let mut names = Names::new();
-        let own = Own::new(|name| {
+        let self_metrics = SelfMetrics::new(|name| {
             let table = Arc::new(SeriesTable::shown(namespace, name, &budget));
             names.insert_built_in(name, AnySeries::Counter(Arc::clone(&table)));
             table
@@ -57,9 +57,9 @@ impl Hub {
             budget,
             names: RwLock::new(names),
             help: RwLock::default(),
-            ledger: Mutex::new(Ledger::new(Instant::now())),
+            history: Mutex::new(TickHistory::new(Instant::now())),
             handlers: Handlers::default(),
-            own,
+            self_metrics,
         }
     }
 
@@ -76,8 +76,9 @@ impl Hub {
             return of_kind(name, known);
         }
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
-        // Here, too: whoever counts under a refused name again and again must not hold up all others. Under the same lock as
-        // the look before: a name that somebody else gives to an instrument in between would be refused for its own sake.
+        // Here, too: a caller that counts under a refused name again and again must not hold up all others. Under the
+        // same lock as the check before: a name that another thread gives to an instrument in between would be refused
+        // because of itself.
         let refusal = names.refusal::<K>(name);
         drop(names);
         refusal.map_or_else(|| self.make(name), Err)
@@ -99,17 +100,17 @@ impl Hub {
         Ok(table)
     }
 
-    /// Has a histogram count at these bounds.
+    /// Sets the bounds at which a histogram counts.
     pub(super) fn choose_bounds(&self, name: &str, bounds: Bounds) -> Result<(), TelemetryError> {
-        let settled = self.table::<Histogram>(name)?.settle_bounds(bounds);
-        if settled { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
+        let accepted = self.table::<Histogram>(name)?.set_bounds(bounds);
+        if accepted { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
     }
 
-    /// The instruments of a name that labels tell apart, at most so many, or as many as was said before.
+    /// The instruments of a name, distinguished by labels, at most `limit`, or the limit given before.
     pub(super) fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
         let table = self.table::<K>(name)?;
-        table.limit_to(limit);
-        Ok(Family::new(name, table, &self.own.unrecorded))
+        table.set_limit(limit);
+        Ok(Family::new(name, table, &self.self_metrics.unrecorded))
     }
 
     pub(super) fn instrument<K: Kind>(&self, name: &str) -> Result<Arc<K>, TelemetryError> {
@@ -124,15 +125,15 @@ impl Hub {
         self.recording::<Histogram>(name, |histogram| histogram.record(value));
     }
 
-    /// Telemetry must not fail its caller: what cannot be recorded is counted.
+    /// Telemetry must not fail its caller: a measurement that cannot be recorded is counted.
     fn recording<K: Kind>(&self, name: &str, record: impl FnOnce(&K)) {
         match self.table::<K>(name) {
             Ok(table) => record(table.bare()),
-            Err(_) => self.own.unrecorded.increment(),
+            Err(_) => self.self_metrics.unrecorded.increment(),
         }
     }
 
-    /// What a name means; a later word replaces an earlier one. Control characters become spaces.
+    /// Sets the description of a name; a later one replaces an earlier one. Control characters become spaces.
     pub(super) fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
         check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
         let help: String = help.chars().take(MAX_HELP).map(|it| if it.is_control() { ' ' } else { it }).collect();
@@ -149,24 +150,24 @@ impl Hub {
     /// Everything now, with the rates of the last tick; `others` are the families of other components.
     pub(super) fn scrape(&self, others: Vec<MetricFamily>) -> Scrape {
         let mut scrape = self.read(others, AnySeries::read);
-        self.ledger.lock().annotate(&mut scrape);
+        self.history.lock().annotate(&mut scrape);
         scrape
     }
 
     /// The same, and notes it for the next rates.
     pub(super) fn tick(&self, now: Instant, others: Vec<MetricFamily>) -> Scrape {
         let mut scrape = self.read(others, AnySeries::read_at_tick);
-        self.ledger.lock().tick(now, &mut scrape);
+        self.history.lock().tick(now, &mut scrape);
         scrape
     }
 
-    /// Takes out who has been idle for so long.
+    /// Removes series that have been idle for so long.
     pub(super) fn retire(&self, now: Instant, after: Duration) {
-        let idle = self.ledger.lock().idle(now, after);
+        let idle = self.history.lock().idle(now, after);
         let tables = self.tables();
         let retired =
             idle.iter().filter(|idle| tables.get(&idle.name).is_some_and(|it| it.retire(&idle.labels, idle.mark)));
-        self.own.retired.add(retired.count() as u64);
+        self.self_metrics.retired.add(retired.count() as u64);
     }
 
     fn tables(&self) -> HashMap<Arc<str>, AnySeries> {
@@ -195,24 +196,24 @@ impl Hub {
             self.record(&format!("{name}.{measurement}"), *value);
         }
         let event = TelemetryEvent { name, namespace: self.namespace, measurements, metadata };
-        match self.handlers.tell(&event) {
+        match self.handlers.dispatch(&event) {
             Ok(detached) => detached.iter().for_each(|id| self.report_detached(id, name)),
             Err(TooDeep { first }) => self.report_too_deep(name, first),
         }
     }
 
     fn report_detached(&self, handler: &str, event: &str) {
-        self.own.detached.increment();
+        self.self_metrics.detached.increment();
         let namespace = self.namespace;
         report(|| tracing::warn!(%namespace, handler, event, "a telemetry handler panicked and is detached"));
     }
 
     fn report_too_deep(&self, event: &str, first: bool) {
-        self.own.nested_too_deep.increment();
+        self.self_metrics.nested_too_deep.increment();
         let namespace = self.namespace;
         if first {
             report(|| {
-                tracing::warn!(%namespace, event, "telemetry handlers emit within one another without end: no handler is told");
+                tracing::warn!(%namespace, event, "telemetry handlers emit within one another without end: no handler is called");
             });
         }
     }

@@ -2,13 +2,13 @@
 
 use foundation_core::{Bounds, Counter, Gauge, Histogram, Reading};
 
-/// Something that begins at nothing and can be read.
+/// An instrument that begins at zero and can be read.
 pub trait Reads: Default + Send + Sync + 'static {
-    /// The kind, in a word.
+    /// The name of the kind.
     const KIND: &'static str;
     /// What it shows now.
     fn read(&self) -> Reading;
-    /// One at nothing; only a histogram knows what bounds are.
+    /// One at zero; only a histogram uses the bounds.
     fn with_bounds(_: Option<&Bounds>) -> Self {
         Self::default()
     }
@@ -35,7 +35,8 @@ reads!(
     }
 );
 
-/// A number that differs whenever something was counted or recorded in between; of what only grows, its size.
+/// A number that differs whenever something was counted or recorded in between; for a reading that only grows, its
+/// size.
 pub(super) fn mark(reading: &Reading) -> u64 {
     match reading {
         Reading::Counter(value) => *value,

@@ -1,9 +1,10 @@
-//! Labels: what tells the series of one family apart.
+//! Labels, which distinguish the series of one family.
 //!
 //! # Invariants
 //!
 //! 1. Pairs are in the order of their keys, and no key occurs twice: equal sets are equal values.
-//! 2. Keys are names of Prometheus' grammar and none that exporters write themselves; values hold no control characters.
+//! 2. Keys are names of Prometheus' grammar and none that exporters write themselves; values hold no control
+//!    characters.
 //! 3. Number and lengths are bounded.
 
 use std::fmt;
@@ -17,13 +18,14 @@ const MAX_LABELS: usize = 8;
 const MAX_KEY: usize = 64;
 /// How many bytes a value may have.
 const MAX_VALUE: usize = 200;
-/// The label of the series that takes what a family has no room for.
+/// The label of the overflow series.
 const OVERFLOW: &str = "overflow";
 /// Labels that an exporter writes, and the one of the overflow.
 const RESERVED: [&str; 4] = ["le", "namespace", OVERFLOW, "quantile"];
 
-/// A validated set of labels: at most 8 pairs of a key (at most 64 bytes: letters, digits and `_`, as in Prometheus) and a
-/// value (at most 200 bytes without control characters). Cheap to clone; written as `{key="value",…}`, or nothing.
+/// A validated set of labels: at most 8 pairs of a key (at most 64 bytes: letters, digits and `_`, as in Prometheus)
+/// and a value (at most 200 bytes without control characters). Cheap to clone; written as `{key="value",…}`, or
+/// nothing.
 ///
 /// ```
 /// use foundation::Labels;
@@ -88,7 +90,7 @@ impl Labels {
     /// [`LabelFault`] names the label and what is wrong with it.
     pub fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, LabelFault> {
         let mut labels = Vec::new();
-        // One more than may be is enough to know: whoever hands over millions does not get them copied.
+        // One more than allowed is enough: of millions of pairs only that many are copied.
         for (key, value) in pairs.into_iter().take(MAX_LABELS + 1) {
             labels.push(checked(key.as_ref(), value.as_ref())?);
         }
@@ -102,7 +104,7 @@ impl Labels {
         }
     }
 
-    /// What a family has no room for.
+    /// The labels of the overflow series.
     pub(super) fn overflow() -> Self {
         Self(Arc::from([(Box::from(OVERFLOW), Box::from("true"))]))
     }

@@ -7,11 +7,11 @@ foundation_core::limits! {
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),
-        /// How long a tick, and the end of the service, waits for the exporters, all together and in real time; 3 s. One that takes longer goes
-        /// on with its work, and gets no further numbers until it is done.
+        /// How long a tick, and the end of the service, waits for the exporters, all together and in real time; 3 s.
+        /// One that takes longer goes on with its work, and gets no further numbers until it is done.
         export: Duration = Duration::from_secs(3),
-        /// How long the end of the service may take besides, to read every instrument for its last tick, before it is killed;
-        /// 2 s.
+        /// How long the end of the service may take besides, to read every instrument for its last tick, before it is
+        /// killed; 2 s.
         last_reading: Duration = Duration::from_secs(2),
     }
 }

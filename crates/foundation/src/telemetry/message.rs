@@ -1,4 +1,4 @@
-//! What the telemetry actor is asked.
+//! The messages of the telemetry actor.
 
 use foundation_core::ractor::RpcReplyPort;
 use foundation_core::{ServiceKey, local_message};

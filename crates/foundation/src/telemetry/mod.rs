@@ -1,7 +1,7 @@
-//! Telemetry: what a namespace counts and measures, and who is told of it.
+//! Telemetry: the counts and measurements of a namespace, and the handlers of its events.
 //!
-//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads, and at each tick it notes rates, hands the
-//! numbers to exporters and retires what is idle.
+//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads, and at each tick it notes rates,
+//! hands the numbers to exporters and retires idle series.
 
 mod any_series;
 mod budget;
@@ -18,24 +18,24 @@ mod handlers;
 mod hub;
 mod instrument;
 mod labels;
-mod ledger;
 mod limits;
 mod message;
 mod name;
 mod names;
 mod nesting;
 mod options;
-mod own;
 mod pattern;
 mod prometheus;
 #[cfg(feature = "metrics")]
 mod recorder;
 mod runtime;
 mod scrape;
+mod self_metrics;
 mod series_table;
 mod server;
 mod services;
 mod span;
+mod tick_history;
 mod ticker;
 #[cfg(feature = "tracing-layer")]
 mod tracing_layer;

@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! 1. A name belongs to the kind of instrument that it was first used for, for good; a built-in one to its own from the start.
-//! 2. No two names claim the same name in Prometheus' text, those of the foundation's own included. So what an instrument is
-//!    called there depends on nothing but itself.
+//! 1. A name belongs to the kind of instrument that it was first used for, for good; a built-in one to its own from the
+//!    start.
+//! 2. No two names claim the same name in Prometheus' text, those of the foundation's own included. So what an
+//!    instrument is called there depends on nothing but itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,12 +17,12 @@ use super::exposed_name::ExposedName;
 
 pub(super) struct Names {
     series: HashMap<Arc<str>, AnySeries>,
-    /// Whose each name in Prometheus' text is.
+    /// The owner of each name in Prometheus' text.
     claimed: HashMap<String, Arc<str>>,
 }
 
 impl Names {
-    /// Without a name, with room for those that each namespace has.
+    /// No names, with room for those that each namespace has.
     pub(super) fn new() -> Self {
         Self { series: HashMap::with_capacity(12), claimed: HashMap::new() }
     }
@@ -34,7 +35,7 @@ impl Names {
         self.series.clone()
     }
 
-    /// Why a name that is not known cannot be given to an instrument of this kind, if it cannot.
+    /// Why an unknown name cannot be given to an instrument of this kind, if it cannot.
     pub(super) fn refusal<K: Kind>(&self, name: &str) -> Option<TelemetryError> {
         match BuiltIn::of(name) {
             Some(built_in) if !built_in.kept_here => Some(TelemetryError::BuiltIn { name: name.to_owned() }),
@@ -65,7 +66,7 @@ impl Names {
         self.series.insert(name, series);
     }
 
-    /// The same for one of the foundation's own, whose claims are in the table of these.
+    /// The same for a built-in instrument, whose claims are in the table of built-in ones.
     pub(super) fn insert_built_in(&mut self, name: &str, series: AnySeries) {
         self.series.insert(name.into(), series);
     }

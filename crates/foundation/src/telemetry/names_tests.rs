@@ -78,12 +78,12 @@ fn measurements_under_a_refused_name_are_counted() {
     let hub = Hub::new(Namespace::Production);
     hub.count("cache.hits");
     (0..3).for_each(|_| hub.count("cache-hits"));
-    assert_eq!((hub.own.unrecorded.value(), hub.instrument::<Counter>("cache.hits").unwrap().value()), (3, 1));
+    assert_eq!((hub.self_metrics.unrecorded.value(), hub.instrument::<Counter>("cache.hits").unwrap().value()), (3, 1));
 }
 
 proptest! {
-    /// Any names in any order: those that are taken have names of their own in Prometheus, and what they are called there
-    /// depends on nothing but themselves.
+    /// Any names in any order: those that are taken have names of their own in Prometheus, and what they are called
+    /// there depends on nothing but themselves.
     #[test]
     fn no_two_instruments_of_a_namespace_share_a_name_in_prometheus(
         wanted in vec(("a([._:/-](b|ms|ns|seconds|total|count|sum|bucket)){0,3}", 0..3usize), 1..20),

@@ -1,4 +1,4 @@
-//! How deep emissions nest: a handler may emit, and so be told of what it has emitted itself.
+//! The nesting of emissions: a handler may emit, and so receive its own events.
 
 use std::cell::Cell;
 
@@ -8,8 +8,8 @@ pub(super) const MAX_DEPTH: u32 = 8;
 const MAX_CAUSED: u32 = 10_000;
 
 thread_local! {
-    // A stack belongs to its thread, and a handler is a closure with a handle of its own on any telemetry: there is nothing
-    // that a depth could be passed through, and two namespaces whose handlers emit into each other share one stack.
+    // A stack belongs to its thread, and a handler is a closure with a handle of its own on any telemetry. So no
+    // argument can carry a depth, and two namespaces whose handlers emit into each other share one stack.
     static NESTING: Cell<Nesting> = const { Cell::new(Nesting { depth: 0, caused: 0 }) };
 }
 
@@ -22,7 +22,7 @@ struct Nesting {
 }
 
 impl Nesting {
-    /// With one emission more; `None` if that is one too many.
+    /// One level deeper; `None` if that is one too many.
     fn entered(self) -> Option<Self> {
         let caused = if self.depth == 0 { 0 } else { self.caused + 1 };
         (self.depth < MAX_DEPTH && caused <= MAX_CAUSED).then_some(Self { depth: self.depth + 1, caused })

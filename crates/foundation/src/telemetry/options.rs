@@ -1,4 +1,4 @@
-//! What the telemetry actor does by itself.
+//! The periodic work of the telemetry actor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,15 +48,15 @@ impl TelemetryOptions {
         self
     }
 
-    /// How long a labelled counter or histogram that nobody holds may stay unchanged before it is retired; `None` for ever. Gauges
-    /// are never idle, and what has no labels stays.
+    /// How long a labelled counter or histogram without a holder may stay unchanged before it is retired; `None` for
+    /// ever. Gauges are never idle, and series without labels stay.
     pub fn idle_after(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.idle_after = time.into();
         self
     }
 
-    /// Whether the gauges `tokio.workers`, `tokio.alive_tasks` and `tokio.global_queue_depth` show, as of the start or the
-    /// last tick, the runtime that the service runs on. It is shared by all namespaces on it.
+    /// Whether the gauges `tokio.workers`, `tokio.alive_tasks` and `tokio.global_queue_depth` show, as of the start or
+    /// the last tick, the runtime that the service runs on. It is shared by all namespaces on it.
     pub fn runtime_metrics(mut self, wanted: bool) -> Self {
         self.runtime_metrics = wanted;
         self

@@ -1,6 +1,6 @@
-//! Which events somebody wants.
+//! Patterns of event names.
 
-/// The events that a handler is told of: those of one name, or those of a name and all below it.
+/// The events that a handler receives: those of one name, or those of a name and all below it.
 ///
 /// A text is the pattern of exactly that name. Below a name are the names that continue it after a dot.
 ///

@@ -3,11 +3,11 @@
 //! # Invariants
 //!
 //! 1. All lines of a name stand together, after one HELP and one TYPE.
-//! 2. No two families write a sample of one name. Within a namespace names cannot clash (see `names`). Where two namespaces
-//!    use one name for different kinds, the one of the scrape that comes first keeps it, and the other gets a `_` and, from the
-//!    third on, a number.
-//! 3. The bounds of a histogram depend on its name and on the bounds that were chosen for it, never on its values: so they are
-//!    the same in all series and at every scrape.
+//! 2. No two families write a sample of one name. Within a namespace names cannot clash (see `names`). Where two
+//!    namespaces use one name for different kinds, the one of the scrape that comes first keeps it, and the other gets
+//!    a `_` and, from the third on, a number.
+//! 3. The bounds of a histogram depend on its name and on the bounds that were chosen for it, never on its values: so
+//!    they are the same in all series and at every scrape.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
@@ -21,14 +21,16 @@ use super::scrape::{MetricFamily, Scrape};
 
 /// The numbers of any namespaces in Prometheus' text format, to be served as `text/plain; version=0.0.4`.
 ///
-/// Each series has the label `namespace`. Characters that Prometheus does not have in names of metrics become `_`, and counters
-/// end in `_total`. Durations are in seconds: what is called `…_ns`, `…_ms`, `…_nanoseconds`, `…_microseconds` or
-/// `…_milliseconds` here is `…_seconds` there, and its values are converted. Counters and gauges of any other unit keep it.
+/// Each series has the label `namespace`. Characters that Prometheus does not have in names of metrics become `_`, and
+/// counters end in `_total`. Durations are in seconds: a name in `…_ns`, `…_ms`, `…_nanoseconds`, `…_microseconds`
+/// or `…_milliseconds` here is `…_seconds` there, and its values are converted. Counters and gauges of any other unit
+/// keep it.
 ///
 /// # Buckets
 ///
-/// The counts of all buckets are exact. A histogram has the bounds that [`Telemetry::bucket_bounds`](crate::Telemetry::bucket_bounds)
-/// chose for it, and otherwise powers of two that are a factor of four apart, the same in all series and at every scrape:
+/// The counts of all buckets are exact. A histogram has the bounds that
+/// [`Telemetry::bucket_bounds`](crate::Telemetry::bucket_bounds) chose for it, and otherwise powers of two that are a
+/// factor of four apart, the same in all series and at every scrape:
 ///
 /// | name | bounds |
 /// |---|---|
@@ -52,7 +54,7 @@ use super::scrape::{MetricFamily, Scrape};
 /// ```
 pub fn prometheus_text(scrapes: &[Scrape]) -> String {
     let mut text = String::new();
-    for (name, Group { kind, members }) in named(grouped(scrapes)) {
+    for (name, MetricGroup { kind, members }) in named(grouped(scrapes)) {
         // Writing to a string cannot fail.
         let _ = write_family(&mut text, &name, kind, &members);
     }
@@ -62,21 +64,21 @@ pub fn prometheus_text(scrapes: &[Scrape]) -> String {
 /// A family of one namespace.
 type Member<'a> = (String, &'a MetricFamily);
 
-/// What belongs together, from all namespaces.
-struct Group<'a> {
+/// The series of one name and kind, from all namespaces.
+struct MetricGroup<'a> {
     kind: &'static str,
     members: Vec<Member<'a>>,
 }
 
 /// The groups with the names that they want, in the order of the scrapes.
-fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, Group<'_>)> {
-    let (mut groups, mut positions) = (Vec::<(ExposedName, Group<'_>)>::new(), HashMap::new());
+fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, MetricGroup<'_>)> {
+    let (mut groups, mut positions) = (Vec::<(ExposedName, MetricGroup<'_>)>::new(), HashMap::new());
     for scrape in scrapes {
         for family in scrape.families.iter().filter(|family| !family.series.is_empty()) {
             let (name, kind) = (ExposedName::new(&family.name, family.kind), family.kind);
             let position = *positions.entry((name.family(), kind)).or_insert(groups.len());
             if position == groups.len() {
-                groups.push((name, Group { kind, members: Vec::new() }));
+                groups.push((name, MetricGroup { kind, members: Vec::new() }));
             }
             groups[position].1.members.push((scrape.namespace.to_string(), family));
         }
@@ -85,7 +87,7 @@ fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, Group<'_>)> {
 }
 
 /// The groups in the order of their names, none of which writes a sample of another's (invariant 2).
-fn named(groups: Vec<(ExposedName, Group<'_>)>) -> BTreeMap<String, Group<'_>> {
+fn named(groups: Vec<(ExposedName, MetricGroup<'_>)>) -> BTreeMap<String, MetricGroup<'_>> {
     let mut taken = HashSet::<String>::new();
     let named = groups.into_iter().map(|(wanted, group)| {
         let mut tries = (1..).map(|number| wanted.number(number));
@@ -116,9 +118,9 @@ fn write_family(text: &mut String, name: &str, kind: &str, members: &[Member<'_>
     Ok(())
 }
 
-/// What the name of a family says of its values.
+/// The properties of values that follow from the name of their family.
 struct Exposed {
-    /// By what they are divided, so that they are in the base unit.
+    /// The divisor that converts them to the base unit.
     divisor: f64,
     /// The powers of two that are the bounds of a histogram if none were chosen.
     exponents: RangeInclusive<i32>,
@@ -128,7 +130,7 @@ impl Exposed {
     fn of(family: &MetricFamily) -> Self {
         let divisor = ExposedName::new(&family.name, family.kind).divisor;
         let exponents = match &*family.name {
-            // About a microsecond to about a minute, in whichever unit.
+            // About a microsecond to about a minute, in any unit.
             _ if divisor == 1e9 => 10..=36,
             _ if divisor == 1e6 => 0..=26,
             _ if divisor == 1e3 => -10..=16,
@@ -178,7 +180,8 @@ impl Line<'_> {
             return summary.bounds.clone();
         }
         let at = |exponent: i32| {
-            // Both bounds of each octave that holds a value are listed: whatever is not has the count of the one below it.
+            // Both bounds of each octave that holds a value are listed; any other bound has the count of the one below
+            // it.
             let below = summary.buckets.partition_point(|(known, _)| *known <= exponent);
             (f64::from(exponent).exp2(), below.checked_sub(1).map_or(0, |last| summary.buckets[last].1))
         };
@@ -203,7 +206,7 @@ impl Line<'_> {
     }
 }
 
-/// In the words of Prometheus.
+/// A number as Prometheus writes it.
 struct Number(f64);
 
 impl fmt::Display for Number {

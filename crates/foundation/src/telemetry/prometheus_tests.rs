@@ -1,4 +1,4 @@
-//! The exposition, read by a parser of others.
+//! The exposition, read by an independent parser.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ fn samples(metric: &Metric) -> BTreeMap<(String, String), f64> {
     metric.samples.iter().map(sample).collect()
 }
 
-/// The parser leaves what is between the quotes as it is.
+/// The parser returns the text between the quotes unchanged.
 fn unescaped(value: &str) -> String {
     let (mut plain, mut rest) = (String::new(), value.chars());
     while let Some(character) = rest.next() {
@@ -98,7 +98,7 @@ load{namespace="production"} 5e-1
 }
 
 #[test]
-fn namespaces_are_told_apart_and_stand_together() {
+fn namespaces_are_distinguished_and_stand_together() {
     let test = Namespace::test();
     let of = |namespace, count| {
         scrape(namespace, vec![family("a", Reading::Gauge(1.0)), family("b", Reading::Counter(count))])
@@ -178,7 +178,7 @@ fn numbers_that_are_no_finite_ones_have_prometheus_words() {
 }
 
 fn any_labels() -> impl Strategy<Value = Labels> {
-    // Letters, and whatever wants to be escaped; a first character, as the parser knows no empty values.
+    // Letters, and characters that need an escape; a first character, as the parser knows no empty values.
     let value = r#"x[a-z"\\{},= äß]{0,8}"#;
     btree_map("[a-z][a-z0-9_]{1,6}", value, 0..4).prop_filter_map("a reserved key", |pairs| Labels::new(pairs).ok())
 }
@@ -191,7 +191,7 @@ fn any_family() -> impl Strategy<Value = Vec<(Labels, Reading)>> {
     prop_oneof![counters, gauges, histograms].prop_map(|series| series.into_iter().collect())
 }
 
-/// What is to be read back of a series; each histogram's bounds are checked against its values elsewhere.
+/// The samples to be read back of a series; each histogram's bounds are checked against its values elsewhere.
 fn expected(name: &str, series: &[(Labels, Reading)]) -> BTreeMap<(String, String), f64> {
     let divisor = ExposedName::new(name, series[0].1.kind()).divisor;
     let mut all = BTreeMap::new();
@@ -218,7 +218,7 @@ fn expected(name: &str, series: &[(Labels, Reading)]) -> BTreeMap<(String, Strin
 proptest! {
     #[test]
     fn what_was_counted_is_read_back(families in btree_map("[a-z_][a-zA-Z0-9_.:/-]{0,8}", any_family(), 1..6)) {
-        // Each by itself: what becomes of names that clash is another question.
+        // Each by itself: clashing names are tested elsewhere.
         for (name, series) in &families {
             let parsed = parsed(&prometheus_text(&[scrape(Namespace::Production, vec![labelled(name, series.clone())])]));
             prop_assert_eq!(parsed.metrics.len(), 1);
@@ -243,7 +243,7 @@ proptest! {
         for line in full.lines().filter(|line| line.contains("le=\"")) {
             let (bound, count) = line.rsplit_once("le=\"").unwrap().1.split_once("\"} ").unwrap();
             let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse::<f64>().unwrap() * divisor };
-            // What was divided is not multiplied back to the last bit.
+            // Multiplying back is not exact to the last bit.
             let up_to = values.iter().filter(|value| **value <= bound * (1.0 + 1e-12)).count();
             prop_assert_eq!(count.parse::<usize>().unwrap(), up_to, "{}", line);
         }

@@ -9,11 +9,12 @@ use super::any_series::Kind;
 use super::hub::Hub;
 use super::labels::Labels;
 
-/// What the macros of the `metrics` facade count, as instruments of one namespace.
+/// The counts of the macros of the `metrics` facade, as instruments of one namespace.
 ///
-/// Install it for a scope by `metrics::with_local_recorder`, or for the process by `metrics::set_global_recorder`. Names and
-/// labels obey the rules of [`Telemetry`](crate::Telemetry) and [`Labels`]; what is refused counts nowhere but, once for each time
-/// that its handle is made, in `telemetry.unrecorded`. A macro looks its series up each time; a handle that is kept does not.
+/// Install it for a scope by `metrics::with_local_recorder`, or for the process by `metrics::set_global_recorder`.
+/// Names and labels obey the rules of [`Telemetry`](crate::Telemetry) and [`Labels`]; a refused one is only counted,
+/// once for each time that its handle is made, in `telemetry.unrecorded`. A macro looks its series up each time; a
+/// handle that is kept does not.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -39,19 +40,19 @@ impl TelemetryRecorder {
         Self { hub }
     }
 
-    /// The instrument of a key; what has none is counted.
+    /// The instrument of a key; a refused key is counted.
     fn series<K: Kind>(&self, key: &Key) -> Option<Arc<K>> {
         let labels = Labels::new(key.labels().map(|label| (label.key(), label.value())));
         let series = labels.ok().and_then(|labels| Some(self.hub.table::<K>(key.name()).ok()?.series(&labels)));
         if series.is_none() {
-            self.hub.own.unrecorded.increment();
+            self.hub.self_metrics.unrecorded.increment();
         }
         series
     }
 
     fn describe(&self, name: &KeyName, unit: Option<Unit>, description: &str) {
         let unit = unit.map(|unit| format!(" ({})", unit.as_str())).unwrap_or_default();
-        // A description is no number: nothing is lost to count.
+        // A description is not a number: no count is lost.
         let _ = self.hub.describe(name.as_str(), &format!("{description}{unit}"));
     }
 }

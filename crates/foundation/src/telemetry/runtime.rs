@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::error::TelemetryError;
 use super::hub::Hub;
 
-/// What tokio tells of a runtime without unstable features.
+/// The runtime metrics that tokio has without unstable features.
 pub(super) struct RuntimeGauges {
     workers: Arc<Gauge>,
     alive_tasks: Arc<Gauge>,
@@ -16,7 +16,7 @@ pub(super) struct RuntimeGauges {
 }
 
 impl RuntimeGauges {
-    /// Gauges that show the runtime from now on: a runtime without workers is none that anybody has seen.
+    /// Gauges that show the runtime from the start: otherwise a first scrape would show a runtime without workers.
     pub(super) fn of(hub: &Hub) -> Result<Self, TelemetryError> {
         let gauges = Self {
             workers: hub.instrument("tokio.workers")?,

@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use super::labels::Labels;
 
-/// Everything that a namespace counts and measures, read at one time: what exporters are given.
+/// All counts and measurements of a namespace, read at one time: the input of exporters.
 ///
-/// The readings are taken one after the other, not at one instant. Families are in the order of their names, series in that of
-/// their labels.
+/// The readings are taken one after the other, not at one instant. Families are in the order of their names, series in
+/// that of their labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Scrape {
-    /// Whose numbers they are.
+    /// The namespace of the numbers.
     #[serde(serialize_with = "foundation_core::written::text")]
     pub namespace: Namespace,
     /// The families.
@@ -30,20 +30,20 @@ pub struct MetricFamily {
     pub name: Arc<str>,
     /// The kind: `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
-    /// What it means, if somebody has said it.
+    /// Its description, if there is one.
     #[serde(serialize_with = "foundation_core::written::some_shared")]
     pub help: Option<Arc<str>>,
     /// The series.
     pub series: Vec<Series>,
 }
 
-/// One series: a reading with the labels that tell it apart.
+/// One series: a reading with its labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Series {
     /// Its labels.
     pub labels: Labels,
-    /// What it showed.
+    /// Its reading.
     pub reading: Reading,
     /// Of a counter and of a histogram's count: how much it grew a second, between the last two ticks.
     pub rate: Option<f64>,

@@ -2,13 +2,13 @@
 //!
 //! # Invariants
 //!
-//! 1. There are never more labelled series than the limit, and each has a place of the namespace's budget. What comes
-//!    when there is no room counts in one series, that of the overflow.
-//! 2. A series is taken out only when nobody else holds it and it still shows what was seen last: nothing that was counted
-//!    is lost unseen.
-//! 3. A retired series rests until the next tick, and what comes back before then goes on where it was: whoever reads at each
-//!    tick either sees a series continue, or sees a tick without it before it begins at zero.
-//! 4. No code of others runs while the lock is held: a warning is given after it.
+//! 1. There are never more labelled series than the limit, and each has a place of the namespace's budget. Counts under
+//!    new labels without room go to one series, that of the overflow.
+//! 2. A series is removed only when it has no other holder and still shows the reading that was seen last: no count is
+//!    lost unseen.
+//! 3. A retired series rests until the next tick, and continues where it was if it comes back before then. A reader at
+//!    each tick either sees a series continue, or sees a tick without it before it begins at zero.
+//! 4. No foreign code runs while the lock is held: a warning is logged after it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ use super::instrument::{Reads, mark};
 use super::labels::Labels;
 use super::scrape::Series;
 
-/// How many labelled series a name may have if nobody says otherwise.
+/// The default number of labelled series that a name may have.
 const DEFAULT_LIMIT: usize = 1_000;
 
 /// The series of one name, bounded in number.
@@ -32,7 +32,8 @@ pub struct SeriesTable<K> {
     name: Box<str>,
     budget: Arc<Budget>,
     limit: OnceLock<usize>,
-    /// What histograms count at besides; settled at the latest with the first series, so that all have the same.
+    /// The bounds at which histograms count besides; fixed with the first series at the latest, so that all have the
+    /// same.
     bounds: OnceLock<Option<Bounds>>,
     bare: OnceLock<Arc<K>>,
     overflow: OnceLock<Arc<K>>,
@@ -74,13 +75,13 @@ impl<K: Reads> SeriesTable<K> {
         Self { shown: true, ..Self::new(namespace, name, budget) }
     }
 
-    /// Whoever says it first has said it for good.
-    pub(super) fn limit_to(&self, limit: usize) {
+    /// The first limit is final.
+    pub(super) fn set_limit(&self, limit: usize) {
         self.limit.get_or_init(|| limit);
     }
 
-    /// False if other bounds, or none, are settled.
-    pub(super) fn settle_bounds(&self, bounds: Bounds) -> bool {
+    /// False if other bounds, or none, are fixed.
+    pub(super) fn set_bounds(&self, bounds: Bounds) -> bool {
         *self.bounds.get_or_init(|| Some(bounds.clone())) == Some(bounds)
     }
 
@@ -126,16 +127,16 @@ impl<K: Reads> SeriesTable<K> {
         Arc::clone(self.overflow.get_or_init(|| self.new_series()))
     }
 
-    /// Takes a series out, whoever holds it; false if there is none.
+    /// Removes a series, even if it is held; false if there is none.
     pub(super) fn remove(&self, labels: &Labels) -> bool {
         let removed = self.labelled.write().live.remove(labels);
         removed.inspect(|_| self.budget.give_back()).is_some()
     }
 
-    /// Lays a series to rest if nobody holds it and it still shows this mark (invariants 2, 3).
+    /// Retires a series if it has no holder and still shows this mark (invariants 2, 3).
     pub(super) fn retire(&self, labels: &Labels, seen: u64) -> bool {
         let mut labelled = self.labelled.write();
-        // With the lock held nobody can get hold of it, and `get_mut`, unlike the bare number of holders, makes all
+        // With the lock held no caller can get hold of it, and `get_mut`, unlike the bare number of holders, makes all
         // that the last other holder counted visible here.
         let held_by_nobody = labelled.live.get_mut(labels).and_then(Arc::get_mut);
         if held_by_nobody.is_none_or(|series| mark(&series.read()) != seen) {
@@ -152,9 +153,9 @@ impl<K: Reads> SeriesTable<K> {
         self.readings(self.labelled.read().list())
     }
 
-    /// The same, at a tick: what is resting now will not come back.
+    /// The same, at a tick: series that are resting now will not come back.
     pub(super) fn read_at_tick(&self) -> Vec<Series> {
-        // In one go: who comes in between would begin anew without a tick that lacks it (invariant 3).
+        // In one step: a series that came back in between would begin anew without a tick that lacks it (invariant 3).
         let live = {
             let mut labelled = self.labelled.write();
             labelled.resting.clear();
@@ -191,7 +192,7 @@ mod tests {
 
     fn table(limit: usize, places: usize) -> SeriesTable<Counter> {
         let table = SeriesTable::new(Namespace::Production, "requests", &Arc::new(Budget::new(places)));
-        table.limit_to(limit);
+        table.set_limit(limit);
         table
     }
 
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_that_somebody_holds_is_not_retired() {
+    fn a_series_that_is_held_is_not_retired() {
         let table = table(2, 2);
         let held = table.series(&labels("a"));
         assert!(!table.retire(&labels("a"), 0));
@@ -238,7 +239,7 @@ mod tests {
     #[test]
     fn the_first_limit_stays() {
         let table = table(1, 10);
-        table.limit_to(10);
+        table.set_limit(10);
         ["a", "b"].into_iter().for_each(|user| table.series(&labels(user)).increment());
         assert_eq!(table.read()[0].labels, Labels::overflow());
     }

@@ -1,4 +1,4 @@
-//! The telemetry actor: it changes the list of handlers, reads, and does what is to be done at each tick.
+//! The telemetry actor: it changes the list of handlers, reads, and does the work of each tick.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ pub(super) struct TelemetryServer {
     pub(super) exports: Arc<Exports>,
 }
 
-/// What ends with the actor; all else is the hub's.
+/// State that ends with the actor; all else is the hub's.
 pub(super) struct Running {
-    /// Made for the first reading, which many a test's namespace never has. `None` if it is not wanted, or its names are other
-    /// instruments'.
+    /// Made for the first reading: the namespaces of most tests are never read. `None` if it is not wanted, or if its names
+    /// belong to other instruments.
     runtime: OnceCell<Option<RuntimeGauges>>,
-    /// Who waits for exporters: not the actor, of which others want something meanwhile.
+    /// The tasks that wait for exporters, so that the actor can handle other messages meanwhile.
     waiting: JoinSet<()>,
     _ticker: Ticker,
 }
@@ -46,7 +46,7 @@ impl TelemetryServer {
         }
         let scrape = self.hub.tick(now, services::families(&self.registry));
         let exports = self.exports.hand_over(&self.hub, scrape);
-        // After it was read: whoever is retired has been seen as it was last.
+        // After the reading: a retired series has been seen with its last value.
         if let Some(after) = self.options.idle_after {
             self.hub.retire(now, after);
         }
@@ -99,7 +99,8 @@ impl Actor for TelemetryServer {
     }
 
     async fn post_stop(&self, _: ActorRef<TelemetryMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
-        // The others have stopped before: these are their last numbers. Rates go on with the next actor, if there is one.
+        // The others have stopped before: these are their last numbers. Rates go on with the next actor, if there is
+        // one.
         if !self.exports.is_empty() {
             self.tick(running).wait().await;
         }

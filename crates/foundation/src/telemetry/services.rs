@@ -1,4 +1,4 @@
-//! What the registry of a namespace counts, and what is measured of its services, as families of series.
+//! The counts of a namespace's registry, and the measurements of its services, as families of series.
 
 use std::sync::Arc;
 

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::hub::Hub;
 
-/// A piece of work under way: its start has been told, and its end will be.
+/// A piece of work under way: its start was emitted, and its end will be.
 ///
-/// [`stop`](Self::stop) executes `name.stop`. If the value is dropped before, by a panic, by an early return or because the future
-/// that it lives in was cancelled, that is `name.exception`, whose metadata says which in the field `exception`: `panic` or
-/// `cancelled`. Both have the measurement `duration_ms`, in milliseconds of tokio's clock.
+/// [`stop`](Self::stop) executes `name.stop`. If the value is dropped before, by a panic, by an early return or because
+/// the future that it lives in was cancelled, that is `name.exception`, whose metadata says which in the field
+/// `exception`: `panic` or `cancelled`. Both have the measurement `duration_ms`, in milliseconds of tokio's clock.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -45,7 +45,7 @@ impl Span {
         Self { hub: Arc::clone(hub), name: name.to_owned(), metadata, begun: Instant::now(), stopped: false }
     }
 
-    /// Tells that the work is done.
+    /// Emits the end of the work.
     pub fn stop(mut self) {
         self.stopped = true;
         self.end("stop", &self.metadata);
@@ -67,7 +67,7 @@ impl Drop for Span {
     }
 }
 
-/// A field more; what is no object becomes one.
+/// Adds a field; metadata that is not an object becomes one.
 fn with_exception(metadata: Value, exception: &str) -> Value {
     match metadata {
         Value::Null => json!({ "exception": exception }),

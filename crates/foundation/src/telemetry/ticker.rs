@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::message::TelemetryMsg;
 
-/// A task that tells the actor of each tick; it ends with this value.
+/// A task that sends the actor each tick; it ends with this value.
 pub(super) struct Ticker(JoinHandle<()>);
 
 impl Ticker {

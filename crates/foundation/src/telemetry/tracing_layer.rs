@@ -19,12 +19,12 @@ use super::family::Family;
 use super::hub::Hub;
 use super::labels::Labels;
 
-/// Counts the events of `tracing`: the counters `tracing.events`, labelled `level` and `target`. Those whose target is no label's
-/// value have no labels.
+/// Counts the events of `tracing`: the counters `tracing.events`, labelled `level` and `target`. Those whose target is
+/// not a valid label value have no labels.
 ///
-/// It belongs to one namespace, and counts what its own level lets through, `INFO` unless another was asked for. The level concerns
-/// nothing else: it neither switches on events that no other layer wants nor hides any from them. An event costs a look-up by its place in the code, with
-/// a read lock, and an addition.
+/// It belongs to one namespace, and counts what its own level lets through, `INFO` unless another was asked for. The
+/// level concerns nothing else: it neither switches on events that no other layer wants nor hides any from them. An
+/// event costs a look-up by its place in the code, with a read lock, and an addition.
 ///
 /// ```
 /// use foundation::Foundation;
@@ -44,7 +44,7 @@ use super::labels::Labels;
 /// ```
 pub struct TelemetryLayer {
     events: Family<Counter>,
-    /// The counter of each place in the code: there are only so many, and they are there for good.
+    /// The counter of each place in the code: their number is limited, and they are never removed.
     known: RwLock<HashMap<Identifier, Arc<Counter>>>,
 }
 
@@ -67,7 +67,7 @@ impl TelemetryLayer {
             return Arc::clone(known);
         }
         let level = place.level().as_str().to_ascii_lowercase();
-        // No lock is held here: to make a series may warn, and so come back.
+        // No lock is held here: making a series may warn, and so come back.
         let labelled = self.events.with([("level", &*level), ("target", place.target())]);
         let counter = labelled.unwrap_or_else(|_| self.events.of(&Labels::default()));
         self.known.write().insert(place.callsite(), Arc::clone(&counter));

@@ -1,7 +1,7 @@
 //! JSON.
 //!
-//! `serde_json` gives no positions, but it gives parts of the text as they are, and where these begin in the text is
-//! their position. A part is read again for each level around it, of which there are at most 32.
+//! `serde_json` gives no positions, but it gives parts of the text unchanged, and the start of such a part within the
+//! text is its position. A part is read again for each level around it, of which there are at most 32.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,10 +14,10 @@ use serde_json::value::RawValue;
 use super::{Content, MAX_DEPTH, Node, TOO_LARGE, TWICE, malformed, malformed_at, position};
 use crate::config::error::ConfigError;
 
-/// What the top level has.
+/// The entries of the top level.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
     let place = |error: serde_json::Error| malformed_at(path, (error.line(), error.column().max(1)), &reason(&error));
-    // All of the text is checked here, so that whatever is read of its parts later cannot be malformed.
+    // All of the text is checked here, so that no part of it that is read later can be malformed.
     let root: &RawValue = serde_json::from_str(text).map_err(place)?;
     match (Text { path, text }).node(root, 0)?.content {
         Content::Section(entries) => Ok(entries),
@@ -25,7 +25,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, Conf
     }
 }
 
-/// What the parser says, without the position, which it puts at the end.
+/// The parser's reason, without the position, which the parser puts at the end.
 fn reason(error: &serde_json::Error) -> String {
     let said = error.to_string();
     said.rsplit_once(" at line ").map_or(said.as_str(), |(reason, _)| reason).to_owned()
@@ -38,7 +38,7 @@ struct Text<'a> {
 
 impl<'a> Text<'a> {
     fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, ConfigError> {
-        // The parser skips what it gives as it is, however deep: the recursion is bounded here.
+        // The parser skips a raw part, however deep: the recursion is bounded here.
         if depth > MAX_DEPTH {
             return Err(self.fault(raw, &format!("more than {MAX_DEPTH} levels are not taken")));
         }

@@ -29,7 +29,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
-    /// The place of each line's end, so that finding a line is a bisection.
+    /// The offset of each line's end, so that finding a line is a bisection.
     line_ends: Vec<usize>,
     settings: Vec<Setting>,
 }
@@ -67,12 +67,12 @@ impl File<'_> {
 }
 
 /// A TOML number that JSON does not have.
-pub(in crate::config) enum NumberFault {
+pub(in crate::config) enum NumberError {
     TooLarge,
     NotFinite,
 }
 
-impl NumberFault {
+impl NumberError {
     pub(in crate::config) fn at(self, path: &str, origin: &Origin) -> ConfigError {
         let (wanted, found) = match self {
             Self::TooLarge => ("integer of 64 bits", "larger integer"),
@@ -88,12 +88,12 @@ impl NumberFault {
 }
 
 /// A TOML value as JSON; dates and times become strings.
-pub(in crate::config) fn json(value: &DeValue<'_>) -> Result<Value, NumberFault> {
+pub(in crate::config) fn json(value: &DeValue<'_>) -> Result<Value, NumberError> {
     Ok(match value {
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Datetime(time) => Value::String(time.to_string()),
-        DeValue::Integer(number) => integer(number.as_str(), number.radix()).ok_or(NumberFault::TooLarge)?,
+        DeValue::Integer(number) => integer(number.as_str(), number.radix()).ok_or(NumberError::TooLarge)?,
         DeValue::Float(number) => float(number.as_str())?,
         DeValue::Array(items) => {
             let items = items.iter().map(|item| json(item.get_ref()));
@@ -112,7 +112,7 @@ pub(super) fn integer(digits: &str, radix: u32) -> Option<Value> {
     signed.or_else(|_| u64::from_str_radix(digits, radix).map(Value::from)).ok()
 }
 
-fn float(text: &str) -> Result<Value, NumberFault> {
+fn float(text: &str) -> Result<Value, NumberError> {
     let number = text.parse().ok().and_then(Number::from_f64);
-    number.map(Value::Number).ok_or(NumberFault::NotFinite)
+    number.map(Value::Number).ok_or(NumberError::NotFinite)
 }

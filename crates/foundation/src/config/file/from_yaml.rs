@@ -1,7 +1,8 @@
-//! YAML: the part of it that is JSON in another dress.
+//! YAML, restricted to what JSON can express.
 //!
-//! Mappings with texts as keys, sequences, and scalars by the core schema of YAML 1.2, in which `no` is a text. Anchors,
-//! aliases, tags and second documents are refused: no setting needs them, and aliases of aliases grow without bound.
+//! Mappings with texts as keys, sequences, and scalars by the core schema of YAML 1.2, in which `no` is a text.
+//! Anchors, aliases, tags and second documents are refused: no setting needs them, and aliases of aliases grow without
+//! bound.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,7 +14,7 @@ use super::from_toml::integer;
 use super::{Content, MAX_DEPTH, Node, TOO_LARGE, TWICE, malformed_at};
 use crate::config::error::ConfigError;
 
-/// What the top level has; nothing, if the text is empty.
+/// The entries of the top level; none if the text is empty.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
     let mut composer = Composer { path, parser: Parser::new_from_str(text) };
     loop {
@@ -119,7 +120,7 @@ fn plain(text: &str) -> Result<Value, &'static str> {
     }
 }
 
-/// The number that a text is, if it is one.
+/// The number that a text stands for, if any.
 fn number(text: &str) -> Option<Result<Value, &'static str>> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
@@ -133,7 +134,7 @@ fn number(text: &str) -> Option<Result<Value, &'static str>> {
     if are_digits(unsigned, 10) {
         return Some(integer(text, 10).ok_or(TOO_LARGE));
     }
-    // Rust takes some texts for numbers that are none here, but each of them has a letter besides the exponent's.
+    // Rust parses some texts as numbers that are none here, but each of them has a letter besides the exponent's.
     let has_digit = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && unsigned.contains(|c: char| c.is_ascii_digit());
     let float = text.parse::<f64>().ok().filter(|_| has_digit)?;

@@ -1,4 +1,4 @@
-//! What may be changed at run time, and what is said to those who try something else.
+//! Changes at run time, and the errors for those that are not allowed.
 
 use super::*;
 

@@ -180,7 +180,7 @@ fn a_secret_shows_in_no_export_error_or_debug() {
     let expected = "config path a.pin wants u8, found a secret of another type (the defaults)";
     assert_eq!(message(pin.get_as::<u8>("a.pin")), expected);
 
-    // A hand-written `Deserialize` may tell what it was given.
+    // A hand-written `Deserialize` may reveal its input.
     #[derive(Debug)]
     struct Telling;
     impl<'de> Deserialize<'de> for Telling {
@@ -197,7 +197,7 @@ fn a_secret_shows_in_no_export_error_or_debug() {
 }
 
 #[test]
-fn what_is_wrong_with_a_secret_is_not_told_by_a_validation_either() {
+fn a_validation_does_not_report_the_value_of_a_secret_either() {
     #[derive(Debug, Deserialize, Validate)]
     struct Api {
         #[garde(custom(weak))]
@@ -239,8 +239,8 @@ fn loading_again_keeps_the_overrides_and_tells_what_else_has_changed() {
     let with_override = |tree: &ConfigTree| set(tree, &[("database.pool.max", json!(9))]).unwrap();
     let changes =
         rebased("database.pool.max = 5", with_override, "database.pool.max = 7\ndatabase.pool.min = 2").unwrap();
-    let told: Vec<_> = changes.iter().map(|it| (it.path.as_str(), it.old.clone(), it.new.clone())).collect();
-    assert_eq!(told, [("database.pool.min", json!(1), json!(2))]);
+    let reported: Vec<_> = changes.iter().map(|it| (it.path.as_str(), it.old.clone(), it.new.clone())).collect();
+    assert_eq!(reported, [("database.pool.min", json!(1), json!(2))]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What the file and the environment may say, and what is said to those who get it wrong.
+//! What the file and the environment may contain, and the errors for invalid content.
 
 use super::*;
 
@@ -260,7 +260,7 @@ fn debug_shows_no_values() {
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
-// ---- what is said of layers besides ----
+// ---- other messages about layers ----
 
 #[test]
 fn a_file_of_an_unknown_ending_is_toml() {
@@ -280,7 +280,7 @@ fn a_later_environment_replaces_an_earlier_one() {
 }
 
 #[test]
-fn at_most_ten_names_are_told_of_many_and_texts_are_shortened() {
+fn at_most_ten_names_are_listed_of_many_and_texts_are_shortened() {
     let many = |from: u32| (from..from + 30).map(|n| (format!("key{n}"), json!(n))).collect::<serde_json::Map<_, _>>();
     let mut defaults = many(0);
     defaults.insert("section".to_owned(), many(100).into());

@@ -1,4 +1,4 @@
-//! What is read out of a tree, and what is said to those who ask for the wrong thing.
+//! Reading from a tree, and the errors for wrong requests.
 
 use std::collections::BTreeMap;
 

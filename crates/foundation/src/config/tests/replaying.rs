@@ -1,4 +1,4 @@
-//! A process that runs, and one that starts from the same file and the same records, have the same values.
+//! A running process has the same values as one that starts from the same file and the same records.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl ConfigSection for Pair {
 
 const PATHS: [&str; 4] = ["pair.low", "pair.high", "number", "any"];
 
-/// What happens to a configuration.
+/// An operation on a configuration.
 #[derive(Debug, Clone)]
 enum Happening {
     Update(Vec<(&'static str, Value)>),
@@ -49,13 +49,13 @@ enum Happening {
     ResetAll,
     /// The file has this content, and is read again.
     Reload(Value),
-    /// What holds is recorded anew, in parts of so many bytes, and what was recorded before is forgotten or not.
+    /// A checkpoint is recorded, in parts of so many bytes, and the records before it are pruned or not.
     Checkpoint(usize, bool),
     /// The process ends, and the next one starts.
     Restart,
 }
 
-/// What a file may say: types that change, values that go, and bounds that are not valid with every override.
+/// The content of a file: types that change, values that go, and bounds that are not valid with every override.
 fn file() -> impl Strategy<Value = Value> {
     let number = prop_oneof![(0..4_i64).prop_map(Value::from), (0..4_i32).prop_map(|n| json!(f64::from(n) + 0.5))];
     let any = prop_oneof![Just(Value::Null), (0..4_i64).prop_map(Value::from), "[ab]".prop_map(Value::from)];
@@ -81,7 +81,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     ]
 }
 
-/// A process, what it has recorded, and the file that it took last.
+/// A process, its records, and the file that it took last.
 struct Process {
     tree: ConfigTree,
     file: Value,
@@ -96,10 +96,10 @@ impl Process {
 
     fn live(&mut self, happening: Happening) {
         match happening {
-            Happening::Update(values) => {
-                self.change(|wishes| values.iter().fold(wishes, |wishes, (path, value)| wishes.set(path, value)))
-            }
-            Happening::Reset(path) => self.change(|wishes| wishes.reset(path)),
+            Happening::Update(values) => self.change(|transaction| {
+                values.iter().fold(transaction, |transaction, (path, value)| transaction.set(path, value))
+            }),
+            Happening::Reset(path) => self.change(|transaction| transaction.reset(path)),
             Happening::ResetAll => self.take(Step::propose(&self.tree, Proposal::ResetAll)),
             Happening::Reload(file) => {
                 let step = load(&file).and_then(|loaded| Step::reload(&self.tree, loaded));
@@ -113,13 +113,13 @@ impl Process {
         }
     }
 
-    fn change(&mut self, wish: impl FnOnce(&mut Transaction) -> &mut Transaction) {
-        let mut wishes = Transaction::default();
-        wish(&mut wishes);
-        self.take(Step::propose(&self.tree, wishes.into_proposal().unwrap()));
+    fn change(&mut self, build: impl FnOnce(&mut Transaction) -> &mut Transaction) {
+        let mut transaction = Transaction::default();
+        build(&mut transaction);
+        self.take(Step::propose(&self.tree, transaction.into_proposal().unwrap()));
     }
 
-    /// What is refused changes and records nothing.
+    /// A refused step changes and records nothing.
     fn take(&mut self, step: Result<Step, ConfigError>) {
         let Ok(step) = step else { return };
         if !step.changes.is_empty() {

@@ -1,4 +1,4 @@
-//! What a tree tells of its declarations: sections with types, what may change, and what is never shown.
+//! The declarations of a tree: sections with types, updatable values, and secrets.
 
 use super::*;
 use crate::config::layers::replace;
@@ -8,7 +8,7 @@ use crate::one_line::excerpt;
 const REDACTED: &str = "[redacted]";
 
 impl ConfigTree {
-    /// A section as the type that was declared for it: what was read and validated when this tree was made.
+    /// A section as its declared type, as read and validated when this tree was made.
     ///
     /// Costs a search in the list of the declared types and a count of the `Arc`.
     ///
@@ -52,8 +52,8 @@ impl ConfigTree {
         self.schema.is_updatable(path)
     }
 
-    /// Whether what is said about this place must not contain its value: it is a secret, or a section with one in it.
-    /// The place may be a part of an array; the empty path stands for everything.
+    /// Whether a message about this path must not contain its value: it is a secret, or a section with one in it. The
+    /// path may lead to a part of an array; the empty path stands for everything.
     pub(in crate::config) fn hides(&self, path: &str) -> bool {
         self.schema.is_secret(path) || self.schema.has_secrets_in(path)
     }
@@ -63,8 +63,8 @@ impl ConfigTree {
         if value.is_null() || !self.schema.is_secret(path.as_str()) { value } else { Value::from(REDACTED) }
     }
 
-    /// The whole configuration, with `"[redacted]"` in place of each secret: for those who write it down or send it
-    /// away. Costs a copy of all values.
+    /// The whole configuration, with `"[redacted]"` in place of each secret: to write it down or to send it away. Costs
+    /// a copy of all values.
     ///
     /// ```
     /// use foundation::ConfigSources;
@@ -119,13 +119,13 @@ impl ConfigTree {
         let nothing = Value::Object(serde_json::Map::new());
         let values = self.values.get(path).unwrap_or(&nothing);
         section.read(values).map_err(|fault| match fault {
-            SectionFault::Unreadable(fault) => self.misfit(path, &fault),
-            SectionFault::Invalid(faults) => {
+            SectionError::Unreadable(fault) => self.misfit(path, &fault),
+            SectionError::Invalid(faults) => {
                 let values = faults.into_iter().map(|(field, reason)| self.invalid(path, &field, reason));
                 ConfigError::InvalidSection { section: path.to_owned(), values: values.collect() }
             }
-            SectionFault::Panicked(reason) => {
-                // What it said may contain the value.
+            SectionError::Panicked(reason) => {
+                // The reason may contain the value.
                 let reason = if self.hides(path) { "there is a secret in it".to_owned() } else { excerpt(&reason) };
                 ConfigError::Panicked { what: format!("the check of config section {path}"), reason }
             }
@@ -134,7 +134,7 @@ impl ConfigTree {
 
     fn invalid(&self, section: &str, field: &str, reason: String) -> InvalidValue {
         let path = if field.is_empty() { section.to_owned() } else { format!("{section}.{field}") };
-        // What a hand-written check says may contain the value.
+        // The message of a hand-written check may contain the value.
         let reason = if self.hides(&path) { "not valid, and a secret".to_owned() } else { excerpt(&reason) };
         InvalidValue { origin: self.origin_of_part(&path), path, reason }
     }

@@ -70,11 +70,12 @@ impl ConfigTree {
         Self { values, overrides: BTreeMap::new(), ..self.clone() }
     }
 
-    /// The layers of this tree with exactly these overrides over them, which it does not have yet; of the same generation.
+    /// The layers of this tree with exactly these overrides over them, which it does not have yet; of the same
+    /// generation.
     ///
     /// # Errors
     ///
-    /// Whatever [`ConfigChange::decide`] says of the first one that does not fit; [`ConfigError::InvalidSection`].
+    /// The error of [`ConfigChange::decide`] for the first one that does not fit; [`ConfigError::InvalidSection`].
     pub(in crate::config) fn with_overrides(mut self, overrides: Overrides) -> Result<Self, ConfigError> {
         for (path, value) in &overrides {
             let fitted = ConfigChange::decide(&self, path, value.clone()).map_err(|error| orphaned(path, error))?;
@@ -86,12 +87,12 @@ impl ConfigTree {
     }
 
     /// The tree with the layers of another one below the overrides of this one, and what that changes. Secrets are
-    /// redacted in the changes. If it changes nothing, the generation stays; lines may have moved all the same.
+    /// redacted in the changes. If it changes nothing, the generation stays; lines may have moved nevertheless.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::NotUpdatable`] for the first value that may not change; [`ConfigError::Orphaned`] and whatever
-    /// [`ConfigChange::decide`] says about overrides that do not fit any more; [`ConfigError::InvalidSection`].
+    /// [`ConfigError::NotUpdatable`] for the first value that may not change; [`ConfigError::Orphaned`] and the errors
+    /// of [`ConfigChange::decide`] about overrides that do not fit any more; [`ConfigError::InvalidSection`].
     pub(in crate::config) fn rebase(&self, loaded: Self) -> Result<(Self, Vec<ConfigChange>), ConfigError> {
         let next = Self { generation: self.generation, ..loaded };
         let mut next = next.with_overrides(self.overrides.clone())?;

@@ -1,8 +1,8 @@
-//! Where to look for changes of files: in which folders, and at which names in them.
+//! The folders and names to watch for changes of files.
 //!
-//! 1. `points` has each name on the way to each file: folders, links, what these point at, and the file, which need not
-//!    be there. Whatever makes the files other ones changes one of them.
-//! 2. `folders` has the folders of all points that are there, none of them reached through a link. So the operating
+//! 1. `points` has each name on the way to each file: folders, links, their targets, and the file, which need not
+//!    exist. Every change of which files are reached changes one of them.
+//! 2. `folders` has the folders of all points that exist, none of them reached through a link. So the operating
 //!    system's notices name the points as they are here, however many links lead to one folder.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,11 +25,11 @@ pub(super) struct WatchPlan {
 pub(super) enum Entry {
     Folder(FolderId),
     Link(PathBuf),
-    /// A file, nothing, or what cannot be looked at.
+    /// A file, nothing, or something that cannot be inspected.
     End,
 }
 
-/// What tells a folder from another one that has its name later.
+/// The identity of a folder, which its name is not: another folder may have the name later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct FolderId {
     number: (u64, u64),
@@ -42,29 +42,29 @@ impl WatchPlan {
         Self::with(files, &entry)
     }
 
-    fn with(files: &[PathBuf], look: &dyn Fn(&Path) -> Entry) -> Self {
+    fn with(files: &[PathBuf], entry_at: &dyn Fn(&Path) -> Entry) -> Self {
         let mut plan = Self::default();
         for file in files {
-            plan.follow(&std::path::absolute(file).unwrap_or_else(|_| file.clone()), look);
+            plan.follow(&std::path::absolute(file).unwrap_or_else(|_| file.clone()), entry_at);
         }
         plan
     }
 
-    fn follow(&mut self, file: &Path, look: &dyn Fn(&Path) -> Entry) {
+    fn follow(&mut self, file: &Path, entry_at: &dyn Fn(&Path) -> Entry) {
         let (mut here, mut left, mut links) = (PathBuf::new(), Vec::new(), 0);
         begin(file, &mut here, &mut left);
-        if let Entry::Folder(id) = look(&here) {
+        if let Entry::Folder(id) = entry_at(&here) {
             self.folders.insert(here.clone(), id);
         }
         while let Some(name) = left.pop() {
             if name == ".." {
-                // What `here` is was reached through no link, so this is the folder around it.
+                // `here` was reached through no link, so this is the folder around it.
                 here.pop();
                 continue;
             }
             let point = here.join(&name);
             self.points.insert(point.clone());
-            match look(&point) {
+            match entry_at(&point) {
                 Entry::Folder(id) => {
                     self.folders.insert(point.clone(), id);
                     here = point;
@@ -83,7 +83,7 @@ impl WatchPlan {
         self.folders.keys().map(PathBuf::as_path)
     }
 
-    /// Whether what happened to a path may make the files other ones.
+    /// Whether a change of a path may change which files are reached, or their content.
     pub(super) fn concerns(&self, path: &Path) -> bool {
         self.points.contains(path) || self.is_watched(path)
     }
@@ -94,7 +94,7 @@ impl WatchPlan {
     }
 }
 
-/// Goes to where a path begins, with its names to be gone through before those that are left.
+/// Goes to the beginning of a path, with its names to be visited before those that are left.
 fn begin(path: &Path, here: &mut PathBuf, left: &mut Vec<OsString>) {
     if path.has_root() {
         *here = path.components().take_while(|it| matches!(it, Component::Prefix(_) | Component::RootDir)).collect();
@@ -130,9 +130,9 @@ mod tests {
 
     use super::*;
 
-    /// A file system by its links and folders; all else is a file, or nothing.
+    /// A file system given by its links and folders; all else is a file, or nothing.
     fn plan(links: &[(&str, &str)], folders: &[&str], file: &str) -> WatchPlan {
-        let look = |path: &Path| {
+        let entry_at = |path: &Path| {
             let path = path.to_str().unwrap();
             match links.iter().find(|(link, _)| *link == path) {
                 Some((_, target)) => Entry::Link(target.into()),
@@ -140,7 +140,7 @@ mod tests {
                 None => Entry::End,
             }
         };
-        WatchPlan::with(&[file.into()], &look)
+        WatchPlan::with(&[file.into()], &entry_at)
     }
 
     fn assert_plan(plan: &WatchPlan, folders: &[&str], points: &[&str]) {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the operating system: it says where a path leads, and the last point is there.
+        /// Compared with the operating system: it says where a path leads, and the last point exists.
         #[test]
         fn the_way_through_any_links_ends_where_the_operating_system_says(
             links in vec((0..4_usize, 0..4_usize, any::<bool>()), 0..4), file in vec(0..4_usize, 1..4),

@@ -1,5 +1,5 @@
-//! The side of the config server that meets the event store: steps are recorded and made, and what is recorded and not
-//! made yet is made again.
+//! The part of the config server that talks to the event store: it records and makes steps, and makes those that are
+//! recorded and not made yet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::events::{Event, EventError, EventId, EventKind, EventRefusal, EventSt
 use crate::one_line::excerpt;
 use crate::telemetry::Telemetry;
 
-pub(super) struct Ledger {
+pub(super) struct ChangeRecorder {
     pub(super) current: Arc<Current>,
     pub(super) events: EventStore,
     pub(super) telemetry: Telemetry,
@@ -36,20 +36,20 @@ pub(super) struct Ledger {
 
 /// Whether every recorded change is made.
 pub(super) enum Records {
-    /// It is; a decision is taken on the truth.
-    Made,
+    /// Every recorded change is made, so decisions are taken on the true state.
+    InSync,
     /// A recording was not answered: the store may have a change that is not made.
-    Unclear,
+    Unknown,
 }
 
-/// What was made, and the correlation of its event.
+/// The commits that were made, each with the correlation of its event.
 type MadeAgain = Vec<(Uuid, ConfigCommit)>;
 
-impl Ledger {
+impl ChangeRecorder {
     // ---- one step ----
 
-    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the embedder has said that
-    /// a record is not needed.
+    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the audit rule does not
+    /// require a record.
     pub(super) async fn take(
         &self,
         records: &mut Records,
@@ -60,20 +60,22 @@ impl Ledger {
             return Ok(self.idle(step, note));
         }
         let correlation = Uuid::now_v7();
-        // Before it is recorded: afterwards it might be forgotten already.
+        // Before it is recorded: afterwards it might be pruned already.
         self.events.hold_from_here();
         match self.record(&step.kind, correlation, &step.changes, &note).await {
             Ok(events) => Ok(self.make(step, note, events.last().copied())),
-            Err(error @ EventStoreError::NoAnswer { .. }) => match self.inquire(records, correlation, &error).await? {
-                Some(commit) => Ok(commit),
-                None => self.unrecorded(step, note, error),
-            },
+            Err(error @ EventStoreError::NoAnswer { .. }) => {
+                match self.await_outcome(records, correlation, &error).await? {
+                    Some(commit) => Ok(commit),
+                    None => self.unrecorded(step, note, error),
+                }
+            }
             Err(error) => self.unrecorded(step, note, error),
         }
     }
 
-    /// Records changes; the ids of the events, of which there are several if it is more than an event may have. They are
-    /// recorded together, and count together only. A change that somebody asks for has to fit in one.
+    /// Records changes and returns the ids of the events, of which there are several if the changes exceed the size of
+    /// one. They are recorded together, and count only together. A requested change has to fit in one.
     async fn record(
         &self,
         kind: &EventKind,
@@ -95,32 +97,32 @@ impl Ledger {
         }
     }
 
-    /// What came of a recording that was not answered: the commit, if it was recorded. The store takes one request after
-    /// the other, and what a store that ended had not done is never done: so the next answer, this one's or its
-    /// successor's, settles it.
-    async fn inquire(
+    /// The outcome of a recording that was not answered: the commit, if it was recorded. The store handles one request
+    /// after the other, and a request that it had not done when it ended is never done. So the next answer, of this
+    /// store or of its successor, settles it.
+    async fn await_outcome(
         &self,
         records: &mut Records,
         correlation: Uuid,
         error: &EventStoreError,
     ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
-        *records = Records::Unclear;
+        *records = Records::Unknown;
         let Ok(Ok(made)) = timeout(self.limits.inquiry, self.catch_up()).await else {
             return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
         };
-        *records = Records::Made;
+        *records = Records::InSync;
         let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
         Ok(ours.map(|(_, commit)| commit))
     }
 
-    /// What is done with a step that is certainly not recorded.
+    /// Handles a step that is certainly not recorded.
     fn unrecorded(
         &self,
         step: Step,
         note: ChangeNote,
         error: EventStoreError,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        match self.current.look().audit() {
+        match self.current.load().audit() {
             Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
             Audit::BestEffort => {
                 report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
@@ -130,7 +132,7 @@ impl Ledger {
         }
     }
 
-    /// A step that changes nothing; after a reload the places of values in their files may still be others.
+    /// A step that changes nothing; after a reload the positions of values in their files may still differ.
     fn idle(&self, step: Step, note: ChangeNote) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.idle, generation: step.next.generation(), event: None, note };
         if step.kind == CONFIG_RELOADED {
@@ -142,52 +144,52 @@ impl Ledger {
     fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
         self.current.make(step.next, &commit);
-        self.let_go_if_bare();
+        self.release_if_no_overrides();
         self.telemetry.count("config.updates");
         commit
     }
 
-    // ---- what the event store must not forget ----
+    // ---- retention ----
 
-    /// Without any change at run time there is nothing to know of them.
-    fn let_go_if_bare(&self) -> bool {
-        let is_bare = self.current.look().overrides().next().is_none();
-        if is_bare {
+    /// Without any change at run time no event has to be kept.
+    fn release_if_no_overrides(&self) -> bool {
+        let has_none = self.current.load().overrides().next().is_none();
+        if has_none {
             self.events.hold().keep_from(None);
-            self.current.checkpointed(None);
+            self.current.set_checkpoint_failure(None);
         }
-        is_bare
+        has_none
     }
 
-    /// Records anew what holds of all changes at run time, so that the events before it can be forgotten. If that fails
-    /// they are kept, the store's next look asks again, and the server's status says so if the store has refused it: that
-    /// does not pass by itself.
+    /// Records a checkpoint of all changes at run time that are in force, so that the events before it can be pruned.
+    /// If that fails they are kept, and the store's next retention check asks again. If the store has refused it, the
+    /// server's status says so: a refusal does not pass by itself.
     pub(super) async fn try_checkpoint(&self, records: &mut Records) {
         let Err(error) = self.checkpoint(records).await else {
-            self.current.checkpointed(None);
+            self.current.set_checkpoint_failure(None);
             return;
         };
         self.telemetry.count("config.checkpoints_failed");
         let refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
-        if !(refused && self.current.checkpointed(Some(display_text(&error)))) {
+        if !(refused && self.current.set_checkpoint_failure(Some(display_text(&error)))) {
             report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
         }
     }
 
     async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
         self.settle(records).await?;
-        if self.let_go_if_bare() {
+        if self.release_if_no_overrides() {
             return Ok(());
         }
         let changes = Recorded::checkpoint(&self.current.tree());
         let recorded = self.record(&CONFIG_CHECKPOINT, Uuid::now_v7(), &changes, &ChangeNote::default()).await;
         let recorded = recorded.map_err(ConfigUpdateError::NotRecorded)?;
-        recorded.last().into_iter().for_each(|last| self.current.pass_over(*last));
+        recorded.last().into_iter().for_each(|last| self.current.mark_seen(*last));
         self.events.hold().keep_from(recorded.first().copied());
         Ok(())
     }
 
-    /// Records that changed files are not taken. Nobody waits for that, and nobody could do anything about a failure.
+    /// Records that changed files are refused. No caller waits for that, and a failure could not be handled.
     pub(super) fn refuse_reload(&self, error: &ConfigUpdateError) {
         let reason = display_text(error);
         report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
@@ -198,13 +200,13 @@ impl Ledger {
         }
     }
 
-    // ---- what is recorded ----
+    // ---- recorded changes ----
 
     /// Makes sure that every recorded change is made before the next one is decided.
     pub(super) async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
-        if let Records::Unclear = records {
+        if let Records::Unknown = records {
             if let Some(outage) = self.events.outage() {
-                // What is recorded is known when the log is open again; until then nothing can be recorded either.
+                // The recorded changes are known when the log is open again; until then nothing can be recorded either.
                 return Err(ConfigUpdateError::NotRecorded(EventStoreError::unavailable(Vec::new(), &outage)));
             }
             let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
@@ -212,33 +214,34 @@ impl Ledger {
             let caught_up = timeout(limit, self.catch_up()).await;
             let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {limit:?}")))?;
             caught_up.map_err(|error| unsettled(error.to_string()))?;
-            *records = Records::Made;
+            *records = Records::InSync;
         }
         Ok(())
     }
 
-    /// Makes what a server that ended left behind; fails if the event store does not come back in time.
+    /// Makes the changes that an ended server left behind; fails if the event store does not come back in time.
     pub(super) async fn begin(&self) -> Result<Records, ActorProcessingErr> {
         let limit = self.limits.store_at_start;
-        let late = |_| format!("the event store did not tell within {limit:?} which changes are recorded");
+        let late = |_| format!("the event store did not report within {limit:?} which changes are recorded");
         let records = timeout(limit, self.read_up()).await.map_err(late)??;
-        self.current.began();
+        self.current.mark_begun();
         Ok(records)
     }
 
-    /// Makes every change that is recorded as far as the store can tell now: one whose log has failed may have recorded
-    /// more than it shows.
+    /// Makes every recorded change that the store can show now: a store whose log has failed may have recorded more
+    /// than it shows.
     async fn read_up(&self) -> Result<Records, ActorProcessingErr> {
         let mut pause = self.first_pause();
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
-            let records = if self.events.outage().is_none() { Records::Made } else { Records::Unclear };
+            let records = if self.events.outage().is_none() { Records::InSync } else { Records::Unknown };
             if self.try_to_catch_up().await?.is_some() {
                 return Ok(records);
             }
             if self.current.has_begun() && self.events.outage().is_some() {
-                // A store that came back without its log shows nothing for now. The namespace knows what held before.
-                return Ok(Records::Unclear);
+                // A store that came back without its log shows nothing for now. The namespace knows the values in force
+                // before.
+                return Ok(Records::Unknown);
             }
             pause = self.paused(pause).await;
         }
@@ -256,13 +259,13 @@ impl Ledger {
         }
     }
 
-    /// The same of a store that is there; `None` if it ended meanwhile: its successor will answer.
+    /// The same with a store that runs; `None` if it ended meanwhile: its successor will answer.
     async fn try_to_catch_up(&self) -> Result<Option<MadeAgain>, ActorProcessingErr> {
-        // What was made before is not read again, and may be damaged.
+        // Changes that were made before are not read again; their records may be damaged.
         let new = self.current.seen().map_or_else(record::all, |seen| record::all().after(seen));
         match self.events.query(new).await {
             Ok(recorded) => Ok(Some(self.make_all(&recorded).await)),
-            // To ask again would change nothing; and without what it says, the values might be wrong ones.
+            // Asking again would change nothing; and without the damaged record the values might be wrong.
             Err(error @ EventStoreError::Damaged { .. }) => Err(damaged(&error).into()),
             Err(
                 error @ (EventStoreError::Log(_) | EventStoreError::QueryLimit(_) | EventStoreError::Displaced { .. }),
@@ -275,13 +278,13 @@ impl Ledger {
         }
     }
 
-    /// The first pause before an event store is asked again that is there and does not answer.
+    /// The first pause before a store that runs and does not answer is asked again.
     fn first_pause(&self) -> Duration {
-        // A pause of zero would be a loop that does nothing else.
+        // A pause of zero would be a busy loop.
         self.limits.ask_again_first.max(Duration::from_millis(1))
     }
 
-    /// Waits so long, and says how long to wait the next time.
+    /// Waits for the pause, and returns the next one.
     async fn paused(&self, pause: Duration) -> Duration {
         #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
         tokio::time::sleep(pause).await;
@@ -292,22 +295,22 @@ impl Ledger {
         let (seen, records) = (self.current.seen(), record::records(record::ours(recorded)));
         let new: Vec<_> = records.iter().filter(|record| Some(record.event) > seen).collect();
         let mut made = Vec::new();
-        // Whatever was read of the files, now they are read once, for the last of these records.
+        // However often the files were reloaded, they are read once, for the last of these records.
         if let Some(reload) = new.iter().rfind(|record| record.kind == CONFIG_RELOADED) {
             made.extend(self.reload_again(reload).await.map(|commit| (reload.correlation, commit)));
         }
         if let Some(commit) = self.replay(&new) {
             made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
         }
-        new.last().into_iter().for_each(|last| self.current.pass_over(last.event));
+        new.last().into_iter().for_each(|last| self.current.mark_seen(last.event));
         let hold = self.events.hold();
-        if !self.let_go_if_bare() && (seen.is_none() || hold.kept_from().is_none()) {
+        if !self.release_if_no_overrides() && (seen.is_none() || hold.kept_from().is_none()) {
             hold.keep_from(record::baseline(&records));
         }
         made
     }
 
-    /// Makes recorded changes as one: between them there may be none that is valid with the files of today.
+    /// Makes recorded changes as one: the states between them may not be valid with the files of today.
     fn replay(&self, new: &[&Record]) -> Option<ConfigCommit> {
         let tree = self.current.tree();
         let Replayed { next, refused } = replay(&tree, new);
@@ -336,12 +339,12 @@ impl Ledger {
         }
     }
 
-    /// The step to the files as they are now; `None` if the configuration was loaded from nowhere.
+    /// The step to the files as they are now; `None` if the configuration was loaded from no source.
     pub(super) async fn load(&self) -> Result<Option<Step>, ConfigError> {
-        let Some(source) = self.current.look().source() else {
+        let Some(source) = self.current.load().source() else {
             return Ok(None);
         };
-        // Files are read: not on a worker thread.
+        // Reads files, so not on a worker thread.
         let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
             Ok(loaded) => loaded?,
             Err(error) => match error.try_into_panic() {
@@ -349,14 +352,14 @@ impl Ledger {
                     let (what, reason) = ("reading the configuration".to_owned(), CaughtPanic::of(panic).into_text());
                     return Err(ConfigError::Panicked { what, reason: excerpt(&reason) });
                 }
-                // The runtime is shutting down, and whoever awaits this goes with it.
+                // The runtime is shutting down, and the awaiting task with it.
                 Err(_) => std::future::pending().await,
             },
         };
         Step::reload(&self.current.tree(), loaded).map(Some)
     }
 
-    /// What brings the values that were changed at run time since an event back.
+    /// The proposal that restores the values changed at run time since an event.
     pub(super) async fn undo(&self, to: EventId) -> Result<Proposal, ConfigUpdateError> {
         let recorded = self.events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
         let records = record::records(record::ours(&recorded));

@@ -1,8 +1,8 @@
-//! Hearing of changes from the operating system, and looking at files.
+//! Notifications of changes from the operating system, and checks of the files.
 //!
-//! The library has watches by path, and the operating system by what is there: after a folder was replaced, the two are
-//! not the same, and the notice of the old folder's end takes the watch of the new one along. So all watches are made
-//! anew, by an instance of their own, whenever the plan is another one or a watched folder itself was touched.
+//! The library identifies watches by path, and the operating system by the folder itself. After a folder was replaced
+//! these differ, and the notice of the old folder's end removes the watch of the new one. So all watches are made anew,
+//! by a new instance, whenever the plan changes or a watched folder itself was touched.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,50 +16,50 @@ use tokio::sync::mpsc::Sender;
 use super::plan::WatchPlan;
 use crate::config::current::Current;
 use crate::config::fingerprint::Fingerprint;
-use crate::config::tree::Watch;
+use crate::config::tree::WatchSpec;
 use crate::config::update::ConfigWatch;
 use crate::one_line::excerpt;
 
-/// How often in one look the watches are made anew, if the files are reached in another way each time.
+/// How often one check makes the watches anew, if the files are reached in another way each time.
 const MAX_ROUNDS: usize = 4;
 
 type Notices = Box<dyn notify::Watcher + Send>;
 
-/// Makes the operating system tell of changes.
-pub(super) type Notifier = fn(Hearing) -> notify::Result<Notices>;
+/// Makes the operating system report changes.
+pub(super) type Notifier = fn(NoticeHandler) -> notify::Result<Notices>;
 
-pub(super) fn operating_system(hearing: Hearing) -> notify::Result<Notices> {
-    notify::recommended_watcher(hearing).map(|notices| Box::new(notices) as Notices)
+pub(super) fn operating_system(handler: NoticeHandler) -> notify::Result<Notices> {
+    notify::recommended_watcher(handler).map(|notices| Box::new(notices) as Notices)
 }
 
-/// Whoever looks at the files.
-pub(super) struct Lookout {
+/// Watches and reads the files.
+pub(super) struct FileObserver {
     notifier: Notifier,
-    watch: Watch,
+    watch: WatchSpec,
     current: Arc<Current>,
     touch: Sender<()>,
     plan: Arc<WatchPlan>,
     /// Whether a watched folder itself was touched since the watches were made.
     stale: Arc<AtomicBool>,
-    /// `None` if the operating system does not tell of changes, or not of all.
+    /// `None` if the operating system does not report changes, or not all.
     notices: Option<Notices>,
 }
 
-impl Lookout {
-    pub(super) fn new(notifier: Notifier, watch: Watch, current: Arc<Current>, touch: Sender<()>) -> Self {
+impl FileObserver {
+    pub(super) fn new(notifier: Notifier, watch: WatchSpec, current: Arc<Current>, touch: Sender<()>) -> Self {
         let (plan, stale, notices) = (Arc::default(), Arc::default(), None);
         Self { notifier, watch, current, touch, plan, stale, notices }
     }
 
-    /// What the files say now, watched as they are reached now. Blocks.
-    pub(super) fn look(&mut self) -> Fingerprint {
-        // Watched first: what changes after the look is heard of.
+    /// The fingerprint of the files now, watched as they are reached now. Blocks.
+    pub(super) fn check(&mut self) -> Fingerprint {
+        // Watch before reading: a change after the read is reported.
         for _ in 0..MAX_ROUNDS {
             let plan = WatchPlan::of(&self.watch.files);
             if self.notices.is_some() && *self.plan == plan && !self.stale.load(Ordering::Acquire) {
                 break;
             }
-            let how = self.listen(plan);
+            let how = self.watch_anew(plan);
             self.note(how);
             if self.notices.is_none() {
                 break;
@@ -68,13 +68,13 @@ impl Lookout {
         Fingerprint::read(&self.watch.files, self.watch.max_bytes)
     }
 
-    fn listen(&mut self, plan: WatchPlan) -> ConfigWatch {
-        // The old ones first: instances are few.
+    fn watch_anew(&mut self, plan: WatchPlan) -> ConfigWatch {
+        // Drop the old ones first: instances are limited.
         self.notices = None;
         (self.plan, self.stale) = (Arc::new(plan), Arc::default());
         // A panic is the library's: its thread has ended.
-        let listening = catch_panic(|| self.try_listen());
-        match listening.map_err(|panic| panic.into_text()).and_then(|it| it.map_err(|error| error.to_string())) {
+        let watching = catch_panic(|| self.try_watch());
+        match watching.map_err(|panic| panic.into_text()).and_then(|it| it.map_err(|error| error.to_string())) {
             Ok(notices) => {
                 self.notices = Some(notices);
                 ConfigWatch::Watched
@@ -83,12 +83,12 @@ impl Lookout {
         }
     }
 
-    fn try_listen(&self) -> notify::Result<Notices> {
+    fn try_watch(&self) -> notify::Result<Notices> {
         let (plan, stale, touch) = (Arc::clone(&self.plan), Arc::clone(&self.stale), self.touch.clone());
-        let mut notices = (self.notifier)(Hearing { plan, stale, touch })?;
+        let mut notices = (self.notifier)(NoticeHandler { plan, stale, touch })?;
         for folder in self.plan.folders() {
             match notices.watch(folder, RecursiveMode::NonRecursive) {
-                // It was there a moment ago, and the next round sees that it is not.
+                // It existed a moment ago; the next round sees that it does not.
                 Err(error) if matches!(error.kind, ErrorKind::PathNotFound) => {}
                 watched => watched?,
             }
@@ -96,30 +96,30 @@ impl Lookout {
         Ok(notices)
     }
 
-    /// Says once when it changes how the files are watched.
+    /// Reports once that the files are watched in another way.
     fn note(&self, how: ConfigWatch) {
-        if self.current.watched(&how) {
+        if self.current.set_watch(&how) {
             return;
         }
         report(|| match &how {
             ConfigWatch::Polled { every, reason } => {
-                tracing::warn!(?every, %reason, "configuration files are not watched, and looked at from time to time only");
+                tracing::warn!(?every, %reason, "configuration files are not watched, and checked from time to time only");
             }
             _ => tracing::debug!("configuration files are watched"),
         });
     }
 }
 
-/// Hears what the operating system tells, on the library's thread.
-pub(super) struct Hearing {
+/// Receives the operating system's notifications, on the library's thread.
+pub(super) struct NoticeHandler {
     plan: Arc<WatchPlan>,
     stale: Arc<AtomicBool>,
     touch: Sender<()>,
 }
 
-impl EventHandler for Hearing {
+impl EventHandler for NoticeHandler {
     fn handle_event(&mut self, event: notify::Result<Event>) {
-        // What was missed may have been anything.
+        // A missed notification may have been about any path.
         let missed = event.as_ref().map_or(true, |event| event.need_rescan() || event.paths.is_empty());
         let paths = event.as_ref().map_or(&[] as &[PathBuf], |event| &event.paths);
         let kind = event.as_ref().map_or(EventKind::Any, |event| event.kind);
@@ -127,13 +127,13 @@ impl EventHandler for Hearing {
             self.stale.store(true, Ordering::Release);
         }
         if missed || may_change_content(kind) && paths.iter().any(|path| self.plan.concerns(path)) {
-            // If there is a touch already, this one is seen with it.
+            // A pending touch covers this one.
             let _ = self.touch.try_send(());
         }
     }
 }
 
-/// Whether another thing may have the name of something since.
+/// Whether a name may belong to another file or folder after this event.
 fn replaces(kind: EventKind) -> bool {
     matches!(
         kind,
@@ -141,7 +141,7 @@ fn replaces(kind: EventKind) -> bool {
     )
 }
 
-/// Reading a file is no change of it; otherwise each look at the files would lead to the next one.
+/// Reading a file is no change of it; otherwise each check of the files would lead to the next one.
 fn may_change_content(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
@@ -162,13 +162,13 @@ mod tests {
     use super::*;
     use crate::config::ConfigSources;
 
-    fn hearing(files: &[PathBuf]) -> (Hearing, Receiver<()>) {
+    fn handler(files: &[PathBuf]) -> (NoticeHandler, Receiver<()>) {
         let (touch, touched) = channel(1);
-        (Hearing { plan: Arc::new(WatchPlan::of(files)), stale: Arc::default(), touch }, touched)
+        (NoticeHandler { plan: Arc::new(WatchPlan::of(files)), stale: Arc::default(), touch }, touched)
     }
 
     #[test]
-    fn a_look_at_a_file_is_no_change_of_it() {
+    fn reading_a_file_is_no_change_of_it() {
         assert!(!may_change_content(EventKind::Access(AccessKind::Open(AccessMode::Read))));
         assert!(!may_change_content(EventKind::Access(AccessKind::Close(AccessMode::Read))));
         assert!(may_change_content(EventKind::Access(AccessKind::Close(AccessMode::Write))));
@@ -176,23 +176,23 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_to_others_in_a_folder_is_not_heard_and_what_was_missed_is() {
+    fn changes_of_other_files_in_a_folder_are_ignored_and_missed_notifications_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().canonicalize().unwrap();
-        let (mut hearing, mut touched) = hearing(&[folder.join("app.toml")]);
-        let mut hears = |kind, path: &Path| {
-            hearing.handle_event(Ok(Event::new(kind).add_path(path.to_owned())));
-            (touched.try_recv().is_ok(), hearing.stale.swap(false, Ordering::Relaxed))
+        let (mut handler, mut touched) = handler(&[folder.join("app.toml")]);
+        let mut handles = |kind, path: &Path| {
+            handler.handle_event(Ok(Event::new(kind).add_path(path.to_owned())));
+            (touched.try_recv().is_ok(), handler.stale.swap(false, Ordering::Relaxed))
         };
         let (written, made) = (EventKind::Modify(ModifyKind::Any), EventKind::Create(CreateKind::Any));
-        assert_eq!(hears(written, &folder.join("events.db")), (false, false));
-        assert_eq!(hears(made, &folder.join("app.toml.new")), (false, false));
-        assert_eq!(hears(written, &folder.join("app.toml")), (true, false));
-        assert_eq!(hears(made, &folder.join("app.toml")), (true, false));
-        assert_eq!(hears(EventKind::Remove(RemoveKind::Folder), &folder), (true, true));
+        assert_eq!(handles(written, &folder.join("events.db")), (false, false));
+        assert_eq!(handles(made, &folder.join("app.toml.new")), (false, false));
+        assert_eq!(handles(written, &folder.join("app.toml")), (true, false));
+        assert_eq!(handles(made, &folder.join("app.toml")), (true, false));
+        assert_eq!(handles(EventKind::Remove(RemoveKind::Folder), &folder), (true, true));
         for missed in [Ok(Event::new(EventKind::Other)), Err(notify::Error::generic("lost"))] {
-            hearing.handle_event(missed);
-            assert!(touched.try_recv().is_ok() && hearing.stale.swap(false, Ordering::Relaxed));
+            handler.handle_event(missed);
+            assert!(touched.try_recv().is_ok() && handler.stale.swap(false, Ordering::Relaxed));
         }
     }
 
@@ -205,32 +205,32 @@ mod tests {
 
     /// Without notices, as when the operating system has no more of them to give.
     #[tokio::test]
-    async fn a_file_is_looked_at_every_so_often_where_it_cannot_be_watched_and_that_is_said() {
+    async fn a_file_that_cannot_be_watched_is_checked_at_intervals_and_the_status_says_so() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("app.toml");
         std::fs::write(&file, "a = 1").unwrap();
         let loaded = ConfigSources::new().file(&file).load().unwrap();
         let current = Arc::new(Current::new(Arc::new(loaded)));
         let every = Duration::from_millis(5);
-        let watch = Watch { files: vec![file.clone()], quiet: every, poll: every, max_bytes: 100 };
-        let (tell, mut told) = unbounded_channel();
+        let watch = WatchSpec { files: vec![file.clone()], quiet: every, poll: every, max_bytes: 100 };
+        let (sender, mut reported) = unbounded_channel();
         let none_left: Notifier = |_| Err(notify::Error::new(ErrorKind::MaxFilesWatch));
         let refusals = AtomicUsize::new(2);
         let _watcher = Watcher::with(none_left, watch.clone(), Arc::clone(&current), move |seen| {
-            tell.send(seen).unwrap();
+            sender.send(seen).unwrap();
             std::future::ready(
                 refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err(),
             )
         });
         std::fs::write(&file, "a = 2").unwrap();
-        // It is told again until something was done about it, and then no more.
+        // It is reported again until it is dealt with, and then no more.
         let second = Fingerprint::read(&watch.files, watch.max_bytes);
         for _ in 0..3 {
-            while told.recv().await.unwrap() != second {}
+            while reported.recv().await.unwrap() != second {}
         }
         std::fs::write(&file, "a = 3").unwrap();
-        assert_ne!(told.recv().await.unwrap(), second);
-        let ConfigWatch::Polled { reason, .. } = current.how_watched() else { panic!("{:?}", current.how_watched()) };
+        assert_ne!(reported.recv().await.unwrap(), second);
+        let ConfigWatch::Polled { reason, .. } = current.watch() else { panic!("{:?}", current.watch()) };
         assert!(reason.contains("limit"), "{reason}");
     }
 }

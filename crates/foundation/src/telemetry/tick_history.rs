@@ -1,4 +1,4 @@
-//! What was seen at each tick: rates, and who has been idle for how long.
+//! The readings at each tick: rates, and how long series have been idle.
 //!
 //! It outlives the actor, so a restart neither forgets how long a series has been idle nor makes a jump in a rate.
 
@@ -16,7 +16,7 @@ use super::scrape::{Scrape, Series};
 /// A series by its name and labels.
 type SeriesId = (Arc<str>, Labels);
 
-pub(super) struct Ledger {
+pub(super) struct TickHistory {
     last: Instant,
     seen: HashMap<SeriesId, Seen>,
 }
@@ -32,20 +32,20 @@ struct Seen {
 pub(super) struct Idle {
     pub(super) name: Arc<str>,
     pub(super) labels: Labels,
-    /// What it showed all the time.
+    /// Its mark during all that time.
     pub(super) mark: u64,
 }
 
-impl Ledger {
-    /// One that begins now, when everything has counted nothing.
+impl TickHistory {
+    /// A history that begins now, when every count is zero.
     pub(super) fn new(now: Instant) -> Self {
         Self { last: now, seen: HashMap::new() }
     }
 
-    /// Notes what everything shows, and tells the rates since the tick before.
+    /// Notes all readings, and writes the rates since the previous tick.
     pub(super) fn tick(&mut self, now: Instant, scrape: &mut Scrape) {
         let since = now.saturating_duration_since(self.last);
-        // Between two ticks at one time nothing has a rate: what was seen and what its rate was stays as it is.
+        // Two ticks at one time give no rate: the readings and rates of the previous tick stay.
         if !since.is_zero() {
             self.seen = ids(scrape)
                 .map(|(id, series)| {
@@ -68,7 +68,8 @@ impl Ledger {
         }
     }
 
-    /// The labelled series that have not changed for so long. A level that stays is still a level: gauges are never idle.
+    /// The labelled series that have not changed for so long. A level that stays is still a level: gauges are never
+    /// idle.
     pub(super) fn idle(&self, now: Instant, after: Duration) -> Vec<Idle> {
         let overflow = Labels::overflow();
         let is_idle = |((_, labels), seen): &(&SeriesId, &Seen)| {
@@ -98,7 +99,7 @@ impl Seen {
     }
 }
 
-/// A series that shows less than before was taken out in between and has begun anew.
+/// A series that shows less than before was removed in between and has begun anew.
 fn grown(before: u64, now: u64) -> u64 {
     now.checked_sub(before).unwrap_or(now)
 }
@@ -130,70 +131,70 @@ mod tests {
     #[test]
     fn a_rate_is_per_second_since_the_tick_before() {
         let begun = Instant::now();
-        let mut ledger = Ledger::new(begun);
+        let mut history = TickHistory::new(begun);
         let mut first = scrape(&[("", Reading::Counter(10)), ("a", Reading::Gauge(1.0))]);
-        ledger.tick(begun + 2 * SECOND, &mut first);
+        history.tick(begun + 2 * SECOND, &mut first);
         assert_eq!(rates(&first), [Some(5.0), None]);
         let mut second = scrape(&[("", Reading::Counter(11)), ("a", Reading::Gauge(9.0))]);
-        ledger.tick(begun + 6 * SECOND, &mut second);
+        history.tick(begun + 6 * SECOND, &mut second);
         assert_eq!(rates(&second), [Some(0.25), None]);
     }
 
     #[test]
     fn a_second_tick_at_the_same_time_changes_nothing() {
         let begun = Instant::now();
-        let mut ledger = Ledger::new(begun);
-        ledger.tick(begun + SECOND, &mut scrape(&[("", Reading::Counter(3))]));
+        let mut history = TickHistory::new(begun);
+        history.tick(begun + SECOND, &mut scrape(&[("", Reading::Counter(3))]));
         let mut again = scrape(&[("", Reading::Counter(5))]);
-        ledger.tick(begun + SECOND, &mut again);
+        history.tick(begun + SECOND, &mut again);
         assert_eq!(rates(&again), [Some(3.0)]);
         let mut later = scrape(&[("", Reading::Counter(5))]);
-        ledger.tick(begun + 2 * SECOND, &mut later);
+        history.tick(begun + 2 * SECOND, &mut later);
         assert_eq!(rates(&later), [Some(2.0)]);
     }
 
     #[test]
     fn idle_is_what_has_labels_and_does_not_change() {
         let begun = Instant::now();
-        let mut ledger = Ledger::new(begun);
+        let mut history = TickHistory::new(begun);
         let all = [
             ("", Reading::Counter(1)),
             ("a", Reading::Counter(1)),
             ("b", Reading::Gauge(1.0)),
             ("c", Reading::Counter(1)),
         ];
-        ledger.tick(begun + SECOND, &mut scrape(&all));
-        assert!(ledger.idle(begun + SECOND, SECOND).is_empty());
+        history.tick(begun + SECOND, &mut scrape(&all));
+        assert!(history.idle(begun + SECOND, SECOND).is_empty());
         let all = [
             ("", Reading::Counter(1)),
             ("a", Reading::Counter(1)),
             ("b", Reading::Gauge(1.0)),
             ("c", Reading::Counter(2)),
         ];
-        ledger.tick(begun + 2 * SECOND, &mut scrape(&all));
-        let idle = ledger.idle(begun + 2 * SECOND, SECOND);
+        history.tick(begun + 2 * SECOND, &mut scrape(&all));
+        let idle = history.idle(begun + 2 * SECOND, SECOND);
         assert_eq!(idle, [Idle { name: "x".into(), labels: Labels::new([("user", "a")]).unwrap(), mark: 1 }]);
     }
 
     #[test]
     fn what_shows_less_than_before_has_begun_anew() {
         let begun = Instant::now();
-        let mut ledger = Ledger::new(begun);
-        ledger.tick(begun + SECOND, &mut scrape(&[("a", Reading::Counter(7))]));
+        let mut history = TickHistory::new(begun);
+        history.tick(begun + SECOND, &mut scrape(&[("a", Reading::Counter(7))]));
         let mut anew = scrape(&[("a", Reading::Counter(3))]);
-        ledger.tick(begun + 2 * SECOND, &mut anew);
+        history.tick(begun + 2 * SECOND, &mut anew);
         assert_eq!(rates(&anew), [Some(3.0)]);
     }
 
     #[test]
     fn what_is_gone_is_forgotten_and_begins_anew() {
         let begun = Instant::now();
-        let mut ledger = Ledger::new(begun);
-        ledger.tick(begun + SECOND, &mut scrape(&[("a", Reading::Counter(7))]));
-        ledger.tick(begun + 2 * SECOND, &mut scrape(&[]));
-        assert!(ledger.seen.is_empty());
+        let mut history = TickHistory::new(begun);
+        history.tick(begun + SECOND, &mut scrape(&[("a", Reading::Counter(7))]));
+        history.tick(begun + 2 * SECOND, &mut scrape(&[]));
+        assert!(history.seen.is_empty());
         let mut anew = scrape(&[("a", Reading::Counter(3))]);
-        ledger.tick(begun + 3 * SECOND, &mut anew);
+        history.tick(begun + 3 * SECOND, &mut anew);
         assert_eq!(rates(&anew), [Some(3.0)]);
     }
 
@@ -201,12 +202,12 @@ mod tests {
         #[test]
         fn the_rates_add_up_to_what_was_counted(steps in vec((0..1000u64, 1..100_000u64), 1..30)) {
             let mut now = Instant::now();
-            let (mut ledger, mut value, mut sum) = (Ledger::new(now), 0, 0.0);
+            let (mut history, mut value, mut sum) = (TickHistory::new(now), 0, 0.0);
             for (counted, millis) in steps {
                 let passed = Duration::from_millis(millis);
                 (now, value) = (now + passed, value + counted);
                 let mut scrape = scrape(&[("", Reading::Counter(value))]);
-                ledger.tick(now, &mut scrape);
+                history.tick(now, &mut scrape);
                 let rate = rates(&scrape)[0].unwrap();
                 prop_assert!(rate >= 0.0 && rate.is_finite());
                 sum += rate * passed.as_secs_f64();
