@@ -1,4 +1,4 @@
-//! The event store's face.
+//! The client of the event store.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -33,17 +33,17 @@ use super::store_limits::EventStoreLimits;
 
 pub(super) const ENDING: &str = "the event store is ending";
 const ENDED: &str = "the event store ended and did not answer";
-/// A wait that is longer than any program runs.
+/// A wait longer than any program runs.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The event store of one namespace: appends recorded facts and finds them again.
 ///
-/// A handle, cheap to clone, that survives the store's restarts. The events of each namespace are its own. Where they are
-/// kept, and for how long, is up to its [`EventStorage`].
+/// A handle, cheap to clone, that survives the store's restarts. The events of each namespace are its own. Where they
+/// are kept, and for how long, is up to its [`EventStorage`].
 ///
-/// What is appended goes to the store's one writer, which commits whatever has come in the meantime together and answers
-/// when it is durable: many appends at once cost hardly more than one. Reading is done beside it. What was asked to be recorded
-/// before is seen by every read but [`get`](Self::get), which waits for nothing.
+/// Appends go to the store's one writer, which commits all that have arrived meanwhile together and answers when they
+/// are durable: many concurrent appends cost hardly more than one. Reads run beside it. Every read but
+/// [`get`](Self::get), which waits for nothing, sees the appends that were requested before it.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, Query};
@@ -71,12 +71,13 @@ impl EventStore {
     /// The name of the store in each namespace.
     pub const NAME: ServiceName = ServiceName::from_static("event_store");
 
-    /// The kind of an event that stands in the place of one that cannot be read any more: in an export that
-    /// [skips](crate::OnDamaged::Skip) damaged events, and in a log that was repaired. Its payload says why: `{"reason": …}`.
+    /// The kind of an event that replaces one that cannot be read any more: in an export that
+    /// [skips](crate::OnDamaged::Skip) damaged events, and in a log that was repaired. Its payload has the reason:
+    /// `{"reason": …}`.
     pub const EVENT_LOST: EventKind = EVENT_LOST;
 
-    /// The kind of the event by which a store that has its log again says that it was without: for this `cause`, and after
-    /// so many `tries`. It is the first event of the log after the [outage](Self::outage).
+    /// The kind of the event by which a store that has its log again reports the outage: its `cause`, and the number of
+    /// `tries`. It is the first event of the log after the [outage](Self::outage).
     pub const OUTAGE: EventKind = EventKind::from_static("event_store_outage");
 
     /// The event store of a namespace, whether it runs or not.
@@ -86,10 +87,10 @@ impl EventStore {
         Self { registry: registry.clone(), via: registry.via(&EVENT_STORE), gate: Arc::clone(&gate.0) }
     }
 
-    /// How to start the event store of a namespace under the name `event_store`. It tells the time by `clock`, and
-    /// `told` of each look at its retention, on the store's own task: be brief.
+    /// The child spec of a namespace's event store, under the name `event_store`. It takes the time from `clock`, and
+    /// calls `told` after each run of its retention, on the store's own task: be brief.
     ///
-    /// A restarted store goes on where the old one ended.
+    /// A restarted store goes on where the previous one ended.
     pub fn child_spec(
         registry: &ServiceRegistry,
         storage: &EventStorage,
@@ -112,16 +113,17 @@ impl EventStore {
 
     // ---- writing ----
 
-    /// Records one event; returns when it is recorded, as durably as the storage makes it, with its id.
+    /// Records one event; returns its id when it is recorded, as durably as the storage makes it.
     ///
-    /// A store that is being restarted is waited for, up to [`restart`](EventStoreLimits::restart): what has certainly not
-    /// been recorded is then asked for again, so nothing is recorded twice.
+    /// Waits for a store that is being restarted, up to [`restart`](EventStoreLimits::restart). An event that was
+    /// certainly not recorded is then sent again, so nothing is recorded twice.
     ///
     /// # Errors
-    /// [`EventStoreError::Log`] if the event is outside the store's limits; [`EventStoreError::Unavailable`], at once, while
-    /// the store cannot record, with a full disk, say; [`EventStoreError::NotDelivered`] if the store is not there and does
-    /// not come; [`EventStoreError::NoAnswer`] if it ends or fails half way, or does not answer within
-    /// [`answer`](EventStoreLimits::answer); [`EventStoreError::Displaced`] if its file turns out to be another one.
+    /// [`EventStoreError::Log`] if the event is outside the store's limits; [`EventStoreError::Unavailable`], at once,
+    /// while the store cannot record, for example with a full disk; [`EventStoreError::NotDelivered`] if the store does
+    /// not run and does not come back; [`EventStoreError::NoAnswer`] if it ends or fails half way, or does not answer
+    /// within [`answer`](EventStoreLimits::answer); [`EventStoreError::Displaced`] if its file turns out to be another
+    /// one.
     pub async fn append(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
         let ids = self.append_batch(vec![event]).await?;
         ids.first().copied().ok_or_else(|| EventStoreError::no_answer("the log gave no id"))
@@ -130,17 +132,18 @@ impl EventStore {
     /// Records all events or none, in order, with one time.
     ///
     /// # Errors
-    /// As [`append`](Self::append). What was certainly not recorded comes back in the error
+    /// As [`append`](Self::append). Events that were certainly not recorded are returned in the error
     /// ([`EventStoreError::into_batch`]).
     pub async fn append_batch(&self, batch: Vec<NewEvent>) -> Result<Vec<EventId>, EventStoreError> {
         self.record(Append::new(batch)).await
     }
 
-    /// Records all events if the store is still at this [position](Self::position), and none otherwise: for those who
-    /// decide on what they have read, and would decide anew if anything was recorded since.
+    /// Records all events if the store is still at this [position](Self::position), and none otherwise: for callers
+    /// that decide on what they have read, and would decide anew if anything was recorded since.
     ///
     /// # Errors
-    /// [`EventError::Conflict`](crate::EventError::Conflict) says where the store is; else as [`append`](Self::append).
+    /// [`EventError::Conflict`](crate::EventError::Conflict) has the store's position; otherwise as
+    /// [`append`](Self::append).
     pub async fn append_expecting(
         &self,
         expected: Option<EventId>,
@@ -149,11 +152,11 @@ impl EventStore {
         self.record(Append::new(batch).expecting(ExpectedPosition::Exactly(expected))).await
     }
 
-    /// Asks for events to be recorded, in order, and does not wait: for those who could do nothing about a failure. A
-    /// batch that is outside the store's limits is lost, with a warning to `tracing`.
+    /// Requests that events be recorded, in order, without waiting: for callers that cannot do anything about a
+    /// failure. A batch that is outside the store's limits is lost, with a warning to `tracing`.
     ///
     /// # Errors
-    /// [`EventStoreError::NotDelivered`] and [`EventStoreError::Unavailable`] give the events back; a store that is being
+    /// [`EventStoreError::NotDelivered`] and [`EventStoreError::Unavailable`] return the events; a store that is being
     /// restarted is not waited for.
     pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
         self.send(AppendJob { append: Append::new(batch), reply: Reply::Nobody })
@@ -165,14 +168,14 @@ impl EventStore {
         match self.send(AppendJob { append, reply: Reply::Asker(asker) }) {
             Ok(()) => self.within(answer).await?,
             Err(EventStoreError::NotDelivered { batch, reason }) => {
-                // On the heap: else each append would carry the room for this.
+                // Boxed: otherwise each append would carry the space for this.
                 Box::pin(self.record_after_restart(Append::new(batch).expecting(expected), reason)).await
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Records what was not delivered, once there is a store to take it.
+    /// Records an append that was not delivered, once there is a store to take it.
     async fn record_after_restart(&self, mut append: Append, mut reason: String) -> Ids {
         let expected = append.expected;
         let until = Instant::now() + self.gate.limits.restart;
@@ -208,18 +211,18 @@ impl EventStore {
 
     // ---- what all requests share ----
 
-    /// The highest id that the store ever gave, read in place: `None` if nothing was ever recorded, or no store has
-    /// started yet. Whatever was acknowledged is counted in it.
+    /// The highest id that the store ever gave, read in place; `None` if nothing was ever recorded, or no store has
+    /// started yet. It includes everything that was acknowledged.
     pub fn position(&self) -> Option<EventId> {
         self.gate.position()
     }
 
-    /// What of this store is not forgotten yet.
+    /// The hold on the events of this store.
     pub(crate) fn hold(&self) -> &Hold {
         &self.gate.hold
     }
 
-    /// Keeps what is recorded from now on, unless something is kept already.
+    /// Holds the events recorded from now on, unless a hold is set already.
     pub(crate) fn hold_from_here(&self) {
         if self.gate.hold.kept_from().is_none() {
             let recorded = self.position().map_or(0, EventId::get);
@@ -227,15 +230,15 @@ impl EventStore {
         }
     }
 
-    /// Why the store cannot record at present, and since when: its log has failed, with a full disk, say. `None` while it
-    /// can, and while there is no store. What is recorded is read all the same; the store opens its log again by itself, at
-    /// once after a first failure, then after growing pauses.
+    /// Why the store cannot record at present, and since when: its log has failed, for example with a full disk. `None`
+    /// while it can, and while there is no store. Recorded events can still be read. The store opens its log again by
+    /// itself, at once after a first failure, then after growing pauses.
     pub fn outage(&self) -> Option<Outage> {
         self.gate.outage()
     }
 
-    /// Waits until the store runs and records, at most [`answer`](EventStoreLimits::answer) if no limit is given: after its
-    /// restart, or an [outage](Self::outage), say. Woken by the fact.
+    /// Waits until the store runs and records, for example after a restart or an [outage](Self::outage); at most
+    /// [`answer`](EventStoreLimits::answer) if no limit is given. It does not poll.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
@@ -249,11 +252,11 @@ impl EventStore {
         self.wait_until(Instant::now() + limit.min(FOREVER), |gate| !gate.is_shut()).await
     }
 
-    /// Waits until the store has its name and its gate is like this.
+    /// Waits until the store has its name and its handle meets the condition.
     async fn wait_until(&self, until: Instant, is_so: impl Fn(&Gate) -> bool) -> Result<(), RegistryError> {
         let begun = Instant::now();
         loop {
-            // Before the look, so that nothing is missed between the two.
+            // Subscribe before checking, so that no change is missed.
             let mut change = pin!(self.gate.change_to_come());
             change.as_mut().enable();
             let left = until.saturating_duration_since(Instant::now());
@@ -269,7 +272,7 @@ impl EventStore {
         }
     }
 
-    /// Has the writer do something with its log, between two commits.
+    /// Runs work on the writer's log, between two commits.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
@@ -277,7 +280,7 @@ impl EventStore {
         self.ask_and_move(move |log| Ok((work(log)?, None))).await
     }
 
-    /// The same for what moves the log's position.
+    /// The same for work that moves the log's position.
     pub(super) async fn ask_and_move<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
@@ -291,14 +294,14 @@ impl EventStore {
         self.within(answer).await
     }
 
-    /// Reads, once all is visible that was asked to be recorded before.
+    /// Reads, once all appends requested before are visible.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         lane: Lane,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         if !self.gate.is_settled() {
-            // If the log fails meanwhile, what is recorded is read all the same.
+            // If the log fails meanwhile, recorded events are read all the same.
             match self.ask(|_| Ok(())).await {
                 Err(_) if self.gate.outage().is_some() => {}
                 settled => settled?,
@@ -316,7 +319,7 @@ impl EventStore {
         self.is_there()?;
         let outcome = self.gate.readers.read(lane, self.ask(|log| log.reader()), read).await;
         match (outcome, self.gate.outage()) {
-            // It came back without its log, and has nothing to read in either.
+            // The store came back without its log, and has no reader either.
             (Err(EventStoreError::NotDelivered { .. }), Some(outage)) => {
                 Err(EventStoreError::unavailable(Vec::new(), &outage))
             }
@@ -324,14 +327,14 @@ impl EventStore {
         }
     }
 
-    /// Asks a store that is there or comes within [`restart`](EventStoreLimits::restart).
+    /// Asks a store that runs, or comes back within [`restart`](EventStoreLimits::restart).
     pub(super) async fn patiently<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, EventStoreError>
     where
         T: Send,
         F: Future<Output = Result<T, EventStoreError>> + Send,
     {
         match ask().await {
-            // On the heap: else each read would carry the room for this.
+            // Boxed: otherwise each read would carry the space for this.
             Err(error @ EventStoreError::NotDelivered { .. }) => Box::pin(self.ask_after_restart(ask, error)).await,
             answered => answered,
         }
@@ -361,7 +364,7 @@ impl EventStore {
     }
 
     async fn within<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, EventStoreError> {
-        // A log that does not block has answered by now. A timer for it would cost more than the append.
+        // A log that does not block has answered by now. A timer would cost more than the append.
         if let Poll::Ready(answer) = poll!(&mut answer) {
             return answer.map_err(|_| self.unanswered());
         }
@@ -376,7 +379,7 @@ impl EventStore {
         timeout(limit, answer).await.map_err(late)?.map_err(|_| self.unanswered())
     }
 
-    /// Why there is no answer to what was asked.
+    /// Why a request has no answer.
     fn unanswered(&self) -> EventStoreError {
         match self.gate.outage() {
             Some(outage) => outage.cause.into(),
@@ -385,11 +388,11 @@ impl EventStore {
     }
 }
 
-// What a namespace keeps for its store, under types that nobody else can ask it for.
+// What a namespace keeps for its store, under types that only this module can name.
 
 struct KeptGate(Arc<Gate>);
 
-/// A log that outlives the actor that writes to it, as a file would: a restart forgets nothing.
+/// A log that outlives the actor that writes to it, as a file would: a restart loses nothing.
 struct KeptLog(MemoryLog);
 
 impl std::fmt::Debug for EventStore {

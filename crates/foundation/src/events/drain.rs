@@ -1,16 +1,16 @@
-/// How many appends are committed together at most.
+/// The most appends that are committed together.
 pub(super) const GROUP: usize = 512;
 
-/// A request to a writer: an append, which can be committed with others, or a chore, which stands alone.
+/// A request to a writer: an append, which can be committed with others, or a task, which stands alone.
 pub(super) enum Request<A, C> {
     Append(A),
     Chore(C),
 }
 
-/// The appends that are committed together: those that are there whenever the next one is asked for, without waiting for
-/// more, up to the size of a group. A chore ends it, so that everything is done in the order in which it was asked.
+/// The appends that are committed together: those that are there whenever the next one is asked for, without waiting
+/// for more, up to the size of a group. A task ends the group, so that all requests are done in order.
 ///
-/// Nothing is taken out before it is asked for. So what comes while the first ones are being written is written with them.
+/// No request is taken before it is asked for, so those that arrive while the first ones are written join them.
 pub(super) struct Group<A, C, M> {
     first: Option<A>,
     taken: usize,
@@ -19,12 +19,12 @@ pub(super) struct Group<A, C, M> {
 }
 
 impl<A, C, M: FnMut() -> Option<Request<A, C>>> Group<A, C, M> {
-    /// One that begins with this append.
+    /// A group that begins with this append.
     pub(super) fn new(first: A, more: M) -> Self {
         Self { first: Some(first), taken: 0, more, chore: None }
     }
 
-    /// What was taken out and not given on: the first append if nobody wanted it, and the chore that has ended the group.
+    /// The requests that were taken but not yielded: the first append, if any, and the task that ended the group.
     pub(super) fn into_rest(self) -> (Option<A>, Option<C>) {
         (self.first, self.chore)
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_while_the_first_are_written_is_written_with_them() {
+    fn requests_that_arrive_while_the_first_are_written_join_them() {
         let queue = RefCell::new(VecDeque::new());
         let mut group = Group::new(1, || queue.borrow_mut().pop_front());
         assert_eq!(group.next(), Some(1));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wanted_is_left() {
+    fn an_append_that_was_not_yielded_is_left() {
         let group = Group::new(1, || Some(request(2, true)));
         assert_eq!(group.into_rest(), (Some(1), None));
     }

@@ -1,4 +1,4 @@
-//! What is asked of a writer, and how each request gets exactly one answer, whatever happens to the writer.
+//! Requests to a writer, each of which gets exactly one answer, whatever happens to the writer.
 
 use foundation_core::containment::{drop_contained, report};
 use tokio::sync::oneshot;
@@ -16,18 +16,18 @@ use super::writer::contained;
 /// A request to a writer.
 pub(super) type Job = Request<AppendJob, Chore>;
 
-/// What a writer does with its log beside committing. If it is dropped instead, whoever asked sees that nothing came.
+/// Work of the writer on its log other than committing. If it is dropped instead, the caller sees that no answer came.
 pub(super) type Chore = Box<dyn FnOnce(&mut dyn EventLog) -> ChoreDone + Send>;
 
-/// A chore that is done, or has failed.
+/// The outcome of a task.
 pub(super) struct ChoreDone {
     /// The position of the log, if it has moved.
     pub(super) position: Result<Option<EventId>, LogFailure>,
-    /// Tells whoever asked: once readers see it, or once the gate says why there is no answer.
+    /// Sends the answer: once readers see the effect, or once the handle says why there is none.
     pub(super) answer: Box<dyn FnOnce()>,
 }
 
-/// A chore, and where its answer comes. What it has to say is its value and, if it has moved the log, the position.
+/// A task, and the receiver of its answer. The work returns its value and, if it has moved the log, the position.
 pub(super) fn chore<T: Send + 'static>(
     work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
 ) -> (Job, oneshot::Receiver<T>) {
@@ -41,7 +41,7 @@ pub(super) fn chore<T: Send + 'static>(
     (Job::Chore(chore), answer)
 }
 
-/// What became of an append.
+/// The outcome of an append.
 pub(super) type Ids = Result<Vec<EventId>, EventStoreError>;
 
 pub(super) struct AppendJob {
@@ -49,17 +49,17 @@ pub(super) struct AppendJob {
     pub(super) reply: Reply,
 }
 
-/// Who hears what became of an append.
+/// The receiver of an append's outcome.
 pub(super) enum Reply {
     Asker(oneshot::Sender<Ids>),
-    /// Nobody waits; what was refused goes to `tracing`.
+    /// No caller waits; a refused batch is reported to `tracing`.
     Nobody,
 }
 
 impl Reply {
     pub(super) fn send(self, ids: Ids) {
         match (self, ids) {
-            // Whoever asked may have stopped waiting; the log has done its work all the same.
+            // The caller may have stopped waiting; the log has done its work all the same.
             (Self::Asker(asker), ids) => wake(|| drop(asker.send(ids))),
             (Self::Nobody, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
             (Self::Nobody, Ok(_)) => {}
@@ -67,7 +67,7 @@ impl Reply {
     }
 }
 
-/// Answers those whom a failed writer leaves: what was begun may be recorded or not, what was waiting is not.
+/// Answers the jobs that a failed writer leaves: those begun may be recorded or not, those waiting are not.
 pub(super) fn answer_unanswered(outage: &Outage, begun: Vec<Reply>, waiting: Vec<Job>) {
     for reply in begun {
         reply.send(Err(outage.cause.clone().into()));
@@ -77,7 +77,7 @@ pub(super) fn answer_unanswered(outage: &Outage, begun: Vec<Reply>, waiting: Vec
             Request::Append(AppendJob { append, reply }) => {
                 reply.send(Err(EventStoreError::unavailable(append.batch, outage)));
             }
-            // Whoever asked looks for the outage.
+            // The caller checks for the outage.
             Request::Chore(chore) => drop_contained("a request to an event store", chore),
         }
     }

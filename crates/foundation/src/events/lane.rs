@@ -1,10 +1,10 @@
-//! Writing to a log that does not block: whoever asks does it, for all who ask meanwhile. This is flat combining (Hendler,
+//! Writing to a log that does not block: one caller works for all that call meanwhile. This is flat combining (Hendler,
 //! Incze, Shavit and Tzafrir, 2010), and spares each append the way to another task and back.
 //!
-//! 1. The writer is in the lane while nobody works, and then there is no job in the lane.
-//! 2. Whoever puts in a job and finds the writer takes it out and works until there is no job. So no job is left lying, and
-//!    nobody waits for whoever works: the lock is held to put something in or to take it out.
-//! 3. Whoever holds an idle lane last drops the writer: first the log, then the seat.
+//! 1. The writer is in the queue while no caller works, and then the queue has no job.
+//! 2. A caller that adds a job and finds the writer takes it out and works until there is no job. So no job is left
+//!    behind, and no caller waits for one that works: the lock is held only to add or to take something.
+//! 3. The last holder of an idle queue drops the writer: first the log, then the seat.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::job::Job;
 use super::writer::Writer;
 
-/// After so many turns somebody else goes on: whoever appends is not kept for ever by those who append, too.
+/// The turns after which a task of the runtime goes on, so that no caller works for the others for ever.
 const TURNS: usize = 4;
 
 pub(super) struct Lane {
@@ -28,21 +28,21 @@ struct State {
     writer: Option<Writer>,
 }
 
-/// A writer that was taken out, to work.
-#[must_use = "jobs are left lying"]
+/// The writer, taken out of the queue to work.
+#[must_use = "jobs are left behind"]
 pub(super) struct Shift {
     lane: Arc<Lane>,
     writer: Writer,
 }
 
 impl Lane {
-    /// An idle one; within a runtime.
+    /// An idle queue. Must be called within a runtime.
     pub(super) fn new(writer: Writer) -> Arc<Self> {
         let state = State { jobs: VecDeque::new(), writer: Some(writer) };
         Arc::new(Self { state: Mutex::new(state), runtime: Handle::current() })
     }
 
-    /// Puts in a job; whoever gets a shift has to work it.
+    /// Adds a job; a caller that gets the writer has to work.
     pub(super) fn put(self: &Arc<Self>, job: Job) -> Option<Shift> {
         let mut state = self.state.lock();
         state.jobs.push_back(job);
@@ -54,7 +54,7 @@ impl Lane {
         self.state.lock().jobs.pop_front()
     }
 
-    /// The next job with the writer, or the end of the shift, in one look: a job that comes later finds the writer.
+    /// The next job with the writer. Without a job, the writer is put back under the same lock: a later job finds it.
     fn next_or_rest(&self, writer: Writer) -> Option<(Job, Writer)> {
         let mut state = self.state.lock();
         match state.jobs.pop_front() {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_many_threads_ask_for_at_once_is_recorded_and_answered_once() {
+    async fn concurrent_appends_of_many_threads_are_recorded_and_answered_once() {
         let (gate, _failures) = opened(Arc::new(SystemTime::now));
         let answers: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| append_many(&gate))).collect();
@@ -139,12 +139,12 @@ mod tests {
         assert!(gate.is_settled());
 
         gate.shut();
-        // The writer is gone with the last who worked.
+        // The writer is dropped by the last caller that worked.
         drop(gate.seat.acquire().await.unwrap());
     }
 
     #[tokio::test]
-    async fn a_log_that_fails_closes_the_gate_and_leaves_no_asker_without_an_answer() {
+    async fn a_log_that_fails_closes_the_handle_and_every_caller_is_answered() {
         let (gate, mut failures) = opened(Arc::new(|| panic!("there is no time")));
         let (job, answer) = append();
         assert!(gate.send(job).is_ok());

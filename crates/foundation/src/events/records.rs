@@ -1,4 +1,4 @@
-//! What a log in memory has: the events, and all by which they are found.
+//! The contents of a log in memory: the events, and the tables by which they are found.
 //!
 //! 1. The held events have consecutive ids, and the last of them has the id `recorded`. So an event is
 //!    found by subtraction, and the number of pruned events needs no counter.
@@ -200,7 +200,7 @@ impl Records {
         found.into_iter().map(Arc::clone).collect()
     }
 
-    /// Where the query has to look: beyond, neither time nor cursor would let anything through.
+    /// The range that the query has to search; the time or the cursor excludes all others.
     fn range(&self, query: &Query) -> Range<usize> {
         let time = |held: &Held| held.event.recorded_at;
         let begin = self.held.partition_point(|held| query.is_before(time(held)));
@@ -269,7 +269,7 @@ impl Records {
 
 fn approximate_bytes(event: &Event, payload_bytes: usize) -> u64 {
     let source = event.source.as_ref().map_or(0, |source| source.bytes());
-    // The key is there twice: in the event, and to be found by.
+    // The key is stored twice: in the event and in the table of keys.
     let key = event.idempotency_key.as_ref().map_or(0, |key| 2 * key.len());
     let texts = event.kind.as_str().len() + event.namespace.len() + source + key;
     (size_of::<Event>() + size_of::<Held>() + texts + payload_bytes) as u64

@@ -1,4 +1,4 @@
-//! The event store's actor: the owner of the writer's life, and of the retention.
+//! The event store's actor: it owns the life cycle of the writer, and the retention.
 
 use std::fmt;
 use std::mem;
@@ -41,14 +41,14 @@ pub(crate) enum EventStoreMsg {
     Failed,
     /// It is time to open the log again.
     Reopen,
-    /// It is time to look at the retention.
+    /// It is time for a run of the retention.
     Look,
-    /// Go on with it.
+    /// The run goes on.
     Retain(Looking),
 }
 local_message!(EventStoreMsg);
 
-/// A look at the retention that is under way: what is still to be done, in order, and what came of it so far.
+/// A run of the retention under way: the bounds still to apply, in order, and its results so far.
 pub(crate) struct Looking {
     begun: Instant,
     bounds: Vec<PruneBound>,
@@ -70,11 +70,11 @@ pub(crate) struct Running {
     reopening: Reopening,
     begun: Instant,
     time: PlausibleClock,
-    /// Whether the time of day was not believed at the last look.
+    /// Whether the time of day was not believed at the last run.
     is_ahead: bool,
 }
 
-/// However the actor ends, its writer gets nothing more to do.
+/// Shuts the handle however the actor ends, so that its writer gets no more jobs.
 struct ShutOnDrop(Arc<Gate>);
 
 impl Drop for ShutOnDrop {
@@ -83,7 +83,7 @@ impl Drop for ShutOnDrop {
     }
 }
 
-/// A message to come, unless this is dropped before.
+/// A scheduled message, cancelled on drop.
 struct Alarm(JoinHandle<Result<(), MessagingErr<EventStoreMsg>>>);
 
 impl Drop for Alarm {
@@ -92,7 +92,7 @@ impl Drop for Alarm {
     }
 }
 
-/// A log as it was found. The seat goes last, also if nobody awaits the opening any more.
+/// A log as it was found. The permit is dropped last, even if the opening is no longer awaited.
 struct Opened {
     reader: Box<dyn EventReader>,
     source: Option<ReaderSource>,
@@ -103,16 +103,16 @@ struct Opened {
     seat: OwnedSemaphorePermit,
 }
 
-/// What is recorded first, in a log that had failed: whether it takes anything is known only by giving it something.
+/// The first append to a log that had failed: only an append shows whether the log takes anything.
 type Probe = Option<Append>;
 
-/// What an opening goes by.
+/// The parameters of an opening.
 struct Opening {
     opener: Opener,
     clock: Clock,
     /// Whether the store has had its log open before.
     again: bool,
-    /// Up to where the store has acknowledged.
+    /// The last position that the store has acknowledged.
     known: Option<EventId>,
     probe: Probe,
 }
@@ -126,7 +126,7 @@ impl Opening {
             log.commit(vec![probe], (self.clock)())?;
         }
         let stats = reader.stats()?;
-        // One that cannot be read is no reason not to open the log.
+        // An event that cannot be read is no reason not to open the log.
         let newest = stats.newest.and_then(|newest| reader.get(newest).ok().flatten());
         let (position, newest) = (stats.position(), newest.map(|event| event.recorded_at));
         Ok(Opened { reader, source: log.reader_source(), position, newest, log, seat })
@@ -135,7 +135,7 @@ impl Opening {
 
 impl EventStoreServer {
     async fn open(&self, probe: Probe) -> Result<Opened, LogFailure> {
-        // The writer before has to be gone: two would give ids twice.
+        // The previous writer must be gone: two would give ids twice.
         let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
         let seat = Arc::clone(&self.gate.seat).acquire_owned().await.map_err(|error| closed(&error))?;
         let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.gate.position());
@@ -152,7 +152,7 @@ impl EventStoreServer {
             log,
             inbox,
             clock: Arc::clone(&self.clock),
-            // That the actor has ended is no error: its successor opens the log again.
+            // An actor that has ended is no error: its successor opens the log again.
             failed: Box::new(move || drop(myself.cast(EventStoreMsg::Failed))),
             runtime,
             _seat: seat,
@@ -168,8 +168,8 @@ impl EventStoreServer {
         Ok(())
     }
 
-    /// The first opening after a start: a store that had its log before begins without it if it has to, one that never had
-    /// it does not begin.
+    /// The first opening after a start: a store that had its log before begins without it if necessary; one that never
+    /// had it does not begin.
     async fn begin(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
         match self.open(None).await {
             Ok(opened) => {
@@ -185,9 +185,9 @@ impl EventStoreServer {
         Ok(())
     }
 
-    /// Opens the log again, which has failed.
+    /// Opens the log again after a failure.
     async fn reopen(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
-        // The store may have its log again already, if its failure was told twice.
+        // The store may have its log again already, if its failure was reported twice.
         let Some(outage) = self.gate.outage() else { return };
         let probe = probe(&outage, running.reopening.tries());
         let opened = match self.open(Some(probe)).await {
@@ -220,12 +220,12 @@ impl EventStoreServer {
         catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now())
     }
 
-    /// What time it is for the retention, from now on.
+    /// The clock of the retention, from now on.
     fn time(&self, newest: Option<SystemTime>) -> PlausibleClock {
         PlausibleClock::new(self.retention.jump_confirmed_after, newest, self.time_of_day(), Duration::ZERO)
     }
 
-    /// What is to be forgotten now.
+    /// What is to be pruned now.
     fn look(&self, running: &mut Running) -> Looking {
         let Plausible { now, ahead } = running.time.look(self.time_of_day(), running.begun.elapsed());
         let was_ahead = mem::replace(&mut running.is_ahead, !ahead.is_zero());
@@ -243,7 +243,7 @@ impl EventStoreServer {
         running.next_look = period.map(|period| Alarm(myself.send_after(period, || EventStoreMsg::Look)));
     }
 
-    /// One chunk of the first bound, or, when all are met, one of upkeep.
+    /// One chunk of the first bound, or, when all are met, one of maintenance.
     async fn retain(&self, looking: &mut Looking) -> Result<bool, String> {
         let Some(bound) = looking.bounds.first().copied() else {
             return self.ask(|log| log.maintain()).await;
@@ -271,7 +271,7 @@ impl EventStoreServer {
     }
 }
 
-/// The event by which a store that has its log again says that it was without.
+/// The event by which a store that has its log again reports the outage.
 fn probe(outage: &Outage, tries: u32) -> Append {
     let payload = json!({ "cause": display_text(&outage.cause), "tries": tries });
     // A JSON value always has a form in JSON.
@@ -296,7 +296,7 @@ impl Actor for EventStoreServer {
     }
 
     async fn post_stop(&self, _: ActorRef<EventStoreMsg>, _: &mut Running) -> Result<(), ActorProcessingErr> {
-        // In order: what was asked to be recorded is, before the store is gone; what is read is stopped.
+        // In order: requested appends are recorded before the store is gone; reads are interrupted.
         self.gate.shut();
         let (_, seat) = futures::join!(self.gate.readers.end(), self.gate.seat.acquire());
         drop(seat);
@@ -316,15 +316,15 @@ impl Actor for EventStoreServer {
                 let looking = self.look(running);
                 myself.cast(EventStoreMsg::Retain(looking))?;
             }
-            // A message a chunk: between two of them the store can be stopped.
-            // On the heap: else the actor would keep the room for it between two looks as well.
+            // One message per chunk: between two of them the store can be stopped. Boxed: otherwise the actor would
+            // keep the space for it between two runs as well.
             EventStoreMsg::Retain(mut looking) => match Box::pin(self.retain(&mut looking)).await {
                 Ok(true) => myself.cast(EventStoreMsg::Retain(looking))?,
                 outcome => {
                     looking.report.failure = outcome.err();
                     looking.report.took = looking.begun.elapsed();
                     if let Err(panic) = catch_panic(|| (self.told)(&looking.report)) {
-                        report(|| tracing::warn!(%panic, "a look at the retention could not be told"));
+                        report(|| tracing::warn!(%panic, "the callback of a retention run panicked"));
                     }
                     self.schedule(&myself, running);
                 }

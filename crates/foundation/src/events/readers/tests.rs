@@ -1,4 +1,4 @@
-//! The lanes of readers, with reads that take as long as they are told to.
+//! The classes of reads, with reads that take as long as a test wants.
 
 use std::future::ready;
 use std::sync::mpsc;
@@ -65,7 +65,7 @@ async fn a_log_that_may_block_is_read_on_another_thread() {
 }
 
 #[tokio::test]
-async fn a_log_that_says_how_is_read_by_as_many_as_may_without_asking_its_writer() {
+async fn a_log_with_a_source_of_readers_is_read_concurrently_without_its_writer() {
     let readers = Readers::new();
     readers.opened(reader(), EventLog::reader_source(&MemoryLog::new("production")), true);
     let reads: Vec<_> = (0..READERS).map(|_| slow()).collect();
@@ -97,13 +97,13 @@ async fn reads_that_take_long_do_not_keep_a_quick_one_waiting() {
         begun.await.unwrap();
     }
     assert!(readers.read(Lane::Quick, none(), |reader| reader.stats()).await.is_ok());
-    // One more that takes long waits for its turn, as long as it may.
+    // A further long read waits for its turn, as long as it may.
     let late = readers.read(Lane::Long(Some(Duration::ZERO)), none(), |_| Ok(())).await.unwrap_err();
     assert!(matches!(late, EventStoreError::QueryLimit(QueryLimit::Time(Duration::ZERO))), "{late}");
 }
 
 #[tokio::test]
-async fn a_read_that_cannot_be_told_to_stop_is_awaited_up_to_its_limit_and_keeps_its_permit() {
+async fn a_read_that_cannot_be_interrupted_is_awaited_up_to_its_limit_and_keeps_its_permit() {
     let readers = readers(true);
     let (begun, release, read) = slow();
     let limit = Duration::from_millis(20);
@@ -116,8 +116,8 @@ async fn a_read_that_cannot_be_told_to_stop_is_awaited_up_to_its_limit_and_keeps
 }
 
 #[tokio::test]
-async fn a_read_that_nobody_waits_for_is_told_to_stop_and_has_its_permit_until_it_does() {
-    /// A reader that says what it was told.
+async fn an_abandoned_read_is_interrupted_and_keeps_its_permit_until_it_stops() {
+    /// A reader that reports its interrupt.
     struct Told(Box<dyn EventReader>, mpsc::Sender<Interrupt>);
     impl EventReader for Told {
         fn get(&self, id: crate::EventId) -> Result<Option<Arc<crate::Event>>, LogFailure> {
@@ -152,7 +152,7 @@ async fn a_read_that_nobody_waits_for_is_told_to_stop_and_has_its_permit_until_i
     assert!(told.recv().unwrap().is_raised());
     assert_eq!(readers.long.available_permits(), READERS as usize - 1);
 
-    // The end of the store waits for it.
+    // The end of the store waits for the read.
     let ending = readers.end();
     pin!(ending);
     assert!(poll!(&mut ending).is_pending());
@@ -180,7 +180,7 @@ async fn a_reader_of_the_log_before_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_read_that_panics_is_an_error_and_takes_nobody_along() {
+async fn a_read_that_panics_is_an_error_and_affects_no_other() {
     for may_block in [true, false] {
         let readers = readers(may_block);
         let panics = |_: &dyn EventReader| -> Result<(), LogFailure> { panic!("no such page") };

@@ -1,4 +1,4 @@
-//! The writer without its actor: who is told what, and when.
+//! The writer without its actor: its answers, and when it sends them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ use super::super::new_event::NewEvent;
 use super::super::subscription_name::SubscriptionName;
 use super::*;
 
-/// A log whose commits come to what is said here; it does nothing else.
+/// A log whose commits return what the test says; it does nothing else.
 struct Says<C>(C);
 
 impl<C> EventLog for Says<C>
@@ -86,7 +86,7 @@ fn append(gate: &Gate, event: NewEvent) -> Receiver<Ids> {
 }
 
 #[test]
-fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
+fn callers_that_a_failed_log_leaves_learn_what_has_become_of_their_events() {
     let Desk { gate, writer, jobs, failures } =
         desk(Says(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
     let begun = append(&gate, event("begun"));
@@ -104,7 +104,7 @@ fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
     assert_eq!(cause.to_string(), "recording failed in memory: disk full");
     assert_eq!(left.into_batch(), [waiting], "it was not begun");
     assert!(asked.now_or_never().unwrap().is_err());
-    let Err(unsent) = gate.send(chore(|_| Ok(((), None))).0) else { panic!("no more is let in") };
+    let Err(unsent) = gate.send(chore(|_| Ok(((), None))).0) else { panic!("no more jobs are taken") };
     assert_eq!(
         unsent.outage.map(|outage| outage.cause.to_string()).as_deref(),
         Some("recording failed in memory: disk full")
@@ -114,30 +114,30 @@ fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
 }
 
 #[test]
-fn who_asks_for_what_fails_hears_of_it_when_the_gate_says_why() {
+fn the_caller_of_a_failed_task_is_answered_once_the_handle_has_the_reason() {
     let Desk { gate, mut writer, mut jobs, .. } = desk(MemoryLog::new("production"));
     let failing = |_: &mut dyn EventLog| Err(LogFailure::new("pruning", "memory", "disk full"));
     let panicking = |_: &mut dyn EventLog| -> Result<((), Option<EventId>), LogFailure> { panic!("no such page") };
     for (job, mut answer) in [chore::<()>(failing), chore(panicking)] {
         assert!(gate.send(job).is_ok());
         let failed = writer.turn(jobs.try_recv().unwrap(), || None).err().unwrap();
-        assert!(matches!(answer.try_recv(), Err(TryRecvError::Empty)), "the gate does not know of it yet");
+        assert!(matches!(answer.try_recv(), Err(TryRecvError::Empty)), "the handle does not know of it yet");
         drop(failed);
         assert!(matches!(answer.try_recv(), Err(TryRecvError::Closed)));
     }
 }
 
-/// Somebody who follows, and whose waker panics.
+/// A follower whose waker panics.
 struct Panics;
 
 impl Wake for Panics {
     fn wake(self: Arc<Self>) {
-        panic!("a waker of somebody else's");
+        panic!("a foreign waker");
     }
 }
 
 #[test]
-fn a_waker_that_panics_harms_neither_the_writer_nor_the_others_who_wait() {
+fn a_waker_that_panics_harms_neither_the_writer_nor_other_waiters() {
     let Desk { gate, writer, jobs, failures } = desk(MemoryLog::new("production"));
     let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
     let followers = [gate.tail.follow(), gate.tail.follow()];
@@ -154,7 +154,7 @@ fn a_waker_that_panics_harms_neither_the_writer_nor_the_others_who_wait() {
 }
 
 #[test]
-fn a_log_that_answers_too_few_leaves_the_others_without_an_answer_and_that_is_said() {
+fn callers_that_a_log_leaves_without_an_answer_get_an_error() {
     let Desk { gate, writer, jobs, .. } = desk(Says(|_| Ok(Vec::new())));
     let mut answer = append(&gate, event("asked"));
     gate.shut();
@@ -168,7 +168,7 @@ async fn a_group_is_answered_by_a_task_of_the_runtime_and_not_by_the_thread_of_t
     writer.runtime = Some(Handle::current());
     let mut answers = [append(&gate, event("one")), append(&gate, event("other"))];
     gate.shut();
-    // The runtime has this thread alone, and so nobody is answered while it waits for the writer.
+    // The runtime has this thread alone, so no caller is answered while it waits for the writer.
     thread::spawn(move || writer.run(jobs)).join().unwrap();
     assert!(answers.iter_mut().all(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty))));
     for (answer, id) in answers.into_iter().zip(1..) {
@@ -176,7 +176,7 @@ async fn a_group_is_answered_by_a_task_of_the_runtime_and_not_by_the_thread_of_t
     }
 }
 
-/// What can be seen of the store at the moment in which somebody is answered.
+/// The visible state of the store at the moment of an answer.
 struct Looks(Arc<Gate>, Mutex<Vec<(Option<EventId>, bool)>>);
 
 impl Looks {
@@ -192,7 +192,7 @@ impl Wake for Looks {
 }
 
 #[test]
-fn who_is_answered_already_finds_what_it_is_told() {
+fn an_answered_caller_already_finds_its_effect() {
     let Desk { gate, mut writer, mut jobs, .. } = desk(MemoryLog::new("production"));
     let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
     let mut answer = append(&gate, event("asked"));
@@ -206,7 +206,7 @@ fn who_is_answered_already_finds_what_it_is_told() {
     };
     assert!(gate.send(Job::Chore(Box::new(chore))).is_ok());
     assert!(!gate.is_settled());
-    // The gate stays open, so that what is unsettled shows.
+    // The handle stays open, so that unsettled jobs show.
     let first = jobs.try_recv().unwrap();
     assert!(writer.turn(first, || jobs.try_recv().ok()).is_ok());
     assert_eq!(*looks.1.lock(), [(Some(EventId::FIRST), false), (moved, true)]);
