@@ -1,4 +1,4 @@
-//! Following the events of a store across restarts of whoever follows.
+//! Following the events of a store across restarts of the consumer.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -21,16 +21,17 @@ use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
 use crate::one_line::excerpt;
 
-/// A subscription whose position the store remembers: under its name it goes on after the last event that was
-/// [acknowledged](Self::ack), after a restart of the consumer, of the store, and, if the log outlives it, of the process. As
-/// a persistent subscription with one consumer in EventStoreDB, or a consumer with a durable name in NATS JetStream.
+/// A subscription whose position the store remembers under its name. It goes on after the last event that was
+/// [acknowledged](Self::ack): after a restart of the consumer, of the store, and, if the log outlives it, of the
+/// process. It resembles a persistent subscription with one consumer in EventStoreDB, or a durable consumer in NATS
+/// JetStream.
 ///
-/// So each event is shown at least once: what was shown and not acknowledged is shown again. It has one consumer at a time;
-/// a second one is refused with the name of the first ([`SubscriptionError::Taken`]), and has its turn when that one is
-/// dropped. For the rest it is as an [`EventSubscription`].
+/// So each event is shown at least once: an event that was shown and not acknowledged is shown again. There is one
+/// consumer at a time; a second one is refused with the name of the first ([`SubscriptionError::Taken`]) until that one
+/// is dropped. Otherwise it works as an [`EventSubscription`].
 ///
-/// An event that its consumer cannot handle stops nobody: a [`FailureRule`] says how often it is shown again, and that it is
-/// then parked, skipped, or the end.
+/// An event that its consumer cannot handle does not block the others: a [`FailureRule`] says how often it is shown
+/// again, and whether it is then parked, skipped, or ends the subscription.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, SubscriptionName, SubscriptionSpec};
@@ -62,11 +63,11 @@ pub struct DurableSubscription {
     rule: FailureRule,
     given_out: Option<EventId>,
     acknowledged: Option<EventId>,
-    /// What the consumer may still fail on: the last event that was shown.
+    /// The last event that was shown, on which the consumer may still fail.
     last: Option<Arc<Event>>,
-    /// What was parked before and is past what was acknowledged: it is not shown again by itself.
+    /// Events that were parked before and come after the acknowledged one: they are not shown again by themselves.
     parked: BTreeSet<EventId>,
-    /// Parked events that were shown once more and are not acknowledged.
+    /// Parked events that were shown again and are not acknowledged.
     played: BTreeSet<EventId>,
     /// The last event, to be shown again after a failure.
     again: Option<Again>,
@@ -104,11 +105,12 @@ impl DurableSubscription {
     /// Acknowledges this event and all before it; returns when the store remembers that. An event that was
     /// [played again](EventStore::play_parked) is acknowledged by itself, and is not parked any more.
     ///
-    /// It costs a commit, which it may share with appends: a consumer of many events acknowledges the last of a number of
-    /// them. Acknowledging what is acknowledged already costs nothing.
+    /// It costs a commit, which it may share with appends: a consumer of many events acknowledges the last of several.
+    /// Acknowledging an event twice costs nothing.
     ///
     /// # Errors
-    /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor told as missed, [`SubscriptionError::Store`].
+    /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor reported as missed,
+    /// [`SubscriptionError::Store`].
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
         if self.played.contains(&event) {
             self.store.take_out(self.name(), event).await?;
@@ -129,9 +131,9 @@ impl DurableSubscription {
         Ok(())
     }
 
-    /// Says that the consumer cannot handle the event that it was shown last, and has the subscription's
-    /// [`FailureRule`] decide what becomes of it: which is what this gives back. If the event is to be shown again, it is the
-    /// next one, after the delay. A parked event that was played again stays parked.
+    /// Reports that the consumer cannot handle the last event that it was shown; returns what the subscription's
+    /// [`FailureRule`] decides. An event that is to be shown again comes next, after the delay. A parked event that was
+    /// played again stays parked.
     ///
     /// ```
     /// use foundation::{DurableSubscription, SubscriptionError};
@@ -148,8 +150,8 @@ impl DurableSubscription {
     /// ```
     ///
     /// # Errors
-    /// [`SubscriptionError::NotGivenOut`] if it is not the last event that was shown, [`SubscriptionError::Store`] if it cannot
-    /// be parked now: then it is shown again.
+    /// [`SubscriptionError::NotGivenOut`] if it is not the last event that was shown, [`SubscriptionError::Store`] if
+    /// it cannot be parked now: then it is shown again.
     pub async fn fail(
         &mut self,
         event: EventId,
@@ -164,7 +166,7 @@ impl DurableSubscription {
         }
         let reason = excerpt(&reason.into());
         let failures = self.seat.record().add_failure(event, &reason);
-        // It is shown again unless it is certain that it need not be, also if nobody awaits the rest of this.
+        // Shown again unless it is certain that it need not be, also if the rest of this is not awaited.
         self.again = Some(Again::after(self.rule.delay(failures), Arc::clone(&shown)));
         let verdict = self.carry_out(self.rule.decide(failures), event, Some(&shown), failures, &reason).await?;
         if !matches!(verdict, FailureVerdict::ShowAgain(_)) {
@@ -173,7 +175,7 @@ impl DurableSubscription {
         Ok(verdict)
     }
 
-    /// Does what is to be done with an event, short of showing it again. Of one that cannot be read there is nothing to park.
+    /// Carries out a verdict, except for showing the event again. An event that cannot be read cannot be parked either.
     async fn carry_out(
         &mut self,
         verdict: FailureVerdict,
@@ -207,7 +209,7 @@ impl DurableSubscription {
         Ok(verdict)
     }
 
-    /// What is to be done with what it shows before it is given to an actor that may have failed on it before.
+    /// Decides on an item before it is given to an actor that may have failed on it before.
     pub(super) async fn admit(
         &mut self,
         item: &Result<Arc<Event>, SubscriptionError>,
@@ -229,7 +231,7 @@ impl DurableSubscription {
         self.seat.record()
     }
 
-    /// Whether this event was parked and is shown once more.
+    /// Whether this event was parked and is shown again.
     pub(super) fn is_played(&self, event: EventId) -> bool {
         self.played.contains(&event)
     }
@@ -244,7 +246,7 @@ impl DurableSubscription {
         self.seat.name()
     }
 
-    /// The last event that was acknowledged, after which it would be resumed; `None` at the beginning.
+    /// The last acknowledged event, after which it would be resumed; `None` at the beginning.
     pub fn acknowledged(&self) -> Option<EventId> {
         self.acknowledged
     }
@@ -271,7 +273,7 @@ impl DurableSubscription {
                 return Poll::Ready(Some(Ok(event)));
             }
             let Poll::Ready(shown) = self.subscription.poll(context) else {
-                // First the ear, then the eye.
+                // Register the waker before checking.
                 self.seat.listen(context.waker());
                 match self.seat.has_again() {
                     true => continue,
@@ -281,13 +283,13 @@ impl DurableSubscription {
             match &shown {
                 Some(Ok(event)) => {
                     self.given_out = Some(event.id);
-                    // Parked before the consumer or the process was restarted.
+                    // Parked before a restart of the consumer or of the process.
                     if self.parked.remove(&event.id) {
                         continue;
                     }
                     self.last = Some(Arc::clone(event));
                 }
-                // Whoever stops at an event is not done with it.
+                // A subscription that stops at an event has not handled it.
                 Some(Err(error)) if !self.subscription.has_stopped() => {
                     self.given_out = error.done_up_to().or(self.given_out);
                 }
@@ -303,7 +305,7 @@ pub(super) enum Admission {
     Show,
     /// Not before this time.
     ShowAt(Instant),
-    /// It is done with, without having been shown.
+    /// The event is handled, without having been shown.
     Done,
     /// The subscription ends before it.
     End,

@@ -1,10 +1,10 @@
 //! The latest events, as many as fit.
 //!
-//! 1. The kept events have consecutive ids, and the last of them has the id `newest`. So what comes after a position is
-//!    found by subtraction, and what is not kept is known without looking.
+//! 1. The kept events have consecutive ids, and the last of them has the id `newest`. So the events after a position
+//!    are found by subtraction, and so is whether they are kept.
 //! 2. At most `RingLimits::events` are kept, and at most `RingLimits::bytes` of them, approximately.
 //! 3. `imports` are ranges of ids in ascending order, which do not touch each other; the latest `MAX_IMPORTS` of them.
-//! 4. Nobody is ever given an event that does not follow on from its position: whoever is further behind reads the log.
+//! 4. A reader only gets events that follow on from its position; one that is further behind reads the log.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
@@ -35,11 +35,11 @@ pub(super) struct Ring {
     bytes: usize,
     newest: u64,
     rewound: u64,
-    /// What was recorded elsewhere and imported since the first log was opened.
+    /// Events that were recorded elsewhere and imported since the first log was opened.
     imports: VecDeque<RangeInclusive<u64>>,
 }
 
-/// How many runs of imported events are remembered.
+/// The most ranges of imported events that are remembered.
 const MAX_IMPORTS: usize = 1_024;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(super) enum Ahead<'a> {
     Events(Following<'a>),
     /// Nothing: the position is the newest one, or one that is not reached yet.
     Nothing,
-    /// There is something that is not kept here any more: the log has it, or had it.
+    /// The next events are not kept here any more: the log has them, or had them.
     InLog,
 }
 
@@ -80,12 +80,12 @@ impl Ring {
         self.newest
     }
 
-    /// How often the log turned out to end before what had been taken from it: it is another one, then.
+    /// How often the log turned out to end before the events taken from it: it is another log then.
     pub(super) fn rewound(&self) -> u64 {
         self.rewound
     }
 
-    /// Takes what was just recorded, in order.
+    /// Takes newly recorded events, in order.
     pub(super) fn extend<'a>(&mut self, events: impl IntoIterator<Item = &'a Arc<Event>>) {
         for event in events {
             let id = event.id.get();
@@ -96,7 +96,7 @@ impl Ring {
         }
     }
 
-    /// Goes to where a log stands that was opened, or on which nobody reads along: what lies behind is read there.
+    /// Moves to the end of a log that was opened, or that has no live reader: earlier events are read in the log.
     pub(super) fn move_to(&mut self, newest: u64) {
         if newest != self.newest {
             self.kept.clear();
@@ -108,7 +108,7 @@ impl Ring {
         self.newest = newest;
     }
 
-    /// Goes to where a log stands that has taken in exported events: all after the newest one up to this.
+    /// Moves to the end of a log that has imported all events after the newest one up to this.
     pub(super) fn import(&mut self, newest: u64) {
         let first = self.newest.saturating_add(1);
         self.move_to(newest);
@@ -134,7 +134,7 @@ impl Ring {
         self.imports.iter().map(|import| *import.start()).find(|first| *first > next)
     }
 
-    /// What there is after a position.
+    /// The events that follow a position.
     pub(super) fn after(&self, position: u64) -> Ahead<'_> {
         let floor = self.newest - self.kept.len() as u64;
         match position.checked_sub(floor).map(usize::try_from) {
@@ -161,7 +161,7 @@ fn weight(event: &Event) -> usize {
     size_of::<Event>() + weight_of(&event.payload)
 }
 
-/// Recurses as deep as the value nests, which is bounded for whatever is recorded.
+/// Recurses as deep as the value nests, which is bounded for every recorded event.
 fn weight_of(value: &Value) -> usize {
     let within = match value {
         Value::String(text) => text.len(),

@@ -1,4 +1,4 @@
-//! The durable subscriptions of a namespace: who consumes each, one at a time, and what outlives the consumer.
+//! The durable subscriptions of a namespace: the one consumer of each, and the state that outlives it.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -15,11 +15,11 @@ use super::event::Event;
 use super::id::EventId;
 use super::subscription_name::SubscriptionName;
 
-/// What is known of the subscriptions, by their names.
+/// The state of the subscriptions, by name.
 #[derive(Default)]
 pub(super) struct Seats {
     known: Mutex<HashMap<SubscriptionName, Known>>,
-    /// Told whenever a consumer is gone.
+    /// Notified whenever a consumer is gone.
     freed: Notify,
 }
 
@@ -29,21 +29,21 @@ struct Known {
     shared: Arc<Shared>,
 }
 
-/// What outlives the consumer; at hand without a look at the table, as it is looked at for each event.
+/// The state that outlives the consumer. It is shared, since it is read for each event without a lookup in the table.
 #[derive(Default)]
 struct Shared {
     progress: Mutex<Progress>,
-    /// Parked events that are to be shown once more.
+    /// Parked events that are to be shown again.
     again: Mutex<VecDeque<Arc<Event>>>,
-    /// Of the consumer, to be woken when there are such.
+    /// The consumer's waker, woken when there are such events.
     waker: AtomicWaker,
 }
 
-/// How far an actor has come that is sent the events.
+/// The progress of an actor that receives the events.
 #[derive(Default)]
 struct Progress {
     failing: Option<Failing>,
-    /// The last event that it has answered, for as long as the log does not know of it.
+    /// The last event that the actor has answered, until the log knows of it.
     answered: Option<EventId>,
 }
 
@@ -53,16 +53,16 @@ struct Consumer {
     is_leaving: bool,
 }
 
-/// Why there is no seat.
+/// Why a lease is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoSeat {
-    /// This consumer has it.
+    /// This consumer holds it.
     Taken(String),
-    /// Its consumer is on its way out.
+    /// Its consumer is stopping.
     SoonFree,
 }
 
-/// The event on which the consumer has failed last.
+/// The event on which the consumer failed last.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Failing {
     pub(super) event: EventId,
@@ -71,10 +71,10 @@ pub(super) struct Failing {
     pub(super) reason: String,
 }
 
-/// The right to consume one subscription; given back when it is dropped.
+/// The right to consume one subscription, released on drop.
 pub(super) struct Seat(SeatRecord);
 
-/// What is kept of one subscription, whoever consumes it.
+/// The state of one subscription, whichever consumer it has.
 #[derive(Clone)]
 pub(super) struct SeatRecord {
     seats: Arc<Seats>,
@@ -83,10 +83,10 @@ pub(super) struct SeatRecord {
 }
 
 impl Seats {
-    /// Takes the seat.
+    /// Takes the lease.
     ///
     /// # Errors
-    /// Who has it.
+    /// The current consumer, or that it is stopping.
     pub(super) fn take(self: &Arc<Self>, name: &SubscriptionName, consumer: String) -> Result<Seat, NoSeat> {
         let mut seats = self.known.lock();
         let known = seats.entry(name.clone()).or_default();
@@ -101,14 +101,14 @@ impl Seats {
         }
     }
 
-    /// Takes the seat, and waits if its consumer is on its way out.
+    /// Takes the lease, and waits if its consumer is stopping.
     ///
     /// # Errors
-    /// Who has it.
+    /// The name of the current consumer.
     pub(super) async fn wait(self: &Arc<Self>, name: &SubscriptionName, consumer: String) -> Result<Seat, String> {
         loop {
             let mut freed = pin!(self.freed.notified());
-            // First the ear: who goes between the look and the wait is heard.
+            // Subscribe before checking: a consumer that leaves in between is noticed.
             freed.as_mut().enable();
             match self.take(name, consumer.clone()) {
                 Ok(seat) => return Ok(seat),
@@ -118,13 +118,13 @@ impl Seats {
         }
     }
 
-    /// Does not show this event once more after all, unless it was shown already.
+    /// Cancels showing an event again, unless it was shown already.
     pub(super) fn unplay(&self, name: &SubscriptionName, event: EventId) {
         let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
         shared.into_iter().for_each(|shared| shared.again.lock().retain(|waiting| waiting.id != event));
     }
 
-    /// Has these events shown once more, to the consumer there is or to the next one; how many are new to it.
+    /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
     pub(super) fn play(&self, name: &SubscriptionName, events: Vec<Arc<Event>>) -> usize {
         let shared = Arc::clone(&self.known.lock().entry(name.clone()).or_default().shared);
         let count = {
@@ -137,7 +137,7 @@ impl Seats {
             }
             again.len() - before
         };
-        // Not under a lock: whoever is woken may come here.
+        // Not under a lock: the woken task may call in here.
         shared.waker.wake();
         count
     }
@@ -158,7 +158,7 @@ impl Seat {
         &self.0
     }
 
-    /// The next event that is to be shown once more.
+    /// The next event that is to be shown again.
     pub(super) fn next_again(&self) -> Option<Arc<Event>> {
         self.0.shared.again.lock().pop_front()
     }
@@ -168,7 +168,7 @@ impl Seat {
         !self.0.shared.again.lock().is_empty()
     }
 
-    /// Wakes this waker when there is such an event, from now on.
+    /// Registers a waker that is woken when there is such an event.
     pub(super) fn listen(&self, waker: &Waker) {
         self.0.shared.waker.register(waker);
     }
@@ -194,14 +194,14 @@ impl SeatRecord {
         &self.name
     }
 
-    /// The consumer is on its way out: whoever wants its seat waits for it.
+    /// Marks the consumer as stopping: a new consumer waits for its lease.
     pub(super) fn leave(&self) {
         let mut known = self.seats.known.lock();
         let consumer = known.get_mut(&self.name).and_then(|known| known.consumer.as_mut());
         consumer.into_iter().for_each(|consumer| consumer.is_leaving = true);
     }
 
-    /// The consumer has failed on an event, once more or for the first time; how often it has.
+    /// Counts a failure of the consumer on an event; returns how many there were in a row.
     pub(super) fn add_failure(&self, event: EventId, reason: &str) -> u32 {
         let mut progress = self.shared.progress.lock();
         let before = progress.failing.take().filter(|failing| failing.event == event);
@@ -210,12 +210,12 @@ impl SeatRecord {
         failures
     }
 
-    /// How the consumer has failed on an event, if it has.
+    /// The failures of the consumer on an event, if there are any.
     pub(super) fn failing_on(&self, event: EventId) -> Option<Failing> {
         self.shared.progress.lock().failing.clone().filter(|failing| failing.event == event)
     }
 
-    /// All up to this event is done with, in one way or another.
+    /// Forgets the failures on all events up to this one, which are handled.
     pub(super) fn forget_failures(&self, up_to: EventId) {
         drop(self.shared.progress.lock().failing.take_if(|failing| failing.event <= up_to));
     }
@@ -227,19 +227,19 @@ impl SeatRecord {
         drop(progress.failing.take_if(|failing| failing.event <= event));
     }
 
-    /// The last event that an actor has answered, if the log does not know of it yet.
+    /// The last event that an actor has answered, until the log knows of it.
     pub(super) fn answered(&self) -> Option<EventId> {
         self.shared.progress.lock().answered
     }
 
-    /// The log knows that all up to this event is done with.
+    /// The log knows that all events up to this one are handled.
     pub(super) fn acknowledge(&self, event: EventId) {
         let mut progress = self.shared.progress.lock();
         progress.answered.take_if(|answered| *answered <= event);
         drop(progress.failing.take_if(|failing| failing.event <= event));
     }
 
-    /// The subscription begins anew.
+    /// Resets the state: the subscription begins anew.
     pub(super) fn reset(&self) {
         *self.shared.progress.lock() = Progress::default();
         self.shared.again.lock().clear();
@@ -266,11 +266,11 @@ mod tests {
         assert_eq!(seat.record().add_failure(id(8), ""), 1);
         seat.record().forget_failures(id(8));
         drop(seat);
-        assert!(seats.known.lock().is_empty(), "what is over is forgotten");
+        assert!(seats.known.lock().is_empty(), "a subscription without state is forgotten");
     }
 
     #[tokio::test]
-    async fn whoever_comes_while_a_consumer_is_on_its_way_out_waits_for_its_seat() {
+    async fn a_new_consumer_waits_for_the_lease_of_one_that_is_stopping() {
         let seats = Arc::new(Seats::default());
         let first = seats.take(&NAME, "the first clerk".to_owned()).unwrap();
         let refused = seats.wait(&NAME, "the second clerk".to_owned()).await.err().unwrap();

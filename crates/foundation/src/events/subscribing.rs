@@ -1,4 +1,4 @@
-//! The part of the store's face that is about subscriptions.
+//! The store's methods for subscriptions.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -27,7 +27,7 @@ use super::subscription_spec::{Start, SubscriptionSpec};
 use super::tail::Ear;
 
 impl EventStore {
-    /// Follows the events from some position on.
+    /// Follows the events from a position on.
     ///
     /// # Errors
     /// [`SubscriptionError::Store`] if the store has never started and does not do so within
@@ -38,12 +38,12 @@ impl EventStore {
         Ok(self.subscription(spec, ear, start))
     }
 
-    /// Follows the events under a name, by which the store remembers what was acknowledged. The first time it begins where
-    /// the specification says, and the store remembers that at once; afterwards it begins after the last event that was
-    /// acknowledged, and what the specification says about the beginning has no effect. The kinds may differ each time.
+    /// Follows the events under a name, by which the store remembers the last acknowledged event. The first time it
+    /// begins where the specification says, and the store remembers that at once. Afterwards it begins after the last
+    /// acknowledged event, whatever the specification says about the beginning. The kinds may differ each time.
     ///
-    /// One case is left out: what began [now](SubscriptionSpec::from_now) when nothing was ever recorded, and was never
-    /// acknowledged, begins anew.
+    /// One exception: a subscription that began [now](SubscriptionSpec::from_now) when nothing was ever recorded, and
+    /// was never acknowledged, begins anew.
     ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has another consumer in this namespace, [`SubscriptionError::Store`].
@@ -60,7 +60,7 @@ impl EventStore {
             Some(event) => Some(event),
             None => self.begin(&name, spec.start.position(&ear)).await?,
         };
-        // What an actor before has answered is done with, also if nobody was left to say so.
+        // An event that an earlier actor has answered is handled, even if that was not acknowledged any more.
         let answered = seat.record().answered().filter(|answered| Some(*answered) > acknowledged);
         if let Some(answered) = answered {
             self.remember(&name, answered).await?;
@@ -74,9 +74,9 @@ impl EventStore {
         Ok(DurableSubscription::new(subscription, self.clone(), seat, rule, acknowledged, parked))
     }
 
-    /// Sends the events from some position on to an actor, each as the message that the function makes of it, and the next
-    /// one when the actor has answered through the port: a slow actor has one event in its mailbox, however many there are.
-    /// What was missed, and what went wrong in reading, is sent in the same way.
+    /// Sends the events from a position on to an actor, each as the message that the function makes of it. The next one
+    /// is sent when the actor has answered through the port: a slow actor has one event in its mailbox, however many
+    /// there are. Missed events and read errors are sent in the same way.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -106,10 +106,10 @@ impl EventStore {
         Ok(Forwarding::start(Feed::Live(Box::new(subscription)), actor, message))
     }
 
-    /// As [`subscribe_with`](Self::subscribe_with) under a name: what the actor has answered is acknowledged, as soon as no
-    /// other event is at hand and at the latest after 64 events. An actor that ends on an event, or drops the reply port, has
-    /// failed on it: when it subscribes again, its [`FailureRule`](crate::FailureRule) decides when it gets the event again, or
-    /// that it goes on after it.
+    /// As [`subscribe_with`](Self::subscribe_with) under a name: answered events are acknowledged as soon as no other
+    /// event is at hand, and at the latest after 64 events. An actor that ends on an event, or drops the reply port,
+    /// has failed on it: when it subscribes again, its [`FailureRule`](crate::FailureRule) decides when it gets the
+    /// event again, or that it goes on after it.
     ///
     /// # Errors
     /// As [`subscribe_durable`](Self::subscribe_durable).
@@ -126,8 +126,8 @@ impl EventStore {
         Ok(Forwarding::start(feed, actor, message))
     }
 
-    /// The events that a durable subscription has parked, since its consumer has failed on each as often as its
-    /// [`FailureRule`](crate::FailureRule) says; oldest first.
+    /// The parked events of a durable subscription, oldest first: its consumer has failed on each as often as its
+    /// [`FailureRule`](crate::FailureRule) says.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -136,9 +136,9 @@ impl EventStore {
         self.read(Lane::Quick, move |reader| reader.parked(&name)).await
     }
 
-    /// Has the parked events of a durable subscription shown once more, before all others and oldest first, to the consumer
-    /// there is or to the next one; how many that are. One that is acknowledged, or answered, is not parked any more; on the
-    /// others the consumer has failed again, and they stay.
+    /// Shows the parked events of a durable subscription again, before all others and oldest first, to the current
+    /// consumer or to the next one; returns how many there are. An acknowledged or answered event is not parked any
+    /// more. The others, on which the consumer has failed again, stay parked.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -147,8 +147,8 @@ impl EventStore {
         Ok(self.seats().play(name, parked.into_iter().map(|parked| parked.event).collect()))
     }
 
-    /// Gives up a parked event; true if it was parked. The consumer there is is not shown it again, and no later one either once
-    /// an event from it on is acknowledged.
+    /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one
+    /// once an event from it on is acknowledged.
     ///
     /// # Errors
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
@@ -158,13 +158,13 @@ impl EventStore {
         Ok(was_parked)
     }
 
-    /// Has the log forget a parked event.
+    /// Removes a parked event from the log.
     pub(super) async fn take_out(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         let name = name.clone();
         self.ask(move |log| log.unpark(&name, event)).await
     }
 
-    /// Parks an event; false if the log takes no more of the subscription, or keeps no parked events at all.
+    /// Parks an event; false if the subscription has too many parked, or the log keeps no parked events at all.
     pub(super) async fn park(
         &self,
         name: &SubscriptionName,
@@ -177,7 +177,7 @@ impl EventStore {
         self.ask(move |log| log.park(&parked, at_most)).await
     }
 
-    /// Forgets what a durable subscription has acknowledged and parked; true if there was something to forget.
+    /// Forgets the acknowledged position and the parked events of a durable subscription; true if there were any.
     ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has a consumer, [`SubscriptionError::Store`].
@@ -198,7 +198,7 @@ impl EventStore {
         EventSubscription::new(follower, ear, self.read_log(), pause, life, spec.on_damaged)
     }
 
-    /// Begins to listen, and only then returns: everything from now on is heard.
+    /// Adds a reader of the tail before it returns: no event from now on is missed.
     async fn follow(&self) -> Result<Ear, EventStoreError> {
         let ear = self.gate.tail.follow();
         if ear.position().is_none() {
@@ -208,7 +208,7 @@ impl EventStore {
         Ok(ear)
     }
 
-    /// Has the store remember where a subscription begins: the next time it is to begin there, not later.
+    /// Has the store remember where a subscription begins, so that it begins there the next time, not later.
     async fn begin(&self, name: &SubscriptionName, start: u64) -> Result<Option<EventId>, EventStoreError> {
         let start = EventId::new(start);
         if let Some(start) = start {
@@ -217,7 +217,7 @@ impl EventStore {
         Ok(start)
     }
 
-    /// Has the store remember up to where a subscription has acknowledged.
+    /// Has the store remember the last acknowledged event of a subscription.
     pub(super) async fn remember(&self, name: &SubscriptionName, up_to: EventId) -> Result<(), EventStoreError> {
         let name = name.clone();
         self.ask(move |log| log.acknowledge(&name, up_to)).await
@@ -236,7 +236,7 @@ impl EventStore {
         })
     }
 
-    /// Reads a piece of the log; while the store restarts, this waits for it.
+    /// Reads a chunk of the log; waits for a store that restarts.
     async fn read_chunk(&self, wanted: Wanted) -> Result<Found, EventStoreError> {
         let again = wanted.clone();
         match self.read_now(Lane::Quick, move |reader| wanted.read(reader)).await {

@@ -21,24 +21,24 @@ use super::store_error::EventStoreError;
 use super::subscription_error::SubscriptionError;
 use super::tail::Ear;
 
-/// What a subscription shows: an event, or what became of those that it cannot show.
+/// An item of a subscription: an event, or why some cannot be shown.
 type Shown = Result<Arc<Event>, SubscriptionError>;
 
 /// How a subscription reads the log.
 pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>> + Send + Sync>;
 
-/// The events of a store from some position on, in order, each once: first those that are recorded already, then each as
-/// it is recorded. As the `$all` stream with a catch-up subscription in EventStoreDB.
+/// The events of a store from a position on, in order, each once: first the recorded ones, then each new one. It
+/// resembles a catch-up subscription to the `$all` stream in EventStoreDB.
 ///
-/// It pulls. It knows its position; the events that follow it are read from the latest ones, which are kept in memory (up to
-/// 1,024 of them, or 8 MiB), or, further behind, from the log, 256 at a time. So nobody waits for a slow reader, however
-/// slow, and none is dropped: it reads on from the log. Events that were pruned before it has come to them are told as
+/// It pulls. The events that follow its position are read from the latest ones, which are kept in memory (up to 1,024
+/// of them, or 8 MiB), or, further behind, from the log, 256 at a time. So a slow reader delays no other task, however
+/// slow, and is never dropped: it reads on from the log. Events that were pruned before it reached them are reported as
 /// [`SubscriptionError::Missed`]; it goes on after them.
 ///
-/// An event is shown when it is as safe as its log makes events, and before its append is answered or shortly after. It
-/// outlives the store's restarts, and it ends with the namespace, after it has shown what it finds in memory; what it has not
-/// come to by then stays in the log. Dropped, it is gone at once; it holds up no shutdown. An idle one costs a few hundred bytes and is woken at each commit; a live
-/// one costs its reader one short lock for up to 256 events.
+/// An event is shown when it is as safe as its log makes events, and before its append is answered or shortly after.
+/// The subscription outlives the store's restarts. It ends with the namespace, after the events that it finds in
+/// memory; later ones stay in the log. Dropped, it is gone at once; it delays no shutdown. An idle one costs a few
+/// hundred bytes and is woken at each commit; a live one costs its reader one short lock for up to 256 events.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, SubscriptionSpec};
@@ -67,9 +67,9 @@ pub struct EventSubscription {
     ear: Ear,
     read: ReadLog,
     reading: Option<BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)>>,
-    /// Before the log is read again after that has failed.
+    /// The pause before the log is read again after a failure.
     pause: Pause,
-    /// Tells the end of the namespace; gone when it has.
+    /// Signals the end of the namespace; `None` after it.
     life: Option<Watch>,
     on_damaged: OnDamaged,
     skipped: u64,
@@ -91,8 +91,8 @@ impl EventSubscription {
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
-    /// Whoever is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see the rest: it
-    /// is in the log, which nobody opens any more.
+    /// A reader that is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see
+    /// the rest: it is in the log, which is not opened any more.
     ///
     /// # Errors
     /// [`SubscriptionError::Missed`], [`SubscriptionError::Rewound`]: the next call goes on after the gap.
@@ -103,8 +103,8 @@ impl EventSubscription {
         poll_fn(|context| self.poll(context)).await.transpose()
     }
 
-    /// Up to where it is done: a subscription [after](crate::SubscriptionSpec::after) this event would go on as this one
-    /// does. `None` at the beginning.
+    /// The position up to which it is done: a subscription [after](crate::SubscriptionSpec::after) this event would go
+    /// on as this one does. `None` at the beginning.
     pub fn position(&self) -> Option<EventId> {
         EventId::new(self.follower.position())
     }
@@ -121,7 +121,7 @@ impl EventSubscription {
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
-        // A reader to whom much is told does not keep its thread from other tasks.
+        // A reader with many events does not keep its thread from other tasks.
         let turn = ready!(poll_proceed(context));
         let shown = self.show(context);
         if shown.is_ready() {
@@ -158,16 +158,16 @@ impl EventSubscription {
                 }
                 Next::Read(wanted) => self.reading = Some(self.begin_to_read(wanted)),
                 Next::Wait if self.life.is_none() => return Poll::Ready(None),
-                // Something may have been recorded between the look and the end: another look, after the end.
+                // Something may have been recorded between the check and the end: check again, after the end.
                 Next::Wait if self.has_ended(context) => {}
                 Next::Wait => return Poll::Pending,
             }
         }
     }
 
-    /// Goes on with reading the log, if it does; tells what was missed.
+    /// Goes on with reading the log, if a read is under way; reports missed events.
     fn read_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Next>, EventStoreError>> {
-        // What is asked anew as soon as it has failed keeps the storage from recovering, and a core from all else.
+        // Retrying at once after a failure would keep the storage from recovering, and a core busy.
         ready!(self.pause.poll(context));
         let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(None)) };
         let (wanted, found) = ready!(reading.poll_unpin(context));
@@ -190,7 +190,7 @@ impl EventSubscription {
         if let Some(next) = self.follower.ready() {
             return next;
         }
-        // First the ear, then the eye: what changes between the two wakes this task again.
+        // Register the waker before checking: a change in between wakes this task again.
         self.ear.listen(context.waker());
         let follower = &mut self.follower;
         self.ear.look(|ring| follower.next(ring)).unwrap_or(Next::Wait)

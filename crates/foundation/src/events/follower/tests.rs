@@ -1,4 +1,4 @@
-//! Those who follow, against the memory log, in random interleavings.
+//! Followers against the memory log, in random interleavings.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use super::*;
 const KINDS: [EventKind; 3] =
     [EventKind::from_static("opened"), EventKind::from_static("closed"), EventKind::from_static("moved")];
 
-/// A log, its ring, and those who follow.
+/// A log, its ring, and its followers.
 struct World {
     log: MemoryLog,
     recorded: Vec<Arc<Event>>,
@@ -42,15 +42,15 @@ struct Reader {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Commits events of these kinds; the ring hears of it, or hears of it only when the log is opened again.
+    /// Commits events of these kinds; the ring gets them at once, or only when the log is opened again.
     Commit(Vec<usize>, bool),
     Prune(u64),
     Reopen,
     Subscribe(Vec<usize>, usize),
-    /// A reader takes a turn; while it reads, so many events are committed, and pruned between its two looks.
+    /// A reader takes a turn; while it reads, this many events are committed, and pruned between its two reads.
     Read(usize, usize, u64),
     Acknowledge(usize),
-    /// A reader is gone and comes back where it has acknowledged.
+    /// A reader is dropped and resumes where it has acknowledged.
     Resume(usize),
 }
 
@@ -66,7 +66,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A reader to whom something is pruned after each look.
+/// A reader that prunes events after each read.
 struct Meddler {
     log: MemoryLog,
     fewer: u64,
@@ -97,7 +97,7 @@ impl EventReader for Meddler {
     }
 }
 
-/// Forgets so many of the oldest events, as far as there are any.
+/// Prunes this many of the oldest events, as far as there are any.
 fn prune(log: &MemoryLog, count: u64) -> u64 {
     EventLog::prune(&mut log.clone(), PruneBound::Count(0), None, count as usize).unwrap()
 }
@@ -192,7 +192,7 @@ impl World {
         found
     }
 
-    /// Each has seen what it wants, in order, once; or was told that it is missing, and then it is.
+    /// Each has seen the events it wants, in order, once; or their loss was reported, and then they were pruned.
     fn check(&self) {
         for reader in &self.readers {
             let missed = |id: u64| reader.missed.iter().any(|range| range.contains(&id));
@@ -201,14 +201,14 @@ impl World {
             let expected: Vec<u64> = wanted.filter(|id| !missed(*id)).collect();
             assert_eq!(reader.given, expected);
             let last_missed = reader.missed.iter().map(|range| *range.end()).max();
-            assert!(last_missed.unwrap_or(0) <= self.pruned, "what was told as missed was pruned");
+            assert!(last_missed.unwrap_or(0) <= self.pruned, "only pruned events are reported as missed");
         }
     }
 }
 
 proptest! {
     #[test]
-    fn each_reader_gets_what_it_wants_in_order_and_once_or_is_told(
+    fn each_reader_gets_its_events_in_order_and_once_or_a_report_of_their_loss(
         events in 1..8usize,
         chunk in 1..6usize,
         steps in vec(step(), 0..120),
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn a_log_that_begins_anew_is_told_once() {
+fn a_log_that_begins_anew_is_reported_once() {
     let mut world = World::new(4, 4);
     world.commit(&[0, 0, 0], true);
     world.subscribe(&[], 3);
@@ -236,7 +236,7 @@ fn a_log_that_begins_anew_is_told_once() {
 }
 
 #[test]
-fn who_stands_before_the_end_of_a_log_that_begins_anew_is_told_nothing_and_goes_on() {
+fn a_reader_before_the_end_of_a_log_that_begins_anew_goes_on_without_a_report() {
     let mut ring = Ring::default();
     ring.move_to(3);
     let known = ring.rewound();
