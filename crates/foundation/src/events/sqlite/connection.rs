@@ -1,4 +1,4 @@
-//! Connections: one that writes, any number that read.
+//! Connections: one writer, any number of readers.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,20 +15,21 @@ use super::schema::{self, Contents};
 const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
 /// Pages of the write-ahead log after which a commit moves them into the database: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 8000;
-/// Bytes that the write-ahead log keeps on the disk when it has grown beyond.
+/// The bytes that the write-ahead log keeps on the disk after it has grown larger.
 const WAL_BYTES: u32 = 64 << 20;
-/// A store uses some twenty different statements.
+/// The size of the statement cache: a store uses some twenty different statements.
 const STATEMENTS: usize = 48;
 
-/// What becomes of a file that is missing, and of its directory.
+/// What happens if a file, or its directory, is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Create,
-    /// It was open before: an empty one in its place would be a loss that looks like a success, now or when it comes back.
+    /// It was open before: an empty one in its place would be a loss that looks like a success, now or when it comes
+    /// back.
     Refuse,
 }
 
-/// The path in the form that names a file once: absolute, its directory made (if it may be) and resolved.
+/// The canonical path of a file: absolute, with its directory made (if it may be) and resolved.
 ///
 /// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
 pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
@@ -54,7 +55,8 @@ pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
     if path.is_dir() { Err(Fault::IsDirectory) } else { Ok(path) }
 }
 
-/// Makes the directory and those above it. SQLite makes the entries of its files durable; those of new directories are ours.
+/// Makes the directory and its parents. SQLite makes the entries of its files durable; this does so for new
+/// directories.
 fn make(directory: &Path) -> std::io::Result<()> {
     let missing: Vec<&Path> =
         directory.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
@@ -68,7 +70,7 @@ fn make(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The connection that writes, to a file that is checked, migrated and set up; the caller holds the writer's lock.
+/// The writing connection, to a file that is checked, migrated and set up; the caller holds the writer's lock.
 ///
 /// It leaves the write-ahead log alone when it is closed, until [`tidy_when_closed`] says otherwise.
 pub(super) fn open_writer(
@@ -78,13 +80,13 @@ pub(super) fn open_writer(
     missing: Missing,
 ) -> Result<Connection, Fault> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // Not by a look before: between the two, the file can be moved away.
+    // Not checked beforehand: in between, the file can be moved away.
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, missing == Missing::Create);
     let mut connection = open(path, flags, options.patience())?;
     tidy_when_closed(&connection, false)?;
     let found = Contents::look(&connection)?;
     if found == Contents::Nothing {
-        // Has no effect any more once there is a table, or a page: WAL mode writes the first one.
+        // Has no effect once there is a table, or a page: WAL mode writes the first one.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     set_up_writer(&connection, options.durability)?;
@@ -130,7 +132,7 @@ pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection,
     Ok(connection)
 }
 
-/// A connection that waits so long for another program that has locked the file.
+/// A connection that waits this long for another program that has locked the file.
 fn open(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Connection, Fault> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(patience.min(LONGEST_WAIT))?;

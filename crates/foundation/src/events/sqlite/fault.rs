@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::events::{DamagedEvent, EventId, LogFailure};
 use crate::one_line::{excerpt, one_line};
 
-/// What can go wrong with a database file, before it is known what it happened to.
+/// An error of a database file, before the action and the file are known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum Fault {
     #[error("{reason}")]
@@ -36,12 +36,12 @@ pub(super) enum Fault {
     OutOfIds { found: u64 },
     #[error("the log has failed before and has to be opened again: {earlier}")]
     Broken { earlier: String },
-    #[error("it was told to stop")]
+    #[error("it was interrupted")]
     Interrupted,
 }
 
 impl Fault {
-    /// The failure of doing this to this file.
+    /// The failure of this action on this file.
     pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
         let path = path.to_string_lossy();
         match self {
@@ -52,7 +52,7 @@ impl Fault {
     }
 
     pub(super) fn damaged(id: u64, reason: &impl ToString) -> Self {
-        // No row is read whose id is not above 0.
+        // Only rows with an id above 0 are read.
         let event = EventId::new(id).unwrap_or(EventId::FIRST);
         Self::Damaged(DamagedEvent::new(event, excerpt(&reason.to_string())))
     }
@@ -63,7 +63,7 @@ impl From<rusqlite::Error> for Fault {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
             return Self::Interrupted;
         }
-        // The extended code tells the short write from the full disk; SQLite's own text often does not.
+        // The extended code distinguishes a short write from a full disk; SQLite's own text often does not.
         let reason = match &error {
             rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),
             _ => error.to_string(),

@@ -1,7 +1,7 @@
-//! Whether the files of a database are still those that were opened: a file that is removed or replaced can be written to for
-//! as long as somebody has it open, and nobody ever finds what was written.
+//! Checks that the files of a database are still those that were opened: a file that is removed or replaced can be
+//! written to for as long as it is open, and what was written is never found.
 //!
-//! Asked after each commit and before it is answered; it costs two looks at the directory and one at a file.
+//! Runs after each commit and before it is answered; costs two lookups in the directory and one read of a file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -22,7 +22,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Those that are there now: just opened.
+    /// The files that are there now, just opened.
     ///
     /// # Errors
     /// [`Fault::Displaced`].
@@ -36,11 +36,11 @@ impl Files {
         Ok(Self { length: database.find()?.len(), database, log, log_file })
     }
 
-    /// Whether both are there, and whole as far as can be seen from outside. The database may have become as short as
-    /// `shortest` says, by giving space back.
+    /// Whether both are there, and whole as far as can be seen from outside. The database may have shrunk to
+    /// `shortest`, by giving space back.
     ///
     /// # Errors
-    /// [`Fault::Displaced`] says which is not, and what became of it.
+    /// [`Fault::Displaced`] says which is not, and what happened to it.
     pub(super) fn check(&mut self, shortest: impl FnOnce() -> Result<u64, Fault>) -> Result<(), Fault> {
         let found = self.database.find()?.len();
         if found < self.length && (found == 0 || found < shortest()?) {
@@ -49,7 +49,7 @@ impl Files {
         }
         self.length = found;
         self.log.find()?;
-        // Its length says nothing: what is written behind a cut makes it as long as before.
+        // Its length says nothing: a write behind a cut makes it as long as before.
         if has_lost_its_beginning(&self.log_file) {
             return Err(displaced(&self.log.path, "was cut off while it was open"));
         }
@@ -70,7 +70,7 @@ impl Files {
     }
 }
 
-/// One of them, as it was when it was opened.
+/// One of the files, as it was when it was opened.
 #[derive(Debug, Clone)]
 pub(super) struct OpenFile {
     path: PathBuf,
@@ -83,7 +83,7 @@ impl OpenFile {
         Ok(Self { path, identity })
     }
 
-    /// Finds it where it was.
+    /// Finds the file at its path.
     ///
     /// # Errors
     /// [`Fault::Displaced`].
@@ -108,7 +108,7 @@ fn displaced(path: &Path, what: impl Into<String>) -> Fault {
     Fault::Displaced { path: path.to_path_buf(), what: what.into() }
 }
 
-/// What tells a file from another one at the same path: its device and its inode.
+/// The identity of a file: its device and its inode.
 #[cfg(unix)]
 type Identity = (u64, u64);
 /// Elsewhere, an open file cannot be removed.
@@ -125,7 +125,7 @@ fn identity(found: &Metadata) -> Identity {
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> Identity {}
 
-/// Whether a write-ahead log that was written to begins with nothing.
+/// Whether a write-ahead log that was written to begins with zeros.
 #[cfg(unix)]
 fn has_lost_its_beginning(log: &File) -> bool {
     use std::os::unix::fs::FileExt;

@@ -8,8 +8,8 @@ use super::fault::Fault;
 
 /// The right to write to one database file; the system takes it back when its process ends, however it ends.
 ///
-/// It is a lock on a file beside the database, for two reasons: SQLite's own exclusive lock would shut the readers out, and
-/// opening the database past SQLite would give up SQLite's locks on it when that file is closed (a rule of POSIX).
+/// It is a lock on a file beside the database, for two reasons: SQLite's own exclusive lock would shut the readers out;
+/// and opening the database outside of SQLite would release SQLite's locks when that file is closed (a rule of POSIX).
 #[derive(Debug)]
 pub(super) struct WriterLock {
     file: File,
@@ -33,7 +33,7 @@ impl WriterLock {
 
 impl Drop for WriterLock {
     fn drop(&mut self) {
-        // Closing is not enough: a process that is being started at this moment has the file as well, until it runs its program.
+        // Closing is not enough: a process that is being started has the file as well, until it runs its program.
         drop(self.file.unlock());
     }
 }
@@ -44,7 +44,7 @@ fn lock_path(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Who holds the lock, as it has said itself.
+/// The holder of the lock, as it has identified itself.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(32).read_to_string(&mut text));

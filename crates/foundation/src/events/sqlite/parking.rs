@@ -1,4 +1,4 @@
-//! Events that durable subscriptions have put aside.
+//! Events that durable subscriptions have parked.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const PARK: &str =
     "INSERT INTO parked (subscription, event, failures, reason, parked_at, line) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT DO UPDATE SET failures = excluded.failures, reason = excluded.reason, parked_at = excluded.parked_at";
 
-/// Keeps an event, unless the subscription has so many others.
+/// Keeps an event, unless the subscription has parked this many others.
 pub(super) fn park(connection: &Connection, parked: &ParkedEvent, at_most: usize) -> Result<bool, Fault> {
     let (name, event) = (parked.subscription.as_str(), number(parked.event.id.get()));
     let mut others =
@@ -41,7 +41,7 @@ pub(super) fn forget(connection: &Connection, subscription: &SubscriptionName) -
     Ok(position.execute([subscription.as_str()])? + parked > 0)
 }
 
-/// Oldest first. One that is damaged is left out, with a warning, and stays.
+/// The parked events, oldest first. A damaged one is left out, with a warning, and stays.
 pub(super) fn parked(connection: &Connection, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, Fault> {
     let sql = "SELECT event, failures, reason, parked_at, line FROM parked WHERE subscription = ?1 ORDER BY event";
     let mut statement = connection.prepare_cached(sql)?;

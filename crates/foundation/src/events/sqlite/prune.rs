@@ -1,4 +1,4 @@
-//! Which events go first, and how they go.
+//! Which events are pruned first, and how.
 
 use rusqlite::{Connection, params};
 
@@ -8,7 +8,7 @@ use super::state::{State, number};
 use super::time::nanoseconds;
 use crate::events::{EventId, PruneBound};
 
-/// Forgets at most so many of the oldest events that are over the bound and come before those to be kept; how many it was.
+/// Prunes at most this many of the oldest events that are over the bound and before those to keep; returns how many.
 pub(super) fn prune(
     connection: &Connection,
     bound: PruneBound,
@@ -24,7 +24,7 @@ pub(super) fn prune(
     Ok(doomed.count)
 }
 
-/// The events that have to go: all up to `last`.
+/// The events to prune: all up to `last`.
 #[derive(Debug, Default)]
 struct Doomed {
     last: Option<i64>,
@@ -32,7 +32,7 @@ struct Doomed {
     bytes: u64,
 }
 
-/// Walks from the oldest event on, and stops where the bound holds; reads nothing of the payloads but their length.
+/// Walks from the oldest event on, and stops where the bound holds; reads only the length of the payloads.
 fn doomed(
     connection: &Connection,
     state: State,

@@ -20,7 +20,7 @@ use crate::events::{
 
 /// Events that are read in one transaction. A longer one would keep the write-ahead log from being emptied.
 const CHUNK: usize = 512;
-/// Steps of SQLite's machine between two looks at the interrupt: some tens of microseconds.
+/// Steps of SQLite's machine between two checks of the interrupt: some tens of microseconds.
 const STEPS: i32 = 1_000;
 
 /// An [`EventReader`](crate::EventReader) with a connection of its own, which cannot write.
@@ -47,15 +47,15 @@ impl SqliteReader {
         rows.next()?.map(row::read).transpose().map(|event| event.map(Arc::new))
     }
 
-    /// What a query finds, by the index that answers it.
+    /// The events that a query finds, by its index.
     fn find_all(&self, query: &Query) -> Result<EventPage, Fault> {
         let plan = Plan::of(query);
         let page = self.search(query, &plan)?;
-        // The time of a damaged row may be anything, and with it its place in an index; in the table it has its own.
+        // A damaged row may have any time, and with it any place in an index; in the table it has its own.
         if page.is_whole() || plan.by_id { Ok(page) } else { self.search(query, &Plan::in_table(query)) }
     }
 
-    /// Chunk after chunk, each in a transaction of its own.
+    /// Reads chunk after chunk, each in a transaction of its own.
     fn search(&self, query: &Query, plan: &Plan) -> Result<EventPage, Fault> {
         let mut window = Window::of(query, State::load(&self.connection)?.highest_id);
         self.sharpen(&mut window, plan, query)?;
@@ -64,7 +64,7 @@ impl SqliteReader {
             && !window.is_empty()
         {
             let size = if plan.exact { missing.min(CHUNK) } else { CHUNK };
-            // Statements that are short each, of which there are many: SQLite looks only within a long one.
+            // For many short statements: SQLite checks the interrupt only within a long one.
             if self.interrupt.is_raised() {
                 return Err(Fault::Interrupted);
             }
@@ -78,7 +78,7 @@ impl SqliteReader {
         Ok(gathering.page)
     }
 
-    /// Says the same by ids as by times, so that whichever the plan uses is as narrow as it can be.
+    /// Narrows the ids by the times, or the times by the ids, whichever of the two the plan uses.
     fn sharpen(&self, window: &mut Window, plan: &Plan, query: &Query) -> Result<(), Fault> {
         if !plan.by_id {
             if let Some(cursor) = query.after {
@@ -102,8 +102,8 @@ impl SqliteReader {
         Ok(self.connection.prepare_cached(sql)?.query_row([time], |row| row.get(0)).optional()?)
     }
 
-    /// A time that nothing that comes after this event is beyond. The row of the event itself may be damaged, so the one
-    /// next to it is looked at as well.
+    /// A bound on the times of the events that follow this one. Its own row may be damaged, so the one next to it is
+    /// read as well.
     fn time_at(&self, cursor: EventId, order: Order) -> Result<Option<i64>, Fault> {
         let sql = match order {
             Order::Ascending => "SELECT min(recorded_at) FROM events WHERE id BETWEEN ?1 AND ?1 + 1",
@@ -124,7 +124,7 @@ impl SqliteReader {
     }
 
     fn measure(&self) -> Result<EventStats, Fault> {
-        // One transaction, so that the numbers belong together.
+        // One transaction, so that the numbers are consistent.
         let transaction = self.connection.unchecked_transaction()?;
         let state = State::load(&transaction)?;
         let oldest: Option<i64> =
@@ -154,8 +154,8 @@ impl ReadRow {
         }
     }
 
-    /// Goes on behind it. Where rows are found by their ids, nothing is concluded from times: that of a damaged row would
-    /// hide it.
+    /// Goes on after the row. Where rows are found by their ids, times are not used: that of a damaged row would hide
+    /// it.
     fn pass(&self, window: &mut Window, plan: &Plan, order: Order) {
         let (id, time) = match self {
             Self::Event(event) => (event.id, Some(nanoseconds(event.recorded_at))),
@@ -165,7 +165,7 @@ impl ReadRow {
     }
 }
 
-/// What of the rows belongs to the answer.
+/// The rows that belong to the answer.
 struct Gathering<'a> {
     query: &'a Query,
     to_skip: usize,
@@ -238,7 +238,7 @@ impl EventReader for SqliteReader {
     fn interrupt_by(&mut self, interrupt: &Interrupt) {
         self.interrupt = interrupt.clone();
         let interrupt = interrupt.clone();
-        // It refuses connections that it does not own only, which this one is not.
+        // It only refuses connections that are not owned, which this one is.
         let _ = self.connection.progress_handler(STEPS, Some(move || interrupt.is_raised()));
     }
 }

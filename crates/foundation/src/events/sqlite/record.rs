@@ -13,7 +13,7 @@ use super::time::time;
 use crate::events::importing::Importing;
 use crate::events::{Append, Appended, Event, EventError, EventId, EventLimits, ImportRefusal, NewEvent, recordable};
 
-/// What recording needs besides the events.
+/// The context of recording, besides the events.
 pub(super) struct Recording<'a> {
     pub(super) connection: &'a Connection,
     pub(super) namespace: &'a str,
@@ -22,7 +22,7 @@ pub(super) struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    /// Each append of a group, in order, at the time at which it is taken.
+    /// Records each append of a group, in order, at the time at which it is taken.
     pub(super) fn group(
         &mut self,
         group: &mut dyn Iterator<Item = Append>,
@@ -33,7 +33,7 @@ impl Recording<'_> {
         let mut answers = Vec::new();
         for append in group {
             let now = recordable(clock());
-            // The whole decision comes before the first row, so that a refused append leaves nothing to take back.
+            // The whole decision comes before the first row, so that a refused append leaves nothing to undo.
             answers.push(match append.admit(self.limits, state.position()) {
                 Ok(batch) => Ok(self.batch(batch, now, &mut state)?),
                 Err(refused) => Err(refused),
@@ -74,7 +74,7 @@ impl Recording<'_> {
     }
 }
 
-/// Takes exported events as they are.
+/// Imports exported events as they are.
 pub(super) fn import(
     connection: &Connection,
     limits: &EventLimits,
@@ -96,7 +96,7 @@ pub(super) fn import(
     Ok(Ok(()))
 }
 
-/// The first key that another event has, in the log or before it in the list.
+/// The first key that another event has, in the log or earlier in the list.
 fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<ImportRefusal>, Fault> {
     let mut ours = HashMap::new();
     for event in events {
@@ -109,7 +109,7 @@ fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<Impo
     Ok(None)
 }
 
-/// The event that has this key, those of the transaction included.
+/// The event with this key, those of the transaction included.
 fn known(connection: &Connection, key: &str) -> Result<Option<EventId>, Fault> {
     let mut statement = connection.prepare_cached("SELECT id FROM events WHERE idempotency_key = ?1")?;
     let id: Option<i64> = statement.query_row([key], |row| row.get(0)).optional()?;

@@ -1,4 +1,4 @@
-//! Moving aside what cannot be read, and putting an event in its place that says so.
+//! Moving unreadable events aside, and replacing them.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -14,7 +14,7 @@ const COPY: &str = "INSERT INTO damaged_events (reason, id, kind, namespace, rec
     SELECT ?2, id, kind, namespace, recorded_at, observed_at, source, source_actor, correlation_id, causation_id, \
     idempotency_key, payload, checksum FROM events WHERE id = ?1";
 
-/// Repairs at most so many events from this one on, and, with the last ones, the sums.
+/// Repairs at most this many events from this one on, and, with the last ones, the sums.
 pub(super) fn repair(
     connection: &Connection,
     namespace: &str,
@@ -28,7 +28,7 @@ pub(super) fn repair(
     state.highest_id = state.highest_id.max(newest.unwrap_or(0).unsigned_abs());
     let first = from.get().max(oldest.map_or(state.highest_id + 1, i64::unsigned_abs));
     let last = first.saturating_add(at_most as u64 - 1).min(state.highest_id);
-    // What comes before is whole, or was repaired by the step before.
+    // The events before are whole, or were repaired by the step before.
     let before = "SELECT recorded_at FROM events WHERE id = ?1";
     let latest = connection.query_row(before, [number(first) - 1], |row| row.get(0)).optional()?.unwrap_or(0);
     let mut repairing = Repairing { connection, namespace, next: first, latest, moved: Vec::new() };
@@ -41,7 +41,7 @@ pub(super) fn repair(
     Ok(RepairStep { moved: repairing.moved, next })
 }
 
-/// When an event was recorded, or what is wrong with it.
+/// The time of an event, or what is wrong with it.
 type Look = Result<i64, DamagedEvent>;
 
 struct Repairing<'a> {
@@ -56,7 +56,7 @@ struct Repairing<'a> {
 
 impl Repairing<'_> {
     fn walk(&mut self, last: u64) -> Result<(), Fault> {
-        // Looked at first, and changed then: a row that is put in is not read again.
+        // Read before writing: a row that is put in is not read again.
         for (id, read) in self.look(last)? {
             self.fill(id - 1)?;
             match read {
@@ -85,7 +85,7 @@ impl Repairing<'_> {
         Ok(found)
     }
 
-    /// Puts an event in the place of each that is missing up to this one.
+    /// Puts an event in the place of each missing one up to this.
     fn fill(&mut self, up_to: u64) -> Result<(), Fault> {
         for id in self.next..=up_to {
             self.put(DamagedEvent::new(EventId::after(id - 1), "it is missing from the log"))?;
@@ -109,7 +109,7 @@ impl Repairing<'_> {
     }
 }
 
-/// What the file remembers of all its events, as its rows say it.
+/// Recomputes the state of the file from its rows.
 fn recount(connection: &Connection, state: &mut State) -> Result<(), Fault> {
     let sql = format!("SELECT max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", row::BYTES);
     let (latest, bytes): (Option<i64>, i64) = connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;

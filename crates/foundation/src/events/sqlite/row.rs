@@ -25,7 +25,7 @@ pub(super) const BYTES: &str = "(48 + octet_length(kind) + octet_length(namespac
     + coalesce(octet_length(source), 0) + coalesce(octet_length(source_actor), 0) \
     + coalesce(octet_length(idempotency_key), 0))";
 
-/// What writes rows: the statement, prepared once for all rows of a transaction.
+/// Writes rows: the statement, prepared once for all rows of a transaction.
 pub(super) struct Rows<'a>(CachedStatement<'a>);
 
 impl<'a> Rows<'a> {
@@ -33,7 +33,7 @@ impl<'a> Rows<'a> {
         Ok(Self(connection.prepare_cached(INSERT)?))
     }
 
-    /// Writes a new row; how many bytes it takes.
+    /// Writes a new row; returns its bytes.
     pub(super) fn insert(&mut self, event: &Event) -> Result<u64, Fault> {
         let payload = serde_json::to_string(&event.payload).map_err(|error| Fault::damaged(event.id.get(), &error))?;
         let source = event.source.as_ref();
@@ -67,7 +67,7 @@ fn bytes(event: &Event, payload: usize) -> u64 {
     48 + texts as u64
 }
 
-/// The event of a row, as it was recorded: whatever does not fit its checksum is no fact and is not handed out.
+/// The event of a row, as it was recorded: a row that does not match its checksum is not handed out.
 pub(super) fn read(row: &Row<'_>) -> Result<Event, Fault> {
     let id: i64 = row.get(0)?;
     let damaged = |reason: String| Fault::damaged(id.unsigned_abs(), &reason);

@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::time::nanoseconds;
 use crate::events::{Event, EventId, EventStats};
 
-/// What a file remembers of all events ever recorded, pruned ones included; the only row of its table.
+/// The state that a file keeps of all events ever recorded, pruned ones included; the only row of its table.
 ///
 /// It changes in the transaction that changes the events, so that the two never disagree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,14 @@ impl State {
         }
     }
 
-    /// Counts an event that was just written, which takes so many bytes.
+    /// Counts an event that was just written, with its bytes.
     pub(super) fn add(&mut self, event: &Event, bytes: u64) {
         self.highest_id = event.id.get();
         self.latest = nanoseconds(event.recorded_at);
         self.bytes += bytes;
     }
 
-    /// The same in numbers, of a log whose oldest event has this id; as ids have no gaps, that is enough.
+    /// The statistics of a log whose oldest event has this id; since ids have no gaps, that is enough.
     pub(super) fn stats(self, oldest: Option<EventId>) -> EventStats {
         let pruned = oldest.map_or(self.highest_id, |oldest| oldest.get() - 1);
         EventStats {

@@ -1,4 +1,4 @@
-//! Looking at everything: each row and its checksum, the order of ids and times, the sums, and SQLite's own structure.
+//! Checking everything: each row and its checksum, the order of ids and times, the sums, and SQLite's own structure.
 
 use rusqlite::Connection;
 
@@ -13,14 +13,14 @@ const CHUNK: u32 = 1000;
 
 pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verification, Fault> {
     let mut walk = Walk { found: Verification::default(), next: None, latest: i64::MIN };
-    // What comes later is not waited for, or a busy log would be verified for ever.
+    // Later events are left out, or a busy log would be verified for ever.
     let until = State::load(connection)?.highest_id;
     loop {
         match walk.chunk(connection, until) {
             Ok(true) => progress(walk.found.checked),
             Ok(false) => break,
             Err(Fault::Interrupted) => return Err(Fault::Interrupted),
-            // A page that cannot be read ends the walk, but not the search: what comes next tells what is wrong with it.
+            // A page that cannot be read ends the walk, but not the check: the next steps find what is wrong with it.
             Err(fault) => {
                 walk.found.fault(None, format!("reading the events ended early: {fault}"));
                 break;
@@ -42,9 +42,9 @@ struct Walk {
 }
 
 impl Walk {
-    /// Looks at the next rows; whether there were any.
+    /// Checks the next rows; returns whether there were any.
     fn chunk(&mut self, connection: &Connection, until: u64) -> Result<bool, Fault> {
-        // The oldest event is looked up in the same transaction: what was pruned meanwhile is no gap.
+        // The oldest event is read in the same transaction: events that were pruned meanwhile are no gap.
         let transaction = connection.unchecked_transaction()?;
         let oldest: Option<i64> = transaction.query_row("SELECT min(id) FROM events", [], |row| row.get(0))?;
         let oldest = oldest.map(i64::unsigned_abs);
@@ -92,7 +92,7 @@ impl Walk {
     }
 }
 
-/// Whether the state says what the rows say.
+/// Checks that the state agrees with the rows.
 fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> {
     let transaction = connection.unchecked_transaction()?;
     let state = State::load(&transaction)?;

@@ -1,4 +1,4 @@
-//! What every log has to do.
+//! The contract of every log.
 
 use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
-//! Files that are taken away from under an open log: whatever is written then, nobody would find it.
+//! Files that are moved or removed under an open log: later writes would never be found.
 
 use super::*;
 use crate::events::LogFailureKind;
 
-/// What the next commit says after this was done to the file of an open log with forty events.
+/// The failure of the next commit after this was done to the file of an open log with forty events.
 #[track_caller]
 fn commit_after(act: impl FnOnce(&Place)) -> String {
     let place = Place::with_events(40);
@@ -93,7 +93,7 @@ fn a_reader_is_not_opened_on_a_file_that_took_the_place_of_the_log() {
     record(&mut Place::with_events(1).open(), [2]);
     fs::copy(Place::with_events(1).path(), place.path()).unwrap();
     assert_eq!(log.reader().err().unwrap().kind(), &LogFailureKind::Displaced);
-    assert_eq!(old.query(&Query::new()).unwrap().len(), 3, "who reads already reads on");
+    assert_eq!(old.query(&Query::new()).unwrap().len(), 3, "an open reader goes on");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_log_whose_files_were_moved_away_removes_none_of_those_that_came_into_their_
     for (from, to) in [(place.path(), elsewhere.path()), (place.wal(), elsewhere.wal())] {
         fs::rename(from, to).unwrap();
     }
-    // As an operator puts back what a crash has left: all but three events are in the write-ahead log.
+    // As an operator restores what a crash has left: all but three events are in the write-ahead log.
     let backup = elsewhere.crashed();
     for (from, to) in [(backup.wal(), place.wal()), (backup.path(), place.path())] {
         fs::copy(from, to).unwrap();

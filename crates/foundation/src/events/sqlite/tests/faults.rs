@@ -1,4 +1,4 @@
-//! Files that a crash, a disk or a cosmic ray has been at. Each ends in a clear error or in a file that is as it was at some
+//! Files after a crash, a disk error or a flipped bit. Each ends in a clear error or in a file as it was at some
 //! moment; after it, the log goes on.
 
 use std::ops::Range;
@@ -9,8 +9,8 @@ use super::*;
 const WAL_HEADER: u64 = 32;
 const FRAME: u64 = 24 + 4096;
 
-/// A file with ten events in the database and ten in the write-ahead log, as a crash leaves it; and the ends of the log's
-/// bytes after each of the latter.
+/// A file with ten events in the database and ten in the write-ahead log, as a crash leaves it; and the ends of the
+/// log's bytes after each of the latter.
 fn crashed() -> (Place, Vec<u64>) {
     let place = Place::with_events(10);
     let mut log = place.open();
@@ -22,7 +22,7 @@ fn crashed() -> (Place, Vec<u64>) {
     (place.crashed(), ends)
 }
 
-/// Opens it, checks all that must hold whatever happened, and says how many events there are.
+/// Opens it, checks all that must hold in any case, and returns how many events there are.
 fn recovered(place: &Place) -> usize {
     let mut log = place.open();
     assert_clean(&log);
@@ -94,7 +94,7 @@ fn a_write_ahead_log_of_another_file_is_not_taken() {
     assert_eq!(recovered(&place), 10);
 }
 
-/// Flips one bit in each of these places of the database, one at a time: what `verify` or opening says of it.
+/// Flips one bit in each of these places of the database, one at a time; returns what `verify` or opening reports.
 fn flipped_database(places: Range<u64>) -> Vec<String> {
     let place = Place::with_events(40);
     let before = all(&place.open());
@@ -108,7 +108,7 @@ fn flipped_database(places: Range<u64>) -> Vec<String> {
             Ok(log) => {
                 let reader = reader(&log);
                 if let Ok(events) = reader.query(&Query::new()) {
-                    // Nothing forged is handed out; what cannot be found any more is for `verify` to say.
+                    // No forged event is returned; `verify` reports what cannot be found any more.
                     assert!(events.iter().all(|event| before.contains(event)), "flipped at {offset}");
                 }
                 match reader.verify(&mut |_| ()) {
@@ -123,15 +123,15 @@ fn flipped_database(places: Range<u64>) -> Vec<String> {
 }
 
 #[test]
-fn a_flipped_bit_in_the_database_is_told_or_harmless() {
+fn a_flipped_bit_in_the_database_is_reported_or_harmless() {
     let said = flipped_database(0..160);
     // The others are in parts of pages that nothing uses.
-    assert!(said.len() > 25, "only {} were told", said.len());
+    assert!(said.len() > 25, "only {} were reported", said.len());
     assert!(said.iter().all(|text| text.len() > 20));
 }
 
 #[test]
-fn a_truncated_database_is_told() {
+fn a_truncated_database_is_reported() {
     let place = Place::with_events(60);
     let length = fs::metadata(place.path()).unwrap().len();
     fs::File::options().write(true).open(place.path()).unwrap().set_len(length / 2 / 4096 * 4096).unwrap();
@@ -165,7 +165,7 @@ fn a_full_disk_fails_the_group_and_the_log_and_harms_nothing_before() {
 fn a_group_that_fails_in_its_middle_leaves_nothing_of_itself() {
     let place = Place::with_events(2);
     let mut log = place.open();
-    // Takes the place of the id that comes next but one, behind the log's back: the second of the group cannot be written.
+    // Occupies the id after the next one, outside of the log: the second event of the group cannot be written.
     let forge = "INSERT INTO events SELECT 4, kind, namespace, recorded_at, observed_at, source, source_actor, correlation_id, \
         causation_id, 'forged', payload, checksum FROM events WHERE id = 1";
     place.tool().execute(forge, []).unwrap();

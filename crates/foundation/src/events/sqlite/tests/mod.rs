@@ -1,4 +1,4 @@
-//! The SQLite log: against the memory log as its model, at its edges, and with files that something has happened to.
+//! The SQLite log: against the memory log as its model, at its edges, and with damaged files.
 
 mod contract;
 mod displaced;
@@ -62,7 +62,7 @@ impl Place {
         place
     }
 
-    /// What a crash would leave at this moment: the files as they are, in a directory of their own.
+    /// The files as a crash would leave them at this moment, in a directory of their own.
     fn crashed(&self) -> Self {
         let copy = Self::new();
         for (from, to) in [(self.path(), copy.path()), (self.wal(), copy.wal())] {
@@ -73,7 +73,7 @@ impl Place {
         copy
     }
 
-    /// A connection past all of our checks, as a stranger's tool has.
+    /// A connection without any of our checks, as another program has.
     fn tool(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }

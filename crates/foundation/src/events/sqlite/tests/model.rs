@@ -145,7 +145,7 @@ fn open(place: &Place) -> SqliteLog {
     SqliteLog::open(place.path(), "production", SqliteOptions::default().limits(limits())).unwrap()
 }
 
-/// The two logs, which are asked for the same things.
+/// The two logs, which get the same requests.
 struct Pair {
     place: Place,
     sqlite: Option<SqliteLog>,
@@ -197,7 +197,7 @@ impl Pair {
         }
     }
 
-    /// Events that go on where the logs are, as far as keys and time allow.
+    /// Events that continue the logs, as far as keys and time allow.
     fn import(&mut self, keys: &[u8], now: u64) {
         let first = self.memory.stats().recorded + 1;
         let events: Vec<Event> = (first..)

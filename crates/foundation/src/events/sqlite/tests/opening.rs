@@ -53,7 +53,7 @@ fn a_reader_cannot_write() {
 }
 
 #[test]
-fn a_second_log_on_one_file_is_refused_with_who_has_it_and_taken_after_the_first() {
+fn a_second_log_on_one_file_is_refused_with_its_holder_and_opens_after_the_first() {
     let place = Place::new();
     let first = place.open();
     let error = refusal(&place);
@@ -98,8 +98,8 @@ fn a_file_where_a_directory_should_be_is_refused() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_place_where_nobody_can_write_is_refused() {
-    // Not even the superuser makes files there.
+fn an_unwritable_place_is_refused() {
+    // Not even the superuser can make files there.
     let error = SqliteLog::open("/proc/events.db", "production", SqliteOptions::default()).unwrap_err().to_string();
     assert!(error.starts_with("opening the event log failed in /proc/events.db: the lock file"), "{error}");
 }
@@ -152,7 +152,7 @@ fn the_file_of_another_namespace_is_refused() {
 }
 
 #[test]
-fn what_a_tampered_schema_would_do_is_not_done() {
+fn a_tampered_schema_has_no_effect() {
     let place = Place::with_events(2);
     let hostile = "CREATE TRIGGER gone AFTER INSERT ON events BEGIN DELETE FROM events WHERE id < new.id; END;
         CREATE TRIGGER back AFTER UPDATE ON state BEGIN UPDATE state SET highest_id = 0; END;
@@ -166,7 +166,7 @@ fn what_a_tampered_schema_would_do_is_not_done() {
 }
 
 #[test]
-fn a_file_whose_events_are_a_view_is_refused_or_fails_and_harms_nobody() {
+fn a_file_whose_events_are_a_view_is_refused_or_fails_without_harm() {
     let place = Place::with_events(2);
     place
         .tool()

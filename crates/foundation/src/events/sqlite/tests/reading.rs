@@ -4,7 +4,7 @@ use super::*;
 use crate::events::{EventId, EventSource, Order};
 
 #[test]
-fn what_was_recorded_comes_back_as_it_was_however_hostile_its_text() {
+fn recorded_events_are_read_unchanged_however_hostile_their_text() {
     let place = Place::new();
     let hostile = "'); DROP TABLE events; --\u{0}\u{1b}[31m\u{202e}é\u{1f980}";
     let new = event("noted").source(EventSource::new(hostile).actor(hostile)).idempotency_key(hostile);
@@ -87,7 +87,7 @@ fn a_row_that_does_not_fit_its_checksum_is_not_handed_out() {
 }
 
 #[test]
-fn a_reader_that_is_told_to_stop_stops_in_the_middle_of_a_statement_and_is_as_good_as_before() {
+fn an_interrupted_reader_stops_in_the_middle_of_a_statement_and_can_be_used_again() {
     let place = Place::with_events(0);
     let mut log = place.open();
     for _ in 0..10 {
@@ -100,10 +100,10 @@ fn a_reader_that_is_told_to_stop_stops_in_the_middle_of_a_statement_and_is_as_go
     for failure in [
         reader.query(&Query::new()).map(drop).unwrap_err(),
         reader.query(&Query::new().payload("/x", 1).unwrap()).map(drop).unwrap_err(),
-        // It looks at nothing but what SQLite says.
+        // It checks only what SQLite reports.
         reader.verify(&mut |_| ()).map(drop).unwrap_err(),
     ] {
-        assert!(failure.to_string().ends_with("events.db: it was told to stop"), "{failure}");
+        assert!(failure.to_string().ends_with("events.db: it was interrupted"), "{failure}");
     }
     reader.interrupt_by(&Interrupt::new());
     assert_eq!(reader.query(&Query::new()).unwrap().len(), 10_000);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::events::{EventId, RepairStep};
 
-/// A repair to its end, so many events a step: what was moved, in order.
+/// A repair to its end, this many events a step; returns the moved ones, in order.
 fn repaired(log: &mut SqliteLog, at_most: usize) -> Vec<u64> {
     let (mut moved, mut next) = (Vec::new(), Some(EventId::FIRST));
     while let Some(from) = next {
@@ -13,7 +13,7 @@ fn repaired(log: &mut SqliteLog, at_most: usize) -> Vec<u64> {
 }
 
 #[test]
-fn whatever_was_done_to_rows_and_sums_the_log_is_clean_after_a_repair_and_the_rest_is_as_it_was() {
+fn after_a_repair_of_rows_and_sums_the_log_is_clean_and_all_other_events_are_unchanged() {
     for (sql, lost) in [
         ("UPDATE events SET payload = '{' WHERE id IN (1, 20, 21, 30)", vec![1, 20, 21, 30]),
         ("UPDATE events SET recorded_at = 9223372036854775807, kind = 'x y' WHERE id = 7", vec![7]),

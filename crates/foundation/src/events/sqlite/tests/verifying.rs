@@ -1,7 +1,7 @@
 use super::*;
 use crate::events::EventId;
 
-/// What `verify` finds after a tool has done this to a file with three events.
+/// The faults that `verify` finds after this was done to a file with three events.
 fn found_after(sql: &str) -> Verification {
     let place = Place::with_events(3);
     place.tool().execute_batch(sql).unwrap();
@@ -12,12 +12,12 @@ fn found_after(sql: &str) -> Verification {
 fn assert_found(sql: &str, event: Option<u64>, what: &str) {
     let found = found_after(sql);
     let event = event.and_then(EventId::new);
-    let is_told = found.faults.iter().any(|fault| fault.event == event && fault.what.contains(what));
-    assert!(is_told, "wanted {what:?}, found {found}");
+    let is_reported = found.faults.iter().any(|fault| fault.event == event && fault.what.contains(what));
+    assert!(is_reported, "wanted {what:?}, found {found}");
 }
 
 #[test]
-fn a_sound_file_is_clean_and_its_progress_is_told() {
+fn a_sound_file_is_clean_and_its_progress_is_reported() {
     let place = Place::with_events(3);
     let mut told = Vec::new();
     let found = reader(&place.open()).verify(&mut |count| told.push(count)).unwrap();
