@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::options::{Durability, SqliteOptions};
 use super::schema::{self, Contents};
 
@@ -18,7 +18,7 @@ const CHECKPOINT_PAGES: u32 = 8000;
 /// The bytes that the write-ahead log keeps on the disk after it has grown larger.
 const WAL_BYTES: u32 = 64 << 20;
 /// The size of the statement cache: a store uses some twenty different statements.
-const STATEMENTS: usize = 48;
+const CACHED_STATEMENTS: usize = 48;
 
 /// What happens if a file, or its directory, is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,19 +32,20 @@ pub(super) enum Missing {
 /// The canonical path of a file: absolute, with its directory made (if it may be) and resolved.
 ///
 /// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
-pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
+pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, SqliteError> {
     if missing == Missing::Refuse {
         fs::metadata(path).map_err(|error| {
             let what = format!("is not there any more: {error}; it is not made anew, since it was open before");
-            Fault::Displaced { path: path.to_path_buf(), what }
+            SqliteError::Displaced { path: path.to_path_buf(), what }
         })?;
     }
-    let name = path.file_name().ok_or(Fault::IsDirectory)?;
+    let name = path.file_name().ok_or(SqliteError::IsDirectory)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let cause = |error: std::io::Error| Fault::Directory { path: directory.to_path_buf(), reason: error.to_string() };
+    let cause =
+        |error: std::io::Error| SqliteError::Directory { path: directory.to_path_buf(), reason: error.to_string() };
     if missing == Missing::Create {
         make(directory).map_err(cause)?;
     }
@@ -52,7 +53,7 @@ pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
     let path = directory.join(name);
     // A link is followed, so that the lock beside the file is the same for all names of it.
     let path = path.canonicalize().unwrap_or(path);
-    if path.is_dir() { Err(Fault::IsDirectory) } else { Ok(path) }
+    if path.is_dir() { Err(SqliteError::IsDirectory) } else { Ok(path) }
 }
 
 /// Makes the directory and its parents. SQLite makes the entries of its files durable; this does so for new
@@ -78,13 +79,13 @@ pub(super) fn open_writer(
     options: &SqliteOptions,
     namespace: &str,
     missing: Missing,
-) -> Result<Connection, Fault> {
+) -> Result<Connection, SqliteError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     // Not checked beforehand: in between, the file can be moved away.
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, missing == Missing::Create);
     let mut connection = open(path, flags, options.patience())?;
     tidy_when_closed(&connection, false)?;
-    let found = Contents::look(&connection)?;
+    let found = Contents::read(&connection)?;
     if found == Contents::Nothing {
         // Has no effect once there is a table, or a page: WAL mode writes the first one.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -101,7 +102,7 @@ pub(super) fn tidy_when_closed(connection: &Connection, tidy: bool) -> rusqlite:
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !tidy)
 }
 
-fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), Fault> {
+fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), SqliteError> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get::<_, String>(0)?.as_str() {
         "wal" => Ok(()),
         _ => Err(rusqlite::Error::ExecuteReturnedResults),
@@ -120,23 +121,23 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), 
 }
 
 /// How many bytes the database has, as its own header says.
-pub(super) fn length_of(connection: &Connection) -> Result<u64, Fault> {
+pub(super) fn length_of(connection: &Connection) -> Result<u64, SqliteError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     Ok(pragma("page_count")?.unsigned_abs() * pragma("page_size")?.unsigned_abs())
 }
 
 /// A connection that can only read.
-pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, Fault> {
+pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, SqliteError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX, patience)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
 /// A connection that waits this long for another program that has locked the file.
-fn open(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Connection, Fault> {
+fn open(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Connection, SqliteError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(patience.min(LONGEST_WAIT))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // A damaged or hostile file must not make SQLite run what its schema says, nor read outside a page.
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;

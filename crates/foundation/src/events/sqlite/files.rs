@@ -8,7 +8,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// The files of an open database.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl Files {
     /// The files that are there now, just opened.
     ///
     /// # Errors
-    /// [`Fault::Displaced`].
-    pub(super) fn of(database: &Path) -> Result<Self, Fault> {
+    /// [`SqliteError::Displaced`].
+    pub(super) fn of(database: &Path) -> Result<Self, SqliteError> {
         let mut log = OsString::from(database);
         log.push("-wal");
         let log = PathBuf::from(log);
@@ -40,8 +40,8 @@ impl Files {
     /// `shortest`, by giving space back.
     ///
     /// # Errors
-    /// [`Fault::Displaced`] says which is not, and what happened to it.
-    pub(super) fn check(&mut self, shortest: impl FnOnce() -> Result<u64, Fault>) -> Result<(), Fault> {
+    /// [`SqliteError::Displaced`] says which is not, and what happened to it.
+    pub(super) fn check(&mut self, shortest: impl FnOnce() -> Result<u64, SqliteError>) -> Result<(), SqliteError> {
         let found = self.database.find()?.len();
         if found < self.length && (found == 0 || found < shortest()?) {
             let what = format!("was cut off from {} to {found} bytes while it was open", self.length);
@@ -64,8 +64,8 @@ impl Files {
     /// Whether both are there.
     ///
     /// # Errors
-    /// [`Fault::Displaced`].
-    pub(super) fn are_there(&self) -> Result<(), Fault> {
+    /// [`SqliteError::Displaced`].
+    pub(super) fn are_there(&self) -> Result<(), SqliteError> {
         self.database.find().and_then(|_| self.log.find()).map(drop)
     }
 }
@@ -78,17 +78,17 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    fn of(path: PathBuf) -> Result<Self, Fault> {
-        let identity = identity(&look(&path)?);
+    fn of(path: PathBuf) -> Result<Self, SqliteError> {
+        let identity = identity(&metadata(&path)?);
         Ok(Self { path, identity })
     }
 
     /// Finds the file at its path.
     ///
     /// # Errors
-    /// [`Fault::Displaced`].
-    pub(super) fn find(&self) -> Result<Metadata, Fault> {
-        let found = look(&self.path)?;
+    /// [`SqliteError::Displaced`].
+    pub(super) fn find(&self) -> Result<Metadata, SqliteError> {
+        let found = metadata(&self.path)?;
         match identity(&found) == self.identity {
             true => Ok(found),
             false => Err(displaced(&self.path, "was replaced by another one while it was open")),
@@ -96,16 +96,16 @@ impl OpenFile {
     }
 }
 
-fn look(path: &Path) -> Result<Metadata, Fault> {
+fn metadata(path: &Path) -> Result<Metadata, SqliteError> {
     fs::metadata(path).map_err(|error| gone(path, &error))
 }
 
-fn gone(path: &Path, error: &io::Error) -> Fault {
+fn gone(path: &Path, error: &io::Error) -> SqliteError {
     displaced(path, format!("is not there any more: {error}"))
 }
 
-fn displaced(path: &Path, what: impl Into<String>) -> Fault {
-    Fault::Displaced { path: path.to_path_buf(), what: what.into() }
+fn displaced(path: &Path, what: impl Into<String>) -> SqliteError {
+    SqliteError::Displaced { path: path.to_path_buf(), what: what.into() }
 }
 
 /// The identity of a file: its device and its inode.

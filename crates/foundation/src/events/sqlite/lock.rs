@@ -4,7 +4,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// The right to write to one database file; the system takes it back when its process ends, however it ends.
 ///
@@ -16,14 +16,14 @@ pub(super) struct WriterLock {
 }
 
 impl WriterLock {
-    pub(super) fn acquire(database: &Path) -> Result<Self, Fault> {
+    pub(super) fn acquire(database: &Path) -> Result<Self, SqliteError> {
         let path = lock_path(database);
-        let cause = |error: std::io::Error| Fault::Lock { path: path.clone(), reason: error.to_string() };
+        let cause = |error: std::io::Error| SqliteError::Lock { path: path.clone(), reason: error.to_string() };
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(cause)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Fault::Locked { holder: holder(&mut file) }),
+            Err(TryLockError::WouldBlock) => return Err(SqliteError::Locked { holder: holder(&mut file) }),
             Err(TryLockError::Error(error)) => return Err(cause(error)),
         }
         file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(cause)?;
@@ -65,7 +65,7 @@ mod tests {
         let database = directory.path().join("production.db");
         let lock = WriterLock::acquire(&database).unwrap();
         let inherited = lock.file.try_clone().unwrap();
-        assert!(matches!(WriterLock::acquire(&database), Err(Fault::Locked { .. })));
+        assert!(matches!(WriterLock::acquire(&database), Err(SqliteError::Locked { .. })));
         drop(lock);
         assert!(WriterLock::acquire(&database).is_ok());
         drop(inherited);

@@ -6,7 +6,7 @@ use foundation_core::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{Missing, length_of, open_writer, prepare, tidy_when_closed};
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::file_name::file_of;
 use super::files::Files;
 use super::lock::WriterLock;
@@ -65,9 +65,9 @@ impl SqliteLog {
     /// The log in this file, which is made, with its directory, if it does not exist; events get this namespace.
     ///
     /// A file has one log at a time, in all processes together: a lock on `…​.lock` beside it ensures that, and the
-    /// system releases it when a process ends, however it ends. If the file is removed, replaced, moved or cut off while
-    /// it is open, the next commit fails as [displaced](crate::LogFailureKind::Displaced). The file belongs on a local
-    /// disk; SQLite's files do not work over a network.
+    /// system releases it when a process ends, however it ends. If the file is removed, replaced, moved or cut off
+    /// while it is open, the next commit fails as [displaced](crate::LogFailureKind::Displaced). The file belongs on a
+    /// local disk; SQLite's files do not work over a network.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl SqliteLog {
         options: SqliteOptions,
     ) -> Result<Self, LogFailure> {
         let (path, namespace) = (path.as_ref(), namespace.into());
-        Self::try_open(path, namespace, options, Missing::Create).map_err(|fault| fault.at(OPENING, path))
+        Self::try_open(path, namespace, options, Missing::Create).map_err(|error| error.at(OPENING, path))
     }
 
     /// The log of a namespace in this directory, each in a file of its own: `production.db`, `test_3a….db`.
@@ -113,10 +113,10 @@ impl SqliteLog {
     ) -> Result<Self, LogFailure> {
         let namespace = namespace.to_string();
         let path = file_of(directory, &namespace);
-        Self::try_open(&path, namespace, options, Missing::Refuse).map_err(|fault| fault.at(OPENING, &path))
+        Self::try_open(&path, namespace, options, Missing::Refuse).map_err(|error| error.at(OPENING, &path))
     }
 
-    fn try_open(path: &Path, namespace: String, options: SqliteOptions, missing: Missing) -> Result<Self, Fault> {
+    fn try_open(path: &Path, namespace: String, options: SqliteOptions, missing: Missing) -> Result<Self, SqliteError> {
         let path = prepare(path, missing)?;
         // Before the connection: opening recovers from a crash, which is a write as well.
         let lock = WriterLock::acquire(&path)?;
@@ -134,17 +134,17 @@ impl SqliteLog {
     fn write<T>(
         &mut self,
         action: &str,
-        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
+        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, SqliteError>,
     ) -> Result<T, LogFailure> {
-        self.attempt(work).map_err(|fault| self.fail(action, fault))
+        self.attempt(work).map_err(|error| self.fail(action, error))
     }
 
     fn attempt<T>(
         &mut self,
-        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, SqliteError>,
+    ) -> Result<T, SqliteError> {
         match &self.broken {
-            Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
+            Some(earlier) => Err(SqliteError::Broken { earlier: earlier.clone() }),
             None => {
                 transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.options.limits))
             }
@@ -153,14 +153,14 @@ impl SqliteLog {
     }
 
     /// Runs after a commit: the write may have gone to a file that is not at the path any more.
-    fn check_files(&mut self) -> Result<(), Fault> {
+    fn check_files(&mut self) -> Result<(), SqliteError> {
         self.files.check(|| length_of(&self.connection))
     }
 
-    fn fail(&mut self, action: &str, fault: Fault) -> LogFailure {
+    fn fail(&mut self, action: &str, error: SqliteError) -> LogFailure {
         // After a failed write the contents of the disk are not known, least of all through the same connection.
-        self.broken.get_or_insert_with(|| fault.to_string());
-        fault.at(action, &self.path)
+        self.broken.get_or_insert_with(|| error.to_string());
+        error.at(action, &self.path)
     }
 
     #[cfg(test)]
@@ -180,8 +180,8 @@ impl Drop for SqliteLog {
 
 fn transact<T>(
     connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, SqliteError>,
+) -> Result<T, SqliteError> {
     // Immediate: the lock is taken at the beginning, so that another program's lock is waited for.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = work(&transaction)?;
@@ -204,10 +204,10 @@ impl EventLog for SqliteLog {
         let recorded = self.attempt(|connection, namespace, limits| {
             Recording { rows: Rows::of(connection)?, connection, namespace, limits }.group(&mut group, clock)
         });
-        recorded.map_err(|fault| match events {
+        recorded.map_err(|error| match events {
             // None of them was taken yet.
-            0 => self.fail("recording events", fault),
-            events => self.fail(&format!("recording {events} events"), fault),
+            0 => self.fail("recording events", error),
+            events => self.fail(&format!("recording {events} events"), error),
         })
     }
 
@@ -247,10 +247,10 @@ impl EventLog for SqliteLog {
 
     fn maintain(&mut self) -> Result<bool, LogFailure> {
         match &self.broken {
-            Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
+            Some(earlier) => Err(SqliteError::Broken { earlier: earlier.clone() }),
             None => vacuum(&self.connection).and_then(|more| self.check_files().map(|()| more)),
         }
-        .map_err(|fault| self.fail("giving space back", fault))
+        .map_err(|error| self.fail("giving space back", error))
     }
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
@@ -258,7 +258,7 @@ impl EventLog for SqliteLog {
         let opened = SqliteReader::open(self.path.clone(), self.options.patience());
         match opened.and_then(|reader| self.files.are_there().map(|()| reader)) {
             Ok(reader) => Ok(Box::new(reader)),
-            Err(fault) => Err(fault.at("opening a reader", &self.path)),
+            Err(error) => Err(error.at("opening a reader", &self.path)),
         }
     }
 
@@ -269,7 +269,7 @@ impl EventLog for SqliteLog {
             let opened = SqliteReader::open(path.clone(), patience);
             match opened.and_then(|reader| database.find().map(|_| reader)) {
                 Ok(reader) => Ok(Box::new(reader)),
-                Err(fault) => Err(fault.at("opening a reader", &path)),
+                Err(error) => Err(error.at("opening a reader", &path)),
             }
         }))
     }

@@ -15,7 +15,7 @@
 //! 9. No value is ever part of a statement: all of them are parameters.
 
 mod connection;
-mod fault;
+mod error;
 mod file_name;
 mod files;
 mod lock;

@@ -14,9 +14,9 @@ use super::time::nanoseconds;
 use crate::events::{EventKind, Order, Query};
 
 /// The most values of one condition for which a statement has a part each; SQLite takes 500 parts.
-const MOST_PARTS: usize = 16;
+const MAX_PARTS: usize = 16;
 /// The most values of a condition; beyond, it is left to `Query::matches`. SQLite takes 32,766 parameters.
-const MOST_VALUES: usize = 1000;
+const MAX_VALUES: usize = 1000;
 
 /// The range of the log to search, all bounds included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +132,7 @@ impl Plan {
 
     /// The names of new parameters; none if there are too many of them, which leaves the condition to the reader.
     fn bind_all(&mut self, values: impl ExactSizeIterator<Item = Value>) -> Vec<String> {
-        if values.len() > MOST_VALUES {
+        if values.len() > MAX_VALUES {
             self.exact = false;
             return Vec::new();
         }
@@ -161,7 +161,7 @@ impl Access {
 
     /// The access that usually narrows most.
     fn of(query: &Query, causes: usize, kinds: usize) -> Self {
-        let splits = 1..=MOST_PARTS;
+        let splits = 1..=MAX_PARTS;
         match () {
             () if causes > 0 => Self { source: Self::CAUSE, split: splits.contains(&causes).then_some("causation_id") },
             () if query.correlation.is_some() => Self { source: "INDEXED BY events_by_correlation", split: None },

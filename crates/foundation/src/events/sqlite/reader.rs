@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::connection::open_reader;
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::parking;
 use super::plan::{Plan, Window};
 use super::repair::moved_aside;
@@ -32,23 +32,23 @@ pub(super) struct SqliteReader {
 }
 
 impl SqliteReader {
-    pub(super) fn open(path: PathBuf, patience: Duration) -> Result<Self, Fault> {
+    pub(super) fn open(path: PathBuf, patience: Duration) -> Result<Self, SqliteError> {
         let connection = open_reader(&path, patience)?;
         Ok(Self { path, connection, interrupt: Interrupt::new() })
     }
 
-    fn failed(&self, action: &'static str) -> impl FnOnce(Fault) -> LogFailure {
-        move |fault| fault.at(action, &self.path)
+    fn failed(&self, action: &'static str) -> impl FnOnce(SqliteError) -> LogFailure {
+        move |error| error.at(action, &self.path)
     }
 
-    fn find(&self, id: EventId) -> Result<Option<Arc<Event>>, Fault> {
+    fn find(&self, id: EventId) -> Result<Option<Arc<Event>>, SqliteError> {
         let mut statement = self.connection.prepare_cached(row::GET)?;
         let mut rows = statement.query([number(id.get())])?;
         rows.next()?.map(row::read).transpose().map(|event| event.map(Arc::new))
     }
 
     /// The events that a query finds, by its index.
-    fn find_all(&self, query: &Query) -> Result<EventPage, Fault> {
+    fn find_all(&self, query: &Query) -> Result<EventPage, SqliteError> {
         let plan = Plan::of(query);
         let page = self.search(query, &plan)?;
         // A damaged row may have any time, and with it any place in an index; in the table it has its own.
@@ -56,7 +56,7 @@ impl SqliteReader {
     }
 
     /// Reads chunk after chunk, each in a transaction of its own.
-    fn search(&self, query: &Query, plan: &Plan) -> Result<EventPage, Fault> {
+    fn search(&self, query: &Query, plan: &Plan) -> Result<EventPage, SqliteError> {
         let mut window = Window::of(query, State::load(&self.connection)?.highest_id);
         self.sharpen(&mut window, plan, query)?;
         let mut gathering = Gathering::new(query);
@@ -66,7 +66,7 @@ impl SqliteReader {
             let size = if plan.exact { missing.min(CHUNK) } else { CHUNK };
             // For many short statements: SQLite checks the interrupt only within a long one.
             if self.interrupt.is_raised() {
-                return Err(Fault::Interrupted);
+                return Err(SqliteError::Interrupted);
             }
             let chunk = self.chunk(plan, window, size)?;
             match chunk.last() {
@@ -79,7 +79,7 @@ impl SqliteReader {
     }
 
     /// Narrows the ids by the times, or the times by the ids, whichever of the two the plan uses.
-    fn sharpen(&self, window: &mut Window, plan: &Plan, query: &Query) -> Result<(), Fault> {
+    fn sharpen(&self, window: &mut Window, plan: &Plan, query: &Query) -> Result<(), SqliteError> {
         if !plan.by_id {
             if let Some(cursor) = query.after {
                 let time = self.time_at(cursor, query.order)?;
@@ -98,13 +98,13 @@ impl SqliteReader {
         Ok(())
     }
 
-    fn border(&self, sql: &str, time: i64) -> Result<Option<i64>, Fault> {
+    fn border(&self, sql: &str, time: i64) -> Result<Option<i64>, SqliteError> {
         Ok(self.connection.prepare_cached(sql)?.query_row([time], |row| row.get(0)).optional()?)
     }
 
     /// A bound on the times of the events that follow this one. Its own row may be damaged, so the one next to it is
     /// read as well.
-    fn time_at(&self, cursor: EventId, order: Order) -> Result<Option<i64>, Fault> {
+    fn time_at(&self, cursor: EventId, order: Order) -> Result<Option<i64>, SqliteError> {
         let sql = match order {
             Order::Ascending => "SELECT min(recorded_at) FROM events WHERE id BETWEEN ?1 AND ?1 + 1",
             Order::Descending => "SELECT max(recorded_at) FROM events WHERE id BETWEEN ?1 - 1 AND ?1",
@@ -113,7 +113,7 @@ impl SqliteReader {
         Ok(statement.query_row([number(cursor.get())], |row| row.get(0))?)
     }
 
-    fn chunk(&self, plan: &Plan, window: Window, size: usize) -> Result<Vec<ReadRow>, Fault> {
+    fn chunk(&self, plan: &Plan, window: Window, size: usize) -> Result<Vec<ReadRow>, SqliteError> {
         let mut statement = self.connection.prepare_cached(&plan.sql)?;
         let mut rows = statement.query(params_from_iter(plan.values(window, size)))?;
         let mut chunk = Vec::new();
@@ -123,7 +123,7 @@ impl SqliteReader {
         Ok(chunk)
     }
 
-    fn measure(&self) -> Result<EventStats, Fault> {
+    fn measure(&self) -> Result<EventStats, SqliteError> {
         // One transaction, so that the numbers are consistent.
         let transaction = self.connection.unchecked_transaction()?;
         let state = State::load(&transaction)?;
@@ -132,7 +132,7 @@ impl SqliteReader {
         Ok(state.stats(oldest.and_then(|id| EventId::new(id.unsigned_abs()))))
     }
 
-    fn position_of(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, Fault> {
+    fn position_of(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, SqliteError> {
         let mut statement = self.connection.prepare_cached("SELECT acknowledged FROM subscriptions WHERE name = ?1")?;
         let id: Option<i64> = statement.query_row([subscription.as_str()], |row| row.get(0)).optional()?;
         Ok(id.and_then(|id| EventId::new(id.unsigned_abs())))
@@ -146,11 +146,11 @@ enum ReadRow {
 }
 
 impl ReadRow {
-    fn of(row: &Row<'_>) -> Result<Self, Fault> {
+    fn of(row: &Row<'_>) -> Result<Self, SqliteError> {
         match row::read(row) {
             Ok(event) => Ok(Self::Event(Arc::new(event))),
-            Err(Fault::Damaged(damaged)) => Ok(Self::Damaged(damaged)),
-            Err(fault) => Err(fault),
+            Err(SqliteError::Damaged(damaged)) => Ok(Self::Damaged(damaged)),
+            Err(error) => Err(error),
         }
     }
 
@@ -207,7 +207,7 @@ impl EventReader for SqliteReader {
     }
 
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
-        let found = self.find_all(query).and_then(|page| page.accept(query).map_err(Fault::Damaged));
+        let found = self.find_all(query).and_then(|page| page.accept(query).map_err(SqliteError::Damaged));
         found.map_err(self.failed("querying events"))
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// Marks a file as ours, in the file's own header: "FNev".
 pub(super) const APPLICATION_ID: i32 = 0x464E_6576;
@@ -80,17 +80,17 @@ pub(super) enum Contents {
 
 impl Contents {
     /// Decides by a file's header and its number of tables.
-    fn of(application_id: i32, version: i32, tables: i64) -> Result<Self, Fault> {
+    fn of(application_id: i32, version: i32, tables: i64) -> Result<Self, SqliteError> {
         match (application_id, version) {
             (0, 0) if tables == 0 => Ok(Self::Nothing),
-            (APPLICATION_ID, found) if found > VERSION => Err(Fault::Newer { found, known: VERSION }),
+            (APPLICATION_ID, found) if found > VERSION => Err(SqliteError::Newer { found, known: VERSION }),
             (APPLICATION_ID, version) if version > 0 => Ok(Self::Ours { version }),
-            (found, _) => Err(Fault::Foreign { found, wanted: APPLICATION_ID }),
+            (found, _) => Err(SqliteError::Foreign { found, wanted: APPLICATION_ID }),
         }
     }
 
     /// Reads and changes nothing.
-    pub(super) fn look(connection: &Connection) -> Result<Self, Fault> {
+    pub(super) fn read(connection: &Connection) -> Result<Self, SqliteError> {
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         let application_id = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -106,7 +106,7 @@ impl Contents {
 }
 
 /// Migrates the contents to the current version, all steps in one transaction.
-pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &str) -> Result<(), Fault> {
+pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &str) -> Result<(), SqliteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in MIGRATIONS.iter().skip(found.version()) {
         transaction.execute_batch(step)?;
@@ -120,7 +120,7 @@ pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &
 }
 
 /// Ensures that the file belongs to the namespace.
-fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), Fault> {
+fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), SqliteError> {
     transaction.execute(
         "INSERT INTO state (only_row, namespace, highest_id, latest, bytes) VALUES (1, ?1, 0, 0, 0) ON CONFLICT DO NOTHING",
         params![namespace],
@@ -128,7 +128,7 @@ fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), Fault> {
     let found: String = transaction.query_row("SELECT namespace FROM state", [], |row| row.get(0))?;
     match found == namespace {
         true => Ok(()),
-        false => Err(Fault::OtherNamespace { found, wanted: namespace.to_owned() }),
+        false => Err(SqliteError::OtherNamespace { found, wanted: namespace.to_owned() }),
     }
 }
 
@@ -148,15 +148,15 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_with_both_versions() {
-        let fault = Contents::of(APPLICATION_ID, VERSION + 1, 9).unwrap_err();
-        assert_eq!(fault, Fault::Newer { found: VERSION + 1, known: VERSION });
+        let error = Contents::of(APPLICATION_ID, VERSION + 1, 9).unwrap_err();
+        assert_eq!(error, SqliteError::Newer { found: VERSION + 1, known: VERSION });
     }
 
     #[test]
     fn a_file_with_tables_and_without_our_mark_is_foreign() {
         for (application_id, version, tables) in [(0, 0, 1), (0, 1, 0), (7, 1, 1), (APPLICATION_ID, 0, 1)] {
-            let fault = Contents::of(application_id, version, tables).unwrap_err();
-            assert_eq!(fault, Fault::Foreign { found: application_id, wanted: APPLICATION_ID });
+            let error = Contents::of(application_id, version, tables).unwrap_err();
+            assert_eq!(error, SqliteError::Foreign { found: application_id, wanted: APPLICATION_ID });
         }
     }
 }

@@ -1,6 +1,6 @@
 use rusqlite::Connection;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::time::nanoseconds;
 use crate::events::{Event, EventId, EventStats};
 
@@ -18,21 +18,21 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn load(connection: &Connection) -> Result<Self, Fault> {
+    pub(super) fn load(connection: &Connection) -> Result<Self, SqliteError> {
         let mut statement =
             connection.prepare_cached("SELECT highest_id, latest, bytes FROM state WHERE only_row = 1")?;
         let mut rows = statement.query([])?;
-        let row = rows.next()?.ok_or(Fault::NoState)?;
+        let row = rows.next()?.ok_or(SqliteError::NoState)?;
         let (highest_id, latest, bytes): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         Ok(Self { highest_id: highest_id.unsigned_abs(), latest, bytes: bytes.unsigned_abs() })
     }
 
-    pub(super) fn save(self, connection: &Connection) -> Result<(), Fault> {
+    pub(super) fn save(self, connection: &Connection) -> Result<(), SqliteError> {
         let mut statement = connection
             .prepare_cached("UPDATE state SET highest_id = ?1, latest = ?2, bytes = ?3 WHERE only_row = 1")?;
         match statement.execute((number(self.highest_id), self.latest, number(self.bytes)))? {
             1 => Ok(()),
-            _ => Err(Fault::NoState),
+            _ => Err(SqliteError::NoState),
         }
     }
 
@@ -62,9 +62,9 @@ impl State {
     }
 
     /// The id of the next event; SQLite's numbers end at 2⁶³ − 1, after 292 years of a billion events a second.
-    pub(super) fn next_id(self) -> Result<EventId, Fault> {
+    pub(super) fn next_id(self) -> Result<EventId, SqliteError> {
         let next = self.highest_id.checked_add(1).filter(|next| i64::try_from(*next).is_ok());
-        next.and_then(EventId::new).ok_or(Fault::OutOfIds { found: self.highest_id })
+        next.and_then(EventId::new).ok_or(SqliteError::OutOfIds { found: self.highest_id })
     }
 }
 

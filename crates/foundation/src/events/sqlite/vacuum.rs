@@ -1,12 +1,12 @@
 use rusqlite::Connection;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// Pages that are given back at a time: 1 MiB, a few milliseconds.
 const CHUNK: i64 = 256;
 
 /// Gives a chunk of what pruning has freed back to the file system; true if there is more.
-pub(super) fn vacuum(connection: &Connection) -> Result<bool, Fault> {
+pub(super) fn vacuum(connection: &Connection) -> Result<bool, SqliteError> {
     let before = free_pages(connection)?;
     if before == 0 {
         return Ok(false);
@@ -26,6 +26,6 @@ pub(super) fn vacuum(connection: &Connection) -> Result<bool, Fault> {
     Ok(free > 0 && free < before)
 }
 
-fn free_pages(connection: &Connection) -> Result<i64, Fault> {
+fn free_pages(connection: &Connection) -> Result<i64, SqliteError> {
     Ok(connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
 }

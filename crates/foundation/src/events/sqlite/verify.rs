@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::row;
 use super::state::{State, number};
 use super::time::nanoseconds;
@@ -11,7 +11,7 @@ use crate::events::{Event, EventId, Verification};
 /// Rows that are read in one transaction.
 const CHUNK: u32 = 1000;
 
-pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verification, Fault> {
+pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verification, SqliteError> {
     let mut walk = Walk { found: Verification::default(), next: None, latest: i64::MIN };
     // Later events are left out, or a busy log would be verified for ever.
     let until = State::load(connection)?.highest_id;
@@ -19,10 +19,10 @@ pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> 
         match walk.chunk(connection, until) {
             Ok(true) => progress(walk.found.checked),
             Ok(false) => break,
-            Err(Fault::Interrupted) => return Err(Fault::Interrupted),
+            Err(SqliteError::Interrupted) => return Err(SqliteError::Interrupted),
             // A page that cannot be read ends the walk, but not the check: the next steps find what is wrong with it.
-            Err(fault) => {
-                walk.found.fault(None, format!("reading the events ended early: {fault}"));
+            Err(error) => {
+                walk.found.fault(None, format!("reading the events ended early: {error}"));
                 break;
             }
         }
@@ -43,7 +43,7 @@ struct Walk {
 
 impl Walk {
     /// Checks the next rows; returns whether there were any.
-    fn chunk(&mut self, connection: &Connection, until: u64) -> Result<bool, Fault> {
+    fn chunk(&mut self, connection: &Connection, until: u64) -> Result<bool, SqliteError> {
         // The oldest event is read in the same transaction: events that were pruned meanwhile are no gap.
         let transaction = connection.unchecked_transaction()?;
         let oldest: Option<i64> = transaction.query_row("SELECT min(id) FROM events", [], |row| row.get(0))?;
@@ -59,7 +59,7 @@ impl Walk {
         let mut any = false;
         while let Some(row) = rows.next()? {
             any = true;
-            self.look(row.get(0)?, row::read(row));
+            self.check(row.get(0)?, row::read(row));
         }
         if !any && next <= until {
             self.found.fault(EventId::new(next), format!("it and all up to event {until} are missing"));
@@ -67,7 +67,7 @@ impl Walk {
         Ok(any)
     }
 
-    fn look(&mut self, id: i64, read: Result<Event, Fault>) {
+    fn check(&mut self, id: i64, read: Result<Event, SqliteError>) {
         let id = id.unsigned_abs();
         self.found.checked += 1;
         if let Some(expected) = self.next.filter(|expected| *expected < id) {
@@ -75,7 +75,7 @@ impl Walk {
         }
         self.next = Some(id + 1);
         match read {
-            Err(fault) => self.found.fault(EventId::new(id), fault.to_string()),
+            Err(error) => self.found.fault(EventId::new(id), error.to_string()),
             Ok(event) => self.in_time(&event),
         }
     }
@@ -93,7 +93,7 @@ impl Walk {
 }
 
 /// Checks that the state agrees with the rows.
-fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> {
+fn sums(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
     let transaction = connection.unchecked_transaction()?;
     let state = State::load(&transaction)?;
     let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", row::BYTES);
@@ -101,7 +101,7 @@ fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> 
     let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
         Ok(sums) => sums,
         Err(error) => {
-            found.fault(None, format!("summing up the events failed: {}", Fault::from(error)));
+            found.fault(None, format!("summing up the events failed: {}", SqliteError::from(error)));
             return Ok(());
         }
     };
@@ -118,7 +118,7 @@ fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> 
 }
 
 /// SQLite's own check of its pages, and of each index against its table.
-fn structure(connection: &Connection, found: &mut Verification) -> Result<(), Fault> {
+fn structure(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
     let mut rows = statement.query([])?;
     loop {
@@ -130,10 +130,10 @@ fn structure(connection: &Connection, found: &mut Verification) -> Result<(), Fa
                     found.fault(None, format!("SQLite says: {line}"));
                 }
             }
-            Err(error) => match Fault::from(error) {
-                Fault::Interrupted => return Err(Fault::Interrupted),
-                fault => {
-                    found.fault(None, format!("SQLite's check ended early: {fault}"));
+            Err(error) => match SqliteError::from(error) {
+                SqliteError::Interrupted => return Err(SqliteError::Interrupted),
+                error => {
+                    found.fault(None, format!("SQLite's check ended early: {error}"));
                     return Ok(());
                 }
             },

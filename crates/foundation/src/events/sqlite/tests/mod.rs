@@ -30,11 +30,11 @@ fn event(kind: &str) -> NewEvent {
 }
 
 /// A file in a directory of its own.
-struct Place {
+struct TestFile {
     directory: TempDir,
 }
 
-impl Place {
+impl TestFile {
     fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
@@ -57,9 +57,9 @@ impl Place {
 
     /// A file with `count` events, one a group, recorded one second after the other from second 1 on.
     fn with_events(count: u64) -> Self {
-        let place = Self::new();
-        record(&mut place.open(), 1..=count);
-        place
+        let file = Self::new();
+        record(&mut file.open(), 1..=count);
+        file
     }
 
     /// The files as a crash would leave them at this moment, in a directory of their own.

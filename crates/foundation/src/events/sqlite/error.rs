@@ -7,7 +7,7 @@ use crate::one_line::{excerpt, one_line};
 
 /// An error of a database file, before the action and the file are known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Fault {
+pub(super) enum SqliteError {
     #[error("{reason}")]
     Sqlite { reason: String },
     #[error("its directory {} cannot be made: {reason}", one_line(&.path.to_string_lossy()))]
@@ -40,14 +40,14 @@ pub(super) enum Fault {
     Interrupted,
 }
 
-impl Fault {
+impl SqliteError {
     /// The failure of this action on this file.
     pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
         let path = path.to_string_lossy();
         match self {
             Self::Damaged(damaged) => LogFailure::damaged(action, one_line(&path), damaged),
-            fault @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), fault),
-            fault => LogFailure::new(action, one_line(&path), fault),
+            error @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), error),
+            error => LogFailure::new(action, one_line(&path), error),
         }
     }
 
@@ -58,7 +58,7 @@ impl Fault {
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
             return Self::Interrupted;
