@@ -11,7 +11,7 @@ use super::query::Query;
 use super::store_error::EventStoreError;
 
 /// The most causes of one query.
-const AT_ONCE: usize = 500;
+const MAX_CAUSES: usize = 500;
 
 type Known = BTreeMap<EventId, Arc<Event>>;
 
@@ -60,7 +60,7 @@ impl EventStore {
     async fn learn_effects(&self, known: &mut Known) -> Result<(), EventStoreError> {
         let mut unasked: Vec<EventId> = known.keys().copied().collect();
         while !unasked.is_empty() {
-            let asked = unasked.split_off(unasked.len().saturating_sub(AT_ONCE));
+            let asked = unasked.split_off(unasked.len().saturating_sub(MAX_CAUSES));
             let query = asked.into_iter().fold(Query::new(), Query::causation);
             for effect in self.query(query).await? {
                 if !known.contains_key(&effect.id) {

@@ -24,7 +24,7 @@ use super::event::Event;
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 pub fn checksum(event: &Event) -> u32 {
-    let mut row = Row { sum: Hasher::new(), waiting: Vec::with_capacity(2 * AT_ONCE) };
+    let mut row = Row { sum: Hasher::new(), waiting: Vec::with_capacity(2 * BUFFER_BYTES) };
     row.number(event.id.get());
     row.text(event.kind.as_str());
     row.text(&event.namespace);
@@ -49,12 +49,12 @@ struct Row {
 }
 
 /// The bytes that are summed up at once.
-const AT_ONCE: usize = 256;
+const BUFFER_BYTES: usize = 256;
 
 impl Row {
     fn bytes(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= AT_ONCE {
+        if self.waiting.len() >= BUFFER_BYTES {
             self.sum.update(&self.waiting);
             self.waiting.clear();
         }

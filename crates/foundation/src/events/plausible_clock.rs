@@ -51,12 +51,12 @@ impl PlausibleClock {
     pub(super) fn new(confirmed_after: Duration, newest: Option<SystemTime>, time: SystemTime, at: Duration) -> Self {
         let believed = Reading { time: newest.map_or(time, |newest| newest.min(time)), at };
         let mut clock = Self { confirmed_after, believed, ahead: None };
-        clock.look(time, at);
+        clock.read(time, at);
         clock
     }
 
     /// Reads the time of day.
-    pub(super) fn look(&mut self, time: SystemTime, at: Duration) -> Plausible {
+    pub(super) fn read(&mut self, time: SystemTime, at: Duration) -> Plausible {
         let reading = Reading { time, at };
         if time <= self.believed.latest(at) || self.has_stayed_ahead(reading) {
             self.believed = reading;
@@ -110,16 +110,16 @@ mod tests {
     }
 
     fn now(clock: &mut PlausibleClock, time: u64, at: u64) -> SystemTime {
-        clock.look(day(time), seconds(at)).now
+        clock.read(day(time), seconds(at)).now
     }
 
     #[test]
     fn a_jump_ahead_is_not_believed_and_harms_nothing_when_it_is_over() {
         let mut clock = clock();
         assert_eq!(now(&mut clock, 60, 60), day(60));
-        let jumped = clock.look(day(100_000), seconds(120));
+        let jumped = clock.read(day(100_000), seconds(120));
         assert_eq!(jumped, Plausible { now: day(120), ahead: seconds(99_880) });
-        assert_eq!(clock.look(day(180), seconds(180)), Plausible { now: day(180), ahead: Duration::ZERO });
+        assert_eq!(clock.read(day(180), seconds(180)), Plausible { now: day(180), ahead: Duration::ZERO });
     }
 
     #[test]
@@ -168,10 +168,10 @@ mod tests {
         /// Whatever the time of day does for less than the stated time, the believed time is never later than the true
         /// one, except for the drift.
         #[test]
-        fn no_jump_that_is_short_makes_it_late(looks in vec((1..600_u64, 0..10_000_000_000_u64), 1..200)) {
+        fn no_jump_that_is_short_makes_it_late(readings in vec((1..600_u64, 0..10_000_000_000_u64), 1..200)) {
             // The true time is the monotonic one; at least every second reading is right, at most 20 minutes apart.
             let (mut clock, mut at) = (clock(), 0);
-            for (pause, jump) in looks {
+            for (pause, jump) in readings {
                 at += pause;
                 let believed = now(&mut clock, at + jump, at);
                 prop_assert!(believed <= later(day(at), STEP + seconds(at) / DRIFT));
@@ -194,11 +194,11 @@ mod tests {
 
         /// It is never later than the time of day.
         #[test]
-        fn it_never_runs_ahead(looks in vec((0..100_000_u64, 0..1_000_000_u64), 1..100)) {
+        fn it_never_runs_ahead(readings in vec((0..100_000_u64, 0..1_000_000_u64), 1..100)) {
             let (mut clock, mut at) = (clock(), 0);
-            for (pause, time) in looks {
+            for (pause, time) in readings {
                 at += pause;
-                let Plausible { now, ahead } = clock.look(day(time), seconds(at));
+                let Plausible { now, ahead } = clock.read(day(time), seconds(at));
                 prop_assert!(now <= day(time));
                 prop_assert_eq!(now + ahead, day(time));
             }

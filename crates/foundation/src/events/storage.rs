@@ -32,7 +32,7 @@ use super::store_limits::EventStoreLimits;
 /// ```
 #[derive(Clone)]
 pub struct EventStorage {
-    place: Place,
+    backend: Backend,
     retention: Retention,
     limits: EventLimits,
 }
@@ -41,9 +41,9 @@ pub struct EventStorage {
 type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
 
 #[derive(Clone)]
-enum Place {
+enum Backend {
     Memory(EventLimits),
-    Elsewhere(Open),
+    Custom(Open),
 }
 
 impl EventStorage {
@@ -54,7 +54,7 @@ impl EventStorage {
 
     /// In memory, with other limits.
     pub fn memory_within(limits: EventLimits) -> Self {
-        Self { place: Place::Memory(limits.clone()), retention: Retention::new(), limits }
+        Self { backend: Backend::Memory(limits.clone()), retention: Retention::new(), limits }
     }
 
     /// In a custom log, which the function opens, where blocking is allowed. It is called again after each failure of
@@ -71,7 +71,7 @@ impl EventStorage {
         let open =
             move |namespace, limits: &_, again| Ok(Box::new(open(namespace, limits, again)?) as Box<dyn EventLog>);
         let limits = EventLimits::default();
-        Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new(), limits }
+        Self { backend: Backend::Custom(Arc::new(open)), retention: Retention::new(), limits }
     }
 
     /// How long events are kept; by default, until they are pruned by hand.
@@ -98,9 +98,9 @@ impl EventStorage {
         limits: &EventStoreLimits,
         kept: impl FnOnce(EventLimits) -> MemoryLog,
     ) -> Opener {
-        match &self.place {
-            Place::Memory(limits) => Opener::Memory(kept(limits.clone())),
-            Place::Elsewhere(open) => Opener::Elsewhere(namespace, limits.clone(), Arc::clone(open)),
+        match &self.backend {
+            Backend::Memory(limits) => Opener::Memory(kept(limits.clone())),
+            Backend::Custom(open) => Opener::Custom(namespace, limits.clone(), Arc::clone(open)),
         }
     }
 
@@ -117,11 +117,11 @@ impl Default for EventStorage {
 
 impl fmt::Debug for EventStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match &self.place {
-            Place::Memory(_) => "memory",
-            Place::Elsewhere(_) => "elsewhere",
+        let backend = match &self.backend {
+            Backend::Memory(_) => "memory",
+            Backend::Custom(_) => "custom",
         };
-        f.debug_struct("EventStorage").field("place", &place).field("retention", &self.retention).finish()
+        f.debug_struct("EventStorage").field("backend", &backend).field("retention", &self.retention).finish()
     }
 }
 
@@ -129,7 +129,7 @@ impl fmt::Debug for EventStorage {
 #[derive(Clone)]
 pub(super) enum Opener {
     Memory(MemoryLog),
-    Elsewhere(Namespace, EventStoreLimits, Open),
+    Custom(Namespace, EventStoreLimits, Open),
 }
 
 impl Opener {
@@ -137,7 +137,7 @@ impl Opener {
     pub(super) fn open(&self, again: bool) -> Result<Box<dyn EventLog>, LogFailure> {
         match self {
             Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits, again),
+            Self::Custom(namespace, limits, open) => open(*namespace, limits, again),
         }
     }
 
@@ -155,13 +155,13 @@ impl Opener {
     fn place(&self) -> String {
         match self {
             Self::Memory(_) => "memory".to_owned(),
-            Self::Elsewhere(namespace, ..) => format!("the storage of namespace {namespace}"),
+            Self::Custom(namespace, ..) => format!("the storage of namespace {namespace}"),
         }
     }
 
     /// Whether the log may block its thread.
     pub(super) fn may_block(&self) -> bool {
-        matches!(self, Self::Elsewhere(..))
+        matches!(self, Self::Custom(..))
     }
 }
 

@@ -105,7 +105,7 @@ impl EventStore {
         let (mut taken, mut lines) = (0, 0);
         loop {
             let page = next_page(&mut from, &mut lines).await;
-            let page = page.map_err(|fault| fault.after(taken))?;
+            let page = page.map_err(|error| error.after(taken))?;
             if page.is_empty() {
                 return Ok(taken);
             }
@@ -128,12 +128,12 @@ impl EventStore {
 }
 
 /// Why there is no next page.
-enum Fault {
+enum PageError {
     Line(ImportRefusal),
     Io(io::Error),
 }
 
-impl Fault {
+impl PageError {
     fn after(self, events: u64) -> TransferError {
         match self {
             Self::Line(refusal) => TransferError::Store { events, cause: EventError::from(refusal).into() },
@@ -143,19 +143,19 @@ impl Fault {
 }
 
 /// The events of the next lines; none at the end. At most one very long line is in memory beside them.
-async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> Result<Vec<Event>, Fault> {
+async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> Result<Vec<Event>, PageError> {
     let (mut page, mut bytes) = (Vec::new(), 0);
     let mut text = Vec::new();
     // A page of empty lines would look like the end.
     while page.is_empty() || (page.len() < PAGE && bytes < MAX_LINE) {
         text.clear();
-        let read = (&mut *from).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text).await.map_err(Fault::Io)?;
+        let read = (&mut *from).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text).await.map_err(PageError::Io)?;
         if read == 0 {
             break;
         }
         (*lines, bytes) = (*lines + 1, bytes + read);
         let event = if read > MAX_LINE { Err(format!("it has more than {MAX_LINE} bytes")) } else { line::read(&text) };
-        page.extend(event.map_err(|reason| Fault::Line(ImportRefusal::Line { line: *lines, reason }))?);
+        page.extend(event.map_err(|reason| PageError::Line(ImportRefusal::Line { line: *lines, reason }))?);
     }
     Ok(page)
 }

@@ -4,7 +4,7 @@ use super::id::EventId;
 use serde::Serialize;
 
 /// The most faults that are listed.
-const TOLD: usize = 100;
+const MAX_LISTED: usize = 100;
 
 /// The result of checking every event of a log, and every way to find it.
 ///
@@ -48,7 +48,7 @@ impl Verification {
     /// Adds a fault; for implementors of [`EventLog`](crate::EventLog).
     pub fn fault(&mut self, event: impl Into<Option<EventId>>, what: impl Into<String>) {
         self.faulty += 1;
-        if self.faults.len() < TOLD {
+        if self.faults.len() < MAX_LISTED {
             self.faults.push(LogFault { event: event.into(), what: what.into() });
         }
     }
