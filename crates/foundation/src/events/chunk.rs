@@ -11,7 +11,7 @@ use super::log::EventReader;
 use super::page::EventPage;
 use super::query::Query;
 
-/// What to read.
+/// A request to read a chunk.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
     /// Only these kinds; any if there are none.
@@ -24,7 +24,7 @@ pub(super) struct Wanted {
     pub(super) newest: u64,
 }
 
-/// What was read.
+/// A chunk that was read.
 #[derive(Debug)]
 pub(super) struct Found {
     /// The first events that match, in order: as many as were wanted, or all there are.

@@ -14,22 +14,22 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::append::{Append, ExpectedPosition};
 use super::clock::Clock;
 use super::failure::LogFailure;
-use super::gate::{Gate, Unsent};
 use super::hold::Hold;
 use super::id::EventId;
-use super::job::{AppendJob, Ids, Job, Reply, chore};
+use super::job::{AppendJob, Ids, Job, Reply, log_task};
 use super::kind::EventKind;
 use super::log::{EventLog, EventReader};
 use super::memory::MemoryLog;
 use super::new_event::NewEvent;
 use super::outage::Outage;
-use super::readers::Lane;
+use super::readers::ReadClass;
 use super::retention::RetentionReport;
 use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
 use super::stand_in::EVENT_LOST;
 use super::storage::EventStorage;
 use super::store_error::EventStoreError;
 use super::store_limits::EventStoreLimits;
+use super::writer_handle::{Unsent, WriterHandle};
 
 pub(super) const ENDING: &str = "the event store is ending";
 const ENDED: &str = "the event store ended and did not answer";
@@ -64,7 +64,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct EventStore {
     pub(super) registry: ServiceRegistry,
     via: Via<EventStoreMsg>,
-    pub(super) gate: Arc<Gate>,
+    pub(super) handle: Arc<WriterHandle>,
 }
 
 impl EventStore {
@@ -83,31 +83,31 @@ impl EventStore {
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
         let limits = registry.extension(EventStoreLimits::default);
-        let gate = registry.extension(|| KeptGate(Arc::new(Gate::new((*limits).clone()))));
-        Self { registry: registry.clone(), via: registry.via(&EVENT_STORE), gate: Arc::clone(&gate.0) }
+        let handle = registry.extension(|| KeptHandle(Arc::new(WriterHandle::new((*limits).clone()))));
+        Self { registry: registry.clone(), via: registry.via(&EVENT_STORE), handle: Arc::clone(&handle.0) }
     }
 
     /// The child spec of a namespace's event store, under the name `event_store`. It takes the time from `clock`, and
-    /// calls `told` after each run of its retention, on the store's own task: be brief.
+    /// calls `on_retention` after each run of its retention, on the store's own task: be brief.
     ///
     /// A restarted store goes on where the previous one ended.
     pub fn child_spec(
         registry: &ServiceRegistry,
         storage: &EventStorage,
         clock: Clock,
-        told: impl Fn(&RetentionReport) + Send + Sync + 'static,
+        on_retention: impl Fn(&RetentionReport) + Send + Sync + 'static,
     ) -> ChildSpec {
         let namespace = registry.namespace();
-        let gate = Self::of(registry).gate;
-        let opener = storage.opener(namespace, &gate.limits, |limits| {
+        let handle = Self::of(registry).handle;
+        let opener = storage.opener(namespace, &handle.limits, |limits| {
             let empty = || KeptLog(MemoryLog::new(namespace.to_string()).with_limits(limits));
             registry.extension(empty).0.clone()
         });
-        let (retention, told) = (storage.kept_for().clone(), Arc::new(told));
+        let (retention, on_retention) = (storage.kept_for().clone(), Arc::new(on_retention));
         registry.child_spec(&EVENT_STORE, move || {
-            let (gate, opener, clock) = (Arc::clone(&gate), opener.clone(), Arc::clone(&clock));
-            let told = Arc::clone(&told) as _;
-            (EventStoreServer { gate, opener, clock, retention: retention.clone(), told }, ())
+            let (handle, opener, clock) = (Arc::clone(&handle), opener.clone(), Arc::clone(&clock));
+            let on_retention = Arc::clone(&on_retention) as _;
+            (EventStoreServer { handle, opener, clock, retention: retention.clone(), on_retention }, ())
         })
     }
 
@@ -159,13 +159,13 @@ impl EventStore {
     /// [`EventStoreError::NotDelivered`] and [`EventStoreError::Unavailable`] return the events; a store that is being
     /// restarted is not waited for.
     pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
-        self.send(AppendJob { append: Append::new(batch), reply: Reply::Nobody })
+        self.send(AppendJob { append: Append::new(batch), reply: Reply::Discard })
     }
 
     async fn record(&self, append: Append) -> Ids {
         let expected = append.expected;
-        let (asker, answer) = oneshot::channel();
-        match self.send(AppendJob { append, reply: Reply::Asker(asker) }) {
+        let (caller, answer) = oneshot::channel();
+        match self.send(AppendJob { append, reply: Reply::Caller(caller) }) {
             Ok(()) => self.within(answer).await?,
             Err(EventStoreError::NotDelivered { batch, reason }) => {
                 // Boxed: otherwise each append would carry the space for this.
@@ -178,10 +178,10 @@ impl EventStore {
     /// Records an append that was not delivered, once there is a store to take it.
     async fn record_after_restart(&self, mut append: Append, mut reason: String) -> Ids {
         let expected = append.expected;
-        let until = Instant::now() + self.gate.limits.restart;
-        while self.wait_until(until, |gate| !gate.is_shut()).await.is_ok() {
-            let (asker, answer) = oneshot::channel();
-            match self.send(AppendJob { append, reply: Reply::Asker(asker) }) {
+        let until = Instant::now() + self.handle.limits.restart;
+        while self.wait_until(until, |handle| !handle.is_shut()).await.is_ok() {
+            let (caller, answer) = oneshot::channel();
+            match self.send(AppendJob { append, reply: Reply::Caller(caller) }) {
                 Ok(()) => return self.within(answer).await?,
                 Err(EventStoreError::NotDelivered { batch, reason: again }) => {
                     (append, reason) = (Append::new(batch).expecting(expected), again);
@@ -194,13 +194,13 @@ impl EventStore {
 
     fn send(&self, append: AppendJob) -> Result<(), EventStoreError> {
         let unsent = match self.via.with(|_| ()) {
-            Ok(()) => self.gate.send(Job::Append(append)).map_err(|unsent| (unsent, ENDING.to_owned())),
+            Ok(()) => self.handle.send(Job::Append(append)).map_err(|unsent| (unsent, ENDING.to_owned())),
             Err(reason) => Err((Unsent { job: Job::Append(append), outage: None }, reason.to_string())),
         };
         unsent.map_err(|(Unsent { job, outage }, reason)| {
             let batch = match job {
                 Job::Append(AppendJob { append, .. }) => append.batch,
-                Job::Chore(_) => Vec::new(),
+                Job::LogTask(_) => Vec::new(),
             };
             match outage {
                 Some(outage) => EventStoreError::unavailable(batch, &outage),
@@ -209,24 +209,24 @@ impl EventStore {
         })
     }
 
-    // ---- what all requests share ----
+    // ---- shared by all requests ----
 
     /// The highest id that the store ever gave, read in place; `None` if nothing was ever recorded, or no store has
     /// started yet. It includes everything that was acknowledged.
     pub fn position(&self) -> Option<EventId> {
-        self.gate.position()
+        self.handle.position()
     }
 
     /// The hold on the events of this store.
     pub(crate) fn hold(&self) -> &Hold {
-        &self.gate.hold
+        &self.handle.hold
     }
 
     /// Holds the events recorded from now on, unless a hold is set already.
     pub(crate) fn hold_from_here(&self) {
-        if self.gate.hold.kept_from().is_none() {
+        if self.handle.hold.kept_from().is_none() {
             let recorded = self.position().map_or(0, EventId::get);
-            self.gate.hold.keep_from(Some(EventId::after(recorded)));
+            self.handle.hold.keep_from(Some(EventId::after(recorded)));
         }
     }
 
@@ -234,7 +234,7 @@ impl EventStore {
     /// while it can, and while there is no store. Recorded events can still be read. The store opens its log again by
     /// itself, at once after a first failure, then after growing pauses.
     pub fn outage(&self) -> Option<Outage> {
-        self.gate.outage()
+        self.handle.outage()
     }
 
     /// Waits until the store runs and records, for example after a restart or an [outage](Self::outage); at most
@@ -243,25 +243,25 @@ impl EventStore {
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
     pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
-        let until = Instant::now() + limit.into().unwrap_or(self.gate.limits.answer).min(FOREVER);
-        self.wait_until(until, Gate::is_open).await
+        let until = Instant::now() + limit.into().unwrap_or(self.handle.limits.answer).min(FOREVER);
+        self.wait_until(until, WriterHandle::is_open).await
     }
 
     /// Waits until the store runs and can be read, whether it records or not.
     pub(crate) async fn wait_until_readable(&self, limit: Duration) -> Result<(), RegistryError> {
-        self.wait_until(Instant::now() + limit.min(FOREVER), |gate| !gate.is_shut()).await
+        self.wait_until(Instant::now() + limit.min(FOREVER), |handle| !handle.is_shut()).await
     }
 
     /// Waits until the store has its name and its handle meets the condition.
-    async fn wait_until(&self, until: Instant, is_so: impl Fn(&Gate) -> bool) -> Result<(), RegistryError> {
+    async fn wait_until(&self, until: Instant, is_so: impl Fn(&WriterHandle) -> bool) -> Result<(), RegistryError> {
         let begun = Instant::now();
         loop {
             // Subscribe before checking, so that no change is missed.
-            let mut change = pin!(self.gate.change_to_come());
+            let mut change = pin!(self.handle.change_to_come());
             change.as_mut().enable();
             let left = until.saturating_duration_since(Instant::now());
             self.registry.wait_for_service(&EVENT_STORE, left).await?;
-            if is_so(&self.gate) {
+            if is_so(&self.handle) {
                 return Ok(());
             }
             if timeout_at(until, waking_contained(change)).await.is_err() {
@@ -286,8 +286,8 @@ impl EventStore {
         work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         self.is_there()?;
-        let (job, answer) = chore(work);
-        self.gate.send(job).map_err(|unsent| match unsent.outage {
+        let (job, answer) = log_task(work);
+        self.handle.send(job).map_err(|unsent| match unsent.outage {
             Some(outage) => EventStoreError::unavailable(Vec::new(), &outage),
             None => EventStoreError::not_delivered(Vec::new(), ENDING),
         })?;
@@ -297,28 +297,28 @@ impl EventStore {
     /// Reads, once all appends requested before are visible.
     pub(super) async fn read<T: Send + 'static>(
         &self,
-        lane: Lane,
+        class: ReadClass,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
-        if !self.gate.is_settled() {
+        if !self.handle.is_settled() {
             // If the log fails meanwhile, recorded events are read all the same.
             match self.ask(|_| Ok(())).await {
-                Err(_) if self.gate.outage().is_some() => {}
+                Err(_) if self.handle.outage().is_some() => {}
                 settled => settled?,
             }
         }
-        self.read_now(lane, read).await
+        self.read_now(class, read).await
     }
 
     /// Reads what is recorded.
     pub(super) async fn read_now<T: Send + 'static>(
         &self,
-        lane: Lane,
+        class: ReadClass,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         self.is_there()?;
-        let outcome = self.gate.readers.read(lane, self.ask(|log| log.reader()), read).await;
-        match (outcome, self.gate.outage()) {
+        let outcome = self.handle.readers.read(class, self.ask(|log| log.reader()), read).await;
+        match (outcome, self.handle.outage()) {
             // The store came back without its log, and has no reader either.
             (Err(EventStoreError::NotDelivered { .. }), Some(outage)) => {
                 Err(EventStoreError::unavailable(Vec::new(), &outage))
@@ -349,8 +349,8 @@ impl EventStore {
         T: Send,
         F: Future<Output = Result<T, EventStoreError>> + Send,
     {
-        let until = Instant::now() + self.gate.limits.restart;
-        while self.wait_until(until, |gate| !gate.is_shut()).await.is_ok() {
+        let until = Instant::now() + self.handle.limits.restart;
+        while self.wait_until(until, |handle| !handle.is_shut()).await.is_ok() {
             match ask().await {
                 Err(again @ EventStoreError::NotDelivered { .. }) => error = again,
                 answered => return answered,
@@ -368,7 +368,7 @@ impl EventStore {
         if let Poll::Ready(answer) = poll!(&mut answer) {
             return answer.map_err(|_| self.unanswered());
         }
-        let limit = self.gate.limits.answer;
+        let limit = self.handle.limits.answer;
         let late = |_| {
             let namespace = self.via.namespace();
             EventStoreError::no_answer(format!(
@@ -381,7 +381,7 @@ impl EventStore {
 
     /// Why a request has no answer.
     fn unanswered(&self) -> EventStoreError {
-        match self.gate.outage() {
+        match self.handle.outage() {
             Some(outage) => outage.cause.into(),
             None => EventStoreError::no_answer(ENDED),
         }
@@ -390,7 +390,7 @@ impl EventStore {
 
 // What a namespace keeps for its store, under types that only this module can name.
 
-struct KeptGate(Arc<Gate>);
+struct KeptHandle(Arc<WriterHandle>);
 
 /// A log that outlives the actor that writes to it, as a file would: a restart loses nothing.
 struct KeptLog(MemoryLog);

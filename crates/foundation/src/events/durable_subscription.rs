@@ -12,10 +12,10 @@ use futures::Stream;
 use tokio::time::{Instant, Sleep};
 
 use super::client::EventStore;
+use super::consumer_leases::{ConsumerLease, Failing, SubscriptionRecord};
 use super::event::Event;
 use super::failure_rule::{FailureRule, FailureVerdict};
 use super::id::EventId;
-use super::seats::{Failing, Seat, SeatRecord};
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
@@ -59,7 +59,7 @@ use crate::one_line::excerpt;
 pub struct DurableSubscription {
     subscription: EventSubscription,
     store: EventStore,
-    seat: Seat,
+    lease: ConsumerLease,
     rule: FailureRule,
     given_out: Option<EventId>,
     acknowledged: Option<EventId>,
@@ -84,14 +84,14 @@ impl DurableSubscription {
     pub(super) fn new(
         subscription: EventSubscription,
         store: EventStore,
-        seat: Seat,
+        lease: ConsumerLease,
         rule: FailureRule,
         acknowledged: Option<EventId>,
         parked: BTreeSet<EventId>,
     ) -> Self {
         let (played, failed) = (BTreeSet::new(), false);
         let (given_out, last, again) = (None, None, None);
-        Self { subscription, store, seat, rule, given_out, acknowledged, last, parked, played, again, failed }
+        Self { subscription, store, lease, rule, given_out, acknowledged, last, parked, played, again, failed }
     }
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
@@ -126,7 +126,7 @@ impl DurableSubscription {
         }
         self.store.remember(self.name(), event).await?;
         self.acknowledged = Some(event);
-        self.seat.record().acknowledge(event);
+        self.lease.record().acknowledge(event);
         self.parked = self.parked.split_off(&event);
         Ok(())
     }
@@ -165,7 +165,7 @@ impl DurableSubscription {
             return Ok(FailureVerdict::Park);
         }
         let reason = excerpt(&reason.into());
-        let failures = self.seat.record().add_failure(event, &reason);
+        let failures = self.lease.record().add_failure(event, &reason);
         // Shown again unless it is certain that it need not be, also if the rest of this is not awaited.
         self.again = Some(Again::after(self.rule.delay(failures), Arc::clone(&shown)));
         let verdict = self.carry_out(self.rule.decide(failures), event, Some(&shown), failures, &reason).await?;
@@ -205,7 +205,7 @@ impl DurableSubscription {
         report(
             || tracing::error!(subscription = %name, event = %id, failures, reason, "a subscription {what} an event"),
         );
-        self.seat.record().forget_failures(id);
+        self.lease.record().forget_failures(id);
         Ok(verdict)
     }
 
@@ -218,7 +218,7 @@ impl DurableSubscription {
             Ok(event) => (Some(event.id), Some(event)),
             Err(error) => (error.done_up_to(), None),
         };
-        let failing = id.and_then(|id| self.seat.record().failing_on(id));
+        let failing = id.and_then(|id| self.lease.record().failing_on(id));
         let Some(Failing { event: id, failures, since, reason }) = failing else { return Ok(Admission::Show) };
         match self.carry_out(self.rule.decide(failures), id, event, failures, &reason).await? {
             FailureVerdict::ShowAgain(delay) => Ok(Admission::ShowAt(since + delay)),
@@ -227,8 +227,8 @@ impl DurableSubscription {
         }
     }
 
-    pub(super) fn record(&self) -> &SeatRecord {
-        self.seat.record()
+    pub(super) fn record(&self) -> &SubscriptionRecord {
+        self.lease.record()
     }
 
     /// Whether this event was parked and is shown again.
@@ -243,7 +243,7 @@ impl DurableSubscription {
 
     /// The name under which the store remembers it.
     pub fn name(&self) -> &SubscriptionName {
-        self.seat.name()
+        self.lease.name()
     }
 
     /// The last acknowledged event, after which it would be resumed; `None` at the beginning.
@@ -267,15 +267,15 @@ impl DurableSubscription {
             return Poll::Ready(event.map(Ok));
         }
         loop {
-            if let Some(event) = self.seat.next_again() {
+            if let Some(event) = self.lease.next_again() {
                 self.played.insert(event.id);
                 self.last = Some(Arc::clone(&event));
                 return Poll::Ready(Some(Ok(event)));
             }
             let Poll::Ready(shown) = self.subscription.poll(context) else {
                 // Register the waker before checking.
-                self.seat.listen(context.waker());
-                match self.seat.has_again() {
+                self.lease.register_waker(context.waker());
+                match self.lease.has_again() {
                     true => continue,
                     false => return Poll::Pending,
                 }

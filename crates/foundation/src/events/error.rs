@@ -39,7 +39,7 @@ pub enum EventError {
     UnwritablePayload {
         /// The kind of the event.
         kind: EventKind,
-        /// What the serialiser said.
+        /// The serialiser's message.
         reason: String,
     },
     /// The payload of a recorded event is not of the type that the reader asked for.
@@ -51,7 +51,7 @@ pub enum EventError {
         kind: EventKind,
         /// The type that was asked for.
         wanted: &'static str,
-        /// What the deserialiser said.
+        /// The deserialiser's message.
         reason: String,
     },
     /// The text is no [`SubscriptionName`](crate::SubscriptionName).

@@ -15,7 +15,7 @@ use super::damaged::DamagedEvent;
 use super::event::Event;
 use super::id::EventId;
 use super::kind::EventKind;
-use super::ring::{Ahead, Ring};
+use super::ring::{Ring, TailRead};
 
 /// The most events that are visited or read at once.
 const CHUNK: usize = 256;
@@ -27,13 +27,13 @@ pub(super) struct Follower {
     passed: u64,
     /// The ring's count of rewinds when it was last read; `None` before the first time.
     rewound: Option<u64>,
-    ready: VecDeque<Told>,
+    ready: VecDeque<Queued>,
     skips_imports: bool,
 }
 
 /// An item of the log that is to be given out, in the order of ids.
 #[derive(Debug)]
-enum Told {
+enum Queued {
     Event(Arc<Event>),
     Unreadable(Unreadable),
 }
@@ -77,7 +77,7 @@ impl Follower {
 
     /// The position up to which everything was given out, did not match, or was reported as missed.
     pub(super) fn position(&self) -> u64 {
-        self.ready.front().map_or(self.passed, |told| told.first().get() - 1)
+        self.ready.front().map_or(self.passed, |item| item.first().get() - 1)
     }
 
     /// The next item that is ready, without reading the ring.
@@ -99,9 +99,9 @@ impl Follower {
                 continue;
             }
             match ring.after(self.passed) {
-                Ahead::Nothing => return Next::Wait,
-                Ahead::InLog => return Next::Read(self.wanted(ring)),
-                Ahead::Events(events) => events.take(self.chunk).for_each(|event| self.pass(event)),
+                TailRead::Nothing => return Next::Wait,
+                TailRead::InLog => return Next::Read(self.wanted(ring)),
+                TailRead::Events(events) => events.take(self.chunk).for_each(|event| self.pass(event)),
             }
         }
     }
@@ -118,9 +118,9 @@ impl Follower {
         let last = damaged.as_ref().map(|damaged| damaged.event).or(events.last().map(|event| event.id));
         // If all matching events were found, everything up to the newest is covered; otherwise only up to the last one.
         let complete = damaged.is_none() && events.len() < wanted.at_most;
-        let told = events.into_iter().map(Told::Event);
-        let told = told.chain(damaged.map(Unreadable::Damaged).map(Told::Unreadable));
-        told.filter(|told| told.first().get() <= wanted.newest).for_each(|told| self.take(told));
+        let items = events.into_iter().map(Queued::Event);
+        let items = items.chain(damaged.map(Unreadable::Damaged).map(Queued::Unreadable));
+        items.filter(|item| item.first().get() <= wanted.newest).for_each(|item| self.take(item));
         if complete || last.is_some_and(|last| last.get() >= wanted.newest) {
             self.expect(wanted.newest.saturating_add(1));
             self.passed = wanted.newest;
@@ -138,25 +138,25 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, told: Told) {
-        let id = told.first().get();
+    fn take(&mut self, item: Queued) {
+        let id = item.first().get();
         self.expect(id);
         self.passed = id;
-        self.ready.push_back(told);
+        self.ready.push_back(item);
     }
 
     /// A subscription to every event reports those that are missing before this one.
     fn expect(&mut self, next: u64) {
         if self.kinds.is_empty() && next > self.passed + 1 {
             let (from, to) = (EventId::after(self.passed), EventId::after(next - 2));
-            self.ready.push_back(Told::Unreadable(Unreadable::Lost { from, to }));
+            self.ready.push_back(Queued::Unreadable(Unreadable::Lost { from, to }));
         }
     }
 
     fn pass(&mut self, event: &Arc<Event>) {
         self.passed = event.id.get();
         if self.kinds.is_empty() || self.kinds.contains(&event.kind) {
-            self.ready.push_back(Told::Event(Arc::clone(event)));
+            self.ready.push_back(Queued::Event(Arc::clone(event)));
         }
     }
 
@@ -171,7 +171,7 @@ impl Follower {
     }
 }
 
-impl Told {
+impl Queued {
     /// The first event that it is about.
     fn first(&self) -> EventId {
         match self {
@@ -181,11 +181,11 @@ impl Told {
     }
 }
 
-impl From<Told> for Next {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Event(event) => Self::Event(event),
-            Told::Unreadable(unreadable) => Self::Unreadable(unreadable),
+impl From<Queued> for Next {
+    fn from(item: Queued) -> Self {
+        match item {
+            Queued::Event(event) => Self::Event(event),
+            Queued::Unreadable(unreadable) => Self::Unreadable(unreadable),
         }
     }
 }

@@ -12,17 +12,17 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::consumer_leases::SubscriptionRecord;
 use super::durable_subscription::{Admission, DurableSubscription};
 use super::event::Event;
 use super::id::EventId;
-use super::seats::SeatRecord;
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 
 /// The most answered events that are acknowledged together. Fixed, since the documentation of
 /// [`subscribe_durable_with`](super::client::EventStore::subscribe_durable_with) promises it: an actor may see this
 /// many again.
-const TOGETHER: u32 = 64;
+const MAX_UNACKNOWLEDGED: u32 = 64;
 
 type Item = Result<Arc<Event>, SubscriptionError>;
 
@@ -34,7 +34,7 @@ type Item = Result<Arc<Event>, SubscriptionError>;
 pub struct Forwarding {
     task: JoinHandle<ForwardingEnd>,
     /// For a durable subscription: its task releases the lease when it is gone, which is soon.
-    record: Option<SeatRecord>,
+    record: Option<SubscriptionRecord>,
 }
 
 /// Why events are no longer sent to an actor.
@@ -73,14 +73,14 @@ impl Forwarding {
 
 impl Drop for Forwarding {
     fn drop(&mut self) {
-        self.record.iter().for_each(SeatRecord::leave);
+        self.record.iter().for_each(SubscriptionRecord::leave);
         self.task.abort();
     }
 }
 
 impl fmt::Debug for Forwarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forwarding").field("subscription", &self.record.as_ref().map(SeatRecord::name)).finish()
+        f.debug_struct("Forwarding").field("subscription", &self.record.as_ref().map(SubscriptionRecord::name)).finish()
     }
 }
 
@@ -117,12 +117,12 @@ async fn forward<M: Message>(
             return if feed.has_stopped() { ForwardingEnd::Stopped } else { ForwardingEnd::NamespaceEnded };
         };
         match feed.admit(&item, &actor).await {
-            Turn::Send => {}
-            Turn::PassOver => {
+            Disposition::Send => {}
+            Disposition::PassOver => {
                 feed.answered(last_of(&item)).await;
                 continue;
             }
-            Turn::End(end) => {
+            Disposition::End(end) => {
                 feed.acknowledge().await;
                 return end;
             }
@@ -144,7 +144,7 @@ async fn forward<M: Message>(
 }
 
 /// What happens to an item.
-enum Turn {
+enum Disposition {
     Send,
     PassOver,
     End(ForwardingEnd),
@@ -154,7 +154,7 @@ enum Turn {
 /// the task that waits for the answer lives to see that or is dropped with the actor's state.
 struct Attempt {
     answer: oneshot::Receiver<()>,
-    failing: Option<(SeatRecord, EventId)>,
+    failing: Option<(SubscriptionRecord, EventId)>,
 }
 
 impl Attempt {
@@ -209,17 +209,17 @@ impl Feed {
     }
 
     /// Waits until an item may be sent, or returns what happens to it instead.
-    async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Turn {
-        let Self::Durable { subscription, park_again, .. } = self else { return Turn::Send };
+    async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Disposition {
+        let Self::Durable { subscription, park_again, .. } = self else { return Disposition::Send };
         if last_of(item).is_some_and(|event| subscription.is_played(event)) {
-            return Turn::Send;
+            return Disposition::Send;
         }
         loop {
             let until = match subscription.admit(item).await {
-                Ok(Admission::Show) => return Turn::Send,
-                Ok(Admission::Done) => return Turn::PassOver,
-                Ok(Admission::End) => return Turn::End(ForwardingEnd::Stopped),
-                Ok(Admission::ShowAt(time)) if time <= Instant::now() => return Turn::Send,
+                Ok(Admission::Show) => return Disposition::Send,
+                Ok(Admission::Done) => return Disposition::PassOver,
+                Ok(Admission::End) => return Disposition::End(ForwardingEnd::Stopped),
+                Ok(Admission::ShowAt(time)) if time <= Instant::now() => return Disposition::Send,
                 Ok(Admission::ShowAt(time)) => time,
                 Err(error) => {
                     let name = subscription.name();
@@ -232,13 +232,13 @@ impl Feed {
             let alarm = tokio::time::sleep_until(until);
             tokio::select! {
                 () = alarm => {}
-                _ = actor.wait(None) => return Turn::End(ForwardingEnd::NoAnswer),
+                _ = actor.wait(None) => return Disposition::End(ForwardingEnd::NoAnswer),
             }
         }
     }
 
     /// Where a failure is counted if this item is not answered.
-    fn attempt(&self, item: &Item) -> Option<(SeatRecord, EventId)> {
+    fn attempt(&self, item: &Item) -> Option<(SubscriptionRecord, EventId)> {
         let Self::Durable { subscription, .. } = self else { return None };
         let event = last_of(item).filter(|event| !subscription.is_played(*event))?;
         Some((subscription.record().clone(), event))
@@ -263,7 +263,7 @@ impl Feed {
         event.into_iter().for_each(|event| subscription.record().answer(event));
         answered.last = event.or(answered.last);
         answered.count += 1;
-        if answered.count >= TOGETHER {
+        if answered.count >= MAX_UNACKNOWLEDGED {
             self.acknowledge().await;
         }
     }

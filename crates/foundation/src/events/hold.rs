@@ -43,8 +43,8 @@ impl Hold {
     }
 
     /// Sets the callback that runs each time the hold is in the way, and replaces the one before. It must be brief.
-    pub(crate) fn held_by(&self, told: impl Fn() + Send + Sync + 'static) {
-        let before = self.holder.lock().replace(Arc::new(told));
+    pub(crate) fn held_by(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let before = self.holder.lock().replace(Arc::new(notify));
         // Not under the lock: the callback may have the last reference to an actor.
         drop_contained("a former holder of events", before);
     }
@@ -56,10 +56,10 @@ impl Hold {
     }
 
     /// Notifies the holder that it is in the way.
-    pub(super) fn press(&self) {
-        let told = self.holder.lock().clone();
-        if let Some(told) = told {
-            told();
+    pub(super) fn notify_holder(&self) {
+        let notify = self.holder.lock().clone();
+        if let Some(notify) = notify {
+            notify();
         }
     }
 

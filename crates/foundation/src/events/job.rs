@@ -4,23 +4,23 @@ use foundation_core::containment::{drop_contained, report};
 use tokio::sync::oneshot;
 
 use super::append::Append;
-use super::drain::Request;
+use super::commit_group::Request;
 use super::failure::LogFailure;
 use super::id::EventId;
 use super::log::EventLog;
 use super::outage::Outage;
 use super::store_error::EventStoreError;
 use super::tail::wake;
-use super::writer::contained;
+use super::writer::catch_log_panic;
 
 /// A request to a writer.
-pub(super) type Job = Request<AppendJob, Chore>;
+pub(super) type Job = Request<AppendJob, LogTask>;
 
 /// Work of the writer on its log other than committing. If it is dropped instead, the caller sees that no answer came.
-pub(super) type Chore = Box<dyn FnOnce(&mut dyn EventLog) -> ChoreDone + Send>;
+pub(super) type LogTask = Box<dyn FnOnce(&mut dyn EventLog) -> LogTaskOutcome + Send>;
 
 /// The outcome of a task.
-pub(super) struct ChoreDone {
+pub(super) struct LogTaskOutcome {
     /// The position of the log, if it has moved.
     pub(super) position: Result<Option<EventId>, LogFailure>,
     /// Sends the answer: once readers see the effect, or once the handle says why there is none.
@@ -28,17 +28,17 @@ pub(super) struct ChoreDone {
 }
 
 /// A task, and the receiver of its answer. The work returns its value and, if it has moved the log, the position.
-pub(super) fn chore<T: Send + 'static>(
+pub(super) fn log_task<T: Send + 'static>(
     work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
 ) -> (Job, oneshot::Receiver<T>) {
     let (reply, answer) = oneshot::channel();
-    let chore: Chore = Box::new(move |log| match contained("working on the log", || work(log)) {
+    let task: LogTask = Box::new(move |log| match catch_log_panic("working on the log", || work(log)) {
         Ok((value, position)) => {
-            ChoreDone { position: Ok(position), answer: Box::new(move || wake(|| drop(reply.send(value)))) }
+            LogTaskOutcome { position: Ok(position), answer: Box::new(move || wake(|| drop(reply.send(value)))) }
         }
-        Err(failure) => ChoreDone { position: Err(failure), answer: Box::new(move || wake(|| drop(reply))) },
+        Err(failure) => LogTaskOutcome { position: Err(failure), answer: Box::new(move || wake(|| drop(reply))) },
     });
-    (Job::Chore(chore), answer)
+    (Job::LogTask(task), answer)
 }
 
 /// The outcome of an append.
@@ -51,18 +51,18 @@ pub(super) struct AppendJob {
 
 /// The receiver of an append's outcome.
 pub(super) enum Reply {
-    Asker(oneshot::Sender<Ids>),
+    Caller(oneshot::Sender<Ids>),
     /// No caller waits; a refused batch is reported to `tracing`.
-    Nobody,
+    Discard,
 }
 
 impl Reply {
     pub(super) fn send(self, ids: Ids) {
         match (self, ids) {
             // The caller may have stopped waiting; the log has done its work all the same.
-            (Self::Asker(asker), ids) => wake(|| drop(asker.send(ids))),
-            (Self::Nobody, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
-            (Self::Nobody, Ok(_)) => {}
+            (Self::Caller(caller), ids) => wake(|| drop(caller.send(ids))),
+            (Self::Discard, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
+            (Self::Discard, Ok(_)) => {}
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn answer_unanswered(outage: &Outage, begun: Vec<Reply>, waiting: Vec
                 reply.send(Err(EventStoreError::unavailable(append.batch, outage)));
             }
             // The caller checks for the outage.
-            Request::Chore(chore) => drop_contained("a request to an event store", chore),
+            Request::LogTask(task) => drop_contained("a request to an event store", task),
         }
     }
 }

@@ -53,7 +53,7 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]: nothing of the whole group is recorded, as far as one can know.
+    /// [`LogFailure`]: nothing of the whole group is recorded, as far as is known.
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
     /// The same for a group that is still growing: its next append is one of those requested by the time it is taken,
@@ -62,7 +62,7 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]: nothing of what was taken is recorded, as far as one can know.
+    /// [`LogFailure`]: none of the taken appends is recorded, as far as is known.
     fn commit_arriving(
         &mut self,
         group: &mut dyn Iterator<Item = Append>,

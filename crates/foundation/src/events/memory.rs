@@ -10,15 +10,15 @@ use super::failure::LogFailure;
 use super::id::EventId;
 use super::limits::EventLimits;
 use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
+use super::memory_table::MemoryTable;
 use super::new_event::NewEvent;
 use super::parked::ParkedEvent;
 use super::query::Query;
-use super::records::Records;
 use super::stats::EventStats;
 use super::subscription_name::SubscriptionName;
 use super::verification::Verification;
 
-/// An [`EventLog`] in memory, for tests and for programs that can afford to forget.
+/// An [`EventLog`] in memory, for tests and for programs that need no durable events.
 ///
 /// Appending and [`get`](Self::get) take constant time. A query finds its range of time and its cursor by bisection
 /// and walks through what is left until its limit is reached; there is no index by kind or correlation, whose
@@ -40,12 +40,12 @@ use super::verification::Verification;
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct MemoryLog(Arc<RwLock<Records>>);
+pub struct MemoryLog(Arc<RwLock<MemoryTable>>);
 
 impl MemoryLog {
     /// An empty log of this namespace, with the default limits.
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self(Arc::new(RwLock::new(Records::new(namespace.into(), EventLimits::default()))))
+        Self(Arc::new(RwLock::new(MemoryTable::new(namespace.into(), EventLimits::default()))))
     }
 
     /// The same log with other limits; events that are already recorded stay.

@@ -26,7 +26,7 @@ use super::log::{EventReader, ReaderSource};
 use super::store_error::{EventStoreError, QueryLimit};
 
 /// The most concurrent reads of each class; later ones wait.
-const READERS: u32 = 4;
+const MAX_READERS: u32 = 4;
 
 pub(super) struct Readers {
     pool: Mutex<Pool>,
@@ -45,7 +45,7 @@ struct Pool {
 
 /// The class of a read.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Lane {
+pub(super) enum ReadClass {
     /// It finds events by their position, in a bounded time.
     Quick,
     /// It may visit every event; it is stopped after this time, if there is one.
@@ -61,7 +61,7 @@ struct Lent {
 
 impl Readers {
     pub(super) fn new() -> Arc<Self> {
-        let permits = || Arc::new(Semaphore::new(READERS as usize));
+        let permits = || Arc::new(Semaphore::new(MAX_READERS as usize));
         let ending = Arc::new(AtomicBool::new(false));
         let pool = Pool { idle: Vec::new(), source: None, opening: 0, may_block: false, ending };
         Arc::new(Self { pool: Mutex::new(pool), quick: permits(), long: permits() })
@@ -86,9 +86,9 @@ impl Readers {
     pub(super) async fn end(&self) {
         let ending = Arc::clone(&self.pool.lock().ending);
         ending.store(true, Ordering::Release);
-        for lane in [&self.quick, &self.long] {
+        for permits in [&self.quick, &self.long] {
             // The semaphores are never closed, so this waits for the current reads only.
-            drop(lane.acquire_many(READERS).await);
+            drop(permits.acquire_many(MAX_READERS).await);
         }
         let mut pool = self.pool.lock();
         let left = (mem::take(&mut pool.idle), pool.source.take());
@@ -100,7 +100,7 @@ impl Readers {
     /// readers. A reader that has failed is not kept.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        lane: Lane,
+        class: ReadClass,
         another: impl Future<Output = Result<Box<dyn EventReader>, EventStoreError>>,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
@@ -108,8 +108,8 @@ impl Readers {
             Ok(lent) => return Ok(self.read_with(lent, None, read)?),
             Err(ending) => ending,
         };
-        let (begun, interrupt) = (Instant::now(), Interrupt::after(lane.limit(), &ending));
-        let permit = self.permit(lane).await?;
+        let (begun, interrupt) = (Instant::now(), Interrupt::after(class.limit(), &ending));
+        let permit = self.permit(class).await?;
         if ending.load(Ordering::Acquire) {
             return Err(EventStoreError::not_delivered(Vec::new(), ENDING));
         }
@@ -118,14 +118,14 @@ impl Readers {
             lent.reader = Some(another.await?);
         }
         let _waiting = RaiseOnDrop(interrupt.clone());
-        let (readers, told) = (Arc::clone(self), interrupt.clone());
+        let (readers, signal) = (Arc::clone(self), interrupt.clone());
         let act = move || {
-            let outcome = readers.read_with(lent, Some(&told), read);
+            let outcome = readers.read_with(lent, Some(&signal), read);
             drop(permit);
             outcome
         };
         let reading = spawn_blocking(act);
-        let outcome = match lane.limit() {
+        let outcome = match class.limit() {
             None => reading.await,
             // A reader that cannot be interrupted goes on and keeps its permit; its caller does not wait for it.
             Some(limit) => timeout(limit.saturating_sub(begun.elapsed()), reading)
@@ -133,7 +133,7 @@ impl Readers {
                 .map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?,
         };
         let outcome = outcome.map_err(EventStoreError::no_answer)?;
-        outcome.map_err(|failure| match lane.limit() {
+        outcome.map_err(|failure| match class.limit() {
             _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
             Some(limit) if interrupt.is_late() => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
             _ => failure.into(),
@@ -148,17 +148,17 @@ impl Readers {
         if pool.may_block || is_empty { Err(Arc::clone(&pool.ending)) } else { Ok(pool.lend()) }
     }
 
-    async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, EventStoreError> {
-        let permits = match lane {
-            Lane::Quick => &self.quick,
-            Lane::Long(_) => &self.long,
+    async fn permit(&self, class: ReadClass) -> Result<OwnedSemaphorePermit, EventStoreError> {
+        let permits = match class {
+            ReadClass::Quick => &self.quick,
+            ReadClass::Long(_) => &self.long,
         };
         // A permit that is available needs no timer.
         if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             return Ok(permit);
         }
         let permit = waking_contained(Arc::clone(permits).acquire_owned());
-        let permit = match lane.limit() {
+        let permit = match class.limit() {
             None => permit.await,
             Some(limit) => {
                 timeout(limit, permit).await.map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?
@@ -208,7 +208,7 @@ impl Pool {
     }
 }
 
-impl Lane {
+impl ReadClass {
     fn limit(self) -> Option<Duration> {
         match self {
             Self::Quick => None,

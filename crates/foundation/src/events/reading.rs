@@ -16,16 +16,16 @@ use super::log::PruneBound;
 use super::on_damaged::OnDamaged;
 use super::page::EventPage;
 use super::query::{Order, Query};
-use super::readers::Lane;
+use super::readers::ReadClass;
 use super::repair::RepairReport;
 use super::stats::EventStats;
 use super::store_error::{EventStoreError, QueryLimit};
 use super::verification::Verification;
 
 /// The most of the newest events that are read as quickly as one.
-const QUICK: usize = 1_000;
+const MAX_QUICK: usize = 1_000;
 /// The most events that a repair visits between two commits.
-const REPAIRED_AT_ONCE: usize = 1_000;
+const MAX_REPAIRED: usize = 1_000;
 
 impl EventStore {
     /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
@@ -39,7 +39,7 @@ impl EventStore {
     /// not run and does not come back; [`EventStoreError::Unavailable`] if it came back without its log and has no
     /// reader; [`EventStoreError::NoAnswer`].
     pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
-        self.patiently(|| self.read_now(Lane::Quick, move |log| log.get(id))).await
+        self.patiently(|| self.read_now(ReadClass::Quick, move |log| log.get(id))).await
     }
 
     /// The events that the query asks for, in its order. All of them are in memory at once: give a
@@ -63,14 +63,14 @@ impl EventStore {
     /// # Errors
     /// As [`query`](Self::query), except for damaged events.
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
-        let lane = Lane::Long(Some(query.within.unwrap_or(self.gate.limits.query_time)));
-        let most = self.gate.limits.query_events;
+        let class = ReadClass::Long(Some(query.within.unwrap_or(self.handle.limits.query_time)));
+        let most = self.handle.limits.query_events;
         let bounded = query.limit.is_some();
         // One more than allowed, so that an excess shows.
         let query = if bounded { query } else { query.limit(most.saturating_add(1)) };
         let ask = || {
             let query = query.clone();
-            self.read(lane, move |log| log.page(&query))
+            self.read(class, move |log| log.page(&query))
         };
         let page = self.patiently(ask).await?;
         match bounded || page.events.len() <= most {
@@ -93,12 +93,12 @@ impl EventStore {
     /// As [`get`](Self::get).
     pub async fn recent(&self, count: usize) -> Result<Vec<Arc<Event>>, EventStoreError> {
         let query = Query::new().order(Order::Descending).limit(count);
-        if count > QUICK {
+        if count > MAX_QUICK {
             return self.query(query).await;
         }
         let ask = || {
             let query = query.clone();
-            self.read(Lane::Quick, move |log| log.query(&query))
+            self.read(ReadClass::Quick, move |log| log.query(&query))
         };
         self.patiently(ask).await
     }
@@ -113,7 +113,7 @@ impl EventStore {
 
     /// The same for a store that runs now.
     pub(crate) async fn stats_now(&self) -> Result<EventStats, EventStoreError> {
-        self.read(Lane::Quick, |log| log.stats()).await
+        self.read(ReadClass::Quick, |log| log.stats()).await
     }
 
     /// Checks every event of the log and every way to find it; `progress` is called with the number of checked events,
@@ -125,7 +125,7 @@ impl EventStore {
         &self,
         mut progress: impl FnMut(u64) + Send + 'static,
     ) -> Result<Verification, EventStoreError> {
-        self.read(Lane::Long(None), move |log| log.verify(&mut progress)).await
+        self.read(ReadClass::Long(None), move |log| log.verify(&mut progress)).await
     }
 
     /// Moves aside the events that cannot be read any more, and puts an event of the kind
@@ -140,7 +140,7 @@ impl EventStore {
     pub async fn repair(&self) -> Result<RepairReport, EventStoreError> {
         let (mut report, mut next) = (RepairReport::default(), Some(EventId::FIRST));
         while let Some(from) = next {
-            let step = self.ask(move |log| log.repair(from, REPAIRED_AT_ONCE)).await?;
+            let step = self.ask(move |log| log.repair(from, MAX_REPAIRED)).await?;
             report.add(step.moved);
             next = step.next;
         }
@@ -152,7 +152,7 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, EventStoreError> {
-        self.read(Lane::Quick, move |log| log.moved_aside(at_most)).await
+        self.read(ReadClass::Quick, move |log| log.moved_aside(at_most)).await
     }
 
     /// Prunes the events that were recorded before this time, and returns how many; a chunk at a time, between which
@@ -168,8 +168,8 @@ impl EventStore {
         let mut first = self.prune(bound).await?;
         if let Some(kept) = first.held_back {
             // Once: the newly recorded event may be before this time as well.
-            self.gate.hold.press();
-            if timeout(self.gate.limits.answer, self.gate.hold.moved(Some(kept))).await.is_ok() {
+            self.handle.hold.notify_holder();
+            if timeout(self.handle.limits.answer, self.handle.hold.moved(Some(kept))).await.is_ok() {
                 first.events += self.prune(bound).await?.events;
             }
         }
@@ -181,7 +181,7 @@ impl EventStore {
     async fn prune(&self, bound: PruneBound) -> Result<Pruned, EventStoreError> {
         let mut total = 0;
         loop {
-            let hold = Arc::clone(&self.gate.hold);
+            let hold = Arc::clone(&self.handle.hold);
             match self.ask(move |log| hold.prune(log, bound)).await? {
                 Pruned { events: 0, held_back } => return Ok(Pruned { events: total, held_back }),
                 Pruned { events, .. } => total += events,

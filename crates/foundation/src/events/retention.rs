@@ -121,7 +121,7 @@ pub struct RetentionReport {
 }
 
 /// Called with the report of each run.
-pub(super) type TellRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
+pub(super) type OnRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
 
 impl RetentionReport {
     /// The number of pruned events.

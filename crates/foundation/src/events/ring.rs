@@ -31,7 +31,7 @@ impl Default for RingLimits {
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     limits: RingLimits,
-    kept: VecDeque<Kept>,
+    kept: VecDeque<RingEntry>,
     bytes: usize,
     newest: u64,
     rewound: u64,
@@ -43,13 +43,13 @@ pub(super) struct Ring {
 const MAX_IMPORTS: usize = 1_024;
 
 #[derive(Debug)]
-struct Kept {
+struct RingEntry {
     event: Arc<Event>,
     bytes: usize,
 }
 
-/// What a reader at a position finds.
-pub(super) enum Ahead<'a> {
+/// The result of a read at a position.
+pub(super) enum TailRead<'a> {
     /// The events that follow on from it, at least one.
     Events(Following<'a>),
     /// Nothing: the position is the newest one, or one that is not reached yet.
@@ -59,7 +59,7 @@ pub(super) enum Ahead<'a> {
 }
 
 /// Kept events in their order.
-pub(super) struct Following<'a>(Iter<'a, Kept>);
+pub(super) struct Following<'a>(Iter<'a, RingEntry>);
 
 impl<'a> Iterator for Following<'a> {
     type Item = &'a Arc<Event>;
@@ -135,18 +135,18 @@ impl Ring {
     }
 
     /// The events that follow a position.
-    pub(super) fn after(&self, position: u64) -> Ahead<'_> {
+    pub(super) fn after(&self, position: u64) -> TailRead<'_> {
         let floor = self.newest - self.kept.len() as u64;
         match position.checked_sub(floor).map(usize::try_from) {
-            _ if position >= self.newest => Ahead::Nothing,
-            Some(Ok(place)) => Ahead::Events(Following(self.kept.range(place..))),
-            _ => Ahead::InLog,
+            _ if position >= self.newest => TailRead::Nothing,
+            Some(Ok(place)) => TailRead::Events(Following(self.kept.range(place..))),
+            _ => TailRead::InLog,
         }
     }
 
     fn push(&mut self, event: Arc<Event>, id: u64) {
         let bytes = weight(&event);
-        self.kept.push_back(Kept { event, bytes });
+        self.kept.push_back(RingEntry { event, bytes });
         self.newest = id;
         self.bytes += bytes;
         while self.kept.len() > self.limits.events || self.bytes > self.limits.bytes {
@@ -193,9 +193,9 @@ mod tests {
 
     fn ids(ring: &Ring, position: u64) -> Option<Vec<u64>> {
         match ring.after(position) {
-            Ahead::Events(events) => Some(events.map(|event| event.id.get()).collect()),
-            Ahead::Nothing => Some(Vec::new()),
-            Ahead::InLog => None,
+            TailRead::Events(events) => Some(events.map(|event| event.id.get()).collect()),
+            TailRead::Nothing => Some(Vec::new()),
+            TailRead::InLog => None,
         }
     }
 

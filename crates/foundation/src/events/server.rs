@@ -19,19 +19,19 @@ use tokio::time::Instant;
 use super::append::Append;
 use super::client::EventStore;
 use super::clock::Clock;
+use super::combining_queue::CombiningQueue;
 use super::failure::LogFailure;
-use super::gate::{Gate, Way};
 use super::hold::Pruned;
 use super::id::EventId;
-use super::job::chore;
-use super::lane::Lane;
+use super::job::log_task;
 use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
 use super::new_event::NewEvent;
 use super::outage::{Outage, Reopening};
 use super::plausible_clock::{Plausible, PlausibleClock};
-use super::retention::{Retention, RetentionReport, TellRetention};
+use super::retention::{OnRetention, Retention, RetentionReport};
 use super::storage::Opener;
 use super::writer::Writer;
+use super::writer_handle::{Transport, WriterHandle};
 
 /// The name of the event store in each namespace.
 pub(crate) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
@@ -42,30 +42,30 @@ pub(crate) enum EventStoreMsg {
     /// It is time to open the log again.
     Reopen,
     /// It is time for a run of the retention.
-    Look,
+    BeginRetention,
     /// The run goes on.
-    Retain(Looking),
+    ContinueRetention(RetentionRun),
 }
 local_message!(EventStoreMsg);
 
 /// A run of the retention under way: the bounds still to apply, in order, and its results so far.
-pub(crate) struct Looking {
+pub(crate) struct RetentionRun {
     begun: Instant,
     bounds: Vec<PruneBound>,
     report: RetentionReport,
 }
 
 pub(super) struct EventStoreServer {
-    pub(super) gate: Arc<Gate>,
+    pub(super) handle: Arc<WriterHandle>,
     pub(super) opener: Opener,
     pub(super) clock: Clock,
     pub(super) retention: Retention,
-    pub(super) told: TellRetention,
+    pub(super) on_retention: OnRetention,
 }
 
 pub(crate) struct Running {
     _shut: ShutOnDrop,
-    next_look: Option<Alarm>,
+    next_run: Option<Alarm>,
     next_try: Option<Alarm>,
     reopening: Reopening,
     begun: Instant,
@@ -75,7 +75,7 @@ pub(crate) struct Running {
 }
 
 /// Shuts the handle however the actor ends, so that its writer gets no more jobs.
-struct ShutOnDrop(Arc<Gate>);
+struct ShutOnDrop(Arc<WriterHandle>);
 
 impl Drop for ShutOnDrop {
     fn drop(&mut self) {
@@ -100,14 +100,14 @@ struct Opened {
     /// When the newest event was recorded.
     newest: Option<SystemTime>,
     log: Box<dyn EventLog>,
-    seat: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 /// The first append to a log that had failed: only an append shows whether the log takes anything.
 type Probe = Option<Append>;
 
 /// The parameters of an opening.
-struct Opening {
+struct OpenRequest {
     opener: Opener,
     clock: Clock,
     /// Whether the store has had its log open before.
@@ -117,8 +117,8 @@ struct Opening {
     probe: Probe,
 }
 
-impl Opening {
-    fn open(self, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
+impl OpenRequest {
+    fn open(self, permit: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
         let mut log = self.opener.open(self.again)?;
         let reader = log.reader()?;
         self.opener.accept(self.known, reader.stats()?.position())?;
@@ -129,7 +129,7 @@ impl Opening {
         // An event that cannot be read is no reason not to open the log.
         let newest = stats.newest.and_then(|newest| reader.get(newest).ok().flatten());
         let (position, newest) = (stats.position(), newest.map(|event| event.recorded_at));
-        Ok(Opened { reader, source: log.reader_source(), position, newest, log, seat })
+        Ok(Opened { reader, source: log.reader_source(), position, newest, log, permit })
     }
 }
 
@@ -137,17 +137,17 @@ impl EventStoreServer {
     async fn open(&self, probe: Probe) -> Result<Opened, LogFailure> {
         // The previous writer must be gone: two would give ids twice.
         let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
-        let seat = Arc::clone(&self.gate.seat).acquire_owned().await.map_err(|error| closed(&error))?;
-        let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.gate.position());
-        let (may_block, again) = (opener.may_block(), self.gate.readers.were_opened());
-        let open = move || catch_panic(|| Opening { opener, clock, again, known, probe }.open(seat));
+        let permit = Arc::clone(&self.handle.writer_slot).acquire_owned().await.map_err(|error| closed(&error))?;
+        let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.handle.position());
+        let (may_block, again) = (opener.may_block(), self.handle.readers.were_opened());
+        let open = move || catch_panic(|| OpenRequest { opener, clock, again, known, probe }.open(permit));
         let opened = if may_block { spawn_blocking(open).await.map_err(|error| closed(&error))? } else { open() };
         opened.unwrap_or_else(|panic| Err(closed(&format_args!("it panicked: {panic}"))))
     }
 
     fn start(&self, myself: ActorRef<EventStoreMsg>, opened: Opened) -> std::io::Result<()> {
-        let Opened { reader, source, position, log, seat, .. } = opened;
-        self.gate.readers.opened(reader, source, self.opener.may_block());
+        let Opened { reader, source, position, log, permit, .. } = opened;
+        self.handle.readers.opened(reader, source, self.opener.may_block());
         let writer = |inbox, runtime| Writer {
             log,
             inbox,
@@ -155,15 +155,15 @@ impl EventStoreServer {
             // An actor that has ended is no error: its successor opens the log again.
             failed: Box::new(move || drop(myself.cast(EventStoreMsg::Failed))),
             runtime,
-            _seat: seat,
+            _permit: permit,
         };
         if self.opener.may_block() {
             let (sender, jobs) = mpsc::unbounded_channel();
-            let inbox = self.gate.open(position, |inbox| (Way::Thread(sender), inbox));
+            let inbox = self.handle.open(position, |inbox| (Transport::Thread(sender), inbox));
             let writer = writer(inbox, Some(Handle::current()));
             thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run(jobs))?;
         } else {
-            self.gate.open(position, |inbox| (Way::Here(Lane::new(writer(inbox, None))), ()));
+            self.handle.open(position, |inbox| (Transport::Combining(CombiningQueue::new(writer(inbox, None))), ()));
         }
         Ok(())
     }
@@ -176,8 +176,8 @@ impl EventStoreServer {
                 running.time = self.time(opened.newest);
                 self.start(myself.clone(), opened)?;
             }
-            Err(cause) if self.gate.readers.were_opened() => {
-                self.gate.begin_without(Outage { since: self.time_of_day(), cause });
+            Err(cause) if self.handle.readers.were_opened() => {
+                self.handle.begin_without(Outage { since: self.time_of_day(), cause });
                 self.try_later(myself, running);
             }
             Err(cause) => return Err(cause.into()),
@@ -188,7 +188,7 @@ impl EventStoreServer {
     /// Opens the log again after a failure.
     async fn reopen(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
         // The store may have its log again already, if its failure was reported twice.
-        let Some(outage) = self.gate.outage() else { return };
+        let Some(outage) = self.handle.outage() else { return };
         let probe = probe(&outage, running.reopening.tries());
         let opened = match self.open(Some(probe)).await {
             Ok(opened) => {
@@ -202,15 +202,15 @@ impl EventStoreServer {
                 report(|| tracing::info!(since = ?outage.since, "the event store records again"));
             }
             Err(cause) => {
-                self.gate.fail(Outage { since: outage.since, cause });
+                self.handle.fail(Outage { since: outage.since, cause });
                 self.try_later(myself, running);
             }
         }
     }
 
     fn try_later(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
-        let delay = running.reopening.failed(Instant::now(), &self.gate.limits);
-        if let Some(Outage { cause, .. }) = self.gate.outage() {
+        let delay = running.reopening.failed(Instant::now(), &self.handle.limits);
+        if let Some(Outage { cause, .. }) = self.handle.outage() {
             report(|| tracing::warn!(%cause, ?delay, "the event store cannot record, and opens its log again"));
         }
         running.next_try = Some(Alarm(myself.send_after(delay, || EventStoreMsg::Reopen)));
@@ -225,9 +225,9 @@ impl EventStoreServer {
         PlausibleClock::new(self.retention.jump_confirmed_after, newest, self.time_of_day(), Duration::ZERO)
     }
 
-    /// What is to be pruned now.
-    fn look(&self, running: &mut Running) -> Looking {
-        let Plausible { now, ahead } = running.time.look(self.time_of_day(), running.begun.elapsed());
+    /// A run with the bounds that apply now.
+    fn begin_run(&self, running: &mut Running) -> RetentionRun {
+        let Plausible { now, ahead } = running.time.read(self.time_of_day(), running.begun.elapsed());
         let was_ahead = mem::replace(&mut running.is_ahead, !ahead.is_zero());
         if self.retention.is_by_age() && running.is_ahead && !was_ahead {
             report(|| {
@@ -235,27 +235,27 @@ impl EventStoreServer {
             });
         }
         let so_far = RetentionReport { clock_ahead: ahead, ..RetentionReport::default() };
-        Looking { begun: Instant::now(), bounds: self.retention.bounds(now), report: so_far }
+        RetentionRun { begun: Instant::now(), bounds: self.retention.bounds(now), report: so_far }
     }
 
     fn schedule(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
         let period = self.retention.period();
-        running.next_look = period.map(|period| Alarm(myself.send_after(period, || EventStoreMsg::Look)));
+        running.next_run = period.map(|period| Alarm(myself.send_after(period, || EventStoreMsg::BeginRetention)));
     }
 
     /// One chunk of the first bound, or, when all are met, one of maintenance.
-    async fn retain(&self, looking: &mut Looking) -> Result<bool, String> {
-        let Some(bound) = looking.bounds.first().copied() else {
+    async fn retain(&self, run: &mut RetentionRun) -> Result<bool, String> {
+        let Some(bound) = run.bounds.first().copied() else {
             return self.ask(|log| log.maintain()).await;
         };
-        let hold = Arc::clone(&self.gate.hold);
+        let hold = Arc::clone(&self.handle.hold);
         let Pruned { events, held_back } = self.ask(move |log| hold.prune(log, bound)).await?;
-        looking.report.add(bound, events);
+        run.report.add(bound, events);
         if held_back.is_some() {
-            self.gate.hold.press();
+            self.handle.hold.notify_holder();
         }
         if events == 0 {
-            looking.bounds.remove(0);
+            run.bounds.remove(0);
         }
         Ok(true)
     }
@@ -264,9 +264,10 @@ impl EventStoreServer {
         &self,
         work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, String> {
-        let (job, answer) = chore(move |log| Ok((work(log)?, None)));
-        let gone = || self.gate.outage().map_or_else(|| "the writer has ended".to_owned(), |outage| outage.to_string());
-        self.gate.send(job).map_err(|_| gone())?;
+        let (job, answer) = log_task(move |log| Ok((work(log)?, None)));
+        let gone =
+            || self.handle.outage().map_or_else(|| "the writer has ended".to_owned(), |outage| outage.to_string());
+        self.handle.send(job).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
     }
 }
@@ -286,10 +287,10 @@ impl Actor for EventStoreServer {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.gate)), Reopening::default());
+        let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.handle)), Reopening::default());
         let (begun, time) = (Instant::now(), self.time(None));
         let is_ahead = false;
-        let mut running = Running { _shut: shut, next_look: None, next_try: None, reopening, begun, time, is_ahead };
+        let mut running = Running { _shut: shut, next_run: None, next_try: None, reopening, begun, time, is_ahead };
         self.begin(&myself, &mut running).await?;
         self.schedule(&myself, &mut running);
         Ok(running)
@@ -297,9 +298,9 @@ impl Actor for EventStoreServer {
 
     async fn post_stop(&self, _: ActorRef<EventStoreMsg>, _: &mut Running) -> Result<(), ActorProcessingErr> {
         // In order: requested appends are recorded before the store is gone; reads are interrupted.
-        self.gate.shut();
-        let (_, seat) = futures::join!(self.gate.readers.end(), self.gate.seat.acquire());
-        drop(seat);
+        self.handle.shut();
+        let (_, permit) = futures::join!(self.handle.readers.end(), self.handle.writer_slot.acquire());
+        drop(permit);
         Ok(())
     }
 
@@ -312,18 +313,18 @@ impl Actor for EventStoreServer {
         match message {
             EventStoreMsg::Failed => self.try_later(&myself, running),
             EventStoreMsg::Reopen => Box::pin(self.reopen(&myself, running)).await,
-            EventStoreMsg::Look => {
-                let looking = self.look(running);
-                myself.cast(EventStoreMsg::Retain(looking))?;
+            EventStoreMsg::BeginRetention => {
+                let run = self.begin_run(running);
+                myself.cast(EventStoreMsg::ContinueRetention(run))?;
             }
             // One message per chunk: between two of them the store can be stopped. Boxed: otherwise the actor would
             // keep the space for it between two runs as well.
-            EventStoreMsg::Retain(mut looking) => match Box::pin(self.retain(&mut looking)).await {
-                Ok(true) => myself.cast(EventStoreMsg::Retain(looking))?,
+            EventStoreMsg::ContinueRetention(mut run) => match Box::pin(self.retain(&mut run)).await {
+                Ok(true) => myself.cast(EventStoreMsg::ContinueRetention(run))?,
                 outcome => {
-                    looking.report.failure = outcome.err();
-                    looking.report.took = looking.begun.elapsed();
-                    if let Err(panic) = catch_panic(|| (self.told)(&looking.report)) {
+                    run.report.failure = outcome.err();
+                    run.report.took = run.begun.elapsed();
+                    if let Err(panic) = catch_panic(|| (self.on_retention)(&run.report)) {
                         report(|| tracing::warn!(%panic, "the callback of a retention run panicked"));
                     }
                     self.schedule(&myself, running);

@@ -17,7 +17,7 @@ pub enum EventStoreError {
     /// The store does not run. Nothing was recorded, and the events are returned.
     #[error("{reason}")]
     NotDelivered {
-        /// What was to be recorded, in its order.
+        /// The events of the request, in their order.
         batch: Vec<NewEvent>,
         /// Why it could not be delivered.
         reason: String,
@@ -43,7 +43,7 @@ pub enum EventStoreError {
     /// ([`EventStore::outage`](crate::EventStore::outage)).
     #[error("the event store records nothing at present and will try again: {cause}")]
     Unavailable {
-        /// What was to be recorded, in its order.
+        /// The events of the request, in their order.
         batch: Vec<NewEvent>,
         /// Since when it cannot, by the store's clock.
         since: SystemTime,

@@ -8,6 +8,7 @@ use futures::FutureExt;
 
 use super::chunk::{Found, Wanted};
 use super::client::EventStore;
+use super::consumer_leases::ConsumerLeases;
 use super::durable_subscription::DurableSubscription;
 use super::event::Event;
 use super::follower::Follower;
@@ -16,15 +17,14 @@ use super::id::EventId;
 use super::log::recordable;
 use super::parked::ParkedEvent;
 use super::pause::Pause;
-use super::readers::Lane;
-use super::seats::Seats;
+use super::readers::ReadClass;
 use super::server::EVENT_STORE;
 use super::store_error::EventStoreError;
 use super::subscription::{EventSubscription, ReadLog};
 use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
 use super::subscription_spec::{Start, SubscriptionSpec};
-use super::tail::Ear;
+use super::tail::TailReader;
 
 impl EventStore {
     /// Follows the events from a position on.
@@ -33,9 +33,9 @@ impl EventStore {
     /// [`SubscriptionError::Store`] if the store has never started and does not do so within
     /// [`answer`](crate::EventStoreLimits::answer).
     pub async fn subscribe(&self, spec: SubscriptionSpec) -> Result<EventSubscription, SubscriptionError> {
-        let ear = self.follow().await?;
-        let start = spec.start.position(&ear);
-        Ok(self.subscription(spec, ear, start))
+        let tail = self.follow().await?;
+        let start = spec.start.position(&tail);
+        Ok(self.subscription(spec, tail, start))
     }
 
     /// Follows the events under a name, by which the store remembers the last acknowledged event. The first time it
@@ -53,25 +53,25 @@ impl EventStore {
         spec: SubscriptionSpec,
     ) -> Result<DurableSubscription, SubscriptionError> {
         let consumer = spec.consumer.clone().unwrap_or_else(this_task);
-        let seat = self.seats().wait(&name, consumer).await;
-        let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
-        let ear = self.follow().await?;
+        let lease = self.leases().wait(&name, consumer).await;
+        let lease = lease.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        let tail = self.follow().await?;
         let acknowledged = match self.acknowledged(&name).await? {
             Some(event) => Some(event),
-            None => self.begin(&name, spec.start.position(&ear)).await?,
+            None => self.begin(&name, spec.start.position(&tail)).await?,
         };
         // An event that an earlier actor has answered is handled, even if that was not acknowledged any more.
-        let answered = seat.record().answered().filter(|answered| Some(*answered) > acknowledged);
+        let answered = lease.record().answered().filter(|answered| Some(*answered) > acknowledged);
         if let Some(answered) = answered {
             self.remember(&name, answered).await?;
-            seat.record().acknowledge(answered);
+            lease.record().acknowledge(answered);
         }
         let acknowledged = answered.or(acknowledged);
         let parked = self.parked(&name).await?.into_iter().map(|parked| parked.event.id);
         let parked = parked.filter(|event| Some(*event) > acknowledged).collect();
         let rule = spec.on_failure.clone();
-        let subscription = self.subscription(spec, ear, acknowledged.map_or(0, EventId::get));
-        Ok(DurableSubscription::new(subscription, self.clone(), seat, rule, acknowledged, parked))
+        let subscription = self.subscription(spec, tail, acknowledged.map_or(0, EventId::get));
+        Ok(DurableSubscription::new(subscription, self.clone(), lease, rule, acknowledged, parked))
     }
 
     /// Sends the events from a position on to an actor, each as the message that the function makes of it. The next one
@@ -122,7 +122,7 @@ impl EventStore {
     ) -> Result<Forwarding, SubscriptionError> {
         let subscription = Box::new(self.subscribe_durable(name, spec).await?);
         let feed =
-            Feed::Durable { subscription, answered: Default::default(), park_again: self.gate.limits.park_again };
+            Feed::Durable { subscription, answered: Default::default(), park_again: self.handle.limits.park_again };
         Ok(Forwarding::start(feed, actor, message))
     }
 
@@ -133,7 +133,7 @@ impl EventStore {
     /// As [`get`](Self::get).
     pub async fn parked(&self, name: &SubscriptionName) -> Result<Vec<ParkedEvent>, EventStoreError> {
         let name = name.clone();
-        self.read(Lane::Quick, move |reader| reader.parked(&name)).await
+        self.read(ReadClass::Quick, move |reader| reader.parked(&name)).await
     }
 
     /// Shows the parked events of a durable subscription again, before all others and oldest first, to the current
@@ -144,7 +144,7 @@ impl EventStore {
     /// As [`get`](Self::get).
     pub async fn play_parked(&self, name: &SubscriptionName) -> Result<usize, EventStoreError> {
         let parked = self.parked(name).await?;
-        Ok(self.seats().play(name, parked.into_iter().map(|parked| parked.event).collect()))
+        Ok(self.leases().play(name, parked.into_iter().map(|parked| parked.event).collect()))
     }
 
     /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one
@@ -154,7 +154,7 @@ impl EventStore {
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         let was_parked = self.take_out(name, event).await?;
-        self.seats().unplay(name, event);
+        self.leases().unplay(name, event);
         Ok(was_parked)
     }
 
@@ -182,30 +182,30 @@ impl EventStore {
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has a consumer, [`SubscriptionError::Store`].
     pub async fn forget_subscription(&self, name: &SubscriptionName) -> Result<bool, SubscriptionError> {
-        let seat = self.seats().wait(name, format!("{}, which forgets it", this_task())).await;
-        let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        let lease = self.leases().wait(name, format!("{}, which forgets it", this_task())).await;
+        let lease = lease.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
         let name = name.clone();
         let had_any = self.ask(move |log| log.forget_subscription(&name)).await?;
-        seat.record().reset();
+        lease.record().reset();
         Ok(had_any)
     }
 
-    fn subscription(&self, spec: SubscriptionSpec, ear: Ear, start: u64) -> EventSubscription {
+    fn subscription(&self, spec: SubscriptionSpec, tail: TailReader, start: u64) -> EventSubscription {
         let life = self.registry.watch_service(&EVENT_STORE);
         let follower = Follower::new(spec.kinds.into(), start);
         let follower = if spec.start == Start::Now { follower.without_imports() } else { follower };
-        let pause = Pause::before_reading(&self.gate.limits);
-        EventSubscription::new(follower, ear, self.read_log(), pause, life, spec.on_damaged)
+        let pause = Pause::before_reading(&self.handle.limits);
+        EventSubscription::new(follower, tail, self.read_log(), pause, life, spec.on_damaged)
     }
 
     /// Adds a reader of the tail before it returns: no event from now on is missed.
-    async fn follow(&self) -> Result<Ear, EventStoreError> {
-        let ear = self.gate.tail.follow();
-        if ear.position().is_none() {
+    async fn follow(&self) -> Result<TailReader, EventStoreError> {
+        let tail = self.handle.tail.follow();
+        if tail.position().is_none() {
             let absent = |reason| EventStoreError::not_delivered(Vec::new(), reason);
-            self.wait_until_readable(self.gate.limits.answer).await.map_err(absent)?;
+            self.wait_until_readable(self.handle.limits.answer).await.map_err(absent)?;
         }
-        Ok(ear)
+        Ok(tail)
     }
 
     /// Has the store remember where a subscription begins, so that it begins there the next time, not later.
@@ -225,7 +225,7 @@ impl EventStore {
 
     async fn acknowledged(&self, name: &SubscriptionName) -> Result<Option<EventId>, EventStoreError> {
         let name = name.clone();
-        self.read(Lane::Quick, move |reader| reader.acknowledged(&name)).await
+        self.read(ReadClass::Quick, move |reader| reader.acknowledged(&name)).await
     }
 
     fn read_log(&self) -> ReadLog {
@@ -239,27 +239,27 @@ impl EventStore {
     /// Reads a chunk of the log; waits for a store that restarts.
     async fn read_chunk(&self, wanted: Wanted) -> Result<Found, EventStoreError> {
         let again = wanted.clone();
-        match self.read_now(Lane::Quick, move |reader| wanted.read(reader)).await {
+        match self.read_now(ReadClass::Quick, move |reader| wanted.read(reader)).await {
             Err(EventStoreError::NotDelivered { .. })
-                if self.wait_until_readable(self.gate.limits.answer).await.is_ok() =>
+                if self.wait_until_readable(self.handle.limits.answer).await.is_ok() =>
             {
-                self.read_now(Lane::Quick, move |reader| again.read(reader)).await
+                self.read_now(ReadClass::Quick, move |reader| again.read(reader)).await
             }
             found => found,
         }
     }
 
-    fn seats(&self) -> Arc<Seats> {
-        self.registry.extension(Seats::default)
+    fn leases(&self) -> Arc<ConsumerLeases> {
+        self.registry.extension(ConsumerLeases::default)
     }
 }
 
 impl Start {
-    fn position(self, ear: &Ear) -> u64 {
+    fn position(self, tail: &TailReader) -> u64 {
         match self {
             Self::Beginning => 0,
             Self::After(event) => event.get(),
-            Self::Now => ear.position().unwrap_or(0),
+            Self::Now => tail.position().unwrap_or(0),
         }
     }
 }

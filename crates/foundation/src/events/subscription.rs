@@ -19,7 +19,7 @@ use super::on_damaged::OnDamaged;
 use super::pause::Pause;
 use super::store_error::EventStoreError;
 use super::subscription_error::SubscriptionError;
-use super::tail::Ear;
+use super::tail::TailReader;
 
 /// An item of a subscription: an event, or why some cannot be shown.
 type Shown = Result<Arc<Event>, SubscriptionError>;
@@ -64,7 +64,7 @@ pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found,
 #[must_use = "a subscription that is dropped shows nothing"]
 pub struct EventSubscription {
     follower: Follower,
-    ear: Ear,
+    tail: TailReader,
     read: ReadLog,
     reading: Option<BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)>>,
     /// The pause before the log is read again after a failure.
@@ -79,14 +79,14 @@ pub struct EventSubscription {
 impl EventSubscription {
     pub(super) fn new(
         follower: Follower,
-        ear: Ear,
+        tail: TailReader,
         read: ReadLog,
         pause: Pause,
         life: Watch,
         on_damaged: OnDamaged,
     ) -> Self {
         let life = Some(life);
-        Self { follower, ear, read, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
+        Self { follower, tail, read, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
     }
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
@@ -122,10 +122,10 @@ impl EventSubscription {
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
         // A reader with many events does not keep its thread from other tasks.
-        let turn = ready!(poll_proceed(context));
+        let budget = ready!(poll_proceed(context));
         let shown = self.show(context);
         if shown.is_ready() {
-            turn.made_progress();
+            budget.made_progress();
         }
         shown
     }
@@ -136,7 +136,7 @@ impl EventSubscription {
         }
         loop {
             let next = match self.read_on(context) {
-                Poll::Ready(Ok(None)) => self.look(context),
+                Poll::Ready(Ok(None)) => self.read_tail(context),
                 Poll::Ready(Ok(Some(next))) => next,
                 Poll::Ready(Err(_)) | Poll::Pending if self.has_ended(context) => return Poll::Ready(None),
                 Poll::Ready(Err(error)) => {
@@ -186,14 +186,14 @@ impl EventSubscription {
         report(|| tracing::warn!(%error, "a subscription skips what it cannot read"));
     }
 
-    fn look(&mut self, context: &Context<'_>) -> Next {
+    fn read_tail(&mut self, context: &Context<'_>) -> Next {
         if let Some(next) = self.follower.ready() {
             return next;
         }
         // Register the waker before checking: a change in between wakes this task again.
-        self.ear.listen(context.waker());
+        self.tail.register_waker(context.waker());
         let follower = &mut self.follower;
-        self.ear.look(|ring| follower.next(ring)).unwrap_or(Next::Wait)
+        self.tail.read(|ring| follower.next(ring)).unwrap_or(Next::Wait)
     }
 
     fn begin_to_read(&self, wanted: Wanted) -> BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)> {

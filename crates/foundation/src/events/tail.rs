@@ -25,7 +25,7 @@ struct State {
     /// `None` until a log was opened.
     ring: Option<Ring>,
     /// Copied when a reader is added or removed, so that all can be woken without the lock.
-    ears: Arc<Vec<Arc<AtomicWaker>>>,
+    wakers: Arc<Vec<Arc<AtomicWaker>>>,
 }
 
 impl Tail {
@@ -44,7 +44,7 @@ impl Tail {
         let Some(last) = events.last() else { return };
         self.change(|state| {
             let ring = state.ring.get_or_insert_default();
-            match state.ears.is_empty() {
+            match state.wakers.is_empty() {
                 // Without readers nothing is kept: a later reader reads the log up to here.
                 true => ring.move_to(last.id.get()),
                 false => ring.extend(events),
@@ -53,19 +53,19 @@ impl Tail {
     }
 
     /// Adds a reader.
-    pub(super) fn follow(self: &Arc<Self>) -> Ear {
+    pub(super) fn follow(self: &Arc<Self>) -> TailReader {
         let waker = Arc::new(AtomicWaker::new());
-        Arc::make_mut(&mut self.0.lock().ears).push(Arc::clone(&waker));
-        Ear { tail: Arc::clone(self), waker }
+        Arc::make_mut(&mut self.0.lock().wakers).push(Arc::clone(&waker));
+        TailReader { tail: Arc::clone(self), waker }
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.0.lock();
         change(&mut state);
-        let ears = Arc::clone(&state.ears);
+        let wakers = Arc::clone(&state.wakers);
         drop(state);
         // One by one: a waker that panics must neither keep the others asleep nor end the writer.
-        ears.iter().for_each(|ear| wake(|| ear.wake()));
+        wakers.iter().for_each(|waker| wake(|| waker.wake()));
     }
 }
 
@@ -77,31 +77,31 @@ pub(super) fn wake(wake: impl FnOnce()) {
 }
 
 /// A reader of the tail; it stops following on drop.
-pub(super) struct Ear {
+pub(super) struct TailReader {
     tail: Arc<Tail>,
     waker: Arc<AtomicWaker>,
 }
 
-impl Ear {
+impl TailReader {
     /// Registers a waker that is woken at each change.
-    pub(super) fn listen(&self, waker: &Waker) {
+    pub(super) fn register_waker(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
     /// The highest id ever given, 0 if none was; `None` until a log was opened.
     pub(super) fn position(&self) -> Option<u64> {
-        self.look(Ring::newest)
+        self.read(Ring::newest)
     }
 
     /// Reads the ring; `None` if no log was opened yet.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Ring) -> T) -> Option<T> {
-        self.tail.0.lock().ring.as_ref().map(look)
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Ring) -> T) -> Option<T> {
+        self.tail.0.lock().ring.as_ref().map(read)
     }
 }
 
-impl Drop for Ear {
+impl Drop for TailReader {
     fn drop(&mut self) {
-        Arc::make_mut(&mut self.tail.0.lock().ears).retain(|ear| !Arc::ptr_eq(ear, &self.waker));
+        Arc::make_mut(&mut self.tail.0.lock().wakers).retain(|waker| !Arc::ptr_eq(waker, &self.waker));
     }
 }
 
@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn a_dropped_reader_is_forgotten() {
         let tail = Arc::new(Tail::default());
-        let ears: Vec<_> = (0..3).map(|_| tail.follow()).collect();
-        assert_eq!(tail.0.lock().ears.len(), 3);
-        let kept = ears.into_iter().nth(1).unwrap();
-        assert!(tail.0.lock().ears.iter().all(|ear| Arc::ptr_eq(ear, &kept.waker)));
+        let readers: Vec<_> = (0..3).map(|_| tail.follow()).collect();
+        assert_eq!(tail.0.lock().wakers.len(), 3);
+        let kept = readers.into_iter().nth(1).unwrap();
+        assert!(tail.0.lock().wakers.iter().all(|waker| Arc::ptr_eq(waker, &kept.waker)));
         drop(kept);
-        assert!(tail.0.lock().ears.is_empty());
+        assert!(tail.0.lock().wakers.is_empty());
     }
 }

@@ -9,12 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::append::Appended;
 use super::clock::Clock;
-use super::drain::Group;
+use super::commit_group::CommitGroup;
 use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
-use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, answer_unanswered};
+use super::job::{AppendJob, Job, LogTask, LogTaskOutcome, Reply, answer_unanswered};
 use super::log::EventLog;
 use super::outage::Outage;
 use super::store_error::EventStoreError;
@@ -26,7 +26,7 @@ use super::store_error::EventStoreError;
 /// It ends when its handle is shut and every job is done, or at the first failure of its log, which the actor then
 /// opens again.
 pub(super) struct Writer {
-    // Fields are dropped in this order: a successor that gets the seat finds the log closed.
+    // Fields are dropped in this order: a successor that gets the permit finds the log closed.
     pub(super) log: Box<dyn EventLog>,
     pub(super) inbox: Box<dyn Inbox>,
     pub(super) clock: Clock,
@@ -34,7 +34,7 @@ pub(super) struct Writer {
     pub(super) failed: Box<dyn Fn() + Send>,
     /// The runtime of the callers, if the writer has a thread of its own.
     pub(super) runtime: Option<Handle>,
-    pub(super) _seat: OwnedSemaphorePermit,
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// The source of a writer's jobs.
@@ -67,14 +67,14 @@ impl Writer {
     fn take_turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
         let first = match first {
             Job::Append(first) => first,
-            Job::Chore(chore) => return self.work(chore),
+            Job::LogTask(task) => return self.work(task),
         };
-        let mut group = Group::new(first, more);
+        let mut group = CommitGroup::new(first, more);
         let committed = self.commit(&mut group);
         match (committed, group.into_rest()) {
-            (Ok(()), (_, Some(chore))) => self.work(chore),
+            (Ok(()), (_, Some(task))) => self.work(task),
             (Ok(()), (_, None)) => Ok(()),
-            (Err(failed), (append, chore)) => Err(failed.before(append, chore)),
+            (Err(failed), (append, task)) => Err(failed.before(append, task)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Writer {
             append
         });
         let (log, clock) = (&mut self.log, &self.clock);
-        let answers = contained("committing events", || log.commit_arriving(&mut appends, &**clock));
+        let answers = catch_log_panic("committing events", || log.commit_arriving(&mut appends, &**clock));
         match answers {
             Ok(answers) => {
                 self.answer(answers, replies);
@@ -109,21 +109,21 @@ impl Writer {
         }
     }
 
-    fn work(&mut self, chore: Chore) -> Result<(), Failed> {
-        let ChoreDone { position, answer } = chore(&mut *self.log);
+    fn work(&mut self, task: LogTask) -> Result<(), Failed> {
+        let LogTaskOutcome { position, answer } = task(&mut *self.log);
         match position {
             Ok(position) => {
                 self.inbox.done(1, &[], position);
                 answer();
                 Ok(())
             }
-            Err(failure) => Err(Failed { chore: Some(answer), ..Failed::new(failure) }),
+            Err(failure) => Err(Failed { task: Some(answer), ..Failed::new(failure) }),
         }
     }
 
     /// Ends with the remaining jobs.
     pub(super) fn fail(self, failed: Failed, left: impl FnMut() -> Option<Job>) {
-        let Failed { failure, begun, chore, mut waiting } = failed;
+        let Failed { failure, begun, task, mut waiting } = failed;
         let since = catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now());
         let outage = Outage { since, cause: failure };
         // Close before answering: a caller that learns of the failure and then waits for the store waits until it has
@@ -131,7 +131,7 @@ impl Writer {
         self.inbox.fail(outage.clone());
         (self.failed)();
         waiting.extend(std::iter::from_fn(left));
-        chore.into_iter().for_each(|answer| answer());
+        task.into_iter().for_each(|answer| answer());
         answer_unanswered(&outage, begun, waiting);
         drop_contained("the log of an event store", self);
     }
@@ -152,25 +152,25 @@ pub(super) struct Failed {
     /// The callers whose appends may be recorded or not.
     begun: Vec<Reply>,
     /// Answers the caller of the task that has failed.
-    chore: Option<Box<dyn FnOnce()>>,
+    task: Option<Box<dyn FnOnce()>>,
     /// The jobs that were not begun.
     waiting: Vec<Job>,
 }
 
 impl Failed {
     fn new(failure: LogFailure) -> Self {
-        Self { failure, begun: Vec::new(), chore: None, waiting: Vec::new() }
+        Self { failure, begun: Vec::new(), task: None, waiting: Vec::new() }
     }
 
-    fn before(mut self, append: Option<AppendJob>, chore: Option<Chore>) -> Self {
+    fn before(mut self, append: Option<AppendJob>, task: Option<LogTask>) -> Self {
         self.waiting.extend(append.map(Job::Append));
-        self.waiting.extend(chore.map(Job::Chore));
+        self.waiting.extend(task.map(Job::LogTask));
         self
     }
 }
 
 /// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.
-pub(super) fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
+pub(super) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
     catch_panic(act).unwrap_or_else(|panic| Err(panicked(action, panic)))
 }
 

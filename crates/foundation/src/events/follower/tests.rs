@@ -56,7 +56,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (vec(0..KINDS.len(), 1..12), prop::bool::weighted(0.9)).prop_map(|(kinds, told)| Step::Commit(kinds, told)),
+        4 => (vec(0..KINDS.len(), 1..12), prop::bool::weighted(0.9)).prop_map(|(kinds, is_live)| Step::Commit(kinds, is_live)),
         1 => (0..20u64).prop_map(Step::Prune),
         1 => Just(Step::Reopen),
         2 => (vec(0..KINDS.len(), 0..3), any::<usize>()).prop_map(|(kinds, from)| Step::Subscribe(kinds, from)),
@@ -67,13 +67,13 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// A reader that prunes events after each read.
-struct Meddler {
+struct PruningReader {
     log: MemoryLog,
     fewer: u64,
     pruned: AtomicU64,
 }
 
-impl EventReader for Meddler {
+impl EventReader for PruningReader {
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
         let found = self.log.query(query);
         self.pruned.fetch_add(prune(&self.log, self.fewer), Ordering::Relaxed);
@@ -110,7 +110,7 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Commit(kinds, told) => self.commit(kinds, *told),
+            Step::Commit(kinds, is_live) => self.commit(kinds, *is_live),
             Step::Prune(count) => self.prune(*count),
             Step::Reopen => self.ring.move_to(self.recorded.len() as u64),
             Step::Subscribe(kinds, from) => self.subscribe(kinds, *from),
@@ -129,10 +129,10 @@ impl World {
         &mut self.readers[who % count]
     }
 
-    fn commit(&mut self, kinds: &[usize], told: bool) {
+    fn commit(&mut self, kinds: &[usize], is_live: bool) {
         let batch = kinds.iter().map(|kind| NewEvent::of(KINDS[*kind].clone())).collect();
         let appended = self.log.append_batch(batch, UNIX_EPOCH).unwrap();
-        if told {
+        if is_live {
             self.ring.extend(&appended.events);
         }
         self.recorded.extend(appended.events);
@@ -166,16 +166,16 @@ impl World {
     /// One turn; false if there was nothing to do.
     fn read(&mut self, who: usize, more: usize, fewer: u64) -> bool {
         let next = self.readers[who].follower.next(&self.ring);
-        let told = match next {
+        let next = match next {
             Next::Read(wanted) => {
-                let found = self.look(&wanted, more, fewer);
-                let Some(told) = self.readers[who].follower.learn(&wanted, found) else { return true };
-                told
+                let found = self.find(&wanted, more, fewer);
+                let Some(next) = self.readers[who].follower.learn(&wanted, found) else { return true };
+                next
             }
             next => next,
         };
         let reader = &mut self.readers[who];
-        match told {
+        match next {
             Next::Event(event) => reader.given.push(event.id.get()),
             Next::Missed { from, to } => reader.missed.push(from.get()..=to.get()),
             Next::Wait => return false,
@@ -184,11 +184,11 @@ impl World {
         true
     }
 
-    fn look(&mut self, wanted: &Wanted, more: usize, fewer: u64) -> Found {
+    fn find(&mut self, wanted: &Wanted, more: usize, fewer: u64) -> Found {
         self.commit(&vec![0; more], false);
-        let meddler = Meddler { log: self.log.clone(), fewer, pruned: AtomicU64::new(0) };
-        let found = wanted.read(&meddler).unwrap();
-        self.pruned += meddler.pruned.into_inner();
+        let reader = PruningReader { log: self.log.clone(), fewer, pruned: AtomicU64::new(0) };
+        let found = wanted.read(&reader).unwrap();
+        self.pruned += reader.pruned.into_inner();
         found
     }
 

@@ -17,7 +17,7 @@ use super::subscription_name::SubscriptionName;
 
 /// The state of the subscriptions, by name.
 #[derive(Default)]
-pub(super) struct Seats {
+pub(super) struct ConsumerLeases {
     known: Mutex<HashMap<SubscriptionName, Known>>,
     /// Notified whenever a consumer is gone.
     freed: Notify,
@@ -55,11 +55,11 @@ struct Consumer {
 
 /// Why a lease is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoSeat {
+pub(super) enum LeaseError {
     /// This consumer holds it.
     Taken(String),
     /// Its consumer is stopping.
-    SoonFree,
+    Stopping,
 }
 
 /// The event on which the consumer failed last.
@@ -72,31 +72,35 @@ pub(super) struct Failing {
 }
 
 /// The right to consume one subscription, released on drop.
-pub(super) struct Seat(SeatRecord);
+pub(super) struct ConsumerLease(SubscriptionRecord);
 
 /// The state of one subscription, whichever consumer it has.
 #[derive(Clone)]
-pub(super) struct SeatRecord {
-    seats: Arc<Seats>,
+pub(super) struct SubscriptionRecord {
+    leases: Arc<ConsumerLeases>,
     name: SubscriptionName,
     shared: Arc<Shared>,
 }
 
-impl Seats {
+impl ConsumerLeases {
     /// Takes the lease.
     ///
     /// # Errors
     /// The current consumer, or that it is stopping.
-    pub(super) fn take(self: &Arc<Self>, name: &SubscriptionName, consumer: String) -> Result<Seat, NoSeat> {
-        let mut seats = self.known.lock();
-        let known = seats.entry(name.clone()).or_default();
+    pub(super) fn take(
+        self: &Arc<Self>,
+        name: &SubscriptionName,
+        consumer: String,
+    ) -> Result<ConsumerLease, LeaseError> {
+        let mut leases = self.known.lock();
+        let known = leases.entry(name.clone()).or_default();
         match &known.consumer {
-            Some(taken) if taken.is_leaving => Err(NoSeat::SoonFree),
-            Some(taken) => Err(NoSeat::Taken(taken.name.clone())),
+            Some(taken) if taken.is_leaving => Err(LeaseError::Stopping),
+            Some(taken) => Err(LeaseError::Taken(taken.name.clone())),
             None => {
                 known.consumer = Some(Consumer { name: consumer, is_leaving: false });
-                let (seats, name, shared) = (Arc::clone(self), name.clone(), Arc::clone(&known.shared));
-                Ok(Seat(SeatRecord { seats, name, shared }))
+                let (leases, name, shared) = (Arc::clone(self), name.clone(), Arc::clone(&known.shared));
+                Ok(ConsumerLease(SubscriptionRecord { leases, name, shared }))
             }
         }
     }
@@ -105,15 +109,19 @@ impl Seats {
     ///
     /// # Errors
     /// The name of the current consumer.
-    pub(super) async fn wait(self: &Arc<Self>, name: &SubscriptionName, consumer: String) -> Result<Seat, String> {
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        name: &SubscriptionName,
+        consumer: String,
+    ) -> Result<ConsumerLease, String> {
         loop {
             let mut freed = pin!(self.freed.notified());
             // Subscribe before checking: a consumer that leaves in between is noticed.
             freed.as_mut().enable();
             match self.take(name, consumer.clone()) {
-                Ok(seat) => return Ok(seat),
-                Err(NoSeat::Taken(consumer)) => return Err(consumer),
-                Err(NoSeat::SoonFree) => waking_contained(freed).await,
+                Ok(lease) => return Ok(lease),
+                Err(LeaseError::Taken(consumer)) => return Err(consumer),
+                Err(LeaseError::Stopping) => waking_contained(freed).await,
             }
         }
     }
@@ -149,12 +157,12 @@ impl Progress {
     }
 }
 
-impl Seat {
+impl ConsumerLease {
     pub(super) fn name(&self) -> &SubscriptionName {
         &self.0.name
     }
 
-    pub(super) fn record(&self) -> &SeatRecord {
+    pub(super) fn record(&self) -> &SubscriptionRecord {
         &self.0
     }
 
@@ -169,34 +177,34 @@ impl Seat {
     }
 
     /// Registers a waker that is woken when there is such an event.
-    pub(super) fn listen(&self, waker: &Waker) {
+    pub(super) fn register_waker(&self, waker: &Waker) {
         self.0.shared.waker.register(waker);
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConsumerLease {
     fn drop(&mut self) {
-        let SeatRecord { seats, name, shared } = &self.0;
+        let SubscriptionRecord { leases, name, shared } = &self.0;
         drop(shared.waker.take());
         let is_done = shared.progress.lock().is_over() && shared.again.lock().is_empty();
-        let mut known = seats.known.lock();
+        let mut known = leases.known.lock();
         match is_done {
             true => drop(known.remove(name)),
             false => known.entry(name.clone()).or_default().consumer = None,
         }
         drop(known);
-        seats.freed.notify_waiters();
+        leases.freed.notify_waiters();
     }
 }
 
-impl SeatRecord {
+impl SubscriptionRecord {
     pub(super) fn name(&self) -> &SubscriptionName {
         &self.name
     }
 
     /// Marks the consumer as stopping: a new consumer waits for its lease.
     pub(super) fn leave(&self) {
-        let mut known = self.seats.known.lock();
+        let mut known = self.leases.known.lock();
         let consumer = known.get_mut(&self.name).and_then(|known| known.consumer.as_mut());
         consumer.into_iter().for_each(|consumer| consumer.is_leaving = true);
     }
@@ -254,30 +262,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_on_one_event_add_up_over_consumers_and_those_on_another_begin_anew() {
-        let seats = Arc::new(Seats::default());
+        let leases = Arc::new(ConsumerLeases::default());
         let id = |number| EventId::new(number).unwrap();
         for failures in 1..4 {
-            let seat = seats.take(&NAME, "the clerk".to_owned()).unwrap();
-            assert_eq!(seat.record().add_failure(id(7), "it fell over"), failures);
+            let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+            assert_eq!(lease.record().add_failure(id(7), "it fell over"), failures);
         }
-        let seat = seats.take(&NAME, "the clerk".to_owned()).unwrap();
-        assert_eq!(seat.record().failing_on(id(7)).unwrap().failures, 3);
-        assert_eq!(seat.record().failing_on(id(8)), None);
-        assert_eq!(seat.record().add_failure(id(8), ""), 1);
-        seat.record().forget_failures(id(8));
-        drop(seat);
-        assert!(seats.known.lock().is_empty(), "a subscription without state is forgotten");
+        let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+        assert_eq!(lease.record().failing_on(id(7)).unwrap().failures, 3);
+        assert_eq!(lease.record().failing_on(id(8)), None);
+        assert_eq!(lease.record().add_failure(id(8), ""), 1);
+        lease.record().forget_failures(id(8));
+        drop(lease);
+        assert!(leases.known.lock().is_empty(), "a subscription without state is forgotten");
     }
 
     #[tokio::test]
     async fn a_new_consumer_waits_for_the_lease_of_one_that_is_stopping() {
-        let seats = Arc::new(Seats::default());
-        let first = seats.take(&NAME, "the first clerk".to_owned()).unwrap();
-        let refused = seats.wait(&NAME, "the second clerk".to_owned()).await.err().unwrap();
+        let leases = Arc::new(ConsumerLeases::default());
+        let first = leases.take(&NAME, "the first clerk".to_owned()).unwrap();
+        let refused = leases.wait(&NAME, "the second clerk".to_owned()).await.err().unwrap();
         assert_eq!(refused, "the first clerk");
         first.record().leave();
         let name = NAME;
-        let mut second = Box::pin(seats.wait(&name, "the second clerk".to_owned()));
+        let mut second = Box::pin(leases.wait(&name, "the second clerk".to_owned()));
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
         assert!(second.await.is_ok());

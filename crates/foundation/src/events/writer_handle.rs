@@ -1,7 +1,7 @@
 //! The handle of the writer: the part of a store that belongs to the namespace and outlives the store's actor.
 //!
-//! 1. There is at most one writer: it holds the permit of `seat` for as long as it has its log, and drops the log
-//!    first.
+//! 1. There is at most one writer: it holds the permit of `writer_slot` for as long as it has its log, and drops the
+//!    log first.
 //! 2. A job is sent under the read lock of `phase`, and the phase changes under the write lock. So a writer whose
 //!    handle is not open any more finds in its queue every job that will ever be there.
 //! 3. `pending` counts the jobs that were sent and whose effect is not visible to readers yet. It falls after the
@@ -18,23 +18,23 @@ use parking_lot::RwLock;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::combining_queue::{CombiningQueue, WriterGuard};
 use super::event::Event;
 use super::hold::Hold;
 use super::id::EventId;
 use super::job::Job;
-use super::lane::{Lane, Shift};
 use super::outage::Outage;
 use super::readers::Readers;
 use super::store_limits::EventStoreLimits;
 use super::tail::Tail;
 use super::writer::Inbox;
 
-pub(super) struct Gate {
+pub(super) struct WriterHandle {
     phase: RwLock<Phase>,
     changes: Notify,
     /// The highest id that was ever given, 0 if none was.
     position: AtomicU64,
-    pub(super) seat: Arc<Semaphore>,
+    pub(super) writer_slot: Arc<Semaphore>,
     pub(super) readers: Arc<Readers>,
     /// Subscriptions read the latest events there.
     pub(super) tail: Arc<Tail>,
@@ -54,16 +54,16 @@ enum Phase {
 }
 
 struct Open {
-    way: Way,
+    transport: Transport,
     pending: Arc<AtomicUsize>,
 }
 
 /// How a job reaches the writer.
-pub(super) enum Way {
+pub(super) enum Transport {
     /// Through a channel to the writer's own thread, since its log may block.
     Thread(mpsc::UnboundedSender<Job>),
     /// On the caller's own thread, through the combining queue.
-    Here(Arc<Lane>),
+    Combining(Arc<CombiningQueue>),
 }
 
 /// A job that was not taken, and why.
@@ -74,18 +74,18 @@ pub(super) struct Unsent {
 }
 
 /// The writer's end of the handle.
-struct Behind {
+struct Publisher {
     pending: Arc<AtomicUsize>,
-    gate: Arc<Gate>,
+    handle: Arc<WriterHandle>,
 }
 
-impl Gate {
+impl WriterHandle {
     pub(super) fn new(limits: EventStoreLimits) -> Self {
         Self {
             phase: RwLock::new(Phase::Shut),
             changes: Notify::new(),
             position: AtomicU64::new(0),
-            seat: Arc::new(Semaphore::new(1)),
+            writer_slot: Arc::new(Semaphore::new(1)),
             readers: Readers::new(),
             tail: Arc::default(),
             hold: Arc::new(Hold::new()),
@@ -98,14 +98,15 @@ impl Gate {
     pub(super) fn open<T>(
         self: &Arc<Self>,
         position: Option<EventId>,
-        way: impl FnOnce(Box<dyn Inbox>) -> (Way, T),
+        transport: impl FnOnce(Box<dyn Inbox>) -> (Transport, T),
     ) -> T {
         let pending = Arc::new(AtomicUsize::new(0));
         self.tail.opened(position);
         self.advance(position);
-        let (way, rest) = way(Box::new(Behind { pending: Arc::clone(&pending), gate: Arc::clone(self) }));
-        self.change(|_| Some(Phase::Open(Open { way, pending })));
-        rest
+        let (transport, value) =
+            transport(Box::new(Publisher { pending: Arc::clone(&pending), handle: Arc::clone(self) }));
+        self.change(|_| Some(Phase::Open(Open { transport, pending })));
+        value
     }
 
     /// Takes no more jobs; the writer does those in its queue and ends.
@@ -141,13 +142,13 @@ impl Gate {
     /// another caller is doing it.
     pub(super) fn send(&self, job: Job) -> Result<(), Unsent> {
         // The work is done without the lock: a log that fails changes the phase.
-        if let Some(shift) = self.put(job)? {
-            shift.work();
+        if let Some(guard) = self.put(job)? {
+            guard.work();
         }
         Ok(())
     }
 
-    fn put(&self, job: Job) -> Result<Option<Shift>, Unsent> {
+    fn put(&self, job: Job) -> Result<Option<WriterGuard>, Unsent> {
         let phase = self.phase.read();
         let open = match &*phase {
             Phase::Open(open) => open,
@@ -155,9 +156,11 @@ impl Gate {
             Phase::Unavailable(outage) => return Err(Unsent { job, outage: Some(outage.clone()) }),
         };
         open.pending.fetch_add(1, Ordering::AcqRel);
-        match &open.way {
-            Way::Thread(jobs) => jobs.send(job).map(|()| None).map_err(|unsent| Unsent { job: unsent.0, outage: None }),
-            Way::Here(lane) => Ok(lane.put(job)),
+        match &open.transport {
+            Transport::Thread(jobs) => {
+                jobs.send(job).map(|()| None).map_err(|unsent| Unsent { job: unsent.0, outage: None })
+            }
+            Transport::Combining(queue) => Ok(queue.put(job)),
         }
     }
 
@@ -208,13 +211,13 @@ impl Gate {
     }
 }
 
-impl Inbox for Behind {
+impl Inbox for Publisher {
     fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>) {
-        self.gate.publish(events, position);
+        self.handle.publish(events, position);
         self.pending.fetch_sub(jobs, Ordering::AcqRel);
     }
 
     fn fail(&self, outage: Outage) {
-        self.gate.fail(outage);
+        self.handle.fail(outage);
     }
 }
