@@ -73,7 +73,7 @@ impl EventReader for EndlessReader {
         while !self.interrupt.is_raised() {
             thread::yield_now();
         }
-        Err(LogFailure::new("querying", "an endless log", "it was told to stop"))
+        Err(LogFailure::new("querying", "an endless log", "it was interrupted"))
     }
 
     fn stats(&self) -> Result<EventStats, LogFailure> {

@@ -7,7 +7,7 @@ use super::limits::EventLimits;
 use super::new_event::NewEvent;
 use super::refusal::EventRefusal;
 
-/// What is to be recorded at once: all of it or nothing.
+/// A batch of events to record, all of it or nothing.
 ///
 /// ```
 /// use foundation::{Append, EventId, ExpectedPosition, NewEvent};
@@ -21,50 +21,50 @@ use super::refusal::EventRefusal;
 pub struct Append {
     /// The events, in their order.
     pub batch: Vec<NewEvent>,
-    /// Where the log has to be for it.
+    /// The position that the log must have.
     pub expected: ExpectedPosition,
 }
 
-/// Where a log has to be for an append to be taken: how a writer says on which state of affairs it has decided.
+/// The position that a log must have to take an append: the state on which its writer has decided.
 ///
 /// ```
 /// assert_eq!(foundation::ExpectedPosition::default(), foundation::ExpectedPosition::Any);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExpectedPosition {
-    /// Wherever it is.
+    /// Any position.
     #[default]
     Any,
     /// At exactly this position: the highest id that was ever given; `None` if nothing was ever recorded.
     Exactly(Option<EventId>),
 }
 
-/// What became of an append.
+/// The outcome of an append.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Appended {
-    /// The ids of the events, in the order of the batch; of one whose key was known, the id of the first event with it.
+    /// The ids of the events, in the order of the batch; for a known key, the id of the first event with it.
     pub ids: Vec<EventId>,
-    /// The position of the log after it.
+    /// The position of the log after the append.
     pub position: Option<EventId>,
     /// The events that are new, in ascending order.
     pub events: Vec<Arc<Event>>,
 }
 
 impl Append {
-    /// These events, wherever the log is.
+    /// An append of these events, wherever the log is.
     pub fn new(batch: Vec<NewEvent>) -> Self {
         Self { batch, expected: ExpectedPosition::Any }
     }
 
-    /// The same if the log is there.
+    /// The same, if the log is at this position.
     pub fn expecting(mut self, expected: ExpectedPosition) -> Self {
         self.expected = expected;
         self
     }
 
-    /// The whole decision on whether a log at this position takes it; the events with the bytes of their payloads as
-    /// JSON. For those who write an [`EventLog`](crate::EventLog) of their own; costs one walk through each payload.
+    /// The whole decision on whether a log at this position takes the append; returns the events with the bytes of
+    /// their payloads as JSON. For implementors of [`EventLog`](crate::EventLog); costs one walk through each payload.
     ///
     /// ```
     /// use foundation::{Append, EventLimits, NewEvent};
@@ -77,8 +77,8 @@ impl Append {
     ///
     /// # Errors
     ///
-    /// [`EventError::Conflict`] if the log is elsewhere, [`EventError::Refused`] if an event is outside the limits or
-    /// names a cause that is not recorded yet; each with the batch.
+    /// [`EventError::Conflict`] if the log is at another position, [`EventError::Refused`] if an event is outside the
+    /// limits or names a cause that is not recorded yet; each with the batch.
     pub fn admit(
         self,
         limits: &EventLimits,
@@ -98,7 +98,7 @@ impl Append {
 }
 
 impl Appended {
-    /// What an append became.
+    /// The outcome of an append.
     pub fn new(ids: Vec<EventId>, position: Option<EventId>, events: Vec<Arc<Event>>) -> Self {
         Self { ids, position, events }
     }

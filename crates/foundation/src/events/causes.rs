@@ -1,4 +1,4 @@
-//! Collecting the causal tree of an event, in few and large questions.
+//! Collecting the causal tree of an event, in few and large queries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use super::id::EventId;
 use super::query::Query;
 use super::store_error::EventStoreError;
 
-/// How many causes are asked about at once.
-const AT_ONCE: usize = 500;
+/// The most causes of one query.
+const MAX_CAUSES: usize = 500;
 
 type Known = BTreeMap<EventId, Arc<Event>>;
 
 impl EventStore {
-    /// The causal tree that an event belongs to: from its oldest known ancestor, everything that came of that; `None` if
-    /// there is no such event.
+    /// The causal tree of an event: its oldest known ancestor and all its effects, direct and indirect; `None` if there
+    /// is no such event.
     ///
-    /// Whole requests are read at once, by their correlation: the cost grows with the events of all requests that the
-    /// tree touches.
+    /// Whole requests are read at once, by their correlation id: the cost grows with the events of all requests that
+    /// the tree touches.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -33,7 +33,7 @@ impl EventStore {
         Ok(Some(EventChain::below(root, &known)))
     }
 
-    /// Learns an event and all others of its request; those that are new.
+    /// Adds an event and all others of its request; returns the new ones.
     async fn learn_request(&self, event: &Arc<Event>, known: &mut Known) -> Result<Vec<EventId>, EventStoreError> {
         let mut new = self.by_correlation(event.correlation_id).await?;
         // It may have been pruned in the meantime.
@@ -56,11 +56,11 @@ impl EventStore {
         Ok(root.id)
     }
 
-    /// Learns what the known events led to in other requests, and these requests, until there is nothing more.
+    /// Adds the effects of the known events in other requests, and these requests, until there are no more.
     async fn learn_effects(&self, known: &mut Known) -> Result<(), EventStoreError> {
         let mut unasked: Vec<EventId> = known.keys().copied().collect();
         while !unasked.is_empty() {
-            let asked = unasked.split_off(unasked.len().saturating_sub(AT_ONCE));
+            let asked = unasked.split_off(unasked.len().saturating_sub(MAX_CAUSES));
             let query = asked.into_iter().fold(Query::new(), Query::causation);
             for effect in self.query(query).await? {
                 if !known.contains_key(&effect.id) {

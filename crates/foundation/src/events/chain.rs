@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::event::Event;
 use super::id::EventId;
 
-/// The causal tree of events: one that started it, what it led to, what that led to, and so on.
+/// The causal tree of events: the first one, its effects, their effects, and so on.
 ///
-/// Of what is pruned nothing is known: the tree begins with the oldest ancestor that is still there. Written out, it has
-/// one line an event, each below its cause.
+/// Pruned events are not part of it: the tree begins with the oldest ancestor that is still held. As text it has one
+/// line per event, each below its cause.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent};
@@ -45,7 +45,7 @@ pub struct ChainLink {
 }
 
 impl EventChain {
-    /// The tree below `root`, out of these events; others among them are left out.
+    /// The tree below `root`, out of these events; the others are left out.
     pub(super) fn below(root: EventId, events: &BTreeMap<EventId, Arc<Event>>) -> Self {
         let mut effects: HashMap<EventId, Vec<&Arc<Event>>> = HashMap::new();
         for event in events.values() {
@@ -65,17 +65,17 @@ impl EventChain {
         Self { links }
     }
 
-    /// The events, each before what it led to, and what an event led to in ascending order.
+    /// The events, each before its effects, and the effects of an event in ascending order.
     pub fn links(&self) -> &[ChainLink] {
         &self.links
     }
 
-    /// The event that started it.
+    /// The event at the root.
     pub fn root(&self) -> Option<&Arc<Event>> {
         self.links.first().map(|link| &link.event)
     }
 
-    /// What an event of the tree led to at once.
+    /// The direct effects of an event of the tree.
     pub fn effects(&self, id: EventId) -> impl Iterator<Item = &Arc<Event>> {
         self.links.iter().map(|link| &link.event).filter(move |event| event.causation_id == Some(id))
     }
@@ -83,7 +83,7 @@ impl EventChain {
 
 impl fmt::Display for EventChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Of each level above, whether more is to come there.
+        // For each level above, whether more effects follow there.
         let mut goes_on: Vec<bool> = Vec::new();
         for (index, ChainLink { event, depth, is_last }) in self.links.iter().enumerate() {
             if index > 0 {
@@ -97,7 +97,7 @@ impl fmt::Display for EventChain {
             }
             write!(f, "{} {}", event.id, event.kind)?;
             if let Some(source) = &event.source {
-                // Whatever a source is called, it stays on its line.
+                // Escaped, so that any source stays on its line.
                 write!(f, " by {}", source.to_string().escape_debug())?;
             }
         }

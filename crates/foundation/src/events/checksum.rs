@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::event::Event;
 
-/// The CRC-32 of an event, over all that it says.
+/// The CRC-32 of an event, over all its fields.
 ///
-/// Two events that are equal have the same, wherever their fields come from: the fields of a payload's objects count in
-/// the order of their names, each text with its length before it, and times to the nanosecond. For logs that keep it
-/// beside the event and look, when they read, whether it still fits.
+/// Equal events have equal checksums, wherever their fields come from. The fields of a payload's objects count in the
+/// order of their names, each text after its length, and times to the nanosecond. For logs that store it beside the
+/// event and compare it when they read.
 ///
 /// ```
 /// use std::time::UNIX_EPOCH;
@@ -24,7 +24,7 @@ use super::event::Event;
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 pub fn checksum(event: &Event) -> u32 {
-    let mut row = Row { sum: Hasher::new(), waiting: Vec::with_capacity(2 * AT_ONCE) };
+    let mut row = Row { sum: Hasher::new(), waiting: Vec::with_capacity(2 * BUFFER_BYTES) };
     row.number(event.id.get());
     row.text(event.kind.as_str());
     row.text(&event.namespace);
@@ -44,17 +44,17 @@ pub fn checksum(event: &Event) -> u32 {
 /// The canonical form of an event, on its way into the sum.
 struct Row {
     sum: Hasher,
-    /// What is not summed up yet: a few hundred bytes at once cost little more than eight.
+    /// Bytes that are not summed up yet: a few hundred at once cost little more than eight.
     waiting: Vec<u8>,
 }
 
-/// So many bytes are summed up at once.
-const AT_ONCE: usize = 256;
+/// The bytes that are summed up at once.
+const BUFFER_BYTES: usize = 256;
 
 impl Row {
     fn bytes(&mut self, bytes: &[u8]) {
         self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= AT_ONCE {
+        if self.waiting.len() >= BUFFER_BYTES {
             self.sum.update(&self.waiting);
             self.waiting.clear();
         }
@@ -104,7 +104,7 @@ impl Row {
             Value::Object(fields) => {
                 self.bytes(b"o");
                 self.number(fields.len() as u64);
-                // In the order of the names: serde_json keeps another one when some crate of the build asks it to.
+                // In the order of the names: serde_json keeps another one if a crate of the build enables it.
                 let mut fields: Vec<_> = fields.iter().collect();
                 fields.sort_unstable_by_key(|(name, _)| *name);
                 for (name, field) in fields {

@@ -1,4 +1,4 @@
-//! A piece of a log, as somebody reads it who follows.
+//! A chunk of a log, as a subscription reads it.
 
 use std::sync::Arc;
 
@@ -11,40 +11,40 @@ use super::log::EventReader;
 use super::page::EventPage;
 use super::query::Query;
 
-/// What to read.
+/// A request to read a chunk.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    /// Of these kinds; of any if there are none.
+    /// Only these kinds; any if there are none.
     pub(super) kinds: Arc<[EventKind]>,
-    /// Only later ones.
+    /// Only events after this one.
     pub(super) after: Option<EventId>,
-    /// At most so many, the first ones.
+    /// At most this many, the first ones.
     pub(super) at_most: usize,
-    /// What was the newest when this was asked; later ones may be found or not.
+    /// The newest event at the time of the request; later ones may be found or not.
     pub(super) newest: u64,
 }
 
-/// What was read.
+/// A chunk that was read.
 #[derive(Debug)]
 pub(super) struct Found {
     /// The first events that match, in order: as many as were wanted, or all there are.
     pub(super) events: Vec<Arc<Event>>,
-    /// The damaged event that comes after them, at which the reading has ended.
+    /// The damaged event after them, at which the read ended.
     pub(super) damaged: Option<DamagedEvent>,
-    /// The oldest event of any kind that the log holds, looked up after `events`; at least as far back as is of interest.
+    /// The oldest event of any kind in the log, looked up after `events`; at least as far back as matters.
     pub(super) oldest: Option<EventId>,
 }
 
 impl Wanted {
-    /// Reads it.
+    /// Reads the chunk.
     ///
     /// # Errors
-    /// The reader's.
+    /// Those of the reader.
     pub(super) fn read(&self, reader: &dyn EventReader) -> Result<Found, LogFailure> {
         let after = self.after.into_iter().fold(Query::new(), Query::after);
         let page = reader.page(&after.kinds(self.kinds.iter().cloned()).limit(self.at_most))?;
-        // What matches comes first, the oldest one second: what is pruned in between is then told as missed. In the other
-        // order it would be missing without a word.
+        // The matching events are read first, the oldest one second: events pruned in between are then reported as
+        // missed. In the other order they would be missing silently.
         let oldest = match first(&page) {
             Some(first) if first == EventId::after(self.after.map_or(0, EventId::get)) => Some(first),
             _ => reader.stats()?.oldest,

@@ -1,5 +1,5 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Tells the time of day.
+/// Returns the time of day.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;

@@ -1,7 +1,7 @@
-//! What every log has to do, as tests that take a way to open one.
+//! The contract of every log, as tests that take a function to open one.
 //!
-//! `open` is called again to reopen: it has to find what was recorded before in the same place, with
-//! [`limits`]. The place is new for each call of a test.
+//! `open` is called again to reopen: it must find what was recorded before in the same place, with [`limits`]. The
+//! place is new for each call of a test.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 
-/// Opens a log in one place of its own.
+/// Opens a log in a place of its own.
 pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Box<dyn EventLog>;
 
 /// A test and its name.
@@ -111,7 +111,7 @@ fn a_known_key_gives_the_first_id(open: Open<'_>) {
     let again = commit(&mut *log, vec![once(), noted(2)], at(2)).unwrap();
     assert_eq!(again.ids, [id(2), id(3)]);
     assert_eq!((again.position, again.events.len()), (Some(id(3)), 1));
-    // With its event the key is forgotten.
+    // The key is forgotten with its event.
     log.prune(PruneBound::Before(at(2)), None, 10).unwrap();
     assert_eq!(commit(&mut *log, vec![once()], at(3)).unwrap().ids, [id(4)]);
     for key in [String::new(), "k".repeat(257)] {

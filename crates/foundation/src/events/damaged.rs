@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::id::EventId;
 
-/// An event that was recorded and cannot be read any more as it was: its row was changed, by a failing disk or by a tool.
+/// An event that was recorded and cannot be read any more as it was: its row was changed, by a failing disk or by a
+/// tool.
 ///
 /// ```
 /// use foundation::{DamagedEvent, EventId};
@@ -15,14 +16,14 @@ use super::id::EventId;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedEvent {
-    /// Which one.
+    /// The event.
     pub event: EventId,
     /// What is wrong with it.
     pub reason: String,
 }
 
 impl DamagedEvent {
-    /// This event, for this reason; for those who write an [`EventLog`](crate::EventLog) of their own.
+    /// This event, for this reason; for implementors of [`EventLog`](crate::EventLog).
     pub fn new(event: EventId, reason: impl Into<String>) -> Self {
         Self { event, reason: reason.into() }
     }

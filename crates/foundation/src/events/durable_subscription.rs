@@ -1,4 +1,4 @@
-//! Following the events of a store across restarts of whoever follows.
+//! Following the events of a store across restarts of the consumer.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -12,25 +12,26 @@ use futures::Stream;
 use tokio::time::{Instant, Sleep};
 
 use super::client::EventStore;
+use super::consumer_leases::{ConsumerLease, Failing, SubscriptionRecord};
 use super::event::Event;
 use super::failure_rule::{FailureRule, FailureVerdict};
 use super::id::EventId;
-use super::seats::{Failing, Seat, SeatRecord};
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
 use crate::one_line::excerpt;
 
-/// A subscription whose position the store remembers: under its name it goes on after the last event that was
-/// [acknowledged](Self::ack), after a restart of the consumer, of the store, and, if the log outlives it, of the process. As
-/// a persistent subscription with one consumer in EventStoreDB, or a consumer with a durable name in NATS JetStream.
+/// A subscription whose position the store remembers under its name. It goes on after the last event that was
+/// [acknowledged](Self::ack): after a restart of the consumer, of the store, and, if the log outlives it, of the
+/// process. It resembles a persistent subscription with one consumer in EventStoreDB, or a durable consumer in NATS
+/// JetStream.
 ///
-/// So each event is shown at least once: what was shown and not acknowledged is shown again. It has one consumer at a time;
-/// a second one is refused with the name of the first ([`SubscriptionError::Taken`]), and has its turn when that one is
-/// dropped. For the rest it is as an [`EventSubscription`].
+/// So each event is shown at least once: an event that was shown and not acknowledged is shown again. There is one
+/// consumer at a time; a second one is refused with the name of the first ([`SubscriptionError::Taken`]) until that one
+/// is dropped. Otherwise it works as an [`EventSubscription`].
 ///
-/// An event that its consumer cannot handle stops nobody: a [`FailureRule`] says how often it is shown again, and that it is
-/// then parked, skipped, or the end.
+/// An event that its consumer cannot handle does not block the others: a [`FailureRule`] says how often it is shown
+/// again, and whether it is then parked, skipped, or ends the subscription.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, SubscriptionName, SubscriptionSpec};
@@ -58,15 +59,15 @@ use crate::one_line::excerpt;
 pub struct DurableSubscription {
     subscription: EventSubscription,
     store: EventStore,
-    seat: Seat,
+    lease: ConsumerLease,
     rule: FailureRule,
     given_out: Option<EventId>,
     acknowledged: Option<EventId>,
-    /// What the consumer may still fail on: the last event that was shown.
+    /// The last event that was shown, on which the consumer may still fail.
     last: Option<Arc<Event>>,
-    /// What was parked before and is past what was acknowledged: it is not shown again by itself.
+    /// Events that were parked before and come after the acknowledged one: they are not shown again by themselves.
     parked: BTreeSet<EventId>,
-    /// Parked events that were shown once more and are not acknowledged.
+    /// Parked events that were shown again and are not acknowledged.
     played: BTreeSet<EventId>,
     /// The last event, to be shown again after a failure.
     again: Option<Again>,
@@ -83,14 +84,14 @@ impl DurableSubscription {
     pub(super) fn new(
         subscription: EventSubscription,
         store: EventStore,
-        seat: Seat,
+        lease: ConsumerLease,
         rule: FailureRule,
         acknowledged: Option<EventId>,
         parked: BTreeSet<EventId>,
     ) -> Self {
         let (played, failed) = (BTreeSet::new(), false);
         let (given_out, last, again) = (None, None, None);
-        Self { subscription, store, seat, rule, given_out, acknowledged, last, parked, played, again, failed }
+        Self { subscription, store, lease, rule, given_out, acknowledged, last, parked, played, again, failed }
     }
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
@@ -104,11 +105,12 @@ impl DurableSubscription {
     /// Acknowledges this event and all before it; returns when the store remembers that. An event that was
     /// [played again](EventStore::play_parked) is acknowledged by itself, and is not parked any more.
     ///
-    /// It costs a commit, which it may share with appends: a consumer of many events acknowledges the last of a number of
-    /// them. Acknowledging what is acknowledged already costs nothing.
+    /// It costs a commit, which it may share with appends: a consumer of many events acknowledges the last of several.
+    /// Acknowledging an event twice costs nothing.
     ///
     /// # Errors
-    /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor told as missed, [`SubscriptionError::Store`].
+    /// [`SubscriptionError::NotGivenOut`] if the event was neither shown nor reported as missed,
+    /// [`SubscriptionError::Store`].
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
         if self.played.contains(&event) {
             self.store.take_out(self.name(), event).await?;
@@ -124,14 +126,14 @@ impl DurableSubscription {
         }
         self.store.remember(self.name(), event).await?;
         self.acknowledged = Some(event);
-        self.seat.record().acknowledge(event);
+        self.lease.record().acknowledge(event);
         self.parked = self.parked.split_off(&event);
         Ok(())
     }
 
-    /// Says that the consumer cannot handle the event that it was shown last, and has the subscription's
-    /// [`FailureRule`] decide what becomes of it: which is what this gives back. If the event is to be shown again, it is the
-    /// next one, after the delay. A parked event that was played again stays parked.
+    /// Reports that the consumer cannot handle the last event that it was shown; returns what the subscription's
+    /// [`FailureRule`] decides. An event that is to be shown again comes next, after the delay. A parked event that was
+    /// played again stays parked.
     ///
     /// ```
     /// use foundation::{DurableSubscription, SubscriptionError};
@@ -148,8 +150,8 @@ impl DurableSubscription {
     /// ```
     ///
     /// # Errors
-    /// [`SubscriptionError::NotGivenOut`] if it is not the last event that was shown, [`SubscriptionError::Store`] if it cannot
-    /// be parked now: then it is shown again.
+    /// [`SubscriptionError::NotGivenOut`] if it is not the last event that was shown, [`SubscriptionError::Store`] if
+    /// it cannot be parked now: then it is shown again.
     pub async fn fail(
         &mut self,
         event: EventId,
@@ -163,8 +165,8 @@ impl DurableSubscription {
             return Ok(FailureVerdict::Park);
         }
         let reason = excerpt(&reason.into());
-        let failures = self.seat.record().add_failure(event, &reason);
-        // It is shown again unless it is certain that it need not be, also if nobody awaits the rest of this.
+        let failures = self.lease.record().add_failure(event, &reason);
+        // Shown again unless it is certain that it need not be, also if the rest of this is not awaited.
         self.again = Some(Again::after(self.rule.delay(failures), Arc::clone(&shown)));
         let verdict = self.carry_out(self.rule.decide(failures), event, Some(&shown), failures, &reason).await?;
         if !matches!(verdict, FailureVerdict::ShowAgain(_)) {
@@ -173,7 +175,7 @@ impl DurableSubscription {
         Ok(verdict)
     }
 
-    /// Does what is to be done with an event, short of showing it again. Of one that cannot be read there is nothing to park.
+    /// Carries out a verdict, except for showing the event again. An event that cannot be read cannot be parked either.
     async fn carry_out(
         &mut self,
         verdict: FailureVerdict,
@@ -203,11 +205,11 @@ impl DurableSubscription {
         report(
             || tracing::error!(subscription = %name, event = %id, failures, reason, "a subscription {what} an event"),
         );
-        self.seat.record().forget_failures(id);
+        self.lease.record().forget_failures(id);
         Ok(verdict)
     }
 
-    /// What is to be done with what it shows before it is given to an actor that may have failed on it before.
+    /// Decides on an item before it is given to an actor that may have failed on it before.
     pub(super) async fn admit(
         &mut self,
         item: &Result<Arc<Event>, SubscriptionError>,
@@ -216,7 +218,7 @@ impl DurableSubscription {
             Ok(event) => (Some(event.id), Some(event)),
             Err(error) => (error.done_up_to(), None),
         };
-        let failing = id.and_then(|id| self.seat.record().failing_on(id));
+        let failing = id.and_then(|id| self.lease.record().failing_on(id));
         let Some(Failing { event: id, failures, since, reason }) = failing else { return Ok(Admission::Show) };
         match self.carry_out(self.rule.decide(failures), id, event, failures, &reason).await? {
             FailureVerdict::ShowAgain(delay) => Ok(Admission::ShowAt(since + delay)),
@@ -225,11 +227,11 @@ impl DurableSubscription {
         }
     }
 
-    pub(super) fn record(&self) -> &SeatRecord {
-        self.seat.record()
+    pub(super) fn record(&self) -> &SubscriptionRecord {
+        self.lease.record()
     }
 
-    /// Whether this event was parked and is shown once more.
+    /// Whether this event was parked and is shown again.
     pub(super) fn is_played(&self, event: EventId) -> bool {
         self.played.contains(&event)
     }
@@ -241,10 +243,10 @@ impl DurableSubscription {
 
     /// The name under which the store remembers it.
     pub fn name(&self) -> &SubscriptionName {
-        self.seat.name()
+        self.lease.name()
     }
 
-    /// The last event that was acknowledged, after which it would be resumed; `None` at the beginning.
+    /// The last acknowledged event, after which it would be resumed; `None` at the beginning.
     pub fn acknowledged(&self) -> Option<EventId> {
         self.acknowledged
     }
@@ -265,15 +267,15 @@ impl DurableSubscription {
             return Poll::Ready(event.map(Ok));
         }
         loop {
-            if let Some(event) = self.seat.next_again() {
+            if let Some(event) = self.lease.next_again() {
                 self.played.insert(event.id);
                 self.last = Some(Arc::clone(&event));
                 return Poll::Ready(Some(Ok(event)));
             }
             let Poll::Ready(shown) = self.subscription.poll(context) else {
-                // First the ear, then the eye.
-                self.seat.listen(context.waker());
-                match self.seat.has_again() {
+                // Register the waker before checking.
+                self.lease.register_waker(context.waker());
+                match self.lease.has_again() {
                     true => continue,
                     false => return Poll::Pending,
                 }
@@ -281,13 +283,13 @@ impl DurableSubscription {
             match &shown {
                 Some(Ok(event)) => {
                     self.given_out = Some(event.id);
-                    // Parked before the consumer or the process was restarted.
+                    // Parked before a restart of the consumer or of the process.
                     if self.parked.remove(&event.id) {
                         continue;
                     }
                     self.last = Some(Arc::clone(event));
                 }
-                // Whoever stops at an event is not done with it.
+                // A subscription that stops at an event has not handled it.
                 Some(Err(error)) if !self.subscription.has_stopped() => {
                     self.given_out = error.done_up_to().or(self.given_out);
                 }
@@ -303,7 +305,7 @@ pub(super) enum Admission {
     Show,
     /// Not before this time.
     ShowAt(Instant),
-    /// It is done with, without having been shown.
+    /// The event is handled, without having been shown.
     Done,
     /// The subscription ends before it.
     End,

@@ -39,7 +39,7 @@ pub enum EventError {
     UnwritablePayload {
         /// The kind of the event.
         kind: EventKind,
-        /// What the serialiser said.
+        /// The serialiser's message.
         reason: String,
     },
     /// The payload of a recorded event is not of the type that the reader asked for.
@@ -51,7 +51,7 @@ pub enum EventError {
         kind: EventKind,
         /// The type that was asked for.
         wanted: &'static str,
-        /// What the deserialiser said.
+        /// The deserialiser's message.
         reason: String,
     },
     /// The text is no [`SubscriptionName`](crate::SubscriptionName).
@@ -68,7 +68,7 @@ pub enum EventError {
         /// The text, shortened to 64 characters.
         pointer: String,
     },
-    /// The log is not where the writer expected it: somebody else has recorded something. The batch is given back.
+    /// The log is not where the writer expected it: another writer has recorded something. The batch is returned.
     #[error("the log is at {}, and the writer expected it at {}", position(.actual), position(.expected))]
     Conflict {
         /// Where it was expected.
@@ -81,10 +81,10 @@ pub enum EventError {
     /// The log took none of the exported events.
     #[error(transparent)]
     NotImported(#[from] ImportRefusal),
-    /// The log took none of the batch, which is given back.
+    /// The log took none of the batch, which is returned.
     #[error("{refusal}")]
     Refused {
-        /// Why.
+        /// The reason.
         refusal: EventRefusal,
         /// The whole batch, in its order.
         batch: Vec<NewEvent>,
@@ -113,7 +113,7 @@ impl EventError {
     }
 }
 
-/// A hostile text must not fill the log of whoever prints the error.
+/// Keeps a hostile text from filling the log that the error is printed to.
 fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
@@ -154,7 +154,7 @@ pub enum KindFault {
     BadCharacter {
         /// The character.
         found: char,
-        /// Its place; the first character has place 1.
+        /// Its position; the first character has position 1.
         position: usize,
     },
 }

@@ -39,23 +39,23 @@ pub struct Event {
     pub kind: EventKind,
     /// The namespace whose store recorded it.
     pub namespace: String,
-    /// When it was recorded; never earlier than the event before it. It is what ranges of time and ages are about.
+    /// When it was recorded; never earlier than the event before it. Ranges of time and ages refer to it.
     #[serde(with = "foundation_core::written::rfc3339")]
     pub recorded_at: SystemTime,
-    /// What the wall clock said then. The two differ while the clock, having been set back, catches up.
+    /// The wall clock's time at that moment. The two differ while the clock, having been set back, catches up.
     #[serde(with = "foundation_core::written::rfc3339")]
     pub observed_at: SystemTime,
-    /// What it belongs together with: all events of one request share this.
+    /// The id that all events of one request share.
     pub correlation_id: Uuid,
     /// The event of the same store that led to it.
     pub causation_id: Option<EventId>,
-    /// Who reported it.
+    /// The service that reported it.
     pub source: Option<EventSource>,
-    /// What makes a second append of the same fact harmless; see
+    /// The key that makes a second append of the same fact harmless; see
     /// [`NewEvent::idempotency_key`](crate::NewEvent::idempotency_key).
     #[serde(default)]
     pub idempotency_key: Option<String>,
-    /// What else there is to say, as JSON; `null` if nothing.
+    /// The details, as JSON; `null` if there are none.
     pub payload: Value,
 }
 

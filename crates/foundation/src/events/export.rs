@@ -1,4 +1,4 @@
-//! What an export writes, page after page: decided here, done in [`transfer`](super::transfer).
+//! The pages of an export: decided here, written in [`transfer`](super::transfer).
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -12,10 +12,10 @@ use super::query::Query;
 use super::stand_in::stand_in;
 use super::stats::EventStats;
 
-/// How many events are on their way at once.
+/// The most events of one page.
 const PAGE: usize = 500;
 
-/// An export under way: of what was recorded when it began, however much is recorded meanwhile.
+/// An export under way: of the events recorded when it began, whatever is recorded meanwhile.
 #[derive(Debug)]
 pub(super) struct Export {
     query: Query,
@@ -23,7 +23,7 @@ pub(super) struct Export {
     run: Option<Run>,
 }
 
-/// The export of every event of a range: none may be missing, or nobody could import it.
+/// The export of every event of a range: none may be missing, since it could not be imported.
 #[derive(Debug)]
 struct Run {
     /// The id that has to come next.
@@ -34,17 +34,17 @@ struct Run {
     latest: SystemTime,
 }
 
-/// What is to be written next.
+/// The next events to write.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) events: Vec<Arc<Event>>,
-    /// Why the export ends after them, if it does not end well.
+    /// Why the export ends after them, if it fails.
     pub(super) failure: Option<DamagedEvent>,
     pub(super) is_last: bool,
 }
 
 impl Export {
-    /// The export of what a log has that stands like this; `None` if nothing was ever recorded.
+    /// The export of a log with these statistics; `None` if nothing was ever recorded.
     pub(super) fn new(query: Query, stats: &EventStats, namespace: &str) -> Option<Self> {
         let query = query.up_to(EventId::new(stats.recorded)?);
         let end = query.up_to.map_or(0, EventId::get);
@@ -57,15 +57,15 @@ impl Export {
         Some(export)
     }
 
-    /// What to ask the log for.
+    /// The next query to the log.
     pub(super) fn query(&self) -> Query {
         let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
-        // As long as it takes, unless its owner says otherwise.
+        // Without a time limit, unless the caller has set one.
         let within = page.within.unwrap_or(Duration::MAX);
         page.within(within)
     }
 
-    /// Whether an event is missing in this page, or before it. It may have been pruned, in the meantime.
+    /// Whether an event is missing in this page, or before it; it may have been pruned meanwhile.
     pub(super) fn is_missed_in(&self, page: &EventPage) -> bool {
         let found = page.events.len() as u64;
         self.run.as_ref().is_some_and(|run| match page.events.last() {
@@ -74,7 +74,7 @@ impl Export {
         })
     }
 
-    /// Takes note of what the log has pruned.
+    /// Notes what the log has pruned.
     pub(super) fn pruned(&mut self, stats: &EventStats) {
         let oldest = stats.oldest.map_or(stats.recorded.saturating_add(1), EventId::get);
         if let Some(run) = &mut self.run {
@@ -82,7 +82,7 @@ impl Export {
         }
     }
 
-    /// Takes what the log has answered.
+    /// Takes the answer of the log.
     pub(super) fn take(&mut self, page: EventPage) -> Piece {
         let stops = !page.is_whole() && self.query.on_damaged != OnDamaged::Skip;
         let is_last = page.events.is_empty() || stops;
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pruned_before_it_is_exported_is_not_missing() {
+    fn events_pruned_before_their_export_are_not_missing() {
         let mut export = export(Query::new(), 3, 9);
         assert_eq!(ids(&export.take(page(&[3, 4], &[]))), [3, 4]);
         let next = page(&[8, 9], &[]);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn of_some_events_only_none_is_missing() {
+    fn an_export_of_some_events_has_no_gaps() {
         let piece = export(Query::new().source("shop"), 1, 9).take(page(&[2, 5], &[]));
         assert_eq!((ids(&piece), piece.failure, piece.is_last), (vec![2, 5], None, false));
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::damaged::DamagedEvent;
 
-/// A log's storage has failed: what was asked may or may not be done, and the log is not to be used any more.
+/// A failure of a log's storage: the request may or may not have been carried out, and the log must not be used any
+/// more.
 ///
-/// Opening the log again is the way on; an [`EventStore`](crate::EventStore) does that by itself, and records nothing
-/// until it has worked ([`EventStore::outage`](crate::EventStore::outage)).
-/// Cheap to clone.
+/// To go on, the log is opened again. An [`EventStore`](crate::EventStore) does that by itself, and records nothing
+/// until it has worked ([`EventStore::outage`](crate::EventStore::outage)). Cheap to clone.
 ///
 /// ```
 /// use foundation::LogFailure;
@@ -27,7 +27,7 @@ struct Inner {
     kind: LogFailureKind,
 }
 
-/// What sort of failure it is, as far as somebody can do something about it.
+/// The kind of a failure, as far as a program can act on it.
 ///
 /// ```
 /// use foundation::{LogFailure, LogFailureKind};
@@ -42,13 +42,13 @@ pub enum LogFailureKind {
     Storage,
     /// One event cannot be read; all others can.
     Damaged(DamagedEvent),
-    /// The storage is not the one any more that was opened: its file was removed, replaced, moved or cut off, or it ends
-    /// before what was acknowledged. What was written to it since is not to be relied upon.
+    /// The storage is not the one that was opened: its file was removed, replaced, moved or cut off, or it ends before
+    /// what was acknowledged. Events written to it since are not to be relied upon.
     Displaced,
 }
 
 impl LogFailure {
-    /// The failure of an action ("committing 3 events") in a place (a file, say) for this cause.
+    /// The failure of an action ("committing 3 events") in a place (a file, for example) for this cause.
     pub fn new(
         action: impl Into<String>,
         place: impl Into<String>,
@@ -72,7 +72,7 @@ impl LogFailure {
         Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Damaged(event) }))
     }
 
-    /// The failure of an action in a place that is not any more what was opened there.
+    /// The failure of an action in a place whose storage is not the one that was opened.
     ///
     /// ```
     /// use foundation::{LogFailure, LogFailureKind};
@@ -89,12 +89,12 @@ impl LogFailure {
         Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Displaced }))
     }
 
-    /// What sort of failure it is.
+    /// The kind of the failure.
     pub fn kind(&self) -> &LogFailureKind {
         &self.0.kind
     }
 
-    /// The one event that cannot be read, if that is all.
+    /// The damaged event, if nothing else has failed.
     pub fn damaged_event(&self) -> Option<&DamagedEvent> {
         match &self.0.kind {
             LogFailureKind::Damaged(event) => Some(event),
@@ -102,12 +102,12 @@ impl LogFailure {
         }
     }
 
-    /// What was being done.
+    /// The action that failed.
     pub fn action(&self) -> &str {
         &self.0.action
     }
 
-    /// Where: the file, as a rule.
+    /// The place: the file, as a rule.
     pub fn place(&self) -> &str {
         &self.0.place
     }

@@ -1,21 +1,22 @@
-//! What becomes of an event on which the consumer of a durable subscription fails: decided here, done in
+//! What happens to an event on which the consumer of a durable subscription fails: decided here, carried out in
 //! [`durable_subscription`](super::durable_subscription) and [`forwarding`](super::forwarding).
 
 use std::time::Duration;
 
 use foundation_core::{Backoff, ExponentialBackoff};
 
-/// What becomes of an event on which the consumer of a durable subscription fails: it is shown again, after a delay that grows,
-/// so many times; then it is parked, skipped, or the subscription ends at it.
+/// What happens to an event on which the consumer of a durable subscription fails: it is shown again a number of times,
+/// after a growing delay; then it is parked, skipped, or ends the subscription.
 ///
-/// A failure is an event that was sent to an actor which has ended, or dropped the reply port, without an answer; one over
-/// which the function that makes messages has panicked; or one of which the consumer says so itself, by
-/// [`DurableSubscription::fail`](crate::DurableSubscription::fail). Failures are counted in memory, for one event at a time, over
-/// restarts of the consumer and of the store.
+/// There are three failures: an actor has received the event and has ended, or dropped the reply port, without an
+/// answer; the function that makes messages has panicked on it; or the consumer reports a failure by
+/// [`DurableSubscription::fail`](crate::DurableSubscription::fail). Failures are counted in memory, for one event at a
+/// time, across restarts of the consumer and of the store.
 ///
-/// By default an event is shown again three times, after 1, 2 and 4 seconds, which the default restart intensity of a supervisor
-/// allows, and is then parked: it is kept in the log, whatever is pruned, [listed](crate::EventStore::parked), and can be
-/// [played again](crate::EventStore::play_parked). So one event that cannot be handled stops nobody.
+/// By default an event is shown again three times, after 1, 2 and 4 seconds, which the default restart intensity of a
+/// supervisor allows. Then it is parked: the log keeps it, whatever is pruned, it is
+/// [listed](crate::EventStore::parked), and can be [played again](crate::EventStore::play_parked). So one event that
+/// cannot be handled does not block the others.
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,48 +34,48 @@ pub struct FailureRule {
     max_parked: usize,
 }
 
-/// What is to be done with an event after a failure.
+/// What happens to an event after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureVerdict {
     /// It is shown again after this time.
     ShowAgain(Duration),
-    /// It is put aside, and the next one is shown.
+    /// It is parked, and the next one is shown.
     Park,
-    /// It is passed over, with a warning.
+    /// It is skipped, with a warning.
     Skip,
     /// The subscription ends before it.
     Fail,
 }
 
 impl FailureRule {
-    /// Parks an event when it has been shown again this many times.
+    /// Parks an event that has been shown again this many times.
     pub fn park_after(retries: u32) -> Self {
         Self::new(retries, FailureVerdict::Park)
     }
 
-    /// Skips an event when it has been shown again this many times.
+    /// Skips an event that has been shown again this many times.
     pub fn skip_after(retries: u32) -> Self {
         Self::new(retries, FailureVerdict::Skip)
     }
 
-    /// Ends the subscription before an event that has been shown again this many times. Whoever subscribes anew begins with
+    /// Ends the subscription before an event that has been shown again this many times. A new subscription begins with
     /// it.
     pub fn fail_after(retries: u32) -> Self {
         Self::new(retries, FailureVerdict::Fail)
     }
 
-    /// How long to wait before an event is shown again; 1 s, doubling up to 60 s, unless told otherwise.
+    /// How long to wait before an event is shown again; 1 s, doubling up to 60 s, by default.
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
         Self { backoff: backoff.into(), ..self }
     }
 
-    /// How many events of the subscription are parked at most; 1,000 unless told otherwise. Beyond, an event is shown again
-    /// and again, at the longest delay, and nothing after it.
+    /// How many events of the subscription are parked at most; 1,000 by default. Beyond, an event is shown again and
+    /// again, at the longest delay, and nothing after it.
     pub fn max_parked(self, count: usize) -> Self {
         Self { max_parked: count, ..self }
     }
 
-    /// What is to be done when the consumer has failed on an event so many times in a row, at least once.
+    /// The decision after the consumer has failed on an event this many times in a row, at least once.
     pub fn decide(&self, failures: u32) -> FailureVerdict {
         match failures <= self.retries {
             true => FailureVerdict::ShowAgain(self.delay(failures)),
@@ -82,7 +83,7 @@ impl FailureRule {
         }
     }
 
-    /// How long to wait after so many failures in a row.
+    /// The delay after this many failures in a row.
     pub(super) fn delay(&self, failures: u32) -> Duration {
         self.backoff.delay(failures.saturating_sub(1), 0.0)
     }

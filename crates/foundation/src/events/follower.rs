@@ -1,8 +1,11 @@
-//! Where somebody stands who follows a log, and what comes next: decided here, done in [`subscription`](super::subscription).
+//! The position of a subscription in a log, and its next step: decided here, done in
+//! [`subscription`](super::subscription).
 //!
-//! 1. Everything up to `passed` is done with: it was given out or lies in `ready`, did not match, or was told as missed.
-//! 2. `passed` grows by what follows on from it only, from the ring or from the log, and never beyond what the ring calls the
-//!    newest. So the hand-over between the two has neither gap nor duplicate, in either direction, as often as it happens.
+//! 1. Everything up to `passed` is handled: it was given out or is in `ready`, did not match, or was reported as
+//!    missed.
+//! 2. `passed` only grows by what follows on from it, from the ring or from the log, and never beyond the newest id of
+//!    the ring. So the hand-over between the two has neither gap nor duplicate, in either direction, as often as it
+//!    happens.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +15,9 @@ use super::damaged::DamagedEvent;
 use super::event::Event;
 use super::id::EventId;
 use super::kind::EventKind;
-use super::ring::{Ahead, Ring};
+use super::ring::{Ring, TailRead};
 
-/// How many events are looked at or read at once.
+/// The most events that are visited or read at once.
 const CHUNK: usize = 256;
 
 #[derive(Debug)]
@@ -22,38 +25,38 @@ pub(super) struct Follower {
     kinds: Arc<[EventKind]>,
     chunk: usize,
     passed: u64,
-    /// How often the ring had been rewound when it was looked at; `None` before the first look.
+    /// The ring's count of rewinds when it was last read; `None` before the first time.
     rewound: Option<u64>,
-    ready: VecDeque<Told>,
+    ready: VecDeque<Queued>,
     skips_imports: bool,
 }
 
-/// What is told of the log, in the order of ids.
+/// An item of the log that is to be given out, in the order of ids.
 #[derive(Debug)]
-enum Told {
+enum Queued {
     Event(Arc<Event>),
     Unreadable(Unreadable),
 }
 
-/// Events that the log has given ids to and that it cannot show.
+/// Events that have ids and that the log cannot show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// One that is damaged.
+    /// A damaged event.
     Damaged(DamagedEvent),
-    /// Those of this range are not in the log any more, although nothing has pruned them.
+    /// The events of this range are missing from the log, although they were not pruned.
     Lost { from: EventId, to: EventId },
 }
 
-/// What is to be done.
+/// The next step.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// Give it out.
+    /// Give the event out.
     Event(Arc<Event>),
-    /// Tell that these cannot be read.
+    /// Report that these cannot be read.
     Unreadable(Unreadable),
-    /// Tell that these were pruned before they were read.
+    /// Report that these were pruned before they were read.
     Missed { from: EventId, to: EventId },
-    /// Tell that the log is another one, which ends here already.
+    /// Report that the log is another one, which ends here already.
     Rewound { position: EventId, newest: Option<EventId> },
     /// Read the log and [learn](Follower::learn) what is in it.
     Read(Wanted),
@@ -62,27 +65,27 @@ pub(super) enum Next {
 }
 
 impl Follower {
-    /// One that has passed everything up to a position.
+    /// A follower that has passed everything up to a position.
     pub(super) fn new(kinds: Arc<[EventKind]>, passed: u64) -> Self {
         Self { kinds, chunk: CHUNK, passed, rewound: None, ready: VecDeque::new(), skips_imports: false }
     }
 
-    /// The same without what is imported.
+    /// The same without imported events.
     pub(super) fn without_imports(self) -> Self {
         Self { skips_imports: true, ..self }
     }
 
-    /// Up to where everything was given out, did not match, or was told as missed.
+    /// The position up to which everything was given out, did not match, or was reported as missed.
     pub(super) fn position(&self) -> u64 {
-        self.ready.front().map_or(self.passed, |told| told.first().get() - 1)
+        self.ready.front().map_or(self.passed, |item| item.first().get() - 1)
     }
 
-    /// What is at hand without a look at the ring.
+    /// The next item that is ready, without reading the ring.
     pub(super) fn ready(&mut self) -> Option<Next> {
         self.ready.pop_front().map(Next::from)
     }
 
-    /// What comes next, as the ring shows it. It looks at those that the ring has, at most.
+    /// The next step, as the ring shows it. It visits at most the events that the ring has.
     pub(super) fn next(&mut self, ring: &Ring) -> Next {
         loop {
             if let Some(next) = self.ready() {
@@ -96,14 +99,14 @@ impl Follower {
                 continue;
             }
             match ring.after(self.passed) {
-                Ahead::Nothing => return Next::Wait,
-                Ahead::InLog => return Next::Read(self.wanted(ring)),
-                Ahead::Events(events) => events.take(self.chunk).for_each(|event| self.pass(event)),
+                TailRead::Nothing => return Next::Wait,
+                TailRead::InLog => return Next::Read(self.wanted(ring)),
+                TailRead::Events(events) => events.take(self.chunk).for_each(|event| self.pass(event)),
             }
         }
     }
 
-    /// Takes what was found where [`Next::Read`] said; tells what was missed before it.
+    /// Takes the result of [`Next::Read`]; reports events that were missed before it.
     pub(super) fn learn(&mut self, wanted: &Wanted, found: Found) -> Option<Next> {
         let oldest = found.oldest.map_or(wanted.newest, |oldest| oldest.get() - 1).min(wanted.newest);
         if oldest > self.passed {
@@ -113,11 +116,11 @@ impl Follower {
         }
         let Found { events, damaged, .. } = found;
         let last = damaged.as_ref().map(|damaged| damaged.event).or(events.last().map(|event| event.id));
-        // If all that match were found, so were all up to the newest; if not, only those up to the last one.
+        // If all matching events were found, everything up to the newest is covered; otherwise only up to the last one.
         let complete = damaged.is_none() && events.len() < wanted.at_most;
-        let told = events.into_iter().map(Told::Event);
-        let told = told.chain(damaged.map(Unreadable::Damaged).map(Told::Unreadable));
-        told.filter(|told| told.first().get() <= wanted.newest).for_each(|told| self.take(told));
+        let items = events.into_iter().map(Queued::Event);
+        let items = items.chain(damaged.map(Unreadable::Damaged).map(Queued::Unreadable));
+        items.filter(|item| item.first().get() <= wanted.newest).for_each(|item| self.take(item));
         if complete || last.is_some_and(|last| last.get() >= wanted.newest) {
             self.expect(wanted.newest.saturating_add(1));
             self.passed = wanted.newest;
@@ -135,25 +138,25 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, told: Told) {
-        let id = told.first().get();
+    fn take(&mut self, item: Queued) {
+        let id = item.first().get();
         self.expect(id);
         self.passed = id;
-        self.ready.push_back(told);
+        self.ready.push_back(item);
     }
 
-    /// Whoever is shown every event sees when one is missing before this one.
+    /// A subscription to every event reports those that are missing before this one.
     fn expect(&mut self, next: u64) {
         if self.kinds.is_empty() && next > self.passed + 1 {
             let (from, to) = (EventId::after(self.passed), EventId::after(next - 2));
-            self.ready.push_back(Told::Unreadable(Unreadable::Lost { from, to }));
+            self.ready.push_back(Queued::Unreadable(Unreadable::Lost { from, to }));
         }
     }
 
     fn pass(&mut self, event: &Arc<Event>) {
         self.passed = event.id.get();
         if self.kinds.is_empty() || self.kinds.contains(&event.kind) {
-            self.ready.push_back(Told::Event(Arc::clone(event)));
+            self.ready.push_back(Queued::Event(Arc::clone(event)));
         }
     }
 
@@ -168,7 +171,7 @@ impl Follower {
     }
 }
 
-impl Told {
+impl Queued {
     /// The first event that it is about.
     fn first(&self) -> EventId {
         match self {
@@ -178,11 +181,11 @@ impl Told {
     }
 }
 
-impl From<Told> for Next {
-    fn from(told: Told) -> Self {
-        match told {
-            Told::Event(event) => Self::Event(event),
-            Told::Unreadable(unreadable) => Self::Unreadable(unreadable),
+impl From<Queued> for Next {
+    fn from(item: Queued) -> Self {
+        match item {
+            Queued::Event(event) => Self::Event(event),
+            Queued::Unreadable(unreadable) => Self::Unreadable(unreadable),
         }
     }
 }

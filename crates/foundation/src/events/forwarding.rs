@@ -12,31 +12,32 @@ use tokio::sync::oneshot::error::TryRecvError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::consumer_leases::SubscriptionRecord;
 use super::durable_subscription::{Admission, DurableSubscription};
 use super::event::Event;
 use super::id::EventId;
-use super::seats::SeatRecord;
 use super::subscription::EventSubscription;
 use super::subscription_error::SubscriptionError;
 
-/// So many answered events are acknowledged together, at most. Fixed, as the documentation of
-/// [`subscribe_durable_with`](super::client::EventStore::subscribe_durable_with) promises it: so many an actor may see again.
-const TOGETHER: u32 = 64;
+/// The most answered events that are acknowledged together. Fixed, since the documentation of
+/// [`subscribe_durable_with`](super::client::EventStore::subscribe_durable_with) promises it: an actor may see this
+/// many again.
+const MAX_UNACKNOWLEDGED: u32 = 64;
 
 type Item = Result<Arc<Event>, SubscriptionError>;
 
 /// A subscription whose events are sent to an actor, one at a time: the next one when the actor has answered.
 ///
-/// It ends with the actor and with the namespace, and when it is dropped: an actor that subscribes itself keeps this in its
-/// state. What it costs: a task, and a message and an answer an event.
+/// It ends with the actor, with the namespace, and on drop: an actor that subscribes itself keeps this in its state. It
+/// costs a task, and a message and an answer per event.
 #[must_use = "a forwarding that is dropped sends nothing"]
 pub struct Forwarding {
     task: JoinHandle<ForwardingEnd>,
-    /// Of a durable subscription: its task gives the seat back when it is gone, which is soon.
-    record: Option<SeatRecord>,
+    /// For a durable subscription: its task releases the lease when it is gone, which is soon.
+    record: Option<SubscriptionRecord>,
 }
 
-/// Why events are not sent to an actor any more.
+/// Why events are no longer sent to an actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardingEnd {
@@ -44,15 +45,15 @@ pub enum ForwardingEnd {
     NoAnswer,
     /// The namespace has ended.
     NamespaceEnded,
-    /// The subscription has ended at an event that cannot be read ([`OnDamaged::Stop`](crate::OnDamaged::Stop)), or that the
-    /// actor cannot handle ([`FailureRule::fail_after`](crate::FailureRule::fail_after)).
+    /// The subscription has ended at an event that cannot be read ([`OnDamaged::Stop`](crate::OnDamaged::Stop)), or
+    /// that the actor cannot handle ([`FailureRule::fail_after`](crate::FailureRule::fail_after)).
     Stopped,
-    /// The function that makes messages of events has panicked, or the runtime is going down.
+    /// The function that makes messages of events has panicked, or the runtime is shutting down.
     Broken,
 }
 
 impl Forwarding {
-    /// Waits until nothing is sent any more, and says why.
+    /// Waits until no more events are sent, and returns the reason.
     pub async fn ended(mut self) -> ForwardingEnd {
         (&mut self.task).await.unwrap_or(ForwardingEnd::Broken)
     }
@@ -72,24 +73,24 @@ impl Forwarding {
 
 impl Drop for Forwarding {
     fn drop(&mut self) {
-        self.record.iter().for_each(SeatRecord::leave);
+        self.record.iter().for_each(SubscriptionRecord::leave);
         self.task.abort();
     }
 }
 
 impl fmt::Debug for Forwarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forwarding").field("subscription", &self.record.as_ref().map(SeatRecord::name)).finish()
+        f.debug_struct("Forwarding").field("subscription", &self.record.as_ref().map(SubscriptionRecord::name)).finish()
     }
 }
 
-/// Where events come from, and where it is told that they are handled.
+/// Where events come from, and where they are acknowledged.
 pub(super) enum Feed {
     Live(Box<EventSubscription>),
     Durable { subscription: Box<DurableSubscription>, answered: Answered, park_again: Duration },
 }
 
-/// What is answered and not acknowledged yet.
+/// The events that are answered and not acknowledged yet.
 #[derive(Default)]
 pub(super) struct Answered {
     last: Option<EventId>,
@@ -116,12 +117,12 @@ async fn forward<M: Message>(
             return if feed.has_stopped() { ForwardingEnd::Stopped } else { ForwardingEnd::NamespaceEnded };
         };
         match feed.admit(&item, &actor).await {
-            Turn::Send => {}
-            Turn::PassOver => {
+            Disposition::Send => {}
+            Disposition::PassOver => {
                 feed.answered(last_of(&item)).await;
                 continue;
             }
-            Turn::End(end) => {
+            Disposition::End(end) => {
                 feed.acknowledge().await;
                 return end;
             }
@@ -142,22 +143,22 @@ async fn forward<M: Message>(
     }
 }
 
-/// What is to be done with an item.
-enum Turn {
+/// What happens to an item.
+enum Disposition {
     Send,
     PassOver,
     End(ForwardingEnd),
 }
 
-/// An event that was sent and is not answered yet. If the actor lets go of it without an answer, it has failed on it; whether
-/// the task that waits for the answer lives to see it or is dropped with the actor's state.
+/// An event that was sent and is not answered yet. An actor that drops it without an answer has failed on it, whether
+/// the task that waits for the answer lives to see that or is dropped with the actor's state.
 struct Attempt {
     answer: oneshot::Receiver<()>,
-    failing: Option<(SeatRecord, EventId)>,
+    failing: Option<(SubscriptionRecord, EventId)>,
 }
 
 impl Attempt {
-    /// Waits for the answer, for as long as the actor is there: what lies in the mailbox of one that has ended stays there.
+    /// Waits for the answer while the actor lives: the messages in the mailbox of an ended actor stay there.
     async fn wait_for_answer<M: Message>(mut self, actor: &ActorRef<M>) -> bool {
         let answered = tokio::select! {
             biased;
@@ -170,7 +171,7 @@ impl Attempt {
         answered
     }
 
-    /// It was not made.
+    /// Cancels the attempt: the message was not sent.
     fn undo(mut self) {
         self.failing = None;
     }
@@ -184,13 +185,13 @@ impl Drop for Attempt {
             Err(TryRecvError::Closed) => {
                 record.add_failure(event, "the actor let go of the event without an answer");
             }
-            // An event that waits in a mailbox when its actor stops is nobody's failure: its port is still there.
+            // An event that waits in a mailbox when its actor stops is no failure: its port is still there.
             Err(TryRecvError::Empty) => {}
         }
     }
 }
 
-/// The last event that is done with when this was handled.
+/// The last event that is handled once this item is.
 fn last_of(item: &Item) -> Option<EventId> {
     match item {
         Ok(event) => Some(event.id),
@@ -207,23 +208,23 @@ impl Feed {
         next.transpose()
     }
 
-    /// Waits until an item may be sent, or says what becomes of it instead.
-    async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Turn {
-        let Self::Durable { subscription, park_again, .. } = self else { return Turn::Send };
+    /// Waits until an item may be sent, or returns what happens to it instead.
+    async fn admit<M: Message>(&mut self, item: &Item, actor: &ActorRef<M>) -> Disposition {
+        let Self::Durable { subscription, park_again, .. } = self else { return Disposition::Send };
         if last_of(item).is_some_and(|event| subscription.is_played(event)) {
-            return Turn::Send;
+            return Disposition::Send;
         }
         loop {
             let until = match subscription.admit(item).await {
-                Ok(Admission::Show) => return Turn::Send,
-                Ok(Admission::Done) => return Turn::PassOver,
-                Ok(Admission::End) => return Turn::End(ForwardingEnd::Stopped),
-                Ok(Admission::ShowAt(time)) if time <= Instant::now() => return Turn::Send,
+                Ok(Admission::Show) => return Disposition::Send,
+                Ok(Admission::Done) => return Disposition::PassOver,
+                Ok(Admission::End) => return Disposition::End(ForwardingEnd::Stopped),
+                Ok(Admission::ShowAt(time)) if time <= Instant::now() => return Disposition::Send,
                 Ok(Admission::ShowAt(time)) => time,
                 Err(error) => {
                     let name = subscription.name();
                     report(|| tracing::warn!(subscription = %name, %error, "an event is not parked yet"));
-                    // A pause of zero would be a loop that does nothing else.
+                    // A pause of zero would be a busy loop.
                     Instant::now() + (*park_again).max(Duration::from_millis(1))
                 }
             };
@@ -231,13 +232,13 @@ impl Feed {
             let alarm = tokio::time::sleep_until(until);
             tokio::select! {
                 () = alarm => {}
-                _ = actor.wait(None) => return Turn::End(ForwardingEnd::NoAnswer),
+                _ = actor.wait(None) => return Disposition::End(ForwardingEnd::NoAnswer),
             }
         }
     }
 
-    /// Whose failure it is if this is not answered.
-    fn attempt(&self, item: &Item) -> Option<(SeatRecord, EventId)> {
+    /// Where a failure is counted if this item is not answered.
+    fn attempt(&self, item: &Item) -> Option<(SubscriptionRecord, EventId)> {
         let Self::Durable { subscription, .. } = self else { return None };
         let event = last_of(item).filter(|event| !subscription.is_played(*event))?;
         Some((subscription.record().clone(), event))
@@ -262,12 +263,12 @@ impl Feed {
         event.into_iter().for_each(|event| subscription.record().answer(event));
         answered.last = event.or(answered.last);
         answered.count += 1;
-        if answered.count >= TOGETHER {
+        if answered.count >= MAX_UNACKNOWLEDGED {
             self.acknowledge().await;
         }
     }
 
-    /// Acknowledges what was answered. If the store cannot remember it now, the next time makes up for it.
+    /// Acknowledges the answered events. If the store cannot remember it now, the next call makes up for it.
     async fn acknowledge(&mut self) {
         let Self::Durable { subscription, answered, .. } = self else { return };
         let Some(last) = answered.last else { return };

@@ -1,7 +1,7 @@
-//! What must not be forgotten yet.
+//! The events that must not be pruned yet.
 //!
-//! The hold is looked at by the writer, between two commits. So whoever takes hold before it appends finds its event
-//! kept, however a look at the retention meets the append.
+//! The writer reads the hold between two commits. So an event that is appended after the hold was taken is kept,
+//! however a run of the retention meets the append.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use super::failure::LogFailure;
 use super::id::EventId;
 use super::log::{EventLog, PruneBound};
 
-/// How many events are forgotten between two commits at most.
+/// The most events that are pruned between two commits.
 const CHUNK: usize = 1_000;
 
-/// The oldest event that somebody still needs: it and all after it are kept, whatever the retention and
-/// [`prune_before`](super::EventStore::prune_before) say. There is one hold in each namespace, and the config server has
-/// it, which knows what was changed at run time from events alone.
+/// The oldest event that is still needed: it and all after it are kept, whatever the retention and
+/// [`prune_before`](super::EventStore::prune_before) say. Each namespace has one hold. The config server has it, since
+/// changes at run time exist as events only.
 ///
-/// After PostgreSQL's replication slots, which hold its write-ahead log; but whoever holds here is told that it is in the
-/// way, and can let go in time.
+/// Modelled on PostgreSQL's replication slots, which hold its write-ahead log; but this holder is notified that it is
+/// in the way, and can let go in time.
 pub(crate) struct Hold {
     keep_from: watch::Sender<Option<EventId>>,
     holder: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
@@ -32,38 +32,38 @@ impl Hold {
         Self { keep_from: watch::Sender::new(None), holder: Mutex::default() }
     }
 
-    /// Keeps the events from this one on, instead of those that were kept before; `None` lets go.
+    /// Keeps the events from this one on, instead of those kept before; `None` lets go.
     pub(crate) fn keep_from(&self, event: Option<EventId>) {
         self.keep_from.send_replace(event);
     }
 
-    /// From which event on all are kept.
+    /// The first event that is kept.
     pub(crate) fn kept_from(&self) -> Option<EventId> {
         *self.keep_from.borrow()
     }
 
-    /// Who is told that the hold is in the way, instead of who was told before: each time again. Be brief.
-    pub(crate) fn held_by(&self, told: impl Fn() + Send + Sync + 'static) {
-        let before = self.holder.lock().replace(Arc::new(told));
-        // Not under the lock: with it goes a reference to the actor that was told, and perhaps the last.
+    /// Sets the callback that runs each time the hold is in the way, and replaces the one before. It must be brief.
+    pub(crate) fn held_by(&self, notify: impl Fn() + Send + Sync + 'static) {
+        let before = self.holder.lock().replace(Arc::new(notify));
+        // Not under the lock: the callback may have the last reference to an actor.
         drop_contained("a former holder of events", before);
     }
 
-    /// Waits until other events are kept than those from this one on.
+    /// Waits until the hold is no longer at this event.
     pub(super) async fn moved(&self, from: Option<EventId>) {
-        // That the sender goes first cannot be: it is in here.
+        // The sender cannot be dropped first: `self` owns it.
         let _ = waking_contained(self.keep_from.subscribe().wait_for(|kept| *kept != from)).await.map(drop);
     }
 
-    /// Tells whoever holds that it is in the way.
-    pub(super) fn press(&self) {
-        let told = self.holder.lock().clone();
-        if let Some(told) = told {
-            told();
+    /// Notifies the holder that it is in the way.
+    pub(super) fn notify_holder(&self) {
+        let notify = self.holder.lock().clone();
+        if let Some(notify) = notify {
+            notify();
         }
     }
 
-    /// Forgets one chunk of what nobody holds.
+    /// Prunes one chunk of the events that are not held.
     pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogFailure> {
         let kept_from = self.kept_from();
         let events = log.prune(bound, kept_from, CHUNK)?;
@@ -72,10 +72,10 @@ impl Hold {
     }
 }
 
-/// What pruning came to.
+/// The outcome of pruning.
 pub(super) struct Pruned {
     pub(super) events: u64,
-    /// The oldest event that somebody keeps, although it should go.
+    /// The oldest event that the hold keeps, although it should be pruned.
     pub(super) held_back: Option<EventId>,
 }
 
@@ -86,7 +86,7 @@ fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogFailure
         PruneBound::Before(time) => match stats.oldest {
             Some(oldest) => match reader.get(oldest) {
                 Ok(event) => event.is_some_and(|event| event.recorded_at < time),
-                // How old a damaged event is, is not known; whoever holds it is not asked to let go.
+                // The age of a damaged event is not known, so the holder is not asked to let go.
                 Err(failure) if failure.damaged_event().is_some() => false,
                 Err(failure) => return Err(failure),
             },

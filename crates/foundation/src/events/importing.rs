@@ -8,22 +8,22 @@ use super::limits::EventLimits;
 use super::log::recordable;
 use super::refusal::ImportRefusal;
 
-/// The highest id that is taken: beyond, logs with signed numbers would run out of them.
+/// The highest accepted id: beyond, logs with signed numbers would run out of ids.
 const MAX_ID: u64 = 1 << 62;
-/// The longest name of a namespace that is taken, in bytes: no line brings more than the limits of events let in.
+/// The longest accepted name of a namespace, in bytes, so that no line brings more than the limits of events allow.
 const MAX_NAMESPACE: usize = 256;
 
-/// What a log has to say about itself before it imports.
+/// The state of a log before an import.
 pub(super) struct Importing<'a> {
     pub(super) limits: &'a EventLimits,
     /// The highest id that was ever given.
     pub(super) position: Option<EventId>,
-    /// When the event before was recorded.
+    /// When the last event was recorded.
     pub(super) latest: SystemTime,
 }
 
 impl Importing<'_> {
-    /// The bytes of each payload, or the first reason to take none. Idempotency keys are left to the log, which has the
+    /// The bytes of each payload, or the first reason to refuse. Idempotency keys are left to the log, which has the
     /// table of them.
     pub(super) fn check(mut self, events: &[Event]) -> Result<Vec<usize>, ImportRefusal> {
         (0..).zip(events).map(|(index, event)| self.next(index, event)).collect()

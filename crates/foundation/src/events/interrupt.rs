@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Tells a read to stop: since nobody waits for its answer any more, its time is over, or its store is ending.
+/// Interrupts a read: its caller does not wait any more, its time is over, or its store is ending.
 ///
-/// A reader that takes long looks at it from time to time ([`EventReader::interrupt_by`](crate::EventReader::interrupt_by)).
-/// Clones are the same interrupt.
+/// A long read checks it from time to time ([`EventReader::interrupt_by`](crate::EventReader::interrupt_by)). Clones
+/// share one interrupt.
 ///
 /// ```
 /// use foundation::Interrupt;
@@ -27,14 +27,14 @@ struct Inner {
 }
 
 impl Interrupt {
-    /// One that is not raised, and is never raised by itself.
+    /// An interrupt that is not raised, and is never raised by itself.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// One that is also raised when the store ends, and after this time from now.
     pub(super) fn after(limit: Option<Duration>, ending: &Arc<AtomicBool>) -> Self {
-        // A limit beyond all time is none.
+        // A limit beyond the range of time is none.
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         Self(Arc::new(Inner { raised: AtomicBool::new(false), deadline, ending: Arc::clone(ending) }))
     }
@@ -44,7 +44,7 @@ impl Interrupt {
         self.0.raised.store(true, Ordering::Release);
     }
 
-    /// Whether to stop. Costs two loads and, if there is a time limit, a look at the clock.
+    /// Whether to stop. Costs two loads and, with a time limit, a reading of the clock.
     pub fn is_raised(&self) -> bool {
         self.0.raised.load(Ordering::Acquire) || self.0.ending.load(Ordering::Acquire) || self.is_late()
     }
@@ -55,7 +55,7 @@ impl Interrupt {
     }
 }
 
-/// Raises an interrupt when whoever waits for the read stops waiting.
+/// Raises an interrupt when the task that waits for the read stops waiting.
 pub(super) struct RaiseOnDrop(pub(super) Interrupt);
 
 impl Drop for RaiseOnDrop {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_raised_when_nobody_waits_any_more() {
+    fn it_is_raised_when_its_caller_stops_waiting() {
         let interrupt = Interrupt::new();
         let waiting = RaiseOnDrop(interrupt.clone());
         assert!(!interrupt.is_raised());

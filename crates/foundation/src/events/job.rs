@@ -1,47 +1,47 @@
-//! What is asked of a writer, and how each request gets exactly one answer, whatever happens to the writer.
+//! Requests to a writer, each of which gets exactly one answer, whatever happens to the writer.
 
 use foundation_core::containment::{drop_contained, report};
 use tokio::sync::oneshot;
 
 use super::append::Append;
-use super::drain::Request;
+use super::commit_group::Request;
 use super::failure::LogFailure;
 use super::id::EventId;
 use super::log::EventLog;
 use super::outage::Outage;
 use super::store_error::EventStoreError;
 use super::tail::wake;
-use super::writer::contained;
+use super::writer::catch_log_panic;
 
 /// A request to a writer.
-pub(super) type Job = Request<AppendJob, Chore>;
+pub(super) type Job = Request<AppendJob, LogTask>;
 
-/// What a writer does with its log beside committing. If it is dropped instead, whoever asked sees that nothing came.
-pub(super) type Chore = Box<dyn FnOnce(&mut dyn EventLog) -> ChoreDone + Send>;
+/// Work of the writer on its log other than committing. If it is dropped instead, the caller sees that no answer came.
+pub(super) type LogTask = Box<dyn FnOnce(&mut dyn EventLog) -> LogTaskOutcome + Send>;
 
-/// A chore that is done, or has failed.
-pub(super) struct ChoreDone {
+/// The outcome of a task.
+pub(super) struct LogTaskOutcome {
     /// The position of the log, if it has moved.
     pub(super) position: Result<Option<EventId>, LogFailure>,
-    /// Tells whoever asked: once readers see it, or once the gate says why there is no answer.
+    /// Sends the answer: once readers see the effect, or once the handle says why there is none.
     pub(super) answer: Box<dyn FnOnce()>,
 }
 
-/// A chore, and where its answer comes. What it has to say is its value and, if it has moved the log, the position.
-pub(super) fn chore<T: Send + 'static>(
+/// A task, and the receiver of its answer. The work returns its value and, if it has moved the log, the position.
+pub(super) fn log_task<T: Send + 'static>(
     work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
 ) -> (Job, oneshot::Receiver<T>) {
     let (reply, answer) = oneshot::channel();
-    let chore: Chore = Box::new(move |log| match contained("working on the log", || work(log)) {
+    let task: LogTask = Box::new(move |log| match catch_log_panic("working on the log", || work(log)) {
         Ok((value, position)) => {
-            ChoreDone { position: Ok(position), answer: Box::new(move || wake(|| drop(reply.send(value)))) }
+            LogTaskOutcome { position: Ok(position), answer: Box::new(move || wake(|| drop(reply.send(value)))) }
         }
-        Err(failure) => ChoreDone { position: Err(failure), answer: Box::new(move || wake(|| drop(reply))) },
+        Err(failure) => LogTaskOutcome { position: Err(failure), answer: Box::new(move || wake(|| drop(reply))) },
     });
-    (Job::Chore(chore), answer)
+    (Job::LogTask(task), answer)
 }
 
-/// What became of an append.
+/// The outcome of an append.
 pub(super) type Ids = Result<Vec<EventId>, EventStoreError>;
 
 pub(super) struct AppendJob {
@@ -49,25 +49,25 @@ pub(super) struct AppendJob {
     pub(super) reply: Reply,
 }
 
-/// Who hears what became of an append.
+/// The receiver of an append's outcome.
 pub(super) enum Reply {
-    Asker(oneshot::Sender<Ids>),
-    /// Nobody waits; what was refused goes to `tracing`.
-    Nobody,
+    Caller(oneshot::Sender<Ids>),
+    /// No caller waits; a refused batch is reported to `tracing`.
+    Discard,
 }
 
 impl Reply {
     pub(super) fn send(self, ids: Ids) {
         match (self, ids) {
-            // Whoever asked may have stopped waiting; the log has done its work all the same.
-            (Self::Asker(asker), ids) => wake(|| drop(asker.send(ids))),
-            (Self::Nobody, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
-            (Self::Nobody, Ok(_)) => {}
+            // The caller may have stopped waiting; the log has done its work all the same.
+            (Self::Caller(caller), ids) => wake(|| drop(caller.send(ids))),
+            (Self::Discard, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
+            (Self::Discard, Ok(_)) => {}
         }
     }
 }
 
-/// Answers those whom a failed writer leaves: what was begun may be recorded or not, what was waiting is not.
+/// Answers the jobs that a failed writer leaves: those begun may be recorded or not, those waiting are not.
 pub(super) fn answer_unanswered(outage: &Outage, begun: Vec<Reply>, waiting: Vec<Job>) {
     for reply in begun {
         reply.send(Err(outage.cause.clone().into()));
@@ -77,8 +77,8 @@ pub(super) fn answer_unanswered(outage: &Outage, begun: Vec<Reply>, waiting: Vec
             Request::Append(AppendJob { append, reply }) => {
                 reply.send(Err(EventStoreError::unavailable(append.batch, outage)));
             }
-            // Whoever asked looks for the outage.
-            Request::Chore(chore) => drop_contained("a request to an event store", chore),
+            // The caller checks for the outage.
+            Request::LogTask(task) => drop_contained("a request to an event store", task),
         }
     }
 }

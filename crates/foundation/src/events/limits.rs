@@ -7,7 +7,7 @@ use super::refusal::EventRefusal;
 use super::source::EventSource;
 use crate::json::{is_deeper_than, json_bytes};
 
-/// What a log takes: the bounds that keep one bad event from harming the rest.
+/// The limits of a log, which keep one bad event from harming the others.
 ///
 /// ```
 /// use foundation::{EventLimits, MemoryLog};
@@ -44,8 +44,8 @@ impl Default for EventLimits {
 impl EventLimits {
     /// The bytes of each payload of an acceptable batch, in order.
     ///
-    /// This is the whole decision on a batch, for those who write an [`EventLog`](crate::EventLog) of
-    /// their own. It costs one walk through each payload.
+    /// The whole decision on a batch, for implementors of [`EventLog`](crate::EventLog). Costs one walk through each
+    /// payload.
     ///
     /// ```
     /// use foundation::{EventLimits, NewEvent};
@@ -93,7 +93,7 @@ impl EventLimits {
     }
 }
 
-/// What of an event has a limit.
+/// The parts of an event that have a limit.
 pub(super) struct Parts<'a> {
     pub(super) kind: &'a EventKind,
     pub(super) source: Option<&'a EventSource>,

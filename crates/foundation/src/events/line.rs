@@ -15,7 +15,7 @@ struct Written<'a> {
     crc32: u32,
 }
 
-/// How it is read: a line that somebody has written by hand may have no checksum.
+/// How it is read: a line written by hand may have no checksum.
 #[derive(Deserialize)]
 struct Read {
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The seam between the event store and whatever keeps its events.
+//! The interface between the event store and the storage of its events.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,17 +21,17 @@ use super::verification::Verification;
 /// Where a store keeps its events: one writer, any number of [readers](EventReader).
 ///
 /// Every log keeps these promises:
-/// 1. Ids are gapless and increase from 1, and are never given twice, also after everything was pruned and after the log
-///    was closed and opened again.
-/// 2. `recorded_at` is never earlier than that of the event before, even if `now` goes backwards; `observed_at` is `now`,
-///    both within [`recordable`].
+/// 1. Ids are gapless and increase from 1, and are never given twice, also after everything was pruned and after the
+///    log was closed and opened again.
+/// 2. `recorded_at` is never earlier than that of the event before, even if `now` goes backwards; `observed_at` is
+///    `now`, both within [`recordable`].
 /// 3. A batch is taken whole or not at all. A refused one leaves nothing behind.
 /// 4. At most one event with an idempotency key is held.
 /// 5. A cause is recorded before its effect; an acknowledgement never goes back.
 /// 6. What it has answered `Ok` is there when it is opened again, as far as this log keeps anything.
 ///
-/// A log is synchronous and is told the time instead of asking for it. It lives with the store's writer, alone. Every
-/// [`LogFailure`] is final: the log is dropped and opened again. [`MemoryLog`](crate::MemoryLog) is one to look at.
+/// A log is synchronous and is given the time instead of reading a clock. It lives with the store's writer, alone.
+/// Every [`LogFailure`] is final: the log is dropped and opened again. [`MemoryLog`](crate::MemoryLog) is an example.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -47,21 +47,22 @@ use super::verification::Verification;
 /// # Ok::<(), LogFailure>(())
 /// ```
 pub trait EventLog: Send + 'static {
-    /// Decides on the appends of a group, in order, and makes all that it takes durable with one commit. The answers are
-    /// in the order of the group; each append is decided by itself ([`Append::admit`]), on what those before it left.
+    /// Decides on the appends of a group, in order, and makes all accepted ones durable with one commit. The answers
+    /// are in the order of the group; each append is decided by itself ([`Append::admit`]), on what those before it
+    /// left.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]: nothing of the whole group is recorded, as far as one can know.
+    /// [`LogFailure`]: nothing of the whole group is recorded, as far as is known.
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
 
-    /// The same for a group that is still growing: it has whatever has been asked for when its next append is taken, so what
-    /// comes while the first ones are written can be committed with them. Each append is recorded at the time at which it
-    /// is taken. Unless a log does better, the group is what is there at once.
+    /// The same for a group that is still growing: its next append is one of those requested by the time it is taken,
+    /// so requests that arrive while the first ones are written can be committed with them. Each append is recorded at
+    /// the time at which it is taken. By default, the group is what is there at once.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]: nothing of what was taken is recorded, as far as one can know.
+    /// [`LogFailure`]: none of the taken appends is recorded, as far as is known.
     fn commit_arriving(
         &mut self,
         group: &mut dyn Iterator<Item = Append>,
@@ -71,15 +72,16 @@ pub trait EventLog: Send + 'static {
         self.commit(group, clock())
     }
 
-    /// Forgets at most `at_most` events, the oldest first, while `bound` says that there are too many or too old ones, in
-    /// one commit; none from `keep_from` on. How many: 0 means that the bound is met, or that only what is kept is left.
+    /// Prunes at most `at_most` events, the oldest first, while `bound` says that there are too many or too old ones,
+    /// in one commit; none from `keep_from` on. Returns how many: 0 means that the bound is met, or that only kept
+    /// events are left.
     ///
     /// # Errors
     ///
     /// [`LogFailure`].
     fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure>;
 
-    /// Remembers up to where a durable subscription has acknowledged, unless it has come further already.
+    /// Remembers the last acknowledged event of a durable subscription, unless a later one is known.
     ///
     /// # Errors
     ///
@@ -93,8 +95,8 @@ pub trait EventLog: Send + 'static {
     /// [`LogFailure`].
     fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure>;
 
-    /// Keeps an event that a durable subscription has put aside, instead of what it has parked of the same event before;
-    /// false if the subscription has parked `at_most` others, or if the log keeps no parked events, as without this.
+    /// Keeps an event that a durable subscription parks, in place of an earlier one for the same event; false if the
+    /// subscription has parked `at_most` others, or if the log keeps no parked events, as by default.
     ///
     /// # Errors
     ///
@@ -104,7 +106,7 @@ pub trait EventLog: Send + 'static {
         Ok(false)
     }
 
-    /// Forgets a parked event; true if there was one. With a subscription go all that it has parked.
+    /// Removes a parked event; true if there was one. Forgetting a subscription removes all its parked events.
     ///
     /// # Errors
     ///
@@ -114,16 +116,16 @@ pub trait EventLog: Send + 'static {
         Ok(false)
     }
 
-    /// Takes exported events with their ids, in order, all or none: gapless after what is there, or from any id on if
-    /// nothing was ever recorded.
+    /// Imports exported events with their ids, in order, all or none: gapless after the existing ones, or from any id
+    /// on if nothing was ever recorded.
     ///
     /// # Errors
     ///
     /// [`LogFailure`]; inside of it [`EventError::NotImported`].
     fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure>;
 
-    /// Moves events aside that cannot be read, and puts one of the kind `event_lost` in the place of each and of each that is
-    /// missing: at most so many are looked at, from this one on. What is moved aside is kept.
+    /// Moves events aside that cannot be read, and puts one of the kind `event_lost` in the place of each and of each
+    /// missing one. Visits at most this many events, from this one on. Events that are moved aside are kept.
     ///
     /// # Errors
     ///
@@ -133,7 +135,8 @@ pub trait EventLog: Send + 'static {
         Ok(RepairStep::default())
     }
 
-    /// A bit of upkeep between commits, such as giving space back a chunk at a time; true if there is more to do.
+    /// A piece of maintenance between commits, such as giving space back a chunk at a time; true if there is more to
+    /// do.
     ///
     /// # Errors
     ///
@@ -142,15 +145,15 @@ pub trait EventLog: Send + 'static {
         Ok(false)
     }
 
-    /// A reader of its own, to be kept and moved to another thread.
+    /// A new reader, which can be kept and moved to another thread.
     ///
     /// # Errors
     ///
     /// [`LogFailure`].
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure>;
 
-    /// How to open further readers without the log, so that reading goes on beside a busy one and after a failure of it.
-    /// Unless a log has it, its store asks the log for each reader, and reads with those that it has while the log is away.
+    /// Opens further readers without the log, so that reading goes on beside a busy one and after a failure of it.
+    /// Without it, the store asks the log for each reader, and reads with the existing ones while the log is away.
     fn reader_source(&self) -> Option<ReaderSource> {
         None
     }
@@ -165,7 +168,7 @@ pub trait EventReader: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`], after which the reader is not to be used any more; the same for the others.
+    /// [`LogFailure`], after which the reader must not be used any more; the same for the other methods.
     fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure>;
 
     /// The events that the query asks for, in its order.
@@ -175,9 +178,9 @@ pub trait EventReader: Send + 'static {
     /// [`LogFailure`]; that of a [damaged](LogFailure::damaged) event names it.
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure>;
 
-    /// The same of a log that may be damaged: up to the first damaged event, or, if the query
-    /// [skips](crate::OnDamaged::Skip) those, without them. A log whose events can be damaged implements it; otherwise a
-    /// query that has failed because of one is asked again for what comes before it, and skips nothing.
+    /// The same for a log that may be damaged: up to the first damaged event, or, if the query
+    /// [skips](crate::OnDamaged::Skip) those, without them. A log whose events can be damaged implements it. By
+    /// default, a query that has failed on one is repeated for the events before it, and skips nothing.
     ///
     /// # Errors
     ///
@@ -186,21 +189,21 @@ pub trait EventReader: Send + 'static {
         self.query(query).map(EventPage::new).or_else(|failure| EventPage::before(failure, self, query))
     }
 
-    /// How much there is.
+    /// The statistics of the log.
     ///
     /// # Errors
     ///
     /// [`LogFailure`].
     fn stats(&self) -> Result<EventStats, LogFailure>;
 
-    /// Up to where a durable subscription has acknowledged.
+    /// The last acknowledged event of a durable subscription.
     ///
     /// # Errors
     ///
     /// [`LogFailure`].
     fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure>;
 
-    /// What a durable subscription has parked, oldest event first.
+    /// The parked events of a durable subscription, oldest first.
     ///
     /// # Errors
     ///
@@ -210,7 +213,7 @@ pub trait EventReader: Send + 'static {
         Ok(Vec::new())
     }
 
-    /// What repairs have moved aside, the latest first, at most so many.
+    /// The events that repairs have moved aside, the latest first, at most this many.
     ///
     /// # Errors
     ///
@@ -220,23 +223,23 @@ pub trait EventReader: Send + 'static {
         Ok(Vec::new())
     }
 
-    /// Looks at every event and at everything by which they are found; `progress` is told how many events are checked,
-    /// from time to time.
+    /// Checks every event and every way to find it; `progress` is called with the number of checked events, from time
+    /// to time.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`] if it cannot look; what it finds is in the [`Verification`].
+    /// [`LogFailure`] if it cannot check; what it finds is in the [`Verification`].
     fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure>;
 
-    /// What tells the reads from now on to stop, instead of what told them before. A read that is told to stop fails, soon.
-    /// Unless a reader has it, its reads are not stopped: the caller of a query stops waiting at its limit all the same, and the
-    /// end of the store waits for the read.
+    /// Sets the interrupt of the reads from now on, in place of the one before. An interrupted read fails, soon.
+    /// Without an implementation, reads are not stopped: the caller of a query stops waiting at its limit all the same,
+    /// and the end of the store waits for the read.
     fn interrupt_by(&mut self, interrupt: &Interrupt) {
         let _ = interrupt;
     }
 }
 
-/// Which of the oldest events are to go.
+/// Which of the oldest events are to be pruned.
 ///
 /// ```
 /// use foundation::PruneBound;

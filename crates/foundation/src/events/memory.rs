@@ -10,21 +10,21 @@ use super::failure::LogFailure;
 use super::id::EventId;
 use super::limits::EventLimits;
 use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
+use super::memory_table::MemoryTable;
 use super::new_event::NewEvent;
 use super::parked::ParkedEvent;
 use super::query::Query;
-use super::records::Records;
 use super::stats::EventStats;
 use super::subscription_name::SubscriptionName;
 use super::verification::Verification;
 
-/// An [`EventLog`] in memory, for tests and for programs that can afford to forget.
+/// An [`EventLog`] in memory, for tests and for programs that need no durable events.
 ///
 /// Appending and [`get`](Self::get) take constant time. A query finds its range of time and its cursor by bisection
 /// and walks through what is left until its limit is reached; there is no index by kind or correlation, whose
 /// upkeep each append would pay. It grows until it is pruned.
 ///
-/// A handle, cheap to clone: all clones are one log, so it can be closed, as far as a store is concerned, and opened again.
+/// A handle, cheap to clone: all clones are one log, so a store can close it and open it again.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -40,12 +40,12 @@ use super::verification::Verification;
 /// # Ok::<(), foundation::EventError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct MemoryLog(Arc<RwLock<Records>>);
+pub struct MemoryLog(Arc<RwLock<MemoryTable>>);
 
 impl MemoryLog {
     /// An empty log of this namespace, with the default limits.
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self(Arc::new(RwLock::new(Records::new(namespace.into(), EventLimits::default()))))
+        Self(Arc::new(RwLock::new(MemoryTable::new(namespace.into(), EventLimits::default()))))
     }
 
     /// The same log with other limits; events that are already recorded stay.
@@ -74,7 +74,7 @@ impl MemoryLog {
         self.0.write().append(Append::new(batch), now)
     }
 
-    /// The same if the log is at this position: nothing else was recorded since its writer looked.
+    /// The same if the log is at this position: nothing else was recorded since the caller read.
     ///
     /// # Errors
     ///
@@ -99,17 +99,17 @@ impl MemoryLog {
         self.0.read().query(query)
     }
 
-    /// Forgets all events recorded before this time, and says how many.
+    /// Prunes all events recorded before this time, and returns how many.
     pub fn prune_before(&self, time: SystemTime) -> u64 {
         self.0.write().prune(PruneBound::Before(time), None, usize::MAX)
     }
 
-    /// How much there is.
+    /// The statistics of the log.
     pub fn stats(&self) -> EventStats {
         self.0.read().stats()
     }
 
-    /// Looks at every event.
+    /// Checks every event.
     pub fn verify(&self) -> Verification {
         self.0.read().verify()
     }
@@ -126,7 +126,7 @@ impl EventLog for MemoryLog {
         clock: &dyn Fn() -> SystemTime,
     ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
         let append = |append| {
-            // The clock is the embedder's: not under the lock, or one that takes its time would hold up all readers.
+            // The clock is foreign code: not under the lock, where a slow one would block all readers.
             let now = clock();
             self.0.write().append(append, now)
         };

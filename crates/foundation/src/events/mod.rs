@@ -1,8 +1,8 @@
 //! Events: recorded facts, and the log that keeps them.
 //!
-//! An [`Event`] says what has happened, in the past tense (`config_updated`). A [`NewEvent`] is one that
-//! nobody has recorded yet; an [`EventLog`] records it, which gives it an [`EventId`] and a time.
-//! Both are plain data. The [`EventStore`] puts a log behind an actor, one in each namespace.
+//! An [`Event`] says what has happened, in the past tense (`config_updated`). A [`NewEvent`] is not recorded yet; an
+//! [`EventLog`] records it, which gives it an [`EventId`] and a time. Both are plain data. The [`EventStore`] puts a
+//! log behind an actor, one in each namespace.
 
 mod append;
 mod causes;
@@ -11,10 +11,12 @@ mod checksum;
 mod chunk;
 mod client;
 mod clock;
+mod combining_queue;
+mod commit_group;
+mod consumer_leases;
 #[cfg(test)]
 mod contract;
 mod damaged;
-mod drain;
 mod durable_subscription;
 mod error;
 mod event;
@@ -23,18 +25,17 @@ mod failure;
 mod failure_rule;
 mod follower;
 mod forwarding;
-mod gate;
 mod hold;
 mod id;
 mod importing;
 mod interrupt;
 mod job;
 mod kind;
-mod lane;
 mod limits;
 mod line;
 mod log;
 mod memory;
+mod memory_table;
 #[cfg(test)]
 mod model;
 mod new_event;
@@ -47,12 +48,10 @@ mod plausible_clock;
 mod query;
 mod readers;
 mod reading;
-mod records;
 mod refusal;
 mod repair;
 mod retention;
 mod ring;
-mod seats;
 mod server;
 mod source;
 #[cfg(feature = "sqlite")]
@@ -73,6 +72,7 @@ mod tests;
 mod transfer;
 mod verification;
 mod writer;
+mod writer_handle;
 
 pub use append::{Append, Appended, ExpectedPosition};
 pub use chain::{ChainLink, EventChain};

@@ -1,4 +1,4 @@
-//! A log against a plain model of it, over random lives.
+//! A log against a plain model of it, over random histories.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl Ask {
         }
     }
 
-    /// The same question, asked of a plain list in the plainest way.
+    /// The same query, evaluated naively over a list.
     fn ask(&self, events: &[Event]) -> Vec<u64> {
         let mut found = Vec::new();
         for event in events {
@@ -92,7 +92,7 @@ impl Ask {
     }
 }
 
-/// A log as one would write it without a thought for cost.
+/// A log in its simplest form, without regard to cost.
 #[derive(Default)]
 struct Model {
     events: Vec<Event>,
@@ -167,7 +167,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A life of a log.
+/// A random history of a log.
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step(), 0..30)
 }
@@ -211,7 +211,7 @@ fn compare(log: &dyn EventLog, model: &Model) {
     assert_eq!(stats.bytes == 0, model.events.is_empty());
 }
 
-/// Lives through the steps and looks after each whether the log is as the model.
+/// Runs the steps, and compares the log with the model after each.
 pub(crate) fn live(steps: &[Step], open: Open<'_>) {
     let (mut log, mut model) = (open(), Model::default());
     for step in steps {

@@ -13,9 +13,8 @@ use super::source::EventSource;
 
 /// A fact that is not recorded yet: an [`Event`] without id, namespace and time, and its builder.
 ///
-/// Without further ado it has a fresh correlation id (a version 7 UUID), no cause, no source and the
-/// payload `null`. Drawing that id reads the clock and the source of randomness, once, here; nothing
-/// below this type does.
+/// By default it has a fresh correlation id (a version 7 UUID), no cause, no source and the payload `null`. Drawing
+/// that id reads the clock and the source of randomness, once, here; nothing below this type does.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -63,7 +62,7 @@ impl NewEvent {
         Self { kind, correlation_id, causation_id: None, source: None, idempotency_key: None, payload: Value::Null }
     }
 
-    /// With this payload, turned into JSON at once; floats that JSON lacks become `null`.
+    /// Sets the payload, turned into JSON at once; floats that JSON lacks become `null`.
     ///
     /// # Errors
     ///
@@ -74,13 +73,13 @@ impl NewEvent {
         Ok(self)
     }
 
-    /// Together with the other events that have this correlation id.
+    /// Sets the correlation id, which it shares with other events.
     pub fn correlation(mut self, id: Uuid) -> Self {
         self.correlation_id = id;
         self
     }
 
-    /// Caused by this event, which has to be of the same store; the correlation id stays as it is.
+    /// Sets the cause, an event of the same store; the correlation id stays as it is.
     ///
     /// Use [`child_of`](Self::child_of) unless the two belong to different requests.
     pub fn caused_by(mut self, cause: &Event) -> Self {
@@ -88,20 +87,20 @@ impl NewEvent {
         self
     }
 
-    /// Caused by this event, which has to be of the same store, and together with it.
+    /// Sets the cause, an event of the same store, and takes its correlation id.
     pub fn child_of(self, parent: &Event) -> Self {
         self.correlation(parent.correlation_id).caused_by(parent)
     }
 
-    /// Reported by this service, or by this actor of it.
+    /// Sets the service that reports it, or one actor of it.
     pub fn source(mut self, source: impl Into<EventSource>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// With a key that makes it harmless to append it again, as after an append that was not answered: while an event
-    /// with this key is in the log, another one is not recorded, and the id of the first is given instead. The key alone
-    /// decides. It is forgotten with its event, when that is pruned.
+    /// Sets a key that makes it harmless to append it again, for example after an append without an answer. While an
+    /// event with this key is in the log, another one is not recorded, and the id of the first is returned. The key
+    /// alone decides. It is forgotten when its event is pruned.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
@@ -131,7 +130,8 @@ impl NewEvent {
         self.idempotency_key.as_deref()
     }
 
-    /// The event as recorded with this id at this time, which is both what the clock said and what is recorded; for those who write an [`EventLog`](crate::EventLog) of their own.
+    /// The event as recorded with this id at this time, which is both the clock's time and the recorded one; for
+    /// implementors of [`EventLog`](crate::EventLog).
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;

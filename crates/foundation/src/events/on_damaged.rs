@@ -1,4 +1,5 @@
-/// What a reader does at a damaged event, or at one that is missing from the log. Everything before it is read in any case.
+/// What a reader does at a damaged event, or at one that is missing from the log. Everything before it is read in any
+/// case.
 ///
 /// | | query, export | subscription |
 /// |---|---|---|
@@ -16,11 +17,11 @@
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnDamaged {
-    /// Says so, once.
+    /// Reports it, once.
     #[default]
     Tell,
     /// Goes on without it.
     Skip,
-    /// Says so and ends.
+    /// Reports it and ends.
     Stop,
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::failure::LogFailure;
 use super::store_limits::EventStoreLimits;
 
-/// An event store that cannot record: since when, and why. It reads what is there, and tries again by itself.
+/// The state of an event store that cannot record: since when, and why. It still reads, and tries again by itself.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Outage {
@@ -24,11 +24,11 @@ impl fmt::Display for Outage {
     }
 }
 
-/// How often a log has failed in a row, and what follows from it.
+/// The failures of a log in a row, and the pause that follows from them.
 ///
-/// The first failure is answered at once, since most faults are over when the log is opened again. Each further one that
-/// comes [within a minute](EventStoreLimits::reopen_steady) of the last success has the store wait longer, up to a limit: so a disk that takes small events and
-/// no large ones is not asked without a pause either.
+/// The first failure is answered at once, since most faults are over when the log is opened again. Each further one
+/// that comes [within a minute](EventStoreLimits::reopen_steady) of the last success makes the store wait longer, up to
+/// a limit: so a disk that takes small events and no large ones is not asked without a pause either.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reopening {
     failures: u32,
@@ -36,7 +36,7 @@ pub(super) struct Reopening {
 }
 
 impl Reopening {
-    /// The log has failed, or could not be opened: how long to wait before it is opened again.
+    /// The log has failed, or could not be opened; returns the pause before it is opened again.
     pub(super) fn failed(&mut self, now: Instant, limits: &EventStoreLimits) -> Duration {
         if self.working_since.take().is_some_and(|since| now.saturating_duration_since(since) >= limits.reopen_steady) {
             self.failures = 0;
@@ -51,7 +51,7 @@ impl Reopening {
         self.working_since = Some(now);
     }
 
-    /// How often it was tried since the log has worked for long.
+    /// The number of tries since the log last worked for long.
     pub(super) fn tries(&self) -> u32 {
         self.failures
     }
@@ -62,7 +62,7 @@ fn delay(failures: u32, limits: &EventStoreLimits) -> Duration {
         None => Duration::ZERO,
         Some(doubled) => {
             let factor = 2_u32.saturating_pow(doubled);
-            // A pause of zero would be a loop that does nothing else.
+            // A pause of zero would be a busy loop.
             let first = limits.reopen_first.max(Duration::from_millis(1));
             first.saturating_mul(factor).min(limits.reopen_longest.max(first))
         }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a log does, however its failures and successes alternate, it is never opened in a tight loop.
+        /// However the failures and successes of a log alternate, it is never opened in a tight loop.
         #[test]
         fn no_two_tries_in_a_row_come_without_a_pause(
             steps in vec((any::<bool>(), 0..59_999_u64), 1..100),

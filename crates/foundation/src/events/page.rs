@@ -8,7 +8,7 @@ use super::log::EventReader;
 use super::on_damaged::OnDamaged;
 use super::query::{Order, Query};
 
-/// How many damaged events a page names at most.
+/// The most damaged events that a page names.
 const MAX_DAMAGED: usize = 1_000;
 
 /// What a query finds in a log that may be damaged.
@@ -28,14 +28,14 @@ const MAX_DAMAGED: usize = 1_000;
 pub struct EventPage {
     /// The events that match, in the order of the query.
     pub events: Vec<Arc<Event>>,
-    /// The damaged events among those that had to be looked at, the first 1,000 of them.
+    /// The damaged events that were visited, the first 1,000 of them.
     pub damaged: Vec<DamagedEvent>,
     /// How many damaged events there were.
     pub damaged_count: u64,
 }
 
 impl EventPage {
-    /// These events, and no damaged one; for those who write an [`EventReader`] of their own.
+    /// These events, and no damaged one; for implementors of [`EventReader`].
     pub fn new(events: Vec<Arc<Event>>) -> Self {
         Self { events, ..Self::default() }
     }
@@ -48,12 +48,12 @@ impl EventPage {
         }
     }
 
-    /// Whether no damaged event was met.
+    /// Whether no damaged event was found.
     pub fn is_whole(&self) -> bool {
         self.damaged_count == 0
     }
 
-    /// The events, if the query takes the page as it is.
+    /// The events, if the query accepts the page as it is.
     ///
     /// # Errors
     /// The first damaged event, unless the query skips those.
@@ -64,10 +64,10 @@ impl EventPage {
         }
     }
 
-    /// What a log has before the event at which its query has failed.
+    /// The events of a log before the damaged one on which its query has failed.
     ///
     /// # Errors
-    /// The failure, if the event is not known, or what comes before it cannot be told apart.
+    /// The failure, if that event is not known, or the events before it cannot be determined.
     pub(super) fn before(
         failure: LogFailure,
         reader: &(impl EventReader + ?Sized),

@@ -10,13 +10,13 @@ use super::subscription_name::SubscriptionName;
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
 pub struct ParkedEvent {
-    /// Whose it is.
+    /// The subscription.
     pub subscription: SubscriptionName,
     /// The event.
     pub event: Arc<Event>,
     /// How often its consumer has failed on it.
     pub failures: u32,
-    /// Why, as far as it is known.
+    /// The reason, as far as it is known.
     pub reason: String,
     /// When it was parked.
     pub parked_at: SystemTime,

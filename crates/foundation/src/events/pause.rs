@@ -6,7 +6,7 @@ use tokio::time::Sleep;
 
 use super::store_limits::EventStoreLimits;
 
-/// The pause between two attempts of which the first has failed: it doubles with each failure in a row.
+/// The pause after a failed attempt: it doubles with each failure in a row.
 #[derive(Debug)]
 pub(super) struct Pause {
     first: Duration,
@@ -18,18 +18,18 @@ pub(super) struct Pause {
 impl Pause {
     /// Before a log is read again.
     pub(super) fn before_reading(limits: &EventStoreLimits) -> Self {
-        // A pause of zero would be a loop that does nothing else.
+        // A pause of zero would be a busy loop.
         let first = limits.read_again_first.max(Duration::from_millis(1));
         Self { first, longest: limits.read_again_longest.max(first), failures: 0, alarm: None }
     }
 
-    /// How long to wait after the next failure.
+    /// The pause after the next failure.
     fn delay(&self) -> Duration {
         let factor = 1_u32.checked_shl(self.failures).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.longest)
     }
 
-    /// An attempt has failed; the next one is to wait. Within a runtime.
+    /// An attempt has failed; the next one waits. Must be called within a runtime.
     pub(super) fn begin(&mut self) {
         #[expect(clippy::disallowed_methods, reason = "the delay is what this is for")]
         let alarm = tokio::time::sleep(self.delay());

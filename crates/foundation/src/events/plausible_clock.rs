@@ -1,21 +1,21 @@
-//! What time it is for the retention: the time of day, as far as it is plausible.
+//! The time that the retention goes by: the time of day, as far as it is plausible.
 //!
-//! 1. What has passed is told by a monotonic clock. A time of day that is ahead of it by more than it can be has jumped,
-//!    and is not believed until it has stayed ahead for long enough.
-//! 2. A time of day that is behind is believed at once: nothing is forgotten too early by it.
-//! 3. The time before the first look is that of the newest event, which was recorded by then.
+//! 1. A monotonic clock measures the time that has passed. A time of day that is ahead of it by more than the drift has
+//!    jumped, and is not believed until it has stayed ahead for long enough.
+//! 2. A time of day that is behind is believed at once: no event is pruned too early because of it.
+//! 3. Before the first reading, the time is that of the newest event, which was recorded by then.
 
 use std::time::{Duration, SystemTime};
 
 /// A clock that is set by the network runs ahead of a monotonic one, or behind it, by this share at most.
 const DRIFT: u32 = 100;
-/// By so much it may be ahead beyond that: a leap second, or a small correction.
+/// The tolerance beyond that: a leap second, or a small correction.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Beside the time of day it is given what a monotonic clock says, as the time since some beginning.
+/// A clock that is given the time of day, and the monotonic time since some start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PlausibleClock {
-    /// For how long the time of day has to stay ahead.
+    /// How long the time of day has to stay ahead.
     confirmed_after: Duration,
     /// The time as it was last believed, and when.
     believed: Reading,
@@ -29,7 +29,7 @@ struct Reading {
     at: Duration,
 }
 
-/// What a look at the clock came to.
+/// The outcome of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Plausible {
     /// The time to go by.
@@ -39,7 +39,7 @@ pub(super) struct Plausible {
 }
 
 impl Reading {
-    /// What the time of day can be at the latest after this reading.
+    /// The latest plausible time of day after this reading.
     fn latest(&self, at: Duration) -> SystemTime {
         let passed = at.saturating_sub(self.at);
         later(later(self.time, passed), passed / DRIFT + STEP)
@@ -47,16 +47,16 @@ impl Reading {
 }
 
 impl PlausibleClock {
-    /// One that takes its first look; the newest event, if there is any, was recorded at this time.
+    /// A clock at its first reading; the newest event, if there is any, was recorded at `newest`.
     pub(super) fn new(confirmed_after: Duration, newest: Option<SystemTime>, time: SystemTime, at: Duration) -> Self {
         let believed = Reading { time: newest.map_or(time, |newest| newest.min(time)), at };
         let mut clock = Self { confirmed_after, believed, ahead: None };
-        clock.look(time, at);
+        clock.read(time, at);
         clock
     }
 
-    /// Looks at the time of day.
-    pub(super) fn look(&mut self, time: SystemTime, at: Duration) -> Plausible {
+    /// Reads the time of day.
+    pub(super) fn read(&mut self, time: SystemTime, at: Duration) -> Plausible {
         let reading = Reading { time, at };
         if time <= self.believed.latest(at) || self.has_stayed_ahead(reading) {
             self.believed = reading;
@@ -66,7 +66,7 @@ impl PlausibleClock {
         Plausible { now, ahead: time.duration_since(now).unwrap_or_default() }
     }
 
-    /// Whether a time that is ahead is the one that was ahead before, and for long enough; notes it if not.
+    /// Whether a time that is ahead was ahead before, and for long enough; notes it if not.
     fn has_stayed_ahead(&mut self, reading: Reading) -> bool {
         match self.ahead {
             Some(first) if reading.time >= first.time && reading.time <= first.latest(reading.at) => {
@@ -80,7 +80,7 @@ impl PlausibleClock {
     }
 }
 
-/// Times end at some point.
+/// Saturates, since times end at some point.
 fn later(time: SystemTime, by: Duration) -> SystemTime {
     time.checked_add(by).unwrap_or(time)
 }
@@ -110,16 +110,16 @@ mod tests {
     }
 
     fn now(clock: &mut PlausibleClock, time: u64, at: u64) -> SystemTime {
-        clock.look(day(time), seconds(at)).now
+        clock.read(day(time), seconds(at)).now
     }
 
     #[test]
     fn a_jump_ahead_is_not_believed_and_harms_nothing_when_it_is_over() {
         let mut clock = clock();
         assert_eq!(now(&mut clock, 60, 60), day(60));
-        let jumped = clock.look(day(100_000), seconds(120));
+        let jumped = clock.read(day(100_000), seconds(120));
         assert_eq!(jumped, Plausible { now: day(120), ahead: seconds(99_880) });
-        assert_eq!(clock.look(day(180), seconds(180)), Plausible { now: day(180), ahead: Duration::ZERO });
+        assert_eq!(clock.read(day(180), seconds(180)), Plausible { now: day(180), ahead: Duration::ZERO });
     }
 
     #[test]
@@ -165,13 +165,13 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the time of day does for less than the stated time, what is believed is never later than what is true,
-        /// but for the drift.
+        /// Whatever the time of day does for less than the stated time, the believed time is never later than the true
+        /// one, except for the drift.
         #[test]
-        fn no_jump_that_is_short_makes_it_late(looks in vec((1..600_u64, 0..10_000_000_000_u64), 1..200)) {
-            // Its true time is the monotonic one; every second look at least is right, at most 20 minutes apart.
+        fn no_jump_that_is_short_makes_it_late(readings in vec((1..600_u64, 0..10_000_000_000_u64), 1..200)) {
+            // The true time is the monotonic one; at least every second reading is right, at most 20 minutes apart.
             let (mut clock, mut at) = (clock(), 0);
-            for (pause, jump) in looks {
+            for (pause, jump) in readings {
                 at += pause;
                 let believed = now(&mut clock, at + jump, at);
                 prop_assert!(believed <= later(day(at), STEP + seconds(at) / DRIFT));
@@ -194,11 +194,11 @@ mod tests {
 
         /// It is never later than the time of day.
         #[test]
-        fn it_never_runs_ahead(looks in vec((0..100_000_u64, 0..1_000_000_u64), 1..100)) {
+        fn it_never_runs_ahead(readings in vec((0..100_000_u64, 0..1_000_000_u64), 1..100)) {
             let (mut clock, mut at) = (clock(), 0);
-            for (pause, time) in looks {
+            for (pause, time) in readings {
                 at += pause;
-                let Plausible { now, ahead } = clock.look(day(time), seconds(at));
+                let Plausible { now, ahead } = clock.read(day(time), seconds(at));
                 prop_assert!(now <= day(time));
                 prop_assert_eq!(now + ahead, day(time));
             }

@@ -107,10 +107,10 @@ impl Query {
         self
     }
 
-    /// Only events whose payload has this value in this place, a JSON pointer ([RFC 6901]): `""` is the whole payload,
-    /// `"/order/id"` a field of a field, `"/0"` the first of a list. Several have to hold together.
+    /// Only events whose payload has this value at this JSON pointer ([RFC 6901]): `""` is the whole payload,
+    /// `"/order/id"` a field of a field, `"/0"` the first of a list. Several conditions must all hold.
     ///
-    /// No log has an index for it: whatever the other conditions leave is looked at.
+    /// No log has an index for it: every event that the other conditions leave is checked.
     ///
     /// ```
     /// use foundation::Query;
@@ -133,49 +133,50 @@ impl Query {
         Ok(self)
     }
 
-    /// Only what comes after the event with this id in the order of the query: the cursor with which to go on after the
-    /// last event of the page before. The event itself may be pruned by then.
+    /// Only events after the one with this id in the order of the query: the cursor for going on after the last event
+    /// of the page before. The event itself may be pruned by then.
     pub fn after(mut self, id: EventId) -> Self {
         self.after = Some(id);
         self
     }
 
     /// Only this event and those recorded before it, or before another one that was named before. With the
-    /// [position](crate::EventStore::position) of a store it is what was recorded by now, whatever is recorded meanwhile.
+    /// [position](crate::EventStore::position) of a store it is what was recorded by now, whatever is recorded
+    /// meanwhile.
     pub fn up_to(mut self, id: EventId) -> Self {
         self.up_to = Some(self.up_to.map_or(id, |last| last.min(id)));
         self
     }
 
-    /// What happens at an event that is damaged; without it, the query fails with an error that names the event.
+    /// What happens at a damaged event; by default, the query fails with an error that names it.
     ///
-    /// Which of the other conditions a damaged event would meet is not known: it counts if it has to be looked at.
+    /// Whether a damaged event meets the other conditions is not known: it counts if it has to be visited.
     pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
         self.on_damaged = choice;
         self
     }
 
-    /// In this order; ascending without it.
+    /// The order; ascending by default.
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
     }
 
-    /// Without the first `count` that match, in the order of the query.
+    /// Skips the first `count` matching events, in the order of the query.
     pub fn offset(mut self, count: usize) -> Self {
         self.offset = count;
         self
     }
 
-    /// At most `count` events. Without it a log gives all that match, and a store refuses a query that finds more than
-    /// [`query_events`](crate::EventStoreLimits::query_events), since all that it finds is in memory at once.
+    /// At most `count` events. Without it a log returns all that match, and a store refuses a query that finds more
+    /// than [`query_events`](crate::EventStoreLimits::query_events), since all of them are in memory at once.
     pub fn limit(mut self, count: usize) -> Self {
         self.limit = Some(count);
         self
     }
 
-    /// How long a store may look for the answer; without it
-    /// [`query_time`](crate::EventStoreLimits::query_time). A log in memory takes no notice of it: it answers in place.
+    /// How long a store may take to answer; [`query_time`](crate::EventStoreLimits::query_time) by default. A log in
+    /// memory ignores it: it answers in place.
     ///
     /// ```
     /// use std::time::Duration;
@@ -189,7 +190,7 @@ impl Query {
         self
     }
 
-    /// Whether an event meets all conditions; order, offset and limit have no part in this.
+    /// Whether an event meets all conditions; order, offset and limit do not matter.
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
@@ -212,10 +213,10 @@ impl Query {
             && self.up_to.is_none_or(|last| event.id <= last)
     }
 
-    /// Picks the answer out of the candidates, which are in ascending order.
+    /// Selects the answer from the candidates, which are in ascending order.
     ///
-    /// The part that every log shares, for those who write an [`EventLog`](crate::EventLog) of their own.
-    /// It stops as soon as the limit is reached, and looks at each candidate before that once.
+    /// The part that every log shares, for implementors of [`EventLog`](crate::EventLog). It stops as soon as the limit
+    /// is reached, and checks each candidate before that once.
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;

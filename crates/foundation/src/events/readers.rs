@@ -1,12 +1,12 @@
-//! The readers of a log: a few, kept while they are idle, in two lanes.
+//! The readers of a log: a few, kept while they are idle, in two classes.
 //!
-//! 1. A read that takes long never keeps a quick one waiting: each lane has permits of its own.
-//! 2. A permit is given back by the thread that reads, not by whoever waits for it: so there are never more threads than
+//! 1. A long read never keeps a quick one waiting: each class has permits of its own.
+//! 2. The thread that reads gives the permit back, not the task that waits for it: so there are never more threads than
 //!    permits, however many reads were given up.
-//! 3. A read that nobody waits for any more, or whose time is over, is told to stop; so are all when the store ends, which
-//!    waits for them.
-//! 4. Readers outlive a failure of their log, and are replaced when it is opened again: a reader that was lent meanwhile is
-//!    not kept.
+//! 3. A read is interrupted when no task waits for it any more, or its time is over; so are all when the store ends,
+//!    which waits for them.
+//! 4. Readers outlive a failure of their log, and are replaced when it is opened again: a reader that was lent
+//!    meanwhile is not kept.
 
 use std::mem;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use super::interrupt::{Interrupt, RaiseOnDrop};
 use super::log::{EventReader, ReaderSource};
 use super::store_error::{EventStoreError, QueryLimit};
 
-/// How many read at once at most, in each lane; whoever comes then waits.
-const READERS: u32 = 4;
+/// The most concurrent reads of each class; later ones wait.
+const MAX_READERS: u32 = 4;
 
 pub(super) struct Readers {
     pool: Mutex<Pool>,
@@ -43,16 +43,16 @@ struct Pool {
     ending: Arc<AtomicBool>,
 }
 
-/// How a read is done.
+/// The class of a read.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Lane {
-    /// It finds what it looks for by its place, in a bounded time.
+pub(super) enum ReadClass {
+    /// It finds events by their position, in a bounded time.
     Quick,
-    /// It may look at every event; it is stopped after this time, if there is one.
+    /// It may visit every event; it is stopped after this time, if there is one.
     Long(Option<Duration>),
 }
 
-/// A reader that was lent, or how to get one, and from which log.
+/// A lent reader, or the way to open one, and the log that it belongs to.
 struct Lent {
     reader: Option<Box<dyn EventReader>>,
     source: Option<ReaderSource>,
@@ -61,7 +61,7 @@ struct Lent {
 
 impl Readers {
     pub(super) fn new() -> Arc<Self> {
-        let permits = || Arc::new(Semaphore::new(READERS as usize));
+        let permits = || Arc::new(Semaphore::new(MAX_READERS as usize));
         let ending = Arc::new(AtomicBool::new(false));
         let pool = Pool { idle: Vec::new(), source: None, opening: 0, may_block: false, ending };
         Arc::new(Self { pool: Mutex::new(pool), quick: permits(), long: permits() })
@@ -82,13 +82,13 @@ impl Readers {
         self.pool.lock().opening > 0
     }
 
-    /// Tells all reads to stop, waits until they have, and lets go of the log.
+    /// Interrupts all reads, waits for them, and lets go of the log.
     pub(super) async fn end(&self) {
         let ending = Arc::clone(&self.pool.lock().ending);
         ending.store(true, Ordering::Release);
-        for lane in [&self.quick, &self.long] {
-            // They are never closed, so this waits for those who read, and for nothing else.
-            drop(lane.acquire_many(READERS).await);
+        for permits in [&self.quick, &self.long] {
+            // The semaphores are never closed, so this waits for the current reads only.
+            drop(permits.acquire_many(MAX_READERS).await);
         }
         let mut pool = self.pool.lock();
         let left = (mem::take(&mut pool.idle), pool.source.take());
@@ -96,11 +96,11 @@ impl Readers {
         drop_contained("the readers of a log", left);
     }
 
-    /// Reads, in place or where blocking is allowed, with `another` reader if none is idle and the log has not said how to
-    /// open one. One that has failed is not kept.
+    /// Reads, in place or where blocking is allowed, with `another` reader if none is idle and the log has no source of
+    /// readers. A reader that has failed is not kept.
     pub(super) async fn read<T: Send + 'static>(
         self: &Arc<Self>,
-        lane: Lane,
+        class: ReadClass,
         another: impl Future<Output = Result<Box<dyn EventReader>, EventStoreError>>,
         read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, EventStoreError> {
@@ -108,8 +108,8 @@ impl Readers {
             Ok(lent) => return Ok(self.read_with(lent, None, read)?),
             Err(ending) => ending,
         };
-        let (begun, interrupt) = (Instant::now(), Interrupt::after(lane.limit(), &ending));
-        let permit = self.permit(lane).await?;
+        let (begun, interrupt) = (Instant::now(), Interrupt::after(class.limit(), &ending));
+        let permit = self.permit(class).await?;
         if ending.load(Ordering::Acquire) {
             return Err(EventStoreError::not_delivered(Vec::new(), ENDING));
         }
@@ -118,46 +118,47 @@ impl Readers {
             lent.reader = Some(another.await?);
         }
         let _waiting = RaiseOnDrop(interrupt.clone());
-        let (readers, told) = (Arc::clone(self), interrupt.clone());
+        let (readers, signal) = (Arc::clone(self), interrupt.clone());
         let act = move || {
-            let outcome = readers.read_with(lent, Some(&told), read);
+            let outcome = readers.read_with(lent, Some(&signal), read);
             drop(permit);
             outcome
         };
         let reading = spawn_blocking(act);
-        let outcome = match lane.limit() {
+        let outcome = match class.limit() {
             None => reading.await,
-            // A reader that cannot be told to stop goes on, and keeps its permit; its caller does not wait for it.
+            // A reader that cannot be interrupted goes on and keeps its permit; its caller does not wait for it.
             Some(limit) => timeout(limit.saturating_sub(begun.elapsed()), reading)
                 .await
                 .map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?,
         };
         let outcome = outcome.map_err(EventStoreError::no_answer)?;
-        outcome.map_err(|failure| match lane.limit() {
+        outcome.map_err(|failure| match class.limit() {
             _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
             Some(limit) if interrupt.is_late() => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
             _ => failure.into(),
         })
     }
 
-    /// Lends a reader at once if the log does not block and has one; else says what tells the end of the store.
+    /// Lends a reader at once if the log does not block and has one; otherwise returns the flag for the end of the
+    /// store.
     fn lend_here(&self) -> Result<Lent, Arc<AtomicBool>> {
         let mut pool = self.pool.lock();
         let is_empty = pool.idle.is_empty() && pool.source.is_none();
         if pool.may_block || is_empty { Err(Arc::clone(&pool.ending)) } else { Ok(pool.lend()) }
     }
 
-    async fn permit(&self, lane: Lane) -> Result<OwnedSemaphorePermit, EventStoreError> {
-        let permits = match lane {
-            Lane::Quick => &self.quick,
-            Lane::Long(_) => &self.long,
+    async fn permit(&self, class: ReadClass) -> Result<OwnedSemaphorePermit, EventStoreError> {
+        let permits = match class {
+            ReadClass::Quick => &self.quick,
+            ReadClass::Long(_) => &self.long,
         };
-        // A timer for what is there at once would be in vain.
+        // A permit that is available needs no timer.
         if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
             return Ok(permit);
         }
         let permit = waking_contained(Arc::clone(permits).acquire_owned());
-        let permit = match lane.limit() {
+        let permit = match class.limit() {
             None => permit.await,
             Some(limit) => {
                 timeout(limit, permit).await.map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?
@@ -207,7 +208,7 @@ impl Pool {
     }
 }
 
-impl Lane {
+impl ReadClass {
     fn limit(self) -> Option<Duration> {
         match self {
             Self::Quick => None,

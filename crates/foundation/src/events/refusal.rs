@@ -79,14 +79,14 @@ pub enum EventRefusal {
         /// Bytes that are allowed.
         limit: usize,
     },
-    /// The event that is named as the cause is not recorded yet, so it is of another store, or forged.
+    /// The event that is named as the cause is not recorded yet, so it belongs to another store or is forged.
     #[error("event {index} of the batch ({kind}) names event {cause} as its cause, which is not recorded yet")]
     UnknownCause {
         /// The place of the event in the batch.
         index: usize,
         /// Its kind.
         kind: EventKind,
-        /// What is named.
+        /// The named cause.
         cause: EventId,
     },
 }
@@ -115,7 +115,7 @@ pub enum ImportRefusal {
     IdTooHigh {
         /// The id of the event.
         found: EventId,
-        /// The highest that is taken.
+        /// The highest accepted id.
         limit: u64,
     },
     /// The name of its namespace is too long.
@@ -125,10 +125,10 @@ pub enum ImportRefusal {
         id: EventId,
         /// The bytes of its namespace's name.
         found: usize,
-        /// The most bytes that are taken.
+        /// The most accepted bytes.
         limit: usize,
     },
-    /// It is said to be recorded before the event before it, before 1970, or at a time that no log can keep.
+    /// Its time is before that of the event before it, before 1970, or one that no log can keep.
     #[error("event {id} cannot be imported: its time is not one that comes next")]
     Time {
         /// The event.
@@ -139,10 +139,10 @@ pub enum ImportRefusal {
     Cause {
         /// The event.
         id: EventId,
-        /// What it names as its cause.
+        /// The event that it names as its cause.
         cause: EventId,
     },
-    /// Its idempotency key is that of an event that is there.
+    /// An event in the log has its idempotency key.
     #[error("event {id} cannot be imported: its idempotency key is that of event {first}")]
     KnownKey {
         /// The event.
@@ -158,7 +158,7 @@ pub enum ImportRefusal {
         /// Which limit.
         refusal: EventRefusal,
     },
-    /// A line is no event, or its checksum is another event's.
+    /// A line is no event, or its checksum belongs to another event.
     #[error("line {line} cannot be imported: {reason}")]
     Line {
         /// Which line; the first is line 1.

@@ -3,20 +3,20 @@ use serde::Serialize;
 use super::damaged::DamagedEvent;
 use super::id::EventId;
 
-/// How many of the repaired events are named one by one.
+/// The most repaired events that are named one by one.
 const MAX_NAMED: usize = 1_000;
 
 /// A step of a repair of a log.
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RepairStep {
-    /// The events that were moved aside, or were missing; in the place of each is one of the kind `event_lost` now.
+    /// The events that were moved aside, or were missing; each is replaced by one of the kind `event_lost`.
     pub moved: Vec<DamagedEvent>,
     /// Where the next step begins; `None` if this was the last one.
     pub next: Option<EventId>,
 }
 
-/// What a repair of a log came to.
+/// The outcome of a repair of a log.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent};

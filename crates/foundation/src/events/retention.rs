@@ -6,17 +6,18 @@ use serde::Serialize;
 
 /// How long events are kept: by age, by number, by bytes, whichever is exceeded first.
 ///
-/// The store looks every [`every`](Self::every) on tokio's clock, forgets the oldest events in small chunks, between which
-/// it records, and reports what it did. In between, bounds may be exceeded.
+/// The store applies it [every](Self::every) so often on tokio's clock. It prunes the oldest events in small chunks,
+/// between which it records, and reports what it did. Between two runs, bounds may be exceeded.
 ///
-/// Age goes by a clock that cannot jump: the time of day is believed as long as it agrees with a monotonic clock, counted
-/// from the newest event on; one that is ahead of it by more than 1 s and 1 % only when it has stayed so for
-/// [an hour](Self::jump_confirmed_after). Until then events are older than they count: after a start with a log whose newest
-/// event is a day old, say, or after the machine has slept. A clock that goes back is believed at once.
+/// Age goes by a clock that cannot jump. The time of day is believed as long as it agrees with a monotonic clock,
+/// counted from the newest event on; one that is ahead of it by more than 1 s and 1 % only when it has stayed so for
+/// [an hour](Self::jump_confirmed_after). Until then events count as younger than they are: for example after a start
+/// with a log whose newest event is a day old, or after the machine has slept. A clock that goes back is believed at
+/// once.
 ///
-/// What was changed in the configuration at run time is never forgotten: when the first event that says so is to go, the
-/// config server is asked to record anew what holds, as an event `config_checkpoint`, and the next look goes on. Of older
-/// changes the [history](crate::ConfigServer::history) then knows nothing any more.
+/// Run-time changes of the configuration are never lost. When the first event of such a change is due, the config
+/// server is asked to record the current state anew, as an event `config_checkpoint`, and the next run goes on. The
+/// [history](crate::ConfigServer::history) then no longer has the older changes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,33 +47,33 @@ impl Retention {
         Self::default()
     }
 
-    /// Events that were recorded longer ago than this are forgotten.
+    /// Prunes events that were recorded longer ago than this.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Only the newest `count` events are kept.
+    /// Keeps only the newest `count` events.
     pub fn max_count(mut self, count: u64) -> Self {
         self.max_count = Some(count);
         self
     }
 
-    /// Only so many of the newest events are kept that they have at most these bytes, counted as in
+    /// Keeps only as many of the newest events as have at most these bytes, counted as in
     /// [`EventStats::bytes`](crate::EventStats::bytes).
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = Some(bytes);
         self
     }
 
-    /// How often the store looks; 60 s by default, at least 1 ms.
+    /// The interval between two runs; 60 s by default, at least 1 ms.
     pub fn every(mut self, period: Duration) -> Self {
         self.every = period.max(Duration::from_millis(1));
         self
     }
 
-    /// For how long a clock that has jumped ahead has to stay there to be believed; an hour by default, and with zero each
-    /// time of day is.
+    /// How long a clock that has jumped ahead has to stay there to be believed; an hour by default. With zero, each
+    /// time of day is believed.
     pub fn jump_confirmed_after(mut self, time: Duration) -> Self {
         self.jump_confirmed_after = time;
         self
@@ -83,13 +84,13 @@ impl Retention {
         self.max_age.is_some()
     }
 
-    /// How often to look, if there is anything to look for.
+    /// The interval between two runs, if there is any bound.
     pub(super) fn period(&self) -> Option<Duration> {
         let bounded = self.max_age.is_some() || self.max_count.is_some() || self.max_bytes.is_some();
         bounded.then_some(self.every)
     }
 
-    /// What is to go at this time, in this order.
+    /// The bounds to apply at this time, in this order.
     pub(super) fn bounds(&self, now: SystemTime) -> Vec<PruneBound> {
         // An age that reaches back beyond the beginning of time keeps everything.
         let oldest = self.max_age.and_then(|age| now.checked_sub(age));
@@ -99,31 +100,31 @@ impl Retention {
     }
 }
 
-/// What one look at the [`Retention`] came to.
+/// The outcome of one run of the [`Retention`].
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RetentionReport {
-    /// Events that were forgotten for their age.
+    /// Events that were pruned for their age.
     pub by_age: u64,
-    /// Events that were forgotten because there were too many.
+    /// Events that were pruned because there were too many.
     pub by_count: u64,
-    /// Events that were forgotten because they had too many bytes.
+    /// Events that were pruned because they had too many bytes.
     pub by_bytes: u64,
-    /// By how much the time of day was ahead of the time that ages were counted from, since it has jumped and has not been
-    /// confirmed yet; else zero.
+    /// By how much the time of day was ahead of the time that ages were counted from, since it has jumped and is not
+    /// confirmed yet; otherwise zero.
     pub clock_ahead: Duration,
     /// How long it took, on tokio's clock.
     #[serde(rename = "took_ms", serialize_with = "foundation_core::written::millis")]
     pub took: Duration,
-    /// What failed, if anything did; then the next look goes on.
+    /// What failed, if anything did; the next run goes on from there.
     pub failure: Option<String>,
 }
 
-/// Who is told of each look.
-pub(super) type TellRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
+/// Called with the report of each run.
+pub(super) type OnRetention = Arc<dyn Fn(&RetentionReport) + Send + Sync>;
 
 impl RetentionReport {
-    /// Events that were forgotten.
+    /// The number of pruned events.
     pub fn pruned(&self) -> u64 {
         self.by_age + self.by_count + self.by_bytes
     }
@@ -146,10 +147,10 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
     #[test]
-    fn nothing_bounded_is_never_looked_for() {
+    fn a_retention_without_bounds_never_runs() {
         assert_eq!(Retention::new().every(DAY).period(), None);
         assert_eq!(Retention::new().max_count(1).period(), Some(Duration::from_secs(60)));
-        // Without a pause there would be nothing but looks.
+        // Without a pause the store would do nothing else.
         assert_eq!(Retention::new().max_count(1).every(Duration::ZERO).period(), Some(Duration::from_millis(1)));
     }
 

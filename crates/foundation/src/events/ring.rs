@@ -1,10 +1,10 @@
 //! The latest events, as many as fit.
 //!
-//! 1. The kept events have consecutive ids, and the last of them has the id `newest`. So what comes after a position is
-//!    found by subtraction, and what is not kept is known without looking.
+//! 1. The kept events have consecutive ids, and the last of them has the id `newest`. So the events after a position
+//!    are found by subtraction, and so is whether they are kept.
 //! 2. At most `RingLimits::events` are kept, and at most `RingLimits::bytes` of them, approximately.
 //! 3. `imports` are ranges of ids in ascending order, which do not touch each other; the latest `MAX_IMPORTS` of them.
-//! 4. Nobody is ever given an event that does not follow on from its position: whoever is further behind reads the log.
+//! 4. A reader only gets events that follow on from its position; one that is further behind reads the log.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
@@ -31,35 +31,35 @@ impl Default for RingLimits {
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     limits: RingLimits,
-    kept: VecDeque<Kept>,
+    kept: VecDeque<RingEntry>,
     bytes: usize,
     newest: u64,
     rewound: u64,
-    /// What was recorded elsewhere and imported since the first log was opened.
+    /// Events that were recorded elsewhere and imported since the first log was opened.
     imports: VecDeque<RangeInclusive<u64>>,
 }
 
-/// How many runs of imported events are remembered.
+/// The most ranges of imported events that are remembered.
 const MAX_IMPORTS: usize = 1_024;
 
 #[derive(Debug)]
-struct Kept {
+struct RingEntry {
     event: Arc<Event>,
     bytes: usize,
 }
 
-/// What a reader at a position finds.
-pub(super) enum Ahead<'a> {
+/// The result of a read at a position.
+pub(super) enum TailRead<'a> {
     /// The events that follow on from it, at least one.
     Events(Following<'a>),
     /// Nothing: the position is the newest one, or one that is not reached yet.
     Nothing,
-    /// There is something that is not kept here any more: the log has it, or had it.
+    /// The next events are not kept here any more: the log has them, or had them.
     InLog,
 }
 
 /// Kept events in their order.
-pub(super) struct Following<'a>(Iter<'a, Kept>);
+pub(super) struct Following<'a>(Iter<'a, RingEntry>);
 
 impl<'a> Iterator for Following<'a> {
     type Item = &'a Arc<Event>;
@@ -80,12 +80,12 @@ impl Ring {
         self.newest
     }
 
-    /// How often the log turned out to end before what had been taken from it: it is another one, then.
+    /// How often the log turned out to end before the events taken from it: it is another log then.
     pub(super) fn rewound(&self) -> u64 {
         self.rewound
     }
 
-    /// Takes what was just recorded, in order.
+    /// Takes newly recorded events, in order.
     pub(super) fn extend<'a>(&mut self, events: impl IntoIterator<Item = &'a Arc<Event>>) {
         for event in events {
             let id = event.id.get();
@@ -96,7 +96,7 @@ impl Ring {
         }
     }
 
-    /// Goes to where a log stands that was opened, or on which nobody reads along: what lies behind is read there.
+    /// Moves to the end of a log that was opened, or that has no live reader: earlier events are read in the log.
     pub(super) fn move_to(&mut self, newest: u64) {
         if newest != self.newest {
             self.kept.clear();
@@ -108,7 +108,7 @@ impl Ring {
         self.newest = newest;
     }
 
-    /// Goes to where a log stands that has taken in exported events: all after the newest one up to this.
+    /// Moves to the end of a log that has imported all events after the newest one up to this.
     pub(super) fn import(&mut self, newest: u64) {
         let first = self.newest.saturating_add(1);
         self.move_to(newest);
@@ -134,19 +134,19 @@ impl Ring {
         self.imports.iter().map(|import| *import.start()).find(|first| *first > next)
     }
 
-    /// What there is after a position.
-    pub(super) fn after(&self, position: u64) -> Ahead<'_> {
+    /// The events that follow a position.
+    pub(super) fn after(&self, position: u64) -> TailRead<'_> {
         let floor = self.newest - self.kept.len() as u64;
         match position.checked_sub(floor).map(usize::try_from) {
-            _ if position >= self.newest => Ahead::Nothing,
-            Some(Ok(place)) => Ahead::Events(Following(self.kept.range(place..))),
-            _ => Ahead::InLog,
+            _ if position >= self.newest => TailRead::Nothing,
+            Some(Ok(place)) => TailRead::Events(Following(self.kept.range(place..))),
+            _ => TailRead::InLog,
         }
     }
 
     fn push(&mut self, event: Arc<Event>, id: u64) {
         let bytes = weight(&event);
-        self.kept.push_back(Kept { event, bytes });
+        self.kept.push_back(RingEntry { event, bytes });
         self.newest = id;
         self.bytes += bytes;
         while self.kept.len() > self.limits.events || self.bytes > self.limits.bytes {
@@ -161,7 +161,7 @@ fn weight(event: &Event) -> usize {
     size_of::<Event>() + weight_of(&event.payload)
 }
 
-/// Recurses as deep as the value nests, which is bounded for whatever is recorded.
+/// Recurses as deep as the value nests, which is bounded for every recorded event.
 fn weight_of(value: &Value) -> usize {
     let within = match value {
         Value::String(text) => text.len(),
@@ -193,9 +193,9 @@ mod tests {
 
     fn ids(ring: &Ring, position: u64) -> Option<Vec<u64>> {
         match ring.after(position) {
-            Ahead::Events(events) => Some(events.map(|event| event.id.get()).collect()),
-            Ahead::Nothing => Some(Vec::new()),
-            Ahead::InLog => None,
+            TailRead::Events(events) => Some(events.map(|event| event.id.get()).collect()),
+            TailRead::Nothing => Some(Vec::new()),
+            TailRead::InLog => None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The event store's actor: the owner of the writer's life, and of the retention.
+//! The event store's actor: it owns the life cycle of the writer, and the retention.
 
 use std::fmt;
 use std::mem;
@@ -19,19 +19,19 @@ use tokio::time::Instant;
 use super::append::Append;
 use super::client::EventStore;
 use super::clock::Clock;
+use super::combining_queue::CombiningQueue;
 use super::failure::LogFailure;
-use super::gate::{Gate, Way};
 use super::hold::Pruned;
 use super::id::EventId;
-use super::job::chore;
-use super::lane::Lane;
+use super::job::log_task;
 use super::log::{EventLog, EventReader, PruneBound, ReaderSource};
 use super::new_event::NewEvent;
 use super::outage::{Outage, Reopening};
 use super::plausible_clock::{Plausible, PlausibleClock};
-use super::retention::{Retention, RetentionReport, TellRetention};
+use super::retention::{OnRetention, Retention, RetentionReport};
 use super::storage::Opener;
 use super::writer::Writer;
+use super::writer_handle::{Transport, WriterHandle};
 
 /// The name of the event store in each namespace.
 pub(crate) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
@@ -41,41 +41,41 @@ pub(crate) enum EventStoreMsg {
     Failed,
     /// It is time to open the log again.
     Reopen,
-    /// It is time to look at the retention.
-    Look,
-    /// Go on with it.
-    Retain(Looking),
+    /// It is time for a run of the retention.
+    BeginRetention,
+    /// The run goes on.
+    ContinueRetention(RetentionRun),
 }
 local_message!(EventStoreMsg);
 
-/// A look at the retention that is under way: what is still to be done, in order, and what came of it so far.
-pub(crate) struct Looking {
+/// A run of the retention under way: the bounds still to apply, in order, and its results so far.
+pub(crate) struct RetentionRun {
     begun: Instant,
     bounds: Vec<PruneBound>,
     report: RetentionReport,
 }
 
 pub(super) struct EventStoreServer {
-    pub(super) gate: Arc<Gate>,
+    pub(super) handle: Arc<WriterHandle>,
     pub(super) opener: Opener,
     pub(super) clock: Clock,
     pub(super) retention: Retention,
-    pub(super) told: TellRetention,
+    pub(super) on_retention: OnRetention,
 }
 
 pub(crate) struct Running {
     _shut: ShutOnDrop,
-    next_look: Option<Alarm>,
+    next_run: Option<Alarm>,
     next_try: Option<Alarm>,
     reopening: Reopening,
     begun: Instant,
     time: PlausibleClock,
-    /// Whether the time of day was not believed at the last look.
+    /// Whether the time of day was not believed at the last run.
     is_ahead: bool,
 }
 
-/// However the actor ends, its writer gets nothing more to do.
-struct ShutOnDrop(Arc<Gate>);
+/// Shuts the handle however the actor ends, so that its writer gets no more jobs.
+struct ShutOnDrop(Arc<WriterHandle>);
 
 impl Drop for ShutOnDrop {
     fn drop(&mut self) {
@@ -83,7 +83,7 @@ impl Drop for ShutOnDrop {
     }
 }
 
-/// A message to come, unless this is dropped before.
+/// A scheduled message, cancelled on drop.
 struct Alarm(JoinHandle<Result<(), MessagingErr<EventStoreMsg>>>);
 
 impl Drop for Alarm {
@@ -92,7 +92,7 @@ impl Drop for Alarm {
     }
 }
 
-/// A log as it was found. The seat goes last, also if nobody awaits the opening any more.
+/// A log as it was found. The permit is dropped last, even if the opening is no longer awaited.
 struct Opened {
     reader: Box<dyn EventReader>,
     source: Option<ReaderSource>,
@@ -100,25 +100,25 @@ struct Opened {
     /// When the newest event was recorded.
     newest: Option<SystemTime>,
     log: Box<dyn EventLog>,
-    seat: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
-/// What is recorded first, in a log that had failed: whether it takes anything is known only by giving it something.
+/// The first append to a log that had failed: only an append shows whether the log takes anything.
 type Probe = Option<Append>;
 
-/// What an opening goes by.
-struct Opening {
+/// The parameters of an opening.
+struct OpenRequest {
     opener: Opener,
     clock: Clock,
     /// Whether the store has had its log open before.
     again: bool,
-    /// Up to where the store has acknowledged.
+    /// The last position that the store has acknowledged.
     known: Option<EventId>,
     probe: Probe,
 }
 
-impl Opening {
-    fn open(self, seat: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
+impl OpenRequest {
+    fn open(self, permit: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
         let mut log = self.opener.open(self.again)?;
         let reader = log.reader()?;
         self.opener.accept(self.known, reader.stats()?.position())?;
@@ -126,58 +126,58 @@ impl Opening {
             log.commit(vec![probe], (self.clock)())?;
         }
         let stats = reader.stats()?;
-        // One that cannot be read is no reason not to open the log.
+        // An event that cannot be read is no reason not to open the log.
         let newest = stats.newest.and_then(|newest| reader.get(newest).ok().flatten());
         let (position, newest) = (stats.position(), newest.map(|event| event.recorded_at));
-        Ok(Opened { reader, source: log.reader_source(), position, newest, log, seat })
+        Ok(Opened { reader, source: log.reader_source(), position, newest, log, permit })
     }
 }
 
 impl EventStoreServer {
     async fn open(&self, probe: Probe) -> Result<Opened, LogFailure> {
-        // The writer before has to be gone: two would give ids twice.
+        // The previous writer must be gone: two would give ids twice.
         let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
-        let seat = Arc::clone(&self.gate.seat).acquire_owned().await.map_err(|error| closed(&error))?;
-        let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.gate.position());
-        let (may_block, again) = (opener.may_block(), self.gate.readers.were_opened());
-        let open = move || catch_panic(|| Opening { opener, clock, again, known, probe }.open(seat));
+        let permit = Arc::clone(&self.handle.writer_slot).acquire_owned().await.map_err(|error| closed(&error))?;
+        let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.clock), self.handle.position());
+        let (may_block, again) = (opener.may_block(), self.handle.readers.were_opened());
+        let open = move || catch_panic(|| OpenRequest { opener, clock, again, known, probe }.open(permit));
         let opened = if may_block { spawn_blocking(open).await.map_err(|error| closed(&error))? } else { open() };
         opened.unwrap_or_else(|panic| Err(closed(&format_args!("it panicked: {panic}"))))
     }
 
     fn start(&self, myself: ActorRef<EventStoreMsg>, opened: Opened) -> std::io::Result<()> {
-        let Opened { reader, source, position, log, seat, .. } = opened;
-        self.gate.readers.opened(reader, source, self.opener.may_block());
+        let Opened { reader, source, position, log, permit, .. } = opened;
+        self.handle.readers.opened(reader, source, self.opener.may_block());
         let writer = |inbox, runtime| Writer {
             log,
             inbox,
             clock: Arc::clone(&self.clock),
-            // That the actor has ended is no error: its successor opens the log again.
+            // An actor that has ended is no error: its successor opens the log again.
             failed: Box::new(move || drop(myself.cast(EventStoreMsg::Failed))),
             runtime,
-            _seat: seat,
+            _permit: permit,
         };
         if self.opener.may_block() {
             let (sender, jobs) = mpsc::unbounded_channel();
-            let inbox = self.gate.open(position, |inbox| (Way::Thread(sender), inbox));
+            let inbox = self.handle.open(position, |inbox| (Transport::Thread(sender), inbox));
             let writer = writer(inbox, Some(Handle::current()));
             thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run(jobs))?;
         } else {
-            self.gate.open(position, |inbox| (Way::Here(Lane::new(writer(inbox, None))), ()));
+            self.handle.open(position, |inbox| (Transport::Combining(CombiningQueue::new(writer(inbox, None))), ()));
         }
         Ok(())
     }
 
-    /// The first opening after a start: a store that had its log before begins without it if it has to, one that never had
-    /// it does not begin.
+    /// The first opening after a start: a store that had its log before begins without it if necessary; one that never
+    /// had it does not begin.
     async fn begin(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
         match self.open(None).await {
             Ok(opened) => {
                 running.time = self.time(opened.newest);
                 self.start(myself.clone(), opened)?;
             }
-            Err(cause) if self.gate.readers.were_opened() => {
-                self.gate.begin_without(Outage { since: self.time_of_day(), cause });
+            Err(cause) if self.handle.readers.were_opened() => {
+                self.handle.begin_without(Outage { since: self.time_of_day(), cause });
                 self.try_later(myself, running);
             }
             Err(cause) => return Err(cause.into()),
@@ -185,10 +185,10 @@ impl EventStoreServer {
         Ok(())
     }
 
-    /// Opens the log again, which has failed.
+    /// Opens the log again after a failure.
     async fn reopen(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
-        // The store may have its log again already, if its failure was told twice.
-        let Some(outage) = self.gate.outage() else { return };
+        // The store may have its log again already, if its failure was reported twice.
+        let Some(outage) = self.handle.outage() else { return };
         let probe = probe(&outage, running.reopening.tries());
         let opened = match self.open(Some(probe)).await {
             Ok(opened) => {
@@ -202,15 +202,15 @@ impl EventStoreServer {
                 report(|| tracing::info!(since = ?outage.since, "the event store records again"));
             }
             Err(cause) => {
-                self.gate.fail(Outage { since: outage.since, cause });
+                self.handle.fail(Outage { since: outage.since, cause });
                 self.try_later(myself, running);
             }
         }
     }
 
     fn try_later(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
-        let delay = running.reopening.failed(Instant::now(), &self.gate.limits);
-        if let Some(Outage { cause, .. }) = self.gate.outage() {
+        let delay = running.reopening.failed(Instant::now(), &self.handle.limits);
+        if let Some(Outage { cause, .. }) = self.handle.outage() {
             report(|| tracing::warn!(%cause, ?delay, "the event store cannot record, and opens its log again"));
         }
         running.next_try = Some(Alarm(myself.send_after(delay, || EventStoreMsg::Reopen)));
@@ -220,14 +220,14 @@ impl EventStoreServer {
         catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now())
     }
 
-    /// What time it is for the retention, from now on.
+    /// The clock of the retention, from now on.
     fn time(&self, newest: Option<SystemTime>) -> PlausibleClock {
         PlausibleClock::new(self.retention.jump_confirmed_after, newest, self.time_of_day(), Duration::ZERO)
     }
 
-    /// What is to be forgotten now.
-    fn look(&self, running: &mut Running) -> Looking {
-        let Plausible { now, ahead } = running.time.look(self.time_of_day(), running.begun.elapsed());
+    /// A run with the bounds that apply now.
+    fn begin_run(&self, running: &mut Running) -> RetentionRun {
+        let Plausible { now, ahead } = running.time.read(self.time_of_day(), running.begun.elapsed());
         let was_ahead = mem::replace(&mut running.is_ahead, !ahead.is_zero());
         if self.retention.is_by_age() && running.is_ahead && !was_ahead {
             report(|| {
@@ -235,27 +235,27 @@ impl EventStoreServer {
             });
         }
         let so_far = RetentionReport { clock_ahead: ahead, ..RetentionReport::default() };
-        Looking { begun: Instant::now(), bounds: self.retention.bounds(now), report: so_far }
+        RetentionRun { begun: Instant::now(), bounds: self.retention.bounds(now), report: so_far }
     }
 
     fn schedule(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
         let period = self.retention.period();
-        running.next_look = period.map(|period| Alarm(myself.send_after(period, || EventStoreMsg::Look)));
+        running.next_run = period.map(|period| Alarm(myself.send_after(period, || EventStoreMsg::BeginRetention)));
     }
 
-    /// One chunk of the first bound, or, when all are met, one of upkeep.
-    async fn retain(&self, looking: &mut Looking) -> Result<bool, String> {
-        let Some(bound) = looking.bounds.first().copied() else {
+    /// One chunk of the first bound, or, when all are met, one of maintenance.
+    async fn retain(&self, run: &mut RetentionRun) -> Result<bool, String> {
+        let Some(bound) = run.bounds.first().copied() else {
             return self.ask(|log| log.maintain()).await;
         };
-        let hold = Arc::clone(&self.gate.hold);
+        let hold = Arc::clone(&self.handle.hold);
         let Pruned { events, held_back } = self.ask(move |log| hold.prune(log, bound)).await?;
-        looking.report.add(bound, events);
+        run.report.add(bound, events);
         if held_back.is_some() {
-            self.gate.hold.press();
+            self.handle.hold.notify_holder();
         }
         if events == 0 {
-            looking.bounds.remove(0);
+            run.bounds.remove(0);
         }
         Ok(true)
     }
@@ -264,14 +264,15 @@ impl EventStoreServer {
         &self,
         work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
     ) -> Result<T, String> {
-        let (job, answer) = chore(move |log| Ok((work(log)?, None)));
-        let gone = || self.gate.outage().map_or_else(|| "the writer has ended".to_owned(), |outage| outage.to_string());
-        self.gate.send(job).map_err(|_| gone())?;
+        let (job, answer) = log_task(move |log| Ok((work(log)?, None)));
+        let gone =
+            || self.handle.outage().map_or_else(|| "the writer has ended".to_owned(), |outage| outage.to_string());
+        self.handle.send(job).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
     }
 }
 
-/// The event by which a store that has its log again says that it was without.
+/// The event by which a store that has its log again reports the outage.
 fn probe(outage: &Outage, tries: u32) -> Append {
     let payload = json!({ "cause": display_text(&outage.cause), "tries": tries });
     // A JSON value always has a form in JSON.
@@ -286,20 +287,20 @@ impl Actor for EventStoreServer {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.gate)), Reopening::default());
+        let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.handle)), Reopening::default());
         let (begun, time) = (Instant::now(), self.time(None));
         let is_ahead = false;
-        let mut running = Running { _shut: shut, next_look: None, next_try: None, reopening, begun, time, is_ahead };
+        let mut running = Running { _shut: shut, next_run: None, next_try: None, reopening, begun, time, is_ahead };
         self.begin(&myself, &mut running).await?;
         self.schedule(&myself, &mut running);
         Ok(running)
     }
 
     async fn post_stop(&self, _: ActorRef<EventStoreMsg>, _: &mut Running) -> Result<(), ActorProcessingErr> {
-        // In order: what was asked to be recorded is, before the store is gone; what is read is stopped.
-        self.gate.shut();
-        let (_, seat) = futures::join!(self.gate.readers.end(), self.gate.seat.acquire());
-        drop(seat);
+        // In order: requested appends are recorded before the store is gone; reads are interrupted.
+        self.handle.shut();
+        let (_, permit) = futures::join!(self.handle.readers.end(), self.handle.writer_slot.acquire());
+        drop(permit);
         Ok(())
     }
 
@@ -312,19 +313,19 @@ impl Actor for EventStoreServer {
         match message {
             EventStoreMsg::Failed => self.try_later(&myself, running),
             EventStoreMsg::Reopen => Box::pin(self.reopen(&myself, running)).await,
-            EventStoreMsg::Look => {
-                let looking = self.look(running);
-                myself.cast(EventStoreMsg::Retain(looking))?;
+            EventStoreMsg::BeginRetention => {
+                let run = self.begin_run(running);
+                myself.cast(EventStoreMsg::ContinueRetention(run))?;
             }
-            // A message a chunk: between two of them the store can be stopped.
-            // On the heap: else the actor would keep the room for it between two looks as well.
-            EventStoreMsg::Retain(mut looking) => match Box::pin(self.retain(&mut looking)).await {
-                Ok(true) => myself.cast(EventStoreMsg::Retain(looking))?,
+            // One message per chunk: between two of them the store can be stopped. Boxed: otherwise the actor would
+            // keep the space for it between two runs as well.
+            EventStoreMsg::ContinueRetention(mut run) => match Box::pin(self.retain(&mut run)).await {
+                Ok(true) => myself.cast(EventStoreMsg::ContinueRetention(run))?,
                 outcome => {
-                    looking.report.failure = outcome.err();
-                    looking.report.took = looking.begun.elapsed();
-                    if let Err(panic) = catch_panic(|| (self.told)(&looking.report)) {
-                        report(|| tracing::warn!(%panic, "a look at the retention could not be told"));
+                    run.report.failure = outcome.err();
+                    run.report.took = run.begun.elapsed();
+                    if let Err(panic) = catch_panic(|| (self.on_retention)(&run.report)) {
+                        report(|| tracing::warn!(%panic, "the callback of a retention run panicked"));
                     }
                     self.schedule(&myself, running);
                 }

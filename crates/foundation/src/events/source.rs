@@ -4,9 +4,9 @@ use foundation_core::ServiceName;
 use foundation_core::ractor::ActorId;
 use serde::{Deserialize, Serialize};
 
-/// Who reports an event: a service, by its name, and which incarnation of it.
+/// The reporter of an event: a service, by its name, and which incarnation of it.
 ///
-/// A text or a [`ServiceName`] becomes one by itself.
+/// A text or a [`ServiceName`] converts into one.
 ///
 /// ```
 /// use foundation::{EventSource, NewEvent};
@@ -32,14 +32,14 @@ impl EventSource {
         Self { service: service.into(), actor_id: None }
     }
 
-    /// The same service, of which it was this actor.
+    /// The same service, as this actor.
     pub fn actor(mut self, id: impl Into<String>) -> Self {
         self.actor_id = Some(id.into());
         self
     }
 
-    /// Whether this one, as a condition, is met by another: the services are the same, and so are the actors if this one
-    /// names any.
+    /// Whether another source meets this one as a condition: the services are the same, and so are the actors if this
+    /// one names any.
     pub(super) fn is_met_by(&self, other: &Self) -> bool {
         self.service == other.service && (self.actor_id.is_none() || self.actor_id == other.actor_id)
     }

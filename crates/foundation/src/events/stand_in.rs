@@ -1,4 +1,4 @@
-//! What takes the place of an event that cannot be read.
+//! The replacement of an event that cannot be read.
 
 use std::time::SystemTime;
 
@@ -9,10 +9,10 @@ use super::id::EventId;
 use super::kind::EventKind;
 use super::source::EventSource;
 
-/// The kind of an event that stands where another one was, which cannot be read any more.
+/// The kind of an event that replaces another one, which cannot be read any more.
 pub(super) const EVENT_LOST: EventKind = EventKind::from_static("event_lost");
 
-/// An event of the kind [`EVENT_LOST`] with this id: ids stay without gaps, and whoever reads on sees that something was
+/// An event of the kind [`EVENT_LOST`] with this id: ids stay without gaps, and a later reader sees that an event was
 /// there, and what became of it.
 pub(super) fn stand_in(id: EventId, reason: &str, namespace: &str, recorded_at: SystemTime) -> Event {
     Event {

@@ -23,7 +23,7 @@ pub struct EventStats {
     pub recorded: u64,
     /// Events that can still be read.
     pub held: u64,
-    /// Events that were pruned, or never imported; with those held they are all that were recorded.
+    /// Events that were pruned, or never imported; with the held ones they add up to `recorded`.
     pub pruned: u64,
     /// The oldest event that can still be read.
     pub oldest: Option<EventId>,

@@ -11,8 +11,8 @@ use super::memory::MemoryLog;
 use super::retention::Retention;
 use super::store_limits::EventStoreLimits;
 
-/// Where the events of each namespace are kept, and for how long: how a store opens its log, at its start and again after
-/// each failure.
+/// Where the events of each namespace are kept, and for how long: how a store opens its log, at its start and again
+/// after each failure.
 ///
 /// | | kept until |
 /// |---|---|
@@ -20,8 +20,8 @@ use super::store_limits::EventStoreLimits;
 /// | `sqlite` (feature `sqlite`) | the file is deleted |
 /// | [`with`](Self::with) | as the log says |
 ///
-/// A log in memory works on the runtime; any other has a thread of its own to write, and reads where blocking is
-/// allowed. Under tokio's paused clock use memory: that clock does not wait for other threads, and limits run out at once.
+/// A log in memory works on the runtime; any other writes on a thread of its own, and reads where blocking is allowed.
+/// Under tokio's paused clock use memory: that clock does not wait for other threads, and limits elapse at once.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,49 +32,49 @@ use super::store_limits::EventStoreLimits;
 /// ```
 #[derive(Clone)]
 pub struct EventStorage {
-    place: Place,
+    backend: Backend,
     retention: Retention,
     limits: EventLimits,
 }
 
-/// Opens a log, and knows whether it has been open before.
+/// Opens a log; the flag says whether it has been open before.
 type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
 
 #[derive(Clone)]
-enum Place {
+enum Backend {
     Memory(EventLimits),
-    Elsewhere(Open),
+    Custom(Open),
 }
 
 impl EventStorage {
-    /// In memory, for as long as the namespace is there: a restarted store has all its events, a restarted process none.
+    /// In memory, for as long as the namespace exists: a restarted store has all its events, a restarted process none.
     pub fn memory() -> Self {
         Self::memory_within(EventLimits::default())
     }
 
     /// In memory, with other limits.
     pub fn memory_within(limits: EventLimits) -> Self {
-        Self { place: Place::Memory(limits.clone()), retention: Retention::new(), limits }
+        Self { backend: Backend::Memory(limits.clone()), retention: Retention::new(), limits }
     }
 
-    /// In a log of one's own, which this opens, where blocking is allowed. It is called again after each failure
-    /// of the log and after each restart of the store, when the log before is dropped, and has to find there what was
-    /// recorded: a log that ends before what the store has acknowledged is refused.
+    /// In a custom log, which the function opens, where blocking is allowed. It is called again after each failure of
+    /// the log and each restart of the store, once the log before is dropped. It must find what was recorded: a log
+    /// that ends before what the store has acknowledged is refused.
     pub fn with<L: EventLog>(open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static) -> Self {
         Self::reopening(move |namespace, _, _| open(namespace))
     }
 
-    /// The same for a log that keeps to the limits of its store, and is told whether it has been open before.
+    /// The same for a log with the limits of its store, whose function also gets whether the log has been open before.
     pub(super) fn reopening<L: EventLog>(
         open: impl Fn(Namespace, &EventStoreLimits, bool) -> Result<L, LogFailure> + Send + Sync + 'static,
     ) -> Self {
         let open =
             move |namespace, limits: &_, again| Ok(Box::new(open(namespace, limits, again)?) as Box<dyn EventLog>);
         let limits = EventLimits::default();
-        Self { place: Place::Elsewhere(Arc::new(open)), retention: Retention::new(), limits }
+        Self { backend: Backend::Custom(Arc::new(open)), retention: Retention::new(), limits }
     }
 
-    /// How long events are kept; without it, until they are pruned by hand.
+    /// How long events are kept; by default, until they are pruned by hand.
     pub fn retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
@@ -86,7 +86,7 @@ impl EventStorage {
         self
     }
 
-    /// What its logs take, as far as is known of one of one's own: the default limits.
+    /// The limits of its logs; the default ones for a custom log.
     pub(crate) fn limits(&self) -> &EventLimits {
         &self.limits
     }
@@ -98,9 +98,9 @@ impl EventStorage {
         limits: &EventStoreLimits,
         kept: impl FnOnce(EventLimits) -> MemoryLog,
     ) -> Opener {
-        match &self.place {
-            Place::Memory(limits) => Opener::Memory(kept(limits.clone())),
-            Place::Elsewhere(open) => Opener::Elsewhere(namespace, limits.clone(), Arc::clone(open)),
+        match &self.backend {
+            Backend::Memory(limits) => Opener::Memory(kept(limits.clone())),
+            Backend::Custom(open) => Opener::Custom(namespace, limits.clone(), Arc::clone(open)),
         }
     }
 
@@ -117,11 +117,11 @@ impl Default for EventStorage {
 
 impl fmt::Debug for EventStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = match &self.place {
-            Place::Memory(_) => "memory",
-            Place::Elsewhere(_) => "elsewhere",
+        let backend = match &self.backend {
+            Backend::Memory(_) => "memory",
+            Backend::Custom(_) => "custom",
         };
-        f.debug_struct("EventStorage").field("place", &place).field("retention", &self.retention).finish()
+        f.debug_struct("EventStorage").field("backend", &backend).field("retention", &self.retention).finish()
     }
 }
 
@@ -129,19 +129,19 @@ impl fmt::Debug for EventStorage {
 #[derive(Clone)]
 pub(super) enum Opener {
     Memory(MemoryLog),
-    Elsewhere(Namespace, EventStoreLimits, Open),
+    Custom(Namespace, EventStoreLimits, Open),
 }
 
 impl Opener {
-    /// Opens it, for the first time or again; what is not in memory only where blocking is allowed.
+    /// Opens it, for the first time or again; a log outside of memory only where blocking is allowed.
     pub(super) fn open(&self, again: bool) -> Result<Box<dyn EventLog>, LogFailure> {
         match self {
             Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Elsewhere(namespace, limits, open) => open(*namespace, limits, again),
+            Self::Custom(namespace, limits, open) => open(*namespace, limits, again),
         }
     }
 
-    /// Takes a log that ends here, unless it ends before what it has acknowledged: its ids would be given twice.
+    /// Accepts a log that ends at `found`, unless the store has acknowledged more: its ids would be given twice.
     ///
     /// # Errors
     /// [`LogFailure`] as [displaced](super::failure::LogFailureKind::Displaced).
@@ -155,13 +155,13 @@ impl Opener {
     fn place(&self) -> String {
         match self {
             Self::Memory(_) => "memory".to_owned(),
-            Self::Elsewhere(namespace, ..) => format!("the storage of namespace {namespace}"),
+            Self::Custom(namespace, ..) => format!("the storage of namespace {namespace}"),
         }
     }
 
-    /// Whether the log may hold up the thread that it works on.
+    /// Whether the log may block its thread.
     pub(super) fn may_block(&self) -> bool {
-        matches!(self, Self::Elsewhere(..))
+        matches!(self, Self::Custom(..))
     }
 }
 

@@ -7,54 +7,54 @@ use super::id::EventId;
 use super::new_event::NewEvent;
 use super::outage::Outage;
 
-/// Why the event store did not do what it was asked.
+/// Why the event store did not carry out a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventStoreError {
     /// The log refused, and says why.
     #[error(transparent)]
     Log(#[from] EventError),
-    /// The store is not there. Nothing was recorded, and the events are given back.
+    /// The store does not run. Nothing was recorded, and the events are returned.
     #[error("{reason}")]
     NotDelivered {
-        /// What was to be recorded, in its order.
+        /// The events of the request, in their order.
         batch: Vec<NewEvent>,
         /// Why it could not be delivered.
         reason: String,
     },
-    /// One of the events that were asked for is damaged. The store goes on: `verify` lists all damaged events, `repair` moves
+    /// One of the requested events is damaged. The store goes on: `verify` lists all damaged events, `repair` moves
     /// them aside, and a query can [skip](crate::OnDamaged::Skip) them.
     #[error("the row of event {event} is damaged: {reason}")]
     Damaged {
-        /// Which one.
+        /// The event.
         event: EventId,
         /// What is wrong with it.
         reason: String,
     },
-    /// The storage is not the one any more that the store had opened: its file was removed, replaced, moved or cut off, or
-    /// ends before what was acknowledged. What was to be recorded is lost with it.
+    /// The storage is not the one that the store had opened: its file was removed, replaced, moved or cut off, or ends
+    /// before what was acknowledged. The events of the request are lost with it.
     #[error("{reason}")]
     Displaced {
-        /// What was being done, where, and what was found.
+        /// The action, the place, and what was found.
         reason: String,
     },
-    /// The store cannot record since its log has failed, with a full disk, say. Nothing was recorded, and the events are
-    /// given back. What is recorded can be read all the same; the store tries again by itself
+    /// The store cannot record since its log has failed, for example with a full disk. Nothing was recorded, and the
+    /// events are returned. Recorded events can be read all the same; the store tries again by itself
     /// ([`EventStore::outage`](crate::EventStore::outage)).
     #[error("the event store records nothing at present and will try again: {cause}")]
     Unavailable {
-        /// What was to be recorded, in its order.
+        /// The events of the request, in their order.
         batch: Vec<NewEvent>,
         /// Since when it cannot, by the store's clock.
         since: SystemTime,
         /// What failed.
         cause: LogFailure,
     },
-    /// A query was stopped at its limit; what it had found is dropped.
+    /// A query was stopped at its limit; what it found is dropped.
     #[error(transparent)]
     QueryLimit(QueryLimit),
-    /// The store took the request and did not answer, or its storage failed half way. What was to be recorded may be
-    /// recorded or not: ask it again when it is back, or append with an idempotency key.
+    /// The store took the request and did not answer, or its storage failed half way. The events may be recorded or
+    /// not: ask the store when it is back, or append with an idempotency key.
     #[error("{reason}")]
     NoAnswer {
         /// What happened instead.
@@ -101,39 +101,39 @@ impl From<DamagedEvent> for EventStoreError {
     }
 }
 
-/// Which limit a query has reached.
+/// The limit that a query has reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryLimit {
-    /// It took longer than this, waiting for its turn included.
+    /// It took longer than this, including the wait for its turn.
     #[error("the query was stopped after {0:?}; ask for less, or give it more time with `Query::within`")]
     Time(Duration),
-    /// It found more than these, and did not say how many it wants.
+    /// It found more than these, and has no limit of its own.
     #[error(
         "the query finds more than {0} events; give it a `Query::limit`, and go on with `Query::after` the last event"
     )]
     Events(usize),
 }
 
-/// Why events were not exported or imported to the end.
+/// Why an export or an import did not complete.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {
-    /// The store did not do its part.
+    /// The store failed.
     #[error("stopped after {events} events: {cause}")]
     Store {
-        /// How many events were through.
+        /// The number of events that were transferred.
         events: u64,
-        /// What the store said.
+        /// The error of the store.
         #[source]
         cause: EventStoreError,
     },
     /// The other side could not be written or read.
     #[error("stopped after {events} events: {cause}")]
     Io {
-        /// How many events were through.
+        /// The number of events that were transferred.
         events: u64,
-        /// What the other side said.
+        /// The error of the other side.
         #[source]
         cause: std::io::Error,
     },

@@ -1,4 +1,4 @@
-//! The part of the store's face that is about subscriptions.
+//! The store's methods for subscriptions.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,6 +8,7 @@ use futures::FutureExt;
 
 use super::chunk::{Found, Wanted};
 use super::client::EventStore;
+use super::consumer_leases::ConsumerLeases;
 use super::durable_subscription::DurableSubscription;
 use super::event::Event;
 use super::follower::Follower;
@@ -16,34 +17,33 @@ use super::id::EventId;
 use super::log::recordable;
 use super::parked::ParkedEvent;
 use super::pause::Pause;
-use super::readers::Lane;
-use super::seats::Seats;
+use super::readers::ReadClass;
 use super::server::EVENT_STORE;
 use super::store_error::EventStoreError;
 use super::subscription::{EventSubscription, ReadLog};
 use super::subscription_error::SubscriptionError;
 use super::subscription_name::SubscriptionName;
 use super::subscription_spec::{Start, SubscriptionSpec};
-use super::tail::Ear;
+use super::tail::TailReader;
 
 impl EventStore {
-    /// Follows the events from some position on.
+    /// Follows the events from a position on.
     ///
     /// # Errors
     /// [`SubscriptionError::Store`] if the store has never started and does not do so within
     /// [`answer`](crate::EventStoreLimits::answer).
     pub async fn subscribe(&self, spec: SubscriptionSpec) -> Result<EventSubscription, SubscriptionError> {
-        let ear = self.follow().await?;
-        let start = spec.start.position(&ear);
-        Ok(self.subscription(spec, ear, start))
+        let tail = self.follow().await?;
+        let start = spec.start.position(&tail);
+        Ok(self.subscription(spec, tail, start))
     }
 
-    /// Follows the events under a name, by which the store remembers what was acknowledged. The first time it begins where
-    /// the specification says, and the store remembers that at once; afterwards it begins after the last event that was
-    /// acknowledged, and what the specification says about the beginning has no effect. The kinds may differ each time.
+    /// Follows the events under a name, by which the store remembers the last acknowledged event. The first time it
+    /// begins where the specification says, and the store remembers that at once. Afterwards it begins after the last
+    /// acknowledged event, whatever the specification says about the beginning. The kinds may differ each time.
     ///
-    /// One case is left out: what began [now](SubscriptionSpec::from_now) when nothing was ever recorded, and was never
-    /// acknowledged, begins anew.
+    /// One exception: a subscription that began [now](SubscriptionSpec::from_now) when nothing was ever recorded, and
+    /// was never acknowledged, begins anew.
     ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has another consumer in this namespace, [`SubscriptionError::Store`].
@@ -53,30 +53,30 @@ impl EventStore {
         spec: SubscriptionSpec,
     ) -> Result<DurableSubscription, SubscriptionError> {
         let consumer = spec.consumer.clone().unwrap_or_else(this_task);
-        let seat = self.seats().wait(&name, consumer).await;
-        let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
-        let ear = self.follow().await?;
+        let lease = self.leases().wait(&name, consumer).await;
+        let lease = lease.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        let tail = self.follow().await?;
         let acknowledged = match self.acknowledged(&name).await? {
             Some(event) => Some(event),
-            None => self.begin(&name, spec.start.position(&ear)).await?,
+            None => self.begin(&name, spec.start.position(&tail)).await?,
         };
-        // What an actor before has answered is done with, also if nobody was left to say so.
-        let answered = seat.record().answered().filter(|answered| Some(*answered) > acknowledged);
+        // An event that an earlier actor has answered is handled, even if that was not acknowledged any more.
+        let answered = lease.record().answered().filter(|answered| Some(*answered) > acknowledged);
         if let Some(answered) = answered {
             self.remember(&name, answered).await?;
-            seat.record().acknowledge(answered);
+            lease.record().acknowledge(answered);
         }
         let acknowledged = answered.or(acknowledged);
         let parked = self.parked(&name).await?.into_iter().map(|parked| parked.event.id);
         let parked = parked.filter(|event| Some(*event) > acknowledged).collect();
         let rule = spec.on_failure.clone();
-        let subscription = self.subscription(spec, ear, acknowledged.map_or(0, EventId::get));
-        Ok(DurableSubscription::new(subscription, self.clone(), seat, rule, acknowledged, parked))
+        let subscription = self.subscription(spec, tail, acknowledged.map_or(0, EventId::get));
+        Ok(DurableSubscription::new(subscription, self.clone(), lease, rule, acknowledged, parked))
     }
 
-    /// Sends the events from some position on to an actor, each as the message that the function makes of it, and the next
-    /// one when the actor has answered through the port: a slow actor has one event in its mailbox, however many there are.
-    /// What was missed, and what went wrong in reading, is sent in the same way.
+    /// Sends the events from a position on to an actor, each as the message that the function makes of it. The next one
+    /// is sent when the actor has answered through the port: a slow actor has one event in its mailbox, however many
+    /// there are. Missed events and read errors are sent in the same way.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -106,10 +106,10 @@ impl EventStore {
         Ok(Forwarding::start(Feed::Live(Box::new(subscription)), actor, message))
     }
 
-    /// As [`subscribe_with`](Self::subscribe_with) under a name: what the actor has answered is acknowledged, as soon as no
-    /// other event is at hand and at the latest after 64 events. An actor that ends on an event, or drops the reply port, has
-    /// failed on it: when it subscribes again, its [`FailureRule`](crate::FailureRule) decides when it gets the event again, or
-    /// that it goes on after it.
+    /// As [`subscribe_with`](Self::subscribe_with) under a name: answered events are acknowledged as soon as no other
+    /// event is at hand, and at the latest after 64 events. An actor that ends on an event, or drops the reply port,
+    /// has failed on it: when it subscribes again, its [`FailureRule`](crate::FailureRule) decides when it gets the
+    /// event again, or that it goes on after it.
     ///
     /// # Errors
     /// As [`subscribe_durable`](Self::subscribe_durable).
@@ -122,49 +122,49 @@ impl EventStore {
     ) -> Result<Forwarding, SubscriptionError> {
         let subscription = Box::new(self.subscribe_durable(name, spec).await?);
         let feed =
-            Feed::Durable { subscription, answered: Default::default(), park_again: self.gate.limits.park_again };
+            Feed::Durable { subscription, answered: Default::default(), park_again: self.handle.limits.park_again };
         Ok(Forwarding::start(feed, actor, message))
     }
 
-    /// The events that a durable subscription has parked, since its consumer has failed on each as often as its
-    /// [`FailureRule`](crate::FailureRule) says; oldest first.
+    /// The parked events of a durable subscription, oldest first: its consumer has failed on each as often as its
+    /// [`FailureRule`](crate::FailureRule) says.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn parked(&self, name: &SubscriptionName) -> Result<Vec<ParkedEvent>, EventStoreError> {
         let name = name.clone();
-        self.read(Lane::Quick, move |reader| reader.parked(&name)).await
+        self.read(ReadClass::Quick, move |reader| reader.parked(&name)).await
     }
 
-    /// Has the parked events of a durable subscription shown once more, before all others and oldest first, to the consumer
-    /// there is or to the next one; how many that are. One that is acknowledged, or answered, is not parked any more; on the
-    /// others the consumer has failed again, and they stay.
+    /// Shows the parked events of a durable subscription again, before all others and oldest first, to the current
+    /// consumer or to the next one; returns how many there are. An acknowledged or answered event is not parked any
+    /// more. The others, on which the consumer has failed again, stay parked.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn play_parked(&self, name: &SubscriptionName) -> Result<usize, EventStoreError> {
         let parked = self.parked(name).await?;
-        Ok(self.seats().play(name, parked.into_iter().map(|parked| parked.event).collect()))
+        Ok(self.leases().play(name, parked.into_iter().map(|parked| parked.event).collect()))
     }
 
-    /// Gives up a parked event; true if it was parked. The consumer there is is not shown it again, and no later one either once
-    /// an event from it on is acknowledged.
+    /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one
+    /// once an event from it on is acknowledged.
     ///
     /// # Errors
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         let was_parked = self.take_out(name, event).await?;
-        self.seats().unplay(name, event);
+        self.leases().unplay(name, event);
         Ok(was_parked)
     }
 
-    /// Has the log forget a parked event.
+    /// Removes a parked event from the log.
     pub(super) async fn take_out(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         let name = name.clone();
         self.ask(move |log| log.unpark(&name, event)).await
     }
 
-    /// Parks an event; false if the log takes no more of the subscription, or keeps no parked events at all.
+    /// Parks an event; false if the subscription has too many parked, or the log keeps no parked events at all.
     pub(super) async fn park(
         &self,
         name: &SubscriptionName,
@@ -177,38 +177,38 @@ impl EventStore {
         self.ask(move |log| log.park(&parked, at_most)).await
     }
 
-    /// Forgets what a durable subscription has acknowledged and parked; true if there was something to forget.
+    /// Forgets the acknowledged position and the parked events of a durable subscription; true if there were any.
     ///
     /// # Errors
     /// [`SubscriptionError::Taken`] while it has a consumer, [`SubscriptionError::Store`].
     pub async fn forget_subscription(&self, name: &SubscriptionName) -> Result<bool, SubscriptionError> {
-        let seat = self.seats().wait(name, format!("{}, which forgets it", this_task())).await;
-        let seat = seat.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
+        let lease = self.leases().wait(name, format!("{}, which forgets it", this_task())).await;
+        let lease = lease.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
         let name = name.clone();
         let had_any = self.ask(move |log| log.forget_subscription(&name)).await?;
-        seat.record().reset();
+        lease.record().reset();
         Ok(had_any)
     }
 
-    fn subscription(&self, spec: SubscriptionSpec, ear: Ear, start: u64) -> EventSubscription {
+    fn subscription(&self, spec: SubscriptionSpec, tail: TailReader, start: u64) -> EventSubscription {
         let life = self.registry.watch_service(&EVENT_STORE);
         let follower = Follower::new(spec.kinds.into(), start);
         let follower = if spec.start == Start::Now { follower.without_imports() } else { follower };
-        let pause = Pause::before_reading(&self.gate.limits);
-        EventSubscription::new(follower, ear, self.read_log(), pause, life, spec.on_damaged)
+        let pause = Pause::before_reading(&self.handle.limits);
+        EventSubscription::new(follower, tail, self.read_log(), pause, life, spec.on_damaged)
     }
 
-    /// Begins to listen, and only then returns: everything from now on is heard.
-    async fn follow(&self) -> Result<Ear, EventStoreError> {
-        let ear = self.gate.tail.follow();
-        if ear.position().is_none() {
+    /// Adds a reader of the tail before it returns: no event from now on is missed.
+    async fn follow(&self) -> Result<TailReader, EventStoreError> {
+        let tail = self.handle.tail.follow();
+        if tail.position().is_none() {
             let absent = |reason| EventStoreError::not_delivered(Vec::new(), reason);
-            self.wait_until_readable(self.gate.limits.answer).await.map_err(absent)?;
+            self.wait_until_readable(self.handle.limits.answer).await.map_err(absent)?;
         }
-        Ok(ear)
+        Ok(tail)
     }
 
-    /// Has the store remember where a subscription begins: the next time it is to begin there, not later.
+    /// Has the store remember where a subscription begins, so that it begins there the next time, not later.
     async fn begin(&self, name: &SubscriptionName, start: u64) -> Result<Option<EventId>, EventStoreError> {
         let start = EventId::new(start);
         if let Some(start) = start {
@@ -217,7 +217,7 @@ impl EventStore {
         Ok(start)
     }
 
-    /// Has the store remember up to where a subscription has acknowledged.
+    /// Has the store remember the last acknowledged event of a subscription.
     pub(super) async fn remember(&self, name: &SubscriptionName, up_to: EventId) -> Result<(), EventStoreError> {
         let name = name.clone();
         self.ask(move |log| log.acknowledge(&name, up_to)).await
@@ -225,7 +225,7 @@ impl EventStore {
 
     async fn acknowledged(&self, name: &SubscriptionName) -> Result<Option<EventId>, EventStoreError> {
         let name = name.clone();
-        self.read(Lane::Quick, move |reader| reader.acknowledged(&name)).await
+        self.read(ReadClass::Quick, move |reader| reader.acknowledged(&name)).await
     }
 
     fn read_log(&self) -> ReadLog {
@@ -236,30 +236,30 @@ impl EventStore {
         })
     }
 
-    /// Reads a piece of the log; while the store restarts, this waits for it.
+    /// Reads a chunk of the log; waits for a store that restarts.
     async fn read_chunk(&self, wanted: Wanted) -> Result<Found, EventStoreError> {
         let again = wanted.clone();
-        match self.read_now(Lane::Quick, move |reader| wanted.read(reader)).await {
+        match self.read_now(ReadClass::Quick, move |reader| wanted.read(reader)).await {
             Err(EventStoreError::NotDelivered { .. })
-                if self.wait_until_readable(self.gate.limits.answer).await.is_ok() =>
+                if self.wait_until_readable(self.handle.limits.answer).await.is_ok() =>
             {
-                self.read_now(Lane::Quick, move |reader| again.read(reader)).await
+                self.read_now(ReadClass::Quick, move |reader| again.read(reader)).await
             }
             found => found,
         }
     }
 
-    fn seats(&self) -> Arc<Seats> {
-        self.registry.extension(Seats::default)
+    fn leases(&self) -> Arc<ConsumerLeases> {
+        self.registry.extension(ConsumerLeases::default)
     }
 }
 
 impl Start {
-    fn position(self, ear: &Ear) -> u64 {
+    fn position(self, tail: &TailReader) -> u64 {
         match self {
             Self::Beginning => 0,
             Self::After(event) => event.get(),
-            Self::Now => ear.position().unwrap_or(0),
+            Self::Now => tail.position().unwrap_or(0),
         }
     }
 }

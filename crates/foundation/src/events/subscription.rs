@@ -19,26 +19,26 @@ use super::on_damaged::OnDamaged;
 use super::pause::Pause;
 use super::store_error::EventStoreError;
 use super::subscription_error::SubscriptionError;
-use super::tail::Ear;
+use super::tail::TailReader;
 
-/// What a subscription shows: an event, or what became of those that it cannot show.
+/// An item of a subscription: an event, or why some cannot be shown.
 type Shown = Result<Arc<Event>, SubscriptionError>;
 
 /// How a subscription reads the log.
 pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>> + Send + Sync>;
 
-/// The events of a store from some position on, in order, each once: first those that are recorded already, then each as
-/// it is recorded. As the `$all` stream with a catch-up subscription in EventStoreDB.
+/// The events of a store from a position on, in order, each once: first the recorded ones, then each new one. It
+/// resembles a catch-up subscription to the `$all` stream in EventStoreDB.
 ///
-/// It pulls. It knows its position; the events that follow it are read from the latest ones, which are kept in memory (up to
-/// 1,024 of them, or 8 MiB), or, further behind, from the log, 256 at a time. So nobody waits for a slow reader, however
-/// slow, and none is dropped: it reads on from the log. Events that were pruned before it has come to them are told as
+/// It pulls. The events that follow its position are read from the latest ones, which are kept in memory (up to 1,024
+/// of them, or 8 MiB), or, further behind, from the log, 256 at a time. So a slow reader delays no other task, however
+/// slow, and is never dropped: it reads on from the log. Events that were pruned before it reached them are reported as
 /// [`SubscriptionError::Missed`]; it goes on after them.
 ///
-/// An event is shown when it is as safe as its log makes events, and before its append is answered or shortly after. It
-/// outlives the store's restarts, and it ends with the namespace, after it has shown what it finds in memory; what it has not
-/// come to by then stays in the log. Dropped, it is gone at once; it holds up no shutdown. An idle one costs a few hundred bytes and is woken at each commit; a live
-/// one costs its reader one short lock for up to 256 events.
+/// An event is shown when it is as safe as its log makes events, and before its append is answered or shortly after.
+/// The subscription outlives the store's restarts. It ends with the namespace, after the events that it finds in
+/// memory; later ones stay in the log. Dropped, it is gone at once; it delays no shutdown. An idle one costs a few
+/// hundred bytes and is woken at each commit; a live one costs its reader one short lock for up to 256 events.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, SubscriptionSpec};
@@ -64,12 +64,12 @@ pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found,
 #[must_use = "a subscription that is dropped shows nothing"]
 pub struct EventSubscription {
     follower: Follower,
-    ear: Ear,
+    tail: TailReader,
     read: ReadLog,
     reading: Option<BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)>>,
-    /// Before the log is read again after that has failed.
+    /// The pause before the log is read again after a failure.
     pause: Pause,
-    /// Tells the end of the namespace; gone when it has.
+    /// Signals the end of the namespace; `None` after it.
     life: Option<Watch>,
     on_damaged: OnDamaged,
     skipped: u64,
@@ -79,20 +79,20 @@ pub struct EventSubscription {
 impl EventSubscription {
     pub(super) fn new(
         follower: Follower,
-        ear: Ear,
+        tail: TailReader,
         read: ReadLog,
         pause: Pause,
         life: Watch,
         on_damaged: OnDamaged,
     ) -> Self {
         let life = Some(life);
-        Self { follower, ear, read, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
+        Self { follower, tail, read, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
     }
 
     /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
-    /// Whoever is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see the rest: it
-    /// is in the log, which nobody opens any more.
+    /// A reader that is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see
+    /// the rest: it is in the log, which is not opened any more.
     ///
     /// # Errors
     /// [`SubscriptionError::Missed`], [`SubscriptionError::Rewound`]: the next call goes on after the gap.
@@ -103,8 +103,8 @@ impl EventSubscription {
         poll_fn(|context| self.poll(context)).await.transpose()
     }
 
-    /// Up to where it is done: a subscription [after](crate::SubscriptionSpec::after) this event would go on as this one
-    /// does. `None` at the beginning.
+    /// The position up to which it is done: a subscription [after](crate::SubscriptionSpec::after) this event would go
+    /// on as this one does. `None` at the beginning.
     pub fn position(&self) -> Option<EventId> {
         EventId::new(self.follower.position())
     }
@@ -121,11 +121,11 @@ impl EventSubscription {
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Shown>> {
-        // A reader to whom much is told does not keep its thread from other tasks.
-        let turn = ready!(poll_proceed(context));
+        // A reader with many events does not keep its thread from other tasks.
+        let budget = ready!(poll_proceed(context));
         let shown = self.show(context);
         if shown.is_ready() {
-            turn.made_progress();
+            budget.made_progress();
         }
         shown
     }
@@ -136,7 +136,7 @@ impl EventSubscription {
         }
         loop {
             let next = match self.read_on(context) {
-                Poll::Ready(Ok(None)) => self.look(context),
+                Poll::Ready(Ok(None)) => self.read_tail(context),
                 Poll::Ready(Ok(Some(next))) => next,
                 Poll::Ready(Err(_)) | Poll::Pending if self.has_ended(context) => return Poll::Ready(None),
                 Poll::Ready(Err(error)) => {
@@ -158,16 +158,16 @@ impl EventSubscription {
                 }
                 Next::Read(wanted) => self.reading = Some(self.begin_to_read(wanted)),
                 Next::Wait if self.life.is_none() => return Poll::Ready(None),
-                // Something may have been recorded between the look and the end: another look, after the end.
+                // Something may have been recorded between the check and the end: check again, after the end.
                 Next::Wait if self.has_ended(context) => {}
                 Next::Wait => return Poll::Pending,
             }
         }
     }
 
-    /// Goes on with reading the log, if it does; tells what was missed.
+    /// Goes on with reading the log, if a read is under way; reports missed events.
     fn read_on(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Next>, EventStoreError>> {
-        // What is asked anew as soon as it has failed keeps the storage from recovering, and a core from all else.
+        // Retrying at once after a failure would keep the storage from recovering, and a core busy.
         ready!(self.pause.poll(context));
         let Some(reading) = &mut self.reading else { return Poll::Ready(Ok(None)) };
         let (wanted, found) = ready!(reading.poll_unpin(context));
@@ -186,14 +186,14 @@ impl EventSubscription {
         report(|| tracing::warn!(%error, "a subscription skips what it cannot read"));
     }
 
-    fn look(&mut self, context: &Context<'_>) -> Next {
+    fn read_tail(&mut self, context: &Context<'_>) -> Next {
         if let Some(next) = self.follower.ready() {
             return next;
         }
-        // First the ear, then the eye: what changes between the two wakes this task again.
-        self.ear.listen(context.waker());
+        // Register the waker before checking: a change in between wakes this task again.
+        self.tail.register_waker(context.waker());
         let follower = &mut self.follower;
-        self.ear.look(|ring| follower.next(ring)).unwrap_or(Next::Wait)
+        self.tail.read(|ring| follower.next(ring)).unwrap_or(Next::Wait)
     }
 
     fn begin_to_read(&self, wanted: Wanted) -> BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)> {

@@ -7,7 +7,7 @@ use super::store_error::EventStoreError;
 use super::subscription_name::SubscriptionName;
 use crate::one_line::excerpt;
 
-/// What a subscription has to tell beside its events, or why there is none.
+/// What a subscription reports besides its events, or why there is none.
 ///
 /// ```
 /// use foundation::{EventId, SubscriptionError};
@@ -18,8 +18,8 @@ use crate::one_line::excerpt;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SubscriptionError {
-    /// These events were pruned before the subscription had read them; some or none of them were of the kinds that it
-    /// asked for. It goes on after them.
+    /// These events were pruned before the subscription had read them; some or none of them were of the requested
+    /// kinds. It goes on after them.
     #[error("events {from} to {to} were pruned before the subscription had read them")]
     Missed {
         /// The first of them.
@@ -27,17 +27,17 @@ pub enum SubscriptionError {
         /// The last of them.
         to: EventId,
     },
-    /// This event is damaged: it was recorded and cannot be read any more as it was. The next call goes on after it, unless
-    /// the specification says [`OnDamaged::Stop`](crate::OnDamaged::Stop).
+    /// This event is damaged: it was recorded and cannot be read any more as it was. The next call goes on after it,
+    /// unless the specification says [`OnDamaged::Stop`](crate::OnDamaged::Stop).
     #[error("the row of event {event} is damaged: {reason}")]
     Damaged {
-        /// Which one.
+        /// The event.
         event: EventId,
         /// What is wrong with it.
         reason: String,
     },
-    /// These events were recorded and are not in the log any more, although nothing has pruned them. Whoever asks for some
-    /// kinds only is not told of them. The next call goes on after them, as with a damaged one.
+    /// These events were recorded and are not in the log any more, although they were not pruned. A subscription to
+    /// some kinds only does not notice them. The next call goes on after them, as with a damaged one.
     #[error("events {from} to {to} are missing from the log, and were not pruned")]
     Lost {
         /// The first of them.
@@ -45,8 +45,8 @@ pub enum SubscriptionError {
         /// The last of them.
         to: EventId,
     },
-    /// The store has opened another log than the one that it had, or it has lost events. The subscription goes on where
-    /// that log ends now.
+    /// The store has opened another log than before, or has lost events. The subscription goes on where that log ends
+    /// now.
     #[error(
         "the subscription has read up to event {position}, and the log that the store has opened ends {}",
         end(*newest)
@@ -62,10 +62,10 @@ pub enum SubscriptionError {
     Taken {
         /// The subscription.
         name: SubscriptionName,
-        /// Who has it.
+        /// Its consumer.
         consumer: String,
     },
-    /// Only what was given out can be acknowledged.
+    /// Only events that were given out can be acknowledged.
     #[error(
         "event {event} cannot be acknowledged by the subscription {name}, which has come {}",
         given_out(*last)
@@ -73,19 +73,19 @@ pub enum SubscriptionError {
     NotGivenOut {
         /// The subscription.
         name: SubscriptionName,
-        /// What was to be acknowledged.
+        /// The event to acknowledge.
         event: EventId,
         /// The last event that was given out; `None` if there was none.
         last: Option<EventId>,
     },
-    /// The store could not be asked or told. Nothing is lost: the next call tries again from the same position, after a pause
+    /// The store could not be reached. Nothing is lost: the next call tries again from the same position, after a pause
     /// that doubles from 50 ms up to 5 s while this goes on.
     #[error(transparent)]
     Store(#[from] EventStoreError),
 }
 
 impl SubscriptionError {
-    /// The last event that is done with when whoever reads has seen this.
+    /// The last event that is handled once the reader has seen this.
     pub(super) fn done_up_to(&self) -> Option<EventId> {
         match self {
             Self::Missed { to, .. } | Self::Lost { to, .. } => Some(*to),

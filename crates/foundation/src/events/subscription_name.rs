@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::error::EventError;
 use super::kind::{fault, is_valid};
 
-/// The name of a durable subscription, under which its store remembers how far it has come.
+/// The name of a durable subscription, under which its store remembers its position.
 ///
 /// 1 to 128 bytes of `[a-z0-9_.-]` that start with a letter.
 ///

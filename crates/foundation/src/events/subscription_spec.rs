@@ -3,7 +3,7 @@ use super::id::EventId;
 use super::kind::EventKind;
 use super::on_damaged::OnDamaged;
 
-/// Which events to follow, and from where on.
+/// The events that a subscription follows, and where it begins.
 ///
 /// ```
 /// use foundation::{EventId, EventKind, SubscriptionSpec};
@@ -20,7 +20,7 @@ pub struct SubscriptionSpec {
     pub(super) on_failure: FailureRule,
 }
 
-/// The first event that a subscription is to see.
+/// Where a subscription begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Start {
     Beginning,
@@ -29,19 +29,19 @@ pub(super) enum Start {
 }
 
 impl SubscriptionSpec {
-    /// Everything that was ever recorded, and then whatever will be. If the oldest events were pruned, that is told first.
+    /// All events that were ever recorded, then those to come. If the oldest were pruned, that is reported first.
     pub fn from_beginning() -> Self {
         Self::starting(Start::Beginning)
     }
 
-    /// What was recorded after this event, and then whatever will be. An id that is not given yet is waited for.
+    /// The events recorded after this one, then those to come. An id that is not given yet is waited for.
     pub fn after(event: EventId) -> Self {
         Self::starting(Start::After(event))
     }
 
-    /// Only what will be recorded from now on: nothing whose append was answered before, and nothing that is
-    /// [imported](crate::EventStore::import), which was recorded elsewhere before. A durable subscription passes over what is
-    /// imported while the process runs, also when it is resumed with this.
+    /// Only events recorded from now on: none whose append was answered before, and none that is
+    /// [imported](crate::EventStore::import), since it was recorded elsewhere before. A durable subscription skips what
+    /// is imported while the process runs, also when it is resumed with this.
     pub fn from_now() -> Self {
         Self::starting(Start::Now)
     }
@@ -58,20 +58,20 @@ impl SubscriptionSpec {
         self
     }
 
-    /// What this consumer is called: whoever is refused a durable subscription because of it is told. The number of its
-    /// tokio task if it is not said, or that it is outside of any task.
+    /// The name of this consumer, which is reported to a second one that is refused. By default, the number of its
+    /// tokio task, or that it is outside of any task.
     pub fn consumer(mut self, name: impl Into<String>) -> Self {
         self.consumer = Some(name.into());
         self
     }
 
-    /// What happens at an event that is damaged or missing from the log; [`OnDamaged::Tell`] without it.
+    /// What happens at an event that is damaged or missing from the log; [`OnDamaged::Tell`] by default.
     pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
         self.on_damaged = choice;
         self
     }
 
-    /// What becomes of an event on which the consumer of a durable subscription fails; without it, the event is shown again
+    /// What happens to an event on which the consumer of a durable subscription fails; by default, it is shown again
     /// three times and then parked.
     pub fn on_failure(mut self, rule: FailureRule) -> Self {
         self.on_failure = rule;

@@ -1,9 +1,9 @@
-//! Where those who follow a log live are told what was recorded.
+//! The latest events, shared with those that follow a log live.
 //!
-//! 1. A reader registers its waker and then looks; the writer changes the ring and then wakes. So one of them sees the
-//!    other: no event is missed between looking and waiting.
-//! 2. The writer never waits for a reader. The lock is held for a look of bounded length, and nobody is woken under it.
-//! 3. It belongs to the namespace, not to the store's actor: those who follow outlive a restart of the store.
+//! 1. A reader registers its waker before it reads the ring; the writer changes the ring before it wakes. So no event
+//!    is missed between reading and waiting.
+//! 2. The writer never waits for a reader. The lock is held for a bounded read, and no waker is called under it.
+//! 3. It belongs to the namespace, not to the store's actor: readers outlive a restart of the store.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -16,7 +16,7 @@ use super::event::Event;
 use super::id::EventId;
 use super::ring::Ring;
 
-/// The latest events of one namespace's store, and who waits for more.
+/// The latest events of one namespace's store, and the wakers of its readers.
 #[derive(Default)]
 pub(super) struct Tail(Mutex<State>);
 
@@ -24,8 +24,8 @@ pub(super) struct Tail(Mutex<State>);
 struct State {
     /// `None` until a log was opened.
     ring: Option<Ring>,
-    /// Copied when somebody comes or goes, so that it is at hand without the lock when all are to be woken.
-    ears: Arc<Vec<Arc<AtomicWaker>>>,
+    /// Copied when a reader is added or removed, so that all can be woken without the lock.
+    wakers: Arc<Vec<Arc<AtomicWaker>>>,
 }
 
 impl Tail {
@@ -34,74 +34,74 @@ impl Tail {
         self.change(|state| state.ring.get_or_insert_default().move_to(position.map_or(0, EventId::get)));
     }
 
-    /// The writer has taken in exported events, and the log ends at this position now.
+    /// The writer has imported events, and the log ends at this position now.
     pub(super) fn imported(&self, position: EventId) {
         self.change(|state| state.ring.get_or_insert_default().import(position.get()));
     }
 
-    /// The writer has recorded these events, in order. To be called before anybody is told that they are recorded.
+    /// The writer has recorded these events, in order. To be called before any caller gets its answer.
     pub(super) fn extend(&self, events: &[Arc<Event>]) {
         let Some(last) = events.last() else { return };
         self.change(|state| {
             let ring = state.ring.get_or_insert_default();
-            match state.ears.is_empty() {
-                // Nobody reads along: nothing is kept, and whoever comes later reads the log up to here.
+            match state.wakers.is_empty() {
+                // Without readers nothing is kept: a later reader reads the log up to here.
                 true => ring.move_to(last.id.get()),
                 false => ring.extend(events),
             }
         });
     }
 
-    /// Begins to follow.
-    pub(super) fn follow(self: &Arc<Self>) -> Ear {
+    /// Adds a reader.
+    pub(super) fn follow(self: &Arc<Self>) -> TailReader {
         let waker = Arc::new(AtomicWaker::new());
-        Arc::make_mut(&mut self.0.lock().ears).push(Arc::clone(&waker));
-        Ear { tail: Arc::clone(self), waker }
+        Arc::make_mut(&mut self.0.lock().wakers).push(Arc::clone(&waker));
+        TailReader { tail: Arc::clone(self), waker }
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.0.lock();
         change(&mut state);
-        let ears = Arc::clone(&state.ears);
+        let wakers = Arc::clone(&state.wakers);
         drop(state);
-        // Each by itself: a waker that panics must not keep the others asleep, nor end the writer.
-        ears.iter().for_each(|ear| wake(|| ear.wake()));
+        // One by one: a waker that panics must neither keep the others asleep nor end the writer.
+        wakers.iter().for_each(|waker| wake(|| waker.wake()));
     }
 }
 
-/// Wakes somebody, whose waker may be anybody's code.
+/// Calls a waker, which may be foreign code.
 pub(super) fn wake(wake: impl FnOnce()) {
     if let Err(panic) = catch_panic(wake) {
-        report(|| tracing::warn!(%panic, "a waker of somebody who waits for the event store panicked"));
+        report(|| tracing::warn!(%panic, "a waker of a task that waits for the event store panicked"));
     }
 }
 
-/// Somebody who follows; dropped, it does not any more.
-pub(super) struct Ear {
+/// A reader of the tail; it stops following on drop.
+pub(super) struct TailReader {
     tail: Arc<Tail>,
     waker: Arc<AtomicWaker>,
 }
 
-impl Ear {
-    /// Will wake this one at each change from now on.
-    pub(super) fn listen(&self, waker: &Waker) {
+impl TailReader {
+    /// Registers a waker that is woken at each change.
+    pub(super) fn register_waker(&self, waker: &Waker) {
         self.waker.register(waker);
     }
 
     /// The highest id ever given, 0 if none was; `None` until a log was opened.
     pub(super) fn position(&self) -> Option<u64> {
-        self.look(Ring::newest)
+        self.read(Ring::newest)
     }
 
-    /// Looks at the ring; `None` if no log was opened yet.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Ring) -> T) -> Option<T> {
-        self.tail.0.lock().ring.as_ref().map(look)
+    /// Reads the ring; `None` if no log was opened yet.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Ring) -> T) -> Option<T> {
+        self.tail.0.lock().ring.as_ref().map(read)
     }
 }
 
-impl Drop for Ear {
+impl Drop for TailReader {
     fn drop(&mut self) {
-        Arc::make_mut(&mut self.tail.0.lock().ears).retain(|ear| !Arc::ptr_eq(ear, &self.waker));
+        Arc::make_mut(&mut self.tail.0.lock().wakers).retain(|waker| !Arc::ptr_eq(waker, &self.waker));
     }
 }
 
@@ -110,13 +110,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_does_not_follow_any_more_is_forgotten() {
+    fn a_dropped_reader_is_forgotten() {
         let tail = Arc::new(Tail::default());
-        let ears: Vec<_> = (0..3).map(|_| tail.follow()).collect();
-        assert_eq!(tail.0.lock().ears.len(), 3);
-        let kept = ears.into_iter().nth(1).unwrap();
-        assert!(tail.0.lock().ears.iter().all(|ear| Arc::ptr_eq(ear, &kept.waker)));
+        let readers: Vec<_> = (0..3).map(|_| tail.follow()).collect();
+        assert_eq!(tail.0.lock().wakers.len(), 3);
+        let kept = readers.into_iter().nth(1).unwrap();
+        assert!(tail.0.lock().wakers.iter().all(|waker| Arc::ptr_eq(waker, &kept.waker)));
         drop(kept);
-        assert!(tail.0.lock().ears.is_empty());
+        assert!(tail.0.lock().wakers.is_empty());
     }
 }

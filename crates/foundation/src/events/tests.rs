@@ -1,4 +1,4 @@
-//! The memory log, by scenarios and by what every log has to do.
+//! The memory log, by scenarios and by the contract of every log.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -42,7 +42,7 @@ fn a_time_before_1970_is_recorded_as_1970() {
 }
 
 #[test]
-fn a_clock_may_look_at_the_log_that_asks_it() {
+fn a_clock_may_read_the_log_that_calls_it() {
     let mut log = MemoryLog::new("production");
     let seen = log.clone();
     let clock = || at(seen.stats().recorded);

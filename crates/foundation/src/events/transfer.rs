@@ -1,4 +1,4 @@
-//! Events out of a store and into one, as JSON Lines.
+//! Exporting events from a store and importing them into one, as JSON Lines.
 
 use std::io;
 
@@ -13,21 +13,22 @@ use super::query::Query;
 use super::refusal::ImportRefusal;
 use super::store_error::{EventStoreError, TransferError};
 
-/// How many events are taken in at once.
+/// The most events that are imported at once.
 const PAGE: usize = 500;
 /// The longest line that is read: a payload of 1 MiB, each byte of it escaped, and all else.
 const MAX_LINE: usize = 16 << 20;
 
 impl EventStore {
-    /// Writes the events that the query asks for, in its order, as JSON Lines: one event a line, with its CRC-32. A page
-    /// at a time, so that any number takes little memory; `progress` is told after each how many are written. Says how
-    /// many there were.
+    /// Writes the events that the query asks for, in its order, as JSON Lines: one event a line, with its CRC-32. It
+    /// writes a page at a time, so that any number takes little memory, and calls `progress` with the number of written
+    /// events after each. Returns how many there were.
     ///
-    /// It ends with what was recorded when it began, however much is recorded meanwhile.
+    /// It ends with the events recorded when it began, whatever is recorded meanwhile.
     ///
-    /// At an event that is damaged, or missing without having been pruned, it ends with an error, after everything before
-    /// it. If the query [skips](crate::OnDamaged::Skip) such events it goes on without them; if it asks for every event of a
-    /// range, an event of the kind `event_lost` is written in the place of each, so that the export can be imported.
+    /// At an event that is damaged, or missing without having been pruned, it ends with an error, after everything
+    /// before it. If the query [skips](crate::OnDamaged::Skip) such events it goes on without them; if it asks for
+    /// every event of a range, an event of the kind `event_lost` is written in the place of each, so that the export
+    /// can be imported.
     ///
     /// ```
     /// use foundation::{Foundation, NewEvent, Query};
@@ -76,7 +77,7 @@ impl EventStore {
                 progress(written);
             }
             if let Some(damaged) = failure {
-                // What is there is worth having.
+                // The events before the failure are worth keeping.
                 to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
                 return Err(store(written, damaged.into()));
             }
@@ -86,16 +87,16 @@ impl EventStore {
         Ok(written)
     }
 
-    /// Takes exported events with their ids and times, in ascending order: gapless after what is there, or from any id
-    /// on if nothing was ever recorded. A page at a time; `progress` is told after each how many are in. Says how many
-    /// there were.
+    /// Imports exported events with their ids and times, in ascending order: gapless after the existing ones, or from
+    /// any id on if nothing was ever recorded. It imports a page at a time, and calls `progress` with the number of
+    /// imported events after each. Returns how many there were.
     ///
-    /// Those who follow the store from the beginning or after an event are shown what is imported, in its place; those who
-    /// follow it [from now on](crate::SubscriptionSpec::from_now) are not: it is nothing new.
+    /// Subscriptions from the beginning or after an event are shown imported events, in their place; those [from now
+    /// on](crate::SubscriptionSpec::from_now) are not, since imported events are not new.
     ///
     /// # Errors
-    /// [`TransferError`] with how many events are in: those before the page with the fault, which is refused as a whole.
-    /// The fault is an [`EventError::NotImported`] that names the event or the line.
+    /// [`TransferError`] with the number of imported events: those before the page with the fault, which is refused as
+    /// a whole. The fault is an [`EventError::NotImported`] that names the event or the line.
     pub async fn import(
         &self,
         mut from: impl AsyncBufRead + Unpin,
@@ -104,7 +105,7 @@ impl EventStore {
         let (mut taken, mut lines) = (0, 0);
         loop {
             let page = next_page(&mut from, &mut lines).await;
-            let page = page.map_err(|fault| fault.after(taken))?;
+            let page = page.map_err(|error| error.after(taken))?;
             if page.is_empty() {
                 return Ok(taken);
             }
@@ -127,12 +128,12 @@ impl EventStore {
 }
 
 /// Why there is no next page.
-enum Fault {
+enum PageError {
     Line(ImportRefusal),
     Io(io::Error),
 }
 
-impl Fault {
+impl PageError {
     fn after(self, events: u64) -> TransferError {
         match self {
             Self::Line(refusal) => TransferError::Store { events, cause: EventError::from(refusal).into() },
@@ -141,20 +142,20 @@ impl Fault {
     }
 }
 
-/// The events of the next lines; none at the end. No more than one very long line is in memory beside them.
-async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> Result<Vec<Event>, Fault> {
+/// The events of the next lines; none at the end. At most one very long line is in memory beside them.
+async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> Result<Vec<Event>, PageError> {
     let (mut page, mut bytes) = (Vec::new(), 0);
     let mut text = Vec::new();
     // A page of empty lines would look like the end.
     while page.is_empty() || (page.len() < PAGE && bytes < MAX_LINE) {
         text.clear();
-        let read = (&mut *from).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text).await.map_err(Fault::Io)?;
+        let read = (&mut *from).take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text).await.map_err(PageError::Io)?;
         if read == 0 {
             break;
         }
         (*lines, bytes) = (*lines + 1, bytes + read);
         let event = if read > MAX_LINE { Err(format!("it has more than {MAX_LINE} bytes")) } else { line::read(&text) };
-        page.extend(event.map_err(|reason| Fault::Line(ImportRefusal::Line { line: *lines, reason }))?);
+        page.extend(event.map_err(|reason| PageError::Line(ImportRefusal::Line { line: *lines, reason }))?);
     }
     Ok(page)
 }

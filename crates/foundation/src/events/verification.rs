@@ -3,10 +3,10 @@ use std::fmt;
 use super::id::EventId;
 use serde::Serialize;
 
-/// How many faults are told one by one.
-const TOLD: usize = 100;
+/// The most faults that are listed.
+const MAX_LISTED: usize = 100;
 
-/// What came of looking at every event of a log, and at everything by which they are found.
+/// The result of checking every event of a log, and every way to find it.
 ///
 /// ```
 /// use foundation::{MemoryLog, NewEvent};
@@ -21,7 +21,7 @@ const TOLD: usize = 100;
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Verification {
-    /// Events that were looked at.
+    /// Events that were checked.
     pub checked: u64,
     /// Faults that were found.
     pub faulty: u64,
@@ -45,10 +45,10 @@ impl Verification {
         self.faulty == 0
     }
 
-    /// Adds a fault; for those who write an [`EventLog`](crate::EventLog) of their own.
+    /// Adds a fault; for implementors of [`EventLog`](crate::EventLog).
     pub fn fault(&mut self, event: impl Into<Option<EventId>>, what: impl Into<String>) {
         self.faulty += 1;
-        if self.faults.len() < TOLD {
+        if self.faults.len() < MAX_LISTED {
             self.faults.push(LogFault { event: event.into(), what: what.into() });
         }
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_faults_all_are_counted_and_the_first_hundred_told() {
+    fn of_many_faults_all_are_counted_and_the_first_hundred_listed() {
         let mut found = Verification::default();
         for number in 1..=101 {
             found.fault(EventId::new(number), format!("fault {number}"));

@@ -1,4 +1,4 @@
-//! The one who writes to a log: takes what is asked, commits it in groups, and answers.
+//! The writer of a log: it takes requests, commits them in groups, and answers.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,39 +9,40 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::append::Appended;
 use super::clock::Clock;
-use super::drain::Group;
+use super::commit_group::CommitGroup;
 use super::error::EventError;
 use super::event::Event;
 use super::failure::LogFailure;
 use super::id::EventId;
-use super::job::{AppendJob, Chore, ChoreDone, Job, Reply, answer_unanswered};
+use super::job::{AppendJob, Job, LogTask, LogTaskOutcome, Reply, answer_unanswered};
 use super::log::EventLog;
 use super::outage::Outage;
 use super::store_error::EventStoreError;
 
-/// Group commit: the first request is taken, and with it whatever else is there, without waiting for more, until the log has
-/// written them all and commits; so a group is as large as the commit before it and its own writing took long. Whoever lingers
-/// only makes everybody wait.
+/// Group commit: the first request is taken, and with it whatever else is there, without waiting for more, until the
+/// log has written them all and commits. So a group is as large as the time of the commit before it and of its own
+/// writing allows. Lingering would only delay every caller.
 ///
-/// It ends when its gate is shut and everything is done, or at the first failure of its log, whose actor then opens it again.
+/// It ends when its handle is shut and every job is done, or at the first failure of its log, which the actor then
+/// opens again.
 pub(super) struct Writer {
-    // The order of the fields is the order in which they are dropped: a successor that gets the seat finds the log closed.
+    // Fields are dropped in this order: a successor that gets the permit finds the log closed.
     pub(super) log: Box<dyn EventLog>,
     pub(super) inbox: Box<dyn Inbox>,
     pub(super) clock: Clock,
-    /// Told that the log has failed, when the gate is not open any more.
+    /// Called when the log has failed, after the handle was closed.
     pub(super) failed: Box<dyn Fn() + Send>,
-    /// Of those who ask, if this works on a thread of its own.
+    /// The runtime of the callers, if the writer has a thread of its own.
     pub(super) runtime: Option<Handle>,
-    pub(super) _seat: OwnedSemaphorePermit,
+    pub(super) _permit: OwnedSemaphorePermit,
 }
 
-/// Where the jobs of a writer come from.
+/// The source of a writer's jobs.
 pub(super) trait Inbox: Send {
-    /// So many jobs have taken effect: these events are recorded, and the log is here.
+    /// This many jobs have taken effect: these events are recorded, and the log is at this position.
     fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>);
 
-    /// Lets nothing in any more: the log has failed.
+    /// Takes no more jobs: the log has failed.
     fn fail(&self, outage: Outage);
 }
 
@@ -55,10 +56,10 @@ impl Writer {
         }
     }
 
-    /// Commits the first job with those that are there, or does it alone if it is a chore.
+    /// Commits the first job with those that are there, or does it alone if it is a task.
     ///
-    /// Whatever panics in it, such as a waker of somebody who follows, is a failure of the log: else nobody would write any
-    /// more, and nobody would hear of it.
+    /// A panic in it, for example of a subscriber's waker, counts as a failure of the log: otherwise there would be no
+    /// writer any more, and no report of it.
     pub(super) fn turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
         catch_panic(|| self.take_turn(first, more)).unwrap_or_else(|panic| Err(Failed::new(panicked("writing", panic))))
     }
@@ -66,14 +67,14 @@ impl Writer {
     fn take_turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
         let first = match first {
             Job::Append(first) => first,
-            Job::Chore(chore) => return self.work(chore),
+            Job::LogTask(task) => return self.work(task),
         };
-        let mut group = Group::new(first, more);
+        let mut group = CommitGroup::new(first, more);
         let committed = self.commit(&mut group);
         match (committed, group.into_rest()) {
-            (Ok(()), (_, Some(chore))) => self.work(chore),
+            (Ok(()), (_, Some(task))) => self.work(task),
             (Ok(()), (_, None)) => Ok(()),
-            (Err(failed), (append, chore)) => Err(failed.before(append, chore)),
+            (Err(failed), (append, task)) => Err(failed.before(append, task)),
         }
     }
 
@@ -84,7 +85,7 @@ impl Writer {
             append
         });
         let (log, clock) = (&mut self.log, &self.clock);
-        let answers = contained("committing events", || log.commit_arriving(&mut appends, &**clock));
+        let answers = catch_log_panic("committing events", || log.commit_arriving(&mut appends, &**clock));
         match answers {
             Ok(answers) => {
                 self.answer(answers, replies);
@@ -102,42 +103,42 @@ impl Writer {
         let position = events.last().map(|event| event.id);
         self.inbox.done(replies.len(), &events, position);
         match &self.runtime {
-            // Woken from within the runtime, a crowd costs one wake of a worker from this thread, and not one each.
+            // Woken from within the runtime, many callers cost one wake of a worker from this thread, not one each.
             Some(runtime) if replies.len() > 1 => drop(runtime.spawn(async move { tell(answers, replies) })),
             _ => tell(answers, replies),
         }
     }
 
-    fn work(&mut self, chore: Chore) -> Result<(), Failed> {
-        let ChoreDone { position, answer } = chore(&mut *self.log);
+    fn work(&mut self, task: LogTask) -> Result<(), Failed> {
+        let LogTaskOutcome { position, answer } = task(&mut *self.log);
         match position {
             Ok(position) => {
                 self.inbox.done(1, &[], position);
                 answer();
                 Ok(())
             }
-            Err(failure) => Err(Failed { chore: Some(answer), ..Failed::new(failure) }),
+            Err(failure) => Err(Failed { task: Some(answer), ..Failed::new(failure) }),
         }
     }
 
-    /// Ends, with what is left of the jobs.
+    /// Ends with the remaining jobs.
     pub(super) fn fail(self, failed: Failed, left: impl FnMut() -> Option<Job>) {
-        let Failed { failure, begun, chore, mut waiting } = failed;
+        let Failed { failure, begun, task, mut waiting } = failed;
         let since = catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now());
         let outage = Outage { since, cause: failure };
-        // First no more is let in; then whoever is left is answered: whoever hears of the failure and then waits for the
-        // store waits until it has its log again.
+        // Close before answering: a caller that learns of the failure and then waits for the store waits until it has
+        // its log again.
         self.inbox.fail(outage.clone());
         (self.failed)();
         waiting.extend(std::iter::from_fn(left));
-        chore.into_iter().for_each(|answer| answer());
+        task.into_iter().for_each(|answer| answer());
         answer_unanswered(&outage, begun, waiting);
         drop_contained("the log of an event store", self);
     }
 }
 
 fn tell(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
-    // A log that has answered too few leaves the rest without one.
+    // A log that has returned too few answers leaves the other callers without one.
     let missing = || Err(EventStoreError::no_answer("the log gave no answer"));
     let mut answers = answers.into_iter();
     for reply in replies {
@@ -145,31 +146,31 @@ fn tell(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
     }
 }
 
-/// How a turn has failed.
+/// A failed turn.
 pub(super) struct Failed {
     failure: LogFailure,
-    /// Whose appends may be recorded or not.
+    /// The callers whose appends may be recorded or not.
     begun: Vec<Reply>,
-    /// Tells whoever asked for the chore that has failed.
-    chore: Option<Box<dyn FnOnce()>>,
-    /// What was not begun.
+    /// Answers the caller of the task that has failed.
+    task: Option<Box<dyn FnOnce()>>,
+    /// The jobs that were not begun.
     waiting: Vec<Job>,
 }
 
 impl Failed {
     fn new(failure: LogFailure) -> Self {
-        Self { failure, begun: Vec::new(), chore: None, waiting: Vec::new() }
+        Self { failure, begun: Vec::new(), task: None, waiting: Vec::new() }
     }
 
-    fn before(mut self, append: Option<AppendJob>, chore: Option<Chore>) -> Self {
+    fn before(mut self, append: Option<AppendJob>, task: Option<LogTask>) -> Self {
         self.waiting.extend(append.map(Job::Append));
-        self.waiting.extend(chore.map(Job::Chore));
+        self.waiting.extend(task.map(Job::LogTask));
         self
     }
 }
 
-/// A panic of a log, or of the clock, is a failure: what it has left behind is not to be used.
-pub(super) fn contained<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
+/// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.
+pub(super) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
     catch_panic(act).unwrap_or_else(|panic| Err(panicked(action, panic)))
 }
 

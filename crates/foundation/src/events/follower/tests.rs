@@ -1,4 +1,4 @@
-//! Those who follow, against the memory log, in random interleavings.
+//! Followers against the memory log, in random interleavings.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,7 @@ use super::*;
 const KINDS: [EventKind; 3] =
     [EventKind::from_static("opened"), EventKind::from_static("closed"), EventKind::from_static("moved")];
 
-/// A log, its ring, and those who follow.
+/// A log, its ring, and its followers.
 struct World {
     log: MemoryLog,
     recorded: Vec<Arc<Event>>,
@@ -42,21 +42,21 @@ struct Reader {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Commits events of these kinds; the ring hears of it, or hears of it only when the log is opened again.
+    /// Commits events of these kinds; the ring gets them at once, or only when the log is opened again.
     Commit(Vec<usize>, bool),
     Prune(u64),
     Reopen,
     Subscribe(Vec<usize>, usize),
-    /// A reader takes a turn; while it reads, so many events are committed, and pruned between its two looks.
+    /// A reader takes a turn; while it reads, this many events are committed, and pruned between its two reads.
     Read(usize, usize, u64),
     Acknowledge(usize),
-    /// A reader is gone and comes back where it has acknowledged.
+    /// A reader is dropped and resumes where it has acknowledged.
     Resume(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (vec(0..KINDS.len(), 1..12), prop::bool::weighted(0.9)).prop_map(|(kinds, told)| Step::Commit(kinds, told)),
+        4 => (vec(0..KINDS.len(), 1..12), prop::bool::weighted(0.9)).prop_map(|(kinds, is_live)| Step::Commit(kinds, is_live)),
         1 => (0..20u64).prop_map(Step::Prune),
         1 => Just(Step::Reopen),
         2 => (vec(0..KINDS.len(), 0..3), any::<usize>()).prop_map(|(kinds, from)| Step::Subscribe(kinds, from)),
@@ -66,14 +66,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A reader to whom something is pruned after each look.
-struct Meddler {
+/// A reader that prunes events after each read.
+struct PruningReader {
     log: MemoryLog,
     fewer: u64,
     pruned: AtomicU64,
 }
 
-impl EventReader for Meddler {
+impl EventReader for PruningReader {
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
         let found = self.log.query(query);
         self.pruned.fetch_add(prune(&self.log, self.fewer), Ordering::Relaxed);
@@ -97,7 +97,7 @@ impl EventReader for Meddler {
     }
 }
 
-/// Forgets so many of the oldest events, as far as there are any.
+/// Prunes this many of the oldest events, as far as there are any.
 fn prune(log: &MemoryLog, count: u64) -> u64 {
     EventLog::prune(&mut log.clone(), PruneBound::Count(0), None, count as usize).unwrap()
 }
@@ -110,7 +110,7 @@ impl World {
 
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Commit(kinds, told) => self.commit(kinds, *told),
+            Step::Commit(kinds, is_live) => self.commit(kinds, *is_live),
             Step::Prune(count) => self.prune(*count),
             Step::Reopen => self.ring.move_to(self.recorded.len() as u64),
             Step::Subscribe(kinds, from) => self.subscribe(kinds, *from),
@@ -129,10 +129,10 @@ impl World {
         &mut self.readers[who % count]
     }
 
-    fn commit(&mut self, kinds: &[usize], told: bool) {
+    fn commit(&mut self, kinds: &[usize], is_live: bool) {
         let batch = kinds.iter().map(|kind| NewEvent::of(KINDS[*kind].clone())).collect();
         let appended = self.log.append_batch(batch, UNIX_EPOCH).unwrap();
-        if told {
+        if is_live {
             self.ring.extend(&appended.events);
         }
         self.recorded.extend(appended.events);
@@ -166,16 +166,16 @@ impl World {
     /// One turn; false if there was nothing to do.
     fn read(&mut self, who: usize, more: usize, fewer: u64) -> bool {
         let next = self.readers[who].follower.next(&self.ring);
-        let told = match next {
+        let next = match next {
             Next::Read(wanted) => {
-                let found = self.look(&wanted, more, fewer);
-                let Some(told) = self.readers[who].follower.learn(&wanted, found) else { return true };
-                told
+                let found = self.find(&wanted, more, fewer);
+                let Some(next) = self.readers[who].follower.learn(&wanted, found) else { return true };
+                next
             }
             next => next,
         };
         let reader = &mut self.readers[who];
-        match told {
+        match next {
             Next::Event(event) => reader.given.push(event.id.get()),
             Next::Missed { from, to } => reader.missed.push(from.get()..=to.get()),
             Next::Wait => return false,
@@ -184,15 +184,15 @@ impl World {
         true
     }
 
-    fn look(&mut self, wanted: &Wanted, more: usize, fewer: u64) -> Found {
+    fn find(&mut self, wanted: &Wanted, more: usize, fewer: u64) -> Found {
         self.commit(&vec![0; more], false);
-        let meddler = Meddler { log: self.log.clone(), fewer, pruned: AtomicU64::new(0) };
-        let found = wanted.read(&meddler).unwrap();
-        self.pruned += meddler.pruned.into_inner();
+        let reader = PruningReader { log: self.log.clone(), fewer, pruned: AtomicU64::new(0) };
+        let found = wanted.read(&reader).unwrap();
+        self.pruned += reader.pruned.into_inner();
         found
     }
 
-    /// Each has seen what it wants, in order, once; or was told that it is missing, and then it is.
+    /// Each has seen the events it wants, in order, once; or their loss was reported, and then they were pruned.
     fn check(&self) {
         for reader in &self.readers {
             let missed = |id: u64| reader.missed.iter().any(|range| range.contains(&id));
@@ -201,14 +201,14 @@ impl World {
             let expected: Vec<u64> = wanted.filter(|id| !missed(*id)).collect();
             assert_eq!(reader.given, expected);
             let last_missed = reader.missed.iter().map(|range| *range.end()).max();
-            assert!(last_missed.unwrap_or(0) <= self.pruned, "what was told as missed was pruned");
+            assert!(last_missed.unwrap_or(0) <= self.pruned, "only pruned events are reported as missed");
         }
     }
 }
 
 proptest! {
     #[test]
-    fn each_reader_gets_what_it_wants_in_order_and_once_or_is_told(
+    fn each_reader_gets_its_events_in_order_and_once_or_a_report_of_their_loss(
         events in 1..8usize,
         chunk in 1..6usize,
         steps in vec(step(), 0..120),
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn a_log_that_begins_anew_is_told_once() {
+fn a_log_that_begins_anew_is_reported_once() {
     let mut world = World::new(4, 4);
     world.commit(&[0, 0, 0], true);
     world.subscribe(&[], 3);
@@ -236,7 +236,7 @@ fn a_log_that_begins_anew_is_told_once() {
 }
 
 #[test]
-fn who_stands_before_the_end_of_a_log_that_begins_anew_is_told_nothing_and_goes_on() {
+fn a_reader_before_the_end_of_a_log_that_begins_anew_goes_on_without_a_report() {
     let mut ring = Ring::default();
     ring.move_to(3);
     let known = ring.rewound();

@@ -1,4 +1,4 @@
-//! Connections: one that writes, any number that read.
+//! Connections: one writer, any number of readers.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::options::{Durability, SqliteOptions};
 use super::schema::{self, Contents};
 
@@ -15,35 +15,37 @@ use super::schema::{self, Contents};
 const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
 /// Pages of the write-ahead log after which a commit moves them into the database: 32 MiB.
 const CHECKPOINT_PAGES: u32 = 8000;
-/// Bytes that the write-ahead log keeps on the disk when it has grown beyond.
+/// The bytes that the write-ahead log keeps on the disk after it has grown larger.
 const WAL_BYTES: u32 = 64 << 20;
-/// A store uses some twenty different statements.
-const STATEMENTS: usize = 48;
+/// The size of the statement cache: a store uses some twenty different statements.
+const CACHED_STATEMENTS: usize = 48;
 
-/// What becomes of a file that is missing, and of its directory.
+/// What happens if a file, or its directory, is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
     Create,
-    /// It was open before: an empty one in its place would be a loss that looks like a success, now or when it comes back.
+    /// It was open before: an empty one in its place would be a loss that looks like a success, now or when it comes
+    /// back.
     Refuse,
 }
 
-/// The path in the form that names a file once: absolute, its directory made (if it may be) and resolved.
+/// The canonical path of a file: absolute, with its directory made (if it may be) and resolved.
 ///
 /// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
-pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
+pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, SqliteError> {
     if missing == Missing::Refuse {
         fs::metadata(path).map_err(|error| {
             let what = format!("is not there any more: {error}; it is not made anew, since it was open before");
-            Fault::Displaced { path: path.to_path_buf(), what }
+            SqliteError::Displaced { path: path.to_path_buf(), what }
         })?;
     }
-    let name = path.file_name().ok_or(Fault::IsDirectory)?;
+    let name = path.file_name().ok_or(SqliteError::IsDirectory)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let cause = |error: std::io::Error| Fault::Directory { path: directory.to_path_buf(), reason: error.to_string() };
+    let cause =
+        |error: std::io::Error| SqliteError::Directory { path: directory.to_path_buf(), reason: error.to_string() };
     if missing == Missing::Create {
         make(directory).map_err(cause)?;
     }
@@ -51,10 +53,11 @@ pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, Fault> {
     let path = directory.join(name);
     // A link is followed, so that the lock beside the file is the same for all names of it.
     let path = path.canonicalize().unwrap_or(path);
-    if path.is_dir() { Err(Fault::IsDirectory) } else { Ok(path) }
+    if path.is_dir() { Err(SqliteError::IsDirectory) } else { Ok(path) }
 }
 
-/// Makes the directory and those above it. SQLite makes the entries of its files durable; those of new directories are ours.
+/// Makes the directory and its parents. SQLite makes the entries of its files durable; this does so for new
+/// directories.
 fn make(directory: &Path) -> std::io::Result<()> {
     let missing: Vec<&Path> =
         directory.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
@@ -68,7 +71,7 @@ fn make(directory: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The connection that writes, to a file that is checked, migrated and set up; the caller holds the writer's lock.
+/// The writing connection, to a file that is checked, migrated and set up; the caller holds the writer's lock.
 ///
 /// It leaves the write-ahead log alone when it is closed, until [`tidy_when_closed`] says otherwise.
 pub(super) fn open_writer(
@@ -76,15 +79,15 @@ pub(super) fn open_writer(
     options: &SqliteOptions,
     namespace: &str,
     missing: Missing,
-) -> Result<Connection, Fault> {
+) -> Result<Connection, SqliteError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // Not by a look before: between the two, the file can be moved away.
+    // Not checked beforehand: in between, the file can be moved away.
     flags.set(OpenFlags::SQLITE_OPEN_CREATE, missing == Missing::Create);
     let mut connection = open(path, flags, options.patience())?;
     tidy_when_closed(&connection, false)?;
-    let found = Contents::look(&connection)?;
+    let found = Contents::read(&connection)?;
     if found == Contents::Nothing {
-        // Has no effect any more once there is a table, or a page: WAL mode writes the first one.
+        // Has no effect once there is a table, or a page: WAL mode writes the first one.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     set_up_writer(&connection, options.durability)?;
@@ -99,7 +102,7 @@ pub(super) fn tidy_when_closed(connection: &Connection, tidy: bool) -> rusqlite:
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, !tidy)
 }
 
-fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), Fault> {
+fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), SqliteError> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| match row.get::<_, String>(0)?.as_str() {
         "wal" => Ok(()),
         _ => Err(rusqlite::Error::ExecuteReturnedResults),
@@ -118,23 +121,23 @@ fn set_up_writer(connection: &Connection, durability: Durability) -> Result<(), 
 }
 
 /// How many bytes the database has, as its own header says.
-pub(super) fn length_of(connection: &Connection) -> Result<u64, Fault> {
+pub(super) fn length_of(connection: &Connection) -> Result<u64, SqliteError> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     Ok(pragma("page_count")?.unsigned_abs() * pragma("page_size")?.unsigned_abs())
 }
 
 /// A connection that can only read.
-pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, Fault> {
+pub(super) fn open_reader(path: &Path, patience: Duration) -> Result<Connection, SqliteError> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX, patience)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
-/// A connection that waits so long for another program that has locked the file.
-fn open(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Connection, Fault> {
+/// A connection that waits this long for another program that has locked the file.
+fn open(path: &Path, flags: OpenFlags, patience: Duration) -> Result<Connection, SqliteError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(patience.min(LONGEST_WAIT))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     // A damaged or hostile file must not make SQLite run what its schema says, nor read outside a page.
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;

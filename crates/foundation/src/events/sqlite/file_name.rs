@@ -1,7 +1,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// The longest name that is kept as it is; file systems take 255 bytes, of which SQLite's own endings need a few.
+/// The longest name that is kept as it is; file systems take 255 bytes, a few of which SQLite's own endings need.
 const MAX_BYTES: usize = 200;
 
 /// The file of a namespace in a directory; two namespaces never share one, and no name leads out of the directory.

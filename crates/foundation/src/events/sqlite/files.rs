@@ -1,14 +1,14 @@
-//! Whether the files of a database are still those that were opened: a file that is removed or replaced can be written to for
-//! as long as somebody has it open, and nobody ever finds what was written.
+//! Checks that the files of a database are still those that were opened: a file that is removed or replaced can be
+//! written to for as long as it is open, and what was written is never found.
 //!
-//! Asked after each commit and before it is answered; it costs two looks at the directory and one at a file.
+//! Runs after each commit and before it is answered; costs two lookups in the directory and one read of a file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// The files of an open database.
 #[derive(Debug)]
@@ -22,11 +22,11 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Those that are there now: just opened.
+    /// The files that are there now, just opened.
     ///
     /// # Errors
-    /// [`Fault::Displaced`].
-    pub(super) fn of(database: &Path) -> Result<Self, Fault> {
+    /// [`SqliteError::Displaced`].
+    pub(super) fn of(database: &Path) -> Result<Self, SqliteError> {
         let mut log = OsString::from(database);
         log.push("-wal");
         let log = PathBuf::from(log);
@@ -36,12 +36,12 @@ impl Files {
         Ok(Self { length: database.find()?.len(), database, log, log_file })
     }
 
-    /// Whether both are there, and whole as far as can be seen from outside. The database may have become as short as
-    /// `shortest` says, by giving space back.
+    /// Whether both are there, and whole as far as can be seen from outside. The database may have shrunk to
+    /// `shortest`, by giving space back.
     ///
     /// # Errors
-    /// [`Fault::Displaced`] says which is not, and what became of it.
-    pub(super) fn check(&mut self, shortest: impl FnOnce() -> Result<u64, Fault>) -> Result<(), Fault> {
+    /// [`SqliteError::Displaced`] says which is not, and what happened to it.
+    pub(super) fn check(&mut self, shortest: impl FnOnce() -> Result<u64, SqliteError>) -> Result<(), SqliteError> {
         let found = self.database.find()?.len();
         if found < self.length && (found == 0 || found < shortest()?) {
             let what = format!("was cut off from {} to {found} bytes while it was open", self.length);
@@ -49,7 +49,7 @@ impl Files {
         }
         self.length = found;
         self.log.find()?;
-        // Its length says nothing: what is written behind a cut makes it as long as before.
+        // Its length says nothing: a write behind a cut makes it as long as before.
         if has_lost_its_beginning(&self.log_file) {
             return Err(displaced(&self.log.path, "was cut off while it was open"));
         }
@@ -64,13 +64,13 @@ impl Files {
     /// Whether both are there.
     ///
     /// # Errors
-    /// [`Fault::Displaced`].
-    pub(super) fn are_there(&self) -> Result<(), Fault> {
+    /// [`SqliteError::Displaced`].
+    pub(super) fn are_there(&self) -> Result<(), SqliteError> {
         self.database.find().and_then(|_| self.log.find()).map(drop)
     }
 }
 
-/// One of them, as it was when it was opened.
+/// One of the files, as it was when it was opened.
 #[derive(Debug, Clone)]
 pub(super) struct OpenFile {
     path: PathBuf,
@@ -78,17 +78,17 @@ pub(super) struct OpenFile {
 }
 
 impl OpenFile {
-    fn of(path: PathBuf) -> Result<Self, Fault> {
-        let identity = identity(&look(&path)?);
+    fn of(path: PathBuf) -> Result<Self, SqliteError> {
+        let identity = identity(&metadata(&path)?);
         Ok(Self { path, identity })
     }
 
-    /// Finds it where it was.
+    /// Finds the file at its path.
     ///
     /// # Errors
-    /// [`Fault::Displaced`].
-    pub(super) fn find(&self) -> Result<Metadata, Fault> {
-        let found = look(&self.path)?;
+    /// [`SqliteError::Displaced`].
+    pub(super) fn find(&self) -> Result<Metadata, SqliteError> {
+        let found = metadata(&self.path)?;
         match identity(&found) == self.identity {
             true => Ok(found),
             false => Err(displaced(&self.path, "was replaced by another one while it was open")),
@@ -96,19 +96,19 @@ impl OpenFile {
     }
 }
 
-fn look(path: &Path) -> Result<Metadata, Fault> {
+fn metadata(path: &Path) -> Result<Metadata, SqliteError> {
     fs::metadata(path).map_err(|error| gone(path, &error))
 }
 
-fn gone(path: &Path, error: &io::Error) -> Fault {
+fn gone(path: &Path, error: &io::Error) -> SqliteError {
     displaced(path, format!("is not there any more: {error}"))
 }
 
-fn displaced(path: &Path, what: impl Into<String>) -> Fault {
-    Fault::Displaced { path: path.to_path_buf(), what: what.into() }
+fn displaced(path: &Path, what: impl Into<String>) -> SqliteError {
+    SqliteError::Displaced { path: path.to_path_buf(), what: what.into() }
 }
 
-/// What tells a file from another one at the same path: its device and its inode.
+/// The identity of a file: its device and its inode.
 #[cfg(unix)]
 type Identity = (u64, u64);
 /// Elsewhere, an open file cannot be removed.
@@ -125,7 +125,7 @@ fn identity(found: &Metadata) -> Identity {
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> Identity {}
 
-/// Whether a write-ahead log that was written to begins with nothing.
+/// Whether a write-ahead log that was written to begins with zeros.
 #[cfg(unix)]
 fn has_lost_its_beginning(log: &File) -> bool {
     use std::os::unix::fs::FileExt;

@@ -4,26 +4,26 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// The right to write to one database file; the system takes it back when its process ends, however it ends.
 ///
-/// It is a lock on a file beside the database, for two reasons: SQLite's own exclusive lock would shut the readers out, and
-/// opening the database past SQLite would give up SQLite's locks on it when that file is closed (a rule of POSIX).
+/// It is a lock on a file beside the database, for two reasons: SQLite's own exclusive lock would shut the readers out;
+/// and opening the database outside of SQLite would release SQLite's locks when that file is closed (a rule of POSIX).
 #[derive(Debug)]
 pub(super) struct WriterLock {
     file: File,
 }
 
 impl WriterLock {
-    pub(super) fn acquire(database: &Path) -> Result<Self, Fault> {
+    pub(super) fn acquire(database: &Path) -> Result<Self, SqliteError> {
         let path = lock_path(database);
-        let cause = |error: std::io::Error| Fault::Lock { path: path.clone(), reason: error.to_string() };
+        let cause = |error: std::io::Error| SqliteError::Lock { path: path.clone(), reason: error.to_string() };
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(cause)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Fault::Locked { holder: holder(&mut file) }),
+            Err(TryLockError::WouldBlock) => return Err(SqliteError::Locked { holder: holder(&mut file) }),
             Err(TryLockError::Error(error)) => return Err(cause(error)),
         }
         file.set_len(0).and_then(|()| write!(file, "{}", process::id())).map_err(cause)?;
@@ -33,7 +33,7 @@ impl WriterLock {
 
 impl Drop for WriterLock {
     fn drop(&mut self) {
-        // Closing is not enough: a process that is being started at this moment has the file as well, until it runs its program.
+        // Closing is not enough: a process that is being started has the file as well, until it runs its program.
         drop(self.file.unlock());
     }
 }
@@ -44,7 +44,7 @@ fn lock_path(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Who holds the lock, as it has said itself.
+/// The holder of the lock, as it has identified itself.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(32).read_to_string(&mut text));
@@ -65,7 +65,7 @@ mod tests {
         let database = directory.path().join("production.db");
         let lock = WriterLock::acquire(&database).unwrap();
         let inherited = lock.file.try_clone().unwrap();
-        assert!(matches!(WriterLock::acquire(&database), Err(Fault::Locked { .. })));
+        assert!(matches!(WriterLock::acquire(&database), Err(SqliteError::Locked { .. })));
         drop(lock);
         assert!(WriterLock::acquire(&database).is_ok());
         drop(inherited);

@@ -6,7 +6,7 @@ use foundation_core::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{Missing, length_of, open_writer, prepare, tidy_when_closed};
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::file_name::file_of;
 use super::files::Files;
 use super::lock::WriterLock;
@@ -26,14 +26,14 @@ use crate::events::{
 
 /// An [`EventLog`] in a SQLite file, which any SQL tool can read as well.
 ///
-/// Each group is one transaction and one wait for the disk, so what it costs is shared by the group. Opening takes
-/// milliseconds, after a crash too, however many events there are. Reading is done by index where the query names kinds,
-/// a time, a correlation, a cause or a source; conditions on payloads are looked up row by row in what these leave. A query
-/// is answered in chunks of 512 rows with a transaction each, so a long one holds nothing up; events that are recorded
-/// meanwhile are not in its answer, and those that are pruned meanwhile may be missing.
+/// Each group is one transaction and one wait for the disk, so its cost is shared by the group. Opening takes
+/// milliseconds, after a crash too, however many events there are. Queries by kind, time, correlation, cause or source
+/// use an index; conditions on payloads are checked row by row in what these leave. A query is answered in chunks of
+/// 512 rows with a transaction each, so a long one blocks nothing; events that are recorded meanwhile are not in its
+/// answer, and those that are pruned meanwhile may be missing.
 ///
-/// The file has two companions while it is in use, `…-wal` and `…-shm`, and `…​.lock` at all times; `…-wal` belongs to the
-/// data: whoever copies the file of a running program copies it too, or uses SQLite's own `.backup`.
+/// The file has two companions while it is in use, `…-wal` and `…-shm`, and `…​.lock` at all times; `…-wal` belongs to
+/// the data: a copy of a running program's file needs it too, or SQLite's own `.backup`.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -51,7 +51,7 @@ use crate::events::{
 /// ```
 #[derive(Debug)]
 pub struct SqliteLog {
-    // Closed before the lock is given back: closing writes.
+    // Closed before the lock is released: closing writes.
     connection: Connection,
     _lock: WriterLock,
     files: Files,
@@ -64,22 +64,22 @@ pub struct SqliteLog {
 impl SqliteLog {
     /// The log in this file, which is made, with its directory, if it does not exist; events get this namespace.
     ///
-    /// A file has one log at a time, in all processes together: a lock on `…​.lock` beside it sees to that, which the system
-    /// takes back when a process ends, however it ends. If the file is removed, replaced, moved or cut off while it is open,
-    /// the next commit fails as [displaced](crate::LogFailureKind::Displaced). The file belongs on a local disk; SQLite's files do not work over
-    /// a network.
+    /// A file has one log at a time, in all processes together: a lock on `…​.lock` beside it ensures that, and the
+    /// system releases it when a process ends, however it ends. If the file is removed, replaced, moved or cut off
+    /// while it is open, the next commit fails as [displaced](crate::LogFailureKind::Displaced). The file belongs on a
+    /// local disk; SQLite's files do not work over a network.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`] that says what is wrong: the path (a directory, a place that cannot be written), the file (of another
-    /// application, of a newer program, of another namespace, damaged), or that somebody has it open.
+    /// [`LogFailure`] that says what is wrong: the path (a directory, a place that cannot be written), the file (of
+    /// another application, of a newer program, of another namespace, damaged), or that it is open already.
     pub fn open(
         path: impl AsRef<Path>,
         namespace: impl Into<String>,
         options: SqliteOptions,
     ) -> Result<Self, LogFailure> {
         let (path, namespace) = (path.as_ref(), namespace.into());
-        Self::try_open(path, namespace, options, Missing::Create).map_err(|fault| fault.at(OPENING, path))
+        Self::try_open(path, namespace, options, Missing::Create).map_err(|error| error.at(OPENING, path))
     }
 
     /// The log of a namespace in this directory, each in a file of its own: `production.db`, `test_3a….db`.
@@ -105,7 +105,7 @@ impl SqliteLog {
         Self::open(file_of(directory.as_ref(), &namespace), namespace, options)
     }
 
-    /// The same of a namespace whose log has been open before: its file is not made anew.
+    /// The same for a namespace whose log has been open before: its file is not made anew.
     pub(super) fn open_again_in(
         directory: &Path,
         namespace: Namespace,
@@ -113,38 +113,38 @@ impl SqliteLog {
     ) -> Result<Self, LogFailure> {
         let namespace = namespace.to_string();
         let path = file_of(directory, &namespace);
-        Self::try_open(&path, namespace, options, Missing::Refuse).map_err(|fault| fault.at(OPENING, &path))
+        Self::try_open(&path, namespace, options, Missing::Refuse).map_err(|error| error.at(OPENING, &path))
     }
 
-    fn try_open(path: &Path, namespace: String, options: SqliteOptions, missing: Missing) -> Result<Self, Fault> {
+    fn try_open(path: &Path, namespace: String, options: SqliteOptions, missing: Missing) -> Result<Self, SqliteError> {
         let path = prepare(path, missing)?;
-        // Before the connection: opening recovers what a crash has left, which is a write as well.
+        // Before the connection: opening recovers from a crash, which is a write as well.
         let lock = WriterLock::acquire(&path)?;
         let connection = open_writer(&path, &options, &namespace, missing)?;
         let files = Files::of(&path)?;
         Ok(Self { connection, _lock: lock, files, path, namespace, options, broken: None })
     }
 
-    /// Where the file is: absolute, and with links resolved.
+    /// The path of the file: absolute, and with links resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// One transaction, the last one if it fails.
+    /// Runs one transaction; the last one if it fails.
     fn write<T>(
         &mut self,
         action: &str,
-        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
+        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, SqliteError>,
     ) -> Result<T, LogFailure> {
-        self.attempt(work).map_err(|fault| self.fail(action, fault))
+        self.attempt(work).map_err(|error| self.fail(action, error))
     }
 
     fn attempt<T>(
         &mut self,
-        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, SqliteError>,
+    ) -> Result<T, SqliteError> {
         match &self.broken {
-            Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
+            Some(earlier) => Err(SqliteError::Broken { earlier: earlier.clone() }),
             None => {
                 transact(&mut self.connection, |transaction| work(transaction, &self.namespace, &self.options.limits))
             }
@@ -152,15 +152,15 @@ impl SqliteLog {
         .and_then(|done| self.check_files().map(|()| done))
     }
 
-    /// After a commit: what was written may have gone to a file that nobody finds.
-    fn check_files(&mut self) -> Result<(), Fault> {
+    /// Runs after a commit: the write may have gone to a file that is not at the path any more.
+    fn check_files(&mut self) -> Result<(), SqliteError> {
         self.files.check(|| length_of(&self.connection))
     }
 
-    fn fail(&mut self, action: &str, fault: Fault) -> LogFailure {
-        // After a failed write nobody knows what the disk has, least of all whoever asks it again on the same connection.
-        self.broken.get_or_insert_with(|| fault.to_string());
-        fault.at(action, &self.path)
+    fn fail(&mut self, action: &str, error: SqliteError) -> LogFailure {
+        // After a failed write the contents of the disk are not known, least of all through the same connection.
+        self.broken.get_or_insert_with(|| error.to_string());
+        error.at(action, &self.path)
     }
 
     #[cfg(test)]
@@ -180,9 +180,9 @@ impl Drop for SqliteLog {
 
 fn transact<T>(
     connection: &mut Connection,
-    work: impl FnOnce(&Transaction<'_>) -> Result<T, Fault>,
-) -> Result<T, Fault> {
-    // Immediate: the lock is taken at the beginning, so that a stranger's is waited for and not stumbled over.
+    work: impl FnOnce(&Transaction<'_>) -> Result<T, SqliteError>,
+) -> Result<T, SqliteError> {
+    // Immediate: the lock is taken at the beginning, so that another program's lock is waited for.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let done = work(&transaction)?;
     transaction.commit()?;
@@ -204,10 +204,10 @@ impl EventLog for SqliteLog {
         let recorded = self.attempt(|connection, namespace, limits| {
             Recording { rows: Rows::of(connection)?, connection, namespace, limits }.group(&mut group, clock)
         });
-        recorded.map_err(|fault| match events {
-            // It had not come to any of them.
-            0 => self.fail("recording events", fault),
-            events => self.fail(&format!("recording {events} events"), fault),
+        recorded.map_err(|error| match events {
+            // None of them was taken yet.
+            0 => self.fail("recording events", error),
+            events => self.fail(&format!("recording {events} events"), error),
         })
     }
 
@@ -247,29 +247,29 @@ impl EventLog for SqliteLog {
 
     fn maintain(&mut self) -> Result<bool, LogFailure> {
         match &self.broken {
-            Some(earlier) => Err(Fault::Broken { earlier: earlier.clone() }),
+            Some(earlier) => Err(SqliteError::Broken { earlier: earlier.clone() }),
             None => vacuum(&self.connection).and_then(|more| self.check_files().map(|()| more)),
         }
-        .map_err(|fault| self.fail("giving space back", fault))
+        .map_err(|error| self.fail("giving space back", error))
     }
 
     fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
-        // It is opened by the path, so only then is it known to read what is written here.
+        // It is opened by the path, so only now is it known to read what is written here.
         let opened = SqliteReader::open(self.path.clone(), self.options.patience());
         match opened.and_then(|reader| self.files.are_there().map(|()| reader)) {
             Ok(reader) => Ok(Box::new(reader)),
-            Err(fault) => Err(fault.at("opening a reader", &self.path)),
+            Err(error) => Err(error.at("opening a reader", &self.path)),
         }
     }
 
     fn reader_source(&self) -> Option<ReaderSource> {
         let (path, patience, database) = (self.path.clone(), self.options.patience(), self.files.database());
         Some(Arc::new(move || {
-            // It is opened by the path, so only then is it known to read what was written here.
+            // It is opened by the path, so only now is it known to read what was written here.
             let opened = SqliteReader::open(path.clone(), patience);
             match opened.and_then(|reader| database.find().map(|_| reader)) {
                 Ok(reader) => Ok(Box::new(reader)),
-                Err(fault) => Err(fault.at("opening a reader", &path)),
+                Err(error) => Err(error.at("opening a reader", &path)),
             }
         }))
     }

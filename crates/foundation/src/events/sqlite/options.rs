@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::events::{EventLimits, EventStoreLimits};
 
-/// What has survived when an append is acknowledged.
+/// What an acknowledged append survives.
 ///
 /// ```
 /// assert_eq!(foundation::Durability::default(), foundation::Durability::Full);
@@ -10,7 +10,8 @@ use crate::events::{EventLimits, EventStoreLimits};
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// The crash of the process, of the system and a power cut: the disk has confirmed each commit (`synchronous=FULL`).
+    /// The crash of the process, of the system and a power cut: the disk has confirmed each commit
+    /// (`synchronous=FULL`).
     #[default]
     Full,
     /// The crash of the process only; after a power cut the latest acknowledged events may be missing, always from the
@@ -31,25 +32,25 @@ pub enum Durability {
 pub struct SqliteOptions {
     pub(super) durability: Durability,
     pub(super) limits: EventLimits,
-    /// `None` for that of the store, or its default.
+    /// `None` for the limit of the store, or its default.
     locked_file: Option<Duration>,
 }
 
 impl SqliteOptions {
-    /// With this durability; [`Durability::Full`] unless told otherwise.
+    /// Sets the durability; [`Durability::Full`] by default.
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// How long a request waits for another program that has locked the file; without it as long as
+    /// How long a request waits for another program that has locked the file; by default as long as
     /// [`EventStoreLimits::locked_file`] says.
     pub fn locked_file(mut self, limit: Duration) -> Self {
         self.locked_file = Some(limit);
         self
     }
 
-    /// With the limits of its store for what was left unsaid.
+    /// Fills in the limits of the store where none were set.
     pub(super) fn within(mut self, limits: &EventStoreLimits) -> Self {
         self.locked_file.get_or_insert(limits.locked_file);
         self
@@ -59,7 +60,7 @@ impl SqliteOptions {
         self.locked_file.unwrap_or_else(|| EventStoreLimits::default().locked_file)
     }
 
-    /// Taking events within these limits.
+    /// Sets the limits of events.
     pub fn limits(mut self, limits: EventLimits) -> Self {
         self.limits = limits;
         self

@@ -1,8 +1,8 @@
 //! Which index answers a query, and the statement that reads a chunk of the answer from it.
 //!
-//! Time never decreases from one id to the next, so the order by id is the order by time as well, whichever of the two an
-//! index keeps. The planner is told which index to use, since it would otherwise guess from statistics that nobody gathers,
-//! and could read and sort all that matches before it hands out the first row.
+//! Time never decreases from one id to the next, so the order by id is the order by time as well, whichever of the two
+//! an index keeps. The planner is given the index, since it would otherwise guess from statistics that are never
+//! gathered, and could read and sort all matching rows before it returns the first one.
 
 use std::collections::BTreeSet;
 
@@ -13,12 +13,12 @@ use super::state::number;
 use super::time::nanoseconds;
 use crate::events::{EventKind, Order, Query};
 
-/// Beyond so many values of one condition, one statement is not split into a part for each; SQLite takes 500 parts.
-const MOST_PARTS: usize = 16;
-/// Beyond so many values a condition is left to `Query::matches`; SQLite takes 32,766 parameters.
-const MOST_VALUES: usize = 1000;
+/// The most values of one condition for which a statement has a part each; SQLite takes 500 parts.
+const MAX_PARTS: usize = 16;
+/// The most values of a condition; beyond, it is left to `Query::matches`. SQLite takes 32,766 parameters.
+const MAX_VALUES: usize = 1000;
 
-/// The part of the log in which to look, all bounds included.
+/// The range of the log to search, all bounds included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
     pub(super) first: i64,
@@ -28,7 +28,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// What the query asks for of a log whose highest id is `highest`.
+    /// The range of a query, in a log whose highest id is `highest`.
     pub(super) fn of(query: &Query, highest: u64) -> Self {
         let mut window = Self {
             first: 1,
@@ -43,7 +43,7 @@ impl Window {
         window
     }
 
-    /// Goes on behind the event with this id, which was recorded at this time if that is known.
+    /// Goes on after the event with this id, which was recorded at this time if that is known.
     pub(super) fn pass(&mut self, order: Order, id: i64, time: Option<i64>) {
         match order {
             Order::Ascending => {
@@ -66,11 +66,11 @@ impl Window {
 #[derive(Debug, PartialEq)]
 pub(super) struct Plan {
     pub(super) sql: String,
-    /// What the statement asks for beyond the window and the limit.
+    /// The values of the statement besides the window and the limit.
     values: Vec<Value>,
     /// Whether the rows are read by id alone, so that times are turned into ids first.
     pub(super) by_id: bool,
-    /// Whether the statement says all that the query does, so that no row is read in vain.
+    /// Whether the statement covers the whole query, so that no row is read in vain.
     pub(super) exact: bool,
 }
 
@@ -86,7 +86,7 @@ impl Plan {
 
     fn with(query: &Query, access: impl FnOnce(&Query, usize, usize) -> Access) -> Self {
         let mut plan = Self { sql: String::new(), values: Vec::new(), by_id: false, exact: query.payload.is_empty() };
-        // Each value once: it has a part of the statement, which would find its rows once more.
+        // Each value once: a second part of the statement would find its rows again.
         let causes: BTreeSet<i64> = query.causes.iter().map(|cause| number(cause.get())).collect();
         let causes = plan.bind_all(causes.into_iter().map(Value::Integer));
         let kinds: BTreeSet<&str> = query.kinds.iter().map(EventKind::as_str).collect();
@@ -130,9 +130,9 @@ impl Plan {
         wanted.into_iter().map(|(column, value)| format!(" AND {column} = {}", self.bind(value))).collect()
     }
 
-    /// The names of new parameters; none if there are too many of them, which leaves the condition to whoever reads.
+    /// The names of new parameters; none if there are too many of them, which leaves the condition to the reader.
     fn bind_all(&mut self, values: impl ExactSizeIterator<Item = Value>) -> Vec<String> {
-        if values.len() > MOST_VALUES {
+        if values.len() > MAX_VALUES {
             self.exact = false;
             return Vec::new();
         }
@@ -148,7 +148,7 @@ impl Plan {
 
 const WINDOW: &str = "id BETWEEN ?1 AND ?2 AND recorded_at BETWEEN ?3 AND ?4";
 
-/// By which index, or in the table itself, by id; and the condition of which each value gets a part of the statement.
+/// The index, or the table itself, by id; and the condition whose values get a part of the statement each.
 struct Access {
     source: &'static str,
     split: Option<&'static str>,
@@ -159,9 +159,9 @@ impl Access {
     const CAUSE: &str = "INDEXED BY events_by_cause";
     const IN_TABLE: Self = Self { source: Self::TABLE, split: None };
 
-    /// The one that narrows most, by what a condition usually means.
+    /// The access that usually narrows most.
     fn of(query: &Query, causes: usize, kinds: usize) -> Self {
-        let splits = 1..=MOST_PARTS;
+        let splits = 1..=MAX_PARTS;
         match () {
             () if causes > 0 => Self { source: Self::CAUSE, split: splits.contains(&causes).then_some("causation_id") },
             () if query.correlation.is_some() => Self { source: "INDEXED BY events_by_correlation", split: None },
@@ -171,7 +171,7 @@ impl Access {
         }
     }
 
-    /// The order in the words of the index, so that nothing has to be sorted; parts are merged.
+    /// The order by the columns of the index, so that nothing has to be sorted; parts are merged.
     fn order(&self, order: Order) -> &'static str {
         match (self.source, order) {
             (Self::TABLE | Self::CAUSE, Order::Ascending) => "id",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::connection::open_reader;
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::parking;
 use super::plan::{Plan, Window};
 use super::repair::moved_aside;
@@ -20,7 +20,7 @@ use crate::events::{
 
 /// Events that are read in one transaction. A longer one would keep the write-ahead log from being emptied.
 const CHUNK: usize = 512;
-/// Steps of SQLite's machine between two looks at the interrupt: some tens of microseconds.
+/// Steps of SQLite's machine between two checks of the interrupt: some tens of microseconds.
 const STEPS: i32 = 1_000;
 
 /// An [`EventReader`](crate::EventReader) with a connection of its own, which cannot write.
@@ -32,31 +32,31 @@ pub(super) struct SqliteReader {
 }
 
 impl SqliteReader {
-    pub(super) fn open(path: PathBuf, patience: Duration) -> Result<Self, Fault> {
+    pub(super) fn open(path: PathBuf, patience: Duration) -> Result<Self, SqliteError> {
         let connection = open_reader(&path, patience)?;
         Ok(Self { path, connection, interrupt: Interrupt::new() })
     }
 
-    fn failed(&self, action: &'static str) -> impl FnOnce(Fault) -> LogFailure {
-        move |fault| fault.at(action, &self.path)
+    fn failed(&self, action: &'static str) -> impl FnOnce(SqliteError) -> LogFailure {
+        move |error| error.at(action, &self.path)
     }
 
-    fn find(&self, id: EventId) -> Result<Option<Arc<Event>>, Fault> {
+    fn find(&self, id: EventId) -> Result<Option<Arc<Event>>, SqliteError> {
         let mut statement = self.connection.prepare_cached(row::GET)?;
         let mut rows = statement.query([number(id.get())])?;
         rows.next()?.map(row::read).transpose().map(|event| event.map(Arc::new))
     }
 
-    /// What a query finds, by the index that answers it.
-    fn find_all(&self, query: &Query) -> Result<EventPage, Fault> {
+    /// The events that a query finds, by its index.
+    fn find_all(&self, query: &Query) -> Result<EventPage, SqliteError> {
         let plan = Plan::of(query);
         let page = self.search(query, &plan)?;
-        // The time of a damaged row may be anything, and with it its place in an index; in the table it has its own.
+        // A damaged row may have any time, and with it any place in an index; in the table it has its own.
         if page.is_whole() || plan.by_id { Ok(page) } else { self.search(query, &Plan::in_table(query)) }
     }
 
-    /// Chunk after chunk, each in a transaction of its own.
-    fn search(&self, query: &Query, plan: &Plan) -> Result<EventPage, Fault> {
+    /// Reads chunk after chunk, each in a transaction of its own.
+    fn search(&self, query: &Query, plan: &Plan) -> Result<EventPage, SqliteError> {
         let mut window = Window::of(query, State::load(&self.connection)?.highest_id);
         self.sharpen(&mut window, plan, query)?;
         let mut gathering = Gathering::new(query);
@@ -64,9 +64,9 @@ impl SqliteReader {
             && !window.is_empty()
         {
             let size = if plan.exact { missing.min(CHUNK) } else { CHUNK };
-            // Statements that are short each, of which there are many: SQLite looks only within a long one.
+            // For many short statements: SQLite checks the interrupt only within a long one.
             if self.interrupt.is_raised() {
-                return Err(Fault::Interrupted);
+                return Err(SqliteError::Interrupted);
             }
             let chunk = self.chunk(plan, window, size)?;
             match chunk.last() {
@@ -78,8 +78,8 @@ impl SqliteReader {
         Ok(gathering.page)
     }
 
-    /// Says the same by ids as by times, so that whichever the plan uses is as narrow as it can be.
-    fn sharpen(&self, window: &mut Window, plan: &Plan, query: &Query) -> Result<(), Fault> {
+    /// Narrows the ids by the times, or the times by the ids, whichever of the two the plan uses.
+    fn sharpen(&self, window: &mut Window, plan: &Plan, query: &Query) -> Result<(), SqliteError> {
         if !plan.by_id {
             if let Some(cursor) = query.after {
                 let time = self.time_at(cursor, query.order)?;
@@ -98,13 +98,13 @@ impl SqliteReader {
         Ok(())
     }
 
-    fn border(&self, sql: &str, time: i64) -> Result<Option<i64>, Fault> {
+    fn border(&self, sql: &str, time: i64) -> Result<Option<i64>, SqliteError> {
         Ok(self.connection.prepare_cached(sql)?.query_row([time], |row| row.get(0)).optional()?)
     }
 
-    /// A time that nothing that comes after this event is beyond. The row of the event itself may be damaged, so the one
-    /// next to it is looked at as well.
-    fn time_at(&self, cursor: EventId, order: Order) -> Result<Option<i64>, Fault> {
+    /// A bound on the times of the events that follow this one. Its own row may be damaged, so the one next to it is
+    /// read as well.
+    fn time_at(&self, cursor: EventId, order: Order) -> Result<Option<i64>, SqliteError> {
         let sql = match order {
             Order::Ascending => "SELECT min(recorded_at) FROM events WHERE id BETWEEN ?1 AND ?1 + 1",
             Order::Descending => "SELECT max(recorded_at) FROM events WHERE id BETWEEN ?1 - 1 AND ?1",
@@ -113,7 +113,7 @@ impl SqliteReader {
         Ok(statement.query_row([number(cursor.get())], |row| row.get(0))?)
     }
 
-    fn chunk(&self, plan: &Plan, window: Window, size: usize) -> Result<Vec<ReadRow>, Fault> {
+    fn chunk(&self, plan: &Plan, window: Window, size: usize) -> Result<Vec<ReadRow>, SqliteError> {
         let mut statement = self.connection.prepare_cached(&plan.sql)?;
         let mut rows = statement.query(params_from_iter(plan.values(window, size)))?;
         let mut chunk = Vec::new();
@@ -123,8 +123,8 @@ impl SqliteReader {
         Ok(chunk)
     }
 
-    fn measure(&self) -> Result<EventStats, Fault> {
-        // One transaction, so that the numbers belong together.
+    fn measure(&self) -> Result<EventStats, SqliteError> {
+        // One transaction, so that the numbers are consistent.
         let transaction = self.connection.unchecked_transaction()?;
         let state = State::load(&transaction)?;
         let oldest: Option<i64> =
@@ -132,7 +132,7 @@ impl SqliteReader {
         Ok(state.stats(oldest.and_then(|id| EventId::new(id.unsigned_abs()))))
     }
 
-    fn position_of(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, Fault> {
+    fn position_of(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, SqliteError> {
         let mut statement = self.connection.prepare_cached("SELECT acknowledged FROM subscriptions WHERE name = ?1")?;
         let id: Option<i64> = statement.query_row([subscription.as_str()], |row| row.get(0)).optional()?;
         Ok(id.and_then(|id| EventId::new(id.unsigned_abs())))
@@ -146,16 +146,16 @@ enum ReadRow {
 }
 
 impl ReadRow {
-    fn of(row: &Row<'_>) -> Result<Self, Fault> {
+    fn of(row: &Row<'_>) -> Result<Self, SqliteError> {
         match row::read(row) {
             Ok(event) => Ok(Self::Event(Arc::new(event))),
-            Err(Fault::Damaged(damaged)) => Ok(Self::Damaged(damaged)),
-            Err(fault) => Err(fault),
+            Err(SqliteError::Damaged(damaged)) => Ok(Self::Damaged(damaged)),
+            Err(error) => Err(error),
         }
     }
 
-    /// Goes on behind it. Where rows are found by their ids, nothing is concluded from times: that of a damaged row would
-    /// hide it.
+    /// Goes on after the row. Where rows are found by their ids, times are not used: that of a damaged row would hide
+    /// it.
     fn pass(&self, window: &mut Window, plan: &Plan, order: Order) {
         let (id, time) = match self {
             Self::Event(event) => (event.id, Some(nanoseconds(event.recorded_at))),
@@ -165,7 +165,7 @@ impl ReadRow {
     }
 }
 
-/// What of the rows belongs to the answer.
+/// The rows that belong to the answer.
 struct Gathering<'a> {
     query: &'a Query,
     to_skip: usize,
@@ -207,7 +207,7 @@ impl EventReader for SqliteReader {
     }
 
     fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
-        let found = self.find_all(query).and_then(|page| page.accept(query).map_err(Fault::Damaged));
+        let found = self.find_all(query).and_then(|page| page.accept(query).map_err(SqliteError::Damaged));
         found.map_err(self.failed("querying events"))
     }
 
@@ -238,7 +238,7 @@ impl EventReader for SqliteReader {
     fn interrupt_by(&mut self, interrupt: &Interrupt) {
         self.interrupt = interrupt.clone();
         let interrupt = interrupt.clone();
-        // It refuses connections that it does not own only, which this one is not.
+        // It only refuses connections that are not owned, which this one is.
         let _ = self.connection.progress_handler(STEPS, Some(move || interrupt.is_raised()));
     }
 }

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::row::Rows;
 use super::state::State;
 use super::time::time;
 use crate::events::importing::Importing;
 use crate::events::{Append, Appended, Event, EventError, EventId, EventLimits, ImportRefusal, NewEvent, recordable};
 
-/// What recording needs besides the events.
+/// The context of recording, besides the events.
 pub(super) struct Recording<'a> {
     pub(super) connection: &'a Connection,
     pub(super) namespace: &'a str,
@@ -22,18 +22,18 @@ pub(super) struct Recording<'a> {
 }
 
 impl Recording<'_> {
-    /// Each append of a group, in order, at the time at which it is taken.
+    /// Records each append of a group, in order, at the time at which it is taken.
     pub(super) fn group(
         &mut self,
         group: &mut dyn Iterator<Item = Append>,
         clock: &dyn Fn() -> SystemTime,
-    ) -> Result<Vec<Result<Appended, EventError>>, Fault> {
+    ) -> Result<Vec<Result<Appended, EventError>>, SqliteError> {
         let before = State::load(self.connection)?;
         let mut state = before;
         let mut answers = Vec::new();
         for append in group {
             let now = recordable(clock());
-            // The whole decision comes before the first row, so that a refused append leaves nothing to take back.
+            // The whole decision comes before the first row, so that a refused append leaves nothing to undo.
             answers.push(match append.admit(self.limits, state.position()) {
                 Ok(batch) => Ok(self.batch(batch, now, &mut state)?),
                 Err(refused) => Err(refused),
@@ -50,7 +50,7 @@ impl Recording<'_> {
         batch: impl ExactSizeIterator<Item = (NewEvent, usize)>,
         now: SystemTime,
         state: &mut State,
-    ) -> Result<Appended, Fault> {
+    ) -> Result<Appended, SqliteError> {
         let mut ids = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
         for (new, _) in batch {
@@ -66,7 +66,7 @@ impl Recording<'_> {
         Ok(Appended::new(ids, state.position(), events))
     }
 
-    fn one(&mut self, new: NewEvent, now: SystemTime, state: &mut State) -> Result<Event, Fault> {
+    fn one(&mut self, new: NewEvent, now: SystemTime, state: &mut State) -> Result<Event, SqliteError> {
         let mut event = new.record(state.next_id()?, self.namespace, now.max(time(state.latest)));
         event.observed_at = now;
         state.add(&event, self.rows.insert(&event)?);
@@ -74,12 +74,12 @@ impl Recording<'_> {
     }
 }
 
-/// Takes exported events as they are.
+/// Imports exported events as they are.
 pub(super) fn import(
     connection: &Connection,
     limits: &EventLimits,
     events: &[Event],
-) -> Result<Result<(), EventError>, Fault> {
+) -> Result<Result<(), EventError>, SqliteError> {
     let mut state = State::load(connection)?;
     let importing = Importing { limits, position: state.position(), latest: time(state.latest) };
     if let Err(refusal) = importing.check(events) {
@@ -96,8 +96,8 @@ pub(super) fn import(
     Ok(Ok(()))
 }
 
-/// The first key that another event has, in the log or before it in the list.
-fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<ImportRefusal>, Fault> {
+/// The first key that another event has, in the log or earlier in the list.
+fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<ImportRefusal>, SqliteError> {
     let mut ours = HashMap::new();
     for event in events {
         let Some(key) = event.idempotency_key.as_deref() else { continue };
@@ -109,8 +109,8 @@ fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<Impo
     Ok(None)
 }
 
-/// The event that has this key, those of the transaction included.
-fn known(connection: &Connection, key: &str) -> Result<Option<EventId>, Fault> {
+/// The event with this key, those of the transaction included.
+fn known(connection: &Connection, key: &str) -> Result<Option<EventId>, SqliteError> {
     let mut statement = connection.prepare_cached("SELECT id FROM events WHERE idempotency_key = ?1")?;
     let id: Option<i64> = statement.query_row([key], |row| row.get(0)).optional()?;
     Ok(id.and_then(|id| EventId::new(id.unsigned_abs())))

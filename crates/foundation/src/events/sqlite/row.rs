@@ -4,7 +4,7 @@ use rusqlite::{CachedStatement, Connection, Row, params};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::state::number;
 use super::time::{nanoseconds, time};
 use crate::events::{Event, EventId, EventKind, EventSource, checksum};
@@ -25,17 +25,18 @@ pub(super) const BYTES: &str = "(48 + octet_length(kind) + octet_length(namespac
     + coalesce(octet_length(source), 0) + coalesce(octet_length(source_actor), 0) \
     + coalesce(octet_length(idempotency_key), 0))";
 
-/// What writes rows: the statement, prepared once for all rows of a transaction.
+/// Writes rows: the statement, prepared once for all rows of a transaction.
 pub(super) struct Rows<'a>(CachedStatement<'a>);
 
 impl<'a> Rows<'a> {
-    pub(super) fn of(connection: &'a Connection) -> Result<Self, Fault> {
+    pub(super) fn of(connection: &'a Connection) -> Result<Self, SqliteError> {
         Ok(Self(connection.prepare_cached(INSERT)?))
     }
 
-    /// Writes a new row; how many bytes it takes.
-    pub(super) fn insert(&mut self, event: &Event) -> Result<u64, Fault> {
-        let payload = serde_json::to_string(&event.payload).map_err(|error| Fault::damaged(event.id.get(), &error))?;
+    /// Writes a new row; returns its bytes.
+    pub(super) fn insert(&mut self, event: &Event) -> Result<u64, SqliteError> {
+        let payload =
+            serde_json::to_string(&event.payload).map_err(|error| SqliteError::damaged(event.id.get(), &error))?;
         let source = event.source.as_ref();
         self.0.execute(params![
             number(event.id.get()),
@@ -67,10 +68,10 @@ fn bytes(event: &Event, payload: usize) -> u64 {
     48 + texts as u64
 }
 
-/// The event of a row, as it was recorded: whatever does not fit its checksum is no fact and is not handed out.
-pub(super) fn read(row: &Row<'_>) -> Result<Event, Fault> {
+/// The event of a row, as it was recorded: a row that does not match its checksum is not handed out.
+pub(super) fn read(row: &Row<'_>) -> Result<Event, SqliteError> {
     let id: i64 = row.get(0)?;
-    let damaged = |reason: String| Fault::damaged(id.unsigned_abs(), &reason);
+    let damaged = |reason: String| SqliteError::damaged(id.unsigned_abs(), &reason);
     // A value of the wrong type is a damage of this row too, not a fault of the file.
     let event = decode(row).map_err(&damaged)?;
     let written: i64 = row.get(11).map_err(|error| damaged(error.to_string()))?;

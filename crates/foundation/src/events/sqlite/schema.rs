@@ -1,19 +1,19 @@
-//! What is in a file: whose it is, in which version, and how older versions become the current one.
+//! The contents of a file: its namespace, its version, and how older versions become the current one.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::fault::Fault;
+use super::error::SqliteError;
 
 /// Marks a file as ours, in the file's own header: "FNev".
 pub(super) const APPLICATION_ID: i32 = 0x464E_6576;
 
-/// The step at place n leads from version n to version n + 1. A step that was released never changes.
+/// The step at index n leads from version n to version n + 1. A step that was released never changes.
 const MIGRATIONS: [&str; 2] = [VERSION_1, VERSION_2];
 
 /// The newest version.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
-/// Every index ends with the row's id, as all of SQLite's do, so that what it finds is in order already.
+/// Every index ends with the row's id, as all of SQLite's do, so its results are in order already.
 const VERSION_1: &str = "
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
@@ -48,7 +48,8 @@ CREATE TABLE subscriptions (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Events that were put aside: by a subscription, whole and as a line of an export; and by a repair, as their damaged rows were.
+/// Events that were put aside: by a subscription, whole and as a line of an export; and by a repair, as their damaged
+/// rows were.
 const VERSION_2: &str = "
 CREATE TABLE parked (
     subscription TEXT NOT NULL,
@@ -67,29 +68,29 @@ CREATE TABLE damaged_events (
 );
 ";
 
-/// What was found in a file.
+/// The contents of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contents {
     Nothing,
-    /// Ours, in a version that we know.
+    /// Our own, in a known version.
     Ours {
         version: i32,
     },
 }
 
 impl Contents {
-    /// What a file's header and its number of tables say.
-    fn of(application_id: i32, version: i32, tables: i64) -> Result<Self, Fault> {
+    /// Decides by a file's header and its number of tables.
+    fn of(application_id: i32, version: i32, tables: i64) -> Result<Self, SqliteError> {
         match (application_id, version) {
             (0, 0) if tables == 0 => Ok(Self::Nothing),
-            (APPLICATION_ID, found) if found > VERSION => Err(Fault::Newer { found, known: VERSION }),
+            (APPLICATION_ID, found) if found > VERSION => Err(SqliteError::Newer { found, known: VERSION }),
             (APPLICATION_ID, version) if version > 0 => Ok(Self::Ours { version }),
-            (found, _) => Err(Fault::Foreign { found, wanted: APPLICATION_ID }),
+            (found, _) => Err(SqliteError::Foreign { found, wanted: APPLICATION_ID }),
         }
     }
 
-    /// Looks and changes nothing.
-    pub(super) fn look(connection: &Connection) -> Result<Self, Fault> {
+    /// Reads and changes nothing.
+    pub(super) fn read(connection: &Connection) -> Result<Self, SqliteError> {
         let tables = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         let application_id = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -104,8 +105,8 @@ impl Contents {
     }
 }
 
-/// Brings what was found to the current version, all steps in one transaction.
-pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &str) -> Result<(), Fault> {
+/// Migrates the contents to the current version, all steps in one transaction.
+pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &str) -> Result<(), SqliteError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for step in MIGRATIONS.iter().skip(found.version()) {
         transaction.execute_batch(step)?;
@@ -118,8 +119,8 @@ pub(super) fn migrate(connection: &mut Connection, found: Contents, namespace: &
     Ok(transaction.commit()?)
 }
 
-/// Makes sure that the file is the namespace's own.
-fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), Fault> {
+/// Ensures that the file belongs to the namespace.
+fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), SqliteError> {
     transaction.execute(
         "INSERT INTO state (only_row, namespace, highest_id, latest, bytes) VALUES (1, ?1, 0, 0, 0) ON CONFLICT DO NOTHING",
         params![namespace],
@@ -127,7 +128,7 @@ fn own(transaction: &Transaction<'_>, namespace: &str) -> Result<(), Fault> {
     let found: String = transaction.query_row("SELECT namespace FROM state", [], |row| row.get(0))?;
     match found == namespace {
         true => Ok(()),
-        false => Err(Fault::OtherNamespace { found, wanted: namespace.to_owned() }),
+        false => Err(SqliteError::OtherNamespace { found, wanted: namespace.to_owned() }),
     }
 }
 
@@ -147,15 +148,15 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_refused_with_both_versions() {
-        let fault = Contents::of(APPLICATION_ID, VERSION + 1, 9).unwrap_err();
-        assert_eq!(fault, Fault::Newer { found: VERSION + 1, known: VERSION });
+        let error = Contents::of(APPLICATION_ID, VERSION + 1, 9).unwrap_err();
+        assert_eq!(error, SqliteError::Newer { found: VERSION + 1, known: VERSION });
     }
 
     #[test]
-    fn whatever_has_tables_and_is_not_marked_as_ours_is_foreign() {
+    fn a_file_with_tables_and_without_our_mark_is_foreign() {
         for (application_id, version, tables) in [(0, 0, 1), (0, 1, 0), (7, 1, 1), (APPLICATION_ID, 0, 1)] {
-            let fault = Contents::of(application_id, version, tables).unwrap_err();
-            assert_eq!(fault, Fault::Foreign { found: application_id, wanted: APPLICATION_ID });
+            let error = Contents::of(application_id, version, tables).unwrap_err();
+            assert_eq!(error, SqliteError::Foreign { found: application_id, wanted: APPLICATION_ID });
         }
     }
 }

@@ -5,9 +5,9 @@ use super::options::SqliteOptions;
 use crate::events::EventStorage;
 
 impl EventStorage {
-    /// In SQLite files in this directory, one for each namespace ([`SqliteLog::open_in`]): `production.db` is there again
-    /// when the process is started again. The file of a test's namespace stays when the namespace ends; give a temporary
-    /// directory to tests.
+    /// In SQLite files in this directory, one for each namespace ([`SqliteLog::open_in`]): `production.db` is there
+    /// again when the process is started again. The file of a test's namespace stays when the namespace ends; give a
+    /// temporary directory to tests.
     ///
     /// ```
     /// use foundation::EventStorage;

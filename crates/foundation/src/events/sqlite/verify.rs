@@ -1,8 +1,8 @@
-//! Looking at everything: each row and its checksum, the order of ids and times, the sums, and SQLite's own structure.
+//! Checking everything: each row and its checksum, the order of ids and times, the sums, and SQLite's own structure.
 
 use rusqlite::Connection;
 
-use super::fault::Fault;
+use super::error::SqliteError;
 use super::row;
 use super::state::{State, number};
 use super::time::nanoseconds;
@@ -11,18 +11,18 @@ use crate::events::{Event, EventId, Verification};
 /// Rows that are read in one transaction.
 const CHUNK: u32 = 1000;
 
-pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verification, Fault> {
+pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verification, SqliteError> {
     let mut walk = Walk { found: Verification::default(), next: None, latest: i64::MIN };
-    // What comes later is not waited for, or a busy log would be verified for ever.
+    // Later events are left out, or a busy log would be verified for ever.
     let until = State::load(connection)?.highest_id;
     loop {
         match walk.chunk(connection, until) {
             Ok(true) => progress(walk.found.checked),
             Ok(false) => break,
-            Err(Fault::Interrupted) => return Err(Fault::Interrupted),
-            // A page that cannot be read ends the walk, but not the search: what comes next tells what is wrong with it.
-            Err(fault) => {
-                walk.found.fault(None, format!("reading the events ended early: {fault}"));
+            Err(SqliteError::Interrupted) => return Err(SqliteError::Interrupted),
+            // A page that cannot be read ends the walk, but not the check: the next steps find what is wrong with it.
+            Err(error) => {
+                walk.found.fault(None, format!("reading the events ended early: {error}"));
                 break;
             }
         }
@@ -42,9 +42,9 @@ struct Walk {
 }
 
 impl Walk {
-    /// Looks at the next rows; whether there were any.
-    fn chunk(&mut self, connection: &Connection, until: u64) -> Result<bool, Fault> {
-        // The oldest event is looked up in the same transaction: what was pruned meanwhile is no gap.
+    /// Checks the next rows; returns whether there were any.
+    fn chunk(&mut self, connection: &Connection, until: u64) -> Result<bool, SqliteError> {
+        // The oldest event is read in the same transaction: events that were pruned meanwhile are no gap.
         let transaction = connection.unchecked_transaction()?;
         let oldest: Option<i64> = transaction.query_row("SELECT min(id) FROM events", [], |row| row.get(0))?;
         let oldest = oldest.map(i64::unsigned_abs);
@@ -59,7 +59,7 @@ impl Walk {
         let mut any = false;
         while let Some(row) = rows.next()? {
             any = true;
-            self.look(row.get(0)?, row::read(row));
+            self.check(row.get(0)?, row::read(row));
         }
         if !any && next <= until {
             self.found.fault(EventId::new(next), format!("it and all up to event {until} are missing"));
@@ -67,7 +67,7 @@ impl Walk {
         Ok(any)
     }
 
-    fn look(&mut self, id: i64, read: Result<Event, Fault>) {
+    fn check(&mut self, id: i64, read: Result<Event, SqliteError>) {
         let id = id.unsigned_abs();
         self.found.checked += 1;
         if let Some(expected) = self.next.filter(|expected| *expected < id) {
@@ -75,7 +75,7 @@ impl Walk {
         }
         self.next = Some(id + 1);
         match read {
-            Err(fault) => self.found.fault(EventId::new(id), fault.to_string()),
+            Err(error) => self.found.fault(EventId::new(id), error.to_string()),
             Ok(event) => self.in_time(&event),
         }
     }
@@ -92,8 +92,8 @@ impl Walk {
     }
 }
 
-/// Whether the state says what the rows say.
-fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> {
+/// Checks that the state agrees with the rows.
+fn sums(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
     let transaction = connection.unchecked_transaction()?;
     let state = State::load(&transaction)?;
     let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", row::BYTES);
@@ -101,7 +101,7 @@ fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> 
     let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
         Ok(sums) => sums,
         Err(error) => {
-            found.fault(None, format!("summing up the events failed: {}", Fault::from(error)));
+            found.fault(None, format!("summing up the events failed: {}", SqliteError::from(error)));
             return Ok(());
         }
     };
@@ -118,7 +118,7 @@ fn sums(connection: &Connection, found: &mut Verification) -> Result<(), Fault> 
 }
 
 /// SQLite's own check of its pages, and of each index against its table.
-fn structure(connection: &Connection, found: &mut Verification) -> Result<(), Fault> {
+fn structure(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
     let mut statement = connection.prepare("PRAGMA integrity_check")?;
     let mut rows = statement.query([])?;
     loop {
@@ -130,10 +130,10 @@ fn structure(connection: &Connection, found: &mut Verification) -> Result<(), Fa
                     found.fault(None, format!("SQLite says: {line}"));
                 }
             }
-            Err(error) => match Fault::from(error) {
-                Fault::Interrupted => return Err(Fault::Interrupted),
-                fault => {
-                    found.fault(None, format!("SQLite's check ended early: {fault}"));
+            Err(error) => match SqliteError::from(error) {
+                SqliteError::Interrupted => return Err(SqliteError::Interrupted),
+                error => {
+                    found.fault(None, format!("SQLite's check ended early: {error}"));
                     return Ok(());
                 }
             },

@@ -1,4 +1,4 @@
-//! The writer without its actor: who is told what, and when.
+//! The writer without its actor: its answers, and when it sends them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +13,19 @@ use tokio::sync::oneshot::{Receiver, channel};
 
 use super::super::append::Append;
 use super::super::event::Event;
-use super::super::gate::{Gate, Way};
 use super::super::id::EventId;
-use super::super::job::{Ids, chore};
+use super::super::job::{Ids, log_task};
 use super::super::log::{EventReader, PruneBound};
 use super::super::memory::MemoryLog;
 use super::super::new_event::NewEvent;
 use super::super::subscription_name::SubscriptionName;
+use super::super::writer_handle::{Transport, WriterHandle};
 use super::*;
 
-/// A log whose commits come to what is said here; it does nothing else.
-struct Says<C>(C);
+/// A log whose commits return what the test says; it does nothing else.
+struct ScriptedLog<C>(C);
 
-impl<C> EventLog for Says<C>
+impl<C> EventLog for ScriptedLog<C>
 where
     C: FnMut(Vec<Append>) -> Result<Vec<Result<Appended, EventError>>, LogFailure> + Send + 'static,
 {
@@ -54,46 +54,46 @@ where
     }
 }
 
-struct Desk {
-    gate: Arc<Gate>,
+struct Fixture {
+    handle: Arc<WriterHandle>,
     writer: Writer,
     jobs: mpsc::UnboundedReceiver<Job>,
     failures: Arc<AtomicUsize>,
 }
 
-fn desk(log: impl EventLog) -> Desk {
-    let gate = Arc::new(Gate::new(Default::default()));
-    let seat = Arc::clone(&gate.seat).try_acquire_owned().unwrap();
+fn fixture(log: impl EventLog) -> Fixture {
+    let handle = Arc::new(WriterHandle::new(Default::default()));
+    let permit = Arc::clone(&handle.writer_slot).try_acquire_owned().unwrap();
     let (sender, jobs) = mpsc::unbounded_channel();
-    let inbox = gate.open(None, |inbox| (Way::Thread(sender), inbox));
+    let inbox = handle.open(None, |inbox| (Transport::Thread(sender), inbox));
     let failures = Arc::<AtomicUsize>::default();
-    let told = Arc::clone(&failures);
-    let failed = Box::new(move || _ = told.fetch_add(1, Ordering::SeqCst));
+    let counted = Arc::clone(&failures);
+    let failed = Box::new(move || _ = counted.fetch_add(1, Ordering::SeqCst));
     let writer =
-        Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, runtime: None, _seat: seat };
-    Desk { gate, writer, jobs, failures }
+        Writer { log: Box::new(log), inbox, clock: Arc::new(|| UNIX_EPOCH), failed, runtime: None, _permit: permit };
+    Fixture { handle, writer, jobs, failures }
 }
 
 fn event(kind: &str) -> NewEvent {
     NewEvent::new(kind).unwrap()
 }
 
-fn append(gate: &Gate, event: NewEvent) -> Receiver<Ids> {
-    let (asker, answer) = channel();
-    let job = AppendJob { append: Append::new(vec![event]), reply: Reply::Asker(asker) };
-    assert!(gate.send(Job::Append(job)).is_ok());
+fn append(handle: &WriterHandle, event: NewEvent) -> Receiver<Ids> {
+    let (caller, answer) = channel();
+    let job = AppendJob { append: Append::new(vec![event]), reply: Reply::Caller(caller) };
+    assert!(handle.send(Job::Append(job)).is_ok());
     answer
 }
 
 #[test]
-fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
-    let Desk { gate, writer, jobs, failures } =
-        desk(Says(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
-    let begun = append(&gate, event("begun"));
-    let (job, asked) = chore(|_| Ok(((), None)));
-    assert!(gate.send(job).is_ok());
+fn callers_that_a_failed_log_leaves_learn_what_has_become_of_their_events() {
+    let Fixture { handle, writer, jobs, failures } =
+        fixture(ScriptedLog(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
+    let begun = append(&handle, event("begun"));
+    let (job, asked) = log_task(|_| Ok(((), None)));
+    assert!(handle.send(job).is_ok());
     let waiting = event("waiting");
-    let left = append(&gate, waiting.clone());
+    let left = append(&handle, waiting.clone());
     writer.run(jobs);
 
     let [begun, left] = [begun, left].map(|mut answer| answer.try_recv().unwrap().unwrap_err());
@@ -104,71 +104,71 @@ fn who_is_left_when_the_log_fails_is_told_what_has_become_of_its_events() {
     assert_eq!(cause.to_string(), "recording failed in memory: disk full");
     assert_eq!(left.into_batch(), [waiting], "it was not begun");
     assert!(asked.now_or_never().unwrap().is_err());
-    let Err(unsent) = gate.send(chore(|_| Ok(((), None))).0) else { panic!("no more is let in") };
+    let Err(unsent) = handle.send(log_task(|_| Ok(((), None))).0) else { panic!("no more jobs are taken") };
     assert_eq!(
         unsent.outage.map(|outage| outage.cause.to_string()).as_deref(),
         Some("recording failed in memory: disk full")
     );
     assert_eq!(failures.load(Ordering::SeqCst), 1);
-    assert!(gate.seat.try_acquire().is_ok(), "the log is closed");
+    assert!(handle.writer_slot.try_acquire().is_ok(), "the log is closed");
 }
 
 #[test]
-fn who_asks_for_what_fails_hears_of_it_when_the_gate_says_why() {
-    let Desk { gate, mut writer, mut jobs, .. } = desk(MemoryLog::new("production"));
+fn the_caller_of_a_failed_task_is_answered_once_the_handle_has_the_reason() {
+    let Fixture { handle, mut writer, mut jobs, .. } = fixture(MemoryLog::new("production"));
     let failing = |_: &mut dyn EventLog| Err(LogFailure::new("pruning", "memory", "disk full"));
     let panicking = |_: &mut dyn EventLog| -> Result<((), Option<EventId>), LogFailure> { panic!("no such page") };
-    for (job, mut answer) in [chore::<()>(failing), chore(panicking)] {
-        assert!(gate.send(job).is_ok());
+    for (job, mut answer) in [log_task::<()>(failing), log_task(panicking)] {
+        assert!(handle.send(job).is_ok());
         let failed = writer.turn(jobs.try_recv().unwrap(), || None).err().unwrap();
-        assert!(matches!(answer.try_recv(), Err(TryRecvError::Empty)), "the gate does not know of it yet");
+        assert!(matches!(answer.try_recv(), Err(TryRecvError::Empty)), "the handle does not know of it yet");
         drop(failed);
         assert!(matches!(answer.try_recv(), Err(TryRecvError::Closed)));
     }
 }
 
-/// Somebody who follows, and whose waker panics.
+/// A follower whose waker panics.
 struct Panics;
 
 impl Wake for Panics {
     fn wake(self: Arc<Self>) {
-        panic!("a waker of somebody else's");
+        panic!("a foreign waker");
     }
 }
 
 #[test]
-fn a_waker_that_panics_harms_neither_the_writer_nor_the_others_who_wait() {
-    let Desk { gate, writer, jobs, failures } = desk(MemoryLog::new("production"));
-    let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
-    let followers = [gate.tail.follow(), gate.tail.follow()];
-    followers[0].listen(&Waker::from(Arc::new(Panics)));
-    followers[1].listen(&Waker::from(Arc::clone(&looks)));
-    let mut panicking = append(&gate, event("first"));
+fn a_waker_that_panics_harms_neither_the_writer_nor_other_waiters() {
+    let Fixture { handle, writer, jobs, failures } = fixture(MemoryLog::new("production"));
+    let observer = Arc::new(Observer(Arc::clone(&handle), Mutex::default()));
+    let followers = [handle.tail.follow(), handle.tail.follow()];
+    followers[0].register_waker(&Waker::from(Arc::new(Panics)));
+    followers[1].register_waker(&Waker::from(Arc::clone(&observer)));
+    let mut panicking = append(&handle, event("first"));
     assert!(panicking.poll_unpin(&mut Context::from_waker(&Waker::from(Arc::new(Panics)))).is_pending());
-    let answered = append(&gate, event("second"));
-    gate.shut();
+    let answered = append(&handle, event("second"));
+    handle.shut();
     writer.run(jobs);
     assert_eq!(answered.now_or_never().unwrap().unwrap().unwrap()[0].get(), 2);
-    assert_eq!(looks.1.lock().len(), 1);
+    assert_eq!(observer.1.lock().len(), 1);
     assert_eq!(failures.load(Ordering::SeqCst), 0);
 }
 
 #[test]
-fn a_log_that_answers_too_few_leaves_the_others_without_an_answer_and_that_is_said() {
-    let Desk { gate, writer, jobs, .. } = desk(Says(|_| Ok(Vec::new())));
-    let mut answer = append(&gate, event("asked"));
-    gate.shut();
+fn callers_that_a_log_leaves_without_an_answer_get_an_error() {
+    let Fixture { handle, writer, jobs, .. } = fixture(ScriptedLog(|_| Ok(Vec::new())));
+    let mut answer = append(&handle, event("asked"));
+    handle.shut();
     writer.run(jobs);
     assert_eq!(answer.try_recv().unwrap().unwrap_err().to_string(), "the log gave no answer");
 }
 
 #[tokio::test]
 async fn a_group_is_answered_by_a_task_of_the_runtime_and_not_by_the_thread_of_the_writer() {
-    let Desk { gate, mut writer, jobs, .. } = desk(MemoryLog::new("production"));
+    let Fixture { handle, mut writer, jobs, .. } = fixture(MemoryLog::new("production"));
     writer.runtime = Some(Handle::current());
-    let mut answers = [append(&gate, event("one")), append(&gate, event("other"))];
-    gate.shut();
-    // The runtime has this thread alone, and so nobody is answered while it waits for the writer.
+    let mut answers = [append(&handle, event("one")), append(&handle, event("other"))];
+    handle.shut();
+    // The runtime has this thread alone, so no caller is answered while it waits for the writer.
     thread::spawn(move || writer.run(jobs)).join().unwrap();
     assert!(answers.iter_mut().all(|answer| matches!(answer.try_recv(), Err(TryRecvError::Empty))));
     for (answer, id) in answers.into_iter().zip(1..) {
@@ -176,38 +176,38 @@ async fn a_group_is_answered_by_a_task_of_the_runtime_and_not_by_the_thread_of_t
     }
 }
 
-/// What can be seen of the store at the moment in which somebody is answered.
-struct Looks(Arc<Gate>, Mutex<Vec<(Option<EventId>, bool)>>);
+/// The visible state of the store at the moment of an answer.
+struct Observer(Arc<WriterHandle>, Mutex<Vec<(Option<EventId>, bool)>>);
 
-impl Looks {
-    fn look(&self) {
+impl Observer {
+    fn observe(&self) {
         self.1.lock().push((self.0.position(), self.0.is_settled()));
     }
 }
 
-impl Wake for Looks {
+impl Wake for Observer {
     fn wake(self: Arc<Self>) {
-        self.look();
+        self.observe();
     }
 }
 
 #[test]
-fn who_is_answered_already_finds_what_it_is_told() {
-    let Desk { gate, mut writer, mut jobs, .. } = desk(MemoryLog::new("production"));
-    let looks = Arc::new(Looks(Arc::clone(&gate), Mutex::default()));
-    let mut answer = append(&gate, event("asked"));
-    let waker = Waker::from(Arc::clone(&looks));
+fn an_answered_caller_already_finds_its_effect() {
+    let Fixture { handle, mut writer, mut jobs, .. } = fixture(MemoryLog::new("production"));
+    let observer = Arc::new(Observer(Arc::clone(&handle), Mutex::default()));
+    let mut answer = append(&handle, event("asked"));
+    let waker = Waker::from(Arc::clone(&observer));
     assert!(answer.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
-    let looking = Arc::clone(&looks);
+    let observing = Arc::clone(&observer);
     let moved = EventId::new(7);
-    let chore = move |_: &mut dyn EventLog| {
-        let answer = Box::new(move || looking.look());
-        ChoreDone { position: Ok(moved), answer }
+    let task = move |_: &mut dyn EventLog| {
+        let answer = Box::new(move || observing.observe());
+        LogTaskOutcome { position: Ok(moved), answer }
     };
-    assert!(gate.send(Job::Chore(Box::new(chore))).is_ok());
-    assert!(!gate.is_settled());
-    // The gate stays open, so that what is unsettled shows.
+    assert!(handle.send(Job::LogTask(Box::new(task))).is_ok());
+    assert!(!handle.is_settled());
+    // The handle stays open, so that unsettled jobs show.
     let first = jobs.try_recv().unwrap();
     assert!(writer.turn(first, || jobs.try_recv().ok()).is_ok());
-    assert_eq!(*looks.1.lock(), [(Some(EventId::FIRST), false), (moved, true)]);
+    assert_eq!(*observer.1.lock(), [(Some(EventId::FIRST), false), (moved, true)]);
 }

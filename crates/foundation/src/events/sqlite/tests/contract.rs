@@ -1,4 +1,4 @@
-//! What every log has to do.
+//! The contract of every log.
 
 use proptest::prelude::*;
 
@@ -7,10 +7,10 @@ use crate::events::{contract, model};
 
 /// A way to open one log, again and again; one is dropped before the next is opened.
 fn place() -> impl FnMut() -> Box<dyn EventLog> {
-    let place = Place::new();
+    let file = TestFile::new();
     move || {
         let options = SqliteOptions::default().limits(contract::limits());
-        Box::new(SqliteLog::open(place.path(), "production", options).unwrap())
+        Box::new(SqliteLog::open(file.path(), "production", options).unwrap())
     }
 }
 

@@ -1,20 +1,20 @@
-//! Files that are taken away from under an open log: whatever is written then, nobody would find it.
+//! Files that are moved or removed under an open log: later writes would never be found.
 
 use super::*;
 use crate::events::LogFailureKind;
 
-/// What the next commit says after this was done to the file of an open log with forty events.
+/// The failure of the next commit after this was done to the file of an open log with forty events.
 #[track_caller]
-fn commit_after(act: impl FnOnce(&Place)) -> String {
-    let place = Place::with_events(40);
-    let mut log = place.open();
+fn commit_after(act: impl FnOnce(&TestFile)) -> String {
+    let file = TestFile::with_events(40);
+    let mut log = file.open();
     record(&mut log, [41]);
-    act(&place);
+    act(&file);
     let append = || vec![Append::new(vec![event("ticked")])];
     let failure = log.commit(append(), at(99)).unwrap_err();
     assert_eq!(failure.kind(), &LogFailureKind::Displaced, "{failure}");
     assert!(log.commit(append(), at(99)).is_err(), "a failed log does nothing any more");
-    assert!(log.reader().is_err() || place.path().exists());
+    assert!(log.reader().is_err() || file.path().exists());
     failure.to_string()
 }
 
@@ -24,120 +24,123 @@ fn cut(path: &Path, bytes: u64) {
 
 #[test]
 fn a_database_that_is_removed_is_noticed_at_the_next_commit() {
-    let told = commit_after(|place| fs::remove_file(place.path()).unwrap());
-    assert!(told.starts_with("recording 1 events failed in ") && told.contains("is not there any more"), "{told}");
+    let failure = commit_after(|file| fs::remove_file(file.path()).unwrap());
+    assert!(
+        failure.starts_with("recording 1 events failed in ") && failure.contains("is not there any more"),
+        "{failure}"
+    );
 }
 
 #[test]
 fn a_database_that_is_replaced_is_noticed() {
-    let told = commit_after(|place| {
-        let copy = place.directory.path().join("copy.db");
-        fs::copy(place.path(), &copy).unwrap();
-        fs::rename(copy, place.path()).unwrap();
+    let failure = commit_after(|file| {
+        let copy = file.directory.path().join("copy.db");
+        fs::copy(file.path(), &copy).unwrap();
+        fs::rename(copy, file.path()).unwrap();
     });
-    assert!(told.contains("events.db was replaced by another one while it was open"), "{told}");
+    assert!(failure.contains("events.db was replaced by another one while it was open"), "{failure}");
 }
 
 #[test]
 fn a_write_ahead_log_that_is_removed_or_replaced_is_noticed() {
-    let told = commit_after(|place| fs::remove_file(place.wal()).unwrap());
-    assert!(told.contains("events.db-wal is not there any more"), "{told}");
-    let told = commit_after(|place| {
-        fs::rename(place.wal(), place.directory.path().join("old")).unwrap();
-        fs::write(place.wal(), "").unwrap();
+    let failure = commit_after(|file| fs::remove_file(file.wal()).unwrap());
+    assert!(failure.contains("events.db-wal is not there any more"), "{failure}");
+    let failure = commit_after(|file| {
+        fs::rename(file.wal(), file.directory.path().join("old")).unwrap();
+        fs::write(file.wal(), "").unwrap();
     });
-    assert!(told.contains("events.db-wal was replaced"), "{told}");
+    assert!(failure.contains("events.db-wal was replaced"), "{failure}");
 }
 
 #[test]
 fn a_directory_that_is_renamed_is_noticed() {
     let moved = tempfile::tempdir().unwrap();
-    let told = commit_after(|place| fs::rename(place.directory.path(), moved.path().join("events")).unwrap());
-    assert!(told.contains("is not there any more"), "{told}");
+    let failure = commit_after(|file| fs::rename(file.directory.path(), moved.path().join("events")).unwrap());
+    assert!(failure.contains("is not there any more"), "{failure}");
 }
 
 #[test]
 fn a_file_that_is_cut_off_is_noticed() {
     let length = |path: &Path| fs::metadata(path).unwrap().len();
     for part in [0, 2] {
-        let told = commit_after(|place| {
+        let failure = commit_after(|file| {
             // Into the database, so that it has something to be cut off from.
-            place.tool().execute_batch("PRAGMA wal_checkpoint(FULL)").unwrap();
-            let bytes = length(&place.path()).checked_div(part).unwrap_or(0);
-            cut(&place.path(), bytes / 4096 * 4096);
+            file.tool().execute_batch("PRAGMA wal_checkpoint(FULL)").unwrap();
+            let bytes = length(&file.path()).checked_div(part).unwrap_or(0);
+            cut(&file.path(), bytes / 4096 * 4096);
         });
-        assert!(told.contains("events.db was cut off from "), "{told}");
+        assert!(failure.contains("events.db was cut off from "), "{failure}");
     }
-    let told = commit_after(|place| cut(&place.wal(), 0));
-    assert!(told.contains("events.db-wal was cut off while it was open"), "{told}");
+    let failure = commit_after(|file| cut(&file.wal(), 0));
+    assert!(failure.contains("events.db-wal was cut off while it was open"), "{failure}");
 }
 
 #[test]
 fn a_file_that_gives_space_back_is_not_taken_for_one_that_was_cut_off() {
-    let place = Place::with_events(3_000);
-    let mut log = place.open();
-    let before = fs::metadata(place.path()).unwrap().len();
+    let file = TestFile::with_events(3_000);
+    let mut log = file.open();
+    let before = fs::metadata(file.path()).unwrap().len();
     while log.prune(crate::events::PruneBound::Count(10), None, 500).unwrap() > 0 {}
     while log.maintain().unwrap() {}
-    assert!(fs::metadata(place.path()).unwrap().len() < before / 2);
+    assert!(fs::metadata(file.path()).unwrap().len() < before / 2);
     record(&mut log, 3_001..=3_500);
     assert_clean(&log);
 }
 
 #[test]
 fn a_reader_is_not_opened_on_a_file_that_took_the_place_of_the_log() {
-    let place = Place::with_events(3);
-    let log = place.open();
+    let file = TestFile::with_events(3);
+    let log = file.open();
     let old = reader(&log);
-    fs::rename(place.path(), place.directory.path().join("old.db")).unwrap();
-    record(&mut Place::with_events(1).open(), [2]);
-    fs::copy(Place::with_events(1).path(), place.path()).unwrap();
+    fs::rename(file.path(), file.directory.path().join("old.db")).unwrap();
+    record(&mut TestFile::with_events(1).open(), [2]);
+    fs::copy(TestFile::with_events(1).path(), file.path()).unwrap();
     assert_eq!(log.reader().err().unwrap().kind(), &LogFailureKind::Displaced);
-    assert_eq!(old.query(&Query::new()).unwrap().len(), 3, "who reads already reads on");
+    assert_eq!(old.query(&Query::new()).unwrap().len(), 3, "an open reader goes on");
 }
 
 #[test]
 fn a_log_whose_files_were_moved_away_removes_none_of_those_that_came_into_their_place() {
-    let (place, elsewhere) = (Place::with_events(3), Place::new());
-    let mut log = place.open();
+    let (file, elsewhere) = (TestFile::with_events(3), TestFile::new());
+    let mut log = file.open();
     record(&mut log, 4..=40);
-    for (from, to) in [(place.path(), elsewhere.path()), (place.wal(), elsewhere.wal())] {
+    for (from, to) in [(file.path(), elsewhere.path()), (file.wal(), elsewhere.wal())] {
         fs::rename(from, to).unwrap();
     }
-    // As an operator puts back what a crash has left: all but three events are in the write-ahead log.
+    // As an operator restores what a crash has left: all but three events are in the write-ahead log.
     let backup = elsewhere.crashed();
-    for (from, to) in [(backup.wal(), place.wal()), (backup.path(), place.path())] {
+    for (from, to) in [(backup.wal(), file.wal()), (backup.path(), file.path())] {
         fs::copy(from, to).unwrap();
     }
     assert!(log.commit(vec![Append::new(vec![event("ticked")])], at(99)).is_err());
     drop(log);
-    assert_eq!(all(&place.open()).len(), 40);
+    assert_eq!(all(&file.open()).len(), 40);
 }
 
 #[test]
 fn a_log_that_was_opened_without_its_write_ahead_log_does_not_remove_it_when_it_comes_back() {
-    let (whole, place) = (Place::with_events(3), Place::new());
+    let (whole, file) = (TestFile::with_events(3), TestFile::new());
     let mut log = whole.open();
     record(&mut log, 4..=40);
     let left = whole.crashed();
-    fs::copy(left.path(), place.path()).unwrap();
-    let early = place.open();
+    fs::copy(left.path(), file.path()).unwrap();
+    let early = file.open();
     assert_eq!(all(&early).len(), 3);
-    fs::rename(left.wal(), place.wal()).unwrap();
+    fs::rename(left.wal(), file.wal()).unwrap();
     drop(early);
-    assert_eq!(all(&place.open()).len(), 40);
+    assert_eq!(all(&file.open()).len(), 40);
 }
 
 #[test]
 fn a_log_that_is_opened_again_makes_neither_its_file_nor_its_directory_anew() {
-    let place = Place::new();
+    let file = TestFile::new();
     let again = |directory: &Path| {
         SqliteLog::open_again_in(directory, foundation_core::Namespace::Production, SqliteOptions::default())
             .unwrap_err()
     };
-    let directory = place.directory.path().join("events");
+    let directory = file.directory.path().join("events");
     assert!(again(&directory).to_string().contains("is not there any more"));
     assert!(!directory.exists());
-    assert!(again(place.directory.path()).to_string().contains("it is not made anew, since it was open before"));
-    assert_eq!(fs::read_dir(place.directory.path()).unwrap().count(), 0);
+    assert!(again(file.directory.path()).to_string().contains("it is not made anew, since it was open before"));
+    assert_eq!(fs::read_dir(file.directory.path()).unwrap().count(), 0);
 }

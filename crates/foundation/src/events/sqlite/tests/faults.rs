@@ -1,4 +1,4 @@
-//! Files that a crash, a disk or a cosmic ray has been at. Each ends in a clear error or in a file that is as it was at some
+//! Files after a crash, a disk error or a flipped bit. Each ends in a clear error or in a file as it was at some
 //! moment; after it, the log goes on.
 
 use std::ops::Range;
@@ -9,22 +9,22 @@ use super::*;
 const WAL_HEADER: u64 = 32;
 const FRAME: u64 = 24 + 4096;
 
-/// A file with ten events in the database and ten in the write-ahead log, as a crash leaves it; and the ends of the log's
-/// bytes after each of the latter.
-fn crashed() -> (Place, Vec<u64>) {
-    let place = Place::with_events(10);
-    let mut log = place.open();
+/// A file with ten events in the database and ten in the write-ahead log, as a crash leaves it; and the ends of the
+/// log's bytes after each of the latter.
+fn crashed() -> (TestFile, Vec<u64>) {
+    let file = TestFile::with_events(10);
+    let mut log = file.open();
     let mut ends = Vec::new();
     for second in 11..=20 {
         record(&mut log, [second]);
-        ends.push(fs::metadata(place.wal()).unwrap().len());
+        ends.push(fs::metadata(file.wal()).unwrap().len());
     }
-    (place.crashed(), ends)
+    (file.crashed(), ends)
 }
 
-/// Opens it, checks all that must hold whatever happened, and says how many events there are.
-fn recovered(place: &Place) -> usize {
-    let mut log = place.open();
+/// Opens it, checks all that must hold in any case, and returns how many events there are.
+fn recovered(file: &TestFile) -> usize {
+    let mut log = file.open();
     assert_clean(&log);
     let events = all(&log);
     assert!(events.iter().map(|event| event.id.get()).eq(1..=events.len() as u64));
@@ -35,9 +35,9 @@ fn recovered(place: &Place) -> usize {
 
 #[test]
 fn a_crash_loses_nothing_that_was_acknowledged() {
-    let (place, ends) = crashed();
-    assert_eq!(ends.last(), Some(&fs::metadata(place.wal()).unwrap().len()));
-    assert_eq!(recovered(&place), 20);
+    let (file, ends) = crashed();
+    assert_eq!(ends.last(), Some(&fs::metadata(file.wal()).unwrap().len()));
+    assert_eq!(recovered(&file), 20);
 }
 
 #[test]
@@ -48,21 +48,21 @@ fn a_torn_write_ahead_log_leaves_all_commits_before_the_tear() {
     let mut tears = vec![0, 7, WAL_HEADER, WAL_HEADER + 5, WAL_HEADER + FRAME, length - 1, length];
     tears.extend(ends.iter().flat_map(|end| [end - FRAME, end - 100, *end]));
     for tear in tears {
-        let place = whole.crashed();
-        fs::File::options().write(true).open(place.wal()).unwrap().set_len(tear).unwrap();
+        let file = whole.crashed();
+        fs::File::options().write(true).open(file.wal()).unwrap().set_len(tear).unwrap();
         let complete = ends.iter().filter(|end| **end <= tear).count();
-        assert_eq!(recovered(&place), 10 + complete, "torn at {tear}");
+        assert_eq!(recovered(&file), 10 + complete, "torn at {tear}");
     }
 }
 
 #[test]
 fn a_write_that_stopped_short_leaves_zeros_and_all_commits_before_them() {
     let (whole, ends) = crashed();
-    let place = whole.crashed();
-    let mut bytes = fs::read(place.wal()).unwrap();
+    let file = whole.crashed();
+    let mut bytes = fs::read(file.wal()).unwrap();
     bytes[usize::try_from(ends[6] + 1000).unwrap()..].fill(0);
-    fs::write(place.wal(), bytes).unwrap();
-    assert_eq!(recovered(&place), 17);
+    fs::write(file.wal(), bytes).unwrap();
+    assert_eq!(recovered(&file), 17);
 }
 
 #[test]
@@ -72,13 +72,13 @@ fn a_flipped_bit_in_the_write_ahead_log_leaves_all_commits_before_it() {
     let mut flips: Vec<u64> = vec![0, 4, 8, 16, 24];
     flips.extend([ends[3] + 2, ends[3] + 6, ends[3] + 9, ends[3] + 17, ends[3] + 1000, ends[5] - 1]);
     for flipped in flips {
-        let place = whole.crashed();
-        flip(&place.wal(), flipped);
+        let file = whole.crashed();
+        flip(&file.wal(), flipped);
         let complete = ends.iter().filter(|end| **end <= flipped).count();
-        match place.try_open() {
+        match file.try_open() {
             Ok(log) => {
                 drop(log);
-                assert_eq!(recovered(&place), 10 + complete, "flipped at {flipped}");
+                assert_eq!(recovered(&file), 10 + complete, "flipped at {flipped}");
             }
             Err(failure) => assert!(failure.to_string().contains("events.db"), "{failure}"),
         }
@@ -87,28 +87,28 @@ fn a_flipped_bit_in_the_write_ahead_log_leaves_all_commits_before_it() {
 
 #[test]
 fn a_write_ahead_log_of_another_file_is_not_taken() {
-    let (place, _) = crashed();
+    let (file, _) = crashed();
     let (other, _) = crashed();
-    fs::copy(other.wal(), place.wal()).unwrap();
-    flip(&place.wal(), 16);
-    assert_eq!(recovered(&place), 10);
+    fs::copy(other.wal(), file.wal()).unwrap();
+    flip(&file.wal(), 16);
+    assert_eq!(recovered(&file), 10);
 }
 
-/// Flips one bit in each of these places of the database, one at a time: what `verify` or opening says of it.
+/// Flips one bit in each of these places of the database, one at a time; returns what `verify` or opening reports.
 fn flipped_database(places: Range<u64>) -> Vec<String> {
-    let place = Place::with_events(40);
-    let before = all(&place.open());
-    let whole = fs::read(place.path()).unwrap();
+    let file = TestFile::with_events(40);
+    let before = all(&file.open());
+    let whole = fs::read(file.path()).unwrap();
     let mut said = Vec::new();
     for offset in places.map(|step| step * 509 % whole.len() as u64) {
-        fs::write(place.path(), &whole).unwrap();
-        flip(&place.path(), offset);
-        match place.try_open() {
+        fs::write(file.path(), &whole).unwrap();
+        flip(&file.path(), offset);
+        match file.try_open() {
             Err(failure) => said.push(failure.to_string()),
             Ok(log) => {
                 let reader = reader(&log);
                 if let Ok(events) = reader.query(&Query::new()) {
-                    // Nothing forged is handed out; what cannot be found any more is for `verify` to say.
+                    // No forged event is returned; `verify` reports what cannot be found any more.
                     assert!(events.iter().all(|event| before.contains(event)), "flipped at {offset}");
                 }
                 match reader.verify(&mut |_| ()) {
@@ -123,29 +123,29 @@ fn flipped_database(places: Range<u64>) -> Vec<String> {
 }
 
 #[test]
-fn a_flipped_bit_in_the_database_is_told_or_harmless() {
+fn a_flipped_bit_in_the_database_is_reported_or_harmless() {
     let said = flipped_database(0..160);
     // The others are in parts of pages that nothing uses.
-    assert!(said.len() > 25, "only {} were told", said.len());
+    assert!(said.len() > 25, "only {} were reported", said.len());
     assert!(said.iter().all(|text| text.len() > 20));
 }
 
 #[test]
-fn a_truncated_database_is_told() {
-    let place = Place::with_events(60);
-    let length = fs::metadata(place.path()).unwrap().len();
-    fs::File::options().write(true).open(place.path()).unwrap().set_len(length / 2 / 4096 * 4096).unwrap();
-    let told = match place.try_open() {
+fn a_truncated_database_is_reported() {
+    let file = TestFile::with_events(60);
+    let length = fs::metadata(file.path()).unwrap().len();
+    fs::File::options().write(true).open(file.path()).unwrap().set_len(length / 2 / 4096 * 4096).unwrap();
+    let failure = match file.try_open() {
         Ok(log) => verify(&log).to_string(),
         Err(failure) => failure.to_string(),
     };
-    assert!(told.contains("malformed") || told.contains("SQLite says"), "{told}");
+    assert!(failure.contains("malformed") || failure.contains("SQLite says"), "{failure}");
 }
 
 #[test]
 fn a_full_disk_fails_the_group_and_the_log_and_harms_nothing_before() {
-    let place = Place::with_events(5);
-    let mut log = place.open();
+    let file = TestFile::with_events(5);
+    let mut log = file.open();
     let pages: i64 = log.connection().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     log.connection().pragma_update_and_check(None, "max_page_count", pages + 4, |_| Ok(())).unwrap();
 
@@ -158,20 +158,20 @@ fn a_full_disk_fails_the_group_and_the_log_and_harms_nothing_before() {
     assert!(log.maintain().is_err(), "a failed log does nothing any more");
 
     drop(log);
-    assert_eq!(recovered(&place), 5);
+    assert_eq!(recovered(&file), 5);
 }
 
 #[test]
 fn a_group_that_fails_in_its_middle_leaves_nothing_of_itself() {
-    let place = Place::with_events(2);
-    let mut log = place.open();
-    // Takes the place of the id that comes next but one, behind the log's back: the second of the group cannot be written.
+    let file = TestFile::with_events(2);
+    let mut log = file.open();
+    // Occupies the id after the next one, outside of the log: the second event of the group cannot be written.
     let forge = "INSERT INTO events SELECT 4, kind, namespace, recorded_at, observed_at, source, source_actor, correlation_id, \
         causation_id, 'forged', payload, checksum FROM events WHERE id = 1";
-    place.tool().execute(forge, []).unwrap();
+    file.tool().execute(forge, []).unwrap();
     let append = || Append::new(vec![event("one")]);
     log.commit(vec![append(), append(), append()], at(9)).unwrap_err();
     drop(log);
-    place.tool().execute("DELETE FROM events WHERE id = 4", []).unwrap();
-    assert_eq!(recovered(&place), 2);
+    file.tool().execute("DELETE FROM events WHERE id = 4", []).unwrap();
+    assert_eq!(recovered(&file), 2);
 }

@@ -1,4 +1,4 @@
-//! The SQLite log: against the memory log as its model, at its edges, and with files that something has happened to.
+//! The SQLite log: against the memory log as its model, at its edges, and with damaged files.
 
 mod contract;
 mod displaced;
@@ -30,11 +30,11 @@ fn event(kind: &str) -> NewEvent {
 }
 
 /// A file in a directory of its own.
-struct Place {
+struct TestFile {
     directory: TempDir,
 }
 
-impl Place {
+impl TestFile {
     fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
@@ -57,12 +57,12 @@ impl Place {
 
     /// A file with `count` events, one a group, recorded one second after the other from second 1 on.
     fn with_events(count: u64) -> Self {
-        let place = Self::new();
-        record(&mut place.open(), 1..=count);
-        place
+        let file = Self::new();
+        record(&mut file.open(), 1..=count);
+        file
     }
 
-    /// What a crash would leave at this moment: the files as they are, in a directory of their own.
+    /// The files as a crash would leave them at this moment, in a directory of their own.
     fn crashed(&self) -> Self {
         let copy = Self::new();
         for (from, to) in [(self.path(), copy.path()), (self.wal(), copy.wal())] {
@@ -73,7 +73,7 @@ impl Place {
         copy
     }
 
-    /// A connection past all of our checks, as a stranger's tool has.
+    /// A connection without any of our checks, as another program has.
     fn tool(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }

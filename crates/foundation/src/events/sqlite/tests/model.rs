@@ -141,22 +141,22 @@ fn limits() -> EventLimits {
     EventLimits { max_payload_bytes: 200, ..EventLimits::default() }
 }
 
-fn open(place: &Place) -> SqliteLog {
-    SqliteLog::open(place.path(), "production", SqliteOptions::default().limits(limits())).unwrap()
+fn open(file: &TestFile) -> SqliteLog {
+    SqliteLog::open(file.path(), "production", SqliteOptions::default().limits(limits())).unwrap()
 }
 
-/// The two logs, which are asked for the same things.
+/// The two logs, which get the same requests.
 struct Pair {
-    place: Place,
+    file: TestFile,
     sqlite: Option<SqliteLog>,
     memory: MemoryLog,
 }
 
 impl Pair {
     fn new() -> Self {
-        let place = Place::new();
+        let file = TestFile::new();
         let memory = MemoryLog::new("production").with_limits(limits());
-        Self { sqlite: Some(open(&place)), memory, place }
+        Self { sqlite: Some(open(&file)), memory, file }
     }
 
     fn sqlite(&mut self) -> &mut SqliteLog {
@@ -186,7 +186,7 @@ impl Pair {
             }
             Step::Reopen => {
                 self.sqlite = None;
-                self.sqlite = Some(open(&self.place));
+                self.sqlite = Some(open(&self.file));
             }
             Step::Maintain => drop(self.sqlite().maintain().unwrap()),
             Step::Import(keys, now) => self.import(&keys, now),
@@ -197,7 +197,7 @@ impl Pair {
         }
     }
 
-    /// Events that go on where the logs are, as far as keys and time allow.
+    /// Events that continue the logs, as far as keys and time allow.
     fn import(&mut self, keys: &[u8], now: u64) {
         let first = self.memory.stats().recorded + 1;
         let events: Vec<Event> = (first..)

@@ -6,7 +6,7 @@ use super::*;
 use crate::events::{EventId, EventKind, Order};
 
 fn explained(query: &Query) -> String {
-    let log = Place::new().open();
+    let log = TestFile::new().open();
     let plan = Plan::of(query);
     let mut statement = log.connection().prepare(&format!("EXPLAIN QUERY PLAN {}", plan.sql)).unwrap();
     let values = params_from_iter(plan.values(Window::of(query, 9), 9));
@@ -50,8 +50,8 @@ fn no_value_is_a_part_of_a_statement() {
 
 #[test]
 fn thousands_of_conditions_are_answered() {
-    let place = Place::with_events(3);
-    let log = place.open();
+    let file = TestFile::with_events(3);
+    let log = file.open();
     let kinds = (0..40_000).map(|n| EventKind::new(format!("k{n}")).unwrap());
     let ticked = EventKind::from_static("ticked");
     assert_eq!(ids(&log, &Query::new().kinds(kinds).kind(ticked)), [1, 2, 3]);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::events::{EventId, RepairStep};
 
-/// A repair to its end, so many events a step: what was moved, in order.
+/// A repair to its end, this many events a step; returns the moved ones, in order.
 fn repaired(log: &mut SqliteLog, at_most: usize) -> Vec<u64> {
     let (mut moved, mut next) = (Vec::new(), Some(EventId::FIRST));
     while let Some(from) = next {
@@ -13,7 +13,7 @@ fn repaired(log: &mut SqliteLog, at_most: usize) -> Vec<u64> {
 }
 
 #[test]
-fn whatever_was_done_to_rows_and_sums_the_log_is_clean_after_a_repair_and_the_rest_is_as_it_was() {
+fn after_a_repair_of_rows_and_sums_the_log_is_clean_and_all_other_events_are_unchanged() {
     for (sql, lost) in [
         ("UPDATE events SET payload = '{' WHERE id IN (1, 20, 21, 30)", vec![1, 20, 21, 30]),
         ("UPDATE events SET recorded_at = 9223372036854775807, kind = 'x y' WHERE id = 7", vec![7]),
@@ -24,10 +24,10 @@ fn whatever_was_done_to_rows_and_sums_the_log_is_clean_after_a_repair_and_the_re
         ("SELECT 1", vec![]),
     ] {
         for at_most in [1, 7, 1_000] {
-            let place = Place::with_events(30);
-            let before = all(&place.open());
-            place.tool().execute_batch(sql).unwrap();
-            let mut log = place.open();
+            let file = TestFile::with_events(30);
+            let before = all(&file.open());
+            file.tool().execute_batch(sql).unwrap();
+            let mut log = file.open();
             assert_eq!(repaired(&mut log, at_most), lost, "{sql}");
             assert_clean(&log);
             let after = all(&log);
@@ -48,23 +48,23 @@ fn whatever_was_done_to_rows_and_sums_the_log_is_clean_after_a_repair_and_the_re
 
 #[test]
 fn damaged_rows_are_kept_as_they_were_and_listed() {
-    let place = Place::with_events(3);
-    place.tool().execute_batch("UPDATE events SET payload = '{oh' WHERE id = 2").unwrap();
-    let mut log = place.open();
+    let file = TestFile::with_events(3);
+    file.tool().execute_batch("UPDATE events SET payload = '{oh' WHERE id = 2").unwrap();
+    let mut log = file.open();
     repaired(&mut log, 10);
     let moved = reader(&log).moved_aside(10).unwrap();
     assert_eq!((moved.len(), moved[0].event.get()), (1, 2));
     drop(log);
-    let kept: String = place.tool().query_row("SELECT payload FROM damaged_events", [], |row| row.get(0)).unwrap();
+    let kept: String = file.tool().query_row("SELECT payload FROM damaged_events", [], |row| row.get(0)).unwrap();
     assert_eq!(kept, "{oh");
 }
 
 #[test]
 fn a_log_whose_beginning_was_pruned_gets_no_events_in_the_place_of_what_was_pruned() {
-    let place = Place::with_events(30);
-    let mut log = place.open();
+    let file = TestFile::with_events(30);
+    let mut log = file.open();
     log.prune(crate::events::PruneBound::Count(10), None, 1_000).unwrap();
-    place.tool().execute_batch("UPDATE events SET payload = '{' WHERE id = 25").unwrap();
+    file.tool().execute_batch("UPDATE events SET payload = '{' WHERE id = 25").unwrap();
     assert_eq!(repaired(&mut log, 4), [25]);
     assert_eq!(ids(&log, &Query::new()), (21..=30).collect::<Vec<_>>());
     log.prune(crate::events::PruneBound::Count(0), None, 1_000).unwrap();

@@ -1,32 +1,32 @@
 use super::*;
 use crate::events::EventId;
 
-/// What `verify` finds after a tool has done this to a file with three events.
+/// The faults that `verify` finds after this was done to a file with three events.
 fn found_after(sql: &str) -> Verification {
-    let place = Place::with_events(3);
-    place.tool().execute_batch(sql).unwrap();
-    verify(&place.open())
+    let file = TestFile::with_events(3);
+    file.tool().execute_batch(sql).unwrap();
+    verify(&file.open())
 }
 
 #[track_caller]
 fn assert_found(sql: &str, event: Option<u64>, what: &str) {
     let found = found_after(sql);
     let event = event.and_then(EventId::new);
-    let is_told = found.faults.iter().any(|fault| fault.event == event && fault.what.contains(what));
-    assert!(is_told, "wanted {what:?}, found {found}");
+    let is_reported = found.faults.iter().any(|fault| fault.event == event && fault.what.contains(what));
+    assert!(is_reported, "wanted {what:?}, found {found}");
 }
 
 #[test]
-fn a_sound_file_is_clean_and_its_progress_is_told() {
-    let place = Place::with_events(3);
-    let mut told = Vec::new();
-    let found = reader(&place.open()).verify(&mut |count| told.push(count)).unwrap();
-    assert_eq!((found.checked, found.faulty, told.last()), (3, 0, Some(&3)));
+fn a_sound_file_is_clean_and_its_progress_is_reported() {
+    let file = TestFile::with_events(3);
+    let mut reported = Vec::new();
+    let found = reader(&file.open()).verify(&mut |count| reported.push(count)).unwrap();
+    assert_eq!((found.checked, found.faulty, reported.last()), (3, 0, Some(&3)));
 }
 
 #[test]
 fn an_empty_file_is_clean() {
-    assert_clean(&Place::new().open());
+    assert_clean(&TestFile::new().open());
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn an_index_that_disagrees_with_its_table_is_found() {
 
 #[test]
 fn a_cause_that_is_not_before_its_effect_is_found() {
-    let place = Place::with_events(1);
-    let log = place.open();
+    let file = TestFile::with_events(1);
+    let log = file.open();
     let mut forged = event("noted").record(EventId::new(2).unwrap(), "production", at(2));
     forged.causation_id = Some(forged.id);
     super::super::row::Rows::of(log.connection()).unwrap().insert(&forged).unwrap();

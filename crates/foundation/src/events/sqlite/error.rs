@@ -5,9 +5,9 @@ use thiserror::Error;
 use crate::events::{DamagedEvent, EventId, LogFailure};
 use crate::one_line::{excerpt, one_line};
 
-/// What can go wrong with a database file, before it is known what it happened to.
+/// An error of a database file, before the action and the file are known.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Fault {
+pub(super) enum SqliteError {
     #[error("{reason}")]
     Sqlite { reason: String },
     #[error("its directory {} cannot be made: {reason}", one_line(&.path.to_string_lossy()))]
@@ -36,34 +36,34 @@ pub(super) enum Fault {
     OutOfIds { found: u64 },
     #[error("the log has failed before and has to be opened again: {earlier}")]
     Broken { earlier: String },
-    #[error("it was told to stop")]
+    #[error("it was interrupted")]
     Interrupted,
 }
 
-impl Fault {
-    /// The failure of doing this to this file.
+impl SqliteError {
+    /// The failure of this action on this file.
     pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
         let path = path.to_string_lossy();
         match self {
             Self::Damaged(damaged) => LogFailure::damaged(action, one_line(&path), damaged),
-            fault @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), fault),
-            fault => LogFailure::new(action, one_line(&path), fault),
+            error @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), error),
+            error => LogFailure::new(action, one_line(&path), error),
         }
     }
 
     pub(super) fn damaged(id: u64, reason: &impl ToString) -> Self {
-        // No row is read whose id is not above 0.
+        // Only rows with an id above 0 are read.
         let event = EventId::new(id).unwrap_or(EventId::FIRST);
         Self::Damaged(DamagedEvent::new(event, excerpt(&reason.to_string())))
     }
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
             return Self::Interrupted;
         }
-        // The extended code tells the short write from the full disk; SQLite's own text often does not.
+        // The extended code distinguishes a short write from a full disk; SQLite's own text often does not.
         let reason = match &error {
             rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),
             _ => error.to_string(),

@@ -1,36 +1,36 @@
-/// How many appends are committed together at most.
-pub(super) const GROUP: usize = 512;
+/// The most appends that are committed together.
+pub(super) const MAX_GROUP: usize = 512;
 
-/// A request to a writer: an append, which can be committed with others, or a chore, which stands alone.
-pub(super) enum Request<A, C> {
+/// A request to a writer: an append, which can be committed with others, or a task, which stands alone.
+pub(super) enum Request<A, T> {
     Append(A),
-    Chore(C),
+    LogTask(T),
 }
 
-/// The appends that are committed together: those that are there whenever the next one is asked for, without waiting for
-/// more, up to the size of a group. A chore ends it, so that everything is done in the order in which it was asked.
+/// The appends that are committed together: those that are there whenever the next one is asked for, without waiting
+/// for more, up to the size of a group. A task ends the group, so that all requests are done in order.
 ///
-/// Nothing is taken out before it is asked for. So what comes while the first ones are being written is written with them.
-pub(super) struct Group<A, C, M> {
+/// No request is taken before it is asked for, so those that arrive while the first ones are written join them.
+pub(super) struct CommitGroup<A, T, M> {
     first: Option<A>,
     taken: usize,
     more: M,
-    chore: Option<C>,
+    task: Option<T>,
 }
 
-impl<A, C, M: FnMut() -> Option<Request<A, C>>> Group<A, C, M> {
-    /// One that begins with this append.
+impl<A, T, M: FnMut() -> Option<Request<A, T>>> CommitGroup<A, T, M> {
+    /// A group that begins with this append.
     pub(super) fn new(first: A, more: M) -> Self {
-        Self { first: Some(first), taken: 0, more, chore: None }
+        Self { first: Some(first), taken: 0, more, task: None }
     }
 
-    /// What was taken out and not given on: the first append if nobody wanted it, and the chore that has ended the group.
-    pub(super) fn into_rest(self) -> (Option<A>, Option<C>) {
-        (self.first, self.chore)
+    /// The requests that were taken but not yielded: the first append, if any, and the task that ended the group.
+    pub(super) fn into_rest(self) -> (Option<A>, Option<T>) {
+        (self.first, self.task)
     }
 }
 
-impl<A, C, M: FnMut() -> Option<Request<A, C>>> Iterator for Group<A, C, M> {
+impl<A, T, M: FnMut() -> Option<Request<A, T>>> Iterator for CommitGroup<A, T, M> {
     type Item = A;
 
     fn next(&mut self) -> Option<A> {
@@ -38,7 +38,7 @@ impl<A, C, M: FnMut() -> Option<Request<A, C>>> Iterator for Group<A, C, M> {
             self.taken += 1;
             return Some(first);
         }
-        if self.taken == GROUP || self.chore.is_some() {
+        if self.taken == MAX_GROUP || self.task.is_some() {
             return None;
         }
         match (self.more)()? {
@@ -46,8 +46,8 @@ impl<A, C, M: FnMut() -> Option<Request<A, C>>> Iterator for Group<A, C, M> {
                 self.taken += 1;
                 Some(append)
             }
-            Request::Chore(chore) => {
-                self.chore = Some(chore);
+            Request::LogTask(task) => {
+                self.task = Some(task);
                 None
             }
         }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn request(n: i32, is_append: bool) -> Request<i32, i32> {
-        if is_append { Request::Append(n) } else { Request::Chore(n) }
+        if is_append { Request::Append(n) } else { Request::LogTask(n) }
     }
 
     proptest! {
@@ -76,17 +76,17 @@ mod tests {
             while let Some(first) = queue.pop_front() {
                 let first = match first {
                     Request::Append(first) => first,
-                    Request::Chore(chore) => {
-                        done.push((chore, false));
+                    Request::LogTask(task) => {
+                        done.push((task, false));
                         continue;
                     }
                 };
-                let mut group = Group::new(first, || queue.pop_front());
+                let mut group = CommitGroup::new(first, || queue.pop_front());
                 let taken: Vec<_> = group.by_ref().map(|n| (n, true)).collect();
-                let (unwanted, chore) = group.into_rest();
-                prop_assert!(taken.len() <= GROUP && !taken.is_empty() && unwanted.is_none());
+                let (unwanted, task) = group.into_rest();
+                prop_assert!(taken.len() <= MAX_GROUP && !taken.is_empty() && unwanted.is_none());
                 done.extend(taken);
-                done.extend(chore.map(|n| (n, false)));
+                done.extend(task.map(|n| (n, false)));
             }
             let asked: Vec<_> = (0..).zip(kinds).collect();
             prop_assert_eq!(done, asked);
@@ -96,14 +96,14 @@ mod tests {
         fn a_group_takes_all_that_is_there(count in 1..2_000usize) {
             let mut left = count - 1;
             let more = || left.checked_sub(1).map(|fewer| { left = fewer; request(0, true) });
-            prop_assert_eq!(Group::new(0, more).count(), count.min(GROUP));
+            prop_assert_eq!(CommitGroup::new(0, more).count(), count.min(MAX_GROUP));
         }
     }
 
     #[test]
-    fn what_comes_while_the_first_are_written_is_written_with_them() {
+    fn requests_that_arrive_while_the_first_are_written_join_them() {
         let queue = RefCell::new(VecDeque::new());
-        let mut group = Group::new(1, || queue.borrow_mut().pop_front());
+        let mut group = CommitGroup::new(1, || queue.borrow_mut().pop_front());
         assert_eq!(group.next(), Some(1));
         queue.borrow_mut().extend([request(2, true), request(3, false), request(4, true)]);
         assert_eq!((group.next(), group.next(), group.next()), (Some(2), None, None));
@@ -112,8 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_wanted_is_left() {
-        let group = Group::new(1, || Some(request(2, true)));
+    fn an_append_that_was_not_yielded_is_left() {
+        let group = CommitGroup::new(1, || Some(request(2, true)));
         assert_eq!(group.into_rest(), (Some(1), None));
     }
 }

@@ -1,4 +1,4 @@
-//! What a log in memory has: the events, and all by which they are found.
+//! The contents of a log in memory: the events, and the tables by which they are found.
 //!
 //! 1. The held events have consecutive ids, and the last of them has the id `recorded`. So an event is
 //!    found by subtraction, and the number of pruned events needs no counter.
@@ -29,10 +29,10 @@ use super::subscription_name::SubscriptionName;
 use super::verification::Verification;
 
 #[derive(Debug)]
-pub(super) struct Records {
+pub(super) struct MemoryTable {
     namespace: String,
     limits: EventLimits,
-    held: VecDeque<Held>,
+    held: VecDeque<HeldEvent>,
     keys: HashMap<String, EventId>,
     acknowledged: BTreeMap<SubscriptionName, EventId>,
     parked: BTreeMap<SubscriptionName, BTreeMap<EventId, ParkedEvent>>,
@@ -42,12 +42,12 @@ pub(super) struct Records {
 }
 
 #[derive(Debug)]
-struct Held {
+struct HeldEvent {
     event: Arc<Event>,
     bytes: u64,
 }
 
-impl Records {
+impl MemoryTable {
     pub(super) fn new(namespace: String, limits: EventLimits) -> Self {
         Self {
             namespace,
@@ -99,7 +99,7 @@ impl Records {
         self.latest = event.recorded_at;
         self.bytes += bytes;
         let event = Arc::new(event);
-        self.held.push_back(Held { event: Arc::clone(&event), bytes });
+        self.held.push_back(HeldEvent { event: Arc::clone(&event), bytes });
         event
     }
 
@@ -125,9 +125,9 @@ impl Records {
 
     pub(super) fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> u64 {
         let mut pruned = 0;
-        let is_kept = |held: &Held| keep_from.is_some_and(|keep_from| held.event.id >= keep_from);
+        let is_kept = |held: &HeldEvent| keep_from.is_some_and(|keep_from| held.event.id >= keep_from);
         while pruned < at_most as u64 && self.is_beyond(bound) && !self.held.front().is_some_and(is_kept) {
-            let Some(Held { event, bytes }) = self.held.pop_front() else { break };
+            let Some(HeldEvent { event, bytes }) = self.held.pop_front() else { break };
             if let Some(key) = &event.idempotency_key {
                 self.keys.remove(key);
             }
@@ -200,9 +200,9 @@ impl Records {
         found.into_iter().map(Arc::clone).collect()
     }
 
-    /// Where the query has to look: beyond, neither time nor cursor would let anything through.
+    /// The range that the query has to search; the time or the cursor excludes all others.
     fn range(&self, query: &Query) -> Range<usize> {
-        let time = |held: &Held| held.event.recorded_at;
+        let time = |held: &HeldEvent| held.event.recorded_at;
         let begin = self.held.partition_point(|held| query.is_before(time(held)));
         let end = self.held.partition_point(|held| !query.is_past(time(held)));
         let (begin, end) = match (query.after, query.order) {
@@ -215,7 +215,7 @@ impl Records {
     }
 
     pub(super) fn stats(&self) -> EventStats {
-        let id = |held: &Held| held.event.id;
+        let id = |held: &HeldEvent| held.event.id;
         EventStats {
             recorded: self.recorded,
             held: self.held.len() as u64,
@@ -238,7 +238,7 @@ impl Records {
     pub(super) fn verify(&self) -> Verification {
         let mut verification = Verification { checked: self.held.len() as u64, ..Verification::default() };
         let mut latest = UNIX_EPOCH;
-        for (expected, Held { event, .. }) in (self.pruned() + 1..).zip(&self.held) {
+        for (expected, HeldEvent { event, .. }) in (self.pruned() + 1..).zip(&self.held) {
             if event.id.get() != expected {
                 verification.fault(event.id, format!("it is where event {expected} should be"));
             }
@@ -269,8 +269,8 @@ impl Records {
 
 fn approximate_bytes(event: &Event, payload_bytes: usize) -> u64 {
     let source = event.source.as_ref().map_or(0, |source| source.bytes());
-    // The key is there twice: in the event, and to be found by.
+    // The key is stored twice: in the event and in the table of keys.
     let key = event.idempotency_key.as_ref().map_or(0, |key| 2 * key.len());
     let texts = event.kind.as_str().len() + event.namespace.len() + source + key;
-    (size_of::<Event>() + size_of::<Held>() + texts + payload_bytes) as u64
+    (size_of::<Event>() + size_of::<HeldEvent>() + texts + payload_bytes) as u64
 }

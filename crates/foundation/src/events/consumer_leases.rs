@@ -1,4 +1,4 @@
-//! The durable subscriptions of a namespace: who consumes each, one at a time, and what outlives the consumer.
+//! The durable subscriptions of a namespace: the one consumer of each, and the state that outlives it.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -15,11 +15,11 @@ use super::event::Event;
 use super::id::EventId;
 use super::subscription_name::SubscriptionName;
 
-/// What is known of the subscriptions, by their names.
+/// The state of the subscriptions, by name.
 #[derive(Default)]
-pub(super) struct Seats {
+pub(super) struct ConsumerLeases {
     known: Mutex<HashMap<SubscriptionName, Known>>,
-    /// Told whenever a consumer is gone.
+    /// Notified whenever a consumer is gone.
     freed: Notify,
 }
 
@@ -29,21 +29,21 @@ struct Known {
     shared: Arc<Shared>,
 }
 
-/// What outlives the consumer; at hand without a look at the table, as it is looked at for each event.
+/// The state that outlives the consumer. It is shared, since it is read for each event without a lookup in the table.
 #[derive(Default)]
 struct Shared {
     progress: Mutex<Progress>,
-    /// Parked events that are to be shown once more.
+    /// Parked events that are to be shown again.
     again: Mutex<VecDeque<Arc<Event>>>,
-    /// Of the consumer, to be woken when there are such.
+    /// The consumer's waker, woken when there are such events.
     waker: AtomicWaker,
 }
 
-/// How far an actor has come that is sent the events.
+/// The progress of an actor that receives the events.
 #[derive(Default)]
 struct Progress {
     failing: Option<Failing>,
-    /// The last event that it has answered, for as long as the log does not know of it.
+    /// The last event that the actor has answered, until the log knows of it.
     answered: Option<EventId>,
 }
 
@@ -53,16 +53,16 @@ struct Consumer {
     is_leaving: bool,
 }
 
-/// Why there is no seat.
+/// Why a lease is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoSeat {
-    /// This consumer has it.
+pub(super) enum LeaseError {
+    /// This consumer holds it.
     Taken(String),
-    /// Its consumer is on its way out.
-    SoonFree,
+    /// Its consumer is stopping.
+    Stopping,
 }
 
-/// The event on which the consumer has failed last.
+/// The event on which the consumer failed last.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Failing {
     pub(super) event: EventId,
@@ -71,60 +71,68 @@ pub(super) struct Failing {
     pub(super) reason: String,
 }
 
-/// The right to consume one subscription; given back when it is dropped.
-pub(super) struct Seat(SeatRecord);
+/// The right to consume one subscription, released on drop.
+pub(super) struct ConsumerLease(SubscriptionRecord);
 
-/// What is kept of one subscription, whoever consumes it.
+/// The state of one subscription, whichever consumer it has.
 #[derive(Clone)]
-pub(super) struct SeatRecord {
-    seats: Arc<Seats>,
+pub(super) struct SubscriptionRecord {
+    leases: Arc<ConsumerLeases>,
     name: SubscriptionName,
     shared: Arc<Shared>,
 }
 
-impl Seats {
-    /// Takes the seat.
+impl ConsumerLeases {
+    /// Takes the lease.
     ///
     /// # Errors
-    /// Who has it.
-    pub(super) fn take(self: &Arc<Self>, name: &SubscriptionName, consumer: String) -> Result<Seat, NoSeat> {
-        let mut seats = self.known.lock();
-        let known = seats.entry(name.clone()).or_default();
+    /// The current consumer, or that it is stopping.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        name: &SubscriptionName,
+        consumer: String,
+    ) -> Result<ConsumerLease, LeaseError> {
+        let mut leases = self.known.lock();
+        let known = leases.entry(name.clone()).or_default();
         match &known.consumer {
-            Some(taken) if taken.is_leaving => Err(NoSeat::SoonFree),
-            Some(taken) => Err(NoSeat::Taken(taken.name.clone())),
+            Some(taken) if taken.is_leaving => Err(LeaseError::Stopping),
+            Some(taken) => Err(LeaseError::Taken(taken.name.clone())),
             None => {
                 known.consumer = Some(Consumer { name: consumer, is_leaving: false });
-                let (seats, name, shared) = (Arc::clone(self), name.clone(), Arc::clone(&known.shared));
-                Ok(Seat(SeatRecord { seats, name, shared }))
+                let (leases, name, shared) = (Arc::clone(self), name.clone(), Arc::clone(&known.shared));
+                Ok(ConsumerLease(SubscriptionRecord { leases, name, shared }))
             }
         }
     }
 
-    /// Takes the seat, and waits if its consumer is on its way out.
+    /// Takes the lease, and waits if its consumer is stopping.
     ///
     /// # Errors
-    /// Who has it.
-    pub(super) async fn wait(self: &Arc<Self>, name: &SubscriptionName, consumer: String) -> Result<Seat, String> {
+    /// The name of the current consumer.
+    pub(super) async fn wait(
+        self: &Arc<Self>,
+        name: &SubscriptionName,
+        consumer: String,
+    ) -> Result<ConsumerLease, String> {
         loop {
             let mut freed = pin!(self.freed.notified());
-            // First the ear: who goes between the look and the wait is heard.
+            // Subscribe before checking: a consumer that leaves in between is noticed.
             freed.as_mut().enable();
             match self.take(name, consumer.clone()) {
-                Ok(seat) => return Ok(seat),
-                Err(NoSeat::Taken(consumer)) => return Err(consumer),
-                Err(NoSeat::SoonFree) => waking_contained(freed).await,
+                Ok(lease) => return Ok(lease),
+                Err(LeaseError::Taken(consumer)) => return Err(consumer),
+                Err(LeaseError::Stopping) => waking_contained(freed).await,
             }
         }
     }
 
-    /// Does not show this event once more after all, unless it was shown already.
+    /// Cancels showing an event again, unless it was shown already.
     pub(super) fn unplay(&self, name: &SubscriptionName, event: EventId) {
         let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
         shared.into_iter().for_each(|shared| shared.again.lock().retain(|waiting| waiting.id != event));
     }
 
-    /// Has these events shown once more, to the consumer there is or to the next one; how many are new to it.
+    /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
     pub(super) fn play(&self, name: &SubscriptionName, events: Vec<Arc<Event>>) -> usize {
         let shared = Arc::clone(&self.known.lock().entry(name.clone()).or_default().shared);
         let count = {
@@ -137,7 +145,7 @@ impl Seats {
             }
             again.len() - before
         };
-        // Not under a lock: whoever is woken may come here.
+        // Not under a lock: the woken task may call in here.
         shared.waker.wake();
         count
     }
@@ -149,16 +157,16 @@ impl Progress {
     }
 }
 
-impl Seat {
+impl ConsumerLease {
     pub(super) fn name(&self) -> &SubscriptionName {
         &self.0.name
     }
 
-    pub(super) fn record(&self) -> &SeatRecord {
+    pub(super) fn record(&self) -> &SubscriptionRecord {
         &self.0
     }
 
-    /// The next event that is to be shown once more.
+    /// The next event that is to be shown again.
     pub(super) fn next_again(&self) -> Option<Arc<Event>> {
         self.0.shared.again.lock().pop_front()
     }
@@ -168,40 +176,40 @@ impl Seat {
         !self.0.shared.again.lock().is_empty()
     }
 
-    /// Wakes this waker when there is such an event, from now on.
-    pub(super) fn listen(&self, waker: &Waker) {
+    /// Registers a waker that is woken when there is such an event.
+    pub(super) fn register_waker(&self, waker: &Waker) {
         self.0.shared.waker.register(waker);
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConsumerLease {
     fn drop(&mut self) {
-        let SeatRecord { seats, name, shared } = &self.0;
+        let SubscriptionRecord { leases, name, shared } = &self.0;
         drop(shared.waker.take());
         let is_done = shared.progress.lock().is_over() && shared.again.lock().is_empty();
-        let mut known = seats.known.lock();
+        let mut known = leases.known.lock();
         match is_done {
             true => drop(known.remove(name)),
             false => known.entry(name.clone()).or_default().consumer = None,
         }
         drop(known);
-        seats.freed.notify_waiters();
+        leases.freed.notify_waiters();
     }
 }
 
-impl SeatRecord {
+impl SubscriptionRecord {
     pub(super) fn name(&self) -> &SubscriptionName {
         &self.name
     }
 
-    /// The consumer is on its way out: whoever wants its seat waits for it.
+    /// Marks the consumer as stopping: a new consumer waits for its lease.
     pub(super) fn leave(&self) {
-        let mut known = self.seats.known.lock();
+        let mut known = self.leases.known.lock();
         let consumer = known.get_mut(&self.name).and_then(|known| known.consumer.as_mut());
         consumer.into_iter().for_each(|consumer| consumer.is_leaving = true);
     }
 
-    /// The consumer has failed on an event, once more or for the first time; how often it has.
+    /// Counts a failure of the consumer on an event; returns how many there were in a row.
     pub(super) fn add_failure(&self, event: EventId, reason: &str) -> u32 {
         let mut progress = self.shared.progress.lock();
         let before = progress.failing.take().filter(|failing| failing.event == event);
@@ -210,12 +218,12 @@ impl SeatRecord {
         failures
     }
 
-    /// How the consumer has failed on an event, if it has.
+    /// The failures of the consumer on an event, if there are any.
     pub(super) fn failing_on(&self, event: EventId) -> Option<Failing> {
         self.shared.progress.lock().failing.clone().filter(|failing| failing.event == event)
     }
 
-    /// All up to this event is done with, in one way or another.
+    /// Forgets the failures on all events up to this one, which are handled.
     pub(super) fn forget_failures(&self, up_to: EventId) {
         drop(self.shared.progress.lock().failing.take_if(|failing| failing.event <= up_to));
     }
@@ -227,19 +235,19 @@ impl SeatRecord {
         drop(progress.failing.take_if(|failing| failing.event <= event));
     }
 
-    /// The last event that an actor has answered, if the log does not know of it yet.
+    /// The last event that an actor has answered, until the log knows of it.
     pub(super) fn answered(&self) -> Option<EventId> {
         self.shared.progress.lock().answered
     }
 
-    /// The log knows that all up to this event is done with.
+    /// The log knows that all events up to this one are handled.
     pub(super) fn acknowledge(&self, event: EventId) {
         let mut progress = self.shared.progress.lock();
         progress.answered.take_if(|answered| *answered <= event);
         drop(progress.failing.take_if(|failing| failing.event <= event));
     }
 
-    /// The subscription begins anew.
+    /// Resets the state: the subscription begins anew.
     pub(super) fn reset(&self) {
         *self.shared.progress.lock() = Progress::default();
         self.shared.again.lock().clear();
@@ -254,30 +262,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn failures_on_one_event_add_up_over_consumers_and_those_on_another_begin_anew() {
-        let seats = Arc::new(Seats::default());
+        let leases = Arc::new(ConsumerLeases::default());
         let id = |number| EventId::new(number).unwrap();
         for failures in 1..4 {
-            let seat = seats.take(&NAME, "the clerk".to_owned()).unwrap();
-            assert_eq!(seat.record().add_failure(id(7), "it fell over"), failures);
+            let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+            assert_eq!(lease.record().add_failure(id(7), "it fell over"), failures);
         }
-        let seat = seats.take(&NAME, "the clerk".to_owned()).unwrap();
-        assert_eq!(seat.record().failing_on(id(7)).unwrap().failures, 3);
-        assert_eq!(seat.record().failing_on(id(8)), None);
-        assert_eq!(seat.record().add_failure(id(8), ""), 1);
-        seat.record().forget_failures(id(8));
-        drop(seat);
-        assert!(seats.known.lock().is_empty(), "what is over is forgotten");
+        let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+        assert_eq!(lease.record().failing_on(id(7)).unwrap().failures, 3);
+        assert_eq!(lease.record().failing_on(id(8)), None);
+        assert_eq!(lease.record().add_failure(id(8), ""), 1);
+        lease.record().forget_failures(id(8));
+        drop(lease);
+        assert!(leases.known.lock().is_empty(), "a subscription without state is forgotten");
     }
 
     #[tokio::test]
-    async fn whoever_comes_while_a_consumer_is_on_its_way_out_waits_for_its_seat() {
-        let seats = Arc::new(Seats::default());
-        let first = seats.take(&NAME, "the first clerk".to_owned()).unwrap();
-        let refused = seats.wait(&NAME, "the second clerk".to_owned()).await.err().unwrap();
+    async fn a_new_consumer_waits_for_the_lease_of_one_that_is_stopping() {
+        let leases = Arc::new(ConsumerLeases::default());
+        let first = leases.take(&NAME, "the first clerk".to_owned()).unwrap();
+        let refused = leases.wait(&NAME, "the second clerk".to_owned()).await.err().unwrap();
         assert_eq!(refused, "the first clerk");
         first.record().leave();
         let name = NAME;
-        let mut second = Box::pin(seats.wait(&name, "the second clerk".to_owned()));
+        let mut second = Box::pin(leases.wait(&name, "the second clerk".to_owned()));
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
         assert!(second.await.is_ok());

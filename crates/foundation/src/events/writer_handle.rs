@@ -1,12 +1,13 @@
-//! The way to the writer: what of a store belongs to the namespace and outlives its actor.
+//! The handle of the writer: the part of a store that belongs to the namespace and outlives the store's actor.
 //!
-//! 1. There is at most one writer: it holds the permit of `seat` for as long as it has its log, which it drops first.
-//! 2. A job is sent under the read lock of `phase`, and the phase changes under the write lock. So a writer whose gate is
-//!    not open any more finds in its queue all that will ever be there.
+//! 1. There is at most one writer: it holds the permit of `writer_slot` for as long as it has its log, and drops the
+//!    log first.
+//! 2. A job is sent under the read lock of `phase`, and the phase changes under the write lock. So a writer whose
+//!    handle is not open any more finds in its queue every job that will ever be there.
 //! 3. `pending` counts the jobs that were sent and whose effect is not visible to readers yet. It falls after the
-//!    position is published and before the answers go out: so who has been answered reads what it was told.
-//! 4. The position never goes back.
-//! 5. `changes` is told after each change of the phase, without the lock: whoever subscribes and then looks misses none.
+//!    position is published and before the answers are sent: a caller that has its answer reads what it was answered.
+//! 4. The position never decreases.
+//! 5. `changes` is notified after each change of the phase, without the lock: subscribe before checking to miss none.
 
 use std::mem;
 use std::sync::Arc;
@@ -17,74 +18,74 @@ use parking_lot::RwLock;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::combining_queue::{CombiningQueue, WriterGuard};
 use super::event::Event;
 use super::hold::Hold;
 use super::id::EventId;
 use super::job::Job;
-use super::lane::{Lane, Shift};
 use super::outage::Outage;
 use super::readers::Readers;
 use super::store_limits::EventStoreLimits;
 use super::tail::Tail;
 use super::writer::Inbox;
 
-pub(super) struct Gate {
+pub(super) struct WriterHandle {
     phase: RwLock<Phase>,
     changes: Notify,
     /// The highest id that was ever given, 0 if none was.
     position: AtomicU64,
-    pub(super) seat: Arc<Semaphore>,
+    pub(super) writer_slot: Arc<Semaphore>,
     pub(super) readers: Arc<Readers>,
-    /// Those who follow read there what was recorded last.
+    /// Subscriptions read the latest events there.
     pub(super) tail: Arc<Tail>,
-    /// What must not be forgotten yet.
+    /// The events that pruning must keep.
     pub(super) hold: Arc<Hold>,
     pub(super) limits: EventStoreLimits,
 }
 
-/// What becomes of a job.
+/// What happens to a job.
 enum Phase {
-    /// There is no store, or it is on its way out.
+    /// There is no store, or it is stopping.
     Shut,
-    /// The log has failed, and the store has not got it back yet.
+    /// The log has failed and is not open again yet.
     Unavailable(Outage),
     /// The writer takes it.
     Open(Open),
 }
 
 struct Open {
-    way: Way,
+    transport: Transport,
     pending: Arc<AtomicUsize>,
 }
 
-/// How a job comes to the writer.
-pub(super) enum Way {
-    /// To the thread that it has, as its log may block.
+/// How a job reaches the writer.
+pub(super) enum Transport {
+    /// Through a channel to the writer's own thread, since its log may block.
     Thread(mpsc::UnboundedSender<Job>),
-    /// Where the job is sent from.
-    Here(Arc<Lane>),
+    /// On the caller's own thread, through the combining queue.
+    Combining(Arc<CombiningQueue>),
 }
 
 /// A job that was not taken, and why.
 pub(super) struct Unsent {
     pub(super) job: Job,
-    /// `None` if there is no store, or it is on its way out.
+    /// `None` if there is no store, or it is stopping.
     pub(super) outage: Option<Outage>,
 }
 
-/// The writer's end of a gate.
-struct Behind {
+/// The writer's end of the handle.
+struct Publisher {
     pending: Arc<AtomicUsize>,
-    gate: Arc<Gate>,
+    handle: Arc<WriterHandle>,
 }
 
-impl Gate {
+impl WriterHandle {
     pub(super) fn new(limits: EventStoreLimits) -> Self {
         Self {
             phase: RwLock::new(Phase::Shut),
             changes: Notify::new(),
             position: AtomicU64::new(0),
-            seat: Arc::new(Semaphore::new(1)),
+            writer_slot: Arc::new(Semaphore::new(1)),
             readers: Readers::new(),
             tail: Arc::default(),
             hold: Arc::new(Hold::new()),
@@ -92,32 +93,33 @@ impl Gate {
         }
     }
 
-    /// Opens the gate to the writer who has this inbox, and whose log is at this position. The gate is not open: its last
-    /// writer has given up its seat. The readers read the log already.
+    /// Opens the handle for the writer with this inbox, whose log is at this position. The handle must not be open: its
+    /// last writer has released its permit. The readers read the log already.
     pub(super) fn open<T>(
         self: &Arc<Self>,
         position: Option<EventId>,
-        way: impl FnOnce(Box<dyn Inbox>) -> (Way, T),
+        transport: impl FnOnce(Box<dyn Inbox>) -> (Transport, T),
     ) -> T {
         let pending = Arc::new(AtomicUsize::new(0));
         self.tail.opened(position);
         self.advance(position);
-        let (way, rest) = way(Box::new(Behind { pending: Arc::clone(&pending), gate: Arc::clone(self) }));
-        self.change(|_| Some(Phase::Open(Open { way, pending })));
-        rest
+        let (transport, value) =
+            transport(Box::new(Publisher { pending: Arc::clone(&pending), handle: Arc::clone(self) }));
+        self.change(|_| Some(Phase::Open(Open { transport, pending })));
+        value
     }
 
-    /// Lets nothing in any more; the writer does what is in its queue and ends.
+    /// Takes no more jobs; the writer does those in its queue and ends.
     pub(super) fn shut(&self) {
         self.change(|_| Some(Phase::Shut));
     }
 
-    /// The same since the log has failed; a gate that is shut stays so.
+    /// The same after a failure of the log; a handle that is shut stays shut.
     pub(super) fn fail(&self, outage: Outage) {
         self.change(|phase| (!matches!(phase, Phase::Shut)).then_some(Phase::Unavailable(outage)));
     }
 
-    /// The store begins without its log, which it cannot open again yet.
+    /// The store begins without its log, which cannot be opened again yet.
     pub(super) fn begin_without(&self, outage: Outage) {
         self.change(|_| Some(Phase::Unavailable(outage)));
     }
@@ -126,27 +128,27 @@ impl Gate {
         let mut phase = self.phase.write();
         let before = next(&phase).map(|next| mem::replace(&mut *phase, next));
         drop(phase);
-        // An idle writer goes with its way, and closes its log: not under the lock.
+        // An idle writer is dropped with its transport, which closes its log: not under the lock.
         drop_contained("the log of an event store", before);
         self.changes.notify_waiters();
     }
 
-    /// The next change of the phase, from when this is enabled or polled. It is woken by this gate's own work.
+    /// The next change of the phase, from when this is enabled or polled. Only this handle's own code wakes it.
     pub(super) fn change_to_come(&self) -> Notified<'_> {
         self.changes.notified()
     }
 
-    /// Sends a job, or gives it back if there is no writer. If the log does not block, it is done on return, or somebody else
-    /// is at it.
+    /// Sends a job, or gives it back if there is no writer. If the log does not block, the job is done on return, or
+    /// another caller is doing it.
     pub(super) fn send(&self, job: Job) -> Result<(), Unsent> {
         // The work is done without the lock: a log that fails changes the phase.
-        if let Some(shift) = self.put(job)? {
-            shift.work();
+        if let Some(guard) = self.put(job)? {
+            guard.work();
         }
         Ok(())
     }
 
-    fn put(&self, job: Job) -> Result<Option<Shift>, Unsent> {
+    fn put(&self, job: Job) -> Result<Option<WriterGuard>, Unsent> {
         let phase = self.phase.read();
         let open = match &*phase {
             Phase::Open(open) => open,
@@ -154,9 +156,11 @@ impl Gate {
             Phase::Unavailable(outage) => return Err(Unsent { job, outage: Some(outage.clone()) }),
         };
         open.pending.fetch_add(1, Ordering::AcqRel);
-        match &open.way {
-            Way::Thread(jobs) => jobs.send(job).map(|()| None).map_err(|unsent| Unsent { job: unsent.0, outage: None }),
-            Way::Here(lane) => Ok(lane.put(job)),
+        match &open.transport {
+            Transport::Thread(jobs) => {
+                jobs.send(job).map(|()| None).map_err(|unsent| Unsent { job: unsent.0, outage: None })
+            }
+            Transport::Combining(queue) => Ok(queue.put(job)),
         }
     }
 
@@ -165,7 +169,7 @@ impl Gate {
         matches!(&*self.phase.read(), Phase::Open(_))
     }
 
-    /// Whether there is no store, or it is on its way out.
+    /// Whether there is no store, or it is stopping.
     pub(super) fn is_shut(&self) -> bool {
         matches!(&*self.phase.read(), Phase::Shut)
     }
@@ -191,11 +195,11 @@ impl Gate {
         EventId::new(self.position.load(Ordering::Acquire))
     }
 
-    /// These events are recorded, and the log is here.
+    /// Publishes recorded events, and the position of the log.
     fn publish(&self, events: &[Arc<Event>], position: Option<EventId>) {
         match position {
             _ if !events.is_empty() => self.tail.extend(events),
-            // Whoever follows reads it in the log, or passes over it.
+            // Subscriptions read it in the log, or skip it.
             Some(position) => self.tail.imported(position),
             None => {}
         }
@@ -207,13 +211,13 @@ impl Gate {
     }
 }
 
-impl Inbox for Behind {
+impl Inbox for Publisher {
     fn done(&self, jobs: usize, events: &[Arc<Event>], position: Option<EventId>) {
-        self.gate.publish(events, position);
+        self.handle.publish(events, position);
         self.pending.fetch_sub(jobs, Ordering::AcqRel);
     }
 
     fn fail(&self, outage: Outage) {
-        self.gate.fail(outage);
+        self.handle.fail(outage);
     }
 }
