@@ -1,8 +1,8 @@
 //! Random histories of a supervisor's children, without an actor.
 //!
-//! [`sequential`] lets each step be answered at once, as OTP's supervisor does, and compares what the table does with
-//! OTP's rules, written down a second time as plainly as possible. [`interleaved`] answers steps late and in any order,
-//! lets children end in between, and checks what must hold then too.
+//! [`sequential`] answers each step at once, as OTP's supervisor does, and compares the table with OTP's rules in a
+//! second, plain implementation. [`interleaved`] answers steps late and in any order, lets children end in between, and
+//! checks the invariants that must hold then too.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ fn rule_of_name(id: &str) -> NameTaken {
     }
 }
 
-/// What a start comes to.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Came {
     Up,
@@ -80,7 +80,7 @@ fn nature() -> impl Generator<Value = Nature> {
     (restart, significant).prop_map(|(restart, significant)| Nature { restart, significant })
 }
 
-/// New rules, and the children that are named in their order: some that are there, some that are not.
+/// New rules, and the named children in their order: some that exist, some that do not.
 type Configuration = (Rules, Vec<(usize, Nature)>);
 
 fn configuration() -> impl Generator<Value = Configuration> {
@@ -89,7 +89,7 @@ fn configuration() -> impl Generator<Value = Configuration> {
     (rules(), named, natures).prop_map(|(rules, named, natures)| (rules, named.into_iter().zip(natures).collect()))
 }
 
-/// What the shell does with a configuration: checks it, then hands it to the table. Whether it was taken.
+/// What the shell does with a configuration: checks it, then passes it to the table. Returns whether it was accepted.
 fn reconfigure(children: &mut Children<Life>, (rules, named): &Configuration) -> bool {
     let specs: Vec<ChildSpec> = named.iter().map(|(id, nature)| spec(IDS[*id], *nature)).collect();
     let checked = specs.iter().all(|spec| rules.check(spec).is_ok());
@@ -129,7 +129,7 @@ fn rules() -> impl Generator<Value = Rules> {
     })
 }
 
-/// Without jitter: the models foretell each delay.
+/// Without jitter: the models predict each delay.
 fn backoff() -> impl Generator<Value = Backoff> {
     let ms = Duration::from_millis;
     prop_oneof![

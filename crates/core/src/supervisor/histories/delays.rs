@@ -76,7 +76,7 @@ fn a_request_to_terminate_that_comes_between_an_exit_and_its_delay_ends_the_dela
     assert_eq!(table.children.terminate(a), Terminate::Pending);
     table.work();
     assert!(table.is_down(a));
-    assert!(table.children.take_settled().contains(&a), "whoever has asked waits for ever");
+    assert!(table.children.take_settled().contains(&a), "the request waits for ever");
     let (key, number) = table.delays[0];
     table.children.delay_over(key, number);
     table.work();
@@ -93,14 +93,14 @@ fn a_request_to_terminate_is_answered_although_the_delay_has_become_that_of_anot
     table.work();
     table.now += Duration::from_millis(500);
     table.children.take_settled();
-    // The exit of the one, the end of the other's delay and the request wait for their turns, in this order.
+    // The exit of one child, the end of the other's delay and the request wait for their turns, in this order.
     table.exit(b);
     let (key, number) = table.delays[0];
     table.children.delay_over(key, number);
     assert_eq!(table.children.terminate(b), Terminate::Pending);
     table.work();
     assert_eq!(table.children.waits(a), table.delays.last().map(|(_, number)| *number), "it waits for the later delay");
-    assert!(table.children.take_settled().contains(&b), "whoever has asked waits for ever");
+    assert!(table.children.take_settled().contains(&b), "the request waits for ever");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Steps are answered late and in any order, and children end whenever they like.
+//! Steps that are answered late and in any order, with children that end at any time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ enum Under {
     End(Life),
 }
 
-/// What the outside knows of one child.
+/// The known facts about one child.
 #[derive(Debug, Default)]
 struct Known {
     nature: Nature,
@@ -35,7 +35,7 @@ struct Known {
     starts: u64,
     /// Its current incarnation, from the start until the word that it is gone.
     alive: Option<Life>,
-    /// Whether something has happened after which one-for-one may start it.
+    /// Whether an event has occurred after which one-for-one may start it.
     due: bool,
     asked_to_stop: bool,
 }
@@ -48,7 +48,7 @@ struct World {
     known: HashMap<Key, Known>,
     under_way: BTreeMap<Key, Under>,
     past: Vec<Life>,
-    /// Who waits for the answer to a start, and to a termination.
+    /// The requests that wait for the answer to a start, and to a termination.
     starters: HashSet<Key>,
     stoppers: HashSet<Key>,
     restarts: HashMap<Key, u32>,
@@ -97,7 +97,7 @@ impl World {
                 Step::Start { key, .. } => self.begin(key),
                 Step::Stop { key, child, .. } | Step::Bury { key, child } => self.end(key, child),
                 Step::Delay { key, number, until } => {
-                    // It may be over already: what another child waits for can pass while the stops of this plan take
+                    // It may be over already: the delay of another child can pass while the stops of this plan take
                     // their time.
                     assert!(until >= self.time(), "a delay that ends before it begins");
                     assert_eq!(self.children.waits(key), Some(number));
@@ -124,7 +124,7 @@ impl World {
             child.spec.is_significant() && matches!(slot, Slot::Running(_) | Slot::Starting | Slot::Queued)
         };
         match self.rules.auto_shutdown {
-            AutoShutdown::Never => panic!("it was told never to"),
+            AutoShutdown::Never => panic!("auto-shutdown is off"),
             AutoShutdown::AnySignificant => {}
             AutoShutdown::AllSignificant => {
                 assert_eq!(self.children.children.values().map(Box::as_ref).filter(active).count(), 0)
@@ -356,7 +356,7 @@ impl World {
             assert_eq!(under_way, moving, "{key} is {:?}", child.slot);
         }
         if !self.advanced && !self.reconfigured {
-            // Each restart of a child belongs to a decision of its own, and there are only so many.
+            // Each restart of a child belongs to a decision of its own, and their number is limited.
             let most = self.rules.intensity.max_restarts;
             assert!(self.restarts.values().all(|restarts| *restarts <= most), "too many restarts");
         }
@@ -365,7 +365,7 @@ impl World {
         }
     }
 
-    /// Nothing is under way, and nothing is to be done: then nothing waits either.
+    /// Nothing waits when nothing is under way or to be done.
     fn check_rest(&self) {
         for (key, child) in &self.children.children {
             let resting = match self.rules.roster {
@@ -380,7 +380,7 @@ impl World {
         assert!(self.stoppers.is_empty(), "{:?} wait for a stop for ever", self.stoppers);
     }
 
-    /// Every step is answered, and every start succeeds, until nothing is left to do.
+    /// Answers every step, with success for every start, until nothing is left to do.
     fn come_to_rest(&mut self) {
         while let Some(key) = self.under_way.keys().next().copied() {
             self.answer(key, Came::Up, None, true);

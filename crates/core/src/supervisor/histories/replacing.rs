@@ -1,4 +1,4 @@
-//! A child that is replaced while something else happens to it.
+//! Replacing a child while something else happens to it.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn running() -> (Children<Life>, Key, Life, Instant) {
     (children, key, Life(key, 1), now)
 }
 
-/// Every step is answered at once; a start is this one.
+/// Answers every step at once, a start with this outcome.
 fn work(children: &mut Children<Life>, now: Instant, start: u64) {
     while let Some(step) = children.next_step(now) {
         match step {
@@ -69,7 +69,7 @@ fn a_predecessor_that_has_ended_and_is_not_restarted_yet_is_replaced_all_the_sam
     let successor = Life(key, 2);
     children.replaced(key, first.actor_id(), successor, spec, now).unwrap();
     work(&mut children, now, 3);
-    assert_eq!(children.running(key), Some(&successor), "nobody is started beside it");
+    assert_eq!(children.running(key), Some(&successor), "no other is started beside it");
 }
 
 #[test]

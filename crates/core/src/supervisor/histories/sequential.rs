@@ -1,4 +1,4 @@
-//! Every step is answered at once: the table does what OTP does, in the same order.
+//! Steps that are answered at once: the table does what OTP does, in the same order.
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
@@ -40,14 +40,14 @@ fn command() -> impl Generator<Value = Command> {
     ]
 }
 
-/// The table with a world that answers at once.
+/// The table in an environment that answers at once.
 struct World {
     children: Children<Life>,
     script: Script,
     start: Instant,
     acts: Vec<Act>,
     ended: Option<Ended>,
-    /// The delays that have begun: when they end, their number, whose they are.
+    /// The delays under way: their end, their number, their child.
     delays: Vec<(u64, u64, Key)>,
 }
 
@@ -150,7 +150,7 @@ fn obey(command: Command, world: &mut World, model: &mut Model) {
     world.work(model.now);
 }
 
-/// Only a fixed roster knows its children by id.
+/// Only a static set knows its children by id.
 fn by_id(world: &World, model: &Model, id: usize) -> Option<usize> {
     let at = model.find(IDS[id]);
     let known = world.children.find(IDS[id]).ok();
@@ -164,7 +164,7 @@ fn running(entry: &Entry) -> Option<Life> {
     }
 }
 
-/// In which order children of different lanes are dealt with is nobody's business.
+/// The order between children of different plan queues is unspecified.
 fn in_order(rules: Rules, acts: &[Act]) -> Vec<Act> {
     let mut acts = acts.to_vec();
     if rules.strategy == Strategy::OneForOne {
@@ -178,7 +178,7 @@ fn seen(World { children, start, .. }: &World) -> Vec<(Key, Pid)> {
         Slot::Running(life) => Pid::Up(*life),
         Slot::Down => Pid::Undefined,
         Slot::Waiting(delay) => {
-            let until = delay.until.expect("nobody takes a name").duration_since(*start).as_millis() as u64;
+            let until = delay.until.expect("no name is taken").duration_since(*start).as_millis() as u64;
             Pid::Waiting { until, number: delay.number }
         }
         other => panic!("a child is {other:?} when there is nothing left to do"),
@@ -214,7 +214,7 @@ proptest! {
             prop_assert_eq!(seen(&world), expected, "{}", said);
         }
         if model.rules.strategy == Strategy::OneForOne && model.ended.is_some() {
-            // Lanes that were on their way when another one gave up are not compared.
+            // Plan queues under way when another one gave up are not compared.
             return Ok(());
         }
         let mut alive: Vec<Life> = model.list.iter().filter_map(|entry| match entry.pid {
@@ -224,7 +224,8 @@ proptest! {
         alive.reverse();
         let mut left = left(&mut world.children);
         if model.ended.is_some() {
-            // The child that was one too many, or significant, has been dealt with by OTP, and has yet to be buried by us.
+            // OTP has already handled the child that was one too many, or significant; here its exit is still to be
+            // awaited.
             left.retain(|life| alive.contains(life));
             alive.retain(|life| left.contains(life));
         }
