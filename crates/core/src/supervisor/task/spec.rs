@@ -45,7 +45,7 @@ impl ChildSpec {
     }
 }
 
-/// A task that lives once, for an owner who is told the outcome.
+/// A task that runs once, and whose owner receives the outcome.
 pub(super) fn owned<W, F>(
     options: TaskOptions,
     work: W,
