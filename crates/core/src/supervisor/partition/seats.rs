@@ -1,8 +1,8 @@
-//! Who holds which partition.
+//! The current holder of each partition.
 //!
-//! 1. A seat is taken before its actor starts. It is free when the last share of its lease is dropped: by then handler
-//!    and state of its holder are.
-//! 2. A seat is taken from nobody who lives, and a lease only fills and frees the seat that is still its own.
+//! 1. A slot is taken before its actor starts. It is free when the last clone of its lease is dropped; the handler and
+//!    state of its holder have then been dropped.
+//! 2. A slot is never taken from a living holder, and a lease only fills and frees the slot while it is its own.
 //! 3. Partitions below `open` are routed to. Before a partition is stopped it is closed; it is opened when it has started.
 
 use std::num::NonZeroUsize;
@@ -58,9 +58,9 @@ struct Seat<P> {
 }
 
 enum Holder<P> {
-    /// Since then, or never anybody.
+    /// Empty since then, or never held.
     Nobody(Option<Instant>),
-    /// With nobody there since then.
+    /// Starting, with no holder since then.
     Starting(Option<Instant>),
     Started(P),
 }
@@ -91,7 +91,7 @@ impl<P: Partition> Seats<P> {
         self.open.store(partitions, Ordering::Release);
     }
 
-    /// Who holds this seat and lives.
+    /// The living holder of this slot.
     pub(super) fn at(&self, partition: usize) -> Result<P, PartitionError> {
         match self.seats.get(partition).map(|seat| seat.read()).as_deref() {
             Some(Seat { holder: Holder::Started(holder), .. }) if holder.is_live() => Ok(holder.clone()),
@@ -99,7 +99,7 @@ impl<P: Partition> Seats<P> {
         }
     }
 
-    /// The open seats on which nobody has been for this long.
+    /// The open slots that have been empty for this long.
     pub(super) fn vacant(&self, for_long: Duration, now: Instant) -> Vec<usize> {
         let is_long = |since: &Instant| now.saturating_duration_since(*since) >= for_long;
         let is_vacant = |seat: &RwLock<Seat<P>>| match &seat.read().holder {
@@ -111,7 +111,7 @@ impl<P: Partition> Seats<P> {
         open.filter(|(_, seat)| is_vacant(seat)).map(|(partition, _)| partition).collect()
     }
 
-    /// Takes a seat for somebody who is about to start; `None` if somebody else lives on it, or is about to.
+    /// Takes a slot for an actor that is about to start; `None` if another one lives on it, or is about to.
     pub(super) fn take(self: &Arc<Self>, partition: usize) -> Option<SeatLease<P>> {
         let mut seat = self.seats.get(partition)?.write();
         let (taken, since) = match &seat.holder {
@@ -125,7 +125,7 @@ impl<P: Partition> Seats<P> {
         let number = seat.lease + 1;
         let before = std::mem::replace(&mut *seat, Seat { lease: number, holder: Holder::Starting(since) });
         drop(seat);
-        // After the lock is open again: the last reference to an actor may go with it.
+        // After the lock has been released: this may drop the last reference to an actor.
         drop(before);
         Some(SeatLease(Arc::new(Share { seats: Arc::clone(self), partition, number })))
     }
@@ -141,7 +141,7 @@ impl<P: Partition> Seats<P> {
     }
 }
 
-/// The right to a seat; the last clone to be dropped gives it back.
+/// The right to a slot; the last clone to be dropped returns it.
 pub(super) struct SeatLease<P: Partition>(Arc<Share<P>>);
 
 impl<P: Partition> Clone for SeatLease<P> {
@@ -151,7 +151,7 @@ impl<P: Partition> Clone for SeatLease<P> {
 }
 
 impl<P: Partition> SeatLease<P> {
-    /// Shows who has started. They may have ended already: then this share is the last one, and frees the seat.
+    /// Publishes the started actor. It may have ended already: then this clone is the last one, and frees the slot.
     pub(super) fn fill(self, holder: P) {
         self.0.seats.set(&self.0, Holder::Started(holder));
     }

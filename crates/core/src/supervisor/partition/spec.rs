@@ -1,4 +1,4 @@
-//! How to put a partition supervisor together.
+//! The specification of a partition supervisor.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use crate::supervisor::spec::SupervisorSpec;
 use crate::supervisor::started::Started;
 use crate::supervisor::task::TaskSupervisor;
 
-/// More partitions than this are a mistake.
+/// The most partitions; more are a mistake.
 const MAX_PARTITIONS: usize = 1 << 16;
-/// So many partitions that are down are named.
+/// The most partitions that are down and named.
 const SHOWN: usize = 8;
 
 type StartPartition<P> =
     dyn Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
 
-/// What stands at each partition, how many there are, and their rules. The partitions are restarted one for one.
+/// The kind of the partitions, their number, and their rules. The partitions are restarted one for one.
 ///
 /// A clone describes the same partitions: it cannot be started beside the other.
 #[derive(Clone)]
@@ -44,8 +44,8 @@ pub struct PartitionSupervisorSpec<P: Partition> {
 }
 
 impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
-    /// So many actors. `start` is given the number of its partition, from 0, and gives the actor and its arguments, anew
-    /// for each start.
+    /// Partitions that are actors, this many. `start` receives the number of its partition, from 0, and gives the actor
+    /// and its arguments, anew for each start.
     ///
     /// # Errors
     /// [`SpecError::Partitions`] for none, and for more than 65,536.
@@ -68,7 +68,7 @@ impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
 }
 
 impl PartitionSupervisorSpec<DynamicSupervisor> {
-    /// So many dynamic supervisors, so that starting children is spread over several actors.
+    /// Partitions that are dynamic supervisors, which spreads the start of children over several actors.
     ///
     /// # Errors
     /// As [`workers`](PartitionSupervisorSpec::workers).
@@ -81,7 +81,7 @@ impl PartitionSupervisorSpec<DynamicSupervisor> {
 }
 
 impl PartitionSupervisorSpec<TaskSupervisor> {
-    /// So many task supervisors.
+    /// Partitions that are task supervisors.
     ///
     /// # Errors
     /// As [`workers`](PartitionSupervisorSpec::workers).
@@ -120,7 +120,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
             + Sync
             + 'static,
     {
-        // Before anything is made for each of them.
+        // Before anything is allocated for each of them.
         let refused = SpecError::Partitions { asked: partitions, max: MAX_PARTITIONS };
         let partitions = NonZeroUsize::new(partitions).filter(|asked| asked.get() <= MAX_PARTITIONS).ok_or(refused)?;
         Ok(Self {
@@ -134,8 +134,8 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
         })
     }
 
-    /// When a partition is started again; by default always. A temporary one comes back with its supervisor only, be it
-    /// that it has ended or that it was resized away.
+    /// When a partition is started again; by default always. A temporary one that has ended, or was removed by a
+    /// resize, comes back only with its supervisor.
     pub fn restart(self, restart: Restart) -> Self {
         Self { restart, ..self }
     }
@@ -145,12 +145,12 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
         Self { shutdown: Some(shutdown), ..self }
     }
 
-    /// How many restarts, of all partitions together, are too many.
+    /// The restart intensity, of all partitions together.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         Self { intensity, ..self }
     }
 
-    /// Who is told what happens; as [`SupervisorSpec::reporter`].
+    /// The reporter of the partitions' events; as [`SupervisorSpec::reporter`].
     pub fn reporter(self, reporter: impl Reporter) -> Self {
         Self { reporter: Some(Arc::new(reporter)), ..self }
     }
@@ -184,7 +184,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     }
 }
 
-/// How partitions are of which these are down.
+/// The health of partitions of which these are down.
 fn health_without(vacant: &[usize], open: usize) -> Health {
     let down = vacant.iter().take(SHOWN).map(usize::to_string).collect::<Vec<_>>().join(", ");
     match vacant.len() {

@@ -15,8 +15,8 @@ use crate::supervisor::Supervisor;
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::roster::{ChildCount, ChildInfo};
 
-/// A supervisor of the same child many times, each at a partition of its own, and the way from a key to a partition.
-/// Elixir's `PartitionSupervisor`.
+/// A supervisor of many instances of one child, each a partition, with the routing from a key to a partition. Elixir's
+/// `PartitionSupervisor`.
 ///
 /// ```
 /// use foundation_core::{PartitionSupervisor, PartitionSupervisorSpec};
@@ -42,7 +42,7 @@ use crate::supervisor::roster::{ChildCount, ChildInfo};
 /// take it from [`PartitionSupervisorSpec::handle`] before the specification goes into
 /// [`ChildSpec::partition_supervisor`](crate::ChildSpec::partition_supervisor).
 ///
-/// Cost: a lookup asks no actor. It hashes the key, locks the seat of its one partition for reading and clones the
+/// Cost: a lookup asks no actor. It hashes the key, locks the slot of its one partition for reading and clones the
 /// reference.
 pub struct PartitionSupervisor<P> {
     partitions: Arc<Partitions<P>>,
@@ -75,7 +75,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         Ok(partition_of(key, open))
     }
 
-    /// Who stands at the partition of this key now.
+    /// The current holder of the partition of this key.
     ///
     /// # Errors
     /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
@@ -83,7 +83,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         self.partitions.seats.at(self.partition_of(key)?)
     }
 
-    /// Who stands at the partition of this number now.
+    /// The current holder of the partition of this number.
     ///
     /// # Errors
     /// [`PartitionError::NotFound`], [`PartitionError::Down`].
@@ -95,7 +95,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         self.partitions.seats.at(partition)
     }
 
-    /// Those who stand at all partitions now, in order; who is down is left out.
+    /// The current holders of all partitions, in order; partitions that are down are left out.
     pub fn running(&self) -> Vec<P> {
         (0..self.partitions()).filter_map(|partition| self.at(partition).ok()).collect()
     }
@@ -103,7 +103,8 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// Stops the partitions from this number on, or starts those before it again; never more than there were at the
     /// start. Keys are routed anew; what was in the state of a stopped partition is lost.
     ///
-    /// Resizes take their turn. One that is dropped half-way leaves nothing that the next one does not put right.
+    /// Resizes run one after the other. One that is dropped half-way leaves nothing that the next one does not put
+    /// right.
     ///
     /// # Errors
     /// [`PartitionError::TooMany`] before anything is changed; [`PartitionError::Child`] if the supervisor does not run,
@@ -115,7 +116,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         }
         let _turn = waking_contained(self.partitions.resizing.lock()).await;
         let supervisor = self.supervisor()?;
-        // First nobody is sent to those that are going.
+        // Routing to the partitions that are removed ends first.
         let before = seats.open();
         seats.set_open(before.min(partitions));
         stop_down_to(&supervisor, partitions, seats.len()).await?;
@@ -163,7 +164,7 @@ impl<P: Partition> PartitionSupervisor<P> {
 async fn stop_down_to(supervisor: &Supervisor, wanted: usize, all: usize) -> Result<(), ChildError> {
     for partition in (wanted..all).rev() {
         match supervisor.terminate_child(partition.to_string()).await {
-            // A temporary one that has ended is forgotten.
+            // A temporary one that has ended has been removed.
             Ok(()) | Err(ChildError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -178,7 +179,7 @@ async fn start_up_to(supervisor: &Supervisor, wanted: usize) -> Result<(), Child
     Ok(())
 }
 
-/// Starts a partition that is stopped, or on its way up or down since a resize that was given up.
+/// Starts a partition that is stopped, or that a cancelled resize left on its way up or down.
 async fn start_again(supervisor: &Supervisor, partition: &str) -> Result<(), ChildError> {
     loop {
         match supervisor.restart_child(partition).await {
@@ -190,7 +191,7 @@ async fn start_again(supervisor: &Supervisor, partition: &str) -> Result<(), Chi
             // It has failed, and its supervisor starts it when its delay is over.
             return Ok(());
         }
-        // Returns when it is gone. If it was being started, nobody would say here that the start has failed.
+        // Returns when it is gone. If it was being started, its failure would not be reported here.
         supervisor.terminate_child(partition).await?;
     }
 }
