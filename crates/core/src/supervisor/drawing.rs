@@ -1,20 +1,19 @@
-//! Trees for people: as lines of text, and as a graph for Graphviz.
+//! Rendering of trees: as lines of text, and as a graph for Graphviz.
 
 use std::fmt::{self, Write};
 
 use super::child_spec::ChildKind;
 use super::tree::{Tree, TreeStatus};
 
-/// Longer texts, of a failure for example, are cut here. Fixed, since it is the width of a drawing: the whole text is in the
-/// [`Tree`] that is drawn.
+/// Longer texts, of a failure for example, are cut here. Fixed, since it is the width of a rendering: the whole text is
+/// in the rendered [`Tree`].
 const LONGEST: usize = 60;
 
-/// The columns of a line before the last, which is as long as it likes.
+/// The columns of a line before the last, which has no limit.
 const COLUMNS: usize = 4;
 
 impl fmt::Display for Tree {
-    /// A line for each actor: where it is in the tree, the actor, what it is doing, its restart rule, and whatever else
-    /// there is to say.
+    /// A line for each actor: its place in the tree, the actor, its state, its restart rule, and further details.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
         let mut further = vec![(self, String::new(), String::new())];
@@ -88,8 +87,8 @@ fn on_one_line(text: &str) -> String {
 }
 
 impl Tree {
-    /// The tree as a graph in Graphviz's language: `dot -Tsvg`. Supervisors are boxes, workers are ellipses; what does
-    /// not run is drawn dashed.
+    /// The tree as a graph in Graphviz's language: `dot -Tsvg`. Supervisors are boxes, workers are ellipses; actors
+    /// that do not run are dashed.
     pub fn to_dot(&self) -> String {
         let mut dot = String::from(
             "digraph supervision {\n  graph [ordering=out];\n  \
@@ -118,7 +117,7 @@ fn node(tree: &Tree, number: usize, parent: Option<usize>, dot: &mut String) {
         _ => ", style=\"filled,dashed\", fillcolor=\"#fbe9d0\"",
     };
     let lines: Vec<String> = label(tree).iter().map(|line| quoted(line)).collect();
-    // A string cannot fail to be written to.
+    // Writing to a string cannot fail.
     let _ = writeln!(dot, "  n{number} [shape={shape}{looks}, label=\"{}\"];", lines.join("\\n"));
     if let Some(parent) = parent {
         let _ = writeln!(dot, "  n{parent} -> n{number};");

@@ -1,4 +1,4 @@
-//! What a supervisor is asked.
+//! Requests to a supervisor.
 
 use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 
@@ -13,10 +13,10 @@ use super::started::StartedChild;
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
-/// A request's answer.
+/// The port for a request's answer.
 pub(super) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;
 
-/// What a supervisor is asked.
+/// A request to a supervisor.
 pub(super) enum ServerMsg {
     StartChild(ChildSpec, Answer<Option<StartedChild>>),
     RestartChild(String, Answer<Option<StartedChild>>),
@@ -37,29 +37,29 @@ pub(super) enum ServerMsg {
 }
 crate::local_message!(ServerMsg);
 
-/// Which child is meant.
+/// The child of a request.
 pub(super) enum Which {
     Id(String),
     Actor(ractor::ActorId),
 }
 
-/// A running child, with the word of when its subtree is gone.
+/// A running child, with a wait until its subtree is gone.
 pub(super) struct Handle {
     pub(crate) actor: ActorCell,
     pub(crate) subtree: Option<Gone>,
 }
 
-/// A part of what a supervisor has below it.
+/// A part of a supervisor's children.
 pub(super) struct Branch {
     pub(super) supervision: Supervision,
     pub(super) twigs: Vec<Twig>,
-    /// After which child the next part begins, if there is one.
+    /// The child after which the next part begins, if there is one.
     pub(super) next: Option<Key>,
     /// With the last part: actors that are linked to it and are none of its running children.
     pub(super) strays: Vec<ActorId>,
 }
 
-/// One child, which may have more below it.
+/// One child, which may have others below it.
 pub(super) struct Twig {
     /// Where it is in the start order.
     pub(super) turn: Turn,
@@ -71,7 +71,7 @@ pub(super) struct Twig {
     pub(super) supervisor: Option<ActorCell>,
 }
 
-/// Asks a supervisor; `None` if it does not run any more.
+/// Asks a supervisor; `None` if it no longer runs.
 pub(super) async fn ask<T: Send + 'static>(
     supervisor: &ActorRef<ServerMsg>,
     message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,

@@ -1,4 +1,4 @@
-//! What happened to a child, handed to an injected reporter.
+//! The events of children, passed to an injected reporter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::containment::{Contained, catch_panic, report as tell};
 use crate::exit::{ExitReason, SHUTDOWN};
 use crate::written;
 
-/// One thing that happened to one child.
+/// One event of one child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The supervisor's path, from the top: `registry/production/application`.
@@ -23,11 +23,11 @@ pub struct Report {
     pub supervisor: Arc<str>,
     /// Which child.
     pub child: ChildId,
-    /// What happened.
+    /// The event.
     pub happened: Happened,
 }
 
-/// What can happen to a child.
+/// An event of a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -43,43 +43,43 @@ pub enum Happened {
         #[serde(serialize_with = "written::some_shared")]
         cause: Option<Arc<RestartCause>>,
     },
-    /// Its start function said that it is not wanted now.
+    /// Its start function returned [`Start::Ignore`](crate::Start::Ignore).
     Ignored,
     /// It did not start.
     StartFailed {
         /// The child's own cause.
         cause: String,
     },
-    /// It was to be restarted, and another actor has its name.
+    /// Its restart was refused, as another actor has its name.
     NameTaken {
-        /// Who has which name.
+        /// Which actor has which name.
         cause: String,
-        /// What follows.
+        /// The consequence.
         rule: NameTaken,
     },
-    /// It ended without being asked by its supervisor.
+    /// It ended without a request of its supervisor.
     Exited {
         /// The incarnation that ended.
         #[serde(serialize_with = "written::text")]
         actor: ActorId,
-        /// Why.
+        /// The exit reason.
         reason: ExitReason,
         /// The chain below, if it is a supervisor that gave up.
         #[serde(serialize_with = "written::some_shared")]
         escalation: Option<Arc<GiveUp>>,
     },
-    /// It failed, and will be started again, with those whom the strategy concerns.
+    /// It failed, and will be started again, with the siblings that the strategy affects.
     Restarting {
-        /// Its failure, and the rules by which this follows.
+        /// Its failure, and the rules that were applied.
         #[serde(serialize_with = "written::shared")]
         cause: Arc<RestartCause>,
-        /// How long its supervisor waits before, when all concerned are stopped.
+        /// The delay before the starts, once all affected children are stopped.
         #[serde(rename = "delay_ms", serialize_with = "written::millis")]
         delay: Duration,
     },
-    /// It ended, and its restart rule refuses another life.
+    /// It ended, and its restart rule refuses a restart.
     NotRestarted {
-        /// Why it ended.
+        /// The exit reason.
         reason: ExitReason,
         /// The rule.
         rule: Restart,
@@ -89,23 +89,23 @@ pub enum Happened {
         /// The incarnation that was stopped.
         #[serde(serialize_with = "written::text")]
         actor: ActorId,
-        /// Whether it stopped in time, or was or had to be killed.
+        /// Whether it stopped in time, or was killed.
         how: Stopped,
     },
-    /// Its failure was one restart too many: the supervisor stops.
+    /// Its failure exceeded the restart intensity: the supervisor stops.
     GaveUp {
         /// The failures, the restart intensity that they exceed, and the chain below.
         #[serde(serialize_with = "written::shared")]
         cause: Arc<GiveUp>,
     },
-    /// It was significant and has ended for good: the supervisor stops, as it was told to.
+    /// It was significant and has ended for good: the supervisor stops, as configured.
     AutoShutdown {
-        /// What it was told.
+        /// The supervisor's setting.
         mode: AutoShutdown,
     },
 }
 
-/// How an actor that its supervisor stopped came to its end.
+/// How an actor that was stopped by its supervisor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
@@ -127,7 +127,7 @@ impl Stopped {
     }
 }
 
-/// Somebody who wants to know what happens to the children of a supervisor.
+/// A receiver of the events of a supervisor's children.
 ///
 /// Called on the supervisor's task, between two of its steps: count or pass on, and return. A reporter that panics
 /// loses that report and nothing else.
@@ -151,13 +151,14 @@ pub trait Reporter: Send + Sync + 'static {
     /// Takes note of one report.
     fn report(&self, report: &Report);
 
-    /// The same of a child that was started on demand, by a dynamic supervisor or as a task: of such there may be thousands.
+    /// The same for a child that was started on demand, by a dynamic supervisor or as a task: there may be thousands of
+    /// them.
     fn report_on_demand(&self, report: &Report) {
         self.report(report);
     }
 }
 
-/// Somebody's reporter: supervisors share it, and any of them may be the last to have it.
+/// A user's reporter: supervisors share it, and any of them may drop it last.
 impl<R: Reporter> Reporter for Contained<R> {
     fn report(&self, report: &Report) {
         if let Some(reporter) = self.get() {
@@ -262,7 +263,7 @@ impl Reporting {
         Self { path: path.into(), depth: 0, reporter, on_demand: false }
     }
 
-    /// The reporter that a specification asks for, if it does.
+    /// The reporter of a specification, if it has one.
     pub(crate) fn replaced_by(self, reporter: Option<&Arc<dyn Reporter>>) -> Self {
         match reporter {
             Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },

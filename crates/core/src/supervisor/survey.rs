@@ -1,8 +1,8 @@
-//! Looking at a whole tree: every supervisor is asked for its own part, all of a level at once.
+//! Snapshots of a whole tree: every supervisor is asked for its own part, all of a level at once.
 //!
-//! Nobody is blocked, and nobody is waited for for ever: whoever asks does the work, each supervisor answers between two
+//! No supervisor is blocked, and every wait is bounded: the caller does the work, each supervisor answers between two
 //! of its steps, for a part of its children at a time, and one that does not answer in time is shown as silent. Nothing
-//! here is as deep on the stack as the tree is.
+//! here recurses as deep as the tree is.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use super::started::Started;
 use super::supervision::Supervision;
 use super::tree::{Tree, TreeStatus};
 
-/// So many children are told of in one answer, which takes a supervisor about a millisecond. No limit on what is shown: the
-/// rest is asked for in further answers.
+/// The most children in one answer, which takes a supervisor about a millisecond. No limit on what is shown: the rest
+/// is requested in further answers.
 const CHILDREN_A_PART: usize = 2048;
 
 /// The tree of a supervisor, without names. Each answer may take `limit`.
@@ -40,13 +40,13 @@ pub(super) async fn survey(path: &str, supervisor: &ActorRef<ServerMsg>, limit: 
     growing.into_tree()
 }
 
-/// What has been found so far: each actor with the place of the one above it, which comes before it.
+/// The findings so far: each actor with the index of its parent, which comes before it.
 struct Growing {
     found: Vec<(Tree, usize)>,
 }
 
 impl Growing {
-    /// Takes in what a supervisor has said, and gives those below it that are to be asked.
+    /// Adds a supervisor's answer, and returns the supervisors below it that are to be asked.
     fn enter(&mut self, at: usize, seen: Seen) -> Vec<(usize, ActorCell)> {
         let mut further = Vec::new();
         for twig in seen.twigs {
@@ -60,7 +60,7 @@ impl Growing {
     }
 
     fn into_tree(mut self) -> Tree {
-        // From the end: whoever is taken has got all that are below it, the last one first.
+        // From the end: an actor that is taken already has its children, the last one first.
         loop {
             let Some((mut tree, above)) = self.found.pop() else { unreachable!("the topmost is returned") };
             tree.children.reverse();
@@ -72,7 +72,7 @@ impl Growing {
     }
 }
 
-/// What one supervisor has said of itself and its children, in start order.
+/// A supervisor's answer about itself and its children, in start order.
 struct Seen {
     status: TreeStatus,
     supervision: Option<Supervision>,
@@ -80,14 +80,14 @@ struct Seen {
     strays: Vec<ActorId>,
 }
 
-/// Asks a supervisor for what it has below it.
+/// Asks a supervisor for its children.
 async fn look(at: usize, actor: ActorCell, limit: Duration) -> (usize, Seen) {
     let supervisor: ActorRef<ServerMsg> = actor.into();
     let mut seen = Seen { status: TreeStatus::Running, supervision: None, twigs: Vec::new(), strays: Vec::new() };
     let mut after = None;
     loop {
         if let Some(status) = leaving(&supervisor) {
-            // It answers no more; what it has below it is on its way out.
+            // It no longer answers; its children are on their way out.
             return (at, Seen { status, supervision: None, twigs: Vec::new(), strays: Vec::new() });
         }
         match timeout(limit, ask(&supervisor, |reply| ServerMsg::Branch(after, reply))).await {
@@ -117,7 +117,7 @@ impl Seen {
         next
     }
 
-    /// With the children in start order, and none of them among the strays.
+    /// With the children in start order, and none of them among the unmanaged actors.
     fn in_order(mut self) -> Self {
         self.twigs.sort_by_key(|twig| twig.turn);
         let ours: HashSet<ActorId> = self.twigs.iter().filter_map(|twig| twig.latest).collect();
@@ -126,7 +126,7 @@ impl Seen {
     }
 }
 
-/// What a supervisor says of itself and of its children after this one.
+/// The answer of a supervisor about itself and its children after this one.
 pub(super) fn branch(
     children: &Children<Started>,
     after: Option<Key>,
