@@ -3,15 +3,15 @@
 //! Facts go in ([`exited`](Children::exited), [`started`](Children::started), [`stopped`](Children::stopped) …), steps
 //! come out ([`next_step`](Children::next_step)); the actor around it carries them out.
 //!
-//! 1. A key is given once and never again. Places are given in start order; the order of places is the start order, and
+//! 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
 //!    a reconfiguration gives new ones.
-//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until their
-//!    end has been heard of: it is not that of an unknown.
+//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
+//!    their end has been reported: that end is not one of an unknown actor.
 //! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
 //!    `Requested`, `Waiting` or a start that failed; or a successor takes the place of a running one.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
-//! 6. A child that waits for the end of its delay occupies no lane; the word that a delay is over counts only if it names
+//! 6. A child that waits for the end of its delay occupies no plan queue; the end of a delay counts only if it names
 //!    the current one.
 //! 7. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
 
@@ -36,7 +36,7 @@ use super::significant::AutoShutdown;
 use super::started::Incarnation;
 use crate::exit::ExitReason;
 
-/// One thing to do. A lane goes on when its step has been answered.
+/// One thing to do. A plan queue goes on when its step has been answered.
 #[derive(Debug)]
 pub(crate) enum Step<T> {
     /// Stop this incarnation, then say `stopped`.
@@ -45,13 +45,13 @@ pub(crate) enum Step<T> {
     Bury { key: Key, child: T },
     /// Start the child, then say `started`, `ignored` or `start_failed`.
     Start { key: Key, spec: ChildSpec, retry: bool },
-    /// Say `delay_over` with this number at this time. Nobody waits for that meanwhile.
+    /// Report `delay_over` with this number at this time. No plan queue waits for that.
     Delay { key: Key, number: u64, until: Instant },
     /// Report what has been decided.
     Tell { id: ChildId, what: Happened },
-    /// Stop the supervisor: this child's failure was one too many.
+    /// Stop the supervisor: this child's failure exceeded the restart intensity.
     GiveUp { id: ChildId, why: Arc<GiveUp> },
-    /// Stop the supervisor: the end of this significant child is its own.
+    /// Stop the supervisor: this significant child has ended.
     AutoShutdown { id: ChildId },
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum Leaving<T> {
     Ended(T),
 }
 
-/// What became of a start that failed.
+/// The outcome of a failed start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailedStart {
     Retried,
@@ -91,12 +91,12 @@ pub(crate) struct Children<T> {
     pub(super) halted: bool,
     /// The strategy to change to as soon as no plan is under way.
     pub(super) next_strategy: Option<Strategy>,
-    /// The latest significant child that has ended for good, until it is known what follows.
+    /// The latest significant child that has ended for good, until the consequence is decided.
     pub(super) last_ended: Option<(Key, ChildId)>,
 }
 
 impl<T: Incarnation> Children<T> {
-    /// `fractions` is where the jitter of delays comes from.
+    /// `fractions` is the source of the jitter of delays.
     pub(crate) fn new(rules: Rules, fractions: Fractions) -> Self {
         Self {
             rules,
@@ -120,7 +120,7 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// Notes at most so many ends of actors that are not known, while a start is under way.
+    /// Keeps at most this many ends of unknown actors, while a start is under way.
     pub(crate) fn noting_early_ends(mut self, most: usize) -> Self {
         self.early = EarlyEnds::at_most(most);
         self
@@ -130,13 +130,13 @@ impl<T: Incarnation> Children<T> {
         self.rules.auto_shutdown
     }
 
-    /// A key that nobody has had.
+    /// A key that has never been given.
     pub(super) fn next_key(&mut self) -> Key {
         self.next_key += 1;
         self.next_key - 1
     }
 
-    /// Puts a child at the end of the start order.
+    /// Adds a child at the end of the start order.
     pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
         let key = self.next_key();
         if self.rules.roster == Roster::Fixed {
@@ -150,7 +150,7 @@ impl<T: Incarnation> Children<T> {
 
     // ---- facts ----
 
-    /// An actor has ended. Returns the child that it was, if it was one.
+    /// Notes that an actor has ended. Returns the child that it was, if it was one.
     pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason, now: Instant) -> Option<Key> {
         let Some(key) = self.by_actor.remove(&actor) else {
             if self.starting > 0 {
@@ -171,7 +171,7 @@ impl<T: Incarnation> Children<T> {
         Some(key)
     }
 
-    /// A start came to a running child. Returns the reason if that child has already ended.
+    /// Notes that a start has succeeded. Returns the reason if that child has already ended.
     pub(crate) fn started(&mut self, key: Key, incarnation: T, now: Instant) -> Option<ExitReason> {
         let actor = incarnation.actor_id();
         let (restarted, cause) = self.restarted(key);
@@ -196,7 +196,7 @@ impl<T: Incarnation> Children<T> {
         early
     }
 
-    /// A start came to nothing because the child is not wanted now.
+    /// Notes that a start was ignored, because the child is not wanted now.
     pub(crate) fn ignored(&mut self, key: Key) {
         let wanted = self.start_is_over(key) == Some(false);
         if wanted {
@@ -209,7 +209,7 @@ impl<T: Incarnation> Children<T> {
         self.step_is_over(key);
     }
 
-    /// A start failed, for this cause.
+    /// Notes that a start failed, for this cause.
     pub(crate) fn start_failed(&mut self, key: Key, said: &str) -> FailedStart {
         let aborting = self.start_is_over(key) == Some(true);
         let purpose = self.purpose(key).unwrap_or(Purpose::Add);
@@ -223,7 +223,7 @@ impl<T: Incarnation> Children<T> {
         outcome
     }
 
-    /// A child that was being stopped or buried is gone.
+    /// Notes that a child that was being stopped or awaited is gone.
     pub(crate) fn stopped(&mut self, key: Key) {
         let wanted = self.is_to_be_started(key);
         if let Some(actor) = self.children.get(&key).and_then(|child| child.latest) {
@@ -239,9 +239,9 @@ impl<T: Incarnation> Children<T> {
         self.step_is_over(key);
     }
 
-    // ---- the small print ----
+    // ---- helpers ----
 
-    /// Whether the plan at work starts it again.
+    /// Whether the plan under way starts it again.
     pub(super) fn is_to_be_started(&self, key: Key) -> bool {
         let plan = self.lanes.get(&self.lane_key(key)).and_then(|lane| lane.plan.as_ref());
         plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(&turn))
@@ -270,7 +270,7 @@ impl<T: Incarnation> Children<T> {
         self.ready.push_back(at);
     }
 
-    /// Takes note that a start is no longer under way; true if it was to be aborted.
+    /// Notes that a start is no longer under way; true if it was to be aborted.
     pub(super) fn start_is_over(&mut self, key: Key) -> Option<bool> {
         let slot = &self.children.get(&key)?.slot;
         let aborting = matches!(slot, Slot::Aborting);
@@ -280,7 +280,7 @@ impl<T: Incarnation> Children<T> {
         Some(aborting)
     }
 
-    /// A start that nobody wants any more has come to a running child.
+    /// Notes that a start that is no longer wanted has succeeded.
     fn stop_instead(&mut self, key: Key) {
         let turn = self.turn(key);
         match (self.lane_of(key).and_then(|lane| lane.plan.as_mut()), turn) {
@@ -314,14 +314,14 @@ impl<T: Incarnation> Children<T> {
         }
         if let Some(lane) = self.lane_of(key) {
             // At the end, as OTP's message to itself: a child that never starts again must not keep others from being
-            // stopped. A retry that waits already is replaced, or there would be one more with each restart in between.
+            // stopped. A waiting retry is replaced, or each restart in between would add one more.
             lane.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
             lane.waiting.push_back(Work::Retry(key, said));
         }
         FailedStart::Retried
     }
 
-    /// A child does not run and nobody starts it: it keeps its place, or is forgotten.
+    /// Notes that a child does not run and has no start pending: it keeps its place, or is removed.
     pub(super) fn settle(&mut self, key: Key) -> FailedStart {
         let Some(child) = self.children.get(&key) else {
             return FailedStart::Settled;
@@ -330,7 +330,7 @@ impl<T: Incarnation> Children<T> {
         if keeps { self.rest(key) } else { self.remove(key) }
     }
 
-    /// A child is down and keeps its place.
+    /// Notes that a child is down and keeps its place.
     pub(super) fn rest(&mut self, key: Key) -> FailedStart {
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Down;
@@ -349,12 +349,12 @@ impl<T: Incarnation> Children<T> {
         FailedStart::Settled
     }
 
-    /// The children that have come to rest since the last call: down, or no longer there.
+    /// The children that have stopped since the last call: down, or removed.
     pub(crate) fn take_settled(&mut self) -> Vec<Key> {
         std::mem::take(&mut self.settled)
     }
 
-    /// No more steps. Hands out whoever is not gone yet, in reverse start order.
+    /// Ends all steps. Returns the children that are not gone yet, in reverse start order.
     pub(crate) fn halt(&mut self) -> Vec<Leaving<T>> {
         self.halted = true;
         self.by_actor.clear();
@@ -370,7 +370,7 @@ impl<T: Incarnation> Children<T> {
         leaving
     }
 
-    /// The actors that [`halt`](Children::halt) would hand out.
+    /// The actors that [`halt`](Children::halt) would return.
     pub(crate) fn actors(&self) -> HashSet<ActorId> {
         let actor = |child: &Child<T>| match &child.slot {
             Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),

@@ -14,7 +14,7 @@ use super::report::Happened;
 use super::restart::{Restart, Strategy};
 use super::started::Incarnation;
 
-/// What follows from one piece of work: what to do, and what to say of it.
+/// The result of one piece of work: what to do, and what to report.
 struct Decision<T> {
     plan: Option<Plan>,
     step: Option<Step<T>>,
@@ -27,12 +27,12 @@ impl<T> Decision<T> {
 }
 
 impl<T: Incarnation> Children<T> {
-    /// Whether there may be something to do: a look, without the time.
+    /// Whether there may be something to do, whatever the time.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty() || self.last_ended.is_some() || self.next_strategy.is_some()
     }
 
-    /// The next thing to do, if there is one that does not have to wait for another.
+    /// The next thing to do, unless it has to wait for another.
     pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step<T>> {
         while !self.halted {
             self.change_strategy();
@@ -59,11 +59,11 @@ impl<T: Incarnation> Children<T> {
                 }
                 self.lanes.get_mut(&at)?.plan = None;
             } else if self.next_strategy.is_some() {
-                // The new strategy may put what waits here into another lane.
+                // The new strategy may move the work that waits here to another plan queue.
                 return None;
             } else if let Some(work) = lane.waiting.pop_front() {
                 if let Some(step) = self.decide(at, work, now) {
-                    // Nobody answers this step: the lane goes on by itself.
+                    // This step is not answered: the queue goes on by itself.
                     self.ready.push_front(at);
                     return Some(step);
                 }
@@ -143,7 +143,7 @@ impl<T: Incarnation> Children<T> {
         let rule = spec.restart_rule();
         if !rule.wants(reason) {
             let (id, what) = (spec.id().clone(), Happened::NotRestarted { reason: reason.clone(), rule });
-            // The supervisor may have to follow; that is looked at before the next step.
+            // The supervisor may have to stop; that is checked before the next step.
             self.ended_for_good(key);
             return Decision { plan: self.turn(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
         }
@@ -208,11 +208,12 @@ impl<T: Incarnation> Children<T> {
         self.children.values().any(|child| child.spec.id() == id && child.spec.intensity_rule().is_some())
     }
 
-    /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
+    /// Erlang's `restart/2`: stops the affected children that still run, then starts all of them that may restart.
     pub(super) fn restart_plan(&mut self, cause: Key, retry: bool, wait: Option<Wait>) -> Plan {
         let Child { place: at, spec, .. } = &*self.children[&cause];
         let at = *at;
-        // A child that has become temporary while it waited for its restart is not started again; nobody waits for it.
+        // A child that became temporary while it waited for its restart is not started again, and no other waits for
+        // it.
         let stays = spec.restart_rule() != Restart::Temporary;
         let (retry, wait) = (retry && stays, wait.filter(|_| stays));
         let (among, from) = match self.rules.strategy {
@@ -233,7 +234,7 @@ impl<T: Incarnation> Children<T> {
                     plan.stops.insert(turn);
                 }
                 _ if temporary => forgotten.push(*key),
-                // Its delay has become ours.
+                // Its delay has become part of this one.
                 Slot::Waiting(_) if waits => joined.push(*key),
                 _ if waits => continue,
                 _ => child.slot = Slot::Queued,
@@ -251,7 +252,7 @@ impl<T: Incarnation> Children<T> {
         plan
     }
 
-    /// The retry of this child's start has succeeded: those after it, which are down, have waited for that.
+    /// Starts the children after this one, which are down, when the retry of its start has succeeded.
     pub(super) fn start_those_after(&mut self, key: Key) {
         if self.rules.strategy == Strategy::OneForOne {
             return;
@@ -261,7 +262,7 @@ impl<T: Incarnation> Children<T> {
         let plan = self.lanes.get_mut(&at).and_then(|lane| lane.plan.as_mut());
         let Some(plan) = plan.filter(|plan| plan.retry == Some(key)) else { return };
         for (later, child) in self.children.iter_mut().filter(|(_, child)| child.place > place) {
-            // One that is queued waits for a retry of its own, from when it had a lane of its own.
+            // A queued child waits for a retry of its own, from when it had its own plan queue.
             let down = matches!(child.slot, Slot::Down | Slot::Queued);
             if down && child.spec.restart_rule() != Restart::Temporary {
                 child.slot = Slot::Queued;

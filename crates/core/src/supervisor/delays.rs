@@ -1,7 +1,7 @@
 //! Delays between the stops and the starts of a restart.
 //!
-//! A delay is like the message that OTP's supervisor sends to itself to try a restart again, only later: meanwhile the
-//! child whose failure it was waits, those that were stopped with it are down, and the lane is free for other work.
+//! A delay is like the message that OTP's supervisor sends to itself to retry a restart, only later. Meanwhile the
+//! failed child waits, its stopped siblings are down, and the plan queue is free for other work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use super::restart::Strategy;
 use super::started::Incarnation;
 
 impl<T: Incarnation> Children<T> {
-    /// A delay has passed. Whether the restart is still wanted is decided when its turn comes.
+    /// Notes that a delay has passed. Whether the restart is still wanted is decided when its turn comes.
     pub(crate) fn delay_over(&mut self, key: Key, number: u64) {
         if self.waits(key) == Some(number) {
             self.queue(key, Work::Resume(key, number));
         }
     }
 
-    /// The number of the delay after which a child is going to be restarted.
+    /// The number of the delay before a child's restart.
     pub(crate) fn waits(&self, key: Key) -> Option<u64> {
         self.delay(key).map(|delay| delay.number)
     }
@@ -35,14 +35,14 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// How long the restart after this failure of a child is put off.
+    /// The delay of the restart after this failure of a child.
     pub(super) fn next_delay(&mut self, key: Key) -> Duration {
         let Some(child) = self.children.get_mut(&key) else { return Duration::ZERO };
         let backoff = child.spec.backoff_rule().unwrap_or(self.rules.backoff);
         child.fail(backoff, &mut self.fractions)
     }
 
-    /// What the restart for this child's sake has to wait for. Children that restart together wait for the last of them.
+    /// What the restart of this child has to wait for. Children that restart together wait for the last of them.
     pub(super) fn wait(&self, key: Key, delay: Duration, now: Instant) -> Option<Wait> {
         let not_before = match self.rules.strategy {
             Strategy::OneForOne => None,
@@ -58,7 +58,8 @@ impl<T: Incarnation> Children<T> {
         until.filter(|until| *until > now).max()
     }
 
-    /// Everybody concerned is stopped: the child waits, the others are down, and the lane is free.
+    /// Begins the delay once all affected children are stopped: the failed one waits, the others are down, the queue is
+    /// free.
     pub(super) fn park(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
         let plan = self.lanes.get_mut(&at)?.plan.take()?;
         let Wait { key, delay, not_before } = plan.wait?;
@@ -71,13 +72,13 @@ impl<T: Incarnation> Children<T> {
             }
         }
         if !wanted {
-            // It was terminated meanwhile, and those that were stopped with it stay down, as later in the delay.
+            // It was terminated meanwhile; its stopped siblings stay down, as later in the delay.
             return None;
         }
         self.last_delay += 1;
         let (number, until) = (self.last_delay, not_before.unwrap_or(now).max(now + delay));
         self.children.get_mut(&key)?.slot = Slot::Waiting(Delay { number, until: Some(until), cause: plan.cause });
-        // Nobody answers this step: the lane goes on by itself.
+        // This step is not answered: the queue goes on by itself.
         self.ready.push_front(at);
         Some(Step::Delay { key, number, until })
     }

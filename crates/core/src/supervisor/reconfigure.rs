@@ -1,12 +1,12 @@
 //! New rules and specifications for a supervisor that runs: the consequences of OTP's `code_change`.
 //!
-//! 1. All or nothing: whoever calls has checked the specifications, and the rest is checked before anything is changed.
-//! 2. A child that runs goes on. Its new specification holds for whatever is decided from now on; the plan under way is
-//!    carried out as it was decided.
-//! 3. A child that is new is known and stopped. A child that is no longer named stays as it is, after those named.
-//! 4. Keys stay, places are given anew.
-//! 5. The strategy says what a lane is, so it changes when no plan is under way. Until then no plan is begun; what waits
-//!    in a lane moves to its new one.
+//! 1. All or nothing: the caller has checked the specifications, and the rest is checked before anything is changed.
+//! 2. A child that runs goes on. Its new specification applies to all later decisions; the plan under way is carried
+//!    out as it was decided.
+//! 3. A new child is known and stopped. A child that is no longer named stays as it is, after those named.
+//! 4. Keys stay, start indices are given anew.
+//! 5. The strategy determines what a plan queue is, so it changes when no plan is under way. Until then no plan is
+//!    begun; the work that waits in a queue moves to its new one.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -67,7 +67,7 @@ impl<T: Incarnation> Children<T> {
         key
     }
 
-    /// Changes the strategy if one is waiting for that and no plan is under way.
+    /// Changes the strategy if a new one waits and no plan is under way.
     pub(super) fn change_strategy(&mut self) {
         let idle = |lane: &Lane| lane.plan.is_none() && !lane.under_way;
         let Some(strategy) = self.next_strategy.take_if(|_| self.lanes.values().all(idle)) else { return };
@@ -86,7 +86,7 @@ impl<T: Incarnation> Children<T> {
         self.wake_lanes();
     }
 
-    /// Looks at every lane again: while a strategy waits, lanes are passed over.
+    /// Schedules every queue again: while a strategy waits, queues are passed over.
     fn wake_lanes(&mut self) {
         let mut lanes: Vec<Key> = self.lanes.keys().copied().collect();
         lanes.sort_unstable();

@@ -18,7 +18,7 @@ use super::step::Outcome;
 use crate::ask::answer;
 use crate::containment::display_text;
 
-/// A child that is being replaced, and who has asked for it.
+/// A child that is being replaced, and the request for it.
 pub(super) struct Replacement {
     pub(super) child: Key,
     pub(super) predecessor: ActorId,
@@ -33,7 +33,7 @@ impl Replacement {
         self.spec.id().clone()
     }
 
-    /// The start of the successor is over, or the end of whom it replaces.
+    /// The start of the successor, or the end of its predecessor, is over.
     pub(super) fn go_on(
         self,
         myself: &ActorRef<ServerMsg>,
@@ -86,7 +86,7 @@ impl Replacement {
                 }
                 Self { successor: Some(actor), ..self }.stop(myself, state, step, predecessor, rule);
             }
-            // The child has been stopped meanwhile: nobody wants its successor.
+            // The child has been stopped meanwhile: its successor is no longer wanted.
             Err(successor) => self.stop(myself, state, step, successor, rule),
         }
     }

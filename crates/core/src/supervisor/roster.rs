@@ -1,4 +1,4 @@
-//! Requests about children: who may be added, started, stopped and removed, and the answers that OTP gives.
+//! Requests about children: which may be added, started, stopped and removed, and the answers that OTP gives.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::rules::{Roster, Rules};
 use super::started::Incarnation;
 use super::supervision::Supervision;
 
-/// What a child is doing, for people and programs to look at.
+/// The state of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -48,18 +48,18 @@ pub struct ChildInfo {
     pub kind: ChildKind,
     /// Its restart rule.
     pub restart: Restart,
-    /// What it is doing.
+    /// Its state.
     pub state: ChildState,
     /// Whether its end may be the end of its supervisor: see [`AutoShutdown`](crate::AutoShutdown).
     pub significant: bool,
-    /// How often the supervisor has restarted it.
+    /// The number of times that the supervisor has restarted it.
     pub restarts: u32,
-    /// While it restarts after a [`Backoff`](crate::Backoff): how long until it is started.
+    /// The time until it is started, while it restarts after a [`Backoff`](crate::Backoff).
     #[serde(rename = "backoff_ms", serialize_with = "crate::written::some_millis")]
     pub backoff: Option<Duration>,
 }
 
-/// How many children a supervisor has. OTP's `count_children`.
+/// The numbers of a supervisor's children. OTP's `count_children`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ChildCount {
     /// Specifications.
@@ -72,12 +72,12 @@ pub struct ChildCount {
     pub workers: usize,
 }
 
-/// What follows from a request to terminate a child.
+/// The result of a request to terminate a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terminate {
     /// It does not run.
     Done,
-    /// It is on its way out; a later fact tells that it is down.
+    /// It is on its way out; a later fact reports that it is down.
     Pending,
     /// Its start is under way and has to be aborted.
     Abort,
@@ -158,7 +158,7 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// Makes sure that a child stops and is not started again by itself.
+    /// Ensures that a child stops and is not started again by itself.
     pub(crate) fn terminate(&mut self, key: Key) -> Terminate {
         let Some(child) = self.children.get_mut(&key) else {
             return Terminate::Done;
@@ -177,7 +177,7 @@ impl<T: Incarnation> Children<T> {
                 Terminate::Abort
             }
             Slot::Aborting => Terminate::Pending,
-            // Never started: as a start that failed, it leaves nothing behind.
+            // Never started: it is removed, as after a start that failed.
             Slot::Requested(Purpose::Add) => {
                 self.remove(key);
                 Terminate::Done
@@ -266,7 +266,7 @@ impl<T: Incarnation> Children<T> {
         self.by_actor.contains_key(&actor)
     }
 
-    /// By which rules it supervises, and how much of its restart intensity is used.
+    /// The rules by which it supervises, and how much of its restart intensity is used.
     pub(crate) fn supervision(&self, now: Instant) -> Supervision {
         let Rules { strategy, auto_shutdown, .. } = self.rules;
         Supervision { strategy, auto_shutdown, intensity: self.window.intensity(), used: self.window.used(now) }

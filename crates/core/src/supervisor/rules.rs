@@ -6,18 +6,18 @@ use super::error::SpecError;
 use super::restart::{Restart, RestartIntensity, Strategy};
 use super::significant::AutoShutdown;
 
-/// How the table treats its children.
+/// The rules that the table applies to its children.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: RestartIntensity,
     pub(crate) auto_shutdown: AutoShutdown,
     pub(crate) roster: Roster,
-    /// Of children that have no backoff of their own.
+    /// For children that have no backoff of their own.
     pub(crate) backoff: Backoff,
 }
 
-/// Who is on the list.
+/// The kind of the set of children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Roster {
     /// Ids are unique, and a child that does not run keeps its place.
@@ -32,7 +32,7 @@ impl Roster {
         matches!(self, Self::OnDemand { .. })
     }
 
-    /// What a supervisor with this roster is called.
+    /// The name of a supervisor with such a set of children.
     pub(crate) const fn kind(self) -> &'static str {
         match self {
             Self::Fixed => "static",
@@ -42,7 +42,7 @@ impl Roster {
 }
 
 impl Rules {
-    /// Refuses what no supervisor takes, and a significant child where its significance could not have an effect.
+    /// Refuses invalid rules, and a significant child where its significance could have no effect.
     pub(crate) fn check(&self, child: &ChildSpec) -> Result<(), SpecError> {
         child.check()?;
         if !child.is_significant() {

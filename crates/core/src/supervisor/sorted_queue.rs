@@ -1,4 +1,4 @@
-//! A sorted set of few.
+//! A sorted set of few values.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::IntoIter;
