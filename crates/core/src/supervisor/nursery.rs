@@ -1,4 +1,4 @@
-//! Where children of a supervisor are started from outside: on the caller's side, past its mailbox.
+//! Direct spawning: children of a supervisor are started on the caller's side, past its mailbox.
 
 use std::sync::{Arc, Weak};
 

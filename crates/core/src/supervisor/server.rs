@@ -36,33 +36,33 @@ use crate::ask::answer;
 use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
 
-/// After so many levels the first start of a supervisor goes on in a task of its own: each is polled within that of the one
-/// above, for some 50 KB of the stack. No limit on how deep a tree may be: a tree of any depth starts, in more tasks.
+/// After this many levels the first start of a supervisor goes on in a task of its own: each is polled within the one
+/// above, for some 50 KB of the stack. No limit on the depth: a tree of any depth starts, in more tasks.
 const LEVELS_A_TASK: usize = 8;
 
-/// How many exits in a row are acted upon before the messages that wait have a turn. Further ones are only noted. No limit on
-/// anything: all are acted upon, in the same order, and only who waits how long for whom depends on the number.
+/// How many exits in a row are acted upon before the waiting messages have a turn. Further ones are only noted. No
+/// limit on anything: all are acted upon, in the same order, and only waiting times depend on the number.
 const EXITS_IN_A_ROW: u32 = 64;
 
 /// How many steps are carried out before the messages that wait have a turn: as above, all are carried out.
 const STEPS_AT_ONCE: u32 = 128;
 
 pub(super) struct Server {
-    // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
-    // supervisor that is stopping never reads, and with it the tasks of the steps under way and of the children that
-    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended; who waits for
-    // something takes the state out.
+    // Here, and not where ractor keeps an actor's state: a killed actor's state travels in its exit event, which a
+    // stopping supervisor never reads. With it would go the tasks of the steps under way and of the children that
+    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended; a wait
+    // takes the state out.
     // Boxed, or it would be copied with each of the futures in which ractor carries a handler to its task.
     state: Mutex<Option<Box<ServerState>>>,
     group: Group,
     reporting: Reporting,
     last_word: LastWord,
-    /// Whether it has been there before, or a supervisor above it has.
+    /// Whether it, or a supervisor above it, has run before.
     restart: bool,
 }
 
 impl Server {
-    /// `group` is the one that the supervisor itself belongs to; its children get one within.
+    /// `group` is the group of the supervisor itself; its children get one within.
     pub(super) fn new(
         group: &Group,
         reporting: Reporting,
@@ -93,7 +93,7 @@ impl Server {
         StartContext { id, supervisor: myself.get_cell(), group, reporting, restart, replaces: None }
     }
 
-    // ---- the first start: one after the other, and all undone if one fails ----
+    // ---- the first start: one after the other, all undone if one fails ----
 
     async fn start_all(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), StartError> {
         let mut specs = std::mem::take(&mut state.spec.children).into_iter();
@@ -110,7 +110,7 @@ impl Server {
             }
         }
         for spec in specs.map(within) {
-            // The specification has been checked as a whole before; there is nothing left to refuse.
+            // The specification has been checked as a whole before; nothing is left to refuse.
             let _ = state.children.add_stopped(spec);
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Server {
         spec: &ChildSpec,
     ) -> Result<Option<Refused>, StartError> {
         let Ok(key) = state.children.add_starting(spec.clone()) else {
-            // The specification has been checked as a whole before; there is nothing left to refuse.
+            // The specification has been checked as a whole before; nothing is left to refuse.
             return Ok(None);
         };
         let start = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish();
@@ -144,7 +144,7 @@ impl Server {
         Ok(None)
     }
 
-    /// If another actor has the child's name, and that is no failure: what becomes of the child.
+    /// The rule for the child if another actor has its name, and that is no failure.
     fn name_taken(
         &self,
         myself: &ActorRef<ServerMsg>,
@@ -170,7 +170,7 @@ impl Server {
 
     // ---- steps ----
 
-    /// Carries out what there is to do, but not without an end: the rest has its turn after the messages that have come
+    /// Carries out pending work, but only a limited amount: the rest has its turn after the messages that have come
     /// meanwhile.
     fn work(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) {
         if state.children.is_ready() {
@@ -214,7 +214,7 @@ impl Server {
             Step::Delay { key, number, until } => state.spawn_delay(myself, key, number, until),
             Step::Tell { id, what } => self.reporting.tell(&id, what),
             Step::GiveUp { id, why } => {
-                // The word first, then the end: whoever hears of the end finds the word.
+                // The reason first, then the end: a reader that is notified of the end finds the reason.
                 self.last_word.leave(Arc::clone(&why));
                 self.reporting.tell(&id, Happened::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
@@ -338,7 +338,7 @@ impl Server {
         state.stoppers.entry(key).or_default().push(reply);
     }
 
-    /// Aborts a start under way. It may have finished meanwhile: then a live child comes of it all the same.
+    /// Aborts a start under way. It may have finished meanwhile: the result is then a live child all the same.
     fn abort_start(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key) {
         match state.steps.remove(&key) {
             Some(StepUnderWay { work: StepWork::Start { task, subtree }, .. }) => {
@@ -362,7 +362,8 @@ impl Server {
                 }
             }
         }
-        // Whoever still holds a ticket was linked elsewhere or not at all; waiting for ever would not bring it down.
+        // A ticket that is still held belongs to an actor linked elsewhere or not at all; waiting for ever would not
+        // end it.
         shutdown::subtree_gone(Some(self.group.gone())).await;
     }
 
@@ -395,7 +396,7 @@ impl Server {
         self.reporting.tell(spec.id(), Happened::Stopped { actor, how });
     }
 
-    /// Children that were linked to us by somebody else: temporary ones, which come first, as they were started last.
+    /// Children that other code linked to this supervisor: temporary ones, which come first, as they were started last.
     async fn stop_strays(&self, strays: Vec<ActorCell>) {
         let ends = shutdown::stop_strays(&strays, self.group.limits().unmanaged_stop).await;
         for (actor, how) in strays.iter().map(ActorCell::get_id).zip(ends) {
@@ -437,7 +438,7 @@ impl Actor for Server {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         if let ServerMsg::Work = message {
-            // Others on this thread have a turn, too: it may be their requests for which the rest was put off.
+            // Other tasks on this thread have a turn, too: the rest may have been put off for their requests.
             yield_now().await;
         }
         let Some(mut state) = self.state() else { return Ok(()) };
@@ -503,7 +504,7 @@ impl Actor for Server {
         let Some(mut state) = self.state.lock().take() else { return Ok(()) };
         let state = &mut *state;
         state.end_steps().await;
-        // The links first, then our own: one of ours that ends in between is still known.
+        // The links first, then the own children: one that ends in between is still known.
         let mut linked = myself.get_children();
         let ours = state.children.actors();
         linked.retain(|cell| !ours.contains(&cell.get_id()));
