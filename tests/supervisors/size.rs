@@ -89,7 +89,7 @@ fn size_a_failure_climbs_through_a_thousand_supervisors_and_its_cause_with_it() 
         leaf.latest().kill();
         let chain = seen
             .find("the end of the topmost", |report| match &report.happened {
-                foundation::Happened::Exited { escalation, .. } if report.child.as_str() == "deep" => {
+                foundation::ChildEvent::Exited { escalation, .. } if report.child.as_str() == "deep" => {
                     Some(escalation.clone().expect("it gave up"))
                 }
                 _ => None,

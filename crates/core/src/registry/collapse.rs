@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::supervisor::{GiveUp, Happened, Report, Reporter, TracingReporter};
+use crate::supervisor::{GiveUp, ChildEvent, Report, Reporter, TracingReporter};
 
 /// Why the root of a registry ended without having been asked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,7 +73,7 @@ struct RootReporter {
 
 impl RootReporter {
     fn note(&self, report: &Report) {
-        if let Happened::GaveUp { cause } = &report.happened {
+        if let ChildEvent::GaveUp { cause } = &report.happened {
             // A supervisor gives up once.
             let _ = self.gave_up.0.set(Arc::clone(cause));
         }

@@ -16,7 +16,7 @@ use super::root::Root;
 use super::table::Table;
 use crate::containment::drop_contained;
 use crate::limits::RegistryLimits;
-use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
+use crate::supervisor::{ChildEvent, Nursery, Report, Reporter, Stopped, Supervisor};
 
 /// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
 pub(crate) struct Space {
@@ -145,11 +145,11 @@ impl SpaceReporter {
     fn note(&self, report: &Report) {
         let counters = self.space.table.counters();
         match &report.happened {
-            Happened::Started { restarts, .. } => counters.child_started(*restarts > 0),
-            Happened::Exited { .. } => counters.child_exited(),
-            Happened::StartFailed { .. } => counters.start_failed(),
-            Happened::GaveUp { .. } => counters.gave_up(),
-            Happened::Stopped { how, .. } => {
+            ChildEvent::Started { restarts, .. } => counters.child_started(*restarts > 0),
+            ChildEvent::Exited { .. } => counters.child_exited(),
+            ChildEvent::StartFailed { .. } => counters.start_failed(),
+            ChildEvent::GaveUp { .. } => counters.gave_up(),
+            ChildEvent::Stopped { how, .. } => {
                 self.space.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
             }
             _ => {}

@@ -29,7 +29,7 @@ use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
 use super::early_ends::EarlyEnds;
 use super::plan::{Key, Lane, Place, Purpose, Work};
-use super::report::Happened;
+use super::report::ChildEvent;
 use super::restart::{Restart, RestartWindow, Strategy};
 use super::rules::{Roster, Rules};
 use super::significant::AutoShutdown;
@@ -48,7 +48,7 @@ pub(crate) enum Step<T> {
     /// Report `delay_over` with this number at this time. No plan queue waits for that.
     Delay { key: Key, number: u64, until: Instant },
     /// Report what has been decided.
-    Tell { id: ChildId, what: Happened },
+    Tell { id: ChildId, what: ChildEvent },
     /// Stop the supervisor: this child's failure exceeded the restart intensity.
     GiveUp { id: ChildId, why: Arc<GiveUp> },
     /// Stop the supervisor: this significant child has ended.

@@ -10,7 +10,7 @@ use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::children::{Children, Step};
 use super::plan::{Key, Plan, Wait, Work};
-use super::report::Happened;
+use super::report::ChildEvent;
 use super::restart::{Restart, Strategy};
 use super::started::Incarnation;
 
@@ -142,7 +142,7 @@ impl<T: Incarnation> Children<T> {
         }
         let rule = spec.restart_rule();
         if !rule.wants(reason) {
-            let (id, what) = (spec.id().clone(), Happened::NotRestarted { reason: reason.clone(), rule });
+            let (id, what) = (spec.id().clone(), ChildEvent::NotRestarted { reason: reason.clone(), rule });
             // The supervisor may have to stop; that is checked before the next step.
             self.ended_for_good(key);
             return Decision { plan: self.turn(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
@@ -199,7 +199,7 @@ impl<T: Incarnation> Children<T> {
         let delay = self.next_delay(key);
         let wait = self.wait(key, delay, now);
         let plan = Plan { cause: Some(Arc::clone(&cause)), ..self.restart_plan(key, retry, wait) };
-        let what = Happened::Restarting { cause, delay };
+        let what = ChildEvent::Restarting { cause, delay };
         Decision { plan: Some(plan), step: Some(Step::Tell { id, what }) }
     }
 

@@ -63,7 +63,7 @@ pub use child_spec::{ChildKind, ChildSpec, NameTaken, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use partition::{Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec};
-pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
+pub use report::{ChildEvent, Report, Reporter, Stopped, TracingReporter};
 pub use restart::{Restart, RestartIntensity, Strategy};
 pub use roster::{ChildCount, ChildInfo, ChildState};
 pub use significant::AutoShutdown;

@@ -24,14 +24,14 @@ pub struct Report {
     /// Which child.
     pub child: ChildId,
     /// The event.
-    pub happened: Happened,
+    pub happened: ChildEvent,
 }
 
 /// An event of a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happened {
+pub enum ChildEvent {
     /// It runs.
     Started {
         /// Its new incarnation.
@@ -134,14 +134,14 @@ impl Stopped {
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use foundation_core::{Happened, Report, Reporter};
+/// use foundation_core::{ChildEvent, Report, Reporter};
 ///
 /// #[derive(Default)]
 /// struct Exits(AtomicU64);
 ///
 /// impl Reporter for Exits {
 ///     fn report(&self, report: &Report) {
-///         if let Happened::Exited { .. } = report.happened {
+///         if let ChildEvent::Exited { .. } = report.happened {
 ///             self.0.fetch_add(1, Ordering::Relaxed);
 ///         }
 ///     }
@@ -203,45 +203,45 @@ macro_rules! routine {
 
 fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
     match happened {
-        Happened::Started { actor, restarts, cause: None } => {
+        ChildEvent::Started { actor, restarts, cause: None } => {
             routine!(on_demand, %supervisor, %child, %actor, restarts, "child started");
         }
-        Happened::Started { actor, restarts, cause: Some(cause) } => {
+        ChildEvent::Started { actor, restarts, cause: Some(cause) } => {
             tracing::info!(%supervisor, %child, %actor, restarts, %cause, "child restarted");
         }
-        Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
-        Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
-        Happened::NameTaken { cause, rule } => {
+        ChildEvent::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
+        ChildEvent::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
+        ChildEvent::NameTaken { cause, rule } => {
             tracing::warn!(%supervisor, %child, cause, ?rule, "child is not restarted: its name is taken");
         }
-        Happened::Exited { actor, reason, escalation: Some(cause) } => {
+        ChildEvent::Exited { actor, reason, escalation: Some(cause) } => {
             tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
         }
-        Happened::Exited { actor, reason, .. } if reason.is_abnormal() => {
+        ChildEvent::Exited { actor, reason, .. } if reason.is_abnormal() => {
             tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
         }
-        Happened::Exited { actor, reason, .. } => {
+        ChildEvent::Exited { actor, reason, .. } => {
             routine!(on_demand, %supervisor, %child, %actor, %reason, "child exited");
         }
-        Happened::Restarting { cause, delay: Duration::ZERO } => {
+        ChildEvent::Restarting { cause, delay: Duration::ZERO } => {
             tracing::debug!(%supervisor, %child, %cause, "child is going to be restarted");
         }
-        Happened::Restarting { cause, delay } => {
+        ChildEvent::Restarting { cause, delay } => {
             tracing::info!(%supervisor, %child, %cause, ?delay, "child is going to be restarted");
         }
-        Happened::NotRestarted { reason, rule } => {
+        ChildEvent::NotRestarted { reason, rule } => {
             tracing::debug!(%supervisor, %child, %reason, %rule, "child is not restarted");
         }
-        Happened::Stopped { actor, how: how @ Stopped::Killed } => {
+        ChildEvent::Stopped { actor, how: how @ Stopped::Killed } => {
             tracing::warn!(%supervisor, %child, %actor, ?how, "child did not stop in time and was killed");
         }
-        Happened::Stopped { actor, how } => {
+        ChildEvent::Stopped { actor, how } => {
             routine!(on_demand, %supervisor, %child, %actor, ?how, "child stopped");
         }
-        Happened::GaveUp { cause } => {
+        ChildEvent::GaveUp { cause } => {
             tracing::error!(%supervisor, %child, %cause, "supervisor gives up: too many restarts");
         }
-        Happened::AutoShutdown { mode } => {
+        ChildEvent::AutoShutdown { mode } => {
             tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");
         }
     }
@@ -294,7 +294,7 @@ impl Reporting {
         if self.on_demand { self.reporter.report_on_demand(report) } else { self.reporter.report(report) }
     }
 
-    pub(crate) fn tell(&self, child: &ChildId, happened: Happened) {
+    pub(crate) fn tell(&self, child: &ChildId, happened: ChildEvent) {
         let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
         // Telemetry that fails must not break supervision.
         if let Err(panic) = catch_panic(|| self.pass_on(&report)) {

@@ -24,7 +24,7 @@ use super::message::{Answer, ServerMsg, Which};
 use super::name_taken::Refused;
 use super::plan::Key;
 use super::replacement::Replacement;
-use super::report::{Happened, Reporting};
+use super::report::{ChildEvent, Reporting};
 use super::roster::Terminate;
 use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
@@ -136,7 +136,7 @@ impl Server {
                 drop_contained("the error of a start", cause);
                 return Ok(Some(refused));
             }
-            self.reporting.tell(spec.id(), Happened::StartFailed { cause: display_text(&cause) });
+            self.reporting.tell(spec.id(), ChildEvent::StartFailed { cause: display_text(&cause) });
             state.children.start_failed(key, "");
             return Err(cause);
         }
@@ -163,7 +163,7 @@ impl Server {
             }
         };
         if let Some(id) = state.children.id(key) {
-            self.reporting.tell(id, Happened::NameTaken { cause: display_text(cause), rule });
+            self.reporting.tell(id, ChildEvent::NameTaken { cause: display_text(cause), rule });
         }
         Some(refused)
     }
@@ -216,11 +216,11 @@ impl Server {
             Step::GiveUp { id, why } => {
                 // The reason first, then the end: a reader that is notified of the end finds the reason.
                 self.last_word.leave(Arc::clone(&why));
-                self.reporting.tell(&id, Happened::GaveUp { cause: why });
+                self.reporting.tell(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
             Step::AutoShutdown { id } => {
-                self.reporting.tell(&id, Happened::AutoShutdown { mode: state.children.auto_shutdown_mode() });
+                self.reporting.tell(&id, ChildEvent::AutoShutdown { mode: state.children.auto_shutdown_mode() });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
         }
@@ -258,7 +258,7 @@ impl Server {
             Outcome::Gone { actor, how } => {
                 state.children.stopped(key);
                 if let Some(how) = how {
-                    self.reporting.tell(&id, Happened::Stopped { actor, how });
+                    self.reporting.tell(&id, ChildEvent::Stopped { actor, how });
                 }
             }
             Outcome::Started(mut started) => {
@@ -266,16 +266,16 @@ impl Server {
                 let child = StartedChild { actor: started.actor.clone(), extra: started.extra.take() };
                 let early_end = state.children.started(key, started, Instant::now());
                 let (restarts, cause) = (state.children.restarts(key), state.children.cause(key));
-                self.reporting.tell(&id, Happened::Started { actor, restarts, cause });
+                self.reporting.tell(&id, ChildEvent::Started { actor, restarts, cause });
                 state.answer_starter(key, Ok(Some(child)));
                 if let Some(reason) = early_end {
                     let escalation = state.children.escalation(key);
-                    self.reporting.tell(&id, Happened::Exited { actor, reason, escalation });
+                    self.reporting.tell(&id, ChildEvent::Exited { actor, reason, escalation });
                 }
             }
             Outcome::Ignored => {
                 state.children.ignored(key);
-                self.reporting.tell(&id, Happened::Ignored);
+                self.reporting.tell(&id, ChildEvent::Ignored);
                 state.answer_starter(key, Ok(None));
             }
             Outcome::Failed(source) if self.name_taken(myself, state, key, &source, false).is_some() => {
@@ -283,7 +283,7 @@ impl Server {
             }
             Outcome::Failed(source) => {
                 let cause = display_text(&source);
-                self.reporting.tell(&id, Happened::StartFailed { cause: cause.clone() });
+                self.reporting.tell(&id, ChildEvent::StartFailed { cause: cause.clone() });
                 match state.children.start_failed(key, &cause) {
                     FailedStart::Settled => state.answer_starter(key, Err(ChildError::Start { id, source })),
                     FailedStart::Retried => drop_contained("the error of a start", source),
@@ -379,7 +379,7 @@ impl Server {
             }
         }
         for ((id, actor), how) in ids.into_iter().zip(shutdown::stop_together(running).await) {
-            self.reporting.tell(&id, Happened::Stopped { actor, how });
+            self.reporting.tell(&id, ChildEvent::Stopped { actor, how });
         }
         for child in ended {
             shutdown::gone(child).await;
@@ -393,14 +393,14 @@ impl Server {
         };
         let actor = child.actor_id();
         let how = shutdown::stop(child, spec.shutdown_rule()).await;
-        self.reporting.tell(spec.id(), Happened::Stopped { actor, how });
+        self.reporting.tell(spec.id(), ChildEvent::Stopped { actor, how });
     }
 
     /// Children that other code linked to this supervisor: temporary ones, which come first, as they were started last.
     async fn stop_strays(&self, strays: Vec<ActorCell>) {
         let ends = shutdown::stop_strays(&strays, self.group.limits().unmanaged_stop).await;
         for (actor, how) in strays.iter().map(ActorCell::get_id).zip(ends) {
-            self.reporting.tell(&format!("actor {actor}").into(), Happened::Stopped { actor, how });
+            self.reporting.tell(&format!("actor {actor}").into(), ChildEvent::Stopped { actor, how });
         }
     }
 }
@@ -485,7 +485,7 @@ impl Actor for Server {
             Some(key) => {
                 if let Some(id) = state.children.id(key) {
                     let escalation = state.children.escalation(key);
-                    self.reporting.tell(id, Happened::Exited { actor, reason, escalation });
+                    self.reporting.tell(id, ChildEvent::Exited { actor, reason, escalation });
                 }
                 state.exits_in_a_row += 1;
                 // ractor hands out exits before messages. Children that fail as fast as they are restarted would keep all

@@ -4,15 +4,15 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
 use super::child_spec::NameTaken;
-use super::report::{Happened, Report, Stopped};
+use super::report::{ChildEvent, Report, Stopped};
 
 /// One line, with line breaks and other control characters escaped; `{:.80}` gives at most 80 characters, the last of
 /// them `…` if there were more.
 ///
 /// ```
-/// use foundation_core::{ChildId, Happened, Report};
+/// use foundation_core::{ChildId, ChildEvent, Report};
 ///
-/// let happened = Happened::StartFailed { cause: "no desk".into() };
+/// let happened = ChildEvent::StartFailed { cause: "no desk".into() };
 /// let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
 /// assert_eq!(report.to_string(), "top/office: child clerk did not start: no desk");
 /// assert_eq!(format!("{report:.20}"), "top/office: child c…");
@@ -25,7 +25,7 @@ impl Display for Report {
 }
 
 /// One line, to be read after the child's name; limited as a [`Report`].
-impl Display for Happened {
+impl Display for ChildEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { actor, restarts: 0, .. } => OneLine::write(f, format_args!("started, as actor {actor}")),
