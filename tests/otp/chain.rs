@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::{
-    Backoff, ChildSpec, ExitReason, Fault, GiveUp, ChildEvent, Report, Reporter, Restart, RestartCause, Strategy,
+    Backoff, ChildSpec, ExitReason, Fault, RestartLimitExceeded, ChildEvent, Report, Reporter, Restart, RestartCause, Strategy,
     Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Moment, Order, Puppet, Reports, reports};
@@ -20,7 +20,7 @@ async fn cause(reports: &mut Reports, child: &str) -> Arc<RestartCause> {
     reports.find(&format!("the restart of {child}"), pick).await
 }
 
-async fn gave_up(reports: &mut Reports, supervisor: &str) -> Arc<GiveUp> {
+async fn gave_up(reports: &mut Reports, supervisor: &str) -> Arc<RestartLimitExceeded> {
     let pick = |report: &Report| match &report.happened {
         ChildEvent::GaveUp { cause } if &*report.supervisor == supervisor => Some(Arc::clone(cause)),
         _ => None,

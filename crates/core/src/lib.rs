@@ -64,7 +64,7 @@ pub use registry::{
 };
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildHealth, ChildId, ChildInfo, ChildKind,
-    ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp,
+    ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, RestartLimitExceeded,
     ChildEvent, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
     Report, Reporter, Restart, RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError,
     Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec,

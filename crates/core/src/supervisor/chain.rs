@@ -15,7 +15,7 @@ use crate::exit::ExitReason;
 const MAX_LEVELS: usize = 32;
 
 /// The most failures kept to explain why a supervisor gave up. Fixed, since it bounds only a text: all are counted
-/// ([`GiveUp::count`]), and the restart intensity uses all of them.
+/// ([`RestartLimitExceeded::count`]), and the restart intensity uses all of them.
 const REMEMBERED: usize = 16;
 
 /// What went wrong with a child.
@@ -38,9 +38,9 @@ pub struct Failure {
     /// What went wrong.
     pub fault: Fault,
     /// Why the child gave up, if it is a supervisor and did: the link of the chain to the level below. Of several
-    /// failures in a [`GiveUp`], only the last has it.
+    /// failures in a [`RestartLimitExceeded`], only the last has it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "link")]
-    pub escalation: Option<Arc<GiveUp>>,
+    pub escalation: Option<Arc<RestartLimitExceeded>>,
     /// The number of levels left out above the one that `escalation` leads to, which gave up in turn. A chain has at
     /// most 32 levels, and still leads to the root cause.
     #[serde(skip_serializing_if = "is_zero")]
@@ -49,7 +49,7 @@ pub struct Failure {
 
 impl Failure {
     /// With the link to the level below, if there is one.
-    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<GiveUp>>) -> Self {
+    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<RestartLimitExceeded>>) -> Self {
         let failure = Self { child, fault, escalation, omitted: 0 };
         let levels = std::iter::successors(failure.escalation.as_ref(), |below| below.last()?.escalation.as_ref());
         if levels.count() < MAX_LEVELS { failure } else { failure.with_a_level_less() }
@@ -57,7 +57,7 @@ impl Failure {
 
     /// Leads past the level just below.
     fn with_a_level_less(self) -> Self {
-        let below = self.escalation.as_deref().and_then(GiveUp::last);
+        let below = self.escalation.as_deref().and_then(RestartLimitExceeded::last);
         let Some((escalation, omitted)) = below.map(|below| (below.escalation.clone(), below.omitted)) else {
             return self;
         };
@@ -87,7 +87,7 @@ pub struct RestartCause {
 /// every level. It is displayed as a line for each level, and with `{:#}` on one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct GiveUp {
+pub struct RestartLimitExceeded {
     /// The failures in the window, the oldest first; the last one exceeded the limit. At most the 16 latest.
     pub failures: Vec<Failure>,
     /// The number of failures in the window.
@@ -98,7 +98,7 @@ pub struct GiveUp {
     pub intensity: RestartIntensity,
 }
 
-impl GiveUp {
+impl RestartLimitExceeded {
     /// The failure that exceeded the limit.
     pub fn last(&self) -> Option<&Failure> {
         self.failures.last()
@@ -119,7 +119,7 @@ fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok
     serializer.serialize_str(text)
 }
 
-fn link<S: serde::Serializer>(below: &Option<Arc<GiveUp>>, serializer: S) -> Result<S::Ok, S::Error> {
+fn link<S: serde::Serializer>(below: &Option<Arc<RestartLimitExceeded>>, serializer: S) -> Result<S::Ok, S::Error> {
     below.as_deref().serialize(serializer)
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for RestartCause {
     }
 }
 
-impl fmt::Display for GiveUp {
+impl fmt::Display for RestartLimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "more than {}: ", self.intensity)?;
         let unnamed = self.count.saturating_sub(self.failures.len() as u32);
@@ -206,15 +206,15 @@ impl Failures {
 
 /// The cell in which a supervisor leaves the reason why it gave up, for the supervisor above it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LastWord(Arc<OnceLock<Arc<GiveUp>>>);
+pub(crate) struct GiveUpCell(Arc<OnceLock<Arc<RestartLimitExceeded>>>);
 
-impl LastWord {
-    pub(crate) fn leave(&self, why: Arc<GiveUp>) {
+impl GiveUpCell {
+    pub(crate) fn set(&self, why: Arc<RestartLimitExceeded>) {
         // A supervisor gives up once.
         let _ = self.0.set(why);
     }
 
-    pub(crate) fn read(&self) -> Option<Arc<GiveUp>> {
+    pub(crate) fn get(&self) -> Option<Arc<RestartLimitExceeded>> {
         self.0.get().cloned()
     }
 }
@@ -225,14 +225,14 @@ mod tests {
 
     use super::*;
 
-    fn failure(child: &str, escalation: Option<GiveUp>) -> Failure {
+    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
         let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
         Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
     }
 
-    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> GiveUp {
+    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
         let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
-        GiveUp { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
+        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use ractor::ActorId;
 use tokio::time::Instant;
 
 use super::backoff::Fractions;
-use super::chain::{Failures, GiveUp};
+use super::chain::{Failures, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
@@ -50,7 +50,7 @@ pub(crate) enum Step<T> {
     /// Report what has been decided.
     Tell { id: ChildId, what: ChildEvent },
     /// Stop the supervisor: this child's failure exceeded the restart intensity.
-    GiveUp { id: ChildId, why: Arc<GiveUp> },
+    GiveUp { id: ChildId, why: Arc<RestartLimitExceeded> },
     /// Stop the supervisor: this significant child has ended.
     AutoShutdown { id: ChildId },
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::chain::{Failure, Fault, GiveUp, RestartCause};
+use super::chain::{Failure, Fault, RestartLimitExceeded, RestartCause};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::children::{Children, Step};
@@ -148,7 +148,7 @@ impl<T: Incarnation> Children<T> {
             return Decision { plan: self.turn(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
         }
         let fault = Fault::Exited(reason.clone());
-        let failure = Failure::new(spec.id().clone(), fault, incarnation.last_word());
+        let failure = Failure::new(spec.id().clone(), fault, incarnation.give_up_reason());
         self.restart(key, failure, false, now)
     }
 
@@ -192,7 +192,7 @@ impl<T: Incarnation> Children<T> {
             let (count, own) = (used.saturating_add(1), self.counts_alone(&id));
             let in_window =
                 |failure: &Failure| if own { failure.child == id } else { !self.counts_alone(&failure.child) };
-            let why = GiveUp { failures: self.failures.latest(count, in_window), count, strategy, intensity };
+            let why = RestartLimitExceeded { failures: self.failures.latest(count, in_window), count, strategy, intensity };
             return Decision { plan: None, step: Some(Step::GiveUp { id, why: Arc::new(why) }) };
         }
         let cause = Arc::new(RestartCause { failure, strategy, used, intensity });

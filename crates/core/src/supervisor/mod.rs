@@ -56,7 +56,7 @@ use futures::future::FutureExt;
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
-pub use chain::{Failure, Fault, GiveUp, RestartCause};
+pub use chain::{Failure, Fault, RestartLimitExceeded, RestartCause};
 pub use checkup::ChildHealth;
 pub use child_id::ChildId;
 pub use child_spec::{ChildKind, ChildSpec, NameTaken, Shutdown, StartContext};
@@ -81,7 +81,7 @@ pub(crate) use nursery::Nursery;
 pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;
 
-use chain::LastWord;
+use chain::GiveUpCell;
 use child_spec::{Starter, Starting};
 use group::{Gone as SubtreeGone, Group};
 use message::{Handle, ServerMsg, Which};
@@ -137,7 +137,7 @@ impl Supervisor {
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
         let reporting = reporting.replaced_by(spec.reporter.as_ref());
-        let server = Server::new(&group, reporting, LastWord::default(), false, spec);
+        let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
         Ok(Self { actor, path, gone })
@@ -446,12 +446,12 @@ impl StartContext {
     ) -> Result<(Started, Supervisor, Nursery), StartError> {
         let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
-        let last_word = LastWord::default();
-        let server = Server::new(&self.group, reporting, last_word.clone(), self.restart, spec);
+        let give_up_cell = GiveUpCell::default();
+        let server = Server::new(&self.group, reporting, give_up_cell.clone(), self.restart, spec);
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
         let nursery = Nursery::new(actor.get_cell(), group);
-        Ok((Started { last_word, ..Started::new(actor, handle) }, supervisor, nursery))
+        Ok((Started { give_up_cell, ..Started::new(actor, handle) }, supervisor, nursery))
     }
 }

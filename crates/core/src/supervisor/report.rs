@@ -6,7 +6,7 @@ use std::time::Duration;
 use ractor::ActorId;
 use serde::Serialize;
 
-use super::chain::{GiveUp, RestartCause};
+use super::chain::{RestartLimitExceeded, RestartCause};
 use super::child_id::ChildId;
 use super::child_spec::NameTaken;
 use super::restart::Restart;
@@ -66,7 +66,7 @@ pub enum ChildEvent {
         reason: ExitReason,
         /// The chain below, if it is a supervisor that gave up.
         #[serde(serialize_with = "written::some_shared")]
-        escalation: Option<Arc<GiveUp>>,
+        escalation: Option<Arc<RestartLimitExceeded>>,
     },
     /// It failed, and will be started again, with the siblings that the strategy affects.
     Restarting {
@@ -96,7 +96,7 @@ pub enum ChildEvent {
     GaveUp {
         /// The failures, the restart intensity that they exceed, and the chain below.
         #[serde(serialize_with = "written::shared")]
-        cause: Arc<GiveUp>,
+        cause: Arc<RestartLimitExceeded>,
     },
     /// It was significant and has ended for good: the supervisor stops, as configured.
     AutoShutdown {

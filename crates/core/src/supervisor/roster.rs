@@ -8,7 +8,7 @@ use ractor::ActorId;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::chain::{GiveUp, RestartCause};
+use super::chain::{RestartLimitExceeded, RestartCause};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
@@ -234,9 +234,9 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Why a child that has ended gave up, if it is a supervisor and did.
-    pub(crate) fn escalation(&self, key: Key) -> Option<Arc<GiveUp>> {
+    pub(crate) fn escalation(&self, key: Key) -> Option<Arc<RestartLimitExceeded>> {
         match &self.children.get(&key)?.slot {
-            Slot::Exited(incarnation, _) => incarnation.last_word(),
+            Slot::Exited(incarnation, _) => incarnation.give_up_reason(),
             _ => None,
         }
     }

@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chain::LastWord;
+use super::chain::GiveUpCell;
 use super::checkup;
 use super::child_spec::{ChildKind, ChildSpec, NameTaken, StartContext};
 use super::children::{FailedStart, Leaving, Step};
@@ -56,7 +56,7 @@ pub(super) struct Server {
     state: Mutex<Option<Box<ServerState>>>,
     group: Group,
     reporting: Reporting,
-    last_word: LastWord,
+    give_up_cell: GiveUpCell,
     /// Whether it, or a supervisor above it, has run before.
     restart: bool,
 }
@@ -66,14 +66,14 @@ impl Server {
     pub(super) fn new(
         group: &Group,
         reporting: Reporting,
-        last_word: LastWord,
+        give_up_cell: GiveUpCell,
         restart: bool,
         spec: SupervisorSpec,
     ) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
         let reporting = reporting.of_children(spec.rules.roster.is_on_demand());
         let state = Mutex::new(Some(Box::new(ServerState::new(spec, group.limits()))));
-        Self { state, group, reporting, last_word, restart }
+        Self { state, group, reporting, give_up_cell, restart }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -215,7 +215,7 @@ impl Server {
             Step::Tell { id, what } => self.reporting.tell(&id, what),
             Step::GiveUp { id, why } => {
                 // The reason first, then the end: a reader that is notified of the end finds the reason.
-                self.last_word.leave(Arc::clone(&why));
+                self.give_up_cell.set(Arc::clone(&why));
                 self.reporting.tell(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }

@@ -9,7 +9,7 @@ use ractor::{ActorCell, ActorId, ActorStatus};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chain::{GiveUp, LastWord};
+use super::chain::{RestartLimitExceeded, GiveUpCell};
 use super::group::Gone;
 use crate::containment::Contained;
 
@@ -35,7 +35,7 @@ pub struct Started {
     pub(crate) handle: AbortOnDropHandle<()>,
     pub(crate) subtree: Option<Gone>,
     /// Why it gave up, if it is a supervisor and did.
-    pub(crate) last_word: LastWord,
+    pub(crate) give_up_cell: GiveUpCell,
     /// Boxed twice, as few have one and all pay for it.
     pub(crate) extra: Option<Box<Extra>>,
     /// Notified when the child is asked to stop, beside the actor: a task receives nothing else.
@@ -53,8 +53,8 @@ impl Started {
     /// the state of a killed actor, and the error of a failed one, to the supervisor. Panics of their destructors are
     /// contained there, but a slow one delays the supervisor.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
-        let (actor, handle, last_word) = (actor.into(), AbortOnDropHandle::new(handle), LastWord::default());
-        Self { actor, handle, subtree: None, last_word, extra: None, asked: None }
+        let (actor, handle, give_up_cell) = (actor.into(), AbortOnDropHandle::new(handle), GiveUpCell::default());
+        Self { actor, handle, subtree: None, give_up_cell, extra: None, asked: None }
     }
 
     /// The same, with a value for the caller that requested the start, which gets it unchanged in a [`StartedChild`].
@@ -142,7 +142,7 @@ pub(crate) trait Incarnation {
     }
 
     /// Why it gave up, if it is a supervisor and did.
-    fn last_word(&self) -> Option<Arc<GiveUp>> {
+    fn give_up_reason(&self) -> Option<Arc<RestartLimitExceeded>> {
         None
     }
 }
@@ -156,7 +156,7 @@ impl Incarnation for Started {
         self.actor.get_status() == ActorStatus::Stopped
     }
 
-    fn last_word(&self) -> Option<Arc<GiveUp>> {
-        self.last_word.read()
+    fn give_up_reason(&self) -> Option<Arc<RestartLimitExceeded>> {
+        self.give_up_cell.get()
     }
 }
