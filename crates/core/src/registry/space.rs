@@ -16,7 +16,7 @@ use super::root::Root;
 use super::table::Table;
 use crate::containment::drop_contained;
 use crate::limits::RegistryLimits;
-use crate::supervisor::{ChildEvent, Nursery, Report, Reporter, Stopped, Supervisor};
+use crate::supervisor::{ChildEvent, DirectSpawner, Report, Reporter, Stopped, Supervisor};
 
 /// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
 pub(crate) struct Space {
@@ -41,7 +41,7 @@ pub(crate) struct Space {
 /// The application's supervisor, with the place to start further actors under it.
 pub(crate) struct Application {
     pub(crate) supervisor: Supervisor,
-    pub(crate) nursery: Nursery,
+    pub(crate) direct_spawner: DirectSpawner,
 }
 
 impl Space {
@@ -66,8 +66,8 @@ impl Space {
         }
     }
 
-    pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {
-        self.set_application(Some(Arc::new(Application { supervisor, nursery })));
+    pub(crate) fn application_started(&self, supervisor: Supervisor, direct_spawner: DirectSpawner) {
+        self.set_application(Some(Arc::new(Application { supervisor, direct_spawner })));
     }
 
     fn set_application(&self, application: Option<Arc<Application>>) {

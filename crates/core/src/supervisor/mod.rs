@@ -19,7 +19,7 @@ mod managed;
 mod message;
 mod metering;
 mod name_taken;
-mod nursery;
+mod direct_spawn;
 mod order;
 mod partition;
 mod plan;
@@ -77,7 +77,7 @@ pub use task::{
 pub use tree::{Tree, TreeStatus};
 
 pub(crate) use metering::{Handled, Life, Metering};
-pub(crate) use nursery::Nursery;
+pub(crate) use direct_spawn::DirectSpawner;
 pub(crate) use shutdown::stop_strays;
 pub(crate) use spec::StrayExits;
 
@@ -436,14 +436,14 @@ impl StartContext {
     /// # Errors
     /// As [`Supervisor::start`].
     pub async fn spawn_supervisor(&self, spec: SupervisorSpec) -> Result<Started, StartError> {
-        Ok(self.spawn_nursery(spec).await?.0)
+        Ok(self.spawn_with_direct_spawner(spec).await?.0)
     }
 
     /// The same, with a way to start further children from outside.
-    pub(crate) async fn spawn_nursery(
+    pub(crate) async fn spawn_with_direct_spawner(
         &self,
         spec: SupervisorSpec,
-    ) -> Result<(Started, Supervisor, Nursery), StartError> {
+    ) -> Result<(Started, Supervisor, DirectSpawner), StartError> {
         let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
         let give_up_cell = GiveUpCell::default();
@@ -451,7 +451,7 @@ impl StartContext {
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
-        let nursery = Nursery::new(actor.get_cell(), group);
-        Ok((Started { give_up_cell, ..Started::new(actor, handle) }, supervisor, nursery))
+        let direct_spawner = DirectSpawner::new(actor.get_cell(), group);
+        Ok((Started { give_up_cell, ..Started::new(actor, handle) }, supervisor, direct_spawner))
     }
 }

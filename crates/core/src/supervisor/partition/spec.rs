@@ -103,7 +103,7 @@ impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
             let spec = Arc::clone(&spec);
             async move {
                 let spec = spec(partition).into_spec().holding(Arc::new(lease.clone()));
-                let (started, supervisor, _) = context.spawn_nursery(spec).await?;
+                let (started, supervisor, _) = context.spawn_with_direct_spawner(spec).await?;
                 lease.fill(DynamicSupervisor::from_supervisor(supervisor).into());
                 Ok(started)
             }
@@ -207,7 +207,7 @@ impl ChildSpec {
         let child = Self::from_fn(id, ChildKind::Supervisor, move |context| {
             let spec = spec.clone();
             async move {
-                let (started, supervisor, _) = context.spawn_nursery(spec.supervisor_spec()).await?;
+                let (started, supervisor, _) = context.spawn_with_direct_spawner(spec.supervisor_spec()).await?;
                 spec.partitions().supervised_by(supervisor);
                 Ok::<_, StartError>(started)
             }
