@@ -56,7 +56,7 @@ pub(super) struct Branch {
     /// The child after which the next part begins, if there is one.
     pub(super) next: Option<Key>,
     /// With the last part: actors that are linked to it and are none of its running children.
-    pub(super) strays: Vec<ActorId>,
+    pub(super) unmanaged: Vec<ActorId>,
 }
 
 /// One child, which may have others below it.

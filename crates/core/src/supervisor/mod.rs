@@ -78,8 +78,8 @@ pub use tree::{Tree, TreeStatus};
 
 pub(crate) use metering::{Handled, Life, Metering};
 pub(crate) use direct_spawn::DirectSpawner;
-pub(crate) use shutdown::stop_strays;
-pub(crate) use spec::StrayExits;
+pub(crate) use shutdown::stop_unmanaged;
+pub(crate) use spec::UnmanagedExits;
 
 use chain::GiveUpCell;
 use child_spec::{Starter, Starting};

@@ -397,9 +397,9 @@ impl Server {
     }
 
     /// Children that other code linked to this supervisor: temporary ones, which come first, as they were started last.
-    async fn stop_strays(&self, strays: Vec<ActorCell>) {
-        let ends = shutdown::stop_strays(&strays, self.group.limits().unmanaged_stop).await;
-        for (actor, how) in strays.iter().map(ActorCell::get_id).zip(ends) {
+    async fn stop_unmanaged(&self, unmanaged: Vec<ActorCell>) {
+        let ends = shutdown::stop_unmanaged(&unmanaged, self.group.limits().unmanaged_stop).await;
+        for (actor, how) in unmanaged.iter().map(ActorCell::get_id).zip(ends) {
             self.reporting.tell(&format!("actor {actor}").into(), ChildEvent::Stopped { actor, how });
         }
     }
@@ -495,7 +495,7 @@ impl Actor for Server {
                     _ => state.work_later(&myself),
                 }
             }
-            None => state.spec.tell_stray(actor, &reason),
+            None => state.spec.report_unmanaged_exit(actor, &reason),
         }
         Ok(())
     }
@@ -508,7 +508,7 @@ impl Actor for Server {
         let mut linked = myself.get_children();
         let ours = state.children.actors();
         linked.retain(|cell| !ours.contains(&cell.get_id()));
-        self.stop_strays(linked).await;
+        self.stop_unmanaged(linked).await;
         self.stop_children(state).await;
         Ok(())
     }

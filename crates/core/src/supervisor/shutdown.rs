@@ -107,7 +107,7 @@ pub(crate) async fn gone(mut child: Started) {
 
 /// Stops actors whose tasks others hold, together and within one time. Returns when they are gone, as far as ractor
 /// reports that: see [`putting_off_wakes`]. The answers are in the order of the actors.
-pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
+pub(crate) async fn stop_unmanaged(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
     let mut ends: Vec<_> = actors.iter().map(|actor| maybe_done(end_of(actor.clone()).boxed())).collect();
     // Subscribe to all before asking the first.
     putting_off_wakes(|context| {

@@ -37,7 +37,7 @@ pub struct SupervisorSpec {
     /// `None` for the limits of the supervisor above.
     pub(crate) limits: Option<Arc<SupervisorLimits>>,
     seed: Option<u64>,
-    strays: Option<Arc<dyn StrayExits>>,
+    unmanaged: Option<Arc<dyn UnmanagedExits>>,
     /// Values dropped with the supervisor's state.
     held: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -52,7 +52,7 @@ pub(crate) enum StopOrder {
 }
 
 /// A receiver of the ends of actors that are no children: those that the supervisor only monitors.
-pub(crate) trait StrayExits: Send + Sync + 'static {
+pub(crate) trait UnmanagedExits: Send + Sync + 'static {
     fn ended(&self, actor: ActorId, reason: &ExitReason);
 }
 
@@ -61,8 +61,8 @@ impl SupervisorSpec {
     pub fn new(strategy: Strategy) -> Self {
         let (intensity, auto_shutdown, backoff) = Default::default();
         let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed, backoff };
-        let (reporter, limits, seed, strays, held) = (None, None, None, None, None);
-        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, limits, seed, strays, held }
+        let (reporter, limits, seed, unmanaged, held) = (None, None, None, None, None);
+        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, limits, seed, unmanaged, held }
     }
 
     /// Adds a child at the end of the start order.
@@ -136,8 +136,8 @@ impl SupervisorSpec {
         self
     }
 
-    pub(crate) fn strays(mut self, strays: Arc<dyn StrayExits>) -> Self {
-        self.strays = Some(strays);
+    pub(crate) fn unmanaged_exits(mut self, unmanaged: Arc<dyn UnmanagedExits>) -> Self {
+        self.unmanaged = Some(unmanaged);
         self
     }
 
@@ -147,9 +147,9 @@ impl SupervisorSpec {
         self
     }
 
-    pub(crate) fn tell_stray(&self, actor: ActorId, reason: &ExitReason) {
-        if let Some(strays) = &self.strays {
-            strays.ended(actor, reason);
+    pub(crate) fn report_unmanaged_exit(&self, actor: ActorId, reason: &ExitReason) {
+        if let Some(unmanaged) = &self.unmanaged {
+            unmanaged.ended(actor, reason);
         }
     }
 

@@ -53,7 +53,7 @@ impl Growing {
             further.extend(twig.supervisor.map(|supervisor| (self.found.len(), supervisor)));
             self.found.push((Tree::of(twig.info, twig.last_exit), at));
         }
-        self.found.extend(seen.strays.into_iter().map(|stray| (Tree::direct(stray), at)));
+        self.found.extend(seen.unmanaged.into_iter().map(|actor| (Tree::direct(actor), at)));
         let (tree, _) = &mut self.found[at];
         (tree.status, tree.supervision) = (seen.status, seen.supervision);
         further
@@ -77,18 +77,18 @@ struct Seen {
     status: TreeStatus,
     supervision: Option<Supervision>,
     twigs: Vec<Twig>,
-    strays: Vec<ActorId>,
+    unmanaged: Vec<ActorId>,
 }
 
 /// Asks a supervisor for its children.
 async fn look(at: usize, actor: ActorCell, limit: Duration) -> (usize, Seen) {
     let supervisor: ActorRef<ServerMsg> = actor.into();
-    let mut seen = Seen { status: TreeStatus::Running, supervision: None, twigs: Vec::new(), strays: Vec::new() };
+    let mut seen = Seen { status: TreeStatus::Running, supervision: None, twigs: Vec::new(), unmanaged: Vec::new() };
     let mut after = None;
     loop {
         if let Some(status) = leaving(&supervisor) {
             // It no longer answers; its children are on their way out.
-            return (at, Seen { status, supervision: None, twigs: Vec::new(), strays: Vec::new() });
+            return (at, Seen { status, supervision: None, twigs: Vec::new(), unmanaged: Vec::new() });
         }
         match timeout(limit, ask(&supervisor, |reply| ServerMsg::Branch(after, reply))).await {
             Ok(Some(branch)) => after = seen.take_in(branch),
@@ -110,10 +110,10 @@ fn leaving(supervisor: &ActorCell) -> Option<TreeStatus> {
 }
 
 impl Seen {
-    fn take_in(&mut self, Branch { supervision, twigs, next, strays }: Branch) -> Option<Key> {
+    fn take_in(&mut self, Branch { supervision, twigs, next, unmanaged }: Branch) -> Option<Key> {
         self.supervision = Some(supervision);
         self.twigs.extend(twigs);
-        self.strays = strays;
+        self.unmanaged = unmanaged;
         next
     }
 
@@ -121,7 +121,7 @@ impl Seen {
     fn in_order(mut self) -> Self {
         self.twigs.sort_by_key(|twig| twig.turn);
         let ours: HashSet<ActorId> = self.twigs.iter().filter_map(|twig| twig.latest).collect();
-        self.strays.retain(|stray| !ours.contains(stray));
+        self.unmanaged.retain(|actor| !ours.contains(actor));
         self
     }
 }
@@ -140,10 +140,10 @@ pub(super) fn branch(
     };
     let twigs: Vec<Twig> = children.after(after).take(CHILDREN_A_PART).map(twig).collect();
     let next = last.filter(|_| twigs.len() == CHILDREN_A_PART);
-    let is_stray = |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
+    let is_unmanaged = |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
     let linked = if next.is_none() { linked() } else { Vec::new() };
-    let strays = linked.into_iter().filter(is_stray).map(|cell| cell.get_id()).collect();
-    Branch { supervision: children.supervision(now), twigs, next, strays }
+    let unmanaged = linked.into_iter().filter(is_unmanaged).map(|cell| cell.get_id()).collect();
+    Branch { supervision: children.supervision(now), twigs, next, unmanaged }
 }
 
 fn twig(children: &Children<Started>, key: Key, child: &Child<Started>, now: Instant) -> Twig {
