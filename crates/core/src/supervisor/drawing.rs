@@ -17,13 +17,13 @@ impl fmt::Display for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
         let mut further = vec![(self, String::new(), String::new())];
-        while let Some((tree, twig, indent)) = further.pop() {
-            lines.push(line(tree, &twig));
+        while let Some((tree, prefix, indent)) = further.pop() {
+            lines.push(line(tree, &prefix));
             // The last child goes first onto the stack.
             for (place, child) in tree.children.iter().enumerate().rev() {
                 let last = place + 1 == tree.children.len();
-                let (twig, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
-                further.push((child, format!("{indent}{twig}"), format!("{indent}{below}")));
+                let (prefix, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+                further.push((child, format!("{indent}{prefix}"), format!("{indent}{below}")));
             }
         }
         let mut widths = [0; COLUMNS];
@@ -44,10 +44,10 @@ impl fmt::Display for Tree {
     }
 }
 
-fn line(tree: &Tree, twig: &str) -> ([String; COLUMNS], String) {
+fn line(tree: &Tree, prefix: &str) -> ([String; COLUMNS], String) {
     let actor = tree.actor.map(|actor| actor.to_string()).unwrap_or_else(|| "–".to_owned());
     let restart = tree.restart.map(|restart| restart.to_string()).unwrap_or_default();
-    let label = format!("{twig}{}", on_one_line(&tree.id));
+    let label = format!("{prefix}{}", on_one_line(&tree.id));
     ([label, actor, tree.status.as_str().to_owned(), restart], notes(tree).join("; "))
 }
 

@@ -29,7 +29,7 @@ pub(super) enum ServerMsg {
     Reconfigure(Box<SupervisorSpec>, Answer<()>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
-    Branch(Option<Key>, RpcReplyPort<Branch>),
+    SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
     Checkup(RpcReplyPort<Vec<Examinee>>),
     Work,
     StepDone(Key, u64),
@@ -50,9 +50,9 @@ pub(super) struct Handle {
 }
 
 /// A part of a supervisor's children.
-pub(super) struct Branch {
+pub(super) struct SupervisorSnapshot {
     pub(super) supervision: Supervision,
-    pub(super) twigs: Vec<Twig>,
+    pub(super) child_snapshots: Vec<ChildSnapshot>,
     /// The child after which the next part begins, if there is one.
     pub(super) next: Option<Key>,
     /// With the last part: actors that are linked to it and are none of its running children.
@@ -60,7 +60,7 @@ pub(super) struct Branch {
 }
 
 /// One child, which may have others below it.
-pub(super) struct Twig {
+pub(super) struct ChildSnapshot {
     /// Where it is in the start order.
     pub(super) turn: Turn,
     pub(super) info: ChildInfo,

@@ -39,7 +39,7 @@ mod started;
 mod state;
 mod step;
 mod supervision;
-mod survey;
+mod snapshot;
 mod task;
 mod tree;
 mod trouble;
@@ -352,12 +352,12 @@ impl Supervisor {
     /// answer [in time](crate::SupervisorLimits::tree) is shown as [`Silent`](TreeStatus::Silent), and this one, if it
     /// has stopped, as [`Stopped`](TreeStatus::Stopped).
     pub async fn tree(&self) -> Tree {
-        self.survey().await.named(&HashMap::new())
+        self.snapshot().await.named(&HashMap::new())
     }
 
     /// The same, before the names of services are filled in.
-    pub(crate) async fn survey(&self) -> Tree {
-        survey::survey(&self.path, &self.actor, self.gone.limits().tree).await
+    pub(crate) async fn snapshot(&self) -> Tree {
+        snapshot::snapshot(&self.path, &self.actor, self.gone.limits().tree).await
     }
 
     /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the

@@ -31,7 +31,7 @@ use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
-use super::survey;
+use super::snapshot;
 use crate::ask::answer;
 use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
@@ -450,8 +450,8 @@ impl Actor for Server {
                     self.finish(&myself, state, key, outcome);
                 }
             }
-            ServerMsg::Branch(after, reply) => {
-                answer(reply, survey::branch(&state.children, after, || myself.get_children(), Instant::now()));
+            ServerMsg::SupervisorSnapshot(after, reply) => {
+                answer(reply, snapshot::supervisor_snapshot(&state.children, after, || myself.get_children(), Instant::now()));
             }
             ServerMsg::Checkup(reply) => answer(reply, checkup::examinees(&state.children, Instant::now())),
             ServerMsg::Work => state.work_is_due = false,

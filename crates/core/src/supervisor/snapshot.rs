@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::child::Child;
 use super::child_spec::ChildKind;
 use super::children::Children;
-use super::message::{Branch, ServerMsg, Twig, ask};
+use super::message::{SupervisorSnapshot, ServerMsg, ChildSnapshot, ask};
 use super::plan::Key;
 use super::roster::info;
 use super::started::Started;
@@ -26,36 +26,36 @@ use super::tree::{Tree, TreeStatus};
 const CHILDREN_A_PART: usize = 2048;
 
 /// The tree of a supervisor, without names. Each answer may take `limit`.
-pub(super) async fn survey(path: &str, supervisor: &ActorRef<ServerMsg>, limit: Duration) -> Tree {
+pub(super) async fn snapshot(path: &str, supervisor: &ActorRef<ServerMsg>, limit: Duration) -> Tree {
     let (id, actor) = (path.to_owned(), supervisor.get_cell());
     let leaf = Tree::leaf(id, ChildKind::Supervisor, TreeStatus::Running, Some(actor.get_id()));
-    let mut growing = Growing { found: vec![(leaf, 0)] };
+    let mut builder = TreeBuilder { found: vec![(leaf, 0)] };
     let mut asked = FuturesUnordered::new();
-    asked.push(look(0, actor, limit));
-    while let Some((at, seen)) = asked.next().await {
-        for (below, supervisor) in growing.enter(at, seen) {
-            asked.push(look(below, supervisor, limit));
+    asked.push(ask_supervisor(0, actor, limit));
+    while let Some((at, answer)) = asked.next().await {
+        for (below, supervisor) in builder.enter(at, answer) {
+            asked.push(ask_supervisor(below, supervisor, limit));
         }
     }
-    growing.into_tree()
+    builder.into_tree()
 }
 
 /// The findings so far: each actor with the index of its parent, which comes before it.
-struct Growing {
+struct TreeBuilder {
     found: Vec<(Tree, usize)>,
 }
 
-impl Growing {
+impl TreeBuilder {
     /// Adds a supervisor's answer, and returns the supervisors below it that are to be asked.
-    fn enter(&mut self, at: usize, seen: Seen) -> Vec<(usize, ActorCell)> {
+    fn enter(&mut self, at: usize, answer: SupervisorAnswer) -> Vec<(usize, ActorCell)> {
         let mut further = Vec::new();
-        for twig in seen.twigs {
-            further.extend(twig.supervisor.map(|supervisor| (self.found.len(), supervisor)));
-            self.found.push((Tree::of(twig.info, twig.last_exit), at));
+        for child_snapshot in answer.child_snapshots {
+            further.extend(child_snapshot.supervisor.map(|supervisor| (self.found.len(), supervisor)));
+            self.found.push((Tree::of(child_snapshot.info, child_snapshot.last_exit), at));
         }
-        self.found.extend(seen.unmanaged.into_iter().map(|actor| (Tree::direct(actor), at)));
+        self.found.extend(answer.unmanaged.into_iter().map(|actor| (Tree::direct(actor), at)));
         let (tree, _) = &mut self.found[at];
-        (tree.status, tree.supervision) = (seen.status, seen.supervision);
+        (tree.status, tree.supervision) = (answer.status, answer.supervision);
         further
     }
 
@@ -73,30 +73,30 @@ impl Growing {
 }
 
 /// A supervisor's answer about itself and its children, in start order.
-struct Seen {
+struct SupervisorAnswer {
     status: TreeStatus,
     supervision: Option<Supervision>,
-    twigs: Vec<Twig>,
+    child_snapshots: Vec<ChildSnapshot>,
     unmanaged: Vec<ActorId>,
 }
 
 /// Asks a supervisor for its children.
-async fn look(at: usize, actor: ActorCell, limit: Duration) -> (usize, Seen) {
+async fn ask_supervisor(at: usize, actor: ActorCell, limit: Duration) -> (usize, SupervisorAnswer) {
     let supervisor: ActorRef<ServerMsg> = actor.into();
-    let mut seen = Seen { status: TreeStatus::Running, supervision: None, twigs: Vec::new(), unmanaged: Vec::new() };
+    let mut answer = SupervisorAnswer { status: TreeStatus::Running, supervision: None, child_snapshots: Vec::new(), unmanaged: Vec::new() };
     let mut after = None;
     loop {
         if let Some(status) = leaving(&supervisor) {
             // It no longer answers; its children are on their way out.
-            return (at, Seen { status, supervision: None, twigs: Vec::new(), unmanaged: Vec::new() });
+            return (at, SupervisorAnswer { status, supervision: None, child_snapshots: Vec::new(), unmanaged: Vec::new() });
         }
-        match timeout(limit, ask(&supervisor, |reply| ServerMsg::Branch(after, reply))).await {
-            Ok(Some(branch)) => after = seen.take_in(branch),
-            Ok(None) => seen.status = leaving(&supervisor).unwrap_or(TreeStatus::Stopped),
-            Err(_) => seen.status = leaving(&supervisor).unwrap_or(TreeStatus::Silent),
+        match timeout(limit, ask(&supervisor, |reply| ServerMsg::SupervisorSnapshot(after, reply))).await {
+            Ok(Some(snapshot)) => after = answer.take_in(snapshot),
+            Ok(None) => answer.status = leaving(&supervisor).unwrap_or(TreeStatus::Stopped),
+            Err(_) => answer.status = leaving(&supervisor).unwrap_or(TreeStatus::Silent),
         }
-        if after.is_none() || seen.status != TreeStatus::Running {
-            return (at, seen.in_order());
+        if after.is_none() || answer.status != TreeStatus::Running {
+            return (at, answer.in_order());
         }
     }
 }
@@ -109,46 +109,46 @@ fn leaving(supervisor: &ActorCell) -> Option<TreeStatus> {
     }
 }
 
-impl Seen {
-    fn take_in(&mut self, Branch { supervision, twigs, next, unmanaged }: Branch) -> Option<Key> {
+impl SupervisorAnswer {
+    fn take_in(&mut self, SupervisorSnapshot { supervision, child_snapshots, next, unmanaged }: SupervisorSnapshot) -> Option<Key> {
         self.supervision = Some(supervision);
-        self.twigs.extend(twigs);
+        self.child_snapshots.extend(child_snapshots);
         self.unmanaged = unmanaged;
         next
     }
 
     /// With the children in start order, and none of them among the unmanaged actors.
     fn in_order(mut self) -> Self {
-        self.twigs.sort_by_key(|twig| twig.turn);
-        let ours: HashSet<ActorId> = self.twigs.iter().filter_map(|twig| twig.latest).collect();
+        self.child_snapshots.sort_by_key(|child| child.turn);
+        let ours: HashSet<ActorId> = self.child_snapshots.iter().filter_map(|child| child.latest).collect();
         self.unmanaged.retain(|actor| !ours.contains(actor));
         self
     }
 }
 
 /// The answer of a supervisor about itself and its children after this one.
-pub(super) fn branch(
+pub(super) fn supervisor_snapshot(
     children: &Children<Started>,
     after: Option<Key>,
     linked: impl FnOnce() -> Vec<ActorCell>,
     now: Instant,
-) -> Branch {
+) -> SupervisorSnapshot {
     let mut last = None;
-    let twig = |(key, child)| {
+    let child_snapshot = |(key, child)| {
         last = Some(key);
-        twig(children, key, child, now)
+        child_snapshot(children, key, child, now)
     };
-    let twigs: Vec<Twig> = children.after(after).take(CHILDREN_A_PART).map(twig).collect();
-    let next = last.filter(|_| twigs.len() == CHILDREN_A_PART);
+    let child_snapshots: Vec<ChildSnapshot> = children.after(after).take(CHILDREN_A_PART).map(child_snapshot).collect();
+    let next = last.filter(|_| child_snapshots.len() == CHILDREN_A_PART);
     let is_unmanaged = |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
     let linked = if next.is_none() { linked() } else { Vec::new() };
     let unmanaged = linked.into_iter().filter(is_unmanaged).map(|cell| cell.get_id()).collect();
-    Branch { supervision: children.supervision(now), twigs, next, unmanaged }
+    SupervisorSnapshot { supervision: children.supervision(now), child_snapshots, next, unmanaged }
 }
 
-fn twig(children: &Children<Started>, key: Key, child: &Child<Started>, now: Instant) -> Twig {
+fn child_snapshot(children: &Children<Started>, key: Key, child: &Child<Started>, now: Instant) -> ChildSnapshot {
     let actor = children.running(key).map(|child| child.actor.clone());
     let supervisor = actor.filter(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
     let (turn, last_exit) = ((child.place, key), child.last_exit().cloned());
-    Twig { turn, info: info(child, now), latest: child.latest, last_exit, supervisor }
+    ChildSnapshot { turn, info: info(child, now), latest: child.latest, last_exit, supervisor }
 }
