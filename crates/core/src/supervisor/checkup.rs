@@ -19,7 +19,7 @@ use super::child_id::ChildId;
 use super::children::Children;
 use super::message::{ServerMsg, ask};
 use super::plan::Key;
-use super::roster::ChildState;
+use super::requests::ChildState;
 use super::started::Started;
 use super::trouble::Trouble;
 use crate::exit::ExitReason;

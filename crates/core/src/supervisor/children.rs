@@ -31,7 +31,7 @@ use super::early_ends::EarlyEnds;
 use super::plan::{Key, Lane, Place, Purpose, Work};
 use super::report::ChildEvent;
 use super::restart::{Restart, RestartWindow, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::significant::AutoShutdown;
 use super::started::Incarnation;
 use crate::exit::ExitReason;
@@ -139,7 +139,7 @@ impl<T: Incarnation> Children<T> {
     /// Adds a child at the end of the start order.
     pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
         let key = self.next_key();
-        if self.rules.roster == Roster::Fixed {
+        if self.rules.child_set == ChildSet::Static {
             self.by_id.insert(spec.id().clone(), key);
         }
         self.starting += usize::from(matches!(slot, Slot::Starting));
@@ -326,7 +326,7 @@ impl<T: Incarnation> Children<T> {
         let Some(child) = self.children.get(&key) else {
             return FailedStart::Settled;
         };
-        let keeps = self.rules.roster == Roster::Fixed && child.spec.restart_rule() != Restart::Temporary;
+        let keeps = self.rules.child_set == ChildSet::Static && child.spec.restart_rule() != Restart::Temporary;
         if keeps { self.rest(key) } else { self.remove(key) }
     }
 
@@ -342,7 +342,7 @@ impl<T: Incarnation> Children<T> {
     pub(super) fn remove(&mut self, key: Key) -> FailedStart {
         self.settled.push(key);
         if let Some(child) = self.children.remove(&key)
-            && self.rules.roster == Roster::Fixed
+            && self.rules.child_set == ChildSet::Static
         {
             self.by_id.remove(child.spec.id());
         }

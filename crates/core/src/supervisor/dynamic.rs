@@ -12,8 +12,8 @@ use super::error::{ChildError, StartError};
 use super::message::{ServerMsg, Which};
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
-use super::roster::{ChildCount, ChildInfo};
-use super::rules::Roster;
+use super::requests::{ChildCount, ChildInfo};
+use super::rules::ChildSet;
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::tree::Tree;
@@ -73,7 +73,7 @@ impl DynamicSupervisorSpec {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
             .backoff(self.backoff)
-            .roster(Roster::OnDemand { max_children: self.max_children })
+            .child_set(ChildSet::Dynamic { max_children: self.max_children })
             .all_at_once();
         (spec.reporter, spec.limits) = (self.reporter, self.limits);
         match self.seed {

@@ -15,7 +15,7 @@ use super::child_spec::{ChildKind, ChildSpec, NameTaken};
 use super::children::{Children, Leaving};
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::significant::AutoShutdown;
 use super::started::{Incarnation, Start};
 use crate::exit::ExitReason;
@@ -109,10 +109,10 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 fn rules() -> impl Generator<Value = Rules> {
     let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
-    let on_demand = prop_oneof![Just(usize::MAX), Just(3)].prop_map(|max_children| Roster::OnDemand { max_children });
+    let on_demand = prop_oneof![Just(usize::MAX), Just(3)].prop_map(|max_children| ChildSet::Dynamic { max_children });
     let kind = prop_oneof![
-        3 => strategy.prop_map(|strategy| (strategy, Roster::Fixed)),
-        1 => on_demand.prop_map(|roster| (Strategy::OneForOne, roster)),
+        3 => strategy.prop_map(|strategy| (strategy, ChildSet::Static)),
+        1 => on_demand.prop_map(|child_set| (Strategy::OneForOne, child_set)),
     ];
     let auto_shutdown = prop_oneof![
         2 => Just(AutoShutdown::Never),
@@ -120,10 +120,10 @@ fn rules() -> impl Generator<Value = Rules> {
         2 => Just(AutoShutdown::AllSignificant),
     ];
     let rest = (0u32..8, auto_shutdown, backoff());
-    (kind, rest).prop_map(|((strategy, roster), (max_restarts, auto_shutdown, backoff))| Rules {
+    (kind, rest).prop_map(|((strategy, child_set), (max_restarts, auto_shutdown, backoff))| Rules {
         strategy,
-        roster,
-        auto_shutdown: if roster == Roster::Fixed { auto_shutdown } else { AutoShutdown::Never },
+        child_set,
+        auto_shutdown: if child_set == ChildSet::Static { auto_shutdown } else { AutoShutdown::Never },
         intensity: RestartIntensity::new(max_restarts, WITHIN),
         backoff,
     })

@@ -7,7 +7,7 @@ use super::child_spec::ChildSpec;
 use super::error::ChildError;
 use super::group::Gone;
 use super::plan::{Key, Turn};
-use super::roster::{ChildCount, ChildInfo};
+use super::requests::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::supervision::Supervision;

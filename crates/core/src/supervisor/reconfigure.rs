@@ -17,14 +17,14 @@ use super::children::Children;
 use super::error::SpecError;
 use super::plan::{Key, Lane, Work};
 use super::restart::{Restart, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::started::Incarnation;
 
 impl<T: Incarnation> Children<T> {
     /// Replaces rules and specifications; with children on demand, the rules alone.
     pub(crate) fn reconfigure(&mut self, rules: Rules, specs: Vec<ChildSpec>) -> Result<(), SpecError> {
-        if self.rules.roster.kind() != rules.roster.kind() {
-            return Err(SpecError::OtherKind { is: self.rules.roster.kind(), asked: rules.roster.kind() });
+        if self.rules.child_set.kind() != rules.child_set.kind() {
+            return Err(SpecError::OtherKind { is: self.rules.child_set.kind(), asked: rules.child_set.kind() });
         }
         self.window.change(rules.intensity);
         if self.next_strategy.is_some() {
@@ -32,7 +32,7 @@ impl<T: Incarnation> Children<T> {
         }
         self.next_strategy = (rules.strategy != self.rules.strategy).then_some(rules.strategy);
         self.rules = Rules { strategy: self.rules.strategy, ..rules };
-        if rules.roster == Roster::Fixed {
+        if rules.child_set == ChildSet::Static {
             self.replace_specs(specs);
         }
         Ok(())

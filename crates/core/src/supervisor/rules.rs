@@ -12,31 +12,31 @@ pub(crate) struct Rules {
     pub(crate) strategy: Strategy,
     pub(crate) intensity: RestartIntensity,
     pub(crate) auto_shutdown: AutoShutdown,
-    pub(crate) roster: Roster,
+    pub(crate) child_set: ChildSet,
     /// For children that have no backoff of their own.
     pub(crate) backoff: Backoff,
 }
 
 /// The kind of the set of children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Roster {
+pub(crate) enum ChildSet {
     /// Ids are unique, and a child that does not run keeps its place.
-    Fixed,
+    Static,
     /// Ids are labels, and a child that does not run is forgotten.
-    OnDemand { max_children: usize },
+    Dynamic { max_children: usize },
 }
 
-impl Roster {
+impl ChildSet {
     /// Whether children are started on demand, of which there may be thousands.
     pub(crate) const fn is_on_demand(self) -> bool {
-        matches!(self, Self::OnDemand { .. })
+        matches!(self, Self::Dynamic { .. })
     }
 
     /// The name of a supervisor with such a set of children.
     pub(crate) const fn kind(self) -> &'static str {
         match self {
-            Self::Fixed => "static",
-            Self::OnDemand { .. } => "dynamic",
+            Self::Static => "static",
+            Self::Dynamic { .. } => "dynamic",
         }
     }
 }
@@ -49,8 +49,8 @@ impl Rules {
             return Ok(());
         }
         let id = child.id().clone();
-        match (self.roster, self.auto_shutdown, child.restart_rule()) {
-            (Roster::OnDemand { .. }, ..) => Err(SpecError::SignificantOnDemand { id }),
+        match (self.child_set, self.auto_shutdown, child.restart_rule()) {
+            (ChildSet::Dynamic { .. }, ..) => Err(SpecError::SignificantOnDemand { id }),
             (_, AutoShutdown::Never, _) => Err(SpecError::SignificantInVain { id }),
             (_, _, Restart::Permanent) => Err(SpecError::SignificantPermanent { id }),
             _ => Ok(()),

@@ -25,7 +25,7 @@ use super::name_taken::Refused;
 use super::plan::Key;
 use super::replacement::Replacement;
 use super::report::{ChildEvent, Reporting};
-use super::roster::Terminate;
+use super::requests::Terminate;
 use super::shutdown;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
@@ -71,7 +71,7 @@ impl Server {
         spec: SupervisorSpec,
     ) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
-        let reporting = reporting.of_children(spec.rules.roster.is_on_demand());
+        let reporting = reporting.of_children(spec.rules.child_set.is_on_demand());
         let state = Mutex::new(Some(Box::new(ServerState::new(spec, group.limits()))));
         Self { state, group, reporting, give_up_cell, restart }
     }

@@ -16,7 +16,7 @@ use super::child_spec::ChildKind;
 use super::children::Children;
 use super::message::{SupervisorSnapshot, ServerMsg, ChildSnapshot, ask};
 use super::plan::Key;
-use super::roster::info;
+use super::requests::info;
 use super::started::Started;
 use super::supervision::Supervision;
 use super::tree::{Tree, TreeStatus};

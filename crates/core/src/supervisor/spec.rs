@@ -12,7 +12,7 @@ use super::child_spec::ChildSpec;
 use super::error::SpecError;
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::significant::AutoShutdown;
 use crate::containment::Contained;
 use crate::exit::ExitReason;
@@ -60,7 +60,7 @@ impl SupervisorSpec {
     /// No children yet, default restart intensity.
     pub fn new(strategy: Strategy) -> Self {
         let (intensity, auto_shutdown, backoff) = Default::default();
-        let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed, backoff };
+        let rules = Rules { strategy, intensity, auto_shutdown, child_set: ChildSet::Static, backoff };
         let (reporter, limits, seed, unmanaged, held) = (None, None, None, None, None);
         Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, limits, seed, unmanaged, held }
     }
@@ -126,8 +126,8 @@ impl SupervisorSpec {
         self
     }
 
-    pub(crate) fn roster(mut self, roster: Roster) -> Self {
-        self.rules.roster = roster;
+    pub(crate) fn child_set(mut self, child_set: ChildSet) -> Self {
+        self.rules.child_set = child_set;
         self
     }
 

@@ -16,7 +16,7 @@ use super::error::{ChildError, NameFree};
 use super::message::{Answer, Handle, ServerMsg, Which};
 use super::plan::Key;
 use super::replacement::Replacement;
-use super::roster::ChildInfo;
+use super::requests::ChildInfo;
 use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};

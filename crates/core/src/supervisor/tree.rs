@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::child_spec::ChildKind;
 use super::restart::Restart;
-use super::roster::{ChildInfo, ChildState};
+use super::requests::{ChildInfo, ChildState};
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
 

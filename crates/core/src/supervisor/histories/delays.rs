@@ -9,8 +9,8 @@ use super::super::child::Slot;
 use super::super::children::{Children, Step};
 use super::super::plan::Key;
 use super::super::restart::{Restart, RestartIntensity, Strategy};
-use super::super::roster::Terminate;
-use super::super::rules::{Roster, Rules};
+use super::super::requests::Terminate;
+use super::super::rules::{ChildSet, Rules};
 use super::{Incarnation, Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::AutoShutdown;
@@ -28,7 +28,7 @@ impl Table {
             strategy,
             intensity: RestartIntensity::new(100, Duration::from_secs(5)),
             auto_shutdown: AutoShutdown::Never,
-            roster: Roster::Fixed,
+            child_set: ChildSet::Static,
             backoff: Backoff::Constant(Duration::from_secs(1)),
         };
         let children = Children::new(rules, Fractions::seeded(0));

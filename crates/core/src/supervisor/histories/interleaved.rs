@@ -12,8 +12,8 @@ use super::super::children::{Children, FailedStart, Step};
 use super::super::name_taken::Refused;
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
-use super::super::roster::Terminate;
-use super::super::rules::{Roster, Rules};
+use super::super::requests::Terminate;
+use super::super::rules::{ChildSet, Rules};
 use super::super::significant::AutoShutdown;
 use super::commands::{Command, command};
 use super::{Came, Configuration, IDS, Incarnation, Life, Nature, life_of, reconfigure, rules, spec};
@@ -303,7 +303,7 @@ impl World {
             return;
         }
         (self.rules, self.reconfigured) = (new.0, true);
-        if self.rules.roster != Roster::Fixed {
+        if self.rules.child_set != ChildSet::Static {
             return;
         }
         for (id, nature) in &new.1 {
@@ -342,7 +342,7 @@ impl World {
         known.retain(|_, key| !matches!(self.children.children[key].slot, Slot::Stopping));
         let running: foldhash::HashMap<_, _> = self.running().map(|life| (life.actor_id(), life.0)).collect();
         assert_eq!(known, running, "invariant 2");
-        if self.rules.roster == Roster::Fixed {
+        if self.rules.child_set == ChildSet::Static {
             let ids = self.children.children.iter().map(|(key, child)| (child.spec.id().clone(), *key));
             assert_eq!(self.children.by_id, ids.collect(), "ids");
         }
@@ -368,9 +368,9 @@ impl World {
     /// Nothing waits when nothing is under way or to be done.
     fn check_rest(&self) {
         for (key, child) in &self.children.children {
-            let resting = match self.rules.roster {
-                Roster::Fixed => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_) | Slot::Down),
-                Roster::OnDemand { .. } => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_)),
+            let resting = match self.rules.child_set {
+                ChildSet::Static => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_) | Slot::Down),
+                ChildSet::Dynamic { .. } => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_)),
             };
             assert!(resting, "{key} is stuck as {:?}", child.slot);
             let down = child.spec.restart_rule() == Restart::Temporary && matches!(child.slot, Slot::Down);

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::super::backoff::Backoff;
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::super::significant::AutoShutdown;
 use super::{Came, Configuration, IDS, Life, Nature, WITHIN};
 use crate::exit::ExitReason;
@@ -131,10 +131,10 @@ impl Model {
 
     /// Whether it was accepted; it may not have started.
     pub(super) fn add(&mut self, id: &'static str, nature: Nature) -> bool {
-        let refused = match self.rules.roster {
+        let refused = match self.rules.child_set {
             _ if !self.accepts(nature, self.rules) => true,
-            Roster::Fixed => self.find(id).is_some(),
-            Roster::OnDemand { max_children } => self.list.len() >= max_children,
+            ChildSet::Static => self.find(id).is_some(),
+            ChildSet::Dynamic { max_children } => self.list.len() >= max_children,
         };
         if refused {
             return false;
@@ -161,12 +161,12 @@ impl Model {
     /// `code_change`: the new list, each child with its current pid, followed by the children that are on the old list
     /// only.
     pub(super) fn reconfigure(&mut self, (rules, named): &Configuration) -> bool {
-        let same_kind = (rules.roster == Roster::Fixed) == (self.rules.roster == Roster::Fixed);
+        let same_kind = (rules.child_set == ChildSet::Static) == (self.rules.child_set == ChildSet::Static);
         if !same_kind || !named.iter().all(|(_, nature)| self.accepts(*nature, *rules)) {
             return false;
         }
         self.rules = *rules;
-        if rules.roster != Roster::Fixed {
+        if rules.child_set != ChildSet::Static {
             return true;
         }
         let mut list = Vec::new();
@@ -370,7 +370,7 @@ impl Model {
     fn down(&mut self, key: Key) {
         let Some(at) = self.at(key) else { return };
         self.list[at].pid = Pid::Undefined;
-        if self.rules.roster != Roster::Fixed || self.list[at].nature.restart == Restart::Temporary {
+        if self.rules.child_set != ChildSet::Static || self.list[at].nature.restart == Restart::Temporary {
             self.list.remove(at);
         }
     }

@@ -10,7 +10,7 @@ use super::super::error::ChildError;
 use super::super::plan::Key;
 use super::super::replacing::Replaced;
 use super::super::restart::{RestartIntensity, Strategy};
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::{Incarnation, Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::AutoShutdown;
@@ -21,7 +21,7 @@ fn running() -> (Children<Life>, Key, Life, Instant) {
         strategy: Strategy::OneForAll,
         intensity: RestartIntensity::new(1, Duration::from_secs(5)),
         auto_shutdown: AutoShutdown::Never,
-        roster: Roster::Fixed,
+        child_set: ChildSet::Static,
         backoff: Backoff::None,
     };
     let (mut children, now) = (Children::new(rules, Fractions::seeded(0)), Instant::now());

@@ -13,7 +13,7 @@ use super::spec::PartitionSupervisorSpec;
 use crate::containment::waking_contained;
 use crate::supervisor::Supervisor;
 use crate::supervisor::error::{ChildError, StartError};
-use crate::supervisor::roster::{ChildCount, ChildInfo};
+use crate::supervisor::requests::{ChildCount, ChildInfo};
 
 /// A supervisor of many instances of one child, each a partition, with the routing from a key to a partition. Elixir's
 /// `PartitionSupervisor`.

@@ -13,7 +13,7 @@ use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::ChildSpec;
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, StartError};
-use crate::supervisor::roster::{ChildCount, ChildInfo, ChildState};
+use crate::supervisor::requests::{ChildCount, ChildInfo, ChildState};
 
 /// A supervisor of futures: Elixir's `Task.Supervisor`.
 ///

@@ -16,7 +16,7 @@ use super::children::Children;
 use super::error::ChildError;
 use super::plan::{Delay, Key, Purpose, Work};
 use super::restart::Restart;
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::started::Incarnation;
 use super::supervision::Supervision;
 
@@ -98,12 +98,12 @@ impl<T: Incarnation> Children<T> {
 
     pub(super) fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
         self.rules.check(&spec)?;
-        match self.rules.roster {
-            Roster::Fixed => self.refuse_present(spec.id())?,
-            Roster::OnDemand { max_children } if self.children.len() >= max_children => {
+        match self.rules.child_set {
+            ChildSet::Static => self.refuse_present(spec.id())?,
+            ChildSet::Dynamic { max_children } if self.children.len() >= max_children => {
                 return Err(ChildError::TooManyChildren { max_children });
             }
-            Roster::OnDemand { .. } => {}
+            ChildSet::Dynamic { .. } => {}
         }
         Ok(self.enter(spec, slot))
     }
