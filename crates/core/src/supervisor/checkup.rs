@@ -59,11 +59,11 @@ pub(super) struct Examinee {
 /// A supervisor's answer about its children, in start order.
 pub(super) fn examinees(children: &Children<Started>, now: Instant) -> Vec<Examinee> {
     let mut found: Vec<_> = children.children.keys().filter_map(|key| examinee(children, *key, now)).collect();
-    found.sort_by_key(|(place, _)| *place);
+    found.sort_by_key(|(start_index, _)| *start_index);
     found.into_iter().map(|(_, examinee)| examinee).collect()
 }
 
-fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(super::plan::Place, Examinee)> {
+fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(super::plan::StartIndex, Examinee)> {
     let child = children.child(key)?;
     let actor = children.running(key).map(|child| child.actor.clone());
     let is_supervisor = actor.as_ref().is_some_and(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
@@ -74,7 +74,7 @@ fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(sup
     let (id, state) = (child.spec.id().clone(), children.which_child(key, now)?.state);
     let (for_long, last_exit) = (child.for_how_long(now), child.last_exit().cloned());
     let trouble = child.trouble().cloned().unwrap_or_default();
-    Some((child.place, Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor }))
+    Some((child.start_index, Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor }))
 }
 
 impl Examinee {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::backoff::{Backoff, Fractions, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
-use super::plan::{Delay, Place, Purpose};
+use super::plan::{Delay, StartIndex, Purpose};
 use super::restart::{Restart, RestartWindow};
 use super::started::Incarnation;
 use super::trouble::Trouble;
@@ -41,7 +41,7 @@ pub(crate) enum Slot<T> {
 #[derive(Debug)]
 pub(crate) struct Child<T> {
     pub(crate) spec: ChildSpec,
-    pub(crate) place: Place,
+    pub(crate) start_index: StartIndex,
     pub(crate) slot: Slot<T>,
     pub(crate) lives: u32,
     pub(crate) restarts: u32,
@@ -66,8 +66,8 @@ struct Past {
 }
 
 impl<T> Child<T> {
-    pub(super) fn new(spec: ChildSpec, place: Place, slot: Slot<T>) -> Self {
-        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
+    pub(super) fn new(spec: ChildSpec, start_index: StartIndex, slot: Slot<T>) -> Self {
+        Self { spec, start_index, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
     }
 
     /// Notes that a new incarnation runs; with the cause, if it is a restart.

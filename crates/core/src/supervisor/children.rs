@@ -28,7 +28,7 @@ use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
 use super::early_ends::EarlyEnds;
-use super::plan::{Key, Lane, Place, Purpose, Work};
+use super::plan::{Key, PlanQueue, StartIndex, Purpose, Work};
 use super::report::ChildEvent;
 use super::restart::{Restart, RestartWindow, Strategy};
 use super::rules::{ChildSet, Rules};
@@ -82,8 +82,8 @@ pub(crate) struct Children<T> {
     pub(super) fractions: Fractions,
     pub(super) last_delay: u64,
     next_key: Key,
-    pub(super) last_place: Place,
-    pub(super) lanes: HashMap<Key, Lane>,
+    pub(super) last_start_index: StartIndex,
+    pub(super) queues: HashMap<Key, PlanQueue>,
     pub(super) ready: VecDeque<Key>,
     pub(super) starting: usize,
     pub(super) early: EarlyEnds,
@@ -108,8 +108,8 @@ impl<T: Incarnation> Children<T> {
             fractions,
             last_delay: 0,
             next_key: 1,
-            last_place: 0,
-            lanes: HashMap::new(),
+            last_start_index: 0,
+            queues: HashMap::new(),
             ready: VecDeque::new(),
             starting: 0,
             early: EarlyEnds::default(),
@@ -143,8 +143,8 @@ impl<T: Incarnation> Children<T> {
             self.by_id.insert(spec.id().clone(), key);
         }
         self.starting += usize::from(matches!(slot, Slot::Starting));
-        let place = self.next_place();
-        self.children.insert(key, Box::new(Child::new(spec, place, slot)));
+        let start_index = self.next_start_index();
+        self.children.insert(key, Box::new(Child::new(spec, start_index, slot)));
         key
     }
 
@@ -167,7 +167,7 @@ impl<T: Incarnation> Children<T> {
         if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
             child.slot = Slot::Exited(incarnation, reason);
         }
-        self.queue(key, Work::Exited(key, actor));
+        self.enqueue(key, Work::Exited(key, actor));
         Some(key)
     }
 
@@ -243,30 +243,30 @@ impl<T: Incarnation> Children<T> {
 
     /// Whether the plan under way starts it again.
     pub(super) fn is_to_be_started(&self, key: Key) -> bool {
-        let plan = self.lanes.get(&self.lane_key(key)).and_then(|lane| lane.plan.as_ref());
-        plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(&turn))
+        let plan = self.queues.get(&self.queue_key(key)).and_then(|queue| queue.plan.as_ref());
+        plan.zip(self.order_key(key)).is_some_and(|(plan, order_key)| plan.starts.contains(&order_key))
     }
 
     pub(super) fn child(&self, key: Key) -> Option<&Child<T>> {
         self.children.get(&key).map(Box::as_ref)
     }
 
-    pub(super) fn lane_key(&self, key: Key) -> Key {
+    pub(super) fn queue_key(&self, key: Key) -> Key {
         if self.rules.strategy == Strategy::OneForOne { key } else { 0 }
     }
 
-    pub(super) fn lane_of(&mut self, key: Key) -> Option<&mut Lane> {
-        let at = self.lane_key(key);
-        self.lanes.get_mut(&at)
+    pub(super) fn queue_of(&mut self, key: Key) -> Option<&mut PlanQueue> {
+        let at = self.queue_key(key);
+        self.queues.get_mut(&at)
     }
 
     pub(super) fn purpose(&mut self, key: Key) -> Option<Purpose> {
-        self.lane_of(key)?.plan.as_ref().map(|plan| plan.purpose)
+        self.queue_of(key)?.plan.as_ref().map(|plan| plan.purpose)
     }
 
-    pub(super) fn queue(&mut self, key: Key, work: Work) {
-        let at = self.lane_key(key);
-        self.lanes.entry(at).or_default().waiting.push_back(work);
+    pub(super) fn enqueue(&mut self, key: Key, work: Work) {
+        let at = self.queue_key(key);
+        self.queues.entry(at).or_default().waiting.push_back(work);
         self.ready.push_back(at);
     }
 
@@ -282,12 +282,12 @@ impl<T: Incarnation> Children<T> {
 
     /// Notes that a start that is no longer wanted has succeeded.
     fn stop_instead(&mut self, key: Key) {
-        let turn = self.turn(key);
-        match (self.lane_of(key).and_then(|lane| lane.plan.as_mut()), turn) {
-            (Some(plan), Some(turn)) => {
-                plan.stops.insert(turn);
+        let order_key = self.order_key(key);
+        match (self.queue_of(key).and_then(|queue| queue.plan.as_mut()), order_key) {
+            (Some(plan), Some(order_key)) => {
+                plan.stops.insert(order_key);
             }
-            _ => self.queue(key, Work::Terminate(key)),
+            _ => self.enqueue(key, Work::Terminate(key)),
         }
     }
 
@@ -299,9 +299,9 @@ impl<T: Incarnation> Children<T> {
 
     pub(super) fn step_is_over(&mut self, key: Key) {
         self.forget_early_ends();
-        let at = self.lane_key(key);
-        if let Some(lane) = self.lanes.get_mut(&at) {
-            lane.under_way = false;
+        let at = self.queue_key(key);
+        if let Some(queue) = self.queues.get_mut(&at) {
+            queue.under_way = false;
             self.ready.push_back(at);
         }
     }
@@ -312,11 +312,11 @@ impl<T: Incarnation> Children<T> {
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Queued;
         }
-        if let Some(lane) = self.lane_of(key) {
+        if let Some(queue) = self.queue_of(key) {
             // At the end, as OTP's message to itself: a child that never starts again must not keep others from being
             // stopped. A waiting retry is replaced, or each restart in between would add one more.
-            lane.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
-            lane.waiting.push_back(Work::Retry(key, said));
+            queue.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
+            queue.waiting.push_back(Work::Retry(key, said));
         }
         FailedStart::Retried
     }

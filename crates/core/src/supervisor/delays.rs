@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::chain::RestartCause;
 use super::child::Slot;
 use super::children::{Children, Step};
-use super::plan::{Delay, Key, Place, Plan, Purpose, Wait, Work};
+use super::plan::{Delay, Key, StartIndex, Plan, Purpose, Wait, Work};
 use super::restart::Strategy;
 use super::started::Incarnation;
 
@@ -19,7 +19,7 @@ impl<T: Incarnation> Children<T> {
     /// Notes that a delay has passed. Whether the restart is still wanted is decided when its turn comes.
     pub(crate) fn delay_over(&mut self, key: Key, number: u64) {
         if self.waits(key) == Some(number) {
-            self.queue(key, Work::Resume(key, number));
+            self.enqueue(key, Work::Resume(key, number));
         }
     }
 
@@ -47,13 +47,13 @@ impl<T: Incarnation> Children<T> {
         let not_before = match self.rules.strategy {
             Strategy::OneForOne => None,
             Strategy::OneForAll => self.latest_delay_of_others(key, 0, now),
-            Strategy::RestForOne => self.latest_delay_of_others(key, self.turn(key)?.0, now),
+            Strategy::RestForOne => self.latest_delay_of_others(key, self.order_key(key)?.0, now),
         };
         (!delay.is_zero() || not_before.is_some()).then_some(Wait { key, delay, not_before })
     }
 
-    fn latest_delay_of_others(&self, key: Key, from: Place, now: Instant) -> Option<Instant> {
-        let others = self.children.iter().filter(|(other, child)| **other != key && child.place >= from);
+    fn latest_delay_of_others(&self, key: Key, from: StartIndex, now: Instant) -> Option<Instant> {
+        let others = self.children.iter().filter(|(other, child)| **other != key && child.start_index >= from);
         let until = others.filter_map(|(other, _)| self.delay(*other)?.until);
         until.filter(|until| *until > now).max()
     }
@@ -61,7 +61,7 @@ impl<T: Incarnation> Children<T> {
     /// Begins the delay once all affected children are stopped: the failed one waits, the others are down, the queue is
     /// free.
     pub(super) fn park(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
-        let plan = self.lanes.get_mut(&at)?.plan.take()?;
+        let plan = self.queues.get_mut(&at)?.plan.take()?;
         let Wait { key, delay, not_before } = plan.wait?;
         let mut wanted = false;
         for (_, other) in plan.starts {
@@ -92,7 +92,7 @@ impl<T: Incarnation> Children<T> {
 
     /// Whether the start of this child is a restart, and why.
     pub(super) fn restarted(&mut self, key: Key) -> (bool, Option<Arc<RestartCause>>) {
-        let plan = self.lane_of(key).and_then(|lane| lane.plan.as_ref());
+        let plan = self.queue_of(key).and_then(|queue| queue.plan.as_ref());
         match plan.filter(|plan| plan.purpose == Purpose::Restart) {
             Some(plan) => (true, plan.cause.clone()),
             None => (false, None),

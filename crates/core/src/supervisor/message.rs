@@ -6,7 +6,7 @@ use super::checkup::Examinee;
 use super::child_spec::ChildSpec;
 use super::error::ChildError;
 use super::group::Gone;
-use super::plan::{Key, Turn};
+use super::plan::{Key, OrderKey};
 use super::requests::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
@@ -62,7 +62,7 @@ pub(super) struct SupervisorSnapshot {
 /// One child, which may have others below it.
 pub(super) struct ChildSnapshot {
     /// Where it is in the start order.
-    pub(super) turn: Turn,
+    pub(super) order_key: OrderKey,
     pub(super) info: ChildInfo,
     /// Its latest actor, which may have ended.
     pub(super) latest: Option<ActorId>,

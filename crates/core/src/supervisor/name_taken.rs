@@ -59,7 +59,7 @@ impl<T: Incarnation> Children<T> {
 
     /// Removes the remaining starts of the plan that this child belongs to; returns why the plan was made.
     pub(super) fn give_up_plan(&mut self, key: Key) -> Option<Arc<RestartCause>> {
-        let plan = self.lane_of(key).and_then(|lane| lane.plan.take())?;
+        let plan = self.queue_of(key).and_then(|queue| queue.plan.take())?;
         for (_, later) in plan.starts {
             self.settle(later);
         }

@@ -1,7 +1,7 @@
 //! The planned work of a supervisor, one step at a time.
 //!
 //! A [`Plan`] is a set of children to stop, in reverse start order, and then a set to start, in start order. It has at
-//! most one step under way. A [`Lane`] is a plan with the work that waits for its end. One-for-one has a queue per
+//! most one step under way. A [`PlanQueue`] is a plan with the work that waits for its end. One-for-one has a queue per
 //! child, so that one hanging start blocks no other child; the other strategies have one queue for all, as OTP.
 
 use std::collections::VecDeque;
@@ -18,10 +18,10 @@ use super::sorted_queue::SortedQueue;
 pub(crate) type Key = u64;
 
 /// A child's index in the start order. A reconfiguration gives new ones.
-pub(crate) type Place = u64;
+pub(crate) type StartIndex = u64;
 
 /// The order of children: by start index.
-pub(crate) type Turn = (Place, Key);
+pub(crate) type OrderKey = (StartIndex, Key);
 
 /// Why a plan was made; it decides what a failed start means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,8 +39,8 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
-    pub(crate) stops: SortedQueue<Turn>,
-    pub(crate) starts: SortedQueue<Turn>,
+    pub(crate) stops: SortedQueue<OrderKey>,
+    pub(crate) starts: SortedQueue<OrderKey>,
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
     /// supervisor from ever reading it. The children after it are down until it has succeeded.
     pub(crate) retry: Option<Key>,
@@ -71,12 +71,12 @@ pub(crate) struct Delay {
 }
 
 impl Plan {
-    pub(crate) fn start(purpose: Purpose, turn: Turn) -> Self {
-        Self { purpose, starts: turn.into(), ..Self::empty() }
+    pub(crate) fn start(purpose: Purpose, order_key: OrderKey) -> Self {
+        Self { purpose, starts: order_key.into(), ..Self::empty() }
     }
 
-    pub(crate) fn stop(turn: Turn) -> Self {
-        Self { stops: turn.into(), ..Self::empty() }
+    pub(crate) fn stop(order_key: OrderKey) -> Self {
+        Self { stops: order_key.into(), ..Self::empty() }
     }
 
     /// No children yet.
@@ -116,25 +116,25 @@ impl Work {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
+pub(crate) struct PlanQueue {
     pub(crate) plan: Option<Plan>,
     pub(crate) under_way: bool,
     pub(crate) waiting: VecDeque<Work>,
 }
 
-impl Lane {
+impl PlanQueue {
     /// Removes a child from the pending starts.
-    pub(crate) fn forget(&mut self, turn: Turn) {
+    pub(crate) fn forget(&mut self, order_key: OrderKey) {
         if let Some(plan) = &mut self.plan {
-            plan.starts.remove(&turn);
+            plan.starts.remove(&order_key);
         }
     }
 
     /// Applies the new start indices of the children; a child without one is no longer there.
-    pub(crate) fn replace(&mut self, place: impl Fn(Key) -> Option<Place>) {
+    pub(crate) fn replace(&mut self, start_index: impl Fn(Key) -> Option<StartIndex>) {
         let Some(plan) = &mut self.plan else { return };
-        for turns in [&mut plan.stops, &mut plan.starts] {
-            *turns = std::mem::take(turns).into_iter().filter_map(|(_, key)| Some((place(key)?, key))).collect();
+        for order_keys in [&mut plan.stops, &mut plan.starts] {
+            *order_keys = std::mem::take(order_keys).into_iter().filter_map(|(_, key)| Some((start_index(key)?, key))).collect();
         }
     }
 }

@@ -87,7 +87,7 @@ impl<T: Incarnation> Children<T> {
     /// Adds a child and queues its start.
     pub(crate) fn add(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
         let key = self.admit(spec, Slot::Requested(Purpose::Add))?;
-        self.queue(key, Work::Start(key));
+        self.enqueue(key, Work::Start(key));
         Ok(key)
     }
 
@@ -136,7 +136,7 @@ impl<T: Incarnation> Children<T> {
             child.slot = Slot::Requested(Purpose::Revive);
             child.forgive();
         }
-        self.queue(key, Work::Start(key));
+        self.enqueue(key, Work::Start(key));
         Ok(key)
     }
 
@@ -169,7 +169,7 @@ impl<T: Incarnation> Children<T> {
                 Terminate::Done
             }
             Slot::Running(_) | Slot::Exited(..) => {
-                self.queue(key, Work::Terminate(key));
+                self.enqueue(key, Work::Terminate(key));
                 Terminate::Pending
             }
             Slot::Starting => {
@@ -187,9 +187,9 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn start_no_more(&mut self, key: Key) -> Terminate {
-        let turn = self.turn(key);
-        if let (Some(lane), Some(turn)) = (self.lane_of(key), turn) {
-            lane.forget(turn);
+        let order_key = self.order_key(key);
+        if let (Some(queue), Some(order_key)) = (self.queue_of(key), order_key) {
+            queue.forget(order_key);
         }
         if self.is_stopping(key) {
             return Terminate::Pending;

@@ -119,7 +119,7 @@ impl SupervisorAnswer {
 
     /// With the children in start order, and none of them among the unmanaged actors.
     fn in_order(mut self) -> Self {
-        self.child_snapshots.sort_by_key(|child| child.turn);
+        self.child_snapshots.sort_by_key(|child| child.order_key);
         let ours: HashSet<ActorId> = self.child_snapshots.iter().filter_map(|child| child.latest).collect();
         self.unmanaged.retain(|actor| !ours.contains(actor));
         self
@@ -149,6 +149,6 @@ pub(super) fn supervisor_snapshot(
 fn child_snapshot(children: &Children<Started>, key: Key, child: &Child<Started>, now: Instant) -> ChildSnapshot {
     let actor = children.running(key).map(|child| child.actor.clone());
     let supervisor = actor.filter(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
-    let (turn, last_exit) = ((child.place, key), child.last_exit().cloned());
-    ChildSnapshot { turn, info: info(child, now), latest: child.latest, last_exit, supervisor }
+    let (order_key, last_exit) = ((child.start_index, key), child.last_exit().cloned());
+    ChildSnapshot { order_key, info: info(child, now), latest: child.latest, last_exit, supervisor }
 }
