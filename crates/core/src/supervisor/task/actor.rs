@@ -34,21 +34,21 @@ pub(super) type Life = Box<dyn FnOnce(ActorId) -> BoxFuture<'static, Ending> + S
 pub(super) struct TaskActor;
 
 /// A message that is never sent.
-pub(super) enum Silence {}
-crate::local_message!(Silence);
+pub(super) enum NoMessage {}
+crate::local_message!(NoMessage);
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for TaskActor {
-    type Msg = Silence;
+    type Msg = NoMessage;
     type State = Option<BoxFuture<'static, Ending>>;
     type Arguments = Life;
 
-    async fn pre_start(&self, myself: ActorRef<Silence>, life: Life) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<NoMessage>, life: Life) -> Result<Self::State, ActorProcessingErr> {
         Ok(Some(life(myself.get_id())))
     }
 
     // Here and not in a message to itself: a kill breaks in all the same, and it costs no message.
-    async fn post_start(&self, myself: ActorRef<Silence>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn post_start(&self, myself: ActorRef<NoMessage>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let Some(life) = state.take() else { return Ok(()) };
         match ContainedFuture::new("a task", life).await {
             Ok(Ending::Finished) => myself.stop(None),

@@ -10,7 +10,7 @@
 //! 4. Only the supervisor stops a task, by the task's rule; a task whose owner is gone asks it to.
 
 mod actor;
-mod desk;
+mod task_runner;
 mod error;
 mod handle;
 mod options;

@@ -17,7 +17,7 @@ use crate::supervisor::message::{ServerMsg, Which};
 
 /// The context of a task.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct TaskRunner {
     /// Cancelled by the supervisor when it asks the task to stop.
     pub(super) asked: CancellationToken,
     pub(super) supervisor: ActorCell,
@@ -37,12 +37,12 @@ fn panicked(panic: CaughtPanic) -> TaskError {
     TaskError::Panicked(panic.into_text())
 }
 
-impl Desk {
+impl TaskRunner {
     /// Calls `work` and polls its future to the end.
     ///
     /// It ends early when it is asked to stop and its [`TaskStop`] is not held. When `owner_gone` returns, the
     /// supervisor is asked to stop this task, which it does by the task's rule.
-    pub(super) async fn attend<W, F>(
+    pub(super) async fn run<W, F>(
         &self,
         task: ActorId,
         work: W,
@@ -90,7 +90,7 @@ impl Desk {
     }
 
     fn ask_to_be_stopped(&self, task: ActorId) {
-        let (reply, _nobody) = tokio::sync::oneshot::channel();
+        let (reply, _receiver) = tokio::sync::oneshot::channel();
         let supervisor = ActorRef::<ServerMsg>::from(self.supervisor.clone());
         // A stopping supervisor takes no message, and stops its tasks anyway.
         let _ = supervisor.send_message(ServerMsg::TerminateChild(Which::Actor(task), reply.into()));
