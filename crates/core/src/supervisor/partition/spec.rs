@@ -8,7 +8,7 @@ use ractor::{Actor, ActorRef, Message};
 use tokio::time::Instant;
 
 use super::partitions::Partitions;
-use super::seats::{Partition, SeatLease};
+use super::slots::{Partition, SlotLease};
 
 use crate::health::{Health, HealthRule};
 use crate::supervisor::child_id::ChildId;
@@ -24,10 +24,10 @@ use crate::supervisor::task::TaskSupervisor;
 /// The most partitions; more are a mistake.
 const MAX_PARTITIONS: usize = 1 << 16;
 /// The most partitions that are down and named.
-const SHOWN: usize = 8;
+const MAX_NAMED: usize = 8;
 
 type StartPartition<P> =
-    dyn Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
+    dyn Fn(usize, StartContext, SlotLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
 
 /// The kind of the partitions, their number, and their rules. The partitions are restarted one for one.
 ///
@@ -115,7 +115,7 @@ impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
 impl<P: Partition> PartitionSupervisorSpec<P> {
     fn new<F>(partitions: usize, kind: ChildKind, start: F) -> Result<Self, SpecError>
     where
-        F: Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>>
+        F: Fn(usize, StartContext, SlotLease<P>) -> BoxFuture<'static, Result<Started, StartError>>
             + Send
             + Sync
             + 'static,
@@ -160,7 +160,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     }
 
     pub(super) fn supervisor_spec(&self) -> SupervisorSpec {
-        let children = (0..self.partitions.seats.len()).map(|partition| self.child(partition));
+        let children = (0..self.partitions.slots.len()).map(|partition| self.child(partition));
         let mut spec = SupervisorSpec::new(Strategy::OneForOne).intensity(self.intensity).children(children);
         spec.reporter.clone_from(&self.reporter);
         spec
@@ -169,7 +169,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     fn child(&self, partition: usize) -> ChildSpec {
         let (partitions, start) = (Arc::clone(&self.partitions), Arc::clone(&self.start));
         let start = move |context| {
-            let taken = partitions.seats.take(partition).map(|lease| start(partition, context, lease));
+            let taken = partitions.slots.take(partition).map(|lease| start(partition, context, lease));
             async move {
                 match taken {
                     Some(started) => started.await,
@@ -186,11 +186,11 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
 
 /// The health of partitions of which these are down.
 fn health_without(vacant: &[usize], open: usize) -> Health {
-    let down = vacant.iter().take(SHOWN).map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let down = vacant.iter().take(MAX_NAMED).map(usize::to_string).collect::<Vec<_>>().join(", ");
     match vacant.len() {
         0 => Health::Healthy,
         down_all if down_all == open => Health::Down(format!("all of its {open} partitions are down")),
-        few if few <= SHOWN => Health::Degraded(format!("of its {open} partitions {down} are down")),
+        few if few <= MAX_NAMED => Health::Degraded(format!("of its {open} partitions {down} are down")),
         many => Health::Degraded(format!("of its {open} partitions {many} are down: {down}, …")),
     }
 }
@@ -201,8 +201,8 @@ impl ChildSpec {
     pub fn partition_supervisor<P: Partition>(id: impl Into<ChildId>, spec: PartitionSupervisorSpec<P>) -> Self {
         let partitions = Arc::clone(spec.partitions());
         let check = move |_, grace| {
-            let vacant = partitions.seats.vacant(grace, Instant::now());
-            ready(health_without(&vacant, partitions.seats.open())).boxed()
+            let vacant = partitions.slots.vacant(grace, Instant::now());
+            ready(health_without(&vacant, partitions.slots.open())).boxed()
         };
         let child = Self::from_fn(id, ChildKind::Supervisor, move |context| {
             let spec = spec.clone();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::error::PartitionError;
 use super::key::partition_of;
 use super::partitions::Partitions;
-use super::seats::Partition;
+use super::slots::Partition;
 use super::spec::PartitionSupervisorSpec;
 use crate::containment::waking_contained;
 use crate::supervisor::Supervisor;
@@ -61,7 +61,7 @@ impl<P: Partition> PartitionSupervisor<P> {
 
     /// How many partitions keys are routed to.
     pub fn partitions(&self) -> usize {
-        self.partitions.seats.open()
+        self.partitions.slots.open()
     }
 
     /// The partition of a key: an integer's absolute value modulo the number of partitions, as in Elixir, and of
@@ -70,7 +70,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`PartitionError::NoPartitions`] after a resize to zero.
     pub fn partition_of(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
-        let started = self.partitions.seats.len();
+        let started = self.partitions.slots.len();
         let open = NonZeroUsize::new(self.partitions()).ok_or(PartitionError::NoPartitions { started })?;
         Ok(partition_of(key, open))
     }
@@ -80,7 +80,7 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
     pub fn lookup(&self, key: &(impl Hash + ?Sized)) -> Result<P, PartitionError> {
-        self.partitions.seats.at(self.partition_of(key)?)
+        self.partitions.slots.at(self.partition_of(key)?)
     }
 
     /// The current holder of the partition of this number.
@@ -92,7 +92,7 @@ impl<P: Partition> PartitionSupervisor<P> {
         if partition >= partitions {
             return Err(PartitionError::NotFound { asked: partition, partitions });
         }
-        self.partitions.seats.at(partition)
+        self.partitions.slots.at(partition)
     }
 
     /// The current holders of all partitions, in order; partitions that are down are left out.
@@ -110,21 +110,21 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// [`PartitionError::TooMany`] before anything is changed; [`PartitionError::Child`] if the supervisor does not run,
     /// or a partition does not start: then there are as many as before.
     pub async fn resize(&self, partitions: usize) -> Result<(), PartitionError> {
-        let seats = &self.partitions.seats;
-        if partitions > seats.len() {
-            return Err(PartitionError::TooMany { asked: partitions, started: seats.len() });
+        let slots = &self.partitions.slots;
+        if partitions > slots.len() {
+            return Err(PartitionError::TooMany { asked: partitions, started: slots.len() });
         }
         let _turn = waking_contained(self.partitions.resizing.lock()).await;
         let supervisor = self.supervisor()?;
         // Routing to the partitions that are removed ends first.
-        let before = seats.open();
-        seats.set_open(before.min(partitions));
-        stop_down_to(&supervisor, partitions, seats.len()).await?;
+        let before = slots.open();
+        slots.set_open(before.min(partitions));
+        stop_down_to(&supervisor, partitions, slots.len()).await?;
         if let Err(error) = start_up_to(&supervisor, partitions).await {
-            stop_down_to(&supervisor, before, seats.len()).await?;
+            stop_down_to(&supervisor, before, slots.len()).await?;
             return Err(error.into());
         }
-        seats.set_open(partitions);
+        slots.set_open(partitions);
         Ok(())
     }
 
@@ -204,7 +204,7 @@ impl<P> Clone for PartitionSupervisor<P> {
 
 impl<P: Partition> fmt::Debug for PartitionSupervisor<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartitionSupervisor({} of {})", self.partitions(), self.partitions.seats.len())
+        write!(f, "PartitionSupervisor({} of {})", self.partitions(), self.partitions.slots.len())
     }
 }
 
