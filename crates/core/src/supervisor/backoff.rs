@@ -15,7 +15,7 @@ use std::time::Duration;
 /// failure.
 ///
 /// **When the failures are reset:** when the child ran for at least the period of its own restart intensity, or else of
-/// its supervisor's, and for at least the delay before. So a child that runs for a while between two crashes is not
+/// its supervisor's, and for at least the delay before that. So a child that runs for a while between two crashes is not
 /// punished for the first, and one that crashes after each delay is. A restart by request also resets them.
 ///
 /// Set for one child by [`ChildSpec::backoff`](crate::ChildSpec::backoff), for all children of a supervisor by
@@ -158,9 +158,9 @@ impl fmt::Display for Backoff {
 
 /// Fractions from 0 to 1 in an order determined by a seed.
 #[derive(Debug)]
-pub(crate) struct Fractions(fastrand::Rng);
+pub(crate) struct JitterRng(fastrand::Rng);
 
-impl Fractions {
+impl JitterRng {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }
@@ -187,10 +187,10 @@ impl Streak {
     }
 
     /// Counts one more failure, and returns the delay before the restart.
-    pub(crate) fn fail(&mut self, backoff: Backoff, fractions: &mut Fractions) -> Duration {
+    pub(crate) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
         self.delay = match backoff {
             Backoff::None => Duration::ZERO,
-            backoff => backoff.delay(self.failures, fractions.next()),
+            backoff => backoff.delay(self.failures, jitter_rng.next()),
         };
         self.failures = self.failures.saturating_add(1);
         self.delay
@@ -247,7 +247,7 @@ mod tests {
 
         #[test]
         fn fractions_are_from_zero_to_one_and_depend_on_the_seed_alone(seed in any::<u64>()) {
-            let (mut one, mut other) = (Fractions::seeded(seed), Fractions::seeded(seed));
+            let (mut one, mut other) = (JitterRng::seeded(seed), JitterRng::seeded(seed));
             for _ in 0..100 {
                 let fraction = one.next();
                 prop_assert!((0.0..1.0).contains(&fraction));
@@ -273,10 +273,10 @@ mod tests {
     #[test]
     fn a_row_of_failures_is_forgotten_after_a_life_as_long_as_the_period_and_as_the_delay_before_it() {
         let backoff = Backoff::from(ExponentialBackoff::new(SECOND, 10.0, 1000 * SECOND).unwrap());
-        let (mut streak, mut fractions) = (Streak::default(), Fractions::seeded(1));
+        let (mut streak, mut jitter_rng) = (Streak::default(), JitterRng::seeded(1));
         let mut after = |life: Duration| {
             streak.down(Some(life), 5 * SECOND);
-            streak.fail(backoff, &mut fractions)
+            streak.fail(backoff, &mut jitter_rng)
         };
         assert_eq!(after(Duration::ZERO), SECOND);
         assert_eq!(after(4 * SECOND), 10 * SECOND, "longer than the delay, shorter than the period");

@@ -16,7 +16,7 @@ const MAX_LEVELS: usize = 32;
 
 /// The most failures kept to explain why a supervisor gave up. Fixed, since it bounds only a text: all are counted
 /// ([`RestartLimitExceeded::count`]), and the restart intensity uses all of them.
-const REMEMBERED: usize = 16;
+const MAX_FAILURES: usize = 16;
 
 /// What went wrong with a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -189,7 +189,7 @@ impl Failures {
             // Only the last failure keeps the chain below it; chains of chains would grow without bound.
             earlier.escalation = None;
         }
-        if self.0.len() == REMEMBERED {
+        if self.0.len() == MAX_FAILURES {
             self.0.pop_front();
         }
         self.0.push_back(failure);
@@ -269,7 +269,7 @@ mod tests {
         let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
         assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
         let latest = failures.latest(u32::MAX, |_| true);
-        assert_eq!(latest.len(), REMEMBERED);
+        assert_eq!(latest.len(), MAX_FAILURES);
         assert_eq!(latest.iter().filter(|failure| failure.escalation.is_some()).count(), 1);
         assert!(latest.last().unwrap().escalation.is_some());
     }

@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_down_is_told_with_since_when_and_why() {
+    fn a_child_that_is_down_is_reported_with_duration_and_cause() {
         let health = down(ChildState::Restarting, Some(Duration::from_millis(3_210))).unwrap();
         assert_eq!(health.to_string(), "down: restarting for 3.2s; last exit: killed");
         assert_eq!(down(ChildState::Running(ractor::ActorId::Local(1)), None), None);

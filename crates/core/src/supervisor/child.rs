@@ -6,7 +6,7 @@ use std::time::Duration;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, Fractions, Streak};
+use super::backoff::{Backoff, JitterRng, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
 use super::plan::{Delay, StartIndex, Purpose};
@@ -117,12 +117,12 @@ impl<T> Child<T> {
     }
 
     /// Counts one more failure, and returns the delay before the restart.
-    pub(super) fn fail(&mut self, backoff: Backoff, fractions: &mut Fractions) -> Duration {
-        self.past.get_or_insert_default().streak.fail(backoff, fractions)
+    pub(super) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
+        self.past.get_or_insert_default().streak.fail(backoff, jitter_rng)
     }
 
     /// Resets the backoff: a start was requested.
-    pub(super) fn forgive(&mut self) {
+    pub(super) fn reset_backoff(&mut self) {
         if let Some(past) = &mut self.past {
             past.streak = Streak::default();
         }

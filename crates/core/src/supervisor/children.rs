@@ -22,7 +22,7 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::Fractions;
+use super::backoff::JitterRng;
 use super::chain::{Failures, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
@@ -42,13 +42,13 @@ pub(crate) enum Step<T> {
     /// Stop this incarnation, then say `stopped`.
     Stop { key: Key, child: T, rule: Shutdown },
     /// Wait until this incarnation, which has ended, is gone, then say `stopped`.
-    Bury { key: Key, child: T },
+    AwaitExit { key: Key, child: T },
     /// Start the child, then say `started`, `ignored` or `start_failed`.
     Start { key: Key, spec: ChildSpec, retry: bool },
     /// Report `delay_over` with this number at this time. No plan queue waits for that.
     Delay { key: Key, number: u64, until: Instant },
     /// Report what has been decided.
-    Tell { id: ChildId, what: ChildEvent },
+    Report { id: ChildId, what: ChildEvent },
     /// Stop the supervisor: this child's failure exceeded the restart intensity.
     GiveUp { id: ChildId, why: Arc<RestartLimitExceeded> },
     /// Stop the supervisor: this significant child has ended.
@@ -68,7 +68,7 @@ pub(crate) enum Leaving<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailedStart {
     Retried,
-    Settled,
+    Finished,
 }
 
 pub(crate) struct Children<T> {
@@ -79,7 +79,7 @@ pub(crate) struct Children<T> {
     pub(super) by_actor: HashMap<ActorId, Key>,
     pub(super) window: RestartWindow,
     pub(super) failures: Failures,
-    pub(super) fractions: Fractions,
+    pub(super) jitter_rng: JitterRng,
     pub(super) last_delay: u64,
     next_key: Key,
     pub(super) last_start_index: StartIndex,
@@ -87,7 +87,7 @@ pub(crate) struct Children<T> {
     pub(super) ready: VecDeque<Key>,
     pub(super) starting: usize,
     pub(super) early: EarlyEnds,
-    settled: Vec<Key>,
+    finished: Vec<Key>,
     pub(super) halted: bool,
     /// The strategy to change to as soon as no plan is under way.
     pub(super) next_strategy: Option<Strategy>,
@@ -96,8 +96,8 @@ pub(crate) struct Children<T> {
 }
 
 impl<T: Incarnation> Children<T> {
-    /// `fractions` is the source of the jitter of delays.
-    pub(crate) fn new(rules: Rules, fractions: Fractions) -> Self {
+    /// `jitter_rng` is the source of the jitter of delays.
+    pub(crate) fn new(rules: Rules, jitter_rng: JitterRng) -> Self {
         Self {
             rules,
             children: BTreeMap::new(),
@@ -105,7 +105,7 @@ impl<T: Incarnation> Children<T> {
             by_actor: HashMap::new(),
             window: RestartWindow::new(rules.intensity),
             failures: Failures::default(),
-            fractions,
+            jitter_rng,
             last_delay: 0,
             next_key: 1,
             last_start_index: 0,
@@ -113,7 +113,7 @@ impl<T: Incarnation> Children<T> {
             ready: VecDeque::new(),
             starting: 0,
             early: EarlyEnds::default(),
-            settled: Vec::new(),
+            finished: Vec::new(),
             halted: false,
             next_strategy: None,
             last_ended: None,
@@ -203,8 +203,8 @@ impl<T: Incarnation> Children<T> {
             self.start_those_after(key);
         }
         match self.purpose(key) {
-            Some(Purpose::Revive) if wanted => self.rest(key),
-            _ => self.settle(key),
+            Some(Purpose::ManualStart) if wanted => self.mark_stopped(key),
+            _ => self.finish(key),
         };
         self.step_is_over(key);
     }
@@ -216,8 +216,8 @@ impl<T: Incarnation> Children<T> {
         let outcome = match purpose {
             Purpose::Restart if !aborting => self.retry(key, said.into()),
             Purpose::Add => self.remove(key),
-            Purpose::Revive if !aborting => self.rest(key),
-            _ => self.settle(key),
+            Purpose::ManualStart if !aborting => self.mark_stopped(key),
+            _ => self.finish(key),
         };
         self.step_is_over(key);
         outcome
@@ -232,7 +232,7 @@ impl<T: Incarnation> Children<T> {
         match self.children.get_mut(&key) {
             Some(child) if wanted => child.slot = Slot::Queued,
             Some(_) => {
-                self.settle(key);
+                self.finish(key);
             }
             None => {}
         }
@@ -322,36 +322,36 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Notes that a child does not run and has no start pending: it keeps its place, or is removed.
-    pub(super) fn settle(&mut self, key: Key) -> FailedStart {
+    pub(super) fn finish(&mut self, key: Key) -> FailedStart {
         let Some(child) = self.children.get(&key) else {
-            return FailedStart::Settled;
+            return FailedStart::Finished;
         };
         let keeps = self.rules.child_set == ChildSet::Static && child.spec.restart_rule() != Restart::Temporary;
-        if keeps { self.rest(key) } else { self.remove(key) }
+        if keeps { self.mark_stopped(key) } else { self.remove(key) }
     }
 
     /// Notes that a child is down and keeps its place.
-    pub(super) fn rest(&mut self, key: Key) -> FailedStart {
+    pub(super) fn mark_stopped(&mut self, key: Key) -> FailedStart {
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Down;
         }
-        self.settled.push(key);
-        FailedStart::Settled
+        self.finished.push(key);
+        FailedStart::Finished
     }
 
     pub(super) fn remove(&mut self, key: Key) -> FailedStart {
-        self.settled.push(key);
+        self.finished.push(key);
         if let Some(child) = self.children.remove(&key)
             && self.rules.child_set == ChildSet::Static
         {
             self.by_id.remove(child.spec.id());
         }
-        FailedStart::Settled
+        FailedStart::Finished
     }
 
     /// The children that have stopped since the last call: down, or removed.
-    pub(crate) fn take_settled(&mut self) -> Vec<Key> {
-        std::mem::take(&mut self.settled)
+    pub(crate) fn take_finished(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.finished)
     }
 
     /// Ends all steps. Returns the children that are not gone yet, in reverse start order.

@@ -80,7 +80,7 @@ impl<T: Incarnation> Children<T> {
             let plan = queue.plan.as_mut()?;
             let ((_, key), stops) = match plan.stops.pop_last() {
                 Some(order_key) => (order_key, true),
-                None if plan.wait.is_some() => return self.park(at, now),
+                None if plan.wait.is_some() => return self.schedule_restart(at, now),
                 None => (plan.starts.pop_first()?, false),
             };
             let retry = plan.retry == Some(key);
@@ -98,7 +98,7 @@ impl<T: Incarnation> Children<T> {
         let rule = child.spec.shutdown_rule();
         match std::mem::replace(&mut child.slot, Slot::Stopping) {
             Slot::Running(incarnation) => Some(Step::Stop { key, child: incarnation, rule }),
-            Slot::Exited(incarnation, _) => Some(Step::Bury { key, child: incarnation }),
+            Slot::Exited(incarnation, _) => Some(Step::AwaitExit { key, child: incarnation }),
             other => {
                 child.slot = other;
                 None
@@ -145,7 +145,7 @@ impl<T: Incarnation> Children<T> {
             let (id, what) = (spec.id().clone(), ChildEvent::NotRestarted { reason: reason.clone(), rule });
             // The supervisor may have to stop; that is checked before the next step.
             self.ended_for_good(key);
-            return Decision { plan: self.order_key(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
+            return Decision { plan: self.order_key(key).map(Plan::stop), step: Some(Step::Report { id, what }) };
         }
         let fault = Fault::Exited(reason.clone());
         let failure = Failure::new(spec.id().clone(), fault, incarnation.give_up_reason());
@@ -174,7 +174,7 @@ impl<T: Incarnation> Children<T> {
         match child.slot {
             Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop((child.start_index, key))),
             Slot::Queued | Slot::Requested(_) | Slot::Waiting(_) => {
-                self.settle(key);
+                self.finish(key);
                 None
             }
             _ => None,
@@ -200,7 +200,7 @@ impl<T: Incarnation> Children<T> {
         let wait = self.wait(key, delay, now);
         let plan = Plan { cause: Some(Arc::clone(&cause)), ..self.restart_plan(key, retry, wait) };
         let what = ChildEvent::Restarting { cause, delay };
-        Decision { plan: Some(plan), step: Some(Step::Tell { id, what }) }
+        Decision { plan: Some(plan), step: Some(Step::Report { id, what }) }
     }
 
     /// Whether the failures of this child count in a window of its own.
@@ -247,7 +247,7 @@ impl<T: Incarnation> Children<T> {
             self.remove(key);
         }
         for key in joined {
-            self.settle(key);
+            self.finish(key);
         }
         plan
     }

@@ -39,7 +39,7 @@ impl<T: Incarnation> Children<T> {
     pub(super) fn next_delay(&mut self, key: Key) -> Duration {
         let Some(child) = self.children.get_mut(&key) else { return Duration::ZERO };
         let backoff = child.spec.backoff_rule().unwrap_or(self.rules.backoff);
-        child.fail(backoff, &mut self.fractions)
+        child.fail(backoff, &mut self.jitter_rng)
     }
 
     /// What the restart of this child has to wait for. Children that restart together wait for the last of them.
@@ -60,7 +60,7 @@ impl<T: Incarnation> Children<T> {
 
     /// Begins the delay once all affected children are stopped: the failed one waits, the others are down, the queue is
     /// free.
-    pub(super) fn park(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
+    pub(super) fn schedule_restart(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
         let plan = self.queues.get_mut(&at)?.plan.take()?;
         let Wait { key, delay, not_before } = plan.wait?;
         let mut wanted = false;
@@ -68,7 +68,7 @@ impl<T: Incarnation> Children<T> {
             if other == key {
                 wanted = true;
             } else {
-                self.settle(other);
+                self.finish(other);
             }
         }
         if !wanted {

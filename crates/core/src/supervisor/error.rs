@@ -13,7 +13,7 @@ use crate::near::NearMisses;
 
 /// The most ids compared when a child is not found, since the supervisor itself compares them. Fixed, since it concerns
 /// only the names that an error suggests.
-const COMPARED: usize = 256;
+const MAX_COMPARED_IDS: usize = 256;
 
 /// The error type of user code.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -263,7 +263,7 @@ pub enum ChildError {
 impl ChildError {
     pub(crate) fn not_found<'a>(asked: impl fmt::Display, known: impl Iterator<Item = &'a str>) -> Self {
         let asked = asked.to_string();
-        let near = NearMisses::of(&asked, known.take(COMPARED));
+        let near = NearMisses::of(&asked, known.take(MAX_COMPARED_IDS));
         Self::NotFound { asked, near }
     }
 }

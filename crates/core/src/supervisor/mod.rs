@@ -10,7 +10,7 @@ mod child_spec;
 mod children;
 mod decisions;
 mod delays;
-mod drawing;
+mod render;
 mod dynamic;
 mod early_ends;
 mod error;
@@ -43,7 +43,7 @@ mod snapshot;
 mod task;
 mod tree;
 mod trouble;
-mod wording;
+mod display;
 
 #[cfg(test)]
 mod histories;
@@ -415,7 +415,7 @@ impl ChildSpec {
     }
 }
 
-/// The start of a supervisor, which shows what is below it.
+/// The start of a supervisor, which exposes its nested specifications.
 struct SupervisorStart(SupervisorSpec);
 
 impl Starter for SupervisorStart {

@@ -61,7 +61,7 @@ impl<T: Incarnation> Children<T> {
     pub(super) fn give_up_plan(&mut self, key: Key) -> Option<Arc<RestartCause>> {
         let plan = self.queue_of(key).and_then(|queue| queue.plan.take())?;
         for (_, later) in plan.starts {
-            self.settle(later);
+            self.finish(later);
         }
         plan.cause
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn purposes() -> impl Strategy_<Value = Purpose> {
-        prop::sample::select(vec![Purpose::Restart, Purpose::Add, Purpose::Revive, Purpose::Stop])
+        prop::sample::select(vec![Purpose::Restart, Purpose::Add, Purpose::ManualStart, Purpose::Stop])
     }
 
     use proptest::strategy::Strategy as Strategy_;

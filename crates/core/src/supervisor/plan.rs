@@ -31,7 +31,7 @@ pub(crate) enum Purpose {
     /// A failed start drops the child.
     Add,
     /// A failed start leaves the child stopped.
-    Revive,
+    ManualStart,
     /// Nothing is started.
     Stop,
 }

@@ -46,18 +46,18 @@ impl Replacement {
             Outcome::Started(successor) => self.take_over(myself, state, reporting, step, successor),
             Outcome::Ignored => {
                 state.children.replacing_is_over();
-                reporting.tell(self.spec.id(), ChildEvent::Ignored);
+                reporting.send(self.spec.id(), ChildEvent::Ignored);
                 answer(self.reply, Ok(None));
             }
             Outcome::Failed(source) => {
                 state.children.replacing_is_over();
                 let id = self.id();
-                reporting.tell(&id, ChildEvent::StartFailed { cause: display_text(&source) });
+                reporting.send(&id, ChildEvent::StartFailed { cause: display_text(&source) });
                 answer(self.reply, Err(ChildError::Start { id, source }));
             }
             Outcome::Gone { actor, how } => {
                 if let Some(how) = how {
-                    reporting.tell(self.spec.id(), ChildEvent::Stopped { actor, how });
+                    reporting.send(self.spec.id(), ChildEvent::Stopped { actor, how });
                 }
                 answer(self.reply, self.successor.map(Some).ok_or(ChildError::Terminated));
             }
@@ -79,10 +79,10 @@ impl Replacement {
         match replaced {
             Ok(Replaced { predecessor, rule, ended }) => {
                 let restarts = state.children.restarts(self.child);
-                reporting.tell(&id, ChildEvent::Started { actor: actor.get_id(), restarts, cause: None });
+                reporting.send(&id, ChildEvent::Started { actor: actor.get_id(), restarts, cause: None });
                 if let Some(reason) = ended {
                     let escalation = state.children.escalation(self.child);
-                    reporting.tell(&id, ChildEvent::Exited { actor: actor.get_id(), reason, escalation });
+                    reporting.send(&id, ChildEvent::Exited { actor: actor.get_id(), reason, escalation });
                 }
                 Self { successor: Some(actor), ..self }.stop(myself, state, step, predecessor, rule);
             }

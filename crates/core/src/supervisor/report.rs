@@ -11,7 +11,7 @@ use super::child_id::ChildId;
 use super::child_spec::NameTaken;
 use super::restart::Restart;
 use super::significant::AutoShutdown;
-use crate::containment::{Contained, catch_panic, report as tell};
+use crate::containment::{Contained, catch_panic, report as report_panic};
 use crate::exit::{ExitReason, SHUTDOWN};
 use crate::written;
 
@@ -194,7 +194,7 @@ impl Reporter for TracingReporter {
     }
 }
 
-/// What is part of every child's life: `info`, and `debug` of children of which there may be thousands.
+/// Logs an event of every child's life at `info`, and at `debug` for children that may number thousands.
 macro_rules! routine {
     ($on_demand:expr, $($event:tt)*) => {
         if $on_demand { tracing::debug!($($event)*) } else { tracing::info!($($event)*) }
@@ -294,12 +294,12 @@ impl Reporting {
         if self.on_demand { self.reporter.report_on_demand(report) } else { self.reporter.report(report) }
     }
 
-    pub(crate) fn tell(&self, child: &ChildId, happened: ChildEvent) {
+    pub(crate) fn send(&self, child: &ChildId, happened: ChildEvent) {
         let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
         // Telemetry that fails must not break supervision.
         if let Err(panic) = catch_panic(|| self.pass_on(&report)) {
             let Report { supervisor, child, .. } = &report;
-            tell(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
+            report_panic(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
         }
     }
 }

@@ -130,11 +130,11 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Queues the start of a child that is down.
-    pub(crate) fn revive(&mut self, id: &str) -> Result<Key, ChildError> {
+    pub(crate) fn manual_start(&mut self, id: &str) -> Result<Key, ChildError> {
         let key = self.down(id)?;
         if let Some(child) = self.children.get_mut(&key) {
-            child.slot = Slot::Requested(Purpose::Revive);
-            child.forgive();
+            child.slot = Slot::Requested(Purpose::ManualStart);
+            child.reset_backoff();
         }
         self.enqueue(key, Work::Start(key));
         Ok(key)
@@ -165,7 +165,7 @@ impl<T: Incarnation> Children<T> {
         };
         match child.slot {
             Slot::Down => {
-                self.settle(key);
+                self.finish(key);
                 Terminate::Done
             }
             Slot::Running(_) | Slot::Exited(..) => {
@@ -194,7 +194,7 @@ impl<T: Incarnation> Children<T> {
         if self.is_stopping(key) {
             return Terminate::Pending;
         }
-        self.settle(key);
+        self.finish(key);
         Terminate::Done
     }
 

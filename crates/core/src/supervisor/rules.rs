@@ -27,7 +27,7 @@ pub(crate) enum ChildSet {
 }
 
 impl ChildSet {
-    /// Whether children are started on demand, of which there may be thousands.
+    /// Whether children are started on demand; there may be thousands of them.
     pub(crate) const fn is_on_demand(self) -> bool {
         matches!(self, Self::Dynamic { .. })
     }

@@ -38,14 +38,14 @@ use crate::exit::{Exit, SHUTDOWN};
 
 /// After this many levels the first start of a supervisor goes on in a task of its own: each is polled within the one
 /// above, for some 50 KB of the stack. No limit on the depth: a tree of any depth starts, in more tasks.
-const LEVELS_A_TASK: usize = 8;
+const MAX_LEVELS_PER_TASK: usize = 8;
 
 /// How many exits in a row are acted upon before the waiting messages have a turn. Further ones are only noted. No
 /// limit on anything: all are acted upon, in the same order, and only waiting times depend on the number.
-const EXITS_IN_A_ROW: u32 = 64;
+const MAX_CONSECUTIVE_EXITS: u32 = 64;
 
 /// How many steps are carried out before the messages that wait have a turn: as above, all are carried out.
-const STEPS_AT_ONCE: u32 = 128;
+const MAX_STEPS_AT_ONCE: u32 = 128;
 
 pub(super) struct Server {
     // Here, and not where ractor keeps an actor's state: a killed actor's state travels in its exit event, which a
@@ -128,7 +128,7 @@ impl Server {
         };
         let start = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish();
         let outcome = match spec.kind() {
-            ChildKind::Supervisor if self.reporting.depth() % LEVELS_A_TASK == LEVELS_A_TASK - 1 => apart(start).await,
+            ChildKind::Supervisor if self.reporting.depth() % MAX_LEVELS_PER_TASK == MAX_LEVELS_PER_TASK - 1 => apart(start).await,
             _ => start.await,
         };
         if let Outcome::Failed(cause) = outcome {
@@ -136,7 +136,7 @@ impl Server {
                 drop_contained("the error of a start", cause);
                 return Ok(Some(refused));
             }
-            self.reporting.tell(spec.id(), ChildEvent::StartFailed { cause: display_text(&cause) });
+            self.reporting.send(spec.id(), ChildEvent::StartFailed { cause: display_text(&cause) });
             state.children.start_failed(key, "");
             return Err(cause);
         }
@@ -163,7 +163,7 @@ impl Server {
             }
         };
         if let Some(id) = state.children.id(key) {
-            self.reporting.tell(id, ChildEvent::NameTaken { cause: display_text(cause), rule });
+            self.reporting.send(id, ChildEvent::NameTaken { cause: display_text(cause), rule });
         }
         Some(refused)
     }
@@ -179,13 +179,13 @@ impl Server {
             while let Some(step) = state.children.next_step(now) {
                 self.carry_out(myself, state, step);
                 steps += 1;
-                if steps == STEPS_AT_ONCE {
+                if steps == MAX_STEPS_AT_ONCE {
                     state.work_later(myself);
                     break;
                 }
             }
         }
-        state.answer_settled();
+        state.answer_finished();
     }
 
     fn carry_out(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, step: Step<Started>) {
@@ -197,30 +197,30 @@ impl Server {
                 // lies unread then, and is read before any message. So the state is dropped before anything follows.
                 state.begin_end_in_turn(myself, key, stop.boxed());
             }
-            Step::Bury { key, child } if child.is_gone() => {
+            Step::AwaitExit { key, child } if child.is_gone() => {
                 let actor = child.actor_id();
                 drop_contained("a child that is gone", child);
                 self.finish(myself, state, key, Outcome::Gone { actor, how: None });
             }
-            Step::Bury { key, child } => {
+            Step::AwaitExit { key, child } => {
                 let actor = child.actor_id();
-                let bury = async move {
+                let await_exit = async move {
                     shutdown::gone(child).await;
                     Outcome::Gone { actor, how: None }
                 };
-                self.end(myself, state, key, bury.boxed());
+                self.end(myself, state, key, await_exit.boxed());
             }
             Step::Start { key, spec, retry } => self.launch_start(myself, state, key, spec, retry),
             Step::Delay { key, number, until } => state.spawn_delay(myself, key, number, until),
-            Step::Tell { id, what } => self.reporting.tell(&id, what),
+            Step::Report { id, what } => self.reporting.send(&id, what),
             Step::GiveUp { id, why } => {
                 // The reason first, then the end: a reader that is notified of the end finds the reason.
                 self.give_up_cell.set(Arc::clone(&why));
-                self.reporting.tell(&id, ChildEvent::GaveUp { cause: why });
+                self.reporting.send(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
             Step::AutoShutdown { id } => {
-                self.reporting.tell(&id, ChildEvent::AutoShutdown { mode: state.children.auto_shutdown_mode() });
+                self.reporting.send(&id, ChildEvent::AutoShutdown { mode: state.children.auto_shutdown_mode() });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
         }
@@ -237,7 +237,7 @@ impl Server {
         let (restart, _) = state.children.restarted(key);
         let mut start = StartUnderWay::begin(&spec, self.context(myself, &spec, restart));
         // A retry goes through the mailbox, even if it fails at once.
-        match (!retry).then(|| start.look()).flatten() {
+        match (!retry).then(|| start.poll_once()).flatten() {
             Some(outcome) => self.finish(myself, state, key, outcome),
             None => state.spawn_start(myself, key, start),
         }
@@ -258,7 +258,7 @@ impl Server {
             Outcome::Gone { actor, how } => {
                 state.children.stopped(key);
                 if let Some(how) = how {
-                    self.reporting.tell(&id, ChildEvent::Stopped { actor, how });
+                    self.reporting.send(&id, ChildEvent::Stopped { actor, how });
                 }
             }
             Outcome::Started(mut started) => {
@@ -266,16 +266,16 @@ impl Server {
                 let child = StartedChild { actor: started.actor.clone(), extra: started.extra.take() };
                 let early_end = state.children.started(key, started, Instant::now());
                 let (restarts, cause) = (state.children.restarts(key), state.children.cause(key));
-                self.reporting.tell(&id, ChildEvent::Started { actor, restarts, cause });
+                self.reporting.send(&id, ChildEvent::Started { actor, restarts, cause });
                 state.answer_starter(key, Ok(Some(child)));
                 if let Some(reason) = early_end {
                     let escalation = state.children.escalation(key);
-                    self.reporting.tell(&id, ChildEvent::Exited { actor, reason, escalation });
+                    self.reporting.send(&id, ChildEvent::Exited { actor, reason, escalation });
                 }
             }
             Outcome::Ignored => {
                 state.children.ignored(key);
-                self.reporting.tell(&id, ChildEvent::Ignored);
+                self.reporting.send(&id, ChildEvent::Ignored);
                 state.answer_starter(key, Ok(None));
             }
             Outcome::Failed(source) if self.name_taken(myself, state, key, &source, false).is_some() => {
@@ -283,9 +283,9 @@ impl Server {
             }
             Outcome::Failed(source) => {
                 let cause = display_text(&source);
-                self.reporting.tell(&id, ChildEvent::StartFailed { cause: cause.clone() });
+                self.reporting.send(&id, ChildEvent::StartFailed { cause: cause.clone() });
                 match state.children.start_failed(key, &cause) {
-                    FailedStart::Settled => state.answer_starter(key, Err(ChildError::Start { id, source })),
+                    FailedStart::Finished => state.answer_starter(key, Err(ChildError::Start { id, source })),
                     FailedStart::Retried => drop_contained("the error of a start", source),
                 }
             }
@@ -300,7 +300,7 @@ impl Server {
     }
 
     fn restart_child(&self, state: &mut ServerState, id: &str, reply: Answer<Option<StartedChild>>) {
-        let key = state.children.revive(id);
+        let key = state.children.manual_start(id);
         state.await_start(key, reply);
     }
 
@@ -379,7 +379,7 @@ impl Server {
             }
         }
         for ((id, actor), how) in ids.into_iter().zip(shutdown::stop_together(running).await) {
-            self.reporting.tell(&id, ChildEvent::Stopped { actor, how });
+            self.reporting.send(&id, ChildEvent::Stopped { actor, how });
         }
         for child in ended {
             shutdown::gone(child).await;
@@ -393,14 +393,14 @@ impl Server {
         };
         let actor = child.actor_id();
         let how = shutdown::stop(child, spec.shutdown_rule()).await;
-        self.reporting.tell(spec.id(), ChildEvent::Stopped { actor, how });
+        self.reporting.send(spec.id(), ChildEvent::Stopped { actor, how });
     }
 
     /// Children that other code linked to this supervisor: temporary ones, which come first, as they were started last.
     async fn stop_unmanaged(&self, unmanaged: Vec<ActorCell>) {
         let ends = shutdown::stop_unmanaged(&unmanaged, self.group.limits().unmanaged_stop).await;
         for (actor, how) in unmanaged.iter().map(ActorCell::get_id).zip(ends) {
-            self.reporting.tell(&format!("actor {actor}").into(), ChildEvent::Stopped { actor, how });
+            self.reporting.send(&format!("actor {actor}").into(), ChildEvent::Stopped { actor, how });
         }
     }
 }
@@ -485,13 +485,13 @@ impl Actor for Server {
             Some(key) => {
                 if let Some(id) = state.children.id(key) {
                     let escalation = state.children.escalation(key);
-                    self.reporting.tell(id, ChildEvent::Exited { actor, reason, escalation });
+                    self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
                 }
                 state.exits_in_a_row += 1;
                 // ractor hands out exits before messages. Children that fail as fast as they are restarted would keep all
                 // requests waiting.
                 match state.exits_in_a_row {
-                    ..=EXITS_IN_A_ROW => self.work(&myself, state),
+                    ..=MAX_CONSECUTIVE_EXITS => self.work(&myself, state),
                     _ => state.work_later(&myself),
                 }
             }

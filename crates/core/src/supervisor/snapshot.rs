@@ -23,7 +23,7 @@ use super::tree::{Tree, TreeStatus};
 
 /// The most children in one answer, which takes a supervisor about a millisecond. No limit on what is shown: the rest
 /// is requested in further answers.
-const CHILDREN_A_PART: usize = 2048;
+const MAX_CHILDREN_PER_ANSWER: usize = 2048;
 
 /// The tree of a supervisor, without names. Each answer may take `limit`.
 pub(super) async fn snapshot(path: &str, supervisor: &ActorRef<ServerMsg>, limit: Duration) -> Tree {
@@ -138,8 +138,8 @@ pub(super) fn supervisor_snapshot(
         last = Some(key);
         child_snapshot(children, key, child, now)
     };
-    let child_snapshots: Vec<ChildSnapshot> = children.after(after).take(CHILDREN_A_PART).map(child_snapshot).collect();
-    let next = last.filter(|_| child_snapshots.len() == CHILDREN_A_PART);
+    let child_snapshots: Vec<ChildSnapshot> = children.after(after).take(MAX_CHILDREN_PER_ANSWER).map(child_snapshot).collect();
+    let next = last.filter(|_| child_snapshots.len() == MAX_CHILDREN_PER_ANSWER);
     let is_unmanaged = |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
     let linked = if next.is_none() { linked() } else { Vec::new() };
     let unmanaged = linked.into_iter().filter(is_unmanaged).map(|cell| cell.get_id()).collect();

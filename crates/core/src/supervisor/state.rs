@@ -9,7 +9,7 @@ use ractor::ActorRef;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::backoff::Fractions;
+use super::backoff::JitterRng;
 use super::child_spec::ChildSpec;
 use super::children::Children;
 use super::error::{ChildError, NameFree};
@@ -44,7 +44,7 @@ pub(super) struct ServerState {
 impl ServerState {
     /// Before the first start.
     pub(super) fn new(spec: SupervisorSpec, limits: &SupervisorLimits) -> Self {
-        let children = Children::new(spec.rules, Fractions::seeded(spec.seed())).noting_early_ends(limits.early_ends);
+        let children = Children::new(spec.rules, JitterRng::seeded(spec.seed())).noting_early_ends(limits.early_ends);
         let (steps, delays, replacements, starters, stoppers) = Default::default();
         let (last_step, exits_in_a_row, work_is_due) = Default::default();
         Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, exits_in_a_row, work_is_due }
@@ -180,8 +180,8 @@ impl ServerState {
     }
 
     /// Answers the requests that wait for a child to stop: it is down, or its start was cancelled.
-    pub(super) fn answer_settled(&mut self) {
-        for key in self.children.take_settled() {
+    pub(super) fn answer_finished(&mut self) {
+        for key in self.children.take_finished() {
             if self.children.waits(key).is_none() {
                 self.delays.remove(&key);
             }

@@ -97,7 +97,7 @@ impl StartUnderWay {
     }
 
     /// Polls once: the outcome, if it is over. Most starts are, and need neither a task nor a timer.
-    pub(super) fn look(&mut self) -> Option<Outcome> {
+    pub(super) fn poll_once(&mut self) -> Option<Outcome> {
         match flat((&mut self.start).now_or_never()?) {
             Ok(start) => Some(self.outcome(start)),
             Err(error) if self.subtree.is_none() => Some(Outcome::Failed(error)),
@@ -110,7 +110,7 @@ impl StartUnderWay {
 
     /// Waits until it is over.
     pub(super) async fn finish(mut self) -> Outcome {
-        if let Some(outcome) = self.look() {
+        if let Some(outcome) = self.poll_once() {
             return outcome;
         }
         let result = match self.limit {

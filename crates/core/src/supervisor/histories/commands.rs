@@ -10,7 +10,7 @@ use crate::exit::ExitReason;
 pub(super) enum Command {
     Add(usize, Nature),
     Terminate(usize),
-    Revive(usize),
+    ManualStart(usize),
     Delete(usize),
     Exit(usize, ExitReason),
     /// The end of an actor that is no longer, or never was, a child.
@@ -44,7 +44,7 @@ pub(super) fn command() -> impl Generator<Value = Command> {
     prop_oneof![
         3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
         2 => (0..8usize).prop_map(Command::Terminate),
-        2 => (0..IDS.len()).prop_map(Command::Revive),
+        2 => (0..IDS.len()).prop_map(Command::ManualStart),
         1 => (0..IDS.len()).prop_map(Command::Delete),
         5 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Exit(n, reason)),
         1 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Stale(n, reason)),

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::super::backoff::{Backoff, Fractions};
+use super::super::backoff::{Backoff, JitterRng};
 use super::super::children::{Children, Step};
 use super::super::early_ends::MAX_EARLY_ENDS;
 use super::super::restart::{RestartIntensity, Strategy};
@@ -20,7 +20,7 @@ fn children() -> Children<Life> {
         child_set: ChildSet::Dynamic { max_children: usize::MAX },
         backoff: Backoff::None,
     };
-    Children::new(rules, Fractions::seeded(0))
+    Children::new(rules, JitterRng::seeded(0))
 }
 
 fn begin(children: &mut Children<Life>) -> u64 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::super::backoff::Fractions;
+use super::super::backoff::JitterRng;
 use super::super::child::{Child, Slot};
 use super::super::children::{Children, FailedStart, Step};
 use super::super::name_taken::Refused;
@@ -65,7 +65,7 @@ impl World {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
-            children: Children::new(rules, Fractions::seeded(0)),
+            children: Children::new(rules, JitterRng::seeded(0)),
             begun: Instant::now(),
             now: 0,
             known: HashMap::new(),
@@ -95,7 +95,7 @@ impl World {
             assert!(!self.gave_up, "a step after giving up: {step:?}");
             match step {
                 Step::Start { key, .. } => self.begin(key),
-                Step::Stop { key, child, .. } | Step::Bury { key, child } => self.end(key, child),
+                Step::Stop { key, child, .. } | Step::AwaitExit { key, child } => self.end(key, child),
                 Step::Delay { key, number, until } => {
                     // It may be over already: the delay of another child can pass while the stops of this plan take
                     // their time.
@@ -103,13 +103,13 @@ impl World {
                     assert_eq!(self.children.waits(key), Some(number));
                     self.delays.push((key, number));
                 }
-                Step::Tell { .. } => {}
+                Step::Report { .. } => {}
                 Step::GiveUp { .. } => self.gave_up = true,
                 Step::AutoShutdown { .. } => self.shut_down(),
             }
             assert!(self.one_for_one() || self.under_way.len() <= 1, "two steps of one plan at a time");
         }
-        for key in self.children.take_settled() {
+        for key in self.children.take_finished() {
             self.starters.remove(&key);
             self.stoppers.remove(&key);
         }
@@ -214,7 +214,7 @@ impl World {
             Came::NameTaken => self.name_taken(key),
             Came::Failed => match self.children.start_failed(key, "no") {
                 FailedStart::Retried => known.due = true,
-                FailedStart::Settled => {
+                FailedStart::Finished => {
                     self.starters.remove(&key);
                 }
             },
@@ -256,8 +256,8 @@ impl World {
                     self.terminate(*key);
                 }
             }
-            Command::Revive(id) => {
-                if let Ok(key) = self.children.revive(IDS[id]) {
+            Command::ManualStart(id) => {
+                if let Ok(key) = self.children.manual_start(IDS[id]) {
                     let known = self.known.get_mut(&key).expect("it was added");
                     (known.due, known.asked_to_stop) = (true, false);
                     self.starters.insert(key);
@@ -361,12 +361,12 @@ impl World {
             assert!(self.restarts.values().all(|restarts| *restarts <= most), "too many restarts");
         }
         if self.under_way.is_empty() && !self.gave_up {
-            self.check_rest();
+            self.check_idle();
         }
     }
 
     /// Nothing waits when nothing is under way or to be done.
-    fn check_rest(&self) {
+    fn check_idle(&self) {
         for (key, child) in &self.children.children {
             let resting = match self.rules.child_set {
                 ChildSet::Static => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_) | Slot::Down),
@@ -381,7 +381,7 @@ impl World {
     }
 
     /// Answers every step, with success for every start, until nothing is left to do.
-    fn come_to_rest(&mut self) {
+    fn finish_all(&mut self) {
         while let Some(key) = self.under_way.keys().next().copied() {
             self.answer(key, Came::Up, None, true);
             self.work();
@@ -423,7 +423,7 @@ proptest! {
             world.obey(command);
         }
         if ends_at_rest {
-            world.come_to_rest();
+            world.finish_all();
         }
         world.stop();
     }

@@ -196,7 +196,7 @@ impl Model {
         self.down(key);
     }
 
-    pub(super) fn revive(&mut self, at: usize) -> bool {
+    pub(super) fn manual_start(&mut self, at: usize) -> bool {
         if self.list[at].pid != Pid::Undefined {
             return false;
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::backoff::{Backoff, Fractions};
+use super::super::backoff::{Backoff, JitterRng};
 use super::super::children::{Children, Step};
 use super::super::error::ChildError;
 use super::super::plan::Key;
@@ -24,7 +24,7 @@ fn running() -> (Children<Life>, Key, Life, Instant) {
         child_set: ChildSet::Static,
         backoff: Backoff::None,
     };
-    let (mut children, now) = (Children::new(rules, Fractions::seeded(0)), Instant::now());
+    let (mut children, now) = (Children::new(rules, JitterRng::seeded(0)), Instant::now());
     let key = children.add(spec("a", Nature::default())).unwrap();
     work(&mut children, now, 1);
     (children, key, Life(key, 1), now)
@@ -35,8 +35,8 @@ fn work(children: &mut Children<Life>, now: Instant, start: u64) {
     while let Some(step) = children.next_step(now) {
         match step {
             Step::Start { key, .. } => drop(children.started(key, Life(key, start), now)),
-            Step::Stop { key, .. } | Step::Bury { key, .. } => children.stopped(key),
-            Step::Tell { .. } | Step::Delay { .. } => {}
+            Step::Stop { key, .. } | Step::AwaitExit { key, .. } => children.stopped(key),
+            Step::Report { .. } | Step::Delay { .. } => {}
             Step::GiveUp { .. } | Step::AutoShutdown { .. } => panic!("it has no reason to stop"),
         }
     }
@@ -49,7 +49,7 @@ fn begin(children: &mut Children<Life>, key: Key) -> super::super::child_spec::C
 }
 
 #[test]
-fn a_successor_takes_the_place_and_its_predecessor_is_nobodys_child_any_more() {
+fn a_successor_takes_the_place_and_its_predecessor_is_no_longer_a_child() {
     let (mut children, key, first, now) = running();
     let spec = begin(&mut children, key);
     let successor = Life(key, 2);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
-use super::super::backoff::Fractions;
+use super::super::backoff::JitterRng;
 use super::super::child::Slot;
 use super::super::children::{Children, Step};
 use super::super::plan::Key;
@@ -20,7 +20,7 @@ use crate::exit::ExitReason;
 enum Command {
     Add(usize, Nature),
     Terminate(usize),
-    Revive(usize),
+    ManualStart(usize),
     Delete(usize),
     /// Which of those that run end, and how.
     Exits(Vec<(usize, ExitReason)>),
@@ -32,7 +32,7 @@ fn command() -> impl Generator<Value = Command> {
     prop_oneof![
         3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
         1 => (0..8usize).prop_map(Command::Terminate),
-        1 => (0..IDS.len()).prop_map(Command::Revive),
+        1 => (0..IDS.len()).prop_map(Command::ManualStart),
         1 => (0..IDS.len()).prop_map(Command::Delete),
         5 => proptest::collection::vec((0..8usize, reason()), 1..4).prop_map(Command::Exits),
         2 => (0..6000u64).prop_map(Command::Advance),
@@ -53,7 +53,7 @@ struct World {
 
 impl World {
     fn new(rules: Rules, script: Script) -> Self {
-        let children = Children::new(rules, Fractions::seeded(0));
+        let children = Children::new(rules, JitterRng::seeded(0));
         Self { children, script, start: Instant::now(), acts: Vec::new(), ended: None, delays: Vec::new() }
     }
 
@@ -65,12 +65,12 @@ impl World {
                     self.acts.push(Act::Stop(key));
                     self.children.stopped(key);
                 }
-                Step::Bury { key, .. } => self.children.stopped(key),
+                Step::AwaitExit { key, .. } => self.children.stopped(key),
                 Step::Delay { key, number, until } => {
                     let until = until.duration_since(self.start).as_millis() as u64;
                     self.delays.push((until, number, key));
                 }
-                Step::Tell { .. } => {}
+                Step::Report { .. } => {}
                 Step::GiveUp { .. } => self.ended = Some(Ended::GaveUp),
                 Step::AutoShutdown { .. } => self.ended = Some(Ended::AutoShutdown),
             }
@@ -114,9 +114,9 @@ fn obey(command: Command, world: &mut World, model: &mut Model) {
                 model.terminate(at);
             }
         }
-        Command::Revive(id) => {
+        Command::ManualStart(id) => {
             if let Some(at) = by_id(world, model, id) {
-                assert_eq!(world.children.revive(IDS[id]).is_ok(), model.revive(at));
+                assert_eq!(world.children.manual_start(IDS[id]).is_ok(), model.manual_start(at));
             }
         }
         Command::Delete(id) => {

@@ -7,7 +7,7 @@ use super::tree::{Tree, TreeStatus};
 
 /// Longer texts, of a failure for example, are cut here. Fixed, since it is the width of a rendering: the whole text is
 /// in the rendered [`Tree`].
-const LONGEST: usize = 60;
+const MAX_TEXT: usize = 60;
 
 /// The columns of a line before the last, which has no limit.
 const COLUMNS: usize = 4;
@@ -79,8 +79,8 @@ fn notes(tree: &Tree) -> Vec<String> {
 
 /// Without line breaks and the like, and not too long.
 fn on_one_line(text: &str) -> String {
-    let mut line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
+    let mut line: String = text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MAX_TEXT).is_some() {
         line.push('…');
     }
     line
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_text_of_any_length_and_with_line_breaks_stays_on_its_line() {
         let long = "x\n".repeat(1000);
-        assert_eq!(on_one_line(&long).chars().count(), LONGEST + 1);
+        assert_eq!(on_one_line(&long).chars().count(), MAX_TEXT + 1);
         assert!(!on_one_line(&long).contains('\n'));
         assert_eq!(on_one_line("short"), "short");
     }
