@@ -15,8 +15,8 @@ use std::time::Duration;
 /// failure.
 ///
 /// **When the failures are reset:** when the child ran for at least the period of its own restart intensity, or else of
-/// its supervisor's, and for at least the delay before that. So a child that runs for a while between two crashes is not
-/// punished for the first, and one that crashes after each delay is. A restart by request also resets them.
+/// its supervisor's, and for at least the delay before that. So a child that runs for a while between two crashes is
+/// not punished for the first, and one that crashes after each delay is. A restart by request also resets them.
 ///
 /// Set for one child by [`ChildSpec::backoff`](crate::ChildSpec::backoff), for all children of a supervisor by
 /// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff). Time is that of tokio's clock.

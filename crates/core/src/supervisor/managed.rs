@@ -19,12 +19,12 @@ use crate::containment::{Contained, drop_contained, error_text};
 ///    one, to the supervisor, whose task would run their destructors and formatting. So the state is kept here and not
 ///    in ractor, and only the text of an error is passed on.
 /// 2. Each destructor is contained: a panic in one keeps no other from running.
-/// 3. Fields drop in the order in which they are declared: the state, the actor, the lease, the ticket. So a name is free
-///    only after the destructors of its holder have run, and a group is empty only after its names are free.
+/// 3. Fields drop in the order in which they are declared: the state, the actor, the lease, the ticket. So a name is
+///    free only after the destructors of its holder have run, and a group is empty only after its names are free.
 pub(crate) struct Managed<A: Actor, L, M> {
-    /// Never contended, as ractor does one thing with an actor after the other: a lock that may be held over an await, for
-    /// two atomic operations a message. Boxed, or it would be copied with each of the futures in which ractor carries a
-    /// handler to its task.
+    /// Never contended, as ractor does one thing with an actor after the other: a lock that may be held over an await,
+    /// for two atomic operations a message. Boxed, or it would be copied with each of the futures in which ractor
+    /// carries a handler to its task.
     being: Mutex<Box<Being<A>>>,
     meter: M,
     _lease: L,

@@ -152,8 +152,8 @@ impl Supervisor {
     /// Adds a child at the end of the start order and starts it; `None` if its start returned [`Start::Ignore`].
     ///
     /// # Errors
-    /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with the
-    /// child's own cause (the child is then not kept), [`ChildError::NotRunning`].
+    /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with
+    /// the child's own cause (the child is then not kept), [`ChildError::NotRunning`].
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
         Ok(self.start_child_with_extra(spec).await?.map(|child| child.actor))
     }
@@ -169,8 +169,8 @@ impl Supervisor {
     /// Starts a child that is stopped.
     ///
     /// # Errors
-    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the start
-    /// fails: the child is kept, stopped.
+    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the
+    /// start fails: the child is kept, stopped.
     pub async fn restart_child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
         Ok(self.restart_child_with_extra(id).await?.map(|child| child.actor))
     }
@@ -184,7 +184,8 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::RestartChild(id, reply)).await?
     }
 
-    /// Stops a child by its rule; it stays stopped, and keeps its place unless it is temporary. Returns when it is gone.
+    /// Stops a child by its rule. It stays stopped, and keeps its place unless it is temporary. Returns when it is
+    /// gone.
     ///
     /// Works on a child that is stopped, that is restarting, or that hangs in its start. If that is the start of
     /// [`start_child`](Self::start_child), which then fails, the child is not kept. A strategy that restarts all
@@ -211,8 +212,8 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`ChildError::Start`] if the successor does not start, and [`ChildError::Stopped`], [`ChildError::Restarting`],
-    /// [`ChildError::NotFound`], [`ChildError::Spec`]: in each case the child stays as it is. [`ChildError::Terminated`] if
-    /// the child was stopped meanwhile, [`ChildError::NotRunning`].
+    /// [`ChildError::NotFound`], [`ChildError::Spec`]: in each case the child stays as it is.
+    /// [`ChildError::Terminated`] if the child was stopped meanwhile, [`ChildError::NotRunning`].
     pub async fn replace_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
         let which = Which::Id(spec.id().as_str().to_owned());
         self.replace(which, spec).await

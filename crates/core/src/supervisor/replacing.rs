@@ -1,7 +1,7 @@
 //! Replacing a child that runs by a successor, which is started first and takes its place when it runs.
 //!
-//! The successor is no child until it has taken the place, so a child still has at most one incarnation: a successor that
-//! does not start, or whose predecessor is no longer the current incarnation by then, changes nothing.
+//! The successor is no child until it has taken the place, so a child still has at most one incarnation. A successor
+//! that does not start, or whose predecessor is no longer the current incarnation by then, changes nothing.
 
 use ractor::ActorId;
 use tokio::time::Instant;

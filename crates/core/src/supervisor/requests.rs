@@ -31,7 +31,7 @@ pub enum ChildState {
     Starting,
     /// It ran before and is about to run again.
     Restarting,
-    /// It is to be restarted when its name, which another actor has, is free: see [`NameTaken::Wait`](crate::NameTaken).
+    /// It is to be restarted when its name, held by another actor, is free: see [`NameTaken::Wait`](crate::NameTaken).
     NameTaken,
     /// It is being stopped, or has ended and is not gone yet.
     Stopping,

@@ -443,7 +443,7 @@ impl Actor for Server {
         }
         let Some(mut state) = self.state() else { return Ok(()) };
         let state = &mut *state;
-        state.exits_in_a_row = 0;
+        state.consecutive_exits = 0;
         match message {
             ServerMsg::StepDone(key, number) => {
                 if let Some(outcome) = state.nudged(&myself, key, number) {
@@ -487,10 +487,10 @@ impl Actor for Server {
                     let escalation = state.children.escalation(key);
                     self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
                 }
-                state.exits_in_a_row += 1;
-                // ractor hands out exits before messages. Children that fail as fast as they are restarted would keep all
-                // requests waiting.
-                match state.exits_in_a_row {
+                state.consecutive_exits += 1;
+                // ractor delivers exits before messages. Children that fail as fast as they are restarted would keep
+                // all requests waiting.
+                match state.consecutive_exits {
                     ..=MAX_CONSECUTIVE_EXITS => self.work(&myself, state),
                     _ => state.work_later(&myself),
                 }

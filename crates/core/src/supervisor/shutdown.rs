@@ -18,8 +18,8 @@ use super::started::Started;
 use crate::containment::{catch_panic, drop_contained, report};
 use crate::exit::SHUTDOWN;
 
-/// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and of a
-/// supervisor the whole subtree.
+/// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and
+/// the whole subtree of a supervisor is gone.
 pub(crate) async fn stop(mut child: Started, rule: Shutdown) -> Stopped {
     let begun = Instant::now();
     ask(&child, rule);

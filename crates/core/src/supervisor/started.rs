@@ -17,7 +17,7 @@ use crate::containment::Contained;
 pub enum Start {
     /// The child runs.
     Running(Started),
-    /// The child is not wanted now. A static supervisor keeps its spec (unless it is temporary), a dynamic one drops it.
+    /// The child is not wanted now. A static supervisor keeps its spec unless it is temporary; a dynamic one drops it.
     Ignore,
 }
 

@@ -36,7 +36,7 @@ pub(super) struct ServerState {
     pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
     pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
     /// The number of exits since the last message.
-    pub(super) exits_in_a_row: u32,
+    pub(super) consecutive_exits: u32,
     /// Whether a message is on its way that continues the work.
     pub(super) work_is_due: bool,
 }
@@ -46,8 +46,8 @@ impl ServerState {
     pub(super) fn new(spec: SupervisorSpec, limits: &SupervisorLimits) -> Self {
         let children = Children::new(spec.rules, JitterRng::seeded(spec.seed())).noting_early_ends(limits.early_ends);
         let (steps, delays, replacements, starters, stoppers) = Default::default();
-        let (last_step, exits_in_a_row, work_is_due) = Default::default();
-        Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, exits_in_a_row, work_is_due }
+        let (last_step, consecutive_exits, work_is_due) = Default::default();
+        Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, consecutive_exits, work_is_due }
     }
 
     /// Continues the work after the messages that wait now.

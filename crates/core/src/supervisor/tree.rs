@@ -21,17 +21,18 @@ const MAX_WRITTEN: usize = 1_024;
 /// The most levels of a tree that `Debug` shows, for the same reason.
 const MAX_SHOWN: usize = 64;
 
-/// One actor of a supervision tree with all that are below it: a snapshot.
+/// A snapshot of one actor of a supervision tree and of all actors below it.
 ///
 /// [`Display`](std::fmt::Display) draws it with a line for each actor, [`to_dot`](Self::to_dot) as a graph for
-/// Graphviz, and serde writes it as JSON, of at most 1,024 levels: one that is deeper is an error, and never an overflow of the
-/// stack. `Debug` shows 64 levels, and how many are left out.
+/// Graphviz, and serde writes it as JSON, of at most 1,024 levels: a deeper one is an error, and never an overflow of
+/// the stack. `Debug` shows 64 levels, and how many are left out.
 ///
 /// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
-/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree),
-/// which alone know the names of services. Each supervisor is asked for its own children, all of a level at once, so the
-/// parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children, and a copy of
-/// its list. A supervisor has 1 s for each answer ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
+/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree);
+/// only the last two know the names of services. Each supervisor is asked for its own children, all of a level at once,
+/// so the parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children,
+/// and a copy of its list. A supervisor has 1 s for each answer
+/// ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
 ///
 /// ```
 /// use foundation_core::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};

@@ -3,7 +3,8 @@
 //! 1. A slot is taken before its actor starts. It is free when the last clone of its lease is dropped; the handler and
 //!    state of its holder have then been dropped.
 //! 2. A slot is never taken from a living holder, and a lease only fills and frees the slot while it is its own.
-//! 3. Partitions below `open` are routed to. Before a partition is stopped it is closed; it is opened when it has started.
+//! 3. Keys are routed to the partitions below `open`. A partition is closed before it is stopped, and opened when it
+//!    has started.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

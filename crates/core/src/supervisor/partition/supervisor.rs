@@ -100,8 +100,8 @@ impl<P: Partition> PartitionSupervisor<P> {
         (0..self.partitions()).filter_map(|partition| self.at(partition).ok()).collect()
     }
 
-    /// Stops the partitions from this number on, or starts those before it again; never more than there were at the
-    /// start. Keys are routed anew; what was in the state of a stopped partition is lost.
+    /// Stops the partitions from this number on, or starts those before it again, up to the number at the start. Keys
+    /// are routed anew; the state of a stopped partition is lost.
     ///
     /// Resizes run one after the other. One that is dropped half-way leaves nothing that the next one does not put
     /// right.

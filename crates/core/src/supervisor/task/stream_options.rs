@@ -38,8 +38,8 @@ pub enum StreamOrder {
     Completion,
 }
 
-/// What a task that takes too long does to its [`TaskStream`](crate::TaskStream). It is stopped in any case, and its item is
-/// [`TaskError::TimedOut`].
+/// The effect of a task that takes too long on its [`TaskStream`](crate::TaskStream). The task is stopped in any case,
+/// and its item is [`TaskError::TimedOut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnTimeout {
     /// That item is the last one: the other tasks are stopped. Elixir's `:exit`.

@@ -29,9 +29,9 @@ use crate::supervisor::requests::{ChildCount, ChildInfo, ChildState};
 /// # }
 /// ```
 ///
-/// It is a [`DynamicSupervisor`] whose children are tasks, so all that is true of those is true here: `max_children`
-/// refuses, a shutdown stops all tasks together, each within its own time, and a task that is not restarted is forgotten
-/// with all that it held. Any dynamic supervisor can be used as one: `TaskSupervisor::from`.
+/// It is a [`DynamicSupervisor`] whose children are tasks, with all its rules: `max_children` refuses, a shutdown stops
+/// all tasks together, each within its own time, and a task that is not restarted is forgotten with all that it held.
+/// Any dynamic supervisor can be used as one: `TaskSupervisor::from`.
 ///
 /// | | awaited | dropped | restarted |
 /// |---|---|---|---|
@@ -54,7 +54,8 @@ impl TaskSupervisor {
         DynamicSupervisor::start(name, spec).await.map(Self)
     }
 
-    /// Starts a task that is linked to its owner: it stops when the [`Task`] is dropped, or this call before it returns.
+    /// Starts a task that is linked to its owner: it stops when the [`Task`], or this call before it returns, is
+    /// dropped.
     ///
     /// # Errors
     /// [`ChildError::TooManyChildren`], [`ChildError::NotRunning`].
@@ -109,8 +110,8 @@ impl TaskSupervisor {
 
     /// Starts a child that is not awaited, as a rule a [`ChildSpec::task`].
     ///
-    /// Stop it with [`terminate_child`](Self::terminate_child): a stop that is sent to the actor itself is read when the
-    /// future has ended.
+    /// Stop it with [`terminate_child`](Self::terminate_child): a stop that is sent to the actor itself is read when
+    /// the future has ended.
     ///
     /// # Errors
     /// As [`DynamicSupervisor::start_child`].
