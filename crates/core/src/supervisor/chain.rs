@@ -167,7 +167,7 @@ impl fmt::Display for RestartLimitExceeded {
     }
 }
 
-/// Displays consecutive equal failures once.
+/// The texts of the failures, consecutive equal ones merged, each with its number.
 fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
     let mut said: Vec<(String, usize)> = Vec::new();
     for failure in failures.iter().map(Failure::to_string) {
