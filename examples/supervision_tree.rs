@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use foundation::{
-    ChildError, ChildSpec, ChildEvent, Report, Reporter, Restart, RestartCause, RestartIntensity, Strategy, Supervisor,
+    ChildError, ChildEvent, ChildSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, Strategy, Supervisor,
     SupervisorSpec, Tree, local_message,
 };
 use foundation_examples::{Failure, Table, exit, heading};

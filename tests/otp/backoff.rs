@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use foundation::{
-    Backoff, ChildError, ChildState, DynamicSupervisorSpec, ExponentialBackoff, ChildEvent, Shutdown, Strategy,
+    Backoff, ChildError, ChildEvent, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Shutdown, Strategy,
     Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet, Reports, reports, soon};

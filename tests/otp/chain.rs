@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::{
-    Backoff, ChildSpec, ExitReason, Fault, RestartLimitExceeded, ChildEvent, Report, Reporter, Restart, RestartCause, Strategy,
-    Supervisor, SupervisorSpec,
+    Backoff, ChildEvent, ChildSpec, ExitReason, Fault, Report, Reporter, Restart, RestartCause, RestartLimitExceeded,
+    Strategy, Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Moment, Order, Puppet, Reports, reports};
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::{
-    AutoShutdown, Backoff, ChildId, ChildSpec, ExitReason, ChildEvent, Report, Reporter, Restart, Stopped, Strategy,
+    AutoShutdown, Backoff, ChildEvent, ChildId, ChildSpec, ExitReason, Report, Reporter, Restart, Stopped, Strategy,
     Supervisor, SupervisorSpec, TaskSupervisor, TracingReporter,
 };
 use tracing::Level;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foundation::{
-    AutoShutdown, ChildError, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, ChildEvent, Restart,
+    AutoShutdown, ChildError, ChildEvent, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, Restart,
     SpecError, Start, StartError, Strategy, Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Gate, Moment, Order, Puppet, soon};

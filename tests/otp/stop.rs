@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::{ChildKind, ChildSpec, ChildEvent, Restart, Shutdown, Stopped, Strategy, SupervisorSpec};
+use foundation::{ChildEvent, ChildKind, ChildSpec, Restart, Shutdown, Stopped, Strategy, SupervisorSpec};
 use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet, Reports, Witness, soon};
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foundation::ractor::ActorId;
 use foundation::{
-    ChildKind, ChildSpec, ChildEvent, Restart, RestartIntensity, Shutdown, Stopped, Strategy, SupervisorSpec,
+    ChildEvent, ChildKind, ChildSpec, Restart, RestartIntensity, Shutdown, Stopped, Strategy, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet};
 use tokio::time::{Instant, advance};

@@ -1,6 +1,6 @@
 //! 1.5: what happens after a child has ended, by restart type and reason.
 
-use foundation::{ChildSpec, ExitReason, ChildEvent, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
+use foundation::{ChildEvent, ChildSpec, ExitReason, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet};
 
 use super::{End, Office, STRATEGIES, at_rest, counts, shutdown, told};

@@ -1,6 +1,6 @@
 //! 1.11: how a report reads (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
 
-use foundation::{AutoShutdown, ChildId, ExitReason, ChildEvent, Report, Restart, Stopped, Strategy, SupervisorSpec};
+use foundation::{AutoShutdown, ChildEvent, ChildId, ExitReason, Report, Restart, Stopped, Strategy, SupervisorSpec};
 use foundation_tests::Order;
 
 use super::{Office, puppets};
@@ -17,7 +17,10 @@ async fn otp_92_each_report_reads_as_a_sentence() {
     let failed = ExitReason::Failed("out of ink".into());
     for (happened, wanted) in [
         (ChildEvent::Started { actor, restarts: 0, cause: None }, format!("started, as actor {actor}")),
-        (ChildEvent::Started { actor, restarts: 2, cause: None }, format!("started again, as actor {actor}, restart 2")),
+        (
+            ChildEvent::Started { actor, restarts: 2, cause: None },
+            format!("started again, as actor {actor}, restart 2"),
+        ),
         (ChildEvent::Ignored, "is not wanted now".to_owned()),
         (ChildEvent::StartFailed { cause: "no desk".into() }, "did not start: no desk".to_owned()),
         (

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{
-    ChildSpec, ChildEvent, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
+    ChildEvent, ChildSpec, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
     ServiceRegistry,
 };
 use futures::FutureExt;

@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use foundation::{
-    ChildId, ChildSpec, Condition, Counter, Foundation, ChildEvent, Health, Measurement, NewEvent, Report, StopCause,
+    ChildEvent, ChildId, ChildSpec, Condition, Counter, Foundation, Health, Measurement, NewEvent, Report, StopCause,
     Stopped, TestNamespace,
 };
 use serde::Serialize;

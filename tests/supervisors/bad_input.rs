@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::{
-    ChildError, ChildKind, ChildSpec, ChildEvent, Shutdown, Start, StartError, Stopped, Strategy, Supervisor,
+    ChildError, ChildEvent, ChildKind, ChildSpec, Shutdown, Start, StartError, Stopped, Strategy, Supervisor,
     SupervisorSpec,
 };
 use foundation_tests::{Conduct, Log, Moment, Puppet, soon};

@@ -24,7 +24,9 @@ async fn stopped(children: &[(&Puppet, Restart, Shutdown)]) -> (Vec<(String, Sto
         .rest()
         .into_iter()
         .filter_map(|report| match report.happened {
-            ChildEvent::Stopped { how, .. } if report.child.as_str() != "agency" => Some((report.child.to_string(), how)),
+            ChildEvent::Stopped { how, .. } if report.child.as_str() != "agency" => {
+                Some((report.child.to_string(), how))
+            }
             _ => None,
         })
         .collect();

@@ -1,7 +1,7 @@
 //! A reporter that hands on what it is told.
 
 use foundation::ractor::ActorId;
-use foundation::{ExitReason, ChildEvent, Report, Reporter};
+use foundation::{ChildEvent, ExitReason, Report, Reporter};
 use tokio::sync::mpsc;
 
 use super::soon;

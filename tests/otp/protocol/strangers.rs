@@ -2,7 +2,7 @@
 
 use foundation::ractor::{Actor, SpawnErr};
 use foundation::{
-    ExitReason, ChildEvent, Report, Reporter, Restart, Stopped, Strategy, Supervisor, SupervisorSpec, check_stop_reason,
+    ChildEvent, ExitReason, Report, Reporter, Restart, Stopped, Strategy, Supervisor, SupervisorSpec, check_stop_reason,
 };
 use foundation_tests::{Conduct, Gate, Moment, Order, Witness, soon};
 

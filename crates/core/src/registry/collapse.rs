@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::supervisor::{RestartLimitExceeded, ChildEvent, Report, Reporter, TracingReporter};
+use crate::supervisor::{ChildEvent, Report, Reporter, RestartLimitExceeded, TracingReporter};
 
 /// Why the root of a registry ended without having been asked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

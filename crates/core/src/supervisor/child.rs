@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::backoff::{Backoff, JitterRng, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
-use super::plan::{Delay, StartIndex, Purpose};
+use super::plan::{Delay, Purpose, StartIndex};
 use super::restart::{Restart, RestartWindow};
 use super::started::Incarnation;
 use super::trouble::Trouble;

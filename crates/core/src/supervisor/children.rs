@@ -28,7 +28,7 @@ use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
 use super::early_ends::EarlyEnds;
-use super::plan::{Key, PlanQueue, StartIndex, Purpose, Work};
+use super::plan::{Key, PlanQueue, Purpose, StartIndex, Work};
 use super::report::ChildEvent;
 use super::restart::{Restart, RestartWindow, Strategy};
 use super::rules::{ChildSet, Rules};

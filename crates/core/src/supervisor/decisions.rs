@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::chain::{Failure, Fault, RestartLimitExceeded, RestartCause};
+use super::chain::{Failure, Fault, RestartCause, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::children::{Children, Step};
@@ -192,7 +192,8 @@ impl<T: Incarnation> Children<T> {
             let (count, own) = (used.saturating_add(1), self.counts_alone(&id));
             let in_window =
                 |failure: &Failure| if own { failure.child == id } else { !self.counts_alone(&failure.child) };
-            let why = RestartLimitExceeded { failures: self.failures.latest(count, in_window), count, strategy, intensity };
+            let why =
+                RestartLimitExceeded { failures: self.failures.latest(count, in_window), count, strategy, intensity };
             return Decision { plan: None, step: Some(Step::GiveUp { id, why: Arc::new(why) }) };
         }
         let cause = Arc::new(RestartCause { failure, strategy, used, intensity });

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::chain::RestartCause;
 use super::child::Slot;
 use super::children::{Children, Step};
-use super::plan::{Delay, Key, StartIndex, Plan, Purpose, Wait, Work};
+use super::plan::{Delay, Key, Plan, Purpose, StartIndex, Wait, Work};
 use super::restart::Strategy;
 use super::started::Incarnation;
 

@@ -134,7 +134,8 @@ impl PlanQueue {
     pub(crate) fn replace(&mut self, start_index: impl Fn(Key) -> Option<StartIndex>) {
         let Some(plan) = &mut self.plan else { return };
         for order_keys in [&mut plan.stops, &mut plan.starts] {
-            *order_keys = std::mem::take(order_keys).into_iter().filter_map(|(_, key)| Some((start_index(key)?, key))).collect();
+            *order_keys =
+                std::mem::take(order_keys).into_iter().filter_map(|(_, key)| Some((start_index(key)?, key))).collect();
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ractor::ActorId;
 use serde::Serialize;
 
-use super::chain::{RestartLimitExceeded, RestartCause};
+use super::chain::{RestartCause, RestartLimitExceeded};
 use super::child_id::ChildId;
 use super::child_spec::NameTaken;
 use super::restart::Restart;

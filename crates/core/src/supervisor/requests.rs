@@ -8,7 +8,7 @@ use ractor::ActorId;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::chain::{RestartLimitExceeded, RestartCause};
+use super::chain::{RestartCause, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};

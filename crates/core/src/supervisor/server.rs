@@ -27,11 +27,11 @@ use super::replacement::Replacement;
 use super::report::{ChildEvent, Reporting};
 use super::requests::Terminate;
 use super::shutdown;
+use super::snapshot;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
-use super::snapshot;
 use crate::ask::answer;
 use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
@@ -128,7 +128,9 @@ impl Server {
         };
         let start = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish();
         let outcome = match spec.kind() {
-            ChildKind::Supervisor if self.reporting.depth() % MAX_LEVELS_PER_TASK == MAX_LEVELS_PER_TASK - 1 => apart(start).await,
+            ChildKind::Supervisor if self.reporting.depth() % MAX_LEVELS_PER_TASK == MAX_LEVELS_PER_TASK - 1 => {
+                apart(start).await
+            }
             _ => start.await,
         };
         if let Outcome::Failed(cause) = outcome {
@@ -451,7 +453,10 @@ impl Actor for Server {
                 }
             }
             ServerMsg::SupervisorSnapshot(after, reply) => {
-                answer(reply, snapshot::supervisor_snapshot(&state.children, after, || myself.get_children(), Instant::now()));
+                answer(
+                    reply,
+                    snapshot::supervisor_snapshot(&state.children, after, || myself.get_children(), Instant::now()),
+                );
             }
             ServerMsg::Checkup(reply) => answer(reply, checkup::examinees(&state.children, Instant::now())),
             ServerMsg::Work => state.work_is_due = false,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use super::child::Child;
 use super::child_spec::ChildKind;
 use super::children::Children;
-use super::message::{SupervisorSnapshot, ServerMsg, ChildSnapshot, ask};
+use super::message::{ChildSnapshot, ServerMsg, SupervisorSnapshot, ask};
 use super::plan::Key;
 use super::requests::info;
 use super::started::Started;
@@ -83,12 +83,20 @@ struct SupervisorAnswer {
 /// Asks a supervisor for its children.
 async fn ask_supervisor(at: usize, actor: ActorCell, limit: Duration) -> (usize, SupervisorAnswer) {
     let supervisor: ActorRef<ServerMsg> = actor.into();
-    let mut answer = SupervisorAnswer { status: TreeStatus::Running, supervision: None, child_snapshots: Vec::new(), unmanaged: Vec::new() };
+    let mut answer = SupervisorAnswer {
+        status: TreeStatus::Running,
+        supervision: None,
+        child_snapshots: Vec::new(),
+        unmanaged: Vec::new(),
+    };
     let mut after = None;
     loop {
         if let Some(status) = leaving(&supervisor) {
             // It no longer answers; its children are on their way out.
-            return (at, SupervisorAnswer { status, supervision: None, child_snapshots: Vec::new(), unmanaged: Vec::new() });
+            return (
+                at,
+                SupervisorAnswer { status, supervision: None, child_snapshots: Vec::new(), unmanaged: Vec::new() },
+            );
         }
         match timeout(limit, ask(&supervisor, |reply| ServerMsg::SupervisorSnapshot(after, reply))).await {
             Ok(Some(snapshot)) => after = answer.take_in(snapshot),
@@ -110,7 +118,10 @@ fn leaving(supervisor: &ActorCell) -> Option<TreeStatus> {
 }
 
 impl SupervisorAnswer {
-    fn take_in(&mut self, SupervisorSnapshot { supervision, child_snapshots, next, unmanaged }: SupervisorSnapshot) -> Option<Key> {
+    fn take_in(
+        &mut self,
+        SupervisorSnapshot { supervision, child_snapshots, next, unmanaged }: SupervisorSnapshot,
+    ) -> Option<Key> {
         self.supervision = Some(supervision);
         self.child_snapshots.extend(child_snapshots);
         self.unmanaged = unmanaged;
@@ -138,9 +149,11 @@ pub(super) fn supervisor_snapshot(
         last = Some(key);
         child_snapshot(children, key, child, now)
     };
-    let child_snapshots: Vec<ChildSnapshot> = children.after(after).take(MAX_CHILDREN_PER_ANSWER).map(child_snapshot).collect();
+    let child_snapshots: Vec<ChildSnapshot> =
+        children.after(after).take(MAX_CHILDREN_PER_ANSWER).map(child_snapshot).collect();
     let next = last.filter(|_| child_snapshots.len() == MAX_CHILDREN_PER_ANSWER);
-    let is_unmanaged = |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
+    let is_unmanaged =
+        |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
     let linked = if next.is_none() { linked() } else { Vec::new() };
     let unmanaged = linked.into_iter().filter(is_unmanaged).map(|cell| cell.get_id()).collect();
     SupervisorSnapshot { supervision: children.supervision(now), child_snapshots, next, unmanaged }

@@ -9,7 +9,7 @@ use ractor::{ActorCell, ActorId, ActorStatus};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chain::{RestartLimitExceeded, GiveUpCell};
+use super::chain::{GiveUpCell, RestartLimitExceeded};
 use super::group::Gone;
 use crate::containment::Contained;
 

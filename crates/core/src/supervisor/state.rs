@@ -47,7 +47,18 @@ impl ServerState {
         let children = Children::new(spec.rules, JitterRng::seeded(spec.seed())).noting_early_ends(limits.early_ends);
         let (steps, delays, replacements, starters, stoppers) = Default::default();
         let (last_step, consecutive_exits, work_is_due) = Default::default();
-        Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, consecutive_exits, work_is_due }
+        Self {
+            spec,
+            children,
+            steps,
+            last_step,
+            delays,
+            replacements,
+            starters,
+            stoppers,
+            consecutive_exits,
+            work_is_due,
+        }
     }
 
     /// Continues the work after the messages that wait now.

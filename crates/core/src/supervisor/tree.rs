@@ -9,8 +9,8 @@ use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::child_spec::ChildKind;
-use super::restart::Restart;
 use super::requests::{ChildInfo, ChildState};
+use super::restart::Restart;
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
 

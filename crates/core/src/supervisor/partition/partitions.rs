@@ -21,7 +21,11 @@ pub(super) struct Partitions<P> {
 
 impl<P: Partition> Partitions<P> {
     pub(super) fn new(partitions: NonZeroUsize) -> Self {
-        Self { slots: Arc::new(PartitionSlots::new(partitions)), supervisor: RwLock::default(), resizing: Mutex::default() }
+        Self {
+            slots: Arc::new(PartitionSlots::new(partitions)),
+            supervisor: RwLock::default(),
+            resizing: Mutex::default(),
+        }
     }
 
     /// Notes a supervisor that has started all of them.

@@ -10,7 +10,6 @@
 //! 4. Only the supervisor stops a task, by the task's rule; a task whose owner is gone asks it to.
 
 mod actor;
-mod task_runner;
 mod error;
 mod handle;
 mod options;
@@ -20,6 +19,7 @@ mod stop;
 mod stream;
 mod stream_options;
 mod supervisor;
+mod task_runner;
 
 pub use error::TaskError;
 pub use handle::Task;

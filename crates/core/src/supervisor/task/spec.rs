@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::{Ending, Life, TaskActor};
-use super::task_runner::TaskRunner;
 use super::error::TaskError;
 use super::options::{Link, TaskOptions};
 use super::output::TaskOutput;
 use super::stop::TaskStop;
+use super::task_runner::TaskRunner;
 use crate::ask::answer;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::{ChildKind, ChildSpec, StartContext};
@@ -97,7 +97,12 @@ where
     }
 }
 
-fn owned_life<W, F>(task_runner: TaskRunner, work: W, mut owner: oneshot::Sender<Result<F::Output, TaskError>>, link: Link) -> Life
+fn owned_life<W, F>(
+    task_runner: TaskRunner,
+    work: W,
+    mut owner: oneshot::Sender<Result<F::Output, TaskError>>,
+    link: Link,
+) -> Life
 where
     W: FnOnce(TaskStop) -> F + Send + 'static,
     F: Future<Output: Send + 'static> + Send + 'static,
