@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use foundation::{
-    ChildError, ChildSpec, Happened, Report, Reporter, Restart, RestartCause, RestartIntensity, Strategy, Supervisor,
+    ChildError, ChildEvent, ChildSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, Strategy, Supervisor,
     SupervisorSpec, Tree, local_message,
 };
 use foundation_examples::{Failure, Table, exit, heading};
@@ -193,7 +193,7 @@ impl Script {
             self.until("till_2", is_start).await?;
         }
         self.end("counter", "till_2", End::Kill).await?;
-        self.until("counter", |happened| matches!(happened, Happened::GaveUp { .. })).await?;
+        self.until("counter", |happened| matches!(happened, ChildEvent::GaveUp { .. })).await?;
         self.bakery.wait_until_gone().await;
         self.print_remaining();
         let Err(error) = self.bakery.which_children().await else {
@@ -222,7 +222,7 @@ impl Script {
     }
 
     /// Prints the reports up to the one that is waited for.
-    async fn until(&mut self, child: &str, wanted: fn(&Happened) -> bool) -> Result<(), Failure> {
+    async fn until(&mut self, child: &str, wanted: fn(&ChildEvent) -> bool) -> Result<(), Failure> {
         loop {
             let next = timeout(Duration::from_secs(10), self.reports.recv()).await;
             let report = next?.ok_or("no supervisor is left to report")?;
@@ -301,25 +301,25 @@ fn label(tree: &Tree) -> String {
     }
 }
 
-fn is_start(happened: &Happened) -> bool {
-    matches!(happened, Happened::Started { .. })
+fn is_start(happened: &ChildEvent) -> bool {
+    matches!(happened, ChildEvent::Started { .. })
 }
 
-fn is_exit(happened: &Happened) -> bool {
-    matches!(happened, Happened::Exited { .. })
+fn is_exit(happened: &ChildEvent) -> bool {
+    matches!(happened, ChildEvent::Exited { .. })
 }
 
 fn in_words(Report { supervisor, child, happened }: &Report) -> String {
     let happened = match happened {
-        Happened::Started { actor, .. } => format!("started as {actor}"),
-        Happened::Exited { actor, reason, .. } => format!("{actor} ended ({reason})"),
-        Happened::Stopped { actor, .. } => format!("{actor} is stopped and gone"),
-        Happened::Restarting { cause, .. } => {
+        ChildEvent::Started { actor, .. } => format!("started as {actor}"),
+        ChildEvent::Exited { actor, reason, .. } => format!("{actor} ended ({reason})"),
+        ChildEvent::Stopped { actor, .. } => format!("{actor} is stopped and gone"),
+        ChildEvent::Restarting { cause, .. } => {
             let RestartCause { strategy, used, intensity, .. } = &**cause;
             format!("to be restarted, {strategy}, number {used} of at most {intensity}")
         }
-        Happened::NotRestarted { rule, .. } => format!("not to be restarted, since it is {rule}"),
-        Happened::GaveUp { cause } => {
+        ChildEvent::NotRestarted { rule, .. } => format!("not to be restarted, since it is {rule}"),
+        ChildEvent::GaveUp { cause } => {
             format!("one restart too many: {supervisor} gives up\n{cause}").replace('\n', "\n      ")
         }
         other => format!("{other:?}"),

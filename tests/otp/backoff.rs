@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use foundation::{
-    Backoff, ChildError, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Happened, Shutdown, Strategy,
+    Backoff, ChildError, ChildEvent, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Shutdown, Strategy,
     Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet, Reports, reports, soon};
@@ -359,7 +359,7 @@ async fn drawn(seed: u64) -> Vec<Duration> {
     for n in 0..5 {
         fail(&a);
         let announced = reports.find("the decision", |report| match report.happened {
-            Happened::Restarting { delay, .. } => Some(delay),
+            ChildEvent::Restarting { delay, .. } => Some(delay),
             _ => None,
         });
         let announced = announced.await;

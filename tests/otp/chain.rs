@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation::{
-    Backoff, ChildSpec, ExitReason, Fault, GiveUp, Happened, Report, Reporter, Restart, RestartCause, Strategy,
-    Supervisor, SupervisorSpec,
+    Backoff, ChildEvent, ChildSpec, ExitReason, Fault, Report, Reporter, Restart, RestartCause, RestartLimitExceeded,
+    Strategy, Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Moment, Order, Puppet, Reports, reports};
 
@@ -14,15 +14,15 @@ use super::{Office, at_most, puppets, shutdown};
 
 async fn cause(reports: &mut Reports, child: &str) -> Arc<RestartCause> {
     let pick = |report: &Report| match &report.happened {
-        Happened::Started { cause, .. } if report.child.as_str() == child => cause.clone(),
+        ChildEvent::Started { cause, .. } if report.child.as_str() == child => cause.clone(),
         _ => None,
     };
     reports.find(&format!("the restart of {child}"), pick).await
 }
 
-async fn gave_up(reports: &mut Reports, supervisor: &str) -> Arc<GiveUp> {
+async fn gave_up(reports: &mut Reports, supervisor: &str) -> Arc<RestartLimitExceeded> {
     let pick = |report: &Report| match &report.happened {
-        Happened::GaveUp { cause } if &*report.supervisor == supervisor => Some(Arc::clone(cause)),
+        ChildEvent::GaveUp { cause } if &*report.supervisor == supervisor => Some(Arc::clone(cause)),
         _ => None,
     };
     reports.find(&format!("the end of {supervisor}"), pick).await
@@ -79,15 +79,15 @@ async fn a_start_by_request_has_no_cause_and_a_decision_is_reported_before_it_is
     office.office.terminate_child("a").await.unwrap();
     let fourth = office.office.restart_child("a").await.unwrap().unwrap().get_id();
     let starts: Vec<_> = office.reports.rest().into_iter().map(|report| report.happened).collect();
-    let started = Happened::Started { actor: fourth, restarts: 1, cause: None };
+    let started = ChildEvent::Started { actor: fourth, restarts: 1, cause: None };
     assert!(starts.contains(&started), "{starts:?}");
     assert!([first, second, third, fourth].windows(2).all(|pair| pair[0] != pair[1]));
 
     a.order(Order::Fail("broken"));
     let seen = |report: &Report| match &report.happened {
-        Happened::Exited { .. } => Some("exited".to_owned()),
-        Happened::Restarting { cause, delay } => Some(format!("{cause}; {delay:?}")),
-        Happened::Started { .. } => Some("started".to_owned()),
+        ChildEvent::Exited { .. } => Some("exited".to_owned()),
+        ChildEvent::Restarting { cause, delay } => Some(format!("{cause}; {delay:?}")),
+        ChildEvent::Started { .. } => Some("started".to_owned()),
         _ => None,
     };
     let mut told = Vec::new();
@@ -108,7 +108,7 @@ async fn a_failed_start_in_a_restart_is_the_cause_of_the_next_try_and_the_delay_
     a.next(Moment::Starting, Conduct::Fail("no desk"));
     a.order(Order::Fail("broken"));
     let restarting = |report: &Report| match &report.happened {
-        Happened::Restarting { cause, delay } => Some((cause.failure.to_string(), cause.used, delay.as_secs())),
+        ChildEvent::Restarting { cause, delay } => Some((cause.failure.to_string(), cause.used, delay.as_secs())),
         _ => None,
     };
     let first = office.reports.find("the first try", restarting).await;
@@ -126,7 +126,7 @@ async fn a_restart_that_the_rule_refuses_is_reported_with_the_rule() {
     let (transient, temporary) = (a.spec().restart(Restart::Transient), b.spec().restart(Restart::Temporary));
     let mut office = Office::open(SupervisorSpec::new(Strategy::OneForOne).children([transient, temporary])).await;
     let refused = |report: &Report| match &report.happened {
-        Happened::NotRestarted { reason, rule } => Some((report.child.to_string(), reason.clone(), *rule)),
+        ChildEvent::NotRestarted { reason, rule } => Some((report.child.to_string(), reason.clone(), *rule)),
         _ => None,
     };
     a.order(Order::Stop(None));
@@ -168,7 +168,7 @@ async fn an_escalation_carries_its_whole_chain_to_the_top() {
             assert_eq!((below.count, below.intensity, below.strategy), (2, at_most(1), Strategy::RestForOne));
             // The exit at the level above carries it.
             let escalation = reports.find("the exit of the desk", |report| match &report.happened {
-                Happened::Exited { reason, escalation, .. } if report.child.as_str() == "desk" => {
+                ChildEvent::Exited { reason, escalation, .. } if report.child.as_str() == "desk" => {
                     assert_eq!(*reason, shutdown());
                     escalation.clone()
                 }
@@ -199,7 +199,7 @@ async fn a_chain_is_written_as_json_from_the_top_down() {
     kill_and_see(&a, "a", &mut reports).await;
     b.order(Order::Fail("broken"));
     let office = reports.find("the restart of the desk", |report| match &report.happened {
-        Happened::Restarting { cause, .. } if report.child.as_str() == "desk" => Some(Arc::clone(cause)),
+        ChildEvent::Restarting { cause, .. } if report.child.as_str() == "desk" => Some(Arc::clone(cause)),
         _ => None,
     });
     let json = serde_json::to_value(&*office.await).unwrap();
@@ -219,7 +219,7 @@ async fn a_supervisor_that_is_killed_or_stopped_carries_no_chain() {
     kill_and_see(&a, "a", &mut reports).await;
     company.supervisor("office").await.unwrap().unwrap().actor().kill();
     let escalation = reports.find("the exit of the office", |report| match &report.happened {
-        Happened::Exited { escalation, .. } if report.child.as_str() == "office" => Some(escalation.clone()),
+        ChildEvent::Exited { escalation, .. } if report.child.as_str() == "office" => Some(escalation.clone()),
         _ => None,
     });
     assert_eq!(escalation.await, None);
@@ -249,7 +249,7 @@ async fn a_reporter_that_panics_at_every_report_does_not_keep_a_supervisor_from_
     .await;
     a.order(Order::Fail("broken"));
     let escalation = office.reports.find("the exit of the office", |report| match &report.happened {
-        Happened::Exited { escalation, .. } => Some(escalation.clone()),
+        ChildEvent::Exited { escalation, .. } => Some(escalation.clone()),
         _ => None,
     });
     assert_eq!(escalation.await.expect("it gave up").count, 2);

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::{
-    AutoShutdown, Backoff, ChildId, ChildSpec, ExitReason, Happened, Report, Reporter, Restart, Stopped, Strategy,
+    AutoShutdown, Backoff, ChildEvent, ChildId, ChildSpec, ExitReason, Report, Reporter, Restart, Stopped, Strategy,
     Supervisor, SupervisorSpec, TaskSupervisor, TracingReporter,
 };
 use tracing::Level;
@@ -40,7 +40,7 @@ impl Log {
 }
 
 /// The levels of a report of a child, and of one that was started on demand.
-fn levels(happened: Happened) -> (Level, Level) {
+fn levels(happened: ChildEvent) -> (Level, Level) {
     let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
     let level = |log: Vec<(Level, String)>| match &log[..] {
         [(level, text)] => {
@@ -61,16 +61,16 @@ async fn otp_92_info_reports_starts_restarts_stops_and_kills() {
     let (warning, detail) = ((Level::WARN, Level::WARN), (Level::DEBUG, Level::DEBUG));
     let (failed, normal) = (ExitReason::Failed("out of ink".into()), ExitReason::Normal);
     for (happened, wanted) in [
-        (Happened::Started { actor, restarts: 0, cause: None }, routine),
-        (Happened::Exited { actor, reason: normal.clone(), escalation: None }, routine),
-        (Happened::Stopped { actor, how: Stopped::InTime }, routine),
-        (Happened::Stopped { actor, how: Stopped::Brutally }, routine),
-        (Happened::Stopped { actor, how: Stopped::Killed }, warning),
-        (Happened::Exited { actor, reason: failed, escalation: None }, warning),
-        (Happened::StartFailed { cause: "no desk".into() }, warning),
-        (Happened::AutoShutdown { mode: AutoShutdown::AllSignificant }, (Level::INFO, Level::INFO)),
-        (Happened::Ignored, detail),
-        (Happened::NotRestarted { reason: normal, rule: Restart::Transient }, detail),
+        (ChildEvent::Started { actor, restarts: 0, cause: None }, routine),
+        (ChildEvent::Exited { actor, reason: normal.clone(), escalation: None }, routine),
+        (ChildEvent::Stopped { actor, how: Stopped::InTime }, routine),
+        (ChildEvent::Stopped { actor, how: Stopped::Brutally }, routine),
+        (ChildEvent::Stopped { actor, how: Stopped::Killed }, warning),
+        (ChildEvent::Exited { actor, reason: failed, escalation: None }, warning),
+        (ChildEvent::StartFailed { cause: "no desk".into() }, warning),
+        (ChildEvent::AutoShutdown { mode: AutoShutdown::AllSignificant }, (Level::INFO, Level::INFO)),
+        (ChildEvent::Ignored, detail),
+        (ChildEvent::NotRestarted { reason: normal, rule: Restart::Transient }, detail),
     ] {
         assert_eq!(levels(happened.clone()), wanted, "{happened}");
     }
@@ -145,7 +145,7 @@ async fn a_supervisor_that_gives_up_is_an_error_and_a_name_that_is_taken_a_warni
     let [(_, text)] = &errors[..] else { panic!("one error and not {errors:?}") };
     assert!(text.starts_with("supervisor gives up: too many restarts supervisor=office child=clerk"), "{text}");
 
-    let taken = Happened::NameTaken { cause: "another has it".into(), rule: foundation::NameTaken::Wait };
+    let taken = ChildEvent::NameTaken { cause: "another has it".into(), rule: foundation::NameTaken::Wait };
     assert_eq!(levels(taken), (Level::WARN, Level::WARN));
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use foundation::{
-    AutoShutdown, ChildError, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, Happened, Restart,
+    AutoShutdown, ChildError, ChildEvent, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, Restart,
     SpecError, Start, StartError, Strategy, Supervisor, SupervisorSpec,
 };
 use foundation_tests::{Conduct, Gate, Moment, Order, Puppet, soon};
@@ -41,7 +41,7 @@ async fn goes_on(office: &mut Office, name: &str, child: &Puppet, end: End) {
 async fn stops(mut office: Office, name: &str, child: &Puppet, end: End, mode: AutoShutdown) {
     end(child);
     let told = office.reports.find("the auto-shutdown", |report| match report.happened {
-        Happened::AutoShutdown { mode } => Some((report.supervisor.to_string(), report.child.to_string(), mode)),
+        ChildEvent::AutoShutdown { mode } => Some((report.supervisor.to_string(), report.child.to_string(), mode)),
         _ => None,
     });
     assert_eq!(told.await, ("top/office".to_owned(), name.to_owned(), mode));

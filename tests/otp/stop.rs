@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::{ChildKind, ChildSpec, Happened, Restart, Shutdown, Stopped, Strategy, SupervisorSpec};
+use foundation::{ChildEvent, ChildKind, ChildSpec, Restart, Shutdown, Stopped, Strategy, SupervisorSpec};
 use foundation_tests::{Conduct, Gate, Log, Moment, Order, Puppet, Reports, Witness, soon};
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How each child of the office or agency was stopped, in the order in which they were gone.
 fn stops(reports: &mut Reports) -> Vec<(String, Stopped)> {
     let how = |report: foundation::Report| match report.happened {
-        Happened::Stopped { how, .. } => Some((report.child.to_string(), how)),
+        ChildEvent::Stopped { how, .. } => Some((report.child.to_string(), how)),
         _ => None,
     };
     reports.rest().into_iter().filter_map(how).collect()

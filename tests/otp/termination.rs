@@ -1,6 +1,6 @@
 //! 1.5: what happens after a child has ended, by restart type and reason.
 
-use foundation::{ChildSpec, ExitReason, Happened, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
+use foundation::{ChildEvent, ChildSpec, ExitReason, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet};
 
 use super::{End, Office, STRATEGIES, at_rest, counts, shutdown, told};
@@ -59,7 +59,7 @@ async fn otp_29_a_child_that_is_added_is_reported_once() {
     let child = Puppet::new("child", &Log::new());
     let actor = office.office.start_child(child.spec()).await.unwrap().unwrap().get_id();
     let reports: Vec<_> = office.reports.rest().into_iter().map(|report| report.happened).collect();
-    assert_eq!(reports, [Happened::Started { actor, restarts: 0, cause: None }]);
+    assert_eq!(reports, [ChildEvent::Started { actor, restarts: 0, cause: None }]);
     office.close().await;
 }
 

@@ -154,7 +154,7 @@ struct Blocking(std::sync::Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>)
 
 impl foundation::Reporter for Blocking {
     fn report(&self, report: &foundation::Report) {
-        if let foundation::Happened::Exited { .. } = report.happened {
+        if let foundation::ChildEvent::Exited { .. } = report.happened {
             let _ = tokio::task::block_in_place(|| self.0.lock().unwrap().recv());
         }
     }

@@ -1,11 +1,11 @@
 //! 1.11: the text of a report (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
 
-use foundation::{AutoShutdown, ChildId, ExitReason, Happened, Report, Restart, Stopped, Strategy, SupervisorSpec};
+use foundation::{AutoShutdown, ChildEvent, ChildId, ExitReason, Report, Restart, Stopped, Strategy, SupervisorSpec};
 use foundation_tests::Order;
 
 use super::{Office, puppets};
 
-fn report(happened: Happened) -> Report {
+fn report(happened: ChildEvent) -> Report {
     Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened }
 }
 
@@ -16,29 +16,32 @@ async fn otp_92_each_report_reads_as_a_sentence() {
     let actor = clerk.id();
     let failed = ExitReason::Failed("out of ink".into());
     for (happened, wanted) in [
-        (Happened::Started { actor, restarts: 0, cause: None }, format!("started, as actor {actor}")),
-        (Happened::Started { actor, restarts: 2, cause: None }, format!("started again, as actor {actor}, restart 2")),
-        (Happened::Ignored, "is not wanted now".to_owned()),
-        (Happened::StartFailed { cause: "no desk".into() }, "did not start: no desk".to_owned()),
+        (ChildEvent::Started { actor, restarts: 0, cause: None }, format!("started, as actor {actor}")),
         (
-            Happened::Exited { actor, reason: failed, escalation: None },
+            ChildEvent::Started { actor, restarts: 2, cause: None },
+            format!("started again, as actor {actor}, restart 2"),
+        ),
+        (ChildEvent::Ignored, "is not wanted now".to_owned()),
+        (ChildEvent::StartFailed { cause: "no desk".into() }, "did not start: no desk".to_owned()),
+        (
+            ChildEvent::Exited { actor, reason: failed, escalation: None },
             format!("exited, as actor {actor}: failed: out of ink"),
         ),
         (
-            Happened::NotRestarted { reason: ExitReason::Normal, rule: Restart::Transient },
+            ChildEvent::NotRestarted { reason: ExitReason::Normal, rule: Restart::Transient },
             "is not restarted after normal, as it is transient".to_owned(),
         ),
-        (Happened::Stopped { actor, how: Stopped::InTime }, format!("was stopped, as actor {actor}")),
+        (ChildEvent::Stopped { actor, how: Stopped::InTime }, format!("was stopped, as actor {actor}")),
         (
-            Happened::Stopped { actor, how: Stopped::Brutally },
+            ChildEvent::Stopped { actor, how: Stopped::Brutally },
             format!("was killed, as its rule says, as actor {actor}"),
         ),
         (
-            Happened::Stopped { actor, how: Stopped::Killed },
+            ChildEvent::Stopped { actor, how: Stopped::Killed },
             format!("did not stop in time and was killed, as actor {actor}"),
         ),
         (
-            Happened::AutoShutdown { mode: AutoShutdown::AllSignificant },
+            ChildEvent::AutoShutdown { mode: AutoShutdown::AllSignificant },
             "was significant and has ended: the supervisor stops (all significant)".to_owned(),
         ),
     ] {
@@ -59,8 +62,8 @@ async fn otp_92_a_decision_is_worded_with_its_cause() {
     clerk.order(Order::Fail("out of\nink"));
     let mut said = Vec::new();
     let decided = |report: &Report| match report.happened {
-        Happened::Restarting { .. } | Happened::GaveUp { .. } => Some(report.to_string()),
-        Happened::Exited { .. } if report.child.as_str() == "office" => {
+        ChildEvent::Restarting { .. } | ChildEvent::GaveUp { .. } => Some(report.to_string()),
+        ChildEvent::Exited { .. } if report.child.as_str() == "office" => {
             // The actor's id is irrelevant here.
             Some(report.to_string().replace(|c: char| c.is_ascii_digit() || c == '.', ""))
         }
@@ -83,7 +86,7 @@ async fn otp_92_a_report_is_one_line() {
     let mut office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(clerk.spec())).await;
     clerk.order(Order::Fail("first\nsecond\r\n\u{1b}[31mred\u{2028}third\tä"));
     let text = office.reports.find("the exit", |report| match report.happened {
-        Happened::Exited { .. } => Some(report.to_string()),
+        ChildEvent::Exited { .. } => Some(report.to_string()),
         _ => None,
     });
     let text = text.await;
@@ -94,7 +97,7 @@ async fn otp_92_a_report_is_one_line() {
 
 #[test]
 fn otp_93_a_report_is_no_longer_than_wanted() {
-    let long = report(Happened::StartFailed { cause: "ä".repeat(10_000) });
+    let long = report(ChildEvent::StartFailed { cause: "ä".repeat(10_000) });
     let whole = long.to_string();
     assert_eq!(whole.chars().count(), "top/office: child clerk did not start: ".len() + 10_000);
     for limit in [0, 1, 2, 24, 25, 80, 5_000] {
@@ -110,7 +113,7 @@ fn otp_93_a_report_is_no_longer_than_wanted() {
         assert_eq!(format!("{long:.limit$}"), whole);
     }
     // A line break is two characters of the line.
-    let broken = Happened::StartFailed { cause: "a\nb".into() };
+    let broken = ChildEvent::StartFailed { cause: "a\nb".into() };
     assert_eq!(format!("{broken:.17}"), "did not start: a…");
     assert_eq!(format!("{broken:.19}"), r"did not start: a\nb");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{
-    ChildSpec, Happened, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
+    ChildEvent, ChildSpec, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
     ServiceRegistry,
 };
 use futures::FutureExt;
@@ -244,7 +244,7 @@ async fn a_name_is_free_before_the_supervisor_has_read_the_exit() {
 
     impl Reporter for HeldUp {
         fn report(&self, report: &Report) {
-            if matches!(report.happened, Happened::Exited { .. }) {
+            if matches!(report.happened, ChildEvent::Exited { .. }) {
                 self.arrived.send(()).unwrap();
                 self.let_go.lock().unwrap().recv().unwrap();
             }

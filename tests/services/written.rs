@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use foundation::{
-    ChildId, ChildSpec, Condition, Counter, Foundation, Happened, Health, Measurement, NewEvent, Report, StopCause,
+    ChildEvent, ChildId, ChildSpec, Condition, Counter, Foundation, Health, Measurement, NewEvent, Report, StopCause,
     Stopped, TestNamespace,
 };
 use serde::Serialize;
@@ -104,7 +104,7 @@ fn each_health_cause_and_report_has_a_word_and_its_units() {
         json!(["in_time", "brutally", "killed"])
     );
     assert_eq!(written(&Measurement::Sampled), json!("sampled"));
-    let happened = Happened::StartFailed { cause: "no desk".into() };
+    let happened = ChildEvent::StartFailed { cause: "no desk".into() };
     let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
     let expected =
         json!({ "supervisor": "top/office", "child": "clerk", "happened": { "start_failed": { "cause": "no desk" } } });

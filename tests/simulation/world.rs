@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foundation::ractor::{ActorId, ActorRef};
-use foundation::{Happened, Report, Reporter, ServiceKey, ServiceRegistry};
+use foundation::{ChildEvent, Report, Reporter, ServiceKey, ServiceRegistry};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -226,14 +226,14 @@ impl Reporter for Scribe {
             return;
         }
         let told = match happened {
-            Happened::Started { actor, .. } => Told::Started(world.number(*actor)),
-            Happened::Ignored => Told::Ignored,
-            Happened::StartFailed { cause } => Told::StartFailed(cause.clone()),
-            Happened::NameTaken { .. } => Told::NameTaken,
-            Happened::Exited { actor, reason, .. } => Told::Exited(world.number(*actor), reason.clone()),
-            Happened::Stopped { actor, how } => Told::Stopped(world.number(*actor), *how),
-            Happened::GaveUp { .. } => Told::GaveUp,
-            Happened::AutoShutdown { .. } => Told::AutoShutdown,
+            ChildEvent::Started { actor, .. } => Told::Started(world.number(*actor)),
+            ChildEvent::Ignored => Told::Ignored,
+            ChildEvent::StartFailed { cause } => Told::StartFailed(cause.clone()),
+            ChildEvent::NameTaken { .. } => Told::NameTaken,
+            ChildEvent::Exited { actor, reason, .. } => Told::Exited(world.number(*actor), reason.clone()),
+            ChildEvent::Stopped { actor, how } => Told::Stopped(world.number(*actor), *how),
+            ChildEvent::GaveUp { .. } => Told::GaveUp,
+            ChildEvent::AutoShutdown { .. } => Told::AutoShutdown,
             _ => return,
         };
         world.note(Fact::Told(by, child, told));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::{
-    ChildError, ChildKind, ChildSpec, Happened, Shutdown, Start, StartError, Stopped, Strategy, Supervisor,
+    ChildError, ChildEvent, ChildKind, ChildSpec, Shutdown, Start, StartError, Stopped, Strategy, Supervisor,
     SupervisorSpec,
 };
 use foundation_tests::{Conduct, Log, Moment, Puppet, soon};
@@ -85,7 +85,7 @@ async fn bad_input_a_post_stop_that_hangs_is_bounded_by_the_time_of_the_group_ar
     office
         .reports
         .find("a group that had to be killed", |report| {
-            let killed = matches!(report.happened, Happened::Stopped { how: Stopped::Killed, .. });
+            let killed = matches!(report.happened, ChildEvent::Stopped { how: Stopped::Killed, .. });
             (killed && report.child.as_str() == "group").then_some(())
         })
         .await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::{ChildError, Happened, Restart, Shutdown, Stopped};
+use foundation::{ChildError, ChildEvent, Restart, Shutdown, Stopped};
 use foundation_tests::{Conduct, Log, Moment, Order, Puppet, soon};
 use tokio::time::Instant;
 
@@ -24,7 +24,9 @@ async fn stopped(children: &[(&Puppet, Restart, Shutdown)]) -> (Vec<(String, Sto
         .rest()
         .into_iter()
         .filter_map(|report| match report.happened {
-            Happened::Stopped { how, .. } if report.child.as_str() != "agency" => Some((report.child.to_string(), how)),
+            ChildEvent::Stopped { how, .. } if report.child.as_str() != "agency" => {
+                Some((report.child.to_string(), how))
+            }
             _ => None,
         })
         .collect();

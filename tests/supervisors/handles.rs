@@ -341,7 +341,7 @@ struct Blocking(Mutex<std::sync::mpsc::Receiver<()>>, Gate);
 
 impl foundation::Reporter for Blocking {
     fn report(&self, report: &foundation::Report) {
-        if let foundation::Happened::Exited { .. } = report.happened {
+        if let foundation::ChildEvent::Exited { .. } = report.happened {
             self.1.open();
             let _ = tokio::task::block_in_place(|| self.0.lock().unwrap().recv());
         }

@@ -89,7 +89,7 @@ fn size_a_failure_propagates_through_a_thousand_supervisors_with_its_cause() {
         leaf.latest().kill();
         let chain = seen
             .find("the end of the topmost", |report| match &report.happened {
-                foundation::Happened::Exited { escalation, .. } if report.child.as_str() == "deep" => {
+                foundation::ChildEvent::Exited { escalation, .. } if report.child.as_str() == "deep" => {
                     Some(escalation.clone().expect("it gave up"))
                 }
                 _ => None,

@@ -1,7 +1,7 @@
 //! A reporter that forwards its reports.
 
 use foundation::ractor::ActorId;
-use foundation::{ExitReason, Happened, Report, Reporter};
+use foundation::{ChildEvent, ExitReason, Report, Reporter};
 use tokio::sync::mpsc;
 
 use super::soon;
@@ -42,7 +42,7 @@ impl Reports {
         .await
     }
 
-    async fn of<T>(&mut self, child: &str, what: &str, pick: impl Fn(&Happened) -> Option<T>) -> T {
+    async fn of<T>(&mut self, child: &str, what: &str, pick: impl Fn(&ChildEvent) -> Option<T>) -> T {
         self.find(&format!("{child} {what}"), |report| match &*report.child.to_string() == child {
             true => pick(&report.happened),
             false => None,
@@ -53,7 +53,7 @@ impl Reports {
     /// The actor of the next start of this child, the first one included.
     pub async fn started(&mut self, child: &str) -> ActorId {
         self.of(child, "started", |happened| match happened {
-            Happened::Started { actor, .. } => Some(*actor),
+            ChildEvent::Started { actor, .. } => Some(*actor),
             _ => None,
         })
         .await
@@ -62,7 +62,7 @@ impl Reports {
     /// The actor of the next restart of this child.
     pub async fn restarted(&mut self, child: &str) -> ActorId {
         self.of(child, "restarted", |happened| match happened {
-            Happened::Started { actor, restarts: 1.., .. } => Some(*actor),
+            ChildEvent::Started { actor, restarts: 1.., .. } => Some(*actor),
             _ => None,
         })
         .await
@@ -71,7 +71,7 @@ impl Reports {
     /// The reason of this child's next end.
     pub async fn exited(&mut self, child: &str) -> ExitReason {
         self.of(child, "exited", |happened| match happened {
-            Happened::Exited { reason, .. } => Some(reason.clone()),
+            ChildEvent::Exited { reason, .. } => Some(reason.clone()),
             _ => None,
         })
         .await
@@ -80,7 +80,7 @@ impl Reports {
     /// The cause of the next failed start of this child.
     pub async fn start_failed(&mut self, child: &str) -> String {
         self.of(child, "start failed", |happened| match happened {
-            Happened::StartFailed { cause } => Some(cause.clone()),
+            ChildEvent::StartFailed { cause } => Some(cause.clone()),
             _ => None,
         })
         .await
@@ -89,7 +89,7 @@ impl Reports {
     /// Returns when a supervisor has given up, with the child whose failure exceeded the intensity.
     pub async fn gave_up(&mut self) -> String {
         self.find("giving up", |report| match report.happened {
-            Happened::GaveUp { .. } => Some(report.child.to_string()),
+            ChildEvent::GaveUp { .. } => Some(report.child.to_string()),
             _ => None,
         })
         .await

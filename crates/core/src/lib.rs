@@ -63,12 +63,13 @@ pub use registry::{
     StoppedService, Via, Watch, Watched,
 };
 pub use supervisor::{
-    AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildHealth, ChildId, ChildInfo, ChildKind,
-    ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault, GiveUp,
-    Happened, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
-    Report, Reporter, Restart, RestartCause, RestartIntensity, Shutdown, SpecError, Start, StartContext, StartError,
-    Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor, SupervisorSpec,
-    Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
+    AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId, ChildInfo,
+    ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault,
+    NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report,
+    Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded, Shutdown, SpecError, Start, StartContext,
+    StartError, Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor,
+    SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter,
+    Tree, TreeStatus,
 };
 pub use telemetry::{
     Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,

@@ -2,7 +2,7 @@
 
 use foundation::ractor::{Actor, SpawnErr};
 use foundation::{
-    ExitReason, Happened, Report, Reporter, Restart, Stopped, Strategy, Supervisor, SupervisorSpec, check_stop_reason,
+    ChildEvent, ExitReason, Report, Reporter, Restart, Stopped, Strategy, Supervisor, SupervisorSpec, check_stop_reason,
 };
 use foundation_tests::{Conduct, Gate, Moment, Order, Witness, soon};
 
@@ -77,7 +77,7 @@ async fn protocol_6_an_unmanaged_actor_that_does_not_stop_is_killed() {
     stray.order(Order::Hang);
     soon("shutdown", office.top.shutdown()).await;
     log.reached("stray", Moment::Dropped, 1).await;
-    let killed = |report: &Report| matches!(report.happened, Happened::Stopped { how: Stopped::Killed, .. });
+    let killed = |report: &Report| matches!(report.happened, ChildEvent::Stopped { how: Stopped::Killed, .. });
     assert_eq!(office.reports.rest().iter().filter(|report| killed(report)).count(), 1);
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent, registry::where_is};
 use foundation::{
-    Happened, Namespace, ProcessRegistry, Report, Reporter, RestartIntensity, ServiceKey, Strategy, SupervisorSpec,
+    ChildEvent, Namespace, ProcessRegistry, Report, Reporter, RestartIntensity, ServiceKey, Strategy, SupervisorSpec,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -71,7 +71,7 @@ struct TellStarts(UnboundedSender<()>);
 
 impl Reporter for TellStarts {
     fn report(&self, report: &Report) {
-        if matches!(report.happened, Happened::Started { .. }) && report.child.as_str() == KEY.name().as_str() {
+        if matches!(report.happened, ChildEvent::Started { .. }) && report.child.as_str() == KEY.name().as_str() {
             let _ = self.0.send(());
         }
     }

@@ -127,8 +127,8 @@ fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
     ChildSpec::from_fn(APPLICATION, ChildKind::Supervisor, move |context| {
         let (space, spec) = (Arc::clone(&space), spec.clone());
         async move {
-            let (started, supervisor, nursery) = context.spawn_nursery(spec).await?;
-            space.application_started(supervisor, nursery);
+            let (started, supervisor, direct_spawner) = context.spawn_with_direct_spawner(spec).await?;
+            space.application_started(supervisor, direct_spawner);
             Ok::<_, StartError>(started)
         }
     })

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::supervisor::{GiveUp, Happened, Report, Reporter, TracingReporter};
+use crate::supervisor::{ChildEvent, Report, Reporter, RestartLimitExceeded, TracingReporter};
 
 /// Why the root of a registry ended without having been asked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -14,7 +14,7 @@ use crate::supervisor::{GiveUp, Happened, Report, Reporter, TracingReporter};
 #[non_exhaustive]
 pub enum Collapse {
     /// Production's restarts were more than the restart intensity of the root allows; with the chain of failures.
-    GaveUp(#[serde(serialize_with = "crate::written::shared")] Arc<GiveUp>),
+    GaveUp(#[serde(serialize_with = "crate::written::shared")] Arc<RestartLimitExceeded>),
     /// The actor at the root was killed, or stopped past the registry.
     Killed,
     /// The runtime that it ran on was dropped.
@@ -23,7 +23,7 @@ pub enum Collapse {
 
 impl Collapse {
     /// Of a root that has ended.
-    pub(super) fn of(gave_up: Option<Arc<GiveUp>>, runtime: &Handle) -> Self {
+    pub(super) fn of(gave_up: Option<Arc<RestartLimitExceeded>>, runtime: &Handle) -> Self {
         match gave_up {
             Some(cause) => Self::GaveUp(cause),
             None if is_gone(runtime) => Self::RuntimeGone,
@@ -53,10 +53,10 @@ impl fmt::Display for Collapse {
 
 /// Why the root gave up, as soon as it has.
 #[derive(Clone, Default)]
-pub(super) struct GiveUpNote(Arc<OnceLock<Arc<GiveUp>>>);
+pub(super) struct GiveUpNote(Arc<OnceLock<Arc<RestartLimitExceeded>>>);
 
 impl GiveUpNote {
-    pub(super) fn cause(&self) -> Option<Arc<GiveUp>> {
+    pub(super) fn cause(&self) -> Option<Arc<RestartLimitExceeded>> {
         self.0.get().cloned()
     }
 
@@ -73,7 +73,7 @@ struct RootReporter {
 
 impl RootReporter {
     fn note(&self, report: &Report) {
-        if let Happened::GaveUp { cause } = &report.happened {
+        if let ChildEvent::GaveUp { cause } = &report.happened {
             // A supervisor gives up once.
             let _ = self.gave_up.0.set(Arc::clone(cause));
         }

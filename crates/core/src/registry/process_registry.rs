@@ -29,7 +29,7 @@ use crate::exit::ExitReason;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::Namespace;
 use crate::supervisor::{
-    ChildError, ChildHealth, ChildSpec, Restart, StartError, Strategy, StrayExits, Supervisor, SupervisorSpec, Tree,
+    ChildError, ChildHealth, ChildSpec, Restart, StartError, Strategy, Supervisor, SupervisorSpec, Tree, UnmanagedExits,
 };
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
@@ -107,10 +107,13 @@ impl ProcessRegistryBuilder {
         let shared = Shared { root, spaces, monitored, gave_up, layout: self, runtime, end: Detached::new() };
         let shared = Arc::new(shared);
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
-        let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
+        let strays = Arc::clone(&shared) as Arc<dyn UnmanagedExits>;
         // Namespaces do not depend on each other, so they stop together.
-        let spec =
-            SupervisorSpec::new(Strategy::OneForOne).limits(limits).reporter(reporter).strays(strays).all_at_once();
+        let spec = SupervisorSpec::new(Strategy::OneForOne)
+            .limits(limits)
+            .reporter(reporter)
+            .unmanaged_exits(strays)
+            .all_at_once();
         let root = Supervisor::start("registry", spec).await?;
         let _ = shared.root.set(root);
         Ok(ProcessRegistry { shared })
@@ -485,7 +488,7 @@ impl Root for Shared {
     }
 }
 
-impl StrayExits for Shared {
+impl UnmanagedExits for Shared {
     fn ended(&self, actor: ActorId, reason: &ExitReason) {
         self.monitored.ended(actor, reason);
     }

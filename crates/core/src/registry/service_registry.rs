@@ -96,7 +96,7 @@ impl ServiceRegistry {
         let application = self.space.application().ok_or_else(|| self.not_running())?;
         let lease = self.claim(holder).await?;
         let meter = Meter::new(&self.space.measures, lease.holder(), measurement);
-        let spawned = self.while_open(application.nursery.spawn(actor, args, Arc::clone(&lease), meter)).await?;
+        let spawned = self.while_open(application.direct_spawner.spawn(actor, args, Arc::clone(&lease), meter)).await?;
         let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
             name: lease.holder().name().clone(),

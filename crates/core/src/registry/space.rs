@@ -16,7 +16,7 @@ use super::root::Root;
 use super::table::Table;
 use crate::containment::drop_contained;
 use crate::limits::RegistryLimits;
-use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
+use crate::supervisor::{ChildEvent, DirectSpawner, Report, Reporter, Stopped, Supervisor};
 
 /// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
 pub(crate) struct Space {
@@ -41,7 +41,7 @@ pub(crate) struct Space {
 /// The application's supervisor, with the place to start further actors under it.
 pub(crate) struct Application {
     pub(crate) supervisor: Supervisor,
-    pub(crate) nursery: Nursery,
+    pub(crate) direct_spawner: DirectSpawner,
 }
 
 impl Space {
@@ -66,8 +66,8 @@ impl Space {
         }
     }
 
-    pub(crate) fn application_started(&self, supervisor: Supervisor, nursery: Nursery) {
-        self.set_application(Some(Arc::new(Application { supervisor, nursery })));
+    pub(crate) fn application_started(&self, supervisor: Supervisor, direct_spawner: DirectSpawner) {
+        self.set_application(Some(Arc::new(Application { supervisor, direct_spawner })));
     }
 
     fn set_application(&self, application: Option<Arc<Application>>) {
@@ -145,11 +145,11 @@ impl SpaceReporter {
     fn note(&self, report: &Report) {
         let counters = self.space.table.counters();
         match &report.happened {
-            Happened::Started { restarts, .. } => counters.child_started(*restarts > 0),
-            Happened::Exited { .. } => counters.child_exited(),
-            Happened::StartFailed { .. } => counters.start_failed(),
-            Happened::GaveUp { .. } => counters.gave_up(),
-            Happened::Stopped { how, .. } => {
+            ChildEvent::Started { restarts, .. } => counters.child_started(*restarts > 0),
+            ChildEvent::Exited { .. } => counters.child_exited(),
+            ChildEvent::StartFailed { .. } => counters.start_failed(),
+            ChildEvent::GaveUp { .. } => counters.gave_up(),
+            ChildEvent::Stopped { how, .. } => {
                 self.space.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
             }
             _ => {}

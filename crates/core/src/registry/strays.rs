@@ -17,7 +17,7 @@ async fn stop_registered(space: &Space, root: &dyn Root) {
     let holders = space.table.holders();
     let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
     let (foreign, actors): (Vec<_>, Vec<_>) = foreign.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
-    let ends = supervisor::stop_strays(&actors, space.limits.supervisor.unmanaged_stop).await;
+    let ends = supervisor::stop_unmanaged(&actors, space.limits.supervisor.unmanaged_stop).await;
     for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
         // The registry would hear of it, but perhaps too late to tell.
         space.table.watches().tell_reason(holder, &how.reason());
@@ -34,7 +34,7 @@ async fn stop_members(space: &Space, root: &dyn Root) {
     let living: BTreeMap<_, _> = living.collect();
     let (groups, actors): (Vec<_>, Vec<_>) = living.into_values().map(|(group, actor)| (group, actor.clone())).unzip();
     for (group, how) in
-        groups.into_iter().zip(supervisor::stop_strays(&actors, space.limits.supervisor.unmanaged_stop).await)
+        groups.into_iter().zip(supervisor::stop_unmanaged(&actors, space.limits.supervisor.unmanaged_stop).await)
     {
         space.note_stopped(|| format!("joined/{group}"), how);
     }

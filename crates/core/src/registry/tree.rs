@@ -33,7 +33,7 @@ impl ProcessRegistry {
     /// ```
     pub async fn tree(&self) -> Tree {
         match self.root() {
-            Ok(root) => root.survey().await.named(&self.names()),
+            Ok(root) => root.snapshot().await.named(&self.names()),
             Err(_) => Tree::unknown("registry".to_owned(), TreeStatus::Starting),
         }
     }
@@ -42,7 +42,7 @@ impl ProcessRegistry {
         let unknown = |status| Tree::unknown(format!("registry/{namespace}"), status);
         let Ok(root) = self.root() else { return unknown(TreeStatus::Starting) };
         match timeout(self.limits().supervisor.tree, root.supervisor(namespace.to_string())).await {
-            Ok(Ok(Some(supervisor))) => supervisor.survey().await.named(&self.names()),
+            Ok(Ok(Some(supervisor))) => supervisor.snapshot().await.named(&self.names()),
             // Between two lives, or on its way to the first.
             Ok(Ok(None)) => unknown(TreeStatus::Restarting),
             Ok(Err(_)) => unknown(TreeStatus::Stopped),

@@ -1,7 +1,8 @@
-//! When the end of a significant child is the end of its supervisor.
+//! Decides when the end of a significant child ends its supervisor.
 //!
-//! In OTP one thing happens after the other. Here, one-for-one has several children on their way at once, and one of them
-//! may decide whether another was the last significant one. Then the supervisor waits for the word of its step.
+//! OTP handles one event after the other. Here, one-for-one may have several children in transition, and one of them
+//! may decide whether another was the last significant one. The supervisor then waits for the outcome of that child's
+//! step.
 
 use super::child::{Child, Slot};
 use super::children::{Children, Step};
@@ -9,19 +10,20 @@ use super::plan::Key;
 use super::significant::AutoShutdown;
 use super::started::Incarnation;
 
-/// What a significant child does, for those that ended before it.
+/// The state of a significant child, for those that ended before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Presence {
-    /// It does not run and nobody starts it.
+    /// Not running, with no start pending.
     Absent,
-    /// The step under way decides what becomes of it.
+    /// Decided by the step under way.
     Open,
-    /// It runs, or has ended and its own turn comes, or its restart failed and will be tried again, or is put off.
+    /// Running, or ended with its own turn still to come, or to be restarted after a failed restart or a delay.
     Present,
 }
 
 impl<T: Incarnation> Children<T> {
-    /// A child has ended by itself and is not restarted: if it was significant, the supervisor may have to follow.
+    /// Notes that a child has ended by itself and is not restarted: if it was significant, the supervisor may have to
+    /// stop.
     pub(super) fn ended_for_good(&mut self, key: Key) {
         let Some(child) = self.children.get(&key).filter(|child| child.spec.is_significant()) else { return };
         if self.rules.auto_shutdown != AutoShutdown::Never {
@@ -29,7 +31,7 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// The stop of the supervisor, if the end of a significant child calls for it.
+    /// The stop of the supervisor, if the end of a significant child requires it.
     pub(super) fn auto_shutdown(&mut self) -> Option<Step<T>> {
         let (key, _) = self.last_ended.as_ref()?;
         let presence = match self.rules.auto_shutdown {
@@ -58,7 +60,7 @@ impl<T: Incarnation> Children<T> {
             Slot::Starting | Slot::Stopping | Slot::Aborting => Presence::Open,
             Slot::Queued if self.is_to_be_started(key) => Presence::Open,
             Slot::Running(_) | Slot::Exited(..) | Slot::Queued | Slot::Waiting(_) => Presence::Present,
-            // A request that waits comes after the end that is judged here.
+            // A queued request comes after the end that is judged here.
             Slot::Down | Slot::Requested(_) => Presence::Absent,
         }
     }

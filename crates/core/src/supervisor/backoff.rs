@@ -1,22 +1,22 @@
-//! How long a supervisor waits before it restarts a child, as functions of values.
+//! The delay before a restart, as functions of values.
 //!
-//! 1. A delay is a function of how many failures in a row came before, and of a fraction drawn at random.
-//! 2. No delay is longer than [`Backoff::LONGEST`], whatever was asked for.
-//! 3. Fractions come from a seed, and from nothing else.
+//! 1. A delay is a function of the number of preceding consecutive failures and of a random fraction.
+//! 2. No delay is longer than [`Backoff::LONGEST`], whatever was configured.
+//! 3. Fractions come from a seed only.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How long a supervisor waits before it restarts a child; OTP's supervisors never do, and so none is the default.
+/// The delay before a supervisor restarts a child. The default is none, as in OTP.
 ///
-/// The exit is counted against the restart intensity when it happens. The strategy stops whom it stops at once; then
-/// comes the delay, and then the starts. Meanwhile the supervisor does everything else: it answers, starts and
-/// terminates other children, and the waiting child itself can be terminated, which ends the delay. A start that fails
-/// in a restart is the next failure in the row.
+/// An exit counts against the restart intensity when it happens. The strategy stops the affected siblings at once; then
+/// comes the delay, and then the starts. During the delay the supervisor answers, and starts and terminates other
+/// children. Terminating the waiting child ends the delay. A start that fails in a restart is the next consecutive
+/// failure.
 ///
-/// **When the row is forgotten:** when a life of the child was at least as long as the period of its own restart intensity, or
-/// else of its supervisor's, and as the delay before it. So a child that runs for a while between two crashes is not punished
-/// for the first, and one that crashes after each delay is. It is also forgotten when the child is restarted by request.
+/// **When the failures are reset:** when the child ran for at least the period of its own restart intensity, or else of
+/// its supervisor's, and for at least the delay before that. So a child that runs for a while between two crashes is
+/// not punished for the first, and one that crashes after each delay is. A restart by request also resets them.
 ///
 /// Set for one child by [`ChildSpec::backoff`](crate::ChildSpec::backoff), for all children of a supervisor by
 /// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff). Time is that of tokio's clock.
@@ -37,18 +37,18 @@ pub enum Backoff {
     /// No delay.
     #[default]
     None,
-    /// The same delay each time; one above [`LONGEST`](Self::LONGEST) counts as that.
+    /// The same delay each time, at most [`LONGEST`](Self::LONGEST).
     Constant(Duration),
-    /// A delay that grows with each failure in a row.
+    /// A delay that grows with each consecutive failure.
     Exponential(ExponentialBackoff),
 }
 
 impl Backoff {
-    /// The longest delay there is: a year of 365 days.
+    /// The longest delay: a year of 365 days.
     pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-    /// The delay after this many earlier failures in a row. `fraction`, from 0 to 1, is the part of the jitter that is
-    /// taken off.
+    /// The delay after this many earlier consecutive failures. `fraction`, from 0 to 1, is the part of the jitter that
+    /// is subtracted.
     pub fn delay(&self, earlier: u32, fraction: f64) -> Duration {
         let delay = match self {
             Self::None => Duration::ZERO,
@@ -65,7 +65,7 @@ impl From<ExponentialBackoff> for Backoff {
     }
 }
 
-/// A delay that is multiplied by a factor with each failure in a row, up to a cap.
+/// A delay that is multiplied by a factor with each consecutive failure, up to a cap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ExponentialBackoff {
     first: Duration,
@@ -93,8 +93,8 @@ impl ExponentialBackoff {
         Ok(Self { first, factor, cap, jitter: 0.0 })
     }
 
-    /// Takes a random part off each delay, at most this share of it: children that failed together do not come back
-    /// together. The cap holds all the same.
+    /// Subtracts a random part from each delay, at most this share of it, so that children that failed together do not
+    /// restart together. The cap still applies.
     ///
     /// # Errors
     /// [`BackoffError::Jitter`] unless the share is from 0 to 1.
@@ -109,36 +109,36 @@ impl ExponentialBackoff {
         let cap = self.cap.as_secs_f64();
         let grown = self.first.as_secs_f64() * self.factor.powf(f64::from(earlier));
         let off = self.jitter * if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
-        // `min` before anything else: what has grown may be infinite.
+        // `min` comes first: the product may be infinite.
         Duration::try_from_secs_f64(grown.min(cap) * (1.0 - off)).unwrap_or(self.cap).min(self.cap)
     }
 }
 
-/// A backoff without meaning.
+/// An invalid backoff.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackoffError {
-    /// Zero stays zero, whatever it is multiplied by.
+    /// The first delay is zero, and stays zero with any factor.
     #[error("an exponential backoff cannot begin with 0 s; for no delay use Backoff::None")]
     ZeroFirst,
-    /// The delays would shrink, or be no numbers.
+    /// The delays would shrink, or not be numbers.
     #[error("an exponential backoff grows by a factor of 1 or more, not by {factor}")]
     Factor {
-        /// What was given.
+        /// The value given.
         factor: f64,
     },
-    /// The cap leaves no room for the first delay, or is beyond all measure.
+    /// The cap is below the first delay, or above [`Backoff::LONGEST`].
     #[error("the cap of an exponential backoff is between its first delay, {first:?}, and a year; {cap:?} is not")]
     Cap {
         /// The first delay.
         first: Duration,
-        /// The cap that was given.
+        /// The cap given.
         cap: Duration,
     },
-    /// Jitter is a share of the delay.
+    /// The jitter is not a share of the delay.
     #[error("jitter is a share of the delay, from 0 to 1, not {share}")]
     Jitter {
-        /// What was given.
+        /// The value given.
         share: f64,
     },
 }
@@ -156,11 +156,11 @@ impl fmt::Display for Backoff {
     }
 }
 
-/// Fractions from 0 to 1 in an order that a seed determines.
+/// Fractions from 0 to 1 in an order determined by a seed.
 #[derive(Debug)]
-pub(crate) struct Fractions(fastrand::Rng);
+pub(crate) struct JitterRng(fastrand::Rng);
 
-impl Fractions {
+impl JitterRng {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }
@@ -170,7 +170,7 @@ impl Fractions {
     }
 }
 
-/// A child's failures in a row.
+/// The consecutive failures of a child.
 #[derive(Debug, Default)]
 pub(crate) struct Streak {
     failures: u32,
@@ -179,18 +179,18 @@ pub(crate) struct Streak {
 }
 
 impl Streak {
-    /// The child has ended; a life that was long enough lets the failures before it be forgotten.
+    /// Notes that the child has ended; a long enough run resets the failures before it.
     pub(crate) fn down(&mut self, lived: Option<Duration>, enough: Duration) {
         if lived.is_some_and(|lived| lived >= enough.max(self.delay)) {
             *self = Self::default();
         }
     }
 
-    /// One more failure: the delay before the restart.
-    pub(crate) fn fail(&mut self, backoff: Backoff, fractions: &mut Fractions) -> Duration {
+    /// Counts one more failure, and returns the delay before the restart.
+    pub(crate) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
         self.delay = match backoff {
             Backoff::None => Duration::ZERO,
-            backoff => backoff.delay(self.failures, fractions.next()),
+            backoff => backoff.delay(self.failures, jitter_rng.next()),
         };
         self.failures = self.failures.saturating_add(1);
         self.delay
@@ -247,7 +247,7 @@ mod tests {
 
         #[test]
         fn fractions_are_from_zero_to_one_and_depend_on_the_seed_alone(seed in any::<u64>()) {
-            let (mut one, mut other) = (Fractions::seeded(seed), Fractions::seeded(seed));
+            let (mut one, mut other) = (JitterRng::seeded(seed), JitterRng::seeded(seed));
             for _ in 0..100 {
                 let fraction = one.next();
                 prop_assert!((0.0..1.0).contains(&fraction));
@@ -273,10 +273,10 @@ mod tests {
     #[test]
     fn a_row_of_failures_is_forgotten_after_a_life_as_long_as_the_period_and_as_the_delay_before_it() {
         let backoff = Backoff::from(ExponentialBackoff::new(SECOND, 10.0, 1000 * SECOND).unwrap());
-        let (mut streak, mut fractions) = (Streak::default(), Fractions::seeded(1));
+        let (mut streak, mut jitter_rng) = (Streak::default(), JitterRng::seeded(1));
         let mut after = |life: Duration| {
             streak.down(Some(life), 5 * SECOND);
-            streak.fail(backoff, &mut fractions)
+            streak.fail(backoff, &mut jitter_rng)
         };
         assert_eq!(after(Duration::ZERO), SECOND);
         assert_eq!(after(4 * SECOND), 10 * SECOND, "longer than the delay, shorter than the period");

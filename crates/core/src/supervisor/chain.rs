@@ -1,4 +1,4 @@
-//! Why children were restarted and supervisors gave up: the chain from a child's failure up to the top of the tree.
+//! The causes of restarts and give-ups: the chain from a child's failure up to the top of the tree.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,22 +10,22 @@ use super::child_id::ChildId;
 use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
 
-/// So many levels has a chain at most: each is said, dropped and written within the one above it. Fixed, since it is what keeps
-/// a chain within any stack; what is left out is counted ([`Failure::omitted`]), and the root cause is kept.
+/// The most levels of a chain: each is formatted, dropped and serialised within the one above it. Fixed, since it keeps
+/// a chain within any stack; levels left out are counted ([`Failure::omitted`]), and the root cause is kept.
 const MAX_LEVELS: usize = 32;
 
-/// So many failures are remembered at most to tell why a supervisor gave up. Fixed, since it bounds only a text: all are
-/// counted ([`GiveUp::count`]), and the restart intensity goes by all of them.
-const REMEMBERED: usize = 16;
+/// The most failures kept to explain why a supervisor gave up. Fixed, since it bounds only a text: all are counted
+/// ([`RestartLimitExceeded::count`]), and the restart intensity uses all of them.
+const MAX_FAILURES: usize = 16;
 
 /// What went wrong with a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fault {
-    /// It ended, and its restart rule asks for another life.
+    /// It ended, and its restart rule requires a restart.
     Exited(ExitReason),
-    /// It was being restarted and did not start, for this cause of its own.
+    /// It did not start during a restart, for this cause.
     StartFailed(#[serde(serialize_with = "as_text")] Arc<str>),
 }
 
@@ -37,19 +37,19 @@ pub struct Failure {
     pub child: ChildId,
     /// What went wrong.
     pub fault: Fault,
-    /// What made it give up, if the child is a supervisor and did: the link of the chain to the level below. Of several
-    /// failures in a [`GiveUp`], only the last has it.
+    /// Why the child gave up, if it is a supervisor and did: the link of the chain to the level below. Of several
+    /// failures in a [`RestartLimitExceeded`], only the last has it.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "link")]
-    pub escalation: Option<Arc<GiveUp>>,
-    /// How many levels are left out above the one that `escalation` leads to, which gave up in turn: a chain is of at most
-    /// 32 levels, and leads to the root cause all the same.
+    pub escalation: Option<Arc<RestartLimitExceeded>>,
+    /// The number of levels left out above the one that `escalation` leads to, which gave up in turn. A chain has at
+    /// most 32 levels, and still leads to the root cause.
     #[serde(skip_serializing_if = "is_zero")]
     pub omitted: u32,
 }
 
 impl Failure {
     /// With the link to the level below, if there is one.
-    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<GiveUp>>) -> Self {
+    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<RestartLimitExceeded>>) -> Self {
         let failure = Self { child, fault, escalation, omitted: 0 };
         let levels = std::iter::successors(failure.escalation.as_ref(), |below| below.last()?.escalation.as_ref());
         if levels.count() < MAX_LEVELS { failure } else { failure.with_a_level_less() }
@@ -57,7 +57,7 @@ impl Failure {
 
     /// Leads past the level just below.
     fn with_a_level_less(self) -> Self {
-        let below = self.escalation.as_deref().and_then(GiveUp::last);
+        let below = self.escalation.as_deref().and_then(RestartLimitExceeded::last);
         let Some((escalation, omitted)) = below.map(|below| (below.escalation.clone(), below.omitted)) else {
             return self;
         };
@@ -65,46 +65,46 @@ impl Failure {
     }
 }
 
-/// Why a child is restarted: whose failure it was, and by which rules.
+/// Why a child is restarted: the failure, and the rules that were applied.
 ///
 /// Written as one line: `oven exited: killed; one-for-all, restart 2 of 3 within 5s`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RestartCause {
-    /// Whose failure: its own, or that of a sibling.
+    /// The failure: the child's own, or a sibling's.
     pub failure: Failure,
-    /// By which strategy it concerns others.
+    /// The strategy, which selects the affected siblings.
     pub strategy: Strategy,
-    /// How many restarts of the budget are used in the window, this one included.
+    /// The restarts used in the window, this one included.
     pub used: u32,
-    /// The budget and the window.
+    /// The restart limit and the window.
     pub intensity: RestartIntensity,
 }
 
 /// Why a supervisor gave up: more failures than its restart intensity allows.
 ///
-/// Each failure of a child that is a supervisor leads to the level below, so that the value that the top reports tells
-/// the whole story. It is written as a line for each level, and with `{:#}` on one line.
+/// Each failure of a child that is a supervisor leads to the level below, so the value that the top reports contains
+/// every level. It is displayed as a line for each level, and with `{:#}` on one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct GiveUp {
-    /// The failures in the window, the oldest first; the last one was one too many. At most the 16 latest.
+pub struct RestartLimitExceeded {
+    /// The failures in the window, the oldest first; the last one exceeded the limit. At most the 16 latest.
     pub failures: Vec<Failure>,
-    /// How many there were.
+    /// The number of failures in the window.
     pub count: u32,
-    /// By which strategy.
+    /// The strategy.
     pub strategy: Strategy,
-    /// What was exceeded.
+    /// The restart intensity that was exceeded.
     pub intensity: RestartIntensity,
 }
 
-impl GiveUp {
-    /// The failure that was one too many.
+impl RestartLimitExceeded {
+    /// The failure that exceeded the limit.
     pub fn last(&self) -> Option<&Failure> {
         self.failures.last()
     }
 
-    /// What lies at the bottom: the failure that made the lowest of the supervisors give up.
+    /// The root cause: the failure that made the lowest of the supervisors give up.
     pub fn root_cause(&self) -> Option<&Failure> {
         let last = self.last()?;
         last.escalation.as_ref().and_then(|below| below.root_cause()).or(Some(last))
@@ -119,7 +119,7 @@ fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok
     serializer.serialize_str(text)
 }
 
-fn link<S: serde::Serializer>(below: &Option<Arc<GiveUp>>, serializer: S) -> Result<S::Ok, S::Error> {
+fn link<S: serde::Serializer>(below: &Option<Arc<RestartLimitExceeded>>, serializer: S) -> Result<S::Ok, S::Error> {
     below.as_deref().serialize(serializer)
 }
 
@@ -139,7 +139,7 @@ impl fmt::Display for RestartCause {
     }
 }
 
-impl fmt::Display for GiveUp {
+impl fmt::Display for RestartLimitExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "more than {}: ", self.intensity)?;
         let unnamed = self.count.saturating_sub(self.failures.len() as u32);
@@ -167,7 +167,7 @@ impl fmt::Display for GiveUp {
     }
 }
 
-/// Failures in a row that say the same are said once.
+/// The texts of the failures, consecutive equal ones merged, each with its number.
 fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
     let mut said: Vec<(String, usize)> = Vec::new();
     for failure in failures.iter().map(Failure::to_string) {
@@ -179,23 +179,23 @@ fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
     said
 }
 
-/// The latest failures of a supervisor's children that it restarted, or gave up on.
+/// The latest failures of a supervisor's children after which it restarted them, or gave up.
 #[derive(Debug, Default)]
 pub(crate) struct Failures(VecDeque<Failure>);
 
 impl Failures {
     pub(crate) fn push(&mut self, failure: Failure) {
         if let Some(earlier) = self.0.back_mut() {
-            // The last failure alone tells what was below it; chains of chains would grow without measure.
+            // Only the last failure keeps the chain below it; chains of chains would grow without bound.
             earlier.escalation = None;
         }
-        if self.0.len() == REMEMBERED {
+        if self.0.len() == MAX_FAILURES {
             self.0.pop_front();
         }
         self.0.push_back(failure);
     }
 
-    /// The latest `count` of those that are meant, or as many of them as are remembered; the oldest first.
+    /// The latest `count` matching failures, or as many of them as are kept; the oldest first.
     pub(crate) fn latest(&self, count: u32, is_meant: impl Fn(&Failure) -> bool) -> Vec<Failure> {
         let mut latest: Vec<_> =
             self.0.iter().rev().filter(|failure| is_meant(failure)).take(count as usize).cloned().collect();
@@ -204,17 +204,17 @@ impl Failures {
     }
 }
 
-/// Where a supervisor leaves word of why it gave up, for the one above it.
+/// The cell in which a supervisor leaves the reason why it gave up, for the supervisor above it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct LastWord(Arc<OnceLock<Arc<GiveUp>>>);
+pub(crate) struct GiveUpCell(Arc<OnceLock<Arc<RestartLimitExceeded>>>);
 
-impl LastWord {
-    pub(crate) fn leave(&self, why: Arc<GiveUp>) {
+impl GiveUpCell {
+    pub(crate) fn set(&self, why: Arc<RestartLimitExceeded>) {
         // A supervisor gives up once.
         let _ = self.0.set(why);
     }
 
-    pub(crate) fn read(&self) -> Option<Arc<GiveUp>> {
+    pub(crate) fn get(&self) -> Option<Arc<RestartLimitExceeded>> {
         self.0.get().cloned()
     }
 }
@@ -225,14 +225,14 @@ mod tests {
 
     use super::*;
 
-    fn failure(child: &str, escalation: Option<GiveUp>) -> Failure {
+    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
         let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
         Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
     }
 
-    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> GiveUp {
+    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
         let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
-        GiveUp { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
+        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
     }
 
     #[test]
@@ -269,7 +269,7 @@ mod tests {
         let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
         assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
         let latest = failures.latest(u32::MAX, |_| true);
-        assert_eq!(latest.len(), REMEMBERED);
+        assert_eq!(latest.len(), MAX_FAILURES);
         assert_eq!(latest.iter().filter(|failure| failure.escalation.is_some()).count(), 1);
         assert!(latest.last().unwrap().escalation.is_some());
     }

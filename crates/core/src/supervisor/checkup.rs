@@ -1,11 +1,11 @@
-//! Asking a whole tree how it is: every supervisor for those of its children that count, all of a level at once; then
-//! the children's own checks, all at once.
+//! The health of a whole tree. Every supervisor is asked for its children that count, all of a level at once; then the
+//! children's own checks run, all at once.
 //!
-//! 1. A child that does not run is judged by since when: a fact of its supervisor, by the supervisor's clock. So it does
-//!    not matter how often anybody looks.
-//! 2. A child that fails again before it has been up for a grace has been failing since the first of these failures: so a
-//!    crash loop shows, however short its pauses are.
-//! 3. Nobody is waited for for ever: a supervisor or a check that does not answer in time is a finding.
+//! 1. A child that does not run is judged by how long it has not: a fact of its supervisor, by the supervisor's clock.
+//!    So the frequency of checks does not matter.
+//! 2. A child that fails again before it has been up for a grace has been failing since the first of these failures: so
+//!    a crash loop shows, however short its pauses are.
+//! 3. Every wait is bounded: a supervisor or a check that does not answer in time is a finding.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::child_id::ChildId;
 use super::children::Children;
 use super::message::{ServerMsg, ask};
 use super::plan::Key;
-use super::roster::ChildState;
+use super::requests::ChildState;
 use super::started::Started;
 use super::trouble::Trouble;
 use crate::exit::ExitReason;
@@ -27,19 +27,19 @@ use crate::health::{Health, HealthRule, run_check};
 use crate::limits::HealthLimits;
 use crate::namespace::ServiceName;
 
-/// How one child is that counts in the health of its namespace.
+/// The health of one child that counts in the health of its namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ChildHealth {
-    /// Where it stands in its tree.
+    /// Its path in its tree.
     pub path: String,
-    /// How it is, by itself.
+    /// Its own health.
     pub health: Health,
     /// What it needs to do all of its work.
     pub needs: Vec<ServiceName>,
 }
 
-/// One child that counts, or that may have some below it.
+/// One child that counts, or that may have children below it that count.
 pub(super) struct Examinee {
     id: ChildId,
     state: ChildState,
@@ -56,14 +56,14 @@ pub(super) struct Examinee {
     is_supervisor: bool,
 }
 
-/// What a supervisor says of its children, in start order.
+/// A supervisor's answer about its children, in start order.
 pub(super) fn examinees(children: &Children<Started>, now: Instant) -> Vec<Examinee> {
     let mut found: Vec<_> = children.children.keys().filter_map(|key| examinee(children, *key, now)).collect();
-    found.sort_by_key(|(place, _)| *place);
+    found.sort_by_key(|(start_index, _)| *start_index);
     found.into_iter().map(|(_, examinee)| examinee).collect()
 }
 
-fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(super::plan::Place, Examinee)> {
+fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(super::plan::StartIndex, Examinee)> {
     let child = children.child(key)?;
     let actor = children.running(key).map(|child| child.actor.clone());
     let is_supervisor = actor.as_ref().is_some_and(|actor| actor.is_message_type_of::<ServerMsg>() == Some(true));
@@ -74,11 +74,11 @@ fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(sup
     let (id, state) = (child.spec.id().clone(), children.which_child(key, now)?.state);
     let (for_long, last_exit) = (child.for_how_long(now), child.last_exit().cloned());
     let trouble = child.trouble().cloned().unwrap_or_default();
-    Some((child.place, Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor }))
+    Some((child.start_index, Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor }))
 }
 
 impl Examinee {
-    /// How it is, if that is known without its own check.
+    /// Its health, if that is known without its own check.
     fn known(&self, grace: Duration) -> Option<Health> {
         match self.down(grace) {
             Some(down) if !down.is_healthy() => Some(down),
@@ -86,7 +86,7 @@ impl Examinee {
         }
     }
 
-    /// How it is if it fails again and again, each time before it has been up for a grace.
+    /// Its health if it fails again and again, each time before it has been up for a grace.
     fn unsteady(&self, grace: Duration) -> Option<Health> {
         let run = self.trouble.run(grace)?;
         let is_steady = matches!(self.state, ChildState::Running(_)) && self.for_long.is_none_or(|up| up >= grace);
@@ -98,7 +98,7 @@ impl Examinee {
         Some(Health::Degraded(format!("failed {} times within {:.1}s{exit}", run.failures, lasts.as_secs_f64())))
     }
 
-    /// How it is if it does not run: a restart has some grace.
+    /// Its health if it does not run: a restart has some grace.
     fn down(&self, grace: Duration) -> Option<Health> {
         let state = match self.state {
             ChildState::Running(_) => return None,
@@ -117,24 +117,24 @@ impl Examinee {
     }
 }
 
-/// One that counts, on the way to what is found.
+/// A child that counts, before its health is complete.
 struct Finding {
     path: String,
     rule: Arc<HealthRule>,
-    /// `None` as long as its check has the last word.
+    /// `None` while its own check decides.
     health: Option<Health>,
     actor: Option<ActorCell>,
 }
 
-/// A supervisor that is to be asked.
+/// A supervisor to be asked.
 struct Next {
     path: String,
     supervisor: ActorRef<ServerMsg>,
-    /// Where it stands among the findings, if it counts itself.
+    /// Its index in the findings, if it counts itself.
     finding: Option<usize>,
 }
 
-/// How those are that count below a supervisor; `None` if it does not run.
+/// The health of the children that count below a supervisor; `None` if it does not run.
 pub(super) async fn checkup(
     path: &str,
     supervisor: &ActorRef<ServerMsg>,
@@ -161,7 +161,7 @@ pub(super) async fn checkup(
     Some(join_all(findings.into_iter().map(|finding| finding.find(limits))).await)
 }
 
-/// Takes note of a supervisor's children.
+/// Notes a supervisor's children.
 fn note(
     path: &str,
     examinees: impl Iterator<Item = Examinee>,
@@ -182,7 +182,7 @@ fn note(
     }
 }
 
-/// Takes note of a supervisor that does not answer: whoever counts below it is not known.
+/// Notes a supervisor that does not answer: which children count below it is unknown.
 fn silent(next: Next, limits: &HealthLimits, findings: &mut Vec<Finding>) {
     let health = Some(Health::TimedOut(limits.answer));
     match next.finding.and_then(|at| findings.get_mut(at)) {
@@ -214,7 +214,7 @@ async fn examine(actor: &ActorCell, rule: &HealthRule, limits: &HealthLimits) ->
     if is_live(actor) {
         return health;
     }
-    // On its way out, and nobody knows since when: so it has the whole grace from here, in which its restart begins.
+    // On its way out, since an unknown time: it has the whole grace from here, in which its restart begins.
     match actor.wait(Some(limits.grace)).await {
         Ok(()) => Health::Healthy,
         Err(_) => Health::Dead,
@@ -240,8 +240,8 @@ mod tests {
         Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor: false }.known(GRACE)
     }
 
-    /// A child that was up for so long before each of so many failures, with a tenth of a second in between, and is up now for
-    /// as long.
+    /// A child that was up this long before each of this many failures, a tenth of a second apart, and is up now for as
+    /// long.
     fn looping(failures: u32, up: Duration) -> Option<Health> {
         let (mut trouble, mut now) = (Trouble::default(), Instant::now());
         for _ in 0..failures {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_down_is_told_with_since_when_and_why() {
+    fn a_child_that_is_down_is_reported_with_duration_and_cause() {
         let health = down(ChildState::Restarting, Some(Duration::from_millis(3_210))).unwrap();
         assert_eq!(health.to_string(), "down: restarting for 3.2s; last exit: killed");
         assert_eq!(down(ChildState::Running(ractor::ActorId::Local(1)), None), None);

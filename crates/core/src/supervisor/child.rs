@@ -1,4 +1,4 @@
-//! One child, as its supervisor knows it.
+//! One child, as its supervisor sees it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,25 +6,25 @@ use std::time::Duration;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, Fractions, Streak};
+use super::backoff::{Backoff, JitterRng, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
-use super::plan::{Delay, Place, Purpose};
+use super::plan::{Delay, Purpose, StartIndex};
 use super::restart::{Restart, RestartWindow};
 use super::started::Incarnation;
 use super::trouble::Trouble;
 use crate::exit::ExitReason;
 
-/// What a child is doing.
+/// The state of a child.
 #[derive(Debug)]
 pub(crate) enum Slot<T> {
-    /// Not running, and nobody is about to start it.
+    /// Not running, with no start pending.
     Down,
-    /// Somebody asked for its start, to this purpose; it waits for its turn.
+    /// Its start was requested, for this purpose; it waits for its turn.
     Requested(Purpose),
-    /// The plan at work is going to start it.
+    /// The plan under way is going to start it.
     Queued,
-    /// Its restart is decided, and is to be made after a delay.
+    /// Its restart is decided, and comes after a delay.
     Waiting(Delay),
     /// Its start is under way.
     Starting,
@@ -32,45 +32,45 @@ pub(crate) enum Slot<T> {
     Aborting,
     /// It runs.
     Running(T),
-    /// It has ended; what follows is decided when the plan before it has been carried out.
+    /// It has ended; the decision is made when the plan before it has been carried out.
     Exited(T, ExitReason),
-    /// It is being stopped, or waited for until it is gone.
+    /// It is being stopped, or awaited until it is gone.
     Stopping,
 }
 
 #[derive(Debug)]
 pub(crate) struct Child<T> {
     pub(crate) spec: ChildSpec,
-    pub(crate) place: Place,
+    pub(crate) start_index: StartIndex,
     pub(crate) slot: Slot<T>,
     pub(crate) lives: u32,
     pub(crate) restarts: u32,
-    /// The latest incarnation, by which a child on demand is still known while it restarts.
+    /// The latest incarnation, which identifies a child on demand even while it restarts.
     pub(crate) latest: Option<ActorId>,
-    /// Since when it runs, or since when it does not; `None` before its first start.
+    /// Since when it runs, or has not run; `None` before its first start.
     since: Option<Instant>,
     /// Boxed, as most children have none.
     past: Option<Box<Past>>,
 }
 
-/// What remains of a child's earlier lives.
+/// The history of a child's earlier incarnations.
 #[derive(Debug, Default)]
 struct Past {
     streak: Streak,
     trouble: Trouble,
     last_exit: Option<ExitReason>,
-    /// Why it was started the last time, if that was a restart.
+    /// The cause of its latest start, if that was a restart.
     cause: Option<Arc<RestartCause>>,
-    /// Its own restarts, if they do not count toward those of its supervisor.
+    /// Its own restart window, if its restarts do not count toward those of its supervisor.
     window: Option<RestartWindow>,
 }
 
 impl<T> Child<T> {
-    pub(super) fn new(spec: ChildSpec, place: Place, slot: Slot<T>) -> Self {
-        Self { spec, place, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
+    pub(super) fn new(spec: ChildSpec, start_index: StartIndex, slot: Slot<T>) -> Self {
+        Self { spec, start_index, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
     }
 
-    /// A new incarnation runs; with the cause, if it is a restart.
+    /// Notes that a new incarnation runs; with the cause, if it is a restart.
     pub(super) fn began(&mut self, incarnation: T, cause: Option<Arc<RestartCause>>, now: Instant)
     where
         T: Incarnation,
@@ -84,7 +84,7 @@ impl<T> Child<T> {
         }
     }
 
-    /// Its incarnation has ended. A life of at least `enough` lets the failures before it be forgotten.
+    /// Notes that its incarnation has ended. A life of at least `enough` resets the failures before it.
     pub(super) fn ended(&mut self, reason: &ExitReason, now: Instant, enough: Duration) {
         let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
         let past = self.past.get_or_insert_default();
@@ -95,19 +95,19 @@ impl<T> Child<T> {
         past.last_exit = Some(reason.clone());
     }
 
-    /// It begins to be stopped, or to be started for the first time.
+    /// Notes that it begins to be stopped, or to be started for the first time.
     pub(super) fn is_down_from(&mut self, now: Instant) {
         if self.since.is_none() || matches!(self.slot, Slot::Running(_)) {
             self.since = Some(now);
         }
     }
 
-    /// How long it has been running, or has not.
+    /// How long it has been running, or not running.
     pub(super) fn for_how_long(&self, now: Instant) -> Option<Duration> {
         self.since.map(|since| now.saturating_duration_since(since))
     }
 
-    /// The window that its restarts are counted in, if it has one of its own.
+    /// The restart window of its own, if it has one.
     pub(super) fn own_window(&mut self) -> Option<&mut RestartWindow> {
         let intensity = self.spec.intensity_rule()?;
         let past = self.past.get_or_insert_default();
@@ -116,19 +116,19 @@ impl<T> Child<T> {
         Some(window)
     }
 
-    /// One more failure: the delay before the restart.
-    pub(super) fn fail(&mut self, backoff: Backoff, fractions: &mut Fractions) -> Duration {
-        self.past.get_or_insert_default().streak.fail(backoff, fractions)
+    /// Counts one more failure, and returns the delay before the restart.
+    pub(super) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
+        self.past.get_or_insert_default().streak.fail(backoff, jitter_rng)
     }
 
-    /// Somebody wants it to start, whatever has been.
-    pub(super) fn forgive(&mut self) {
+    /// Resets the backoff: a start was requested.
+    pub(super) fn reset_backoff(&mut self) {
         if let Some(past) = &mut self.past {
             past.streak = Streak::default();
         }
     }
 
-    /// Whether this actor is its incarnation now, be it that it has just ended by itself.
+    /// Whether this actor is its current incarnation, even if it has just ended by itself.
     pub(super) fn is_current(&self, actor: ActorId) -> bool
     where
         T: Incarnation,
@@ -139,7 +139,7 @@ impl<T> Child<T> {
         }
     }
 
-    /// The ends of its lives, by which it may be one that fails again and again.
+    /// The ends of its lives, which show whether it fails again and again.
     pub(super) fn trouble(&self) -> Option<&Trouble> {
         self.past.as_ref().map(|past| &past.trouble)
     }

@@ -35,16 +35,16 @@ pub enum Shutdown {
     BrutalKill,
 }
 
-/// What becomes of a child whose restart is refused since another actor has its name: the name was handed over, say, or
-/// taken while the child waited for the end of its backoff.
+/// What happens to a child whose restart is refused because another actor has its name: the name was handed over, say,
+/// or taken while the child waited for the end of its backoff.
 ///
-/// It concerns restarts only. A start that was asked for fails at once, by the error of the request; so does the first
-/// start of a supervisor.
+/// Applies to restarts only. A requested start fails at once, with the error of the request; so does the first start of
+/// a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NameTaken {
-    /// It is started when the name is free. The default. Until then it can be terminated, and nobody else waits for it but
-    /// those children whose start has to come after its own. Counts as no restart.
+    /// It is started when the name is free. The default. Until then it can be terminated, and only children whose start
+    /// has to come after its own wait for it. Counts as no restart.
     #[default]
     Wait,
     /// It is left stopped, as if it had been terminated. Counts as no restart.
@@ -63,20 +63,20 @@ pub enum ChildKind {
     Supervisor,
 }
 
-/// What a start function is given.
+/// The context that a start function receives.
 pub struct StartContext {
     pub(crate) id: ChildId,
     pub(crate) supervisor: ActorCell,
     pub(crate) group: Group,
     pub(crate) reporting: Reporting,
-    /// Whether the child has been there before, or its supervisor has.
+    /// Whether the child, or its supervisor, has run before.
     pub(crate) restart: bool,
-    /// Whose place the child is to take, and whose name.
+    /// The predecessor whose place and name the child is to take.
     pub(crate) replaces: Option<ActorCell>,
 }
 
 impl StartContext {
-    /// The incarnation that runs and that this start is to replace, if it is one of
+    /// The running incarnation that this start is to replace, if it is a start of
     /// [`Supervisor::replace_child`](crate::Supervisor::replace_child).
     pub fn replaces(&self) -> Option<&ActorCell> {
         self.replaces.as_ref()
@@ -120,25 +120,25 @@ impl StartContext {
     }
 }
 
-/// What comes of a start, when it has come to its end.
+/// The future of a start and its outcome.
 pub(super) type Starting = BoxFuture<'static, Result<Start, StartError>>;
 
-/// What starts a child. Its destructor is contained: whoever drops it last is mostly a supervisor.
+/// The starter of a child. Its destructor is contained: mostly it is a supervisor that drops it last.
 pub(super) trait Starter: Send + Sync {
     fn start(&self, context: StartContext) -> Option<Starting>;
 
-    /// The specifications within it, if there are any, so that those of a deep tree are dropped one after the other.
+    /// The nested specifications, if there are any, so that those of a deep tree are dropped one after the other.
     fn take_children(&mut self) -> Vec<ChildSpec> {
         Vec::new()
     }
 }
 
-/// A start function with all that it holds, if it still has it.
+/// A start function with all that it holds, unless it has been dropped.
 #[derive(Clone)]
 struct StartFn(Option<Arc<dyn Starter>>);
 
 impl StartFn {
-    /// Takes out what is below, and drops the rest.
+    /// Takes out the nested specifications, and drops the rest.
     fn uncover(mut start: Arc<dyn Starter>, below: &mut Vec<Arc<dyn Starter>>) {
         if let Some(last) = Arc::get_mut(&mut start) {
             below.extend(last.take_children().into_iter().filter_map(|mut child| child.start.0.take()));
@@ -146,7 +146,7 @@ impl StartFn {
     }
 }
 
-/// Level by level: the tree that it starts may be deeper than a stack is.
+/// Drops level by level: the tree that it starts may be deeper than a stack is.
 impl Drop for StartFn {
     fn drop(&mut self) {
         let (mut start, mut below) = (self.0.take(), Vec::new());
@@ -199,14 +199,14 @@ pub struct ChildSpec {
     /// `None` for a temporary child that has been started: it is not started twice.
     start: StartFn,
     restart: Restart,
-    /// `None` for what its supervisor gives to a child of its kind.
+    /// `None` for the supervisor's default for a child of its kind.
     shutdown: Option<Shutdown>,
-    /// The same.
+    /// As above.
     start_timeout: Option<Option<Duration>>,
     kind: ChildKind,
     significant: bool,
     name_taken: NameTaken,
-    /// `None` for that of the supervisor.
+    /// `None` for the supervisor's.
     backoff: Option<Arc<Backoff>>,
     /// `None` if its restarts count toward those of the supervisor.
     intensity: Option<Arc<RestartIntensity>>,
@@ -272,7 +272,7 @@ impl ChildSpec {
         Self { shutdown, ..self }
     }
 
-    /// With the limits of its supervisor for what it leaves unsaid.
+    /// Fills what is unset from the limits of its supervisor.
     pub(crate) fn within(self, limits: &SupervisorLimits) -> Self {
         let (stop, start) = match self.kind {
             ChildKind::Worker => (Shutdown::Timeout(limits.worker_stop), Some(limits.worker_start)),
@@ -282,11 +282,11 @@ impl ChildSpec {
         Self { shutdown: Some(stop), start_timeout: Some(start), ..self }
     }
 
-    /// How long a start may take; `None` for as long as it likes.
+    /// How long a start may take; `None` for no limit.
     ///
-    /// A start that waits is no burden to others: it has a task of its own from the first moment in which it is not ready.
-    /// Until then it is polled on its supervisor's task, so one that *blocks* its thread, or computes for long, keeps the
-    /// supervisor from answering, and this limit from being kept. Work of that kind belongs on a thread of its own, in
+    /// A start that waits does not delay others: it becomes a task of its own as soon as it is not ready. Until then it
+    /// is polled on its supervisor's task. A start that *blocks* its thread, or computes for long, therefore keeps the
+    /// supervisor from answering, and this limit from being enforced. Such work belongs on a thread of its own, in
     /// `pre_start` as anywhere else:
     ///
     /// ```
@@ -298,10 +298,10 @@ impl ChildSpec {
     /// # }
     /// ```
     ///
-    /// (A task for each start would not help: a thread that is blocked is one thread less for all, and no limit ends it.)
+    /// (A task for each start would not help: a blocked thread is one thread less for all, and no limit ends it.)
     ///
     /// A child that calls its own supervisor in `pre_start` waits for an answer that cannot come while the supervisor
-    /// itself is starting; this is what ends it.
+    /// itself is starting; this limit ends that wait.
     pub fn start_timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         Self { start_timeout: Some(limit.into()), ..self }
     }
@@ -312,34 +312,35 @@ impl ChildSpec {
         Self { significant, ..self }
     }
 
-    /// How long its supervisor waits before it restarts this child; without it as long as
+    /// How long its supervisor waits before it restarts this child; if unset, as long as
     /// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff) says.
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
         Self { backoff: Some(Arc::new(backoff.into())), ..self }
     }
 
-    /// What becomes of it when another actor has its name at its restart.
+    /// What happens when another actor has its name at its restart.
     pub fn on_name_taken(self, name_taken: NameTaken) -> Self {
         Self { name_taken, ..self }
     }
 
-    /// How many restarts of this child are too many. They are counted by themselves then, and not toward the
-    /// [intensity of its supervisor](crate::SupervisorSpec::intensity), which gives up all the same if they are too many.
-    /// With [`RestartIntensity::UNLIMITED`] this child never takes its supervisor along.
+    /// The restart intensity of this child alone. Its restarts then do not count toward the [intensity of its
+    /// supervisor](crate::SupervisorSpec::intensity), which still gives up if they exceed this one. With
+    /// [`RestartIntensity::UNLIMITED`] this child never makes its supervisor give up.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         Self { intensity: Some(Arc::new(intensity)), ..self }
     }
 
-    /// Has it count in the health of its namespace: it is healthy while it runs, and while it restarts for no longer than a
-    /// [grace](crate::HealthLimits::grace). A partition supervisor is, if each of its partitions is.
+    /// Makes it count in the health of its namespace: it is healthy while it runs, and while it restarts for no longer
+    /// than a [grace](crate::HealthLimits::grace). A partition supervisor is healthy if each of its partitions is.
     ///
     /// A supervisor counts by itself if it is made of a specification with children that count.
     pub fn in_health(self) -> Self {
         self.with_health(|rule| HealthRule { counts: true, ..rule })
     }
 
-    /// Has it count in the health of its namespace, by what this finds while it runs. Each look at the health calls it with
-    /// the actor, on a task of its own, for [so long](crate::HealthLimits::answer) at most; a panic in it is a finding, too.
+    /// Makes it count in the health of its namespace, by the result of this check while it runs. Each health request
+    /// calls it with the actor, on a task of its own, for at most [this time](crate::HealthLimits::answer); a panic in
+    /// it is a finding, too.
     ///
     /// ```
     /// use foundation_core::{ChildSpec, Health};
@@ -362,12 +363,12 @@ impl ChildSpec {
         self.with_health(|rule| rule.checked_by(check))
     }
 
-    /// Says that it needs something else that counts in the health of its namespace, to do all of its work: a service, by its
-    /// name, or a child of the application, by its id. It counts then, too, and is degraded for as long as what it needs is
-    /// not healthy, or does not count.
+    /// Declares that it needs something else that counts in the health of its namespace, to do all of its work: a
+    /// service, by its name, or a child of the application, by its id. It then counts, too, and is degraded while the
+    /// needed one is not healthy, or does not count.
     ///
-    /// This changes nothing else: what is needed is not started before, nor is this child stopped without it. The order of
-    /// starts says who is there first, and a child that cannot do without should fail in its start, with a
+    /// This changes nothing else: the needed one is not started before, nor is this child stopped without it. The start
+    /// order decides which is there first. A child that cannot do without should fail in its start, with a
     /// [backoff](Self::backoff).
     pub fn needs(self, name: ServiceName) -> Self {
         self.with_health(|mut rule| {
@@ -410,8 +411,8 @@ impl ChildSpec {
         self.restart
     }
 
-    /// How it is asked to stop. For what was left unsaid: the default, or, of a child that a supervisor has, what that gives
-    /// to a child of its kind.
+    /// How it is asked to stop. If unset: the default, or, for a child of a running supervisor, that supervisor's
+    /// default for its kind.
     pub fn shutdown_rule(&self) -> Shutdown {
         match (self.shutdown, self.kind) {
             (Some(rule), _) => rule,
@@ -425,7 +426,7 @@ impl ChildSpec {
         self.significant
     }
 
-    /// What becomes of it when another actor has its name at its restart.
+    /// What happens when another actor has its name at its restart.
     pub fn name_taken_rule(&self) -> NameTaken {
         self.name_taken
     }
@@ -435,8 +436,7 @@ impl ChildSpec {
         self.backoff.as_deref().copied()
     }
 
-    /// How long a start may take; `None` for as long as it likes. What was left unsaid is as in
-    /// [`shutdown_rule`](Self::shutdown_rule).
+    /// How long a start may take; `None` for no limit. If unset, as in [`shutdown_rule`](Self::shutdown_rule).
     pub fn start_limit(&self) -> Option<Duration> {
         match (self.start_timeout, self.kind) {
             (Some(limit), _) => limit,
@@ -450,7 +450,7 @@ impl ChildSpec {
         self.start.0.as_ref().and_then(|start| start.start(context)).unwrap_or_else(spent)
     }
 
-    /// Lets go of the start function and of all that it holds.
+    /// Drops the start function and all that it holds.
     pub(crate) fn forget_start(&mut self) {
         self.start = StartFn(None);
     }

@@ -3,15 +3,15 @@
 //! Facts go in ([`exited`](Children::exited), [`started`](Children::started), [`stopped`](Children::stopped) …), steps
 //! come out ([`next_step`](Children::next_step)); the actor around it carries them out.
 //!
-//! 1. A key is given once and never again. Places are given in start order; the order of places is the start order, and
+//! 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
 //!    a reconfiguration gives new ones.
-//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until their
-//!    end has been heard of: it is not that of an unknown.
+//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
+//!    their end has been reported: that end is not one of an unknown actor.
 //! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
 //!    `Requested`, `Waiting` or a start that failed; or a successor takes the place of a running one.
 //! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
 //! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
-//! 6. A child that waits for the end of its delay occupies no lane; the word that a delay is over counts only if it names
+//! 6. A child that waits for the end of its delay occupies no plan queue; the end of a delay counts only if it names
 //!    the current one.
 //! 7. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
 
@@ -22,36 +22,36 @@ use foldhash::{HashMap, HashMapExt, HashSet};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::Fractions;
-use super::chain::{Failures, GiveUp};
+use super::backoff::JitterRng;
+use super::chain::{Failures, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildSpec, Shutdown};
 use super::early_ends::EarlyEnds;
-use super::plan::{Key, Lane, Place, Purpose, Work};
-use super::report::Happened;
+use super::plan::{Key, PlanQueue, Purpose, StartIndex, Work};
+use super::report::ChildEvent;
 use super::restart::{Restart, RestartWindow, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::significant::AutoShutdown;
 use super::started::Incarnation;
 use crate::exit::ExitReason;
 
-/// One thing to do. A lane goes on when its step has been answered.
+/// One thing to do. A plan queue goes on when its step has been answered.
 #[derive(Debug)]
 pub(crate) enum Step<T> {
     /// Stop this incarnation, then say `stopped`.
     Stop { key: Key, child: T, rule: Shutdown },
     /// Wait until this incarnation, which has ended, is gone, then say `stopped`.
-    Bury { key: Key, child: T },
+    AwaitExit { key: Key, child: T },
     /// Start the child, then say `started`, `ignored` or `start_failed`.
     Start { key: Key, spec: ChildSpec, retry: bool },
-    /// Say `delay_over` with this number at this time. Nobody waits for that meanwhile.
+    /// Report `delay_over` with this number at this time. No plan queue waits for that.
     Delay { key: Key, number: u64, until: Instant },
     /// Report what has been decided.
-    Tell { id: ChildId, what: Happened },
-    /// Stop the supervisor: this child's failure was one too many.
-    GiveUp { id: ChildId, why: Arc<GiveUp> },
-    /// Stop the supervisor: the end of this significant child is its own.
+    Report { id: ChildId, what: ChildEvent },
+    /// Stop the supervisor: this child's failure exceeded the restart intensity.
+    GiveUp { id: ChildId, why: Arc<RestartLimitExceeded> },
+    /// Stop the supervisor: this significant child has ended.
     AutoShutdown { id: ChildId },
 }
 
@@ -64,11 +64,11 @@ pub(crate) enum Leaving<T> {
     Ended(T),
 }
 
-/// What became of a start that failed.
+/// The outcome of a failed start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailedStart {
     Retried,
-    Settled,
+    Finished,
 }
 
 pub(crate) struct Children<T> {
@@ -79,25 +79,25 @@ pub(crate) struct Children<T> {
     pub(super) by_actor: HashMap<ActorId, Key>,
     pub(super) window: RestartWindow,
     pub(super) failures: Failures,
-    pub(super) fractions: Fractions,
+    pub(super) jitter_rng: JitterRng,
     pub(super) last_delay: u64,
     next_key: Key,
-    pub(super) last_place: Place,
-    pub(super) lanes: HashMap<Key, Lane>,
+    pub(super) last_start_index: StartIndex,
+    pub(super) queues: HashMap<Key, PlanQueue>,
     pub(super) ready: VecDeque<Key>,
     pub(super) starting: usize,
     pub(super) early: EarlyEnds,
-    settled: Vec<Key>,
+    finished: Vec<Key>,
     pub(super) halted: bool,
     /// The strategy to change to as soon as no plan is under way.
     pub(super) next_strategy: Option<Strategy>,
-    /// The latest significant child that has ended for good, until it is known what follows.
+    /// The latest significant child that has ended for good, until the consequence is decided.
     pub(super) last_ended: Option<(Key, ChildId)>,
 }
 
 impl<T: Incarnation> Children<T> {
-    /// `fractions` is where the jitter of delays comes from.
-    pub(crate) fn new(rules: Rules, fractions: Fractions) -> Self {
+    /// `jitter_rng` is the source of the jitter of delays.
+    pub(crate) fn new(rules: Rules, jitter_rng: JitterRng) -> Self {
         Self {
             rules,
             children: BTreeMap::new(),
@@ -105,22 +105,22 @@ impl<T: Incarnation> Children<T> {
             by_actor: HashMap::new(),
             window: RestartWindow::new(rules.intensity),
             failures: Failures::default(),
-            fractions,
+            jitter_rng,
             last_delay: 0,
             next_key: 1,
-            last_place: 0,
-            lanes: HashMap::new(),
+            last_start_index: 0,
+            queues: HashMap::new(),
             ready: VecDeque::new(),
             starting: 0,
             early: EarlyEnds::default(),
-            settled: Vec::new(),
+            finished: Vec::new(),
             halted: false,
             next_strategy: None,
             last_ended: None,
         }
     }
 
-    /// Notes at most so many ends of actors that are not known, while a start is under way.
+    /// Keeps at most this many ends of unknown actors, while a start is under way.
     pub(crate) fn noting_early_ends(mut self, most: usize) -> Self {
         self.early = EarlyEnds::at_most(most);
         self
@@ -130,27 +130,27 @@ impl<T: Incarnation> Children<T> {
         self.rules.auto_shutdown
     }
 
-    /// A key that nobody has had.
+    /// A key that has never been given.
     pub(super) fn next_key(&mut self) -> Key {
         self.next_key += 1;
         self.next_key - 1
     }
 
-    /// Puts a child at the end of the start order.
+    /// Adds a child at the end of the start order.
     pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
         let key = self.next_key();
-        if self.rules.roster == Roster::Fixed {
+        if self.rules.child_set == ChildSet::Static {
             self.by_id.insert(spec.id().clone(), key);
         }
         self.starting += usize::from(matches!(slot, Slot::Starting));
-        let place = self.next_place();
-        self.children.insert(key, Box::new(Child::new(spec, place, slot)));
+        let start_index = self.next_start_index();
+        self.children.insert(key, Box::new(Child::new(spec, start_index, slot)));
         key
     }
 
     // ---- facts ----
 
-    /// An actor has ended. Returns the child that it was, if it was one.
+    /// Notes that an actor has ended. Returns the child that it was, if it was one.
     pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason, now: Instant) -> Option<Key> {
         let Some(key) = self.by_actor.remove(&actor) else {
             if self.starting > 0 {
@@ -167,11 +167,11 @@ impl<T: Incarnation> Children<T> {
         if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
             child.slot = Slot::Exited(incarnation, reason);
         }
-        self.queue(key, Work::Exited(key, actor));
+        self.enqueue(key, Work::Exited(key, actor));
         Some(key)
     }
 
-    /// A start came to a running child. Returns the reason if that child has already ended.
+    /// Notes that a start has succeeded. Returns the reason if that child has already ended.
     pub(crate) fn started(&mut self, key: Key, incarnation: T, now: Instant) -> Option<ExitReason> {
         let actor = incarnation.actor_id();
         let (restarted, cause) = self.restarted(key);
@@ -196,34 +196,34 @@ impl<T: Incarnation> Children<T> {
         early
     }
 
-    /// A start came to nothing because the child is not wanted now.
+    /// Notes that a start was ignored, because the child is not wanted now.
     pub(crate) fn ignored(&mut self, key: Key) {
         let wanted = self.start_is_over(key) == Some(false);
         if wanted {
             self.start_those_after(key);
         }
         match self.purpose(key) {
-            Some(Purpose::Revive) if wanted => self.rest(key),
-            _ => self.settle(key),
+            Some(Purpose::ManualStart) if wanted => self.mark_stopped(key),
+            _ => self.finish(key),
         };
         self.step_is_over(key);
     }
 
-    /// A start failed, for this cause.
+    /// Notes that a start failed, for this cause.
     pub(crate) fn start_failed(&mut self, key: Key, said: &str) -> FailedStart {
         let aborting = self.start_is_over(key) == Some(true);
         let purpose = self.purpose(key).unwrap_or(Purpose::Add);
         let outcome = match purpose {
             Purpose::Restart if !aborting => self.retry(key, said.into()),
             Purpose::Add => self.remove(key),
-            Purpose::Revive if !aborting => self.rest(key),
-            _ => self.settle(key),
+            Purpose::ManualStart if !aborting => self.mark_stopped(key),
+            _ => self.finish(key),
         };
         self.step_is_over(key);
         outcome
     }
 
-    /// A child that was being stopped or buried is gone.
+    /// Notes that a child that was being stopped or awaited is gone.
     pub(crate) fn stopped(&mut self, key: Key) {
         let wanted = self.is_to_be_started(key);
         if let Some(actor) = self.children.get(&key).and_then(|child| child.latest) {
@@ -232,45 +232,45 @@ impl<T: Incarnation> Children<T> {
         match self.children.get_mut(&key) {
             Some(child) if wanted => child.slot = Slot::Queued,
             Some(_) => {
-                self.settle(key);
+                self.finish(key);
             }
             None => {}
         }
         self.step_is_over(key);
     }
 
-    // ---- the small print ----
+    // ---- helpers ----
 
-    /// Whether the plan at work starts it again.
+    /// Whether the plan under way starts it again.
     pub(super) fn is_to_be_started(&self, key: Key) -> bool {
-        let plan = self.lanes.get(&self.lane_key(key)).and_then(|lane| lane.plan.as_ref());
-        plan.zip(self.turn(key)).is_some_and(|(plan, turn)| plan.starts.contains(&turn))
+        let plan = self.queues.get(&self.queue_key(key)).and_then(|queue| queue.plan.as_ref());
+        plan.zip(self.order_key(key)).is_some_and(|(plan, order_key)| plan.starts.contains(&order_key))
     }
 
     pub(super) fn child(&self, key: Key) -> Option<&Child<T>> {
         self.children.get(&key).map(Box::as_ref)
     }
 
-    pub(super) fn lane_key(&self, key: Key) -> Key {
+    pub(super) fn queue_key(&self, key: Key) -> Key {
         if self.rules.strategy == Strategy::OneForOne { key } else { 0 }
     }
 
-    pub(super) fn lane_of(&mut self, key: Key) -> Option<&mut Lane> {
-        let at = self.lane_key(key);
-        self.lanes.get_mut(&at)
+    pub(super) fn queue_of(&mut self, key: Key) -> Option<&mut PlanQueue> {
+        let at = self.queue_key(key);
+        self.queues.get_mut(&at)
     }
 
     pub(super) fn purpose(&mut self, key: Key) -> Option<Purpose> {
-        self.lane_of(key)?.plan.as_ref().map(|plan| plan.purpose)
+        self.queue_of(key)?.plan.as_ref().map(|plan| plan.purpose)
     }
 
-    pub(super) fn queue(&mut self, key: Key, work: Work) {
-        let at = self.lane_key(key);
-        self.lanes.entry(at).or_default().waiting.push_back(work);
+    pub(super) fn enqueue(&mut self, key: Key, work: Work) {
+        let at = self.queue_key(key);
+        self.queues.entry(at).or_default().waiting.push_back(work);
         self.ready.push_back(at);
     }
 
-    /// Takes note that a start is no longer under way; true if it was to be aborted.
+    /// Notes that a start is no longer under way; true if it was to be aborted.
     pub(super) fn start_is_over(&mut self, key: Key) -> Option<bool> {
         let slot = &self.children.get(&key)?.slot;
         let aborting = matches!(slot, Slot::Aborting);
@@ -280,14 +280,14 @@ impl<T: Incarnation> Children<T> {
         Some(aborting)
     }
 
-    /// A start that nobody wants any more has come to a running child.
+    /// Notes that a start that is no longer wanted has succeeded.
     fn stop_instead(&mut self, key: Key) {
-        let turn = self.turn(key);
-        match (self.lane_of(key).and_then(|lane| lane.plan.as_mut()), turn) {
-            (Some(plan), Some(turn)) => {
-                plan.stops.insert(turn);
+        let order_key = self.order_key(key);
+        match (self.queue_of(key).and_then(|queue| queue.plan.as_mut()), order_key) {
+            (Some(plan), Some(order_key)) => {
+                plan.stops.insert(order_key);
             }
-            _ => self.queue(key, Work::Terminate(key)),
+            _ => self.enqueue(key, Work::Terminate(key)),
         }
     }
 
@@ -299,9 +299,9 @@ impl<T: Incarnation> Children<T> {
 
     pub(super) fn step_is_over(&mut self, key: Key) {
         self.forget_early_ends();
-        let at = self.lane_key(key);
-        if let Some(lane) = self.lanes.get_mut(&at) {
-            lane.under_way = false;
+        let at = self.queue_key(key);
+        if let Some(queue) = self.queues.get_mut(&at) {
+            queue.under_way = false;
             self.ready.push_back(at);
         }
     }
@@ -312,49 +312,49 @@ impl<T: Incarnation> Children<T> {
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Queued;
         }
-        if let Some(lane) = self.lane_of(key) {
+        if let Some(queue) = self.queue_of(key) {
             // At the end, as OTP's message to itself: a child that never starts again must not keep others from being
-            // stopped. A retry that waits already is replaced, or there would be one more with each restart in between.
-            lane.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
-            lane.waiting.push_back(Work::Retry(key, said));
+            // stopped. A waiting retry is replaced, or each restart in between would add one more.
+            queue.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
+            queue.waiting.push_back(Work::Retry(key, said));
         }
         FailedStart::Retried
     }
 
-    /// A child does not run and nobody starts it: it keeps its place, or is forgotten.
-    pub(super) fn settle(&mut self, key: Key) -> FailedStart {
+    /// Notes that a child does not run and has no start pending: it keeps its place, or is removed.
+    pub(super) fn finish(&mut self, key: Key) -> FailedStart {
         let Some(child) = self.children.get(&key) else {
-            return FailedStart::Settled;
+            return FailedStart::Finished;
         };
-        let keeps = self.rules.roster == Roster::Fixed && child.spec.restart_rule() != Restart::Temporary;
-        if keeps { self.rest(key) } else { self.remove(key) }
+        let keeps = self.rules.child_set == ChildSet::Static && child.spec.restart_rule() != Restart::Temporary;
+        if keeps { self.mark_stopped(key) } else { self.remove(key) }
     }
 
-    /// A child is down and keeps its place.
-    pub(super) fn rest(&mut self, key: Key) -> FailedStart {
+    /// Notes that a child is down and keeps its place.
+    pub(super) fn mark_stopped(&mut self, key: Key) -> FailedStart {
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Down;
         }
-        self.settled.push(key);
-        FailedStart::Settled
+        self.finished.push(key);
+        FailedStart::Finished
     }
 
     pub(super) fn remove(&mut self, key: Key) -> FailedStart {
-        self.settled.push(key);
+        self.finished.push(key);
         if let Some(child) = self.children.remove(&key)
-            && self.rules.roster == Roster::Fixed
+            && self.rules.child_set == ChildSet::Static
         {
             self.by_id.remove(child.spec.id());
         }
-        FailedStart::Settled
+        FailedStart::Finished
     }
 
-    /// The children that have come to rest since the last call: down, or no longer there.
-    pub(crate) fn take_settled(&mut self) -> Vec<Key> {
-        std::mem::take(&mut self.settled)
+    /// The children that have stopped since the last call: down, or removed.
+    pub(crate) fn take_finished(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.finished)
     }
 
-    /// No more steps. Hands out whoever is not gone yet, in reverse start order.
+    /// Ends all steps. Returns the children that are not gone yet, in reverse start order.
     pub(crate) fn halt(&mut self) -> Vec<Leaving<T>> {
         self.halted = true;
         self.by_actor.clear();
@@ -370,7 +370,7 @@ impl<T: Incarnation> Children<T> {
         leaving
     }
 
-    /// The actors that [`halt`](Children::halt) would hand out.
+    /// The actors that [`halt`](Children::halt) would return.
     pub(crate) fn actors(&self) -> HashSet<ActorId> {
         let actor = |child: &Child<T>| match &child.slot {
             Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::chain::{Failure, Fault, GiveUp, RestartCause};
+use super::chain::{Failure, Fault, RestartCause, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::children::{Children, Step};
 use super::plan::{Key, Plan, Wait, Work};
-use super::report::Happened;
+use super::report::ChildEvent;
 use super::restart::{Restart, Strategy};
 use super::started::Incarnation;
 
-/// What follows from one piece of work: what to do, and what to say of it.
+/// The result of one piece of work: what to do, and what to report.
 struct Decision<T> {
     plan: Option<Plan>,
     step: Option<Step<T>>,
@@ -27,20 +27,20 @@ impl<T> Decision<T> {
 }
 
 impl<T: Incarnation> Children<T> {
-    /// Whether there may be something to do: a look, without the time.
+    /// Whether there may be something to do, whatever the time.
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.is_empty() || self.last_ended.is_some() || self.next_strategy.is_some()
     }
 
-    /// The next thing to do, if there is one that does not have to wait for another.
+    /// The next thing to do, unless it has to wait for another.
     pub(crate) fn next_step(&mut self, now: Instant) -> Option<Step<T>> {
         while !self.halted {
             self.change_strategy();
             if let Some(stop) = self.auto_shutdown() {
                 return Some(stop);
             }
-            let lane = self.ready.pop_front()?;
-            if let Some(step) = self.advance(lane, now) {
+            let queue = self.ready.pop_front()?;
+            if let Some(step) = self.advance(queue, now) {
                 return Some(step);
             }
         }
@@ -49,26 +49,26 @@ impl<T: Incarnation> Children<T> {
 
     fn advance(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
         loop {
-            let lane = self.lanes.get_mut(&at)?;
-            if lane.under_way {
+            let queue = self.queues.get_mut(&at)?;
+            if queue.under_way {
                 return None;
             }
-            if lane.plan.is_some() {
+            if queue.plan.is_some() {
                 if let Some(step) = self.step_of_plan(at, now) {
                     return Some(step);
                 }
-                self.lanes.get_mut(&at)?.plan = None;
+                self.queues.get_mut(&at)?.plan = None;
             } else if self.next_strategy.is_some() {
-                // The new strategy may put what waits here into another lane.
+                // The new strategy may move the work that waits here to another plan queue.
                 return None;
-            } else if let Some(work) = lane.waiting.pop_front() {
+            } else if let Some(work) = queue.waiting.pop_front() {
                 if let Some(step) = self.decide(at, work, now) {
-                    // Nobody answers this step: the lane goes on by itself.
+                    // This step is not answered: the queue goes on by itself.
                     self.ready.push_front(at);
                     return Some(step);
                 }
             } else {
-                self.lanes.remove(&at);
+                self.queues.remove(&at);
                 return None;
             }
         }
@@ -76,17 +76,17 @@ impl<T: Incarnation> Children<T> {
 
     fn step_of_plan(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
         loop {
-            let lane = self.lanes.get_mut(&at)?;
-            let plan = lane.plan.as_mut()?;
+            let queue = self.queues.get_mut(&at)?;
+            let plan = queue.plan.as_mut()?;
             let ((_, key), stops) = match plan.stops.pop_last() {
-                Some(turn) => (turn, true),
-                None if plan.wait.is_some() => return self.park(at, now),
+                Some(order_key) => (order_key, true),
+                None if plan.wait.is_some() => return self.schedule_restart(at, now),
                 None => (plan.starts.pop_first()?, false),
             };
             let retry = plan.retry == Some(key);
             let step = if stops { self.stop_step(key, now) } else { self.start_step(key, retry, now) };
             if step.is_some() {
-                self.lanes.get_mut(&at)?.under_way = true;
+                self.queues.get_mut(&at)?.under_way = true;
                 return step;
             }
         }
@@ -98,7 +98,7 @@ impl<T: Incarnation> Children<T> {
         let rule = child.spec.shutdown_rule();
         match std::mem::replace(&mut child.slot, Slot::Stopping) {
             Slot::Running(incarnation) => Some(Step::Stop { key, child: incarnation, rule }),
-            Slot::Exited(incarnation, _) => Some(Step::Bury { key, child: incarnation }),
+            Slot::Exited(incarnation, _) => Some(Step::AwaitExit { key, child: incarnation }),
             other => {
                 child.slot = other;
                 None
@@ -127,8 +127,8 @@ impl<T: Incarnation> Children<T> {
             Work::Start(key) => Decision::silent(self.after_request(key)),
             Work::Terminate(key) => Decision::silent(self.after_terminate(key)),
         };
-        if let Some(lane) = self.lanes.get_mut(&at) {
-            lane.plan = decision.plan;
+        if let Some(queue) = self.queues.get_mut(&at) {
+            queue.plan = decision.plan;
         }
         decision.step
     }
@@ -142,13 +142,13 @@ impl<T: Incarnation> Children<T> {
         }
         let rule = spec.restart_rule();
         if !rule.wants(reason) {
-            let (id, what) = (spec.id().clone(), Happened::NotRestarted { reason: reason.clone(), rule });
-            // The supervisor may have to follow; that is looked at before the next step.
+            let (id, what) = (spec.id().clone(), ChildEvent::NotRestarted { reason: reason.clone(), rule });
+            // The supervisor may have to stop; that is checked before the next step.
             self.ended_for_good(key);
-            return Decision { plan: self.turn(key).map(Plan::stop), step: Some(Step::Tell { id, what }) };
+            return Decision { plan: self.order_key(key).map(Plan::stop), step: Some(Step::Report { id, what }) };
         }
         let fault = Fault::Exited(reason.clone());
-        let failure = Failure::new(spec.id().clone(), fault, incarnation.last_word());
+        let failure = Failure::new(spec.id().clone(), fault, incarnation.give_up_reason());
         self.restart(key, failure, false, now)
     }
 
@@ -166,15 +166,15 @@ impl<T: Incarnation> Children<T> {
             return None;
         };
         child.slot = Slot::Queued;
-        Some(Plan::start(purpose, (child.place, key)))
+        Some(Plan::start(purpose, (child.start_index, key)))
     }
 
     fn after_terminate(&mut self, key: Key) -> Option<Plan> {
         let child = self.children.get(&key)?;
         match child.slot {
-            Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop((child.place, key))),
+            Slot::Running(_) | Slot::Exited(..) => Some(Plan::stop((child.start_index, key))),
             Slot::Queued | Slot::Requested(_) | Slot::Waiting(_) => {
-                self.settle(key);
+                self.finish(key);
                 None
             }
             _ => None,
@@ -192,15 +192,16 @@ impl<T: Incarnation> Children<T> {
             let (count, own) = (used.saturating_add(1), self.counts_alone(&id));
             let in_window =
                 |failure: &Failure| if own { failure.child == id } else { !self.counts_alone(&failure.child) };
-            let why = GiveUp { failures: self.failures.latest(count, in_window), count, strategy, intensity };
+            let why =
+                RestartLimitExceeded { failures: self.failures.latest(count, in_window), count, strategy, intensity };
             return Decision { plan: None, step: Some(Step::GiveUp { id, why: Arc::new(why) }) };
         }
         let cause = Arc::new(RestartCause { failure, strategy, used, intensity });
         let delay = self.next_delay(key);
         let wait = self.wait(key, delay, now);
         let plan = Plan { cause: Some(Arc::clone(&cause)), ..self.restart_plan(key, retry, wait) };
-        let what = Happened::Restarting { cause, delay };
-        Decision { plan: Some(plan), step: Some(Step::Tell { id, what }) }
+        let what = ChildEvent::Restarting { cause, delay };
+        Decision { plan: Some(plan), step: Some(Step::Report { id, what }) }
     }
 
     /// Whether the failures of this child count in a window of its own.
@@ -208,11 +209,12 @@ impl<T: Incarnation> Children<T> {
         self.children.values().any(|child| child.spec.id() == id && child.spec.intensity_rule().is_some())
     }
 
-    /// Erlang's `restart/2`: stop whoever still runs among those concerned, then start all of them that may restart.
+    /// Erlang's `restart/2`: stops the affected children that still run, then starts all of them that may restart.
     pub(super) fn restart_plan(&mut self, cause: Key, retry: bool, wait: Option<Wait>) -> Plan {
-        let Child { place: at, spec, .. } = &*self.children[&cause];
+        let Child { start_index: at, spec, .. } = &*self.children[&cause];
         let at = *at;
-        // A child that has become temporary while it waited for its restart is not started again; nobody waits for it.
+        // A child that became temporary while it waited for its restart is not started again, and no other waits for
+        // it.
         let stays = spec.restart_rule() != Restart::Temporary;
         let (retry, wait) = (retry && stays, wait.filter(|_| stays));
         let (among, from) = match self.rules.strategy {
@@ -222,50 +224,50 @@ impl<T: Incarnation> Children<T> {
         };
         let mut plan = Plan { wait, ..Plan::restart(retry.then_some(cause)) };
         let (mut forgotten, mut joined) = (Vec::new(), Vec::new());
-        for (key, child) in among.filter(|(_, child)| child.place >= from) {
-            let turn = (child.place, *key);
-            let waits = retry && child.place > at;
+        for (key, child) in among.filter(|(_, child)| child.start_index >= from) {
+            let order_key = (child.start_index, *key);
+            let waits = retry && child.start_index > at;
             let temporary = child.spec.restart_rule() == Restart::Temporary;
             match child.slot {
                 // Its own turn comes later.
                 Slot::Requested(_) => continue,
                 Slot::Running(_) | Slot::Exited(..) => {
-                    plan.stops.insert(turn);
+                    plan.stops.insert(order_key);
                 }
                 _ if temporary => forgotten.push(*key),
-                // Its delay has become ours.
+                // Its delay has become part of this one.
                 Slot::Waiting(_) if waits => joined.push(*key),
                 _ if waits => continue,
                 _ => child.slot = Slot::Queued,
             }
             if !waits && !temporary {
-                plan.starts.insert(turn);
+                plan.starts.insert(order_key);
             }
         }
         for key in forgotten {
             self.remove(key);
         }
         for key in joined {
-            self.settle(key);
+            self.finish(key);
         }
         plan
     }
 
-    /// The retry of this child's start has succeeded: those after it, which are down, have waited for that.
+    /// Starts the children after this one, which are down, when the retry of its start has succeeded.
     pub(super) fn start_those_after(&mut self, key: Key) {
         if self.rules.strategy == Strategy::OneForOne {
             return;
         }
-        let at = self.lane_key(key);
-        let Some((place, _)) = self.turn(key) else { return };
-        let plan = self.lanes.get_mut(&at).and_then(|lane| lane.plan.as_mut());
+        let at = self.queue_key(key);
+        let Some((start_index, _)) = self.order_key(key) else { return };
+        let plan = self.queues.get_mut(&at).and_then(|queue| queue.plan.as_mut());
         let Some(plan) = plan.filter(|plan| plan.retry == Some(key)) else { return };
-        for (later, child) in self.children.iter_mut().filter(|(_, child)| child.place > place) {
-            // One that is queued waits for a retry of its own, from when it had a lane of its own.
+        for (later, child) in self.children.iter_mut().filter(|(_, child)| child.start_index > start_index) {
+            // A queued child waits for a retry of its own, from when it had its own plan queue.
             let down = matches!(child.slot, Slot::Down | Slot::Queued);
             if down && child.spec.restart_rule() != Restart::Temporary {
                 child.slot = Slot::Queued;
-                plan.starts.insert((child.place, *later));
+                plan.starts.insert((child.start_index, *later));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Delays between the stops and the starts of a restart.
 //!
-//! A delay is like the message that OTP's supervisor sends to itself to try a restart again, only later: meanwhile the
-//! child whose failure it was waits, those that were stopped with it are down, and the lane is free for other work.
+//! A delay is like the message that OTP's supervisor sends to itself to retry a restart, only later. Meanwhile the
+//! failed child waits, its stopped siblings are down, and the plan queue is free for other work.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use tokio::time::Instant;
 use super::chain::RestartCause;
 use super::child::Slot;
 use super::children::{Children, Step};
-use super::plan::{Delay, Key, Place, Plan, Purpose, Wait, Work};
+use super::plan::{Delay, Key, Plan, Purpose, StartIndex, Wait, Work};
 use super::restart::Strategy;
 use super::started::Incarnation;
 
 impl<T: Incarnation> Children<T> {
-    /// A delay has passed. Whether the restart is still wanted is decided when its turn comes.
+    /// Notes that a delay has passed. Whether the restart is still wanted is decided when its turn comes.
     pub(crate) fn delay_over(&mut self, key: Key, number: u64) {
         if self.waits(key) == Some(number) {
-            self.queue(key, Work::Resume(key, number));
+            self.enqueue(key, Work::Resume(key, number));
         }
     }
 
-    /// The number of the delay after which a child is going to be restarted.
+    /// The number of the delay before a child's restart.
     pub(crate) fn waits(&self, key: Key) -> Option<u64> {
         self.delay(key).map(|delay| delay.number)
     }
@@ -35,49 +35,50 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// How long the restart after this failure of a child is put off.
+    /// The delay of the restart after this failure of a child.
     pub(super) fn next_delay(&mut self, key: Key) -> Duration {
         let Some(child) = self.children.get_mut(&key) else { return Duration::ZERO };
         let backoff = child.spec.backoff_rule().unwrap_or(self.rules.backoff);
-        child.fail(backoff, &mut self.fractions)
+        child.fail(backoff, &mut self.jitter_rng)
     }
 
-    /// What the restart for this child's sake has to wait for. Children that restart together wait for the last of them.
+    /// What the restart of this child has to wait for. Children that restart together wait for the last of them.
     pub(super) fn wait(&self, key: Key, delay: Duration, now: Instant) -> Option<Wait> {
         let not_before = match self.rules.strategy {
             Strategy::OneForOne => None,
             Strategy::OneForAll => self.latest_delay_of_others(key, 0, now),
-            Strategy::RestForOne => self.latest_delay_of_others(key, self.turn(key)?.0, now),
+            Strategy::RestForOne => self.latest_delay_of_others(key, self.order_key(key)?.0, now),
         };
         (!delay.is_zero() || not_before.is_some()).then_some(Wait { key, delay, not_before })
     }
 
-    fn latest_delay_of_others(&self, key: Key, from: Place, now: Instant) -> Option<Instant> {
-        let others = self.children.iter().filter(|(other, child)| **other != key && child.place >= from);
+    fn latest_delay_of_others(&self, key: Key, from: StartIndex, now: Instant) -> Option<Instant> {
+        let others = self.children.iter().filter(|(other, child)| **other != key && child.start_index >= from);
         let until = others.filter_map(|(other, _)| self.delay(*other)?.until);
         until.filter(|until| *until > now).max()
     }
 
-    /// Everybody concerned is stopped: the child waits, the others are down, and the lane is free.
-    pub(super) fn park(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
-        let plan = self.lanes.get_mut(&at)?.plan.take()?;
+    /// Begins the delay once all affected children are stopped: the failed one waits, the others are down, the queue is
+    /// free.
+    pub(super) fn schedule_restart(&mut self, at: Key, now: Instant) -> Option<Step<T>> {
+        let plan = self.queues.get_mut(&at)?.plan.take()?;
         let Wait { key, delay, not_before } = plan.wait?;
         let mut wanted = false;
         for (_, other) in plan.starts {
             if other == key {
                 wanted = true;
             } else {
-                self.settle(other);
+                self.finish(other);
             }
         }
         if !wanted {
-            // It was terminated meanwhile, and those that were stopped with it stay down, as later in the delay.
+            // It was terminated meanwhile; its stopped siblings stay down, as later in the delay.
             return None;
         }
         self.last_delay += 1;
         let (number, until) = (self.last_delay, not_before.unwrap_or(now).max(now + delay));
         self.children.get_mut(&key)?.slot = Slot::Waiting(Delay { number, until: Some(until), cause: plan.cause });
-        // Nobody answers this step: the lane goes on by itself.
+        // This step is not answered: the queue goes on by itself.
         self.ready.push_front(at);
         Some(Step::Delay { key, number, until })
     }
@@ -91,7 +92,7 @@ impl<T: Incarnation> Children<T> {
 
     /// Whether the start of this child is a restart, and why.
     pub(super) fn restarted(&mut self, key: Key) -> (bool, Option<Arc<RestartCause>>) {
-        let plan = self.lane_of(key).and_then(|lane| lane.plan.as_ref());
+        let plan = self.queue_of(key).and_then(|queue| queue.plan.as_ref());
         match plan.filter(|plan| plan.purpose == Purpose::Restart) {
             Some(plan) => (true, plan.cause.clone()),
             None => (false, None),

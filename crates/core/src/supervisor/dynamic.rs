@@ -11,16 +11,16 @@ use super::child_spec::{ChildKind, ChildSpec};
 use super::error::{ChildError, StartError};
 use super::message::{ServerMsg, Which};
 use super::report::Reporter;
+use super::requests::{ChildCount, ChildInfo};
 use super::restart::{RestartIntensity, Strategy};
-use super::roster::{ChildCount, ChildInfo};
-use super::rules::Roster;
+use super::rules::ChildSet;
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::tree::Tree;
 use crate::containment::Contained;
 use crate::limits::SupervisorLimits;
 
-/// How to put a [`DynamicSupervisor`] together: no children at the start, any number by default.
+/// The specification of a [`DynamicSupervisor`]: no children at the start, any number by default.
 #[derive(Clone)]
 pub struct DynamicSupervisorSpec {
     intensity: RestartIntensity,
@@ -39,27 +39,27 @@ impl Default for DynamicSupervisorSpec {
 }
 
 impl DynamicSupervisorSpec {
-    /// How many restarts, of all children together, are too many.
+    /// The restart intensity, of all children together.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         Self { intensity, ..self }
     }
 
-    /// How many children there may be; those that are restarting count.
+    /// The most children it may have; those that are restarting count.
     pub fn max_children(self, max_children: usize) -> Self {
         Self { max_children, ..self }
     }
 
-    /// How long to wait before the restart of a child; as [`SupervisorSpec::backoff`].
+    /// The delay before the restart of a child; as [`SupervisorSpec::backoff`].
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
         Self { backoff: backoff.into(), ..self }
     }
 
-    /// What the jitter is drawn from; as [`SupervisorSpec::jitter_seed`].
+    /// The seed of the jitter; as [`SupervisorSpec::jitter_seed`].
     pub fn jitter_seed(self, seed: u64) -> Self {
         Self { seed: Some(seed), ..self }
     }
 
-    /// Who is told what happens; as [`SupervisorSpec::reporter`].
+    /// The reporter of the children's events; as [`SupervisorSpec::reporter`].
     pub fn reporter(self, reporter: impl Reporter) -> Self {
         Self { reporter: Some(Arc::new(Contained::new("a reporter", reporter))), ..self }
     }
@@ -73,7 +73,7 @@ impl DynamicSupervisorSpec {
         let mut spec = SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
             .backoff(self.backoff)
-            .roster(Roster::OnDemand { max_children: self.max_children })
+            .child_set(ChildSet::Dynamic { max_children: self.max_children })
             .all_at_once();
         (spec.reporter, spec.limits) = (self.reporter, self.limits);
         match self.seed {
@@ -96,7 +96,7 @@ impl DynamicSupervisor {
     /// Starts one at the top of a tree of its own.
     ///
     /// # Errors
-    /// [`StartError::Spec`] for a restart intensity without meaning.
+    /// [`StartError::Spec`] for an invalid restart intensity.
     pub async fn start(name: impl AsRef<str>, spec: DynamicSupervisorSpec) -> Result<Self, StartError> {
         Supervisor::start(name, spec.into_spec()).await.map(Self)
     }
@@ -139,11 +139,11 @@ impl DynamicSupervisor {
 
     /// Replaces restart intensity, `max_children` and backoff; the restarts so far count.
     ///
-    /// Children that are too many for a lower `max_children` stay; none is added until there is room. Reporter, limits and
+    /// Children in excess of a lower `max_children` stay; none is added until there is room. Reporter, limits and
     /// jitter seed are not replaced.
     ///
     /// # Errors
-    /// [`ChildError::Spec`] for a restart intensity without meaning: nothing has changed then; [`ChildError::NotRunning`].
+    /// [`ChildError::Spec`] for an invalid restart intensity, with nothing changed; [`ChildError::NotRunning`].
     pub async fn reconfigure(&self, spec: DynamicSupervisorSpec) -> Result<(), ChildError> {
         self.0.reconfigure(spec.into_spec()).await
     }
@@ -152,7 +152,7 @@ impl DynamicSupervisor {
     /// [`Supervisor::replace_child`], also for its name.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Supervisor::replace_child`].
     pub async fn replace_child(&self, actor: ActorId, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
         self.0.replace(Which::Actor(actor), spec).await
     }

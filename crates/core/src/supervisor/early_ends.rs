@@ -1,4 +1,4 @@
-//! The ends of actors that a supervisor hears of before it knows whose they are.
+//! The ends of actors that a supervisor receives before it knows which child they belong to.
 
 use std::collections::VecDeque;
 
@@ -7,16 +7,16 @@ use ractor::ActorId;
 use crate::exit::ExitReason;
 use crate::limits::SupervisorLimits;
 
-/// So many are kept at most by default.
+/// The most ends kept by default.
 #[cfg(test)]
 pub(super) const MAX_EARLY_ENDS: usize = 256;
 
-/// Ends of actors that were not known, kept while a start is under way: a child may end before its start has come to the
+/// Ends of unknown actors, kept while a start is under way: a child may end before the result of its start reaches the
 /// supervisor.
 ///
-/// Most of them are of others, which were spawned directly or are only monitored, and a start may hang for ever. So only the
-/// latest are kept. A child whose end is not among them any more, and that has ended, has ended for a reason that is not
-/// known.
+/// Most of them belong to other actors, which were spawned directly or are only monitored, and a start may hang for
+/// ever. So only the latest are kept. A child that has ended, and whose end is no longer among them, has an unknown
+/// exit reason.
 #[derive(Debug)]
 pub(super) struct EarlyEnds {
     most: usize,
@@ -43,7 +43,7 @@ impl EarlyEnds {
         }
     }
 
-    /// Why an actor whose start has just come to an end has ended already, if it has: `is_over` says whether.
+    /// The exit reason of an actor whose start has just finished, if it has already ended: `is_over` says whether.
     pub(super) fn take(&mut self, actor: ActorId, is_over: impl FnOnce() -> bool) -> Option<ExitReason> {
         if let Some(at) = self.latest.iter().rposition(|(ended, _)| *ended == actor) {
             return self.latest.remove(at).map(|(_, reason)| reason);
@@ -57,7 +57,7 @@ impl EarlyEnds {
         self.latest.len()
     }
 
-    /// No start is under way.
+    /// Drops all ends: no start is under way.
     pub(super) fn clear(&mut self) {
         if !self.latest.is_empty() || self.forgotten {
             *self = Self::at_most(self.most);

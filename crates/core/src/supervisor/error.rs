@@ -1,4 +1,4 @@
-//! What can go wrong with children, and with starting a supervisor.
+//! The errors of requests about children, and of starting a supervisor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use super::child_id::ChildId;
 use crate::containment::error_text;
 use crate::near::NearMisses;
 
-/// So many ids are compared at most when a child is not found: the supervisor itself does it. Fixed, since it concerns only the
-/// names that an error suggests.
-const COMPARED: usize = 256;
+/// The most ids compared when a child is not found, since the supervisor itself compares them. Fixed, since it concerns
+/// only the names that an error suggests.
+const MAX_COMPARED_IDS: usize = 256;
 
 /// The error type of user code.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -22,7 +22,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The child's own code said no: `pre_start` or the start function returned an error or panicked in `pre_start`.
+    /// The child's own code failed: `pre_start` or the start function returned an error, or `pre_start` panicked.
     #[error("{}", error_text(&**.0))]
     Failed(BoxError),
     /// The start function itself panicked.
@@ -46,17 +46,17 @@ pub enum StartError {
     /// There is no tokio runtime to start on.
     #[error("there is no tokio runtime here: a supervisor is started within one")]
     NoRuntime,
-    /// The tokio runtime has no timers, and without them no time-out would ever be over.
+    /// The tokio runtime has no timers, so no time-out would ever elapse.
     #[error("the tokio runtime has no timers: build it with enable_time() or enable_all()")]
     NoTimers,
-    /// Another actor has the child's name. If this was a restart it is no failure: see
+    /// Another actor has the child's name. In a restart this is no failure: see
     /// [`ChildSpec::on_name_taken`](crate::ChildSpec::on_name_taken).
     #[error("{}", error_text(&**source))]
     NameTaken {
-        /// Who has which name.
+        /// Which actor has which name.
         #[source]
         source: BoxError,
-        /// When it is free.
+        /// A wait until it is free.
         free: NameFree,
     },
     /// The child was terminated, or its supervisor stopped, before the start had finished.
@@ -64,12 +64,12 @@ pub enum StartError {
     Terminated,
 }
 
-/// When a name that is taken is free: a wait that may be begun any number of times.
+/// A wait until a name is free, which may be started any number of times.
 #[derive(Clone)]
 pub struct NameFree(Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>);
 
 impl NameFree {
-    /// Returns when the name is free. It may be another's by the time that it is asked for.
+    /// Returns when the name is free. Another actor may have taken it before it is used.
     pub fn wait(&self) -> impl Future<Output = ()> + Send + use<> {
         (self.0)()
     }
@@ -82,7 +82,8 @@ impl fmt::Debug for NameFree {
 }
 
 impl StartError {
-    /// A start that is refused since another actor has the child's name. `free` begins to wait until it is free.
+    /// The error of a start refused because another actor has the child's name. `free` starts the wait until it is
+    /// free.
     pub fn name_taken<F>(error: impl Into<BoxError>, free: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -95,7 +96,7 @@ impl StartError {
         Self::Failed(error.into())
     }
 
-    /// The cause at the bottom: what the child itself said, through any number of supervisors.
+    /// The cause at the bottom: the child's own error, through any number of supervisors.
     pub fn root_cause(&self) -> &StartError {
         match self {
             Self::Child { source, .. } => source.root_cause(),
@@ -107,7 +108,7 @@ impl StartError {
 impl From<SpawnErr> for StartError {
     fn from(error: SpawnErr) -> Self {
         match error {
-            // A supervisor within reports its own StartError; it is handed on as it is.
+            // A nested supervisor reports its own StartError, which is passed on unchanged.
             SpawnErr::StartupFailed(cause) => match cause.downcast::<StartError>() {
                 Ok(error) => *error,
                 Err(cause) => Self::Failed(cause),
@@ -121,22 +122,22 @@ impl From<SpawnErr> for StartError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// Two children of one supervisor have one id.
+    /// Two children of one supervisor have the same id.
     #[error("two children have the id {id}; ids are unique within a supervisor")]
     DuplicateId {
-        /// The id that came twice.
+        /// The duplicate id.
         id: ChildId,
     },
-    /// A child id without a character.
+    /// An empty child id.
     #[error("a child id must not be empty")]
     EmptyId,
-    /// A specification without its start function: that of a temporary child, which is not started twice.
+    /// A specification without its start function, of a temporary child: it is not started twice.
     #[error("the start function of child {id} is gone: it is temporary and has been started; give a new specification")]
     Spent {
-        /// Whose specification it was.
+        /// Which child.
         id: ChildId,
     },
-    /// A significant child of a supervisor that never shuts down by itself.
+    /// A significant child of a supervisor without auto-shutdown.
     #[error(
         "child {id} is significant, but its supervisor has no auto-shutdown; give it one, or let the child be as any other"
     )]
@@ -161,23 +162,23 @@ pub enum SpecError {
     /// A new configuration for a supervisor of the other kind.
     #[error("the supervisor is {is}, and a configuration of a {asked} one does not fit it")]
     OtherKind {
-        /// What the supervisor is: `static` or `dynamic`.
+        /// The kind of the supervisor: `static` or `dynamic`.
         is: &'static str,
-        /// What it was to become.
+        /// The kind of the new configuration.
         asked: &'static str,
     },
-    /// A restart intensity over no time at all.
+    /// A restart intensity with a window of zero length.
     #[error("a restart intensity of {max_restarts} restarts within 0 s has no meaning; give a time above zero")]
     ZeroPeriod {
-        /// The number that came with it.
+        /// The number of restarts given.
         max_restarts: u32,
     },
-    /// A partition supervisor of no partitions, or of more than can be meant.
+    /// A partition supervisor with no partitions, or too many.
     #[error("a partition supervisor cannot have {asked} partitions; give it 1 to {max}")]
     Partitions {
-        /// The number that was asked for.
+        /// The number requested.
         asked: usize,
-        /// The highest that is taken.
+        /// The highest number accepted.
         max: usize,
     },
 }
@@ -189,48 +190,48 @@ pub enum ChildError {
     /// A child of this id is running.
     #[error("child {id} is already started, as actor {actor}")]
     AlreadyStarted {
-        /// The id that was asked for.
+        /// The id requested.
         id: ChildId,
-        /// Who runs under it.
+        /// The actor that runs under it.
         actor: ActorId,
     },
     /// A child of this id is known but not running; restart or delete it.
     #[error("child {id} is already present, {state}; restart it or delete it first")]
     AlreadyPresent {
-        /// The id that was asked for.
+        /// The id requested.
         id: ChildId,
-        /// What it is doing instead of running.
+        /// Its state.
         state: &'static str,
     },
     /// Only a child that is not running can be deleted or restarted.
     #[error("child {id} is running, as actor {actor}; terminate it first")]
     Running {
-        /// The id that was asked for.
+        /// The id requested.
         id: ChildId,
-        /// Who runs under it.
+        /// The actor that runs under it.
         actor: ActorId,
     },
     /// Only a child that runs can be replaced.
     #[error("child {id} is stopped; restart it instead of replacing it")]
     Stopped {
-        /// The id that was asked for.
+        /// The id requested.
         id: ChildId,
     },
     /// The supervisor is about to start this child itself, or has yet to stop it.
     #[error("child {id} is restarting; terminate it first")]
     Restarting {
-        /// The id that was asked for.
+        /// The id requested.
         id: ChildId,
     },
-    /// No child is known by this.
+    /// No child has this id or actor.
     #[error("no child {asked}{near}")]
     NotFound {
-        /// The id or the actor that was asked for.
+        /// The id or the actor requested.
         asked: String,
-        /// The ids that come closest, among 256 of them at most; none for an actor.
+        /// The closest ids, among 256 of them at most; none for an actor.
         near: NearMisses,
     },
-    /// A dynamic supervisor has as many children as it may have.
+    /// A dynamic supervisor has its maximum of children.
     #[error("the supervisor has {max_children} children, as many as it may have")]
     TooManyChildren {
         /// The limit.
@@ -254,7 +255,7 @@ pub enum ChildError {
     /// The supervisor has stopped, is stopping, or has not finished starting.
     #[error("supervisor {supervisor} is not running")]
     NotRunning {
-        /// Which one was asked.
+        /// Which supervisor.
         supervisor: String,
     },
 }
@@ -262,7 +263,7 @@ pub enum ChildError {
 impl ChildError {
     pub(crate) fn not_found<'a>(asked: impl fmt::Display, known: impl Iterator<Item = &'a str>) -> Self {
         let asked = asked.to_string();
-        let near = NearMisses::of(&asked, known.take(COMPARED));
+        let near = NearMisses::of(&asked, known.take(MAX_COMPARED_IDS));
         Self::NotFound { asked, near }
     }
 }

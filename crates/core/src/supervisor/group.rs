@@ -1,11 +1,11 @@
-//! Who is still there: a count of the actors of a supervision tree that holds until the last of them is *gone*.
+//! Group membership: a count of the actors of a supervision tree, held until the last of them is *gone*.
 //!
 //! ractor's events and `wait()` come before an actor's state and handler are dropped, and a killed supervisor takes its
 //! children's join handles with it. So each actor that we start carries a [`Ticket`] in its handler, and a [`Group`]
 //! counts tickets.
 //!
-//! 1. A ticket goes back when the handler that holds it is dropped, the last thing that an actor's task does.
-//! 2. A group's ticket keeps a ticket of the group around it, so a group is empty only when its subtree is gone.
+//! 1. A ticket is returned when the handler that holds it is dropped, the last thing that an actor's task does.
+//! 2. A group's ticket holds a ticket of the group around it, so a group is empty only when its subtree is gone.
 //! 3. Tickets live in handlers only, never in states or messages: a state may wait unread in a supervisor's mailbox.
 
 use std::sync::{Arc, Weak};
@@ -26,12 +26,12 @@ pub(crate) struct Group {
 
 /// One actor's membership.
 pub(crate) struct Ticket {
-    /// `None` once it has been given back.
+    /// `None` once it has been returned.
     member: Option<TaskTrackerToken>,
     around: Option<Arc<Ticket>>,
 }
 
-/// One after the other, from within: the groups of a deep tree are more than a stack takes.
+/// Drops one after the other, from within: nested drops of a deep tree's groups would overflow the stack.
 impl Drop for Ticket {
     fn drop(&mut self) {
         drop(self.member.take());
@@ -51,7 +51,7 @@ pub(crate) struct Gone {
 }
 
 impl Group {
-    /// A group with nothing around it: the top of a tree.
+    /// A group with no group around it: the top of a tree.
     pub(crate) fn outermost(limits: Option<&Arc<SupervisorLimits>>) -> Self {
         Self::within(None, limits.cloned().unwrap_or_default())
     }

@@ -1,8 +1,8 @@
 //! Random histories of a supervisor's children, without an actor.
 //!
-//! [`sequential`] lets each step be answered at once, as OTP's supervisor does, and compares what the table does with
-//! OTP's rules, written down a second time as plainly as possible. [`interleaved`] answers steps late and in any order,
-//! lets children end in between, and checks what must hold then too.
+//! [`sequential`] answers each step at once, as OTP's supervisor does, and compares the table with OTP's rules in a
+//! second, plain implementation. [`interleaved`] answers steps late and in any order, lets children end in between, and
+//! checks the invariants that must hold then too.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::child_spec::{ChildKind, ChildSpec, NameTaken};
 use super::children::{Children, Leaving};
 use super::plan::Key;
 use super::restart::{Restart, RestartIntensity, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::significant::AutoShutdown;
 use super::started::{Incarnation, Start};
 use crate::exit::ExitReason;
@@ -59,7 +59,7 @@ fn rule_of_name(id: &str) -> NameTaken {
     }
 }
 
-/// What a start comes to.
+/// The outcome of a start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Came {
     Up,
@@ -80,7 +80,7 @@ fn nature() -> impl Generator<Value = Nature> {
     (restart, significant).prop_map(|(restart, significant)| Nature { restart, significant })
 }
 
-/// New rules, and the children that are named in their order: some that are there, some that are not.
+/// New rules, and the named children in their order: some that exist, some that do not.
 type Configuration = (Rules, Vec<(usize, Nature)>);
 
 fn configuration() -> impl Generator<Value = Configuration> {
@@ -89,7 +89,7 @@ fn configuration() -> impl Generator<Value = Configuration> {
     (rules(), named, natures).prop_map(|(rules, named, natures)| (rules, named.into_iter().zip(natures).collect()))
 }
 
-/// What the shell does with a configuration: checks it, then hands it to the table. Whether it was taken.
+/// What the shell does with a configuration: checks it, then passes it to the table. Returns whether it was accepted.
 fn reconfigure(children: &mut Children<Life>, (rules, named): &Configuration) -> bool {
     let specs: Vec<ChildSpec> = named.iter().map(|(id, nature)| spec(IDS[*id], *nature)).collect();
     let checked = specs.iter().all(|spec| rules.check(spec).is_ok());
@@ -109,10 +109,10 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 fn rules() -> impl Generator<Value = Rules> {
     let strategy = prop_oneof![Just(Strategy::OneForOne), Just(Strategy::OneForAll), Just(Strategy::RestForOne)];
-    let on_demand = prop_oneof![Just(usize::MAX), Just(3)].prop_map(|max_children| Roster::OnDemand { max_children });
+    let on_demand = prop_oneof![Just(usize::MAX), Just(3)].prop_map(|max_children| ChildSet::Dynamic { max_children });
     let kind = prop_oneof![
-        3 => strategy.prop_map(|strategy| (strategy, Roster::Fixed)),
-        1 => on_demand.prop_map(|roster| (Strategy::OneForOne, roster)),
+        3 => strategy.prop_map(|strategy| (strategy, ChildSet::Static)),
+        1 => on_demand.prop_map(|child_set| (Strategy::OneForOne, child_set)),
     ];
     let auto_shutdown = prop_oneof![
         2 => Just(AutoShutdown::Never),
@@ -120,16 +120,16 @@ fn rules() -> impl Generator<Value = Rules> {
         2 => Just(AutoShutdown::AllSignificant),
     ];
     let rest = (0u32..8, auto_shutdown, backoff());
-    (kind, rest).prop_map(|((strategy, roster), (max_restarts, auto_shutdown, backoff))| Rules {
+    (kind, rest).prop_map(|((strategy, child_set), (max_restarts, auto_shutdown, backoff))| Rules {
         strategy,
-        roster,
-        auto_shutdown: if roster == Roster::Fixed { auto_shutdown } else { AutoShutdown::Never },
+        child_set,
+        auto_shutdown: if child_set == ChildSet::Static { auto_shutdown } else { AutoShutdown::Never },
         intensity: RestartIntensity::new(max_restarts, WITHIN),
         backoff,
     })
 }
 
-/// Without jitter: the models foretell each delay.
+/// Without jitter: the models predict each delay.
 fn backoff() -> impl Generator<Value = Backoff> {
     let ms = Duration::from_millis;
     prop_oneof![

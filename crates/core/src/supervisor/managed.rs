@@ -10,20 +10,21 @@ use super::group::Ticket;
 use super::metering::{Life, Metering};
 use crate::containment::{Contained, drop_contained, error_text};
 
-/// An actor with what it holds for as long as it is there: a lease `L` (of its name, or nothing) and a ticket.
+/// An actor with what it holds until it is gone: a lease `L` (of its name, or nothing) and a ticket.
 ///
-/// A meter `M` is asked for each message, and measures how it is handled. Same messages and arguments as the actor itself.
+/// A meter `M` is called for each message, and measures its handling. Messages and arguments are those of the actor
+/// itself.
 ///
-/// 1. Nothing of the actor's leaves its own task. ractor sends the state of a killed actor, and the error of a failed one,
-///    to the supervisor, whose task would run their destructors and texts. So the state is here and not where ractor keeps
-///    an actor's, and of an error only the text is handed on.
-/// 2. Each destructor is contained: one that panics keeps no other from running.
-/// 3. Fields drop in the order in which they are declared: the state, the actor, the lease, the ticket. So a name is free
-///    only after the destructors of its holder have run, and a group is empty only after its names are free.
+/// 1. Nothing of the actor's leaves its own task. ractor sends the state of a killed actor, and the error of a failed
+///    one, to the supervisor, whose task would run their destructors and formatting. So the state is kept here and not
+///    in ractor, and only the text of an error is passed on.
+/// 2. Each destructor is contained: a panic in one keeps no other from running.
+/// 3. Fields drop in the order in which they are declared: the state, the actor, the lease, the ticket. So a name is
+///    free only after the destructors of its holder have run, and a group is empty only after its names are free.
 pub(crate) struct Managed<A: Actor, L, M> {
-    /// Never contended, as ractor does one thing with an actor after the other: a lock that may be held over an await, for
-    /// two atomic operations a message. Boxed, or it would be copied with each of the futures in which ractor carries a
-    /// handler to its task.
+    /// Never contended, as ractor does one thing with an actor after the other: a lock that may be held over an await,
+    /// for two atomic operations a message. Boxed, or it would be copied with each of the futures in which ractor
+    /// carries a handler to its task.
     being: Mutex<Box<Being<A>>>,
     meter: M,
     _lease: L,
@@ -50,7 +51,7 @@ impl<A: Actor, L, M> Managed<A, L, M> {
     }
 }
 
-/// What an actor failed with, in words: they are made on its own task, and so the error ends there too.
+/// The text of an actor's failure: it is formatted on the actor's own task, where the error is dropped too.
 fn in_words(error: ActorProcessingErr) -> ActorProcessingErr {
     let text = error_text(&*error);
     drop_contained("an actor's error", error);
@@ -68,7 +69,7 @@ where
     type State = ();
     type Arguments = A::Arguments;
 
-    /// Its error goes to whoever asked for the start, as it is.
+    /// Its error is passed unchanged to the caller that requested the start.
     async fn pre_start(&self, myself: ActorRef<Self::Msg>, args: Self::Arguments) -> Result<(), ActorProcessingErr> {
         let Some(mut being) = self.being.try_lock() else { return Ok(()) };
         let Some(actor) = being.actor.get() else { return Ok(()) };
@@ -91,7 +92,7 @@ where
             let span = self.meter.span(Life::Stop, myself.get_id());
             actor.post_stop(myself, state).instrument(span).await.map_err(in_words)?;
         }
-        // Now, and not with the actor: its supervisor hears of the end in between.
+        // Dropped now, not with the actor: its supervisor is notified of the end in between.
         being.state = None;
         Ok(())
     }

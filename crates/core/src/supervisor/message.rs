@@ -1,4 +1,4 @@
-//! What a supervisor is asked.
+//! Requests to a supervisor.
 
 use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 
@@ -6,17 +6,17 @@ use super::checkup::Examinee;
 use super::child_spec::ChildSpec;
 use super::error::ChildError;
 use super::group::Gone;
-use super::plan::{Key, Turn};
-use super::roster::{ChildCount, ChildInfo};
+use super::plan::{Key, OrderKey};
+use super::requests::{ChildCount, ChildInfo};
 use super::spec::SupervisorSpec;
 use super::started::StartedChild;
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
-/// A request's answer.
+/// The port for a request's answer.
 pub(super) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;
 
-/// What a supervisor is asked.
+/// A request to a supervisor.
 pub(super) enum ServerMsg {
     StartChild(ChildSpec, Answer<Option<StartedChild>>),
     RestartChild(String, Answer<Option<StartedChild>>),
@@ -29,7 +29,7 @@ pub(super) enum ServerMsg {
     Reconfigure(Box<SupervisorSpec>, Answer<()>),
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
-    Branch(Option<Key>, RpcReplyPort<Branch>),
+    SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
     Checkup(RpcReplyPort<Vec<Examinee>>),
     Work,
     StepDone(Key, u64),
@@ -37,32 +37,32 @@ pub(super) enum ServerMsg {
 }
 crate::local_message!(ServerMsg);
 
-/// Which child is meant.
+/// The child of a request.
 pub(super) enum Which {
     Id(String),
     Actor(ractor::ActorId),
 }
 
-/// A running child, with the word of when its subtree is gone.
+/// A running child, with a wait until its subtree is gone.
 pub(super) struct Handle {
     pub(crate) actor: ActorCell,
     pub(crate) subtree: Option<Gone>,
 }
 
-/// A part of what a supervisor has below it.
-pub(super) struct Branch {
+/// A part of a supervisor's children.
+pub(super) struct SupervisorSnapshot {
     pub(super) supervision: Supervision,
-    pub(super) twigs: Vec<Twig>,
-    /// After which child the next part begins, if there is one.
+    pub(super) child_snapshots: Vec<ChildSnapshot>,
+    /// The child after which the next part begins, if there is one.
     pub(super) next: Option<Key>,
     /// With the last part: actors that are linked to it and are none of its running children.
-    pub(super) strays: Vec<ActorId>,
+    pub(super) unmanaged: Vec<ActorId>,
 }
 
-/// One child, which may have more below it.
-pub(super) struct Twig {
+/// One child, which may have others below it.
+pub(super) struct ChildSnapshot {
     /// Where it is in the start order.
-    pub(super) turn: Turn,
+    pub(super) order_key: OrderKey,
     pub(super) info: ChildInfo,
     /// Its latest actor, which may have ended.
     pub(super) latest: Option<ActorId>,
@@ -71,7 +71,7 @@ pub(super) struct Twig {
     pub(super) supervisor: Option<ActorCell>,
 }
 
-/// Asks a supervisor; `None` if it does not run any more.
+/// Asks a supervisor; `None` if it no longer runs.
 pub(super) async fn ask<T: Send + 'static>(
     supervisor: &ActorRef<ServerMsg>,
     message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,

@@ -1,27 +1,27 @@
-//! The seam between a managed actor and whoever measures it.
+//! The interface between a managed actor and its meter.
 
 use ractor::{ActorId, ActorProcessingErr};
 use tracing::Span;
 
-/// What the handling of one message comes to.
+/// The result of handling one message.
 pub(crate) type Handled = Result<(), ActorProcessingErr>;
 
-/// Is asked by a managed actor for each message, and may put something around its handling.
+/// Called by a managed actor for each message; may wrap its handling.
 pub(crate) trait Metering: Send + Sync + 'static {
-    /// A handling with what is put around it.
+    /// A wrapped handling.
     type Metered<'a, F: Future<Output = Handled> + Send>: Future<Output = Handled> + Send
     where
         Self: 'a;
 
     fn meter<F: Future<Output = Handled> + Send>(&self, actor: ActorId, handling: F) -> Self::Metered<'_, F>;
 
-    /// What an actor does before its first message and after its last one is done in this span.
+    /// The span of an actor's work before its first message and after its last one.
     fn span(&self, _: Life, _: ActorId) -> Span {
         Span::none()
     }
 }
 
-/// What an actor does once in its life.
+/// The phases that an actor passes once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     /// Its `pre_start` or its `post_start`.
@@ -30,7 +30,7 @@ pub(crate) enum Life {
     Stop,
 }
 
-/// Nobody measures, and it costs nothing.
+/// A meter that measures nothing, at no cost.
 impl Metering for () {
     type Metered<'a, F: Future<Output = Handled> + Send> = F;
 

@@ -10,7 +10,8 @@ mod child_spec;
 mod children;
 mod decisions;
 mod delays;
-mod drawing;
+mod direct_spawn;
+mod display;
 mod dynamic;
 mod early_ends;
 mod error;
@@ -19,31 +20,30 @@ mod managed;
 mod message;
 mod metering;
 mod name_taken;
-mod nursery;
 mod order;
 mod partition;
 mod plan;
 mod reconfigure;
+mod render;
 mod replacement;
 mod replacing;
 mod report;
+mod requests;
 mod restart;
-mod roster;
 mod rules;
 mod server;
 mod shutdown;
 mod significant;
+mod snapshot;
 mod sorted_queue;
 mod spec;
 mod started;
 mod state;
 mod step;
 mod supervision;
-mod survey;
 mod task;
 mod tree;
 mod trouble;
-mod wording;
 
 #[cfg(test)]
 mod histories;
@@ -56,16 +56,16 @@ use futures::future::FutureExt;
 use ractor::{Actor, ActorCell, ActorRef, RpcReplyPort};
 
 pub use backoff::{Backoff, BackoffError, ExponentialBackoff};
-pub use chain::{Failure, Fault, GiveUp, RestartCause};
+pub use chain::{Failure, Fault, RestartCause, RestartLimitExceeded};
 pub use checkup::ChildHealth;
 pub use child_id::ChildId;
 pub use child_spec::{ChildKind, ChildSpec, NameTaken, Shutdown, StartContext};
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use partition::{Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec};
-pub use report::{Happened, Report, Reporter, Stopped, TracingReporter};
+pub use report::{ChildEvent, Report, Reporter, Stopped, TracingReporter};
+pub use requests::{ChildCount, ChildInfo, ChildState};
 pub use restart::{Restart, RestartIntensity, Strategy};
-pub use roster::{ChildCount, ChildInfo, ChildState};
 pub use significant::AutoShutdown;
 pub use spec::SupervisorSpec;
 pub use started::{Start, Started, StartedChild};
@@ -76,12 +76,12 @@ pub use task::{
 };
 pub use tree::{Tree, TreeStatus};
 
+pub(crate) use direct_spawn::DirectSpawner;
 pub(crate) use metering::{Handled, Life, Metering};
-pub(crate) use nursery::Nursery;
-pub(crate) use shutdown::stop_strays;
-pub(crate) use spec::StrayExits;
+pub(crate) use shutdown::stop_unmanaged;
+pub(crate) use spec::UnmanagedExits;
 
-use chain::LastWord;
+use chain::GiveUpCell;
 use child_spec::{Starter, Starting};
 use group::{Gone as SubtreeGone, Group};
 use message::{Handle, ServerMsg, Which};
@@ -112,9 +112,9 @@ use crate::limits::HealthLimits;
 /// # }
 /// ```
 ///
-/// A call to a supervisor that has stopped fails with [`ChildError::NotRunning`], OTP's `noproc`. A child that calls its
-/// own supervisor in `pre_start` is answered when it is *re*started, but never at the supervisor's own start: the
-/// supervisor is then in its own `pre_start`, and only the child's start time-out ends it.
+/// A call to a supervisor that has stopped fails with [`ChildError::NotRunning`], OTP's `noproc`. A child that calls
+/// its own supervisor in `pre_start` is answered when it is *re*started, but never at the supervisor's own start: the
+/// supervisor is then in its own `pre_start`, and only the child's start time-out ends the wait.
 #[derive(Clone)]
 pub struct Supervisor {
     actor: ActorRef<ServerMsg>,
@@ -127,9 +127,9 @@ impl Supervisor {
     ///
     /// # Errors
     /// [`StartError::Spec`] before anything starts; [`StartError::Child`] with the child's own cause if one does not
-    /// start: those before it have then been stopped again, in reverse order, and are gone. [`StartError::NoRuntime`] and
-    /// [`StartError::NoTimers`] if the runtime is not one to start on; what tokio itself has to say of the latter goes to the
-    /// panic hook, which prints it.
+    /// start: those before it have then been stopped again, in reverse order, and are gone. [`StartError::NoRuntime`]
+    /// and [`StartError::NoTimers`] for an unsuitable runtime; tokio's own message about the latter goes to the panic
+    /// hook, which prints it.
     pub async fn start(name: impl AsRef<str>, spec: SupervisorSpec) -> Result<Self, StartError> {
         check_runtime()?;
         let group = Group::outermost(spec.limits.as_ref());
@@ -137,7 +137,7 @@ impl Supervisor {
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
         let reporting = reporting.replaced_by(spec.reporter.as_ref());
-        let server = Server::new(&group, reporting, LastWord::default(), false, spec);
+        let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
         Ok(Self { actor, path, gone })
@@ -149,16 +149,16 @@ impl Supervisor {
         Some(Self { actor: handle.actor.into(), path: path.into(), gone })
     }
 
-    /// Adds a child at the end of the start order and starts it; `None` if its start said [`Start::Ignore`].
+    /// Adds a child at the end of the start order and starts it; `None` if its start returned [`Start::Ignore`].
     ///
     /// # Errors
-    /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with the
-    /// child's own cause (the child is then not kept), [`ChildError::NotRunning`].
+    /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with
+    /// the child's own cause (the child is then not kept), [`ChildError::NotRunning`].
     pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
         Ok(self.start_child_with_extra(spec).await?.map(|child| child.actor))
     }
 
-    /// The same; the child comes with what its start function [handed back](Started::with_extra) besides.
+    /// The same, with the value that the child's start function [handed back](Started::with_extra).
     ///
     /// # Errors
     /// As [`start_child`](Self::start_child).
@@ -169,13 +169,13 @@ impl Supervisor {
     /// Starts a child that is stopped.
     ///
     /// # Errors
-    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the start
-    /// fails: the child is kept, stopped.
+    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the
+    /// start fails: the child is kept, stopped.
     pub async fn restart_child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
         Ok(self.restart_child_with_extra(id).await?.map(|child| child.actor))
     }
 
-    /// The same; the child comes with what its start function [handed back](Started::with_extra) besides.
+    /// The same, with the value that the child's start function [handed back](Started::with_extra).
     ///
     /// # Errors
     /// As [`restart_child`](Self::restart_child).
@@ -184,9 +184,10 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::RestartChild(id, reply)).await?
     }
 
-    /// Stops a child by its rule; it stays stopped, and keeps its place unless it is temporary. Returns when it is gone.
+    /// Stops a child by its rule. It stays stopped, and keeps its place unless it is temporary. Returns when it is
+    /// gone.
     ///
-    /// Works on a child that is stopped already, that is restarting, or that hangs in its start. If that is the start of
+    /// Works on a child that is stopped, that is restarting, or that hangs in its start. If that is the start of
     /// [`start_child`](Self::start_child), which then fails, the child is not kept. A strategy that restarts all
     /// children, or those after a failed one, also starts those that were stopped by request, as OTP's do.
     ///
@@ -197,22 +198,22 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::TerminateChild(which, reply)).await?
     }
 
-    /// Replaces the child that has this specification's id by a successor, without a moment in which neither is there.
+    /// Replaces the child that has this specification's id by a successor, with no moment in which neither is there.
     ///
-    /// The successor is started beside the child that runs. If that has a name
-    /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), it is handed over when the successor runs; a
-    /// lookup always finds one of the two. Then the successor takes the child's place in the start order, with its own
-    /// specification, and the predecessor is stopped by its rule. Returns the successor when the predecessor is gone;
-    /// `None` if the successor's start said [`Start::Ignore`]: the child stays as it is then. No restart is counted, and
-    /// children that depend on this one are left alone.
+    /// The successor is started beside the running child. If the child has a name
+    /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), the name is handed over when the
+    /// successor runs; a lookup always finds one of the two. Then the successor takes the child's place in the start
+    /// order, with its own specification, and the predecessor is stopped by its rule. Returns the successor when the
+    /// predecessor is gone; `None` if the successor's start returned [`Start::Ignore`]: the child then stays as it is.
+    /// No restart is counted, and children that depend on this one are left alone.
     ///
-    /// A call that is given up goes on to its end. If the child is terminated, or restarted with its siblings, before its
+    /// A cancelled call still runs to its end. If the child is terminated, or restarted with its siblings, before its
     /// successor runs, the successor is stopped again.
     ///
     /// # Errors
     /// [`ChildError::Start`] if the successor does not start, and [`ChildError::Stopped`], [`ChildError::Restarting`],
-    /// [`ChildError::NotFound`], [`ChildError::Spec`]: in each case the child stays as it is. [`ChildError::Terminated`] if
-    /// the child was stopped meanwhile, [`ChildError::NotRunning`].
+    /// [`ChildError::NotFound`], [`ChildError::Spec`]: in each case the child stays as it is.
+    /// [`ChildError::Terminated`] if the child was stopped meanwhile, [`ChildError::NotRunning`].
     pub async fn replace_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
         let which = Which::Id(spec.id().as_str().to_owned());
         self.replace(which, spec).await
@@ -250,8 +251,8 @@ impl Supervisor {
 
     /// A child's specification, as the supervisor will use it. OTP's `get_childspec`.
     ///
-    /// That of a temporary child that has been started is without its start function: it says all the rest, and no
-    /// supervisor takes it ([`SpecError::Spent`]).
+    /// The specification of a temporary child that has been started lacks its start function: the rest is complete, and
+    /// no supervisor accepts it ([`SpecError::Spent`]).
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
@@ -260,19 +261,19 @@ impl Supervisor {
         self.ask(|reply| ServerMsg::ChildSpec(which, reply)).await?
     }
 
-    /// Replaces strategy, restart intensity, auto-shutdown, backoff and child specifications of the running supervisor, all
-    /// or none. What OTP does when it upgrades a supervisor's code, `code_change`.
+    /// Replaces strategy, restart intensity, auto-shutdown, backoff and child specifications of the running supervisor,
+    /// all or none. OTP's `code_change`, which upgrades a supervisor's code.
     ///
-    /// A child that runs goes on; its new specification holds from its next end or start on. A child that is new is known
-    /// and stopped: [`restart_child`](Self::restart_child) starts it. A child that is no longer named stays as it is, and
-    /// can be terminated and deleted. The start order is that of `spec`; those no longer named come after it, in their
-    /// old order. The restarts so far count toward the new intensity.
+    /// A running child goes on; its new specification applies from its next end or start on. A new child is added
+    /// stopped: [`restart_child`](Self::restart_child) starts it. A child that is no longer named stays as it is, and
+    /// can be terminated and deleted. The start order is that of `spec`, followed by the children no longer named in
+    /// their old order. The restarts so far count toward the new intensity.
     ///
-    /// What is under way ends as it was begun. A change of the strategy waits for that, and nothing else begins before
-    /// it; so a start that hangs holds it up until its start time-out, or until that child is terminated.
+    /// Work under way is completed as it was begun. A change of the strategy waits for that, and nothing else begins
+    /// before it. So a hanging start delays the change until its start time-out, or until that child is terminated.
     ///
-    /// Reporter, limits and jitter seed are not replaced. A supervisor that is restarted begins with the specification that it was declared
-    /// with. Cost: linear in the children.
+    /// Reporter, limits and jitter seed are not replaced. A restarted supervisor begins with the specification that it
+    /// was declared with. Cost: linear in the children.
     ///
     /// ```
     /// use foundation_core::{Strategy, Supervisor, SupervisorSpec};
@@ -289,8 +290,8 @@ impl Supervisor {
     /// ```
     ///
     /// # Errors
-    /// [`ChildError::Spec`] for whatever [`start`](Self::start) would refuse, and for a supervisor that is a dynamic
-    /// one: nothing has changed then. [`ChildError::NotRunning`].
+    /// [`ChildError::Spec`] for any specification that [`start`](Self::start) would refuse, and for a dynamic
+    /// supervisor, with nothing changed. [`ChildError::NotRunning`].
     pub async fn reconfigure(&self, spec: SupervisorSpec) -> Result<(), ChildError> {
         self.ask(|reply| ServerMsg::Reconfigure(Box::new(spec), reply)).await?
     }
@@ -322,7 +323,7 @@ impl Supervisor {
 
     /// A handle on a child that is a dynamic supervisor and runs.
     ///
-    /// That it is a dynamic one is not checked: through this handle another supervisor starts and stops children by its own
+    /// The kind is not checked: through this handle a supervisor of another kind starts and stops children by its own
     /// rules, and refuses to be [reconfigured](DynamicSupervisor::reconfigure).
     ///
     /// # Errors
@@ -341,28 +342,28 @@ impl Supervisor {
         &self.actor
     }
 
-    /// Where it stands in its tree: `registry/production/application`.
+    /// Its path in its tree: `registry/production/application`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
     /// A snapshot of the whole tree below this supervisor; see [`Tree`] for what it costs.
     ///
-    /// A supervisor that is starting, restarting or stopping is shown as that, with no children; one that does not
-    /// answer [in time](crate::SupervisorLimits::tree) as [`Silent`](TreeStatus::Silent); and this one, if it has stopped, as
-    /// [`Stopped`](TreeStatus::Stopped).
+    /// A supervisor that is starting, restarting or stopping is shown as such, with no children. One that does not
+    /// answer [in time](crate::SupervisorLimits::tree) is shown as [`Silent`](TreeStatus::Silent), and this one, if it
+    /// has stopped, as [`Stopped`](TreeStatus::Stopped).
     pub async fn tree(&self) -> Tree {
-        self.survey().await.named(&HashMap::new())
+        self.snapshot().await.named(&HashMap::new())
     }
 
-    /// The same before it is known who has a name.
-    pub(crate) async fn survey(&self) -> Tree {
-        survey::survey(&self.path, &self.actor, self.gone.limits().tree).await
+    /// The same, before the names of services are filled in.
+    pub(crate) async fn snapshot(&self) -> Tree {
+        snapshot::snapshot(&self.path, &self.actor, self.gone.limits().tree).await
     }
 
-    /// How the children are that [count](ChildSpec::in_health), here and below, those of a level before those of the next;
-    /// `None` if the supervisor does not run. Each supervisor below is asked, and then each check runs, all together. One that
-    /// does not answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
+    /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the
+    /// supervisor does not run. Each supervisor below is asked, and then all checks run together. One that does not
+    /// answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
     /// are not listed.
     pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
         checkup::checkup(&self.path, &self.actor, limits).await
@@ -391,7 +392,7 @@ impl Supervisor {
     }
 }
 
-/// Refuses a runtime on which no time-out would ever be over. There is no other way to know than to make a timer.
+/// Refuses a runtime on which no time-out would ever elapse. Making a timer is the only way to find out.
 fn check_runtime() -> Result<(), StartError> {
     tokio::runtime::Handle::try_current().map_err(|_| StartError::NoRuntime)?;
     let timer = || drop(tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()));
@@ -408,14 +409,14 @@ impl ChildSpec {
     /// A supervisor as a child of another: restarted with the children of its specification, not with those that were
     /// added later.
     pub fn supervisor(id: impl Into<ChildId>, spec: SupervisorSpec) -> Self {
-        // While it is down, so are those below it that count.
+        // While it is down, so are the children that count below it.
         let counts = spec.children.iter().any(Self::counts);
         let child = Self::started_by(id, ChildKind::Supervisor, SupervisorStart(spec));
         if counts { child.in_health() } else { child }
     }
 }
 
-/// The start of a supervisor, which shows what is below it.
+/// The start of a supervisor, which exposes its nested specifications.
 struct SupervisorStart(SupervisorSpec);
 
 impl Starter for SupervisorStart {
@@ -436,22 +437,22 @@ impl StartContext {
     /// # Errors
     /// As [`Supervisor::start`].
     pub async fn spawn_supervisor(&self, spec: SupervisorSpec) -> Result<Started, StartError> {
-        Ok(self.spawn_nursery(spec).await?.0)
+        Ok(self.spawn_with_direct_spawner(spec).await?.0)
     }
 
-    /// The same, with a place to start further children from outside.
-    pub(crate) async fn spawn_nursery(
+    /// The same, with a way to start further children from outside.
+    pub(crate) async fn spawn_with_direct_spawner(
         &self,
         spec: SupervisorSpec,
-    ) -> Result<(Started, Supervisor, Nursery), StartError> {
+    ) -> Result<(Started, Supervisor, DirectSpawner), StartError> {
         let reporting = self.reporting.below(&self.id).replaced_by(spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
-        let last_word = LastWord::default();
-        let server = Server::new(&self.group, reporting, last_word.clone(), self.restart, spec);
+        let give_up_cell = GiveUpCell::default();
+        let server = Server::new(&self.group, reporting, give_up_cell.clone(), self.restart, spec);
         let group = server.group().downgrade();
         let (actor, handle) = Actor::spawn_linked(None, server, (), self.supervisor.clone()).await?;
         let supervisor = Supervisor { actor: actor.clone(), path, gone: self.group.gone() };
-        let nursery = Nursery::new(actor.get_cell(), group);
-        Ok((Started { last_word, ..Started::new(actor, handle) }, supervisor, nursery))
+        let direct_spawner = DirectSpawner::new(actor.get_cell(), group);
+        Ok((Started { give_up_cell, ..Started::new(actor, handle) }, supervisor, direct_spawner))
     }
 }

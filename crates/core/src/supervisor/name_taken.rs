@@ -1,4 +1,4 @@
-//! Restarts that are refused since another actor has the child's name: no failure, but a wait or a rest.
+//! Restarts that are refused because another actor has the child's name: no failure, but a wait or a stop.
 
 use std::sync::Arc;
 
@@ -11,25 +11,25 @@ use super::plan::{Delay, Key, Purpose};
 use super::restart::Strategy;
 use super::started::Incarnation;
 
-/// What becomes of a child whose start was refused.
+/// What happens to a child whose start was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It waits until its name is free; then say `delay_over` with this number.
+    /// It waits until its name is free; then report `delay_over` with this number.
     Waits(u64),
     /// It is stopped, as its rule says.
     Rests,
-    /// It is a start that failed like any other; say `start_failed`.
+    /// The start failed like any other; report `start_failed`.
     Fails,
 }
 
-/// Which rule holds: the child's for a restart that is still wanted, and for any other start none.
+/// The rule that applies: the child's for a restart that is still wanted, and for any other start none.
 fn rule(purpose: Purpose, aborting: bool, rule: NameTaken) -> NameTaken {
     if purpose == Purpose::Restart && !aborting { rule } else { NameTaken::Fail }
 }
 
 impl<T: Incarnation> Children<T> {
-    /// Another actor has the name of a child whose start is under way. `again` if its supervisor itself is being restarted,
-    /// and starts its first children.
+    /// Notes that another actor has the name of a child whose start is under way. `again` if its supervisor itself is
+    /// being restarted, and starts its first children.
     pub(crate) fn name_taken(&mut self, key: Key, again: bool) -> Refused {
         let purpose = if again { Purpose::Restart } else { self.purpose(key).unwrap_or(Purpose::Add) };
         let Some(child) = self.child(key) else { return Refused::Fails };
@@ -43,7 +43,8 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// As with a delay: its lane is free for other work, and those that were to be started after it are down meanwhile.
+    /// As with a delay: its queue is free for other work, and the children that were to start after it are down
+    /// meanwhile.
     fn wait_for_name(&mut self, key: Key) -> u64 {
         self.start_is_over(key);
         let cause = self.give_up_plan(key);
@@ -56,11 +57,11 @@ impl<T: Incarnation> Children<T> {
         number
     }
 
-    /// Starts nobody more of the plan that this child belongs to; why it was made.
+    /// Removes the remaining starts of the plan that this child belongs to; returns why the plan was made.
     pub(super) fn give_up_plan(&mut self, key: Key) -> Option<Arc<RestartCause>> {
-        let plan = self.lane_of(key).and_then(|lane| lane.plan.take())?;
+        let plan = self.queue_of(key).and_then(|queue| queue.plan.take())?;
         for (_, later) in plan.starts {
-            self.settle(later);
+            self.finish(later);
         }
         plan.cause
     }
@@ -70,7 +71,7 @@ impl<T: Incarnation> Children<T> {
         self.rules.strategy != Strategy::OneForOne
     }
 
-    /// Adds a child that is started when one before it has been.
+    /// Adds a child that is started when an earlier one has been started.
     pub(crate) fn add_stopped(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
         self.admit(spec, Slot::Down)
     }
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     fn purposes() -> impl Strategy_<Value = Purpose> {
-        prop::sample::select(vec![Purpose::Restart, Purpose::Add, Purpose::Revive, Purpose::Stop])
+        prop::sample::select(vec![Purpose::Restart, Purpose::Add, Purpose::ManualStart, Purpose::Stop])
     }
 
     use proptest::strategy::Strategy as Strategy_;

@@ -1,8 +1,8 @@
-//! What a supervisor is about to do, one step at a time.
+//! The planned work of a supervisor, one step at a time.
 //!
 //! A [`Plan`] is a set of children to stop, in reverse start order, and then a set to start, in start order. It has at
-//! most one step under way. A [`Lane`] is a plan with the work that waits for its end. One-for-one has a lane per child,
-//! so that one hanging start blocks nobody else; the other strategies have one lane for all, as OTP.
+//! most one step under way. A [`PlanQueue`] is a plan with the work that waits for its end. One-for-one has a queue per
+//! child, so that one hanging start blocks no other child; the other strategies have one queue for all, as OTP.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,11 +17,11 @@ use super::sorted_queue::SortedQueue;
 /// A child within its supervisor; given once and never again.
 pub(crate) type Key = u64;
 
-/// Where a child stands in the start order. A reconfiguration gives new places.
-pub(crate) type Place = u64;
+/// A child's index in the start order. A reconfiguration gives new ones.
+pub(crate) type StartIndex = u64;
 
-/// A child in start order.
-pub(crate) type Turn = (Place, Key);
+/// The order of children: by start index.
+pub(crate) type OrderKey = (StartIndex, Key);
 
 /// Why a plan was made; it decides what a failed start means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) enum Purpose {
     /// A failed start drops the child.
     Add,
     /// A failed start leaves the child stopped.
-    Revive,
+    ManualStart,
     /// Nothing is started.
     Stop,
 }
@@ -39,47 +39,47 @@ pub(crate) enum Purpose {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) purpose: Purpose,
-    pub(crate) stops: SortedQueue<Turn>,
-    pub(crate) starts: SortedQueue<Turn>,
+    pub(crate) stops: SortedQueue<OrderKey>,
+    pub(crate) starts: SortedQueue<OrderKey>,
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
-    /// supervisor from ever reading it; and the children after it are down until it has succeeded.
+    /// supervisor from ever reading it. The children after it are down until it has succeeded.
     pub(crate) retry: Option<Key>,
-    /// Why, if this is a restart.
+    /// The cause, if this is a restart.
     pub(crate) cause: Option<Arc<RestartCause>>,
-    /// The starts are not made now: they are decided anew after this.
+    /// The starts are not made now: they are decided again after this.
     pub(crate) wait: Option<Wait>,
 }
 
-/// What a restart waits for between its stops and its starts.
+/// The wait of a restart between its stops and its starts.
 #[derive(Debug)]
 pub(crate) struct Wait {
-    /// The child whose failure it was; those that are stopped with it are down until then.
+    /// The failed child; the children stopped with it are down until then.
     pub(crate) key: Key,
-    /// How long, from the moment when all concerned are stopped.
+    /// The delay, from the moment when all affected children are stopped.
     pub(crate) delay: Duration,
-    /// The time before which somebody else concerned does not want to be started.
+    /// The earliest time at which another affected child may be started.
     pub(crate) not_before: Option<Instant>,
 }
 
-/// A child's delay before its restart, told apart from its other delays by the number.
+/// A child's delay before its restart, distinguished from its other delays by the number.
 #[derive(Debug, Clone)]
 pub(crate) struct Delay {
     pub(crate) number: u64,
-    /// `None` if it is over when the child's name is free.
+    /// `None` if it ends when the child's name is free.
     pub(crate) until: Option<Instant>,
     pub(crate) cause: Option<Arc<RestartCause>>,
 }
 
 impl Plan {
-    pub(crate) fn start(purpose: Purpose, turn: Turn) -> Self {
-        Self { purpose, starts: turn.into(), ..Self::empty() }
+    pub(crate) fn start(purpose: Purpose, order_key: OrderKey) -> Self {
+        Self { purpose, starts: order_key.into(), ..Self::empty() }
     }
 
-    pub(crate) fn stop(turn: Turn) -> Self {
-        Self { stops: turn.into(), ..Self::empty() }
+    pub(crate) fn stop(order_key: OrderKey) -> Self {
+        Self { stops: order_key.into(), ..Self::empty() }
     }
 
-    /// Nobody yet.
+    /// No children yet.
     pub(crate) fn restart(retry: Option<Key>) -> Self {
         Self { purpose: Purpose::Restart, retry, ..Self::empty() }
     }
@@ -90,7 +90,7 @@ impl Plan {
     }
 }
 
-/// Something that is decided when its turn comes.
+/// Work that is decided when its turn comes.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// An incarnation ended.
@@ -99,14 +99,14 @@ pub(crate) enum Work {
     Retry(Key, Arc<str>),
     /// The delay of this number before a restart is over.
     Resume(Key, u64),
-    /// Somebody asked for a start.
+    /// A start was requested.
     Start(Key),
-    /// Somebody asked for a stop.
+    /// A stop was requested.
     Terminate(Key),
 }
 
 impl Work {
-    /// The child that it is about.
+    /// The child concerned.
     pub(crate) fn key(&self) -> Key {
         match self {
             Self::Exited(key, _) | Self::Retry(key, _) | Self::Resume(key, _) => *key,
@@ -116,25 +116,26 @@ impl Work {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Lane {
+pub(crate) struct PlanQueue {
     pub(crate) plan: Option<Plan>,
     pub(crate) under_way: bool,
     pub(crate) waiting: VecDeque<Work>,
 }
 
-impl Lane {
-    /// Takes a child out of what is still to be started.
-    pub(crate) fn forget(&mut self, turn: Turn) {
+impl PlanQueue {
+    /// Removes a child from the pending starts.
+    pub(crate) fn forget(&mut self, order_key: OrderKey) {
         if let Some(plan) = &mut self.plan {
-            plan.starts.remove(&turn);
+            plan.starts.remove(&order_key);
         }
     }
 
-    /// Takes over the new places of the children; whoever has none is no longer there.
-    pub(crate) fn replace(&mut self, place: impl Fn(Key) -> Option<Place>) {
+    /// Applies the new start indices of the children; a child without one is no longer there.
+    pub(crate) fn replace(&mut self, start_index: impl Fn(Key) -> Option<StartIndex>) {
         let Some(plan) = &mut self.plan else { return };
-        for turns in [&mut plan.stops, &mut plan.starts] {
-            *turns = std::mem::take(turns).into_iter().filter_map(|(_, key)| Some((place(key)?, key))).collect();
+        for order_keys in [&mut plan.stops, &mut plan.starts] {
+            *order_keys =
+                std::mem::take(order_keys).into_iter().filter_map(|(_, key)| Some((start_index(key)?, key))).collect();
         }
     }
 }

@@ -10,7 +10,7 @@ use super::error::ChildError;
 use super::message::{Answer, ServerMsg};
 use super::plan::Key;
 use super::replacing::Replaced;
-use super::report::{Happened, Reporting};
+use super::report::{ChildEvent, Reporting};
 use super::shutdown;
 use super::started::{Incarnation, Started};
 use super::state::ServerState;
@@ -18,7 +18,7 @@ use super::step::Outcome;
 use crate::ask::answer;
 use crate::containment::display_text;
 
-/// A child that is being replaced, and who has asked for it.
+/// A child that is being replaced, and the request for it.
 pub(super) struct Replacement {
     pub(super) child: Key,
     pub(super) predecessor: ActorId,
@@ -33,7 +33,7 @@ impl Replacement {
         self.spec.id().clone()
     }
 
-    /// The start of the successor is over, or the end of whom it replaces.
+    /// The start of the successor, or the end of its predecessor, is over.
     pub(super) fn go_on(
         self,
         myself: &ActorRef<ServerMsg>,
@@ -46,18 +46,18 @@ impl Replacement {
             Outcome::Started(successor) => self.take_over(myself, state, reporting, step, successor),
             Outcome::Ignored => {
                 state.children.replacing_is_over();
-                reporting.tell(self.spec.id(), Happened::Ignored);
+                reporting.send(self.spec.id(), ChildEvent::Ignored);
                 answer(self.reply, Ok(None));
             }
             Outcome::Failed(source) => {
                 state.children.replacing_is_over();
                 let id = self.id();
-                reporting.tell(&id, Happened::StartFailed { cause: display_text(&source) });
+                reporting.send(&id, ChildEvent::StartFailed { cause: display_text(&source) });
                 answer(self.reply, Err(ChildError::Start { id, source }));
             }
             Outcome::Gone { actor, how } => {
                 if let Some(how) = how {
-                    reporting.tell(self.spec.id(), Happened::Stopped { actor, how });
+                    reporting.send(self.spec.id(), ChildEvent::Stopped { actor, how });
                 }
                 answer(self.reply, self.successor.map(Some).ok_or(ChildError::Terminated));
             }
@@ -79,14 +79,14 @@ impl Replacement {
         match replaced {
             Ok(Replaced { predecessor, rule, ended }) => {
                 let restarts = state.children.restarts(self.child);
-                reporting.tell(&id, Happened::Started { actor: actor.get_id(), restarts, cause: None });
+                reporting.send(&id, ChildEvent::Started { actor: actor.get_id(), restarts, cause: None });
                 if let Some(reason) = ended {
                     let escalation = state.children.escalation(self.child);
-                    reporting.tell(&id, Happened::Exited { actor: actor.get_id(), reason, escalation });
+                    reporting.send(&id, ChildEvent::Exited { actor: actor.get_id(), reason, escalation });
                 }
                 Self { successor: Some(actor), ..self }.stop(myself, state, step, predecessor, rule);
             }
-            // The child has been stopped meanwhile: nobody wants its successor.
+            // The child has been stopped meanwhile: its successor is no longer wanted.
             Err(successor) => self.stop(myself, state, step, successor, rule),
         }
     }

@@ -1,7 +1,7 @@
 //! Replacing a child that runs by a successor, which is started first and takes its place when it runs.
 //!
-//! The successor is no child until it has taken the place, so a child still has at most one incarnation: a successor that
-//! does not start, or whose predecessor is no longer the current incarnation by then, changes nothing.
+//! The successor is no child until it has taken the place, so a child still has at most one incarnation. A successor
+//! that does not start, or whose predecessor is no longer the current incarnation by then, changes nothing.
 
 use ractor::ActorId;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use crate::exit::ExitReason;
 /// A successor has taken the place of a child.
 #[derive(Debug)]
 pub(crate) struct Replaced<T> {
-    /// Who has to be stopped now, and how.
+    /// The predecessor to be stopped now, and its rule.
     pub(crate) predecessor: T,
     pub(crate) rule: Shutdown,
     /// Why the successor has already ended, if it has.
@@ -26,8 +26,8 @@ pub(crate) struct Replaced<T> {
 }
 
 impl<T: Incarnation> Children<T> {
-    /// A successor of this child is going to be started, by this specification. Returns a key for its start, and whom it is
-    /// to replace.
+    /// Prepares the start of a successor of this child, by this specification. Returns a key for its start, and the
+    /// child that it is to replace.
     pub(crate) fn begin_replacing(&mut self, key: Key, spec: &ChildSpec) -> Result<(Key, ActorId), ChildError> {
         self.rules.check(spec)?;
         let Some(child) = self.child(key) else { return Err(ChildError::Terminated) };
@@ -40,7 +40,8 @@ impl<T: Incarnation> Children<T> {
         Ok((self.next_key(), predecessor))
     }
 
-    /// A successor runs, and takes the place if `predecessor` still has it; else it is handed back, to be stopped.
+    /// Notes that a successor runs. It takes the place if `predecessor` still has it; else it is handed back, to be
+    /// stopped.
     pub(crate) fn replaced(
         &mut self,
         key: Key,
@@ -73,7 +74,7 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// Nothing has come of a successor.
+    /// Notes that a successor did not start.
     pub(crate) fn replacing_is_over(&mut self) {
         self.starting -= 1;
         self.forget_early_ends();

@@ -1,4 +1,4 @@
-//! What happened to a child, handed to an injected reporter.
+//! The events of children, passed to an injected reporter.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use ractor::ActorId;
 use serde::Serialize;
 
-use super::chain::{GiveUp, RestartCause};
+use super::chain::{RestartCause, RestartLimitExceeded};
 use super::child_id::ChildId;
 use super::child_spec::NameTaken;
 use super::restart::Restart;
 use super::significant::AutoShutdown;
-use crate::containment::{Contained, catch_panic, report as tell};
+use crate::containment::{Contained, catch_panic, report as report_panic};
 use crate::exit::{ExitReason, SHUTDOWN};
 use crate::written;
 
-/// One thing that happened to one child.
+/// One event of one child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The supervisor's path, from the top: `registry/production/application`.
@@ -23,15 +23,15 @@ pub struct Report {
     pub supervisor: Arc<str>,
     /// Which child.
     pub child: ChildId,
-    /// What happened.
-    pub happened: Happened,
+    /// The event.
+    pub happened: ChildEvent,
 }
 
-/// What can happen to a child.
+/// An event of a child.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Happened {
+pub enum ChildEvent {
     /// It runs.
     Started {
         /// Its new incarnation.
@@ -43,43 +43,43 @@ pub enum Happened {
         #[serde(serialize_with = "written::some_shared")]
         cause: Option<Arc<RestartCause>>,
     },
-    /// Its start function said that it is not wanted now.
+    /// Its start function returned [`Start::Ignore`](crate::Start::Ignore).
     Ignored,
     /// It did not start.
     StartFailed {
         /// The child's own cause.
         cause: String,
     },
-    /// It was to be restarted, and another actor has its name.
+    /// Its restart was refused, as another actor has its name.
     NameTaken {
-        /// Who has which name.
+        /// Which actor has which name.
         cause: String,
-        /// What follows.
+        /// The consequence.
         rule: NameTaken,
     },
-    /// It ended without being asked by its supervisor.
+    /// It ended without a request of its supervisor.
     Exited {
         /// The incarnation that ended.
         #[serde(serialize_with = "written::text")]
         actor: ActorId,
-        /// Why.
+        /// The exit reason.
         reason: ExitReason,
         /// The chain below, if it is a supervisor that gave up.
         #[serde(serialize_with = "written::some_shared")]
-        escalation: Option<Arc<GiveUp>>,
+        escalation: Option<Arc<RestartLimitExceeded>>,
     },
-    /// It failed, and will be started again, with those whom the strategy concerns.
+    /// It failed, and will be started again, with the siblings that the strategy affects.
     Restarting {
-        /// Its failure, and the rules by which this follows.
+        /// Its failure, and the rules that were applied.
         #[serde(serialize_with = "written::shared")]
         cause: Arc<RestartCause>,
-        /// How long its supervisor waits before, when all concerned are stopped.
+        /// The delay before the starts, once all affected children are stopped.
         #[serde(rename = "delay_ms", serialize_with = "written::millis")]
         delay: Duration,
     },
-    /// It ended, and its restart rule refuses another life.
+    /// It ended, and its restart rule refuses a restart.
     NotRestarted {
-        /// Why it ended.
+        /// The exit reason.
         reason: ExitReason,
         /// The rule.
         rule: Restart,
@@ -89,23 +89,23 @@ pub enum Happened {
         /// The incarnation that was stopped.
         #[serde(serialize_with = "written::text")]
         actor: ActorId,
-        /// Whether it stopped in time, or was or had to be killed.
+        /// Whether it stopped in time, or was killed.
         how: Stopped,
     },
-    /// Its failure was one restart too many: the supervisor stops.
+    /// Its failure exceeded the restart intensity: the supervisor stops.
     GaveUp {
         /// The failures, the restart intensity that they exceed, and the chain below.
         #[serde(serialize_with = "written::shared")]
-        cause: Arc<GiveUp>,
+        cause: Arc<RestartLimitExceeded>,
     },
-    /// It was significant and has ended for good: the supervisor stops, as it was told to.
+    /// It was significant and has ended for good: the supervisor stops, as configured.
     AutoShutdown {
-        /// What it was told.
+        /// The supervisor's setting.
         mode: AutoShutdown,
     },
 }
 
-/// How an actor that its supervisor stopped came to its end.
+/// How an actor that was stopped by its supervisor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
@@ -127,21 +127,21 @@ impl Stopped {
     }
 }
 
-/// Somebody who wants to know what happens to the children of a supervisor.
+/// A receiver of the events of a supervisor's children.
 ///
 /// Called on the supervisor's task, between two of its steps: count or pass on, and return. A reporter that panics
 /// loses that report and nothing else.
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use foundation_core::{Happened, Report, Reporter};
+/// use foundation_core::{ChildEvent, Report, Reporter};
 ///
 /// #[derive(Default)]
 /// struct Exits(AtomicU64);
 ///
 /// impl Reporter for Exits {
 ///     fn report(&self, report: &Report) {
-///         if let Happened::Exited { .. } = report.happened {
+///         if let ChildEvent::Exited { .. } = report.happened {
 ///             self.0.fetch_add(1, Ordering::Relaxed);
 ///         }
 ///     }
@@ -151,13 +151,14 @@ pub trait Reporter: Send + Sync + 'static {
     /// Takes note of one report.
     fn report(&self, report: &Report);
 
-    /// The same of a child that was started on demand, by a dynamic supervisor or as a task: of such there may be thousands.
+    /// The same for a child that was started on demand, by a dynamic supervisor or as a task: there may be thousands of
+    /// them.
     fn report_on_demand(&self, report: &Report) {
         self.report(report);
     }
 }
 
-/// Somebody's reporter: supervisors share it, and any of them may be the last to have it.
+/// A user's reporter: supervisors share it, and any of them may drop it last.
 impl<R: Reporter> Reporter for Contained<R> {
     fn report(&self, report: &Report) {
         if let Some(reporter) = self.get() {
@@ -193,7 +194,7 @@ impl Reporter for TracingReporter {
     }
 }
 
-/// What is part of every child's life: `info`, and `debug` of children of which there may be thousands.
+/// Logs an event of every child's life at `info`, and at `debug` for children that may number thousands.
 macro_rules! routine {
     ($on_demand:expr, $($event:tt)*) => {
         if $on_demand { tracing::debug!($($event)*) } else { tracing::info!($($event)*) }
@@ -202,45 +203,45 @@ macro_rules! routine {
 
 fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
     match happened {
-        Happened::Started { actor, restarts, cause: None } => {
+        ChildEvent::Started { actor, restarts, cause: None } => {
             routine!(on_demand, %supervisor, %child, %actor, restarts, "child started");
         }
-        Happened::Started { actor, restarts, cause: Some(cause) } => {
+        ChildEvent::Started { actor, restarts, cause: Some(cause) } => {
             tracing::info!(%supervisor, %child, %actor, restarts, %cause, "child restarted");
         }
-        Happened::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
-        Happened::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
-        Happened::NameTaken { cause, rule } => {
+        ChildEvent::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
+        ChildEvent::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
+        ChildEvent::NameTaken { cause, rule } => {
             tracing::warn!(%supervisor, %child, cause, ?rule, "child is not restarted: its name is taken");
         }
-        Happened::Exited { actor, reason, escalation: Some(cause) } => {
+        ChildEvent::Exited { actor, reason, escalation: Some(cause) } => {
             tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
         }
-        Happened::Exited { actor, reason, .. } if reason.is_abnormal() => {
+        ChildEvent::Exited { actor, reason, .. } if reason.is_abnormal() => {
             tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
         }
-        Happened::Exited { actor, reason, .. } => {
+        ChildEvent::Exited { actor, reason, .. } => {
             routine!(on_demand, %supervisor, %child, %actor, %reason, "child exited");
         }
-        Happened::Restarting { cause, delay: Duration::ZERO } => {
+        ChildEvent::Restarting { cause, delay: Duration::ZERO } => {
             tracing::debug!(%supervisor, %child, %cause, "child is going to be restarted");
         }
-        Happened::Restarting { cause, delay } => {
+        ChildEvent::Restarting { cause, delay } => {
             tracing::info!(%supervisor, %child, %cause, ?delay, "child is going to be restarted");
         }
-        Happened::NotRestarted { reason, rule } => {
+        ChildEvent::NotRestarted { reason, rule } => {
             tracing::debug!(%supervisor, %child, %reason, %rule, "child is not restarted");
         }
-        Happened::Stopped { actor, how: how @ Stopped::Killed } => {
+        ChildEvent::Stopped { actor, how: how @ Stopped::Killed } => {
             tracing::warn!(%supervisor, %child, %actor, ?how, "child did not stop in time and was killed");
         }
-        Happened::Stopped { actor, how } => {
+        ChildEvent::Stopped { actor, how } => {
             routine!(on_demand, %supervisor, %child, %actor, ?how, "child stopped");
         }
-        Happened::GaveUp { cause } => {
+        ChildEvent::GaveUp { cause } => {
             tracing::error!(%supervisor, %child, %cause, "supervisor gives up: too many restarts");
         }
-        Happened::AutoShutdown { mode } => {
+        ChildEvent::AutoShutdown { mode } => {
             tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");
         }
     }
@@ -262,7 +263,7 @@ impl Reporting {
         Self { path: path.into(), depth: 0, reporter, on_demand: false }
     }
 
-    /// The reporter that a specification asks for, if it does.
+    /// The reporter of a specification, if it has one.
     pub(crate) fn replaced_by(self, reporter: Option<&Arc<dyn Reporter>>) -> Self {
         match reporter {
             Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
@@ -293,12 +294,12 @@ impl Reporting {
         if self.on_demand { self.reporter.report_on_demand(report) } else { self.reporter.report(report) }
     }
 
-    pub(crate) fn tell(&self, child: &ChildId, happened: Happened) {
+    pub(crate) fn send(&self, child: &ChildId, happened: ChildEvent) {
         let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
         // Telemetry that fails must not break supervision.
         if let Err(panic) = catch_panic(|| self.pass_on(&report)) {
             let Report { supervisor, child, .. } = &report;
-            tell(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
+            report_panic(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The rules of restarting, as functions of values: which exits call for a restart, who restarts with the failed child,
-//! and how many restarts are too many.
+//! The rules of restarting, as functions of values: which exits require a restart, which siblings restart with the
+//! failed child, and how many restarts are too many.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -30,7 +30,7 @@ pub enum Restart {
 }
 
 impl Restart {
-    /// Whether an end with this reason calls for a restart.
+    /// Whether an end with this reason requires a restart.
     pub const fn wants(self, reason: &ExitReason) -> bool {
         match self {
             Self::Permanent => true,
@@ -40,10 +40,10 @@ impl Restart {
     }
 }
 
-/// Who is restarted together with a failed child. OTP's `strategy`.
+/// Which children are restarted with a failed child. OTP's `strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Strategy {
-    /// Nobody else.
+    /// No other child.
     #[default]
     OneForOne,
     /// Every child: all are stopped in reverse start order, then all are started in start order.
@@ -84,7 +84,7 @@ impl Serialize for Restart {
     }
 }
 
-/// How many restarts a supervisor makes in how long a time before it gives up; the default is 3 in 5 s, as Elixir's.
+/// The most restarts that a supervisor makes within a time before it gives up; the default is 3 in 5 s, as Elixir's.
 ///
 /// A supervisor that gives up stops its children in order and itself with the reason `shutdown`, so that the
 /// supervisor above it takes the next decision.
@@ -98,7 +98,7 @@ impl Serialize for Restart {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct RestartIntensity {
-    /// The most restarts that are made within the time; one more is too many. 0 means that none is made.
+    /// The most restarts within the time; one more is too many. 0 means that none is made.
     pub max_restarts: u32,
     /// The length of the sliding window; zero is refused when the supervisor starts. In JSON `within_ms`.
     #[serde(rename = "within_ms", serialize_with = "crate::written::millis")]
@@ -106,7 +106,7 @@ pub struct RestartIntensity {
 }
 
 impl RestartIntensity {
-    /// Refuses what has no meaning.
+    /// Refuses an invalid intensity.
     pub(crate) fn check(&self) -> Result<(), SpecError> {
         match self.within.is_zero() {
             true => Err(SpecError::ZeroPeriod { max_restarts: self.max_restarts }),
@@ -114,7 +114,7 @@ impl RestartIntensity {
         }
     }
 
-    /// Any number of restarts: for what is never to take its supervisor along. Give such a child a
+    /// Any number of restarts, for a child that must never make its supervisor give up. Give such a child a
     /// [backoff](crate::ChildSpec::backoff).
     pub const UNLIMITED: Self = Self::new(u32::MAX, Duration::from_secs(5));
 
@@ -156,7 +156,7 @@ impl RestartWindow {
         self.intensity
     }
 
-    /// Goes on under another limit; the restarts so far count.
+    /// Changes the limit; the restarts so far count.
     pub(crate) fn change(&mut self, intensity: RestartIntensity) {
         self.intensity = intensity;
     }

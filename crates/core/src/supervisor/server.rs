@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chain::LastWord;
+use super::chain::GiveUpCell;
 use super::checkup;
 use super::child_spec::{ChildKind, ChildSpec, NameTaken, StartContext};
 use super::children::{FailedStart, Leaving, Step};
@@ -24,56 +24,56 @@ use super::message::{Answer, ServerMsg, Which};
 use super::name_taken::Refused;
 use super::plan::Key;
 use super::replacement::Replacement;
-use super::report::{Happened, Reporting};
-use super::roster::Terminate;
+use super::report::{ChildEvent, Reporting};
+use super::requests::Terminate;
 use super::shutdown;
+use super::snapshot;
 use super::spec::{StopOrder, SupervisorSpec};
 use super::started::{Incarnation, Started, StartedChild};
 use super::state::ServerState;
 use super::step::{Outcome, StartUnderWay, StepUnderWay, StepWork, aborted, outcome_of};
-use super::survey;
 use crate::ask::answer;
 use crate::containment::{display_text, drop_contained};
 use crate::exit::{Exit, SHUTDOWN};
 
-/// After so many levels the first start of a supervisor goes on in a task of its own: each is polled within that of the one
-/// above, for some 50 KB of the stack. No limit on how deep a tree may be: a tree of any depth starts, in more tasks.
-const LEVELS_A_TASK: usize = 8;
+/// After this many levels the first start of a supervisor goes on in a task of its own: each is polled within the one
+/// above, for some 50 KB of the stack. No limit on the depth: a tree of any depth starts, in more tasks.
+const MAX_LEVELS_PER_TASK: usize = 8;
 
-/// How many exits in a row are acted upon before the messages that wait have a turn. Further ones are only noted. No limit on
-/// anything: all are acted upon, in the same order, and only who waits how long for whom depends on the number.
-const EXITS_IN_A_ROW: u32 = 64;
+/// How many exits in a row are acted upon before the waiting messages have a turn. Further ones are only noted. No
+/// limit on anything: all are acted upon, in the same order, and only waiting times depend on the number.
+const MAX_CONSECUTIVE_EXITS: u32 = 64;
 
 /// How many steps are carried out before the messages that wait have a turn: as above, all are carried out.
-const STEPS_AT_ONCE: u32 = 128;
+const MAX_STEPS_AT_ONCE: u32 = 128;
 
 pub(super) struct Server {
-    // Here, and not where ractor keeps an actor's state: of a killed actor that travels in its exit event, which a
-    // supervisor that is stopping never reads, and with it the tasks of the steps under way and of the children that
-    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended; who waits for
-    // something takes the state out.
+    // Here, and not where ractor keeps an actor's state: a killed actor's state travels in its exit event, which a
+    // stopping supervisor never reads. With it would go the tasks of the steps under way and of the children that
+    // ractor's kill does not reach. What is here ends with the actor's own task. The lock is never contended; a wait
+    // takes the state out.
     // Boxed, or it would be copied with each of the futures in which ractor carries a handler to its task.
     state: Mutex<Option<Box<ServerState>>>,
     group: Group,
     reporting: Reporting,
-    last_word: LastWord,
-    /// Whether it has been there before, or a supervisor above it has.
+    give_up_cell: GiveUpCell,
+    /// Whether it, or a supervisor above it, has run before.
     restart: bool,
 }
 
 impl Server {
-    /// `group` is the one that the supervisor itself belongs to; its children get one within.
+    /// `group` is the group of the supervisor itself; its children get one within.
     pub(super) fn new(
         group: &Group,
         reporting: Reporting,
-        last_word: LastWord,
+        give_up_cell: GiveUpCell,
         restart: bool,
         spec: SupervisorSpec,
     ) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
-        let reporting = reporting.of_children(spec.rules.roster.is_on_demand());
+        let reporting = reporting.of_children(spec.rules.child_set.is_on_demand());
         let state = Mutex::new(Some(Box::new(ServerState::new(spec, group.limits()))));
-        Self { state, group, reporting, last_word, restart }
+        Self { state, group, reporting, give_up_cell, restart }
     }
 
     pub(super) fn group(&self) -> &Group {
@@ -93,7 +93,7 @@ impl Server {
         StartContext { id, supervisor: myself.get_cell(), group, reporting, restart, replaces: None }
     }
 
-    // ---- the first start: one after the other, and all undone if one fails ----
+    // ---- the first start: one after the other, all undone if one fails ----
 
     async fn start_all(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) -> Result<(), StartError> {
         let mut specs = std::mem::take(&mut state.spec.children).into_iter();
@@ -110,7 +110,7 @@ impl Server {
             }
         }
         for spec in specs.map(within) {
-            // The specification has been checked as a whole before; there is nothing left to refuse.
+            // The specification has been checked as a whole before; nothing is left to refuse.
             let _ = state.children.add_stopped(spec);
         }
         Ok(())
@@ -123,12 +123,14 @@ impl Server {
         spec: &ChildSpec,
     ) -> Result<Option<Refused>, StartError> {
         let Ok(key) = state.children.add_starting(spec.clone()) else {
-            // The specification has been checked as a whole before; there is nothing left to refuse.
+            // The specification has been checked as a whole before; nothing is left to refuse.
             return Ok(None);
         };
         let start = StartUnderWay::begin(spec, self.context(myself, spec, self.restart)).finish();
         let outcome = match spec.kind() {
-            ChildKind::Supervisor if self.reporting.depth() % LEVELS_A_TASK == LEVELS_A_TASK - 1 => apart(start).await,
+            ChildKind::Supervisor if self.reporting.depth() % MAX_LEVELS_PER_TASK == MAX_LEVELS_PER_TASK - 1 => {
+                apart(start).await
+            }
             _ => start.await,
         };
         if let Outcome::Failed(cause) = outcome {
@@ -136,7 +138,7 @@ impl Server {
                 drop_contained("the error of a start", cause);
                 return Ok(Some(refused));
             }
-            self.reporting.tell(spec.id(), Happened::StartFailed { cause: display_text(&cause) });
+            self.reporting.send(spec.id(), ChildEvent::StartFailed { cause: display_text(&cause) });
             state.children.start_failed(key, "");
             return Err(cause);
         }
@@ -144,7 +146,7 @@ impl Server {
         Ok(None)
     }
 
-    /// If another actor has the child's name, and that is no failure: what becomes of the child.
+    /// The rule for the child if another actor has its name, and that is no failure.
     fn name_taken(
         &self,
         myself: &ActorRef<ServerMsg>,
@@ -163,14 +165,14 @@ impl Server {
             }
         };
         if let Some(id) = state.children.id(key) {
-            self.reporting.tell(id, Happened::NameTaken { cause: display_text(cause), rule });
+            self.reporting.send(id, ChildEvent::NameTaken { cause: display_text(cause), rule });
         }
         Some(refused)
     }
 
     // ---- steps ----
 
-    /// Carries out what there is to do, but not without an end: the rest has its turn after the messages that have come
+    /// Carries out pending work, but only a limited amount: the rest has its turn after the messages that have come
     /// meanwhile.
     fn work(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState) {
         if state.children.is_ready() {
@@ -179,13 +181,13 @@ impl Server {
             while let Some(step) = state.children.next_step(now) {
                 self.carry_out(myself, state, step);
                 steps += 1;
-                if steps == STEPS_AT_ONCE {
+                if steps == MAX_STEPS_AT_ONCE {
                     state.work_later(myself);
                     break;
                 }
             }
         }
-        state.answer_settled();
+        state.answer_finished();
     }
 
     fn carry_out(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, step: Step<Started>) {
@@ -197,30 +199,30 @@ impl Server {
                 // lies unread then, and is read before any message. So the state is dropped before anything follows.
                 state.begin_end_in_turn(myself, key, stop.boxed());
             }
-            Step::Bury { key, child } if child.is_gone() => {
+            Step::AwaitExit { key, child } if child.is_gone() => {
                 let actor = child.actor_id();
                 drop_contained("a child that is gone", child);
                 self.finish(myself, state, key, Outcome::Gone { actor, how: None });
             }
-            Step::Bury { key, child } => {
+            Step::AwaitExit { key, child } => {
                 let actor = child.actor_id();
-                let bury = async move {
+                let await_exit = async move {
                     shutdown::gone(child).await;
                     Outcome::Gone { actor, how: None }
                 };
-                self.end(myself, state, key, bury.boxed());
+                self.end(myself, state, key, await_exit.boxed());
             }
             Step::Start { key, spec, retry } => self.launch_start(myself, state, key, spec, retry),
             Step::Delay { key, number, until } => state.spawn_delay(myself, key, number, until),
-            Step::Tell { id, what } => self.reporting.tell(&id, what),
+            Step::Report { id, what } => self.reporting.send(&id, what),
             Step::GiveUp { id, why } => {
-                // The word first, then the end: whoever hears of the end finds the word.
-                self.last_word.leave(Arc::clone(&why));
-                self.reporting.tell(&id, Happened::GaveUp { cause: why });
+                // The reason first, then the end: a reader that is notified of the end finds the reason.
+                self.give_up_cell.set(Arc::clone(&why));
+                self.reporting.send(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
             Step::AutoShutdown { id } => {
-                self.reporting.tell(&id, Happened::AutoShutdown { mode: state.children.auto_shutdown_mode() });
+                self.reporting.send(&id, ChildEvent::AutoShutdown { mode: state.children.auto_shutdown_mode() });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
         }
@@ -237,7 +239,7 @@ impl Server {
         let (restart, _) = state.children.restarted(key);
         let mut start = StartUnderWay::begin(&spec, self.context(myself, &spec, restart));
         // A retry goes through the mailbox, even if it fails at once.
-        match (!retry).then(|| start.look()).flatten() {
+        match (!retry).then(|| start.poll_once()).flatten() {
             Some(outcome) => self.finish(myself, state, key, outcome),
             None => state.spawn_start(myself, key, start),
         }
@@ -258,7 +260,7 @@ impl Server {
             Outcome::Gone { actor, how } => {
                 state.children.stopped(key);
                 if let Some(how) = how {
-                    self.reporting.tell(&id, Happened::Stopped { actor, how });
+                    self.reporting.send(&id, ChildEvent::Stopped { actor, how });
                 }
             }
             Outcome::Started(mut started) => {
@@ -266,16 +268,16 @@ impl Server {
                 let child = StartedChild { actor: started.actor.clone(), extra: started.extra.take() };
                 let early_end = state.children.started(key, started, Instant::now());
                 let (restarts, cause) = (state.children.restarts(key), state.children.cause(key));
-                self.reporting.tell(&id, Happened::Started { actor, restarts, cause });
+                self.reporting.send(&id, ChildEvent::Started { actor, restarts, cause });
                 state.answer_starter(key, Ok(Some(child)));
                 if let Some(reason) = early_end {
                     let escalation = state.children.escalation(key);
-                    self.reporting.tell(&id, Happened::Exited { actor, reason, escalation });
+                    self.reporting.send(&id, ChildEvent::Exited { actor, reason, escalation });
                 }
             }
             Outcome::Ignored => {
                 state.children.ignored(key);
-                self.reporting.tell(&id, Happened::Ignored);
+                self.reporting.send(&id, ChildEvent::Ignored);
                 state.answer_starter(key, Ok(None));
             }
             Outcome::Failed(source) if self.name_taken(myself, state, key, &source, false).is_some() => {
@@ -283,9 +285,9 @@ impl Server {
             }
             Outcome::Failed(source) => {
                 let cause = display_text(&source);
-                self.reporting.tell(&id, Happened::StartFailed { cause: cause.clone() });
+                self.reporting.send(&id, ChildEvent::StartFailed { cause: cause.clone() });
                 match state.children.start_failed(key, &cause) {
-                    FailedStart::Settled => state.answer_starter(key, Err(ChildError::Start { id, source })),
+                    FailedStart::Finished => state.answer_starter(key, Err(ChildError::Start { id, source })),
                     FailedStart::Retried => drop_contained("the error of a start", source),
                 }
             }
@@ -300,7 +302,7 @@ impl Server {
     }
 
     fn restart_child(&self, state: &mut ServerState, id: &str, reply: Answer<Option<StartedChild>>) {
-        let key = state.children.revive(id);
+        let key = state.children.manual_start(id);
         state.await_start(key, reply);
     }
 
@@ -338,7 +340,7 @@ impl Server {
         state.stoppers.entry(key).or_default().push(reply);
     }
 
-    /// Aborts a start under way. It may have finished meanwhile: then a live child comes of it all the same.
+    /// Aborts a start under way. It may have finished meanwhile: the result is then a live child all the same.
     fn abort_start(&self, myself: &ActorRef<ServerMsg>, state: &mut ServerState, key: Key) {
         match state.steps.remove(&key) {
             Some(StepUnderWay { work: StepWork::Start { task, subtree }, .. }) => {
@@ -362,7 +364,8 @@ impl Server {
                 }
             }
         }
-        // Whoever still holds a ticket was linked elsewhere or not at all; waiting for ever would not bring it down.
+        // A ticket that is still held belongs to an actor linked elsewhere or not at all; waiting for ever would not
+        // end it.
         shutdown::subtree_gone(Some(self.group.gone())).await;
     }
 
@@ -378,7 +381,7 @@ impl Server {
             }
         }
         for ((id, actor), how) in ids.into_iter().zip(shutdown::stop_together(running).await) {
-            self.reporting.tell(&id, Happened::Stopped { actor, how });
+            self.reporting.send(&id, ChildEvent::Stopped { actor, how });
         }
         for child in ended {
             shutdown::gone(child).await;
@@ -392,14 +395,14 @@ impl Server {
         };
         let actor = child.actor_id();
         let how = shutdown::stop(child, spec.shutdown_rule()).await;
-        self.reporting.tell(spec.id(), Happened::Stopped { actor, how });
+        self.reporting.send(spec.id(), ChildEvent::Stopped { actor, how });
     }
 
-    /// Children that were linked to us by somebody else: temporary ones, which come first, as they were started last.
-    async fn stop_strays(&self, strays: Vec<ActorCell>) {
-        let ends = shutdown::stop_strays(&strays, self.group.limits().unmanaged_stop).await;
-        for (actor, how) in strays.iter().map(ActorCell::get_id).zip(ends) {
-            self.reporting.tell(&format!("actor {actor}").into(), Happened::Stopped { actor, how });
+    /// Children that other code linked to this supervisor: temporary ones, which come first, as they were started last.
+    async fn stop_unmanaged(&self, unmanaged: Vec<ActorCell>) {
+        let ends = shutdown::stop_unmanaged(&unmanaged, self.group.limits().unmanaged_stop).await;
+        for (actor, how) in unmanaged.iter().map(ActorCell::get_id).zip(ends) {
+            self.reporting.send(&format!("actor {actor}").into(), ChildEvent::Stopped { actor, how });
         }
     }
 }
@@ -437,20 +440,23 @@ impl Actor for Server {
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {
         if let ServerMsg::Work = message {
-            // Others on this thread have a turn, too: it may be their requests for which the rest was put off.
+            // Other tasks on this thread have a turn, too: the rest may have been put off for their requests.
             yield_now().await;
         }
         let Some(mut state) = self.state() else { return Ok(()) };
         let state = &mut *state;
-        state.exits_in_a_row = 0;
+        state.consecutive_exits = 0;
         match message {
             ServerMsg::StepDone(key, number) => {
                 if let Some(outcome) = state.nudged(&myself, key, number) {
                     self.finish(&myself, state, key, outcome);
                 }
             }
-            ServerMsg::Branch(after, reply) => {
-                answer(reply, survey::branch(&state.children, after, || myself.get_children(), Instant::now()));
+            ServerMsg::SupervisorSnapshot(after, reply) => {
+                answer(
+                    reply,
+                    snapshot::supervisor_snapshot(&state.children, after, || myself.get_children(), Instant::now()),
+                );
             }
             ServerMsg::Checkup(reply) => answer(reply, checkup::examinees(&state.children, Instant::now())),
             ServerMsg::Work => state.work_is_due = false,
@@ -484,17 +490,17 @@ impl Actor for Server {
             Some(key) => {
                 if let Some(id) = state.children.id(key) {
                     let escalation = state.children.escalation(key);
-                    self.reporting.tell(id, Happened::Exited { actor, reason, escalation });
+                    self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
                 }
-                state.exits_in_a_row += 1;
-                // ractor hands out exits before messages. Children that fail as fast as they are restarted would keep all
-                // requests waiting.
-                match state.exits_in_a_row {
-                    ..=EXITS_IN_A_ROW => self.work(&myself, state),
+                state.consecutive_exits += 1;
+                // ractor delivers exits before messages. Children that fail as fast as they are restarted would keep
+                // all requests waiting.
+                match state.consecutive_exits {
+                    ..=MAX_CONSECUTIVE_EXITS => self.work(&myself, state),
                     _ => state.work_later(&myself),
                 }
             }
-            None => state.spec.tell_stray(actor, &reason),
+            None => state.spec.report_unmanaged_exit(actor, &reason),
         }
         Ok(())
     }
@@ -503,11 +509,11 @@ impl Actor for Server {
         let Some(mut state) = self.state.lock().take() else { return Ok(()) };
         let state = &mut *state;
         state.end_steps().await;
-        // The links first, then our own: one of ours that ends in between is still known.
+        // The links first, then the own children: one that ends in between is still known.
         let mut linked = myself.get_children();
         let ours = state.children.actors();
         linked.retain(|cell| !ours.contains(&cell.get_id()));
-        self.stop_strays(linked).await;
+        self.stop_unmanaged(linked).await;
         self.stop_children(state).await;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Stopping one actor, and knowing that it is gone.
+//! Stopping one actor, and confirming that it is gone.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -18,8 +18,8 @@ use super::started::Started;
 use crate::containment::{catch_panic, drop_contained, report};
 use crate::exit::SHUTDOWN;
 
-/// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and of a
-/// supervisor the whole subtree.
+/// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and
+/// the whole subtree of a supervisor is gone.
 pub(crate) async fn stop(mut child: Started, rule: Shutdown) -> Stopped {
     let begun = Instant::now();
     ask(&child, rule);
@@ -33,7 +33,7 @@ pub(crate) async fn stop(mut child: Started, rule: Shutdown) -> Stopped {
 pub(crate) async fn stop_together(mut children: Vec<(Started, Shutdown)>) -> Vec<Stopped> {
     let begun = Instant::now();
     children.iter().for_each(|(child, rule)| ask(child, *rule));
-    // Whose time is over first is waited for first, so that a slow one takes nobody else's time. Among equals the last
+    // The earliest deadline is awaited first, so that a slow child takes no other's time. Among equals the last is
     // first: they mostly end in the order in which they were asked, and then one wake finds all of them gone.
     let mut waits: Vec<_> = children.iter_mut().enumerate().rev().collect();
     waits.sort_by_key(|(_, (_, rule))| limit(*rule));
@@ -53,7 +53,7 @@ fn ask(child: &Started, rule: Shutdown) {
         return child.actor.kill();
     }
     if let Some(asked) = &child.asked {
-        // It wakes whatever the task waits with.
+        // Wakes the task from any wait.
         if let Err(panic) = catch_panic(|| asked.cancel()) {
             report(|| tracing::warn!(%panic, "a task panicked when it was woken"));
         }
@@ -61,7 +61,7 @@ fn ask(child: &Started, rule: Shutdown) {
     child.actor.stop(Some(SHUTDOWN.to_owned()));
 }
 
-/// How long a child has that is asked to stop by this rule; it need not have ended when the others are waited for.
+/// The time of a child that is asked to stop by this rule; it need not have ended when the others are awaited.
 fn limit(rule: Shutdown) -> Duration {
     match rule {
         Shutdown::BrutalKill => Duration::ZERO,
@@ -101,15 +101,15 @@ pub(crate) async fn gone(mut child: Started) {
         drop_contained("the end of an actor", error);
     }
     subtree_gone(child.subtree.take()).await;
-    // Messages of the moment in which it ended go with the last reference to it.
+    // Messages that arrived as it ended are dropped with the last reference to it.
     drop_contained("a child that is gone", child);
 }
 
-/// Stops actors whose tasks others hold, together and within one time. Returns when they are gone, as far as ractor lets
-/// anybody know: see [`putting_off_wakes`]. The answers are in the order of the actors.
-pub(crate) async fn stop_strays(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
+/// Stops actors whose tasks others hold, together and within one time. Returns when they are gone, as far as ractor
+/// reports that: see [`putting_off_wakes`]. The answers are in the order of the actors.
+pub(crate) async fn stop_unmanaged(actors: &[ActorCell], limit: Duration) -> Vec<Stopped> {
     let mut ends: Vec<_> = actors.iter().map(|actor| maybe_done(end_of(actor.clone()).boxed())).collect();
-    // All are listened to before the first is asked.
+    // Subscribe to all before asking the first.
     putting_off_wakes(|context| {
         for end in &mut ends {
             let _ = end.poll_unpin(context);
@@ -150,9 +150,9 @@ async fn all(ends: &mut [MaybeDone<BoxFuture<'static, ()>>]) {
 
 /// Polls for the ends of actors whose tasks others hold.
 ///
-/// ractor wakes those who wait for an end while the actor's task still has the handler, and after a kill the state too; they
-/// are dropped in the rest of the same poll. So the wake is put off until that poll is over. An actor that has ended before
-/// the first poll here may still be about to drop them: of that there is no word.
+/// ractor wakes the waiters for an end while the actor's task still has the handler, and after a kill the state too;
+/// they are dropped in the rest of the same poll. So the wake is put off until that poll is over. An actor that has
+/// ended before the first poll here may still be about to drop them; ractor does not report that.
 async fn putting_off_wakes<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
     poll_fn(|context| {
         let after = Waker::from(Arc::new(WakeAfterThisPoll(context.waker().clone())));
@@ -161,7 +161,7 @@ async fn putting_off_wakes<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>)
     .await
 }
 
-/// Woken within the poll of a task, it wakes when that poll is over: tokio does so with whoever yields.
+/// Woken within the poll of a task, it wakes when that poll is over: tokio does so with a task that yields.
 struct WakeAfterThisPoll(Waker);
 
 impl Wake for WakeAfterThisPoll {
@@ -172,9 +172,9 @@ impl Wake for WakeAfterThisPoll {
     }
 }
 
-/// Returns when a subtree is gone, all of whose members have been told to end.
+/// Returns when a subtree is gone whose members have all been asked to end.
 ///
-/// Bounded, since an actor that its own code has unlinked was told nothing: it is left behind, with a warning.
+/// Bounded, since an actor that its own code has unlinked was not asked: it is left behind, with a warning.
 pub(crate) async fn subtree_gone(subtree: Option<Gone>) {
     let Some(subtree) = subtree else { return };
     let limit = subtree.limits().subtree_end;

@@ -1,4 +1,4 @@
-//! Significant children: whose own end may be the end of their supervisor.
+//! Significant children, whose own end may end their supervisor.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer};
 
 /// Whether a supervisor stops by itself when its significant children have ended. OTP's `auto_shutdown` (since OTP 24).
 ///
-/// What counts is a [`significant`](crate::ChildSpec::significant) child that ends by itself and is not restarted: a transient
-/// one after a normal end or a shutdown, a temporary one after any. A child that is terminated by request, or stopped by
-/// a strategy on behalf of a sibling, does not count. The supervisor then stops its children in order and itself with the
-/// reason `shutdown`; if it is itself a significant child, the same rule applies one level up.
+/// Only a [`significant`](crate::ChildSpec::significant) child that ends by itself and is not restarted counts: a
+/// transient one after a normal end or a shutdown, a temporary one after any. A child that is terminated by request, or
+/// stopped by a strategy on behalf of a sibling, does not count. The supervisor then stops its children in order and
+/// itself with the reason `shutdown`; if it is itself a significant child, the same rule applies one level up.
 ///
 /// ```
 /// use foundation_core::{AutoShutdown, Strategy, SupervisorSpec};

@@ -1,12 +1,12 @@
-//! A sorted set of few.
+//! A sorted set of few values.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::IntoIter;
 
 /// A set that gives its values in order, from both ends.
 ///
-/// Made for one value, or for many that come in order: those cost less than in a tree. One that comes out of order moves the
-/// others.
+/// Made for one value, or for many that come in order: those cost less than in a tree. One that comes out of order
+/// moves the others.
 #[derive(Debug)]
 pub(crate) struct SortedQueue<T>(VecDeque<T>);
 

@@ -1,4 +1,4 @@
-//! How to put a supervisor together.
+//! The specification of a supervisor.
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use super::child_spec::ChildSpec;
 use super::error::SpecError;
 use super::report::Reporter;
 use super::restart::{RestartIntensity, Strategy};
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::significant::AutoShutdown;
 use crate::containment::Contained;
 use crate::exit::ExitReason;
@@ -34,15 +34,15 @@ pub struct SupervisorSpec {
     pub(crate) children: Vec<ChildSpec>,
     pub(crate) reporter: Option<Arc<dyn Reporter>>,
     pub(crate) order: StopOrder,
-    /// `None` for those of the supervisor above.
+    /// `None` for the limits of the supervisor above.
     pub(crate) limits: Option<Arc<SupervisorLimits>>,
     seed: Option<u64>,
-    strays: Option<Arc<dyn StrayExits>>,
-    /// What is dropped with the supervisor's state.
+    unmanaged: Option<Arc<dyn UnmanagedExits>>,
+    /// Values dropped with the supervisor's state.
     held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
-/// In which order a supervisor that stops asks its children to.
+/// The order in which a stopping supervisor stops its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopOrder {
     /// One after the other, the last started first.
@@ -51,8 +51,8 @@ pub(crate) enum StopOrder {
     AllAtOnce,
 }
 
-/// Somebody who wants to know of actors that ended and are no children: those that the supervisor only monitors.
-pub(crate) trait StrayExits: Send + Sync + 'static {
+/// A receiver of the ends of actors that are no children: those that the supervisor only monitors.
+pub(crate) trait UnmanagedExits: Send + Sync + 'static {
     fn ended(&self, actor: ActorId, reason: &ExitReason);
 }
 
@@ -60,9 +60,9 @@ impl SupervisorSpec {
     /// No children yet, default restart intensity.
     pub fn new(strategy: Strategy) -> Self {
         let (intensity, auto_shutdown, backoff) = Default::default();
-        let rules = Rules { strategy, intensity, auto_shutdown, roster: Roster::Fixed, backoff };
-        let (reporter, limits, seed, strays, held) = (None, None, None, None, None);
-        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, limits, seed, strays, held }
+        let rules = Rules { strategy, intensity, auto_shutdown, child_set: ChildSet::Static, backoff };
+        let (reporter, limits, seed, unmanaged, held) = (None, None, None, None, None);
+        Self { rules, children: Vec::new(), reporter, order: StopOrder::Reverse, limits, seed, unmanaged, held }
     }
 
     /// Adds a child at the end of the start order.
@@ -77,7 +77,7 @@ impl SupervisorSpec {
         self
     }
 
-    /// How many restarts are too many.
+    /// The restart intensity.
     pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
         self.rules.intensity = intensity;
         self
@@ -89,13 +89,13 @@ impl SupervisorSpec {
         self
     }
 
-    /// How long to wait before the restart of a child that has no [backoff](ChildSpec::backoff) of its own.
+    /// The delay before the restart of a child that has no [backoff](ChildSpec::backoff) of its own.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.rules.backoff = backoff.into();
         self
     }
 
-    /// What the jitter of this supervisor's delays is drawn from: the same seed and the same failures, the same delays.
+    /// The seed of the jitter of this supervisor's delays: the same seed and the same failures give the same delays.
     /// Without it each start of the supervisor draws a seed from the operating system.
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -106,28 +106,28 @@ impl SupervisorSpec {
         self.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().1)
     }
 
-    /// Who is told what happens; without it the reporter of the supervisor above, and at the top
+    /// The reporter of the children's events; without it the reporter of the supervisor above, and at the top
     /// [`TracingReporter`](crate::TracingReporter).
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
         self.reporter = Some(Arc::new(Contained::new("a reporter", reporter)));
         self
     }
 
-    /// How long the steps of this supervisor, and of those below it, may take; without it as long as those of the
-    /// supervisor above, and at the top the defaults.
+    /// The time limits for the steps of this supervisor, and of those below it; without it those of the supervisor
+    /// above, and at the top the defaults.
     pub fn limits(mut self, limits: SupervisorLimits) -> Self {
         self.limits = Some(Arc::new(limits));
         self
     }
 
-    /// With the limits for all that the children leave unsaid.
+    /// Fills what the children leave unset from the limits.
     pub(crate) fn within(mut self, limits: &SupervisorLimits) -> Self {
         self.children = self.children.into_iter().map(|child| child.within(limits)).collect();
         self
     }
 
-    pub(crate) fn roster(mut self, roster: Roster) -> Self {
-        self.rules.roster = roster;
+    pub(crate) fn child_set(mut self, child_set: ChildSet) -> Self {
+        self.rules.child_set = child_set;
         self
     }
 
@@ -136,24 +136,24 @@ impl SupervisorSpec {
         self
     }
 
-    pub(crate) fn strays(mut self, strays: Arc<dyn StrayExits>) -> Self {
-        self.strays = Some(strays);
+    pub(crate) fn unmanaged_exits(mut self, unmanaged: Arc<dyn UnmanagedExits>) -> Self {
+        self.unmanaged = Some(unmanaged);
         self
     }
 
-    /// Something for the supervisor to hold until it is gone.
+    /// Adds a value that the supervisor holds until it is gone.
     pub(crate) fn holding(mut self, held: Arc<dyn Any + Send + Sync>) -> Self {
         self.held = Some(held);
         self
     }
 
-    pub(crate) fn tell_stray(&self, actor: ActorId, reason: &ExitReason) {
-        if let Some(strays) = &self.strays {
-            strays.ended(actor, reason);
+    pub(crate) fn report_unmanaged_exit(&self, actor: ActorId, reason: &ExitReason) {
+        if let Some(unmanaged) = &self.unmanaged {
+            unmanaged.ended(actor, reason);
         }
     }
 
-    /// Refuses what no supervisor can run.
+    /// Refuses an invalid specification.
     pub(crate) fn check(&self) -> Result<(), SpecError> {
         self.rules.intensity.check()?;
         let mut ids = HashSet::new();

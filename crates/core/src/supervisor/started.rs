@@ -1,4 +1,4 @@
-//! What comes of a start.
+//! The results of starts.
 
 use std::any::Any;
 use std::fmt;
@@ -9,15 +9,15 @@ use ractor::{ActorCell, ActorId, ActorStatus};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::chain::{GiveUp, LastWord};
+use super::chain::{GiveUpCell, RestartLimitExceeded};
 use super::group::Gone;
 use crate::containment::Contained;
 
-/// What a start function came to.
+/// The result of a start function.
 pub enum Start {
     /// The child runs.
     Running(Started),
-    /// The child is not wanted now. A static supervisor keeps its spec (unless it is temporary), a dynamic one drops it.
+    /// The child is not wanted now. A static supervisor keeps its spec unless it is temporary; a dynamic one drops it.
     Ignore,
 }
 
@@ -27,38 +27,38 @@ impl From<Started> for Start {
     }
 }
 
-/// An actor that has just been started, with what its supervisor needs to know that it is gone.
+/// An actor that has just been started, with what its supervisor needs to confirm that it is gone.
 ///
-/// Dropped, it takes the actor with it: a start function that fails after it has spawned leaves nobody behind.
+/// Dropped, it stops the actor: a start function that fails after it has spawned leaves no actor behind.
 pub struct Started {
     pub(crate) actor: ActorCell,
     pub(crate) handle: AbortOnDropHandle<()>,
     pub(crate) subtree: Option<Gone>,
-    /// Of a supervisor: why it gave up, if it did.
-    pub(crate) last_word: LastWord,
+    /// Why it gave up, if it is a supervisor and did.
+    pub(crate) give_up_cell: GiveUpCell,
     /// Boxed twice, as few have one and all pay for it.
     pub(crate) extra: Option<Box<Extra>>,
-    /// Told when the child is asked to stop, beside the actor: a task hears nothing else.
+    /// Notified when the child is asked to stop, beside the actor: a task receives nothing else.
     pub(crate) asked: Option<CancellationToken>,
 }
 
-/// Whatever a start function hands back besides the child. Nobody need take it.
+/// A value that a start function hands back besides the child. It may be ignored.
 pub(crate) type Extra = Contained<Box<dyn Any + Send + Sync>>;
 
 impl Started {
     /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`](crate::StartContext::supervisor).
     ///
-    /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for this
-    /// actor after the one in between was killed, and which keeps the actor's state on its own task: ractor hands the state
-    /// of a killed actor, and the error of a failed one, to the supervisor. Panics of their destructors are contained there,
-    /// but one that takes its time takes the supervisor's.
+    /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for
+    /// this actor after the one in between was killed, and which keeps the actor's state on its own task. ractor passes
+    /// the state of a killed actor, and the error of a failed one, to the supervisor. Panics of their destructors are
+    /// contained there, but a slow one delays the supervisor.
     pub fn new(actor: impl Into<ActorCell>, handle: JoinHandle<()>) -> Self {
-        let (actor, handle, last_word) = (actor.into(), AbortOnDropHandle::new(handle), LastWord::default());
-        Self { actor, handle, subtree: None, last_word, extra: None, asked: None }
+        let (actor, handle, give_up_cell) = (actor.into(), AbortOnDropHandle::new(handle), GiveUpCell::default());
+        Self { actor, handle, subtree: None, give_up_cell, extra: None, asked: None }
     }
 
-    /// The same with something for whoever asked for the start, who gets it unchanged in a [`StartedChild`]. OTP's
-    /// `{ok, Child, Info}`. A restart that nobody asked for drops it.
+    /// The same, with a value for the caller that requested the start, which gets it unchanged in a [`StartedChild`].
+    /// OTP's `{ok, Child, Info}`. An automatic restart drops it.
     ///
     /// ```
     /// use foundation_core::{ChildKind, ChildSpec, Strategy, Supervisor, SupervisorSpec};
@@ -91,7 +91,7 @@ impl Started {
         Self { asked: Some(asked), ..self }
     }
 
-    /// Who was started.
+    /// The started actor.
     pub fn actor(&self) -> &ActorCell {
         &self.actor
     }
@@ -102,24 +102,24 @@ impl Started {
     }
 }
 
-/// A child that was started by request, with what its start function handed back besides.
+/// A child that was started by request, with the value that its start function handed back besides.
 pub struct StartedChild {
     pub(crate) actor: ActorCell,
     pub(crate) extra: Option<Box<Extra>>,
 }
 
 impl StartedChild {
-    /// Who was started.
+    /// The started actor.
     pub fn actor(&self) -> &ActorCell {
         &self.actor
     }
 
-    /// What was handed back, if it was something of this type.
+    /// The value handed back, if it is of this type.
     pub fn extra<T: Any>(&self) -> Option<&T> {
         self.extra.as_ref()?.get()?.downcast_ref()
     }
 
-    /// Both; the second is `None` if nothing of this type was handed back.
+    /// Both; the second is `None` if no value of this type was handed back.
     pub fn into_parts<T: Any>(self) -> (ActorCell, Option<T>) {
         let extra = self.extra.and_then(|extra| extra.into_inner()?.downcast().ok());
         (self.actor, extra.map(|extra| *extra))
@@ -132,17 +132,17 @@ impl fmt::Debug for StartedChild {
     }
 }
 
-/// A life of a child, told apart from its other lives.
+/// A life of a child, distinguished from its other lives.
 pub(crate) trait Incarnation {
     fn actor_id(&self) -> ActorId;
 
-    /// Whether it has certainly ended, so that its end has been told.
+    /// Whether it has certainly ended, so that its end has been reported.
     fn is_over(&self) -> bool {
         false
     }
 
     /// Why it gave up, if it is a supervisor and did.
-    fn last_word(&self) -> Option<Arc<GiveUp>> {
+    fn give_up_reason(&self) -> Option<Arc<RestartLimitExceeded>> {
         None
     }
 }
@@ -156,7 +156,7 @@ impl Incarnation for Started {
         self.actor.get_status() == ActorStatus::Stopped
     }
 
-    fn last_word(&self) -> Option<Arc<GiveUp>> {
-        self.last_word.read()
+    fn give_up_reason(&self) -> Option<Arc<RestartLimitExceeded>> {
+        self.give_up_cell.get()
     }
 }

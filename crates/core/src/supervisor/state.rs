@@ -1,4 +1,4 @@
-//! What a supervisor's actor keeps: its children, the steps under way, and who waits for which answer.
+//! The state of a supervisor's actor: its children, the steps under way, and the requests that wait for answers.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -9,14 +9,14 @@ use ractor::ActorRef;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::backoff::Fractions;
+use super::backoff::JitterRng;
 use super::child_spec::ChildSpec;
 use super::children::Children;
 use super::error::{ChildError, NameFree};
 use super::message::{Answer, Handle, ServerMsg, Which};
 use super::plan::Key;
 use super::replacement::Replacement;
-use super::roster::ChildInfo;
+use super::requests::ChildInfo;
 use super::shutdown;
 use super::spec::SupervisorSpec;
 use super::started::{Started, StartedChild};
@@ -35,25 +35,36 @@ pub(super) struct ServerState {
     pub(super) replacements: HashMap<Key, Replacement>,
     pub(super) starters: HashMap<Key, Answer<Option<StartedChild>>>,
     pub(super) stoppers: HashMap<Key, Vec<Answer<()>>>,
-    /// How many exits have come since the last message.
-    pub(super) exits_in_a_row: u32,
-    /// Whether a message is on its way that has the rest of the work done.
+    /// The number of exits since the last message.
+    pub(super) consecutive_exits: u32,
+    /// Whether a message is on its way that continues the work.
     pub(super) work_is_due: bool,
 }
 
 impl ServerState {
     /// Before the first start.
     pub(super) fn new(spec: SupervisorSpec, limits: &SupervisorLimits) -> Self {
-        let children = Children::new(spec.rules, Fractions::seeded(spec.seed())).noting_early_ends(limits.early_ends);
+        let children = Children::new(spec.rules, JitterRng::seeded(spec.seed())).noting_early_ends(limits.early_ends);
         let (steps, delays, replacements, starters, stoppers) = Default::default();
-        let (last_step, exits_in_a_row, work_is_due) = Default::default();
-        Self { spec, children, steps, last_step, delays, replacements, starters, stoppers, exits_in_a_row, work_is_due }
+        let (last_step, consecutive_exits, work_is_due) = Default::default();
+        Self {
+            spec,
+            children,
+            steps,
+            last_step,
+            delays,
+            replacements,
+            starters,
+            stoppers,
+            consecutive_exits,
+            work_is_due,
+        }
     }
 
-    /// Has the work done when the messages that wait now have had their turn.
+    /// Continues the work after the messages that wait now.
     pub(super) fn work_later(&mut self, myself: &ActorRef<ServerMsg>) {
         if !self.work_is_due {
-            // A supervisor that takes no message is stopping.
+            // A stopping supervisor takes no message.
             self.work_is_due = myself.send_message(ServerMsg::Work).is_ok();
         }
     }
@@ -68,7 +79,7 @@ impl ServerState {
         let (number, subtree) = (nudge.number, start.subtree().cloned());
         let nudge = NudgeAtEnd(Arc::new(nudge));
         let task = tokio::spawn(async move {
-            // Dropped after the start, and if that should panic.
+            // Dropped after the start, even if that panics.
             let _nudge = nudge;
             start.finish().await
         });
@@ -76,7 +87,7 @@ impl ServerState {
         self.steps.insert(key, StepUnderWay { number, work });
     }
 
-    /// Begins to wait for an end, and gives its outcome if it is over at once.
+    /// Begins to wait for an end, and returns its outcome if it is over at once.
     pub(super) fn begin_end(
         &mut self,
         myself: &ActorRef<ServerMsg>,
@@ -110,7 +121,7 @@ impl ServerState {
         }
     }
 
-    /// The outcome of the step that a nudge came from, if it is over: no step, or another, has nothing to do with it.
+    /// The outcome of the step of a nudge, if it is over. A nudge of no step, or of another, is ignored.
     pub(super) fn nudged(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64) -> Option<Outcome> {
         let step = self.steps.remove(&key)?;
         if step.number != number {
@@ -118,14 +129,14 @@ impl ServerState {
             return None;
         }
         let end = match step.work {
-            // The nudge is the last thing that the task does: it is at its end, or comes to it without anybody's doing.
+            // The nudge is the last thing that the task does: it has ended, or is about to by itself.
             StepWork::Start { task, .. } => task.map(outcome_of).boxed(),
             StepWork::End(end) => end,
         };
         self.begin_end(myself, key, end)
     }
 
-    /// Lets a delay pass. At most one of a child counts; this one takes the place of any other.
+    /// Starts a delay. At most one of a child counts; this one replaces any other.
     pub(super) fn spawn_delay(&mut self, myself: &ActorRef<ServerMsg>, key: Key, number: u64, until: Instant) {
         let supervisor = myself.clone();
         #[expect(clippy::disallowed_methods, reason = "a backoff is a delay, and nothing else")]
@@ -175,13 +186,13 @@ impl ServerState {
     pub(super) fn answer_starter(&mut self, key: Key, result: Result<Option<StartedChild>, ChildError>) {
         match self.starters.remove(&key) {
             Some(reply) => answer(reply, result),
-            None => drop_contained("the outcome of a start that nobody asked for", result),
+            None => drop_contained("the outcome of a start that was not requested", result),
         }
     }
 
-    /// Answers whoever waits for a child to come to rest: that it is down, or that its start will not be.
-    pub(super) fn answer_settled(&mut self) {
-        for key in self.children.take_settled() {
+    /// Answers the requests that wait for a child to stop: it is down, or its start was cancelled.
+    pub(super) fn answer_finished(&mut self) {
+        for key in self.children.take_finished() {
             if self.children.waits(key).is_none() {
                 self.delays.remove(&key);
             }
@@ -216,12 +227,13 @@ impl ServerState {
         Ok(self.children.reconfigure(spec.rules, spec.children)?)
     }
 
-    /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are let finish.
+    /// Ends every step under way: starts are aborted, or taken in if they have just finished; stops are allowed to
+    /// finish.
     pub(super) async fn end_steps(&mut self) {
-        // A delay holds a reference to the supervisor, and nobody is interested in its end any more.
+        // A delay holds a reference to the supervisor, and its end no longer matters.
         self.delays.clear();
         let steps = std::mem::take(&mut self.steps);
-        // All of them first: waiting for a slow stop would let a start go on that is no longer wanted.
+        // All of them first: waiting for a slow stop would let an unwanted start go on.
         for step in steps.values() {
             if let StepWork::Start { task, .. } = &step.work {
                 task.abort();
@@ -233,7 +245,7 @@ impl ServerState {
                 StepWork::End(end) => end.await,
             };
             match (outcome, self.replacements.remove(&key)) {
-                // A successor that is not wanted any more; its predecessor is stopped with the other children.
+                // A successor that is no longer wanted; its predecessor is stopped with the other children.
                 (Outcome::Started(successor), Some(replacement)) => {
                     shutdown::stop(successor, replacement.spec.shutdown_rule()).await;
                 }

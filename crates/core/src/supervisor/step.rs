@@ -21,7 +21,7 @@ use super::shutdown;
 use super::started::{Start, Started};
 use crate::containment::{CaughtPanic, ContainedFuture, catch_panic, drop_contained};
 
-/// What came of a step.
+/// The outcome of a step.
 pub(super) enum Outcome {
     Gone { actor: ractor::ActorId, how: Option<Stopped> },
     Started(Started),
@@ -31,20 +31,20 @@ pub(super) enum Outcome {
 
 /// A step under way.
 pub(super) struct StepUnderWay {
-    /// By which its nudge is known from that of a step before it.
+    /// Distinguishes its nudge from that of an earlier step.
     pub(super) number: u64,
     pub(super) work: StepWork,
 }
 
-/// Who does what a step has to do.
+/// How a step is carried out.
 pub(super) enum StepWork {
-    /// A start has a task of its own, as the child's own code runs in it, and may be aborted.
+    /// As a task of its own, for a start: the child's own code runs in it, and it may be aborted.
     Start { task: AbortOnDropHandle<Outcome>, subtree: Option<Gone> },
-    /// An end only waits for others. The supervisor polls it, and lets it finish.
+    /// Polled by the supervisor, which lets it finish: an end only waits for others.
     End(BoxFuture<'static, Outcome>),
 }
 
-/// What an end under way wakes its supervisor with: a message, behind the exit events that have come before.
+/// The waker of an end under way: it sends the supervisor a message, behind the exit events that came before.
 pub(super) struct Nudge {
     pub(super) supervisor: ActorRef<ServerMsg>,
     pub(super) key: Key,
@@ -53,12 +53,12 @@ pub(super) struct Nudge {
 
 impl Wake for Nudge {
     fn wake(self: Arc<Self>) {
-        // A supervisor that is stopping refuses it; it awaits the step by itself.
+        // A stopping supervisor refuses it; it awaits the step by itself.
         let _ = self.supervisor.send_message(ServerMsg::StepDone(self.key, self.number));
     }
 }
 
-/// Nudges when it is dropped: the end of a start is announced whatever has become of it.
+/// Nudges when it is dropped: the end of a start is announced whatever its outcome.
 pub(super) struct NudgeAtEnd(pub(super) Arc<Nudge>);
 
 impl Drop for NudgeAtEnd {
@@ -67,18 +67,18 @@ impl Drop for NudgeAtEnd {
     }
 }
 
-/// A delay under way: the word of its end, which does not come when this is dropped.
+/// A delay under way; its end is not reported if this is dropped.
 pub(super) struct DelayTask {
     pub(super) number: u64,
     pub(super) _task: AbortOnDropHandle<()>,
 }
 
-/// The start of one child: limited in time, panics contained, those of its destructors too; of a supervisor that did not
-/// start, all that it had started is gone when it is over.
+/// The start of one child: limited in time, with panics contained, also those of its destructors. If a supervisor did
+/// not start, all that it had started is gone when this is over.
 pub(super) struct StartUnderWay {
     start: ContainedFuture<StartResult>,
     limit: Option<Duration>,
-    /// What is to be waited for beside the child itself: of a supervisor, its subtree.
+    /// The wait beside the child itself: for a supervisor, its subtree.
     subtree: Option<Gone>,
 }
 
@@ -96,8 +96,8 @@ impl StartUnderWay {
         self.subtree.as_ref()
     }
 
-    /// One look: what came of it, if it is over. Most starts are, and need neither a task nor a timer.
-    pub(super) fn look(&mut self) -> Option<Outcome> {
+    /// Polls once: the outcome, if it is over. Most starts are, and need neither a task nor a timer.
+    pub(super) fn poll_once(&mut self) -> Option<Outcome> {
         match flat((&mut self.start).now_or_never()?) {
             Ok(start) => Some(self.outcome(start)),
             Err(error) if self.subtree.is_none() => Some(Outcome::Failed(error)),
@@ -110,7 +110,7 @@ impl StartUnderWay {
 
     /// Waits until it is over.
     pub(super) async fn finish(mut self) -> Outcome {
-        if let Some(outcome) = self.look() {
+        if let Some(outcome) = self.poll_once() {
             return outcome;
         }
         let result = match self.limit {
@@ -147,7 +147,7 @@ fn panicked(panic: CaughtPanic) -> StartError {
     StartError::Panicked(panic.into_text())
 }
 
-/// What comes of a start that is no longer wanted: mostly nothing, but it may have finished before.
+/// The outcome of a start that is no longer wanted: mostly nothing, but it may have finished before.
 pub(super) async fn aborted(task: AbortOnDropHandle<Outcome>, subtree: Option<Gone>) -> Outcome {
     task.abort();
     let outcome = outcome_of(task.await);
@@ -157,7 +157,7 @@ pub(super) async fn aborted(task: AbortOnDropHandle<Outcome>, subtree: Option<Go
     outcome
 }
 
-/// What came of a start that had a task of its own.
+/// The outcome of a start that had a task of its own.
 pub(super) fn outcome_of(task: Result<Outcome, JoinError>) -> Outcome {
     task.unwrap_or_else(|error| {
         drop_contained("the end of a start", error);

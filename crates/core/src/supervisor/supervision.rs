@@ -1,4 +1,4 @@
-//! The rules of a supervisor, to look at.
+//! The rules of a supervisor, for display.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use super::significant::AutoShutdown;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Supervision {
-    /// Who restarts with a failed child.
+    /// Which children restart with a failed child.
     pub strategy: Strategy,
-    /// Which ends of significant children are its own.
+    /// Which ends of significant children end the supervisor.
     pub auto_shutdown: AutoShutdown,
-    /// How many restarts are too many.
+    /// The restart intensity.
     pub intensity: RestartIntensity,
-    /// How many restarts the window has in it now.
+    /// The restarts in the window now.
     pub used: u32,
 }
 

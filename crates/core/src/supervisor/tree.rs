@@ -9,29 +9,30 @@ use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::child_spec::ChildKind;
+use super::requests::{ChildInfo, ChildState};
 use super::restart::Restart;
-use super::roster::{ChildInfo, ChildState};
 use super::supervision::Supervision;
 use crate::exit::ExitReason;
 
-/// So many levels of a tree are written by serde, whose formats go deeper on the stack for each: by some 0.6 KB for JSON, and by
-/// 1.5 KB for a `serde_json::Value`, if nothing is optimised.
+/// The most levels of a tree that serde writes, whose formats go deeper on the stack for each: by some 0.6 KB for JSON,
+/// and by 1.5 KB for a `serde_json::Value`, if nothing is optimised.
 const MAX_WRITTEN: usize = 1_024;
 
-/// So many levels of a tree `Debug` shows, for the same reason.
+/// The most levels of a tree that `Debug` shows, for the same reason.
 const MAX_SHOWN: usize = 64;
 
-/// One actor of a supervision tree with all that are below it: a snapshot.
+/// A snapshot of one actor of a supervision tree and of all actors below it.
 ///
 /// [`Display`](std::fmt::Display) draws it with a line for each actor, [`to_dot`](Self::to_dot) as a graph for
-/// Graphviz, and serde writes it as JSON, of at most 1,024 levels: one that is deeper is an error, and never an overflow of the
-/// stack. `Debug` shows 64 levels, and how many are left out.
+/// Graphviz, and serde writes it as JSON, of at most 1,024 levels: a deeper one is an error, and never an overflow of
+/// the stack. `Debug` shows 64 levels, and how many are left out.
 ///
 /// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
-/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree),
-/// which alone know the names of services. Each supervisor is asked for its own children, all of a level at once, so the
-/// parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children, and a copy of
-/// its list. A supervisor has 1 s for each answer ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
+/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree);
+/// only the last two know the names of services. Each supervisor is asked for its own children, all of a level at once,
+/// so the parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children,
+/// and a copy of its list. A supervisor has 1 s for each answer
+/// ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
 ///
 /// ```
 /// use foundation_core::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
@@ -74,11 +75,11 @@ const MAX_SHOWN: usize = 64;
 pub struct Tree {
     /// Its id; of the topmost the [path](crate::Supervisor::path).
     pub id: String,
-    /// The name under which it is registered, if it is and somebody knew.
+    /// The name under which it is registered; `None` also in a snapshot without names.
     pub name: Option<String>,
     /// Worker or supervisor.
     pub kind: ChildKind,
-    /// What it is doing.
+    /// Its state.
     pub status: TreeStatus,
     /// Its latest actor, unless that is known to be gone. As text in JSON.
     pub actor: Option<ActorId>,
@@ -86,21 +87,21 @@ pub struct Tree {
     pub restart: Option<Restart>,
     /// Whether its end may be the end of its supervisor.
     pub significant: bool,
-    /// How often its supervisor has restarted it.
+    /// The number of times that its supervisor has restarted it.
     pub restarts: u32,
-    /// Why its latest life ended that its supervisor did not end.
+    /// Why its latest life ended, unless its supervisor ended it.
     pub last_exit: Option<ExitReason>,
-    /// How long until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
+    /// The time until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
     pub backoff: Option<Duration>,
-    /// Whether it was spawned without its supervisor's doing, and is only stopped by it.
+    /// Whether it was spawned past its supervisor, which only stops it.
     pub direct: bool,
-    /// By which rules it supervises, if it is a supervisor and has answered.
+    /// The rules by which it supervises, if it is a supervisor and has answered.
     pub supervision: Option<Supervision>,
     /// Its children in start order.
     pub children: Vec<Tree>,
 }
 
-/// What an actor of a [`Tree`] is doing.
+/// The state of an actor of a [`Tree`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -115,7 +116,7 @@ pub enum TreeStatus {
     Stopping,
     /// It does not run, and will not be started by itself.
     Stopped,
-    /// It is a supervisor, it runs, and it did not say in time what it has below it.
+    /// It is a supervisor that runs, and it did not answer in time.
     Silent,
 }
 
@@ -134,7 +135,7 @@ impl TreeStatus {
 }
 
 impl Tree {
-    /// How many actors run in it, its own included.
+    /// The number of actors that run in it, its own included.
     pub fn running(&self) -> usize {
         let (mut running, mut further) = (0, vec![self]);
         while let Some(tree) = further.pop() {
@@ -149,7 +150,7 @@ impl Tree {
         self.children.iter().find(|child| child.id == id)
     }
 
-    /// How many levels it has, its own included.
+    /// The number of its levels, its own included.
     fn levels(&self) -> usize {
         let (mut deepest, mut further) = (0, vec![(self, 1)]);
         while let Some((tree, level)) = further.pop() {
@@ -200,7 +201,7 @@ impl Tree {
         }
     }
 
-    /// A supervisor of which nothing else is known.
+    /// A supervisor without further information.
     pub(crate) fn unknown(id: String, status: TreeStatus) -> Self {
         Self::leaf(id, ChildKind::Supervisor, status, None)
     }
@@ -224,10 +225,10 @@ impl Tree {
         Self { restart: Some(Restart::Temporary), direct: true, ..leaf }
     }
 
-    /// Writes the names in, and takes out whoever is in it twice.
+    /// Fills in the names, and removes actors that are in it twice.
     ///
-    /// An actor in its start is linked to its supervisor before that knows whose start it is. So one that was not
-    /// started by the supervisor is believed only if its name is no child's, or while no child is on its way.
+    /// An actor in its start is linked to its supervisor before that knows whose start it is. So an actor that the
+    /// supervisor did not start is kept only if its name is no child's, or while no child is on its way.
     pub(crate) fn named(mut self, names: &HashMap<ActorId, String>) -> Self {
         let mut further = vec![&mut self];
         while let Some(tree) = further.pop() {
@@ -238,7 +239,7 @@ impl Tree {
         self
     }
 
-    /// Takes out those that are linked to it and in it already.
+    /// Removes linked actors that are in it already.
     fn believe(&mut self, names: &HashMap<ActorId, String>) {
         if !self.children.iter().any(|child| child.direct) {
             return;
@@ -264,11 +265,11 @@ impl Tree {
     }
 }
 
-// ---- what is as deep as the tree, and must not be so on the stack ----
+// ---- as deep as the tree, and therefore not recursive ----
 
 impl Clone for Tree {
     fn clone(&self) -> Self {
-        // Copies with those that are still to be copied below each: never more than there are levels.
+        // Copies, with the children still to be copied below each: never more than there are levels.
         let mut unfinished = vec![(self.alone(), self.children.iter())];
         loop {
             let Some((tree, children)) = unfinished.last_mut() else { unreachable!("the topmost is returned") };
@@ -294,7 +295,7 @@ impl fmt::Debug for Tree {
     }
 }
 
-/// A tree of which so many levels are shown.
+/// A tree, limited to this many levels.
 struct Shown<'a> {
     tree: &'a Tree,
     levels: usize,
@@ -348,7 +349,7 @@ struct Nested<'a>(&'a Tree);
 impl Serialize for Nested<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Tree", self.0.fields())?;
-        // By itself, so that only little of this is on the stack while the children are written.
+        // A function of its own, so that little of this is on the stack while the children are written.
         self.0.write_alone(&mut fields)?;
         fields.serialize_field("children", &NestedAll(&self.0.children))?;
         fields.end()
@@ -368,7 +369,7 @@ impl Serialize for NestedAll<'_> {
 }
 
 impl Tree {
-    /// How many fields are written: what there is nothing to say of is left out.
+    /// The number of fields written: empty ones are left out.
     fn fields(&self) -> usize {
         let left_out = [
             self.name.is_none(),

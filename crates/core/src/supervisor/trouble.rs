@@ -1,7 +1,7 @@
 //! A child that fails again and again: since when, as a function of what counts as a steady life.
 //!
 //! 1. A run of failures goes back to the latest failure before which the child had a steady life, or to the first one.
-//! 2. What counts as steady is up to who asks. So of all failures those are kept that could be the first of a run: each came
+//! 2. The caller decides what counts as steady. So all failures are kept that could be the first of a run: each came
 //!    after a longer life than all that follow.
 //! 3. There are never more than [`MAX_KEPT`]; beyond that a run may seem to go back to an earlier failure.
 
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many failures are kept. It takes lives that get ever shorter to come to so many; then one in the middle of a long run
-/// is forgotten.
+/// The most failures kept. Reaching it takes lives that get ever shorter; then one in the middle of a long run is
+/// dropped.
 const MAX_KEPT: usize = 16;
 
 /// The failures of one child that could be the first of a run.
@@ -23,9 +23,9 @@ pub(crate) struct Trouble {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Failed {
     at: Instant,
-    /// How long it had lived.
+    /// The length of the life before.
     lived: Duration,
-    /// How many failures came before.
+    /// The number of failures before.
     earlier: u32,
 }
 
@@ -37,9 +37,9 @@ pub(crate) struct Run {
 }
 
 impl Trouble {
-    /// The child has failed now, after such a life.
+    /// Notes that the child has failed now, after such a life.
     pub(crate) fn failed(&mut self, at: Instant, lived: Duration) {
-        // The first of all begins a run, whatever counts as steady.
+        // The first failure begins a run, whatever counts as steady.
         let lived = if self.failures == 0 { Duration::MAX } else { lived };
         self.kept.retain(|earlier| earlier.lived > lived);
         if self.kept.len() == MAX_KEPT {

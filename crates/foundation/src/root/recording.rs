@@ -1,6 +1,6 @@
 //! What is recorded of supervision: which reports become events, and how these are made to fit into a log.
 
-use foundation_core::{Happened, Report, Stopped};
+use foundation_core::{ChildEvent, Report, Stopped};
 use serde_json::{Map, Value, json};
 
 use super::path_source::source_of;
@@ -94,9 +94,9 @@ impl Recording {
     }
 }
 
-fn described(happened: &Happened, everything: bool) -> Option<(EventKind, Value)> {
+fn described(happened: &ChildEvent, everything: bool) -> Option<(EventKind, Value)> {
     Some(match happened {
-        Happened::Exited { actor, reason, escalation }
+        ChildEvent::Exited { actor, reason, escalation }
             if everything || reason.is_abnormal() || escalation.is_some() =>
         {
             let mut details = json!({ "actor": actor.to_string(), "reason": reason });
@@ -105,27 +105,27 @@ fn described(happened: &Happened, everything: bool) -> Option<(EventKind, Value)
             }
             (Recording::CHILD_EXITED, details)
         }
-        Happened::Started { actor, cause: Some(cause), .. } => {
+        ChildEvent::Started { actor, cause: Some(cause), .. } => {
             (Recording::CHILD_RESTARTED, json!({ "actor": actor.to_string(), "cause": **cause }))
         }
-        Happened::StartFailed { cause } => (Recording::CHILD_START_FAILED, json!({ "cause": cause })),
-        Happened::NameTaken { cause, rule } => (Recording::CHILD_NAME_TAKEN, json!({ "cause": cause, "rule": rule })),
-        Happened::Stopped { actor, how: Stopped::Killed } => {
+        ChildEvent::StartFailed { cause } => (Recording::CHILD_START_FAILED, json!({ "cause": cause })),
+        ChildEvent::NameTaken { cause, rule } => (Recording::CHILD_NAME_TAKEN, json!({ "cause": cause, "rule": rule })),
+        ChildEvent::Stopped { actor, how: Stopped::Killed } => {
             (Recording::CHILD_KILLED, json!({ "actor": actor.to_string() }))
         }
-        Happened::GaveUp { cause } => {
+        ChildEvent::GaveUp { cause } => {
             let (intensity, said) = (cause.intensity.to_string(), cause.to_string());
             (Recording::SUPERVISOR_GAVE_UP, json!({ "intensity": intensity, "cause": **cause, "said": said }))
         }
-        Happened::AutoShutdown { mode } => (Recording::SUPERVISOR_AUTO_SHUTDOWN, json!({ "mode": mode })),
-        Happened::Started { actor, .. } if everything => {
+        ChildEvent::AutoShutdown { mode } => (Recording::SUPERVISOR_AUTO_SHUTDOWN, json!({ "mode": mode })),
+        ChildEvent::Started { actor, .. } if everything => {
             (Recording::CHILD_STARTED, json!({ "actor": actor.to_string() }))
         }
-        Happened::Stopped { actor, how } if everything => {
+        ChildEvent::Stopped { actor, how } if everything => {
             let brutally = *how == Stopped::Brutally;
             (Recording::CHILD_STOPPED, json!({ "actor": actor.to_string(), "brutally": brutally }))
         }
-        Happened::Ignored if everything => (Recording::CHILD_NOT_WANTED, json!({})),
+        ChildEvent::Ignored if everything => (Recording::CHILD_NOT_WANTED, json!({})),
         _ => return None,
     })
 }
@@ -192,12 +192,12 @@ mod tests {
 
     use super::*;
 
-    fn report(happened: Happened) -> Report {
+    fn report(happened: ChildEvent) -> Report {
         Report { supervisor: "registry/production".into(), child: ChildId::from("clerk"), happened }
     }
 
     fn exited(reason: ExitReason) -> Report {
-        report(Happened::Exited { actor: ActorId::Local(1), reason, escalation: None })
+        report(ChildEvent::Exited { actor: ActorId::Local(1), reason, escalation: None })
     }
 
     fn kind(recording: Recording, report: &Report) -> Option<EventKind> {
@@ -206,13 +206,13 @@ mod tests {
 
     #[test]
     fn what_went_wrong_is_recorded_by_default_and_what_did_not_only_with_everything() {
-        let started = report(Happened::Started { actor: ActorId::Local(1), restarts: 0, cause: None });
+        let started = report(ChildEvent::Started { actor: ActorId::Local(1), restarts: 0, cause: None });
         for uneventful in [started, exited(ExitReason::Normal), exited(ExitReason::Shutdown("done".into()))] {
             assert_eq!(kind(Recording::default(), &uneventful), None);
             assert!(kind(Recording::Everything, &uneventful).is_some());
         }
         assert_eq!(kind(Recording::default(), &exited(ExitReason::Killed)), Some(Recording::CHILD_EXITED));
-        let killed = report(Happened::Stopped { actor: ActorId::Local(1), how: Stopped::Killed });
+        let killed = report(ChildEvent::Stopped { actor: ActorId::Local(1), how: Stopped::Killed });
         assert_eq!(kind(Recording::default(), &killed), Some(Recording::CHILD_KILLED));
         assert_eq!(kind(Recording::Nothing, &killed), None);
     }
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_long_reason_is_shortened_and_says_so() {
         let long: Arc<str> = "x".repeat(2 << 20).into();
-        let report = report(Happened::StartFailed { cause: long.to_string() });
+        let report = report(ChildEvent::StartFailed { cause: long.to_string() });
         let event = Recording::Failures.event(&report, &EventLimits::default()).unwrap();
         let event = event.record(crate::EventId::FIRST, "production", std::time::UNIX_EPOCH);
         assert_eq!((&event.payload["shortened"], &event.payload["child"]), (&json!(true), &json!("clerk")));

@@ -1,4 +1,4 @@
-//! What can happen between two looks at an interleaved history.
+//! The commands between two checks of an interleaved history.
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
@@ -10,13 +10,13 @@ use crate::exit::ExitReason;
 pub(super) enum Command {
     Add(usize, Nature),
     Terminate(usize),
-    Revive(usize),
+    ManualStart(usize),
     Delete(usize),
     Exit(usize, ExitReason),
     /// The end of an actor that is no longer, or never was, a child.
     Stale(usize, ExitReason),
-    /// One of the steps under way is answered. A child may end before the word of its start arrives, and the event of
-    /// a child that was stopped may come before or after the word that it is gone.
+    /// One of the steps under way is answered. A child may end before the result of its start arrives. The exit event
+    /// of a stopped child may come before or after its `stopped`.
     Answer {
         step: usize,
         came: Came,
@@ -25,7 +25,7 @@ pub(super) enum Command {
     },
     Advance(u64),
     Reconfigure(Configuration),
-    /// The word that one of the delays is over, even if it is not wanted any more.
+    /// The end of one of the delays, even if it is no longer wanted.
     Delay(usize),
 }
 
@@ -44,7 +44,7 @@ pub(super) fn command() -> impl Generator<Value = Command> {
     prop_oneof![
         3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
         2 => (0..8usize).prop_map(Command::Terminate),
-        2 => (0..IDS.len()).prop_map(Command::Revive),
+        2 => (0..IDS.len()).prop_map(Command::ManualStart),
         1 => (0..IDS.len()).prop_map(Command::Delete),
         5 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Exit(n, reason)),
         1 => (0..8usize, reason()).prop_map(|(n, reason)| Command::Stale(n, reason)),

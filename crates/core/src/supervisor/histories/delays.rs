@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::backoff::{Backoff, Fractions};
+use super::super::backoff::{Backoff, JitterRng};
 use super::super::child::Slot;
 use super::super::children::{Children, Step};
 use super::super::plan::Key;
+use super::super::requests::Terminate;
 use super::super::restart::{Restart, RestartIntensity, Strategy};
-use super::super::roster::Terminate;
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::{Incarnation, Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::AutoShutdown;
@@ -28,10 +28,10 @@ impl Table {
             strategy,
             intensity: RestartIntensity::new(100, Duration::from_secs(5)),
             auto_shutdown: AutoShutdown::Never,
-            roster: Roster::Fixed,
+            child_set: ChildSet::Static,
             backoff: Backoff::Constant(Duration::from_secs(1)),
         };
-        let children = Children::new(rules, Fractions::seeded(0));
+        let children = Children::new(rules, JitterRng::seeded(0));
         Self { children, now: Instant::now(), starts: 0, delays: Vec::new() }
     }
 
@@ -55,9 +55,9 @@ impl Table {
                     self.starts += 1;
                     self.children.started(key, Life(key, self.starts), self.now);
                 }
-                Step::Stop { key, .. } | Step::Bury { key, .. } => self.children.stopped(key),
+                Step::Stop { key, .. } | Step::AwaitExit { key, .. } => self.children.stopped(key),
                 Step::Delay { key, number, .. } => self.delays.push((key, number)),
-                Step::Tell { .. } => {}
+                Step::Report { .. } => {}
                 Step::GiveUp { .. } | Step::AutoShutdown { .. } => panic!("it has no reason to stop"),
             }
         }
@@ -76,7 +76,7 @@ fn a_request_to_terminate_that_comes_between_an_exit_and_its_delay_ends_the_dela
     assert_eq!(table.children.terminate(a), Terminate::Pending);
     table.work();
     assert!(table.is_down(a));
-    assert!(table.children.take_settled().contains(&a), "whoever has asked waits for ever");
+    assert!(table.children.take_finished().contains(&a), "the request waits for ever");
     let (key, number) = table.delays[0];
     table.children.delay_over(key, number);
     table.work();
@@ -89,28 +89,28 @@ fn a_request_to_terminate_is_answered_although_the_delay_has_become_that_of_anot
     let (a, b) = (table.add("a"), table.add("b"));
     table.exit(a);
     table.work();
-    table.children.revive("b").unwrap();
+    table.children.manual_start("b").unwrap();
     table.work();
     table.now += Duration::from_millis(500);
-    table.children.take_settled();
-    // The exit of the one, the end of the other's delay and the request wait for their turns, in this order.
+    table.children.take_finished();
+    // The exit of one child, the end of the other's delay and the request wait for their turns, in this order.
     table.exit(b);
     let (key, number) = table.delays[0];
     table.children.delay_over(key, number);
     assert_eq!(table.children.terminate(b), Terminate::Pending);
     table.work();
     assert_eq!(table.children.waits(a), table.delays.last().map(|(_, number)| *number), "it waits for the later delay");
-    assert!(table.children.take_settled().contains(&b), "whoever has asked waits for ever");
+    assert!(table.children.take_finished().contains(&b), "the request waits for ever");
 }
 
 #[test]
-fn the_end_of_a_delay_that_is_not_the_current_one_restarts_nobody() {
+fn the_end_of_a_delay_that_is_not_the_current_one_restarts_no_child() {
     let mut table = Table::new(Strategy::OneForOne);
     let a = table.add("a");
     table.exit(a);
     table.work();
     table.children.terminate(a);
-    table.children.revive("a").unwrap();
+    table.children.manual_start("a").unwrap();
     table.work();
     table.exit(a);
     table.work();

@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
-use super::super::backoff::{Backoff, Fractions};
+use super::super::backoff::{Backoff, JitterRng};
 use super::super::children::{Children, Step};
 use super::super::early_ends::MAX_EARLY_ENDS;
+use super::super::requests::Terminate;
 use super::super::restart::{RestartIntensity, Strategy};
-use super::super::roster::Terminate;
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::super::significant::AutoShutdown;
 use super::{Incarnation, Life, Nature, spec};
 use crate::exit::ExitReason;
@@ -17,10 +17,10 @@ fn children() -> Children<Life> {
         strategy: Strategy::OneForOne,
         intensity: RestartIntensity::default(),
         auto_shutdown: AutoShutdown::Never,
-        roster: Roster::OnDemand { max_children: usize::MAX },
+        child_set: ChildSet::Dynamic { max_children: usize::MAX },
         backoff: Backoff::None,
     };
-    Children::new(rules, Fractions::seeded(0))
+    Children::new(rules, JitterRng::seeded(0))
 }
 
 fn begin(children: &mut Children<Life>) -> u64 {

@@ -1,4 +1,4 @@
-//! Steps are answered late and in any order, and children end whenever they like.
+//! Steps that are answered late and in any order, with children that end at any time.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -6,14 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::super::backoff::Fractions;
+use super::super::backoff::JitterRng;
 use super::super::child::{Child, Slot};
 use super::super::children::{Children, FailedStart, Step};
 use super::super::name_taken::Refused;
 use super::super::plan::Key;
+use super::super::requests::Terminate;
 use super::super::restart::{Restart, Strategy};
-use super::super::roster::Terminate;
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::super::significant::AutoShutdown;
 use super::commands::{Command, command};
 use super::{Came, Configuration, IDS, Incarnation, Life, Nature, life_of, reconfigure, rules, spec};
@@ -26,7 +26,7 @@ enum Under {
     End(Life),
 }
 
-/// What the outside knows of one child.
+/// The known facts about one child.
 #[derive(Debug, Default)]
 struct Known {
     nature: Nature,
@@ -35,7 +35,7 @@ struct Known {
     starts: u64,
     /// Its current incarnation, from the start until the word that it is gone.
     alive: Option<Life>,
-    /// Whether something has happened after which one-for-one may start it.
+    /// Whether an event has occurred after which one-for-one may start it.
     due: bool,
     asked_to_stop: bool,
 }
@@ -48,7 +48,7 @@ struct World {
     known: HashMap<Key, Known>,
     under_way: BTreeMap<Key, Under>,
     past: Vec<Life>,
-    /// Who waits for the answer to a start, and to a termination.
+    /// The requests that wait for the answer to a start, and to a termination.
     starters: HashSet<Key>,
     stoppers: HashSet<Key>,
     restarts: HashMap<Key, u32>,
@@ -65,7 +65,7 @@ impl World {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
-            children: Children::new(rules, Fractions::seeded(0)),
+            children: Children::new(rules, JitterRng::seeded(0)),
             begun: Instant::now(),
             now: 0,
             known: HashMap::new(),
@@ -95,21 +95,21 @@ impl World {
             assert!(!self.gave_up, "a step after giving up: {step:?}");
             match step {
                 Step::Start { key, .. } => self.begin(key),
-                Step::Stop { key, child, .. } | Step::Bury { key, child } => self.end(key, child),
+                Step::Stop { key, child, .. } | Step::AwaitExit { key, child } => self.end(key, child),
                 Step::Delay { key, number, until } => {
-                    // It may be over already: what another child waits for can pass while the stops of this plan take
+                    // It may be over already: the delay of another child can pass while the stops of this plan take
                     // their time.
                     assert!(until >= self.time(), "a delay that ends before it begins");
                     assert_eq!(self.children.waits(key), Some(number));
                     self.delays.push((key, number));
                 }
-                Step::Tell { .. } => {}
+                Step::Report { .. } => {}
                 Step::GiveUp { .. } => self.gave_up = true,
                 Step::AutoShutdown { .. } => self.shut_down(),
             }
             assert!(self.one_for_one() || self.under_way.len() <= 1, "two steps of one plan at a time");
         }
-        for key in self.children.take_settled() {
+        for key in self.children.take_finished() {
             self.starters.remove(&key);
             self.stoppers.remove(&key);
         }
@@ -124,7 +124,7 @@ impl World {
             child.spec.is_significant() && matches!(slot, Slot::Running(_) | Slot::Starting | Slot::Queued)
         };
         match self.rules.auto_shutdown {
-            AutoShutdown::Never => panic!("it was told never to"),
+            AutoShutdown::Never => panic!("auto-shutdown is off"),
             AutoShutdown::AnySignificant => {}
             AutoShutdown::AllSignificant => {
                 assert_eq!(self.children.children.values().map(Box::as_ref).filter(active).count(), 0)
@@ -214,7 +214,7 @@ impl World {
             Came::NameTaken => self.name_taken(key),
             Came::Failed => match self.children.start_failed(key, "no") {
                 FailedStart::Retried => known.due = true,
-                FailedStart::Settled => {
+                FailedStart::Finished => {
                     self.starters.remove(&key);
                 }
             },
@@ -256,8 +256,8 @@ impl World {
                     self.terminate(*key);
                 }
             }
-            Command::Revive(id) => {
-                if let Ok(key) = self.children.revive(IDS[id]) {
+            Command::ManualStart(id) => {
+                if let Ok(key) = self.children.manual_start(IDS[id]) {
                     let known = self.known.get_mut(&key).expect("it was added");
                     (known.due, known.asked_to_stop) = (true, false);
                     self.starters.insert(key);
@@ -303,7 +303,7 @@ impl World {
             return;
         }
         (self.rules, self.reconfigured) = (new.0, true);
-        if self.rules.roster != Roster::Fixed {
+        if self.rules.child_set != ChildSet::Static {
             return;
         }
         for (id, nature) in &new.1 {
@@ -342,7 +342,7 @@ impl World {
         known.retain(|_, key| !matches!(self.children.children[key].slot, Slot::Stopping));
         let running: foldhash::HashMap<_, _> = self.running().map(|life| (life.actor_id(), life.0)).collect();
         assert_eq!(known, running, "invariant 2");
-        if self.rules.roster == Roster::Fixed {
+        if self.rules.child_set == ChildSet::Static {
             let ids = self.children.children.iter().map(|(key, child)| (child.spec.id().clone(), *key));
             assert_eq!(self.children.by_id, ids.collect(), "ids");
         }
@@ -356,21 +356,21 @@ impl World {
             assert_eq!(under_way, moving, "{key} is {:?}", child.slot);
         }
         if !self.advanced && !self.reconfigured {
-            // Each restart of a child belongs to a decision of its own, and there are only so many.
+            // Each restart of a child belongs to a decision of its own, and their number is limited.
             let most = self.rules.intensity.max_restarts;
             assert!(self.restarts.values().all(|restarts| *restarts <= most), "too many restarts");
         }
         if self.under_way.is_empty() && !self.gave_up {
-            self.check_rest();
+            self.check_idle();
         }
     }
 
-    /// Nothing is under way, and nothing is to be done: then nothing waits either.
-    fn check_rest(&self) {
+    /// Nothing waits when nothing is under way or to be done.
+    fn check_idle(&self) {
         for (key, child) in &self.children.children {
-            let resting = match self.rules.roster {
-                Roster::Fixed => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_) | Slot::Down),
-                Roster::OnDemand { .. } => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_)),
+            let resting = match self.rules.child_set {
+                ChildSet::Static => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_) | Slot::Down),
+                ChildSet::Dynamic { .. } => matches!(child.slot, Slot::Running(_) | Slot::Waiting(_)),
             };
             assert!(resting, "{key} is stuck as {:?}", child.slot);
             let down = child.spec.restart_rule() == Restart::Temporary && matches!(child.slot, Slot::Down);
@@ -380,8 +380,8 @@ impl World {
         assert!(self.stoppers.is_empty(), "{:?} wait for a stop for ever", self.stoppers);
     }
 
-    /// Every step is answered, and every start succeeds, until nothing is left to do.
-    fn come_to_rest(&mut self) {
+    /// Answers every step, with success for every start, until nothing is left to do.
+    fn finish_all(&mut self) {
         while let Some(key) = self.under_way.keys().next().copied() {
             self.answer(key, Came::Up, None, true);
             self.work();
@@ -423,7 +423,7 @@ proptest! {
             world.obey(command);
         }
         if ends_at_rest {
-            world.come_to_rest();
+            world.finish_all();
         }
         world.stop();
     }

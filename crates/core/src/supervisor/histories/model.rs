@@ -1,12 +1,12 @@
-//! OTP's rules, one message after the other, as `supervisor.erl` has them, and delays, as they would be there: a message
-//! to itself that comes later.
+//! OTP's rules, one message after the other, as in `supervisor.erl`, and delays, modelled as a message to itself that
+//! comes later.
 
 use std::collections::VecDeque;
 
 use super::super::backoff::Backoff;
 use super::super::plan::Key;
 use super::super::restart::{Restart, Strategy};
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::super::significant::AutoShutdown;
 use super::{Came, Configuration, IDS, Life, Nature, WITHIN};
 use crate::exit::ExitReason;
@@ -34,7 +34,7 @@ pub(super) struct Entry {
     pub(super) failures: Row,
 }
 
-/// Failures in a row, the delay after the last of them, and since when it runs.
+/// Consecutive failures, the delay after the last of them, and since when it runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Row {
     count: u32,
@@ -68,7 +68,7 @@ enum Mail {
     TryAgain(Key),
 }
 
-/// Starts as they are going to turn out: the n-th start of a child is the n-th entry of its row; all others succeed.
+/// The planned outcomes of starts: the n-th start of a child is the n-th entry of its list; all others succeed.
 #[derive(Debug, Clone)]
 pub(super) struct Script {
     pub(super) rows: Vec<Vec<Came>>,
@@ -127,14 +127,14 @@ impl Model {
         self.list.iter().position(|entry| entry.key == key)
     }
 
-    // ---- what may be asked for ----
+    // ---- requests ----
 
-    /// Whether it was taken on; it may not have started.
+    /// Whether it was accepted; it may not have started.
     pub(super) fn add(&mut self, id: &'static str, nature: Nature) -> bool {
-        let refused = match self.rules.roster {
+        let refused = match self.rules.child_set {
             _ if !self.accepts(nature, self.rules) => true,
-            Roster::Fixed => self.find(id).is_some(),
-            Roster::OnDemand { max_children } => self.list.len() >= max_children,
+            ChildSet::Static => self.find(id).is_some(),
+            ChildSet::Dynamic { max_children } => self.list.len() >= max_children,
         };
         if refused {
             return false;
@@ -158,14 +158,15 @@ impl Model {
         !nature.significant || (!never && nature.restart != Restart::Permanent)
     }
 
-    /// `code_change`: the new list, each child with the pid that it has, and behind it what is on the old list only.
+    /// `code_change`: the new list, each child with its current pid, followed by the children that are on the old list
+    /// only.
     pub(super) fn reconfigure(&mut self, (rules, named): &Configuration) -> bool {
-        let same_kind = (rules.roster == Roster::Fixed) == (self.rules.roster == Roster::Fixed);
+        let same_kind = (rules.child_set == ChildSet::Static) == (self.rules.child_set == ChildSet::Static);
         if !same_kind || !named.iter().all(|(_, nature)| self.accepts(*nature, *rules)) {
             return false;
         }
         self.rules = *rules;
-        if rules.roster != Roster::Fixed {
+        if rules.child_set != ChildSet::Static {
             return true;
         }
         let mut list = Vec::new();
@@ -195,7 +196,7 @@ impl Model {
         self.down(key);
     }
 
-    pub(super) fn revive(&mut self, at: usize) -> bool {
+    pub(super) fn manual_start(&mut self, at: usize) -> bool {
         if self.list[at].pid != Pid::Undefined {
             return false;
         }
@@ -212,7 +213,7 @@ impl Model {
         down
     }
 
-    /// These children end, one after the other, before the supervisor reads of it.
+    /// Lets these children end, one after the other, before the supervisor reads of it.
     pub(super) fn exits(&mut self, ends: &[(Life, ExitReason)]) {
         for (life, reason) in ends {
             let entry = self.list.iter_mut().find(|entry| entry.pid == Pid::Up(*life)).expect("it is up");
@@ -226,7 +227,7 @@ impl Model {
         self.read_mail();
     }
 
-    /// Time passes, and the delays whose end has come are over, one after the other.
+    /// Lets time pass; the delays that have elapsed end, one after the other.
     pub(super) fn advance(&mut self, ms: u64) {
         self.now += ms;
         let due = |entry: &Entry| match entry.pid {
@@ -303,7 +304,7 @@ impl Model {
         self.go_on(at, delay);
     }
 
-    /// Stops all concerned; then starts them, unless there is something to wait for.
+    /// Stops all affected children; then starts them, unless there is something to wait for.
     fn go_on(&mut self, at: usize, delay: u64) {
         let cause = self.list[at].key;
         let concerned = match self.rules.strategy {
@@ -327,7 +328,7 @@ impl Model {
                 }
             }
         }
-        // Nobody waits for a child that has become temporary.
+        // No other child waits for one that has become temporary.
         if let Some(at) = self.at(cause).filter(|_| until > self.now) {
             self.last_delay += 1;
             self.list[at].pid = Pid::Waiting { until, number: self.last_delay };
@@ -365,11 +366,11 @@ impl Model {
         self.list[at].pid = Pid::Undefined;
     }
 
-    /// It does not run and nobody starts it.
+    /// The child does not run and has no start pending.
     fn down(&mut self, key: Key) {
         let Some(at) = self.at(key) else { return };
         self.list[at].pid = Pid::Undefined;
-        if self.rules.roster != Roster::Fixed || self.list[at].nature.restart == Restart::Temporary {
+        if self.rules.child_set != ChildSet::Static || self.list[at].nature.restart == Restart::Temporary {
             self.list.remove(at);
         }
     }

@@ -1,16 +1,16 @@
-//! A child that is replaced while something else happens to it.
+//! Replacing a child while something else happens to it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::backoff::{Backoff, Fractions};
+use super::super::backoff::{Backoff, JitterRng};
 use super::super::children::{Children, Step};
 use super::super::error::ChildError;
 use super::super::plan::Key;
 use super::super::replacing::Replaced;
 use super::super::restart::{RestartIntensity, Strategy};
-use super::super::rules::{Roster, Rules};
+use super::super::rules::{ChildSet, Rules};
 use super::{Incarnation, Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::AutoShutdown;
@@ -21,22 +21,22 @@ fn running() -> (Children<Life>, Key, Life, Instant) {
         strategy: Strategy::OneForAll,
         intensity: RestartIntensity::new(1, Duration::from_secs(5)),
         auto_shutdown: AutoShutdown::Never,
-        roster: Roster::Fixed,
+        child_set: ChildSet::Static,
         backoff: Backoff::None,
     };
-    let (mut children, now) = (Children::new(rules, Fractions::seeded(0)), Instant::now());
+    let (mut children, now) = (Children::new(rules, JitterRng::seeded(0)), Instant::now());
     let key = children.add(spec("a", Nature::default())).unwrap();
     work(&mut children, now, 1);
     (children, key, Life(key, 1), now)
 }
 
-/// Every step is answered at once; a start is this one.
+/// Answers every step at once, a start with this outcome.
 fn work(children: &mut Children<Life>, now: Instant, start: u64) {
     while let Some(step) = children.next_step(now) {
         match step {
             Step::Start { key, .. } => drop(children.started(key, Life(key, start), now)),
-            Step::Stop { key, .. } | Step::Bury { key, .. } => children.stopped(key),
-            Step::Tell { .. } | Step::Delay { .. } => {}
+            Step::Stop { key, .. } | Step::AwaitExit { key, .. } => children.stopped(key),
+            Step::Report { .. } | Step::Delay { .. } => {}
             Step::GiveUp { .. } | Step::AutoShutdown { .. } => panic!("it has no reason to stop"),
         }
     }
@@ -49,7 +49,7 @@ fn begin(children: &mut Children<Life>, key: Key) -> super::super::child_spec::C
 }
 
 #[test]
-fn a_successor_takes_the_place_and_its_predecessor_is_nobodys_child_any_more() {
+fn a_successor_takes_the_place_and_its_predecessor_is_no_longer_a_child() {
     let (mut children, key, first, now) = running();
     let spec = begin(&mut children, key);
     let successor = Life(key, 2);
@@ -69,7 +69,7 @@ fn a_predecessor_that_has_ended_and_is_not_restarted_yet_is_replaced_all_the_sam
     let successor = Life(key, 2);
     children.replaced(key, first.actor_id(), successor, spec, now).unwrap();
     work(&mut children, now, 3);
-    assert_eq!(children.running(key), Some(&successor), "nobody is started beside it");
+    assert_eq!(children.running(key), Some(&successor), "no other is started beside it");
 }
 
 #[test]

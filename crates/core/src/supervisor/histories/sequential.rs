@@ -1,10 +1,10 @@
-//! Every step is answered at once: the table does what OTP does, in the same order.
+//! Steps that are answered at once: the table does what OTP does, in the same order.
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
-use super::super::backoff::Fractions;
+use super::super::backoff::JitterRng;
 use super::super::child::Slot;
 use super::super::children::{Children, Step};
 use super::super::plan::Key;
@@ -20,7 +20,7 @@ use crate::exit::ExitReason;
 enum Command {
     Add(usize, Nature),
     Terminate(usize),
-    Revive(usize),
+    ManualStart(usize),
     Delete(usize),
     /// Which of those that run end, and how.
     Exits(Vec<(usize, ExitReason)>),
@@ -32,7 +32,7 @@ fn command() -> impl Generator<Value = Command> {
     prop_oneof![
         3 => (0..IDS.len(), nature()).prop_map(|(id, nature)| Command::Add(id, nature)),
         1 => (0..8usize).prop_map(Command::Terminate),
-        1 => (0..IDS.len()).prop_map(Command::Revive),
+        1 => (0..IDS.len()).prop_map(Command::ManualStart),
         1 => (0..IDS.len()).prop_map(Command::Delete),
         5 => proptest::collection::vec((0..8usize, reason()), 1..4).prop_map(Command::Exits),
         2 => (0..6000u64).prop_map(Command::Advance),
@@ -40,20 +40,20 @@ fn command() -> impl Generator<Value = Command> {
     ]
 }
 
-/// The table with a world that answers at once.
+/// The table in an environment that answers at once.
 struct World {
     children: Children<Life>,
     script: Script,
     start: Instant,
     acts: Vec<Act>,
     ended: Option<Ended>,
-    /// The delays that have begun: when they end, their number, whose they are.
+    /// The delays under way: their end, their number, their child.
     delays: Vec<(u64, u64, Key)>,
 }
 
 impl World {
     fn new(rules: Rules, script: Script) -> Self {
-        let children = Children::new(rules, Fractions::seeded(0));
+        let children = Children::new(rules, JitterRng::seeded(0));
         Self { children, script, start: Instant::now(), acts: Vec::new(), ended: None, delays: Vec::new() }
     }
 
@@ -65,12 +65,12 @@ impl World {
                     self.acts.push(Act::Stop(key));
                     self.children.stopped(key);
                 }
-                Step::Bury { key, .. } => self.children.stopped(key),
+                Step::AwaitExit { key, .. } => self.children.stopped(key),
                 Step::Delay { key, number, until } => {
                     let until = until.duration_since(self.start).as_millis() as u64;
                     self.delays.push((until, number, key));
                 }
-                Step::Tell { .. } => {}
+                Step::Report { .. } => {}
                 Step::GiveUp { .. } => self.ended = Some(Ended::GaveUp),
                 Step::AutoShutdown { .. } => self.ended = Some(Ended::AutoShutdown),
             }
@@ -114,9 +114,9 @@ fn obey(command: Command, world: &mut World, model: &mut Model) {
                 model.terminate(at);
             }
         }
-        Command::Revive(id) => {
+        Command::ManualStart(id) => {
             if let Some(at) = by_id(world, model, id) {
-                assert_eq!(world.children.revive(IDS[id]).is_ok(), model.revive(at));
+                assert_eq!(world.children.manual_start(IDS[id]).is_ok(), model.manual_start(at));
             }
         }
         Command::Delete(id) => {
@@ -150,7 +150,7 @@ fn obey(command: Command, world: &mut World, model: &mut Model) {
     world.work(model.now);
 }
 
-/// Only a fixed roster knows its children by id.
+/// Only a static set knows its children by id.
 fn by_id(world: &World, model: &Model, id: usize) -> Option<usize> {
     let at = model.find(IDS[id]);
     let known = world.children.find(IDS[id]).ok();
@@ -164,7 +164,7 @@ fn running(entry: &Entry) -> Option<Life> {
     }
 }
 
-/// In which order children of different lanes are dealt with is nobody's business.
+/// The order between children of different plan queues is unspecified.
 fn in_order(rules: Rules, acts: &[Act]) -> Vec<Act> {
     let mut acts = acts.to_vec();
     if rules.strategy == Strategy::OneForOne {
@@ -178,7 +178,7 @@ fn seen(World { children, start, .. }: &World) -> Vec<(Key, Pid)> {
         Slot::Running(life) => Pid::Up(*life),
         Slot::Down => Pid::Undefined,
         Slot::Waiting(delay) => {
-            let until = delay.until.expect("nobody takes a name").duration_since(*start).as_millis() as u64;
+            let until = delay.until.expect("no name is taken").duration_since(*start).as_millis() as u64;
             Pid::Waiting { until, number: delay.number }
         }
         other => panic!("a child is {other:?} when there is nothing left to do"),
@@ -214,7 +214,7 @@ proptest! {
             prop_assert_eq!(seen(&world), expected, "{}", said);
         }
         if model.rules.strategy == Strategy::OneForOne && model.ended.is_some() {
-            // Lanes that were on their way when another one gave up are not compared.
+            // Plan queues under way when another one gave up are not compared.
             return Ok(());
         }
         let mut alive: Vec<Life> = model.list.iter().filter_map(|entry| match entry.pid {
@@ -224,7 +224,8 @@ proptest! {
         alive.reverse();
         let mut left = left(&mut world.children);
         if model.ended.is_some() {
-            // The child that was one too many, or significant, has been dealt with by OTP, and has yet to be buried by us.
+            // OTP has already handled the child that was one too many, or significant; here its exit is still to be
+            // awaited.
             left.retain(|life| alive.contains(life));
             alive.retain(|life| left.contains(life));
         }

@@ -1,4 +1,4 @@
-//! What can go wrong with partitions.
+//! The errors of partitions.
 
 use crate::supervisor::error::ChildError;
 
@@ -12,7 +12,7 @@ pub enum PartitionError {
         /// How many it was started with.
         started: usize,
     },
-    /// The partition has nobody who runs: it is being restarted, or its supervisor has not started or has stopped.
+    /// The partition has no running actor: it is being restarted, or its supervisor has not started or has stopped.
     #[error("partition {partition} is not running")]
     Down {
         /// Which partition.
@@ -21,7 +21,7 @@ pub enum PartitionError {
     /// There is no partition of this number.
     #[error("there is no partition {asked}, only those below {partitions}")]
     NotFound {
-        /// The number that was asked for.
+        /// The number requested.
         asked: usize,
         /// How many there are.
         partitions: usize,
@@ -29,7 +29,7 @@ pub enum PartitionError {
     /// A supervisor never has more partitions than it was started with.
     #[error("cannot resize to {asked} partitions: it was started with {started}, and never has more")]
     TooMany {
-        /// The number that was asked for.
+        /// The number requested.
         asked: usize,
         /// How many it was started with.
         started: usize,

@@ -15,7 +15,7 @@ pub(super) fn partition_of(key: &(impl Hash + ?Sized), partitions: NonZeroUsize)
     read.modulo(partitions)
 }
 
-/// What has been read of a key so far.
+/// The part of a key that has been read so far.
 enum KeyHasher {
     Empty,
     Integer(u128),

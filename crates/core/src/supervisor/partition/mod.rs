@@ -1,16 +1,16 @@
 //! One child many times, and a key to choose among them: Elixir's `PartitionSupervisor`.
 //!
-//! The partitions are the children `0`, `1`, … of an ordinary supervisor. Who holds which is in [`Seats`](seats::Seats),
-//! one for each partition, which readers read without asking anybody.
+//! The partitions are the children `0`, `1`, … of an ordinary supervisor. Their current actors are in
+//! [`PartitionSlots`](slots::PartitionSlots), one for each partition, which readers read without asking an actor.
 
 mod error;
 mod key;
 mod partitions;
-mod seats;
+mod slots;
 mod spec;
 mod supervisor;
 
 pub use error::PartitionError;
-pub use seats::Partition;
+pub use slots::Partition;
 pub use spec::PartitionSupervisorSpec;
 pub use supervisor::PartitionSupervisor;

@@ -1,4 +1,4 @@
-//! How to put a partition supervisor together.
+//! The specification of a partition supervisor.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use ractor::{Actor, ActorRef, Message};
 use tokio::time::Instant;
 
 use super::partitions::Partitions;
-use super::seats::{Partition, SeatLease};
+use super::slots::{Partition, SlotLease};
 
 use crate::health::{Health, HealthRule};
 use crate::supervisor::child_id::ChildId;
@@ -21,15 +21,15 @@ use crate::supervisor::spec::SupervisorSpec;
 use crate::supervisor::started::Started;
 use crate::supervisor::task::TaskSupervisor;
 
-/// More partitions than this are a mistake.
+/// The most partitions; more are a mistake.
 const MAX_PARTITIONS: usize = 1 << 16;
-/// So many partitions that are down are named.
-const SHOWN: usize = 8;
+/// The most partitions that are down and named.
+const MAX_NAMED: usize = 8;
 
 type StartPartition<P> =
-    dyn Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
+    dyn Fn(usize, StartContext, SlotLease<P>) -> BoxFuture<'static, Result<Started, StartError>> + Send + Sync;
 
-/// What stands at each partition, how many there are, and their rules. The partitions are restarted one for one.
+/// The kind of the partitions, their number, and their rules. The partitions are restarted one for one.
 ///
 /// A clone describes the same partitions: it cannot be started beside the other.
 #[derive(Clone)]
@@ -44,8 +44,8 @@ pub struct PartitionSupervisorSpec<P: Partition> {
 }
 
 impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
-    /// So many actors. `start` is given the number of its partition, from 0, and gives the actor and its arguments, anew
-    /// for each start.
+    /// Partitions that are actors, this many. `start` receives the number of its partition, from 0, and gives the actor
+    /// and its arguments, anew for each start.
     ///
     /// # Errors
     /// [`SpecError::Partitions`] for none, and for more than 65,536.
@@ -68,7 +68,7 @@ impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
 }
 
 impl PartitionSupervisorSpec<DynamicSupervisor> {
-    /// So many dynamic supervisors, so that starting children is spread over several actors.
+    /// Partitions that are dynamic supervisors, which spreads the start of children over several actors.
     ///
     /// # Errors
     /// As [`workers`](PartitionSupervisorSpec::workers).
@@ -81,7 +81,7 @@ impl PartitionSupervisorSpec<DynamicSupervisor> {
 }
 
 impl PartitionSupervisorSpec<TaskSupervisor> {
-    /// So many task supervisors.
+    /// Partitions that are task supervisors.
     ///
     /// # Errors
     /// As [`workers`](PartitionSupervisorSpec::workers).
@@ -103,7 +103,7 @@ impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
             let spec = Arc::clone(&spec);
             async move {
                 let spec = spec(partition).into_spec().holding(Arc::new(lease.clone()));
-                let (started, supervisor, _) = context.spawn_nursery(spec).await?;
+                let (started, supervisor, _) = context.spawn_with_direct_spawner(spec).await?;
                 lease.fill(DynamicSupervisor::from_supervisor(supervisor).into());
                 Ok(started)
             }
@@ -115,12 +115,12 @@ impl<P: Partition + From<DynamicSupervisor>> PartitionSupervisorSpec<P> {
 impl<P: Partition> PartitionSupervisorSpec<P> {
     fn new<F>(partitions: usize, kind: ChildKind, start: F) -> Result<Self, SpecError>
     where
-        F: Fn(usize, StartContext, SeatLease<P>) -> BoxFuture<'static, Result<Started, StartError>>
+        F: Fn(usize, StartContext, SlotLease<P>) -> BoxFuture<'static, Result<Started, StartError>>
             + Send
             + Sync
             + 'static,
     {
-        // Before anything is made for each of them.
+        // Before anything is allocated for each of them.
         let refused = SpecError::Partitions { asked: partitions, max: MAX_PARTITIONS };
         let partitions = NonZeroUsize::new(partitions).filter(|asked| asked.get() <= MAX_PARTITIONS).ok_or(refused)?;
         Ok(Self {
@@ -134,8 +134,8 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
         })
     }
 
-    /// When a partition is started again; by default always. A temporary one comes back with its supervisor only, be it
-    /// that it has ended or that it was resized away.
+    /// When a partition is started again; by default always. A temporary one that has ended, or was removed by a
+    /// resize, comes back only with its supervisor.
     pub fn restart(self, restart: Restart) -> Self {
         Self { restart, ..self }
     }
@@ -145,12 +145,12 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
         Self { shutdown: Some(shutdown), ..self }
     }
 
-    /// How many restarts, of all partitions together, are too many.
+    /// The restart intensity, of all partitions together.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         Self { intensity, ..self }
     }
 
-    /// Who is told what happens; as [`SupervisorSpec::reporter`].
+    /// The reporter of the partitions' events; as [`SupervisorSpec::reporter`].
     pub fn reporter(self, reporter: impl Reporter) -> Self {
         Self { reporter: Some(Arc::new(reporter)), ..self }
     }
@@ -160,7 +160,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     }
 
     pub(super) fn supervisor_spec(&self) -> SupervisorSpec {
-        let children = (0..self.partitions.seats.len()).map(|partition| self.child(partition));
+        let children = (0..self.partitions.slots.len()).map(|partition| self.child(partition));
         let mut spec = SupervisorSpec::new(Strategy::OneForOne).intensity(self.intensity).children(children);
         spec.reporter.clone_from(&self.reporter);
         spec
@@ -169,7 +169,7 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     fn child(&self, partition: usize) -> ChildSpec {
         let (partitions, start) = (Arc::clone(&self.partitions), Arc::clone(&self.start));
         let start = move |context| {
-            let taken = partitions.seats.take(partition).map(|lease| start(partition, context, lease));
+            let taken = partitions.slots.take(partition).map(|lease| start(partition, context, lease));
             async move {
                 match taken {
                     Some(started) => started.await,
@@ -184,13 +184,13 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
     }
 }
 
-/// How partitions are of which these are down.
+/// The health of partitions of which these are down.
 fn health_without(vacant: &[usize], open: usize) -> Health {
-    let down = vacant.iter().take(SHOWN).map(usize::to_string).collect::<Vec<_>>().join(", ");
+    let down = vacant.iter().take(MAX_NAMED).map(usize::to_string).collect::<Vec<_>>().join(", ");
     match vacant.len() {
         0 => Health::Healthy,
         down_all if down_all == open => Health::Down(format!("all of its {open} partitions are down")),
-        few if few <= SHOWN => Health::Degraded(format!("of its {open} partitions {down} are down")),
+        few if few <= MAX_NAMED => Health::Degraded(format!("of its {open} partitions {down} are down")),
         many => Health::Degraded(format!("of its {open} partitions {many} are down: {down}, …")),
     }
 }
@@ -201,13 +201,13 @@ impl ChildSpec {
     pub fn partition_supervisor<P: Partition>(id: impl Into<ChildId>, spec: PartitionSupervisorSpec<P>) -> Self {
         let partitions = Arc::clone(spec.partitions());
         let check = move |_, grace| {
-            let vacant = partitions.seats.vacant(grace, Instant::now());
-            ready(health_without(&vacant, partitions.seats.open())).boxed()
+            let vacant = partitions.slots.vacant(grace, Instant::now());
+            ready(health_without(&vacant, partitions.slots.open())).boxed()
         };
         let child = Self::from_fn(id, ChildKind::Supervisor, move |context| {
             let spec = spec.clone();
             async move {
-                let (started, supervisor, _) = context.spawn_nursery(spec.supervisor_spec()).await?;
+                let (started, supervisor, _) = context.spawn_with_direct_spawner(spec.supervisor_spec()).await?;
                 spec.partitions().supervised_by(supervisor);
                 Ok::<_, StartError>(started)
             }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use super::error::PartitionError;
 use super::key::partition_of;
 use super::partitions::Partitions;
-use super::seats::Partition;
+use super::slots::Partition;
 use super::spec::PartitionSupervisorSpec;
 use crate::containment::waking_contained;
 use crate::supervisor::Supervisor;
 use crate::supervisor::error::{ChildError, StartError};
-use crate::supervisor::roster::{ChildCount, ChildInfo};
+use crate::supervisor::requests::{ChildCount, ChildInfo};
 
-/// A supervisor of the same child many times, each at a partition of its own, and the way from a key to a partition.
-/// Elixir's `PartitionSupervisor`.
+/// A supervisor of many instances of one child, each a partition, with the routing from a key to a partition. Elixir's
+/// `PartitionSupervisor`.
 ///
 /// ```
 /// use foundation_core::{PartitionSupervisor, PartitionSupervisorSpec};
@@ -42,7 +42,7 @@ use crate::supervisor::roster::{ChildCount, ChildInfo};
 /// take it from [`PartitionSupervisorSpec::handle`] before the specification goes into
 /// [`ChildSpec::partition_supervisor`](crate::ChildSpec::partition_supervisor).
 ///
-/// Cost: a lookup asks no actor. It hashes the key, locks the seat of its one partition for reading and clones the
+/// Cost: a lookup asks no actor. It hashes the key, locks the slot of its one partition for reading and clones the
 /// reference.
 pub struct PartitionSupervisor<P> {
     partitions: Arc<Partitions<P>>,
@@ -61,7 +61,7 @@ impl<P: Partition> PartitionSupervisor<P> {
 
     /// How many partitions keys are routed to.
     pub fn partitions(&self) -> usize {
-        self.partitions.seats.open()
+        self.partitions.slots.open()
     }
 
     /// The partition of a key: an integer's absolute value modulo the number of partitions, as in Elixir, and of
@@ -70,20 +70,20 @@ impl<P: Partition> PartitionSupervisor<P> {
     /// # Errors
     /// [`PartitionError::NoPartitions`] after a resize to zero.
     pub fn partition_of(&self, key: &(impl Hash + ?Sized)) -> Result<usize, PartitionError> {
-        let started = self.partitions.seats.len();
+        let started = self.partitions.slots.len();
         let open = NonZeroUsize::new(self.partitions()).ok_or(PartitionError::NoPartitions { started })?;
         Ok(partition_of(key, open))
     }
 
-    /// Who stands at the partition of this key now.
+    /// The current holder of the partition of this key.
     ///
     /// # Errors
     /// [`PartitionError::Down`] while it restarts or its supervisor does not run, [`PartitionError::NoPartitions`].
     pub fn lookup(&self, key: &(impl Hash + ?Sized)) -> Result<P, PartitionError> {
-        self.partitions.seats.at(self.partition_of(key)?)
+        self.partitions.slots.at(self.partition_of(key)?)
     }
 
-    /// Who stands at the partition of this number now.
+    /// The current holder of the partition of this number.
     ///
     /// # Errors
     /// [`PartitionError::NotFound`], [`PartitionError::Down`].
@@ -92,38 +92,39 @@ impl<P: Partition> PartitionSupervisor<P> {
         if partition >= partitions {
             return Err(PartitionError::NotFound { asked: partition, partitions });
         }
-        self.partitions.seats.at(partition)
+        self.partitions.slots.at(partition)
     }
 
-    /// Those who stand at all partitions now, in order; who is down is left out.
+    /// The current holders of all partitions, in order; partitions that are down are left out.
     pub fn running(&self) -> Vec<P> {
         (0..self.partitions()).filter_map(|partition| self.at(partition).ok()).collect()
     }
 
-    /// Stops the partitions from this number on, or starts those before it again; never more than there were at the
-    /// start. Keys are routed anew; what was in the state of a stopped partition is lost.
+    /// Stops the partitions from this number on, or starts those before it again, up to the number at the start. Keys
+    /// are routed anew; the state of a stopped partition is lost.
     ///
-    /// Resizes take their turn. One that is dropped half-way leaves nothing that the next one does not put right.
+    /// Resizes run one after the other. One that is dropped half-way leaves nothing that the next one does not put
+    /// right.
     ///
     /// # Errors
     /// [`PartitionError::TooMany`] before anything is changed; [`PartitionError::Child`] if the supervisor does not run,
     /// or a partition does not start: then there are as many as before.
     pub async fn resize(&self, partitions: usize) -> Result<(), PartitionError> {
-        let seats = &self.partitions.seats;
-        if partitions > seats.len() {
-            return Err(PartitionError::TooMany { asked: partitions, started: seats.len() });
+        let slots = &self.partitions.slots;
+        if partitions > slots.len() {
+            return Err(PartitionError::TooMany { asked: partitions, started: slots.len() });
         }
         let _turn = waking_contained(self.partitions.resizing.lock()).await;
         let supervisor = self.supervisor()?;
-        // First nobody is sent to those that are going.
-        let before = seats.open();
-        seats.set_open(before.min(partitions));
-        stop_down_to(&supervisor, partitions, seats.len()).await?;
+        // Routing to the partitions that are removed ends first.
+        let before = slots.open();
+        slots.set_open(before.min(partitions));
+        stop_down_to(&supervisor, partitions, slots.len()).await?;
         if let Err(error) = start_up_to(&supervisor, partitions).await {
-            stop_down_to(&supervisor, before, seats.len()).await?;
+            stop_down_to(&supervisor, before, slots.len()).await?;
             return Err(error.into());
         }
-        seats.set_open(partitions);
+        slots.set_open(partitions);
         Ok(())
     }
 
@@ -163,7 +164,7 @@ impl<P: Partition> PartitionSupervisor<P> {
 async fn stop_down_to(supervisor: &Supervisor, wanted: usize, all: usize) -> Result<(), ChildError> {
     for partition in (wanted..all).rev() {
         match supervisor.terminate_child(partition.to_string()).await {
-            // A temporary one that has ended is forgotten.
+            // A temporary one that has ended has been removed.
             Ok(()) | Err(ChildError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -178,7 +179,7 @@ async fn start_up_to(supervisor: &Supervisor, wanted: usize) -> Result<(), Child
     Ok(())
 }
 
-/// Starts a partition that is stopped, or on its way up or down since a resize that was given up.
+/// Starts a partition that is stopped, or that a cancelled resize left on its way up or down.
 async fn start_again(supervisor: &Supervisor, partition: &str) -> Result<(), ChildError> {
     loop {
         match supervisor.restart_child(partition).await {
@@ -190,7 +191,7 @@ async fn start_again(supervisor: &Supervisor, partition: &str) -> Result<(), Chi
             // It has failed, and its supervisor starts it when its delay is over.
             return Ok(());
         }
-        // Returns when it is gone. If it was being started, nobody would say here that the start has failed.
+        // Returns when it is gone. If it was being started, its failure would not be reported here.
         supervisor.terminate_child(partition).await?;
     }
 }
@@ -203,7 +204,7 @@ impl<P> Clone for PartitionSupervisor<P> {
 
 impl<P: Partition> fmt::Debug for PartitionSupervisor<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartitionSupervisor({} of {})", self.partitions(), self.partitions.seats.len())
+        write!(f, "PartitionSupervisor({} of {})", self.partitions(), self.partitions.slots.len())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The actor that a task is.
+//! The actor of a task.
 
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
@@ -7,11 +7,11 @@ use super::error::TaskError;
 use crate::containment::ContainedFuture;
 use crate::supervisor::error::BoxError;
 
-/// How a task's future came to its end.
+/// How a task's future ended.
 pub(super) enum Ending {
     /// By itself.
     Finished,
-    /// Because its supervisor asked: the stop that comes next is the supervisor's.
+    /// Its supervisor asked it to stop: the stop that comes next is the supervisor's.
     Asked,
     /// By a panic, or by its own error.
     Failed(BoxError),
@@ -26,29 +26,29 @@ impl From<TaskError> for Ending {
     }
 }
 
-/// One life of a task: given its actor's id, what it does from its start to its end.
+/// One life of a task: given its actor's id, its work from its start to its end.
 pub(super) type Life = Box<dyn FnOnce(ActorId) -> BoxFuture<'static, Ending> + Send>;
 
-/// An actor that lives one life. It reads no message: only a kill ends it from outside, and what its supervisor asks for
-/// it hears through the signal that is in its life.
+/// An actor that lives one life. It reads no message: only a kill ends it from outside, and its supervisor's requests
+/// reach it through the signal in its life.
 pub(super) struct TaskActor;
 
-/// What nobody ever sends.
-pub(super) enum Silence {}
-crate::local_message!(Silence);
+/// A message that is never sent.
+pub(super) enum NoMessage {}
+crate::local_message!(NoMessage);
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for TaskActor {
-    type Msg = Silence;
+    type Msg = NoMessage;
     type State = Option<BoxFuture<'static, Ending>>;
     type Arguments = Life;
 
-    async fn pre_start(&self, myself: ActorRef<Silence>, life: Life) -> Result<Self::State, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<NoMessage>, life: Life) -> Result<Self::State, ActorProcessingErr> {
         Ok(Some(life(myself.get_id())))
     }
 
     // Here and not in a message to itself: a kill breaks in all the same, and it costs no message.
-    async fn post_start(&self, myself: ActorRef<Silence>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+    async fn post_start(&self, myself: ActorRef<NoMessage>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let Some(life) = state.take() else { return Ok(()) };
         match ContainedFuture::new("a task", life).await {
             Ok(Ending::Finished) => myself.stop(None),

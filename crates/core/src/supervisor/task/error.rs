@@ -1,10 +1,10 @@
-//! Why there is no value of a task.
+//! Why a task has no value.
 
 use std::time::Duration;
 
 use crate::supervisor::error::ChildError;
 
-/// Why a task did not come to a value.
+/// Why a task did not produce a value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -17,7 +17,7 @@ pub enum TaskError {
     /// It was killed: by its rule, because it did not stop in its time, or with its supervisor.
     #[error("the task was killed")]
     Killed,
-    /// It did not finish in the time that it was given.
+    /// It did not finish within its time.
     #[error("the task did not finish within {0:?}")]
     TimedOut(Duration),
     /// It was never started, since its supervisor refused it.

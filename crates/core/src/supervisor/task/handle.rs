@@ -1,4 +1,4 @@
-//! What the owner of a task holds.
+//! The handle of a task's owner.
 
 use std::fmt;
 use std::pin::Pin;
@@ -15,9 +15,9 @@ use crate::supervisor::dynamic::DynamicSupervisor;
 /// A task that runs, and a future of its outcome.
 ///
 /// Await it for the outcome; [`await_within`](Task::await_within) also limits the time, and
-/// [`yield_within`](Task::yield_within) looks whether it has finished. Dropped, a linked task is stopped by its rule, and
-/// one that is not linked goes on. The failure of a task reaches its owner as the error of the await, and nobody else but
-/// the supervisor's [`Reporter`](crate::Reporter): where an Erlang link would take the owner down, `?` does.
+/// [`yield_within`](Task::yield_within) checks whether it has finished. Dropping it stops a linked task by its rule; a
+/// task that is not linked goes on. The failure of a task reaches its owner as the error of the await, and otherwise
+/// only the supervisor's [`Reporter`](crate::Reporter): where an Erlang link would take the owner down, `?` does.
 ///
 /// The outcome is there a moment before the actor is gone and its supervisor has forgotten it.
 #[must_use = "a linked task is stopped when its handle is dropped"]
@@ -36,7 +36,7 @@ impl<T> Task<T> {
         Self { actor, supervisor, outcome: Some(outcome) }
     }
 
-    /// The task's actor, by which its supervisor knows it.
+    /// The task's actor, which identifies it to its supervisor.
     pub fn id(&self) -> ActorId {
         self.actor
     }
@@ -45,7 +45,7 @@ impl<T> Task<T> {
     /// return. Elixir's `Task.await/2`.
     ///
     /// # Errors
-    /// [`TaskError::TimedOut`], and whatever the task itself came to.
+    /// [`TaskError::TimedOut`], and the errors of the task itself.
     pub async fn await_within(mut self, limit: Duration) -> Result<T, TaskError> {
         match self.yield_within(limit).await {
             Some(outcome) => outcome,
@@ -61,11 +61,11 @@ impl<T> Task<T> {
         timeout(limit, self).await.ok()
     }
 
-    /// Stops the task by its rule, and returns when it is gone: with its value if it has come to one, be it on the way
-    /// out. Elixir's `Task.shutdown/2`.
+    /// Stops the task by its rule, and returns when it is gone: with its value if it has produced one, even while it
+    /// was being stopped. Elixir's `Task.shutdown/2`.
     ///
     /// # Errors
-    /// [`TaskError::Shutdown`] if it came to no value, [`TaskError::Killed`] if it did not stop in its time.
+    /// [`TaskError::Shutdown`] if it has no value, [`TaskError::Killed`] if it did not stop in its time.
     pub async fn shutdown(self) -> Result<T, TaskError> {
         self.terminate().await;
         self.await
@@ -84,7 +84,7 @@ impl<T> Future for Task<T> {
         let Some(outcome) = &mut self.outcome else { return Poll::Ready(Err(TaskError::AlreadyTaken)) };
         let Poll::Ready(outcome) = Pin::new(outcome).poll(context) else { return Poll::Pending };
         self.outcome = None;
-        // Whoever ends without a word was killed.
+        // A task that ends without an outcome was killed.
         Poll::Ready(outcome.unwrap_or(Err(TaskError::Killed)))
     }
 }

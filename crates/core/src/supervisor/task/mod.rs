@@ -5,12 +5,11 @@
 //!
 //! 1. The future is polled on the actor's own tokio task, so it is dropped before the actor is gone.
 //! 2. A task that is asked to stop drops its future at the next await point, unless the future holds a [`TaskStop`].
-//! 3. An owner that is gone is noticed by its end of the channel for the outcome, which is made before the task is: a
-//!    request for a start that nobody awaits any more leaves no task behind.
+//! 3. A lost owner is noticed by its end of the channel for the outcome, which is made before the task is: an abandoned
+//!    request for a start leaves no task behind.
 //! 4. Only the supervisor stops a task, by the task's rule; a task whose owner is gone asks it to.
 
 mod actor;
-mod desk;
 mod error;
 mod handle;
 mod options;
@@ -20,6 +19,7 @@ mod stop;
 mod stream;
 mod stream_options;
 mod supervisor;
+mod task_runner;
 
 pub use error::TaskError;
 pub use handle::Task;

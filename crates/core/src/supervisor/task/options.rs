@@ -1,9 +1,9 @@
-//! How a task is to be treated.
+//! The options of a task.
 
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::Shutdown;
 
-/// How a task that somebody awaits is listed, linked and stopped.
+/// How an awaited task is listed, linked and stopped.
 ///
 /// ```
 /// use std::time::Duration;

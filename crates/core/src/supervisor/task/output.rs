@@ -1,14 +1,14 @@
-//! What a task that nobody awaits may end with.
+//! The result of a task that is not awaited.
 
 use crate::supervisor::error::BoxError;
 
-/// What the future of a [`ChildSpec::task`](crate::ChildSpec::task) may end with: nothing, or a result whose error counts
+/// The result of the future of a [`ChildSpec::task`](crate::ChildSpec::task): nothing, or a result whose error counts
 /// as an abnormal end, after which a transient task is restarted.
 pub trait TaskOutput: Send + 'static {
     /// The end of the task: normal, or failed with this error.
     ///
     /// # Errors
-    /// Whatever the task itself says.
+    /// The error of the task itself.
     fn into_result(self) -> Result<(), BoxError>;
 }
 

@@ -9,11 +9,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::{Ending, Life, TaskActor};
-use super::desk::Desk;
 use super::error::TaskError;
 use super::options::{Link, TaskOptions};
 use super::output::TaskOutput;
 use super::stop::TaskStop;
+use super::task_runner::TaskRunner;
 use crate::ask::answer;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::{ChildKind, ChildSpec, StartContext};
@@ -40,12 +40,12 @@ impl ChildSpec {
         F: Future<Output: TaskOutput> + Send + 'static,
     {
         let work = Arc::new(work);
-        let start = move |context| start(context, owned_by_nobody(Arc::clone(&work)));
+        let start = move |context| start(context, unowned_life(Arc::clone(&work)));
         Self::from_fn(id, ChildKind::Worker, start).start_timeout(None).restart(Restart::Temporary)
     }
 }
 
-/// A task that lives once, for an owner who is told the outcome.
+/// A task that runs once, and whose owner receives the outcome.
 pub(super) fn owned<W, F>(
     options: TaskOptions,
     work: W,
@@ -61,7 +61,7 @@ where
         let once = once.lock().take();
         async move {
             let (work, owner) = once.ok_or(StartError::Terminated)?;
-            start(context, |desk| owned_life(desk, work, owner, link)).await
+            start(context, |task_runner| owned_life(task_runner, work, owner, link)).await
         }
     };
     // A start that takes no time needs no time-out, which would cost a timer a task.
@@ -71,22 +71,22 @@ where
         .stopped_by(shutdown)
 }
 
-async fn start(context: StartContext, life: impl FnOnce(Desk) -> Life) -> Result<Started, StartError> {
+async fn start(context: StartContext, life: impl FnOnce(TaskRunner) -> Life) -> Result<Started, StartError> {
     let asked = CancellationToken::new();
-    let desk = Desk { asked: asked.clone(), supervisor: context.supervisor().clone() };
-    let started = context.spawn(TaskActor, life(desk)).await?;
+    let task_runner = TaskRunner { asked: asked.clone(), supervisor: context.supervisor().clone() };
+    let started = context.spawn(TaskActor, life(task_runner)).await?;
     Ok(started.asked_by(asked))
 }
 
-fn owned_by_nobody<W, F>(work: Arc<W>) -> impl FnOnce(Desk) -> Life
+fn unowned_life<W, F>(work: Arc<W>) -> impl FnOnce(TaskRunner) -> Life
 where
     W: Fn(TaskStop) -> F + Send + Sync + 'static,
     F: Future<Output: TaskOutput> + Send + 'static,
 {
-    move |desk| {
+    move |task_runner| {
         Box::new(move |task| {
             async move {
-                match desk.attend(task, move |stop| work(stop), pending()).await.map(TaskOutput::into_result) {
+                match task_runner.run(task, move |stop| work(stop), pending()).await.map(TaskOutput::into_result) {
                     Ok(Ok(())) => Ending::Finished,
                     Ok(Err(cause)) => Ending::Failed(cause),
                     Err(error) => error.into(),
@@ -97,7 +97,12 @@ where
     }
 }
 
-fn owned_life<W, F>(desk: Desk, work: W, mut owner: oneshot::Sender<Result<F::Output, TaskError>>, link: Link) -> Life
+fn owned_life<W, F>(
+    task_runner: TaskRunner,
+    work: W,
+    mut owner: oneshot::Sender<Result<F::Output, TaskError>>,
+    link: Link,
+) -> Life
 where
     W: FnOnce(TaskStop) -> F + Send + 'static,
     F: Future<Output: Send + 'static> + Send + 'static,
@@ -105,8 +110,8 @@ where
     Box::new(move |task| {
         async move {
             let outcome = match link {
-                Link::Owner => desk.attend(task, work, owner.closed()).await,
-                Link::None => desk.attend(task, work, pending()).await,
+                Link::Owner => task_runner.run(task, work, owner.closed()).await,
+                Link::None => task_runner.run(task, work, pending()).await,
             };
             let ending = ending(&outcome);
             answer(owner.into(), outcome);

@@ -1,4 +1,4 @@
-//! What a task that wants to end in order is given.
+//! The stop signal of a task that ends in order.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::containment::waking_contained;
 
-/// Word that a task is asked to stop, for a task that wants to end in order.
+/// The notification that a task is asked to stop, for a task that ends in order.
 ///
-/// A future that holds one is not dropped when it is asked to stop, be it before its first poll, but has the time of its
-/// [`Shutdown`](crate::Shutdown) to come to its end; then it is killed. One that holds none, as a closure that ignores
-/// its argument, is dropped at its next await point, or before it begins. That is the difference between an Erlang process that traps exits
-/// and one that does not. Cost: a clone is two atomic increments.
+/// A future that holds one is not dropped when it is asked to stop, even before its first poll. It has the time of its
+/// [`Shutdown`](crate::Shutdown) to end; then it is killed. A future that holds none, such as a closure that ignores
+/// its argument, is dropped at its next await point, or before it begins. That is the difference between an Erlang
+/// process that traps exits and one that does not. Cost: a clone is two atomic increments.
 #[derive(Debug, Clone)]
 pub struct TaskStop {
     asked: CancellationToken,

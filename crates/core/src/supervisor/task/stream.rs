@@ -67,12 +67,13 @@ impl<T> Outcomes<T> {
 /// # }
 /// ```
 ///
-/// - Nothing is started before somebody asks for a result, and never more than
-///   [`max_concurrency`](StreamOptions::max_concurrency) beyond the results that have been taken; inputs may be endless.
+/// - Nothing is started before a result is requested, and never more than
+///   [`max_concurrency`](StreamOptions::max_concurrency) beyond the results that have been taken; inputs may be
+///   endless.
 /// - `work` runs within the task: its panics are contained there, and are items.
-/// - Dropped half-way, it stops the tasks that are still there; [`shutdown`](TaskStream::shutdown) also awaits their end.
-/// - Its tasks count toward the supervisor's `max_children`, for a moment beyond their results; what that refuses is an
-///   item too, [`TaskError::NotStarted`].
+/// - Dropped half-way, it stops the remaining tasks; [`shutdown`](TaskStream::shutdown) also awaits their end.
+/// - Its tasks count toward the supervisor's `max_children`, for a moment beyond their results; a refusal by that limit
+///   is an item too, [`TaskError::NotStarted`].
 #[must_use = "streams do nothing unless polled"]
 pub struct TaskStream<I, W, T> {
     supervisor: TaskSupervisor,

@@ -1,4 +1,4 @@
-//! How many tasks are run.
+//! The options of a task stream.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -38,8 +38,8 @@ pub enum StreamOrder {
     Completion,
 }
 
-/// What a task that takes too long does to its [`TaskStream`](crate::TaskStream). It is stopped in any case, and its item is
-/// [`TaskError::TimedOut`].
+/// The effect of a task that takes too long on its [`TaskStream`](crate::TaskStream). The task is stopped in any case,
+/// and its item is [`TaskError::TimedOut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnTimeout {
     /// That item is the last one: the other tasks are stopped. Elixir's `:exit`.
@@ -60,19 +60,19 @@ impl StreamOptions {
         Self { order, ..self }
     }
 
-    /// How long each task may take, from its start; `None` for as long as it likes. It is kept by the task itself, also
-    /// while nobody looks at the stream.
+    /// How long each task may take, from its start; `None` for no limit. Enforced by the task itself, even while the
+    /// stream is not polled.
     pub fn timeout(self, limit: impl Into<Option<Duration>>) -> Self {
         Self { limit: limit.into(), ..self }
     }
 
-    /// What a task that takes too long means for the others.
+    /// What happens to the other tasks when one takes too long.
     pub fn on_timeout(self, on_timeout: OnTimeout) -> Self {
         Self { on_timeout, ..self }
     }
 
-    /// How a task is stopped that is not wanted any more; by default it has
-    /// [5 s](crate::SupervisorLimits::worker_stop) to come to an await point.
+    /// How a task is stopped that is no longer wanted; by default it has [5 s](crate::SupervisorLimits::worker_stop) to
+    /// come to an await point.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
         Self { shutdown: Some(shutdown), ..self }
     }

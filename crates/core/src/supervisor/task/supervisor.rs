@@ -13,7 +13,7 @@ use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_spec::ChildSpec;
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, StartError};
-use crate::supervisor::roster::{ChildCount, ChildInfo, ChildState};
+use crate::supervisor::requests::{ChildCount, ChildInfo, ChildState};
 
 /// A supervisor of futures: Elixir's `Task.Supervisor`.
 ///
@@ -29,9 +29,9 @@ use crate::supervisor::roster::{ChildCount, ChildInfo, ChildState};
 /// # }
 /// ```
 ///
-/// It is a [`DynamicSupervisor`] whose children are tasks, so all that is true of those is true here: `max_children`
-/// refuses, a shutdown stops all tasks together, each within its own time, and a task that is not restarted is forgotten
-/// with all that it held. Any dynamic supervisor can be used as one: `TaskSupervisor::from`.
+/// It is a [`DynamicSupervisor`] whose children are tasks, with all its rules: `max_children` refuses, a shutdown stops
+/// all tasks together, each within its own time, and a task that is not restarted is forgotten with all that it held.
+/// Any dynamic supervisor can be used as one: `TaskSupervisor::from`.
 ///
 /// | | awaited | dropped | restarted |
 /// |---|---|---|---|
@@ -39,9 +39,9 @@ use crate::supervisor::roster::{ChildCount, ChildInfo, ChildState};
 /// | [`spawn_nolink`](Self::spawn_nolink) (`async_nolink`) | yes | it goes on | never |
 /// | [`start_child`](Self::start_child) | no | – | by its rule |
 ///
-/// Cost: a task is an actor. One that is idle takes about 7 KB beside its own future, and a whole life of one, from
-/// `spawn` to its value, about 10 µs where a bare `tokio::spawn` takes 0.6 (two busy cores, release build); use that for
-/// what nobody has to see, count or stop in order. Nothing is kept of a task that has ended.
+/// Cost: a task is an actor. An idle one takes about 7 KB beside its own future, and a whole life of one, from `spawn`
+/// to its value, about 10 µs where a bare `tokio::spawn` takes 0.6 (two busy cores, release build). Use that for work
+/// that need not be seen, counted or stopped in order. Nothing is kept of a task that has ended.
 #[derive(Clone, Debug)]
 pub struct TaskSupervisor(DynamicSupervisor);
 
@@ -49,12 +49,13 @@ impl TaskSupervisor {
     /// Starts one at the top of a tree of its own.
     ///
     /// # Errors
-    /// [`StartError::Spec`] for a restart intensity without meaning.
+    /// [`StartError::Spec`] for an invalid restart intensity.
     pub async fn start(name: impl AsRef<str>, spec: DynamicSupervisorSpec) -> Result<Self, StartError> {
         DynamicSupervisor::start(name, spec).await.map(Self)
     }
 
-    /// Starts a task that is linked to its owner: it stops when the [`Task`] is dropped, or this call before it returns.
+    /// Starts a task that is linked to its owner: it stops when the [`Task`], or this call before it returns, is
+    /// dropped.
     ///
     /// # Errors
     /// [`ChildError::TooManyChildren`], [`ChildError::NotRunning`].
@@ -76,7 +77,7 @@ impl TaskSupervisor {
         self.spawn_with(TaskOptions::default().nolink(), move |_stop| future).await
     }
 
-    /// Starts a task with a label and rules of its own, and with word of when it is asked to stop.
+    /// Starts a task with a label and rules of its own, and with a stop signal.
     ///
     /// ```
     /// # use foundation_core::{DynamicSupervisorSpec, Shutdown, TaskOptions, TaskSupervisor};
@@ -107,10 +108,10 @@ impl TaskSupervisor {
         Ok(Task::new(actor, self.0.clone(), outcome))
     }
 
-    /// Starts a child that nobody awaits, as a rule a [`ChildSpec::task`].
+    /// Starts a child that is not awaited, as a rule a [`ChildSpec::task`].
     ///
-    /// Stop it with [`terminate_child`](Self::terminate_child): a stop that is sent to the actor itself is read when the
-    /// future has ended.
+    /// Stop it with [`terminate_child`](Self::terminate_child): a stop that is sent to the actor itself is read when
+    /// the future has ended.
     ///
     /// # Errors
     /// As [`DynamicSupervisor::start_child`].
@@ -138,7 +139,7 @@ impl TaskSupervisor {
         Ok(self.which_children().await?.into_iter().filter_map(running).collect())
     }
 
-    /// The tasks with what they are and do, the newest first.
+    /// The tasks with their rules and states, the newest first.
     ///
     /// # Errors
     /// [`ChildError::NotRunning`].

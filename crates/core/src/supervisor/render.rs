@@ -1,30 +1,29 @@
-//! Trees for people: as lines of text, and as a graph for Graphviz.
+//! Rendering of trees: as lines of text, and as a graph for Graphviz.
 
 use std::fmt::{self, Write};
 
 use super::child_spec::ChildKind;
 use super::tree::{Tree, TreeStatus};
 
-/// Longer texts, of a failure for example, are cut here. Fixed, since it is the width of a drawing: the whole text is in the
-/// [`Tree`] that is drawn.
-const LONGEST: usize = 60;
+/// Longer texts, of a failure for example, are cut here. Fixed, since it is the width of a rendering: the whole text is
+/// in the rendered [`Tree`].
+const MAX_TEXT: usize = 60;
 
-/// The columns of a line before the last, which is as long as it likes.
+/// The columns of a line before the last, which has no limit.
 const COLUMNS: usize = 4;
 
 impl fmt::Display for Tree {
-    /// A line for each actor: where it is in the tree, the actor, what it is doing, its restart rule, and whatever else
-    /// there is to say.
+    /// A line for each actor: its place in the tree, the actor, its state, its restart rule, and further details.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut lines = Vec::new();
         let mut further = vec![(self, String::new(), String::new())];
-        while let Some((tree, twig, indent)) = further.pop() {
-            lines.push(line(tree, &twig));
+        while let Some((tree, prefix, indent)) = further.pop() {
+            lines.push(line(tree, &prefix));
             // The last child goes first onto the stack.
             for (place, child) in tree.children.iter().enumerate().rev() {
                 let last = place + 1 == tree.children.len();
-                let (twig, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
-                further.push((child, format!("{indent}{twig}"), format!("{indent}{below}")));
+                let (prefix, below) = if last { ("└── ", "    ") } else { ("├── ", "│   ") };
+                further.push((child, format!("{indent}{prefix}"), format!("{indent}{below}")));
             }
         }
         let mut widths = [0; COLUMNS];
@@ -45,10 +44,10 @@ impl fmt::Display for Tree {
     }
 }
 
-fn line(tree: &Tree, twig: &str) -> ([String; COLUMNS], String) {
+fn line(tree: &Tree, prefix: &str) -> ([String; COLUMNS], String) {
     let actor = tree.actor.map(|actor| actor.to_string()).unwrap_or_else(|| "–".to_owned());
     let restart = tree.restart.map(|restart| restart.to_string()).unwrap_or_default();
-    let label = format!("{twig}{}", on_one_line(&tree.id));
+    let label = format!("{prefix}{}", on_one_line(&tree.id));
     ([label, actor, tree.status.as_str().to_owned(), restart], notes(tree).join("; "))
 }
 
@@ -80,16 +79,16 @@ fn notes(tree: &Tree) -> Vec<String> {
 
 /// Without line breaks and the like, and not too long.
 fn on_one_line(text: &str) -> String {
-    let mut line: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LONGEST).is_some() {
+    let mut line: String = text.chars().take(MAX_TEXT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(MAX_TEXT).is_some() {
         line.push('…');
     }
     line
 }
 
 impl Tree {
-    /// The tree as a graph in Graphviz's language: `dot -Tsvg`. Supervisors are boxes, workers are ellipses; what does
-    /// not run is drawn dashed.
+    /// The tree as a graph in Graphviz's language: `dot -Tsvg`. Supervisors are boxes, workers are ellipses; actors
+    /// that do not run are dashed.
     pub fn to_dot(&self) -> String {
         let mut dot = String::from(
             "digraph supervision {\n  graph [ordering=out];\n  \
@@ -118,7 +117,7 @@ fn node(tree: &Tree, number: usize, parent: Option<usize>, dot: &mut String) {
         _ => ", style=\"filled,dashed\", fillcolor=\"#fbe9d0\"",
     };
     let lines: Vec<String> = label(tree).iter().map(|line| quoted(line)).collect();
-    // A string cannot fail to be written to.
+    // Writing to a string cannot fail.
     let _ = writeln!(dot, "  n{number} [shape={shape}{looks}, label=\"{}\"];", lines.join("\\n"));
     if let Some(parent) = parent {
         let _ = writeln!(dot, "  n{parent} -> n{number};");
@@ -205,7 +204,7 @@ mod tests {
     #[test]
     fn a_text_of_any_length_and_with_line_breaks_stays_on_its_line() {
         let long = "x\n".repeat(1000);
-        assert_eq!(on_one_line(&long).chars().count(), LONGEST + 1);
+        assert_eq!(on_one_line(&long).chars().count(), MAX_TEXT + 1);
         assert!(!on_one_line(&long).contains('\n'));
         assert_eq!(on_one_line("short"), "short");
     }

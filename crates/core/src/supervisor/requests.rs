@@ -1,4 +1,4 @@
-//! Requests about children: who may be added, started, stopped and removed, and the answers that OTP gives.
+//! Requests about children: which may be added, started, stopped and removed, and the answers that OTP gives.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use ractor::ActorId;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::chain::{GiveUp, RestartCause};
+use super::chain::{RestartCause, RestartLimitExceeded};
 use super::child::{Child, Slot};
 use super::child_id::ChildId;
 use super::child_spec::{ChildKind, ChildSpec};
@@ -16,11 +16,11 @@ use super::children::Children;
 use super::error::ChildError;
 use super::plan::{Delay, Key, Purpose, Work};
 use super::restart::Restart;
-use super::rules::{Roster, Rules};
+use super::rules::{ChildSet, Rules};
 use super::started::Incarnation;
 use super::supervision::Supervision;
 
-/// What a child is doing, for people and programs to look at.
+/// The state of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ pub enum ChildState {
     Starting,
     /// It ran before and is about to run again.
     Restarting,
-    /// It is to be restarted when its name, which another actor has, is free: see [`NameTaken::Wait`](crate::NameTaken).
+    /// It is to be restarted when its name, held by another actor, is free: see [`NameTaken::Wait`](crate::NameTaken).
     NameTaken,
     /// It is being stopped, or has ended and is not gone yet.
     Stopping,
@@ -48,18 +48,18 @@ pub struct ChildInfo {
     pub kind: ChildKind,
     /// Its restart rule.
     pub restart: Restart,
-    /// What it is doing.
+    /// Its state.
     pub state: ChildState,
     /// Whether its end may be the end of its supervisor: see [`AutoShutdown`](crate::AutoShutdown).
     pub significant: bool,
-    /// How often the supervisor has restarted it.
+    /// The number of times that the supervisor has restarted it.
     pub restarts: u32,
-    /// While it restarts after a [`Backoff`](crate::Backoff): how long until it is started.
+    /// The time until it is started, while it restarts after a [`Backoff`](crate::Backoff).
     #[serde(rename = "backoff_ms", serialize_with = "crate::written::some_millis")]
     pub backoff: Option<Duration>,
 }
 
-/// How many children a supervisor has. OTP's `count_children`.
+/// The numbers of a supervisor's children. OTP's `count_children`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ChildCount {
     /// Specifications.
@@ -72,12 +72,12 @@ pub struct ChildCount {
     pub workers: usize,
 }
 
-/// What follows from a request to terminate a child.
+/// The result of a request to terminate a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terminate {
     /// It does not run.
     Done,
-    /// It is on its way out; a later fact tells that it is down.
+    /// It is on its way out; a later fact reports that it is down.
     Pending,
     /// Its start is under way and has to be aborted.
     Abort,
@@ -87,7 +87,7 @@ impl<T: Incarnation> Children<T> {
     /// Adds a child and queues its start.
     pub(crate) fn add(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
         let key = self.admit(spec, Slot::Requested(Purpose::Add))?;
-        self.queue(key, Work::Start(key));
+        self.enqueue(key, Work::Start(key));
         Ok(key)
     }
 
@@ -98,12 +98,12 @@ impl<T: Incarnation> Children<T> {
 
     pub(super) fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
         self.rules.check(&spec)?;
-        match self.rules.roster {
-            Roster::Fixed => self.refuse_present(spec.id())?,
-            Roster::OnDemand { max_children } if self.children.len() >= max_children => {
+        match self.rules.child_set {
+            ChildSet::Static => self.refuse_present(spec.id())?,
+            ChildSet::Dynamic { max_children } if self.children.len() >= max_children => {
                 return Err(ChildError::TooManyChildren { max_children });
             }
-            Roster::OnDemand { .. } => {}
+            ChildSet::Dynamic { .. } => {}
         }
         Ok(self.enter(spec, slot))
     }
@@ -130,13 +130,13 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Queues the start of a child that is down.
-    pub(crate) fn revive(&mut self, id: &str) -> Result<Key, ChildError> {
+    pub(crate) fn manual_start(&mut self, id: &str) -> Result<Key, ChildError> {
         let key = self.down(id)?;
         if let Some(child) = self.children.get_mut(&key) {
-            child.slot = Slot::Requested(Purpose::Revive);
-            child.forgive();
+            child.slot = Slot::Requested(Purpose::ManualStart);
+            child.reset_backoff();
         }
-        self.queue(key, Work::Start(key));
+        self.enqueue(key, Work::Start(key));
         Ok(key)
     }
 
@@ -158,18 +158,18 @@ impl<T: Incarnation> Children<T> {
         }
     }
 
-    /// Makes sure that a child stops and is not started again by itself.
+    /// Ensures that a child stops and is not started again by itself.
     pub(crate) fn terminate(&mut self, key: Key) -> Terminate {
         let Some(child) = self.children.get_mut(&key) else {
             return Terminate::Done;
         };
         match child.slot {
             Slot::Down => {
-                self.settle(key);
+                self.finish(key);
                 Terminate::Done
             }
             Slot::Running(_) | Slot::Exited(..) => {
-                self.queue(key, Work::Terminate(key));
+                self.enqueue(key, Work::Terminate(key));
                 Terminate::Pending
             }
             Slot::Starting => {
@@ -177,7 +177,7 @@ impl<T: Incarnation> Children<T> {
                 Terminate::Abort
             }
             Slot::Aborting => Terminate::Pending,
-            // Never started: as a start that failed, it leaves nothing behind.
+            // Never started: it is removed, as after a start that failed.
             Slot::Requested(Purpose::Add) => {
                 self.remove(key);
                 Terminate::Done
@@ -187,14 +187,14 @@ impl<T: Incarnation> Children<T> {
     }
 
     fn start_no_more(&mut self, key: Key) -> Terminate {
-        let turn = self.turn(key);
-        if let (Some(lane), Some(turn)) = (self.lane_of(key), turn) {
-            lane.forget(turn);
+        let order_key = self.order_key(key);
+        if let (Some(queue), Some(order_key)) = (self.queue_of(key), order_key) {
+            queue.forget(order_key);
         }
         if self.is_stopping(key) {
             return Terminate::Pending;
         }
-        self.settle(key);
+        self.finish(key);
         Terminate::Done
     }
 
@@ -234,9 +234,9 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Why a child that has ended gave up, if it is a supervisor and did.
-    pub(crate) fn escalation(&self, key: Key) -> Option<Arc<GiveUp>> {
+    pub(crate) fn escalation(&self, key: Key) -> Option<Arc<RestartLimitExceeded>> {
         match &self.children.get(&key)?.slot {
-            Slot::Exited(incarnation, _) => incarnation.last_word(),
+            Slot::Exited(incarnation, _) => incarnation.give_up_reason(),
             _ => None,
         }
     }
@@ -266,7 +266,7 @@ impl<T: Incarnation> Children<T> {
         self.by_actor.contains_key(&actor)
     }
 
-    /// By which rules it supervises, and how much of its restart intensity is used.
+    /// The rules by which it supervises, and how much of its restart intensity is used.
     pub(crate) fn supervision(&self, now: Instant) -> Supervision {
         let Rules { strategy, auto_shutdown, .. } = self.rules;
         Supervision { strategy, auto_shutdown, intensity: self.window.intensity(), used: self.window.used(now) }

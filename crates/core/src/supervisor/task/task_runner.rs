@@ -1,4 +1,4 @@
-//! Where a task's future is worked on: until it ends, is asked to stop, or has lost its owner.
+//! Runs a task's future until it ends, is asked to stop, or has lost its owner.
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
@@ -15,15 +15,15 @@ use super::stop::TaskStop;
 use crate::containment::{CaughtPanic, catch_panic, discard_pinned};
 use crate::supervisor::message::{ServerMsg, Which};
 
-/// What a task knows of its surroundings.
+/// The context of a task.
 #[derive(Clone)]
-pub(super) struct Desk {
+pub(super) struct TaskRunner {
     /// Cancelled by the supervisor when it asks the task to stop.
     pub(super) asked: CancellationToken,
     pub(super) supervisor: ActorCell,
 }
 
-/// Whether somebody still wants a task.
+/// Whether a task is still wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Wanted,
@@ -37,12 +37,12 @@ fn panicked(panic: CaughtPanic) -> TaskError {
     TaskError::Panicked(panic.into_text())
 }
 
-impl Desk {
+impl TaskRunner {
     /// Calls `work` and polls its future to the end.
     ///
-    /// It ends early when it is asked to stop and nobody holds its [`TaskStop`]. When `owner_gone` returns, the
+    /// It ends early when it is asked to stop and its [`TaskStop`] is not held. When `owner_gone` returns, the
     /// supervisor is asked to stop this task, which it does by the task's rule.
-    pub(super) async fn attend<W, F>(
+    pub(super) async fn run<W, F>(
         &self,
         task: ActorId,
         work: W,
@@ -55,8 +55,9 @@ impl Desk {
         let held = Arc::new(());
         let is_held = || Arc::strong_count(&held) > 1;
         let stop = TaskStop::new(self.asked.clone(), Some(Arc::clone(&held)));
-        // Before the first look at whether the task is still wanted: only the future shows whether it holds its `TaskStop`.
-        // One that does comes to its end in order, even if it is asked before it has begun; any other does not begin then.
+        // Before the first check whether the task is still wanted: only the future shows whether it holds its
+        // `TaskStop`. One that does ends in order, even if it is asked before it has begun; any other does not begin
+        // then.
         let body = catch_panic(|| work(stop)).map_err(panicked)?;
         let mut body = pin!(Some(AssertUnwindSafe(body).catch_unwind()));
         let mut owner_gone = pin!(owner_gone);
@@ -83,15 +84,15 @@ impl Desk {
                 }
             }
         };
-        // Before anybody hears of the outcome, and whatever its destructors do.
+        // Before the outcome is published, and whatever its destructors do.
         discard_pinned("a task", body);
         outcome
     }
 
     fn ask_to_be_stopped(&self, task: ActorId) {
-        let (reply, _nobody) = tokio::sync::oneshot::channel();
+        let (reply, _receiver) = tokio::sync::oneshot::channel();
         let supervisor = ActorRef::<ServerMsg>::from(self.supervisor.clone());
-        // A supervisor that takes no message is stopping, and stops its tasks anyway.
+        // A stopping supervisor takes no message, and stops its tasks anyway.
         let _ = supervisor.send_message(ServerMsg::TerminateChild(Which::Actor(task), reply.into()));
     }
 }

@@ -1,4 +1,4 @@
-//! Where children of a supervisor are started from outside: on the caller's side, past its mailbox.
+//! Direct spawning: children of a supervisor are started on the caller's side, past its mailbox.
 
 use std::sync::{Arc, Weak};
 
@@ -11,14 +11,14 @@ use super::metering::Metering;
 
 /// A supervisor's cell with the means to give its children tickets, for as long as it is there.
 #[derive(Clone)]
-pub(crate) struct Nursery {
+pub(crate) struct DirectSpawner {
     supervisor: ActorCell,
     members: TaskTracker,
     // Weak: a strong one would itself be a member, and the group would never be empty.
     around: Weak<Ticket>,
 }
 
-impl Nursery {
+impl DirectSpawner {
     pub(super) fn new(supervisor: ActorCell, (members, around): (TaskTracker, Weak<Ticket>)) -> Self {
         Self { supervisor, members, around }
     }

@@ -1,18 +1,18 @@
-//! What happened, for people: always one line, as long as wanted.
+//! The display of events: always one line, with an optional limit of its length.
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
 use super::child_spec::NameTaken;
-use super::report::{Happened, Report, Stopped};
+use super::report::{ChildEvent, Report, Stopped};
 
-/// On one line, line breaks and other control characters escaped; `{:.80}` gives at most 80 characters, the last of them
-/// `…` if there were more.
+/// One line, with line breaks and other control characters escaped; `{:.80}` gives at most 80 characters, the last of
+/// them `…` if there were more.
 ///
 /// ```
-/// use foundation_core::{ChildId, Happened, Report};
+/// use foundation_core::{ChildId, ChildEvent, Report};
 ///
-/// let happened = Happened::StartFailed { cause: "no desk".into() };
+/// let happened = ChildEvent::StartFailed { cause: "no desk".into() };
 /// let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
 /// assert_eq!(report.to_string(), "top/office: child clerk did not start: no desk");
 /// assert_eq!(format!("{report:.20}"), "top/office: child c…");
@@ -24,8 +24,8 @@ impl Display for Report {
     }
 }
 
-/// On one line, to be read after the child's name; limited as a [`Report`].
-impl Display for Happened {
+/// One line, to be read after the child's name; limited as a [`Report`].
+impl Display for ChildEvent {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { actor, restarts: 0, .. } => OneLine::write(f, format_args!("started, as actor {actor}")),
@@ -82,12 +82,12 @@ impl Display for Stopped {
     }
 }
 
-/// Hands a text on without its line breaks, and not more of it than wanted.
+/// Passes a text on without its line breaks, up to a limit.
 struct OneLine<'a, 'b> {
     out: &'a mut Formatter<'b>,
-    /// How many characters there is room for.
+    /// The characters that still fit.
     room: usize,
-    /// The last one that there is room for, until it is known whether more come.
+    /// The last one that fits, until it is known whether more follow.
     last: Option<char>,
 }
 
