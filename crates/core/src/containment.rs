@@ -1,10 +1,9 @@
 //! Containment: running, dropping and quoting code of users without depending on it.
 //!
-//! A supervisor, a registry and a writer run code that is not theirs: closures, destructors, `Display` of errors, wakers.
-//! Whatever such code does, it must not end whoever else depends on the task that it runs on. So all of it goes through
-//! this module:
+//! A supervisor, a registry and a writer run code that is not theirs: closures, destructors, `Display` of errors,
+//! wakers. Such code must not end other users of the task that it runs on. So all of it goes through this module:
 //!
-//! 1. A panic ends here, that of a panic's own payload included.
+//! 1. A panic ends here, even one of a panic's own payload.
 //! 2. The text of an error is made once, and is bounded in length and in the number of causes.
 //! 3. What was contained is reported with `tracing`, whose subscribers are contained too.
 //!
@@ -21,8 +20,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::future::BoxFuture;
 
-/// The longest text that is made of an error, in bytes. Fixed, as is [`MAX_CAUSES`]: texts are made where no limits are at hand,
-/// in destructors and `Display`, and a text that was cut ends in `…`.
+/// The longest text that is made of an error, in bytes. Fixed, as is [`MAX_CAUSES`]: texts are made where no limits are
+/// at hand, in destructors and `Display`, and a text that was cut ends in `…`.
 pub const MAX_TEXT_BYTES: usize = 4096;
 /// The most causes that are followed below an error; one that is its own cause has no end.
 pub const MAX_CAUSES: usize = 16;
@@ -79,10 +78,10 @@ pub fn drop_contained<T>(what: &str, value: T) {
     }
 }
 
-/// A foreign value that is dropped [contained](drop_contained), by whoever is the last to hold it.
+/// A foreign value that is dropped [contained](drop_contained), by its last owner.
 pub struct Contained<T> {
     what: &'static str,
-    /// `None` once it is on its way out.
+    /// `None` once it is being dropped.
     value: Option<T>,
 }
 
@@ -133,8 +132,8 @@ pub fn wake(waker: Waker) {
     }
 }
 
-/// Polls a future that is woken by others than its own task: by an actor that ends, a lock that becomes free, a reply. They
-/// are given a waker that does not panic. Costs an allocation while the future is polled with the same waker.
+/// Polls a future that is woken by others than its own task: by an actor that ends, a lock that becomes free, a reply.
+/// They are given a waker that does not panic. Costs an allocation while the future is polled with the same waker.
 pub async fn waking_contained<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut kept: Option<(Arc<ContainedWaker>, Waker)> = None;
@@ -174,9 +173,9 @@ impl Drop for ContainedWaker {
     }
 }
 
-/// Lets `tracing` tell something; a subscriber that panics is nobody's end.
-pub fn report(tell: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+/// Emits a `tracing` event; a panic of a subscriber ends here.
+pub fn report(emit: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(emit)) {
         drop_quietly(payload);
     }
 }
@@ -277,8 +276,8 @@ impl fmt::Write for BoundedText {
     }
 }
 
-/// A foreign future: it gives [`CaughtPanic`] if it panics when polled, and is dropped [contained](drop_contained), as soon
-/// as it is over.
+/// A foreign future: it gives [`CaughtPanic`] if it panics when polled, and is dropped [contained](drop_contained), as
+/// soon as it is over.
 pub struct ContainedFuture<T> {
     what: &'static str,
     future: Option<BoxFuture<'static, T>>,
@@ -400,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_that_panics_harms_nobody_else() {
+    fn a_waker_that_panics_harms_no_other() {
         struct Panics;
         impl Wake for Panics {
             fn wake(self: Arc<Self>) {
@@ -438,7 +437,7 @@ mod tests {
         }
     }
 
-    /// The first text is that of the error, the last that of the deepest cause.
+    /// The first text is the error's, the last the deepest cause's.
     fn layers(texts: impl DoubleEndedIterator<Item = String>) -> Layer {
         let nest = |below: Option<Box<Layer>>, text: String| Some(Box::new(Layer(text, below)));
         *texts.rev().fold(None, nest).expect("at least one text")
@@ -509,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_that_panics_while_it_is_told_something_ends_nothing() {
+    fn a_subscriber_that_panics_at_an_event_ends_nothing() {
         report(|| std::panic::panic_any(PanicsWhenDropped));
     }
 

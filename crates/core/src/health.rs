@@ -1,4 +1,4 @@
-//! How something is: what a check found, and what a child's health consists of.
+//! Health: what a check found, and what a child's health consists of.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::namespace::ServiceName;
 pub enum Health {
     /// It is there, and the check said yes.
     Healthy,
-    /// Nobody has the name.
+    /// No actor has the name.
     NotFound,
     /// The name's holder has ended, or is ending.
     Dead,
@@ -31,7 +31,7 @@ pub enum Health {
     TimedOut(#[serde(serialize_with = "crate::written::millis")] Duration),
     /// The check itself panicked.
     Crashed(String),
-    /// It serves, but not all of what it is for.
+    /// It works, but not in full.
     Degraded(String),
     /// It does not run, for longer than a restart may take.
     Down(String),
@@ -43,7 +43,7 @@ impl Health {
         matches!(self, Self::Healthy)
     }
 
-    /// What a check has come to.
+    /// The health that a check has found.
     pub fn of(verdict: impl Verdict) -> Self {
         verdict.verdict()
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Health {
     }
 }
 
-/// What a check may come to: `()`, `true` and `Ok(_)` are a yes, `false` and `Err(_)` a no, and a [`Health`] is itself.
+/// The outcome of a check: `()`, `true` and `Ok(_)` are a yes, `false` and `Err(_)` a no, and a [`Health`] is itself.
 pub trait Verdict: Send + 'static {
     /// The same as a health.
     fn verdict(self) -> Health;
@@ -122,7 +122,7 @@ impl HealthRule {
         F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Verdict> + Send + 'static,
     {
-        // Whoever drops the specification last is mostly a supervisor.
+        // The last owner of the specification is mostly a supervisor.
         let check = Contained::new("a health check", check);
         self.check = Some(Arc::new(move |actor, _| match check.get() {
             Some(check) => check(actor).map(Health::of).boxed(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// At most so many names are suggested.
+/// The largest number of names that are suggested.
 const SHOWN: usize = 3;
 /// Names less alike than this (Jaro-Winkler, 0 to 1) are no near misses.
 const ALIKE: f64 = 0.75;
@@ -25,7 +25,7 @@ impl NearMisses {
         Self::ranked(known.map(|name| (strsim::jaro_winkler(wanted, name), name)), ALIKE)
     }
 
-    /// Picks at most three of the names that somebody else has compared: the highest likeness first, none below `alike`.
+    /// Picks at most three of the names that the caller has compared: the highest similarity first, none below `alike`.
     pub fn ranked<'a>(known: impl Iterator<Item = (f64, &'a str)>, alike: f64) -> Self {
         let mut ranked: Vec<_> = known.filter(|(likeness, _)| *likeness >= alike).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

@@ -66,8 +66,8 @@ impl Distribution {
         bucket.map_or(self.max, |(middle, _)| middle.clamp(self.min, self.max))
     }
 
-    /// For both bounds of each octave that holds a value, how many values are at most 2^exponent, in ascending order. What
-    /// lies beyond the greatest bound is only in the count.
+    /// For both bounds of each octave that holds a value, how many values are at most 2^exponent, in ascending order.
+    /// What lies beyond the greatest bound is only in the count.
     pub(super) fn cumulative(&self) -> Vec<(i32, u64)> {
         let (mut bounds, mut passed) = (Vec::<(i32, u64)>::new(), 0);
         for (middle, count) in &self.buckets {

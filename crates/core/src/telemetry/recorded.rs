@@ -5,8 +5,8 @@
 //! 1. A value is in `sum`, `min` and `max` before it is counted in its bucket, and a reader reads the buckets first:
 //!    so whatever it finds counted lies between the `min` and the `max` that it then reads.
 //! 2. `min` only falls and `max` only rises.
-//! 3. A value is counted in its bucket before it is counted at the bounds, which a reader reads before the buckets: so the
-//!    count is never less than what a bound shows.
+//! 3. A value is counted in its bucket before it is counted at the bounds, which a reader reads before the buckets: so
+//!    the count is never less than what a bound shows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
