@@ -1,4 +1,4 @@
-//! The operations on names of any namespace; the facade of one namespace spares the look into the map.
+//! The operations on names of any namespace; the facade of one namespace saves the lookup in the map.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use super::via::Via;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 
 impl ProcessRegistry {
-    /// Registers an actor that was started elsewhere; see [`ServiceRegistry::register`](crate::ServiceRegistry::register).
+    /// Registers an actor that was started elsewhere; see
+    /// [`ServiceRegistry::register`](crate::ServiceRegistry::register).
     ///
     /// # Errors
     /// As there, and as [`namespace`](Self::namespace).

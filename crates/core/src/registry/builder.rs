@@ -32,7 +32,7 @@ pub struct ProcessRegistryBuilder {
 }
 
 impl ProcessRegistryBuilder {
-    /// What is done with each namespace before anything in it is made: for values that its services find there, its
+    /// Prepares each namespace before anything in it is made, for values that its services find there: its
     /// [extensions](ServiceRegistry::extension).
     pub fn prepare(mut self, prepare: impl Fn(&ServiceRegistry) + Send + Sync + 'static) -> Self {
         self.prepare = Arc::new(prepare);
@@ -54,7 +54,7 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// Who is told what happens to the children in all namespaces. Default: [`TracingReporter`].
+    /// The reporter that is notified of what happens to the children in all namespaces. Default: [`TracingReporter`].
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
         let reporter: Arc<dyn Reporter> = Arc::new(reporter);
         self.reporters = Arc::new(move |_| Arc::clone(&reporter));
@@ -73,14 +73,14 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// How long it takes before production is started again after its end: after its services or its application could not be
-    /// kept running, say. The delay grows as that of any child; see [`Backoff`]. Default: no delay.
+    /// The delay before production is started again after its end, for example because its services or its application
+    /// could not be kept running. It grows as the delay of any child does; see [`Backoff`]. Default: no delay.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.backoff = backoff.into();
         self
     }
 
-    /// How much is measured of the services that say nothing else, those of [`services`](Self::services) included: see
+    /// How much is measured of services without a setting of their own, [`services`](Self::services) included: see
     /// [`ServiceRegistry::measured`]. Default: [`Measurement::Sampled`].
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.measurement = measurement;

@@ -1,4 +1,4 @@
-//! Registrations of which more is said than the name.
+//! Registrations with metadata or a setting of how much is measured.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use super::via::explain;
 use crate::namespace::ServiceKey;
 use crate::supervisor::ChildSpec;
 
-/// A registry with what is to hold for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much
-/// is measured, see [`ServiceRegistry::measured`].
+/// A registry with settings for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much is
+/// measured, see [`ServiceRegistry::measured`].
 #[must_use = "it does nothing until something is registered with it"]
 #[derive(Debug, Clone)]
 pub struct Described {
@@ -25,7 +25,8 @@ pub struct Described {
 }
 
 impl ServiceRegistry {
-    /// Registers with metadata: what is returned spawns, registers and describes children as the registry itself does.
+    /// Registers with metadata: the returned builder spawns, registers and describes children as the registry itself
+    /// does.
     ///
     /// ```
     /// use foundation_core::{Metadata, Namespace, ProcessRegistry, ServiceKey};
@@ -46,7 +47,7 @@ impl ServiceRegistry {
     /// let clerk = names.with_metadata(desk).spawn(&CLERK, Clerk, ()).await?;
     /// assert_eq!(names.metadata(&CLERK)?.unwrap().get("desk").unwrap(), 4);
     ///
-    /// // Its owner, and nobody else, says something else.
+    /// // Only its owner may change it.
     /// names.update_metadata(&CLERK, &clerk, |_| Metadata::new("on holiday").ok())?;
     /// assert_eq!(names.metadata(&CLERK)?.unwrap().value(), "on holiday");
     /// # registry.shutdown().await;
@@ -57,8 +58,8 @@ impl ServiceRegistry {
         self.described().with_metadata(metadata)
     }
 
-    /// Says how much is measured of what is registered: what is returned spawns and describes children as the registry
-    /// itself does. See [`Measurement`], also for its cost.
+    /// Sets how much is measured of what is registered: the returned builder spawns and describes children as the
+    /// registry itself does. See [`Measurement`], also for its cost.
     pub fn measured(&self, measurement: Measurement) -> Described {
         self.described().measured(measurement)
     }
@@ -67,7 +68,7 @@ impl ServiceRegistry {
         Described { registry: self.clone(), metadata: None, measurement: None }
     }
 
-    /// What the owner of a name says of itself, if it says anything. Costs a lookup and one reference count.
+    /// The metadata of a name, if its owner has set any. Costs a lookup and one reference count.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -78,12 +79,12 @@ impl ServiceRegistry {
         Ok(found.map(|(_, metadata)| metadata))
     }
 
-    /// Changes what is said of a name; only its owner may: the actor that has the name passes its own reference. Elixir's
-    /// `update_value`.
+    /// Changes the metadata of a name. Only its owner may: the actor that has the name passes its own reference.
+    /// Elixir's `update_value`.
     ///
-    /// `update` gets the present metadata and gives the new one; `None` leaves it as it is. It may run more than once, if
-    /// two updates meet. Returns what holds now. The metadata goes along when the name is handed over; a child that is
-    /// started again begins with that of its child spec, as it does with its arguments, and so does one that is
+    /// `update` gets the current metadata and returns the new; `None` leaves it as it is. It may run more than once, if
+    /// two updates race. Returns the metadata in force. A hand-over of the name keeps the metadata; a restarted child
+    /// begins with the metadata of its child spec, as with its arguments, and so does one that is
     /// [replaced](ServiceRegistry::replace) by a specification with metadata.
     ///
     /// # Errors
@@ -116,7 +117,7 @@ impl Described {
         Self { metadata: Some(metadata), ..self }
     }
 
-    /// Measured so much.
+    /// With this measurement.
     pub fn measured(self, measurement: Measurement) -> Self {
         Self { measurement: Some(measurement), ..self }
     }
@@ -135,7 +136,8 @@ impl Described {
         self.registry.spawn_as(Arc::new(holder.described_as(self.metadata)), self.measurement, actor, args).await
     }
 
-    /// As [`ServiceRegistry::child_spec`]; the child begins each life with this metadata and is measured so much.
+    /// As [`ServiceRegistry::child_spec`]; the child begins each incarnation with this metadata and is measured so
+    /// much.
     pub fn child_spec<A: Actor>(
         self,
         key: &ServiceKey<A::Msg>,

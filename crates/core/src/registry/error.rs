@@ -9,7 +9,7 @@ use crate::namespace::{Namespace, ServiceName};
 use crate::near::NearMisses;
 use crate::supervisor::{ChildError, StartError};
 
-/// So many names are compared at most when a lookup fails, so that a miss stays cheap in a large namespace.
+/// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
 const COMPARED: usize = 256;
 
 /// Why an operation on a name failed.
@@ -45,17 +45,17 @@ pub enum RegistryError {
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Who has it; `None` if the actor is still being started.
+        /// The actor that has it; `None` if the actor is still being started.
         holder: Option<ActorId>,
     },
-    /// The actor that has this name is on its way out, and was not gone in time.
+    /// The actor that has this name is stopping, and was not gone in time.
     #[error("service {name} in namespace {namespace} is being left by {}, which was not gone after {waited:?}", who(.holder))]
     StillLeaving {
         /// Where.
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Who has it.
+        /// The actor that has it.
         holder: Option<ActorId>,
         /// How long was waited.
         waited: Duration,
@@ -80,7 +80,7 @@ pub enum RegistryError {
         /// The actor's own message type; known only of an actor that has another name in the namespace.
         found: Option<&'static str>,
     },
-    /// Nobody registered the name in time.
+    /// No actor registered the name in time.
     #[error("service {name} did not appear in namespace {namespace} within {waited:?}{near}")]
     WaitTimedOut {
         /// Where it was waited for.
@@ -135,9 +135,9 @@ pub enum RegistryError {
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Whose it is.
+        /// The owner.
         owner: ActorId,
-        /// Who wanted to change it.
+        /// The actor that tried to change it.
         by: ActorId,
     },
     /// The name was not given up in time.
@@ -147,7 +147,7 @@ pub enum RegistryError {
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Who has it; `None` if the actor is still being started.
+        /// The actor that has it; `None` if the actor is still being started.
         holder: Option<ActorId>,
         /// How long was waited.
         waited: Duration,

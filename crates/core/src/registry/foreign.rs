@@ -1,11 +1,11 @@
-//! The actors that the process registry monitors: what is to be done when one ends. Names to give back, groups to leave, and
-//! who wants to know why.
+//! The actors that the process registry monitors, and what to do when one ends: names to give back, groups to leave,
+//! and watches to notify of the reason.
 //!
 //! Not a second table: a lease is held here on behalf of an actor that cannot hold it itself.
 //!
-//! 1. An actor is monitored for as long as it has a duty here: both change under one lock, or a name that comes while
-//!    another goes would be left without a monitor.
-//! 2. Duties are done outside that lock: the last share of a lease wakes waiters.
+//! 1. An actor is monitored for as long as it has an exit action here: both change under one lock, or a name that is
+//!    added while another is removed would be left without a monitor.
+//! 2. Exit actions run outside that lock: the last share of a lease wakes waiters.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(crate) struct Monitored(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     by_actor: HashMap<ActorId, Vec<Duty>>,
-    /// At how many actors to look for those of whose end nobody told.
+    /// The number of actors at which to look for those that ended without a notification.
     sweep_at: usize,
 }
 
@@ -34,34 +34,34 @@ struct Kept {
 enum Duty {
     /// Give its name back.
     GiveBack(Arc<Lease>),
-    /// Tell why, of an actor that gives its name back itself.
+    /// Report the reason, for an actor that gives its name back itself.
     TellWhy(Arc<Watches>, Arc<Holder>),
     /// Take it out of a group.
     Leave(Membership),
 }
 
-/// So few actors are not worth a sweep.
+/// The largest number of actors that is not worth a sweep.
 const SWEPT: usize = 64;
 
 impl Monitored {
-    /// Keeps a lease until `registry`, which monitors the actor from now on, hears of its end.
+    /// Keeps a lease until `registry`, which monitors the actor from now on, is notified of its end.
     pub(crate) fn keep(&self, registry: &ActorCell, actor: &ActorCell, lease: Arc<Lease>) {
         self.add(registry, actor, Duty::GiveBack(lease));
     }
 
-    /// Tells these watches why the actor ended, when `registry` hears of it.
+    /// Reports to these watches why the actor ended, when `registry` is notified of it.
     pub(crate) fn tell_why(&self, registry: &ActorCell, actor: &ActorCell, of: (Arc<Watches>, Arc<Holder>)) {
         self.add(registry, actor, Duty::TellWhy(of.0, of.1));
     }
 
-    /// Has one promise less to tell why this holder's actor ended: of several, each was made by somebody else.
+    /// Withdraws one promise to report why this holder's actor ended; each of several was made by a different caller.
     pub(crate) fn tell_why_no_more(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
         let mut is_found = false;
         let is_promise = |duty: &Duty| matches!(duty, Duty::TellWhy(_, it) if Arc::ptr_eq(it, holder));
         self.drop_where(registry, actor, |duty| is_promise(duty) && !std::mem::replace(&mut is_found, true));
     }
 
-    /// Takes the member out of its group when `registry` hears of its end.
+    /// Removes the member from its group when `registry` is notified of its end.
     pub(crate) fn keep_member(&self, registry: &ActorCell, membership: Membership) {
         let member = Arc::clone(&membership.member);
         self.add(registry, member.actor(), Duty::Leave(membership));
@@ -82,7 +82,7 @@ impl Monitored {
         self.drop_where(registry, actor, is_meant);
     }
 
-    /// Has nothing to do for a membership any more, and stops monitoring the actor if there is nothing else to do.
+    /// Drops the exit action of a membership, and stops monitoring the actor if it has no other.
     pub(crate) fn forget_member(&self, registry: &ActorCell, member: &Arc<Member>) {
         let is_meant = |duty: &Duty| matches!(duty, Duty::Leave(it) if Arc::ptr_eq(&it.member, member));
         self.drop_where(registry, member.actor(), is_meant);
@@ -100,7 +100,7 @@ impl Monitored {
         drop_contained("what was kept for an actor", dropped);
     }
 
-    /// Does what was to be done when this actor ends.
+    /// Runs the exit actions of this actor.
     pub(crate) fn ended(&self, actor: ActorId, reason: &ExitReason) {
         let duties = self.0.lock().by_actor.remove(&actor);
         for duty in duties.into_iter().flatten() {
@@ -120,7 +120,7 @@ impl Duty {
         watches.tell_reason(holder, reason);
     }
 
-    /// A lease goes back when it is dropped, and with it may go the last of an actor.
+    /// A lease gives the name back when it is dropped, and may drop the last reference to an actor.
     fn end(self) {
         if let Self::Leave(membership) = &self {
             membership.end();
@@ -128,7 +128,7 @@ impl Duty {
         drop_contained("what was kept for an actor", self);
     }
 
-    /// Whether its actor is gone without anybody having told; of one of ours that has a name somebody always does.
+    /// Whether its actor is gone without a notification; the end of a managed actor with a name is always reported.
     fn is_overdue(&self) -> bool {
         match self {
             Self::GiveBack(lease) => lease.holder().standing() == Standing::Gone,
@@ -139,8 +139,8 @@ impl Duty {
 }
 
 impl Kept {
-    /// Takes out what is to be done for those who are gone. ractor tells nobody of an actor that ends before it has
-    /// started, so they are looked for whenever their number may have doubled.
+    /// Removes the exit actions of actors that are gone. ractor does not report an actor that ends before it has
+    /// started, so a sweep is made whenever their number may have doubled.
     fn sweep(&mut self) -> Vec<Duty> {
         if self.by_actor.len() < self.sweep_at.max(SWEPT) {
             return Vec::new();

@@ -16,17 +16,17 @@ use crate::supervisor::StartError;
 impl ServiceRegistry {
     /// Gives a name straight from its live holder to another live actor of the same message type.
     ///
-    /// Who looks the name up at any time finds the one or the other, and a [`Via`](crate::Via) follows. The metadata goes
-    /// along. The old holder lives on without the name, and its end does nothing to it; the new one's end frees it, as if
-    /// it had been [registered](Self::register). A child that is to be restarted waits until it can have its name back, or as
+    /// A lookup at any time finds one of the two holders, and a [`Via`](crate::Via) follows. The metadata is kept. The
+    /// old holder lives on without the name, and its end no longer frees it; the new holder's end does, as if it had
+    /// been [registered](Self::register). A child that is to be restarted waits until it can have its name back, or as
     /// [`ChildSpec::on_name_taken`](crate::ChildSpec::on_name_taken) says; to give a child's name to its successor,
     /// [`replace`](Self::replace) it.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`] if no live actor has the name; [`RegistryError::WrongType`] if it answers to another
     /// message type; [`RegistryError::AlreadyRegistered`] if the actor that is to get the name has it;
-    /// [`RegistryError::Dead`] if it has ended, [`RegistryError::WrongReference`] if it answers to another type. In each
-    /// case the name stays where it is.
+    /// [`RegistryError::Dead`] if it has ended, [`RegistryError::WrongReference`] if it answers to another type. In
+    /// each case the name stays where it is.
     pub fn hand_over<M: Message>(&self, key: &ServiceKey<M>, to: &ActorRef<M>) -> Result<(), RegistryError> {
         let (table, name) = (&self.space().table, key.name());
         let registry = self.space().registry.upgrade().ok_or_else(|| self.not_running())?;

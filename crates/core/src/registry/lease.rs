@@ -12,10 +12,10 @@ use super::table::{Attempt, Table};
 use super::watches::Watches;
 use crate::containment::waking_contained;
 
-/// The right to a name. Whoever holds a share keeps the name; the last one to drop its share gives it back.
+/// The right to a name. The name is kept while a share of it exists; dropping the last share gives the name back.
 ///
-/// A lease begins as a claim: the name is taken, but nobody finds it. [`publish`](Lease::publish) fills it. A start that
-/// fails or is cancelled drops its shares, and thereby the claim.
+/// A lease begins as a claim: the name is taken, but no lookup finds it. [`publish`](Lease::publish) fills it. A start
+/// that fails or is cancelled drops its shares, and thereby the claim.
 pub(crate) struct Lease {
     table: Arc<Table>,
     holder: Arc<Holder>,
@@ -32,11 +32,11 @@ pub(crate) enum Refused {
 }
 
 impl Lease {
-    /// Claims a name: at once if it is free, refused if its holder lives, and when its holder has left otherwise, for which
-    /// it waits for at most `limit`.
+    /// Claims a name, at once if it is free. Refused if its holder lives; otherwise waits for at most `limit` until the
+    /// holder has left.
     pub(crate) async fn claim(table: &Arc<Table>, holder: Arc<Holder>, limit: Duration) -> Result<Arc<Self>, Refused> {
         let attempt = match table.attempt(&holder) {
-            // Boxed, since it is rare: each start would carry the room for it.
+            // Boxed, since it is rare: otherwise the future of each start would be larger.
             Attempt::Leaving(_) => Box::pin(wait_and_attempt(table, &holder, limit)).await,
             attempt => attempt,
         };

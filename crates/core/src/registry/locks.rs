@@ -1,7 +1,7 @@
-//! The locks of one namespace: who has each, and who waits for it.
+//! The locks of one namespace, each with its owner and its waiters.
 //!
-//! 1. Whoever asks for a lock is in its queue until it gives the lock back or gives up. The first in the queue has it.
-//! 2. A lock that nobody has or waits for does not exist.
+//! 1. A caller is in the queue of a lock until it gives the lock back or gives up. The first in the queue has it.
+//! 2. A lock without an owner and waiters does not exist.
 //! 3. No waker is cloned, woken or dropped under the table's own lock.
 
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +22,7 @@ struct Queues {
     last: u64,
 }
 
-/// One that has a lock or waits for it.
+/// A caller that has a lock or waits for it.
 struct Asking {
     number: u64,
     waker: Option<Waker>,
@@ -36,7 +36,7 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locks {
-    /// Waits until nobody else has the lock of this name. Whoever comes first has it first.
+    /// Waits until the lock of this name is free. Callers are served in order.
     pub(crate) async fn lock(&self, name: &ServiceName) -> Locked<'_> {
         let place = self.ask(name);
         poll_fn(|context| place.poll(context)).await;
@@ -64,7 +64,7 @@ impl Locked<'_> {
 }
 
 impl Queues {
-    /// Whether it is this one's turn; if not, its waker is exchanged.
+    /// Whether it is this caller's turn; if not, its waker is replaced.
     fn wait(&mut self, name: &ServiceName, number: u64, waker: &mut Option<Waker>) -> bool {
         let Some(queue) = self.by_name.get_mut(name) else { return true };
         // The queue is in the order of the numbers.
@@ -77,7 +77,7 @@ impl Queues {
         }
     }
 
-    /// Takes one out: its own waker, and that of the one whose turn it is now.
+    /// Removes a caller; returns its waker, and the waker of the caller whose turn it is now.
     fn leave(&mut self, name: &ServiceName, number: u64) -> (Option<Waker>, Option<Waker>) {
         let Some(queue) = self.by_name.get_mut(name) else { return (None, None) };
         let at = queue.binary_search_by_key(&number, |asking| asking.number);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_nobody_has_or_waits_for_does_not_exist() {
+    fn a_lock_without_an_owner_and_waiters_does_not_exist() {
         let locks = Locks::default();
         let held = locks.lock(&A).now_or_never().expect("it is free");
         let mut waiting = Box::pin(locks.lock(&A));
@@ -123,13 +123,13 @@ mod tests {
         assert_eq!(places(&locks), 2);
         drop(other);
         drop(held);
-        assert_eq!(places(&locks), 1, "somebody waits");
+        assert_eq!(places(&locks), 1, "a caller waits");
         drop(waiting.now_or_never().expect("it is free again"));
         assert_eq!(places(&locks), 0);
     }
 
     #[test]
-    fn who_gives_up_waiting_leaves_the_queue_wherever_it_stood() {
+    fn a_waiter_that_gives_up_leaves_the_queue_at_any_position() {
         let locks = Locks::default();
         for dropped in 0..3 {
             let held = locks.lock(&A).now_or_never().expect("it is free");

@@ -1,4 +1,4 @@
-//! Names: who is who in a namespace, and handles that find them.
+//! Names of actors in a namespace, and handles that find them.
 
 mod addressed;
 mod after_lock;

@@ -34,9 +34,9 @@ use crate::supervisor::{
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
 ///
-/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse touches
-/// nobody else) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no
-/// statics, so two registries in one process do not know of each other.
+/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse affects no
+/// other) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no statics,
+/// so two registries in one process do not know of each other.
 ///
 /// ```
 /// use foundation_core::{Namespace, ProcessRegistry};
@@ -66,19 +66,19 @@ struct Shared {
     monitored: Monitored,
     gave_up: GiveUpNote,
     layout: ProcessRegistryBuilder,
-    /// What is begun here goes on, whoever waits for it.
+    /// Work that is started here goes on even if its caller stops waiting.
     runtime: Handle,
     end: Detached<Vec<CleanupReport>>,
 }
 
-/// A namespace in the map: its tree is up when the first has come out well, and gone when the second is over.
+/// A namespace in the map: its tree is up once `up` has succeeded, and gone once `down` has finished.
 struct Opening {
     registry: ServiceRegistry,
     up: Detached<Result<(), Failure>>,
     down: Detached<Vec<StoppedService>>,
 }
 
-/// Why a tree did not start, for the first who asks.
+/// Why a tree did not start, for the first caller that asks.
 type Failure = Arc<Mutex<Option<ChildError>>>;
 
 impl Opening {
@@ -96,8 +96,8 @@ impl ProcessRegistryBuilder {
     /// Starts the root. Namespaces are started when they are first asked for.
     ///
     /// # Errors
-    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it is
-    /// shutting down.
+    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it
+    /// is shutting down.
     pub async fn start(self) -> Result<ProcessRegistry, StartError> {
         let limits = self.limits.supervisor.clone();
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
@@ -106,7 +106,8 @@ impl ProcessRegistryBuilder {
         let reporter = gave_up.reporter();
         let shared = Shared { root, spaces, monitored, gave_up, layout: self, runtime, end: Detached::new() };
         let shared = Arc::new(shared);
-        // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
+        // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no
+        // handle.
         let strays = Arc::clone(&shared) as Arc<dyn StrayExits>;
         // Namespaces do not depend on each other, so they stop together.
         let spec =
@@ -133,12 +134,12 @@ pub struct RegistryStats {
 }
 
 impl ProcessRegistry {
-    /// How to start one whose namespaces have services and an application.
+    /// A builder for a registry whose namespaces have services and an application.
     pub fn builder() -> ProcessRegistryBuilder {
         ProcessRegistryBuilder::default()
     }
 
-    /// Starts one whose namespaces are empty.
+    /// Starts a registry whose namespaces are empty.
     ///
     /// # Errors
     /// As [`ProcessRegistryBuilder::start`].
@@ -150,14 +151,14 @@ impl ProcessRegistry {
 
     /// The facade of a namespace, whose tree is started if it is not up yet.
     ///
-    /// A start goes on if nobody waits for it any more, and whoever asks next waits for the same one. A namespace that has
-    /// collapsed is started afresh, after what the collapse has left in it has been stopped; handles on the old one stay
-    /// with that.
+    /// A start goes on even if no caller waits for it any more, and the next caller waits for the same start. A
+    /// namespace that has collapsed is started afresh, after the actors left in it have been stopped; handles on the
+    /// old one stay with the old one.
     ///
     /// # Errors
     /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again.
-    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is about
-    /// to.
+    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is
+    /// about to.
     pub async fn namespace(&self, namespace: Namespace) -> Result<ServiceRegistry, RegistryError> {
         let not_running = || RegistryError::NotRunning { namespace };
         loop {
@@ -174,7 +175,7 @@ impl ProcessRegistry {
                     cleaned_up.ok_or_else(not_running)?;
                 }
                 Some(Err(failure)) => {
-                    // If another has been told why, this one tries for itself.
+                    // If another caller has taken the cause, this one tries again.
                     if let Some(source) = failure.lock().take() {
                         return Err(RegistryError::Child { namespace, source });
                     }
@@ -199,7 +200,7 @@ impl ProcessRegistry {
         Arc::clone(self.shared.spaces.lock().entry(namespace).or_insert_with(make))
     }
 
-    /// Takes a namespace out of the map, unless it is already another's.
+    /// Removes this entry from the map, unless the namespace has another already.
     fn close(&self, opening: &Arc<Opening>) {
         let namespace = opening.registry.namespace();
         let mut spaces = self.shared.spaces.lock();
@@ -229,7 +230,7 @@ impl ProcessRegistry {
         let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart).backoff(backoff);
         let root = self.root()?;
         let started = match root.start_child(tree.clone()).await {
-            // Of a start that a clean-up has overtaken; nobody has had the tree that came of it.
+            // From a start that a clean-up has overtaken; no caller has received its tree.
             Err(ChildError::AlreadyStarted { .. } | ChildError::AlreadyPresent { .. }) => {
                 self.take_down(namespace).await;
                 root.start_child(tree).await
@@ -275,8 +276,8 @@ impl ProcessRegistry {
         self.root().is_ok_and(|root| root.actor().get_status() >= ActorStatus::Stopping)
     }
 
-    /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too many,
-    /// it was killed, or its runtime is gone.
+    /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too
+    /// many, it was killed, or its runtime is gone.
     pub fn has_collapsed(&self) -> bool {
         self.has_root_ended() && !self.shared.end.is_begun()
     }
@@ -317,7 +318,7 @@ impl ProcessRegistry {
         namespaces
     }
 
-    // ---- looking ----
+    // ---- queries ----
 
     /// How much the registry holds; cost: linear in the namespaces.
     pub fn stats(&self) -> RegistryStats {
@@ -340,12 +341,12 @@ impl ProcessRegistry {
     // ---- the end ----
 
     /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
-    /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is gone. No harm if the namespace is not up, and after a collapse
-    /// what that has left in it is stopped.
+    /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is
+    /// gone. Does nothing if the namespace is not up; after a collapse it stops the actors that are left.
     ///
-    /// Once asked for it goes on to its end, whether or not anybody still waits. A service may await it that is stopped by it:
-    /// that service is killed when its time to stop is over. Without the runtime that the registry was started on nobody is
-    /// left to be stopped, and the report is empty.
+    /// Once started it runs to its end, even if the caller stops waiting. A service that it stops may await it: that
+    /// service is killed when its time to stop is over. Without the runtime that the registry was started on no actor
+    /// is left to stop, and the report is empty.
     ///
     /// # Errors
     /// [`RegistryError::NotATest`] for production.
@@ -356,7 +357,7 @@ impl ProcessRegistry {
         }
         let opening = self.shared.spaces.lock().get(&namespace).cloned();
         let stopped = match opening {
-            // Whoever else cleans up at the same time waits for the same end, and is told the same.
+            // Concurrent callers wait for the same end and get the same report.
             Some(opening) => self.clean_up(&opening).await.unwrap_or_default(),
             None => Vec::new(),
         };
@@ -386,11 +387,11 @@ impl ProcessRegistry {
     }
 
     /// Stops every namespace, production included, and then the root; returns when all actors are gone, with a report
-    /// for each namespace. Foreign actors in production are left to whoever started them.
+    /// for each namespace. Foreign actors in production are not stopped.
     ///
-    /// Once asked for it goes on to its end, whether or not anybody still waits, and whoever asks again waits for the same end
-    /// and is told the same. A service may await it: that service is killed when its time to stop is over. Without the
-    /// runtime that the registry was started on nobody is left to be stopped, and there are no reports.
+    /// Once started it runs to its end, even if the caller stops waiting; later callers wait for the same end and get
+    /// the same reports. A service may await it: that service is killed when its time to stop is over. Without the
+    /// runtime that the registry was started on no actor is left to stop, and there are no reports.
     pub async fn shutdown(&self) -> Vec<CleanupReport> {
         self.shared.end.begin(&self.shared.runtime, || {
             let this = self.clone();
@@ -411,7 +412,7 @@ impl ProcessRegistry {
             root.shutdown().await;
         }
         let spaces = std::mem::take(&mut *self.shared.spaces.lock());
-        // Those that have collapsed before may have left somebody, too.
+        // Namespaces that have collapsed before may have left actors, too.
         let tests = spaces.values().map(|opening| &opening.registry).filter(|registry| registry.namespace().is_test());
         join_all(tests.map(|registry| stop_strays(registry.space(), &*self.shared))).await;
         drop(ends);
@@ -439,9 +440,9 @@ impl Root for Shared {
         show: &mut dyn FnMut(&Lease, ActorCell) -> bool,
     ) -> Result<(), Unkept> {
         let root = self.root.get().ok_or(Unkept::NotRunning)?.actor();
-        // The lease goes first into keeping, then the monitor is set, then the status is read: whenever the actor ends,
-        // either its event finds the lease or we see its end here. In the same way the name is first made visible and then
-        // the table looked at: a clean-up either finds the actor or is seen here.
+        // The lease is stored first, then the monitor is set, then the status is read: whenever the actor ends, either
+        // its event finds the lease or its end is seen here. In the same way the name is made visible before the table
+        // is checked: a clean-up either finds the actor or is seen here.
         self.monitored.keep(root, actor, Arc::clone(&lease));
         let unkept = if actor.get_status() >= ActorStatus::Draining {
             Unkept::ActorEnds
@@ -495,7 +496,8 @@ impl Coroner for Shared {
     fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
         let (Some(root), Some(actor)) = (self.root.get(), holder.actor()) else { return false };
         self.monitored.tell_why(root.actor(), actor, (Arc::clone(watches), Arc::clone(holder)));
-        // Monitored first, then looked at: who is not stopping yet will tell. The root stops only when all others have.
+        // Monitored before the check: the end of an actor that is not stopping yet will be reported. The root stops
+        // only after all other actors.
         let will_tell = actor.get_status() < ActorStatus::Stopping && root.actor().get_status() < ActorStatus::Stopping;
         if !will_tell {
             self.monitored.tell_why_no_more(root.actor(), actor, holder);

@@ -1,4 +1,4 @@
-//! What a namespace needs of the registry that it belongs to.
+//! What a namespace needs from the registry that it belongs to.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::supervisor::{ChildHealth, Tree};
 
 /// The way from a namespace up to the registry; without it the facade would have to know the whole tree.
 pub(crate) trait Root: Send + Sync + 'static {
-    /// Takes the lease of an actor that cannot hold it itself into keeping until the actor ends, and then has its name
-    /// made visible; `show` says whether it is. If not, the lease is given back.
+    /// Keeps the lease of an actor that cannot hold it itself until the actor ends, and then makes its name visible;
+    /// `show` returns whether it is. If not, the lease is given back.
     fn keep(
         &self,
         actor: &ActorCell,
@@ -31,13 +31,13 @@ pub(crate) trait Root: Send + Sync + 'static {
     /// What a namespace consists of.
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
 
-    /// Has the end of a member taken it out of its group; false if nobody is there who would hear of it.
+    /// Has a member removed from its group when it ends; false if the registry cannot be notified of that.
     fn keep_member(&self, membership: Membership) -> bool;
 
     /// Stops watching an actor for the sake of this membership.
     fn forget_member(&self, member: &Arc<Member>);
 
-    /// How those in a namespace are that count.
+    /// The health of the children in a namespace that count.
     fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>>;
 
     /// Stops a namespace.

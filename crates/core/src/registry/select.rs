@@ -1,4 +1,4 @@
-//! Finding services by what is known of them.
+//! Finding services by a predicate.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl<'a> ServiceEntry<'a> {
         self.actor
     }
 
-    /// What its owner says of it.
+    /// The metadata that its owner has set.
     pub fn metadata(&self) -> Option<&'a Metadata> {
         self.metadata
     }
@@ -52,8 +52,8 @@ impl<'a> ServiceEntry<'a> {
 }
 
 /// Elixir's `match`, `select`, `count_match` and `unregister_match`, with a function in the place of a match
-/// specification. Each looks at every live service of the namespace once, without a lock: what comes and goes meanwhile
-/// may or may not be seen.
+/// specification. Each visits every live service of the namespace once, without a lock: services that come or go
+/// meanwhile may or may not be seen.
 impl ServiceRegistry {
     /// The live services that a predicate accepts, sorted by name.
     pub fn select(&self, accepts: impl FnMut(&ServiceEntry<'_>) -> bool) -> Vec<Registration> {

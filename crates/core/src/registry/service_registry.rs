@@ -25,16 +25,16 @@ use crate::telemetry::Snapshot;
 
 /// The names, actors and application of one namespace.
 ///
-/// Cheap to clone, and what an actor is told at spawn so that it knows where it lives. Which call for what:
+/// Cheap to clone; an actor is given it at spawn to know its namespace. Which call for what:
 ///
-/// | | who restarts it | who gives the name back |
+/// | | restarted by | name given back by |
 /// |---|---|---|
 /// | [`supervise`](Self::supervise) | the namespace's application supervisor, by the child's rule | its lease |
-/// | [`spawn`](Self::spawn) | nobody: a temporary child | its lease |
-/// | [`register`](Self::register) | nobody: started elsewhere | the process registry, which monitors it |
+/// | [`spawn`](Self::spawn) | not restarted: a temporary child | its lease |
+/// | [`register`](Self::register) | not restarted: started elsewhere | the process registry, which monitors it |
 ///
 /// A lookup reads the namespace's table: no actor is asked, no lock is shared with writers, and an actor that has ended
-/// is never returned, even before the registry has heard of it.
+/// is never returned, even before the registry has been notified.
 #[derive(Clone)]
 pub struct ServiceRegistry {
     space: Arc<Space>,
@@ -54,21 +54,22 @@ impl ServiceRegistry {
         self.space.table.namespace()
     }
 
-    /// What belongs to this namespace beside its actors, one value of each type: made at the first call, shared by all
-    /// that follow, and let go of at the end of the namespace. For state that outlives a restart of the actor that works on
-    /// it.
+    /// A value that belongs to this namespace beside its actors, one for each type: made at the first call, shared by
+    /// all later calls, and released at the end of the namespace. For state that outlives a restart of the actor that
+    /// works on it.
     ///
-    /// The value may hold this registry, or handles of services: the namespace and its extension are dropped all the same.
-    /// `make` runs under no lock and may ask for other extensions. Two calls at the same time may both run it, and so may one
-    /// that asks for its own type; the value that is there first is everybody's, and the other is dropped. After the end of
-    /// the namespace nothing is kept: each call makes a value of its own.
+    /// The value may hold this registry, or handles of services: the namespace and its extension are dropped all the
+    /// same. `make` runs under no lock and may ask for other extensions. Two calls at the same time may both run it,
+    /// and so may one that asks for its own type; the value that is stored first is shared, and the other is dropped.
+    /// After the end of the namespace nothing is kept: each call makes a value of its own.
     pub fn extension<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         self.space.extensions.get_or_make(make)
     }
 
     // ---- starting ----
 
-    /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never restarted.
+    /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never
+    /// restarted.
     ///
     /// The name is taken before the actor starts and visible when it has; it is free again when the actor is gone, its
     /// destructors included.
@@ -180,7 +181,7 @@ impl ServiceRegistry {
         holder.and_then(|holder| holder.actor_id()) == Some(actor.get_id())
     }
 
-    /// A child that finds its name taken is told apart from one that fails to start.
+    /// Distinguishes a child that finds its name taken from one that fails to start.
     fn not_claimed(&self, error: RegistryError) -> StartError {
         match &error {
             RegistryError::AlreadyRegistered { name, .. } | RegistryError::StillLeaving { name, .. } => {
@@ -191,8 +192,8 @@ impl ServiceRegistry {
         }
     }
 
-    /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the child's
-    /// start said [`Start::Ignore`](crate::Start::Ignore).
+    /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the
+    /// child's start said [`Start::Ignore`](crate::Start::Ignore).
     ///
     /// # Errors
     /// [`RegistryError::Child`] with the supervisor's refusal or the child's own cause; [`RegistryError::NotRunning`].
@@ -202,8 +203,8 @@ impl ServiceRegistry {
         application.supervisor.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
     }
 
-    /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is handed
-    /// over, so that a lookup always finds one of the two. See [`Supervisor::replace_child`].
+    /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is
+    /// handed over, so that a lookup always finds one of the two. See [`Supervisor::replace_child`].
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry, ServiceKey};
@@ -310,21 +311,21 @@ impl ServiceRegistry {
         if answers_to::<M>(actor) {
             return Ok(());
         }
-        // ractor knows the type, but not its name; of an actor that has a name here we do.
+        // ractor knows the type, but not its name; the table knows it for actors that have a name here.
         let (name, actor, wanted) = (name.clone(), actor.get_id(), std::any::type_name::<M>());
         let holders = self.space.table.holders();
         let found = holders.iter().find(|holder| holder.actor_id() == Some(actor)).map(|holder| holder.message());
         Err(RegistryError::WrongReference { name, actor, wanted, found })
     }
 
-    /// Takes a name away, whoever has it; the actor lives on without it. No harm if nobody has it. True if somebody did.
+    /// Removes a name from its holder, which lives on without it. True if the name had a holder.
     pub fn unregister<M>(&self, key: &ServiceKey<M>) -> bool {
         let mut tried: Option<Arc<Holder>> = None;
         while let Some(holder) = self.space.table.holder(key.name().as_str()) {
             if self.take_away(&holder) {
                 return true;
             }
-            // Somebody else has taken it away, or it has just been handed over: then it is the next one's.
+            // Another caller has removed it, or it has just been handed over: then it is the next holder's.
             if tried.replace(Arc::clone(&holder)).is_some_and(|tried| Arc::ptr_eq(&tried, &holder)) {
                 return false;
             }
@@ -340,7 +341,7 @@ impl ServiceRegistry {
         taken
     }
 
-    /// Has the registry keep nothing for this holder any more.
+    /// Drops what the registry keeps for this holder.
     pub(super) fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if holder.origin() == Origin::Foreign
             && let Some(registry) = self.space.registry.upgrade()
@@ -353,7 +354,7 @@ impl ServiceRegistry {
 
     /// The live actor of this name.
     ///
-    /// Costs a hash of the name, a read and one reference count, which threads that look up the same name fight over:
+    /// Costs a hash of the name, a read and one reference count, for which threads that look up the same name contend:
     /// use [`with`](Self::with) or a [`Via`] to borrow instead.
     ///
     /// # Errors
@@ -362,8 +363,8 @@ impl ServiceRegistry {
         self.with(key, |actor| actor.clone().into())
     }
 
-    /// Borrows the live actor of this name for the time of a function. Keep the function short: it delays the release of
-    /// memory, not other readers.
+    /// Borrows the live actor of this name for the time of a function. Keep the function short: it delays the release
+    /// of memory, not other readers.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -394,9 +395,9 @@ impl ServiceRegistry {
         names
     }
 
-    // ---- looking ----
+    // ---- queries ----
 
-    /// Asks a service how it is, within `limit`.
+    /// Runs a health check of a service, within `limit`.
     pub async fn health_check<M: Message>(
         &self,
         key: &ServiceKey<M>,
@@ -416,27 +417,27 @@ impl ServiceRegistry {
         health
     }
 
-    /// What there is to know about each service; cost: linear in what this namespace holds, and about 1 µs for each service
-    /// that has been measured.
+    /// Information about each service; cost: linear in what this namespace holds, and about 1 µs for each service that
+    /// has been measured.
     pub fn service_info(&self) -> NamespaceInfo {
         NamespaceInfo::new(self.namespace(), &self.space.table.holders(), &self.space.measures)
     }
 
     /// What this namespace has counted so far: registrations, lookups, misses, starts, exits, restarts; and how long
-    /// lookups take until somebody is found, `registry.lookup_duration_ns`, of which each thread times 1 in 256.
+    /// lookups take until an actor is found, `registry.lookup_duration_ns`, of which each thread times 1 in 256.
     pub fn counters(&self) -> Snapshot {
         self.space.table.counters().snapshot()
     }
 
     // ---- ending ----
 
-    /// Returns when this namespace has ended, whoever has brought that about: a clean-up, a shutdown, the collapse of its
-    /// tree or of the whole registry, or the end of the runtime. The restart of production's tree is no end. At once if it
-    /// has ended already.
+    /// Returns when this namespace has ended, whatever the cause: a clean-up, a shutdown, the collapse of its tree or
+    /// of the whole registry, or the end of the runtime. The restart of production's tree is no end. At once if it has
+    /// ended already.
     ///
-    /// By then its actors are gone, its watches have ended, and whoever waited for a name or a lock has been told
-    /// [`RegistryError::NotRunning`]. Only if its own supervisor, or the root, has been killed, or the runtime is dropped,
-    /// actors may still be about to be dropped. Cancelled, it has done nothing.
+    /// By then its actors are gone, its watches have ended, and waiters for a name or a lock have got
+    /// [`RegistryError::NotRunning`]. Only if its own supervisor, or the root, has been killed, or the runtime is
+    /// dropped, actors may still be about to be dropped. This method is cancel safe.
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry};
@@ -460,11 +461,12 @@ impl ServiceRegistry {
         self.space.ended.is_set()
     }
 
-    /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
+    /// Stops everything in this namespace; see
+    /// [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
     ///
     /// # Errors
-    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if the registry has ended and no handle on it
-    /// is left.
+    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if the registry has ended and no handle
+    /// on it is left.
     pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
         match self.space.registry.upgrade() {
             Some(registry) => registry.cleanup(self.namespace()).await,

@@ -1,4 +1,4 @@
-//! What one namespace consists of, shared by all that deal with it.
+//! The state of one namespace, shared by all its users.
 
 use std::sync::{Arc, Weak};
 
@@ -18,7 +18,8 @@ use crate::containment::drop_contained;
 use crate::limits::RegistryLimits;
 use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor};
 
-/// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
+/// One namespace: its names, its groups, the measures of its services, its application, and the way to the registry
+/// that it belongs to.
 pub(crate) struct Space {
     pub(crate) table: Arc<Table>,
     pub(crate) groups: Arc<Groups>,
@@ -28,13 +29,13 @@ pub(crate) struct Space {
     pub(crate) limits: RegistryLimits,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<Arc<Application>>>,
-    /// What the layers above keep with this namespace, one value of a type.
+    /// Values of the layers above, one of each type.
     pub(crate) extensions: Extensions,
     /// Set by the end of the namespace.
     pub(crate) ended: Latch,
-    /// The end that is to come.
+    /// The pending end of the namespace.
     ending: Mutex<Weak<NamespaceEnd>>,
-    /// Who was stopped since the shutdown began.
+    /// The actors that were stopped since the shutdown began.
     pub(crate) stopped: Mutex<StopLog>,
 }
 
@@ -72,7 +73,7 @@ impl Space {
 
     fn set_application(&self, application: Option<Arc<Application>>) {
         let before = std::mem::replace(&mut *self.application.lock(), application);
-        // With the last reference to a supervisor go the requests that it has not read, and who asked is woken.
+        // Dropping the last reference to a supervisor drops its unread requests, which wakes their callers.
         drop_contained("a former application supervisor", before);
     }
 
@@ -82,7 +83,7 @@ impl Space {
         application.filter(|it| it.supervisor.actor().get_status() < ActorStatus::Draining)
     }
 
-    /// Puts the end of the namespace off until what is returned is dropped.
+    /// Postpones the end of the namespace until the returned share is dropped.
     pub(crate) fn put_off_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
         let mut ending = self.ending.lock();
         ending.upgrade().unwrap_or_else(|| {
@@ -92,7 +93,7 @@ impl Space {
         })
     }
 
-    /// No name, lock, watch or extension from now on: whoever waits for one is told.
+    /// No name, lock, watch or extension from now on: waiters are notified.
     pub(super) fn end(&self) {
         self.table.close();
         self.table.watches().close();
@@ -101,7 +102,7 @@ impl Space {
         self.ended.set();
     }
 
-    /// Begins to take note; a clean-up during a shutdown goes on with its notes.
+    /// Begins the stop log; a clean-up during a shutdown continues it.
     pub(crate) fn begin_stop_log(&self) {
         let mut log = self.stopped.lock();
         if let StopLog::Off = *log {

@@ -1,4 +1,4 @@
-//! Whoever is in a namespace without having been started by it, and is stopped with it: registered actors, members of groups.
+//! Unmanaged actors, which a namespace stops without having started them: registered actors, members of groups.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::root::Root;
 use super::space::Space;
 use crate::supervisor;
 
-/// Stops the strays of a namespace whose own children are gone; returns when they are gone too.
+/// Stops the unmanaged actors of a namespace whose own children are gone; returns when they are gone too.
 pub(crate) async fn stop_strays(space: &Space, root: &dyn Root) {
     stop_registered(space, root).await;
     stop_members(space, root).await;
@@ -19,7 +19,7 @@ async fn stop_registered(space: &Space, root: &dyn Root) {
     let (foreign, actors): (Vec<_>, Vec<_>) = foreign.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
     let ends = supervisor::stop_strays(&actors, space.limits.supervisor.unmanaged_stop).await;
     for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
-        // The registry would hear of it, but perhaps too late to tell.
+        // The registry would be notified, but perhaps too late to report it.
         space.table.watches().tell_reason(holder, &how.reason());
         space.table.release(holder);
         root.forget(actor, holder);
@@ -27,7 +27,7 @@ async fn stop_registered(space: &Space, root: &dyn Root) {
     }
 }
 
-/// Stops whoever is in a group and has not been stopped as a child or as a registered actor.
+/// Stops the members of groups that have not been stopped as children or as registered actors.
 async fn stop_members(space: &Space, root: &dyn Root) {
     let members = space.groups.members();
     let living = members.iter().filter_map(|(group, member)| Some((member.live()?.get_id(), (group, member.actor()))));

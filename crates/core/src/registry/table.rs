@@ -1,15 +1,15 @@
 //! The names of one namespace.
 //!
 //! 1. A name has at most one holder.
-//! 2. A holder comes in by a claim: of a free name, or of one whose foreign holder is gone.
-//! 3. A holder goes out by its own lease, or by `unregister`; each removes this holder and no other.
-//! 4. A holder is retired before it goes out, and is never un-retired: who has seen it retired looks again. One that hands
-//!    its name over is retired just after, so that at no time there is nobody.
+//! 2. A holder is added by a claim: of a free name, or of one whose foreign holder is gone.
+//! 3. A holder is removed by its own lease, or by `unregister`; each removes this holder and no other.
+//! 4. A holder is retired before it is removed and never becomes current again; a reader that sees a retired holder
+//!    retries. One that hands its name over is retired just after, so that the name always has a holder.
 //! 5. Readers see only holders that are filled, not retired, and whose actor takes messages.
-//! 6. Whoever waits for a name is woken after each change of it, in this order: change, then wake.
-//! 7. A table that is closed takes no name. Whoever makes a name visible looks afterwards whether the table is closed, and
-//!    whoever closes it looks afterwards which names there are: one of them sees the other.
-//! 8. Who watches is told an end between the retirement and the removal, so before the next holder can begin.
+//! 6. Waiters are woken after each change of a name, in this order: change, then wake.
+//! 7. A closed table takes no name. A writer that makes a name visible checks afterwards whether the table is closed,
+//!    and a close reads the names afterwards: one of them sees the other.
+//! 8. Watches are notified of an end between the retirement and the removal, so before the next holder can begin.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -33,12 +33,12 @@ pub(crate) struct Table {
     waiters: Waiters,
     watches: Arc<Watches>,
     counters: Counters,
-    /// Whether a name has ever been handed over: only then a reader who finds nobody has to make sure.
+    /// Whether a name has ever been handed over: only then a reader that finds no holder has to check again.
     handed_over: AtomicBool,
     closed: Latch,
 }
 
-/// Why a lookup found nothing to give.
+/// Why a lookup failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Miss {
     Absent,
@@ -49,11 +49,11 @@ pub(crate) enum Miss {
 /// Why a name is not handed over.
 pub(crate) enum Refusal {
     Miss(Miss),
-    /// Whoever is to get it has it.
+    /// The actor that is to get it has it.
     HasIt,
 }
 
-/// The answer to one try to take a name.
+/// The outcome of one attempt to take a name.
 pub(crate) enum Attempt {
     Taken,
     Held(Arc<Holder>),
@@ -67,7 +67,7 @@ impl Table {
         Self::assemble(namespace, None)
     }
 
-    /// A table of whose holders somebody can tell why they end.
+    /// A table with a source of exit reasons for its holders.
     pub(crate) fn with_coroner(namespace: Namespace, coroner: Weak<dyn Coroner>) -> Self {
         Self::assemble(namespace, Some(coroner))
     }
@@ -75,7 +75,7 @@ impl Table {
     fn assemble(namespace: Namespace, coroner: Option<Weak<dyn Coroner>>) -> Self {
         Self {
             namespace,
-            // Room for one name is never given back: or each that comes into an empty table would allocate it anew.
+            // The room for one name is never released: otherwise each name in an empty table would allocate it anew.
             names: HashIndex::with_capacity_and_hasher(1, foldhash::fast::RandomState::default()),
             waiters: Waiters::default(),
             watches: Arc::new(Watches::new(coroner)),
@@ -118,7 +118,7 @@ impl Table {
         if self.counters.looked_up() { self.find_timed::<M, R>(name, read) } else { self.find::<M, R>(name, read) }
     }
 
-    /// What `read` does with the actor is not part of the look-up.
+    /// The time of `read` is not part of the lookup.
     #[cold]
     fn find_timed<M: Message, R>(
         &self,
@@ -140,7 +140,7 @@ impl Table {
             if !holder.answers_to::<M>() {
                 return Err(Miss::WrongType(holder.message()));
             }
-            // It is there to be taken: who has been read is not absent, and so nobody is judged after that.
+            // `read` is still there: after a successful read no further holder is judged.
             read.take().map(|read| read(holder, actor)).ok_or(Miss::Absent)
         };
         let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
@@ -151,12 +151,13 @@ impl Table {
         found.inspect_err(|_| self.counters.missed())
     }
 
-    /// Looks again, past the writers: a name that goes from hand to hand can slip through under a reader's eyes.
+    /// Looks up again under the entry's lock, after its writers: a lock-free reader can miss a name that is handed
+    /// over.
     #[cold]
     fn settled<R>(&self, name: &str, mut judge: impl FnMut(&Arc<Holder>) -> Result<R, Miss>) -> Result<R, Miss> {
         let mut seen: Option<Arc<Holder>> = None;
         loop {
-            // The lock is given back before the holder is judged: what a reader does with it may need the lock.
+            // The lock is released before the holder is judged: the reader's function may need the lock.
             let holder = self.names.get_sync(name).map(|entry| Arc::clone(entry.get())).ok_or(Miss::Absent)?;
             let found = judge(&holder);
             let again = seen.replace(Arc::clone(&holder)).is_none_or(|seen| !Arc::ptr_eq(&seen, &holder));
@@ -185,11 +186,11 @@ impl Table {
         found
     }
 
-    /// All holders, each once, in no order; cost: that of sorting them.
+    /// All holders, each once, in no order; cost: sorting them.
     pub(crate) fn holders(&self) -> Vec<Arc<Holder>> {
         let (guard, mut holders) = (Guard::new(), Vec::new());
         self.each(&guard, |holder| holders.push(Arc::clone(holder)));
-        // What is moved while the table grows may have been seen at both places.
+        // An entry that moves while the table grows may have been seen at both places.
         holders.sort_unstable_by_key(Arc::as_ptr);
         holders.dedup_by(|a, b| Arc::ptr_eq(a, b));
         holders
@@ -200,8 +201,8 @@ impl Table {
         self.names.iter(guard).for_each(|(_, holder)| show(holder));
     }
 
-    /// How all names, or one, stand for whoever has entered a watch. That the reasons of these actors' ends will be told has
-    /// been seen to.
+    /// A snapshot of all names, or of one, for a watch that has been entered. The reasons of these actors' ends have
+    /// been requested.
     pub(crate) fn look(&self, name: Option<&ServiceName>) -> View<Arc<Holder>> {
         let holders = match name {
             Some(name) => self.holder(name.as_str()).into_iter().collect(),
@@ -218,7 +219,7 @@ impl Table {
         live.map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many names there are, those of the leaving included; constant cost, exact when nobody writes.
+    /// The number of names, those of stopping actors included; constant cost, exact when there is no concurrent writer.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
@@ -250,7 +251,7 @@ impl Table {
             Standing::Gone => {
                 self.retire(&current);
                 entry.update(Arc::clone(new));
-                // Not under the entry's lock: who hands a name over takes the two locks in the other order.
+                // Not under the entry's lock: a hand-over takes the two locks in the other order.
                 drop(entry);
                 self.watches.tell_ended(&current, End::Died);
                 Attempt::Taken
@@ -271,13 +272,13 @@ impl Table {
         open
     }
 
-    /// Gives the name of a holder back that has ended, if it still has it; true if it did.
+    /// Releases the name of a holder that has ended, if it still has it; true if it did.
     pub(crate) fn release(&self, holder: &Arc<Holder>) -> bool {
         let end = if holder.is_inquired() { End::ReasonToCome } else { End::Died };
         self.part(holder, end)
     }
 
-    /// Takes a name away from a holder that lives on, if it still has it; true if it did.
+    /// Removes a name from a holder that lives on, if it still has it; true if it did.
     pub(crate) fn take_away(&self, holder: &Arc<Holder>) -> bool {
         self.part(holder, End::TakenAway)
     }
@@ -298,15 +299,15 @@ impl Table {
 
     fn retire(&self, holder: &Holder) -> bool {
         let first = holder.retire();
-        // A claim that came to nothing was never registered.
+        // An unfilled claim was never registered.
         if first && holder.actor().is_some() {
             self.counters.released();
         }
         first
     }
 
-    /// Gives a name straight from its live holder to another: who had it, or why not. Nobody who looks finds nobody.
-    /// From this actor and nobody else, if one is given.
+    /// Hands a name over from its live holder to another; returns the previous holder. A lookup during a hand-over
+    /// always finds one of the two holders. Only from this actor, if one is given.
     pub(crate) fn hand_over<M: Message>(
         &self,
         from: Option<ActorId>,
@@ -323,7 +324,7 @@ impl Table {
             Some(actor) if actor.get_id() == to.get_id() => return Err(Refusal::HasIt),
             Some(_) => {}
         }
-        // A successor may say of itself what its own specification says.
+        // The metadata of a successor's own specification take precedence.
         if let (None, Some(description)) = (new.metadata(), old.share_description()) {
             new.describe(description);
         }
@@ -340,7 +341,7 @@ impl Table {
         Ok(old)
     }
 
-    /// Puts a new description in the place of the one that its maker has seen; false if that is no longer the present one.
+    /// Replaces the description that the caller has seen; false if that is no longer the current one.
     pub(crate) fn describe(&self, holder: &Arc<Holder>, seen: Option<u64>, metadata: Metadata) -> bool {
         let telling = self.watches.hold();
         if holder.is_retired() || holder.metadata().map(|(version, _)| version) != seen {

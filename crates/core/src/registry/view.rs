@@ -1,12 +1,13 @@
-//! What one watch has been told: facts go in as they come, changes come out as they are to be told.
+//! The state of one watch: facts go in as they arrive, changes come out as they are to be shown.
 //!
-//! Facts of one name come in the order in which they happened, with three exceptions that are made good here:
+//! Facts of one name come in the order in which they happened, with three exceptions that are corrected here:
 //!
-//! 1. The view begins with a look at the table that may be ahead of the facts: what it shows already is not told again.
-//! 2. Two may tell the same end; the second is dropped, like each fact that is not of the present incarnation.
-//! 3. Why an actor ended may be known before its name is free or after. If it is certain to come, the end waits for it,
-//!    and what follows of this name waits behind. If it has been told before this view knew of the incarnation, nobody
-//!    tells it again: the incarnation itself knows it then.
+//! 1. The view begins with a snapshot of the table that may be ahead of the facts: what it has already is not reported
+//!    again.
+//! 2. An end may be reported twice; the second is dropped, like each fact that is not of the current incarnation.
+//! 3. The reason of an end may be known before the name is free or after. If it is certain to come, the end waits for
+//!    it, and later facts of this name wait behind. If it was reported before this view knew the incarnation, it is not
+//!    reported again: the incarnation itself has it then.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -22,11 +23,11 @@ pub(crate) trait Life: Clone {
     fn name(&self) -> &ServiceName;
     /// Which incarnation of the same child it replaces.
     fn previous(&self) -> Option<ractor::ActorId>;
-    /// What it says of itself now.
+    /// Its current metadata.
     fn stated(&self) -> Stated;
-    /// Why it ended, if that has been told before.
+    /// Why it ended, if that has been reported.
     fn reason(&self) -> Option<ExitReason>;
-    /// What there is to tell of it when it says this of itself; `None` if it has not begun.
+    /// Its registration with this metadata; `None` if it has not begun.
     fn registration(&self, stated: Option<Metadata>) -> Option<Registration>;
 }
 
@@ -36,13 +37,13 @@ pub(crate) type Stated = Option<(u64, Metadata)>;
 /// What has happened to an incarnation.
 #[derive(Debug, Clone)]
 pub(crate) enum Fact<L> {
-    /// Readers find it, and that it says this of itself.
+    /// Readers find it, with this metadata.
     Visible(L, Stated),
-    /// It says something else of itself.
+    /// Its metadata has changed.
     Described(L, Stated),
-    /// Its name has gone straight to another, which says this of itself.
+    /// Its name was handed over to another, which has this metadata.
     HandedOver { from: L, to: L, stated: Stated },
-    /// Readers find it no more.
+    /// Readers no longer find it.
     Ended(L, End),
     /// Why its actor ended.
     Reason(L, ExitReason),
@@ -53,9 +54,9 @@ pub(crate) enum Fact<L> {
 pub(crate) enum End {
     /// It was taken away; the actor lives.
     TakenAway,
-    /// Its actor has ended; the reason has been told, or will never be.
+    /// Its actor has ended; the reason has been reported, or will never be.
     Died,
-    /// Its actor has ended; the reason will be told if it has not been yet.
+    /// Its actor has ended; the reason will be reported if it has not been yet.
     ReasonToCome,
 }
 
@@ -103,7 +104,7 @@ impl<L: Life> Held<L> {
 }
 
 impl<L: Life> View<L> {
-    /// Begins with those that a look at the table has shown.
+    /// Begins with the incarnations of a snapshot of the table.
     pub(crate) fn new(lives: impl IntoIterator<Item = L>) -> Self {
         let held = lives.into_iter().filter_map(|life| Held::new(life.clone(), life.stated()));
         Self { names: held.map(|held| (held.shown.name.clone(), Named::Held(held))).collect() }
@@ -138,7 +139,7 @@ impl<L: Life> View<L> {
         }
     }
 
-    /// A fact of a name that nobody has: only that somebody has it now is news.
+    /// A fact of a free name: only a new holder is a change.
     fn begin(&mut self, fact: Fact<L>, tell: &mut impl FnMut(NameChange)) {
         let (Fact::Visible(life, stated) | Fact::HandedOver { to: life, stated, .. }) = fact else { return };
         let Some(held) = Held::new(life, stated) else { return };
@@ -150,7 +151,7 @@ impl<L: Life> View<L> {
         self.names.insert(held.shown.name.clone(), Named::Held(held));
     }
 
-    /// A fact of a name that somebody has: what is not of the present incarnation is old.
+    /// A fact of a held name: facts of other incarnations are old.
     fn go_on(&mut self, fact: Fact<L>, tell: &mut impl FnMut(NameChange)) {
         let Entry::Occupied(mut entry) = self.names.entry(fact.name().clone()) else { return };
         let Named::Held(held) = entry.get_mut() else { return };
@@ -178,7 +179,7 @@ impl<L: Life> View<L> {
         }
     }
 
-    /// Ends what has waited for this reason, and goes on with what has happened since.
+    /// Reports the end that has waited for this reason, and continues with the facts since.
     fn explain(&mut self, name: &ServiceName, reason: Option<ExitReason>, tell: &mut impl FnMut(NameChange)) {
         let Some(Named::Mourned(held, later)) = self.names.remove(name) else { return };
         tell(held.died(reason));

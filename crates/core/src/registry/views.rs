@@ -1,4 +1,4 @@
-//! Random histories of two names, told to a view in each order that a table may tell them in, and slowly.
+//! Random histories of two names, reported to a view in each order that a table may report them in, and slowly.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +22,7 @@ struct Numbered {
     name: usize,
     previous: Option<u64>,
     version: Rc<Cell<u64>>,
-    /// Why it ended, once that has been told.
+    /// Why it ended, once that has been reported.
     reason: Rc<OnceCell<ExitReason>>,
 }
 
@@ -67,17 +67,17 @@ impl Numbered {
 
 #[derive(Debug, Clone)]
 enum Deed {
-    /// Somebody takes a name, and that is told at once, or after it was told why its actor ended, or never, because it is
-    /// over before that: its end is told all the same.
+    /// A name is taken. That is reported at once, after the reason of its actor's end, or never because it is over
+    /// before that: its end is reported all the same.
     Take {
         name: usize,
         beginning: Beginning,
     },
-    /// It is told why its actor has ended, which still has its name.
+    /// The reason of its actor's end is reported while it still has its name.
     Explain {
         name: usize,
     },
-    /// Its actor ends. The reason is told before, or so many deeds later, or never.
+    /// Its actor ends. The reason is reported before, or this many deeds later, or never.
     Die {
         name: usize,
         reason: Told,
@@ -91,7 +91,7 @@ enum Deed {
     Describe {
         name: usize,
     },
-    /// Somebody tells an end that has been told already.
+    /// An end is reported again.
     TellAgain {
         end: usize,
     },
@@ -130,7 +130,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 1..60)
 }
 
-/// What is true, and what has been told of it.
+/// The true state, and the facts that are reported of it.
 #[derive(Default)]
 struct World {
     has: [Option<Numbered>; TWO],
@@ -140,9 +140,9 @@ struct World {
     ends: Vec<Numbered>,
     /// Reasons to come: after so many deeds.
     to_come: Vec<(usize, Numbered)>,
-    /// Those whose reason is told in any case.
+    /// Incarnations whose reason is reported in any case.
     explained: Vec<u64>,
-    /// What each incarnation has said of itself, at its beginning and later.
+    /// The metadata of each incarnation, at its beginning and later.
     stated: Vec<(u64, u64)>,
 }
 
@@ -196,7 +196,7 @@ impl World {
             Deed::Die { name, reason: told } => {
                 let Some(life) = self.has[name].clone() else { return };
                 let end = match told {
-                    // Whoever tells an end does not know what has been told.
+                    // The reporter of an end does not know what has been reported.
                     _ if life.reason.get().is_some() => End::ReasonToCome,
                     Told::Before => {
                         self.explain(&life);
@@ -240,11 +240,11 @@ impl World {
     }
 }
 
-/// Somebody who believes what a watch tells.
+/// A reader that applies what a watch shows.
 #[derive(Default)]
 struct Believer {
     has: HashMap<ServiceName, Registration>,
-    /// The highest incarnation so far, by name: nobody comes twice, and nobody comes back.
+    /// The highest incarnation so far, by name: none comes twice, and none comes back.
     highest: HashMap<ServiceName, u64>,
     deaths: Vec<(u64, Option<ExitReason>)>,
     heard: Vec<(u64, u64)>,
@@ -281,7 +281,7 @@ impl Believer {
             }
             NameChange::Updated(service) => {
                 let known = self.has.insert(service.name.clone(), service.clone());
-                let known = known.expect("nobody describes what nobody has");
+                let known = known.expect("only a held name is described");
                 assert_eq!(known.actor, service.actor);
                 self.heard.push((service.actor.pid(), version(&service)));
                 assert!(version(&known) < version(&service), "an update is news");
@@ -325,16 +325,16 @@ proptest! {
         let shown = view.snapshot();
         view.close(&mut |change| believer.hear(change));
 
-        // What it believes in the end is true, and the view knows as much without being closed.
+        // Its final state is the true one, and the view has the same without being closed.
         let mut truth: Vec<_> = world.has.iter().flatten().filter_map(Numbered::truth).collect();
         truth.sort_by(|a, b| a.name.cmp(&b.name));
         let mut believed: Vec<_> = believer.has.into_values().collect();
         believed.sort_by(|a, b| a.name.cmp(&b.name));
         prop_assert_eq!(&believed, &truth);
         prop_assert_eq!(shown, truth);
-        // Each beginning and each update since the look is told.
+        // Each beginning and each update since the snapshot is reported.
         prop_assert!(world.stated.iter().all(|stated| believer.heard.contains(stated)), "{:?}", world.stated);
-        // No reason that was told is missing, and none is another's.
+        // No reported reason is missing, and none belongs to another incarnation.
         for (number, told) in believer.deaths {
             let known = world.explained.contains(&number);
             let expected = known.then(|| ExitReason::Failed(number.to_string().into()));

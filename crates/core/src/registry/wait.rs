@@ -1,6 +1,6 @@
-//! Who waits for which name.
+//! The waiters for names.
 //!
-//! A waiter announces itself and then looks at the table; a writer changes the table and then looks for waiters. With a
+//! A waiter announces itself and then reads the table; a writer changes the table and then checks for waiters. With a
 //! sequentially consistent fence between the two halves on both sides, one of them sees the other: no wake is lost.
 
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 /// The waiters of one table.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    /// How many there are, so that a writer whom nobody waits for takes no lock.
+    /// How many there are, so that a writer without waiters takes no lock.
     count: AtomicUsize,
     by_name: Mutex<HashMap<ServiceName, Place>>,
 }
 
-/// Where the waiters for one name meet.
+/// The waiters for one name.
 #[derive(Default)]
 struct Place {
     waiting: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Listening<'a> {
 }
 
 impl Waiters {
-    /// Announces a waiter. Look at the table only afterwards.
+    /// Announces a waiter. The table must be read after this call.
     pub(crate) fn listen(&self, name: &ServiceName) -> Listening<'_> {
         let notifier = self.enter(name);
         self.count.fetch_add(1, Ordering::SeqCst);
@@ -60,7 +60,7 @@ impl Waiters {
         }
     }
 
-    /// Wakes whoever waits for this name. Change the table only before.
+    /// Wakes the waiters for this name. The table must be changed before this call.
     pub(crate) fn wake(&self, name: &str) {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) == 0 {

@@ -16,11 +16,12 @@ use crate::containment::waking_contained;
 use crate::namespace::{ServiceKey, ServiceName};
 
 impl ServiceRegistry {
-    /// Waits until a live actor has this name; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the registration itself.
+    /// Waits until a live actor has this name; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the
+    /// registration itself.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
-    /// [`RegistryError::NotRunning`] when the namespace ends, since nobody can register there any more.
+    /// [`RegistryError::NotRunning`] when the namespace ends, since no actor can register there any more.
     pub async fn wait_for_service<M: Message>(
         &self,
         key: &ServiceKey<M>,
@@ -37,7 +38,7 @@ impl ServiceRegistry {
         let table = &self.space().table;
         let listening = table.waiters().listen(key.name());
         loop {
-            // First the ear, then the eye: a registration between the two is heard.
+            // Subscribe before checking: a registration between the two is noticed.
             let change = listening.change();
             match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
                 Err(Miss::Absent) => change.await,
@@ -47,8 +48,8 @@ impl ServiceRegistry {
         }
     }
 
-    /// Waits until nobody has this name, so that it can be taken over; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the end of the
-    /// holder itself. The name may be another's by the time that you ask for it.
+    /// Waits until this name is free, so that it can be taken over; [5 s](crate::RegistryLimits::wait) if no limit is
+    /// given. Woken by the end of the holder itself. Another actor may have taken the name before the caller claims it.
     ///
     /// # Errors
     /// [`RegistryError::StillHeld`] names the holder; [`RegistryError::NotRunning`] when the namespace ends.
@@ -75,17 +76,17 @@ impl ServiceRegistry {
         }
     }
 
-    /// Returns when nobody has this name.
+    /// Returns when this name is free.
     async fn parting(&self, name: &ServiceName) {
         let table = &self.space().table;
         let listening = table.waiters().listen(name);
         loop {
-            // First the ear, then the eye: a release between the two is heard.
+            // Subscribe before checking: a release between the two is noticed.
             let change = listening.change();
             let Some(holder) = table.holder(name.as_str()) else { return };
             match holder.actor() {
                 _ if holder.standing() == Standing::Gone => return,
-                // Nobody may hear of the end of a foreign actor that never started: its own end is the fact to wait for.
+                // The end of a foreign actor that never started may not be reported: wait for the actor itself.
                 Some(actor) if holder.origin() == Origin::Foreign => {
                     let end = std::pin::pin!(waking_contained(actor.wait(None)));
                     let _: Either<_, _> = select(end, std::pin::pin!(change)).await;

@@ -21,7 +21,7 @@ pub enum GroupError {
         /// What comes close, among 256 of the groups at most.
         near: NearMisses,
     },
-    /// The group has members that answer to another message type, or say something else of themselves.
+    /// The group has members that answer to another message type, or have values of another type.
     #[error("the members of group {group} in namespace {namespace} answer to {found}, not to {wanted}")]
     WrongType {
         /// Where.

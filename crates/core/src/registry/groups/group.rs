@@ -1,4 +1,4 @@
-//! The face of one group.
+//! The public methods of one group.
 
 use std::any::type_name;
 use std::fmt;
@@ -18,19 +18,20 @@ use crate::near::NearMisses;
 use crate::registry::holder::answers_to;
 use crate::registry::space::Space;
 
-/// So many groups are compared at most when one has no member.
+/// The largest number of groups compared when one has no member.
 const COMPARED: usize = 256;
 
-/// Many actors under one key in a namespace: who joins, who is there, and messages to all of them, to the next, or to any.
+/// Many actors under one key in a namespace: joining, listing, and messages to all members, to the next, or to any.
 ///
 /// Erlang's `pg` and Elixir's registry with duplicate keys. As there, an actor may join several times, each time with a
-/// value `V` of its own (default: none), and counts as often. It leaves by [`leave`](Self::leave) or by ending, and from the
-/// moment at which it takes no more messages it is never returned. When the namespace is cleaned up its members are
-/// stopped, whoever started them, as registered actors are.
+/// value `V` of its own (default: none), and counts as often. It leaves by [`leave`](Self::leave) or by ending, and
+/// from the moment at which it takes no more messages it is never returned. When the namespace is cleaned up its
+/// members are stopped, wherever they were started, as registered actors are.
 ///
-/// Reading takes no lock and asks no actor: about as much as a lookup, and for a turn or a throw of the dice one counter of
-/// the group, which threads that dispatch to the same group fight over. Joining and leaving copy the list of the group's
-/// members. A group without a member does not exist and costs nothing. A value cannot be changed: leave and join again.
+/// Reading takes no lock and asks no actor: about the cost of a lookup, and for the next or a random member one counter
+/// of the group, for which threads that dispatch to the same group contend. Joining and leaving copy the list of the
+/// group's members. A group without a member does not exist and costs nothing. A value cannot be changed: leave and
+/// join again.
 ///
 /// ```
 /// use foundation_core::{GroupKey, Namespace, ProcessRegistry};
@@ -80,7 +81,7 @@ pub struct Group<M, V = ()> {
 }
 
 impl<M: Message> Group<M> {
-    /// Takes an actor in; once more if it is in already. It leaves by itself when it ends.
+    /// Adds an actor; once more if it is a member already. It leaves by itself when it ends.
     ///
     /// # Errors
     /// As [`join_with`](Self::join_with).
@@ -94,19 +95,19 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         Self { space, key }
     }
 
-    /// What it is called.
+    /// The key of this group.
     pub fn key(&self) -> &GroupKey<M, V> {
         &self.key
     }
 
-    /// Where it is.
+    /// The namespace of this group.
     pub fn namespace(&self) -> Namespace {
         self.space.table.namespace()
     }
 
-    // ---- coming and going ----
+    // ---- joining and leaving ----
 
-    /// Takes an actor in, with what it says of itself; once more if it is in already. Cost: linear in the group.
+    /// Adds an actor with a value; once more if it is a member already. Cost: linear in the group.
     ///
     /// # Errors
     /// [`GroupError::WrongType`] if the group has members of another kind; [`GroupError::Dead`];
@@ -123,20 +124,20 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.settle(membership)
     }
 
-    /// Has the end of a new member noticed, or takes it out again if it has ended or the namespace has.
+    /// Has a new member monitored, or removes it again if it or the namespace has ended.
     fn settle(&self, membership: Membership) -> Result<(), GroupError> {
         let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running());
         let member = Arc::clone(&membership.member);
         // It is in the group before it is monitored, and monitored before its status is read: whenever the actor ends,
-        // either its event finds it in the group or we see its end here. The namespace in the same way: a clean-up either
-        // finds the member or is seen here.
+        // either its event finds it in the group or its end is seen here. The same holds for the namespace: a clean-up
+        // either finds the member or is seen here.
         let kept = registry.and_then(|registry| match registry.keep_member(membership) {
             true => Ok(registry),
             false => Err(self.not_running()),
         });
         fence(Ordering::SeqCst);
         let ended = member.live().is_none();
-        // Looked at last: of one that a clean-up has just stopped, that is the reason.
+        // Checked last: for an actor that a clean-up has just stopped, this is the reason.
         let refused = match kept {
             Err(refused) => refused,
             Ok(_) if self.space.table.is_closed() => self.not_running(),
@@ -147,12 +148,12 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         Err(refused)
     }
 
-    /// Takes an actor out, as often as it is in; how often that was. No harm if it is not in.
+    /// Ends all memberships of an actor; returns how many there were, which may be none.
     pub fn leave(&self, actor: &ActorRef<M>) -> usize {
         self.leave_where(actor, |_| true)
     }
 
-    /// Ends those memberships of an actor whose value is chosen; how many there were.
+    /// Ends the memberships of an actor whose value is chosen; returns how many there were.
     pub fn leave_where(&self, actor: &ActorRef<M>, mut chosen: impl FnMut(&V) -> bool) -> usize {
         // Chosen among those that were read, without a lock: the function may use the group itself.
         let is_chosen = |member: &&Arc<Member>| member.actor().get_id() == actor.get_id();
@@ -170,15 +171,15 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         out
     }
 
-    // ---- looking ----
+    // ---- queries ----
 
     /// The live members in the order in which they joined, each as often as it did.
     pub fn members(&self) -> Vec<ActorRef<M>> {
         self.select(|actor, _| Some(actor.clone().into()))
     }
 
-    /// What a function makes of the live members and what they say of themselves, in the order in which they joined; those
-    /// of which it makes nothing are left out. The function may use the group.
+    /// The results of a function for the live members and their values, in the order in which they joined; members for
+    /// which it returns `None` are left out. The function may use the group.
     pub fn select<T>(&self, mut pick: impl FnMut(&ActorCell, &V) -> Option<T>) -> Vec<T> {
         let picked = self.read(|_, members| live(members).filter_map(|(actor, value)| pick(actor, value)).collect());
         picked.unwrap_or_default()
@@ -202,8 +203,8 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     // ---- one of them ----
 
-    /// Borrows the member whose turn it is: all come one after the other, and who has ended is
-    /// passed over, so that of the others none comes twice in a row.
+    /// Borrows the next member in turn. Members that have ended are skipped, so that none of the others comes twice in
+    /// a row.
     ///
     /// # Errors
     /// [`GroupError::NoMember`] names the near misses; [`GroupError::WrongType`] names both types.
@@ -219,7 +220,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.with(Roster::roll, read)
     }
 
-    /// The member whose turn it is.
+    /// The next member in turn.
     ///
     /// # Errors
     /// As [`with_next`](Self::with_next).
@@ -227,8 +228,8 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.with_next(|actor| actor.clone().into())
     }
 
-    /// A random member. The dice are the group's own, and throw the same for the same key in each run and in each
-    /// namespace: choose among [`members`](Self::members) to bring your own.
+    /// A random member. The group's random numbers are the same for the same key in each run and in each namespace:
+    /// choose among [`members`](Self::members) to use other ones.
     ///
     /// # Errors
     /// As [`with_next`](Self::with_next).
@@ -286,7 +287,7 @@ fn kind<M: Message, V: 'static>() -> Kind {
     Kind::of::<M, V>()
 }
 
-/// Those of them that take messages, with what they say of themselves.
+/// The members that take messages, with their values.
 pub(super) fn live<V: 'static>(members: &[Arc<Member>]) -> impl Iterator<Item = (&ActorCell, &V)> {
     members.iter().filter_map(|member| Some((member.live()?, member.value()?)))
 }

@@ -1,12 +1,12 @@
 //! The groups of one namespace.
 //!
-//! 1. A group is in the table as long as it has a member: it comes with the first and goes with the last, both under the
-//!    lock of its entry.
-//! 2. All members of a group are of one kind: they answer to one message type and say the same type of thing of themselves.
-//! 3. A membership goes out by `leave`, or by the end of its actor; each takes out this one and no other.
-//! 4. Readers see one list, whole, and of it only members that take messages.
-//! 5. Whoever joins looks afterwards whether its actor has ended and whether the namespace is closed; whoever hears of an
-//!    end, or closes the namespace, looks afterwards who is a member: one of them sees the other.
+//! 1. A group is in the table as long as it has a member: it comes with the first and goes with the last, both under
+//!    the lock of its entry.
+//! 2. All members of a group are of one kind: they answer to one message type and have values of one type.
+//! 3. A membership is removed by `leave`, or by the end of its actor; each removes this one and no other.
+//! 4. Readers see one complete list, and only those of its members that take messages.
+//! 5. A join checks afterwards whether its actor has ended and whether the namespace is closed; the handler of an end,
+//!    and a close of the namespace, read the members afterwards: one of them sees the other.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -26,7 +26,7 @@ pub(crate) struct Groups {
     rosters: HashIndex<ServiceName, Arc<Roster>, RandomState>,
 }
 
-/// Why a group gives nothing.
+/// Why a read of a group failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Miss {
     Absent,
@@ -41,7 +41,7 @@ impl Groups {
 
     // ---- readers: no lock ----
 
-    /// Shows a group with all its members, the dying among them.
+    /// Shows a group with all its members, ending ones included.
     #[inline]
     pub(crate) fn read<R>(
         &self,
@@ -96,7 +96,7 @@ impl Groups {
                 Vec::new()
             }
             Entry::Occupied(entry) if entry.get().kind() == kind => entry.get().add(new),
-            // Nobody of the other kind is left, and nobody has told yet.
+            // No live member of the other kind is left, which has not been reported yet.
             Entry::Occupied(mut entry) if entry.get().is_deserted() => {
                 let (swept, _) = entry.get().take_out(&[]);
                 entry.update(Self::roster(group, kind, new));
@@ -109,7 +109,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Takes members out of a group, and the group away if nobody is left; how many of them were in it.
+    /// Removes members from a group, and the group if it is then empty; returns how many of them were in it.
     pub(crate) fn take_out(&self, group: &str, leaving: &[&Arc<Member>]) -> usize {
         let Some(entry) = self.rosters.get_sync(group) else { return 0 };
         let (out, left) = entry.get().take_out(leaving);
@@ -132,8 +132,8 @@ impl Groups {
         Arc::new(Roster::new(kind, Self::seed(group), first))
     }
 
-    /// The same for the same group whatever its namespace, which is a new one in each run of a test: so that a simulation
-    /// can be repeated.
+    /// The same for the same group whatever its namespace, which is a new one in each run of a test: so that a
+    /// simulation can be repeated.
     fn seed(group: &ServiceName) -> u64 {
         FixedState::default().hash_one(group)
     }
@@ -181,14 +181,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_gone_unnoticed_gives_way_to_the_next_of_whatever_kind() {
+    async fn a_member_that_is_gone_unnoticed_gives_way_to_the_next_of_any_kind() {
         let groups = Groups::new(Namespace::test());
         let [(first, actor), (second, _second)] = [member().await, member().await];
         let (kind, other) = (Kind::of::<IdleMsg, ()>(), Kind::of::<IdleMsg, u8>());
         groups.add(&GROUP, kind, first).expect("it is the first");
         assert_eq!(groups.add(&GROUP, other, Arc::clone(&second)), Err(kind));
         actor.kill_and_wait(None).await.expect("it ends");
-        groups.add(&GROUP, other, second).expect("nobody of the other kind is left");
+        groups.add(&GROUP, other, second).expect("no live member of the other kind is left");
         assert_eq!(groups.members().len(), 1);
         assert_eq!(groups.read("group", kind, |_, _| ()), Err(Miss::OtherKind(other)));
     }

@@ -1,8 +1,9 @@
 //! What is measured in one namespace, by name.
 //!
-//! 1. A name has at most one series, and whoever measures under it has a share of it.
+//! 1. A name has at most one series, and all that measure under it have a share of it.
 //! 2. A series outlives its actors, so that the next one under the name goes on with it.
-//! 3. There are never more series than [`KEPT`], or twice as many as have an actor: the others go when a new name comes.
+//! 3. There are never more series than [`KEPT`], or twice as many as have an actor: the others are removed when a new
+//!    name is added.
 
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use super::series::Series;
 use super::service_measures::ServiceMeasures;
 use crate::namespace::{Namespace, ServiceName};
 
-/// So many series are not worth a look for those that nobody uses.
+/// The largest number of series that is not worth a search for unused ones.
 const KEPT: usize = 1_024;
 
 /// The series of one namespace.
 pub(crate) struct Measures {
     namespace: Namespace,
-    /// Of services that say nothing else.
+    /// For services without a setting of their own.
     measurement: Measurement,
     kept: Mutex<Kept>,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Measures {
 #[derive(Default)]
 struct Kept {
     by_name: HashMap<ServiceName, Arc<Series>>,
-    /// At how many series to let go of those that nobody uses.
+    /// The number of series at which to remove unused ones.
     sweep_at: usize,
 }
 
@@ -60,7 +61,7 @@ impl Measures {
 
     /// What was measured under a name, if anything was.
     pub(crate) fn of(&self, name: &ServiceName, now: Instant) -> Option<ServiceMeasures> {
-        // Read outside the lock: it holds up the first message of others.
+        // Read outside the lock, which delays the first message of other services.
         let series = self.kept.lock().by_name.get(name).cloned();
         series.map(|series| series.read(now))
     }
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn series_that_nobody_uses_make_room_and_those_in_use_stay() {
+    fn unused_series_make_room_and_those_in_use_stay() {
         let measures = measures();
         let used: Vec<_> = (0..100).map(|n| measures.series(&name(n))).collect();
         for n in 100..50_000 {

@@ -17,7 +17,7 @@ pin_project! {
         // After the handling, whose panic it has to see.
         // `None` if it is not measured, or is over.
         measuring: Option<Measuring<'a>>,
-        // `None` if nobody wants it: by far the most, and a branch is cheaper than an empty span.
+        // `None` if no subscriber wants it, the common case: a branch is cheaper than an empty span.
         span: Option<Span>,
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::super::series::Series;
     use super::*;
 
-    /// What becomes of a handling, after so many looks at it in vain.
+    /// The outcome of a handling, after a number of pending polls.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum End {
         Returns,
