@@ -1,14 +1,15 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
-//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
-//! what watches are told (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
-//! names: atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees,
-//! ractor's actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and
-//! tries all interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially
+//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`,
+//! `wait.rs`, `lease.rs`, `foreign.rs`, the notification of watches (`watches.rs`, `inbox.rs`, `view.rs`) and the
+//! tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
+//! names: atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees, ractor's
+//! actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and tries
+//! all interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially
 //! consistent access for less than it is, and a fence for what it is.
 //!
-//! Not the code itself, but the same steps in the same order: how the process registry takes a foreign actor in
-//! (`Root::keep`), how it promises to tell why an actor ended (`Coroner::inquire`), and how a group takes a member in
+//! Not the code itself, but the same steps in the same order: how the process registry registers a foreign actor
+//! (`Root::keep`), how it promises to report why an actor ended (`Coroner::inquire`), and how a group adds a member
 //! (`Group::settle`); they need the whole tree. See [`scenarios`].
 
 // The files bring unit tests along, which are for the real ones.

@@ -1,4 +1,4 @@
-//! The tables of groups, without the face of a group.
+//! The tables of groups, without the public methods of a group.
 
 #[path = "../../../core/src/registry/groups/key.rs"]
 pub(crate) mod key;

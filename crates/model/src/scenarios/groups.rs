@@ -15,7 +15,7 @@ use crate::registry::groups::table::Groups;
 use crate::registry::groups::{Member, Membership};
 use crate::registry::table::Table;
 
-/// How a group takes a member in, step by step; true if it is in.
+/// How a group adds a member, step by step; true if it is in.
 fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
     let member = Arc::new(Member::new(actor.clone(), ()));
     groups.add(&NAME, Kind::of::<Msg, ()>(), Arc::clone(&member)).unwrap_or_else(|_| panic!("they are of one kind"));
@@ -45,11 +45,11 @@ pub fn a_join_against_a_death() {
         });
         join(&groups, &table, &leases, &ActorCell::running(0), &actor);
         dying.join().unwrap();
-        assert_eq!(members(&groups), 0, "nobody takes it out");
+        assert_eq!(members(&groups), 0, "its end removes no member");
     });
 }
 
-/// An actor that loses what it is monitored for, while it gets something else, is monitored for that: see `foreign.rs`, 1.
+/// An actor that loses its last exit action, while it gets another one, is monitored for that: see `foreign.rs`, 1.
 pub fn a_join_against_the_loss_of_all_else() {
     explore(|| {
         let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
@@ -69,11 +69,11 @@ pub fn a_join_against_the_loss_of_all_else() {
         assert!(join(&groups, &table, &leases, &registry, &actor));
         leaving.join().unwrap();
         actor.end(|id| leases.ended(id, &ExitReason));
-        assert_eq!(members(&groups), 0, "nobody was told of its end");
+        assert_eq!(members(&groups), 0, "its end was not reported");
     });
 }
 
-/// 5: who joins while the namespace is closed is told so, or is seen by whoever closes.
+/// 5: a join while the namespace is closed is refused, or its member is seen by the close.
 pub fn a_join_against_a_close() {
     explore(|| {
         let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
@@ -84,7 +84,7 @@ pub fn a_join_against_a_close() {
         table.close();
         let seen = !groups.members().is_empty();
         let is_in = joining.join().unwrap();
-        assert!(seen || !is_in, "it is in a namespace that is gone, and nobody knows");
+        assert!(seen || !is_in, "it is in a namespace that is gone, unnoticed");
     });
 }
 

@@ -1,5 +1,5 @@
-//! The races, one a function. Each explores all interleavings (one that says so, a part) and panics at the first that breaks
-//! an invariant; the numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
+//! The races, one a function. Each explores all interleavings (one that says so, a part) and panics at the first that
+//! breaks an invariant; the numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
 
 mod groups;
 mod names;
@@ -41,7 +41,7 @@ fn table() -> Arc<Table> {
     Arc::new(Table::with_coroner(Namespace, Weak::<NoCoroner>::new()))
 }
 
-/// Nobody tells why an actor ended.
+/// No source reports why an actor ended.
 struct NoCoroner;
 
 impl Coroner for NoCoroner {
@@ -54,7 +54,7 @@ fn holder(origin: Origin) -> Holder {
     Holder::new::<Msg>(NAME, origin, 0)
 }
 
-/// A lease of the name, which somebody has; the claim cannot be refused.
+/// A lease of the name; the claim cannot be refused.
 fn claimed(table: &Arc<Table>, origin: Origin) -> Arc<Lease> {
     block_on(Lease::claim(table, Arc::new(holder(origin)), std::time::Duration::from_secs(5)))
         .unwrap_or_else(|_| panic!("the name cannot be had"))

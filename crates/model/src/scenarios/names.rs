@@ -12,7 +12,7 @@ use crate::registry::holder::Origin;
 use crate::registry::table::{Attempt, Table};
 use crate::{ActorCell, ActorStatus};
 
-/// `wait_for_service`, as the facade does it: first the ear, then the eye.
+/// `wait_for_service`, as the facade does it: subscribe before checking.
 async fn appearance(table: &Table) -> u8 {
     let listening = table.waiters().listen(&NAME);
     loop {
@@ -24,7 +24,7 @@ async fn appearance(table: &Table) -> u8 {
     }
 }
 
-/// 6: whoever waits for a name is woken by its registration, whenever that comes.
+/// 6: a waiter for a name is woken by its registration, whenever that comes.
 pub fn a_wait_against_a_registration() {
     explore(|| {
         let table = table();
@@ -56,7 +56,7 @@ pub fn a_claim_against_the_end_of_a_lease() {
     });
 }
 
-/// 7: who makes a name visible while the table is closed is told so, or is seen by whoever closes.
+/// 7: a writer that makes a name visible while the table is closed sees that, or the close sees the name.
 pub fn a_publication_against_a_close() {
     explore(|| {
         let table = table();
@@ -65,11 +65,11 @@ pub fn a_publication_against_a_close() {
         table.close();
         let seen = table.holders().iter().any(|holder| holder.actor().is_some());
         let (open, _lease) = publishing.join().unwrap();
-        assert!(seen || !open, "it is in a namespace that is gone, and nobody knows");
+        assert!(seen || !open, "it is in a namespace that is gone, unnoticed");
     });
 }
 
-/// 7: who waits for the end of the table hears of it.
+/// 7: a waiter for the end of the table is notified of it.
 pub fn a_wait_for_the_close_against_the_close() {
     explore(|| {
         let table = table();
@@ -104,7 +104,7 @@ pub fn a_replacement_against_the_reaping() {
     });
 }
 
-/// 1: of two who claim a free name one gets it, and loses it to nobody.
+/// 1: of two claims of a free name one gets it, and does not lose it.
 pub fn a_claim_against_a_claim() {
     explore(|| {
         let table = table();
@@ -143,7 +143,7 @@ pub fn an_unregistration_against_the_end_of_a_lease() {
     });
 }
 
-/// 5: readers see an actor that takes messages at the moment of the look, or nobody.
+/// 5: readers see an actor that takes messages at the moment of the lookup, or no actor.
 pub fn a_lookup_against_a_replacement() {
     explore(|| {
         let table = table();
@@ -168,7 +168,7 @@ pub fn a_lookup_against_a_replacement() {
     });
 }
 
-/// 4: a name that goes from hand to hand is never nobody's.
+/// 4: a name that is handed over repeatedly always has a holder.
 pub fn a_lookup_against_a_hand_over() {
     explore(|| {
         let table = table();
@@ -181,7 +181,7 @@ pub fn a_lookup_against_a_hand_over() {
                 assert!(table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok());
             }
         });
-        assert!(found(&table).is_some(), "for a moment nobody has the name");
+        assert!(found(&table).is_some(), "for a moment the name has no holder");
         handing.join().unwrap();
         assert!(lease.holder().is_retired(), "who had it is still believed to");
         drop(lease);
@@ -190,7 +190,7 @@ pub fn a_lookup_against_a_hand_over() {
     });
 }
 
-/// 3: a name that is handed over while its holder's lease goes back is the new holder's or nobody's.
+/// 3: a name that is handed over while its holder's lease goes back is the new holder's or free.
 pub fn a_hand_over_against_the_end_of_a_lease() {
     explore(|| {
         let table = table();
@@ -205,7 +205,7 @@ pub fn a_hand_over_against_the_end_of_a_lease() {
     });
 }
 
-/// How the process registry takes a foreign actor in, step by step; true if the name is its own.
+/// How the process registry registers a foreign actor, step by step; true if the name is its own.
 fn register(table: &Arc<Table>, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
     let lease = claimed(table, Origin::Foreign);
     leases.keep(registry, actor, Arc::clone(&lease));
@@ -229,8 +229,8 @@ pub fn a_registration_against_a_death() {
         register(&table, &leases, &ActorCell::running(0), &actor);
         dying.join().unwrap();
         assert_eq!(found(&table), None);
-        // Not the count of names: the last share of a lease sees what all others have done, but loom does not see that, for
-        // the shares are the standard library's.
-        assert!(table.holder("a").is_none(), "nobody gives its name back");
+        // Not the count of names: the last share of a lease sees what all others have done, but loom does not see that,
+        // for the shares are the standard library's.
+        assert!(table.holder("a").is_none(), "its name is not given back");
     });
 }

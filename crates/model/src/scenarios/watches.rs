@@ -1,4 +1,4 @@
-//! What watches are told.
+//! The notification of watches.
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
@@ -18,28 +18,28 @@ use crate::registry::view::View;
 use crate::registry::watches::{Coroner, FactInbox, Watches};
 use crate::{ActorCell, ActorStatus};
 
-/// The process registry, as far as it tells why actors ended.
+/// The process registry, as far as it reports why actors ended.
 struct Registry {
     actor: ActorCell,
     monitored: Monitored,
 }
 
 impl Registry {
-    /// With a table of which it is the coroner.
+    /// With a table whose exit reasons it reports.
     fn with_table() -> (Arc<Self>, Arc<Table>) {
         let registry = Arc::new(Self { actor: ActorCell::running(0), monitored: Monitored::default() });
         let coroner: Weak<Self> = Arc::downgrade(&registry);
         (registry, Arc::new(Table::with_coroner(Namespace, coroner)))
     }
 
-    /// An actor of ours ends: the registry hears of it before its name is given back, or after.
+    /// A managed actor ends: the registry is notified before its name is given back, or after.
     fn end(&self, actor: &ActorCell, lease: Arc<Lease>, heard: Heard) {
         match heard {
             Heard::Before => {
                 actor.end(|id| self.monitored.ended(id, &ExitReason));
                 drop(lease);
             }
-            // If nobody monitors it, the lease goes with whoever would have been told.
+            // If it is not monitored, the lease is dropped with this closure.
             Heard::After => actor.end(move |id| {
                 drop(lease);
                 self.monitored.ended(id, &ExitReason);
@@ -73,7 +73,7 @@ fn mortal(heard: Heard) -> (Arc<Registry>, Arc<Table>, impl FnOnce() + Send + 's
     (registry, table, end)
 }
 
-/// How the process registry promises to tell why, step by step.
+/// How the process registry promises to report a reason, step by step.
 impl Coroner for Registry {
     fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
         let Some(actor) = holder.actor() else { return false };
@@ -86,7 +86,7 @@ impl Coroner for Registry {
     }
 }
 
-/// A watch, as it begins: entered, then looked.
+/// A watch, as it begins: entered, then read.
 struct Watch {
     inbox: Arc<FactInbox>,
     view: View<Arc<Holder>>,
@@ -99,7 +99,7 @@ impl Watch {
         Self { view: table.look(Some(&NAME)), inbox }
     }
 
-    /// Reads all that is there, and says who has the name then, and what was told.
+    /// Reads all that is there; returns the holder of the name then, and the reported changes.
     fn read(mut self) -> (Option<u8>, Vec<NameChange>) {
         let (waker, mut changes) = (Waker::noop(), Vec::new());
         while let Found::Fact(fact) = self.inbox.take(&Context::from_waker(waker)) {
@@ -109,7 +109,7 @@ impl Watch {
     }
 }
 
-/// A watch that begins while a name is registered shows it: it has seen it or is told.
+/// A watch that begins while a name is registered shows it: in its snapshot or as a change.
 pub fn a_watch_against_a_registration() {
     explore(|| {
         let table = table();
@@ -124,7 +124,7 @@ pub fn a_watch_against_a_registration() {
     });
 }
 
-/// A name that goes while its beginning is still being told: both are told, in this order, or neither.
+/// A name that goes while its beginning is still being reported: both are reported, in this order, or neither.
 pub fn a_watched_registration_against_its_end() {
     explore(|| {
         let table = table();
@@ -141,14 +141,14 @@ pub fn a_watched_registration_against_its_end() {
         let (shown, changes) = watch.read();
         assert_eq!(shown, None);
         match &changes[..] {
-            [] => assert!(!was_there, "nobody is told of it"),
+            [] => assert!(!was_there, "nothing is reported of it"),
             [NameChange::Registered(_), NameChange::Unregistered { .. }] => {}
             other => panic!("{other:?}"),
         }
     });
 }
 
-/// A watch that begins while an actor ends does not go on showing it, nor wait for a reason that was told before.
+/// A watch that begins while an actor ends does not go on showing it, nor wait for a reason that was reported before.
 pub fn a_watch_against_a_death() {
     explore_ends(None, |heard| {
         let (_registry, table, end) = mortal(heard);
@@ -159,7 +159,7 @@ pub fn a_watch_against_a_death() {
     });
 }
 
-/// Who watched before an actor ends is told why, whoever else begins to watch meanwhile.
+/// A watch from before an actor's end gets its reason, even if another watch begins meanwhile.
 pub fn a_watch_against_a_death_that_another_watches() {
     explore_ends(None, |heard| {
         let (_registry, table, end) = mortal(heard);
@@ -174,7 +174,7 @@ pub fn a_watch_against_a_death_that_another_watches() {
     });
 }
 
-/// Of two who begin to watch at once none takes back what the other was promised.
+/// Of two watches that begin at once none takes back what the other was promised.
 ///
 /// Three threads are too many for all interleavings: these are the ones with at most two preemptions.
 pub fn two_watches_against_a_death() {
