@@ -32,7 +32,7 @@ async fn is_to_be_had(scene: &Scene) {
     assert!(scene.services().is_registered(&CLERK));
 }
 
-// covers: core/src/registry/service_registry.rs spawn, core/src/registry/described.rs spawn, core/src/registry/service_registry.rs supervise
+// covers: core/src/registry/service_registry.rs spawn, core/src/registry/registration_builder.rs spawn, core/src/registry/service_registry.rs supervise
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_start_is_given_up_goes_back() {
     let slow = |scene: &Scene| {
@@ -67,7 +67,7 @@ async fn a_claim_whose_start_is_given_up_goes_back() {
     .await;
 }
 
-// covers: core/src/registry/service_registry.rs register, core/src/registry/described.rs register, core/src/registry/addressed.rs register
+// covers: core/src/registry/service_registry.rs register, core/src/registry/registration_builder.rs register, core/src/registry/addressed.rs register
 #[tokio::test(start_paused = true)]
 async fn a_registration_that_is_given_up_has_been_made_or_not() {
     for way in 0..3 {

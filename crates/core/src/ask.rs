@@ -79,8 +79,8 @@ pub async fn ask<M: Message, R: Send + 'static>(
     reply(actor, answer).await.ok_or(AskError::NoReply)
 }
 
-/// Answers a request. A caller that has stopped waiting takes no answer: it ends here, whatever its destructor does. A
-/// caller is woken by its waker, which may be any code: a panic of it ends here, too.
+/// Answers a request. The answer to a caller that has stopped waiting is dropped here, and a panic of its destructor is
+/// contained. A caller is woken by its waker, which may be any code: a panic of it ends here, too.
 pub fn answer<T>(reply: RpcReplyPort<T>, value: T) {
     match catch_panic(|| reply.send(value)) {
         Ok(Ok(())) => {}
@@ -106,7 +106,7 @@ pub(crate) async fn reply<R>(actor: &ActorCell, mut answer: oneshot::Receiver<R>
     // Woken by the actor, in its last moments too: a waker that panics must not keep its end from others.
     waking_contained(poll_fn(|context| match Pin::new(&mut answer).poll(context) {
         Poll::Ready(answered) => Poll::Ready(answered.ok()),
-        // What was replied before the end is there by now.
+        // A reply sent before the end has arrived by now.
         Poll::Pending => end.as_mut().poll(context).map(|_| answer.try_recv().ok()),
     }))
     .await

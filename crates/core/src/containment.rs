@@ -5,7 +5,7 @@
 //!
 //! 1. A panic ends here, even one of a panic's own payload.
 //! 2. The text of an error is made once, and is bounded in length and in the number of causes.
-//! 3. What was contained is reported with `tracing`, whose subscribers are contained too.
+//! 3. Contained panics are reported with `tracing`, whose subscribers are contained too.
 //!
 //! Code that never returns cannot be contained by its caller; it belongs on a task or a thread of its own.
 
@@ -26,7 +26,7 @@ pub const MAX_TEXT_BYTES: usize = 4096;
 /// The most causes that are followed below an error; one that is its own cause has no end.
 pub const MAX_CAUSES: usize = 16;
 
-/// A panic of foreign code that has ended here, with what it said.
+/// A panic of foreign code that has ended here, with its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct CaughtPanic {
@@ -41,7 +41,7 @@ impl CaughtPanic {
         Self { text }
     }
 
-    /// What the panic said, shortened to [`MAX_TEXT_BYTES`].
+    /// The text of the panic, shortened to [`MAX_TEXT_BYTES`].
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -68,7 +68,7 @@ pub fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
     catch_unwind(AssertUnwindSafe(run)).map_err(CaughtPanic::of)
 }
 
-/// Drops a foreign value; a panic of its destructor ends here and is reported. `what` says to people what was dropped.
+/// Drops a foreign value; a panic of its destructor ends here and is reported. `what` names the value in the report.
 pub fn drop_contained<T>(what: &str, value: T) {
     if !mem::needs_drop::<T>() {
         return;
@@ -86,7 +86,7 @@ pub struct Contained<T> {
 }
 
 impl<T> Contained<T> {
-    /// `what` says to people what it is.
+    /// `what` names the value in reports.
     pub const fn new(what: &'static str, value: T) -> Self {
         Self { what, value: Some(value) }
     }
@@ -113,7 +113,7 @@ impl<T> Drop for Contained<T> {
     }
 }
 
-/// Drops what is pinned where it is; a panic of its destructor ends here and is reported.
+/// Drops a pinned value in place; a panic of its destructor ends here and is reported.
 pub fn discard_pinned<T>(what: &str, mut value: Pin<&mut Option<T>>) {
     if value.is_none() {
         return;
@@ -188,7 +188,7 @@ pub fn display_text(value: &dyn fmt::Display) -> String {
 }
 
 /// An error and its causes on one line, separated by colons: bounded by [`MAX_TEXT_BYTES`] and [`MAX_CAUSES`]. A cause
-/// whose text is already contained in what was written is passed over.
+/// whose text is already contained in the written text is skipped.
 ///
 /// ```
 /// use foundation_core::containment::error_text;
@@ -216,7 +216,7 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     catch_panic(|| error.source()).ok().flatten()
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     said.map_or_else(|| "a panic without a text".to_owned(), |said| display_text(&said))
@@ -224,7 +224,7 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
 
 fn drop_quietly<T>(value: T) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // Whatever a destructor panics with may have a destructor that panics, and so on: it is leaked.
+        // The payload of a destructor's panic may have a destructor that panics, and so on: it is leaked.
         mem::forget(payload);
     }
 }
@@ -237,7 +237,7 @@ struct BoundedText {
 }
 
 impl BoundedText {
-    /// Writes what foreign code has to say.
+    /// Writes the text of foreign code.
     fn add(&mut self, write: impl FnOnce(&mut Self) -> fmt::Result) {
         match catch_panic(|| write(self)) {
             Ok(Ok(())) => {}
@@ -284,7 +284,7 @@ pub struct ContainedFuture<T> {
 }
 
 impl<T> ContainedFuture<T> {
-    /// `what` says to people what it is.
+    /// `what` names the value in reports.
     pub fn new(what: &'static str, future: BoxFuture<'static, T>) -> Self {
         Self { what, future: Some(future) }
     }

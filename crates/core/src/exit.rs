@@ -36,7 +36,7 @@ pub(crate) const SHUTDOWN: &str = "shutdown";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitReason {
-    /// It ended by itself, having nothing more to do.
+    /// It ended by itself, with its work done.
     Normal,
     /// It was asked to stop, with this reason.
     Shutdown(Arc<str>),
@@ -112,8 +112,8 @@ impl Exit {
     /// Reads an event if it reports an end. The event is consumed on purpose: it may carry values that its reader does
     /// not use.
     ///
-    /// Actors that this library starts leave nothing of theirs in it. An actor that was spawned by ractor alone leaves
-    /// its state, its error, and unread messages of the moment in which it ended: their destructors run here,
+    /// Actors that this library starts leave no values of theirs in it. An actor that was spawned by ractor alone
+    /// leaves its state, its error, and unread messages of the moment in which it ended: their destructors run here,
     /// contained.
     pub(crate) fn read(event: SupervisionEvent) -> Option<Self> {
         let exit = match &event {

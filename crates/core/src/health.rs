@@ -1,4 +1,4 @@
-//! Health: what a check found, and what a child's health consists of.
+//! Health: the result of a check, and the parts of a child's health.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::containment::{Contained, ContainedFuture, display_text, drop_contained};
 use crate::namespace::ServiceName;
 
-/// What a health check found.
+/// The result of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -106,7 +106,7 @@ impl Verdict for Health {
 
 type Check = dyn Fn(ActorCell, Duration) -> BoxFuture<'static, Health> + Send + Sync;
 
-/// What the health of a child consists of: whether it runs, what its own check finds, and what it needs.
+/// The parts of a child's health: whether it runs, what its own check finds, and what it needs.
 #[derive(Clone, Default)]
 pub(crate) struct HealthRule {
     /// Whether it is part of the health of its namespace at all.
@@ -132,7 +132,8 @@ impl HealthRule {
     }
 }
 
-/// Runs a check on a task of its own, since it may block its thread; what it does there, and how long, is contained.
+/// Runs a check on a task of its own, since it may block its thread; panics are contained there, and the time is
+/// limited.
 pub async fn run_check<F, Fut>(limit: Duration, check: F) -> Health
 where
     F: FnOnce() -> Fut + Send + 'static,

@@ -58,10 +58,10 @@ pub use near::NearMisses;
 #[doc(hidden)]
 pub use registry::NamespaceRemains;
 pub use registry::{
-    CallError, CastError, CleanupReport, Collapse, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
+    CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
     Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
-    Registration, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry,
-    StoppedService, Via, Watch, Watched,
+    Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo,
+    ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch, Watched,
 };
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildHealth, ChildId, ChildInfo, ChildKind,

@@ -8,7 +8,7 @@ use crate::supervisor::Backoff;
 /// A limit, or a set of limits.
 #[doc(hidden)]
 pub trait Limit: Sized {
-    /// The same within what a timer can count: a time beyond a year is a year.
+    /// The same, within the range of a timer: a time beyond a year is a year.
     fn bounded(self) -> Self {
         self
     }

@@ -48,7 +48,7 @@ impl ProcessRegistry {
     /// The live actors of a namespace by name.
     pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
         let Some(registry) = self.open_registry(namespace) else { return BTreeMap::new() };
-        let holders = registry.space().table.holders();
+        let holders = registry.state().table.holders();
         let live = holders.iter().filter_map(|holder| Some((holder.name().clone(), holder.live()?.clone())));
         live.collect()
     }

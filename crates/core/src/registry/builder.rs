@@ -1,10 +1,10 @@
-//! What each namespace's tree consists of.
+//! The builder of a registry: the parts of each namespace's tree.
 
 use std::sync::Arc;
 
 use super::measures::Measurement;
+use super::namespace_state::{NamespaceReporter, NamespaceState};
 use super::service_registry::ServiceRegistry;
-use super::space::{Space, SpaceReporter};
 use crate::limits::RegistryLimits;
 use crate::supervisor::{
     Backoff, ChildKind, ChildSpec, Reporter, RestartIntensity, StartError, Strategy, SupervisorSpec, TracingReporter,
@@ -18,7 +18,7 @@ type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
 type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
 type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
 
-/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: what each namespace's tree consists of.
+/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: the parts of each namespace's tree.
 #[derive(Clone)]
 pub struct ProcessRegistryBuilder {
     prepare: Prepare,
@@ -112,23 +112,23 @@ impl Default for ProcessRegistryBuilder {
 impl ProcessRegistryBuilder {
     pub(super) fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
         (self.prepare)(registry);
-        let space = Arc::clone(registry.space());
+        let state = Arc::clone(registry.state());
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
-            .holding(space.put_off_end())
-            .reporter(SpaceReporter { space: Arc::clone(&space), next: (self.reporters)(registry) })
+            .holding(state.postpone_end())
+            .reporter(NamespaceReporter { state: Arc::clone(&state), next: (self.reporters)(registry) })
             .children((self.services)(registry))
-            .child(application(space, (self.application)(registry)))
+            .child(application(state, (self.application)(registry)))
     }
 }
 
 /// The supervisor of the embedder's children, which makes itself known in its namespace at each start.
-fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
+fn application(state: Arc<NamespaceState>, spec: SupervisorSpec) -> ChildSpec {
     ChildSpec::from_fn(APPLICATION, ChildKind::Supervisor, move |context| {
-        let (space, spec) = (Arc::clone(&space), spec.clone());
+        let (state, spec) = (Arc::clone(&state), spec.clone());
         async move {
             let (started, supervisor, nursery) = context.spawn_nursery(spec).await?;
-            space.application_started(supervisor, nursery);
+            state.application_started(supervisor, nursery);
             Ok::<_, StartError>(started)
         }
     })

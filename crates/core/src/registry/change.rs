@@ -1,4 +1,4 @@
-//! What can happen to a name.
+//! Changes of a name.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct Registration {
     pub name: ServiceName,
     /// The actor that has it: its incarnation.
     pub actor: ActorId,
-    /// The message type that it answers to, for people.
+    /// The message type that it answers to, for display.
     pub message: &'static str,
     /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,

@@ -1,4 +1,4 @@
-//! What a clean-up or a shutdown did.
+//! Reports of a clean-up or a shutdown.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) enum StopLog {
     On(Vec<StoppedService>),
 }
 
-/// What a clean-up did.
+/// The report of a clean-up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CleanupReport {
     /// Which namespace is gone.

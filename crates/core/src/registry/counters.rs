@@ -1,4 +1,4 @@
-//! What a namespace counts and measures about itself.
+//! The counters and measures of a namespace itself.
 
 use std::time::Instant;
 

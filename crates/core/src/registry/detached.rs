@@ -17,9 +17,9 @@ struct State<T> {
 }
 
 /// Marks the work as over when it is dropped: with the task, however that ends.
-struct AtWork<T>(Arc<State<T>>);
+struct WorkGuard<T>(Arc<State<T>>);
 
-impl<T> Drop for AtWork<T> {
+impl<T> Drop for WorkGuard<T> {
     fn drop(&mut self) {
         self.0.over.set();
     }
@@ -38,10 +38,10 @@ impl<T: Clone + Send + Sync + 'static> Detached<T> {
         if self.0.is_begun.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (at_work, work) = (AtWork(Arc::clone(&self.0)), make());
+        let (guard, work) = (WorkGuard(Arc::clone(&self.0)), make());
         runtime.spawn(async move {
-            let _ = at_work.0.outcome.set(work.await);
-            drop(at_work);
+            let _ = guard.0.outcome.set(work.await);
+            drop(guard);
         });
     }
 

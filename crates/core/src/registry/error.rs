@@ -1,4 +1,4 @@
-//! What can go wrong with names.
+//! Errors of operations on names.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::near::NearMisses;
 use crate::supervisor::{ChildError, StartError};
 
 /// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
-const COMPARED: usize = 256;
+const MAX_COMPARED_NAMES: usize = 256;
 
 /// Why an operation on a name failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,19 +19,19 @@ pub enum RegistryError {
     /// No live actor has this name.
     #[error("no service {name} in namespace {namespace}{near}")]
     NotFound {
-        /// Where it was looked for.
+        /// The namespace of the lookup.
         namespace: Namespace,
-        /// What was asked for.
+        /// The requested name.
         name: ServiceName,
-        /// What comes close, among 256 of the names at most.
+        /// The closest names, among 256 of them at most.
         near: NearMisses,
     },
     /// The actor of this name answers to another message type.
     #[error("service {name} in namespace {namespace} answers to {found}, not to {wanted}")]
     WrongType {
-        /// Where it was looked for.
+        /// The namespace of the lookup.
         namespace: Namespace,
-        /// What was asked for.
+        /// The requested name.
         name: ServiceName,
         /// The message type that was asked for.
         wanted: &'static str,
@@ -89,7 +89,7 @@ pub enum RegistryError {
         name: ServiceName,
         /// How long.
         waited: Duration,
-        /// What comes close, among 256 of the names at most.
+        /// The closest names, among 256 of them at most.
         near: NearMisses,
     },
     /// The actor did not start.
@@ -172,5 +172,5 @@ impl RegistryError {
 }
 
 fn near(table: &Table, name: &ServiceName) -> NearMisses {
-    NearMisses::of(name.as_str(), table.live_names(COMPARED).iter().map(ServiceName::as_str))
+    NearMisses::of(name.as_str(), table.live_names(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
 }

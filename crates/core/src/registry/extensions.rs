@@ -14,7 +14,7 @@ struct Kept {
 }
 
 /// A released value, and whether it has been dropped.
-struct Past {
+struct Released {
     of_type: &'static str,
     value: Weak<dyn Any + Send + Sync>,
 }
@@ -27,7 +27,7 @@ enum State {
     /// A dozen at the most: to compare that many is faster than to hash once.
     Kept(Vec<Kept>),
     /// The namespace has ended. A kept value may refer to the namespace, and the two would keep each other alive.
-    Ended(Vec<Past>),
+    Ended(Vec<Released>),
 }
 
 impl Default for State {
@@ -58,7 +58,7 @@ impl Extensions {
         let mut state = self.0.lock();
         let State::Kept(values) = &mut *state else { return };
         let values = std::mem::take(values);
-        let past = |kept: &Kept| Past { of_type: kept.of_type, value: Arc::downgrade(&kept.value) };
+        let past = |kept: &Kept| Released { of_type: kept.of_type, value: Arc::downgrade(&kept.value) };
         *state = State::Ended(values.iter().map(past).collect());
         drop(state);
         values.into_iter().for_each(|kept| drop_contained("an extension of a namespace", kept.value));

@@ -6,9 +6,9 @@ use ractor::{ActorCell, ActorRef, Message};
 
 use super::error::RegistryError;
 use super::holder::{Holder, Origin};
-use super::lease::Lease;
+use super::name_guard::NameGuard;
 use super::service_registry::ServiceRegistry;
-use super::table::{Miss, Refusal};
+use super::table::{HandOverError, LookupError};
 use super::via::explain;
 use crate::namespace::ServiceKey;
 use crate::supervisor::StartError;
@@ -28,47 +28,52 @@ impl ServiceRegistry {
     /// [`RegistryError::Dead`] if it has ended, [`RegistryError::WrongReference`] if it answers to another type. In
     /// each case the name stays where it is.
     pub fn hand_over<M: Message>(&self, key: &ServiceKey<M>, to: &ActorRef<M>) -> Result<(), RegistryError> {
-        let (table, name) = (&self.space().table, key.name());
-        let registry = self.space().registry.upgrade().ok_or_else(|| self.not_running())?;
+        let (table, name) = (&self.state().table, key.name());
+        let registry = self.state().registry.upgrade().ok_or_else(|| self.not_running())?;
         self.check_reference(name, to)?;
-        let lease = Lease::in_prospect(table, Arc::new(Holder::new::<M>(name.clone(), Origin::Foreign, 0)));
+        let name_guard = NameGuard::unclaimed(table, Arc::new(Holder::new::<M>(name.clone(), Origin::Foreign, 0)));
         let mut handed = None;
-        let kept = registry.keep(to, lease, &mut |lease, actor| {
-            let handed = handed.insert(table.hand_over::<M>(None, lease.holder(), actor));
+        let kept = registry.keep(to, name_guard, &mut |name_guard, actor| {
+            let handed = handed.insert(table.hand_over::<M>(None, name_guard.holder(), actor));
             handed.is_ok() && !table.is_closed()
         });
-        let old = handed.transpose().map_err(|refusal| self.explain_refusal(key, to, refusal))?;
+        let old = handed.transpose().map_err(|error| self.explain_hand_over(key, to, error))?;
         if let Some(old) = old
             && let Some(actor) = old.actor()
         {
             self.forget(actor, &old);
         }
-        kept.map_err(|unkept| self.unkept(name.clone(), to.get_id(), unkept))
+        kept.map_err(|error| self.explain_keep(name.clone(), to.get_id(), error))
     }
 
-    /// Gives a child's name straight to its successor, which holds this lease.
+    /// Gives a child's name straight to its successor, which holds this name guard.
     pub(super) fn succeed<M: Message>(
         &self,
-        lease: &Lease,
+        name_guard: &NameGuard,
         from: &ActorCell,
         to: &ActorRef<M>,
     ) -> Result<(), StartError> {
-        let key = ServiceKey::<M>::from(lease.holder().name().clone());
-        let handed = self.space().table.hand_over::<M>(Some(from.get_id()), lease.holder(), to.get_cell());
-        handed.map(drop).map_err(|refusal| match refusal {
-            Refusal::Miss(Miss::Absent) => StartError::failed(format!(
+        let key = ServiceKey::<M>::from(name_guard.holder().name().clone());
+        let handed = self.state().table.hand_over::<M>(Some(from.get_id()), name_guard.holder(), to.get_cell());
+        handed.map(drop).map_err(|error| match error {
+            HandOverError::Lookup(LookupError::Absent) => StartError::failed(format!(
                 "actor {} does not have the name {} any more, which its successor was to get",
                 from.get_id(),
                 key.name()
             )),
-            refusal => StartError::failed(self.explain_refusal(&key, to, refusal)),
+            error => StartError::failed(self.explain_hand_over(&key, to, error)),
         })
     }
 
-    fn explain_refusal<M: Message>(&self, key: &ServiceKey<M>, to: &ActorRef<M>, refusal: Refusal) -> RegistryError {
-        match refusal {
-            Refusal::Miss(miss) => explain(&self.space().table, key, miss),
-            Refusal::HasIt => RegistryError::AlreadyRegistered {
+    fn explain_hand_over<M: Message>(
+        &self,
+        key: &ServiceKey<M>,
+        to: &ActorRef<M>,
+        error: HandOverError,
+    ) -> RegistryError {
+        match error {
+            HandOverError::Lookup(miss) => explain(&self.state().table, key, miss),
+            HandOverError::HasIt => RegistryError::AlreadyRegistered {
                 namespace: self.namespace(),
                 name: key.name().clone(),
                 holder: Some(to.get_id()),

@@ -52,7 +52,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 1..60)
 }
 
-/// What the model knows of one holder.
+/// The model's state of one holder.
 struct Known {
     holder: Arc<Holder>,
     name: usize,

@@ -16,7 +16,7 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 /// Where a holder was started, which decides what gives its name back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Started by us: it carries its lease, and the name is free when it is gone.
+    /// Started by us: it carries its name guard, and the name is free when it is gone.
     Managed,
     /// Started elsewhere and only registered here: the process registry monitors it.
     Foreign,
@@ -40,7 +40,7 @@ pub(crate) struct Holder {
     life: OnceLock<(ActorCell, Instant)>,
     retired: AtomicBool,
     /// Whether the reason of the actor's end is certain to be reported.
-    inquired: AtomicBool,
+    reason_requested: AtomicBool,
     /// Whether its beginning has been reported to the watches of that time.
     announced: AtomicBool,
     origin: Origin,
@@ -50,7 +50,7 @@ pub(crate) struct Holder {
     answers_to: TypeId,
     message: &'static str,
     name: ServiceName,
-    described: AtomicShared<Description>,
+    description: AtomicShared<Description>,
     /// Why the actor ended, once it has been reported: for watches that begin between that and the end of the holding.
     reason: OnceLock<ExitReason>,
     /// Boxed, since few holders have one.
@@ -62,21 +62,21 @@ impl Holder {
         Self {
             life: OnceLock::new(),
             retired: AtomicBool::new(false),
-            inquired: AtomicBool::new(false),
+            reason_requested: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             origin,
             restarts,
             answers_to: TypeId::of::<M>(),
             message: std::any::type_name::<M>(),
             name,
-            described: AtomicShared::null(),
+            description: AtomicShared::null(),
             reason: OnceLock::new(),
             previous: None,
         }
     }
 
     /// With its initial metadata.
-    pub(crate) fn described_as(self, metadata: Option<Metadata>) -> Self {
+    pub(crate) fn with_metadata(self, metadata: Option<Metadata>) -> Self {
         if let Some(metadata) = metadata {
             self.describe(Shared::new(Description { version: 0, metadata }));
         }
@@ -99,7 +99,7 @@ impl Holder {
         self.answers_to == TypeId::of::<M>()
     }
 
-    /// The message type that it was registered with, for people.
+    /// The message type that it was registered with, for display.
     pub(crate) fn message(&self) -> &'static str {
         self.message
     }
@@ -118,31 +118,31 @@ impl Holder {
     }
 
     /// Its owner's description, borrowed for the lifetime of the guard.
-    pub(crate) fn described<'g>(&self, guard: &'g Guard) -> Option<&'g Description> {
-        self.described.load(Ordering::Acquire, guard).as_ref()
+    pub(crate) fn description<'g>(&self, guard: &'g Guard) -> Option<&'g Description> {
+        self.description.load(Ordering::Acquire, guard).as_ref()
     }
 
     /// Its metadata and their version.
     pub(crate) fn metadata(&self) -> Option<(u64, Metadata)> {
-        self.described(&Guard::new()).map(|it| (it.version, it.metadata.clone()))
+        self.description(&Guard::new()).map(|it| (it.version, it.metadata.clone()))
     }
 
     /// Replaces the description. Two concurrent calls would lose one: see the table.
-    pub(crate) fn describe(&self, described: Shared<Description>) {
-        drop(self.described.swap((Some(described), Tag::None), Ordering::AcqRel));
+    pub(crate) fn describe(&self, description: Shared<Description>) {
+        drop(self.description.swap((Some(description), Tag::None), Ordering::AcqRel));
     }
 
     /// The description itself, to be shared with the holder that gets the name next.
     pub(crate) fn share_description(&self) -> Option<Shared<Description>> {
-        self.described.get_shared(Ordering::Acquire, &Guard::new())
+        self.description.get_shared(Ordering::Acquire, &Guard::new())
     }
 
-    pub(crate) fn is_inquired(&self) -> bool {
-        self.inquired.load(Ordering::Relaxed)
+    pub(crate) fn is_reason_requested(&self) -> bool {
+        self.reason_requested.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_inquired(&self) {
-        self.inquired.store(true, Ordering::Relaxed);
+    pub(crate) fn set_reason_requested(&self) {
+        self.reason_requested.store(true, Ordering::Relaxed);
     }
 
     /// Why its actor ended, if that has been reported.

@@ -21,7 +21,7 @@ struct Unread<F> {
     reader: Option<Waker>,
 }
 
-/// What a reader finds.
+/// The result of a read.
 pub(crate) enum Found<F> {
     Fact(F),
     /// This many facts were dropped. Facts are kept again from now on: read the table.
@@ -80,7 +80,7 @@ impl<F> Inbox<F> {
 }
 
 impl<F> Unread<F> {
-    /// What there is to read.
+    /// The next item to read.
     fn take(&mut self) -> Option<Found<F>> {
         match (self.missed, self.facts.pop_front()) {
             (0, Some(fact)) => Some(Found::Fact(fact)),

@@ -29,7 +29,7 @@ pub struct ServiceInfo {
     pub restarts: u32,
     /// Whether it takes messages.
     pub healthy: bool,
-    /// The message type that it answers to, for people.
+    /// The message type that it answers to, for display.
     pub message: &'static str,
     /// Whether it was started elsewhere and only registered here.
     pub foreign: bool,

@@ -33,11 +33,11 @@ impl ServiceRegistry {
     /// [`RegistryError::NotRunning`] if the namespace ends before the future's turn; the future has not been polled
     /// then. A running future is not disturbed.
     pub async fn lock<T>(&self, name: &ServiceName, future: impl Future<Output = T>) -> Result<T, RegistryError> {
-        let space = self.space();
+        let state = self.state();
         let _locked = tokio::select! {
             biased;
-            () = space.table.closed() => return Err(RegistryError::NotRunning { namespace: self.namespace() }),
-            locked = space.locks.lock(name) => locked,
+            () = state.table.closed() => return Err(RegistryError::NotRunning { namespace: self.namespace() }),
+            locked = state.locks.lock(name) => locked,
         };
         Ok(future.await)
     }

@@ -18,12 +18,12 @@ pub(crate) struct Locks(Mutex<Queues>);
 
 #[derive(Default)]
 struct Queues {
-    by_name: HashMap<ServiceName, VecDeque<Asking>>,
+    by_name: HashMap<ServiceName, VecDeque<Waiter>>,
     last: u64,
 }
 
 /// A caller that has a lock or waits for it.
-struct Asking {
+struct Waiter {
     number: u64,
     waker: Option<Waker>,
 }
@@ -38,16 +38,16 @@ pub(crate) struct Locked<'a> {
 impl Locks {
     /// Waits until the lock of this name is free. Callers are served in order.
     pub(crate) async fn lock(&self, name: &ServiceName) -> Locked<'_> {
-        let place = self.ask(name);
-        poll_fn(|context| place.poll(context)).await;
-        place
+        let locked = self.enqueue(name);
+        poll_fn(|context| locked.poll(context)).await;
+        locked
     }
 
-    fn ask(&self, name: &ServiceName) -> Locked<'_> {
+    fn enqueue(&self, name: &ServiceName) -> Locked<'_> {
         let mut queues = self.0.lock();
         queues.last += 1;
         let number = queues.last;
-        queues.by_name.entry(name.clone()).or_default().push_back(Asking { number, waker: None });
+        queues.by_name.entry(name.clone()).or_default().push_back(Waiter { number, waker: None });
         Locked { locks: self, name: name.clone(), number }
     }
 }
@@ -68,7 +68,7 @@ impl Queues {
     fn wait(&mut self, name: &ServiceName, number: u64, waker: &mut Option<Waker>) -> bool {
         let Some(queue) = self.by_name.get_mut(name) else { return true };
         // The queue is in the order of the numbers.
-        match queue.binary_search_by_key(&number, |asking| asking.number) {
+        match queue.binary_search_by_key(&number, |waiter| waiter.number) {
             Ok(0) | Err(_) => true,
             Ok(at) => {
                 std::mem::swap(&mut queue[at].waker, waker);
@@ -80,8 +80,8 @@ impl Queues {
     /// Removes a caller; returns its waker, and the waker of the caller whose turn it is now.
     fn leave(&mut self, name: &ServiceName, number: u64) -> (Option<Waker>, Option<Waker>) {
         let Some(queue) = self.by_name.get_mut(name) else { return (None, None) };
-        let at = queue.binary_search_by_key(&number, |asking| asking.number);
-        let left = at.ok().and_then(|at| queue.remove(at)).and_then(|asking| asking.waker);
+        let at = queue.binary_search_by_key(&number, |waiter| waiter.number);
+        let left = at.ok().and_then(|at| queue.remove(at)).and_then(|waiter| waiter.waker);
         let next = if at == Ok(0) { queue.front_mut().and_then(|next| next.waker.take()) } else { None };
         if queue.is_empty() {
             self.by_name.remove(name);

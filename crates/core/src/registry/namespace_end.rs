@@ -9,14 +9,14 @@
 
 use std::sync::Arc;
 
-use super::space::Space;
+use super::namespace_state::NamespaceState;
 
-pub(crate) struct NamespaceEnd(Arc<Space>);
+pub(crate) struct NamespaceEnd(Arc<NamespaceState>);
 
 impl NamespaceEnd {
     /// The first share.
-    pub(super) fn new(space: &Arc<Space>) -> Self {
-        Self(Arc::clone(space))
+    pub(super) fn new(state: &Arc<NamespaceState>) -> Self {
+        Self(Arc::clone(state))
     }
 }
 

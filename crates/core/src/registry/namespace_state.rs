@@ -20,7 +20,7 @@ use crate::supervisor::{Happened, Nursery, Report, Reporter, Stopped, Supervisor
 
 /// One namespace: its names, its groups, the measures of its services, its application, and the way to the registry
 /// that it belongs to.
-pub(crate) struct Space {
+pub(crate) struct NamespaceState {
     pub(crate) table: Arc<Table>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) locks: Locks,
@@ -45,7 +45,7 @@ pub(crate) struct Application {
     pub(crate) nursery: Nursery,
 }
 
-impl Space {
+impl NamespaceState {
     pub(crate) fn new(
         table: Table,
         registry: Weak<dyn Root>,
@@ -84,7 +84,7 @@ impl Space {
     }
 
     /// Postpones the end of the namespace until the returned share is dropped.
-    pub(crate) fn put_off_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
+    pub(crate) fn postpone_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
         let mut ending = self.ending.lock();
         ending.upgrade().unwrap_or_else(|| {
             let end = Arc::new(NamespaceEnd::new(self));
@@ -125,12 +125,12 @@ impl Space {
 }
 
 /// Counts what happens in a namespace's tree, and passes it on.
-pub(crate) struct SpaceReporter {
-    pub(crate) space: Arc<Space>,
+pub(crate) struct NamespaceReporter {
+    pub(crate) state: Arc<NamespaceState>,
     pub(crate) next: Arc<dyn Reporter>,
 }
 
-impl Reporter for SpaceReporter {
+impl Reporter for NamespaceReporter {
     fn report(&self, report: &Report) {
         self.note(report);
         self.next.report(report);
@@ -142,16 +142,16 @@ impl Reporter for SpaceReporter {
     }
 }
 
-impl SpaceReporter {
+impl NamespaceReporter {
     fn note(&self, report: &Report) {
-        let counters = self.space.table.counters();
+        let counters = self.state.table.counters();
         match &report.happened {
             Happened::Started { restarts, .. } => counters.child_started(*restarts > 0),
             Happened::Exited { .. } => counters.child_exited(),
             Happened::StartFailed { .. } => counters.start_failed(),
             Happened::GaveUp { .. } => counters.gave_up(),
             Happened::Stopped { how, .. } => {
-                self.space.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
+                self.state.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use super::holder::{Holder, Origin};
 use super::measures::Measurement;
 use super::metadata::Metadata;
 use super::service_registry::ServiceRegistry;
-use super::table::Miss;
+use super::table::LookupError;
 use super::via::explain;
 use crate::namespace::ServiceKey;
 use crate::supervisor::ChildSpec;
@@ -18,7 +18,7 @@ use crate::supervisor::ChildSpec;
 /// measured, see [`ServiceRegistry::measured`].
 #[must_use = "it does nothing until something is registered with it"]
 #[derive(Debug, Clone)]
-pub struct Described {
+pub struct RegistrationBuilder {
     registry: ServiceRegistry,
     metadata: Option<Metadata>,
     measurement: Option<Measurement>,
@@ -54,18 +54,18 @@ impl ServiceRegistry {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_metadata(&self, metadata: Metadata) -> Described {
-        self.described().with_metadata(metadata)
+    pub fn with_metadata(&self, metadata: Metadata) -> RegistrationBuilder {
+        self.registration_builder().with_metadata(metadata)
     }
 
     /// Sets how much is measured of what is registered: the returned builder spawns and describes children as the
     /// registry itself does. See [`Measurement`], also for its cost.
-    pub fn measured(&self, measurement: Measurement) -> Described {
-        self.described().measured(measurement)
+    pub fn measured(&self, measurement: Measurement) -> RegistrationBuilder {
+        self.registration_builder().measured(measurement)
     }
 
-    fn described(&self) -> Described {
-        Described { registry: self.clone(), metadata: None, measurement: None }
+    fn registration_builder(&self) -> RegistrationBuilder {
+        RegistrationBuilder { registry: self.clone(), metadata: None, measurement: None }
     }
 
     /// The metadata of a name, if its owner has set any. Costs a lookup and one reference count.
@@ -73,7 +73,7 @@ impl ServiceRegistry {
     /// # Errors
     /// As [`lookup`](Self::lookup).
     pub fn metadata<M: Message>(&self, key: &ServiceKey<M>) -> Result<Option<Metadata>, RegistryError> {
-        let table = &self.space().table;
+        let table = &self.state().table;
         let found = table.with_holder::<M, _>(key.name().as_str(), |holder, _| holder.metadata());
         let found = found.map_err(|miss| explain(table, key, miss))?;
         Ok(found.map(|(_, metadata)| metadata))
@@ -95,9 +95,9 @@ impl ServiceRegistry {
         owner: &ActorCell,
         mut update: impl FnMut(Option<&Metadata>) -> Option<Metadata>,
     ) -> Result<Option<Metadata>, RegistryError> {
-        let (table, name) = (&self.space().table, key.name());
+        let (table, name) = (&self.state().table, key.name());
         loop {
-            let holder = table.live_holder(name.as_str()).ok_or_else(|| explain(table, key, Miss::Absent))?;
+            let holder = table.live_holder(name.as_str()).ok_or_else(|| explain(table, key, LookupError::Absent))?;
             if let Some(actor) = holder.actor_id().filter(|actor| *actor != owner.get_id()) {
                 let (namespace, name, by) = (self.namespace(), name.clone(), owner.get_id());
                 return Err(RegistryError::NotOwner { namespace, name, owner: actor, by });
@@ -111,7 +111,7 @@ impl ServiceRegistry {
     }
 }
 
-impl Described {
+impl RegistrationBuilder {
     /// With this metadata.
     pub fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata: Some(metadata), ..self }
@@ -133,7 +133,7 @@ impl Described {
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
         let holder = Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0);
-        self.registry.spawn_as(Arc::new(holder.described_as(self.metadata)), self.measurement, actor, args).await
+        self.registry.spawn_as(Arc::new(holder.with_metadata(self.metadata)), self.measurement, actor, args).await
     }
 
     /// As [`ServiceRegistry::child_spec`]; the child begins each incarnation with this metadata and is measured so
@@ -152,6 +152,6 @@ impl Described {
     /// As there.
     pub async fn register<M: Message>(self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
         let holder = Holder::new::<M>(key.name().clone(), Origin::Foreign, 0);
-        self.registry.register_as(Arc::new(holder.described_as(self.metadata)), actor).await
+        self.registry.register_as(Arc::new(holder.with_metadata(self.metadata)), actor).await
     }
 }

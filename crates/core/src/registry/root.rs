@@ -9,23 +9,23 @@ use super::cleanup::CleanupReport;
 use super::error::RegistryError;
 use super::groups::{Member, Membership};
 use super::holder::Holder;
-use super::lease::Lease;
+use super::name_guard::NameGuard;
 use crate::limits::HealthLimits;
 use crate::namespace::Namespace;
 use crate::supervisor::{ChildHealth, Tree};
 
 /// The way from a namespace up to the registry; without it the facade would have to know the whole tree.
 pub(crate) trait Root: Send + Sync + 'static {
-    /// Keeps the lease of an actor that cannot hold it itself until the actor ends, and then makes its name visible;
-    /// `show` returns whether it is. If not, the lease is given back.
+    /// Keeps the name guard of an actor that cannot hold it itself until the actor ends, and then makes its name
+    /// visible; `show` returns whether it is. If not, the name guard is given back.
     fn keep(
         &self,
         actor: &ActorCell,
-        lease: Arc<Lease>,
-        show: &mut dyn FnMut(&Lease, ActorCell) -> bool,
-    ) -> Result<(), Unkept>;
+        name_guard: Arc<NameGuard>,
+        show: &mut dyn FnMut(&NameGuard, ActorCell) -> bool,
+    ) -> Result<(), KeepError>;
 
-    /// Stops keeping the lease of this holder.
+    /// Stops keeping the name guard of this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>);
 
     /// What a namespace consists of.
@@ -44,8 +44,8 @@ pub(crate) trait Root: Send + Sync + 'static {
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;
 }
 
-/// Why a lease is not kept.
-pub(crate) enum Unkept {
+/// Why a name guard is not kept.
+pub(crate) enum KeepError {
     /// The actor has ended, or is about to.
     ActorEnds,
     /// The namespace takes no more names, the registry has stopped, or the name was not given.

@@ -9,7 +9,7 @@ use super::change::Registration;
 use super::holder::{Holder, Origin};
 use super::metadata::Metadata;
 use super::service_registry::ServiceRegistry;
-use super::view::Life;
+use super::view::NameIncarnation;
 use crate::namespace::ServiceName;
 
 /// What a predicate sees of a service: borrowed, for the time of one call.
@@ -35,7 +35,7 @@ impl<'a> ServiceEntry<'a> {
         self.metadata
     }
 
-    /// The message type that it answers to, for people.
+    /// The message type that it answers to, for display.
     pub fn message(&self) -> &'static str {
         self.holder.message()
     }
@@ -60,7 +60,7 @@ impl ServiceRegistry {
         let accepted = self.accepted(accepts);
         accepted
             .iter()
-            .filter_map(|holder| holder.registration(holder.stated().map(|(_, metadata)| metadata)))
+            .filter_map(|holder| holder.registration(holder.versioned_metadata().map(|(_, metadata)| metadata)))
             .collect()
     }
 
@@ -93,9 +93,9 @@ impl ServiceRegistry {
     fn accepted(&self, mut accepts: impl FnMut(&ServiceEntry<'_>) -> bool) -> Vec<Arc<Holder>> {
         let guard = Guard::new();
         let mut accepted = Vec::new();
-        self.space().table.each(&guard, |holder| {
+        self.state().table.each(&guard, |holder| {
             let Some(actor) = holder.live() else { return };
-            let metadata = holder.described(&guard).map(|description| &description.metadata);
+            let metadata = holder.description(&guard).map(|description| &description.metadata);
             if accepts(&ServiceEntry { holder, actor, metadata }) {
                 accepted.push(Arc::clone(holder));
             }

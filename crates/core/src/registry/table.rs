@@ -2,7 +2,7 @@
 //!
 //! 1. A name has at most one holder.
 //! 2. A holder is added by a claim: of a free name, or of one whose foreign holder is gone.
-//! 3. A holder is removed by its own lease, or by `unregister`; each removes this holder and no other.
+//! 3. A holder is removed by its own name guard, or by `unregister`; each removes this holder and no other.
 //! 4. A holder is retired before it is removed and never becomes current again; a reader that sees a retired holder
 //!    retries. One that hands its name over is retired just after, so that the name always has a holder.
 //! 5. Readers see only holders that are filled, not retired, and whose actor takes messages.
@@ -23,7 +23,7 @@ use super::metadata::{Description, Metadata};
 use super::notifier::Latch;
 use super::view::{End, Fact, View};
 use super::wait::Waiters;
-use super::watches::{Coroner, Watches};
+use super::watches::{ExitReasonSource, Watches};
 use crate::namespace::{Namespace, ServiceName};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -40,15 +40,15 @@ pub(crate) struct Table {
 
 /// Why a lookup failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Miss {
+pub(crate) enum LookupError {
     Absent,
     /// The holder answers to this type and no other.
     WrongType(&'static str),
 }
 
 /// Why a name is not handed over.
-pub(crate) enum Refusal {
-    Miss(Miss),
+pub(crate) enum HandOverError {
+    Lookup(LookupError),
     /// The actor that is to get it has it.
     HasIt,
 }
@@ -68,17 +68,17 @@ impl Table {
     }
 
     /// A table with a source of exit reasons for its holders.
-    pub(crate) fn with_coroner(namespace: Namespace, coroner: Weak<dyn Coroner>) -> Self {
-        Self::assemble(namespace, Some(coroner))
+    pub(crate) fn with_exit_reasons(namespace: Namespace, exit_reasons: Weak<dyn ExitReasonSource>) -> Self {
+        Self::assemble(namespace, Some(exit_reasons))
     }
 
-    fn assemble(namespace: Namespace, coroner: Option<Weak<dyn Coroner>>) -> Self {
+    fn assemble(namespace: Namespace, exit_reasons: Option<Weak<dyn ExitReasonSource>>) -> Self {
         Self {
             namespace,
             // The room for one name is never released: otherwise each name in an empty table would allocate it anew.
             names: HashIndex::with_capacity_and_hasher(1, foldhash::fast::RandomState::default()),
             waiters: Waiters::default(),
-            watches: Arc::new(Watches::new(coroner)),
+            watches: Arc::new(Watches::new(exit_reasons)),
             counters: Counters::default(),
             handed_over: AtomicBool::new(false),
             closed: Latch::default(),
@@ -105,7 +105,7 @@ impl Table {
 
     /// Borrows the live actor of this name that answers to `M`.
     #[inline]
-    pub(crate) fn with<M: Message, R>(&self, name: &str, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+    pub(crate) fn with<M: Message, R>(&self, name: &str, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
         self.with_holder::<M, R>(name, |_, actor| read(actor))
     }
 
@@ -114,7 +114,7 @@ impl Table {
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
-    ) -> Result<R, Miss> {
+    ) -> Result<R, LookupError> {
         if self.counters.looked_up() { self.find_timed::<M, R>(name, read) } else { self.find::<M, R>(name, read) }
     }
 
@@ -124,7 +124,7 @@ impl Table {
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
-    ) -> Result<R, Miss> {
+    ) -> Result<R, LookupError> {
         let begun = Instant::now();
         self.find::<M, R>(name, |holder, actor| {
             self.counters.found_since(begun);
@@ -133,19 +133,23 @@ impl Table {
     }
 
     #[inline]
-    fn find<M: Message, R>(&self, name: &str, read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R) -> Result<R, Miss> {
+    fn find<M: Message, R>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
+    ) -> Result<R, LookupError> {
         let mut read = Some(read);
         let mut judge = |holder: &Arc<Holder>| {
-            let actor = holder.live().ok_or(Miss::Absent)?;
+            let actor = holder.live().ok_or(LookupError::Absent)?;
             if !holder.answers_to::<M>() {
-                return Err(Miss::WrongType(holder.message()));
+                return Err(LookupError::WrongType(holder.message()));
             }
             // `read` is still there: after a successful read no further holder is judged.
-            read.take().map(|read| read(holder, actor)).ok_or(Miss::Absent)
+            read.take().map(|read| read(holder, actor)).ok_or(LookupError::Absent)
         };
-        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
+        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(LookupError::Absent));
         let found = match found {
-            Err(Miss::Absent) if self.handed_over.load(Ordering::Acquire) => self.settled(name, judge),
+            Err(LookupError::Absent) if self.handed_over.load(Ordering::Acquire) => self.lookup_locked(name, judge),
             found => found,
         };
         found.inspect_err(|_| self.counters.missed())
@@ -154,14 +158,18 @@ impl Table {
     /// Looks up again under the entry's lock, after its writers: a lock-free reader can miss a name that is handed
     /// over.
     #[cold]
-    fn settled<R>(&self, name: &str, mut judge: impl FnMut(&Arc<Holder>) -> Result<R, Miss>) -> Result<R, Miss> {
+    fn lookup_locked<R>(
+        &self,
+        name: &str,
+        mut judge: impl FnMut(&Arc<Holder>) -> Result<R, LookupError>,
+    ) -> Result<R, LookupError> {
         let mut seen: Option<Arc<Holder>> = None;
         loop {
             // The lock is released before the holder is judged: the reader's function may need the lock.
-            let holder = self.names.get_sync(name).map(|entry| Arc::clone(entry.get())).ok_or(Miss::Absent)?;
+            let holder = self.names.get_sync(name).map(|entry| Arc::clone(entry.get())).ok_or(LookupError::Absent)?;
             let found = judge(&holder);
             let again = seen.replace(Arc::clone(&holder)).is_none_or(|seen| !Arc::ptr_eq(&seen, &holder));
-            if !again || !matches!(found, Err(Miss::Absent)) {
+            if !again || !matches!(found, Err(LookupError::Absent)) {
                 return found;
             }
         }
@@ -169,10 +177,10 @@ impl Table {
 
     /// The live holder of a name, whatever it answers to. Not counted as a lookup.
     pub(crate) fn live_holder(&self, name: &str) -> Option<Arc<Holder>> {
-        let judge = |holder: &Arc<Holder>| holder.live().map(|_| Arc::clone(holder)).ok_or(Miss::Absent);
-        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
+        let judge = |holder: &Arc<Holder>| holder.live().map(|_| Arc::clone(holder)).ok_or(LookupError::Absent);
+        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(LookupError::Absent));
         match found {
-            Err(_) if self.handed_over.load(Ordering::Acquire) => self.settled(name, judge).ok(),
+            Err(_) if self.handed_over.load(Ordering::Acquire) => self.lookup_locked(name, judge).ok(),
             found => found.ok(),
         }
     }
@@ -203,13 +211,13 @@ impl Table {
 
     /// A snapshot of all names, or of one, for a watch that has been entered. The reasons of these actors' ends have
     /// been requested.
-    pub(crate) fn look(&self, name: Option<&ServiceName>) -> View<Arc<Holder>> {
+    pub(crate) fn snapshot(&self, name: Option<&ServiceName>) -> View<Arc<Holder>> {
         let holders = match name {
             Some(name) => self.holder(name.as_str()).into_iter().collect(),
             None => self.holders(),
         };
         let visible = holders.into_iter().filter(|holder| holder.actor().is_some() && !holder.is_retired());
-        View::new(visible.inspect(|holder| self.watches.inquire(holder)))
+        View::new(visible.inspect(|holder| self.watches.request_reason(holder)))
     }
 
     /// At most so many names that have a live actor, in no order.
@@ -253,7 +261,7 @@ impl Table {
                 entry.update(Arc::clone(new));
                 // Not under the entry's lock: a hand-over takes the two locks in the other order.
                 drop(entry);
-                self.watches.tell_ended(&current, End::Died);
+                self.watches.report_ended(&current, End::Died);
                 Attempt::Taken
             }
         }
@@ -268,26 +276,26 @@ impl Table {
         tracing::debug!(%namespace, %service, actor = %id, "service registered");
         fence(Ordering::SeqCst);
         let open = !self.is_closed();
-        self.watches.tell_visible(holder);
+        self.watches.report_visible(holder);
         open
     }
 
     /// Releases the name of a holder that has ended, if it still has it; true if it did.
     pub(crate) fn release(&self, holder: &Arc<Holder>) -> bool {
-        let end = if holder.is_inquired() { End::ReasonToCome } else { End::Died };
-        self.part(holder, end)
+        let end = if holder.is_reason_requested() { End::ReasonToCome } else { End::Died };
+        self.remove(holder, end)
     }
 
     /// Removes a name from a holder that lives on, if it still has it; true if it did.
     pub(crate) fn take_away(&self, holder: &Arc<Holder>) -> bool {
-        self.part(holder, End::TakenAway)
+        self.remove(holder, End::TakenAway)
     }
 
-    fn part(&self, holder: &Arc<Holder>, end: End) -> bool {
+    fn remove(&self, holder: &Arc<Holder>, end: End) -> bool {
         if !self.retire(holder) {
             return false;
         }
-        self.watches.tell_ended(holder, end);
+        self.watches.report_ended(holder, end);
         let (namespace, service) = (self.namespace, holder.name());
         self.names.remove_if_sync(service.as_str(), |current| Arc::ptr_eq(current, holder));
         self.waiters.wake(service.as_str());
@@ -313,15 +321,19 @@ impl Table {
         from: Option<ActorId>,
         new: &Arc<Holder>,
         to: ActorCell,
-    ) -> Result<Arc<Holder>, Refusal> {
-        let telling = self.watches.hold();
-        let mut entry = self.names.get_sync(new.name().as_str()).ok_or(Refusal::Miss(Miss::Absent))?;
+    ) -> Result<Arc<Holder>, HandOverError> {
+        let reports = self.watches.hold();
+        let mut entry = self.names.get_sync(new.name().as_str()).ok_or(HandOverError::Lookup(LookupError::Absent))?;
         let old = Arc::clone(entry.get());
         match old.live() {
-            None => return Err(Refusal::Miss(Miss::Absent)),
-            Some(_) if !old.answers_to::<M>() => return Err(Refusal::Miss(Miss::WrongType(old.message()))),
-            Some(actor) if from.is_some_and(|from| from != actor.get_id()) => return Err(Refusal::Miss(Miss::Absent)),
-            Some(actor) if actor.get_id() == to.get_id() => return Err(Refusal::HasIt),
+            None => return Err(HandOverError::Lookup(LookupError::Absent)),
+            Some(_) if !old.answers_to::<M>() => {
+                return Err(HandOverError::Lookup(LookupError::WrongType(old.message())));
+            }
+            Some(actor) if from.is_some_and(|from| from != actor.get_id()) => {
+                return Err(HandOverError::Lookup(LookupError::Absent));
+            }
+            Some(actor) if actor.get_id() == to.get_id() => return Err(HandOverError::HasIt),
             Some(_) => {}
         }
         // The metadata of a successor's own specification take precedence.
@@ -335,7 +347,7 @@ impl Table {
         drop(entry);
         self.retire(&old);
         self.counters.registered();
-        telling.tell_handed_over(&old, new);
+        reports.report_handed_over(&old, new);
         self.waiters.wake(service.as_str());
         tracing::debug!(%namespace, %service, %actor, "service handed over");
         Ok(old)
@@ -343,13 +355,13 @@ impl Table {
 
     /// Replaces the description that the caller has seen; false if that is no longer the current one.
     pub(crate) fn describe(&self, holder: &Arc<Holder>, seen: Option<u64>, metadata: Metadata) -> bool {
-        let telling = self.watches.hold();
+        let reports = self.watches.hold();
         if holder.is_retired() || holder.metadata().map(|(version, _)| version) != seen {
             return false;
         }
         let version = seen.map_or(1, |version| version + 1);
         holder.describe(Shared::new(Description { version, metadata }));
-        telling.tell(&Fact::Described(Arc::clone(holder), holder.metadata()));
+        reports.report(&Fact::Described(Arc::clone(holder), holder.metadata()));
         true
     }
 

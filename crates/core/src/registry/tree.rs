@@ -60,7 +60,7 @@ impl ProcessRegistry {
     }
 
     fn names(&self) -> HashMap<ActorId, String> {
-        let holders = self.open_registries().into_iter().flat_map(|registry| registry.space().table.holders());
+        let holders = self.open_registries().into_iter().flat_map(|registry| registry.state().table.holders());
         holders.filter_map(|holder| Some((holder.actor_id()?, holder.name().to_string()))).collect()
     }
 }
@@ -70,7 +70,7 @@ impl ServiceRegistry {
     /// supervisor that does not answer [in time](crate::SupervisorLimits::tree) is shown as silent; a namespace that
     /// has stopped is a tree of one actor that is stopped.
     pub async fn tree(&self) -> Tree {
-        match self.space().registry.upgrade() {
+        match self.state().registry.upgrade() {
             Some(registry) => registry.tree(self.namespace()).await,
             None => Tree::unknown(format!("registry/{}", self.namespace()), TreeStatus::Stopped),
         }
@@ -81,7 +81,7 @@ impl ServiceRegistry {
     ///
     /// Each supervisor of the namespace is asked, and each check runs, all together; see [`HealthLimits`] for how long.
     pub async fn health(&self, limits: &HealthLimits) -> Vec<ChildHealth> {
-        let Some(registry) = self.space().registry.upgrade() else { return Vec::new() };
+        let Some(registry) = self.state().registry.upgrade() else { return Vec::new() };
         let (top, application) = (format!("registry/{}/", self.namespace()), format!("{APPLICATION}/"));
         let mut found = registry.health(self.namespace(), limits.clone()).await;
         for child in &mut found {

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::error::RegistryError;
 use super::holder::Holder;
-use super::table::{Miss, Table};
+use super::table::{LookupError, Table};
 use crate::ask::{TimeLimit, reply, send};
 use crate::namespace::{Namespace, ServiceKey};
 
@@ -118,18 +118,18 @@ impl<M: Message> Via<M> {
         }
     }
 
-    /// Sends to the current incarnation, and gives what `taken` makes of it.
+    /// Sends to the current incarnation, and returns the result of `taken` for it.
     #[inline(never)]
     fn send_anew<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, CastError<M>> {
         // The actor may end between the lookup and the send. Its successor, if it has one by then, gets the message.
         let sent = match self.try_send(message, &taken) {
-            Err((message, Miss::Absent)) => self.try_send(message, &taken),
+            Err((message, LookupError::Absent)) => self.try_send(message, &taken),
             sent => sent,
         };
         sent.map_err(|(message, miss)| CastError { message, reason: self.explain(miss) })
     }
 
-    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, Miss)> {
+    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, LookupError)> {
         let mut unsent = Some(message);
         let outcome = self.borrow(|actor| {
             unsent = unsent.take().and_then(|message| send(actor, message).err());
@@ -137,7 +137,7 @@ impl<M: Message> Via<M> {
         });
         match (unsent, outcome) {
             // The actor that was found has just ended and did not take it, or none was found.
-            (Some(message), outcome) => Err((message, outcome.err().unwrap_or(Miss::Absent))),
+            (Some(message), outcome) => Err((message, outcome.err().unwrap_or(LookupError::Absent))),
             (None, Ok(taken)) => Ok(taken),
             (None, Err(_)) => unreachable!("a message is taken by an actor that was found"),
         }
@@ -211,7 +211,7 @@ impl<M: Message> Via<M> {
         }
         match self.first.get_mut() {
             Some(bound) => Ok(&bound.actor),
-            None => Err(explain(&self.table, &self.key, Miss::Absent)),
+            None => Err(explain(&self.table, &self.key, LookupError::Absent)),
         }
     }
 
@@ -230,13 +230,13 @@ impl<M: Message> Via<M> {
     }
 
     #[cold]
-    fn rebind(&mut self) -> Result<(), Miss> {
+    fn rebind(&mut self) -> Result<(), LookupError> {
         self.first = OnceLock::new();
         self.borrow(|_| ())
     }
 
     #[inline]
-    fn borrow<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+    fn borrow<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
         match self.first.get().and_then(Bound::live) {
             Some(actor) => Ok(read(actor)),
             None => self.borrow_by_name(read),
@@ -245,7 +245,7 @@ impl<M: Message> Via<M> {
 
     /// Borrows by a lookup, and binds to the first actor that it finds.
     #[inline(never)]
-    fn borrow_by_name<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+    fn borrow_by_name<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
         self.table.with_holder::<M, R>(self.key.name().as_str(), |holder, actor| {
             self.first.get_or_init(|| Bound::new(holder, actor));
             read(actor)
@@ -253,16 +253,16 @@ impl<M: Message> Via<M> {
     }
 
     #[cold]
-    fn explain(&self, miss: Miss) -> RegistryError {
+    fn explain(&self, miss: LookupError) -> RegistryError {
         explain::<M>(&self.table, &self.key, miss)
     }
 }
 
 /// A miss as an error for the caller.
-pub(crate) fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: Miss) -> RegistryError {
+pub(crate) fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: LookupError) -> RegistryError {
     match miss {
-        Miss::Absent => RegistryError::not_found(table, key.name()),
-        Miss::WrongType(found) => RegistryError::WrongType {
+        LookupError::Absent => RegistryError::not_found(table, key.name()),
+        LookupError::WrongType(found) => RegistryError::WrongType {
             namespace: table.namespace(),
             name: key.name().clone(),
             wanted: std::any::type_name::<M>(),

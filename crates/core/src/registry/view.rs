@@ -18,31 +18,31 @@ use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 
 /// One incarnation of a name: a holder, and in tests a number.
-pub(crate) trait Life: Clone {
+pub(crate) trait NameIncarnation: Clone {
     fn is(&self, other: &Self) -> bool;
     fn name(&self) -> &ServiceName;
     /// Which incarnation of the same child it replaces.
     fn previous(&self) -> Option<ractor::ActorId>;
     /// Its current metadata.
-    fn stated(&self) -> Stated;
+    fn versioned_metadata(&self) -> VersionedMetadata;
     /// Why it ended, if that has been reported.
     fn reason(&self) -> Option<ExitReason>;
     /// Its registration with this metadata; `None` if it has not begun.
-    fn registration(&self, stated: Option<Metadata>) -> Option<Registration>;
+    fn registration(&self, metadata: Option<Metadata>) -> Option<Registration>;
 }
 
 /// Metadata with their version, which grows with each update.
-pub(crate) type Stated = Option<(u64, Metadata)>;
+pub(crate) type VersionedMetadata = Option<(u64, Metadata)>;
 
 /// What has happened to an incarnation.
 #[derive(Debug, Clone)]
 pub(crate) enum Fact<L> {
     /// Readers find it, with this metadata.
-    Visible(L, Stated),
+    Visible(L, VersionedMetadata),
     /// Its metadata has changed.
-    Described(L, Stated),
+    Described(L, VersionedMetadata),
     /// Its name was handed over to another, which has this metadata.
-    HandedOver { from: L, to: L, stated: Stated },
+    HandedOver { from: L, to: L, metadata: VersionedMetadata },
     /// Readers no longer find it.
     Ended(L, End),
     /// Why its actor ended.
@@ -60,7 +60,7 @@ pub(crate) enum End {
     ReasonToCome,
 }
 
-impl<L: Life> Fact<L> {
+impl<L: NameIncarnation> Fact<L> {
     pub(crate) fn name(&self) -> &ServiceName {
         match self {
             Self::Visible(life, _) | Self::Described(life, _) | Self::HandedOver { to: life, .. } => life.name(),
@@ -75,8 +75,8 @@ pub(crate) struct View<L> {
 
 enum Named<L> {
     Held(Held<L>),
-    /// Free, but the reason is still to come; and what has happened since.
-    Mourned(Held<L>, Vec<Fact<L>>),
+    /// Free, but the reason is still to come; with the facts since.
+    AwaitingReason(Held<L>, Vec<Fact<L>>),
 }
 
 struct Held<L> {
@@ -86,9 +86,9 @@ struct Held<L> {
     reason: Option<ExitReason>,
 }
 
-impl<L: Life> Held<L> {
-    fn new(life: L, stated: Stated) -> Option<Self> {
-        let (version, metadata) = stated.unzip();
+impl<L: NameIncarnation> Held<L> {
+    fn new(life: L, metadata: VersionedMetadata) -> Option<Self> {
+        let (version, metadata) = metadata.unzip();
         let shown = life.registration(metadata)?;
         let reason = life.reason();
         Some(Self { life, shown, version, reason })
@@ -103,14 +103,14 @@ impl<L: Life> Held<L> {
     }
 }
 
-impl<L: Life> View<L> {
+impl<L: NameIncarnation> View<L> {
     /// Begins with the incarnations of a snapshot of the table.
     pub(crate) fn new(lives: impl IntoIterator<Item = L>) -> Self {
-        let held = lives.into_iter().filter_map(|life| Held::new(life.clone(), life.stated()));
+        let held = lives.into_iter().filter_map(|life| Held::new(life.clone(), life.versioned_metadata()));
         Self { names: held.map(|held| (held.shown.name.clone(), Named::Held(held))).collect() }
     }
 
-    /// What is shown, by name.
+    /// The current registrations, sorted by name.
     pub(crate) fn snapshot(&self) -> Vec<Registration> {
         let mut shown: Vec<_> = self.names.values().map(|named| named.held().shown.clone()).collect();
         shown.sort_by(|a, b| a.name.cmp(&b.name));
@@ -118,33 +118,33 @@ impl<L: Life> View<L> {
     }
 
     /// Takes a fact in.
-    pub(crate) fn learn(&mut self, fact: Fact<L>, tell: &mut impl FnMut(NameChange)) {
+    pub(crate) fn apply(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
         match self.names.get_mut(fact.name()) {
-            None => self.begin(fact, tell),
-            Some(Named::Held(_)) => self.go_on(fact, tell),
-            Some(Named::Mourned(held, later)) => match fact {
-                Fact::Reason(life, reason) if life.is(&held.life) => self.explain(life.name(), Some(reason), tell),
+            None => self.apply_to_free(fact, emit),
+            Some(Named::Held(_)) => self.apply_to_held(fact, emit),
+            Some(Named::AwaitingReason(held, later)) => match fact {
+                Fact::Reason(life, reason) if life.is(&held.life) => self.report_death(life.name(), Some(reason), emit),
                 Fact::Ended(life, _) if life.is(&held.life) => {}
                 fact => later.push(fact),
             },
         }
     }
 
-    /// No more facts will come: ends what waits for a reason.
-    pub(crate) fn close(&mut self, tell: &mut impl FnMut(NameChange)) {
+    /// No more facts will come: reports the ends that wait for a reason.
+    pub(crate) fn close(&mut self, emit: &mut impl FnMut(NameChange)) {
         loop {
-            let mourned = self.names.iter().find(|(_, named)| matches!(named, Named::Mourned(..)));
-            let Some(name) = mourned.map(|(name, _)| name.clone()) else { return };
-            self.explain(&name, None, tell);
+            let awaiting = self.names.iter().find(|(_, named)| matches!(named, Named::AwaitingReason(..)));
+            let Some(name) = awaiting.map(|(name, _)| name.clone()) else { return };
+            self.report_death(&name, None, emit);
         }
     }
 
     /// A fact of a free name: only a new holder is a change.
-    fn begin(&mut self, fact: Fact<L>, tell: &mut impl FnMut(NameChange)) {
-        let (Fact::Visible(life, stated) | Fact::HandedOver { to: life, stated, .. }) = fact else { return };
-        let Some(held) = Held::new(life, stated) else { return };
+    fn apply_to_free(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
+        let (Fact::Visible(life, metadata) | Fact::HandedOver { to: life, metadata, .. }) = fact else { return };
+        let Some(held) = Held::new(life, metadata) else { return };
         let by = held.shown.clone();
-        tell(match held.life.previous() {
+        emit(match held.life.previous() {
             Some(previous) => NameChange::Replaced { previous, by },
             None => NameChange::Registered(by),
         });
@@ -152,27 +152,27 @@ impl<L: Life> View<L> {
     }
 
     /// A fact of a held name: facts of other incarnations are old.
-    fn go_on(&mut self, fact: Fact<L>, tell: &mut impl FnMut(NameChange)) {
+    fn apply_to_held(&mut self, fact: Fact<L>, emit: &mut impl FnMut(NameChange)) {
         let Entry::Occupied(mut entry) = self.names.entry(fact.name().clone()) else { return };
         let Named::Held(held) = entry.get_mut() else { return };
         match fact {
             Fact::Described(life, Some((version, metadata))) if held.is_news(&life, version) => {
                 held.version = Some(version);
                 held.shown.metadata = Some(metadata);
-                tell(NameChange::Updated(held.shown.clone()));
+                emit(NameChange::Updated(held.shown.clone()));
             }
             Fact::Reason(life, reason) if life.is(&held.life) => held.reason = Some(reason),
-            Fact::HandedOver { from, to, stated } if from.is(&held.life) => {
-                let Some(next) = Held::new(to, stated) else { return };
-                tell(NameChange::HandedOver { from: held.shown.actor, to: next.shown.clone() });
+            Fact::HandedOver { from, to, metadata } if from.is(&held.life) => {
+                let Some(next) = Held::new(to, metadata) else { return };
+                emit(NameChange::HandedOver { from: held.shown.actor, to: next.shown.clone() });
                 *held = next;
             }
             Fact::Ended(life, end) if life.is(&held.life) => {
                 let (name, Named::Held(held)) = entry.remove_entry() else { return };
                 match (end, held.reason.clone()) {
-                    (End::TakenAway, _) => tell(NameChange::Unregistered { name, actor: held.shown.actor }),
-                    (End::ReasonToCome, None) => drop(self.names.insert(name, Named::Mourned(held, Vec::new()))),
-                    (_, reason) => tell(held.died(reason)),
+                    (End::TakenAway, _) => emit(NameChange::Unregistered { name, actor: held.shown.actor }),
+                    (End::ReasonToCome, None) => drop(self.names.insert(name, Named::AwaitingReason(held, Vec::new()))),
+                    (_, reason) => emit(held.died(reason)),
                 }
             }
             _ => {}
@@ -180,11 +180,11 @@ impl<L: Life> View<L> {
     }
 
     /// Reports the end that has waited for this reason, and continues with the facts since.
-    fn explain(&mut self, name: &ServiceName, reason: Option<ExitReason>, tell: &mut impl FnMut(NameChange)) {
-        let Some(Named::Mourned(held, later)) = self.names.remove(name) else { return };
-        tell(held.died(reason));
+    fn report_death(&mut self, name: &ServiceName, reason: Option<ExitReason>, emit: &mut impl FnMut(NameChange)) {
+        let Some(Named::AwaitingReason(held, later)) = self.names.remove(name) else { return };
+        emit(held.died(reason));
         for fact in later {
-            self.learn(fact, tell);
+            self.apply(fact, emit);
         }
     }
 }
@@ -192,7 +192,7 @@ impl<L: Life> View<L> {
 impl<L> Named<L> {
     fn held(&self) -> &Held<L> {
         match self {
-            Self::Held(held) | Self::Mourned(held, _) => held,
+            Self::Held(held) | Self::AwaitingReason(held, _) => held,
         }
     }
 }

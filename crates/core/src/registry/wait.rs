@@ -17,12 +17,12 @@ use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 pub(crate) struct Waiters {
     /// How many there are, so that a writer without waiters takes no lock.
     count: AtomicUsize,
-    by_name: Mutex<HashMap<ServiceName, Place>>,
+    by_name: Mutex<HashMap<ServiceName, NameWaiters>>,
 }
 
 /// The waiters for one name.
 #[derive(Default)]
-struct Place {
+struct NameWaiters {
     waiting: usize,
     notifier: Arc<Notifier>,
 }
@@ -45,16 +45,16 @@ impl Waiters {
 
     fn enter(&self, name: &ServiceName) -> Arc<Notifier> {
         let mut by_name = self.by_name.lock();
-        let place = by_name.entry(name.clone()).or_default();
-        place.waiting += 1;
-        Arc::clone(&place.notifier)
+        let of_name = by_name.entry(name.clone()).or_default();
+        of_name.waiting += 1;
+        Arc::clone(&of_name.notifier)
     }
 
     fn leave(&self, name: &ServiceName) {
         let mut by_name = self.by_name.lock();
-        if let Some(place) = by_name.get_mut(name) {
-            place.waiting -= 1;
-            if place.waiting == 0 {
+        if let Some(of_name) = by_name.get_mut(name) {
+            of_name.waiting -= 1;
+            if of_name.waiting == 0 {
                 by_name.remove(name);
             }
         }
@@ -67,7 +67,7 @@ impl Waiters {
             return;
         }
         // Not under the lock: a waker may end another wait.
-        let notifier = self.by_name.lock().get(name).map(|place| Arc::clone(&place.notifier));
+        let notifier = self.by_name.lock().get(name).map(|of_name| Arc::clone(&of_name.notifier));
         if let Some(notifier) = notifier {
             notifier.notify_all();
         }

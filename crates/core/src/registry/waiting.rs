@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::error::RegistryError;
 use super::holder::{Origin, Standing};
 use super::service_registry::ServiceRegistry;
-use super::table::Miss;
+use super::table::LookupError;
 use super::via::explain;
 use crate::containment::waking_contained;
 use crate::namespace::{ServiceKey, ServiceName};
@@ -27,21 +27,21 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
-        let limit = limit.into().unwrap_or(self.space().limits.wait);
+        let limit = limit.into().unwrap_or(self.state().limits.wait);
         match timeout(limit, self.while_open(self.appearance(key))).await {
             Ok(found) => found?,
-            Err(_) => Err(RegistryError::wait_timed_out(&self.space().table, key.name(), limit)),
+            Err(_) => Err(RegistryError::wait_timed_out(&self.state().table, key.name(), limit)),
         }
     }
 
     async fn appearance<M: Message>(&self, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
-        let table = &self.space().table;
+        let table = &self.state().table;
         let listening = table.waiters().listen(key.name());
         loop {
             // Subscribe before checking: a registration between the two is noticed.
             let change = listening.change();
             match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
-                Err(Miss::Absent) => change.await,
+                Err(LookupError::Absent) => change.await,
                 Ok(actor) => return Ok(actor),
                 Err(miss) => return Err(explain(table, key, miss)),
             }
@@ -58,11 +58,11 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         limit: impl Into<Option<Duration>>,
     ) -> Result<(), RegistryError> {
-        let waited = limit.into().unwrap_or(self.space().limits.wait);
+        let waited = limit.into().unwrap_or(self.state().limits.wait);
         match timeout(waited, self.while_open(self.parting(key.name()))).await {
             Ok(free) => free,
             Err(_) => {
-                let holder = self.space().table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
+                let holder = self.state().table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
                 Err(RegistryError::StillHeld { namespace: self.namespace(), name: key.name().clone(), holder, waited })
             }
         }
@@ -71,14 +71,14 @@ impl ServiceRegistry {
     /// Returns when this name may be claimed: never, once the namespace takes no names.
     pub(super) async fn claimable(self, name: ServiceName) {
         self.parting(&name).await;
-        if self.space().table.is_closed() {
+        if self.state().table.is_closed() {
             pending().await
         }
     }
 
     /// Returns when this name is free.
     async fn parting(&self, name: &ServiceName) {
-        let table = &self.space().table;
+        let table = &self.state().table;
         let listening = table.waiters().listen(name);
         loop {
             // Subscribe before checking: a release between the two is noticed.

@@ -103,12 +103,12 @@ impl ServiceRegistry {
     ///
     /// Cost: linear in what the namespace holds.
     pub fn watch(&self) -> Watch {
-        Watch::new(Arc::clone(&self.space().table), None)
+        Watch::new(Arc::clone(&self.state().table), None)
     }
 
     /// Watches one name, whether it is taken or not.
     pub fn watch_service<M>(&self, key: &ServiceKey<M>) -> Watch {
-        Watch::new(Arc::clone(&self.space().table), Some(key.name().clone()))
+        Watch::new(Arc::clone(&self.state().table), Some(key.name().clone()))
     }
 }
 
@@ -117,7 +117,7 @@ impl Watch {
         let inbox = Arc::new(FactInbox::new(CAPACITY));
         // Subscribe before reading: a change between the two is noticed.
         table.watches().enter(name.as_ref(), &inbox);
-        let view = table.look(name.as_ref());
+        let view = table.snapshot(name.as_ref());
         let unshown = VecDeque::from([Watched::Snapshot(view.snapshot())]);
         Self { table, name, inbox, view, unshown, over: false }
     }
@@ -154,9 +154,9 @@ impl Watch {
             let unshown = &mut self.unshown;
             let mut show = |change| unshown.push_back(Watched::Change(change));
             match self.inbox.take(context) {
-                Found::Fact(fact) => self.view.learn(fact, &mut show),
+                Found::Fact(fact) => self.view.apply(fact, &mut show),
                 Found::Missed(missed) => {
-                    self.view = self.table.look(self.name.as_ref());
+                    self.view = self.table.snapshot(self.name.as_ref());
                     self.unshown.push_back(Watched::Lagged { missed, snapshot: self.view.snapshot() });
                 }
                 Found::Closed => {

@@ -24,7 +24,7 @@ use super::change::Registration;
 use super::holder::{Holder, Origin};
 use super::inbox::Inbox;
 use super::metadata::Metadata;
-use super::view::{End, Fact, Life, Stated};
+use super::view::{End, Fact, NameIncarnation, VersionedMetadata};
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -34,9 +34,9 @@ type After = AfterLock<HolderFact>;
 pub(crate) type FactInbox = Inbox<HolderFact>;
 
 /// A source of the reasons why actors ended.
-pub(crate) trait Coroner: Send + Sync + 'static {
+pub(crate) trait ExitReasonSource: Send + Sync + 'static {
     /// Promises to report to these watches why the actor of this holder ended; false if it cannot.
-    fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool;
+    fn request(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool;
 }
 
 /// The watches of one table.
@@ -44,7 +44,7 @@ pub(crate) struct Watches {
     /// How many there are, so that a writer without watches takes no lock.
     count: AtomicUsize,
     entered: Mutex<Entered>,
-    coroner: Option<Weak<dyn Coroner>>,
+    exit_reasons: Option<Weak<dyn ExitReasonSource>>,
 }
 
 #[derive(Default)]
@@ -55,8 +55,8 @@ struct Entered {
 }
 
 impl Watches {
-    pub(crate) fn new(coroner: Option<Weak<dyn Coroner>>) -> Self {
-        Self { count: AtomicUsize::new(0), entered: Mutex::default(), coroner }
+    pub(crate) fn new(exit_reasons: Option<Weak<dyn ExitReasonSource>>) -> Self {
+        Self { count: AtomicUsize::new(0), entered: Mutex::default(), exit_reasons }
     }
 
     /// Enters a watch of one name, or of all. The table must be read after this call.
@@ -109,13 +109,13 @@ impl Watches {
     // ---- reports of writers ----
 
     /// After a fence: see [`any`](Self::any).
-    pub(crate) fn tell_visible(self: &Arc<Self>, holder: &Arc<Holder>) {
+    pub(crate) fn report_visible(self: &Arc<Self>, holder: &Arc<Holder>) {
         if !self.any() || !self.entered.lock().concern(holder.name()) {
             holder.announce();
             return;
         }
-        self.inquire(holder);
-        self.telling(|entered, after| {
+        self.request_reason(holder);
+        self.report_with(|entered, after| {
             // A retired holder is left to the reporter of its end: a beginning after that would never end.
             if !holder.is_retired() {
                 entered.announce(holder, after);
@@ -123,71 +123,71 @@ impl Watches {
         });
     }
 
-    pub(crate) fn tell_ended(&self, holder: &Arc<Holder>, end: End) {
+    pub(crate) fn report_ended(&self, holder: &Arc<Holder>, end: End) {
         fence(Ordering::SeqCst);
         // An unfilled claim was never visible.
         if self.any() && holder.actor().is_some() {
-            self.telling(|entered, after| {
+            self.report_with(|entered, after| {
                 // Its end may come before the writer that made it visible has reported that.
                 entered.announce(holder, after);
-                entered.tell(&Fact::Ended(Arc::clone(holder), end), after);
+                entered.report(&Fact::Ended(Arc::clone(holder), end), after);
             });
         }
     }
 
     /// Reports why the actor of a holder ended, which may be before its name is free or after.
-    pub(crate) fn tell_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
-        self.telling(|entered, after| {
+    pub(crate) fn report_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
+        self.report_with(|entered, after| {
             holder.set_reason(reason.clone());
-            entered.tell(&Fact::Reason(Arc::clone(holder), reason.clone()), after);
+            entered.report(&Fact::Reason(Arc::clone(holder), reason.clone()), after);
         });
     }
 
     /// Reports facts, and runs the foreign code involved after the lock is released.
-    fn telling(&self, tell: impl FnOnce(&Entered, &mut After)) {
-        self.hold().telling(tell);
+    fn report_with(&self, write: impl FnOnce(&Entered, &mut After)) {
+        self.hold().report_with(write);
     }
 
     /// Blocks other reports until the changes made under it have been reported.
-    pub(crate) fn hold(&self) -> Telling<'_> {
-        Telling(self.entered.lock())
+    pub(crate) fn hold(&self) -> ReportGuard<'_> {
+        ReportGuard(self.entered.lock())
     }
 
     /// Requests the reason of this holder's end, unless that has been done.
     ///
     /// Foreign actors are monitored anyway, and their names go because the reason is known.
-    pub(crate) fn inquire(self: &Arc<Self>, holder: &Arc<Holder>) {
-        if holder.origin() == Origin::Foreign || holder.is_inquired() {
+    pub(crate) fn request_reason(self: &Arc<Self>, holder: &Arc<Holder>) {
+        if holder.origin() == Origin::Foreign || holder.is_reason_requested() {
             return;
         }
-        let coroner = self.coroner.as_ref().and_then(Weak::upgrade);
-        if coroner.is_some_and(|coroner| coroner.inquire(self, holder)) {
-            holder.set_inquired();
+        let exit_reasons = self.exit_reasons.as_ref().and_then(Weak::upgrade);
+        if exit_reasons.is_some_and(|exit_reasons| exit_reasons.request(self, holder)) {
+            holder.set_reason_requested();
         }
     }
 }
 
 /// The lock under which facts are reported.
-pub(crate) struct Telling<'a>(MutexGuard<'a, Entered>);
+pub(crate) struct ReportGuard<'a>(MutexGuard<'a, Entered>);
 
-impl Telling<'_> {
-    pub(crate) fn tell_handed_over(self, from: &Arc<Holder>, to: &Arc<Holder>) {
-        self.telling(|entered, after| {
+impl ReportGuard<'_> {
+    pub(crate) fn report_handed_over(self, from: &Arc<Holder>, to: &Arc<Holder>) {
+        self.report_with(|entered, after| {
             entered.announce(from, after);
             // The hand-over is its beginning.
             to.announce();
-            let fact = Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), stated: to.metadata() };
-            entered.tell(&fact, after);
+            let fact = Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), metadata: to.metadata() };
+            entered.report(&fact, after);
         });
     }
 
-    pub(crate) fn tell(self, fact: &HolderFact) {
-        self.telling(|entered, after| entered.tell(fact, after));
+    pub(crate) fn report(self, fact: &HolderFact) {
+        self.report_with(|entered, after| entered.report(fact, after));
     }
 
-    fn telling(self, tell: impl FnOnce(&Entered, &mut After)) {
+    fn report_with(self, write: impl FnOnce(&Entered, &mut After)) {
         let (Self(entered), mut after) = (self, After::default());
-        tell(&entered, &mut after);
+        write(&entered, &mut after);
         drop(entered);
         after.run();
     }
@@ -201,11 +201,11 @@ impl Entered {
     /// Reports the beginning of a holder, unless that has been done.
     fn announce(&self, holder: &Arc<Holder>, after: &mut After) {
         if holder.announce() {
-            self.tell(&Fact::Visible(Arc::clone(holder), holder.metadata()), after);
+            self.report(&Fact::Visible(Arc::clone(holder), holder.metadata()), after);
         }
     }
 
-    fn tell(&self, fact: &HolderFact, after: &mut After) {
+    fn report(&self, fact: &HolderFact, after: &mut After) {
         let of_one = self.of_one.get(fact.name()).into_iter().flatten();
         self.of_all.iter().chain(of_one).for_each(|inbox| inbox.put(fact.clone(), after));
     }
@@ -216,7 +216,7 @@ fn remove(inboxes: &mut Vec<Arc<FactInbox>>, inbox: &Arc<FactInbox>) -> bool {
     at.map(|at| inboxes.swap_remove(at)).is_some()
 }
 
-impl Life for Arc<Holder> {
+impl NameIncarnation for Arc<Holder> {
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(self, other)
     }
@@ -229,7 +229,7 @@ impl Life for Arc<Holder> {
         Holder::previous(self)
     }
 
-    fn stated(&self) -> Stated {
+    fn versioned_metadata(&self) -> VersionedMetadata {
         self.metadata()
     }
 

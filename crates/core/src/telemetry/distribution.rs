@@ -1,4 +1,4 @@
-//! What a histogram held when it was read: plain numbers, from which everything else is computed.
+//! The values of a histogram at one reading: plain numbers, from which everything else is computed.
 
 use super::buckets::{has_lower_bound, upper_exponent};
 use super::histogram_snapshot::HistogramSnapshot;

@@ -15,14 +15,14 @@ use super::bounds::{BoundCounts, Bounds};
 use super::buckets::Buckets;
 use super::distribution::Distribution;
 
-/// What a histogram has as soon as there is a value.
+/// The parts of a histogram that exist as soon as there is a value.
 pub(super) struct Recorded {
     buckets: Buckets,
     sum: AtomicFloat,
     // As bits: those of values that are not negative are ordered as the values are.
     min: AtomicU64,
     max: AtomicU64,
-    /// `None` unless bounds were chosen: then a value costs no more than a look at it.
+    /// `None` unless bounds were chosen: then a value costs no more than a check of it.
     bounds: Option<Box<BoundCounts>>,
 }
 

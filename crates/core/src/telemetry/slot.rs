@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 /// The number of slots: as many threads can count without sharing a cell.
 pub(super) const SLOTS: usize = u32::BITS as usize;
 
-/// What [`current`] answers to a thread that holds no slot. It lies just beyond the last slot, so that
-/// `get` on an array of `SLOTS` elements finds nothing.
+/// The result of [`current`] for a thread that holds no slot. It lies just beyond the last slot, so that `get` on an
+/// array of `SLOTS` elements finds nothing.
 pub(super) const SHARED: usize = SLOTS;
 
 /// The thread has not counted yet.

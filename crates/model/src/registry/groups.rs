@@ -4,10 +4,10 @@
 pub(crate) mod key;
 #[path = "../../../core/src/registry/groups/member.rs"]
 pub(crate) mod member;
+#[path = "../../../core/src/registry/groups/member_list.rs"]
+pub(crate) mod member_list;
 #[path = "../../../core/src/registry/groups/membership.rs"]
 mod membership;
-#[path = "../../../core/src/registry/groups/roster.rs"]
-pub(crate) mod roster;
 #[path = "../../../core/src/registry/groups/table.rs"]
 pub(crate) mod table;
 

@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::error::{GroupCastError, GroupError};
 use super::group::{Group, live};
+use super::member_list::{Choice, MemberList, tries};
 use super::replies::Replies;
-use super::roster::{Choice, Roster, tries};
-use super::table::Miss;
+use super::table::GroupLookupError;
 use crate::ask::{TimeLimit, reply, send};
 
 impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
@@ -20,7 +20,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// [`GroupCastError`] gives the message back if no member takes it.
     pub fn cast_next(&self, message: M) -> Result<(), GroupCastError<M>> {
-        self.cast(Roster::in_turn, message)
+        self.cast(MemberList::round_robin, message)
     }
 
     /// Sends a message to a random member.
@@ -28,13 +28,13 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// As [`cast_next`](Self::cast_next).
     pub fn cast_any(&self, message: M) -> Result<(), GroupCastError<M>> {
-        self.cast(Roster::roll, message)
+        self.cast(MemberList::random, message)
     }
 
     fn cast(&self, choice: Choice, message: M) -> Result<(), GroupCastError<M>> {
         let mut unsent = Some(message);
-        let sent = self.read(|roster, members| {
-            for actor in tries(members, || choice(roster, members), |member| member.live()) {
+        let sent = self.read(|list, members| {
+            for actor in tries(members, || choice(list, members), |member| member.live()) {
                 unsent = unsent.take().and_then(|message| send(actor, message).err());
                 if unsent.is_none() {
                     break;
@@ -42,7 +42,9 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
             }
         });
         match unsent {
-            Some(message) => Err(GroupCastError { message, reason: self.explain(sent.err().unwrap_or(Miss::Absent)) }),
+            Some(message) => {
+                Err(GroupCastError { message, reason: self.explain(sent.err().unwrap_or(GroupLookupError::Absent)) })
+            }
             None => Ok(()),
         }
     }
@@ -56,7 +58,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         let mut takes = |actor: &ActorCell, value: &V| send(actor, message(actor, value)).is_ok();
         match self.read(|_, members| live(members).filter(|(actor, value)| takes(actor, value)).count()) {
             Ok(taken) => Ok(taken),
-            Err(Miss::Absent) => Ok(0),
+            Err(GroupLookupError::Absent) => Ok(0),
             Err(miss) => Err(self.explain(miss)),
         }
     }

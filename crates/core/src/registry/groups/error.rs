@@ -1,4 +1,4 @@
-//! What can go wrong with groups.
+//! Errors of operations on groups.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ pub enum GroupError {
     /// No live actor is in this group.
     #[error("no member of group {group} in namespace {namespace}{near}")]
     NoMember {
-        /// Where it was looked for.
+        /// The namespace of the lookup.
         namespace: Namespace,
         /// Which group.
         group: ServiceName,
-        /// What comes close, among 256 of the groups at most.
+        /// The closest names, among 256 of the groups at most.
         near: NearMisses,
     },
     /// The group has members that answer to another message type, or have values of another type.
@@ -28,9 +28,9 @@ pub enum GroupError {
         namespace: Namespace,
         /// Which group.
         group: ServiceName,
-        /// What the key says.
+        /// The kind of the key.
         wanted: String,
-        /// What the members have.
+        /// The kind of the members.
         found: String,
     },
     /// A reference that was made from an untyped cell does not have the actor's own message type.

@@ -10,16 +10,16 @@ use ractor::{ActorCell, ActorRef, Message};
 use super::error::GroupError;
 use super::key::{GroupKey, Kind};
 use super::member::Member;
+use super::member_list::{Choice, MemberList, Members, tries};
 use super::membership::Membership;
-use super::roster::{Choice, Members, Roster, tries};
-use super::table::{Groups, Miss};
+use super::table::{GroupLookupError, Groups};
 use crate::namespace::Namespace;
 use crate::near::NearMisses;
 use crate::registry::holder::answers_to;
-use crate::registry::space::Space;
+use crate::registry::namespace_state::NamespaceState;
 
 /// The largest number of groups compared when one has no member.
-const COMPARED: usize = 256;
+const MAX_COMPARED_GROUPS: usize = 256;
 
 /// Many actors under one key in a namespace: joining, listing, and messages to all members, to the next, or to any.
 ///
@@ -76,7 +76,7 @@ const COMPARED: usize = 256;
 /// # }
 /// ```
 pub struct Group<M, V = ()> {
-    space: Arc<Space>,
+    state: Arc<NamespaceState>,
     key: GroupKey<M, V>,
 }
 
@@ -91,8 +91,8 @@ impl<M: Message> Group<M> {
 }
 
 impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
-    pub(crate) fn new(space: Arc<Space>, key: GroupKey<M, V>) -> Self {
-        Self { space, key }
+    pub(crate) fn new(state: Arc<NamespaceState>, key: GroupKey<M, V>) -> Self {
+        Self { state, key }
     }
 
     /// The key of this group.
@@ -102,7 +102,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     /// The namespace of this group.
     pub fn namespace(&self) -> Namespace {
-        self.space.table.namespace()
+        self.state.table.namespace()
     }
 
     // ---- joining and leaving ----
@@ -121,12 +121,12 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         let (group, member) = (self.key.name().clone(), Arc::new(Member::new(actor.get_cell(), value)));
         self.groups().add(&group, kind::<M, V>(), Arc::clone(&member)).map_err(|found| self.wrong_type(found))?;
         let membership = Membership { groups: Arc::clone(self.groups()), group, member };
-        self.settle(membership)
+        self.finish_join(membership)
     }
 
     /// Has a new member monitored, or removes it again if it or the namespace has ended.
-    fn settle(&self, membership: Membership) -> Result<(), GroupError> {
-        let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running());
+    fn finish_join(&self, membership: Membership) -> Result<(), GroupError> {
+        let registry = self.state.registry.upgrade().ok_or_else(|| self.not_running());
         let member = Arc::clone(&membership.member);
         // It is in the group before it is monitored, and monitored before its status is read: whenever the actor ends,
         // either its event finds it in the group or its end is seen here. The same holds for the namespace: a clean-up
@@ -138,14 +138,14 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         fence(Ordering::SeqCst);
         let ended = member.live().is_none();
         // Checked last: for an actor that a clean-up has just stopped, this is the reason.
-        let refused = match kept {
-            Err(refused) => refused,
-            Ok(_) if self.space.table.is_closed() => self.not_running(),
+        let error = match kept {
+            Err(error) => error,
+            Ok(_) if self.state.table.is_closed() => self.not_running(),
             Ok(_) if ended => self.dead(&member),
             Ok(_) => return Ok(()),
         };
         self.dismiss(&[&member]);
-        Err(refused)
+        Err(error)
     }
 
     /// Ends all memberships of an actor; returns how many there were, which may be none.
@@ -165,7 +165,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     fn dismiss(&self, leaving: &[&Arc<Member>]) -> usize {
         let out = self.groups().take_out(self.key.name().as_str(), leaving);
-        if let Some(registry) = self.space.registry.upgrade() {
+        if let Some(registry) = self.state.registry.upgrade() {
             leaving.iter().for_each(|member| registry.forget_member(member));
         }
         out
@@ -209,7 +209,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// [`GroupError::NoMember`] names the near misses; [`GroupError::WrongType`] names both types.
     pub fn with_next<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(Roster::in_turn, read)
+        self.with(MemberList::round_robin, read)
     }
 
     /// Borrows a random member.
@@ -217,7 +217,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// As [`with_next`](Self::with_next).
     pub fn with_any<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(Roster::roll, read)
+        self.with(MemberList::random, read)
     }
 
     /// The next member in turn.
@@ -238,31 +238,30 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     }
 
     fn with<R>(&self, choice: Choice, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        let found = self.read(|roster, members| {
-            tries(members, || choice(roster, members), |member| member.live()).next().map(read)
-        });
-        found.and_then(|found| found.ok_or(Miss::Absent)).map_err(|miss| self.explain(miss))
+        let found = self
+            .read(|list, members| tries(members, || choice(list, members), |member| member.live()).next().map(read));
+        found.and_then(|found| found.ok_or(GroupLookupError::Absent)).map_err(|miss| self.explain(miss))
     }
 
     // ---- the table ----
 
     pub(super) fn groups(&self) -> &Arc<Groups> {
-        &self.space.groups
+        &self.state.groups
     }
 
     #[inline]
-    pub(super) fn read<R>(&self, read: impl FnOnce(&Roster, &Members) -> R) -> Result<R, Miss> {
+    pub(super) fn read<R>(&self, read: impl FnOnce(&MemberList, &Members) -> R) -> Result<R, GroupLookupError> {
         self.groups().read(self.key.name().as_str(), kind::<M, V>(), read)
     }
 
-    // ---- refusals ----
+    // ---- errors ----
 
-    pub(super) fn explain(&self, miss: Miss) -> GroupError {
+    pub(super) fn explain(&self, miss: GroupLookupError) -> GroupError {
         match miss {
-            Miss::OtherKind(found) => self.wrong_type(found),
-            Miss::Absent => {
+            GroupLookupError::OtherKind(found) => self.wrong_type(found),
+            GroupLookupError::Absent => {
                 let (namespace, group, live) =
-                    (self.namespace(), self.key.name().clone(), self.groups().live(COMPARED));
+                    (self.namespace(), self.key.name().clone(), self.groups().live(MAX_COMPARED_GROUPS));
                 let others = live.iter().map(|name| name.as_str()).filter(|name| *name != group.as_str());
                 GroupError::NoMember { namespace, near: NearMisses::of(group.as_str(), others), group }
             }
@@ -294,12 +293,12 @@ pub(super) fn live<V: 'static>(members: &[Arc<Member>]) -> impl Iterator<Item = 
 
 impl<M, V> Clone for Group<M, V> {
     fn clone(&self) -> Self {
-        Self { space: Arc::clone(&self.space), key: self.key.clone() }
+        Self { state: Arc::clone(&self.state), key: self.key.clone() }
     }
 }
 
 impl<M, V> fmt::Debug for Group<M, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Group({} in {})", self.key, self.space.table.namespace())
+        write!(f, "Group({} in {})", self.key, self.state.table.namespace())
     }
 }

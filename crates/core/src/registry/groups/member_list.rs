@@ -11,10 +11,10 @@ use super::member::Member;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A list that is replaced as a whole, so that readers need no lock; a writer has the lock of the group's entry.
-pub(crate) struct Roster {
+pub(crate) struct MemberList {
     kind: Kind,
     members: AtomicShared<Members>,
-    dice: AtomicU64,
+    random_steps: AtomicU64,
 }
 
 /// One list of members, in the order in which they joined.
@@ -36,7 +36,7 @@ impl Members {
     }
 
     /// The members that stay, with the turn at the one that would have been next, and those that leave.
-    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Self, Vec<Arc<Member>>) {
+    fn split(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Self, Vec<Arc<Member>>) {
         let next = self.turn.load(Ordering::Relaxed).checked_rem(self.list.len()).unwrap_or(0);
         let (mut left, mut out, mut turn) = (Vec::with_capacity(self.list.len() + 1), Vec::new(), 0);
         for (at, member) in self.list.iter().enumerate() {
@@ -61,12 +61,12 @@ impl Deref for Members {
 }
 
 /// How one member is chosen: given the group, the number of the member that is tried.
-pub(crate) type Choice = fn(&Roster, &Members) -> usize;
+pub(crate) type Choice = fn(&MemberList, &Members) -> usize;
 
-impl Roster {
+impl MemberList {
     pub(crate) fn new(kind: Kind, seed: u64, first: Arc<Member>) -> Self {
         let members = AtomicShared::new(Members::new(vec![first], 0));
-        Self { kind, members, dice: AtomicU64::new(seed) }
+        Self { kind, members, random_steps: AtomicU64::new(seed) }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -83,15 +83,15 @@ impl Roster {
 
     /// The round robin.
     #[inline]
-    pub(crate) fn in_turn(&self, members: &Members) -> usize {
+    pub(crate) fn round_robin(&self, members: &Members) -> usize {
         members.next_turn()
     }
 
     /// A random number.
-    pub(crate) fn roll(&self, _: &Members) -> usize {
+    pub(crate) fn random(&self, _: &Members) -> usize {
         // Only its remainder by the number of members is used, so truncation does no harm.
         #[expect(clippy::cast_possible_truncation)]
-        let number = mixed(self.dice.fetch_add(GOLDEN, Ordering::Relaxed)) as usize;
+        let number = mixed(self.random_steps.fetch_add(GOLDEN, Ordering::Relaxed)) as usize;
         number
     }
 
@@ -99,26 +99,26 @@ impl Roster {
 
     /// Adds a member; removes and returns those that have ended without a notification so far.
     pub(crate) fn add(&self, new: Arc<Member>) -> Vec<Arc<Member>> {
-        let (mut left, out) = self.parted(|_| false);
+        let (mut left, out) = self.split(|_| false);
         left.list.push(new);
-        self.put(left);
+        self.store(left);
         out
     }
 
     /// Removes these members, and those that have ended without a notification so far: the removed, and how many are
     /// left.
     pub(crate) fn take_out(&self, leaving: &[&Arc<Member>]) -> (Vec<Arc<Member>>, usize) {
-        let (left, out) = self.parted(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member)));
+        let (left, out) = self.split(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member)));
         let remaining = left.len();
         if !out.is_empty() {
-            self.put(left);
+            self.store(left);
         }
         (out, remaining)
     }
 
-    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Members, Vec<Arc<Member>>) {
+    fn split(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Members, Vec<Arc<Member>>) {
         match self.members(&Guard::new()) {
-            Some(members) => members.parted(|member| leaves(member) || member.is_gone()),
+            Some(members) => members.split(|member| leaves(member) || member.is_gone()),
             None => (Members::new(Vec::new(), 0), Vec::new()),
         }
     }
@@ -127,7 +127,7 @@ impl Roster {
         self.members(&Guard::new()).is_none_or(|members| members.iter().all(|member| member.is_gone()))
     }
 
-    fn put(&self, members: Members) {
+    fn store(&self, members: Members) {
         drop(self.members.swap((Some(Shared::new(members)), Tag::None), Ordering::AcqRel));
     }
 }

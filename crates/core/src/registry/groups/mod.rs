@@ -9,9 +9,9 @@ mod facade;
 mod group;
 mod key;
 mod member;
+mod member_list;
 mod membership;
 mod replies;
-mod roster;
 mod table;
 
 pub use error::{GroupCastError, GroupError};

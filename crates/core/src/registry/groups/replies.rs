@@ -1,4 +1,4 @@
-//! What the members of a group answered.
+//! The answers of the members of a group.
 
 use ractor::ActorRef;
 

@@ -18,17 +18,17 @@ use scc::{Guard, HashIndex, hash_index::Entry};
 
 use super::key::Kind;
 use super::member::Member;
-use super::roster::{Members, Roster};
+use super::member_list::{MemberList, Members};
 use crate::namespace::{Namespace, ServiceName};
 
 pub(crate) struct Groups {
     namespace: Namespace,
-    rosters: HashIndex<ServiceName, Arc<Roster>, RandomState>,
+    lists: HashIndex<ServiceName, Arc<MemberList>, RandomState>,
 }
 
 /// Why a read of a group failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Miss {
+pub(crate) enum GroupLookupError {
     Absent,
     /// Its members are of this kind.
     OtherKind(Kind),
@@ -36,7 +36,7 @@ pub(crate) enum Miss {
 
 impl Groups {
     pub(crate) fn new(namespace: Namespace) -> Self {
-        Self { namespace, rosters: HashIndex::default() }
+        Self { namespace, lists: HashIndex::default() }
     }
 
     // ---- readers: no lock ----
@@ -47,23 +47,23 @@ impl Groups {
         &self,
         group: &str,
         kind: Kind,
-        read: impl FnOnce(&Roster, &Members) -> R,
-    ) -> Result<R, Miss> {
+        read: impl FnOnce(&MemberList, &Members) -> R,
+    ) -> Result<R, GroupLookupError> {
         let guard = Guard::new();
-        let roster = self.rosters.peek(group, &guard).ok_or(Miss::Absent)?;
-        if roster.kind() != kind {
-            return Err(Miss::OtherKind(roster.kind()));
+        let list = self.lists.peek(group, &guard).ok_or(GroupLookupError::Absent)?;
+        if list.kind() != kind {
+            return Err(GroupLookupError::OtherKind(list.kind()));
         }
-        roster.members(&guard).map(|members| read(roster, members)).ok_or(Miss::Absent)
+        list.members(&guard).map(|members| read(list, members)).ok_or(GroupLookupError::Absent)
     }
 
     /// At most so many groups with a live member, in no order.
     pub(crate) fn live(&self, limit: usize) -> Vec<ServiceName> {
         let guard = Guard::new();
-        let has_life = |roster: &Roster| {
-            roster.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()))
+        let has_life = |list: &MemberList| {
+            list.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()))
         };
-        let live = self.rosters.iter(&guard).filter(|(_, roster)| has_life(roster)).take(limit);
+        let live = self.lists.iter(&guard).filter(|(_, list)| has_life(list)).take(limit);
         live.map(|(name, _)| name.clone()).collect()
     }
 
@@ -78,8 +78,8 @@ impl Groups {
     pub(crate) fn members(&self) -> Vec<(ServiceName, Arc<Member>)> {
         let guard = Guard::new();
         let mut members = Vec::new();
-        for (name, roster) in self.rosters.iter(&guard) {
-            let all = roster.members(&guard).into_iter().flat_map(|members| members.iter());
+        for (name, list) in self.lists.iter(&guard) {
+            let all = list.members(&guard).into_iter().flat_map(|members| members.iter());
             members.extend(all.map(|member| (name.clone(), Arc::clone(member))));
         }
         members
@@ -90,50 +90,50 @@ impl Groups {
     /// Adds a member; refused, with the other kind, if the group's members are of one.
     pub(crate) fn add(&self, group: &ServiceName, kind: Kind, new: Arc<Member>) -> Result<(), Kind> {
         let (namespace, actor) = (self.namespace, new.actor().get_id());
-        let swept = match self.rosters.entry_sync(group.clone()) {
+        let swept = match self.lists.entry_sync(group.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert_entry(Self::roster(group, kind, new));
+                entry.insert_entry(Self::list(group, kind, new));
                 Vec::new()
             }
             Entry::Occupied(entry) if entry.get().kind() == kind => entry.get().add(new),
             // No live member of the other kind is left, which has not been reported yet.
             Entry::Occupied(mut entry) if entry.get().is_deserted() => {
                 let (swept, _) = entry.get().take_out(&[]);
-                entry.update(Self::roster(group, kind, new));
+                entry.update(Self::list(group, kind, new));
                 swept
             }
             Entry::Occupied(entry) => return Err(entry.get().kind()),
         };
-        self.tell_left(group.as_str(), &swept);
+        self.log_left(group.as_str(), &swept);
         tracing::debug!(%namespace, %group, %actor, "group joined");
         Ok(())
     }
 
     /// Removes members from a group, and the group if it is then empty; returns how many of them were in it.
     pub(crate) fn take_out(&self, group: &str, leaving: &[&Arc<Member>]) -> usize {
-        let Some(entry) = self.rosters.get_sync(group) else { return 0 };
+        let Some(entry) = self.lists.get_sync(group) else { return 0 };
         let (out, left) = entry.get().take_out(leaving);
         match left {
             0 => entry.remove_entry(),
             _ => drop(entry),
         }
-        self.tell_left(group, &out);
+        self.log_left(group, &out);
         out.iter().filter(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member))).count()
     }
 
     // Not under the entry's lock: a subscriber may use the group.
-    fn tell_left(&self, group: &str, out: &[Arc<Member>]) {
+    fn log_left(&self, group: &str, out: &[Arc<Member>]) {
         for member in out {
             tracing::debug!(namespace = %self.namespace, %group, actor = %member.actor().get_id(), "group left");
         }
     }
 
-    fn roster(group: &ServiceName, kind: Kind, first: Arc<Member>) -> Arc<Roster> {
-        Arc::new(Roster::new(kind, Self::seed(group), first))
+    fn list(group: &ServiceName, kind: Kind, first: Arc<Member>) -> Arc<MemberList> {
+        Arc::new(MemberList::new(kind, Self::seed(group), first))
     }
 
-    /// The same for the same group whatever its namespace, which is a new one in each run of a test: so that a
-    /// simulation can be repeated.
+    /// The same for the same group in each namespace, since each run of a test has a new one: so that a simulation can
+    /// be repeated.
     fn seed(group: &ServiceName) -> u64 {
         FixedState::default().hash_one(group)
     }
@@ -176,8 +176,8 @@ mod tests {
             groups.add(&GROUP, kind, Arc::clone(member)).expect("it is of this kind");
         }
         assert_eq!(groups.take_out("group", &[&first]), 1);
-        assert_eq!((groups.take_out("group", &[&first]), groups.rosters.len()), (0, 1));
-        assert_eq!((groups.take_out("group", &[&second]), groups.rosters.len()), (1, 0));
+        assert_eq!((groups.take_out("group", &[&first]), groups.lists.len()), (0, 1));
+        assert_eq!((groups.take_out("group", &[&second]), groups.lists.len()), (1, 0));
     }
 
     #[tokio::test]
@@ -190,6 +190,6 @@ mod tests {
         actor.kill_and_wait(None).await.expect("it ends");
         groups.add(&GROUP, other, second).expect("no live member of the other kind is left");
         assert_eq!(groups.members().len(), 1);
-        assert_eq!(groups.read("group", kind, |_, _| ()), Err(Miss::OtherKind(other)));
+        assert_eq!(groups.read("group", kind, |_, _| ()), Err(GroupLookupError::OtherKind(other)));
     }
 }

@@ -11,6 +11,6 @@ impl ServiceRegistry {
     ///
     /// Costs about 1 µs for each. The measures of one service are in [`service_info`](Self::service_info), too.
     pub fn measures(&self) -> Vec<(ServiceName, ServiceMeasures)> {
-        self.space().measures.all(Instant::now())
+        self.state().measures.all(Instant::now())
     }
 }

@@ -1,4 +1,4 @@
-//! What measures one actor.
+//! The meter of one actor.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,4 +1,4 @@
-//! The handling of one message with what is put around it.
+//! The handling of one message with its span and its measuring.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -89,7 +89,7 @@ mod tests {
             }
         });
         let mut metered = Box::pin(Metered::new(handling, None, Some(Measuring::begin(series, timed_one_in))));
-        // In here, so that what is dropped while a panic passes knows of it, as in an actor's loop.
+        // In here, so that values dropped during a panic see it, as in an actor's loop.
         let looks = move || (0..=waits).for_each(|_| drop(metered.as_mut().now_or_never()));
         let _: Result<(), _> = catch_unwind(AssertUnwindSafe(looks));
     }

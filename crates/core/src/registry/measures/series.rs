@@ -1,4 +1,4 @@
-//! What is measured of one service, as it is written.
+//! The measures of one service, as they are written.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::telemetry::HistogramSnapshot;
 use serde::Serialize;
 
-/// What was measured of a service, without its doing, while its actors handled messages.
+/// The measures of a service, taken without its doing while its actors handled messages.
 ///
 /// The figures belong to the name in its namespace. They go on when an actor comes back under the name, be it by a
 /// supervisor or by another [`spawn`](crate::ServiceRegistry::spawn), and what an actor does after its name was taken
