@@ -32,7 +32,7 @@ async fn is_to_be_had(scene: &Scene) {
     assert!(scene.services().is_registered(&CLERK));
 }
 
-// covers: core/src/registry/service_registry.rs spawn, core/src/registry/described.rs spawn, core/src/registry/service_registry.rs supervise
+// covers: core/src/registry/service_registry.rs spawn, core/src/registry/registration_builder.rs spawn, core/src/registry/service_registry.rs supervise
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_start_is_cancelled_is_released() {
     let slow = |scene: &Scene| {
@@ -67,7 +67,7 @@ async fn a_claim_whose_start_is_cancelled_is_released() {
     .await;
 }
 
-// covers: core/src/registry/service_registry.rs register, core/src/registry/described.rs register, core/src/registry/addressed.rs register
+// covers: core/src/registry/service_registry.rs register, core/src/registry/registration_builder.rs register, core/src/registry/addressed.rs register
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_registration_is_made_or_not_made() {
     for way in 0..3 {

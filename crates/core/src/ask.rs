@@ -1,8 +1,8 @@
 //! Asking an actor: a message with a reply port, and a reply that comes, or is known not to come.
 //!
-//! A message that is sent at the moment at which an actor ends can stay in its mailbox, neither read nor dropped, for as
-//! long as anybody has a reference to the actor; and the caller has one. So the reply alone is never waited for: every
-//! request of this library waits for the end of the actor beside it.
+//! A message that is sent at the moment at which an actor ends can stay in its mailbox, neither read nor dropped, for
+//! as long as there is a reference to the actor, and the caller has one. So no request of this library waits for the
+//! reply alone: each waits for the end of the actor beside it.
 
 use std::convert::Infallible;
 use std::future::{Pending, pending, poll_fn};
@@ -79,8 +79,8 @@ pub async fn ask<M: Message, R: Send + 'static>(
     reply(actor, answer).await.ok_or(AskError::NoReply)
 }
 
-/// Answers a request. A caller that has stopped waiting takes no answer: it ends here, whatever its destructor does. A caller
-/// is woken by its waker, which may be any code: a panic of it ends here, too.
+/// Answers a request. The answer to a caller that has stopped waiting is dropped here, and a panic of its destructor is
+/// contained. A caller is woken by its waker, which may be any code: a panic of it ends here, too.
 pub fn answer<T>(reply: RpcReplyPort<T>, value: T) {
     match catch_panic(|| reply.send(value)) {
         Ok(Ok(())) => {}
@@ -106,7 +106,7 @@ pub(crate) async fn reply<R>(actor: &ActorCell, mut answer: oneshot::Receiver<R>
     // Woken by the actor, in its last moments too: a waker that panics must not keep its end from others.
     waking_contained(poll_fn(|context| match Pin::new(&mut answer).poll(context) {
         Poll::Ready(answered) => Poll::Ready(answered.ok()),
-        // What was replied before the end is there by now.
+        // A reply sent before the end has arrived by now.
         Poll::Pending => end.as_mut().poll(context).map(|_| answer.try_recv().ok()),
     }))
     .await
@@ -126,14 +126,15 @@ impl TimeLimit {
 
     /// The same; `None` where the other panics.
     pub(crate) fn try_begin(limit: Duration) -> Option<Self> {
-        // Looked at first: a panic is printed even if it is caught. In a task there is a runtime, which is the shorter look.
+        // Checked first: a panic is printed even if it is caught. In a task there is a runtime, which is the cheaper
+        // check.
         if try_id().is_none() {
             Handle::try_current().ok()?;
         }
         catch_panic(|| Self::begin(limit)).ok()
     }
 
-    /// What the future comes to, if it does so in time.
+    /// The output of the future, if it finishes in time.
     pub(crate) async fn within<T>(self, future: impl Future<Output = T>) -> Option<T> {
         let (mut future, mut time) = (pin!(future), pin!(self.0));
         poll_fn(|context| match future.as_mut().poll(context) {

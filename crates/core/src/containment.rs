@@ -1,12 +1,11 @@
 //! Containment: running, dropping and quoting code of users without depending on it.
 //!
-//! A supervisor, a registry and a writer run code that is not theirs: closures, destructors, `Display` of errors, wakers.
-//! Whatever such code does, it must not end whoever else depends on the task that it runs on. So all of it goes through
-//! this module:
+//! A supervisor, a registry and a writer run code that is not theirs: closures, destructors, `Display` of errors,
+//! wakers. Such code must not end other users of the task that it runs on. So all of it goes through this module:
 //!
-//! 1. A panic ends here, that of a panic's own payload included.
+//! 1. A panic ends here, even one of a panic's own payload.
 //! 2. The text of an error is made once, and is bounded in length and in the number of causes.
-//! 3. What was contained is reported with `tracing`, whose subscribers are contained too.
+//! 3. Contained panics are reported with `tracing`, whose subscribers are contained too.
 //!
 //! Code that never returns cannot be contained by its caller; it belongs on a task or a thread of its own.
 
@@ -21,13 +20,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::future::BoxFuture;
 
-/// The longest text that is made of an error, in bytes. Fixed, as is [`MAX_CAUSES`]: texts are made where no limits are at hand,
-/// in destructors and `Display`, and a text that was cut ends in `…`.
+/// The longest text that is made of an error, in bytes. Fixed, as is [`MAX_CAUSES`]: texts are made where no limits are
+/// at hand, in destructors and `Display`, and a text that was cut ends in `…`.
 pub const MAX_TEXT_BYTES: usize = 4096;
 /// The most causes that are followed below an error; one that is its own cause has no end.
 pub const MAX_CAUSES: usize = 16;
 
-/// A panic of foreign code that has ended here, with what it said.
+/// A panic of foreign code that has ended here, with its text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct CaughtPanic {
@@ -42,7 +41,7 @@ impl CaughtPanic {
         Self { text }
     }
 
-    /// What the panic said, shortened to [`MAX_TEXT_BYTES`].
+    /// The text of the panic, shortened to [`MAX_TEXT_BYTES`].
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -69,7 +68,7 @@ pub fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, CaughtPanic> {
     catch_unwind(AssertUnwindSafe(run)).map_err(CaughtPanic::of)
 }
 
-/// Drops a foreign value; a panic of its destructor ends here and is reported. `what` says to people what was dropped.
+/// Drops a foreign value; a panic of its destructor ends here and is reported. `what` names the value in the report.
 pub fn drop_contained<T>(what: &str, value: T) {
     if !mem::needs_drop::<T>() {
         return;
@@ -79,15 +78,15 @@ pub fn drop_contained<T>(what: &str, value: T) {
     }
 }
 
-/// A foreign value that is dropped [contained](drop_contained), by whoever is the last to hold it.
+/// A foreign value that is dropped [contained](drop_contained), by its last owner.
 pub struct Contained<T> {
     what: &'static str,
-    /// `None` once it is on its way out.
+    /// `None` once it is being dropped.
     value: Option<T>,
 }
 
 impl<T> Contained<T> {
-    /// `what` says to people what it is.
+    /// `what` names the value in reports.
     pub const fn new(what: &'static str, value: T) -> Self {
         Self { what, value: Some(value) }
     }
@@ -114,7 +113,7 @@ impl<T> Drop for Contained<T> {
     }
 }
 
-/// Drops what is pinned where it is; a panic of its destructor ends here and is reported.
+/// Drops a pinned value in place; a panic of its destructor ends here and is reported.
 pub fn discard_pinned<T>(what: &str, mut value: Pin<&mut Option<T>>) {
     if value.is_none() {
         return;
@@ -133,8 +132,8 @@ pub fn wake(waker: Waker) {
     }
 }
 
-/// Polls a future that is woken by others than its own task: by an actor that ends, a lock that becomes free, a reply. They
-/// are given a waker that does not panic. Costs an allocation while the future is polled with the same waker.
+/// Polls a future that is woken by others than its own task: by an actor that ends, a lock that becomes free, a reply.
+/// They are given a waker that does not panic. Costs an allocation while the future is polled with the same waker.
 pub async fn waking_contained<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut kept: Option<(Arc<ContainedWaker>, Waker)> = None;
@@ -174,9 +173,9 @@ impl Drop for ContainedWaker {
     }
 }
 
-/// Lets `tracing` tell something; a subscriber that panics is nobody's end.
-pub fn report(tell: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(tell)) {
+/// Emits a `tracing` event; a panic of a subscriber ends here.
+pub fn report(emit: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(emit)) {
         drop_quietly(payload);
     }
 }
@@ -189,7 +188,7 @@ pub fn display_text(value: &dyn fmt::Display) -> String {
 }
 
 /// An error and its causes on one line, separated by colons: bounded by [`MAX_TEXT_BYTES`] and [`MAX_CAUSES`]. A cause
-/// whose text is already contained in what was written is passed over.
+/// whose text is already contained in the written text is skipped.
 ///
 /// ```
 /// use foundation_core::containment::error_text;
@@ -217,7 +216,7 @@ fn source<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stat
     catch_panic(|| error.source()).ok().flatten()
 }
 
-/// What a panic said.
+/// The text of a panic.
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     let said = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     said.map_or_else(|| "a panic without a text".to_owned(), |said| display_text(&said))
@@ -225,7 +224,7 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
 
 fn drop_quietly<T>(value: T) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        // Whatever a destructor panics with may have a destructor that panics, and so on: it is leaked.
+        // The payload of a destructor's panic may have a destructor that panics, and so on: it is leaked.
         mem::forget(payload);
     }
 }
@@ -238,7 +237,7 @@ struct BoundedText {
 }
 
 impl BoundedText {
-    /// Writes what foreign code has to say.
+    /// Writes the text of foreign code.
     fn add(&mut self, write: impl FnOnce(&mut Self) -> fmt::Result) {
         match catch_panic(|| write(self)) {
             Ok(Ok(())) => {}
@@ -277,15 +276,15 @@ impl fmt::Write for BoundedText {
     }
 }
 
-/// A foreign future: it gives [`CaughtPanic`] if it panics when polled, and is dropped [contained](drop_contained), as soon
-/// as it is over.
+/// A foreign future: it gives [`CaughtPanic`] if it panics when polled, and is dropped [contained](drop_contained), as
+/// soon as it is over.
 pub struct ContainedFuture<T> {
     what: &'static str,
     future: Option<BoxFuture<'static, T>>,
 }
 
 impl<T> ContainedFuture<T> {
-    /// `what` says to people what it is.
+    /// `what` names the value in reports.
     pub fn new(what: &'static str, future: BoxFuture<'static, T>) -> Self {
         Self { what, future: Some(future) }
     }
@@ -400,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_waker_that_panics_harms_nobody_else() {
+    fn a_waker_that_panics_harms_no_other() {
         struct Panics;
         impl Wake for Panics {
             fn wake(self: Arc<Self>) {
@@ -438,7 +437,7 @@ mod tests {
         }
     }
 
-    /// The first text is that of the error, the last that of the deepest cause.
+    /// The first text is the error's, the last the deepest cause's.
     fn layers(texts: impl DoubleEndedIterator<Item = String>) -> Layer {
         let nest = |below: Option<Box<Layer>>, text: String| Some(Box::new(Layer(text, below)));
         *texts.rev().fold(None, nest).expect("at least one text")
@@ -509,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subscriber_that_panics_while_it_is_told_something_ends_nothing() {
+    fn a_subscriber_that_panics_at_an_event_ends_nothing() {
         report(|| std::panic::panic_any(PanicsWhenDropped));
     }
 

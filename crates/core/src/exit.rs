@@ -8,18 +8,18 @@ use serde::{Serialize, Serializer};
 
 use crate::containment::{drop_contained, error_text};
 
-/// What ractor says of an actor that was killed.
+/// ractor's reason for an actor that was killed.
 const KILLED: &str = "killed";
-/// What ractor says of an actor whose task was aborted, or whose runtime was dropped.
+/// ractor's reason for an actor whose task was aborted, or whose runtime was dropped.
 const CANCELLED: &str = "actor_task_cancelled";
-/// What ractor says of an actor that was drained.
+/// ractor's reason for an actor that was drained.
 const DRAINED: &str = "Drained";
-/// What a supervisor says to a child that it stops, and what it says of itself when it gives up.
+/// The reason with which a supervisor stops a child, and its own when it gives up.
 pub(crate) const SHUTDOWN: &str = "shutdown";
 
 /// Why an actor ended, in OTP's terms.
 ///
-/// ractor tells it as an optional text; that text is read here and nowhere else.
+/// ractor reports it as an optional text, which is read here and nowhere else.
 ///
 /// | ractor | here | OTP |
 /// |---|---|---|
@@ -36,7 +36,7 @@ pub(crate) const SHUTDOWN: &str = "shutdown";
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitReason {
-    /// It ended by itself, having nothing more to do.
+    /// It ended by itself, with its work done.
     Normal,
     /// It was asked to stop, with this reason.
     Shutdown(Arc<str>),
@@ -109,10 +109,12 @@ pub(crate) struct Exit {
 }
 
 impl Exit {
-    /// Reads an event if it tells an end. The event is consumed on purpose: it may carry what its reader has no use for.
+    /// Reads an event if it reports an end. The event is consumed on purpose: it may carry values that its reader does
+    /// not use.
     ///
-    /// Those that we start ourselves leave nothing of theirs in it. An actor that was spawned by ractor alone leaves its
-    /// state, its error, and unread messages of the moment in which it ended: their destructors run here, contained.
+    /// Actors that this library starts leave no values of theirs in it. An actor that was spawned by ractor alone
+    /// leaves its state, its error, and unread messages of the moment in which it ended: their destructors run here,
+    /// contained.
     pub(crate) fn read(event: SupervisionEvent) -> Option<Self> {
         let exit = match &event {
             SupervisionEvent::ActorTerminated(cell, _state, text) => {

@@ -1,4 +1,4 @@
-//! How something is: what a check found, and what a child's health consists of.
+//! Health: the result of a check, and the parts of a child's health.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::containment::{Contained, ContainedFuture, display_text, drop_contained};
 use crate::namespace::ServiceName;
 
-/// What a health check found.
+/// The result of a health check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Health {
     /// It is there, and the check said yes.
     Healthy,
-    /// Nobody has the name.
+    /// No actor has the name.
     NotFound,
     /// The name's holder has ended, or is ending.
     Dead,
@@ -31,7 +31,7 @@ pub enum Health {
     TimedOut(#[serde(serialize_with = "crate::written::millis")] Duration),
     /// The check itself panicked.
     Crashed(String),
-    /// It serves, but not all of what it is for.
+    /// It works, but not in full.
     Degraded(String),
     /// It does not run, for longer than a restart may take.
     Down(String),
@@ -43,7 +43,7 @@ impl Health {
         matches!(self, Self::Healthy)
     }
 
-    /// What a check has come to.
+    /// The health that a check has found.
     pub fn of(verdict: impl Verdict) -> Self {
         verdict.verdict()
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Health {
     }
 }
 
-/// What a check may come to: `()`, `true` and `Ok(_)` are a yes, `false` and `Err(_)` a no, and a [`Health`] is itself.
+/// The outcome of a check: `()`, `true` and `Ok(_)` are a yes, `false` and `Err(_)` a no, and a [`Health`] is itself.
 pub trait Verdict: Send + 'static {
     /// The same as a health.
     fn verdict(self) -> Health;
@@ -106,7 +106,7 @@ impl Verdict for Health {
 
 type Check = dyn Fn(ActorCell, Duration) -> BoxFuture<'static, Health> + Send + Sync;
 
-/// What the health of a child consists of: whether it runs, what its own check finds, and what it needs.
+/// The parts of a child's health: whether it runs, what its own check finds, and what it needs.
 #[derive(Clone, Default)]
 pub(crate) struct HealthRule {
     /// Whether it is part of the health of its namespace at all.
@@ -122,7 +122,7 @@ impl HealthRule {
         F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Verdict> + Send + 'static,
     {
-        // Whoever drops the specification last is mostly a supervisor.
+        // The last owner of the specification is mostly a supervisor.
         let check = Contained::new("a health check", check);
         self.check = Some(Arc::new(move |actor, _| match check.get() {
             Some(check) => check(actor).map(Health::of).boxed(),
@@ -132,7 +132,8 @@ impl HealthRule {
     }
 }
 
-/// Runs a check on a task of its own, since it may block its thread; what it does there, and how long, is contained.
+/// Runs a check on a task of its own, since it may block its thread; panics are contained there, and the time is
+/// limited.
 pub async fn run_check<F, Fut>(limit: Duration, check: F) -> Health
 where
     F: FnOnce() -> Fut + Send + 'static,

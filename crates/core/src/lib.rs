@@ -8,16 +8,17 @@
 //!   type that it answers to; [`spawn`](ServiceRegistry::spawn), [`supervise`](ServiceRegistry::supervise) and
 //!   [`register`](ServiceRegistry::register) put an actor under a name.
 //! - A [`Via`] is a handle that finds the actor of a name at each use, and so survives its restarts.
-//! - A [`Watch`] shows who has which name and then each [`NameChange`]; [`Metadata`] says what an owner has to say of
+//! - A [`Watch`] shows the current names and then each [`NameChange`]; [`Metadata`] is what an owner publishes of
 //!   itself.
 //! - A [`Supervisor`] starts its children in order, restarts them by [`Restart`], [`Strategy`] and
 //!   [`RestartIntensity`], and stops them in reverse order by [`Shutdown`]. A [`ChildSpec`] describes one child, a
-//!   [`Report`] tells what happened to it.
+//!   [`Report`] describes what happened to it.
 //! - A [`TaskSupervisor`] runs futures as children, to be awaited or not; a [`PartitionSupervisor`] the same child many
 //!   times, chosen by a key.
 //! - An actor is *gone* when its task has ended and its state and handler are dropped; a supervisor when its whole
 //!   subtree is. A name is free, a child restarted and a shutdown over only then, so two incarnations never overlap.
-//! - What a service handles is counted and timed without its doing: [`ServiceMeasures`], as much as [`Measurement`] says.
+//! - What a service handles is counted and timed without its doing: [`ServiceMeasures`], as much as [`Measurement`]
+//!   says.
 //! - [`Counter`], [`Gauge`] and [`Histogram`] count and measure without an actor or a lock; a [`Snapshot`] reads them.
 //!
 //! There are no statics and no default namespace (one allocator of thread slots for counters excepted), no I/O, and no
@@ -57,10 +58,10 @@ pub use near::NearMisses;
 #[doc(hidden)]
 pub use registry::NamespaceRemains;
 pub use registry::{
-    CallError, CastError, CleanupReport, Collapse, Described, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
+    CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
     Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
-    Registration, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceRegistry,
-    StoppedService, Via, Watch, Watched,
+    Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo,
+    ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch, Watched,
 };
 pub use supervisor::{
     AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId, ChildInfo,

@@ -8,7 +8,7 @@ use crate::supervisor::Backoff;
 /// A limit, or a set of limits.
 #[doc(hidden)]
 pub trait Limit: Sized {
-    /// The same within what a timer can count: a time beyond a year is a year.
+    /// The same, within the range of a timer: a time beyond a year is a year.
     fn bounded(self) -> Self {
         self
     }
@@ -98,22 +98,22 @@ limits! {
     /// # let _ = spec;
     /// ```
     pub struct SupervisorLimits {
-        /// How long the start of a worker may take that does not say [otherwise](crate::ChildSpec::start_timeout); 30 s.
+        /// How long the start of a worker may take without a [limit of its own](crate::ChildSpec::start_timeout); 30 s.
         worker_start: Duration = Duration::from_secs(30),
-        /// How long a worker may take to stop that does not say [otherwise](crate::ChildSpec::shutdown), before it is
+        /// How long a worker without a [rule of its own](crate::ChildSpec::shutdown) may take to stop, before it is
         /// killed; 5 s.
         worker_stop: Duration = Duration::from_secs(5),
         /// How long actors may take to stop that are stopped with a supervisor or a namespace without being its managed
         /// children, before they are killed; 5 s.
         unmanaged_stop: Duration = Duration::from_secs(5),
-        /// How long the end of a subtree is awaited after that of its supervisor, before the rest is left behind with a
-        /// warning; 10 s.
+        /// How long the end of a subtree is awaited after the end of its supervisor, before the rest is left behind
+        /// with a warning; 10 s.
         subtree_end: Duration = Duration::from_secs(10),
-        /// How long a supervisor may take for each answer to a snapshot of the tree, of which it gives one for each 2,048 of
-        /// its children, or is shown as silent; 1 s.
+        /// How long a supervisor may take for each answer to a snapshot of the tree, of which it gives one for each
+        /// 2,048 of its children, or is shown as silent; 1 s.
         tree: Duration = Duration::from_secs(1),
-        /// How many ends of actors that it does not know a supervisor notes while a start is under way; 256, the latest. Of a
-        /// child that ended during its own start before so many others, it is not known why.
+        /// How many ends of actors that it does not know a supervisor notes while a start is under way; 256, the
+        /// latest. The reason of a child that ended during its own start, before so many others, is not known.
         early_ends: usize = 256,
     }
 }
@@ -121,22 +121,23 @@ limits! {
 limits! {
     /// How long the steps of a registry may take. See [`SupervisorLimits`] for the meaning of extreme values.
     pub struct RegistryLimits {
-        /// How long a wait for a service, or for a free name, takes that is given no limit; 5 s.
+        /// How long a wait for a service, or for a free name, takes without a limit of its own; 5 s.
         wait: Duration = Duration::from_secs(5),
-        /// How long a start or a registration waits for a name whose holder is on its way out; 5 s.
+        /// How long a start or a registration waits for a name whose holder is stopping; 5 s.
         name_release: Duration = Duration::from_secs(5),
-        /// Those of all supervisors in the tree of the registry.
+        /// The limits of all supervisors in the tree of the registry.
         supervisor: SupervisorLimits = SupervisorLimits::default(),
     }
 }
 
 limits! {
-    /// How long a look at the health of a namespace may take, and how much is written of it. See [`SupervisorLimits`] for the meaning of extreme values.
+    /// How long a health check of a namespace may take, and how much is written of it. See [`SupervisorLimits`] for the
+    /// meaning of extreme values.
     pub struct HealthLimits {
         /// How long the supervisors, all together, and then each check may take to answer; 1 s.
         answer: Duration = Duration::from_secs(1),
-        /// How long a child may be down, for a restart, say, before it counts as that; 1 s. A child that fails again before it
-        /// was up for as long counts from the first of these failures on.
+        /// How long a child may be down, for a restart, say, before it counts as down; 1 s. A child that fails again
+        /// before it was up for as long counts from the first of these failures on.
         grace: Duration = Duration::from_secs(1),
         /// How many lines a health is written as at most, and at least one; 50.
         lines: usize = 50,

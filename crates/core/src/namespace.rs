@@ -1,4 +1,4 @@
-//! Who is meant: namespaces, the names in them, and names that know their message type.
+//! Namespaces, the names in them, and names that know their message type.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -37,7 +37,7 @@ pub enum Namespace {
 pub struct TestRef(Uuid);
 
 impl Namespace {
-    /// A test namespace that nobody else has.
+    /// A new test namespace.
     pub fn test() -> Self {
         Self::Test(TestRef(Uuid::new_v4()))
     }
@@ -97,7 +97,7 @@ pub enum NameError {
     /// More than 128 bytes.
     #[error("service name {name:?} has {found} bytes; at most {MAX_NAME_BYTES} are allowed")]
     TooLong {
-        /// The beginning of what was given.
+        /// The beginning of the given name.
         name: String,
         /// How many bytes it has.
         found: usize,
@@ -105,7 +105,7 @@ pub enum NameError {
     /// A first character that is not a letter.
     #[error("service name {name:?} starts with {found:?}; a name starts with a letter a-z")]
     Start {
-        /// What was given.
+        /// The given name.
         name: String,
         /// Its first character.
         found: char,
@@ -113,7 +113,7 @@ pub enum NameError {
     /// A character that a name must not have.
     #[error("service name {name:?} has {found:?} at byte {at}; allowed are [a-z0-9_.-]")]
     Character {
-        /// What was given.
+        /// The given name.
         name: String,
         /// The first character that does not belong.
         found: char,
@@ -285,9 +285,9 @@ impl<'de> Deserialize<'de> for ServiceName {
 
 /// A service name together with the message type `M` that the service answers to.
 ///
-/// Declare one `const` a service and use it for registering, looking up and waiting alike: the compiler then knows what
-/// can be sent to whom. A `static` serves as well, and is what to choose if a future that borrows the key is kept and
-/// awaited in a later statement.
+/// Declare one `const` a service and use it for registering, looking up and waiting alike: the compiler then checks
+/// which messages a service takes. A `static` serves as well, and is what to choose if a future that borrows the key is
+/// kept and awaited in a later statement.
 ///
 /// ```
 /// use foundation_core::ServiceKey;

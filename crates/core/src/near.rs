@@ -1,11 +1,11 @@
-//! What exists instead: the names closest to one that does not.
+//! Near misses: the existing names closest to one that does not exist.
 
 use std::fmt;
 
-/// At most so many names are suggested.
-const SHOWN: usize = 3;
+/// The largest number of names that are suggested.
+const MAX_SHOWN: usize = 3;
 /// Names less alike than this (Jaro-Winkler, 0 to 1) are no near misses.
-const ALIKE: f64 = 0.75;
+const MIN_SIMILARITY: f64 = 0.75;
 
 /// The names that come closest to one that was not found, the closest first; written `; did you mean …?`, or nothing.
 ///
@@ -22,14 +22,15 @@ pub struct NearMisses(Vec<String>);
 impl NearMisses {
     /// Picks at most three of the known names, by Jaro-Winkler similarity. Cost: linear in the names.
     pub fn of<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Self {
-        Self::ranked(known.map(|name| (strsim::jaro_winkler(wanted, name), name)), ALIKE)
+        Self::ranked(known.map(|name| (strsim::jaro_winkler(wanted, name), name)), MIN_SIMILARITY)
     }
 
-    /// Picks at most three of the names that somebody else has compared: the highest likeness first, none below `alike`.
-    pub fn ranked<'a>(known: impl Iterator<Item = (f64, &'a str)>, alike: f64) -> Self {
-        let mut ranked: Vec<_> = known.filter(|(likeness, _)| *likeness >= alike).collect();
+    /// Picks at most three of the names that the caller has compared: the highest similarity first, none below
+    /// `min_similarity`.
+    pub fn ranked<'a>(known: impl Iterator<Item = (f64, &'a str)>, min_similarity: f64) -> Self {
+        let mut ranked: Vec<_> = known.filter(|(similarity, _)| *similarity >= min_similarity).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
-        Self(ranked.into_iter().take(SHOWN).map(|(_, name)| name.to_owned()).collect())
+        Self(ranked.into_iter().take(MAX_SHOWN).map(|(_, name)| name.to_owned()).collect())
     }
 
     /// The names, the closest first.
@@ -68,7 +69,7 @@ mod tests {
         #[test]
         fn whatever_is_asked_for_only_known_names_are_picked(wanted: String, known: Vec<String>) {
             let near = NearMisses::of(&wanted, known.iter().map(String::as_str));
-            prop_assert!(near.names().len() <= SHOWN && near.names().iter().all(|name| known.contains(name)));
+            prop_assert!(near.names().len() <= MAX_SHOWN && near.names().iter().all(|name| known.contains(name)));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the registry's table synchronises with, by one name.
+//! The synchronisation primitives of the registry's table, under one name.
 //!
 //! `crates/model` compiles the files that use it with another `crate::sync`, whose atomics are a model checker's.
 

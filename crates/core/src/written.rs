@@ -1,8 +1,9 @@
 //! How reports, infos and states are written by serde, in this crate and in those above it.
 //!
-//! Durations are numbers of milliseconds, with a fraction where they have one, in fields whose names end in `_ms`. Times of day
-//! are texts in the form of RFC 3339, in UTC and to the nanosecond: `2026-11-29T21:05:02.5Z`. Actors are texts as they are
-//! shown to people. Each function is for `#[serde(serialize_with)]`, and [`rfc3339`] for `#[serde(with)]`.
+//! Durations are numbers of milliseconds, with a fraction where they have one, in fields whose names end in `_ms`.
+//! Times of day are texts in the form of RFC 3339, in UTC and to the nanosecond: `2026-11-29T21:05:02.5Z`. Actors are
+//! texts as they are shown to people. Each function is for `#[serde(serialize_with)]`, and [`rfc3339`] for
+//! `#[serde(with)]`.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -63,8 +64,8 @@ pub fn some_shared<T: Serialize + ?Sized, S: Serializer>(
 pub mod rfc3339 {
     //! A time of day as RFC 3339 has it, in UTC.
     //!
-    //! The form has years of four digits: a later time is written as serde does it by itself, which is read, too, and an
-    //! earlier one is refused.
+    //! The form has years of four digits: a later time is written as serde does it by itself, which is read, too, and
+    //! an earlier one is refused.
 
     use std::fmt::{self, Write};
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -102,8 +103,8 @@ pub mod rfc3339 {
         Some(text)
     }
 
-    /// The time of a text, in UTC or with an offset; `None` if it is none. A leap second is the first second after it, and digits
-    /// beyond nanoseconds are left out.
+    /// The time of a text, in UTC or with an offset; `None` if it is none. A leap second is the first second after it,
+    /// and digits beyond nanoseconds are left out.
     pub fn parse(text: &str) -> Option<SystemTime> {
         let (day, rest) = text.split_at_checked(10)?;
         let (time, rest) = rest.strip_prefix(['T', 't', ' '])?.split_at_checked(8)?;

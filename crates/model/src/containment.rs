@@ -1,4 +1,4 @@
-//! Code of others, of which there is none here: nothing panics.
+//! Foreign code, of which there is none here: nothing panics.
 
 use std::task::Waker;
 

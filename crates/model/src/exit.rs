@@ -1,4 +1,4 @@
-//! Why an actor ends does not matter here, only that it is told.
+//! Why an actor ends does not matter here, only that it is reported.
 
 use std::fmt;
 
@@ -7,6 +7,6 @@ pub(crate) struct ExitReason;
 
 impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("told")
+        f.write_str("reported")
     }
 }

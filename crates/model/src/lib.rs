@@ -1,15 +1,16 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
-//! What is checked is the code itself: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`, `wait.rs`, `lease.rs`, `foreign.rs`,
-//! what watches are told (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same
-//! names: atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees,
-//! ractor's actor by one that has a status, a monitor and an end. So loom sees every step that the real ones order, and
-//! tries all interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially
-//! consistent access for less than it is, and a fence for what it is.
+//! The code itself is checked: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`, `wait.rs`,
+//! `name_guard.rs`, `foreign.rs`, the notification of watches (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of
+//! groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same names:
+//! atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees, ractor's actor by
+//! one that has a status, a monitor and an end. So loom sees every step that the real ones order, and tries all
+//! interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially consistent
+//! access for less than it is, and a fence for what it is.
 //!
-//! Not the code itself, but the same steps in the same order: how the process registry takes a foreign actor in
-//! (`Root::keep`), how it promises to tell why an actor ended (`Coroner::inquire`), and how a group takes a member in
-//! (`Group::settle`); they need the whole tree. See [`scenarios`].
+//! Not the code itself, but the same steps in the same order: how the process registry registers a foreign actor
+//! (`Root::keep`), how it promises to report why an actor ended (`ExitReasonSource::request`), and how a group adds a
+//! member (`Group::finish_join`); they need the whole tree. See [`scenarios`].
 
 // The files bring unit tests along, which are for the real ones.
 #![cfg(not(test))]
@@ -21,7 +22,7 @@ mod registry;
 pub mod scenarios;
 mod stand_ins;
 
-// The names by which the registry's files call what is replaced.
+// The names under which the registry's files use the replaced crates.
 extern crate self as foldhash;
 extern crate self as parking_lot;
 extern crate self as ractor;

@@ -1,6 +1,6 @@
 //! The registry's own files.
 
-// Each of them has more than the scenarios use, and drops what has a destructor where it belongs.
+// They have items that the scenarios do not use, and drop values that have a destructor only in production.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::drop_non_drop)]
 
 #[path = "../../core/src/registry/after_lock.rs"]
@@ -15,11 +15,11 @@ pub(crate) mod groups;
 pub(crate) mod holder;
 #[path = "../../core/src/registry/inbox.rs"]
 pub(crate) mod inbox;
-#[path = "../../core/src/registry/lease.rs"]
-pub(crate) mod lease;
 #[path = "../../core/src/registry/locks.rs"]
 pub(crate) mod locks;
 pub(crate) mod metadata;
+#[path = "../../core/src/registry/name_guard.rs"]
+pub(crate) mod name_guard;
 #[path = "../../core/src/registry/notifier.rs"]
 pub(crate) mod notifier;
 #[path = "../../core/src/registry/table.rs"]

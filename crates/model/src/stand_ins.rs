@@ -1,5 +1,5 @@
-//! What the registry's files stand on, as loom can see it. What the checker would not look at has no part in an ordering:
-//! standard locks are held only between two steps, and what readers borrow is leaked.
+//! Stand-ins, visible to loom, for the dependencies of the registry's files. Parts that loom does not see order
+//! nothing: standard locks are held only between two steps, and borrowed values are leaked.
 
 #![allow(dead_code, unused_imports, unreachable_pub)]
 

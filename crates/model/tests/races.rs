@@ -1,4 +1,4 @@
-//! One test a race; see `foundation_model` for what is the code itself here and what stands in for something else.
+//! One test a race; see `foundation_model` for which code is the real one here and which is a stand-in.
 
 macro_rules! races {
     ($($race:ident),+ $(,)?) => {
@@ -8,15 +8,15 @@ macro_rules! races {
 
 races![
     a_wait_against_a_registration,
-    a_claim_against_the_end_of_a_lease,
+    a_claim_against_the_end_of_a_name_guard,
     a_publication_against_a_close,
     a_wait_for_the_close_against_the_close,
     a_replacement_against_the_reaping,
     a_claim_against_a_claim,
-    an_unregistration_against_the_end_of_a_lease,
+    an_unregistration_against_the_end_of_a_name_guard,
     a_lookup_against_a_replacement,
     a_lookup_against_a_hand_over,
-    a_hand_over_against_the_end_of_a_lease,
+    a_hand_over_against_the_end_of_a_name_guard,
     a_registration_against_a_death,
     a_watch_against_a_registration,
     a_watched_registration_against_its_end,

@@ -1,4 +1,4 @@
-//! The operations on names of any namespace; the facade of one namespace spares the look into the map.
+//! The operations on names of any namespace; the facade of one namespace saves the lookup in the map.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use super::via::Via;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
 
 impl ProcessRegistry {
-    /// Registers an actor that was started elsewhere; see [`ServiceRegistry::register`](crate::ServiceRegistry::register).
+    /// Registers an actor that was started elsewhere; see
+    /// [`ServiceRegistry::register`](crate::ServiceRegistry::register).
     ///
     /// # Errors
     /// As there, and as [`namespace`](Self::namespace).
@@ -47,7 +48,7 @@ impl ProcessRegistry {
     /// The live actors of a namespace by name.
     pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
         let Some(registry) = self.open_registry(namespace) else { return BTreeMap::new() };
-        let holders = registry.space().table.holders();
+        let holders = registry.state().table.holders();
         let live = holders.iter().filter_map(|holder| Some((holder.name().clone(), holder.live()?.clone())));
         live.collect()
     }

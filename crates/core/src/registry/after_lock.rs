@@ -1,11 +1,11 @@
-//! Code of others that a lock has kept waiting.
+//! Foreign code that is deferred until a lock is released.
 
 use std::task::Waker;
 
 use crate::containment::{drop_contained, wake};
 
-/// Readers to wake and values to drop, collected under a lock, for when it is open again: both may be code of others, which
-/// may use whatever the lock protects.
+/// Readers to wake and values to drop, collected under a lock for after its release: both may run foreign code, which
+/// may use what the lock protects.
 #[must_use = "readers are not woken"]
 pub(crate) struct AfterLock<T> {
     readers: Vec<Waker>,

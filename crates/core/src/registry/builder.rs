@@ -1,10 +1,10 @@
-//! What each namespace's tree consists of.
+//! The builder of a registry: the parts of each namespace's tree.
 
 use std::sync::Arc;
 
 use super::measures::Measurement;
+use super::namespace_state::{NamespaceReporter, NamespaceState};
 use super::service_registry::ServiceRegistry;
-use super::space::{Space, SpaceReporter};
 use crate::limits::RegistryLimits;
 use crate::supervisor::{
     Backoff, ChildKind, ChildSpec, Reporter, RestartIntensity, StartError, Strategy, SupervisorSpec, TracingReporter,
@@ -18,7 +18,7 @@ type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
 type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
 type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
 
-/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: what each namespace's tree consists of.
+/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: the parts of each namespace's tree.
 #[derive(Clone)]
 pub struct ProcessRegistryBuilder {
     prepare: Prepare,
@@ -32,7 +32,7 @@ pub struct ProcessRegistryBuilder {
 }
 
 impl ProcessRegistryBuilder {
-    /// What is done with each namespace before anything in it is made: for values that its services find there, its
+    /// Prepares each namespace before anything in it is made, for values that its services find there: its
     /// [extensions](ServiceRegistry::extension).
     pub fn prepare(mut self, prepare: impl Fn(&ServiceRegistry) + Send + Sync + 'static) -> Self {
         self.prepare = Arc::new(prepare);
@@ -54,7 +54,7 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// Who is told what happens to the children in all namespaces. Default: [`TracingReporter`].
+    /// The reporter that is notified of what happens to the children in all namespaces. Default: [`TracingReporter`].
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
         let reporter: Arc<dyn Reporter> = Arc::new(reporter);
         self.reporters = Arc::new(move |_| Arc::clone(&reporter));
@@ -73,14 +73,14 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// How long it takes before production is started again after its end: after its services or its application could not be
-    /// kept running, say. The delay grows as that of any child; see [`Backoff`]. Default: no delay.
+    /// The delay before production is started again after its end, for example because its services or its application
+    /// could not be kept running. It grows as the delay of any child does; see [`Backoff`]. Default: no delay.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.backoff = backoff.into();
         self
     }
 
-    /// How much is measured of the services that say nothing else, those of [`services`](Self::services) included: see
+    /// How much is measured of services without a setting of their own, [`services`](Self::services) included: see
     /// [`ServiceRegistry::measured`]. Default: [`Measurement::Sampled`].
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.measurement = measurement;
@@ -112,23 +112,23 @@ impl Default for ProcessRegistryBuilder {
 impl ProcessRegistryBuilder {
     pub(super) fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
         (self.prepare)(registry);
-        let space = Arc::clone(registry.space());
+        let state = Arc::clone(registry.state());
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(self.intensity)
-            .holding(space.put_off_end())
-            .reporter(SpaceReporter { space: Arc::clone(&space), next: (self.reporters)(registry) })
+            .holding(state.postpone_end())
+            .reporter(NamespaceReporter { state: Arc::clone(&state), next: (self.reporters)(registry) })
             .children((self.services)(registry))
-            .child(application(space, (self.application)(registry)))
+            .child(application(state, (self.application)(registry)))
     }
 }
 
 /// The supervisor of the embedder's children, which makes itself known in its namespace at each start.
-fn application(space: Arc<Space>, spec: SupervisorSpec) -> ChildSpec {
+fn application(state: Arc<NamespaceState>, spec: SupervisorSpec) -> ChildSpec {
     ChildSpec::from_fn(APPLICATION, ChildKind::Supervisor, move |context| {
-        let (space, spec) = (Arc::clone(&space), spec.clone());
+        let (state, spec) = (Arc::clone(&state), spec.clone());
         async move {
             let (started, supervisor, direct_spawner) = context.spawn_with_direct_spawner(spec).await?;
-            space.application_started(supervisor, direct_spawner);
+            state.application_started(supervisor, direct_spawner);
             Ok::<_, StartError>(started)
         }
     })

@@ -1,4 +1,4 @@
-//! What can happen to a name.
+//! Changes of a name.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use crate::namespace::ServiceName;
 pub struct Registration {
     /// The name.
     pub name: ServiceName,
-    /// Who has it: its incarnation.
+    /// The actor that has it: its incarnation.
     pub actor: ActorId,
-    /// The message type that it answers to, for people.
+    /// The message type that it answers to, for display.
     pub message: &'static str,
     /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,
     /// Whether the actor was started elsewhere and only registered here.
     pub foreign: bool,
-    /// What its owner says of it.
+    /// The metadata that its owner has set.
     pub metadata: Option<Metadata>,
 }
 
@@ -45,29 +45,29 @@ pub enum NameChange {
     },
     /// Its holder has given the name to another actor; at no time was it free.
     HandedOver {
-        /// Who had it.
+        /// The actor that had it.
         from: ActorId,
-        /// Who has it.
+        /// The actor that has it.
         to: Registration,
     },
-    /// Its owner says something else of it.
+    /// Its owner has changed its metadata.
     Updated(Registration),
     /// The name was taken from its holder, which lives on without it.
     Unregistered {
         /// The name.
         name: ServiceName,
-        /// Who had it.
+        /// The actor that had it.
         actor: ActorId,
     },
     /// Its holder has ended, its destructors included.
     Died {
         /// The name.
         name: ServiceName,
-        /// Who had it.
+        /// The actor that had it.
         actor: ActorId,
-        /// Why it ended; a stop by its supervisor is `shutdown`. `None` if nobody has told: of a foreign actor whose
-        /// name another took before the registry had heard of its end, of one that never started, and of those that end
-        /// while the whole registry shuts down.
+        /// Why it ended; a stop by its supervisor is `shutdown`. `None` if the reason is unknown: for a foreign actor
+        /// whose name another took before the registry was notified of its end, for one that never started, and for
+        /// those that end while the whole registry shuts down.
         reason: Option<ExitReason>,
     },
 }
@@ -82,7 +82,7 @@ impl NameChange {
         }
     }
 
-    /// Who has the name after this change; `None` if it is free.
+    /// The registration of the name after this change; `None` if it is free.
     pub fn service(&self) -> Option<&Registration> {
         match self {
             Self::Registered(service) | Self::Updated(service) => Some(service),

@@ -1,4 +1,4 @@
-//! What a clean-up or a shutdown did.
+//! Reports of a clean-up or a shutdown.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use serde::Serialize;
 /// One actor that a shutdown or a clean-up has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoppedService {
-    /// Where it stood: the path of its supervisor and its id; or, of an actor that the namespace has not
-    /// started, `registered/` and its name, or `joined/` and its group.
+    /// Its place in the tree: the path of its supervisor and its id. For an actor that the namespace has not started:
+    /// `registered/` and its name, or `joined/` and its group.
     pub path: String,
     /// Whether it stopped in time, or was or had to be killed.
     pub how: Stopped,
 }
 
-/// A note of who was stopped, taken only while somebody will read it.
+/// A record of the actors that were stopped, kept only while a report will read it.
 #[derive(Default)]
 pub(crate) enum StopLog {
     #[default]
@@ -25,13 +25,13 @@ pub(crate) enum StopLog {
     On(Vec<StoppedService>),
 }
 
-/// What a clean-up did.
+/// The report of a clean-up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CleanupReport {
     /// Which namespace is gone.
     #[serde(serialize_with = "crate::written::text")]
     pub namespace: Namespace,
-    /// Who was stopped, in the order in which they were gone.
+    /// The actors that were stopped, in the order of their ends.
     pub stopped: Vec<StoppedService>,
     /// How long it took.
     #[serde(rename = "took_ms", serialize_with = "crate::written::millis")]

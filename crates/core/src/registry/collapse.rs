@@ -15,14 +15,14 @@ use crate::supervisor::{ChildEvent, Report, Reporter, RestartLimitExceeded, Trac
 pub enum Collapse {
     /// Production's restarts were more than the restart intensity of the root allows; with the chain of failures.
     GaveUp(#[serde(serialize_with = "crate::written::shared")] Arc<RestartLimitExceeded>),
-    /// The actor at the root was killed, or stopped past the registry.
+    /// The actor at the root was killed, or stopped without the registry.
     Killed,
     /// The runtime that it ran on was dropped.
     RuntimeGone,
 }
 
 impl Collapse {
-    /// Of a root that has ended.
+    /// The cause for a root that has ended.
     pub(super) fn of(gave_up: Option<Arc<RestartLimitExceeded>>, runtime: &Handle) -> Self {
         match gave_up {
             Some(cause) => Self::GaveUp(cause),

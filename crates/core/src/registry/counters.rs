@@ -1,4 +1,4 @@
-//! What a namespace counts and measures about itself.
+//! The counters and measures of a namespace itself.
 
 use std::time::Instant;
 
@@ -26,9 +26,9 @@ const NAMES: [(&str, Index); 8] = [
     ("supervisor.failed_starts", FAILED_STARTS),
 ];
 
-/// Nanoseconds from the start of a look-up until somebody is found.
+/// Nanoseconds from the start of a lookup until an actor is found.
 const LOOKUP_DURATION: &str = "registry.lookup_duration_ns";
-/// Of so many look-ups of a thread one is timed: to read the clock twice would take longer than the look-up itself.
+/// One in this many lookups of a thread is timed: reading the clock twice would take longer than the lookup itself.
 const SAMPLED: u64 = 256;
 const GIVE_UPS: &str = "supervisor.give_ups";
 
@@ -36,7 +36,7 @@ const GIVE_UPS: &str = "supervisor.give_ups";
 #[derive(Default)]
 pub(crate) struct Counters {
     counts: CounterSet<8>,
-    /// So rare that it is no part of the line.
+    /// Rare, so not part of the cache line.
     give_ups: Counter,
     lookup_duration: Histogram,
 }
@@ -50,7 +50,7 @@ impl Counters {
         self.counts.increment(RELEASES);
     }
 
-    /// Counts a look-up, and says whether it is one to be timed. The count itself tells.
+    /// Counts a lookup and returns whether to time it, which follows from the count.
     #[inline]
     pub(crate) fn looked_up(&self) -> bool {
         self.counts.advance(LOOKUPS, 1).is_multiple_of(SAMPLED)

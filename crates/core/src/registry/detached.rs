@@ -1,4 +1,4 @@
-//! Work that goes on to its end, whoever still waits for it.
+//! Work that runs to its end even if no caller waits for it any more.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use super::notifier::Latch;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// Work that is begun once, on a task of its own. All who want its outcome get the same, and none of them has to wait for it.
+/// Work that is started once, on a task of its own. All callers get the same outcome, and none has to wait for it.
 pub(crate) struct Detached<T>(Arc<State<T>>);
 
 struct State<T> {
@@ -16,10 +16,10 @@ struct State<T> {
     over: Latch,
 }
 
-/// Says that the work is over when it is dropped: with the task, whatever becomes of that.
-struct AtWork<T>(Arc<State<T>>);
+/// Marks the work as over when it is dropped: with the task, however that ends.
+struct WorkGuard<T>(Arc<State<T>>);
 
-impl<T> Drop for AtWork<T> {
+impl<T> Drop for WorkGuard<T> {
     fn drop(&mut self) {
         self.0.over.set();
     }
@@ -30,7 +30,7 @@ impl<T: Clone + Send + Sync + 'static> Detached<T> {
         Self(Arc::new(State { is_begun: AtomicBool::new(false), outcome: OnceLock::new(), over: Latch::default() }))
     }
 
-    /// Begins the work, unless that has been done. It is made by the caller, and done by the runtime.
+    /// Starts the work, unless it has been started. The caller makes the future, and the runtime polls it.
     pub(crate) fn begin<F>(&self, runtime: &Handle, make: impl FnOnce() -> F)
     where
         F: Future<Output = T> + Send + 'static,
@@ -38,10 +38,10 @@ impl<T: Clone + Send + Sync + 'static> Detached<T> {
         if self.0.is_begun.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (at_work, work) = (AtWork(Arc::clone(&self.0)), make());
+        let (guard, work) = (WorkGuard(Arc::clone(&self.0)), make());
         runtime.spawn(async move {
-            let _ = at_work.0.outcome.set(work.await);
-            drop(at_work);
+            let _ = guard.0.outcome.set(work.await);
+            drop(guard);
         });
     }
 
@@ -54,7 +54,7 @@ impl<T: Clone + Send + Sync + 'static> Detached<T> {
         self.0.outcome.get()
     }
 
-    /// Waits for what has been begun; `None` if the work came to nothing, since its runtime has been dropped.
+    /// Waits for the work; `None` if its runtime was dropped before it finished.
     pub(crate) async fn outcome(&self) -> Option<T> {
         self.0.over.wait().await;
         self.known().cloned()
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn work_goes_on_when_nobody_waits_for_it_and_is_done_once() {
+    async fn work_goes_on_without_a_waiter_and_is_done_once() {
         let (detached, runtime) = (Detached::new(), Handle::current());
         detached.begin(&runtime, || async { tokio::task::yield_now().await });
         assert!(detached.outcome().now_or_never().is_none());

@@ -1,4 +1,4 @@
-//! What can go wrong with names.
+//! Errors of operations on names.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::namespace::{Namespace, ServiceName};
 use crate::near::NearMisses;
 use crate::supervisor::{ChildError, StartError};
 
-/// So many names are compared at most when a lookup fails, so that a miss stays cheap in a large namespace.
-const COMPARED: usize = 256;
+/// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
+const MAX_COMPARED_NAMES: usize = 256;
 
 /// Why an operation on a name failed.
 #[derive(Debug, thiserror::Error)]
@@ -19,19 +19,19 @@ pub enum RegistryError {
     /// No live actor has this name.
     #[error("no service {name} in namespace {namespace}{near}")]
     NotFound {
-        /// Where it was looked for.
+        /// The namespace of the lookup.
         namespace: Namespace,
-        /// What was asked for.
+        /// The requested name.
         name: ServiceName,
-        /// What comes close, among 256 of the names at most.
+        /// The closest names, among 256 of them at most.
         near: NearMisses,
     },
     /// The actor of this name answers to another message type.
     #[error("service {name} in namespace {namespace} answers to {found}, not to {wanted}")]
     WrongType {
-        /// Where it was looked for.
+        /// The namespace of the lookup.
         namespace: Namespace,
-        /// What was asked for.
+        /// The requested name.
         name: ServiceName,
         /// The message type that was asked for.
         wanted: &'static str,
@@ -45,17 +45,17 @@ pub enum RegistryError {
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Who has it; `None` if the actor is still being started.
+        /// The actor that has it; `None` if the actor is still being started.
         holder: Option<ActorId>,
     },
-    /// The actor that has this name is on its way out, and was not gone in time.
+    /// The actor that has this name is stopping, and was not gone in time.
     #[error("service {name} in namespace {namespace} is being left by {}, which was not gone after {waited:?}", who(.holder))]
     StillLeaving {
         /// Where.
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Who has it.
+        /// The actor that has it.
         holder: Option<ActorId>,
         /// How long was waited.
         waited: Duration,
@@ -80,7 +80,7 @@ pub enum RegistryError {
         /// The actor's own message type; known only of an actor that has another name in the namespace.
         found: Option<&'static str>,
     },
-    /// Nobody registered the name in time.
+    /// No actor registered the name in time.
     #[error("service {name} did not appear in namespace {namespace} within {waited:?}{near}")]
     WaitTimedOut {
         /// Where it was waited for.
@@ -89,7 +89,7 @@ pub enum RegistryError {
         name: ServiceName,
         /// How long.
         waited: Duration,
-        /// What comes close, among 256 of the names at most.
+        /// The closest names, among 256 of them at most.
         near: NearMisses,
     },
     /// The actor did not start.
@@ -135,9 +135,9 @@ pub enum RegistryError {
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Whose it is.
+        /// The owner.
         owner: ActorId,
-        /// Who wanted to change it.
+        /// The actor that tried to change it.
         by: ActorId,
     },
     /// The name was not given up in time.
@@ -147,7 +147,7 @@ pub enum RegistryError {
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
-        /// Who has it; `None` if the actor is still being started.
+        /// The actor that has it; `None` if the actor is still being started.
         holder: Option<ActorId>,
         /// How long was waited.
         waited: Duration,
@@ -172,5 +172,5 @@ impl RegistryError {
 }
 
 fn near(table: &Table, name: &ServiceName) -> NearMisses {
-    NearMisses::of(name.as_str(), table.live_names(COMPARED).iter().map(ServiceName::as_str))
+    NearMisses::of(name.as_str(), table.live_names(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
 }

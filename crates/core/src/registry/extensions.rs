@@ -1,4 +1,4 @@
-//! What the layers above keep with a namespace.
+//! Values that the layers above keep with a namespace.
 
 use std::any::{Any, TypeId};
 use std::sync::{Arc, Weak};
@@ -13,21 +13,21 @@ struct Kept {
     value: Arc<dyn Any + Send + Sync>,
 }
 
-/// What was kept, and whether it is gone.
-struct Past {
+/// A released value, and whether it has been dropped.
+struct Released {
     of_type: &'static str,
     value: Weak<dyn Any + Send + Sync>,
 }
 
-/// One value of each type. No code of others, neither of a maker nor of a destructor, runs under the lock.
+/// One value of each type. No foreign code, be it of a maker or of a destructor, runs under the lock.
 #[derive(Default)]
 pub(crate) struct Extensions(Mutex<State>);
 
 enum State {
     /// A dozen at the most: to compare that many is faster than to hash once.
     Kept(Vec<Kept>),
-    /// The namespace has ended. What is kept may refer to the namespace, and nobody would ever drop the two.
-    Ended(Vec<Past>),
+    /// The namespace has ended. A kept value may refer to the namespace, and the two would keep each other alive.
+    Ended(Vec<Released>),
 }
 
 impl Default for State {
@@ -53,18 +53,18 @@ impl Extensions {
         }
     }
 
-    /// Lets go of all that is kept, and keeps nothing any more.
+    /// Releases all values, and keeps none from now on.
     pub(crate) fn end(&self) {
         let mut state = self.0.lock();
         let State::Kept(values) = &mut *state else { return };
         let values = std::mem::take(values);
-        let past = |kept: &Kept| Past { of_type: kept.of_type, value: Arc::downgrade(&kept.value) };
+        let past = |kept: &Kept| Released { of_type: kept.of_type, value: Arc::downgrade(&kept.value) };
         *state = State::Ended(values.iter().map(past).collect());
         drop(state);
         values.into_iter().for_each(|kept| drop_contained("an extension of a namespace", kept.value));
     }
 
-    /// The types of those that were let go of and are not gone, since others hold them.
+    /// The types of the released values that are still alive because others hold them.
     pub(crate) fn remains(&self) -> Vec<&'static str> {
         let state = self.0.lock();
         let State::Ended(past) = &*state else { return Vec::new() };
@@ -81,7 +81,7 @@ impl State {
         Arc::clone(&kept.value).downcast().ok()
     }
 
-    /// Keeps a value, unless one of its type has come before: that one is returned.
+    /// Keeps a value, unless there is one of its type already, which is returned.
     fn insert<T: Send + Sync + 'static>(&mut self, value: &Arc<T>) -> Option<Arc<T>> {
         let known = self.get();
         if let (None, Self::Kept(values)) = (&known, self) {

@@ -1,11 +1,11 @@
-//! The actors that the process registry monitors: what is to be done when one ends. Names to give back, groups to leave, and
-//! who wants to know why.
+//! The actors that the process registry monitors, and what to do when one ends: names to give back, groups to leave,
+//! and watches to notify of the reason.
 //!
-//! Not a second table: a lease is held here on behalf of an actor that cannot hold it itself.
+//! Not a second table: a name guard is held here on behalf of an actor that cannot hold it itself.
 //!
-//! 1. An actor is monitored for as long as it has a duty here: both change under one lock, or a name that comes while
-//!    another goes would be left without a monitor.
-//! 2. Duties are done outside that lock: the last share of a lease wakes waiters.
+//! 1. An actor is monitored for as long as it has an exit action here: both change under one lock, or a name that is
+//!    added while another is removed would be left without a monitor.
+//! 2. Exit actions run outside that lock: the last share of a name guard wakes waiters.
 
 use std::sync::Arc;
 
@@ -15,84 +15,84 @@ use ractor::{ActorCell, ActorId};
 
 use super::groups::{Member, Membership};
 use super::holder::{Holder, Standing};
-use super::lease::Lease;
+use super::name_guard::NameGuard;
 use super::watches::Watches;
 use crate::containment::drop_contained;
 use crate::exit::ExitReason;
 
 #[derive(Default)]
-pub(crate) struct Monitored(Mutex<Kept>);
+pub(crate) struct Monitored(Mutex<ExitActions>);
 
 #[derive(Default)]
-struct Kept {
-    by_actor: HashMap<ActorId, Vec<Duty>>,
-    /// At how many actors to look for those of whose end nobody told.
+struct ExitActions {
+    by_actor: HashMap<ActorId, Vec<OnExit>>,
+    /// The number of actors at which to look for those that ended without a notification.
     sweep_at: usize,
 }
 
-/// What is to be done when an actor ends.
-enum Duty {
+/// What to do when an actor ends.
+enum OnExit {
     /// Give its name back.
-    GiveBack(Arc<Lease>),
-    /// Tell why, of an actor that gives its name back itself.
-    TellWhy(Arc<Watches>, Arc<Holder>),
+    GiveBack(Arc<NameGuard>),
+    /// Report the reason, for an actor that gives its name back itself.
+    ReportReason(Arc<Watches>, Arc<Holder>),
     /// Take it out of a group.
     Leave(Membership),
 }
 
-/// So few actors are not worth a sweep.
-const SWEPT: usize = 64;
+/// The largest number of actors that is not worth a sweep.
+const MAX_UNSWEPT_ACTORS: usize = 64;
 
 impl Monitored {
-    /// Keeps a lease until `registry`, which monitors the actor from now on, hears of its end.
-    pub(crate) fn keep(&self, registry: &ActorCell, actor: &ActorCell, lease: Arc<Lease>) {
-        self.add(registry, actor, Duty::GiveBack(lease));
+    /// Keeps a name guard until `registry`, which monitors the actor from now on, is notified of its end.
+    pub(crate) fn keep(&self, registry: &ActorCell, actor: &ActorCell, name_guard: Arc<NameGuard>) {
+        self.add(registry, actor, OnExit::GiveBack(name_guard));
     }
 
-    /// Tells these watches why the actor ended, when `registry` hears of it.
-    pub(crate) fn tell_why(&self, registry: &ActorCell, actor: &ActorCell, of: (Arc<Watches>, Arc<Holder>)) {
-        self.add(registry, actor, Duty::TellWhy(of.0, of.1));
+    /// Reports to these watches why the actor ended, when `registry` is notified of it.
+    pub(crate) fn report_reason(&self, registry: &ActorCell, actor: &ActorCell, of: (Arc<Watches>, Arc<Holder>)) {
+        self.add(registry, actor, OnExit::ReportReason(of.0, of.1));
     }
 
-    /// Has one promise less to tell why this holder's actor ended: of several, each was made by somebody else.
-    pub(crate) fn tell_why_no_more(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
+    /// Withdraws one promise to report why this holder's actor ended; each of several was made by a different caller.
+    pub(crate) fn cancel_report(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
         let mut is_found = false;
-        let is_promise = |duty: &Duty| matches!(duty, Duty::TellWhy(_, it) if Arc::ptr_eq(it, holder));
-        self.drop_where(registry, actor, |duty| is_promise(duty) && !std::mem::replace(&mut is_found, true));
+        let is_promise = |action: &OnExit| matches!(action, OnExit::ReportReason(_, it) if Arc::ptr_eq(it, holder));
+        self.drop_where(registry, actor, |action| is_promise(action) && !std::mem::replace(&mut is_found, true));
     }
 
-    /// Takes the member out of its group when `registry` hears of its end.
+    /// Removes the member from its group when `registry` is notified of its end.
     pub(crate) fn keep_member(&self, registry: &ActorCell, membership: Membership) {
         let member = Arc::clone(&membership.member);
-        self.add(registry, member.actor(), Duty::Leave(membership));
+        self.add(registry, member.actor(), OnExit::Leave(membership));
     }
 
-    fn add(&self, registry: &ActorCell, actor: &ActorCell, duty: Duty) {
+    fn add(&self, registry: &ActorCell, actor: &ActorCell, action: OnExit) {
         let mut kept = self.0.lock();
         let swept = kept.sweep();
-        kept.by_actor.entry(actor.get_id()).or_default().push(duty);
+        kept.by_actor.entry(actor.get_id()).or_default().push(action);
         registry.monitor(actor.clone());
         drop(kept);
-        swept.into_iter().for_each(Duty::end);
+        swept.into_iter().for_each(OnExit::end);
     }
 
-    /// Drops the lease of one holder, and stops monitoring the actor if there is nothing else to do.
+    /// Drops the name guard of one holder, and stops monitoring the actor if it has no other exit action.
     pub(crate) fn give_back(&self, registry: &ActorCell, actor: &ActorCell, holder: &Arc<Holder>) {
-        let is_meant = |duty: &Duty| matches!(duty, Duty::GiveBack(lease) if Arc::ptr_eq(lease.holder(), holder));
+        let is_meant = |action: &OnExit| matches!(action, OnExit::GiveBack(it) if Arc::ptr_eq(it.holder(), holder));
         self.drop_where(registry, actor, is_meant);
     }
 
-    /// Has nothing to do for a membership any more, and stops monitoring the actor if there is nothing else to do.
+    /// Drops the exit action of a membership, and stops monitoring the actor if it has no other.
     pub(crate) fn forget_member(&self, registry: &ActorCell, member: &Arc<Member>) {
-        let is_meant = |duty: &Duty| matches!(duty, Duty::Leave(it) if Arc::ptr_eq(&it.member, member));
+        let is_meant = |action: &OnExit| matches!(action, OnExit::Leave(it) if Arc::ptr_eq(&it.member, member));
         self.drop_where(registry, member.actor(), is_meant);
     }
 
-    fn drop_where(&self, registry: &ActorCell, actor: &ActorCell, mut is_meant: impl FnMut(&Duty) -> bool) {
+    fn drop_where(&self, registry: &ActorCell, actor: &ActorCell, mut is_meant: impl FnMut(&OnExit) -> bool) {
         let mut kept = self.0.lock();
-        let Some(duties) = kept.by_actor.get_mut(&actor.get_id()) else { return };
-        let dropped: Vec<_> = duties.extract_if(.., |duty| is_meant(duty)).collect();
-        if duties.is_empty() {
+        let Some(actions) = kept.by_actor.get_mut(&actor.get_id()) else { return };
+        let dropped: Vec<_> = actions.extract_if(.., |action| is_meant(action)).collect();
+        if actions.is_empty() {
             kept.by_actor.remove(&actor.get_id());
             registry.unmonitor(actor.clone());
         }
@@ -100,27 +100,27 @@ impl Monitored {
         drop_contained("what was kept for an actor", dropped);
     }
 
-    /// Does what was to be done when this actor ends.
+    /// Runs the exit actions of this actor.
     pub(crate) fn ended(&self, actor: ActorId, reason: &ExitReason) {
-        let duties = self.0.lock().by_actor.remove(&actor);
-        for duty in duties.into_iter().flatten() {
-            duty.tell(reason);
-            duty.end();
+        let actions = self.0.lock().by_actor.remove(&actor);
+        for action in actions.into_iter().flatten() {
+            action.report(reason);
+            action.end();
         }
     }
 }
 
-impl Duty {
-    fn tell(&self, reason: &ExitReason) {
+impl OnExit {
+    fn report(&self, reason: &ExitReason) {
         let (watches, holder) = match self {
-            Self::GiveBack(lease) => (lease.watches(), lease.holder()),
-            Self::TellWhy(watches, holder) => (watches, holder),
+            Self::GiveBack(name_guard) => (name_guard.watches(), name_guard.holder()),
+            Self::ReportReason(watches, holder) => (watches, holder),
             Self::Leave(_) => return,
         };
-        watches.tell_reason(holder, reason);
+        watches.report_reason(holder, reason);
     }
 
-    /// A lease goes back when it is dropped, and with it may go the last of an actor.
+    /// A name guard gives the name back when it is dropped, and may drop the last reference to an actor.
     fn end(self) {
         if let Self::Leave(membership) = &self {
             membership.end();
@@ -128,25 +128,25 @@ impl Duty {
         drop_contained("what was kept for an actor", self);
     }
 
-    /// Whether its actor is gone without anybody having told; of one of ours that has a name somebody always does.
+    /// Whether its actor is gone without a notification; the end of a managed actor with a name is always reported.
     fn is_overdue(&self) -> bool {
         match self {
-            Self::GiveBack(lease) => lease.holder().standing() == Standing::Gone,
-            Self::TellWhy(..) => false,
+            Self::GiveBack(name_guard) => name_guard.holder().standing() == Standing::Gone,
+            Self::ReportReason(..) => false,
             Self::Leave(membership) => membership.member.is_gone(),
         }
     }
 }
 
-impl Kept {
-    /// Takes out what is to be done for those who are gone. ractor tells nobody of an actor that ends before it has
-    /// started, so they are looked for whenever their number may have doubled.
-    fn sweep(&mut self) -> Vec<Duty> {
-        if self.by_actor.len() < self.sweep_at.max(SWEPT) {
+impl ExitActions {
+    /// Removes the exit actions of actors that are gone. ractor does not report an actor that ends before it has
+    /// started, so a sweep is made whenever their number may have doubled.
+    fn sweep(&mut self) -> Vec<OnExit> {
+        if self.by_actor.len() < self.sweep_at.max(MAX_UNSWEPT_ACTORS) {
             return Vec::new();
         }
-        let swept = self.by_actor.extract_if(|_, duties| duties.iter().all(Duty::is_overdue));
-        let swept = swept.flat_map(|(_, duties)| duties).collect();
+        let swept = self.by_actor.extract_if(|_, actions| actions.iter().all(OnExit::is_overdue));
+        let swept = swept.flat_map(|(_, actions)| actions).collect();
         self.sweep_at = 2 * self.by_actor.len();
         swept
     }

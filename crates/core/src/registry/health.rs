@@ -1,4 +1,4 @@
-//! Asking a service how it is.
+//! Health checks of a service.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::health::{Health, Verdict};
 
 type Check<M> = Box<dyn FnOnce(ActorRef<M>) -> BoxFuture<'static, Health> + Send>;
 
-/// How to find out whether a service that answers to `M` is well.
+/// How to find out whether a service that answers to `M` is healthy.
 ///
 /// ```
 /// use foundation_core::HealthCheck;
@@ -29,7 +29,7 @@ type Check<M> = Box<dyn FnOnce(ActorRef<M>) -> BoxFuture<'static, Health> + Send
 pub struct HealthCheck<M>(Check<M>);
 
 impl<M: Message> HealthCheck<M> {
-    /// Healthy if somebody would take a message.
+    /// Healthy if the service would take a message.
     pub fn alive() -> Self {
         Self(Box::new(|_| std::future::ready(Health::Healthy).boxed()))
     }
@@ -51,7 +51,7 @@ impl<M: Message> HealthCheck<M> {
         }))
     }
 
-    /// Runs any asynchronous function; healthy if it comes to a yes. A panic in it is contained.
+    /// Runs any asynchronous function; healthy if its outcome is a yes. A panic in it is contained.
     pub fn function<F, Fut, V>(check: F) -> Self
     where
         F: FnOnce(ActorRef<M>) -> Fut + Send + 'static,

@@ -52,7 +52,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 1..60)
 }
 
-/// What the model knows of one holder.
+/// The model's state of one holder.
 struct Known {
     holder: Arc<Holder>,
     name: usize,
@@ -111,7 +111,7 @@ impl Model {
     async fn act(&mut self, table: &Table, deed: Deed) {
         match deed {
             Deed::Claim { name, foreign } => self.claim(table, name, foreign),
-            // A claim is filled by whoever has it, and by nobody who has lost it.
+            // A claim is filled by the holder that has it, and never by one that has lost it.
             Deed::Publish { holder } if self.is_claim(holder) => {
                 let (actor, _task) = Actor::spawn(None, Idle, ()).await.expect("it starts");
                 assert_eq!(table.publish(&self.known[holder].holder, actor.get_cell()), !self.closed);
@@ -181,7 +181,7 @@ proptest! {
 }
 
 #[test]
-fn a_listing_shows_nobody_twice_while_the_table_grows() {
+fn a_listing_shows_no_holder_twice_while_the_table_grows() {
     let table = Table::new(Namespace::test());
     let claim = |n: usize| {
         let name = format!("service-{n}").parse().expect("a valid name");

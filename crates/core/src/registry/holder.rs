@@ -1,4 +1,4 @@
-//! One incarnation of a name: who holds it, since when, and whether it still does.
+//! One incarnation of a name: its holder, since when, and whether it still holds the name.
 
 use std::any::TypeId;
 
@@ -13,45 +13,45 @@ use crate::namespace::ServiceName;
 use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
-/// Where a holder was started, and so who gives its name back.
+/// Where a holder was started, which decides what gives its name back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// Started by us: it carries its lease, and the name is free when it is gone.
+    /// Started by us: it carries its name guard, and the name is free when it is gone.
     Managed,
     /// Started elsewhere and only registered here: the process registry monitors it.
     Foreign,
 }
 
-/// Whether a name can be had that somebody holds.
+/// Whether a held name can be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// No: its holder lives, or is being started.
     Living,
-    /// Soon: its holder is on its way out, or its destructors have not all run.
+    /// Soon: its holder is stopping, or its destructors have not all run.
     Leaving,
-    /// Yes: its holder is gone, and only nobody has taken note of it yet.
+    /// Yes: its holder is gone, which has not been noticed yet.
     Gone,
 }
 
-/// In the order in which it is declared: what a lookup reads comes first and stands together, on one cache line as a rule.
+/// Laid out in the order of declaration: the fields that a lookup reads come first, on one cache line as a rule.
 #[repr(C)]
 pub(crate) struct Holder {
     /// Set once, when the actor runs: until then the name is only claimed.
     life: OnceLock<(ActorCell, Instant)>,
     retired: AtomicBool,
-    /// Whether it is certain that somebody will tell why the actor ended.
-    inquired: AtomicBool,
-    /// Whether its beginning has been told to whoever watched then.
+    /// Whether the reason of the actor's end is certain to be reported.
+    reason_requested: AtomicBool,
+    /// Whether its beginning has been reported to the watches of that time.
     announced: AtomicBool,
     origin: Origin,
     restarts: u32,
-    /// The message type that it was registered with, and how people call it. The actor knows its type too, but that lies
-    /// further away: in a large table, one cache miss more for each look-up.
+    /// The message type that it was registered with, and its name for display. The actor knows its type too, but to
+    /// read it there costs one more cache miss for each lookup in a large table.
     answers_to: TypeId,
     message: &'static str,
     name: ServiceName,
-    described: AtomicShared<Description>,
-    /// Why the actor ended, once it has been told: for those who begin to watch between that and the end of the holding.
+    description: AtomicShared<Description>,
+    /// Why the actor ended, once it has been reported: for watches that begin between that and the end of the holding.
     reason: OnceLock<ExitReason>,
     /// Boxed, since few holders have one.
     previous: Option<Box<ActorId>>,
@@ -62,28 +62,28 @@ impl Holder {
         Self {
             life: OnceLock::new(),
             retired: AtomicBool::new(false),
-            inquired: AtomicBool::new(false),
+            reason_requested: AtomicBool::new(false),
             announced: AtomicBool::new(false),
             origin,
             restarts,
             answers_to: TypeId::of::<M>(),
             message: std::any::type_name::<M>(),
             name,
-            described: AtomicShared::null(),
+            description: AtomicShared::null(),
             reason: OnceLock::new(),
             previous: None,
         }
     }
 
-    /// With what there is to know of it from the beginning.
-    pub(crate) fn described_as(self, metadata: Option<Metadata>) -> Self {
+    /// With its initial metadata.
+    pub(crate) fn with_metadata(self, metadata: Option<Metadata>) -> Self {
         if let Some(metadata) = metadata {
             self.describe(Shared::new(Description { version: 0, metadata }));
         }
         self
     }
 
-    /// With the incarnation of the same child that it takes the place of.
+    /// With the previous incarnation of the same child.
     pub(crate) fn replacing(mut self, previous: Option<ActorId>) -> Self {
         self.previous = previous.map(Box::new);
         self
@@ -99,7 +99,7 @@ impl Holder {
         self.answers_to == TypeId::of::<M>()
     }
 
-    /// The message type that it was registered with, for people.
+    /// The message type that it was registered with, for display.
     pub(crate) fn message(&self) -> &'static str {
         self.message
     }
@@ -117,45 +117,45 @@ impl Holder {
         self.previous.as_deref().copied()
     }
 
-    /// What its owner says of it, borrowed for as long as the guard is there.
-    pub(crate) fn described<'g>(&self, guard: &'g Guard) -> Option<&'g Description> {
-        self.described.load(Ordering::Acquire, guard).as_ref()
+    /// Its owner's description, borrowed for the lifetime of the guard.
+    pub(crate) fn description<'g>(&self, guard: &'g Guard) -> Option<&'g Description> {
+        self.description.load(Ordering::Acquire, guard).as_ref()
     }
 
-    /// What its owner says of it, and for the how many-th time.
+    /// Its metadata and their version.
     pub(crate) fn metadata(&self) -> Option<(u64, Metadata)> {
-        self.described(&Guard::new()).map(|it| (it.version, it.metadata.clone()))
+        self.description(&Guard::new()).map(|it| (it.version, it.metadata.clone()))
     }
 
-    /// Puts another description in the place of the present one. Two at a time would lose one: see the table.
-    pub(crate) fn describe(&self, described: Shared<Description>) {
-        drop(self.described.swap((Some(described), Tag::None), Ordering::AcqRel));
+    /// Replaces the description. Two concurrent calls would lose one: see the table.
+    pub(crate) fn describe(&self, description: Shared<Description>) {
+        drop(self.description.swap((Some(description), Tag::None), Ordering::AcqRel));
     }
 
     /// The description itself, to be shared with the holder that gets the name next.
     pub(crate) fn share_description(&self) -> Option<Shared<Description>> {
-        self.described.get_shared(Ordering::Acquire, &Guard::new())
+        self.description.get_shared(Ordering::Acquire, &Guard::new())
     }
 
-    pub(crate) fn is_inquired(&self) -> bool {
-        self.inquired.load(Ordering::Relaxed)
+    pub(crate) fn is_reason_requested(&self) -> bool {
+        self.reason_requested.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_inquired(&self) {
-        self.inquired.store(true, Ordering::Relaxed);
+    pub(crate) fn set_reason_requested(&self) {
+        self.reason_requested.store(true, Ordering::Relaxed);
     }
 
-    /// Why its actor ended, if that has been told.
+    /// Why its actor ended, if that has been reported.
     pub(crate) fn reason(&self) -> Option<&ExitReason> {
         self.reason.get()
     }
 
     pub(crate) fn set_reason(&self, reason: ExitReason) {
-        // An actor ends once: whoever else tells it tells the same.
+        // An actor ends once, so every report has the same reason.
         let _ = self.reason.set(reason);
     }
 
-    /// True for the first who says so.
+    /// True for the first caller.
     pub(crate) fn announce(&self) -> bool {
         !self.announced.swap(true, Ordering::Relaxed)
     }
@@ -185,15 +185,15 @@ impl Holder {
         self.is_current(actor).then_some(actor)
     }
 
-    /// The same for whoever has this holder's actor at hand.
+    /// The same, for a caller that has this holder's actor.
     #[inline]
     pub(crate) fn is_current(&self, actor: &ActorCell) -> bool {
         !self.retired.load(Ordering::Acquire) && actor.get_status() < ActorStatus::Draining
     }
 
-    /// Ends the holding; true for the first who says so.
+    /// Ends the holding; true for the first caller.
     pub(crate) fn retire(&self) -> bool {
-        // In one order with the look for watchers that follows, and with theirs at this flag: see `Watches`.
+        // In one order with the check for watches that follows, and with their check of this flag: see `Watches`.
         !self.retired.swap(true, Ordering::SeqCst)
     }
 
@@ -212,14 +212,14 @@ impl Holder {
 }
 
 impl Drop for Holder {
-    /// With the last reference to an actor go the messages that it has not read. The map of names drops its entries
-    /// whenever it likes, on the thread of whoever looks something up.
+    /// Dropping the last reference to an actor drops its unread messages. The map of names drops its entries at any
+    /// time, on the thread of any reader.
     fn drop(&mut self) {
         drop_contained("an actor's unread messages", self.life.take());
     }
 }
 
-/// Whether an actor answers to `M`; of one on another machine only that machine knows.
+/// Whether an actor answers to `M`; for one on another machine only that machine knows.
 pub(crate) fn answers_to<M: Message>(actor: &ActorCell) -> bool {
     actor.is_message_type_of::<M>() != Some(false)
 }

@@ -1,4 +1,4 @@
-//! What has happened and one watch has not read yet.
+//! The unread facts of one watch.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -8,23 +8,23 @@ use parking_lot::Mutex;
 use super::after_lock::AfterLock;
 use crate::containment::drop_contained;
 
-/// A bounded queue that never blocks who writes: what is too much is dropped, counted, and told.
+/// A bounded queue that never blocks its writers: excess facts are dropped, counted and reported.
 pub(crate) struct Inbox<F>(Mutex<Unread<F>>);
 
 struct Unread<F> {
     facts: VecDeque<F>,
     capacity: usize,
-    /// How many facts were dropped since the reader has last heard of it. While there are any, none is kept: the reader
-    /// has to look at the table anyway.
+    /// How many facts were dropped since the reader was last notified. While there are any, no fact is kept: the reader
+    /// has to read the table anyway.
     missed: u64,
     closed: bool,
     reader: Option<Waker>,
 }
 
-/// What a reader finds.
+/// The result of a read.
 pub(crate) enum Found<F> {
     Fact(F),
-    /// So many were dropped. Facts are kept again from now on: look at the table.
+    /// This many facts were dropped. Facts are kept again from now on: read the table.
     Missed(u64),
     Closed,
     /// Nothing yet; the reader will be woken.
@@ -41,7 +41,7 @@ impl<F> Inbox<F> {
         self.0.lock().capacity = capacity.max(1);
     }
 
-    /// Never blocks, and leaves to `after` what is not to be done under the caller's lock.
+    /// Never blocks, and defers to `after` what must not run under the caller's lock.
     pub(crate) fn put(&self, fact: F, after: &mut AfterLock<F>) {
         let mut unread = self.0.lock();
         if unread.missed == 0 && unread.facts.len() < unread.capacity {
@@ -54,7 +54,7 @@ impl<F> Inbox<F> {
         after.wake(unread.reader.take());
     }
 
-    /// Says that nothing more will come.
+    /// Marks the end: no more facts will come.
     pub(crate) fn close(&self, after: &mut AfterLock<F>) {
         let mut unread = self.0.lock();
         unread.closed = true;
@@ -65,7 +65,7 @@ impl<F> Inbox<F> {
         if let Some(found) = self.0.lock().take() {
             return found;
         }
-        // Not under the lock: a waker is code of others, also where it is cloned and dropped.
+        // Not under the lock: cloning and dropping a waker runs foreign code.
         let reader = context.waker().clone();
         let mut unread = self.0.lock();
         if let Some(found) = unread.take() {
@@ -80,7 +80,7 @@ impl<F> Inbox<F> {
 }
 
 impl<F> Unread<F> {
-    /// What there is to read.
+    /// The next item to read.
     fn take(&mut self) -> Option<Found<F>> {
         match (self.missed, self.facts.pop_front()) {
             (0, Some(fact)) => Some(Found::Fact(fact)),

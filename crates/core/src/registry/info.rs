@@ -1,4 +1,4 @@
-//! What a namespace tells about its services.
+//! Information about the services of a namespace.
 
 use std::time::Duration;
 
@@ -22,20 +22,20 @@ pub struct ServiceInfo {
     /// The actor's status, as ractor has it.
     #[serde(serialize_with = "status")]
     pub status: ActorStatus,
-    /// Since it was registered.
+    /// The time since it was registered.
     #[serde(rename = "uptime_ms", serialize_with = "crate::written::millis")]
     pub uptime: Duration,
     /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,
     /// Whether it takes messages.
     pub healthy: bool,
-    /// The message type that it answers to, for people.
+    /// The message type that it answers to, for display.
     pub message: &'static str,
     /// Whether it was started elsewhere and only registered here.
     pub foreign: bool,
-    /// What its owner says of it.
+    /// The metadata that its owner has set.
     pub metadata: Option<Metadata>,
-    /// What was measured under its name; `None` if nothing was: it has handled no message yet, or is not measured.
+    /// The measures of its name; `None` if it has handled no message yet, or is not measured.
     pub measures: Option<ServiceMeasures>,
 }
 
@@ -45,7 +45,7 @@ pub struct NamespaceInfo {
     /// Which namespace.
     #[serde(serialize_with = "crate::written::text")]
     pub namespace: Namespace,
-    /// Its services, sorted by name. Those that are leaving are listed as not healthy; those being started are not.
+    /// Its services, sorted by name. Stopping services are listed as not healthy; starting ones are not listed.
     pub services: Vec<ServiceInfo>,
 }
 

@@ -1,17 +1,17 @@
-//! Mutual exclusion by name: the face of it.
+//! Mutual exclusion by name: the public methods.
 
 use super::error::RegistryError;
 use super::service_registry::ServiceRegistry;
 use crate::namespace::ServiceName;
 
 impl ServiceRegistry {
-    /// Runs a future while nobody else in this namespace runs one under the same name: mutual exclusion for what concerns a
-    /// name or a group but is no actor's own. Elixir's `Registry.lock`.
+    /// Runs a future while no other caller in this namespace runs one under the same name: mutual exclusion for work on
+    /// a name or a group that no actor owns. Elixir's `Registry.lock`.
     ///
-    /// Whoever comes first has it first; other names do not wait. The lock is free again when the future has ended, has
-    /// panicked, or is dropped, while it runs as well as while it waits. It is not reentrant: a future that asks for the
-    /// lock that it has waits for ever. A name costs nothing while nobody asks for it. Cost: a small lock shared by all who
-    /// lock in this namespace, for the look into a map.
+    /// Callers are served in order; other names do not wait. The lock is released when the future has ended, has
+    /// panicked, or is dropped, be it running or waiting. It is not reentrant: a future that asks for a lock that it
+    /// has waits for ever. An unused name costs nothing. Cost: a small lock shared by all callers in this namespace,
+    /// for the lookup in a map.
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry, ServiceName};
@@ -30,14 +30,14 @@ impl ServiceRegistry {
     /// ```
     ///
     /// # Errors
-    /// [`RegistryError::NotRunning`] if the namespace ends before it is the future's turn; the future has not been polled
-    /// then. One that runs already is not disturbed.
+    /// [`RegistryError::NotRunning`] if the namespace ends before the future's turn; the future has not been polled
+    /// then. A running future is not disturbed.
     pub async fn lock<T>(&self, name: &ServiceName, future: impl Future<Output = T>) -> Result<T, RegistryError> {
-        let space = self.space();
+        let state = self.state();
         let _locked = tokio::select! {
             biased;
-            () = space.table.closed() => return Err(RegistryError::NotRunning { namespace: self.namespace() }),
-            locked = space.locks.lock(name) => locked,
+            () = state.table.closed() => return Err(RegistryError::NotRunning { namespace: self.namespace() }),
+            locked = state.locks.lock(name) => locked,
         };
         Ok(future.await)
     }

@@ -1,7 +1,7 @@
-//! The locks of one namespace: who has each, and who waits for it.
+//! The locks of one namespace, each with its owner and its waiters.
 //!
-//! 1. Whoever asks for a lock is in its queue until it gives the lock back or gives up. The first in the queue has it.
-//! 2. A lock that nobody has or waits for does not exist.
+//! 1. A caller is in the queue of a lock until it gives the lock back or gives up. The first in the queue has it.
+//! 2. A lock without an owner and waiters does not exist.
 //! 3. No waker is cloned, woken or dropped under the table's own lock.
 
 use std::collections::{HashMap, VecDeque};
@@ -18,12 +18,12 @@ pub(crate) struct Locks(Mutex<Queues>);
 
 #[derive(Default)]
 struct Queues {
-    by_name: HashMap<ServiceName, VecDeque<Asking>>,
+    by_name: HashMap<ServiceName, VecDeque<Waiter>>,
     last: u64,
 }
 
-/// One that has a lock or waits for it.
-struct Asking {
+/// A caller that has a lock or waits for it.
+struct Waiter {
     number: u64,
     waker: Option<Waker>,
 }
@@ -36,18 +36,18 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locks {
-    /// Waits until nobody else has the lock of this name. Whoever comes first has it first.
+    /// Waits until the lock of this name is free. Callers are served in order.
     pub(crate) async fn lock(&self, name: &ServiceName) -> Locked<'_> {
-        let place = self.ask(name);
-        poll_fn(|context| place.poll(context)).await;
-        place
+        let locked = self.enqueue(name);
+        poll_fn(|context| locked.poll(context)).await;
+        locked
     }
 
-    fn ask(&self, name: &ServiceName) -> Locked<'_> {
+    fn enqueue(&self, name: &ServiceName) -> Locked<'_> {
         let mut queues = self.0.lock();
         queues.last += 1;
         let number = queues.last;
-        queues.by_name.entry(name.clone()).or_default().push_back(Asking { number, waker: None });
+        queues.by_name.entry(name.clone()).or_default().push_back(Waiter { number, waker: None });
         Locked { locks: self, name: name.clone(), number }
     }
 }
@@ -64,11 +64,11 @@ impl Locked<'_> {
 }
 
 impl Queues {
-    /// Whether it is this one's turn; if not, its waker is exchanged.
+    /// Whether it is this caller's turn; if not, its waker is replaced.
     fn wait(&mut self, name: &ServiceName, number: u64, waker: &mut Option<Waker>) -> bool {
         let Some(queue) = self.by_name.get_mut(name) else { return true };
         // The queue is in the order of the numbers.
-        match queue.binary_search_by_key(&number, |asking| asking.number) {
+        match queue.binary_search_by_key(&number, |waiter| waiter.number) {
             Ok(0) | Err(_) => true,
             Ok(at) => {
                 std::mem::swap(&mut queue[at].waker, waker);
@@ -77,11 +77,11 @@ impl Queues {
         }
     }
 
-    /// Takes one out: its own waker, and that of the one whose turn it is now.
+    /// Removes a caller; returns its waker, and the waker of the caller whose turn it is now.
     fn leave(&mut self, name: &ServiceName, number: u64) -> (Option<Waker>, Option<Waker>) {
         let Some(queue) = self.by_name.get_mut(name) else { return (None, None) };
-        let at = queue.binary_search_by_key(&number, |asking| asking.number);
-        let left = at.ok().and_then(|at| queue.remove(at)).and_then(|asking| asking.waker);
+        let at = queue.binary_search_by_key(&number, |waiter| waiter.number);
+        let left = at.ok().and_then(|at| queue.remove(at)).and_then(|waiter| waiter.waker);
         let next = if at == Ok(0) { queue.front_mut().and_then(|next| next.waker.take()) } else { None };
         if queue.is_empty() {
             self.by_name.remove(name);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_nobody_has_or_waits_for_does_not_exist() {
+    fn a_lock_without_an_owner_and_waiters_does_not_exist() {
         let locks = Locks::default();
         let held = locks.lock(&A).now_or_never().expect("it is free");
         let mut waiting = Box::pin(locks.lock(&A));
@@ -123,13 +123,13 @@ mod tests {
         assert_eq!(places(&locks), 2);
         drop(other);
         drop(held);
-        assert_eq!(places(&locks), 1, "somebody waits");
+        assert_eq!(places(&locks), 1, "a caller waits");
         drop(waiting.now_or_never().expect("it is free again"));
         assert_eq!(places(&locks), 0);
     }
 
     #[test]
-    fn who_gives_up_waiting_leaves_the_queue_wherever_it_stood() {
+    fn a_waiter_that_gives_up_leaves_the_queue_at_any_position() {
         let locks = Locks::default();
         for dropped in 0..3 {
             let held = locks.lock(&A).now_or_never().expect("it is free");

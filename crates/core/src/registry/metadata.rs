@@ -1,4 +1,4 @@
-//! What an owner says of its registration: any value that can be written as JSON.
+//! The metadata of a registration: any value that can be written as JSON.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// What the owner of a name says of itself: an address, a version, a load.
+/// Data that the owner of a name publishes about itself: an address, a version, a load.
 ///
 /// Any serialisable value. It is written as JSON once, when it is made, so that a predicate can read it without knowing
-/// its type, an operator sees it as it is, and a value that cannot be written is refused before anybody has it. Cloning
-/// costs one reference count.
+/// its type, an operator sees it as it is, and a value that cannot be written is refused at once. Cloning costs one
+/// reference count.
 ///
 /// ```
 /// use foundation_core::Metadata;
@@ -28,7 +28,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata(Arc<Value>);
 
-/// Why a value is no metadata, or metadata no such value.
+/// Why a value cannot become metadata, or metadata cannot be read as a type.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetadataError {
@@ -100,7 +100,7 @@ impl Serialize for Metadata {
     }
 }
 
-/// The metadata of one holder; the version grows with each update, so that nobody takes an old one for new.
+/// The metadata of one holder; the version grows with each update, so that an old one is never taken for new.
 pub(crate) struct Description {
     pub(crate) version: u64,
     pub(crate) metadata: Metadata,

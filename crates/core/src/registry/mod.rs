@@ -1,4 +1,4 @@
-//! Names: who is who in a namespace, and handles that find them.
+//! Names of actors in a namespace, and handles that find them.
 
 mod addressed;
 mod after_lock;
@@ -7,7 +7,6 @@ mod change;
 mod cleanup;
 mod collapse;
 mod counters;
-mod described;
 mod detached;
 mod error;
 mod extensions;
@@ -18,22 +17,23 @@ mod health;
 mod holder;
 mod inbox;
 mod info;
-mod lease;
 mod locking;
 mod locks;
 mod measures;
 mod metadata;
+mod name_guard;
 mod namespace_end;
+mod namespace_state;
 mod notifier;
 mod process_registry;
+mod registration_builder;
 mod remains;
 mod root;
 mod select;
 mod service_registry;
-mod space;
-mod strays;
 mod table;
 mod tree;
+mod unmanaged;
 mod via;
 mod view;
 mod wait;
@@ -50,7 +50,6 @@ pub use builder::ProcessRegistryBuilder;
 pub use change::{NameChange, Registration};
 pub use cleanup::{CleanupReport, StoppedService};
 pub use collapse::Collapse;
-pub use described::Described;
 pub use error::RegistryError;
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use health::HealthCheck;
@@ -58,6 +57,7 @@ pub use info::{NamespaceInfo, ServiceInfo};
 pub use measures::{Measurement, ServiceMeasures};
 pub use metadata::{Metadata, MetadataError};
 pub use process_registry::{ProcessRegistry, RegistryStats};
+pub use registration_builder::RegistrationBuilder;
 #[doc(hidden)]
 pub use remains::NamespaceRemains;
 pub use select::ServiceEntry;

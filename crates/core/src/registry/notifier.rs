@@ -1,10 +1,10 @@
 //! Where tasks wait for the next notification.
 //!
-//! 1. A notification counts for whoever has asked for it before, polled or not.
-//! 2. No waker is cloned, woken or dropped under the lock: it is code of others, which may use whatever it is part of.
+//! 1. A notification reaches each future that was made before it, polled or not.
+//! 2. No waker is cloned, woken or dropped under the lock: it is foreign code, which may use the notifier or its owner.
 //! 3. A waker that panics keeps no other from being woken.
 //!
-//! tokio's `Notify` keeps the second, but not the third: who is woken in one batch with a waker that panics is not woken.
+//! tokio's `Notify` keeps the second, but not the third: tasks in one batch with a waker that panics are not woken.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ struct Waiting {
 }
 
 impl Notifier {
-    /// Wakes all who wait. Call it under no lock.
+    /// Wakes all waiters. Must be called under no lock.
     pub(crate) fn notify_all(&self) {
         let mut waiting = self.waiting.lock();
         self.calls.fetch_add(1, Ordering::SeqCst);
@@ -66,7 +66,7 @@ impl Future for Notified<'_> {
         }
         let waker = context.waker().clone();
         let mut waiting = notifier.waiting.lock();
-        // Looked at under the lock: a notification comes before this look, or finds the waker.
+        // Checked under the lock: a notification comes before this check, or finds the waker.
         if notifier.has_changed(seen) {
             drop(waiting);
             return Poll::Ready(());

@@ -18,13 +18,13 @@ use super::error::RegistryError;
 use super::foreign::Monitored;
 use super::groups::{Member, Membership};
 use super::holder::Holder;
-use super::lease::Lease;
-use super::root::{Root, Unkept};
+use super::name_guard::NameGuard;
+use super::namespace_state::NamespaceState;
+use super::root::{KeepError, Root};
 use super::service_registry::ServiceRegistry;
-use super::space::Space;
-use super::strays::stop_strays;
 use super::table::Table;
-use super::watches::{Coroner, Watches};
+use super::unmanaged::stop_unmanaged;
+use super::watches::{ExitReasonSource, Watches};
 use crate::exit::ExitReason;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::Namespace;
@@ -34,9 +34,9 @@ use crate::supervisor::{
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
 ///
-/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse touches
-/// nobody else) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no
-/// statics, so two registries in one process do not know of each other.
+/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse affects no
+/// other) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no statics,
+/// so two registries in one process do not know of each other.
 ///
 /// ```
 /// use foundation_core::{Namespace, ProcessRegistry};
@@ -62,33 +62,33 @@ pub struct ProcessRegistry {
 
 struct Shared {
     root: OnceLock<Supervisor>,
-    spaces: Mutex<HashMap<Namespace, Arc<Opening>>>,
+    entries: Mutex<HashMap<Namespace, Arc<NamespaceEntry>>>,
     monitored: Monitored,
     gave_up: GiveUpNote,
     layout: ProcessRegistryBuilder,
-    /// What is begun here goes on, whoever waits for it.
+    /// Work that is started here goes on even if its caller stops waiting.
     runtime: Handle,
     end: Detached<Vec<CleanupReport>>,
 }
 
-/// A namespace in the map: its tree is up when the first has come out well, and gone when the second is over.
-struct Opening {
+/// A namespace in the map: its tree is up once `up` has succeeded, and gone once `down` has finished.
+struct NamespaceEntry {
     registry: ServiceRegistry,
-    up: Detached<Result<(), Failure>>,
+    up: Detached<Result<(), SharedStartError>>,
     down: Detached<Vec<StoppedService>>,
 }
 
-/// Why a tree did not start, for the first who asks.
-type Failure = Arc<Mutex<Option<ChildError>>>;
+/// Why a tree did not start, for the first caller that asks.
+type SharedStartError = Arc<Mutex<Option<ChildError>>>;
 
-impl Opening {
+impl NamespaceEntry {
     fn is_up(&self) -> bool {
         matches!(self.up.known(), Some(Ok(()))) && !self.registry.has_ended()
     }
 
     /// Whether it takes names: no clean-up has begun, and it has not ended.
     fn is_open(&self) -> bool {
-        self.is_up() && !self.registry.space().table.is_closed()
+        self.is_up() && !self.registry.state().table.is_closed()
     }
 }
 
@@ -96,17 +96,18 @@ impl ProcessRegistryBuilder {
     /// Starts the root. Namespaces are started when they are first asked for.
     ///
     /// # Errors
-    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it is
-    /// shutting down.
+    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it
+    /// is shutting down.
     pub async fn start(self) -> Result<ProcessRegistry, StartError> {
         let limits = self.limits.supervisor.clone();
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
-        let (root, spaces, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
+        let (root, entries, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
         let gave_up = GiveUpNote::default();
         let reporter = gave_up.reporter();
-        let shared = Shared { root, spaces, monitored, gave_up, layout: self, runtime, end: Detached::new() };
+        let shared = Shared { root, entries, monitored, gave_up, layout: self, runtime, end: Detached::new() };
         let shared = Arc::new(shared);
-        // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no handle.
+        // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no
+        // handle.
         let strays = Arc::clone(&shared) as Arc<dyn UnmanagedExits>;
         // Namespaces do not depend on each other, so they stop together.
         let spec = SupervisorSpec::new(Strategy::OneForOne)
@@ -136,12 +137,12 @@ pub struct RegistryStats {
 }
 
 impl ProcessRegistry {
-    /// How to start one whose namespaces have services and an application.
+    /// A builder for a registry whose namespaces have services and an application.
     pub fn builder() -> ProcessRegistryBuilder {
         ProcessRegistryBuilder::default()
     }
 
-    /// Starts one whose namespaces are empty.
+    /// Starts a registry whose namespaces are empty.
     ///
     /// # Errors
     /// As [`ProcessRegistryBuilder::start`].
@@ -153,72 +154,73 @@ impl ProcessRegistry {
 
     /// The facade of a namespace, whose tree is started if it is not up yet.
     ///
-    /// A start goes on if nobody waits for it any more, and whoever asks next waits for the same one. A namespace that has
-    /// collapsed is started afresh, after what the collapse has left in it has been stopped; handles on the old one stay
-    /// with that.
+    /// A start goes on even if no caller waits for it any more, and the next caller waits for the same start. A
+    /// namespace that has collapsed is started afresh, after the actors left in it have been stopped; handles on the
+    /// old one stay with the old one.
     ///
     /// # Errors
     /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again.
-    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is about
-    /// to.
+    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is
+    /// about to.
     pub async fn namespace(&self, namespace: Namespace) -> Result<ServiceRegistry, RegistryError> {
         let not_running = || RegistryError::NotRunning { namespace };
         loop {
             if self.is_ending() {
                 return Err(not_running());
             }
-            let opening = self.opening(namespace);
-            self.begin_to_open(&opening);
-            match opening.up.outcome().await {
-                Some(Ok(())) if opening.is_open() => return Ok(opening.registry.clone()),
-                Some(Ok(())) if opening.down.is_begun() => return Err(not_running()),
+            let entry = self.entry(namespace);
+            self.begin_to_open(&entry);
+            match entry.up.outcome().await {
+                Some(Ok(())) if entry.is_open() => return Ok(entry.registry.clone()),
+                Some(Ok(())) if entry.down.is_begun() => return Err(not_running()),
                 Some(Ok(())) => {
-                    let cleaned_up = self.clean_up(&opening).await;
+                    let cleaned_up = self.clean_up(&entry).await;
                     cleaned_up.ok_or_else(not_running)?;
                 }
-                Some(Err(failure)) => {
-                    // If another has been told why, this one tries for itself.
-                    if let Some(source) = failure.lock().take() {
+                Some(Err(error)) => {
+                    // If another caller has taken the cause, this one tries again.
+                    if let Some(source) = error.lock().take() {
                         return Err(RegistryError::Child { namespace, source });
                     }
                 }
                 None => {
-                    self.close(&opening);
+                    self.close(&entry);
                     return Err(not_running());
                 }
             }
         }
     }
 
-    fn opening(&self, namespace: Namespace) -> Arc<Opening> {
+    fn entry(&self, namespace: Namespace) -> Arc<NamespaceEntry> {
         let make = || {
             let root = Arc::downgrade(&self.shared) as Weak<dyn Root>;
-            let coroner = Arc::downgrade(&self.shared) as Weak<dyn Coroner>;
+            let exit_reasons = Arc::downgrade(&self.shared) as Weak<dyn ExitReasonSource>;
             let (measurement, limits) = (self.shared.layout.measurement, self.limits().clone());
-            let space = Space::new(Table::with_coroner(namespace, coroner), root, measurement, limits);
-            let registry = ServiceRegistry::new(Arc::new(space));
-            Arc::new(Opening { registry, up: Detached::new(), down: Detached::new() })
+            let state =
+                NamespaceState::new(Table::with_exit_reasons(namespace, exit_reasons), root, measurement, limits);
+            let registry = ServiceRegistry::new(Arc::new(state));
+            Arc::new(NamespaceEntry { registry, up: Detached::new(), down: Detached::new() })
         };
-        Arc::clone(self.shared.spaces.lock().entry(namespace).or_insert_with(make))
+        Arc::clone(self.shared.entries.lock().entry(namespace).or_insert_with(make))
     }
 
-    /// Takes a namespace out of the map, unless it is already another's.
-    fn close(&self, opening: &Arc<Opening>) {
-        let namespace = opening.registry.namespace();
-        let mut spaces = self.shared.spaces.lock();
-        if spaces.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, opening)) {
-            spaces.remove(&namespace);
+    /// Removes this entry from the map, unless the namespace has another already.
+    fn close(&self, entry: &Arc<NamespaceEntry>) {
+        let namespace = entry.registry.namespace();
+        let mut entries = self.shared.entries.lock();
+        if entries.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, entry)) {
+            entries.remove(&namespace);
         }
     }
 
-    fn begin_to_open(&self, opening: &Arc<Opening>) {
-        opening.up.begin(&self.shared.runtime, || {
-            let (this, opening) = (self.clone(), Arc::clone(opening));
-            let tree = self.shared.layout.tree(&opening.registry);
+    fn begin_to_open(&self, entry: &Arc<NamespaceEntry>) {
+        entry.up.begin(&self.shared.runtime, || {
+            let (this, entry) = (self.clone(), Arc::clone(entry));
+            let tree = self.shared.layout.tree(&entry.registry);
             async move {
-                let opened = this.open(&opening.registry, tree).await;
+                let opened = this.open(&entry.registry, tree).await;
                 opened.map_err(|failure| {
-                    this.close(&opening);
+                    this.close(&entry);
                     Arc::new(Mutex::new(Some(failure)))
                 })
             }
@@ -232,14 +234,14 @@ impl ProcessRegistry {
         let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart).backoff(backoff);
         let root = self.root()?;
         let started = match root.start_child(tree.clone()).await {
-            // Of a start that a clean-up has overtaken; nobody has had the tree that came of it.
+            // From a start that a clean-up has overtaken; no caller has received its tree.
             Err(ChildError::AlreadyStarted { .. } | ChildError::AlreadyPresent { .. }) => {
                 self.take_down(namespace).await;
                 root.start_child(tree).await
             }
             started => started,
         };
-        if registry.space().table.is_closed() {
+        if registry.state().table.is_closed() {
             // A clean-up that came before the tree was there has found nothing to stop.
             self.take_down(namespace).await;
             return Err(ChildError::Terminated);
@@ -278,8 +280,8 @@ impl ProcessRegistry {
         self.root().is_ok_and(|root| root.actor().get_status() >= ActorStatus::Stopping)
     }
 
-    /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too many,
-    /// it was killed, or its runtime is gone.
+    /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too
+    /// many, it was killed, or its runtime is gone.
     pub fn has_collapsed(&self) -> bool {
         self.has_root_ended() && !self.shared.end.is_begun()
     }
@@ -303,14 +305,14 @@ impl ProcessRegistry {
     }
 
     pub(super) fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
-        let spaces = self.shared.spaces.lock();
-        let opening = spaces.get(&namespace)?;
-        opening.is_up().then(|| opening.registry.clone())
+        let entries = self.shared.entries.lock();
+        let entry = entries.get(&namespace)?;
+        entry.is_up().then(|| entry.registry.clone())
     }
 
     pub(super) fn open_registries(&self) -> Vec<ServiceRegistry> {
-        let spaces = self.shared.spaces.lock();
-        spaces.values().filter(|opening| opening.is_up()).map(|opening| opening.registry.clone()).collect()
+        let entries = self.shared.entries.lock();
+        entries.values().filter(|entry| entry.is_up()).map(|entry| entry.registry.clone()).collect()
     }
 
     /// The namespaces that are up, production first.
@@ -320,13 +322,13 @@ impl ProcessRegistry {
         namespaces
     }
 
-    // ---- looking ----
+    // ---- queries ----
 
     /// How much the registry holds; cost: linear in the namespaces.
     pub fn stats(&self) -> RegistryStats {
         let mut stats = RegistryStats::default();
         for registry in self.open_registries() {
-            let table = &registry.space().table;
+            let table = &registry.state().table;
             let names = table.len();
             stats.total += names;
             stats.bytes += table.bytes();
@@ -343,12 +345,12 @@ impl ProcessRegistry {
     // ---- the end ----
 
     /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
-    /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is gone. No harm if the namespace is not up, and after a collapse
-    /// what that has left in it is stopped.
+    /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is
+    /// gone. Does nothing if the namespace is not up; after a collapse it stops the actors that are left.
     ///
-    /// Once asked for it goes on to its end, whether or not anybody still waits. A service may await it that is stopped by it:
-    /// that service is killed when its time to stop is over. Without the runtime that the registry was started on nobody is
-    /// left to be stopped, and the report is empty.
+    /// Once started it runs to its end, even if the caller stops waiting. A service that it stops may await it: that
+    /// service is killed when its time to stop is over. Without the runtime that the registry was started on no actor
+    /// is left to stop, and the report is empty.
     ///
     /// # Errors
     /// [`RegistryError::NotATest`] for production.
@@ -357,10 +359,10 @@ impl ProcessRegistry {
         if !namespace.is_test() {
             return Err(RegistryError::NotATest { namespace });
         }
-        let opening = self.shared.spaces.lock().get(&namespace).cloned();
-        let stopped = match opening {
-            // Whoever else cleans up at the same time waits for the same end, and is told the same.
-            Some(opening) => self.clean_up(&opening).await.unwrap_or_default(),
+        let entry = self.shared.entries.lock().get(&namespace).cloned();
+        let stopped = match entry {
+            // Concurrent callers wait for the same end and get the same report.
+            Some(entry) => self.clean_up(&entry).await.unwrap_or_default(),
             None => Vec::new(),
         };
         let report = CleanupReport { namespace, stopped, took: begun.elapsed() };
@@ -368,32 +370,32 @@ impl ProcessRegistry {
         Ok(report)
     }
 
-    async fn clean_up(&self, opening: &Arc<Opening>) -> Option<Vec<StoppedService>> {
-        opening.down.begin(&self.shared.runtime, || {
-            let (this, opening) = (self.clone(), Arc::clone(opening));
-            async move { this.bring_down(&opening).await }
+    async fn clean_up(&self, entry: &Arc<NamespaceEntry>) -> Option<Vec<StoppedService>> {
+        entry.down.begin(&self.shared.runtime, || {
+            let (this, entry) = (self.clone(), Arc::clone(entry));
+            async move { this.bring_down(&entry).await }
         });
-        opening.down.outcome().await
+        entry.down.outcome().await
     }
 
-    async fn bring_down(&self, opening: &Arc<Opening>) -> Vec<StoppedService> {
-        let space = opening.registry.space();
-        let end = space.put_off_end();
-        space.table.close();
-        space.begin_stop_log();
-        self.take_down(space.table.namespace()).await;
-        stop_strays(space, &*self.shared).await;
-        self.close(opening);
+    async fn bring_down(&self, entry: &Arc<NamespaceEntry>) -> Vec<StoppedService> {
+        let state = entry.registry.state();
+        let end = state.postpone_end();
+        state.table.close();
+        state.begin_stop_log();
+        self.take_down(state.table.namespace()).await;
+        stop_unmanaged(state, &*self.shared).await;
+        self.close(entry);
         drop(end);
-        space.end_stop_log()
+        state.end_stop_log()
     }
 
     /// Stops every namespace, production included, and then the root; returns when all actors are gone, with a report
-    /// for each namespace. Foreign actors in production are left to whoever started them.
+    /// for each namespace. Foreign actors in production are not stopped.
     ///
-    /// Once asked for it goes on to its end, whether or not anybody still waits, and whoever asks again waits for the same end
-    /// and is told the same. A service may await it: that service is killed when its time to stop is over. Without the
-    /// runtime that the registry was started on nobody is left to be stopped, and there are no reports.
+    /// Once started it runs to its end, even if the caller stops waiting; later callers wait for the same end and get
+    /// the same reports. A service may await it: that service is killed when its time to stop is over. Without the
+    /// runtime that the registry was started on no actor is left to stop, and there are no reports.
     pub async fn shutdown(&self) -> Vec<CleanupReport> {
         self.shared.end.begin(&self.shared.runtime, || {
             let this = self.clone();
@@ -405,22 +407,22 @@ impl ProcessRegistry {
     async fn shut_down(&self) -> Vec<CleanupReport> {
         let begun = Instant::now();
         let registries = self.open_registries();
-        let ends: Vec<_> = registries.iter().map(|registry| registry.space().put_off_end()).collect();
+        let ends: Vec<_> = registries.iter().map(|registry| registry.state().postpone_end()).collect();
         for registry in &registries {
-            registry.space().table.close();
-            registry.space().begin_stop_log();
+            registry.state().table.close();
+            registry.state().begin_stop_log();
         }
         if let Ok(root) = self.root() {
             root.shutdown().await;
         }
-        let spaces = std::mem::take(&mut *self.shared.spaces.lock());
-        // Those that have collapsed before may have left somebody, too.
-        let tests = spaces.values().map(|opening| &opening.registry).filter(|registry| registry.namespace().is_test());
-        join_all(tests.map(|registry| stop_strays(registry.space(), &*self.shared))).await;
+        let entries = std::mem::take(&mut *self.shared.entries.lock());
+        // Namespaces that have collapsed before may have left actors, too.
+        let tests = entries.values().map(|entry| &entry.registry).filter(|registry| registry.namespace().is_test());
+        join_all(tests.map(|registry| stop_unmanaged(registry.state(), &*self.shared))).await;
         drop(ends);
         let report = |registry: &ServiceRegistry| CleanupReport {
             namespace: registry.namespace(),
-            stopped: registry.space().end_stop_log(),
+            stopped: registry.state().end_stop_log(),
             took: begun.elapsed(),
         };
         registries.iter().map(report).collect()
@@ -438,23 +440,23 @@ impl Root for Shared {
     fn keep(
         &self,
         actor: &ActorCell,
-        lease: Arc<Lease>,
-        show: &mut dyn FnMut(&Lease, ActorCell) -> bool,
-    ) -> Result<(), Unkept> {
-        let root = self.root.get().ok_or(Unkept::NotRunning)?.actor();
-        // The lease goes first into keeping, then the monitor is set, then the status is read: whenever the actor ends,
-        // either its event finds the lease or we see its end here. In the same way the name is first made visible and then
-        // the table looked at: a clean-up either finds the actor or is seen here.
-        self.monitored.keep(root, actor, Arc::clone(&lease));
-        let unkept = if actor.get_status() >= ActorStatus::Draining {
-            Unkept::ActorEnds
-        } else if show(&lease, actor.clone()) && root.get_status() < ActorStatus::Stopping {
+        name_guard: Arc<NameGuard>,
+        show: &mut dyn FnMut(&NameGuard, ActorCell) -> bool,
+    ) -> Result<(), KeepError> {
+        let root = self.root.get().ok_or(KeepError::NotRunning)?.actor();
+        // The name guard is stored first, then the monitor is set, then the status is read: whenever the actor ends,
+        // either its event finds the name guard or its end is seen here. In the same way the name is made visible
+        // before the table is checked: a clean-up either finds the actor or is seen here.
+        self.monitored.keep(root, actor, Arc::clone(&name_guard));
+        let error = if actor.get_status() >= ActorStatus::Draining {
+            KeepError::ActorEnds
+        } else if show(&name_guard, actor.clone()) && root.get_status() < ActorStatus::Stopping {
             return Ok(());
         } else {
-            Unkept::NotRunning
+            KeepError::NotRunning
         };
-        self.monitored.give_back(root, actor, lease.holder());
-        Err(unkept)
+        self.monitored.give_back(root, actor, name_guard.holder());
+        Err(error)
     }
 
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
@@ -494,15 +496,17 @@ impl UnmanagedExits for Shared {
     }
 }
 
-impl Coroner for Shared {
-    fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
+impl ExitReasonSource for Shared {
+    fn request(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
         let (Some(root), Some(actor)) = (self.root.get(), holder.actor()) else { return false };
-        self.monitored.tell_why(root.actor(), actor, (Arc::clone(watches), Arc::clone(holder)));
-        // Monitored first, then looked at: who is not stopping yet will tell. The root stops only when all others have.
-        let will_tell = actor.get_status() < ActorStatus::Stopping && root.actor().get_status() < ActorStatus::Stopping;
-        if !will_tell {
-            self.monitored.tell_why_no_more(root.actor(), actor, holder);
+        self.monitored.report_reason(root.actor(), actor, (Arc::clone(watches), Arc::clone(holder)));
+        // Monitored before the check: the end of an actor that is not stopping yet will be reported. The root stops
+        // only after all other actors.
+        let will_report =
+            actor.get_status() < ActorStatus::Stopping && root.actor().get_status() < ActorStatus::Stopping;
+        if !will_report {
+            self.monitored.cancel_report(root.actor(), actor, holder);
         }
-        will_tell
+        will_report
     }
 }

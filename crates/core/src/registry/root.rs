@@ -1,4 +1,4 @@
-//! What a namespace needs of the registry that it belongs to.
+//! What a namespace needs from the registry that it belongs to.
 
 use std::sync::Arc;
 
@@ -9,43 +9,43 @@ use super::cleanup::CleanupReport;
 use super::error::RegistryError;
 use super::groups::{Member, Membership};
 use super::holder::Holder;
-use super::lease::Lease;
+use super::name_guard::NameGuard;
 use crate::limits::HealthLimits;
 use crate::namespace::Namespace;
 use crate::supervisor::{ChildHealth, Tree};
 
 /// The way from a namespace up to the registry; without it the facade would have to know the whole tree.
 pub(crate) trait Root: Send + Sync + 'static {
-    /// Takes the lease of an actor that cannot hold it itself into keeping until the actor ends, and then has its name
-    /// made visible; `show` says whether it is. If not, the lease is given back.
+    /// Keeps the name guard of an actor that cannot hold it itself until the actor ends, and then makes its name
+    /// visible; `show` returns whether it is. If not, the name guard is given back.
     fn keep(
         &self,
         actor: &ActorCell,
-        lease: Arc<Lease>,
-        show: &mut dyn FnMut(&Lease, ActorCell) -> bool,
-    ) -> Result<(), Unkept>;
+        name_guard: Arc<NameGuard>,
+        show: &mut dyn FnMut(&NameGuard, ActorCell) -> bool,
+    ) -> Result<(), KeepError>;
 
-    /// Stops keeping the lease of this holder.
+    /// Stops keeping the name guard of this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>);
 
     /// What a namespace consists of.
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
 
-    /// Has the end of a member taken it out of its group; false if nobody is there who would hear of it.
+    /// Has a member removed from its group when it ends; false if the registry cannot be notified of that.
     fn keep_member(&self, membership: Membership) -> bool;
 
     /// Stops watching an actor for the sake of this membership.
     fn forget_member(&self, member: &Arc<Member>);
 
-    /// How those in a namespace are that count.
+    /// The health of the children in a namespace that count.
     fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>>;
 
     /// Stops a namespace.
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;
 }
 
-/// Why a lease is not kept.
-pub(crate) enum Unkept {
+/// Why a name guard is not kept.
+pub(crate) enum KeepError {
     /// The actor has ended, or is about to.
     ActorEnds,
     /// The namespace takes no more names, the registry has stopped, or the name was not given.

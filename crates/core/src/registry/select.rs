@@ -1,4 +1,4 @@
-//! Finding services by what is known of them.
+//! Finding services by a predicate.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::change::Registration;
 use super::holder::{Holder, Origin};
 use super::metadata::Metadata;
 use super::service_registry::ServiceRegistry;
-use super::view::Life;
+use super::view::NameIncarnation;
 use crate::namespace::ServiceName;
 
 /// What a predicate sees of a service: borrowed, for the time of one call.
@@ -30,12 +30,12 @@ impl<'a> ServiceEntry<'a> {
         self.actor
     }
 
-    /// What its owner says of it.
+    /// The metadata that its owner has set.
     pub fn metadata(&self) -> Option<&'a Metadata> {
         self.metadata
     }
 
-    /// The message type that it answers to, for people.
+    /// The message type that it answers to, for display.
     pub fn message(&self) -> &'static str {
         self.holder.message()
     }
@@ -52,15 +52,15 @@ impl<'a> ServiceEntry<'a> {
 }
 
 /// Elixir's `match`, `select`, `count_match` and `unregister_match`, with a function in the place of a match
-/// specification. Each looks at every live service of the namespace once, without a lock: what comes and goes meanwhile
-/// may or may not be seen.
+/// specification. Each visits every live service of the namespace once, without a lock: services that come or go
+/// meanwhile may or may not be seen.
 impl ServiceRegistry {
     /// The live services that a predicate accepts, sorted by name.
     pub fn select(&self, accepts: impl FnMut(&ServiceEntry<'_>) -> bool) -> Vec<Registration> {
         let accepted = self.accepted(accepts);
         accepted
             .iter()
-            .filter_map(|holder| holder.registration(holder.stated().map(|(_, metadata)| metadata)))
+            .filter_map(|holder| holder.registration(holder.versioned_metadata().map(|(_, metadata)| metadata)))
             .collect()
     }
 
@@ -93,9 +93,9 @@ impl ServiceRegistry {
     fn accepted(&self, mut accepts: impl FnMut(&ServiceEntry<'_>) -> bool) -> Vec<Arc<Holder>> {
         let guard = Guard::new();
         let mut accepted = Vec::new();
-        self.space().table.each(&guard, |holder| {
+        self.state().table.each(&guard, |holder| {
             let Some(actor) = holder.live() else { return };
-            let metadata = holder.described(&guard).map(|description| &description.metadata);
+            let metadata = holder.description(&guard).map(|description| &description.metadata);
             if accepts(&ServiceEntry { holder, actor, metadata }) {
                 accepted.push(Arc::clone(holder));
             }

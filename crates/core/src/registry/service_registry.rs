@@ -11,12 +11,12 @@ use super::error::RegistryError;
 use super::health::HealthCheck;
 use super::holder::{Holder, Origin, answers_to};
 use super::info::NamespaceInfo;
-use super::lease::{Lease, Refused};
 use super::measures::{Measurement, Meter};
 use super::metadata::Metadata;
-use super::root::Unkept;
-use super::space::Space;
-use super::table::Miss;
+use super::name_guard::{ClaimError, NameGuard};
+use super::namespace_state::NamespaceState;
+use super::root::KeepError;
+use super::table::LookupError;
 use super::via::{Via, explain};
 use crate::health::Health;
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
@@ -25,50 +25,51 @@ use crate::telemetry::Snapshot;
 
 /// The names, actors and application of one namespace.
 ///
-/// Cheap to clone, and what an actor is told at spawn so that it knows where it lives. Which call for what:
+/// Cheap to clone; an actor is given it at spawn to know its namespace. Which call for what:
 ///
-/// | | who restarts it | who gives the name back |
+/// | | restarted by | name given back by |
 /// |---|---|---|
-/// | [`supervise`](Self::supervise) | the namespace's application supervisor, by the child's rule | its lease |
-/// | [`spawn`](Self::spawn) | nobody: a temporary child | its lease |
-/// | [`register`](Self::register) | nobody: started elsewhere | the process registry, which monitors it |
+/// | [`supervise`](Self::supervise) | the namespace's application supervisor, by the child's rule | its end |
+/// | [`spawn`](Self::spawn) | not restarted: a temporary child | its end |
+/// | [`register`](Self::register) | not restarted: started elsewhere | the process registry, which monitors it |
 ///
 /// A lookup reads the namespace's table: no actor is asked, no lock is shared with writers, and an actor that has ended
-/// is never returned, even before the registry has heard of it.
+/// is never returned, even before the registry has been notified.
 #[derive(Clone)]
 pub struct ServiceRegistry {
-    space: Arc<Space>,
+    state: Arc<NamespaceState>,
 }
 
 impl ServiceRegistry {
-    pub(crate) fn new(space: Arc<Space>) -> Self {
-        Self { space }
+    pub(crate) fn new(state: Arc<NamespaceState>) -> Self {
+        Self { state }
     }
 
-    pub(crate) fn space(&self) -> &Arc<Space> {
-        &self.space
+    pub(crate) fn state(&self) -> &Arc<NamespaceState> {
+        &self.state
     }
 
     /// Which namespace this is.
     pub fn namespace(&self) -> Namespace {
-        self.space.table.namespace()
+        self.state.table.namespace()
     }
 
-    /// What belongs to this namespace beside its actors, one value of each type: made at the first call, shared by all
-    /// that follow, and let go of at the end of the namespace. For state that outlives a restart of the actor that works on
-    /// it.
+    /// A value that belongs to this namespace beside its actors, one for each type: made at the first call, shared by
+    /// all later calls, and released at the end of the namespace. For state that outlives a restart of the actor that
+    /// works on it.
     ///
-    /// The value may hold this registry, or handles of services: the namespace and its extension are dropped all the same.
-    /// `make` runs under no lock and may ask for other extensions. Two calls at the same time may both run it, and so may one
-    /// that asks for its own type; the value that is there first is everybody's, and the other is dropped. After the end of
-    /// the namespace nothing is kept: each call makes a value of its own.
+    /// The value may hold this registry, or handles of services: the namespace and its extension are dropped all the
+    /// same. `make` runs under no lock and may ask for other extensions. Two calls at the same time may both run it,
+    /// and so may one that asks for its own type; the value that is stored first is shared, and the other is dropped.
+    /// After the end of the namespace nothing is kept: each call makes a value of its own.
     pub fn extension<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        self.space.extensions.get_or_make(make)
+        self.state.extensions.get_or_make(make)
     }
 
     // ---- starting ----
 
-    /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never restarted.
+    /// Spawns an actor under this name, as a temporary child of the namespace: it is stopped with it and never
+    /// restarted.
     ///
     /// The name is taken before the actor starts and visible when it has; it is free again when the actor is gone, its
     /// destructors included.
@@ -93,16 +94,17 @@ impl ServiceRegistry {
         actor: A,
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
-        let application = self.space.application().ok_or_else(|| self.not_running())?;
-        let lease = self.claim(holder).await?;
-        let meter = Meter::new(&self.space.measures, lease.holder(), measurement);
-        let spawned = self.while_open(application.direct_spawner.spawn(actor, args, Arc::clone(&lease), meter)).await?;
+        let application = self.state.application().ok_or_else(|| self.not_running())?;
+        let name_guard = self.claim(holder).await?;
+        let meter = Meter::new(&self.state.measures, name_guard.holder(), measurement);
+        let spawned =
+            self.while_open(application.direct_spawner.spawn(actor, args, Arc::clone(&name_guard), meter)).await?;
         let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
-            name: lease.holder().name().clone(),
+            name: name_guard.holder().name().clone(),
             source: error.into(),
         })?;
-        lease.publish(actor.get_cell());
+        name_guard.publish(actor.get_cell());
         Ok(actor)
     }
 
@@ -111,7 +113,7 @@ impl ServiceRegistry {
         tokio::select! {
             biased;
             output = future => Ok(output),
-            () = self.space.table.closed() => Err(self.not_running()),
+            () = self.state.table.closed() => Err(self.not_running()),
         }
     }
 
@@ -138,16 +140,16 @@ impl ServiceRegistry {
         start: impl Fn() -> (A, A::Arguments) + Send + Sync + 'static,
     ) -> ChildSpec {
         let (registry, name) = (self.clone(), key.name().clone());
-        let (start, lives) = (Arc::new(start), Arc::new(Mutex::new(Lives::default())));
+        let (start, lives) = (Arc::new(start), Arc::new(Mutex::new(Incarnations::default())));
         ChildSpec::from_fn(key.name().as_str(), ChildKind::Worker, move |context| {
-            let Lives { restarts, latest } = *lives.lock();
+            let Incarnations { restarts, latest } = *lives.lock();
             let holder = Holder::new::<A::Msg>(name.clone(), Origin::Managed, restarts);
             let latest = context.replaces().map(ActorCell::get_id).or(latest);
-            let holder = Arc::new(holder.described_as(metadata.clone()).replacing(latest));
+            let holder = Arc::new(holder.with_metadata(metadata.clone()).replacing(latest));
             let (registry, start, lives) = (registry.clone(), Arc::clone(&start), Arc::clone(&lives));
             async move {
                 let started = registry.start_child(&context, holder, measurement, &*start).await?;
-                *lives.lock() = Lives { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
+                *lives.lock() = Incarnations { restarts: restarts + 1, latest: Some(started.actor().get_id()) };
                 Ok::<_, StartError>(started)
             }
         })
@@ -161,26 +163,26 @@ impl ServiceRegistry {
         start: &(impl Fn() -> (A, A::Arguments) + Sync),
     ) -> Result<Started, StartError> {
         let predecessor = context.replaces().filter(|it| self.has_name(it, holder.name()));
-        let lease = match predecessor {
-            Some(_) => Lease::in_prospect(&self.space.table, holder),
+        let name_guard = match predecessor {
+            Some(_) => NameGuard::unclaimed(&self.state.table, holder),
             None => self.claim(holder).await.map_err(|error| self.not_claimed(error))?,
         };
         let (actor, args) = start();
-        let meter = Meter::new(&self.space.measures, lease.holder(), measurement);
-        let started = context.spawn_holding(actor, args, Arc::clone(&lease), meter).await?;
+        let meter = Meter::new(&self.state.measures, name_guard.holder(), measurement);
+        let started = context.spawn_holding(actor, args, Arc::clone(&name_guard), meter).await?;
         match predecessor {
-            Some(predecessor) => self.succeed::<A::Msg>(&lease, predecessor, &started.actor().clone().into())?,
-            None => drop(lease.publish(started.actor().clone())),
+            Some(predecessor) => self.succeed::<A::Msg>(&name_guard, predecessor, &started.actor().clone().into())?,
+            None => drop(name_guard.publish(started.actor().clone())),
         }
         Ok(started)
     }
 
     fn has_name(&self, actor: &ActorCell, name: &ServiceName) -> bool {
-        let holder = self.space.table.live_holder(name.as_str());
+        let holder = self.state.table.live_holder(name.as_str());
         holder.and_then(|holder| holder.actor_id()) == Some(actor.get_id())
     }
 
-    /// A child that finds its name taken is told apart from one that fails to start.
+    /// Distinguishes a child that finds its name taken from one that fails to start.
     fn not_claimed(&self, error: RegistryError) -> StartError {
         match &error {
             RegistryError::AlreadyRegistered { name, .. } | RegistryError::StillLeaving { name, .. } => {
@@ -191,19 +193,19 @@ impl ServiceRegistry {
         }
     }
 
-    /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the child's
-    /// start said [`Start::Ignore`](crate::Start::Ignore).
+    /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the
+    /// child's start said [`Start::Ignore`](crate::Start::Ignore).
     ///
     /// # Errors
     /// [`RegistryError::Child`] with the supervisor's refusal or the child's own cause; [`RegistryError::NotRunning`].
     pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
-        let application = self.space.application().ok_or_else(|| self.not_running())?;
+        let application = self.state.application().ok_or_else(|| self.not_running())?;
         application.supervisor.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
     }
 
-    /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is handed
-    /// over, so that a lookup always finds one of the two. See [`Supervisor::replace_child`].
+    /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is
+    /// handed over, so that a lookup always finds one of the two. See [`Supervisor::replace_child`].
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry, ServiceKey};
@@ -245,27 +247,27 @@ impl ServiceRegistry {
     /// # Errors
     /// [`RegistryError::NotRunning`] while the namespace is starting and after it has stopped.
     pub fn application(&self) -> Result<Supervisor, RegistryError> {
-        self.space.application().map(|it| it.supervisor.clone()).ok_or_else(|| self.not_running())
+        self.state.application().map(|it| it.supervisor.clone()).ok_or_else(|| self.not_running())
     }
 
-    async fn claim(&self, holder: Arc<Holder>) -> Result<Arc<Lease>, RegistryError> {
-        Lease::claim(&self.space.table, holder, self.space.limits.name_release)
+    async fn claim(&self, holder: Arc<Holder>) -> Result<Arc<NameGuard>, RegistryError> {
+        NameGuard::claim(&self.state.table, holder, self.state.limits.name_release)
             .await
-            .map_err(|refused| self.refusal(refused))
+            .map_err(|error| self.explain_claim(error))
     }
 
-    fn refusal(&self, refused: Refused) -> RegistryError {
+    fn explain_claim(&self, error: ClaimError) -> RegistryError {
         let namespace = self.namespace();
-        match refused {
-            Refused::Held(other) => {
+        match error {
+            ClaimError::Held(other) => {
                 let (name, holder) = (other.name().clone(), other.actor_id());
                 RegistryError::AlreadyRegistered { namespace, name, holder }
             }
-            Refused::StillLeaving(other) => {
+            ClaimError::StillLeaving(other) => {
                 let (name, holder) = (other.name().clone(), other.actor_id());
-                RegistryError::StillLeaving { namespace, name, holder, waited: self.space.limits.name_release }
+                RegistryError::StillLeaving { namespace, name, holder, waited: self.state.limits.name_release }
             }
-            Refused::Closed => RegistryError::NotRunning { namespace },
+            ClaimError::Closed => RegistryError::NotRunning { namespace },
         }
     }
 
@@ -286,18 +288,18 @@ impl ServiceRegistry {
         holder: Arc<Holder>,
         actor: &ActorRef<M>,
     ) -> Result<(), RegistryError> {
-        let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running())?;
+        let registry = self.state.registry.upgrade().ok_or_else(|| self.not_running())?;
         let name = holder.name().clone();
         self.check_reference(&name, actor)?;
-        let lease = self.claim(holder).await?;
-        let mut publish = |lease: &Lease, actor| lease.publish(actor);
-        registry.keep(actor, lease, &mut publish).map_err(|unkept| self.unkept(name, actor.get_id(), unkept))
+        let name_guard = self.claim(holder).await?;
+        let mut publish = |name_guard: &NameGuard, actor| name_guard.publish(actor);
+        registry.keep(actor, name_guard, &mut publish).map_err(|error| self.explain_keep(name, actor.get_id(), error))
     }
 
-    pub(super) fn unkept(&self, name: ServiceName, actor: ActorId, unkept: Unkept) -> RegistryError {
-        match unkept {
-            Unkept::ActorEnds => RegistryError::Dead { name, actor },
-            Unkept::NotRunning => self.not_running(),
+    pub(super) fn explain_keep(&self, name: ServiceName, actor: ActorId, error: KeepError) -> RegistryError {
+        match error {
+            KeepError::ActorEnds => RegistryError::Dead { name, actor },
+            KeepError::NotRunning => self.not_running(),
         }
     }
 
@@ -310,21 +312,21 @@ impl ServiceRegistry {
         if answers_to::<M>(actor) {
             return Ok(());
         }
-        // ractor knows the type, but not its name; of an actor that has a name here we do.
+        // ractor knows the type, but not its name; the table knows it for actors that have a name here.
         let (name, actor, wanted) = (name.clone(), actor.get_id(), std::any::type_name::<M>());
-        let holders = self.space.table.holders();
+        let holders = self.state.table.holders();
         let found = holders.iter().find(|holder| holder.actor_id() == Some(actor)).map(|holder| holder.message());
         Err(RegistryError::WrongReference { name, actor, wanted, found })
     }
 
-    /// Takes a name away, whoever has it; the actor lives on without it. No harm if nobody has it. True if somebody did.
+    /// Removes a name from its holder, which lives on without it. True if the name had a holder.
     pub fn unregister<M>(&self, key: &ServiceKey<M>) -> bool {
         let mut tried: Option<Arc<Holder>> = None;
-        while let Some(holder) = self.space.table.holder(key.name().as_str()) {
+        while let Some(holder) = self.state.table.holder(key.name().as_str()) {
             if self.take_away(&holder) {
                 return true;
             }
-            // Somebody else has taken it away, or it has just been handed over: then it is the next one's.
+            // Another caller has removed it, or it has just been handed over: then it is the next holder's.
             if tried.replace(Arc::clone(&holder)).is_some_and(|tried| Arc::ptr_eq(&tried, &holder)) {
                 return false;
             }
@@ -335,15 +337,15 @@ impl ServiceRegistry {
     pub(super) fn take_away(&self, holder: &Arc<Holder>) -> bool {
         // A name that is only claimed belongs to a start under way.
         let Some(actor) = holder.actor() else { return false };
-        let taken = self.space.table.take_away(holder);
+        let taken = self.state.table.take_away(holder);
         self.forget(actor, holder);
         taken
     }
 
-    /// Has the registry keep nothing for this holder any more.
+    /// Drops what the registry keeps for this holder.
     pub(super) fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
         if holder.origin() == Origin::Foreign
-            && let Some(registry) = self.space.registry.upgrade()
+            && let Some(registry) = self.state.registry.upgrade()
         {
             registry.forget(actor, holder);
         }
@@ -353,7 +355,7 @@ impl ServiceRegistry {
 
     /// The live actor of this name.
     ///
-    /// Costs a hash of the name, a read and one reference count, which threads that look up the same name fight over:
+    /// Costs a hash of the name, a read and one reference count, for which threads that look up the same name contend:
     /// use [`with`](Self::with) or a [`Via`] to borrow instead.
     ///
     /// # Errors
@@ -362,8 +364,8 @@ impl ServiceRegistry {
         self.with(key, |actor| actor.clone().into())
     }
 
-    /// Borrows the live actor of this name for the time of a function. Keep the function short: it delays the release of
-    /// memory, not other readers.
+    /// Borrows the live actor of this name for the time of a function. Keep the function short: it delays the release
+    /// of memory, not other readers.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
@@ -373,40 +375,40 @@ impl ServiceRegistry {
         key: &ServiceKey<M>,
         read: impl FnOnce(&ActorCell) -> R,
     ) -> Result<R, RegistryError> {
-        self.space.table.with::<M, R>(key.name().as_str(), read).map_err(|miss| explain(&self.space.table, key, miss))
+        self.state.table.with::<M, R>(key.name().as_str(), read).map_err(|miss| explain(&self.state.table, key, miss))
     }
 
     /// A handle that finds the actor at each use, and so survives its restarts.
     pub fn via<M: Message>(&self, key: &ServiceKey<M>) -> Via<M> {
-        Via::new(Arc::clone(&self.space.table), key.clone())
+        Via::new(Arc::clone(&self.state.table), key.clone())
     }
 
     /// Whether a live actor has this name.
     pub fn is_registered<M>(&self, key: &ServiceKey<M>) -> bool {
-        self.space.table.live_holder(key.name().as_str()).is_some()
+        self.state.table.live_holder(key.name().as_str()).is_some()
     }
 
     /// The names that have a live actor, sorted.
     pub fn list_services(&self) -> Vec<ServiceName> {
-        let holders = self.space.table.holders();
+        let holders = self.state.table.holders();
         let mut names: Vec<_> = holders.iter().filter(|h| h.live().is_some()).map(|h| h.name().clone()).collect();
         names.sort();
         names
     }
 
-    // ---- looking ----
+    // ---- queries ----
 
-    /// Asks a service how it is, within `limit`.
+    /// Runs a health check of a service, within `limit`.
     pub async fn health_check<M: Message>(
         &self,
         key: &ServiceKey<M>,
         check: HealthCheck<M>,
         limit: Duration,
     ) -> Health {
-        let table = &self.space.table;
+        let table = &self.state.table;
         let health = match table.with::<M, _>(key.name().as_str(), |actor| actor.clone().into()) {
             Ok(actor) => check.run(actor, limit).await,
-            Err(Miss::Absent) => match table.holder(key.name().as_str()) {
+            Err(LookupError::Absent) => match table.holder(key.name().as_str()) {
                 Some(holder) if holder.actor().is_some() => Health::Dead,
                 _ => Health::NotFound,
             },
@@ -416,27 +418,27 @@ impl ServiceRegistry {
         health
     }
 
-    /// What there is to know about each service; cost: linear in what this namespace holds, and about 1 µs for each service
-    /// that has been measured.
+    /// Information about each service; cost: linear in what this namespace holds, and about 1 µs for each service that
+    /// has been measured.
     pub fn service_info(&self) -> NamespaceInfo {
-        NamespaceInfo::new(self.namespace(), &self.space.table.holders(), &self.space.measures)
+        NamespaceInfo::new(self.namespace(), &self.state.table.holders(), &self.state.measures)
     }
 
     /// What this namespace has counted so far: registrations, lookups, misses, starts, exits, restarts; and how long
-    /// lookups take until somebody is found, `registry.lookup_duration_ns`, of which each thread times 1 in 256.
+    /// lookups take until an actor is found, `registry.lookup_duration_ns`, of which each thread times 1 in 256.
     pub fn counters(&self) -> Snapshot {
-        self.space.table.counters().snapshot()
+        self.state.table.counters().snapshot()
     }
 
     // ---- ending ----
 
-    /// Returns when this namespace has ended, whoever has brought that about: a clean-up, a shutdown, the collapse of its
-    /// tree or of the whole registry, or the end of the runtime. The restart of production's tree is no end. At once if it
-    /// has ended already.
+    /// Returns when this namespace has ended, whatever the cause: a clean-up, a shutdown, the collapse of its tree or
+    /// of the whole registry, or the end of the runtime. The restart of production's tree is no end. At once if it has
+    /// ended already.
     ///
-    /// By then its actors are gone, its watches have ended, and whoever waited for a name or a lock has been told
-    /// [`RegistryError::NotRunning`]. Only if its own supervisor, or the root, has been killed, or the runtime is dropped,
-    /// actors may still be about to be dropped. Cancelled, it has done nothing.
+    /// By then its actors are gone, its watches have ended, and waiters for a name or a lock have got
+    /// [`RegistryError::NotRunning`]. Only if its own supervisor, or the root, has been killed, or the runtime is
+    /// dropped, actors may still be about to be dropped. This method is cancel safe.
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry};
@@ -452,30 +454,31 @@ impl ServiceRegistry {
     /// # }
     /// ```
     pub async fn ended(&self) {
-        self.space.ended.wait().await;
+        self.state.ended.wait().await;
     }
 
     /// Whether this namespace has [ended](Self::ended).
     pub fn has_ended(&self) -> bool {
-        self.space.ended.is_set()
+        self.state.ended.is_set()
     }
 
-    /// Stops everything in this namespace; see [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
+    /// Stops everything in this namespace; see
+    /// [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
     ///
     /// # Errors
-    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if the registry has ended and no handle on it
-    /// is left.
+    /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if the registry has ended and no handle
+    /// on it is left.
     pub async fn cleanup(&self) -> Result<CleanupReport, RegistryError> {
-        match self.space.registry.upgrade() {
+        match self.state.registry.upgrade() {
             Some(registry) => registry.cleanup(self.namespace()).await,
             None => Err(self.not_running()),
         }
     }
 }
 
-/// What a child that registers itself has been so far.
+/// The incarnations of a self-registering child so far.
 #[derive(Clone, Copy, Default)]
-struct Lives {
+struct Incarnations {
     restarts: u32,
     latest: Option<ActorId>,
 }

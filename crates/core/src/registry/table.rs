@@ -1,15 +1,15 @@
 //! The names of one namespace.
 //!
 //! 1. A name has at most one holder.
-//! 2. A holder comes in by a claim: of a free name, or of one whose foreign holder is gone.
-//! 3. A holder goes out by its own lease, or by `unregister`; each removes this holder and no other.
-//! 4. A holder is retired before it goes out, and is never un-retired: who has seen it retired looks again. One that hands
-//!    its name over is retired just after, so that at no time there is nobody.
+//! 2. A holder is added by a claim: of a free name, or of one whose foreign holder is gone.
+//! 3. A holder is removed by its own name guard, or by `unregister`; each removes this holder and no other.
+//! 4. A holder is retired before it is removed and never becomes current again; a reader that sees a retired holder
+//!    retries. One that hands its name over is retired just after, so that the name always has a holder.
 //! 5. Readers see only holders that are filled, not retired, and whose actor takes messages.
-//! 6. Whoever waits for a name is woken after each change of it, in this order: change, then wake.
-//! 7. A table that is closed takes no name. Whoever makes a name visible looks afterwards whether the table is closed, and
-//!    whoever closes it looks afterwards which names there are: one of them sees the other.
-//! 8. Who watches is told an end between the retirement and the removal, so before the next holder can begin.
+//! 6. Waiters are woken after each change of a name, in this order: change, then wake.
+//! 7. A closed table takes no name. A writer that makes a name visible checks afterwards whether the table is closed,
+//!    and a close reads the names afterwards: one of them sees the other.
+//! 8. Watches are notified of an end between the retirement and the removal, so before the next holder can begin.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -23,7 +23,7 @@ use super::metadata::{Description, Metadata};
 use super::notifier::Latch;
 use super::view::{End, Fact, View};
 use super::wait::Waiters;
-use super::watches::{Coroner, Watches};
+use super::watches::{ExitReasonSource, Watches};
 use crate::namespace::{Namespace, ServiceName};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
@@ -33,27 +33,27 @@ pub(crate) struct Table {
     waiters: Waiters,
     watches: Arc<Watches>,
     counters: Counters,
-    /// Whether a name has ever been handed over: only then a reader who finds nobody has to make sure.
+    /// Whether a name has ever been handed over: only then a reader that finds no holder has to check again.
     handed_over: AtomicBool,
     closed: Latch,
 }
 
-/// Why a lookup found nothing to give.
+/// Why a lookup failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Miss {
+pub(crate) enum LookupError {
     Absent,
     /// The holder answers to this type and no other.
     WrongType(&'static str),
 }
 
 /// Why a name is not handed over.
-pub(crate) enum Refusal {
-    Miss(Miss),
-    /// Whoever is to get it has it.
+pub(crate) enum HandOverError {
+    Lookup(LookupError),
+    /// The actor that is to get it has it.
     HasIt,
 }
 
-/// The answer to one try to take a name.
+/// The outcome of one attempt to take a name.
 pub(crate) enum Attempt {
     Taken,
     Held(Arc<Holder>),
@@ -67,18 +67,18 @@ impl Table {
         Self::assemble(namespace, None)
     }
 
-    /// A table of whose holders somebody can tell why they end.
-    pub(crate) fn with_coroner(namespace: Namespace, coroner: Weak<dyn Coroner>) -> Self {
-        Self::assemble(namespace, Some(coroner))
+    /// A table with a source of exit reasons for its holders.
+    pub(crate) fn with_exit_reasons(namespace: Namespace, exit_reasons: Weak<dyn ExitReasonSource>) -> Self {
+        Self::assemble(namespace, Some(exit_reasons))
     }
 
-    fn assemble(namespace: Namespace, coroner: Option<Weak<dyn Coroner>>) -> Self {
+    fn assemble(namespace: Namespace, exit_reasons: Option<Weak<dyn ExitReasonSource>>) -> Self {
         Self {
             namespace,
-            // Room for one name is never given back: or each that comes into an empty table would allocate it anew.
+            // The room for one name is never released: otherwise each name in an empty table would allocate it anew.
             names: HashIndex::with_capacity_and_hasher(1, foldhash::fast::RandomState::default()),
             waiters: Waiters::default(),
-            watches: Arc::new(Watches::new(coroner)),
+            watches: Arc::new(Watches::new(exit_reasons)),
             counters: Counters::default(),
             handed_over: AtomicBool::new(false),
             closed: Latch::default(),
@@ -105,7 +105,7 @@ impl Table {
 
     /// Borrows the live actor of this name that answers to `M`.
     #[inline]
-    pub(crate) fn with<M: Message, R>(&self, name: &str, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+    pub(crate) fn with<M: Message, R>(&self, name: &str, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
         self.with_holder::<M, R>(name, |_, actor| read(actor))
     }
 
@@ -114,17 +114,17 @@ impl Table {
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
-    ) -> Result<R, Miss> {
+    ) -> Result<R, LookupError> {
         if self.counters.looked_up() { self.find_timed::<M, R>(name, read) } else { self.find::<M, R>(name, read) }
     }
 
-    /// What `read` does with the actor is not part of the look-up.
+    /// The time of `read` is not part of the lookup.
     #[cold]
     fn find_timed<M: Message, R>(
         &self,
         name: &str,
         read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
-    ) -> Result<R, Miss> {
+    ) -> Result<R, LookupError> {
         let begun = Instant::now();
         self.find::<M, R>(name, |holder, actor| {
             self.counters.found_since(begun);
@@ -133,34 +133,43 @@ impl Table {
     }
 
     #[inline]
-    fn find<M: Message, R>(&self, name: &str, read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R) -> Result<R, Miss> {
+    fn find<M: Message, R>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Arc<Holder>, &ActorCell) -> R,
+    ) -> Result<R, LookupError> {
         let mut read = Some(read);
         let mut judge = |holder: &Arc<Holder>| {
-            let actor = holder.live().ok_or(Miss::Absent)?;
+            let actor = holder.live().ok_or(LookupError::Absent)?;
             if !holder.answers_to::<M>() {
-                return Err(Miss::WrongType(holder.message()));
+                return Err(LookupError::WrongType(holder.message()));
             }
-            // It is there to be taken: who has been read is not absent, and so nobody is judged after that.
-            read.take().map(|read| read(holder, actor)).ok_or(Miss::Absent)
+            // `read` is still there: after a successful read no further holder is judged.
+            read.take().map(|read| read(holder, actor)).ok_or(LookupError::Absent)
         };
-        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
+        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(LookupError::Absent));
         let found = match found {
-            Err(Miss::Absent) if self.handed_over.load(Ordering::Acquire) => self.settled(name, judge),
+            Err(LookupError::Absent) if self.handed_over.load(Ordering::Acquire) => self.lookup_locked(name, judge),
             found => found,
         };
         found.inspect_err(|_| self.counters.missed())
     }
 
-    /// Looks again, past the writers: a name that goes from hand to hand can slip through under a reader's eyes.
+    /// Looks up again under the entry's lock, after its writers: a lock-free reader can miss a name that is handed
+    /// over.
     #[cold]
-    fn settled<R>(&self, name: &str, mut judge: impl FnMut(&Arc<Holder>) -> Result<R, Miss>) -> Result<R, Miss> {
+    fn lookup_locked<R>(
+        &self,
+        name: &str,
+        mut judge: impl FnMut(&Arc<Holder>) -> Result<R, LookupError>,
+    ) -> Result<R, LookupError> {
         let mut seen: Option<Arc<Holder>> = None;
         loop {
-            // The lock is given back before the holder is judged: what a reader does with it may need the lock.
-            let holder = self.names.get_sync(name).map(|entry| Arc::clone(entry.get())).ok_or(Miss::Absent)?;
+            // The lock is released before the holder is judged: the reader's function may need the lock.
+            let holder = self.names.get_sync(name).map(|entry| Arc::clone(entry.get())).ok_or(LookupError::Absent)?;
             let found = judge(&holder);
             let again = seen.replace(Arc::clone(&holder)).is_none_or(|seen| !Arc::ptr_eq(&seen, &holder));
-            if !again || !matches!(found, Err(Miss::Absent)) {
+            if !again || !matches!(found, Err(LookupError::Absent)) {
                 return found;
             }
         }
@@ -168,10 +177,10 @@ impl Table {
 
     /// The live holder of a name, whatever it answers to. Not counted as a lookup.
     pub(crate) fn live_holder(&self, name: &str) -> Option<Arc<Holder>> {
-        let judge = |holder: &Arc<Holder>| holder.live().map(|_| Arc::clone(holder)).ok_or(Miss::Absent);
-        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(Miss::Absent));
+        let judge = |holder: &Arc<Holder>| holder.live().map(|_| Arc::clone(holder)).ok_or(LookupError::Absent);
+        let found = self.names.peek_with(name, |_, holder| judge(holder)).unwrap_or(Err(LookupError::Absent));
         match found {
-            Err(_) if self.handed_over.load(Ordering::Acquire) => self.settled(name, judge).ok(),
+            Err(_) if self.handed_over.load(Ordering::Acquire) => self.lookup_locked(name, judge).ok(),
             found => found.ok(),
         }
     }
@@ -185,11 +194,11 @@ impl Table {
         found
     }
 
-    /// All holders, each once, in no order; cost: that of sorting them.
+    /// All holders, each once, in no order; cost: sorting them.
     pub(crate) fn holders(&self) -> Vec<Arc<Holder>> {
         let (guard, mut holders) = (Guard::new(), Vec::new());
         self.each(&guard, |holder| holders.push(Arc::clone(holder)));
-        // What is moved while the table grows may have been seen at both places.
+        // An entry that moves while the table grows may have been seen at both places.
         holders.sort_unstable_by_key(Arc::as_ptr);
         holders.dedup_by(|a, b| Arc::ptr_eq(a, b));
         holders
@@ -200,15 +209,15 @@ impl Table {
         self.names.iter(guard).for_each(|(_, holder)| show(holder));
     }
 
-    /// How all names, or one, stand for whoever has entered a watch. That the reasons of these actors' ends will be told has
-    /// been seen to.
-    pub(crate) fn look(&self, name: Option<&ServiceName>) -> View<Arc<Holder>> {
+    /// A snapshot of all names, or of one, for a watch that has been entered. The reasons of these actors' ends have
+    /// been requested.
+    pub(crate) fn snapshot(&self, name: Option<&ServiceName>) -> View<Arc<Holder>> {
         let holders = match name {
             Some(name) => self.holder(name.as_str()).into_iter().collect(),
             None => self.holders(),
         };
         let visible = holders.into_iter().filter(|holder| holder.actor().is_some() && !holder.is_retired());
-        View::new(visible.inspect(|holder| self.watches.inquire(holder)))
+        View::new(visible.inspect(|holder| self.watches.request_reason(holder)))
     }
 
     /// At most so many names that have a live actor, in no order.
@@ -218,7 +227,7 @@ impl Table {
         live.map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many names there are, those of the leaving included; constant cost, exact when nobody writes.
+    /// The number of names, those of stopping actors included; constant cost, exact when there is no concurrent writer.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
@@ -250,9 +259,9 @@ impl Table {
             Standing::Gone => {
                 self.retire(&current);
                 entry.update(Arc::clone(new));
-                // Not under the entry's lock: who hands a name over takes the two locks in the other order.
+                // Not under the entry's lock: a hand-over takes the two locks in the other order.
                 drop(entry);
-                self.watches.tell_ended(&current, End::Died);
+                self.watches.report_ended(&current, End::Died);
                 Attempt::Taken
             }
         }
@@ -267,26 +276,26 @@ impl Table {
         tracing::debug!(%namespace, %service, actor = %id, "service registered");
         fence(Ordering::SeqCst);
         let open = !self.is_closed();
-        self.watches.tell_visible(holder);
+        self.watches.report_visible(holder);
         open
     }
 
-    /// Gives the name of a holder back that has ended, if it still has it; true if it did.
+    /// Releases the name of a holder that has ended, if it still has it; true if it did.
     pub(crate) fn release(&self, holder: &Arc<Holder>) -> bool {
-        let end = if holder.is_inquired() { End::ReasonToCome } else { End::Died };
-        self.part(holder, end)
+        let end = if holder.is_reason_requested() { End::ReasonToCome } else { End::Died };
+        self.remove(holder, end)
     }
 
-    /// Takes a name away from a holder that lives on, if it still has it; true if it did.
+    /// Removes a name from a holder that lives on, if it still has it; true if it did.
     pub(crate) fn take_away(&self, holder: &Arc<Holder>) -> bool {
-        self.part(holder, End::TakenAway)
+        self.remove(holder, End::TakenAway)
     }
 
-    fn part(&self, holder: &Arc<Holder>, end: End) -> bool {
+    fn remove(&self, holder: &Arc<Holder>, end: End) -> bool {
         if !self.retire(holder) {
             return false;
         }
-        self.watches.tell_ended(holder, end);
+        self.watches.report_ended(holder, end);
         let (namespace, service) = (self.namespace, holder.name());
         self.names.remove_if_sync(service.as_str(), |current| Arc::ptr_eq(current, holder));
         self.waiters.wake(service.as_str());
@@ -298,32 +307,36 @@ impl Table {
 
     fn retire(&self, holder: &Holder) -> bool {
         let first = holder.retire();
-        // A claim that came to nothing was never registered.
+        // An unfilled claim was never registered.
         if first && holder.actor().is_some() {
             self.counters.released();
         }
         first
     }
 
-    /// Gives a name straight from its live holder to another: who had it, or why not. Nobody who looks finds nobody.
-    /// From this actor and nobody else, if one is given.
+    /// Hands a name over from its live holder to another; returns the previous holder. A lookup during a hand-over
+    /// always finds one of the two holders. Only from this actor, if one is given.
     pub(crate) fn hand_over<M: Message>(
         &self,
         from: Option<ActorId>,
         new: &Arc<Holder>,
         to: ActorCell,
-    ) -> Result<Arc<Holder>, Refusal> {
-        let telling = self.watches.hold();
-        let mut entry = self.names.get_sync(new.name().as_str()).ok_or(Refusal::Miss(Miss::Absent))?;
+    ) -> Result<Arc<Holder>, HandOverError> {
+        let reports = self.watches.hold();
+        let mut entry = self.names.get_sync(new.name().as_str()).ok_or(HandOverError::Lookup(LookupError::Absent))?;
         let old = Arc::clone(entry.get());
         match old.live() {
-            None => return Err(Refusal::Miss(Miss::Absent)),
-            Some(_) if !old.answers_to::<M>() => return Err(Refusal::Miss(Miss::WrongType(old.message()))),
-            Some(actor) if from.is_some_and(|from| from != actor.get_id()) => return Err(Refusal::Miss(Miss::Absent)),
-            Some(actor) if actor.get_id() == to.get_id() => return Err(Refusal::HasIt),
+            None => return Err(HandOverError::Lookup(LookupError::Absent)),
+            Some(_) if !old.answers_to::<M>() => {
+                return Err(HandOverError::Lookup(LookupError::WrongType(old.message())));
+            }
+            Some(actor) if from.is_some_and(|from| from != actor.get_id()) => {
+                return Err(HandOverError::Lookup(LookupError::Absent));
+            }
+            Some(actor) if actor.get_id() == to.get_id() => return Err(HandOverError::HasIt),
             Some(_) => {}
         }
-        // A successor may say of itself what its own specification says.
+        // The metadata of a successor's own specification take precedence.
         if let (None, Some(description)) = (new.metadata(), old.share_description()) {
             new.describe(description);
         }
@@ -334,21 +347,21 @@ impl Table {
         drop(entry);
         self.retire(&old);
         self.counters.registered();
-        telling.tell_handed_over(&old, new);
+        reports.report_handed_over(&old, new);
         self.waiters.wake(service.as_str());
         tracing::debug!(%namespace, %service, %actor, "service handed over");
         Ok(old)
     }
 
-    /// Puts a new description in the place of the one that its maker has seen; false if that is no longer the present one.
+    /// Replaces the description that the caller has seen; false if that is no longer the current one.
     pub(crate) fn describe(&self, holder: &Arc<Holder>, seen: Option<u64>, metadata: Metadata) -> bool {
-        let telling = self.watches.hold();
+        let reports = self.watches.hold();
         if holder.is_retired() || holder.metadata().map(|(version, _)| version) != seen {
             return false;
         }
         let version = seen.map_or(1, |version| version + 1);
         holder.describe(Shared::new(Description { version, metadata }));
-        telling.tell(&Fact::Described(Arc::clone(holder), holder.metadata()));
+        reports.report(&Fact::Described(Arc::clone(holder), holder.metadata()));
         true
     }
 

@@ -13,9 +13,9 @@ use crate::namespace::Namespace;
 use crate::supervisor::{ChildHealth, Tree, TreeStatus};
 
 impl ProcessRegistry {
-    /// A snapshot of the whole tree: the root, every namespace with its services and its application, and whoever was
-    /// spawned under a name. Foreign actors are nobody's children and are not in it. A supervisor that does not answer
-    /// [in time](crate::SupervisorLimits::tree) is shown as silent.
+    /// A snapshot of the whole tree: the root, every namespace with its services and its application, and the actors
+    /// spawned under a name. Foreign actors have no supervisor here and are not in it. A supervisor that does not
+    /// answer [in time](crate::SupervisorLimits::tree) is shown as silent.
     ///
     /// ```
     /// use foundation_core::{Namespace, ProcessRegistry};
@@ -43,14 +43,14 @@ impl ProcessRegistry {
         let Ok(root) = self.root() else { return unknown(TreeStatus::Starting) };
         match timeout(self.limits().supervisor.tree, root.supervisor(namespace.to_string())).await {
             Ok(Ok(Some(supervisor))) => supervisor.snapshot().await.named(&self.names()),
-            // Between two lives, or on its way to the first.
+            // Between two incarnations, or before the first.
             Ok(Ok(None)) => unknown(TreeStatus::Restarting),
             Ok(Err(_)) => unknown(TreeStatus::Stopped),
             Err(_) => unknown(TreeStatus::Silent),
         }
     }
 
-    /// How those in a namespace are that count; nobody, if it does not run.
+    /// The health of the children in a namespace that count; empty if it does not run.
     pub(super) async fn namespace_health(&self, namespace: Namespace, limits: &HealthLimits) -> Vec<ChildHealth> {
         let Ok(root) = self.root() else { return Vec::new() };
         match timeout(limits.answer, root.supervisor(namespace.to_string())).await {
@@ -60,28 +60,28 @@ impl ProcessRegistry {
     }
 
     fn names(&self) -> HashMap<ActorId, String> {
-        let holders = self.open_registries().into_iter().flat_map(|registry| registry.space().table.holders());
+        let holders = self.open_registries().into_iter().flat_map(|registry| registry.state().table.holders());
         holders.filter_map(|holder| Some((holder.actor_id()?, holder.name().to_string()))).collect()
     }
 }
 
 impl ServiceRegistry {
-    /// A snapshot of this namespace's tree: its services, its application, and whoever was spawned under a name. A
-    /// supervisor that does not answer [in time](crate::SupervisorLimits::tree) is shown as silent; a namespace that has
-    /// stopped is a tree of one actor that is stopped.
+    /// A snapshot of this namespace's tree: its services, its application, and the actors spawned under a name. A
+    /// supervisor that does not answer [in time](crate::SupervisorLimits::tree) is shown as silent; a namespace that
+    /// has stopped is a tree of one actor that is stopped.
     pub async fn tree(&self) -> Tree {
-        match self.space().registry.upgrade() {
+        match self.state().registry.upgrade() {
             Some(registry) => registry.tree(self.namespace()).await,
             None => Tree::unknown(format!("registry/{}", self.namespace()), TreeStatus::Stopped),
         }
     }
 
-    /// How those in this namespace are that [count](crate::ChildSpec::in_health): its services, its application, and then
-    /// what is below it, called by their paths from there. Nobody counts in a namespace that does not run.
+    /// The health of the children in this namespace that [count](crate::ChildSpec::in_health): its services, its
+    /// application, and then its descendants, named by their paths from there. Empty if the namespace does not run.
     ///
     /// Each supervisor of the namespace is asked, and each check runs, all together; see [`HealthLimits`] for how long.
     pub async fn health(&self, limits: &HealthLimits) -> Vec<ChildHealth> {
-        let Some(registry) = self.space().registry.upgrade() else { return Vec::new() };
+        let Some(registry) = self.state().registry.upgrade() else { return Vec::new() };
         let (top, application) = (format!("registry/{}/", self.namespace()), format!("{APPLICATION}/"));
         let mut found = registry.health(self.namespace(), limits.clone()).await;
         for child in &mut found {

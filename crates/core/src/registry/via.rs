@@ -10,16 +10,16 @@ use tokio::sync::oneshot;
 
 use super::error::RegistryError;
 use super::holder::Holder;
-use super::table::{Miss, Table};
+use super::table::{LookupError, Table};
 use crate::ask::{TimeLimit, reply, send};
 use crate::namespace::{Namespace, ServiceKey};
 
 /// A typed, late-bound handle: it names a service and finds its actor at each use, so it survives restarts.
 ///
 /// Elixir's via tuple, with the message type. It remembers the incarnation that it met first and uses it for as long as
-/// that one is current (one atomic flag and the actor's status, about 2 ns); afterwards it reads the table (about 15 ns).
-/// A handle that is owned comes up to date with [`resolve`](Via::resolve) or [`refresh`](Via::refresh). Cloning is cheap;
-/// the actor need not exist when the handle is made.
+/// that one is current (one atomic flag and the actor's status, about 2 ns); afterwards it reads the table (about 15
+/// ns). A handle that is owned comes up to date with [`resolve`](Via::resolve) or [`refresh`](Via::refresh). Cloning is
+/// cheap; the actor need not exist when the handle is made.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +66,7 @@ pub struct Via<M> {
     first: OnceLock<Bound>,
 }
 
-/// An incarnation, with its actor at hand: one look less than through its holder.
+/// An incarnation, with its actor at hand: one indirection less than through its holder.
 #[derive(Clone)]
 struct Bound {
     holder: Arc<Holder>,
@@ -90,12 +90,12 @@ impl<M: Message> Via<M> {
         Self { table, key, first: OnceLock::new() }
     }
 
-    /// What it names.
+    /// The key of the service.
     pub fn key(&self) -> &ServiceKey<M> {
         &self.key
     }
 
-    /// Where the name is looked up.
+    /// The namespace in which the name is looked up.
     pub fn namespace(&self) -> Namespace {
         self.table.namespace()
     }
@@ -103,41 +103,41 @@ impl<M: Message> Via<M> {
     /// Sends a message and does not wait.
     ///
     /// # Errors
-    /// [`CastError`] gives the message back if there is nobody to take it: nothing is lost.
+    /// [`CastError`] gives the message back if no actor takes it: nothing is lost.
     pub fn cast(&self, message: M) -> Result<(), CastError<M>> {
         self.send_bound(message).map(drop).or_else(|message| self.send_anew(message, |_| ()))
     }
 
-    /// Sends to the incarnation that the handle met first, and says who took it.
+    /// Sends to the incarnation that the handle met first, and returns the actor that took it.
     #[inline]
     fn send_bound(&self, message: M) -> Result<&ActorCell, M> {
         match self.first.get() {
-            // Whether the actor still takes messages is what the send finds out.
+            // The send itself finds out whether the actor still takes messages.
             Some(bound) if !bound.holder.is_retired() => send(&bound.actor, message).map(|()| &bound.actor),
             _ => Err(message),
         }
     }
 
-    /// Sends to the current incarnation, and gives what `taken` makes of it.
+    /// Sends to the current incarnation, and returns the result of `taken` for it.
     #[inline(never)]
     fn send_anew<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, CastError<M>> {
-        // The actor may end between the look and the send. Its successor, if it has one by then, gets the message.
+        // The actor may end between the lookup and the send. Its successor, if it has one by then, gets the message.
         let sent = match self.try_send(message, &taken) {
-            Err((message, Miss::Absent)) => self.try_send(message, &taken),
+            Err((message, LookupError::Absent)) => self.try_send(message, &taken),
             sent => sent,
         };
         sent.map_err(|(message, miss)| CastError { message, reason: self.explain(miss) })
     }
 
-    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, Miss)> {
+    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, LookupError)> {
         let mut unsent = Some(message);
         let outcome = self.borrow(|actor| {
             unsent = unsent.take().and_then(|message| send(actor, message).err());
             taken(actor)
         });
         match (unsent, outcome) {
-            // Whoever was found did not take it, because it has just ended; or nobody was found.
-            (Some(message), outcome) => Err((message, outcome.err().unwrap_or(Miss::Absent))),
+            // The actor that was found has just ended and did not take it, or none was found.
+            (Some(message), outcome) => Err((message, outcome.err().unwrap_or(LookupError::Absent))),
             (None, Ok(taken)) => Ok(taken),
             (None, Err(_)) => unreachable!("a message is taken by an actor that was found"),
         }
@@ -149,9 +149,9 @@ impl<M: Message> Via<M> {
     /// before that one has replied, as in OTP.
     ///
     /// # Errors
-    /// [`CallError::NotDelivered`] gives the message back; [`CallError::TimedOut`] if no answer came in time (the service
-    /// may still have acted); [`CallError::NoReply`], at once, if the service ended, or dropped the port, without
-    /// answering; [`CallError::NoRuntime`] outside a tokio runtime, before anything is sent.
+    /// [`CallError::NotDelivered`] gives the message back; [`CallError::TimedOut`] if no answer came in time (the
+    /// service may still have acted); [`CallError::NoReply`], at once, if the service ended, or dropped the port,
+    /// without answering; [`CallError::NoRuntime`] outside a tokio runtime, before anything is sent.
     pub async fn call<R: Send + 'static>(
         &self,
         message: impl FnOnce(RpcReplyPort<R>) -> M,
@@ -184,7 +184,7 @@ impl<M: Message> Via<M> {
         self.with(|actor| actor.clone().into())
     }
 
-    /// Whether there is somebody who would take a message now.
+    /// Whether there is an actor that would take a message now.
     pub fn is_alive(&self) -> bool {
         self.borrow(|_| ()).is_ok()
     }
@@ -199,8 +199,8 @@ impl<M: Message> Via<M> {
         self.borrow(read).map_err(|miss| self.explain(miss))
     }
 
-    /// The current incarnation, borrowed. The handle binds to it, so it takes the short path, about 1 ns, after restarts
-    /// too: the cheapest way for whoever owns the handle.
+    /// The current incarnation, borrowed. The handle binds to it, so it takes the short path, about 1 ns, after
+    /// restarts too: the cheapest way for the owner of the handle.
     ///
     /// # Errors
     /// As [`actor_ref`](Self::actor_ref).
@@ -211,14 +211,14 @@ impl<M: Message> Via<M> {
         }
         match self.first.get_mut() {
             Some(bound) => Ok(&bound.actor),
-            None => Err(explain(&self.table, &self.key, Miss::Absent)),
+            None => Err(explain(&self.table, &self.key, LookupError::Absent)),
         }
     }
 
     /// Binds to the current incarnation, if there is one, so that the next uses take the short path again.
     pub fn refresh(&mut self) -> &mut Self {
         if !self.is_bound() {
-            // That nobody is there is no harm: the next use looks again.
+            // A miss does no harm: the next use looks the name up again.
             let _ = self.rebind();
         }
         self
@@ -230,22 +230,22 @@ impl<M: Message> Via<M> {
     }
 
     #[cold]
-    fn rebind(&mut self) -> Result<(), Miss> {
+    fn rebind(&mut self) -> Result<(), LookupError> {
         self.first = OnceLock::new();
         self.borrow(|_| ())
     }
 
     #[inline]
-    fn borrow<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+    fn borrow<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
         match self.first.get().and_then(Bound::live) {
             Some(actor) => Ok(read(actor)),
             None => self.borrow_by_name(read),
         }
     }
 
-    /// Borrows by a look-up, and binds to what it finds if it is the first.
+    /// Borrows by a lookup, and binds to the first actor that it finds.
     #[inline(never)]
-    fn borrow_by_name<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, Miss> {
+    fn borrow_by_name<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, LookupError> {
         self.table.with_holder::<M, R>(self.key.name().as_str(), |holder, actor| {
             self.first.get_or_init(|| Bound::new(holder, actor));
             read(actor)
@@ -253,16 +253,16 @@ impl<M: Message> Via<M> {
     }
 
     #[cold]
-    fn explain(&self, miss: Miss) -> RegistryError {
+    fn explain(&self, miss: LookupError) -> RegistryError {
         explain::<M>(&self.table, &self.key, miss)
     }
 }
 
-/// A miss as an error for people.
-pub(crate) fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: Miss) -> RegistryError {
+/// A miss as an error for the caller.
+pub(crate) fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: LookupError) -> RegistryError {
     match miss {
-        Miss::Absent => RegistryError::not_found(table, key.name()),
-        Miss::WrongType(found) => RegistryError::WrongType {
+        LookupError::Absent => RegistryError::not_found(table, key.name()),
+        LookupError::WrongType(found) => RegistryError::WrongType {
             namespace: table.namespace(),
             name: key.name().clone(),
             wanted: std::any::type_name::<M>(),
@@ -283,7 +283,7 @@ impl<M> fmt::Debug for Via<M> {
     }
 }
 
-/// A message that nobody took, with the reason.
+/// A message that no actor took, with the reason.
 #[derive(thiserror::Error)]
 #[error("{reason}")]
 pub struct CastError<M> {
@@ -298,13 +298,13 @@ pub struct CastError<M> {
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError<M> {
-    /// Nobody took the message.
+    /// No actor took the message.
     #[error("{}", .0.reason)]
     NotDelivered(CastError<M>),
     /// No answer came in time.
     #[error("service {key} in namespace {namespace} did not answer within {limit:?}")]
     TimedOut {
-        /// Who was asked.
+        /// The service that was called.
         key: String,
         /// Where.
         namespace: Namespace,
@@ -314,7 +314,7 @@ pub enum CallError<M> {
     /// The message was taken and dropped without an answer, because the service ended or chose not to.
     #[error("service {key} in namespace {namespace} took the message and ended without an answer")]
     NoReply {
-        /// Who was asked.
+        /// The service that was called.
         key: String,
         /// Where.
         namespace: Namespace,
@@ -325,7 +325,7 @@ pub enum CallError<M> {
         "service {key} in namespace {namespace} was not called: a call needs a tokio runtime with time enabled, to keep its limit"
     )]
     NoRuntime {
-        /// Who was to be asked.
+        /// The service that was to be called.
         key: String,
         /// Where.
         namespace: Namespace,

@@ -1,4 +1,4 @@
-//! Random histories of two names, told to a view in each order that a table may tell them in, and slowly.
+//! Random histories of two names, reported to a view in each order that a table may report them in, and slowly.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::{HashMap, VecDeque};
@@ -9,7 +9,7 @@ use ractor::ActorId;
 
 use super::change::{NameChange, Registration};
 use super::metadata::Metadata;
-use super::view::{End, Fact, Life, Stated, View};
+use super::view::{End, Fact, NameIncarnation, VersionedMetadata, View};
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 
@@ -22,11 +22,11 @@ struct Numbered {
     name: usize,
     previous: Option<u64>,
     version: Rc<Cell<u64>>,
-    /// Why it ended, once that has been told.
+    /// Why it ended, once that has been reported.
     reason: Rc<OnceCell<ExitReason>>,
 }
 
-impl Life for Numbered {
+impl NameIncarnation for Numbered {
     fn is(&self, other: &Self) -> bool {
         self.number == other.number
     }
@@ -39,7 +39,7 @@ impl Life for Numbered {
         self.previous.map(ActorId::Local)
     }
 
-    fn stated(&self) -> Stated {
+    fn versioned_metadata(&self) -> VersionedMetadata {
         Some((self.version.get(), Metadata::new(&self.version.get()).ok()?))
     }
 
@@ -61,26 +61,26 @@ impl Life for Numbered {
 
 impl Numbered {
     fn truth(&self) -> Option<Registration> {
-        self.registration(self.stated().map(|(_, metadata)| metadata))
+        self.registration(self.versioned_metadata().map(|(_, metadata)| metadata))
     }
 }
 
 #[derive(Debug, Clone)]
 enum Deed {
-    /// Somebody takes a name, and that is told at once, or after it was told why its actor ended, or never, because it is
-    /// over before that: its end is told all the same.
+    /// A name is taken. That is reported at once, after the reason of its actor's end, or never because it is over
+    /// before that: its end is reported all the same.
     Take {
         name: usize,
         beginning: Beginning,
     },
-    /// It is told why its actor has ended, which still has its name.
+    /// The reason of its actor's end is reported while it still has its name.
     Explain {
         name: usize,
     },
-    /// Its actor ends. The reason is told before, or so many deeds later, or never.
+    /// Its actor ends. The reason is reported before, or this many deeds later, or never.
     Die {
         name: usize,
-        reason: Told,
+        reason: ReasonReport,
     },
     TakeAway {
         name: usize,
@@ -91,8 +91,8 @@ enum Deed {
     Describe {
         name: usize,
     },
-    /// Somebody tells an end that has been told already.
-    TellAgain {
+    /// An end is reported again.
+    ReportAgain {
         end: usize,
     },
     /// The reader reads so many facts.
@@ -101,13 +101,13 @@ enum Deed {
 
 #[derive(Debug, Clone, Copy)]
 enum Beginning {
-    Told,
+    Reported,
     Late,
-    Untold,
+    Unreported,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Told {
+enum ReasonReport {
     Before,
     After(usize),
     Never,
@@ -115,35 +115,37 @@ enum Told {
 
 fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let name = 0..TWO;
-    let told = prop_oneof![Just(Told::Before), (0..6_usize).prop_map(Told::After), Just(Told::Never)];
-    let beginning = prop_oneof![6 => Just(Beginning::Told), 1 => Just(Beginning::Late), 1 => Just(Beginning::Untold)];
+    let report =
+        prop_oneof![Just(ReasonReport::Before), (0..6_usize).prop_map(ReasonReport::After), Just(ReasonReport::Never)];
+    let beginning =
+        prop_oneof![6 => Just(Beginning::Reported), 1 => Just(Beginning::Late), 1 => Just(Beginning::Unreported)];
     let deed = prop_oneof![
         6 => (name.clone(), beginning).prop_map(|(name, beginning)| Deed::Take { name, beginning }),
         1 => name.clone().prop_map(|name| Deed::Explain { name }),
-        4 => (name.clone(), told).prop_map(|(name, reason)| Deed::Die { name, reason }),
+        4 => (name.clone(), report).prop_map(|(name, reason)| Deed::Die { name, reason }),
         1 => name.clone().prop_map(|name| Deed::TakeAway { name }),
         2 => name.clone().prop_map(|name| Deed::HandOver { name }),
         2 => name.prop_map(|name| Deed::Describe { name }),
-        1 => (0..20_usize).prop_map(|end| Deed::TellAgain { end }),
+        1 => (0..20_usize).prop_map(|end| Deed::ReportAgain { end }),
         4 => (0..6_usize).prop_map(Deed::Read),
     ];
     proptest::collection::vec(deed, 1..60)
 }
 
-/// What is true, and what has been told of it.
+/// The true state, and the facts that are reported of it.
 #[derive(Default)]
 struct World {
     has: [Option<Numbered>; TWO],
     numbers: u64,
     latest: [Option<u64>; TWO],
-    told: VecDeque<Fact<Numbered>>,
+    reported: VecDeque<Fact<Numbered>>,
     ends: Vec<Numbered>,
     /// Reasons to come: after so many deeds.
     to_come: Vec<(usize, Numbered)>,
-    /// Those whose reason is told in any case.
+    /// Incarnations whose reason is reported in any case.
     explained: Vec<u64>,
-    /// What each incarnation has said of itself, at its beginning and later.
-    stated: Vec<(u64, u64)>,
+    /// The metadata of each incarnation, at its beginning and later.
+    described: Vec<(u64, u64)>,
 }
 
 fn reason(life: &Numbered) -> ExitReason {
@@ -157,22 +159,22 @@ impl World {
         Numbered { number: self.numbers, name, previous, version: Rc::default(), reason: Rc::default() }
     }
 
-    fn state(&mut self, life: &Numbered) -> Stated {
-        self.stated.push((life.number, life.version.get()));
-        life.stated()
+    fn describe(&mut self, life: &Numbered) -> VersionedMetadata {
+        self.described.push((life.number, life.version.get()));
+        life.versioned_metadata()
     }
 
     fn end(&mut self, name: usize, end: End) {
         if let Some(life) = self.has[name].take() {
             self.ends.push(life.clone());
-            self.told.push_back(Fact::Ended(life, end));
+            self.reported.push_back(Fact::Ended(life, end));
         }
     }
 
-    fn explain(&mut self, life: &Numbered) {
+    fn report_reason(&mut self, life: &Numbered) {
         let reason = life.reason.get_or_init(|| reason(life)).clone();
         self.explained.push(life.number);
-        self.told.push_back(Fact::Reason(life.clone(), reason));
+        self.reported.push_back(Fact::Reason(life.clone(), reason));
     }
 
     fn act(&mut self, deed: &Deed) {
@@ -180,34 +182,34 @@ impl World {
             Deed::Take { name, beginning } if self.has[name].is_none() => {
                 let life = self.new_life(name);
                 self.has[name] = Some(life.clone());
-                if let Beginning::Untold = beginning {
+                if let Beginning::Unreported = beginning {
                     return self.end(name, End::Died);
                 }
                 if let Beginning::Late = beginning {
-                    self.explain(&life);
+                    self.report_reason(&life);
                 }
-                let stated = self.state(&life);
-                self.told.push_back(Fact::Visible(life, stated));
+                let metadata = self.describe(&life);
+                self.reported.push_back(Fact::Visible(life, metadata));
             }
             Deed::Explain { name } => {
                 let Some(life) = self.has[name].clone() else { return };
-                self.explain(&life);
+                self.report_reason(&life);
             }
-            Deed::Die { name, reason: told } => {
+            Deed::Die { name, reason: report } => {
                 let Some(life) = self.has[name].clone() else { return };
-                let end = match told {
-                    // Whoever tells an end does not know what has been told.
+                let end = match report {
+                    // The reporter of an end does not know what has been reported.
                     _ if life.reason.get().is_some() => End::ReasonToCome,
-                    Told::Before => {
-                        self.explain(&life);
+                    ReasonReport::Before => {
+                        self.report_reason(&life);
                         End::Died
                     }
-                    Told::After(deeds) => {
+                    ReasonReport::After(deeds) => {
                         self.explained.push(life.number);
                         self.to_come.push((deeds, life.clone()));
                         End::ReasonToCome
                     }
-                    Told::Never => End::Died,
+                    ReasonReport::Never => End::Died,
                 };
                 self.end(name, end);
             }
@@ -216,18 +218,18 @@ impl World {
                 let Some(from) = self.has[name].take() else { return };
                 let to = self.new_life(name);
                 self.has[name] = Some(to.clone());
-                let stated = self.state(&to);
-                self.told.push_back(Fact::HandedOver { from, to, stated });
+                let metadata = self.describe(&to);
+                self.reported.push_back(Fact::HandedOver { from, to, metadata });
             }
             Deed::Describe { name } => {
                 let Some(life) = self.has[name].clone() else { return };
                 life.version.set(life.version.get() + 1);
-                let stated = self.state(&life);
-                self.told.push_back(Fact::Described(life, stated));
+                let metadata = self.describe(&life);
+                self.reported.push_back(Fact::Described(life, metadata));
             }
-            Deed::TellAgain { end } => {
+            Deed::ReportAgain { end } => {
                 let again = self.ends.get(end).map(|life| Fact::Ended(life.clone(), End::Died));
-                self.told.extend(again);
+                self.reported.extend(again);
             }
             Deed::Take { .. } | Deed::Read(_) => {}
         }
@@ -236,28 +238,28 @@ impl World {
     fn time_passes(&mut self) {
         self.to_come.iter_mut().for_each(|(deeds, _)| *deeds = deeds.saturating_sub(1));
         let due: Vec<_> = self.to_come.extract_if(.., |(deeds, _)| *deeds == 0).collect();
-        due.into_iter().for_each(|(_, life)| self.explain(&life));
+        due.into_iter().for_each(|(_, life)| self.report_reason(&life));
     }
 }
 
-/// Somebody who believes what a watch tells.
+/// A reader that applies what a watch shows.
 #[derive(Default)]
-struct Believer {
+struct Reader {
     has: HashMap<ServiceName, Registration>,
-    /// The highest incarnation so far, by name: nobody comes twice, and nobody comes back.
+    /// The highest incarnation so far, by name: none comes twice, and none comes back.
     highest: HashMap<ServiceName, u64>,
     deaths: Vec<(u64, Option<ExitReason>)>,
-    heard: Vec<(u64, u64)>,
+    seen: Vec<(u64, u64)>,
 }
 
 fn version(of: &Registration) -> u64 {
     of.metadata.as_ref().and_then(|it| it.value().as_u64()).expect("each has one")
 }
 
-impl Believer {
+impl Reader {
     fn begin(&mut self, service: Registration) {
         let number = service.actor.pid();
-        self.heard.push((number, version(&service)));
+        self.seen.push((number, version(&service)));
         let before = self.highest.insert(service.name.clone(), number);
         assert!(before.is_none_or(|before| before < number), "{service:?} after {before:?}");
         let had = self.has.insert(service.name.clone(), service);
@@ -268,7 +270,7 @@ impl Believer {
         assert_eq!(self.has.remove(name).map(|service| service.actor), Some(actor));
     }
 
-    fn hear(&mut self, change: NameChange) {
+    fn apply(&mut self, change: NameChange) {
         match change {
             NameChange::Registered(service) => self.begin(service),
             NameChange::Replaced { previous, by } => {
@@ -281,9 +283,9 @@ impl Believer {
             }
             NameChange::Updated(service) => {
                 let known = self.has.insert(service.name.clone(), service.clone());
-                let known = known.expect("nobody describes what nobody has");
+                let known = known.expect("only a held name is described");
                 assert_eq!(known.actor, service.actor);
-                self.heard.push((service.actor.pid(), version(&service)));
+                self.seen.push((service.actor.pid(), version(&service)));
                 assert!(version(&known) < version(&service), "an update is news");
             }
             NameChange::Unregistered { name, actor } => self.end(&name, actor),
@@ -301,44 +303,44 @@ proptest! {
     fn whatever_the_order_of_the_facts_each_name_has_a_well_formed_history(
         history in deeds(), entered in 0..30_usize, hesitation in 0..6_usize,
     ) {
-        let (mut world, mut believer) = (World::default(), Believer::default());
+        let (mut world, mut reader) = (World::default(), Reader::default());
         let mut view: Option<View<Numbered>> = None;
         for (at, deed) in history.iter().enumerate() {
             world.act(deed);
             world.time_passes();
             if at < entered {
-                world.told.clear();
+                world.reported.clear();
             } else if at >= entered + hesitation && view.is_none() {
                 let looked = View::new(world.has.iter().flatten().cloned());
-                looked.snapshot().into_iter().for_each(|service| believer.begin(service));
-                world.stated.clear();
+                looked.snapshot().into_iter().for_each(|service| reader.begin(service));
+                world.described.clear();
                 view = Some(looked);
             }
             if let (Deed::Read(facts), Some(view)) = (deed, &mut view) {
-                let facts = world.told.len().min(*facts);
-                world.told.drain(..facts).for_each(|fact| view.learn(fact, &mut |change| believer.hear(change)));
+                let facts = world.reported.len().min(*facts);
+                world.reported.drain(..facts).for_each(|fact| view.apply(fact, &mut |change| reader.apply(change)));
             }
         }
         let Some(mut view) = view else { return Ok(()) };
         (0..6).for_each(|_| world.time_passes());
-        world.told.drain(..).for_each(|fact| view.learn(fact, &mut |change| believer.hear(change)));
+        world.reported.drain(..).for_each(|fact| view.apply(fact, &mut |change| reader.apply(change)));
         let shown = view.snapshot();
-        view.close(&mut |change| believer.hear(change));
+        view.close(&mut |change| reader.apply(change));
 
-        // What it believes in the end is true, and the view knows as much without being closed.
+        // Its final state is the true one, and the view has the same without being closed.
         let mut truth: Vec<_> = world.has.iter().flatten().filter_map(Numbered::truth).collect();
         truth.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut believed: Vec<_> = believer.has.into_values().collect();
+        let mut believed: Vec<_> = reader.has.into_values().collect();
         believed.sort_by(|a, b| a.name.cmp(&b.name));
         prop_assert_eq!(&believed, &truth);
         prop_assert_eq!(shown, truth);
-        // Each beginning and each update since the look is told.
-        prop_assert!(world.stated.iter().all(|stated| believer.heard.contains(stated)), "{:?}", world.stated);
-        // No reason that was told is missing, and none is another's.
-        for (number, told) in believer.deaths {
+        // Each beginning and each update since the snapshot is reported.
+        prop_assert!(world.described.iter().all(|described| reader.seen.contains(described)), "{:?}", world.described);
+        // No reported reason is missing, and none belongs to another incarnation.
+        for (number, reported) in reader.deaths {
             let known = world.explained.contains(&number);
             let expected = known.then(|| ExitReason::Failed(number.to_string().into()));
-            prop_assert_eq!(told, expected, "of {}", number);
+            prop_assert_eq!(reported, expected, "of {}", number);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Who waits for which name.
+//! The waiters for names.
 //!
-//! A waiter announces itself and then looks at the table; a writer changes the table and then looks for waiters. With a
+//! A waiter announces itself and then reads the table; a writer changes the table and then checks for waiters. With a
 //! sequentially consistent fence between the two halves on both sides, one of them sees the other: no wake is lost.
 
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 /// The waiters of one table.
 #[derive(Default)]
 pub(crate) struct Waiters {
-    /// How many there are, so that a writer whom nobody waits for takes no lock.
+    /// How many there are, so that a writer without waiters takes no lock.
     count: AtomicUsize,
-    by_name: Mutex<HashMap<ServiceName, Place>>,
+    by_name: Mutex<HashMap<ServiceName, NameWaiters>>,
 }
 
-/// Where the waiters for one name meet.
+/// The waiters for one name.
 #[derive(Default)]
-struct Place {
+struct NameWaiters {
     waiting: usize,
     notifier: Arc<Notifier>,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Listening<'a> {
 }
 
 impl Waiters {
-    /// Announces a waiter. Look at the table only afterwards.
+    /// Announces a waiter. The table must be read after this call.
     pub(crate) fn listen(&self, name: &ServiceName) -> Listening<'_> {
         let notifier = self.enter(name);
         self.count.fetch_add(1, Ordering::SeqCst);
@@ -45,29 +45,29 @@ impl Waiters {
 
     fn enter(&self, name: &ServiceName) -> Arc<Notifier> {
         let mut by_name = self.by_name.lock();
-        let place = by_name.entry(name.clone()).or_default();
-        place.waiting += 1;
-        Arc::clone(&place.notifier)
+        let of_name = by_name.entry(name.clone()).or_default();
+        of_name.waiting += 1;
+        Arc::clone(&of_name.notifier)
     }
 
     fn leave(&self, name: &ServiceName) {
         let mut by_name = self.by_name.lock();
-        if let Some(place) = by_name.get_mut(name) {
-            place.waiting -= 1;
-            if place.waiting == 0 {
+        if let Some(of_name) = by_name.get_mut(name) {
+            of_name.waiting -= 1;
+            if of_name.waiting == 0 {
                 by_name.remove(name);
             }
         }
     }
 
-    /// Wakes whoever waits for this name. Change the table only before.
+    /// Wakes the waiters for this name. The table must be changed before this call.
     pub(crate) fn wake(&self, name: &str) {
         fence(Ordering::SeqCst);
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
         // Not under the lock: a waker may end another wait.
-        let notifier = self.by_name.lock().get(name).map(|place| Arc::clone(&place.notifier));
+        let notifier = self.by_name.lock().get(name).map(|of_name| Arc::clone(&of_name.notifier));
         if let Some(notifier) = notifier {
             notifier.notify_all();
         }

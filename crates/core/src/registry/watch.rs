@@ -18,17 +18,17 @@ use super::view::View;
 use super::watches::FactInbox;
 use crate::namespace::{ServiceKey, ServiceName};
 
-/// How many changes are kept for a reader who is slow.
+/// How many changes are kept for a slow reader.
 const CAPACITY: usize = 1_024;
 
-/// One thing that a [`Watch`] shows.
+/// An item of a [`Watch`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Watched {
-    /// Who has which name now; the first thing that a watch shows. Sorted by name.
+    /// The current registrations, sorted by name; the first item of a watch.
     Snapshot(Vec<Registration>),
-    /// The reader was too slow: so many changes or more were dropped, and this is how things stand now. It goes on from
-    /// here; what was known before is to be forgotten.
+    /// The reader was too slow: so many changes or more were dropped, and this is the current state. The changes go on
+    /// from here; earlier state is obsolete.
     Lagged {
         /// How many facts were dropped, of which each could have been a change.
         missed: u64,
@@ -39,22 +39,22 @@ pub enum Watched {
     Change(NameChange),
 }
 
-/// How the names of a namespace stand, and then each change of them. Elixir's listeners of a `Registry`, as a stream.
+/// The current names of a namespace, and then each change of them. Elixir's listeners of a `Registry`, as a stream.
 ///
-/// The first item is a snapshot; the changes go on from it with neither gap nor duplicate. They come in the order in which
-/// they happened, for each name strictly. Across names all watches of a namespace are told in the same order, and what was
-/// finished before something else began comes before it; but a death comes when its reason is known, which may be after
-/// later changes of other names.
+/// The first item is a snapshot; the changes go on from it with neither gap nor duplicate. They come in the order in
+/// which they happened, for each name strictly. Across names all watches of a namespace show the same order, and a
+/// change that was finished before another began comes before it; but a death comes when its reason is known, which may
+/// be after later changes of other names.
 ///
-/// Nobody ever waits for a reader. For one who is slow so many facts are kept as [`capacity`](Watch::capacity) says; beyond
-/// that they are dropped, and the reader gets a fresh snapshot with [`Watched::Lagged`]. Who is shown a name finds it:
-/// changes are told after they have been made. Whoever is told of a beginning may look and find that it has ended.
+/// No writer ever waits for a reader. For a slow reader [`capacity`](Watch::capacity) facts are kept; beyond that they
+/// are dropped, and the reader gets a fresh snapshot with [`Watched::Lagged`]. Changes are reported after they have
+/// been made: a lookup finds a name that was shown, unless it has ended meanwhile.
 ///
 /// It ends when the namespace does. Dropped, it is gone at once.
 ///
-/// A watch costs its reader a map of the names that it knows, and a writer one lock and a push for each watch. While
-/// nobody watches a namespace a writer pays one look at a number, and a lookup never pays anything. The first watch
-/// of a name has the process registry monitor its actor, in order to tell why it ended.
+/// A watch costs its reader a map of the names that it knows, and a writer one lock and a push for each watch. Without
+/// a watch a writer pays one read of a number, and a lookup never pays anything. The first watch of a name has the
+/// process registry monitor its actor, in order to report why it ended.
 ///
 /// ```
 /// use foundation_core::{NameChange, Namespace, ProcessRegistry, ServiceKey, Watched};
@@ -103,38 +103,38 @@ impl ServiceRegistry {
     ///
     /// Cost: linear in what the namespace holds.
     pub fn watch(&self) -> Watch {
-        Watch::new(Arc::clone(&self.space().table), None)
+        Watch::new(Arc::clone(&self.state().table), None)
     }
 
-    /// Watches one name, whether somebody has it or not.
+    /// Watches one name, whether it is taken or not.
     pub fn watch_service<M>(&self, key: &ServiceKey<M>) -> Watch {
-        Watch::new(Arc::clone(&self.space().table), Some(key.name().clone()))
+        Watch::new(Arc::clone(&self.state().table), Some(key.name().clone()))
     }
 }
 
 impl Watch {
     fn new(table: Arc<Table>, name: Option<ServiceName>) -> Self {
         let inbox = Arc::new(FactInbox::new(CAPACITY));
-        // First the ear, then the eye: what happens between the two is heard.
+        // Subscribe before reading: a change between the two is noticed.
         table.watches().enter(name.as_ref(), &inbox);
-        let view = table.look(name.as_ref());
+        let view = table.snapshot(name.as_ref());
         let unshown = VecDeque::from([Watched::Snapshot(view.snapshot())]);
         Self { table, name, inbox, view, unshown, over: false }
     }
 
-    /// Keeps so many unread changes, at least 1, before the reader counts as slow; 1,024 if it is not told.
+    /// Keeps this many unread changes, at least 1, before the reader counts as slow. Default: 1,024.
     pub fn capacity(self, changes: usize) -> Self {
         self.inbox.set_capacity(changes);
         self
     }
 
-    /// The next thing to show; `None` when the namespace has ended. Nothing is lost if it is cancelled.
+    /// The next item; `None` when the namespace has ended. This method is cancel safe.
     pub async fn next(&mut self) -> Option<Watched> {
         poll_fn(|context| self.poll(context)).await
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Watched>> {
-        // A reader to whom much is told does not keep its thread from other tasks.
+        // A reader with many changes does not keep its thread from other tasks.
         let turn = ready!(poll_proceed(context));
         let shown = self.show(context);
         if shown.is_ready() {
@@ -154,9 +154,9 @@ impl Watch {
             let unshown = &mut self.unshown;
             let mut show = |change| unshown.push_back(Watched::Change(change));
             match self.inbox.take(context) {
-                Found::Fact(fact) => self.view.learn(fact, &mut show),
+                Found::Fact(fact) => self.view.apply(fact, &mut show),
                 Found::Missed(missed) => {
-                    self.view = self.table.look(self.name.as_ref());
+                    self.view = self.table.snapshot(self.name.as_ref());
                     self.unshown.push_back(Watched::Lagged { missed, snapshot: self.view.snapshot() });
                 }
                 Found::Closed => {

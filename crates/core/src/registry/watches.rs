@@ -1,16 +1,18 @@
-//! Who watches the names of a table, and how they are told.
+//! The watches of a table's names, and how they are notified.
 //!
-//! 1. A watch is entered and then looks at the table; a writer changes the table and then looks for watches, each with a
-//!    fence between the two. So one of them sees the other: there is no gap. There may be a fact that the look
-//!    has shown already; the watch's [`View`](super::view::View) drops it.
-//! 2. Facts are told under one lock, so all watches of a table are told them in the same order.
-//! 3. An end is told after readers have ceased to find the holder and before anybody else can get the name; the beginning
-//!    is told before it, by the same one if nobody has yet, and never after. So the facts of a name come in order.
-//! 4. A name is handed over, and described, under that lock: nothing that follows from it is told before it.
-//! 5. Why an actor ended is noted at its holder and then told, under that lock: who is entered is told, and who comes later
-//!    finds it noted.
-//! 6. Readers are woken, and what they will not read is dropped, when that lock is open again: a waker may drop or poll a watch.
-//! 7. Nobody waits here for a reader, and nothing of this concerns a lookup.
+//! 1. A watch is entered and then reads the table; a writer changes the table and then checks for watches, each with a
+//!    fence between the two. So one of them sees the other: there is no gap. There may be a fact that the snapshot has
+//!    already; the watch's [`View`](super::view::View) drops it.
+//! 2. Facts are reported under one lock, so all watches of a table get them in the same order.
+//! 3. An end is reported after readers have ceased to find the holder and before another holder can get the name. The
+//!    beginning is reported before it, by the same caller if it has not been yet, and never after. So the facts of a
+//!    name come in order.
+//! 4. A name is handed over, and described, under that lock: no consequence of it is reported before it.
+//! 5. The reason of an end is stored in its holder and then reported, under that lock: entered watches are notified,
+//!    and later ones find it stored.
+//! 6. Readers are woken, and facts that they will not read are dropped, after that lock is released: a waker may drop
+//!    or poll a watch.
+//! 7. No writer waits here for a reader, and lookups are not affected.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -22,7 +24,7 @@ use super::change::Registration;
 use super::holder::{Holder, Origin};
 use super::inbox::Inbox;
 use super::metadata::Metadata;
-use super::view::{End, Fact, Life, Stated};
+use super::view::{End, Fact, NameIncarnation, VersionedMetadata};
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -31,18 +33,18 @@ type HolderFact = Fact<Arc<Holder>>;
 type After = AfterLock<HolderFact>;
 pub(crate) type FactInbox = Inbox<HolderFact>;
 
-/// Somebody who can find out why an actor ended.
-pub(crate) trait Coroner: Send + Sync + 'static {
-    /// Promises to tell these watches why the actor of this holder ended, or says that it cannot.
-    fn inquire(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool;
+/// A source of the reasons why actors ended.
+pub(crate) trait ExitReasonSource: Send + Sync + 'static {
+    /// Promises to report to these watches why the actor of this holder ended; false if it cannot.
+    fn request(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool;
 }
 
 /// The watches of one table.
 pub(crate) struct Watches {
-    /// How many there are, so that a writer whom nobody watches takes no lock.
+    /// How many there are, so that a writer without watches takes no lock.
     count: AtomicUsize,
     entered: Mutex<Entered>,
-    coroner: Option<Weak<dyn Coroner>>,
+    exit_reasons: Option<Weak<dyn ExitReasonSource>>,
 }
 
 #[derive(Default)]
@@ -53,15 +55,15 @@ struct Entered {
 }
 
 impl Watches {
-    pub(crate) fn new(coroner: Option<Weak<dyn Coroner>>) -> Self {
-        Self { count: AtomicUsize::new(0), entered: Mutex::default(), coroner }
+    pub(crate) fn new(exit_reasons: Option<Weak<dyn ExitReasonSource>>) -> Self {
+        Self { count: AtomicUsize::new(0), entered: Mutex::default(), exit_reasons }
     }
 
-    /// Enters a watch of one name, or of all. Look at the table only afterwards.
+    /// Enters a watch of one name, or of all. The table must be read after this call.
     pub(crate) fn enter(&self, name: Option<&ServiceName>, inbox: &Arc<FactInbox>) {
         let mut entered = self.entered.lock();
         if entered.closed {
-            // Nobody reads it yet, so nobody is woken.
+            // It has no reader yet, so no task is woken.
             return inbox.close(&mut After::default());
         }
         match name {
@@ -99,93 +101,93 @@ impl Watches {
         after.run();
     }
 
-    /// Whether there may be somebody to tell. Change the table only before, with a fence between.
+    /// Whether there may be a watch to notify. The table must be changed before this call, with a fence between.
     pub(crate) fn any(&self) -> bool {
         self.count.load(Ordering::SeqCst) > 0
     }
 
-    // ---- what writers tell ----
+    // ---- reports of writers ----
 
     /// After a fence: see [`any`](Self::any).
-    pub(crate) fn tell_visible(self: &Arc<Self>, holder: &Arc<Holder>) {
+    pub(crate) fn report_visible(self: &Arc<Self>, holder: &Arc<Holder>) {
         if !self.any() || !self.entered.lock().concern(holder.name()) {
             holder.announce();
             return;
         }
-        self.inquire(holder);
-        self.telling(|entered, after| {
-            // Who is retired is left to whoever tells the end: a beginning after that would never end.
+        self.request_reason(holder);
+        self.report_with(|entered, after| {
+            // A retired holder is left to the reporter of its end: a beginning after that would never end.
             if !holder.is_retired() {
                 entered.announce(holder, after);
             }
         });
     }
 
-    pub(crate) fn tell_ended(&self, holder: &Arc<Holder>, end: End) {
+    pub(crate) fn report_ended(&self, holder: &Arc<Holder>, end: End) {
         fence(Ordering::SeqCst);
-        // A claim that came to nothing was never visible.
+        // An unfilled claim was never visible.
         if self.any() && holder.actor().is_some() {
-            self.telling(|entered, after| {
-                // Its end may come before whoever has made it visible has had the time to say so.
+            self.report_with(|entered, after| {
+                // Its end may come before the writer that made it visible has reported that.
                 entered.announce(holder, after);
-                entered.tell(&Fact::Ended(Arc::clone(holder), end), after);
+                entered.report(&Fact::Ended(Arc::clone(holder), end), after);
             });
         }
     }
 
-    /// Tells why the actor of a holder ended, which may be before its name is free or after.
-    pub(crate) fn tell_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
-        self.telling(|entered, after| {
+    /// Reports why the actor of a holder ended, which may be before its name is free or after.
+    pub(crate) fn report_reason(&self, holder: &Arc<Holder>, reason: &ExitReason) {
+        self.report_with(|entered, after| {
             holder.set_reason(reason.clone());
-            entered.tell(&Fact::Reason(Arc::clone(holder), reason.clone()), after);
+            entered.report(&Fact::Reason(Arc::clone(holder), reason.clone()), after);
         });
     }
 
-    /// Tells something, and runs what that has to do with code of others when the lock is open again.
-    fn telling(&self, tell: impl FnOnce(&Entered, &mut After)) {
-        self.hold().telling(tell);
+    /// Reports facts, and runs the foreign code involved after the lock is released.
+    fn report_with(&self, write: impl FnOnce(&Entered, &mut After)) {
+        self.hold().report_with(write);
     }
 
-    /// Keeps all others from telling anything until what is done under it has been told.
-    pub(crate) fn hold(&self) -> Telling<'_> {
-        Telling(self.entered.lock())
+    /// Blocks other reports until the changes made under it have been reported.
+    pub(crate) fn hold(&self) -> ReportGuard<'_> {
+        ReportGuard(self.entered.lock())
     }
 
-    /// Sees to it that the reason of this holder's end will be told, if that has not been done before.
+    /// Requests the reason of this holder's end, unless that has been done.
     ///
     /// Foreign actors are monitored anyway, and their names go because the reason is known.
-    pub(crate) fn inquire(self: &Arc<Self>, holder: &Arc<Holder>) {
-        if holder.origin() == Origin::Foreign || holder.is_inquired() {
+    pub(crate) fn request_reason(self: &Arc<Self>, holder: &Arc<Holder>) {
+        if holder.origin() == Origin::Foreign || holder.is_reason_requested() {
             return;
         }
-        let coroner = self.coroner.as_ref().and_then(Weak::upgrade);
-        if coroner.is_some_and(|coroner| coroner.inquire(self, holder)) {
-            holder.set_inquired();
+        let exit_reasons = self.exit_reasons.as_ref().and_then(Weak::upgrade);
+        if exit_reasons.is_some_and(|exit_reasons| exit_reasons.request(self, holder)) {
+            holder.set_reason_requested();
         }
     }
 }
 
-/// The lock under which facts are told.
-pub(crate) struct Telling<'a>(MutexGuard<'a, Entered>);
+/// The lock under which facts are reported.
+pub(crate) struct ReportGuard<'a>(MutexGuard<'a, Entered>);
 
-impl Telling<'_> {
-    pub(crate) fn tell_handed_over(self, from: &Arc<Holder>, to: &Arc<Holder>) {
-        self.telling(|entered, after| {
+impl ReportGuard<'_> {
+    pub(crate) fn report_handed_over(self, from: &Arc<Holder>, to: &Arc<Holder>) {
+        self.report_with(|entered, after| {
             entered.announce(from, after);
             // The hand-over is its beginning.
             to.announce();
-            let fact = Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), stated: to.metadata() };
-            entered.tell(&fact, after);
+            let fact = Fact::HandedOver { from: Arc::clone(from), to: Arc::clone(to), metadata: to.metadata() };
+            entered.report(&fact, after);
         });
     }
 
-    pub(crate) fn tell(self, fact: &HolderFact) {
-        self.telling(|entered, after| entered.tell(fact, after));
+    pub(crate) fn report(self, fact: &HolderFact) {
+        self.report_with(|entered, after| entered.report(fact, after));
     }
 
-    fn telling(self, tell: impl FnOnce(&Entered, &mut After)) {
+    fn report_with(self, write: impl FnOnce(&Entered, &mut After)) {
         let (Self(entered), mut after) = (self, After::default());
-        tell(&entered, &mut after);
+        write(&entered, &mut after);
         drop(entered);
         after.run();
     }
@@ -196,14 +198,14 @@ impl Entered {
         !self.of_all.is_empty() || self.of_one.contains_key(name)
     }
 
-    /// Tells the beginning of a holder, unless that has been done.
+    /// Reports the beginning of a holder, unless that has been done.
     fn announce(&self, holder: &Arc<Holder>, after: &mut After) {
         if holder.announce() {
-            self.tell(&Fact::Visible(Arc::clone(holder), holder.metadata()), after);
+            self.report(&Fact::Visible(Arc::clone(holder), holder.metadata()), after);
         }
     }
 
-    fn tell(&self, fact: &HolderFact, after: &mut After) {
+    fn report(&self, fact: &HolderFact, after: &mut After) {
         let of_one = self.of_one.get(fact.name()).into_iter().flatten();
         self.of_all.iter().chain(of_one).for_each(|inbox| inbox.put(fact.clone(), after));
     }
@@ -214,7 +216,7 @@ fn remove(inboxes: &mut Vec<Arc<FactInbox>>, inbox: &Arc<FactInbox>) -> bool {
     at.map(|at| inboxes.swap_remove(at)).is_some()
 }
 
-impl Life for Arc<Holder> {
+impl NameIncarnation for Arc<Holder> {
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(self, other)
     }
@@ -227,7 +229,7 @@ impl Life for Arc<Holder> {
         Holder::previous(self)
     }
 
-    fn stated(&self) -> Stated {
+    fn versioned_metadata(&self) -> VersionedMetadata {
         self.metadata()
     }
 
@@ -285,6 +287,6 @@ mod tests {
         watches.leave(Some(&A), &inboxes[1]);
         assert!(!watches.any());
         entered(&watches, &[None]);
-        assert!(!watches.any(), "nobody enters what has ended");
+        assert!(!watches.any(), "no watch enters after the end");
     }
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The bounds at which a histogram counts its values exactly, in the unit of its values and in ascending order.
 ///
-/// A histogram knows its quantiles without any. Bounds are for readers that need counts at limits of their own, such as the
-/// `le` buckets of Prometheus or a service level objective. Cheap to clone.
+/// A histogram knows its quantiles without any. Bounds are for readers that need counts at limits of their own, such as
+/// the `le` buckets of Prometheus or a service level objective. Cheap to clone.
 ///
 /// ```
 /// use foundation_core::{Bounds, Histogram};
@@ -95,8 +95,8 @@ impl Bounds {
 
 /// How many values lie between each bound and the one before it.
 ///
-/// A value is counted in its octave before it is counted here, and a reader reads these counts first: no bound ever shows
-/// more values than the histogram has.
+/// A value is counted in its octave before it is counted here, and a reader reads these counts first: no bound ever
+/// shows more values than the histogram has.
 pub(super) struct BoundCounts {
     bounds: Bounds,
     counts: Box<[AtomicU64]>,

@@ -68,8 +68,8 @@ impl Bucket {
     }
 }
 
-/// How many values fell into each bucket. An octave is allocated when its first value arrives, and so is the table of the
-/// octaves around it: a table of all would be the greater part of most histograms.
+/// How many values fell into each bucket. An octave is allocated when its first value arrives, and so is the table of
+/// the octaves around it: a table of all would be the greater part of most histograms.
 pub(super) struct Buckets {
     low: AtomicU64,
     spans: [OnceLock<Box<Span>>; OCTAVES / SPAN],
@@ -84,8 +84,8 @@ impl Buckets {
         Self { low: AtomicU64::new(0), spans: [const { OnceLock::new() }; OCTAVES / SPAN], high: AtomicU64::new(0) }
     }
 
-    /// Counts a value that is finite and not negative. A reader who sees it counted sees whatever the thread
-    /// wrote before.
+    /// Counts a value that is finite and not negative. A reader that sees it counted sees all that the thread wrote
+    /// before.
     pub(super) fn count(&self, value: f64) {
         self.cell(Bucket::of(value)).fetch_add(1, Ordering::Release);
     }
@@ -124,8 +124,8 @@ impl Buckets {
     }
 }
 
-/// The octave that a bucket's middle, as [`Buckets::counts`] gives it, lies in: the exponent of the power of two that is
-/// its upper bound. `None` for what lies beyond all octaves.
+/// The octave that a bucket's middle, as [`Buckets::counts`] gives it, lies in: the exponent of the power of two that
+/// is its upper bound. `None` for what lies beyond all octaves.
 pub(super) fn upper_exponent(middle: f64) -> Option<i32> {
     match middle.to_bits() {
         bits if bits <= LOWEST => Some(LOWEST_EXPONENT),

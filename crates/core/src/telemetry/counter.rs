@@ -65,8 +65,8 @@ impl Counter {
         self.cells.add(ONLY, n);
     }
 
-    /// Adds what is missing to `value`, if anything is: for a count that somebody else keeps, and of which only the state is
-    /// known. However many threads raise it at the same time, what is missing is added once; what they count besides with
+    /// Adds what is missing to `value`, if anything is: for a count that is kept elsewhere and known only as a total.
+    /// However many threads raise it at the same time, what is missing is added once; what they count besides with
     /// [`add`](Self::add) is added as ever.
     ///
     /// Costs a [`value`](Self::value) and an atomic exchange.

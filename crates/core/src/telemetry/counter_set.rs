@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //!
-//! 1. `shards[i]` is allocated and written by the holder of thread slot `i` and by nobody else.
-//! 2. `overflow` is written by any thread without a slot and by whoever raises a counter, hence with read-modify-writes only.
+//! 1. `shards[i]` is allocated and written by the holder of thread slot `i` and by no other thread.
+//! 2. `overflow` is written by any thread without a slot and by threads that raise a counter, hence with
+//!    read-modify-writes only.
 //! 3. A cell never decreases (until it wraps), and a shard, once allocated, stays until the set is dropped.
 
 use std::fmt;
@@ -81,7 +82,8 @@ impl<const N: usize> CounterSet<N> {
         self.advance(index, n);
     }
 
-    /// Adds `n` to one counter, and says what its cell for this thread has come to: a clock for samples that costs nothing.
+    /// Adds `n` to one counter, and returns the new value of its cell for this thread: a clock for samples that costs
+    /// nothing.
     #[inline]
     pub(crate) fn advance(&self, index: CounterIndex<N>, n: u64) -> u64 {
         match self.shards.get(slot::current()) {
@@ -136,8 +138,8 @@ impl<const N: usize> CounterSet<N> {
         let shared = &self.overflow.get_or_init(Box::default).cells[index.position()];
         let mut seen = shared.load(Ordering::Relaxed);
         loop {
-            // All who raise do it here: whoever comes second fails to exchange, and finds what the first has added. What
-            // others count in the meantime comes on top, as if it had come later.
+            // All raises happen here: the second thread fails to exchange, and finds what the first has added. What
+            // other threads count in the meantime comes on top, as if it had come later.
             let missing = value.saturating_sub(self.value(index));
             if missing == 0 {
                 return;
@@ -183,9 +185,9 @@ impl<const N: usize> Shard<N> {
     #[inline]
     fn add_alone(&self, index: CounterIndex<N>, n: u64) -> u64 {
         let cell = &self.cells[index.position()];
-        // Deliberately no `fetch_add`: nobody else writes between the load and the store, and a locked
-        // instruction is what the shards are there to avoid. A new holder of the slot sees this store, as the slot's
-        // change of hands is ordered by the allocator.
+        // Deliberately no `fetch_add`: no other thread writes between the load and the store, and a locked instruction
+        // is what the shards are there to avoid. A new holder of the slot sees this store, as the slot's change of
+        // hands is ordered by the allocator.
         let value = cell.load(Ordering::Relaxed).wrapping_add(n);
         cell.store(value, Ordering::Relaxed);
         value
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_count_while_somebody_raises_is_not_lost() {
+    fn concurrent_counts_during_a_raise_are_not_lost() {
         let set = CounterSet::<1>::new();
         thread::scope(|scope| {
             scope.spawn(|| (0..20_000).for_each(|_| set.increment(ONLY)));

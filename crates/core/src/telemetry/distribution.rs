@@ -1,4 +1,4 @@
-//! What a histogram held when it was read: plain numbers, from which everything else is computed.
+//! The values of a histogram at one reading: plain numbers, from which everything else is computed.
 
 use super::buckets::{has_lower_bound, upper_exponent};
 use super::histogram_snapshot::HistogramSnapshot;
@@ -66,8 +66,8 @@ impl Distribution {
         bucket.map_or(self.max, |(middle, _)| middle.clamp(self.min, self.max))
     }
 
-    /// For both bounds of each octave that holds a value, how many values are at most 2^exponent, in ascending order. What
-    /// lies beyond the greatest bound is only in the count.
+    /// For both bounds of each octave that holds a value, how many values are at most 2^exponent, in ascending order.
+    /// What lies beyond the greatest bound is only in the count.
     pub(super) fn cumulative(&self) -> Vec<(i32, u64)> {
         let (mut bounds, mut passed) = (Vec::<(i32, u64)>::new(), 0);
         for (middle, count) in &self.buckets {

@@ -10,12 +10,12 @@ use super::atomic_float::AtomicFloat;
 /// # Cost
 ///
 /// 8 bytes. Setting and reading are a plain store and load, about 1 ns. Adding is a compare-and-exchange loop on one
-/// shared cell: about 5 ns alone, and more the more threads add at once, as each retries until
-/// nobody came between. To count at that rate, use a [`Counter`](crate::Counter).
+/// shared cell: about 5 ns alone, and more the more threads add at once, as each retries until no other came between.
+/// To count at that rate, use a [`Counter`](crate::Counter).
 ///
 /// # Arithmetic
 ///
-/// That of `f64`: whole numbers are exact up to 2^53, and NaN stays NaN until the next `set`.
+/// As of `f64`: whole numbers are exact up to 2^53, and NaN stays NaN until the next `set`.
 ///
 /// ```
 /// use foundation_core::Gauge;
@@ -55,7 +55,7 @@ impl Gauge {
         self.value.store(value);
     }
 
-    /// Adds `amount`, which may be negative; no addition is lost, whoever else adds at the same time.
+    /// Adds `amount`, which may be negative; no addition is lost, even if other threads add at the same time.
     ///
     /// ```
     /// use foundation_core::Gauge;

@@ -1,4 +1,4 @@
-//! A histogram: the guard at the door of its values, and the queries.
+//! A histogram: the validation of its values, and the queries.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -34,10 +34,9 @@ use super::recorded::Recorded;
 /// of a few nanoseconds, record a sample. The first value, and the first of each octave (from one power of two to the
 /// next), allocates.
 ///
-/// An empty histogram takes 24 bytes; a used one 0.3 KB, 256 bytes for each octave that occurred and 128 for each eight of
-/// them, at most 27 KB.
-/// Each query reads all buckets of the used octaves, which takes 0.2 µs for one and 3 µs for twenty; to learn more
-/// than one thing, take a [`snapshot`](Self::snapshot).
+/// An empty histogram takes 24 bytes; a used one 0.3 KB, 256 bytes for each octave that occurred and 128 for each eight
+/// of them, at most 27 KB. Each query reads all buckets of the used octaves, which takes 0.2 µs for one and 3 µs for
+/// twenty; to learn more than one thing, take a [`snapshot`](Self::snapshot).
 ///
 /// ```
 /// use foundation_core::Histogram;
@@ -77,8 +76,8 @@ impl Histogram {
         Self { recorded: OnceLock::new(), rejected: AtomicU64::new(0) }
     }
 
-    /// An empty histogram that also counts its values at these bounds, exactly. It allocates at once, and recording costs a
-    /// binary search among the bounds and an atomic addition more.
+    /// An empty histogram that also counts its values at these bounds, exactly. It allocates at once, and recording
+    /// costs a binary search among the bounds and an atomic addition more.
     ///
     /// ```
     /// use foundation_core::{Bounds, Histogram};

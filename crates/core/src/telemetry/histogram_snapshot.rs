@@ -45,12 +45,12 @@ pub struct HistogramSnapshot {
     pub p99: Option<f64>,
     /// The value that 99.9 % of the values do not exceed.
     pub p999: Option<f64>,
-    /// Pairs (exponent, number of values that are at most 2^exponent), in ascending order: both bounds of each octave that
-    /// holds a value. The counts are exact. Values beyond 2^64 are in `count` only.
+    /// Pairs (exponent, number of values that are at most 2^exponent), in ascending order: both bounds of each octave
+    /// that holds a value. The counts are exact. Values beyond 2^64 are in `count` only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<(i32, u64)>,
-    /// Pairs (bound, number of values that are at most as great), in ascending order, at the [`Bounds`](crate::Bounds) that
-    /// were chosen for the histogram; empty if none were. The counts are exact.
+    /// Pairs (bound, number of values that are at most as great), in ascending order, at the [`Bounds`](crate::Bounds)
+    /// that were chosen for the histogram; empty if none were. The counts are exact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<(f64, u64)>,
 }

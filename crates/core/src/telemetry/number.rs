@@ -1,11 +1,11 @@
-//! Numbers on their way out: for people, and for formats that have no NaN and no infinity.
+//! Formatting of numbers: for display, and for formats that have no NaN and no infinity.
 
 use std::fmt;
 
 use serde::de::{Error, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A number with four significant digits, for people.
+/// A number with four significant digits, for display.
 pub(super) struct Figures(pub(super) f64);
 
 impl fmt::Display for Figures {

@@ -5,8 +5,8 @@
 //! 1. A value is in `sum`, `min` and `max` before it is counted in its bucket, and a reader reads the buckets first:
 //!    so whatever it finds counted lies between the `min` and the `max` that it then reads.
 //! 2. `min` only falls and `max` only rises.
-//! 3. A value is counted in its bucket before it is counted at the bounds, which a reader reads before the buckets: so the
-//!    count is never less than what a bound shows.
+//! 3. A value is counted in its bucket before it is counted at the bounds, which a reader reads before the buckets: so
+//!    the count is never less than what a bound shows.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,14 +15,14 @@ use super::bounds::{BoundCounts, Bounds};
 use super::buckets::Buckets;
 use super::distribution::Distribution;
 
-/// What a histogram has as soon as there is a value.
+/// The parts of a histogram that exist as soon as there is a value.
 pub(super) struct Recorded {
     buckets: Buckets,
     sum: AtomicFloat,
     // As bits: those of values that are not negative are ordered as the values are.
     min: AtomicU64,
     max: AtomicU64,
-    /// `None` unless bounds were chosen: then a value costs no more than a look at it.
+    /// `None` unless bounds were chosen: then a value costs no more than a check of it.
     bounds: Option<Box<BoundCounts>>,
 }
 

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 /// The number of slots: as many threads can count without sharing a cell.
 pub(super) const SLOTS: usize = u32::BITS as usize;
 
-/// What [`current`] answers to a thread that holds no slot. It lies just beyond the last slot, so that
-/// `get` on an array of `SLOTS` elements finds nothing.
+/// The result of [`current`] for a thread that holds no slot. It lies just beyond the last slot, so that `get` on an
+/// array of `SLOTS` elements finds nothing.
 pub(super) const SHARED: usize = SLOTS;
 
 /// The thread has not counted yet.
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_when_every_slot_is_taken_shares_and_gives_nothing_back() {
+    fn a_thread_that_finds_every_slot_taken_shares_and_gives_nothing_back() {
         let allocator = Allocator::new();
         let claims: Vec<_> = (0..SLOTS).map(|_| Claim::take(&allocator)).collect();
         assert_eq!(Claim::take(&allocator).slot, SHARED);
@@ -190,13 +190,13 @@ mod tests {
     fn ask_at_the_end(claim_first: bool) -> Receiver<usize> {
         thread_local!(static LATE: Cell<Option<AsksLate>> = const { Cell::new(None) });
 
-        let (tell, told) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         if claim_first {
             current();
         }
-        LATE.set(Some(AsksLate(tell)));
+        LATE.set(Some(AsksLate(sender)));
         current();
-        told
+        receiver
     }
 
     struct AsksLate(Sender<usize>);

@@ -9,9 +9,9 @@ use super::{HistogramSnapshot, Reading};
 
 /// The readings of many instruments by name, in the order of the names.
 ///
-/// It is plain data, apart from the instruments: to compare, to print (as a table), to serialise (as one object with
-/// a field for each name) and to join with the snapshots of other components. The readings are taken one after
-/// the other, not at one instant. Insertion and look-up cost what a `BTreeMap` of strings costs.
+/// It is plain data, apart from the instruments: to compare, to print (as a table), to serialise (as one object with a
+/// field for each name) and to join with the snapshots of other components. The readings are taken one after the other,
+/// not at one instant. Insertion and lookup cost what a `BTreeMap` of strings costs.
 ///
 /// ```
 /// use foundation_core::{Counter, Gauge, Snapshot};

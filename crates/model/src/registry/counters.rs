@@ -18,7 +18,7 @@ impl Counters {
         self.released.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// No look-up is timed.
+    /// No lookup is timed.
     pub(crate) fn looked_up(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Metadata that say nothing.
+//! Metadata without content.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Metadata;

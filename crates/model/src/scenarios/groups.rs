@@ -15,18 +15,18 @@ use crate::registry::groups::table::Groups;
 use crate::registry::groups::{Member, Membership};
 use crate::registry::table::Table;
 
-/// How a group takes a member in, step by step; true if it is in.
-fn join(groups: &Arc<Groups>, open: &Table, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
+/// How a group adds a member, step by step; true if it is in.
+fn join(groups: &Arc<Groups>, open: &Table, monitored: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
     let member = Arc::new(Member::new(actor.clone(), ()));
     groups.add(&NAME, Kind::of::<Msg, ()>(), Arc::clone(&member)).unwrap_or_else(|_| panic!("they are of one kind"));
     let membership = Membership { groups: Arc::clone(groups), group: NAME, member: Arc::clone(&member) };
-    leases.keep_member(registry, membership);
+    monitored.keep_member(registry, membership);
     fence(Ordering::SeqCst);
     if member.live().is_some() && !open.is_closed() {
         return true;
     }
     groups.take_out("a", &[&member]);
-    leases.forget_member(registry, &member);
+    monitored.forget_member(registry, &member);
     false
 }
 
@@ -37,54 +37,54 @@ fn members(groups: &Groups) -> usize {
 /// 5: an actor that ends while it joins is in no group.
 pub fn a_join_against_a_death() {
     explore(|| {
-        let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
+        let (groups, monitored, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
         let actor = ActorCell::running(1);
         let dying = spawn({
-            let (actor, leases) = (actor.clone(), Arc::clone(&leases));
-            move || actor.end(|id| leases.ended(id, &ExitReason))
+            let (actor, monitored) = (actor.clone(), Arc::clone(&monitored));
+            move || actor.end(|id| monitored.ended(id, &ExitReason))
         });
-        join(&groups, &table, &leases, &ActorCell::running(0), &actor);
+        join(&groups, &table, &monitored, &ActorCell::running(0), &actor);
         dying.join().unwrap();
-        assert_eq!(members(&groups), 0, "nobody takes it out");
+        assert_eq!(members(&groups), 0, "its end removes no member");
     });
 }
 
-/// An actor that loses what it is monitored for, while it gets something else, is monitored for that: see `foreign.rs`, 1.
+/// An actor that loses its last exit action, while it gets another one, is monitored for that: see `foreign.rs`, 1.
 pub fn a_join_against_the_loss_of_all_else() {
     explore(|| {
-        let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
+        let (groups, monitored, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
         let (registry, actor) = (ActorCell::running(0), ActorCell::running(1));
         let first = Arc::new(Member::new(actor.clone(), ()));
         let group = ServiceName::from_static("b");
         groups.add(&group, Kind::of::<Msg, ()>(), Arc::clone(&first)).unwrap_or_else(|_| panic!("it is the first"));
         let membership = Membership { groups: Arc::clone(&groups), group, member: Arc::clone(&first) };
-        leases.keep_member(&registry, membership);
+        monitored.keep_member(&registry, membership);
         let leaving = spawn({
-            let (groups, leases, registry) = (Arc::clone(&groups), Arc::clone(&leases), registry.clone());
+            let (groups, monitored, registry) = (Arc::clone(&groups), Arc::clone(&monitored), registry.clone());
             move || {
                 groups.take_out("b", &[&first]);
-                leases.forget_member(&registry, &first);
+                monitored.forget_member(&registry, &first);
             }
         });
-        assert!(join(&groups, &table, &leases, &registry, &actor));
+        assert!(join(&groups, &table, &monitored, &registry, &actor));
         leaving.join().unwrap();
-        actor.end(|id| leases.ended(id, &ExitReason));
-        assert_eq!(members(&groups), 0, "nobody was told of its end");
+        actor.end(|id| monitored.ended(id, &ExitReason));
+        assert_eq!(members(&groups), 0, "its end was not reported");
     });
 }
 
-/// 5: who joins while the namespace is closed is told so, or is seen by whoever closes.
+/// 5: a join while the namespace is closed is refused, or its member is seen by the close.
 pub fn a_join_against_a_close() {
     explore(|| {
-        let (groups, leases, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
+        let (groups, monitored, table) = (Arc::new(Groups::new(Namespace)), Arc::new(Monitored::default()), table());
         let joining = spawn({
-            let (groups, leases, table) = (Arc::clone(&groups), Arc::clone(&leases), Arc::clone(&table));
-            move || join(&groups, &table, &leases, &ActorCell::running(0), &ActorCell::running(1))
+            let (groups, monitored, table) = (Arc::clone(&groups), Arc::clone(&monitored), Arc::clone(&table));
+            move || join(&groups, &table, &monitored, &ActorCell::running(0), &ActorCell::running(1))
         });
         table.close();
         let seen = !groups.members().is_empty();
         let is_in = joining.join().unwrap();
-        assert!(seen || !is_in, "it is in a namespace that is gone, and nobody knows");
+        assert!(seen || !is_in, "it is in a namespace that is gone, unnoticed");
     });
 }
 

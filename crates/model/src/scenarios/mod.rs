@@ -1,5 +1,5 @@
-//! The races, one a function. Each explores all interleavings (one that says so, a part) and panics at the first that breaks
-//! an invariant; the numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
+//! The races, one a function. Each explores all interleavings (one that says so, a part) and panics at the first that
+//! breaks an invariant; the numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
 
 mod groups;
 mod names;
@@ -12,9 +12,9 @@ use loom::future::block_on;
 
 use crate::namespace::{Namespace, ServiceName};
 use crate::registry::holder::{Holder, Origin};
-use crate::registry::lease::Lease;
+use crate::registry::name_guard::NameGuard;
 use crate::registry::table::Table;
-use crate::registry::watches::{Coroner, Watches};
+use crate::registry::watches::{ExitReasonSource, Watches};
 
 pub use groups::*;
 pub use names::*;
@@ -38,14 +38,14 @@ fn explore_within(preemptions: Option<usize>, scenario: impl Fn() + Send + Sync 
 }
 
 fn table() -> Arc<Table> {
-    Arc::new(Table::with_coroner(Namespace, Weak::<NoCoroner>::new()))
+    Arc::new(Table::with_exit_reasons(Namespace, Weak::<NoExitReasons>::new()))
 }
 
-/// Nobody tells why an actor ended.
-struct NoCoroner;
+/// No source reports why an actor ended.
+struct NoExitReasons;
 
-impl Coroner for NoCoroner {
-    fn inquire(&self, _: &Arc<Watches>, _: &Arc<Holder>) -> bool {
+impl ExitReasonSource for NoExitReasons {
+    fn request(&self, _: &Arc<Watches>, _: &Arc<Holder>) -> bool {
         false
     }
 }
@@ -54,9 +54,9 @@ fn holder(origin: Origin) -> Holder {
     Holder::new::<Msg>(NAME, origin, 0)
 }
 
-/// A lease of the name, which somebody has; the claim cannot be refused.
-fn claimed(table: &Arc<Table>, origin: Origin) -> Arc<Lease> {
-    block_on(Lease::claim(table, Arc::new(holder(origin)), std::time::Duration::from_secs(5)))
+/// A guard of the name; the claim cannot be refused.
+fn claimed(table: &Arc<Table>, origin: Origin) -> Arc<NameGuard> {
+    block_on(NameGuard::claim(table, Arc::new(holder(origin)), std::time::Duration::from_secs(5)))
         .unwrap_or_else(|_| panic!("the name cannot be had"))
 }
 

@@ -12,7 +12,7 @@ use crate::registry::holder::Origin;
 use crate::registry::table::{Attempt, Table};
 use crate::{ActorCell, ActorStatus};
 
-/// `wait_for_service`, as the facade does it: first the ear, then the eye.
+/// `wait_for_service`, as the facade does it: subscribe before checking.
 async fn appearance(table: &Table) -> u8 {
     let listening = table.waiters().listen(&NAME);
     loop {
@@ -24,14 +24,14 @@ async fn appearance(table: &Table) -> u8 {
     }
 }
 
-/// 6: whoever waits for a name is woken by its registration, whenever that comes.
+/// 6: a waiter for a name is woken by its registration, whenever that comes.
 pub fn a_wait_against_a_registration() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Managed);
+        let name_guard = claimed(&table, Origin::Managed);
         let registering = spawn(move || {
-            lease.publish(ActorCell::running(1));
-            lease
+            name_guard.publish(ActorCell::running(1));
+            name_guard
         });
         // A wake that is lost leaves this waiting for ever, which loom reports as a deadlock.
         assert_eq!(block_on(appearance(&table)), 1);
@@ -39,37 +39,37 @@ pub fn a_wait_against_a_registration() {
     });
 }
 
-/// 6 and 3: a claim of a name whose holder is leaving is woken when the last share of the lease is dropped.
-pub fn a_claim_against_the_end_of_a_lease() {
+/// 6 and 3: a claim of a name whose holder is leaving is woken when the last share of the name guard is dropped.
+pub fn a_claim_against_the_end_of_a_name_guard() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Managed);
+        let name_guard = claimed(&table, Origin::Managed);
         let old = ActorCell::running(1);
-        lease.publish(old.clone());
+        name_guard.publish(old.clone());
         old.end(|_| {});
-        let leaving = spawn(move || drop(lease));
-        let lease = claimed(&table, Origin::Managed);
-        lease.publish(ActorCell::running(2));
+        let leaving = spawn(move || drop(name_guard));
+        let name_guard = claimed(&table, Origin::Managed);
+        name_guard.publish(ActorCell::running(2));
         leaving.join().unwrap();
         assert_eq!(found(&table), Some(2));
         assert_eq!(table.counters().balance(), 1);
     });
 }
 
-/// 7: who makes a name visible while the table is closed is told so, or is seen by whoever closes.
+/// 7: a writer that makes a name visible while the table is closed sees that, or the close sees the name.
 pub fn a_publication_against_a_close() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Foreign);
-        let publishing = spawn(move || (lease.publish(ActorCell::running(1)), lease));
+        let name_guard = claimed(&table, Origin::Foreign);
+        let publishing = spawn(move || (name_guard.publish(ActorCell::running(1)), name_guard));
         table.close();
         let seen = table.holders().iter().any(|holder| holder.actor().is_some());
-        let (open, _lease) = publishing.join().unwrap();
-        assert!(seen || !open, "it is in a namespace that is gone, and nobody knows");
+        let (open, _name_guard) = publishing.join().unwrap();
+        assert!(seen || !open, "it is in a namespace that is gone, unnoticed");
     });
 }
 
-/// 7: who waits for the end of the table hears of it.
+/// 7: a waiter for the end of the table is notified of it.
 pub fn a_wait_for_the_close_against_the_close() {
     explore(|| {
         let table = table();
@@ -83,16 +83,16 @@ pub fn a_wait_for_the_close_against_the_close() {
     });
 }
 
-/// 2, 3 and 4: the name of a dead foreign actor is taken by another while its own lease is given back.
+/// 2, 3 and 4: the name of a dead foreign actor is taken by another while its own name guard is given back.
 pub fn a_replacement_against_the_reaping() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Foreign);
+        let name_guard = claimed(&table, Origin::Foreign);
         let old = ActorCell::running(1);
-        lease.publish(old.clone());
-        let dead = Arc::clone(lease.holder());
+        name_guard.publish(old.clone());
+        let dead = Arc::clone(name_guard.holder());
         old.end(|_| {});
-        let reaping = spawn(move || drop(lease));
+        let reaping = spawn(move || drop(name_guard));
         let new = Arc::new(holder(Origin::Foreign));
         assert!(matches!(table.attempt(&new), Attempt::Taken));
         table.publish(&new, ActorCell::running(2));
@@ -104,7 +104,7 @@ pub fn a_replacement_against_the_reaping() {
     });
 }
 
-/// 1: of two who claim a free name one gets it, and loses it to nobody.
+/// 1: of two claims of a free name one gets it, and does not lose it.
 pub fn a_claim_against_a_claim() {
     explore(|| {
         let table = table();
@@ -129,13 +129,13 @@ pub fn a_claim_against_a_claim() {
 }
 
 /// 3: a name that is taken away while its actor ends goes once.
-pub fn an_unregistration_against_the_end_of_a_lease() {
+pub fn an_unregistration_against_the_end_of_a_name_guard() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Managed);
-        lease.publish(ActorCell::running(1));
-        let holder = Arc::clone(lease.holder());
-        let ending = spawn(move || drop(lease));
+        let name_guard = claimed(&table, Origin::Managed);
+        name_guard.publish(ActorCell::running(1));
+        let holder = Arc::clone(name_guard.holder());
+        let ending = spawn(move || drop(name_guard));
         table.release(&holder);
         ending.join().unwrap();
         assert!(table.holder("a").is_none());
@@ -143,13 +143,13 @@ pub fn an_unregistration_against_the_end_of_a_lease() {
     });
 }
 
-/// 5: readers see an actor that takes messages at the moment of the look, or nobody.
+/// 5: readers see an actor that takes messages at the moment of the lookup, or no actor.
 pub fn a_lookup_against_a_replacement() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Foreign);
+        let name_guard = claimed(&table, Origin::Foreign);
         let old = ActorCell::running(1);
-        lease.publish(old.clone());
+        name_guard.publish(old.clone());
         let replacing = spawn({
             let (table, old) = (Arc::clone(&table), old.clone());
             move || {
@@ -163,17 +163,17 @@ pub fn a_lookup_against_a_replacement() {
         let seen = found(&table);
         assert!(!(had_ended && seen == Some(1)), "a dead actor is returned");
         replacing.join().unwrap();
-        drop(lease);
+        drop(name_guard);
         assert_eq!(found(&table), Some(2));
     });
 }
 
-/// 4: a name that goes from hand to hand is never nobody's.
+/// 4: a name that is handed over repeatedly always has a holder.
 pub fn a_lookup_against_a_hand_over() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Managed);
-        lease.publish(ActorCell::running(1));
+        let name_guard = claimed(&table, Origin::Managed);
+        name_guard.publish(ActorCell::running(1));
         let handing = spawn({
             let table = Arc::clone(&table);
             move || {
@@ -181,22 +181,22 @@ pub fn a_lookup_against_a_hand_over() {
                 assert!(table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok());
             }
         });
-        assert!(found(&table).is_some(), "for a moment nobody has the name");
+        assert!(found(&table).is_some(), "for a moment the name has no holder");
         handing.join().unwrap();
-        assert!(lease.holder().is_retired(), "who had it is still believed to");
-        drop(lease);
-        assert_eq!(found(&table), Some(2), "the lease of the one who had it takes nothing away");
+        assert!(name_guard.holder().is_retired(), "the former holder is still current");
+        drop(name_guard);
+        assert_eq!(found(&table), Some(2), "the name guard of the former holder takes nothing away");
         assert_eq!(table.counters().balance(), 1);
     });
 }
 
-/// 3: a name that is handed over while its holder's lease goes back is the new holder's or nobody's.
-pub fn a_hand_over_against_the_end_of_a_lease() {
+/// 3: a name that is handed over while its holder's name guard goes back is the new holder's or free.
+pub fn a_hand_over_against_the_end_of_a_name_guard() {
     explore(|| {
         let table = table();
-        let lease = claimed(&table, Origin::Managed);
-        lease.publish(ActorCell::running(1));
-        let ending = spawn(move || drop(lease));
+        let name_guard = claimed(&table, Origin::Managed);
+        name_guard.publish(ActorCell::running(1));
+        let ending = spawn(move || drop(name_guard));
         let new = Arc::new(holder(Origin::Foreign));
         let handed = table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok();
         ending.join().unwrap();
@@ -205,32 +205,32 @@ pub fn a_hand_over_against_the_end_of_a_lease() {
     });
 }
 
-/// How the process registry takes a foreign actor in, step by step; true if the name is its own.
-fn register(table: &Arc<Table>, leases: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
-    let lease = claimed(table, Origin::Foreign);
-    leases.keep(registry, actor, Arc::clone(&lease));
-    if actor.get_status() < ActorStatus::Draining && lease.publish(actor.clone()) {
+/// How the process registry registers a foreign actor, step by step; true if the name is its own.
+fn register(table: &Arc<Table>, monitored: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
+    let name_guard = claimed(table, Origin::Foreign);
+    monitored.keep(registry, actor, Arc::clone(&name_guard));
+    if actor.get_status() < ActorStatus::Draining && name_guard.publish(actor.clone()) {
         return true;
     }
-    leases.give_back(registry, actor, lease.holder());
+    monitored.give_back(registry, actor, name_guard.holder());
     false
 }
 
-/// A foreign actor that ends while it is registered leaves nothing behind: either its event finds the lease, or the
-/// registration sees its end.
+/// A foreign actor that ends while it is registered leaves nothing behind: either its event finds the name guard, or
+/// the registration sees its end.
 pub fn a_registration_against_a_death() {
     explore(|| {
-        let (table, leases) = (table(), Arc::new(Monitored::default()));
+        let (table, monitored) = (table(), Arc::new(Monitored::default()));
         let actor = ActorCell::running(1);
         let dying = spawn({
-            let (actor, leases) = (actor.clone(), Arc::clone(&leases));
-            move || actor.end(|id| leases.ended(id, &ExitReason))
+            let (actor, monitored) = (actor.clone(), Arc::clone(&monitored));
+            move || actor.end(|id| monitored.ended(id, &ExitReason))
         });
-        register(&table, &leases, &ActorCell::running(0), &actor);
+        register(&table, &monitored, &ActorCell::running(0), &actor);
         dying.join().unwrap();
         assert_eq!(found(&table), None);
-        // Not the count of names: the last share of a lease sees what all others have done, but loom does not see that, for
-        // the shares are the standard library's.
-        assert!(table.holder("a").is_none(), "nobody gives its name back");
+        // Not the count of names: the last share of a name guard sees what all others have done, but loom does not see
+        // that, for the shares are the standard library's.
+        assert!(table.holder("a").is_none(), "its name is not given back");
     });
 }

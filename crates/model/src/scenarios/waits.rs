@@ -1,4 +1,5 @@
-//! Waiting for a notification and for a lock, by two of whom one gives up: with up to two preemptions, since they are three.
+//! Two waiters, one of which gives up, for a notification and for a lock: with up to two preemptions, since there are
+//! three threads.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -16,7 +17,7 @@ fn give_up(future: impl Future) {
     drop(future.as_mut().poll(&mut Context::from_waker(Waker::noop())));
 }
 
-/// Whoever waits for a fact is woken, though another gives up in the same moment.
+/// A waiter is woken even if another gives up in the same moment.
 pub fn two_waits_against_a_notification() {
     explore_within(Some(2), || {
         let latch = Arc::new(Latch::default());

@@ -64,7 +64,7 @@ impl ActorCell {
         Some(true)
     }
 
-    /// There is one who monitors.
+    /// There is one monitor.
     pub(crate) fn monitor(&self, who: Self) {
         *who.0.is_monitored.lock() = true;
     }
@@ -73,14 +73,14 @@ impl ActorCell {
         *who.0.is_monitored.lock() = false;
     }
 
-    /// Ends as ractor's do: first the status, then the event, then the end. `told` is called if somebody monitors it.
-    pub(crate) fn end(&self, told: impl FnOnce(ActorId)) {
+    /// Ends as ractor's do: first the status, then the event, then the end. `notify` is called if it is monitored.
+    pub(crate) fn end(&self, notify: impl FnOnce(ActorId)) {
         self.0.status.store(ActorStatus::Stopping as u8, Ordering::SeqCst);
         let is_monitored = *self.0.is_monitored.lock();
         self.0.status.store(ActorStatus::Stopped as u8, Ordering::SeqCst);
         self.0.end.notify_all();
         if is_monitored {
-            told(self.0.id);
+            notify(self.0.id);
         }
     }
 

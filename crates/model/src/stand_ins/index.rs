@@ -1,4 +1,4 @@
-//! scc's `HashIndex`: writers lock an entry, readers see what was put there last, or before, and lock nothing.
+//! scc's `HashIndex`: writers lock an entry, readers see the last value or an earlier one, and lock nothing.
 
 use std::borrow::Borrow;
 use std::marker::PhantomData;
@@ -18,8 +18,8 @@ pub(crate) struct HashIndex<K: 'static, V: 'static, H> {
 
 struct Slot<K: 'static, V: 'static> {
     key: OnceLock<K>,
-    // What is there, for writers. They do not read what readers read: loom remembers the last access to a place only, and a
-    // writer's own read before its write would hide that somebody else has read there, and so the race.
+    // The value for writers. They do not read the cell of the readers: loom remembers the last access to a place only,
+    // and a writer's own read before its write would hide that another thread has read there, and so the race.
     lock: Mutex<Option<V>>,
     value: AtomicShared<V>,
 }

@@ -21,7 +21,7 @@ impl<T: Default> Default for Mutex<T> {
     }
 }
 
-/// What is in it can be seen as the flag says.
+/// Its value is visible as the flag says.
 pub(crate) struct OnceLock<T> {
     is_set: AtomicBool,
     value: std::sync::OnceLock<T>,

@@ -1,4 +1,4 @@
-//! scc's pointers that readers follow without a lock: what they point to is leaked, so that it can be borrowed safely.
+//! scc's pointers that readers follow without a lock: the values are leaked, so that they can be borrowed safely.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -56,7 +56,7 @@ impl<T> AtomicShared<T> {
         (self.version(before).map(Shared), Tag::None)
     }
 
-    /// Without a change to what is current.
+    /// Without a change of the current value.
     pub(crate) fn add(&self, value: &'static T) -> usize {
         let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
         versions.push(value);

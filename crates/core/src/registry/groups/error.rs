@@ -1,4 +1,4 @@
-//! What can go wrong with groups.
+//! Errors of operations on groups.
 
 use std::fmt;
 
@@ -14,23 +14,23 @@ pub enum GroupError {
     /// No live actor is in this group.
     #[error("no member of group {group} in namespace {namespace}{near}")]
     NoMember {
-        /// Where it was looked for.
+        /// The namespace of the lookup.
         namespace: Namespace,
         /// Which group.
         group: ServiceName,
-        /// What comes close, among 256 of the groups at most.
+        /// The closest names, among 256 of the groups at most.
         near: NearMisses,
     },
-    /// The group has members that answer to another message type, or say something else of themselves.
+    /// The group has members that answer to another message type, or have values of another type.
     #[error("the members of group {group} in namespace {namespace} answer to {found}, not to {wanted}")]
     WrongType {
         /// Where.
         namespace: Namespace,
         /// Which group.
         group: ServiceName,
-        /// What the key says.
+        /// The kind of the key.
         wanted: String,
-        /// What the members have.
+        /// The kind of the members.
         found: String,
     },
     /// A reference that was made from an untyped cell does not have the actor's own message type.

@@ -1,4 +1,4 @@
-//! The face of one group.
+//! The public methods of one group.
 
 use std::any::type_name;
 use std::fmt;
@@ -10,27 +10,28 @@ use ractor::{ActorCell, ActorRef, Message};
 use super::error::GroupError;
 use super::key::{GroupKey, Kind};
 use super::member::Member;
+use super::member_list::{Choice, MemberList, Members, tries};
 use super::membership::Membership;
-use super::roster::{Choice, Members, Roster, tries};
-use super::table::{Groups, Miss};
+use super::table::{GroupLookupError, Groups};
 use crate::namespace::Namespace;
 use crate::near::NearMisses;
 use crate::registry::holder::answers_to;
-use crate::registry::space::Space;
+use crate::registry::namespace_state::NamespaceState;
 
-/// So many groups are compared at most when one has no member.
-const COMPARED: usize = 256;
+/// The largest number of groups compared when one has no member.
+const MAX_COMPARED_GROUPS: usize = 256;
 
-/// Many actors under one key in a namespace: who joins, who is there, and messages to all of them, to the next, or to any.
+/// Many actors under one key in a namespace: joining, listing, and messages to all members, to the next, or to any.
 ///
 /// Erlang's `pg` and Elixir's registry with duplicate keys. As there, an actor may join several times, each time with a
-/// value `V` of its own (default: none), and counts as often. It leaves by [`leave`](Self::leave) or by ending, and from the
-/// moment at which it takes no more messages it is never returned. When the namespace is cleaned up its members are
-/// stopped, whoever started them, as registered actors are.
+/// value `V` of its own (default: none), and counts as often. It leaves by [`leave`](Self::leave) or by ending, and
+/// from the moment at which it takes no more messages it is never returned. When the namespace is cleaned up its
+/// members are stopped, wherever they were started, as registered actors are.
 ///
-/// Reading takes no lock and asks no actor: about as much as a lookup, and for a turn or a throw of the dice one counter of
-/// the group, which threads that dispatch to the same group fight over. Joining and leaving copy the list of the group's
-/// members. A group without a member does not exist and costs nothing. A value cannot be changed: leave and join again.
+/// Reading takes no lock and asks no actor: about the cost of a lookup, and for the next or a random member one counter
+/// of the group, for which threads that dispatch to the same group contend. Joining and leaving copy the list of the
+/// group's members. A group without a member does not exist and costs nothing. A value cannot be changed: leave and
+/// join again.
 ///
 /// ```
 /// use foundation_core::{GroupKey, Namespace, ProcessRegistry};
@@ -75,12 +76,12 @@ const COMPARED: usize = 256;
 /// # }
 /// ```
 pub struct Group<M, V = ()> {
-    space: Arc<Space>,
+    state: Arc<NamespaceState>,
     key: GroupKey<M, V>,
 }
 
 impl<M: Message> Group<M> {
-    /// Takes an actor in; once more if it is in already. It leaves by itself when it ends.
+    /// Adds an actor; once more if it is a member already. It leaves by itself when it ends.
     ///
     /// # Errors
     /// As [`join_with`](Self::join_with).
@@ -90,23 +91,23 @@ impl<M: Message> Group<M> {
 }
 
 impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
-    pub(crate) fn new(space: Arc<Space>, key: GroupKey<M, V>) -> Self {
-        Self { space, key }
+    pub(crate) fn new(state: Arc<NamespaceState>, key: GroupKey<M, V>) -> Self {
+        Self { state, key }
     }
 
-    /// What it is called.
+    /// The key of this group.
     pub fn key(&self) -> &GroupKey<M, V> {
         &self.key
     }
 
-    /// Where it is.
+    /// The namespace of this group.
     pub fn namespace(&self) -> Namespace {
-        self.space.table.namespace()
+        self.state.table.namespace()
     }
 
-    // ---- coming and going ----
+    // ---- joining and leaving ----
 
-    /// Takes an actor in, with what it says of itself; once more if it is in already. Cost: linear in the group.
+    /// Adds an actor with a value; once more if it is a member already. Cost: linear in the group.
     ///
     /// # Errors
     /// [`GroupError::WrongType`] if the group has members of another kind; [`GroupError::Dead`];
@@ -120,39 +121,39 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         let (group, member) = (self.key.name().clone(), Arc::new(Member::new(actor.get_cell(), value)));
         self.groups().add(&group, kind::<M, V>(), Arc::clone(&member)).map_err(|found| self.wrong_type(found))?;
         let membership = Membership { groups: Arc::clone(self.groups()), group, member };
-        self.settle(membership)
+        self.finish_join(membership)
     }
 
-    /// Has the end of a new member noticed, or takes it out again if it has ended or the namespace has.
-    fn settle(&self, membership: Membership) -> Result<(), GroupError> {
-        let registry = self.space.registry.upgrade().ok_or_else(|| self.not_running());
+    /// Has a new member monitored, or removes it again if it or the namespace has ended.
+    fn finish_join(&self, membership: Membership) -> Result<(), GroupError> {
+        let registry = self.state.registry.upgrade().ok_or_else(|| self.not_running());
         let member = Arc::clone(&membership.member);
         // It is in the group before it is monitored, and monitored before its status is read: whenever the actor ends,
-        // either its event finds it in the group or we see its end here. The namespace in the same way: a clean-up either
-        // finds the member or is seen here.
+        // either its event finds it in the group or its end is seen here. The same holds for the namespace: a clean-up
+        // either finds the member or is seen here.
         let kept = registry.and_then(|registry| match registry.keep_member(membership) {
             true => Ok(registry),
             false => Err(self.not_running()),
         });
         fence(Ordering::SeqCst);
         let ended = member.live().is_none();
-        // Looked at last: of one that a clean-up has just stopped, that is the reason.
-        let refused = match kept {
-            Err(refused) => refused,
-            Ok(_) if self.space.table.is_closed() => self.not_running(),
+        // Checked last: for an actor that a clean-up has just stopped, this is the reason.
+        let error = match kept {
+            Err(error) => error,
+            Ok(_) if self.state.table.is_closed() => self.not_running(),
             Ok(_) if ended => self.dead(&member),
             Ok(_) => return Ok(()),
         };
         self.dismiss(&[&member]);
-        Err(refused)
+        Err(error)
     }
 
-    /// Takes an actor out, as often as it is in; how often that was. No harm if it is not in.
+    /// Ends all memberships of an actor; returns how many there were, which may be none.
     pub fn leave(&self, actor: &ActorRef<M>) -> usize {
         self.leave_where(actor, |_| true)
     }
 
-    /// Ends those memberships of an actor whose value is chosen; how many there were.
+    /// Ends the memberships of an actor whose value is chosen; returns how many there were.
     pub fn leave_where(&self, actor: &ActorRef<M>, mut chosen: impl FnMut(&V) -> bool) -> usize {
         // Chosen among those that were read, without a lock: the function may use the group itself.
         let is_chosen = |member: &&Arc<Member>| member.actor().get_id() == actor.get_id();
@@ -164,21 +165,21 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     fn dismiss(&self, leaving: &[&Arc<Member>]) -> usize {
         let out = self.groups().take_out(self.key.name().as_str(), leaving);
-        if let Some(registry) = self.space.registry.upgrade() {
+        if let Some(registry) = self.state.registry.upgrade() {
             leaving.iter().for_each(|member| registry.forget_member(member));
         }
         out
     }
 
-    // ---- looking ----
+    // ---- queries ----
 
     /// The live members in the order in which they joined, each as often as it did.
     pub fn members(&self) -> Vec<ActorRef<M>> {
         self.select(|actor, _| Some(actor.clone().into()))
     }
 
-    /// What a function makes of the live members and what they say of themselves, in the order in which they joined; those
-    /// of which it makes nothing are left out. The function may use the group.
+    /// The results of a function for the live members and their values, in the order in which they joined; members for
+    /// which it returns `None` are left out. The function may use the group.
     pub fn select<T>(&self, mut pick: impl FnMut(&ActorCell, &V) -> Option<T>) -> Vec<T> {
         let picked = self.read(|_, members| live(members).filter_map(|(actor, value)| pick(actor, value)).collect());
         picked.unwrap_or_default()
@@ -202,13 +203,13 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     // ---- one of them ----
 
-    /// Borrows the member whose turn it is: all come one after the other, and who has ended is
-    /// passed over, so that of the others none comes twice in a row.
+    /// Borrows the next member in turn. Members that have ended are skipped, so that none of the others comes twice in
+    /// a row.
     ///
     /// # Errors
     /// [`GroupError::NoMember`] names the near misses; [`GroupError::WrongType`] names both types.
     pub fn with_next<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(Roster::in_turn, read)
+        self.with(MemberList::round_robin, read)
     }
 
     /// Borrows a random member.
@@ -216,10 +217,10 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// As [`with_next`](Self::with_next).
     pub fn with_any<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(Roster::roll, read)
+        self.with(MemberList::random, read)
     }
 
-    /// The member whose turn it is.
+    /// The next member in turn.
     ///
     /// # Errors
     /// As [`with_next`](Self::with_next).
@@ -227,8 +228,8 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         self.with_next(|actor| actor.clone().into())
     }
 
-    /// A random member. The dice are the group's own, and throw the same for the same key in each run and in each
-    /// namespace: choose among [`members`](Self::members) to bring your own.
+    /// A random member. The group's random numbers are the same for the same key in each run and in each namespace:
+    /// choose among [`members`](Self::members) to use other ones.
     ///
     /// # Errors
     /// As [`with_next`](Self::with_next).
@@ -237,31 +238,30 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     }
 
     fn with<R>(&self, choice: Choice, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        let found = self.read(|roster, members| {
-            tries(members, || choice(roster, members), |member| member.live()).next().map(read)
-        });
-        found.and_then(|found| found.ok_or(Miss::Absent)).map_err(|miss| self.explain(miss))
+        let found = self
+            .read(|list, members| tries(members, || choice(list, members), |member| member.live()).next().map(read));
+        found.and_then(|found| found.ok_or(GroupLookupError::Absent)).map_err(|miss| self.explain(miss))
     }
 
     // ---- the table ----
 
     pub(super) fn groups(&self) -> &Arc<Groups> {
-        &self.space.groups
+        &self.state.groups
     }
 
     #[inline]
-    pub(super) fn read<R>(&self, read: impl FnOnce(&Roster, &Members) -> R) -> Result<R, Miss> {
+    pub(super) fn read<R>(&self, read: impl FnOnce(&MemberList, &Members) -> R) -> Result<R, GroupLookupError> {
         self.groups().read(self.key.name().as_str(), kind::<M, V>(), read)
     }
 
-    // ---- refusals ----
+    // ---- errors ----
 
-    pub(super) fn explain(&self, miss: Miss) -> GroupError {
+    pub(super) fn explain(&self, miss: GroupLookupError) -> GroupError {
         match miss {
-            Miss::OtherKind(found) => self.wrong_type(found),
-            Miss::Absent => {
+            GroupLookupError::OtherKind(found) => self.wrong_type(found),
+            GroupLookupError::Absent => {
                 let (namespace, group, live) =
-                    (self.namespace(), self.key.name().clone(), self.groups().live(COMPARED));
+                    (self.namespace(), self.key.name().clone(), self.groups().live(MAX_COMPARED_GROUPS));
                 let others = live.iter().map(|name| name.as_str()).filter(|name| *name != group.as_str());
                 GroupError::NoMember { namespace, near: NearMisses::of(group.as_str(), others), group }
             }
@@ -286,19 +286,19 @@ fn kind<M: Message, V: 'static>() -> Kind {
     Kind::of::<M, V>()
 }
 
-/// Those of them that take messages, with what they say of themselves.
+/// The members that take messages, with their values.
 pub(super) fn live<V: 'static>(members: &[Arc<Member>]) -> impl Iterator<Item = (&ActorCell, &V)> {
     members.iter().filter_map(|member| Some((member.live()?, member.value()?)))
 }
 
 impl<M, V> Clone for Group<M, V> {
     fn clone(&self) -> Self {
-        Self { space: Arc::clone(&self.space), key: self.key.clone() }
+        Self { state: Arc::clone(&self.state), key: self.key.clone() }
     }
 }
 
 impl<M, V> fmt::Debug for Group<M, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Group({} in {})", self.key, self.space.table.namespace())
+        write!(f, "Group({} in {})", self.key, self.state.table.namespace())
     }
 }

@@ -1,4 +1,4 @@
-//! Names of groups that know what their members answer to.
+//! Names of groups that know the message type of their members.
 
 use std::any::{TypeId, type_name};
 use std::fmt;
@@ -6,11 +6,12 @@ use std::marker::PhantomData;
 
 use crate::namespace::{NameError, ServiceName};
 
-/// The name of a group, with the message type `M` that its members answer to and the type `V` of what each of them says
-/// of itself when it joins.
+/// The name of a group, with the message type `M` that its members answer to and the type `V` of the value that each of
+/// them joins with.
 ///
-/// A key of Elixir's duplicate registry. It is a type of its own, so that a group cannot be used as a unique name, nor the
-/// reverse: neither compiles. The same text may name a service and a group; they have nothing to do with each other.
+/// A key of Elixir's duplicate registry. It is a type of its own, so that a group cannot be used as a unique name, nor
+/// the reverse: neither compiles. The same text may name a service and a group; they have nothing to do with each
+/// other.
 ///
 /// ```
 /// use foundation_core::GroupKey;

@@ -1,4 +1,4 @@
-//! One membership: an actor in a group, with what it says of itself there.
+//! One membership: an actor in a group, with its value there.
 
 use std::any::Any;
 
@@ -25,7 +25,7 @@ impl Member {
         (self.actor.get_status() < ActorStatus::Draining).then_some(&self.actor)
     }
 
-    /// Whether it only takes up room.
+    /// Whether its actor is gone.
     pub(crate) fn is_gone(&self) -> bool {
         self.actor.get_status() == ActorStatus::Stopped
     }

@@ -1,4 +1,4 @@
-//! The place of an actor in one group of one table.
+//! The membership of an actor in one group of one table.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use super::member::Member;
 use super::table::Groups;
 use crate::namespace::ServiceName;
 
-/// What has to be ended when the actor ends: its place in one group.
+/// A membership, to be ended when its actor ends.
 pub(crate) struct Membership {
     pub(crate) groups: Arc<Groups>,
     pub(crate) group: ServiceName,

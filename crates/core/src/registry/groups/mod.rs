@@ -1,7 +1,7 @@
 //! Groups: many actors under one key.
 //!
-//! Built on a table of the namespace and not on ractor's process groups: those are one table for the whole process, which
-//! takes locks to read and copies the members at each look; see `docs/design.md`.
+//! Built on a table of the namespace and not on ractor's process groups: those are one table for the whole process,
+//! which takes locks to read and copies the members at each read; see `docs/design.md`.
 
 mod dispatch;
 mod error;
@@ -9,9 +9,9 @@ mod facade;
 mod group;
 mod key;
 mod member;
+mod member_list;
 mod membership;
 mod replies;
-mod roster;
 mod table;
 
 pub use error::{GroupCastError, GroupError};

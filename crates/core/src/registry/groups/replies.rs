@@ -1,15 +1,15 @@
-//! What the members of a group answered.
+//! The answers of the members of a group.
 
 use ractor::ActorRef;
 
 /// The answers of a group to one question, in the order in which its members joined.
 ///
-/// Erlang's `gen_server:multi_call` answers like this: who did, and who did not.
+/// Erlang's `gen_server:multi_call` returns the same: the members that answered, and those that did not.
 #[derive(Debug, Clone)]
 pub struct Replies<M, R> {
-    /// Who answered, and what.
+    /// The members that answered, each with its answer.
     pub answered: Vec<(ActorRef<M>, R)>,
-    /// Who did not: it ended, chose not to, or took too long.
+    /// The members that did not: they ended, chose not to, or took too long.
     pub silent: Vec<ActorRef<M>>,
 }
 

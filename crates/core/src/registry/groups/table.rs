@@ -1,12 +1,12 @@
 //! The groups of one namespace.
 //!
-//! 1. A group is in the table as long as it has a member: it comes with the first and goes with the last, both under the
-//!    lock of its entry.
-//! 2. All members of a group are of one kind: they answer to one message type and say the same type of thing of themselves.
-//! 3. A membership goes out by `leave`, or by the end of its actor; each takes out this one and no other.
-//! 4. Readers see one list, whole, and of it only members that take messages.
-//! 5. Whoever joins looks afterwards whether its actor has ended and whether the namespace is closed; whoever hears of an
-//!    end, or closes the namespace, looks afterwards who is a member: one of them sees the other.
+//! 1. A group is in the table as long as it has a member: it comes with the first and goes with the last, both under
+//!    the lock of its entry.
+//! 2. All members of a group are of one kind: they answer to one message type and have values of one type.
+//! 3. A membership is removed by `leave`, or by the end of its actor; each removes this one and no other.
+//! 4. Readers see one complete list, and only those of its members that take messages.
+//! 5. A join checks afterwards whether its actor has ended and whether the namespace is closed; the handler of an end,
+//!    and a close of the namespace, read the members afterwards: one of them sees the other.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -18,17 +18,17 @@ use scc::{Guard, HashIndex, hash_index::Entry};
 
 use super::key::Kind;
 use super::member::Member;
-use super::roster::{Members, Roster};
+use super::member_list::{MemberList, Members};
 use crate::namespace::{Namespace, ServiceName};
 
 pub(crate) struct Groups {
     namespace: Namespace,
-    rosters: HashIndex<ServiceName, Arc<Roster>, RandomState>,
+    lists: HashIndex<ServiceName, Arc<MemberList>, RandomState>,
 }
 
-/// Why a group gives nothing.
+/// Why a read of a group failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Miss {
+pub(crate) enum GroupLookupError {
     Absent,
     /// Its members are of this kind.
     OtherKind(Kind),
@@ -36,34 +36,34 @@ pub(crate) enum Miss {
 
 impl Groups {
     pub(crate) fn new(namespace: Namespace) -> Self {
-        Self { namespace, rosters: HashIndex::default() }
+        Self { namespace, lists: HashIndex::default() }
     }
 
     // ---- readers: no lock ----
 
-    /// Shows a group with all its members, the dying among them.
+    /// Shows a group with all its members, ending ones included.
     #[inline]
     pub(crate) fn read<R>(
         &self,
         group: &str,
         kind: Kind,
-        read: impl FnOnce(&Roster, &Members) -> R,
-    ) -> Result<R, Miss> {
+        read: impl FnOnce(&MemberList, &Members) -> R,
+    ) -> Result<R, GroupLookupError> {
         let guard = Guard::new();
-        let roster = self.rosters.peek(group, &guard).ok_or(Miss::Absent)?;
-        if roster.kind() != kind {
-            return Err(Miss::OtherKind(roster.kind()));
+        let list = self.lists.peek(group, &guard).ok_or(GroupLookupError::Absent)?;
+        if list.kind() != kind {
+            return Err(GroupLookupError::OtherKind(list.kind()));
         }
-        roster.members(&guard).map(|members| read(roster, members)).ok_or(Miss::Absent)
+        list.members(&guard).map(|members| read(list, members)).ok_or(GroupLookupError::Absent)
     }
 
     /// At most so many groups with a live member, in no order.
     pub(crate) fn live(&self, limit: usize) -> Vec<ServiceName> {
         let guard = Guard::new();
-        let has_life = |roster: &Roster| {
-            roster.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()))
+        let has_life = |list: &MemberList| {
+            list.members(&guard).is_some_and(|members| members.iter().any(|member| member.live().is_some()))
         };
-        let live = self.rosters.iter(&guard).filter(|(_, roster)| has_life(roster)).take(limit);
+        let live = self.lists.iter(&guard).filter(|(_, list)| has_life(list)).take(limit);
         live.map(|(name, _)| name.clone()).collect()
     }
 
@@ -78,8 +78,8 @@ impl Groups {
     pub(crate) fn members(&self) -> Vec<(ServiceName, Arc<Member>)> {
         let guard = Guard::new();
         let mut members = Vec::new();
-        for (name, roster) in self.rosters.iter(&guard) {
-            let all = roster.members(&guard).into_iter().flat_map(|members| members.iter());
+        for (name, list) in self.lists.iter(&guard) {
+            let all = list.members(&guard).into_iter().flat_map(|members| members.iter());
             members.extend(all.map(|member| (name.clone(), Arc::clone(member))));
         }
         members
@@ -90,50 +90,50 @@ impl Groups {
     /// Adds a member; refused, with the other kind, if the group's members are of one.
     pub(crate) fn add(&self, group: &ServiceName, kind: Kind, new: Arc<Member>) -> Result<(), Kind> {
         let (namespace, actor) = (self.namespace, new.actor().get_id());
-        let swept = match self.rosters.entry_sync(group.clone()) {
+        let swept = match self.lists.entry_sync(group.clone()) {
             Entry::Vacant(entry) => {
-                entry.insert_entry(Self::roster(group, kind, new));
+                entry.insert_entry(Self::list(group, kind, new));
                 Vec::new()
             }
             Entry::Occupied(entry) if entry.get().kind() == kind => entry.get().add(new),
-            // Nobody of the other kind is left, and nobody has told yet.
+            // No live member of the other kind is left, which has not been reported yet.
             Entry::Occupied(mut entry) if entry.get().is_deserted() => {
                 let (swept, _) = entry.get().take_out(&[]);
-                entry.update(Self::roster(group, kind, new));
+                entry.update(Self::list(group, kind, new));
                 swept
             }
             Entry::Occupied(entry) => return Err(entry.get().kind()),
         };
-        self.tell_left(group.as_str(), &swept);
+        self.log_left(group.as_str(), &swept);
         tracing::debug!(%namespace, %group, %actor, "group joined");
         Ok(())
     }
 
-    /// Takes members out of a group, and the group away if nobody is left; how many of them were in it.
+    /// Removes members from a group, and the group if it is then empty; returns how many of them were in it.
     pub(crate) fn take_out(&self, group: &str, leaving: &[&Arc<Member>]) -> usize {
-        let Some(entry) = self.rosters.get_sync(group) else { return 0 };
+        let Some(entry) = self.lists.get_sync(group) else { return 0 };
         let (out, left) = entry.get().take_out(leaving);
         match left {
             0 => entry.remove_entry(),
             _ => drop(entry),
         }
-        self.tell_left(group, &out);
+        self.log_left(group, &out);
         out.iter().filter(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member))).count()
     }
 
     // Not under the entry's lock: a subscriber may use the group.
-    fn tell_left(&self, group: &str, out: &[Arc<Member>]) {
+    fn log_left(&self, group: &str, out: &[Arc<Member>]) {
         for member in out {
             tracing::debug!(namespace = %self.namespace, %group, actor = %member.actor().get_id(), "group left");
         }
     }
 
-    fn roster(group: &ServiceName, kind: Kind, first: Arc<Member>) -> Arc<Roster> {
-        Arc::new(Roster::new(kind, Self::seed(group), first))
+    fn list(group: &ServiceName, kind: Kind, first: Arc<Member>) -> Arc<MemberList> {
+        Arc::new(MemberList::new(kind, Self::seed(group), first))
     }
 
-    /// The same for the same group whatever its namespace, which is a new one in each run of a test: so that a simulation
-    /// can be repeated.
+    /// The same for the same group in each namespace, since each run of a test has a new one: so that a simulation can
+    /// be repeated.
     fn seed(group: &ServiceName) -> u64 {
         FixedState::default().hash_one(group)
     }
@@ -176,20 +176,20 @@ mod tests {
             groups.add(&GROUP, kind, Arc::clone(member)).expect("it is of this kind");
         }
         assert_eq!(groups.take_out("group", &[&first]), 1);
-        assert_eq!((groups.take_out("group", &[&first]), groups.rosters.len()), (0, 1));
-        assert_eq!((groups.take_out("group", &[&second]), groups.rosters.len()), (1, 0));
+        assert_eq!((groups.take_out("group", &[&first]), groups.lists.len()), (0, 1));
+        assert_eq!((groups.take_out("group", &[&second]), groups.lists.len()), (1, 0));
     }
 
     #[tokio::test]
-    async fn who_has_gone_unnoticed_gives_way_to_the_next_of_whatever_kind() {
+    async fn a_member_that_is_gone_unnoticed_gives_way_to_the_next_of_any_kind() {
         let groups = Groups::new(Namespace::test());
         let [(first, actor), (second, _second)] = [member().await, member().await];
         let (kind, other) = (Kind::of::<IdleMsg, ()>(), Kind::of::<IdleMsg, u8>());
         groups.add(&GROUP, kind, first).expect("it is the first");
         assert_eq!(groups.add(&GROUP, other, Arc::clone(&second)), Err(kind));
         actor.kill_and_wait(None).await.expect("it ends");
-        groups.add(&GROUP, other, second).expect("nobody of the other kind is left");
+        groups.add(&GROUP, other, second).expect("no live member of the other kind is left");
         assert_eq!(groups.members().len(), 1);
-        assert_eq!(groups.read("group", kind, |_, _| ()), Err(Miss::OtherKind(other)));
+        assert_eq!(groups.read("group", kind, |_, _| ()), Err(GroupLookupError::OtherKind(other)));
     }
 }

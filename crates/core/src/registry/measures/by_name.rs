@@ -1,8 +1,9 @@
-//! What is measured in one namespace, by name.
+//! The measures of one namespace, by name.
 //!
-//! 1. A name has at most one series, and whoever measures under it has a share of it.
+//! 1. A name has at most one series, and all that measure under it have a share of it.
 //! 2. A series outlives its actors, so that the next one under the name goes on with it.
-//! 3. There are never more series than [`KEPT`], or twice as many as have an actor: the others go when a new name comes.
+//! 3. There are never more series than [`MAX_UNSWEPT_SERIES`], or twice as many as have an actor: the others are
+//!    removed when a new name is added.
 
 use std::sync::Arc;
 
@@ -15,13 +16,13 @@ use super::series::Series;
 use super::service_measures::ServiceMeasures;
 use crate::namespace::{Namespace, ServiceName};
 
-/// So many series are not worth a look for those that nobody uses.
-const KEPT: usize = 1_024;
+/// The largest number of series that is not worth a search for unused ones.
+const MAX_UNSWEPT_SERIES: usize = 1_024;
 
 /// The series of one namespace.
 pub(crate) struct Measures {
     namespace: Namespace,
-    /// Of services that say nothing else.
+    /// For services without a setting of their own.
     measurement: Measurement,
     kept: Mutex<Kept>,
 }
@@ -29,7 +30,7 @@ pub(crate) struct Measures {
 #[derive(Default)]
 struct Kept {
     by_name: HashMap<ServiceName, Arc<Series>>,
-    /// At how many series to let go of those that nobody uses.
+    /// The number of series at which to remove unused ones.
     sweep_at: usize,
 }
 
@@ -58,14 +59,14 @@ impl Measures {
         series
     }
 
-    /// What was measured under a name, if anything was.
+    /// The measures of a name, if there are any.
     pub(crate) fn of(&self, name: &ServiceName, now: Instant) -> Option<ServiceMeasures> {
-        // Read outside the lock: it holds up the first message of others.
+        // Read outside the lock, which delays the first message of other services.
         let series = self.kept.lock().by_name.get(name).cloned();
         series.map(|series| series.read(now))
     }
 
-    /// What was measured under each name, sorted by name.
+    /// The measures of each name, sorted by name.
     pub(crate) fn all(&self, now: Instant) -> Vec<(ServiceName, ServiceMeasures)> {
         let kept = self.kept.lock();
         let mut all: Vec<_> = kept.by_name.iter().map(|(name, series)| (name.clone(), Arc::clone(series))).collect();
@@ -77,7 +78,7 @@ impl Measures {
 
 impl Kept {
     fn make_room(&mut self) {
-        if self.by_name.len() >= self.sweep_at.max(KEPT) {
+        if self.by_name.len() >= self.sweep_at.max(MAX_UNSWEPT_SERIES) {
             self.by_name.retain(|_, series| Arc::strong_count(series) > 1);
             self.sweep_at = self.by_name.len() * 2;
         }
@@ -117,12 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn series_that_nobody_uses_make_room_and_those_in_use_stay() {
+    fn unused_series_make_room_and_those_in_use_stay() {
         let measures = measures();
         let used: Vec<_> = (0..100).map(|n| measures.series(&name(n))).collect();
         for n in 100..50_000 {
             drop(measures.series(&name(n)));
-            assert!(measures.all_len() <= KEPT);
+            assert!(measures.all_len() <= MAX_UNSWEPT_SERIES);
         }
         assert!(used.iter().enumerate().all(|(n, series)| Arc::ptr_eq(series, &measures.series(&name(n)))));
     }
@@ -130,11 +131,11 @@ mod tests {
     #[test]
     fn there_are_as_many_series_as_are_in_use_however_many_these_are() {
         let measures = measures();
-        let used: Vec<_> = (0..3 * KEPT).map(|n| measures.series(&name(n))).collect();
+        let used: Vec<_> = (0..3 * MAX_UNSWEPT_SERIES).map(|n| measures.series(&name(n))).collect();
         assert_eq!(measures.all_len(), used.len());
         drop(used);
-        (0..4 * KEPT).for_each(|n| drop(measures.series(&name(100_000 + n))));
-        assert!(measures.all_len() <= KEPT, "the crowd is forgotten");
+        (0..4 * MAX_UNSWEPT_SERIES).for_each(|n| drop(measures.series(&name(100_000 + n))));
+        assert!(measures.all_len() <= MAX_UNSWEPT_SERIES, "the crowd is forgotten");
     }
 
     impl Measures {

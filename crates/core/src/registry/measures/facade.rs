@@ -1,4 +1,4 @@
-//! What a registry says of what is measured.
+//! The measures of a namespace.
 
 use tokio::time::Instant;
 
@@ -7,10 +7,10 @@ use crate::namespace::ServiceName;
 use crate::registry::service_registry::ServiceRegistry;
 
 impl ServiceRegistry {
-    /// What was measured of the services of this namespace, sorted by name; those that have no actor now are included.
+    /// The measures of the services of this namespace, sorted by name; those that have no actor now are included.
     ///
-    /// Costs about 1 µs for each. What is measured of one service is in [`service_info`](Self::service_info), too.
+    /// Costs about 1 µs for each. The measures of one service are in [`service_info`](Self::service_info), too.
     pub fn measures(&self) -> Vec<(ServiceName, ServiceMeasures)> {
-        self.space().measures.all(Instant::now())
+        self.state().measures.all(Instant::now())
     }
 }

@@ -4,20 +4,20 @@ use serde::Serialize;
 
 /// How much is measured of a service whose actor is started by its [`ServiceRegistry`](crate::ServiceRegistry).
 ///
-/// Set it for one service with [`ServiceRegistry::measured`](crate::ServiceRegistry::measured), and for all that say
-/// nothing else with [`ProcessRegistryBuilder::measurement`](crate::ProcessRegistryBuilder::measurement). The figures are
+/// Set it for one service with [`ServiceRegistry::measured`](crate::ServiceRegistry::measured), and for all others with
+/// [`ProcessRegistryBuilder::measurement`](crate::ProcessRegistryBuilder::measurement). The figures are
 /// [`ServiceMeasures`](crate::ServiceMeasures).
 ///
 /// # Cost
 ///
-/// A message of a burst costs about 10 ns more, one by itself a reading of the clock besides (20 to 30 ns), and one that is
-/// timed another reading and the entry into the histogram. A service that
-/// has handled a message takes about 2 KB for as long as its figures are kept.
+/// A message of a burst costs about 10 ns more, one by itself a reading of the clock besides (20 to 30 ns), and one
+/// that is timed another reading and the entry into the histogram. A service that has handled a message takes
+/// about 2 KB as long as its figures are kept.
 ///
 /// # Spans
 ///
-/// Each names the namespace, the service and the actor. One is made only if a `tracing` subscriber wants it; otherwise it
-/// costs less than 1 ns.
+/// Each names the namespace, the service and the actor. One is made only if a `tracing` subscriber wants it; otherwise
+/// it costs less than 1 ns.
 ///
 /// | span | target | level | around |
 /// |---|---|---|---|
@@ -61,10 +61,10 @@ pub enum Measurement {
 }
 
 impl Measurement {
-    /// Of so many messages of a service one is timed under [`Sampled`](Self::Sampled): 8.
+    /// Under [`Sampled`](Self::Sampled) one in this many messages of a service is timed: 8.
     pub const SAMPLED: u64 = 8;
 
-    /// Of how many messages one is timed, a power of two; `None` if nothing is measured at all.
+    /// One in how many messages is timed, a power of two; `None` if nothing is measured at all.
     pub(super) const fn timed_one_in(self) -> Option<u64> {
         match self {
             Self::Sampled => Some(Self::SAMPLED),
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_off_is_timed_now_and_then_and_sampled_is_what_nobody_chose() {
+    fn a_measurement_that_is_not_off_times_some_messages_and_sampled_is_the_default() {
         let timed = [Measurement::default(), Measurement::Full, Measurement::Off].map(Measurement::timed_one_in);
         assert_eq!(timed, [Some(Measurement::SAMPLED), Some(1), None]);
         assert!(timed.into_iter().flatten().all(u64::is_power_of_two));

@@ -9,7 +9,8 @@ pub(super) struct Measuring<'a> {
     series: &'a Series,
     /// Since when, if it is timed.
     timed: Option<Instant>,
-    /// Whether the handling had to wait: then the activity goes on after its beginning, and a clock costs little beside it.
+    /// Whether the handling had to wait: then the activity goes on after its beginning, and a clock costs little beside
+    /// it.
     waited: bool,
     returned: bool,
 }

@@ -1,4 +1,4 @@
-//! What measures one actor.
+//! The meter of one actor.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,9 +13,9 @@ use super::series::Series;
 use crate::registry::holder::Holder;
 use crate::supervisor::{Handled, Life, Metering};
 
-/// What the spans of messages are filtered by.
+/// The target of the spans of messages.
 const TARGET: &str = "foundation::service";
-/// What the spans of starts and stops are filtered by.
+/// The target of the spans of starts and stops.
 const LIFE: &str = "foundation::lifecycle";
 
 /// Measures one incarnation of a name, for as long as it has the name.
@@ -23,7 +23,7 @@ pub(crate) struct Meter {
     timed_one_in: Option<u64>,
     holder: Arc<Holder>,
     measures: Arc<Measures>,
-    /// Looked for at the first message: a service that is never asked anything has none.
+    /// Set at the first message: a service without messages has none.
     series: OnceLock<Arc<Series>>,
 }
 
@@ -40,7 +40,7 @@ impl Meter {
     #[inline]
     fn begin(&self) -> Option<Measuring<'_>> {
         let timed_one_in = self.timed_one_in?;
-        // Who has lost the name no longer acts in it.
+        // An actor that has lost the name no longer acts under it.
         if self.holder.is_retired() {
             return None;
         }
@@ -48,7 +48,7 @@ impl Meter {
         Some(Measuring::begin(series, timed_one_in))
     }
 
-    /// `None` if nobody wants it; then nothing is made.
+    /// `None` if no subscriber wants it; then nothing is made.
     #[inline]
     fn message_span(&self, actor: ActorId) -> Option<Span> {
         let (namespace, service) = (self.measures.namespace(), self.holder.name());

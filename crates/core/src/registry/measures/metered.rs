@@ -1,4 +1,4 @@
-//! The handling of one message with what is put around it.
+//! The handling of one message with its span and its measuring.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,7 +17,7 @@ pin_project! {
         // After the handling, whose panic it has to see.
         // `None` if it is not measured, or is over.
         measuring: Option<Measuring<'a>>,
-        // `None` if nobody wants it: by far the most, and a branch is cheaper than an empty span.
+        // `None` if no subscriber wants it, the common case: a branch is cheaper than an empty span.
         span: Option<Span>,
     }
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::super::series::Series;
     use super::*;
 
-    /// What becomes of a handling, after so many looks at it in vain.
+    /// The outcome of a handling, after a number of pending polls.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     enum End {
         Returns,
@@ -89,7 +89,7 @@ mod tests {
             }
         });
         let mut metered = Box::pin(Metered::new(handling, None, Some(Measuring::begin(series, timed_one_in))));
-        // In here, so that what is dropped while a panic passes knows of it, as in an actor's loop.
+        // In here, so that values dropped during a panic see it, as in an actor's loop.
         let looks = move || (0..=waits).for_each(|_| drop(metered.as_mut().now_or_never()));
         let _: Result<(), _> = catch_unwind(AssertUnwindSafe(looks));
     }

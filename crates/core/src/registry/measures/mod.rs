@@ -1,4 +1,4 @@
-//! What is measured of services without their doing: how many messages, how many failures, how long, and when last.
+//! The measures of services, taken without their doing: how many messages, how many failures, how long, and when last.
 
 mod by_name;
 mod facade;

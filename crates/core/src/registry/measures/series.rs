@@ -1,4 +1,4 @@
-//! What is measured of one service, as it is written.
+//! The measures of one service, as they are written.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const BURST: u64 = 10_000;
 /// The figures of one name. Everything is relaxed: the numbers stand for themselves and publish nothing else.
 ///
 /// As a rule one actor writes. But one whose name has just been taken away may be in the middle of a message while the
-/// next one begins: hence read-modify-writes, and no single-writer cells. Nobody fights over them.
+/// next one begins: hence read-modify-writes, and no single-writer cells. There is no contention.
 pub(super) struct Series {
     since: Instant,
     messages: AtomicU64,
@@ -23,7 +23,7 @@ pub(super) struct Series {
     active: AtomicU64,
     /// Nanoseconds from `since` until the beginning of the message that was timed last.
     timed: AtomicU64,
-    /// Whether messages come so fast that a look at the clock for each would tell nothing.
+    /// Whether messages come so fast that to read the clock for each would add nothing.
     burst: AtomicBool,
     handling_ns: Histogram,
 }
@@ -42,7 +42,7 @@ impl Series {
         }
     }
 
-    /// One more message, of which one in so many, a power of two, is timed: since when, if this is one.
+    /// Counts a message. One in `timed_one_in`, a power of two, is timed; returns the start if this is one.
     #[inline]
     pub(super) fn begin(&self, timed_one_in: u64) -> Option<Instant> {
         let number = self.messages.fetch_add(1, Ordering::Relaxed);
@@ -65,7 +65,7 @@ impl Series {
         now
     }
 
-    /// Something happens now.
+    /// Records an activity now.
     pub(super) fn touch(&self, now: Instant) -> u64 {
         let at = nanoseconds(self.since, now);
         self.active.store(at, Ordering::Relaxed);
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_a_burst_at_most_seven_messages_go_unnoticed() {
         let series = Series::new();
-        // The ninth ends the first eight, and tells that they came in a burst.
+        // The ninth ends the first eight, and shows that they came in a burst.
         for _ in 0..9 {
             series.begin(8);
         }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::telemetry::HistogramSnapshot;
 use serde::Serialize;
 
-/// What was measured of a service, without its doing, while its actors handled messages.
+/// The measures of a service, taken without its doing while its actors handled messages.
 ///
 /// The figures belong to the name in its namespace. They go on when an actor comes back under the name, be it by a
 /// supervisor or by another [`spawn`](crate::ServiceRegistry::spawn), and what an actor does after its name was taken
-/// away does not count. Measured are the actors that the registry starts (`spawn`, `child_spec`), and not those that were
-/// started elsewhere and only registered. How much is measured is a [`Measurement`](crate::Measurement).
+/// away does not count. Measured are the actors that the registry starts (`spawn`, `child_spec`), and not those that
+/// were started elsewhere and only registered. How much is measured is a [`Measurement`](crate::Measurement).
 ///
 /// The figures of a name that no actor has any more are kept until there are too many of the kind: 1,024, or as many as
 /// there are services, if these are more.
@@ -53,12 +53,12 @@ pub struct ServiceMeasures {
     pub messages: u64,
     /// How many of these handlings returned an error or panicked. One that was killed half way has not failed.
     pub failures: u64,
-    /// How long since a message was last at work: since a handling began or, if it was timed or had to wait, ended. After
-    /// a burst (8 messages within 80 µs) the clock is not looked at for each: then up to 7 of them may not be noticed.
+    /// How long since a message was last at work: since a handling began or, if it was timed or had to wait, ended.
+    /// After a burst (8 messages within 80 µs) the clock is not read for each: then up to 7 of them may not be noticed.
     #[serde(rename = "idle_ms", serialize_with = "crate::written::millis")]
     pub idle: Duration,
     /// From the beginning of a handling until it returned, waits included, in nanoseconds of tokio's clock. Of the
-    /// messages that were timed, failures included: see [`Measurement`](crate::Measurement). The present one is not in it
-    /// yet.
+    /// messages that were timed, failures included: see [`Measurement`](crate::Measurement). The present one is not in
+    /// it yet.
     pub handling_ns: HistogramSnapshot,
 }

@@ -1,4 +1,4 @@
-//! Claims and leases of names.
+//! Claims and guards of names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,17 @@ use super::table::{Attempt, Table};
 use super::watches::Watches;
 use crate::containment::waking_contained;
 
-/// The right to a name. Whoever holds a share keeps the name; the last one to drop its share gives it back.
+/// The right to a name. The name is kept while a share of it exists; dropping the last share gives the name back.
 ///
-/// A lease begins as a claim: the name is taken, but nobody finds it. [`publish`](Lease::publish) fills it. A start that
-/// fails or is cancelled drops its shares, and thereby the claim.
-pub(crate) struct Lease {
+/// A name guard begins as a claim: the name is taken, but no lookup finds it. [`publish`](NameGuard::publish) fills it.
+/// A start that fails or is cancelled drops its shares, and thereby the claim.
+pub(crate) struct NameGuard {
     table: Arc<Table>,
     holder: Arc<Holder>,
 }
 
 /// Why a name could not be claimed.
-pub(crate) enum Refused {
+pub(crate) enum ClaimError {
     /// Its holder lives.
     Held(Arc<Holder>),
     /// Its holder is leaving, and took too long.
@@ -31,25 +31,29 @@ pub(crate) enum Refused {
     Closed,
 }
 
-impl Lease {
-    /// Claims a name: at once if it is free, refused if its holder lives, and when its holder has left otherwise, for which
-    /// it waits for at most `limit`.
-    pub(crate) async fn claim(table: &Arc<Table>, holder: Arc<Holder>, limit: Duration) -> Result<Arc<Self>, Refused> {
+impl NameGuard {
+    /// Claims a name, at once if it is free. Refused if its holder lives; otherwise waits for at most `limit` until the
+    /// holder has left.
+    pub(crate) async fn claim(
+        table: &Arc<Table>,
+        holder: Arc<Holder>,
+        limit: Duration,
+    ) -> Result<Arc<Self>, ClaimError> {
         let attempt = match table.attempt(&holder) {
-            // Boxed, since it is rare: each start would carry the room for it.
+            // Boxed, since it is rare: otherwise the future of each start would be larger.
             Attempt::Leaving(_) => Box::pin(wait_and_attempt(table, &holder, limit)).await,
             attempt => attempt,
         };
         match attempt {
             Attempt::Taken => Ok(Arc::new(Self { table: Arc::clone(table), holder })),
-            Attempt::Held(other) => Err(Refused::Held(other)),
-            Attempt::Leaving(other) => Err(Refused::StillLeaving(other)),
-            Attempt::Closed => Err(Refused::Closed),
+            Attempt::Held(other) => Err(ClaimError::Held(other)),
+            Attempt::Leaving(other) => Err(ClaimError::StillLeaving(other)),
+            Attempt::Closed => Err(ClaimError::Closed),
         }
     }
 
-    /// The lease of a name that is to be handed to this holder.
-    pub(crate) fn in_prospect(table: &Arc<Table>, holder: Arc<Holder>) -> Arc<Self> {
+    /// The guard of a name that is to be handed to this holder.
+    pub(crate) fn unclaimed(table: &Arc<Table>, holder: Arc<Holder>) -> Arc<Self> {
         Arc::new(Self { table: Arc::clone(table), holder })
     }
 
@@ -67,7 +71,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for NameGuard {
     fn drop(&mut self) {
         self.table.release(&self.holder);
     }
@@ -82,7 +86,8 @@ async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> 
             Attempt::Leaving(leaving) => leaving,
             attempt => return attempt,
         };
-        // A foreign holder has no lease: its own end is the fact to wait for, and the name may change hands before.
+        // A foreign holder has no name guard: its own end is the fact to wait for, and the name may change hands
+        // before.
         let left = async {
             match leaving.actor() {
                 Some(actor) if leaving.origin() == Origin::Foreign => {

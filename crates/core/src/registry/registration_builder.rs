@@ -1,4 +1,4 @@
-//! Registrations of which more is said than the name.
+//! Registrations with metadata or a setting of how much is measured.
 
 use std::sync::Arc;
 
@@ -9,23 +9,24 @@ use super::holder::{Holder, Origin};
 use super::measures::Measurement;
 use super::metadata::Metadata;
 use super::service_registry::ServiceRegistry;
-use super::table::Miss;
+use super::table::LookupError;
 use super::via::explain;
 use crate::namespace::ServiceKey;
 use crate::supervisor::ChildSpec;
 
-/// A registry with what is to hold for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much
-/// is measured, see [`ServiceRegistry::measured`].
+/// A registry with settings for a registration: its metadata, see [`ServiceRegistry::with_metadata`], and how much is
+/// measured, see [`ServiceRegistry::measured`].
 #[must_use = "it does nothing until something is registered with it"]
 #[derive(Debug, Clone)]
-pub struct Described {
+pub struct RegistrationBuilder {
     registry: ServiceRegistry,
     metadata: Option<Metadata>,
     measurement: Option<Measurement>,
 }
 
 impl ServiceRegistry {
-    /// Registers with metadata: what is returned spawns, registers and describes children as the registry itself does.
+    /// Registers with metadata: the returned builder spawns, registers and describes children as the registry itself
+    /// does.
     ///
     /// ```
     /// use foundation_core::{Metadata, Namespace, ProcessRegistry, ServiceKey};
@@ -46,44 +47,44 @@ impl ServiceRegistry {
     /// let clerk = names.with_metadata(desk).spawn(&CLERK, Clerk, ()).await?;
     /// assert_eq!(names.metadata(&CLERK)?.unwrap().get("desk").unwrap(), 4);
     ///
-    /// // Its owner, and nobody else, says something else.
+    /// // Only its owner may change it.
     /// names.update_metadata(&CLERK, &clerk, |_| Metadata::new("on holiday").ok())?;
     /// assert_eq!(names.metadata(&CLERK)?.unwrap().value(), "on holiday");
     /// # registry.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn with_metadata(&self, metadata: Metadata) -> Described {
-        self.described().with_metadata(metadata)
+    pub fn with_metadata(&self, metadata: Metadata) -> RegistrationBuilder {
+        self.registration_builder().with_metadata(metadata)
     }
 
-    /// Says how much is measured of what is registered: what is returned spawns and describes children as the registry
-    /// itself does. See [`Measurement`], also for its cost.
-    pub fn measured(&self, measurement: Measurement) -> Described {
-        self.described().measured(measurement)
+    /// Sets how much is measured of what is registered: the returned builder spawns and describes children as the
+    /// registry itself does. See [`Measurement`], also for its cost.
+    pub fn measured(&self, measurement: Measurement) -> RegistrationBuilder {
+        self.registration_builder().measured(measurement)
     }
 
-    fn described(&self) -> Described {
-        Described { registry: self.clone(), metadata: None, measurement: None }
+    fn registration_builder(&self) -> RegistrationBuilder {
+        RegistrationBuilder { registry: self.clone(), metadata: None, measurement: None }
     }
 
-    /// What the owner of a name says of itself, if it says anything. Costs a lookup and one reference count.
+    /// The metadata of a name, if its owner has set any. Costs a lookup and one reference count.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
     pub fn metadata<M: Message>(&self, key: &ServiceKey<M>) -> Result<Option<Metadata>, RegistryError> {
-        let table = &self.space().table;
+        let table = &self.state().table;
         let found = table.with_holder::<M, _>(key.name().as_str(), |holder, _| holder.metadata());
         let found = found.map_err(|miss| explain(table, key, miss))?;
         Ok(found.map(|(_, metadata)| metadata))
     }
 
-    /// Changes what is said of a name; only its owner may: the actor that has the name passes its own reference. Elixir's
-    /// `update_value`.
+    /// Changes the metadata of a name. Only its owner may: the actor that has the name passes its own reference.
+    /// Elixir's `update_value`.
     ///
-    /// `update` gets the present metadata and gives the new one; `None` leaves it as it is. It may run more than once, if
-    /// two updates meet. Returns what holds now. The metadata goes along when the name is handed over; a child that is
-    /// started again begins with that of its child spec, as it does with its arguments, and so does one that is
+    /// `update` gets the current metadata and returns the new; `None` leaves it as it is. It may run more than once, if
+    /// two updates race. Returns the metadata in force. A hand-over of the name keeps the metadata; a restarted child
+    /// begins with the metadata of its child spec, as with its arguments, and so does one that is
     /// [replaced](ServiceRegistry::replace) by a specification with metadata.
     ///
     /// # Errors
@@ -94,9 +95,9 @@ impl ServiceRegistry {
         owner: &ActorCell,
         mut update: impl FnMut(Option<&Metadata>) -> Option<Metadata>,
     ) -> Result<Option<Metadata>, RegistryError> {
-        let (table, name) = (&self.space().table, key.name());
+        let (table, name) = (&self.state().table, key.name());
         loop {
-            let holder = table.live_holder(name.as_str()).ok_or_else(|| explain(table, key, Miss::Absent))?;
+            let holder = table.live_holder(name.as_str()).ok_or_else(|| explain(table, key, LookupError::Absent))?;
             if let Some(actor) = holder.actor_id().filter(|actor| *actor != owner.get_id()) {
                 let (namespace, name, by) = (self.namespace(), name.clone(), owner.get_id());
                 return Err(RegistryError::NotOwner { namespace, name, owner: actor, by });
@@ -110,13 +111,13 @@ impl ServiceRegistry {
     }
 }
 
-impl Described {
+impl RegistrationBuilder {
     /// With this metadata.
     pub fn with_metadata(self, metadata: Metadata) -> Self {
         Self { metadata: Some(metadata), ..self }
     }
 
-    /// Measured so much.
+    /// With this measurement.
     pub fn measured(self, measurement: Measurement) -> Self {
         Self { measurement: Some(measurement), ..self }
     }
@@ -132,10 +133,11 @@ impl Described {
         args: A::Arguments,
     ) -> Result<ActorRef<A::Msg>, RegistryError> {
         let holder = Holder::new::<A::Msg>(key.name().clone(), Origin::Managed, 0);
-        self.registry.spawn_as(Arc::new(holder.described_as(self.metadata)), self.measurement, actor, args).await
+        self.registry.spawn_as(Arc::new(holder.with_metadata(self.metadata)), self.measurement, actor, args).await
     }
 
-    /// As [`ServiceRegistry::child_spec`]; the child begins each life with this metadata and is measured so much.
+    /// As [`ServiceRegistry::child_spec`]; the child begins each incarnation with this metadata and is measured so
+    /// much.
     pub fn child_spec<A: Actor>(
         self,
         key: &ServiceKey<A::Msg>,
@@ -150,6 +152,6 @@ impl Described {
     /// As there.
     pub async fn register<M: Message>(self, key: &ServiceKey<M>, actor: &ActorRef<M>) -> Result<(), RegistryError> {
         let holder = Holder::new::<M>(key.name().clone(), Origin::Foreign, 0);
-        self.registry.register_as(Arc::new(holder.described_as(self.metadata)), actor).await
+        self.registry.register_as(Arc::new(holder.with_metadata(self.metadata)), actor).await
     }
 }

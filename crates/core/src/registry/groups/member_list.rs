@@ -10,17 +10,17 @@ use super::key::Kind;
 use super::member::Member;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// A list that is replaced as a whole, so that readers need no lock; whoever writes has the lock of the group's entry.
-pub(crate) struct Roster {
+/// A list that is replaced as a whole, so that readers need no lock; a writer has the lock of the group's entry.
+pub(crate) struct MemberList {
     kind: Kind,
     members: AtomicShared<Members>,
-    dice: AtomicU64,
+    random_steps: AtomicU64,
 }
 
 /// One list of members, in the order in which they joined.
 pub(crate) struct Members {
     list: Vec<Arc<Member>>,
-    /// Whose turn it is. It belongs to this list: an index means another member in the next one.
+    /// The next turn. It belongs to this list: an index means another member in the next one.
     turn: AtomicUsize,
 }
 
@@ -29,14 +29,14 @@ impl Members {
         Self { list, turn: AtomicUsize::new(turn) }
     }
 
-    /// Takes a turn of the round robin; nobody else gets this one.
+    /// Takes a turn of the round robin; no other caller gets the same one.
     #[inline]
     pub(crate) fn next_turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Who stays, with the turn at the member that would have been next, and who goes.
-    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Self, Vec<Arc<Member>>) {
+    /// The members that stay, with the turn at the one that would have been next, and those that leave.
+    fn split(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Self, Vec<Arc<Member>>) {
         let next = self.turn.load(Ordering::Relaxed).checked_rem(self.list.len()).unwrap_or(0);
         let (mut left, mut out, mut turn) = (Vec::with_capacity(self.list.len() + 1), Vec::new(), 0);
         for (at, member) in self.list.iter().enumerate() {
@@ -61,12 +61,12 @@ impl Deref for Members {
 }
 
 /// How one member is chosen: given the group, the number of the member that is tried.
-pub(crate) type Choice = fn(&Roster, &Members) -> usize;
+pub(crate) type Choice = fn(&MemberList, &Members) -> usize;
 
-impl Roster {
+impl MemberList {
     pub(crate) fn new(kind: Kind, seed: u64, first: Arc<Member>) -> Self {
         let members = AtomicShared::new(Members::new(vec![first], 0));
-        Self { kind, members, dice: AtomicU64::new(seed) }
+        Self { kind, members, random_steps: AtomicU64::new(seed) }
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -75,7 +75,7 @@ impl Roster {
 
     // ---- readers ----
 
-    /// The members now; none, if the group is on its way out.
+    /// The current members; `None` if the group is being removed.
     #[inline]
     pub(crate) fn members<'g>(&self, guard: &'g Guard) -> Option<&'g Members> {
         self.members.load(Ordering::Acquire, guard).as_ref()
@@ -83,41 +83,42 @@ impl Roster {
 
     /// The round robin.
     #[inline]
-    pub(crate) fn in_turn(&self, members: &Members) -> usize {
+    pub(crate) fn round_robin(&self, members: &Members) -> usize {
         members.next_turn()
     }
 
     /// A random number.
-    pub(crate) fn roll(&self, _: &Members) -> usize {
-        // The remainder by the number of members is what is wanted of it: truncation takes nothing away.
+    pub(crate) fn random(&self, _: &Members) -> usize {
+        // Only its remainder by the number of members is used, so truncation does no harm.
         #[expect(clippy::cast_possible_truncation)]
-        let number = mixed(self.dice.fetch_add(GOLDEN, Ordering::Relaxed)) as usize;
+        let number = mixed(self.random_steps.fetch_add(GOLDEN, Ordering::Relaxed)) as usize;
         number
     }
 
     // ---- writers ----
 
-    /// Adds a member; takes out, and gives back, those of whose end nobody has told yet.
+    /// Adds a member; removes and returns those that have ended without a notification so far.
     pub(crate) fn add(&self, new: Arc<Member>) -> Vec<Arc<Member>> {
-        let (mut left, out) = self.parted(|_| false);
+        let (mut left, out) = self.split(|_| false);
         left.list.push(new);
-        self.put(left);
+        self.store(left);
         out
     }
 
-    /// Takes these members out, and with them those of whose end nobody has told yet: who has gone, and how many are left.
+    /// Removes these members, and those that have ended without a notification so far: the removed, and how many are
+    /// left.
     pub(crate) fn take_out(&self, leaving: &[&Arc<Member>]) -> (Vec<Arc<Member>>, usize) {
-        let (left, out) = self.parted(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member)));
+        let (left, out) = self.split(|member| leaving.iter().any(|it| Arc::ptr_eq(it, member)));
         let remaining = left.len();
         if !out.is_empty() {
-            self.put(left);
+            self.store(left);
         }
         (out, remaining)
     }
 
-    fn parted(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Members, Vec<Arc<Member>>) {
+    fn split(&self, leaves: impl Fn(&Arc<Member>) -> bool) -> (Members, Vec<Arc<Member>>) {
         match self.members(&Guard::new()) {
-            Some(members) => members.parted(|member| leaves(member) || member.is_gone()),
+            Some(members) => members.split(|member| leaves(member) || member.is_gone()),
             None => (Members::new(Vec::new(), 0), Vec::new()),
         }
     }
@@ -126,15 +127,15 @@ impl Roster {
         self.members(&Guard::new()).is_none_or(|members| members.iter().all(|member| member.is_gone()))
     }
 
-    fn put(&self, members: Members) {
+    fn store(&self, members: Members) {
         drop(self.members.swap((Some(Shared::new(members)), Tag::None), Ordering::AcqRel));
     }
 }
 
-/// Those that are live, one after the other, until one of them will do.
+/// The live members, one after the other, until one of them will do.
 ///
-/// Each try takes a turn of its own: the turn of one who is passed over is lost, and does not go to the next one, which
-/// would have two in a row.
+/// Each try takes a turn of its own: the turn of a skipped member is lost and does not go to the next one, which would
+/// have two in a row.
 #[inline]
 pub(crate) fn tries<'a, T, L>(
     members: &'a [T],
@@ -143,7 +144,7 @@ pub(crate) fn tries<'a, T, L>(
 ) -> impl Iterator<Item = L> {
     let number = members.len();
     let chosen = repeat_with(turn).take(number).filter_map(move |turn| members.get(turn.checked_rem(number)?));
-    // Others may have had the turns of all who live; they are not missed for that.
+    // Other callers may have taken the turns of all live members, which are found here all the same.
     chosen.chain(members).filter_map(live)
 }
 
@@ -164,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_has_a_turn_more_than_another_while_some_are_on_their_way_out(
+        fn no_member_has_a_turn_more_than_another_while_some_are_ending(
             live in prop::collection::vec(any::<bool>(), 1..12),
             first in 0..100_usize,
         ) {
@@ -181,7 +182,7 @@ mod tests {
         }
 
         #[test]
-        fn who_lives_is_found_whoever_else_takes_the_turns(
+        fn a_live_member_is_found_even_if_others_take_the_turns(
             live in prop::collection::vec(any::<bool>(), 0..12),
             turns in prop::collection::vec(any::<usize>(), 12),
         ) {

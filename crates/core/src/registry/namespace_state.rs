@@ -1,4 +1,4 @@
-//! What one namespace consists of, shared by all that deal with it.
+//! The state of one namespace, shared by all its users.
 
 use std::sync::{Arc, Weak};
 
@@ -18,8 +18,9 @@ use crate::containment::drop_contained;
 use crate::limits::RegistryLimits;
 use crate::supervisor::{ChildEvent, DirectSpawner, Report, Reporter, Stopped, Supervisor};
 
-/// One namespace: its names, its groups, what is measured of its services, its application, and the way to the registry that it belongs to.
-pub(crate) struct Space {
+/// One namespace: its names, its groups, the measures of its services, its application, and the way to the registry
+/// that it belongs to.
+pub(crate) struct NamespaceState {
     pub(crate) table: Arc<Table>,
     pub(crate) groups: Arc<Groups>,
     pub(crate) locks: Locks,
@@ -28,13 +29,13 @@ pub(crate) struct Space {
     pub(crate) limits: RegistryLimits,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<Arc<Application>>>,
-    /// What the layers above keep with this namespace, one value of a type.
+    /// Values of the layers above, one of each type.
     pub(crate) extensions: Extensions,
     /// Set by the end of the namespace.
     pub(crate) ended: Latch,
-    /// The end that is to come.
+    /// The pending end of the namespace.
     ending: Mutex<Weak<NamespaceEnd>>,
-    /// Who was stopped since the shutdown began.
+    /// The actors that were stopped since the shutdown began.
     pub(crate) stopped: Mutex<StopLog>,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct Application {
     pub(crate) direct_spawner: DirectSpawner,
 }
 
-impl Space {
+impl NamespaceState {
     pub(crate) fn new(
         table: Table,
         registry: Weak<dyn Root>,
@@ -72,7 +73,7 @@ impl Space {
 
     fn set_application(&self, application: Option<Arc<Application>>) {
         let before = std::mem::replace(&mut *self.application.lock(), application);
-        // With the last reference to a supervisor go the requests that it has not read, and who asked is woken.
+        // Dropping the last reference to a supervisor drops its unread requests, which wakes their callers.
         drop_contained("a former application supervisor", before);
     }
 
@@ -82,8 +83,8 @@ impl Space {
         application.filter(|it| it.supervisor.actor().get_status() < ActorStatus::Draining)
     }
 
-    /// Puts the end of the namespace off until what is returned is dropped.
-    pub(crate) fn put_off_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
+    /// Postpones the end of the namespace until the returned share is dropped.
+    pub(crate) fn postpone_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
         let mut ending = self.ending.lock();
         ending.upgrade().unwrap_or_else(|| {
             let end = Arc::new(NamespaceEnd::new(self));
@@ -92,7 +93,7 @@ impl Space {
         })
     }
 
-    /// No name, lock, watch or extension from now on: whoever waits for one is told.
+    /// No name, lock, watch or extension from now on: waiters are notified.
     pub(super) fn end(&self) {
         self.table.close();
         self.table.watches().close();
@@ -101,7 +102,7 @@ impl Space {
         self.ended.set();
     }
 
-    /// Begins to take note; a clean-up during a shutdown goes on with its notes.
+    /// Begins the stop log; a clean-up during a shutdown continues it.
     pub(crate) fn begin_stop_log(&self) {
         let mut log = self.stopped.lock();
         if let StopLog::Off = *log {
@@ -124,12 +125,12 @@ impl Space {
 }
 
 /// Counts what happens in a namespace's tree, and passes it on.
-pub(crate) struct SpaceReporter {
-    pub(crate) space: Arc<Space>,
+pub(crate) struct NamespaceReporter {
+    pub(crate) state: Arc<NamespaceState>,
     pub(crate) next: Arc<dyn Reporter>,
 }
 
-impl Reporter for SpaceReporter {
+impl Reporter for NamespaceReporter {
     fn report(&self, report: &Report) {
         self.note(report);
         self.next.report(report);
@@ -141,16 +142,16 @@ impl Reporter for SpaceReporter {
     }
 }
 
-impl SpaceReporter {
+impl NamespaceReporter {
     fn note(&self, report: &Report) {
-        let counters = self.space.table.counters();
+        let counters = self.state.table.counters();
         match &report.happened {
             ChildEvent::Started { restarts, .. } => counters.child_started(*restarts > 0),
             ChildEvent::Exited { .. } => counters.child_exited(),
             ChildEvent::StartFailed { .. } => counters.start_failed(),
             ChildEvent::GaveUp { .. } => counters.gave_up(),
             ChildEvent::Stopped { how, .. } => {
-                self.space.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
+                self.state.note_stopped(|| format!("{}/{}", report.supervisor, report.child), *how);
             }
             _ => {}
         }
