@@ -81,6 +81,7 @@ impl EventStorage {
     }
 
     /// The same for a log that takes events within these limits.
+    #[cfg(feature = "sqlite")]
     pub(super) fn taking(mut self, limits: EventLimits) -> Self {
         self.limits = limits;
         self
