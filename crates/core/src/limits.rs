@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::supervisor::Backoff;
+/// The longest duration of a timer: a year of 365 days.
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A limit, or a set of limits.
 #[doc(hidden)]
@@ -19,7 +20,7 @@ pub trait Limit: Sized {
 
 impl Limit for Duration {
     fn bounded(self) -> Self {
-        self.min(Backoff::LONGEST)
+        self.min(LONGEST)
     }
 
     fn each(&self, name: &str, show: &mut dyn FnMut(&str, &dyn fmt::Debug)) {
@@ -166,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_time_that_no_timer_can_count_is_a_year() {
-        assert_eq!(RegistryLimits::new().wait(Duration::MAX).wait, Backoff::LONGEST);
+        assert_eq!(RegistryLimits::new().wait(Duration::MAX).wait, LONGEST);
         assert_eq!(RegistryLimits::new().wait(Duration::ZERO).wait, Duration::ZERO);
     }
 

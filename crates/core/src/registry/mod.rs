@@ -22,7 +22,6 @@ mod locks;
 mod measures;
 mod metadata;
 mod name_guard;
-mod namespace_end;
 mod namespace_state;
 mod notifier;
 mod process_registry;

@@ -10,7 +10,6 @@ use super::extensions::Extensions;
 use super::groups::Groups;
 use super::locks::Locks;
 use super::measures::{Measurement, Measures};
-use super::namespace_end::NamespaceEnd;
 use super::notifier::Latch;
 use super::root::Root;
 use super::table::Table;
@@ -87,7 +86,7 @@ impl NamespaceState {
     pub(crate) fn postpone_end(self: &Arc<Self>) -> Arc<NamespaceEnd> {
         let mut ending = self.ending.lock();
         ending.upgrade().unwrap_or_else(|| {
-            let end = Arc::new(NamespaceEnd::new(self));
+            let end = Arc::new(NamespaceEnd(Arc::clone(self)));
             *ending = Arc::downgrade(&end);
             end
         })
@@ -121,6 +120,20 @@ impl NamespaceState {
             StopLog::Off => Vec::new(),
             StopLog::On(stopped) => stopped,
         }
+    }
+}
+
+/// A share in the end of a namespace, whatever its cause: it has ended when the last share is dropped. Shares are held by
+///
+/// 1. each incarnation of the namespace's supervisor, in what its actor's task drops last: so a stop, a collapse, a
+///    kill, a task that is aborted and a runtime that is dropped all come here;
+/// 2. the root, if it starts that supervisor again after its end: the restart of production is no end of it;
+/// 3. a clean-up or a shutdown under way: a namespace ends after the foreign actors that are stopped with it.
+pub(crate) struct NamespaceEnd(Arc<NamespaceState>);
+
+impl Drop for NamespaceEnd {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 

@@ -45,7 +45,7 @@ pub enum Backoff {
 
 impl Backoff {
     /// The longest delay: a year of 365 days.
-    pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    pub const LONGEST: Duration = crate::limits::LONGEST;
 
     /// The delay after this many earlier consecutive failures. `fraction`, from 0 to 1, is the part of the jitter that
     /// is subtracted.

@@ -27,11 +27,10 @@ use super::retention::RetentionReport;
 use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
 use super::stand_in::EVENT_LOST;
 use super::storage::EventStorage;
-use super::store_error::EventStoreError;
+use super::store_error::{ENDING, EventStoreError};
 use super::store_limits::EventStoreLimits;
 use super::writer_handle::{Unsent, WriterHandle};
 
-pub(super) const ENDING: &str = "the event store is ending";
 const ENDED: &str = "the event store ended and did not answer";
 /// A wait longer than any program runs.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);

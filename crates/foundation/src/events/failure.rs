@@ -2,6 +2,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use foundation_core::containment::{CaughtPanic, catch_panic};
+
 use super::damaged::DamagedEvent;
 
 /// A failure of a log's storage: the request may or may not have been carried out, and the log must not be used any
@@ -48,6 +50,11 @@ pub enum LogFailureKind {
 }
 
 impl LogFailure {
+    /// The failure of a writer that panicked.
+    pub(super) fn panicked(action: &str, panic: &CaughtPanic) -> Self {
+        Self::new(action, "the writer", format!("it panicked: {panic}"))
+    }
+
     /// The failure of an action ("committing 3 events") in a place (a file, for example) for this cause.
     pub fn new(
         action: impl Into<String>,
@@ -124,4 +131,9 @@ impl Error for LogFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0.cause)
     }
+}
+
+/// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.
+pub(super) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
+    catch_panic(act).unwrap_or_else(|panic| Err(LogFailure::panicked(action, &panic)))
 }

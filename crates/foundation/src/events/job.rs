@@ -5,13 +5,12 @@ use tokio::sync::oneshot;
 
 use super::append::Append;
 use super::commit_group::Request;
-use super::failure::LogFailure;
+use super::failure::{LogFailure, catch_log_panic};
 use super::id::EventId;
 use super::log::EventLog;
 use super::outage::Outage;
 use super::store_error::EventStoreError;
 use super::tail::wake;
-use super::writer::catch_log_panic;
 
 /// A request to a writer.
 pub(super) type Job = Request<AppendJob, LogTask>;

@@ -19,11 +19,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 
-use super::client::ENDING;
 use super::failure::LogFailure;
 use super::interrupt::{Interrupt, RaiseOnDrop};
 use super::log::{EventReader, ReaderSource};
-use super::store_error::{EventStoreError, QueryLimit};
+use super::store_error::{ENDING, EventStoreError, QueryLimit};
 
 /// The most concurrent reads of each class; later ones wait.
 const MAX_READERS: u32 = 4;

@@ -7,6 +7,8 @@ use super::id::EventId;
 use super::new_event::NewEvent;
 use super::outage::Outage;
 
+pub(super) const ENDING: &str = "the event store is ending";
+
 /// Why the event store did not carry out a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

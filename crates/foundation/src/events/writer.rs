@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_core::containment::{CaughtPanic, catch_panic, drop_contained};
+use foundation_core::containment::{catch_panic, drop_contained};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::commit_group::CommitGroup;
 use super::error::EventError;
 use super::event::Event;
-use super::failure::LogFailure;
+use super::failure::{LogFailure, catch_log_panic};
 use super::id::EventId;
 use super::job::{AppendJob, Job, LogTask, LogTaskOutcome, Reply, answer_unanswered};
 use super::log::EventLog;
@@ -61,7 +61,8 @@ impl Writer {
     /// A panic in it, for example of a subscriber's waker, counts as a failure of the log: otherwise there would be no
     /// writer any more, and no report of it.
     pub(super) fn turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
-        catch_panic(|| self.take_turn(first, more)).unwrap_or_else(|panic| Err(Failed::new(panicked("writing", panic))))
+        catch_panic(|| self.take_turn(first, more))
+            .unwrap_or_else(|panic| Err(Failed::new(LogFailure::panicked("writing", &panic))))
     }
 
     fn take_turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
@@ -167,15 +168,6 @@ impl Failed {
         self.waiting.extend(task.map(Job::LogTask));
         self
     }
-}
-
-/// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.
-pub(super) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
-    catch_panic(act).unwrap_or_else(|panic| Err(panicked(action, panic)))
-}
-
-fn panicked(action: &str, panic: CaughtPanic) -> LogFailure {
-    LogFailure::new(action, "the writer", format!("it panicked: {panic}"))
 }
 
 #[cfg(test)]
