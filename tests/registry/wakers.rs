@@ -205,3 +205,33 @@ async fn the_destructor_of_a_waker_may_use_the_namespace() {
         });
     }
 }
+
+/// tokio wakes the waiters of one fact in batches, and a panic in the middle leaves the rest of the batch asleep.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_keeps_the_end_of_a_tree_and_of_an_actor_from_no_other_waiter() {
+    let (registry, names) = world().await;
+    let application = names.application().unwrap();
+    let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+    let (registry_too, application_too, via) = (registry.clone(), application.clone(), names.via(&PROBE));
+    let mut first: Vec<BoxFuture<'static, ()>> = vec![
+        async move { registry_too.wait_until_gone().await }.boxed(),
+        async move { application_too.wait_until_gone().await }.boxed(),
+        async move { drop(via.call(ProbeMsg::Keep, SOON).await) }.boxed(),
+    ];
+    let panics = meddler(|| panic!("the waker panics"));
+    poll_all(&mut first, &panics);
+
+    let (tree, via) = (registry.clone(), names.via(&PROBE));
+    let others = [
+        tokio::spawn(async move { tree.wait_until_gone().await }),
+        tokio::spawn(async move { application.wait_until_gone().await }),
+        tokio::spawn(async move { drop(via.call(ProbeMsg::Keep, SOON).await) }),
+    ];
+    tokio::task::yield_now().await;
+    actor.kill();
+    registry.shutdown().await;
+    for other in others {
+        tokio::time::timeout(SOON, other).await.unwrap().unwrap();
+    }
+    assert!(panics.woken.load(Ordering::SeqCst) >= 3);
+}

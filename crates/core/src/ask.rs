@@ -13,7 +13,6 @@ use std::time::Duration;
 use ractor::{ActorCell, ActorRef, Message, MessagingErr, RpcReplyPort};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::task::try_id;
 use tokio::time::{Timeout, timeout};
 
 use crate::containment::{catch_panic, drop_contained, report, waking_contained};
@@ -76,7 +75,7 @@ pub async fn ask<M: Message, R: Send + 'static>(
 ) -> Result<R, AskError<M>> {
     let (sender, answer) = oneshot::channel();
     send(actor, message(sender.into())).map_err(AskError::NotDelivered)?;
-    reply(actor, answer).await.ok_or(AskError::NoReply)
+    waking_contained(reply(actor, answer)).await.ok_or(AskError::NoReply)
 }
 
 /// Answers a request. The answer to a caller that has stopped waiting is dropped here, and a panic of its destructor is
@@ -100,15 +99,17 @@ pub(crate) fn send<M: Message>(actor: &ActorCell, message: M) -> Result<(), M> {
 }
 
 /// The reply to a message that this actor has taken; `None` if it ended, or dropped the port, without one.
+///
+/// To be polled with a contained waker: the actor wakes it, in its last moments too, and a waker that panics must not keep
+/// the actor's end from others.
 pub(crate) async fn reply<R>(actor: &ActorCell, mut answer: oneshot::Receiver<R>) -> Option<R> {
     // Pinned here, since each move of it would be a copy of some hundred bytes.
     let mut end = pin!(actor.wait(None));
-    // Woken by the actor, in its last moments too: a waker that panics must not keep its end from others.
-    waking_contained(poll_fn(|context| match Pin::new(&mut answer).poll(context) {
+    poll_fn(|context| match Pin::new(&mut answer).poll(context) {
         Poll::Ready(answered) => Poll::Ready(answered.ok()),
         // A reply sent before the end has arrived by now.
         Poll::Pending => end.as_mut().poll(context).map(|_| answer.try_recv().ok()),
-    }))
+    })
     .await
 }
 
@@ -126,21 +127,19 @@ impl TimeLimit {
 
     /// The same; `None` where the other panics.
     pub(crate) fn try_begin(limit: Duration) -> Option<Self> {
-        // Checked first: a panic is printed even if it is caught. In a task there is a runtime, which is the cheaper
-        // check.
-        if try_id().is_none() {
-            Handle::try_current().ok()?;
-        }
+        // Checked first: a panic is printed even if it is caught.
+        Handle::try_current().ok()?;
         catch_panic(|| Self::begin(limit)).ok()
     }
 
-    /// The output of the future, if it finishes in time.
+    /// The output of the future, if it finishes in time. It is polled with a contained waker, as the time is: tokio's timer
+    /// wakes many tasks together.
     pub(crate) async fn within<T>(self, future: impl Future<Output = T>) -> Option<T> {
         let (mut future, mut time) = (pin!(future), pin!(self.0));
-        poll_fn(|context| match future.as_mut().poll(context) {
+        waking_contained(poll_fn(|context| match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
             Poll::Pending => time.as_mut().poll(context).map(|_| None),
-        })
+        }))
         .await
     }
 }

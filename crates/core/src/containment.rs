@@ -135,17 +135,23 @@ pub fn wake(waker: Waker) {
 /// Polls a future that is woken by others than its own task: by an actor that ends, a lock that becomes free, a reply.
 /// They are given a waker that does not panic. Costs an allocation while the future is polled with the same waker.
 pub async fn waking_contained<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    let mut kept: Option<(Arc<ContainedWaker>, Waker)> = None;
-    std::future::poll_fn(move |context| {
+    let (mut future, mut waking) = (std::pin::pin!(future), ContainedWaking::default());
+    std::future::poll_fn(move |context| waking.poll(context, |context| future.as_mut().poll(context))).await
+}
+
+/// The waker of [`waking_contained`], for futures that are polled by hand.
+#[derive(Default)]
+pub struct ContainedWaking(Option<(Arc<ContainedWaker>, Waker)>);
+
+impl ContainedWaking {
+    /// Polls with a waker that does not panic, and wakes the task of this context.
+    pub fn poll<T>(&mut self, context: &Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let theirs = context.waker();
-        if !kept.as_ref().is_some_and(|(contained, _)| contained.is_of(theirs)) {
-            kept = Some(ContainedWaker::of(theirs));
+        if !self.0.as_ref().is_some_and(|(contained, _)| contained.is_of(theirs)) {
+            self.0 = Some(ContainedWaker::of(theirs));
         }
-        let waker = kept.as_ref().map_or(theirs, |(_, waker)| waker);
-        future.as_mut().poll(&mut Context::from_waker(waker))
-    })
-    .await
+        poll(&mut Context::from_waker(self.0.as_ref().map_or(theirs, |(_, waker)| waker)))
+    }
 }
 
 struct ContainedWaker(Option<Waker>);

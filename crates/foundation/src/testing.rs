@@ -100,7 +100,7 @@ where
     telemetry.detach_all();
     drop((registry, telemetry));
     let value = outcome.unwrap_or_else(|panic| resume_unwind(panic));
-    // What the test itself says comes first: leaks may be the consequence.
+    // What the test itself says comes first: leaks may be the consequence. A handle in the test's own value is one, too.
     if let (false, Leaks::Refused { within }) = (value.is_failure(), leaks) {
         refuse_killed(&name, &report);
         refuse_left(&name, alive_before, within).await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use crate::supervisor::{ChildEvent, Report, Reporter, RestartLimitExceeded, TracingReporter};
+use crate::supervisor::{ChildEvent, OneLine, Report, Reporter, RestartLimitExceeded, TracingReporter};
 
 /// Why the root of a registry ended without having been asked to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ fn is_gone(runtime: &Handle) -> bool {
 impl fmt::Display for Collapse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GaveUp(cause) => write!(f, "too many restarts: {cause:#}"),
+            Self::GaveUp(cause) => OneLine::write(f, format_args!("too many restarts: {cause:#}")),
             Self::Killed => f.pad("the root supervisor was killed, or stopped from outside"),
             Self::RuntimeGone => f.pad("the runtime was dropped"),
         }

@@ -98,7 +98,7 @@ async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> 
             }
         };
         let closed = std::pin::pin!(table.closed());
-        if timeout_at(deadline, select(std::pin::pin!(left), closed)).await.is_err() {
+        if waking_contained(timeout_at(deadline, select(std::pin::pin!(left), closed))).await.is_err() {
             return Attempt::Leaving(leaving);
         }
     }

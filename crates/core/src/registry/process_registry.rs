@@ -65,6 +65,8 @@ struct Shared {
     entries: Mutex<HashMap<Namespace, Arc<NamespaceEntry>>>,
     monitored: Monitored,
     gave_up: GiveUpNote,
+    /// The cause as it was first looked at: later, the runtime may be gone as well.
+    collapse: OnceLock<Collapse>,
     layout: ProcessRegistryBuilder,
     /// Work that is started here goes on even if its caller stops waiting.
     runtime: Handle,
@@ -102,9 +104,10 @@ impl ProcessRegistryBuilder {
         let limits = self.limits.supervisor.clone();
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let (root, entries, monitored) = (OnceLock::new(), Mutex::default(), Monitored::default());
-        let gave_up = GiveUpNote::default();
+        let (gave_up, collapse) = (GiveUpNote::default(), OnceLock::new());
         let reporter = gave_up.reporter();
-        let shared = Shared { root, entries, monitored, gave_up, layout: self, runtime, end: Detached::new() };
+        let shared =
+            Shared { root, entries, monitored, gave_up, collapse, layout: self, runtime, end: Detached::new() };
         let shared = Arc::new(shared);
         // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no
         // handle.
@@ -286,7 +289,8 @@ impl ProcessRegistry {
         self.has_root_ended() && !self.shared.end.is_begun()
     }
 
-    /// Why the root has ended without having been asked to; `None` unless it [has](Self::has_collapsed).
+    /// Why the root has ended without having been asked to; `None` unless it [has](Self::has_collapsed). It is determined at the
+    /// first call, or by a [`shutdown`](Self::shutdown) that comes after the collapse, and stays.
     ///
     /// ```
     /// # use foundation_core::ProcessRegistry;
@@ -301,7 +305,10 @@ impl ProcessRegistry {
     /// ```
     pub fn collapse(&self) -> Option<Collapse> {
         let why = || Collapse::of(self.shared.gave_up.cause(), &self.shared.runtime);
-        self.has_collapsed().then(why)
+        if self.has_collapsed() {
+            self.shared.collapse.get_or_init(why);
+        }
+        self.shared.collapse.get().cloned()
     }
 
     pub(super) fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
@@ -397,6 +404,7 @@ impl ProcessRegistry {
     /// the same reports. A service may await it: that service is killed when its time to stop is over. Without the
     /// runtime that the registry was started on no actor is left to stop, and there are no reports.
     pub async fn shutdown(&self) -> Vec<CleanupReport> {
+        self.collapse();
         self.shared.end.begin(&self.shared.runtime, || {
             let this = self.clone();
             async move { this.shut_down().await }

@@ -28,7 +28,7 @@ impl ServiceRegistry {
         limit: impl Into<Option<Duration>>,
     ) -> Result<ActorRef<M>, RegistryError> {
         let limit = limit.into().unwrap_or(self.state().limits.wait);
-        match timeout(limit, self.while_open(self.appearance(key))).await {
+        match waking_contained(timeout(limit, self.while_open(self.appearance(key)))).await {
             Ok(found) => found?,
             Err(_) => Err(RegistryError::wait_timed_out(&self.state().table, key.name(), limit)),
         }
@@ -59,7 +59,7 @@ impl ServiceRegistry {
         limit: impl Into<Option<Duration>>,
     ) -> Result<(), RegistryError> {
         let waited = limit.into().unwrap_or(self.state().limits.wait);
-        match timeout(waited, self.while_open(self.parting(key.name()))).await {
+        match waking_contained(timeout(waited, self.while_open(self.parting(key.name())))).await {
             Ok(free) => free,
             Err(_) => {
                 let holder = self.state().table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());

@@ -22,6 +22,7 @@ use super::plan::Key;
 use super::requests::ChildState;
 use super::started::Started;
 use super::trouble::Trouble;
+use crate::containment::waking_contained;
 use crate::exit::ExitReason;
 use crate::health::{Health, HealthRule, run_check};
 use crate::limits::HealthLimits;
@@ -78,12 +79,10 @@ fn examinee(children: &Children<Started>, key: Key, now: Instant) -> Option<(sup
 }
 
 impl Examinee {
-    /// Its health, if that is known without its own check.
+    /// Its health, if that is known without its own check, which needs it to run.
     fn known(&self, grace: Duration) -> Option<Health> {
-        match self.down(grace) {
-            Some(down) if !down.is_healthy() => Some(down),
-            health => self.unsteady(grace).or(health),
-        }
+        let down = self.down(grace)?;
+        if down.is_healthy() { self.unsteady(grace).or(Some(down)) } else { Some(down) }
     }
 
     /// Its health if it fails again and again, each time before it has been up for a grace.
@@ -123,6 +122,8 @@ struct Finding {
     rule: Arc<HealthRule>,
     /// `None` while its own check decides.
     health: Option<Health>,
+    /// What it is at best: a check that finds it healthy says nothing of its failures.
+    unsteady: Option<Health>,
     actor: Option<ActorCell>,
 }
 
@@ -148,7 +149,7 @@ pub(super) async fn checkup(
     let mut level = vec![Next { path: path.to_owned(), supervisor: supervisor.clone(), finding: None }];
     while !level.is_empty() {
         let asked = level.iter().map(|next| timeout_at(deadline, ask(&next.supervisor, ServerMsg::Checkup)));
-        let answers = join_all(asked).await;
+        let answers = waking_contained(join_all(asked)).await;
         let mut below = Vec::new();
         for (next, answer) in level.into_iter().zip(answers) {
             match answer {
@@ -171,9 +172,10 @@ fn note(
 ) {
     for examinee in examinees {
         let (path, health) = (format!("{path}/{}", examinee.id), examinee.known(limits.grace));
+        let unsteady = examinee.unsteady(limits.grace);
         let counts = examinee.rule.is_some();
         if let Some(rule) = examinee.rule {
-            findings.push(Finding { path: path.clone(), rule, health, actor: examinee.actor.clone() });
+            findings.push(Finding { path: path.clone(), rule, health, unsteady, actor: examinee.actor.clone() });
         }
         if let (true, Some(actor)) = (examinee.is_supervisor, examinee.actor) {
             let finding = counts.then(|| findings.len() - 1);
@@ -187,18 +189,19 @@ fn silent(next: Next, limits: &HealthLimits, findings: &mut Vec<Finding>) {
     let health = Some(Health::TimedOut(limits.answer));
     match next.finding.and_then(|at| findings.get_mut(at)) {
         Some(finding) => finding.health = health,
-        None => findings.push(Finding { path: next.path, rule: Arc::default(), health, actor: None }),
+        None => findings.push(Finding { path: next.path, rule: Arc::default(), health, unsteady: None, actor: None }),
     }
 }
 
 impl Finding {
     async fn find(self, limits: &HealthLimits) -> ChildHealth {
-        let Self { path, rule, health, actor } = self;
+        let Self { path, rule, health, unsteady, actor } = self;
         let health = match (health, actor) {
             (Some(health), _) => health,
             (None, Some(actor)) => examine(&actor, &rule, limits).await,
             (None, None) => Health::NotFound,
         };
+        let health = if health.is_healthy() { unsteady.unwrap_or(health) } else { health };
         ChildHealth { path, health, needs: rule.needs.clone() }
     }
 }
@@ -215,7 +218,7 @@ async fn examine(actor: &ActorCell, rule: &HealthRule, limits: &HealthLimits) ->
         return health;
     }
     // On its way out, since an unknown time: it has the whole grace from here, in which its restart begins.
-    match actor.wait(Some(limits.grace)).await {
+    match waking_contained(actor.wait(Some(limits.grace))).await {
         Ok(()) => Health::Healthy,
         Err(_) => Health::Dead,
     }
@@ -251,7 +254,7 @@ mod tests {
         }
         let (state, last_exit) = (ChildState::Running(ractor::ActorId::Local(1)), Some(ExitReason::Killed));
         let (id, rule, actor, for_long, now) = (ChildId::from("clerk"), None, None, Some(up), now + up);
-        Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor: false }.known(GRACE)
+        Examinee { id, state, for_long, last_exit, trouble, now, rule, actor, is_supervisor: false }.unsteady(GRACE)
     }
 
     #[test]

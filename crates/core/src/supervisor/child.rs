@@ -10,7 +10,7 @@ use super::backoff::{Backoff, JitterRng, Streak};
 use super::chain::RestartCause;
 use super::child_spec::ChildSpec;
 use super::plan::{Delay, Purpose, StartIndex};
-use super::restart::{Restart, RestartWindow};
+use super::restart::RestartWindow;
 use super::started::Incarnation;
 use super::trouble::Trouble;
 use crate::exit::ExitReason;
@@ -89,14 +89,22 @@ impl<T> Child<T> {
         let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
         let past = self.past.get_or_insert_default();
         past.streak.down(lived, enough);
-        if self.spec.restart_rule() != Restart::Temporary {
+        if self.spec.restart_rule().wants(reason) {
             past.trouble.failed(now, lived.unwrap_or_default());
         }
         past.last_exit = Some(reason.clone());
     }
 
+    /// Notes that its supervisor ends its life, which is no failure of its own.
+    pub(super) fn is_spared(&mut self, now: Instant) {
+        if let (Some(past), Some(since), Slot::Running(_)) = (&mut self.past, self.since, &self.slot) {
+            past.trouble.spared(now.saturating_duration_since(since));
+        }
+    }
+
     /// Notes that it begins to be stopped, or to be started for the first time.
     pub(super) fn is_down_from(&mut self, now: Instant) {
+        self.is_spared(now);
         if self.since.is_none() || matches!(self.slot, Slot::Running(_)) {
             self.since = Some(now);
         }
@@ -125,6 +133,7 @@ impl<T> Child<T> {
     pub(super) fn reset_backoff(&mut self) {
         if let Some(past) = &mut self.past {
             past.streak = Streak::default();
+            past.trouble = Trouble::default();
         }
     }
 

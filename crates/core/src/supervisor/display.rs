@@ -83,7 +83,7 @@ impl Display for Stopped {
 }
 
 /// Passes a text on without its line breaks, up to a limit.
-struct OneLine<'a, 'b> {
+pub(crate) struct OneLine<'a, 'b> {
     out: &'a mut Formatter<'b>,
     /// The characters that still fit.
     room: usize,
@@ -92,7 +92,7 @@ struct OneLine<'a, 'b> {
 }
 
 impl<'a, 'b> OneLine<'a, 'b> {
-    fn write(out: &'a mut Formatter<'b>, text: fmt::Arguments<'_>) -> fmt::Result {
+    pub(crate) fn write(out: &'a mut Formatter<'b>, text: fmt::Arguments<'_>) -> fmt::Result {
         let room = out.precision().unwrap_or(usize::MAX);
         let mut line = OneLine { out, room, last: None };
         line.write_fmt(text)?;

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::containment::waking_contained;
 use crate::limits::SupervisorLimits;
 
 /// Hands out tickets and counts those that are out.
@@ -109,7 +110,7 @@ impl Gone {
 
     /// Returns when no ticket is out: at once if none ever was.
     pub(crate) async fn wait(&self) {
-        self.members.wait().await;
+        waking_contained(self.members.wait()).await;
     }
 
     /// The limits of the supervisors in the group.

@@ -77,6 +77,7 @@ pub use task::{
 pub use tree::{Tree, TreeStatus};
 
 pub(crate) use direct_spawn::DirectSpawner;
+pub(crate) use display::OneLine;
 pub(crate) use metering::{Handled, Life, Metering};
 pub(crate) use shutdown::stop_unmanaged;
 pub(crate) use spec::UnmanagedExits;
@@ -88,7 +89,7 @@ use message::{Handle, ServerMsg, Which};
 use report::Reporting;
 use server::Server;
 
-use crate::containment::catch_panic;
+use crate::containment::{catch_panic, waking_contained};
 use crate::limits::HealthLimits;
 
 /// A handle on a running supervisor.
@@ -374,7 +375,7 @@ impl Supervisor {
     /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
     pub async fn shutdown(&self) {
         self.actor.stop(Some(crate::exit::SHUTDOWN.to_owned()));
-        let _ = self.actor.wait(None).await;
+        let _ = waking_contained(self.actor.wait(None)).await;
         shutdown::subtree_gone(Some(self.gone.clone())).await;
     }
 

@@ -57,6 +57,7 @@ impl<T: Incarnation> Children<T> {
             return Err(successor);
         };
         let rule = child.spec.shutdown_rule();
+        child.is_spared(now);
         let before = std::mem::replace(&mut child.slot, Slot::Down);
         child.spec = spec;
         child.began(successor, None, now);

@@ -18,6 +18,8 @@ const MAX_KEPT: usize = 16;
 pub(crate) struct Trouble {
     failures: u32,
     kept: Vec<Failed>,
+    /// The longest life since the last failure that the supervisor ended.
+    spared: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,8 @@ impl Trouble {
     /// Notes that the child has failed now, after such a life.
     pub(crate) fn failed(&mut self, at: Instant, lived: Duration) {
         // The first failure begins a run, whatever counts as steady.
-        let lived = if self.failures == 0 { Duration::MAX } else { lived };
+        let lived = if self.failures == 0 { Duration::MAX } else { lived.max(self.spared.unwrap_or_default()) };
+        self.spared = None;
         self.kept.retain(|earlier| earlier.lived > lived);
         if self.kept.len() == MAX_KEPT {
             self.kept.remove(MAX_KEPT / 2);
@@ -49,8 +52,16 @@ impl Trouble {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// Notes that the supervisor has ended such a life: the child did not fail.
+    pub(crate) fn spared(&mut self, lived: Duration) {
+        self.spared = self.spared.max(Some(lived));
+    }
+
     /// The latest run, if a life of `steady` ends one.
     pub(crate) fn run(&self, steady: Duration) -> Option<Run> {
+        if self.spared.is_some_and(|lived| lived >= steady) {
+            return None;
+        }
         let first = self.kept.iter().rfind(|failed| failed.lived >= steady)?;
         Some(Run { since: first.at, failures: self.failures.saturating_sub(first.earlier) })
     }
@@ -70,17 +81,23 @@ mod tests {
         /// The model keeps every failure, and goes back from the last one to one before which there was a steady life.
         #[test]
         fn a_run_goes_back_to_the_latest_failure_after_a_steady_life(
-            lives in proptest::collection::vec(0u64..12, 0..80),
+            lives in proptest::collection::vec((0u64..12, proptest::bool::weighted(0.8)), 0..80),
             steady in 0u64..14,
         ) {
-            let (mut trouble, mut now, mut all) = (Trouble::default(), Instant::now(), Vec::new());
-            for lived in lives {
+            let (mut trouble, mut now, mut all, mut spared) = (Trouble::default(), Instant::now(), Vec::new(), None);
+            for (lived, failed) in lives {
                 now += millis(lived + 1);
-                trouble.failed(now, millis(lived));
-                all.push((now, lived));
+                if failed {
+                    trouble.failed(now, millis(lived));
+                    all.push((now, lived.max(spared.take().unwrap_or(0))));
+                } else {
+                    trouble.spared(millis(lived));
+                    spared = spared.max(Some(lived));
+                }
             }
             let first = all.iter().rposition(|(_, lived)| *lived >= steady).unwrap_or(0);
-            let expected = all.get(first).map(|(since, _)| Run { since: *since, failures: (all.len() - first) as u32 });
+            let latest = all.get(first).map(|(since, _)| Run { since: *since, failures: (all.len() - first) as u32 });
+            let expected = latest.filter(|_| spared.is_none_or(|lived| lived < steady));
             prop_assert_eq!(trouble.run(millis(steady)), expected);
             prop_assert!(trouble.kept.len() <= MAX_KEPT);
         }

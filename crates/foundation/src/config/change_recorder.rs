@@ -235,13 +235,13 @@ impl ChangeRecorder {
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
             let records = if self.events.outage().is_none() { Records::InSync } else { Records::Unknown };
-            if self.try_to_catch_up().await?.is_some() {
-                return Ok(records);
-            }
-            if self.current.has_begun() && self.events.outage().is_some() {
+            match self.try_to_catch_up().await {
+                Ok(Some(_)) => return Ok(records),
                 // A store that came back without its log shows nothing for now. The namespace knows the values in force
                 // before.
-                return Ok(Records::Unknown);
+                _ if self.current.has_begun() && self.events.outage().is_some() => return Ok(Records::Unknown),
+                Ok(None) => {}
+                Err(error) => return Err(error),
             }
             pause = self.paused(pause).await;
         }

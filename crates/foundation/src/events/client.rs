@@ -42,7 +42,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// Appends go to the store's one writer, which commits all that have arrived meanwhile together and answers when they
 /// are durable: many concurrent appends cost hardly more than one. Reads run beside it. Every read but
-/// [`get`](Self::get), which waits for nothing, sees the appends that were requested before it.
+/// [`get`](Self::get), which does not wait for the writer, sees the appends that were requested before it.
 ///
 /// ```
 /// use foundation::{Foundation, NewEvent, Query};

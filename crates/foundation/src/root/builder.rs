@@ -160,6 +160,9 @@ impl FoundationBuilder {
     /// The delay before one of the foundation's own services is restarted. It grows from failure to failure, and begins
     /// anew when the service has lived for a while; see [`Backoff`]. Production as a whole is restarted with the same
     /// delays, after its application could not be kept running, say.
+    ///
+    /// Production is given up after more than 3 restarts within 5 s. A first delay of more than 1.6 s means that it never
+    /// is: the process then neither serves nor exits for as long as the application cannot run.
     pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.layout.service_backoff = backoff.into();
         self

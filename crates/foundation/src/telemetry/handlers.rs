@@ -37,10 +37,13 @@ impl Default for Handlers {
 
 impl Handlers {
     pub(super) fn attach(&self, handler: Handler) -> Result<(), TelemetryError> {
-        let _replacing = self.replacing.lock();
+        let replacing = self.replacing.lock();
         let handlers = Arc::clone(&self.list.read());
         if handlers.iter().any(|known| known.id == handler.id) {
-            return Err(TelemetryError::AlreadyAttached { id: handler.id.chars().take(64).collect() });
+            drop(replacing);
+            let id = handler.id.chars().take(64).collect();
+            drop_contained("a telemetry handler", handler);
+            return Err(TelemetryError::AlreadyAttached { id });
         }
         *self.list.write() = handlers.iter().cloned().chain([handler]).collect();
         Ok(())

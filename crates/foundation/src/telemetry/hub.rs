@@ -167,7 +167,11 @@ impl Hub {
         let tables = self.tables();
         let retired =
             idle.iter().filter(|idle| tables.get(&idle.name).is_some_and(|it| it.retire(&idle.labels, idle.mark)));
-        self.self_metrics.retired.add(retired.count() as u64);
+        // Not by zero: a counter that was never used takes no memory.
+        match retired.count() as u64 {
+            0 => {}
+            retired => self.self_metrics.retired.add(retired),
+        }
     }
 
     fn tables(&self) -> HashMap<Arc<str>, AnySeries> {

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::error::TaskError;
+use crate::containment::{ContainedWaking, waking_contained};
 use crate::supervisor::dynamic::DynamicSupervisor;
 
 /// A task that runs, and a future of its outcome.
@@ -25,6 +26,8 @@ pub struct Task<T> {
     actor: ActorId,
     supervisor: DynamicSupervisor,
     outcome: Option<oneshot::Receiver<Result<T, TaskError>>>,
+    /// The task's actor wakes the owner, also when it is killed.
+    waking: ContainedWaking,
 }
 
 impl<T> Task<T> {
@@ -33,7 +36,7 @@ impl<T> Task<T> {
         supervisor: DynamicSupervisor,
         outcome: oneshot::Receiver<Result<T, TaskError>>,
     ) -> Self {
-        Self { actor, supervisor, outcome: Some(outcome) }
+        Self { actor, supervisor, outcome: Some(outcome), waking: ContainedWaking::default() }
     }
 
     /// The task's actor, which identifies it to its supervisor.
@@ -58,7 +61,7 @@ impl<T> Task<T> {
 
     /// The outcome, if it comes within this time; the task goes on otherwise. Elixir's `Task.yield/2`.
     pub async fn yield_within(&mut self, limit: Duration) -> Option<Result<T, TaskError>> {
-        timeout(limit, self).await.ok()
+        waking_contained(timeout(limit, self)).await.ok()
     }
 
     /// Stops the task by its rule, and returns when it is gone: with its value if it has produced one, even while it
@@ -81,8 +84,10 @@ impl<T> Future for Task<T> {
     type Output = Result<T, TaskError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(outcome) = &mut self.outcome else { return Poll::Ready(Err(TaskError::AlreadyTaken)) };
-        let Poll::Ready(outcome) = Pin::new(outcome).poll(context) else { return Poll::Pending };
+        let Self { outcome, waking, .. } = &mut *self;
+        let Some(outcome) = outcome else { return Poll::Ready(Err(TaskError::AlreadyTaken)) };
+        let polled = waking.poll(context, |context| Pin::new(outcome).poll(context));
+        let Poll::Ready(outcome) = polled else { return Poll::Pending };
         self.outcome = None;
         // A task that ends without an outcome was killed.
         Poll::Ready(outcome.unwrap_or(Err(TaskError::Killed)))

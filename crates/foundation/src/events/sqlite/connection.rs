@@ -34,10 +34,15 @@ pub(super) enum Missing {
 /// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
 pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, SqliteError> {
     if missing == Missing::Refuse {
-        fs::metadata(path).map_err(|error| {
-            let what = format!("is not there any more: {error}; it is not made anew, since it was open before");
+        let displaced = |what: String| {
+            let what = format!("{what}; it is not made anew, since it was open before");
             SqliteError::Displaced { path: path.to_path_buf(), what }
-        })?;
+        };
+        let found = fs::metadata(path).map_err(|error| displaced(format!("is not there any more: {error}")))?;
+        // SQLite takes an empty file for a new database, and removes the write-ahead log beside it.
+        if found.len() == 0 {
+            return Err(displaced("is empty".to_owned()));
+        }
     }
     let name = path.file_name().ok_or(SqliteError::IsDirectory)?;
     let directory = match path.parent() {

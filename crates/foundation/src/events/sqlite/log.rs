@@ -171,8 +171,9 @@ impl SqliteLog {
 
 impl Drop for SqliteLog {
     fn drop(&mut self) {
-        // The write-ahead log at its path may be another one, with events that are nowhere else.
-        if self.files.are_there().is_ok() {
+        // After a failure nothing is moved into a file that may be cut off; and the write-ahead log at its path may be
+        // another one, with events that are nowhere else.
+        if self.broken.is_none() && self.files.are_there().is_ok() {
             drop(tidy_when_closed(&self.connection, true));
         }
     }

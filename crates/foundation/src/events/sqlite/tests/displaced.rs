@@ -144,3 +144,21 @@ fn a_log_that_is_opened_again_makes_neither_its_file_nor_its_directory_anew() {
     assert!(again(file.directory.path()).to_string().contains("it is not made anew, since it was open before"));
     assert_eq!(fs::read_dir(file.directory.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_log_that_is_opened_again_does_not_take_an_empty_file_for_a_new_one() {
+    let place = TestFile::with_events(3);
+    let mut log = place.open();
+    record(&mut log, 4..=40);
+    let (left, directory) = (place.crashed(), tempfile::tempdir().unwrap());
+    let database = directory.path().join("production.db");
+    fs::copy(left.wal(), directory.path().join("production.db-wal")).unwrap();
+    fs::write(&database, "").unwrap();
+    let again = || {
+        let production = foundation_core::Namespace::Production;
+        SqliteLog::open_again_in(directory.path(), production, SqliteOptions::default())
+    };
+    assert!(again().unwrap_err().to_string().contains("is empty; it is not made anew"));
+    fs::copy(left.path(), &database).unwrap();
+    assert_eq!(all(&again().unwrap()).len(), 40);
+}
