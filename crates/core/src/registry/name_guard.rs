@@ -91,7 +91,7 @@ async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> 
         let left = async {
             match leaving.actor() {
                 Some(actor) if leaving.origin() == Origin::Foreign => {
-                    let end = std::pin::pin!(waking_contained(actor.wait(None)));
+                    let end = std::pin::pin!(actor.wait(None));
                     let _: Either<_, _> = select(end, std::pin::pin!(change)).await;
                 }
                 _ => change.await,

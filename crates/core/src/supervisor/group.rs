@@ -13,7 +13,6 @@ use std::sync::{Arc, Weak};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::containment::waking_contained;
 use crate::limits::SupervisorLimits;
 
 /// Hands out tickets and counts those that are out.
@@ -108,9 +107,9 @@ impl Gone {
         self.members.is_empty()
     }
 
-    /// Returns when no ticket is out: at once if none ever was.
+    /// Returns when no ticket is out: at once if none ever was. A caller with a foreign waker contains it.
     pub(crate) async fn wait(&self) {
-        waking_contained(self.members.wait()).await;
+        self.members.wait().await;
     }
 
     /// The limits of the supervisors in the group.

@@ -375,13 +375,16 @@ impl Supervisor {
     /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
     pub async fn shutdown(&self) {
         self.actor.stop(Some(crate::exit::SHUTDOWN.to_owned()));
-        let _ = waking_contained(self.actor.wait(None)).await;
-        shutdown::subtree_gone(Some(self.gone.clone())).await;
+        waking_contained(async {
+            let _ = self.actor.wait(None).await;
+            shutdown::subtree_gone(Some(self.gone.clone())).await;
+        })
+        .await;
     }
 
     /// Returns when the supervisor and its whole subtree are gone, for whatever reason.
     pub async fn wait_until_gone(&self) {
-        self.gone.wait().await;
+        waking_contained(self.gone.wait()).await;
     }
 
     async fn ask<T: Send + 'static>(

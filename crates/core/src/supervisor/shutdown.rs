@@ -15,7 +15,7 @@ use super::child_spec::Shutdown;
 use super::group::Gone;
 use super::report::Stopped;
 use super::started::Started;
-use crate::containment::{catch_panic, drop_contained, report, waking_contained};
+use crate::containment::{catch_panic, drop_contained, report};
 use crate::exit::SHUTDOWN;
 
 /// Stops a child by its rule and returns when it is gone: its task has ended, its state and handler are dropped, and
@@ -178,7 +178,7 @@ impl Wake for WakeAfterThisPoll {
 pub(crate) async fn subtree_gone(subtree: Option<Gone>) {
     let Some(subtree) = subtree else { return };
     let limit = subtree.limits().subtree_end;
-    if waking_contained(timeout(limit, subtree.wait())).await.is_err() {
+    if timeout(limit, subtree.wait()).await.is_err() {
         report(|| {
             tracing::warn!(?limit, "an actor outlives the supervisor that it was started under; was it unlinked?");
         });
