@@ -47,12 +47,12 @@ pub use events::{
 };
 #[cfg(feature = "sqlite")]
 pub use events::{Durability, SqliteLog, SqliteOptions};
-#[doc(inline)]
-pub use foundation_core::*;
 /// ```
 #[doc = include_str!("../tests/attribute/example.rs")]
 /// ```
-pub use foundation_macros::test;
+pub use foundation_attributes::test;
+#[doc(inline)]
+pub use foundation_kernel::*;
 /// The validation of [`ConfigSection`]s; its derive needs `garde` among your own dependencies.
 pub use garde;
 pub use root::{

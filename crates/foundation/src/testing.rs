@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
-use foundation_core::{CleanupReport, Namespace, NamespaceRemains, ProcessRegistry};
+use foundation_kernel::{CleanupReport, Namespace, NamespaceRemains, ProcessRegistry};
 use futures::FutureExt;
 use tokio::runtime::Handle;
 
@@ -134,7 +134,7 @@ async fn refuse_held(name: &str, remains: &NamespaceRemains, within: Duration) {
         return;
     }
     // The foundation's own extensions of a namespace depend on the handles of its services, and say nothing more.
-    let is_ours = |of_type: &&str| of_type.starts_with("foundation::") || of_type.starts_with("foundation_core::");
+    let is_ours = |of_type: &&str| of_type.starts_with("foundation::") || of_type.starts_with("foundation_kernel::");
     let extensions: Vec<_> = remains.extensions().into_iter().filter(|it| !is_ours(it)).collect();
     let holders = match extensions.is_empty() {
         true => "no extension of it is left, so what holds it is outside".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! The code itself is checked: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`, `wait.rs`,
 //! `name_guard.rs`, `foreign.rs`, the notification of watches (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of
-//! groups from `crates/core`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same names:
+//! groups from `crates/kernel`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same names:
 //! atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees, ractor's actor by
 //! one that has a status, a monitor and an end. So loom sees every step that the real ones order, and tries all
 //! interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially consistent

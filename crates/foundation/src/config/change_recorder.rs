@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::containment::{CaughtPanic, display_text, report};
-use foundation_core::ractor::ActorProcessingErr;
+use foundation_kernel::containment::{CaughtPanic, display_text, report};
+use foundation_kernel::ractor::ActorProcessingErr;
 use tokio::time::timeout;
 use uuid::Uuid;
 

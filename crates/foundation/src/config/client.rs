@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{CallError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::ractor::RpcReplyPort;
+use foundation_kernel::{CallError, ChildSpec, RegistryError, ServiceName, ServiceRegistry, Via};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::change_recorder::ChangeRecorder;
@@ -290,7 +290,7 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after
+    /// Waits until the server runs, at most [5 s](foundation_kernel::RegistryLimits::wait) if no limit is given: after
     /// its restart, say.
     ///
     /// # Errors

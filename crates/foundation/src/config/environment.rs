@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use foundation_core::NearMisses;
+use foundation_kernel::NearMisses;
 use serde_json::Value;
 use toml::de::DeValue;
 

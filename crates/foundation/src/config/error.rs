@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use foundation_core::NearMisses;
+use foundation_kernel::NearMisses;
 use thiserror::Error;
 
 use super::origin::Origin;

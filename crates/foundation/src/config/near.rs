@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use foundation_core::NearMisses;
+use foundation_kernel::NearMisses;
 use strsim::normalized_damerau_levenshtein as likeness;
 
 /// The lowest similarity worth mentioning; 1 is equality.

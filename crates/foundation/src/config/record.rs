@@ -34,7 +34,7 @@ pub struct ConfigRecord {
     /// The event that records it; the last one if it takes several, as a reload of many values may.
     pub event: EventId,
     /// When it was recorded.
-    #[serde(with = "foundation_core::written::rfc3339")]
+    #[serde(with = "foundation_kernel::written::rfc3339")]
     pub recorded_at: SystemTime,
     /// How it came about.
     pub cause: ChangeCause,

@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId, type_name};
 use std::sync::Arc;
 
-use foundation_core::containment::{CaughtPanic, catch_panic, drop_contained};
+use foundation_kernel::containment::{CaughtPanic, catch_panic, drop_contained};
 use garde::Validate;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use foundation_core::ractor::rpc::CallResult;
-use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation_core::{ServiceKey, answer, local_message};
+use foundation_kernel::ractor::rpc::CallResult;
+use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation_kernel::{ServiceKey, answer, local_message};
 
 use super::change_recorder::{ChangeRecorder, Records};
 use super::commit::ConfigCommit;
@@ -149,7 +149,7 @@ impl ConfigServerActor {
     }
 }
 
-#[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
+#[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
 impl Actor for ConfigServerActor {
     type Msg = ConfigMsg;
     type State = State;

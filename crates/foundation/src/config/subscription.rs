@@ -5,8 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use foundation_core::ServiceRegistry;
-use foundation_core::containment::waking_contained;
+use foundation_kernel::ServiceRegistry;
+use foundation_kernel::containment::waking_contained;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::commit::ConfigChanged;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use foundation_core::containment::waking_contained;
-use foundation_core::{ChildSpec, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::containment::waking_contained;
+use foundation_kernel::{ChildSpec, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
 use futures::poll;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};

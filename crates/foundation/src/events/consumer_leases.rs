@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Waker;
 
-use foundation_core::containment::waking_contained;
+use foundation_kernel::containment::waking_contained;
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use foundation_core::containment::report;
+use foundation_kernel::containment::report;
 use futures::Stream;
 use tokio::time::{Instant, Sleep};
 

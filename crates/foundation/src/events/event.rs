@@ -40,10 +40,10 @@ pub struct Event {
     /// The namespace whose store recorded it.
     pub namespace: String,
     /// When it was recorded; never earlier than the event before it. Ranges of time and ages refer to it.
-    #[serde(with = "foundation_core::written::rfc3339")]
+    #[serde(with = "foundation_kernel::written::rfc3339")]
     pub recorded_at: SystemTime,
     /// The wall clock's time at that moment. The two differ while the clock, having been set back, catches up.
-    #[serde(with = "foundation_core::written::rfc3339")]
+    #[serde(with = "foundation_kernel::written::rfc3339")]
     pub observed_at: SystemTime,
     /// The id that all events of one request share.
     pub correlation_id: Uuid,

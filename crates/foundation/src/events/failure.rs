@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_core::containment::{CaughtPanic, catch_panic};
+use foundation_kernel::containment::{CaughtPanic, catch_panic};
 
 use super::damaged::DamagedEvent;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use foundation_core::{Backoff, ExponentialBackoff};
+use foundation_kernel::{Backoff, ExponentialBackoff};
 
 /// What happens to an event on which the consumer of a durable subscription fails: it is shown again a number of times,
 /// after a growing delay; then it is parked, skipped, or ends the subscription.

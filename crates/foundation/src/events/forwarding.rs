@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::containment::report;
-use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
+use foundation_kernel::containment::report;
+use foundation_kernel::ractor::{ActorRef, Message, RpcReplyPort};
 use futures::FutureExt;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::containment::{drop_contained, waking_contained};
+use foundation_kernel::containment::{drop_contained, waking_contained};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 

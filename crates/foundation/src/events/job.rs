@@ -1,6 +1,6 @@
 //! Requests to a writer, each of which gets exactly one answer, whatever happens to the writer.
 
-use foundation_core::containment::{drop_contained, report};
+use foundation_kernel::containment::{drop_contained, report};
 use tokio::sync::oneshot;
 
 use super::append::Append;

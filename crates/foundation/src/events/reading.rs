@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_core::containment::report;
+use foundation_kernel::containment::report;
 use tokio::time::timeout;
 use uuid::Uuid;
 

@@ -114,7 +114,7 @@ pub struct RetentionReport {
     /// confirmed yet; otherwise zero.
     pub clock_ahead: Duration,
     /// How long it took, on tokio's clock.
-    #[serde(rename = "took_ms", serialize_with = "foundation_core::written::millis")]
+    #[serde(rename = "took_ms", serialize_with = "foundation_kernel::written::millis")]
     pub took: Duration,
     /// What failed, if anything did; the next run goes on from there.
     pub failure: Option<String>,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use foundation_core::containment::{catch_panic, display_text, report};
-use foundation_core::ractor::concurrency::JoinHandle;
-use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
-use foundation_core::{ServiceKey, local_message};
+use foundation_kernel::containment::{catch_panic, display_text, report};
+use foundation_kernel::ractor::concurrency::JoinHandle;
+use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
+use foundation_kernel::{ServiceKey, local_message};
 use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -280,7 +280,7 @@ fn probe(outage: &Outage, tries: u32) -> Append {
     Append::new(event.into_iter().collect())
 }
 
-#[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
+#[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
 impl Actor for EventStoreServer {
     type Msg = EventStoreMsg;
     type State = Running;

@@ -1,7 +1,7 @@
 use std::fmt;
 
-use foundation_core::ServiceName;
-use foundation_core::ractor::ActorId;
+use foundation_kernel::ServiceName;
+use foundation_kernel::ractor::ActorId;
 use serde::{Deserialize, Serialize};
 
 /// The reporter of an event: a service, by its name, and which incarnation of it.

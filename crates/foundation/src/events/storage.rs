@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_core::Namespace;
+use foundation_kernel::Namespace;
 
 use super::failure::LogFailure;
 use super::id::EventId;

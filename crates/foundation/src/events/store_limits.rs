@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-foundation_core::limits! {
+foundation_kernel::limits! {
     /// How long the steps of an event store may take, and how much a query may find. See [`Limits`](crate::Limits) for
     /// the meaning of extreme values.
     pub struct EventStoreLimits {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_core::ractor::{ActorRef, Message, RpcReplyPort};
+use foundation_kernel::ractor::{ActorRef, Message, RpcReplyPort};
 use futures::FutureExt;
 
 use super::chunk::{Found, Wanted};

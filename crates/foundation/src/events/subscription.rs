@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use foundation_core::Watch;
-use foundation_core::containment::report;
+use foundation_kernel::Watch;
+use foundation_kernel::containment::report;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;

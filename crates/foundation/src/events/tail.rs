@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use foundation_core::containment::{catch_panic, report};
+use foundation_kernel::containment::{catch_panic, report};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 

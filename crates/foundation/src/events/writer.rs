@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_core::containment::{catch_panic, drop_contained};
+use foundation_kernel::containment::{catch_panic, drop_contained};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foundation_core::{
+use foundation_kernel::{
     Backoff, ChildSpec, ExponentialBackoff, Measurement, Namespace, ProcessRegistry, RegistryError, RestartIntensity,
     StartError, Strategy,
 };
@@ -128,7 +128,7 @@ impl FoundationBuilder {
     }
 
     /// How much is measured of the services of each namespace, its own and the application's, that do not set it
-    /// themselves: see [`ServiceRegistry::measured`](foundation_core::ServiceRegistry::measured).
+    /// themselves: see [`ServiceRegistry::measured`](foundation_kernel::ServiceRegistry::measured).
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.layout.measurement = measurement;
         self

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_core::containment::Contained;
-use foundation_core::{Health, HealthLimits, Verdict, run_check};
+use foundation_kernel::containment::Contained;
+use foundation_kernel::{Health, HealthLimits, Verdict, run_check};
 use futures::future::{BoxFuture, FutureExt, join_all, ready};
 use parking_lot::Mutex;
 

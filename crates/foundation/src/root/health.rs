@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use foundation_core::{Health, HealthLimits, Namespace, ServiceName};
+use foundation_kernel::{Health, HealthLimits, Namespace, ServiceName};
 use serde::Serialize;
 
 use super::recording::shortened_text;
@@ -55,7 +55,7 @@ impl ServiceHealth {
 #[non_exhaustive]
 pub struct NamespaceHealth {
     /// The namespace.
-    #[serde(serialize_with = "foundation_core::written::text")]
+    #[serde(serialize_with = "foundation_kernel::written::text")]
     pub namespace: Namespace,
     /// The services that count in it: the foundation's own first, then the application and what is below it, then
     /// checks.

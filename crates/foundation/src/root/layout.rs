@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::{
+use foundation_kernel::{
     Backoff, ChildSpec, Health, Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, Reporter,
     RestartIntensity, ServiceRegistry, Strategy, SupervisorSpec,
 };

@@ -1,12 +1,12 @@
 //! How long things may take in a foundation.
 
-use foundation_core::{HealthLimits, RegistryLimits, ServiceRegistry};
+use foundation_kernel::{HealthLimits, RegistryLimits, ServiceRegistry};
 
 use crate::config::ConfigServerLimits;
 use crate::events::EventStoreLimits;
 use crate::telemetry::TelemetryLimits;
 
-foundation_core::limits! {
+foundation_kernel::limits! {
     /// Every limit of a foundation, given to [`FoundationBuilder::limits`](crate::FoundationBuilder::limits).
     ///
     /// | limit | default | what it limits |

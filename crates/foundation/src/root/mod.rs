@@ -16,7 +16,7 @@ mod unfinished;
 
 use std::sync::{Arc, OnceLock};
 
-use foundation_core::{CleanupReport, Collapse, Namespace, ProcessRegistry, RegistryError, Tree};
+use foundation_kernel::{CleanupReport, Collapse, Namespace, ProcessRegistry, RegistryError, Tree};
 use tokio::time::Instant;
 
 pub use builder::{FoundationBuilder, FoundationError};
@@ -121,7 +121,7 @@ impl Foundation {
     }
 
     /// A snapshot of the whole tree, all namespaces; see [`ProcessRegistry::tree`]. That of one namespace is
-    /// [`ServiceRegistry::tree`](foundation_core::ServiceRegistry::tree).
+    /// [`ServiceRegistry::tree`](foundation_kernel::ServiceRegistry::tree).
     pub async fn tree(&self) -> Tree {
         self.registry.tree().await
     }

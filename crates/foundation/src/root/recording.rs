@@ -1,6 +1,6 @@
 //! What is recorded of supervision: which reports become events, and how these are made to fit into a log.
 
-use foundation_core::{ChildEvent, Report, Stopped};
+use foundation_kernel::{ChildEvent, Report, Stopped};
 use serde_json::{Map, Value, json};
 
 use super::path_source::source_of;
@@ -47,7 +47,7 @@ impl Recording {
     /// A child did not stop in its time and had to be killed.
     pub const CHILD_KILLED: EventKind = EventKind::from_static("child_killed");
     /// A child was to be restarted and another actor has its name: it waits until that is free, or is left stopped, by
-    /// its [rule](foundation_core::ChildSpec::on_name_taken).
+    /// its [rule](foundation_kernel::ChildSpec::on_name_taken).
     pub const CHILD_NAME_TAKEN: EventKind = EventKind::from_static("child_name_taken");
     /// A start was ignored: the child is not wanted now.
     pub const CHILD_NOT_WANTED: EventKind = EventKind::from_static("child_not_wanted");
@@ -186,8 +186,8 @@ pub(super) fn shortened_text(text: &str, longest: usize) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use foundation_core::ractor::ActorId;
-    use foundation_core::{ChildId, ExitReason};
+    use foundation_kernel::ractor::ActorId;
+    use foundation_kernel::{ChildId, ExitReason};
     use proptest::prelude::*;
 
     use super::*;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
-use foundation_core::{CleanupReport, Collapse, Stopped};
+use foundation_kernel::{CleanupReport, Collapse, Stopped};
 use serde::Serialize;
 
 /// Why a foundation was shut down.
@@ -35,7 +35,7 @@ pub struct ShutdownReport {
     /// The namespaces that were up.
     pub namespaces: Vec<CleanupReport>,
     /// From the request until the last actor was gone.
-    #[serde(rename = "took_ms", serialize_with = "foundation_core::written::millis")]
+    #[serde(rename = "took_ms", serialize_with = "foundation_kernel::written::millis")]
     pub took: Duration,
 }
 

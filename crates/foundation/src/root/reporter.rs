@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
-use foundation_core::containment::{catch_panic, report as log};
-use foundation_core::{Report, Reporter, TracingReporter};
+use foundation_kernel::containment::{catch_panic, report as log};
+use foundation_kernel::{Report, Reporter, TracingReporter};
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
 

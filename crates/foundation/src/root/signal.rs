@@ -2,7 +2,7 @@
 
 use std::io;
 
-use foundation_core::containment::{catch_panic, report};
+use foundation_kernel::containment::{catch_panic, report};
 
 use super::report::StopCause;
 

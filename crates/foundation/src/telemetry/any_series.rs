@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::{Counter, Gauge, Histogram};
+use foundation_kernel::{Counter, Gauge, Histogram};
 
 use super::instrument::Reads;
 use super::labels::Labels;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{
+use foundation_kernel::ractor::RpcReplyPort;
+use foundation_kernel::{
     Bounds, ChildSpec, Counter, Gauge, Histogram, RegistryError, ServiceName, ServiceRegistry, Shutdown, Snapshot, Via,
 };
 use serde_json::Value;
@@ -268,7 +268,7 @@ impl Telemetry {
     /// All readings of this namespace: its instruments, the counts of its registry and supervisors, and the automatic
     /// measurements of each service: `service.messages{service="clerk"}`, `service.failures{…}`,
     /// `service.handling_ns{…}` and `service.idle_seconds{…}`; see
-    /// [`ServiceMeasures`](foundation_core::ServiceMeasures).
+    /// [`ServiceMeasures`](foundation_kernel::ServiceMeasures).
     /// Those with labels are called `name{key="value",…}`.
     ///
     /// # Errors
@@ -302,7 +302,7 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs, at most [5 s](foundation_core::RegistryLimits::wait) if no limit is given: after
+    /// Waits until the service runs, at most [5 s](foundation_kernel::RegistryLimits::wait) if no limit is given: after
     /// its restart, say.
     ///
     /// # Errors

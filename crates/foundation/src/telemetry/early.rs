@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_core::Namespace;
+use foundation_kernel::Namespace;
 #[cfg(feature = "tracing-layer")]
 use tracing::{Subscriber, level_filters::LevelFilter};
 #[cfg(feature = "tracing-layer")]

@@ -1,6 +1,6 @@
 //! The errors of telemetry.
 
-use foundation_core::BoundsError;
+use foundation_kernel::BoundsError;
 
 use super::labels::LabelFault;
 use super::name::MetricNameFault;

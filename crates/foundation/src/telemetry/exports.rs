@@ -15,7 +15,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use foundation_core::containment::{catch_panic, drop_contained, error_text, report};
+use foundation_kernel::containment::{catch_panic, drop_contained, error_text, report};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tracing::dispatcher::{self, Dispatch};
@@ -193,7 +193,7 @@ fn exported(exporter: &dyn Exporter, scrape: &Scrape) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use foundation_core::Namespace;
+    use foundation_kernel::Namespace;
 
     use super::*;
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use foundation_core::Namespace;
-use foundation_core::containment::{CaughtPanic, catch_panic};
+use foundation_kernel::Namespace;
+use foundation_kernel::containment::{CaughtPanic, catch_panic};
 use serde_json::Value;
 
 use super::pattern::EventPattern;

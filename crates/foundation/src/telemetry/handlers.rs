@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foundation_core::containment::drop_contained;
+use foundation_kernel::containment::drop_contained;
 use parking_lot::{Mutex, RwLock};
 
 use super::error::TelemetryError;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::containment::report;
-use foundation_core::{Bounds, Counter, Histogram, Namespace};
+use foundation_kernel::containment::report;
+use foundation_kernel::{Bounds, Counter, Histogram, Namespace};
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use tokio::time::Instant;

@@ -1,6 +1,6 @@
 //! What the three kinds of instrument have in common.
 
-use foundation_core::{Bounds, Counter, Gauge, Histogram, Reading};
+use foundation_kernel::{Bounds, Counter, Gauge, Histogram, Reading};
 
 /// An instrument that begins at zero and can be read.
 pub trait Reads: Default + Send + Sync + 'static {

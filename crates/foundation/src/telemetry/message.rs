@@ -1,7 +1,7 @@
 //! The messages of the telemetry actor.
 
-use foundation_core::ractor::RpcReplyPort;
-use foundation_core::{ServiceKey, local_message};
+use foundation_kernel::ractor::RpcReplyPort;
+use foundation_kernel::{ServiceKey, local_message};
 
 use super::error::TelemetryError;
 use super::handler::Handler;

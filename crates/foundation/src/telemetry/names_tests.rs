@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use foundation_core::{Counter, Gauge, Histogram, Namespace};
+use foundation_kernel::{Counter, Gauge, Histogram, Namespace};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

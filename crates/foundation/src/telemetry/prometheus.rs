@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 
-use foundation_core::{HistogramSnapshot, Reading};
+use foundation_kernel::{HistogramSnapshot, Reading};
 
 use super::exposed_name::ExposedName;
 use super::labels::{Escaped, Labels};

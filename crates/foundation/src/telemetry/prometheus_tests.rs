@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foundation_core::{Bounds, Counter, Gauge, Histogram, Namespace};
+use foundation_kernel::{Bounds, Counter, Gauge, Histogram, Namespace};
 use prom_text_format_parser::{Metric, Scrape as Parsed, Type, ValueType};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::{Counter, Gauge, Histogram};
+use foundation_kernel::{Counter, Gauge, Histogram};
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::any_series::Kind;

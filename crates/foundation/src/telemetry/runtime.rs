@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::Gauge;
+use foundation_kernel::Gauge;
 use tokio::runtime::Handle;
 
 use super::error::TelemetryError;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::{Namespace, Reading, Snapshot};
+use foundation_kernel::{Namespace, Reading, Snapshot};
 use serde::Serialize;
 
 use super::labels::Labels;
@@ -15,7 +15,7 @@ use super::labels::Labels;
 #[non_exhaustive]
 pub struct Scrape {
     /// The namespace of the numbers.
-    #[serde(serialize_with = "foundation_core::written::text")]
+    #[serde(serialize_with = "foundation_kernel::written::text")]
     pub namespace: Namespace,
     /// The families.
     pub families: Vec<MetricFamily>,
@@ -26,12 +26,12 @@ pub struct Scrape {
 #[non_exhaustive]
 pub struct MetricFamily {
     /// The name.
-    #[serde(serialize_with = "foundation_core::written::shared")]
+    #[serde(serialize_with = "foundation_kernel::written::shared")]
     pub name: Arc<str>,
     /// The kind: `counter`, `gauge` or `histogram`.
     pub kind: &'static str,
     /// Its description, if there is one.
-    #[serde(serialize_with = "foundation_core::written::some_shared")]
+    #[serde(serialize_with = "foundation_kernel::written::some_shared")]
     pub help: Option<Arc<str>>,
     /// The series.
     pub series: Vec<Series>,

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use foundation_core::Counter;
+use foundation_kernel::Counter;
 
 use super::series_table::SeriesTable;
 

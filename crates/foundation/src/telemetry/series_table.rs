@@ -14,8 +14,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use foundation_core::containment::report;
-use foundation_core::{Bounds, Namespace};
+use foundation_kernel::containment::report;
+use foundation_kernel::{Bounds, Namespace};
 use parking_lot::RwLock;
 
 use super::budget::Budget;
@@ -184,7 +184,7 @@ impl<K> Labelled<K> {
 
 #[cfg(test)]
 mod tests {
-    use foundation_core::{Counter, Reading};
+    use foundation_kernel::{Counter, Reading};
     use proptest::collection::vec;
     use proptest::prelude::*;
 

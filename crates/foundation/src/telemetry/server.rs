@@ -3,8 +3,8 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use foundation_core::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation_core::{ServiceRegistry, answer};
+use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation_kernel::{ServiceRegistry, answer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -68,7 +68,7 @@ impl TelemetryServer {
     }
 }
 
-#[cfg_attr(feature = "async-trait", foundation_core::ractor::async_trait)]
+#[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
 impl Actor for TelemetryServer {
     type Msg = TelemetryMsg;
     type State = Running;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::{Reading, ServiceMeasures, ServiceName, ServiceRegistry};
+use foundation_kernel::{Reading, ServiceMeasures, ServiceName, ServiceRegistry};
 
 use super::labels::Labels;
 use super::scrape::{MetricFamily, Series};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_core::Reading;
+use foundation_kernel::Reading;
 use tokio::time::Instant;
 
 use super::instrument::mark;
@@ -106,7 +106,7 @@ fn grown(before: u64, now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use foundation_core::Namespace;
+    use foundation_kernel::Namespace;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use foundation_core::ask;
-use foundation_core::ractor::ActorRef;
+use foundation_kernel::ask;
+use foundation_kernel::ractor::ActorRef;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 

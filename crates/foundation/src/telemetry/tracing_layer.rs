@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_core::Counter;
+use foundation_kernel::Counter;
 use parking_lot::RwLock;
 use tracing::callsite::Identifier;
 use tracing::level_filters::LevelFilter;

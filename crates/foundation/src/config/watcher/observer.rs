@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foundation_core::containment::{catch_panic, report};
+use foundation_kernel::containment::{catch_panic, report};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{ErrorKind, Event, EventHandler, EventKind, RecursiveMode};
 use tokio::sync::mpsc::Sender;

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_core::Namespace;
+use foundation_kernel::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{Missing, length_of, open_writer, prepare, tidy_when_closed};

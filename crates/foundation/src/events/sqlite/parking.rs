@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_core::containment::report;
+use foundation_kernel::containment::report;
 use rusqlite::{Connection, Row};
 
 use super::error::SqliteError;

@@ -1,0 +1,305 @@
+//! The events of children, passed to an injected reporter.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::ActorId;
+use serde::Serialize;
+
+use super::chain::{RestartCause, RestartLimitExceeded};
+use super::child_id::ChildId;
+use super::child_spec::NameTaken;
+use super::restart::Restart;
+use super::significant::AutoShutdown;
+use crate::containment::{Contained, catch_panic, report as report_panic};
+use crate::exit::{ExitReason, SHUTDOWN};
+use crate::written;
+
+/// One event of one child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The supervisor's path, from the top: `registry/production/application`.
+    #[serde(serialize_with = "written::shared")]
+    pub supervisor: Arc<str>,
+    /// Which child.
+    pub child: ChildId,
+    /// The event.
+    pub happened: ChildEvent,
+}
+
+/// An event of a child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChildEvent {
+    /// It runs.
+    Started {
+        /// Its new incarnation.
+        #[serde(serialize_with = "written::text")]
+        actor: ActorId,
+        /// How often its supervisor has restarted it so far.
+        restarts: u32,
+        /// Why it was started again; `None` at a start by request.
+        #[serde(serialize_with = "written::some_shared")]
+        cause: Option<Arc<RestartCause>>,
+    },
+    /// Its start function returned [`Start::Ignore`](crate::Start::Ignore).
+    Ignored,
+    /// It did not start.
+    StartFailed {
+        /// The child's own cause.
+        cause: String,
+    },
+    /// Its restart was refused, as another actor has its name.
+    NameTaken {
+        /// Which actor has which name.
+        cause: String,
+        /// The consequence.
+        rule: NameTaken,
+    },
+    /// It ended without a request of its supervisor.
+    Exited {
+        /// The incarnation that ended.
+        #[serde(serialize_with = "written::text")]
+        actor: ActorId,
+        /// The exit reason.
+        reason: ExitReason,
+        /// The chain below, if it is a supervisor that gave up.
+        #[serde(serialize_with = "written::some_shared")]
+        escalation: Option<Arc<RestartLimitExceeded>>,
+    },
+    /// It failed, and will be started again, with the siblings that the strategy affects.
+    Restarting {
+        /// Its failure, and the rules that were applied.
+        #[serde(serialize_with = "written::shared")]
+        cause: Arc<RestartCause>,
+        /// The delay before the starts, once all affected children are stopped.
+        #[serde(rename = "delay_ms", serialize_with = "written::millis")]
+        delay: Duration,
+    },
+    /// It ended, and its restart rule refuses a restart.
+    NotRestarted {
+        /// The exit reason.
+        reason: ExitReason,
+        /// The rule.
+        rule: Restart,
+    },
+    /// Its supervisor stopped it, and it is gone.
+    Stopped {
+        /// The incarnation that was stopped.
+        #[serde(serialize_with = "written::text")]
+        actor: ActorId,
+        /// Whether it stopped in time, or was killed.
+        how: Stopped,
+    },
+    /// Its failure exceeded the restart intensity: the supervisor stops.
+    GaveUp {
+        /// The failures, the restart intensity that they exceed, and the chain below.
+        #[serde(serialize_with = "written::shared")]
+        cause: Arc<RestartLimitExceeded>,
+    },
+    /// It was significant and has ended for good: the supervisor stops, as configured.
+    AutoShutdown {
+        /// The supervisor's setting.
+        mode: AutoShutdown,
+    },
+}
+
+/// How an actor that was stopped by its supervisor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// It stopped when asked, or had already ended.
+    InTime,
+    /// It was killed at once, as its rule [`BrutalKill`](crate::Shutdown::BrutalKill) says.
+    Brutally,
+    /// It did not stop in its time and had to be killed.
+    Killed,
+}
+
+impl Stopped {
+    /// The same as an exit reason.
+    pub(crate) fn reason(self) -> ExitReason {
+        match self {
+            Self::InTime => ExitReason::Shutdown(SHUTDOWN.into()),
+            Self::Brutally | Self::Killed => ExitReason::Killed,
+        }
+    }
+}
+
+/// A receiver of the events of a supervisor's children.
+///
+/// Called on the supervisor's task, between two of its steps: count or pass on, and return. A reporter that panics
+/// loses that report and nothing else.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use foundation_kernel::{ChildEvent, Report, Reporter};
+///
+/// #[derive(Default)]
+/// struct Exits(AtomicU64);
+///
+/// impl Reporter for Exits {
+///     fn report(&self, report: &Report) {
+///         if let ChildEvent::Exited { .. } = report.happened {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+/// ```
+pub trait Reporter: Send + Sync + 'static {
+    /// Takes note of one report.
+    fn report(&self, report: &Report);
+
+    /// The same for a child that was started on demand, by a dynamic supervisor or as a task: there may be thousands of
+    /// them.
+    fn report_on_demand(&self, report: &Report) {
+        self.report(report);
+    }
+}
+
+/// A user's reporter: supervisors share it, and any of them may drop it last.
+impl<R: Reporter> Reporter for Contained<R> {
+    fn report(&self, report: &Report) {
+        if let Some(reporter) = self.get() {
+            reporter.report(report);
+        }
+    }
+
+    fn report_on_demand(&self, report: &Report) {
+        if let Some(reporter) = self.get() {
+            reporter.report_on_demand(report);
+        }
+    }
+}
+
+/// The default reporter: a `tracing` event for each report, with the supervisor's path and the child's id as fields.
+///
+/// | level | what |
+/// |---|---|
+/// | `ERROR` | a supervisor gives up |
+/// | `WARN` | an abnormal exit, a failed start, a restart that finds its name taken, a child that did not stop in time and was killed |
+/// | `INFO` | a start, a restart and the delay before it, a normal exit, a stop, an auto-shutdown |
+/// | `DEBUG` | all else; the starts, normal exits and stops of children that were started on demand |
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TracingReporter;
+
+impl Reporter for TracingReporter {
+    fn report(&self, report: &Report) {
+        log(report, false);
+    }
+
+    fn report_on_demand(&self, report: &Report) {
+        log(report, true);
+    }
+}
+
+/// Logs an event of every child's life at `info`, and at `debug` for children that may number thousands.
+macro_rules! routine {
+    ($on_demand:expr, $($event:tt)*) => {
+        if $on_demand { tracing::debug!($($event)*) } else { tracing::info!($($event)*) }
+    };
+}
+
+fn log(Report { supervisor, child, happened }: &Report, on_demand: bool) {
+    match happened {
+        ChildEvent::Started { actor, restarts, cause: None } => {
+            routine!(on_demand, %supervisor, %child, %actor, restarts, "child started");
+        }
+        ChildEvent::Started { actor, restarts, cause: Some(cause) } => {
+            tracing::info!(%supervisor, %child, %actor, restarts, %cause, "child restarted");
+        }
+        ChildEvent::Ignored => tracing::debug!(%supervisor, %child, "child is not wanted now"),
+        ChildEvent::StartFailed { cause } => tracing::warn!(%supervisor, %child, cause, "child did not start"),
+        ChildEvent::NameTaken { cause, rule } => {
+            tracing::warn!(%supervisor, %child, cause, ?rule, "child is not restarted: its name is taken");
+        }
+        ChildEvent::Exited { actor, reason, escalation: Some(cause) } => {
+            tracing::warn!(%supervisor, %child, %actor, %reason, %cause, "child supervisor gave up");
+        }
+        ChildEvent::Exited { actor, reason, .. } if reason.is_abnormal() => {
+            tracing::warn!(%supervisor, %child, %actor, %reason, "child exited");
+        }
+        ChildEvent::Exited { actor, reason, .. } => {
+            routine!(on_demand, %supervisor, %child, %actor, %reason, "child exited");
+        }
+        ChildEvent::Restarting { cause, delay: Duration::ZERO } => {
+            tracing::debug!(%supervisor, %child, %cause, "child is going to be restarted");
+        }
+        ChildEvent::Restarting { cause, delay } => {
+            tracing::info!(%supervisor, %child, %cause, ?delay, "child is going to be restarted");
+        }
+        ChildEvent::NotRestarted { reason, rule } => {
+            tracing::debug!(%supervisor, %child, %reason, %rule, "child is not restarted");
+        }
+        ChildEvent::Stopped { actor, how: how @ Stopped::Killed } => {
+            tracing::warn!(%supervisor, %child, %actor, ?how, "child did not stop in time and was killed");
+        }
+        ChildEvent::Stopped { actor, how } => {
+            routine!(on_demand, %supervisor, %child, %actor, ?how, "child stopped");
+        }
+        ChildEvent::GaveUp { cause } => {
+            tracing::error!(%supervisor, %child, %cause, "supervisor gives up: too many restarts");
+        }
+        ChildEvent::AutoShutdown { mode } => {
+            tracing::info!(%supervisor, %child, %mode, "supervisor stops: its significant children have ended");
+        }
+    }
+}
+
+/// A reporter with the path of the supervisor that reports.
+#[derive(Clone)]
+pub(crate) struct Reporting {
+    path: Arc<str>,
+    /// How many supervisors are above.
+    depth: usize,
+    reporter: Arc<dyn Reporter>,
+    /// Whether the children are started on demand.
+    on_demand: bool,
+}
+
+impl Reporting {
+    pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
+        Self { path: path.into(), depth: 0, reporter, on_demand: false }
+    }
+
+    /// The reporter of a specification, if it has one.
+    pub(crate) fn replaced_by(self, reporter: Option<&Arc<dyn Reporter>>) -> Self {
+        match reporter {
+            Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
+            None => self,
+        }
+    }
+
+    /// The same reporter, one level down.
+    pub(crate) fn below(&self, child: &ChildId) -> Self {
+        let path = format!("{}/{child}", self.path).into();
+        Self { path, depth: self.depth + 1, ..self.clone() }
+    }
+
+    /// The same reporter for a supervisor with such children.
+    pub(crate) fn of_children(self, on_demand: bool) -> Self {
+        Self { on_demand, ..self }
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    fn pass_on(&self, report: &Report) {
+        if self.on_demand { self.reporter.report_on_demand(report) } else { self.reporter.report(report) }
+    }
+
+    pub(crate) fn send(&self, child: &ChildId, happened: ChildEvent) {
+        let report = Report { supervisor: Arc::clone(&self.path), child: child.clone(), happened };
+        // Telemetry that fails must not break supervision.
+        if let Err(panic) = catch_panic(|| self.pass_on(&report)) {
+            let Report { supervisor, child, .. } = &report;
+            report_panic(|| tracing::warn!(%supervisor, %child, %panic, "a reporter panicked; its report is lost"));
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! A supervision tree as a value, to look at and to send away.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::time::Duration;
+
+use ractor::ActorId;
+use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+use super::child_spec::ChildKind;
+use super::requests::{ChildInfo, ChildState};
+use super::restart::Restart;
+use super::supervision::Supervision;
+use crate::exit::ExitReason;
+
+/// The most levels of a tree that serde writes, whose formats go deeper on the stack for each: by some 0.6 KB for JSON,
+/// and by 1.5 KB for a `serde_json::Value`, if nothing is optimised.
+const MAX_WRITTEN: usize = 1_024;
+
+/// The most levels of a tree that `Debug` shows, for the same reason.
+const MAX_SHOWN: usize = 64;
+
+/// A snapshot of one actor of a supervision tree and of all actors below it.
+///
+/// [`Display`](std::fmt::Display) draws it with a line for each actor, [`to_dot`](Self::to_dot) as a graph for
+/// Graphviz, and serde writes it as JSON, of at most 1,024 levels: a deeper one is an error, and never an overflow of
+/// the stack. `Debug` shows 64 levels, and how many are left out.
+///
+/// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
+/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree);
+/// only the last two know the names of services. Each supervisor is asked for its own children, all of a level at once,
+/// so the parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children,
+/// and a copy of its list. A supervisor has 1 s for each answer
+/// ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
+///
+/// ```
+/// use foundation_kernel::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
+/// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = (); type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<()>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[cfg(not(feature = "cluster"))]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let clerk = |id| ChildSpec::worker(id, || (Clerk, ()));
+/// let desk = SupervisorSpec::new(Strategy::OneForAll).children([clerk("ann"), clerk("bob")]);
+/// let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::supervisor("desk", desk));
+/// let office = Supervisor::start("office", spec.child(clerk("porter").restart(Restart::Temporary))).await?;
+/// let tree = office.tree().await;
+/// println!("{tree}");
+/// assert_eq!(tree.running(), 5);
+/// assert_eq!(tree.child("desk").map(|desk| desk.children.len()), Some(2));
+/// # office.shutdown().await;
+/// # Ok(())
+/// # }
+/// # #[cfg(feature = "cluster")]
+/// # fn main() {}
+/// ```
+///
+/// prints
+///
+/// ```text
+/// office      0.0  running             one-for-one, 3 restarts within 5s
+/// ├── desk    0.1  running  permanent  one-for-all, 3 restarts within 5s
+/// │   ├── ann 0.2  running  permanent
+/// │   └── bob 0.3  running  permanent
+/// └── porter  0.4  running  temporary
+/// ```
+#[derive(PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tree {
+    /// Its id; of the topmost the [path](crate::Supervisor::path).
+    pub id: String,
+    /// The name under which it is registered; `None` also in a snapshot without names.
+    pub name: Option<String>,
+    /// Worker or supervisor.
+    pub kind: ChildKind,
+    /// Its state.
+    pub status: TreeStatus,
+    /// Its latest actor, unless that is known to be gone. As text in JSON.
+    pub actor: Option<ActorId>,
+    /// Its restart rule; `None` at the top.
+    pub restart: Option<Restart>,
+    /// Whether its end may be the end of its supervisor.
+    pub significant: bool,
+    /// The number of times that its supervisor has restarted it.
+    pub restarts: u32,
+    /// Why its latest life ended, unless its supervisor ended it.
+    pub last_exit: Option<ExitReason>,
+    /// The time until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
+    pub backoff: Option<Duration>,
+    /// Whether it was spawned past its supervisor, which only stops it.
+    pub direct: bool,
+    /// The rules by which it supervises, if it is a supervisor and has answered.
+    pub supervision: Option<Supervision>,
+    /// Its children in start order.
+    pub children: Vec<Tree>,
+}
+
+/// The state of an actor of a [`Tree`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TreeStatus {
+    /// It runs.
+    Running,
+    /// Its first start is under way.
+    Starting,
+    /// It ran before and is about to run again.
+    Restarting,
+    /// It is being stopped, or has ended and is not gone yet.
+    Stopping,
+    /// It does not run, and will not be started by itself.
+    Stopped,
+    /// It is a supervisor that runs, and it did not answer in time.
+    Silent,
+}
+
+impl TreeStatus {
+    /// In one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Restarting => "restarting",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl Tree {
+    /// The number of actors that run in it, its own included.
+    pub fn running(&self) -> usize {
+        let (mut running, mut further) = (0, vec![self]);
+        while let Some(tree) = further.pop() {
+            running += usize::from(matches!(tree.status, TreeStatus::Running | TreeStatus::Silent));
+            further.extend(&tree.children);
+        }
+        running
+    }
+
+    /// The part below the child with this id; the first of several.
+    pub fn child(&self, id: &str) -> Option<&Tree> {
+        self.children.iter().find(|child| child.id == id)
+    }
+
+    /// The number of its levels, its own included.
+    fn levels(&self) -> usize {
+        let (mut deepest, mut further) = (0, vec![(self, 1)]);
+        while let Some((tree, level)) = further.pop() {
+            deepest = deepest.max(level);
+            further.extend(tree.children.iter().map(|child| (child, level + 1)));
+        }
+        deepest
+    }
+
+    /// The same without its children.
+    fn alone(&self) -> Self {
+        let (id, name, supervision) = (self.id.clone(), self.name.clone(), self.supervision);
+        let Self { kind, status, actor, restart, significant, restarts, backoff, direct, .. } = *self;
+        let last_exit = self.last_exit.clone();
+        let children = Vec::with_capacity(self.children.len());
+        Self {
+            id,
+            name,
+            kind,
+            status,
+            actor,
+            restart,
+            significant,
+            restarts,
+            last_exit,
+            backoff,
+            direct,
+            supervision,
+            children,
+        }
+    }
+
+    pub(super) fn leaf(id: String, kind: ChildKind, status: TreeStatus, actor: Option<ActorId>) -> Self {
+        Self {
+            id,
+            name: None,
+            kind,
+            status,
+            actor,
+            restart: None,
+            significant: false,
+            restarts: 0,
+            last_exit: None,
+            backoff: None,
+            direct: false,
+            supervision: None,
+            children: Vec::new(),
+        }
+    }
+
+    /// A supervisor without further information.
+    pub(crate) fn unknown(id: String, status: TreeStatus) -> Self {
+        Self::leaf(id, ChildKind::Supervisor, status, None)
+    }
+
+    pub(super) fn of(info: ChildInfo, last_exit: Option<ExitReason>) -> Self {
+        let (status, actor) = match info.state {
+            ChildState::Running(actor) => (TreeStatus::Running, Some(actor)),
+            ChildState::Starting => (TreeStatus::Starting, None),
+            ChildState::Restarting | ChildState::NameTaken => (TreeStatus::Restarting, None),
+            ChildState::Stopping => (TreeStatus::Stopping, None),
+            ChildState::Stopped => (TreeStatus::Stopped, None),
+        };
+        let ChildInfo { id, kind, restart, significant, restarts, backoff, .. } = info;
+        let leaf = Self::leaf(id.to_string(), kind, status, actor);
+        Self { restart: Some(restart), significant, restarts, backoff, last_exit, ..leaf }
+    }
+
+    /// An actor that is linked to a supervisor without being one of its children.
+    pub(super) fn direct(actor: ActorId) -> Self {
+        let leaf = Self::leaf(format!("actor {actor}"), ChildKind::Worker, TreeStatus::Running, Some(actor));
+        Self { restart: Some(Restart::Temporary), direct: true, ..leaf }
+    }
+
+    /// Fills in the names, and removes actors that are in it twice.
+    ///
+    /// An actor in its start is linked to its supervisor before that knows whose start it is. So an actor that the
+    /// supervisor did not start is kept only if its name is no child's, or while no child is on its way.
+    pub(crate) fn named(mut self, names: &HashMap<ActorId, String>) -> Self {
+        let mut further = vec![&mut self];
+        while let Some(tree) = further.pop() {
+            tree.name = tree.actor.and_then(|actor| names.get(&actor)).cloned();
+            tree.believe(names);
+            further.extend(&mut tree.children);
+        }
+        self
+    }
+
+    /// Removes linked actors that are in it already.
+    fn believe(&mut self, names: &HashMap<ActorId, String>) {
+        if !self.children.iter().any(|child| child.direct) {
+            return;
+        }
+        let known = || self.children.iter().filter(|child| !child.direct);
+        let moving = known().any(Self::is_moving);
+        let mut ids: HashSet<String> = known().map(|child| child.id.clone()).collect();
+        self.children.retain_mut(|child| {
+            let name = child.actor.and_then(|actor| names.get(&actor)).filter(|_| child.direct);
+            match name {
+                Some(name) => {
+                    child.id.clone_from(name);
+                    ids.insert(name.clone())
+                }
+                None => !child.direct || !moving,
+            }
+        });
+    }
+
+    fn is_moving(&self) -> bool {
+        let waits = self.backoff.is_some();
+        matches!(self.status, TreeStatus::Starting | TreeStatus::Restarting | TreeStatus::Stopping) && !waits
+    }
+}
+
+// ---- as deep as the tree, and therefore not recursive ----
+
+impl Clone for Tree {
+    fn clone(&self) -> Self {
+        // Copies, with the children still to be copied below each: never more than there are levels.
+        let mut unfinished = vec![(self.alone(), self.children.iter())];
+        loop {
+            let Some((tree, children)) = unfinished.last_mut() else { unreachable!("the topmost is returned") };
+            if let Some(child) = children.next() {
+                match child.children.is_empty() {
+                    true => tree.children.push(child.alone()),
+                    false => unfinished.push((child.alone(), child.children.iter())),
+                }
+                continue;
+            }
+            let Some((finished, _)) = unfinished.pop() else { unreachable!("it was the last one") };
+            match unfinished.last_mut() {
+                Some((above, _)) => above.children.push(finished),
+                None => return finished,
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown { tree: self, levels: MAX_SHOWN }.fmt(f)
+    }
+}
+
+/// A tree, limited to this many levels.
+struct Shown<'a> {
+    tree: &'a Tree,
+    levels: usize,
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tree { id, name, kind, status, actor, restart, significant, restarts, last_exit, .. } = self.tree;
+        let Tree { backoff, direct, supervision, children, .. } = self.tree;
+        let mut shown = f.debug_struct("Tree");
+        shown.field("id", id).field("name", name).field("kind", kind).field("status", status);
+        shown.field("actor", actor).field("restart", restart).field("significant", significant);
+        shown.field("restarts", restarts).field("last_exit", last_exit).field("backoff", backoff);
+        shown.field("direct", direct).field("supervision", supervision);
+        match self.levels {
+            1 if !children.is_empty() => {
+                shown.field("children", &format_args!("[{} more levels]", self.tree.levels() - 1)).finish()
+            }
+            levels => shown.field("children", &ShownAll { children, levels: levels.saturating_sub(1) }).finish(),
+        }
+    }
+}
+
+struct ShownAll<'a> {
+    children: &'a [Tree],
+    levels: usize,
+}
+
+impl fmt::Debug for ShownAll<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.children.iter().map(|tree| Shown { tree, levels: self.levels })).finish()
+    }
+}
+
+impl Serialize for Tree {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.levels() {
+            ..=MAX_WRITTEN => Nested(self).serialize(serializer),
+            levels => {
+                let Self { id, .. } = self;
+                let said = format!("the tree of {id} has {levels} levels, and at most {MAX_WRITTEN} are written");
+                Err(S::Error::custom(said))
+            }
+        }
+    }
+}
+
+/// A tree that is known not to be too deep.
+struct Nested<'a>(&'a Tree);
+
+impl Serialize for Nested<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Tree", self.0.fields())?;
+        // A function of its own, so that little of this is on the stack while the children are written.
+        self.0.write_alone(&mut fields)?;
+        fields.serialize_field("children", &NestedAll(&self.0.children))?;
+        fields.end()
+    }
+}
+
+struct NestedAll<'a>(&'a [Tree]);
+
+impl Serialize for NestedAll<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut children = serializer.serialize_seq(Some(self.0.len()))?;
+        for child in self.0 {
+            children.serialize_element(&Nested(child))?;
+        }
+        children.end()
+    }
+}
+
+impl Tree {
+    /// The number of fields written: empty ones are left out.
+    fn fields(&self) -> usize {
+        let left_out = [
+            self.name.is_none(),
+            self.restart.is_none(),
+            !self.significant,
+            self.last_exit.is_none(),
+            self.backoff.is_none(),
+            self.supervision.is_none(),
+        ];
+        13 - left_out.into_iter().filter(|is_left_out| *is_left_out).count()
+    }
+
+    #[inline(never)]
+    fn write_alone<F: SerializeStruct>(&self, fields: &mut F) -> Result<(), F::Error> {
+        fields.serialize_field("id", &self.id)?;
+        write_some(fields, "name", self.name.as_ref())?;
+        fields.serialize_field("kind", &self.kind)?;
+        fields.serialize_field("status", &self.status)?;
+        fields.serialize_field("actor", &self.actor.map(|actor| actor.to_string()))?;
+        write_some(fields, "restart", self.restart.as_ref())?;
+        write_some(fields, "significant", Some(&self.significant).filter(|it| **it))?;
+        fields.serialize_field("restarts", &self.restarts)?;
+        write_some(fields, "last_exit", self.last_exit.as_ref())?;
+        write_some(fields, "backoff_ms", self.backoff.map(Millis).as_ref())?;
+        fields.serialize_field("direct", &self.direct)?;
+        write_some(fields, "supervision", self.supervision.as_ref())
+    }
+}
+
+fn write_some<F: SerializeStruct, T: Serialize>(
+    fields: &mut F,
+    name: &'static str,
+    value: Option<&T>,
+) -> Result<(), F::Error> {
+    match value {
+        Some(value) => fields.serialize_field(name, value),
+        None => fields.skip_field(name),
+    }
+}
+
+struct Millis(Duration);
+
+impl Serialize for Millis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        crate::written::millis(&self.0, serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn child(id: &str, status: TreeStatus) -> Tree {
+        Tree::leaf(id.to_owned(), ChildKind::Worker, status, None)
+    }
+
+    /// The tree with two actors that are linked to its top, the first of which has this name.
+    fn seen(name: &str, known: Tree) -> Vec<String> {
+        let [named, unnamed] = [1, 2].map(ActorId::Local);
+        let top = Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
+        let top = Tree { children: vec![known, Tree::direct(named), Tree::direct(unnamed)], ..top };
+        let tree = top.named(&HashMap::from([(named, name.to_owned())]));
+        tree.children.into_iter().map(|child| child.id).collect()
+    }
+
+    #[test]
+    fn an_actor_in_its_start_that_is_linked_already_is_not_taken_for_a_stranger() {
+        let unnamed = Tree::direct(ActorId::Local(2)).id;
+        assert_eq!(seen("clerk", child("porter", TreeStatus::Running)), ["porter", "clerk", &unnamed]);
+        assert_eq!(seen("clerk", child("clerk", TreeStatus::Starting)), ["clerk"]);
+        assert_eq!(seen("clerk", child("porter", TreeStatus::Restarting)), ["porter", "clerk"]);
+        let waiting = Tree { backoff: Some(Duration::from_secs(1)), ..child("porter", TreeStatus::Restarting) };
+        assert_eq!(seen("clerk", waiting), ["porter", "clerk", &unnamed]);
+    }
+
+    #[test]
+    fn names_are_written_into_a_large_tree_and_into_a_deep_one() {
+        let many: Vec<ActorId> = (0..100_000).map(ActorId::Local).collect();
+        let names = many.iter().map(|actor| (*actor, format!("service {actor}"))).collect();
+        let top = Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
+        let wide = Tree { children: many.iter().copied().map(Tree::direct).collect(), ..top.clone() }.named(&names);
+        assert_eq!(wide.children.len(), many.len());
+        assert!(wide.children.iter().all(|child| child.name.as_ref() == Some(&child.id)));
+        assert_eq!(deep(1_000).named(&names).running(), 1_000);
+    }
+
+    fn deep(levels: usize) -> Tree {
+        let top = || Tree::leaf("top".to_owned(), ChildKind::Supervisor, TreeStatus::Running, None);
+        (1..levels).fold(top(), |below, _| Tree { children: vec![below], ..top() })
+    }
+
+    fn on_a_small_stack(work: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(work).unwrap();
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_tree_of_a_thousand_levels_is_copied_drawn_written_and_dropped_on_a_small_stack() {
+        on_a_small_stack(|| {
+            let tree = deep(1_000);
+            assert!(tree.clone() == tree);
+            assert_eq!(tree.to_string().lines().count(), 1_000);
+            assert_eq!(tree.to_dot().matches("->").count(), 999);
+            for shown in [format!("{tree:?}"), format!("{tree:#?}")] {
+                assert!(shown.contains("children: [936 more levels]"), "{shown}");
+            }
+            let json = serde_json::to_string(&tree).unwrap();
+            assert_eq!(json.matches("\"children\":[").count(), 1_000);
+            assert_eq!(serde_json::to_value(&tree).unwrap()["children"][0]["children"][0]["id"], "top");
+        });
+    }
+
+    #[test]
+    fn a_tree_that_is_too_deep_to_be_written_is_an_error_and_can_be_copied_drawn_and_dropped() {
+        on_a_small_stack(|| {
+            assert!(serde_json::to_string(&deep(MAX_WRITTEN)).is_ok());
+            let tree = deep(MAX_WRITTEN + 1);
+            let said = serde_json::to_string(&tree).unwrap_err().to_string();
+            assert_eq!(said, "the tree of top has 1025 levels, and at most 1024 are written");
+            let deeper = deep(5_000);
+            assert_eq!(deeper.clone().levels(), 5_000);
+            assert!(format!("{deeper:?}").contains("[4936 more levels]"));
+        });
+    }
+
+    #[test]
+    fn a_copy_has_all_children_in_their_order() {
+        let named = |id: &str, children| Tree { children, ..child(id, TreeStatus::Running) };
+        let inner = named("b", vec![named("c", Vec::new()), named("d", vec![named("e", Vec::new())])]);
+        let tree = named("a", vec![named("x", Vec::new()), inner, named("y", Vec::new())]);
+        assert_eq!(tree.clone(), tree);
+        assert_eq!(tree.levels(), 4);
+    }
+}

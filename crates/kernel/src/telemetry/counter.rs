@@ -1,0 +1,107 @@
+//! A single counter.
+
+use std::fmt;
+
+use super::{CounterIndex, CounterSet};
+
+const ONLY: CounterIndex<1> = CounterIndex::at::<0>();
+
+/// A number that only grows: how often something happened.
+///
+/// It is shared by reference (or in an `Arc`) and counts from any thread. An addition takes about 2 ns, however many
+/// threads count; a read sums the threads' parts. It has the cost, the guarantees and the limits of a [`CounterSet`]
+/// of one; several counters of one component are cheaper in one set.
+///
+/// ```
+/// use foundation_kernel::Counter;
+///
+/// let restarts = Counter::new();
+/// restarts.increment();
+/// restarts.add(2);
+/// assert_eq!(restarts.value(), 3);
+/// ```
+#[derive(Default)]
+pub struct Counter {
+    cells: CounterSet<1>,
+}
+
+impl Counter {
+    /// A counter at zero; it allocates nothing.
+    ///
+    /// ```
+    /// use foundation_kernel::Counter;
+    ///
+    /// assert_eq!(Counter::new().value(), 0);
+    /// ```
+    pub const fn new() -> Self {
+        Self { cells: CounterSet::new() }
+    }
+
+    /// Adds one.
+    ///
+    /// ```
+    /// use foundation_kernel::Counter;
+    ///
+    /// let calls = Counter::new();
+    /// calls.increment();
+    /// assert_eq!(calls.value(), 1);
+    /// ```
+    #[inline]
+    pub fn increment(&self) {
+        self.cells.increment(ONLY);
+    }
+
+    /// Adds `n`, wrapping around at 2^64.
+    ///
+    /// ```
+    /// use foundation_kernel::Counter;
+    ///
+    /// let bytes = Counter::new();
+    /// bytes.add(512);
+    /// assert_eq!(bytes.value(), 512);
+    /// ```
+    #[inline]
+    pub fn add(&self, n: u64) {
+        self.cells.add(ONLY, n);
+    }
+
+    /// Adds what is missing to `value`, if anything is: for a count that is kept elsewhere and known only as a total.
+    /// However many threads raise it at the same time, what is missing is added once; what they count besides with
+    /// [`add`](Self::add) is added as ever.
+    ///
+    /// Costs a [`value`](Self::value) and an atomic exchange.
+    ///
+    /// ```
+    /// use foundation_kernel::Counter;
+    ///
+    /// let bytes = Counter::new();
+    /// bytes.raise_to(7);
+    /// bytes.raise_to(5);
+    /// assert_eq!(bytes.value(), 7);
+    /// ```
+    pub fn raise_to(&self, value: u64) {
+        self.cells.raise_to(ONLY, value);
+    }
+
+    /// The sum of everything added so far; see [`CounterSet`] for what a reader may rely on.
+    ///
+    /// ```
+    /// use foundation_kernel::Counter;
+    ///
+    /// let calls = Counter::new();
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| calls.increment());
+    ///     scope.spawn(|| calls.increment());
+    /// });
+    /// assert_eq!(calls.value(), 2);
+    /// ```
+    pub fn value(&self) -> u64 {
+        self.cells.value(ONLY)
+    }
+}
+
+impl fmt::Debug for Counter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Counter").field(&self.value()).finish()
+    }
+}
