@@ -22,54 +22,47 @@
 //!
 //! Everything has one path, at the top of this crate; only the harness behind the attribute is in [`testing`].
 
-mod config;
-mod events;
-mod json;
-mod one_line;
-mod root;
-mod telemetry;
+mod builder;
+mod checks;
+mod error;
+mod foundation;
+mod health;
+mod layout;
+mod limits;
+mod path_source;
+mod recording;
+mod report;
+mod reporter;
+mod services;
+mod signal;
+mod test_namespace;
 pub mod testing;
+mod unfinished;
 
-pub use config::{
-    Audit, ChangeCause, ChangeNote, ConfigChange, ConfigChanged, ConfigCommit, ConfigError, ConfigLimits, ConfigPath,
-    ConfigRecord, ConfigSection, ConfigServer, ConfigServerLimits, ConfigSources, ConfigStatus, ConfigSubscription,
-    ConfigTree, ConfigUpdateError, ConfigWatch, InvalidValue, Lagged, Origin, PathFault, Section, SectionChanged,
-    SectionSubscription, Transaction, UnknownVariable,
-};
-pub use events::{
-    Append, Appended, ChainLink, Clock, DamagedEvent, DurableSubscription, Event, EventChain, EventError, EventId,
-    EventKind, EventLimits, EventLog, EventPage, EventReader, EventRefusal, EventSource, EventStats, EventStorage,
-    EventStore, EventStoreError, EventStoreLimits, EventSubscription, ExpectedPosition, FailureRule, FailureVerdict,
-    Forwarding, ForwardingEnd, ImportRefusal, Interrupt, KindFault, LogFailure, LogFailureKind, LogFault, MemoryLog,
-    NewEvent, OnDamaged, Order, Outage, ParkedEvent, PruneBound, Query, QueryLimit, ReaderSource, RepairReport,
-    RepairStep, Retention, RetentionReport, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError,
-    Verification, checksum, recordable,
-};
-#[cfg(feature = "sqlite")]
-pub use events::{Durability, SqliteLog, SqliteOptions};
+pub use builder::FoundationBuilder;
+pub use error::FoundationError;
+pub use foundation::Foundation;
 /// ```
 #[doc = include_str!("../tests/attribute/example.rs")]
 /// ```
 pub use foundation_attributes::test;
 #[doc(inline)]
+pub use foundation_config_server::*;
+#[doc(inline)]
+pub use foundation_events::*;
+#[doc(inline)]
 pub use foundation_kernel::*;
-/// The validation of [`ConfigSection`]s; its derive needs `garde` among your own dependencies.
-pub use garde;
-pub use root::{
-    Condition, Foundation, FoundationBuilder, FoundationError, Limits, NamespaceHealth, Recording, ServiceHealth,
-    Services, ShutdownReport, StopCause, TestNamespace,
-};
+#[doc(inline)]
+pub use foundation_telemetry::*;
+pub use health::{Condition, NamespaceHealth, ServiceHealth};
+pub use limits::Limits;
+pub use recording::Recording;
+pub use report::{ShutdownReport, StopCause};
 /// A text that is never displayed: for the secrets in [`ConfigSection`]s.
 pub use secrecy::{ExposeSecret, SecretString};
-#[cfg(feature = "tracing-layer")]
-pub use telemetry::TelemetryLayer;
-#[cfg(feature = "metrics")]
-pub use telemetry::TelemetryRecorder;
-pub use telemetry::{
-    EarlyTelemetry, EventPattern, ExportError, Exporter, Family, Instrument, LabelFault, Labels, MetricFamily,
-    MetricNameFault, Scrape, Series, Span, Telemetry, TelemetryError, TelemetryEvent, TelemetryLimits,
-    TelemetryOptions, prometheus_text,
-};
+pub use services::Services;
+pub use test_namespace::TestNamespace;
+pub(crate) use unfinished::Unfinished;
 
 #[doc(hidden)]
 pub mod __private {

@@ -7,7 +7,7 @@ use foundation_kernel::{CleanupReport, Namespace, NamespaceRemains, ProcessRegis
 use futures::FutureExt;
 use tokio::runtime::Handle;
 
-use crate::root::{Foundation, FoundationBuilder, TestNamespace, Unfinished};
+use crate::{Foundation, FoundationBuilder, TestNamespace, Unfinished};
 
 /// The number of turns that a task is given to end after its test, however long that takes.
 const MIN_TURNS: u64 = 1_000;

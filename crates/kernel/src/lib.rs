@@ -43,6 +43,7 @@ mod registry;
 mod supervisor;
 mod sync;
 mod telemetry;
+pub mod text;
 pub mod written;
 
 pub use ractor;

@@ -1,0 +1,67 @@
+//! Configuration: layers, merged into one immutable tree that knows where each value comes from.
+//!
+//! Built-in defaults are the lowest layer, then files, then environment variables, then run-time overrides; a higher
+//! layer wins, value by value. [`ConfigSources`] collects the lower three, with the declarations, and loads a
+//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes the next tree.
+//! All of these are plain values, and [`ConfigSources::load`] alone does I/O. The [`ConfigServer`] keeps the current
+//! tree of a namespace, and records each change before it makes it.
+
+mod audit;
+mod change;
+mod change_recorder;
+mod client;
+mod commit;
+mod current;
+mod environment;
+mod error;
+mod file;
+mod fingerprint;
+mod handle;
+mod layers;
+mod limits;
+mod located;
+mod near;
+mod note;
+mod origin;
+mod outcome;
+mod path;
+mod record;
+mod replay;
+mod schema;
+mod section;
+mod server;
+mod server_limits;
+mod sources;
+mod step;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod transaction;
+mod tree;
+mod update;
+mod value_type;
+mod values;
+mod watcher;
+
+pub use audit::Audit;
+pub use change::ConfigChange;
+pub use client::ConfigServer;
+pub use commit::{ConfigChanged, ConfigCommit};
+pub use environment::UnknownVariable;
+pub use error::{ConfigError, InvalidValue, PathFault};
+/// The validation of [`ConfigSection`]s; its derive needs `garde` among your own dependencies.
+pub use garde;
+pub use handle::Section;
+pub use limits::ConfigLimits;
+pub use note::ChangeNote;
+pub use origin::Origin;
+pub use outcome::ConfigOutcome;
+pub use path::ConfigPath;
+pub use record::{ChangeCause, ConfigRecord};
+pub use section::ConfigSection;
+pub use server_limits::ConfigServerLimits;
+pub use sources::ConfigSources;
+pub use subscription::{ConfigSubscription, Lagged, SectionChanged, SectionSubscription};
+pub use transaction::Transaction;
+pub use tree::ConfigTree;
+pub use update::{ConfigStatus, ConfigUpdateError, ConfigWatch};

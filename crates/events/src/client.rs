@@ -1,0 +1,408 @@
+//! The client of the event store.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use foundation_kernel::containment::waking_contained;
+use foundation_kernel::{ChildSpec, Health, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
+use futures::poll;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::append::{Append, ExpectedPosition};
+use super::failure::LogFailure;
+use super::hold::Hold;
+use super::id::EventId;
+use super::job::{AppendJob, Ids, Job, Reply, log_task};
+use super::kind::EventKind;
+use super::log::{EventLog, EventReader};
+use super::memory::MemoryLog;
+use super::new_event::NewEvent;
+use super::outage::Outage;
+use super::readers::ReadClass;
+use super::server::{EVENT_STORE, EventStoreMsg, EventStoreServer};
+use super::stand_in::EVENT_LOST;
+use super::storage::EventStorage;
+use super::store_error::{ENDING, EventStoreError};
+use super::store_limits::EventStoreLimits;
+use super::writer_handle::{Unsent, WriterHandle};
+
+const ENDED: &str = "the event store ended and did not answer";
+/// A wait longer than any program runs.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The event store of one namespace: appends recorded facts and finds them again.
+///
+/// A handle, cheap to clone, that survives the store's restarts. The events of each namespace are its own. Where they
+/// are kept, and for how long, is up to its [`EventStorage`].
+///
+/// Appends go to the store's one writer, which commits all that have arrived meanwhile together and answers when they
+/// are durable: many concurrent appends cost hardly more than one. Reads run beside it. Every read but
+/// [`get`](Self::get), which does not wait for the writer, sees the appends that were requested before it.
+///
+/// ```
+/// use foundation::{Foundation, NewEvent, Query};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let events = foundation.events();
+/// let id = events.append(NewEvent::new("order_placed")?.payload(12)?).await?;
+///
+/// let found = events.query(Query::new().kind("order_placed".parse()?)).await?;
+/// assert_eq!((found.len(), found[0].id), (1, id));
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct EventStore {
+    pub(super) registry: ServiceRegistry,
+    via: Via<EventStoreMsg>,
+    pub(super) handle: Arc<WriterHandle>,
+}
+
+impl EventStore {
+    /// The name of the store in each namespace.
+    pub const NAME: ServiceName = ServiceName::from_static("event_store");
+
+    /// The kind of an event that replaces one that cannot be read any more: in an export that
+    /// [skips](crate::OnDamaged::Skip) damaged events, and in a log that was repaired. Its payload has the reason:
+    /// `{"reason": …}`.
+    pub const EVENT_LOST: EventKind = EVENT_LOST;
+
+    /// The kind of the event by which a store that has its log again reports the outage: its `cause`, and the number of
+    /// `tries`. It is the first event of the log after the [outage](Self::outage).
+    pub const OUTAGE: EventKind = EventKind::from_static("event_store_outage");
+
+    /// The event store of a namespace, whether it runs or not.
+    pub fn of(registry: &ServiceRegistry) -> Self {
+        let limits = registry.extension(EventStoreLimits::default);
+        let handle = registry.extension(|| KeptHandle(Arc::new(WriterHandle::new((*limits).clone()))));
+        Self { registry: registry.clone(), via: registry.via(&EVENT_STORE), handle: Arc::clone(&handle.0) }
+    }
+
+    /// The child spec of a namespace's event store, under the name `event_store`. A restarted store goes on where the previous one ended.
+    pub fn child_spec(registry: &ServiceRegistry, storage: &EventStorage) -> ChildSpec {
+        let namespace = registry.namespace();
+        let checked = Self::of(registry);
+        let handle = Arc::clone(&checked.handle);
+        let opener = storage.opener(namespace, &handle.limits, |limits| {
+            let empty = || KeptLog(MemoryLog::new(namespace.to_string()).with_limits(limits));
+            registry.extension(empty).0.clone()
+        });
+        let (retention, (clock, on_retention)) = (storage.kept_for().clone(), storage.callbacks());
+        let spec = registry.child_spec(&EVENT_STORE, move || {
+            let (handle, opener, clock) = (Arc::clone(&handle), opener.clone(), Arc::clone(&clock));
+            let on_retention = Arc::clone(&on_retention);
+            (EventStoreServer { handle, opener, clock, retention: retention.clone(), on_retention }, ())
+        });
+        spec.health_check(move |_| {
+            let store = checked.clone();
+            async move { store.health().await }
+        })
+    }
+
+    // ---- writing ----
+
+    /// Records one event; returns its id when it is recorded, as durably as the storage makes it.
+    ///
+    /// Waits for a store that is being restarted, up to [`restart`](EventStoreLimits::restart). An event that was
+    /// certainly not recorded is then sent again, so nothing is recorded twice.
+    ///
+    /// # Errors
+    /// [`EventStoreError::Log`] if the event is outside the store's limits; [`EventStoreError::Unavailable`], at once,
+    /// while the store cannot record, for example with a full disk; [`EventStoreError::NotDelivered`] if the store does
+    /// not run and does not come back; [`EventStoreError::NoAnswer`] if it ends or fails half way, or does not answer
+    /// within [`answer`](EventStoreLimits::answer); [`EventStoreError::Displaced`] if its file turns out to be another
+    /// one.
+    pub async fn append(&self, event: NewEvent) -> Result<EventId, EventStoreError> {
+        let ids = self.append_batch(vec![event]).await?;
+        ids.first().copied().ok_or_else(|| EventStoreError::no_answer("the log gave no id"))
+    }
+
+    /// Records all events or none, in order, with one time.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append). Events that were certainly not recorded are returned in the error
+    /// ([`EventStoreError::into_batch`]).
+    pub async fn append_batch(&self, batch: Vec<NewEvent>) -> Result<Vec<EventId>, EventStoreError> {
+        self.record(Append::new(batch)).await
+    }
+
+    /// Records all events if the store is still at this [position](Self::position), and none otherwise: for callers
+    /// that decide on what they have read, and would decide anew if anything was recorded since.
+    ///
+    /// # Errors
+    /// [`EventError::Conflict`](crate::EventError::Conflict) has the store's position; otherwise as
+    /// [`append`](Self::append).
+    pub async fn append_expecting(
+        &self,
+        expected: Option<EventId>,
+        batch: Vec<NewEvent>,
+    ) -> Result<Vec<EventId>, EventStoreError> {
+        self.record(Append::new(batch).expecting(ExpectedPosition::Exactly(expected))).await
+    }
+
+    /// Requests that events be recorded, in order, without waiting: for callers that cannot do anything about a
+    /// failure. A batch that is outside the store's limits is lost, with a warning to `tracing`.
+    ///
+    /// # Errors
+    /// [`EventStoreError::NotDelivered`] and [`EventStoreError::Unavailable`] return the events; a store that is being
+    /// restarted is not waited for.
+    pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
+        self.send(AppendJob { append: Append::new(batch), reply: Reply::Discard })
+    }
+
+    async fn record(&self, append: Append) -> Ids {
+        let expected = append.expected;
+        let (caller, answer) = oneshot::channel();
+        match self.send(AppendJob { append, reply: Reply::Caller(caller) }) {
+            Ok(()) => self.within(answer).await?,
+            Err(EventStoreError::NotDelivered { batch, reason }) => {
+                // Boxed: otherwise each append would carry the space for this.
+                Box::pin(self.record_after_restart(Append::new(batch).expecting(expected), reason)).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records an append that was not delivered, once there is a store to take it.
+    async fn record_after_restart(&self, mut append: Append, mut reason: String) -> Ids {
+        let expected = append.expected;
+        let until = Instant::now() + self.handle.limits.restart;
+        while self.wait_until(until, |handle| !handle.is_shut()).await.is_ok() {
+            let (caller, answer) = oneshot::channel();
+            match self.send(AppendJob { append, reply: Reply::Caller(caller) }) {
+                Ok(()) => return self.within(answer).await?,
+                Err(EventStoreError::NotDelivered { batch, reason: again }) => {
+                    (append, reason) = (Append::new(batch).expecting(expected), again);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(EventStoreError::not_delivered(append.batch, reason))
+    }
+
+    fn send(&self, append: AppendJob) -> Result<(), EventStoreError> {
+        let unsent = match self.via.with(|_| ()) {
+            Ok(()) => self.handle.send(Job::Append(append)).map_err(|unsent| (unsent, ENDING.to_owned())),
+            Err(reason) => Err((Unsent { job: Job::Append(append), outage: None }, reason.to_string())),
+        };
+        unsent.map_err(|(Unsent { job, outage }, reason)| {
+            let batch = match job {
+                Job::Append(AppendJob { append, .. }) => append.batch,
+                Job::LogTask(_) => Vec::new(),
+            };
+            match outage {
+                Some(outage) => EventStoreError::unavailable(batch, &outage),
+                None => EventStoreError::not_delivered(batch, reason),
+            }
+        })
+    }
+
+    // ---- shared by all requests ----
+
+    /// The highest id that the store ever gave, read in place; `None` if nothing was ever recorded, or no store has
+    /// started yet. It includes everything that was acknowledged.
+    pub fn position(&self) -> Option<EventId> {
+        self.handle.position()
+    }
+
+    /// The hold on the events of this store: which of them must not be pruned yet.
+    pub fn hold(&self) -> &Hold {
+        &self.handle.hold
+    }
+
+    /// Holds the events recorded from now on, unless a hold is set already.
+    pub fn hold_from_here(&self) {
+        if self.handle.hold.kept_from().is_none() {
+            let recorded = self.position().map_or(0, EventId::get);
+            self.handle.hold.keep_from(Some(EventId::after(recorded)));
+        }
+    }
+
+    /// Why the store cannot record at present, and since when: its log has failed, for example with a full disk. `None`
+    /// while it can, and while there is no store. Recorded events can still be read. The store opens its log again by
+    /// itself, at once after a first failure, then after growing pauses.
+    pub fn outage(&self) -> Option<Outage> {
+        self.handle.outage()
+    }
+
+    /// The health of the store: it is degraded while it cannot record.
+    pub async fn health(&self) -> Health {
+        match (Health::of(self.stats_now().await), self.outage()) {
+            // Recorded events can be read, and no more are recorded for now.
+            (Health::Healthy, Some(outage)) => Health::Degraded(outage.to_string()),
+            (health, _) => health,
+        }
+    }
+
+    /// Waits until the store runs and records, for example after a restart or an [outage](Self::outage); at most
+    /// [`answer`](EventStoreLimits::answer) if no limit is given. It does not poll.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
+    pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
+        let until = Instant::now() + limit.into().unwrap_or(self.handle.limits.answer).min(FOREVER);
+        self.wait_until(until, WriterHandle::is_open).await
+    }
+
+    /// Waits until the store runs and can be read, whether it records or not.
+    ///
+    /// # Errors
+    /// As [`wait_until_up`](Self::wait_until_up).
+    pub async fn wait_until_readable(&self, limit: Duration) -> Result<(), RegistryError> {
+        self.wait_until(Instant::now() + limit.min(FOREVER), |handle| !handle.is_shut()).await
+    }
+
+    /// Waits until the store has its name and its handle meets the condition.
+    async fn wait_until(&self, until: Instant, is_so: impl Fn(&WriterHandle) -> bool) -> Result<(), RegistryError> {
+        let begun = Instant::now();
+        loop {
+            // Subscribe before checking, so that no change is missed.
+            let mut change = pin!(self.handle.change_to_come());
+            change.as_mut().enable();
+            let left = until.saturating_duration_since(Instant::now());
+            self.registry.wait_for_service(&EVENT_STORE, left).await?;
+            if is_so(&self.handle) {
+                return Ok(());
+            }
+            if timeout_at(until, waking_contained(change)).await.is_err() {
+                let (namespace, waited) = (self.via.namespace(), until.saturating_duration_since(begun));
+                let near = NearMisses::of(Self::NAME.as_str(), std::iter::empty());
+                return Err(RegistryError::WaitTimedOut { namespace, name: Self::NAME, waited, near });
+            }
+        }
+    }
+
+    /// Runs work on the writer's log, between two commits.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.ask_and_move(move |log| Ok((work(log)?, None))).await
+    }
+
+    /// The same for work that moves the log's position.
+    pub(super) async fn ask_and_move<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.is_there()?;
+        let (job, answer) = log_task(work);
+        self.handle.send(job).map_err(|unsent| match unsent.outage {
+            Some(outage) => EventStoreError::unavailable(Vec::new(), &outage),
+            None => EventStoreError::not_delivered(Vec::new(), ENDING),
+        })?;
+        self.within(answer).await
+    }
+
+    /// Reads, once all appends requested before are visible.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        class: ReadClass,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        if !self.handle.is_settled() {
+            // If the log fails meanwhile, recorded events are read all the same.
+            match self.ask(|_| Ok(())).await {
+                Err(_) if self.handle.outage().is_some() => {}
+                settled => settled?,
+            }
+        }
+        self.read_now(class, read).await
+    }
+
+    /// Reads what is recorded.
+    pub(super) async fn read_now<T: Send + 'static>(
+        &self,
+        class: ReadClass,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.is_there()?;
+        let outcome = self.handle.readers.read(class, self.ask(|log| log.reader()), read).await;
+        match (outcome, self.handle.outage()) {
+            // The store came back without its log, and has no reader either.
+            (Err(EventStoreError::NotDelivered { .. }), Some(outage)) => {
+                Err(EventStoreError::unavailable(Vec::new(), &outage))
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Asks a store that runs, or comes back within [`restart`](EventStoreLimits::restart).
+    pub(super) async fn patiently<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, EventStoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, EventStoreError>> + Send,
+    {
+        match ask().await {
+            // Boxed: otherwise each read would carry the space for this.
+            Err(error @ EventStoreError::NotDelivered { .. }) => Box::pin(self.ask_after_restart(ask, error)).await,
+            answered => answered,
+        }
+    }
+
+    async fn ask_after_restart<T, F>(
+        &self,
+        ask: impl Fn() -> F + Send,
+        mut error: EventStoreError,
+    ) -> Result<T, EventStoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, EventStoreError>> + Send,
+    {
+        let until = Instant::now() + self.handle.limits.restart;
+        while self.wait_until(until, |handle| !handle.is_shut()).await.is_ok() {
+            match ask().await {
+                Err(again @ EventStoreError::NotDelivered { .. }) => error = again,
+                answered => return answered,
+            }
+        }
+        Err(error)
+    }
+
+    fn is_there(&self) -> Result<(), EventStoreError> {
+        self.via.with(|_| ()).map_err(|reason| EventStoreError::not_delivered(Vec::new(), reason))
+    }
+
+    async fn within<T>(&self, mut answer: oneshot::Receiver<T>) -> Result<T, EventStoreError> {
+        // A log that does not block has answered by now. A timer would cost more than the append.
+        if let Poll::Ready(answer) = poll!(&mut answer) {
+            return answer.map_err(|_| self.unanswered());
+        }
+        let limit = self.handle.limits.answer;
+        let late = |_| {
+            let namespace = self.via.namespace();
+            EventStoreError::no_answer(format!(
+                "service {} in namespace {namespace} did not answer within {limit:?}",
+                Self::NAME
+            ))
+        };
+        timeout(limit, answer).await.map_err(late)?.map_err(|_| self.unanswered())
+    }
+
+    /// Why a request has no answer.
+    fn unanswered(&self) -> EventStoreError {
+        match self.handle.outage() {
+            Some(outage) => outage.cause.into(),
+            None => EventStoreError::no_answer(ENDED),
+        }
+    }
+}
+
+// What a namespace keeps for its store, under types that only this module can name.
+
+struct KeptHandle(Arc<WriterHandle>);
+
+/// A log that outlives the actor that writes to it, as a file would: a restart loses nothing.
+struct KeptLog(MemoryLog);
+
+impl std::fmt::Debug for EventStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EventStore({})", self.via.namespace())
+    }
+}

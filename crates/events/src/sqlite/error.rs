@@ -1,0 +1,73 @@
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::{DamagedEvent, EventId, LogFailure};
+use foundation_kernel::text::{excerpt, one_line};
+
+/// An error of a database file, before the action and the file are known.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum SqliteError {
+    #[error("{reason}")]
+    Sqlite { reason: String },
+    #[error("its directory {} cannot be made: {reason}", one_line(&.path.to_string_lossy()))]
+    Directory { path: PathBuf, reason: String },
+    #[error("it is a directory; wanted the path of a file, which need not exist")]
+    IsDirectory,
+    #[error("the lock file {} cannot be used: {reason}", one_line(&.path.to_string_lossy()))]
+    Lock { path: PathBuf, reason: String },
+    #[error("{holder} has it open; one log at a time writes to a file, so close that one first or use another file")]
+    Locked { holder: String },
+    #[error("it is a SQLite database of another application (application id {found:#010x}, wanted {wanted:#010x})")]
+    Foreign { found: i32, wanted: i32 },
+    #[error(
+        "its schema has version {found}, and this program knows the versions up to {known}: a newer program wrote it"
+    )]
+    Newer { found: i32, known: i32 },
+    #[error("it keeps the events of namespace {found:?}, and those of {wanted:?} were asked for")]
+    OtherNamespace { found: String, wanted: String },
+    #[error("{0}")]
+    Damaged(DamagedEvent),
+    #[error("the file {} {what}", one_line(&.path.to_string_lossy()))]
+    Displaced { path: PathBuf, what: String },
+    #[error("the row that holds its state is missing")]
+    NoState,
+    #[error("it numbers events up to {found}, which is the last number there is")]
+    OutOfIds { found: u64 },
+    #[error("the log has failed before and has to be opened again: {earlier}")]
+    Broken { earlier: String },
+    #[error("it was interrupted")]
+    Interrupted,
+}
+
+impl SqliteError {
+    /// The failure of this action on this file.
+    pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
+        let path = path.to_string_lossy();
+        match self {
+            Self::Damaged(damaged) => LogFailure::damaged(action, one_line(&path), damaged),
+            error @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), error),
+            error => LogFailure::new(action, one_line(&path), error),
+        }
+    }
+
+    pub(super) fn damaged(id: u64, reason: &impl ToString) -> Self {
+        // Only rows with an id above 0 are read.
+        let event = EventId::new(id).unwrap_or(EventId::FIRST);
+        Self::Damaged(DamagedEvent::new(event, excerpt(&reason.to_string())))
+    }
+}
+
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> Self {
+        if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
+            return Self::Interrupted;
+        }
+        // The extended code distinguishes a short write from a full disk; SQLite's own text often does not.
+        let reason = match &error {
+            rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),
+            _ => error.to_string(),
+        };
+        Self::Sqlite { reason }
+    }
+}

@@ -1,0 +1,252 @@
+//! Putting a foundation together.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use foundation_kernel::{
+    Backoff, ChildSpec, ExponentialBackoff, Measurement, Namespace, ProcessRegistry, RestartIntensity,
+    StartError, Strategy,
+};
+use tokio::runtime::Handle;
+
+use super::error::FoundationError;
+use super::foundation::Foundation;
+use super::layout::Layout;
+use super::limits::Limits;
+use super::recording::Recording;
+use super::services::Services;
+use super::unfinished::Unfinished;
+use foundation_config_server::{ConfigError, ConfigSources, ConfigTree};
+use foundation_events::EventStorage;
+use foundation_telemetry::{EarlyTelemetry, TelemetryOptions};
+
+/// How to put a [`Foundation`] together.
+///
+/// | | default |
+/// |---|---|
+/// | [`config`](Self::config) | no settings |
+/// | [`child`](Self::child) | no children of the application's own |
+/// | [`strategy`](Self::strategy) | one-for-one |
+/// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
+/// | [`events`](Self::events) | production's events in memory |
+/// | [`test_events`](Self::test_events) | tests' events in memory |
+/// | [`clock`](Self::clock) | the system's |
+/// | [`measurement`](Self::measurement) | each message is counted, one in 8 is timed |
+/// | [`telemetry`](Self::telemetry) | [`TelemetryOptions::new`] |
+/// | [`early_telemetry`](Self::early_telemetry) | none |
+/// | [`record`](Self::record) | [`Recording::Failures`] |
+/// | [`service_intensity`](Self::service_intensity) | [`RestartIntensity::UNLIMITED`] |
+/// | [`service_backoff`](Self::service_backoff) | exponential, from 10 ms to 30 s, with a tenth of jitter |
+/// | [`limits`](Self::limits) | [`Limits::new`] |
+#[derive(Clone)]
+pub struct FoundationBuilder {
+    sources: ConfigSources,
+    layout: Layout,
+}
+
+impl Default for FoundationBuilder {
+    fn default() -> Self {
+        let layout = Layout {
+            config: Arc::default(),
+            clock: None,
+            events: EventStorage::memory(),
+            test_events: EventStorage::memory(),
+            telemetry: TelemetryOptions::new(),
+            early: None,
+            children: Vec::new(),
+            strategy: Strategy::OneForOne,
+            intensity: RestartIntensity::default(),
+            measurement: Measurement::default(),
+            limits: Limits::default(),
+            recording: Recording::default(),
+            service_intensity: RestartIntensity::UNLIMITED,
+            service_backoff: service_backoff(),
+        };
+        Self { sources: ConfigSources::new(), layout }
+    }
+}
+
+// Here and not beside the rest of `Foundation`, which needs no builder.
+impl Foundation {
+    /// How to start one.
+    pub fn builder() -> FoundationBuilder {
+        FoundationBuilder::default()
+    }
+}
+
+impl FoundationBuilder {
+    /// Where the settings come from; every namespace begins with them.
+    pub fn config(mut self, sources: ConfigSources) -> Self {
+        self.sources = sources;
+        self
+    }
+
+    /// Adds a child to the application of each namespace, at the end of the start order. The function receives the
+    /// namespace that the child is for.
+    pub fn child(mut self, make: impl Fn(&Services) -> ChildSpec + Send + Sync + 'static) -> Self {
+        self.layout.children.push(Arc::new(make));
+        self
+    }
+
+    /// Which children of the application restart together with a failed one.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.layout.strategy = strategy;
+        self
+    }
+
+    /// How many restarts of the application's children are too many.
+    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.layout.intensity = intensity;
+        self
+    }
+
+    /// Where production keeps its events, and for how long.
+    pub fn events(mut self, storage: EventStorage) -> Self {
+        self.layout.events = storage;
+        self
+    }
+
+    /// Where test namespaces keep their events: for tests of just that. Each needs a place of its own.
+    pub fn test_events(mut self, storage: EventStorage) -> Self {
+        self.layout.test_events = storage;
+        self
+    }
+
+    /// The time of day that events are recorded with.
+    pub fn clock(mut self, clock: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.layout.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// How much is measured of the services of each namespace, its own and the application's, that do not set it
+    /// themselves: see [`ServiceRegistry::measured`](foundation_kernel::ServiceRegistry::measured).
+    pub fn measurement(mut self, measurement: Measurement) -> Self {
+        self.layout.measurement = measurement;
+        self
+    }
+
+    /// What the telemetry of each namespace does by itself: ticks, exports, retirement of idle series.
+    pub fn telemetry(mut self, options: TelemetryOptions) -> Self {
+        self.layout.telemetry = options;
+        self
+    }
+
+    /// What is recorded of supervision, in each namespace.
+    pub fn record(mut self, recording: Recording) -> Self {
+        self.layout.recording = recording;
+        self
+    }
+
+    /// How many restarts of one of the foundation's own services are too many: then its namespace is restarted as a
+    /// whole, production a few times. By default none are: a service that fails for hours, on a full disk, say, ends
+    /// nothing that does not need it. The [health](Services::health) shows it, and it is restarted until it works.
+    ///
+    /// The first start does not count as a restart: a service that does not start with the foundation, such as an event
+    /// store that cannot be opened, is the error of [`start`](Self::start).
+    pub fn service_intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.layout.service_intensity = intensity;
+        self
+    }
+
+    /// The delay before one of the foundation's own services is restarted. It grows from failure to failure, and begins
+    /// anew when the service has lived for a while; see [`Backoff`]. Production as a whole is restarted with the same
+    /// delays, after its application could not be kept running, say.
+    ///
+    /// Production is given up after more than 3 restarts within 5 s. A first delay of more than 1.6 s means that it never
+    /// is: the process then neither serves nor exits for as long as the application cannot run.
+    pub fn service_backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        self.layout.service_backoff = backoff.into();
+        self
+    }
+
+    /// How long things may take, in each namespace.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.layout.limits = limits;
+        self
+    }
+
+    /// Production continues with the instruments from before its start: with everything that the `metrics` facade and
+    /// `tracing` have counted through them.
+    pub fn early_telemetry(mut self, early: &EarlyTelemetry) -> Self {
+        self.layout.early = Some(early.clone());
+        self
+    }
+
+    /// Loads the configuration, starts the registry and, in it, production. If the future is dropped before it is
+    /// complete, everything started so far is stopped again in the background; until then a file of events is in use.
+    ///
+    /// # Errors
+    /// [`FoundationError`] with the cause: the file, line and column of a malformed setting, or the error of the child
+    /// that did not start.
+    pub async fn start(self) -> Result<Foundation, FoundationError> {
+        let (registry, layout, production) = self.open_with(Namespace::Production).await?;
+        Ok(Foundation::new(registry, layout, production))
+    }
+
+    /// A registry with one namespace in it.
+    pub(super) async fn open_with(
+        self,
+        namespace: Namespace,
+    ) -> Result<(ProcessRegistry, Arc<Layout>, Services), FoundationError> {
+        let (registry, layout) = self.open().await?;
+        let unfinished = Unfinished::registry(&registry);
+        let opened = Services::open(&registry, &layout.config, namespace).await;
+        if opened.is_err() {
+            registry.shutdown().await;
+        }
+        unfinished.finish();
+        Ok((registry, layout, opened?))
+    }
+
+    /// A registry with a test's namespace in it, and no production.
+    pub(crate) async fn open_test(self) -> Result<(ProcessRegistry, Services), FoundationError> {
+        let (registry, _, services) = self.open_with(Namespace::test()).await?;
+        Ok((registry, services))
+    }
+
+    /// The registry alone, no namespace started yet.
+    async fn open(mut self) -> Result<(ProcessRegistry, Arc<Layout>), FoundationError> {
+        // Before anything is read, and not as a panic of the first component that needs a runtime.
+        Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let config = load(self.sources).await?;
+        for variable in config.unknown_variables() {
+            tracing::warn!("{variable}");
+        }
+        self.layout.config = Arc::new(config);
+        let layout = Arc::new(self.layout);
+        let registry = Arc::clone(&layout).registry().start().await?;
+        Ok((registry, layout))
+    }
+}
+
+fn service_backoff() -> Backoff {
+    let (first, cap) = (Duration::from_millis(10), Duration::from_secs(30));
+    let backoff = ExponentialBackoff::new(first, 2.0, cap).and_then(|backoff| backoff.jitter(0.1));
+    // Its numbers are valid; if they were not, the delay would be the cap.
+    backoff.map_or(Backoff::Constant(cap), Backoff::from)
+}
+
+async fn load(sources: ConfigSources) -> Result<ConfigTree, ConfigError> {
+    // Reads a file, so not on a worker thread.
+    match tokio::task::spawn_blocking(move || sources.load()).await {
+        Ok(loaded) => loaded,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down, and the awaiting task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_of_services_grows_from_ten_milliseconds_to_thirty_seconds_with_a_tenth_of_jitter() {
+        let backoff = service_backoff();
+        let (first, cap) = (Duration::from_millis(10), Duration::from_secs(30));
+        let expected = ExponentialBackoff::new(first, 2.0, cap).and_then(|backoff| backoff.jitter(0.1));
+        assert_eq!(backoff, Backoff::from(expected.unwrap()));
+    }
+}

@@ -1,0 +1,146 @@
+//! The services of each namespace.
+
+use std::ops::Deref;
+use std::sync::{Arc, Weak};
+
+use foundation_kernel::{Health, HealthLimits, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry, Verdict};
+
+use super::checks::Checks;
+use super::health::{NamespaceHealth, ServiceHealth};
+use foundation_config_server::{ConfigServer, ConfigTree};
+use foundation_events::EventStore;
+use foundation_telemetry::Telemetry;
+
+/// The name of the supervisor of the embedder's children.
+const APPLICATION: ServiceName = ServiceName::from_static("application");
+
+/// One namespace with its services: what an application's code, and each test, works with.
+///
+/// It is its [`ServiceRegistry`], and dereferences to it: `services.spawn(..)`, `services.via(..)`. Cheap to clone;
+/// give it to actors at spawn, so that they can reach their namespace.
+#[derive(Clone, Debug)]
+pub struct Services {
+    registry: ServiceRegistry,
+    config: ConfigServer,
+    events: EventStore,
+    telemetry: Telemetry,
+    limits: Arc<HealthLimits>,
+    /// They belong to the namespace and end with it, whatever handles there still are.
+    checks: Weak<Checks>,
+}
+
+impl Services {
+    pub(super) fn of(registry: &ServiceRegistry, config: &Arc<ConfigTree>) -> Self {
+        Self {
+            registry: registry.clone(),
+            config: ConfigServer::new(registry, config),
+            events: EventStore::of(registry),
+            telemetry: Telemetry::of(registry),
+            limits: registry.extension(HealthLimits::default),
+            checks: Arc::downgrade(&registry.extension(Checks::default)),
+        }
+    }
+
+    pub(super) async fn open(
+        registry: &ProcessRegistry,
+        config: &Arc<ConfigTree>,
+        namespace: foundation_kernel::Namespace,
+    ) -> Result<Self, RegistryError> {
+        Ok(Self::of(&registry.namespace(namespace).await?, config))
+    }
+
+    /// The names of this namespace.
+    pub fn registry(&self) -> &ServiceRegistry {
+        &self.registry
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ConfigServer {
+        &self.config
+    }
+
+    /// Its events.
+    pub fn events(&self) -> &EventStore {
+        &self.events
+    }
+
+    /// Its telemetry.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// The health of everything that counts here: the foundation's own services, the application's supervisor, the
+    /// children that are [declared to count](foundation_kernel::ChildSpec::in_health), and [checks](Self::check). A child
+    /// that restarts has a [grace](HealthLimits::grace), counted from when it went down, however often the health is
+    /// requested.
+    ///
+    /// Cost: a request to each supervisor of the namespace, and a task for each check, all together; within a few
+    /// seconds whatever happens, see [`HealthLimits`].
+    pub async fn health(&self) -> NamespaceHealth {
+        let (children, checks) = futures::join!(self.registry.health(&self.limits), self.run_checks());
+        let (mut services, mut needs) = (Vec::new(), Vec::new());
+        for child in children {
+            services.push(ServiceHealth::new(child.path, child.health));
+            needs.push(child.needs);
+        }
+        if services.is_empty() {
+            services.extend(Self::OWN.map(|name| ServiceHealth::new(name.as_str(), Health::NotFound)));
+        }
+        services.extend(checks);
+        needs.resize(services.len(), Vec::new());
+        NamespaceHealth::new(self.registry.namespace(), services, &needs, &self.limits)
+    }
+
+    async fn run_checks(&self) -> Vec<ServiceHealth> {
+        match self.checks.upgrade() {
+            Some(checks) => checks.run(&self.limits).await,
+            None => Vec::new(),
+        }
+    }
+
+    /// The services that count in each namespace, whatever the application is.
+    const OWN: [ServiceName; 4] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME, APPLICATION];
+
+    /// Adds a check to the health of this namespace, of something that is not a child of it; it replaces one of the
+    /// same name. For the health of a child see [`ChildSpec::health_check`](foundation_kernel::ChildSpec::health_check).
+    ///
+    /// Each request for the health runs it on a task of its own, for [so long](HealthLimits::answer) at most; a panic
+    /// in it is a finding, too. It is kept until it is [dropped](Self::drop_check) or the namespace ends.
+    ///
+    /// ```
+    /// use foundation::{Condition, Foundation};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().start().await?;
+    /// foundation.production().check("licence", || async { Err::<(), _>("it ends tomorrow") });
+    /// let health = foundation.health().await;
+    /// assert_eq!(health.condition(), Condition::Degraded);
+    /// assert!(health.to_string().ends_with("licence        failed: it ends tomorrow"));
+    /// foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn check<F, Fut>(&self, name: impl Into<String>, check: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output: Verdict> + Send + 'static,
+    {
+        if let Some(checks) = self.checks.upgrade() {
+            checks.add(name.into(), check);
+        }
+    }
+
+    /// Drops a [check](Self::check); false if there was none of this name.
+    pub fn drop_check(&self, name: &str) -> bool {
+        self.checks.upgrade().is_some_and(|checks| checks.remove(name))
+    }
+}
+
+impl Deref for Services {
+    type Target = ServiceRegistry;
+
+    fn deref(&self) -> &ServiceRegistry {
+        &self.registry
+    }
+}

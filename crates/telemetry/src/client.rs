@@ -1,0 +1,375 @@
+//! The client side of the telemetry service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foundation_kernel::ractor::RpcReplyPort;
+use foundation_kernel::{
+    Bounds, ChildSpec, Counter, Gauge, Health, Histogram, RegistryError, ServiceName, ServiceRegistry, Shutdown,
+    Snapshot, Via,
+};
+use serde_json::Value;
+#[cfg(feature = "tracing-layer")]
+use tracing::{Subscriber, level_filters::LevelFilter};
+#[cfg(feature = "tracing-layer")]
+use tracing_subscriber::{filter::Filtered, registry::LookupSpan};
+
+use super::any_series::Instrument;
+use super::early::EarlyTelemetry;
+use super::error::TelemetryError;
+use super::exports::Exports;
+use super::family::Family;
+use super::handler::{Handler, TelemetryEvent};
+use super::hub::Hub;
+use super::limits::TelemetryLimits;
+use super::message::{TELEMETRY, TelemetryMsg};
+use super::name::quoted;
+use super::options::TelemetryOptions;
+use super::pattern::EventPattern;
+use super::prometheus::prometheus_text;
+use super::scrape::Scrape;
+use super::server::TelemetryServer;
+use super::span::Span;
+
+/// The telemetry of one namespace: instruments by name, and handlers of events.
+///
+/// Counting, measuring and executing happen on the caller's thread and ask no actor; none of it can fail its caller.
+/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
+/// after the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory
+/// until it is [detached](Self::detach). Handlers that a test leaves attached are detached by
+/// [its harness](crate::testing).
+///
+/// An instrument of a name, once made, stays: put no ids into names. Use the labels of a [`Family`], whose number of
+/// series is bounded, to distinguish similar things. Names are at most 200 ASCII letters, digits and `_.:-/`. Of two
+/// names that would become one in [Prometheus' text](prometheus_text), such as `cache.hits` and `cache-hits`, the
+/// second is refused. So is one that the foundation measures itself. After [`MAX_INSTRUMENTS`](Self::MAX_INSTRUMENTS)
+/// no new ones are made. Measurements under a refused name are only counted, in `telemetry.unrecorded`.
+///
+/// ```
+/// use foundation::Foundation;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let foundation = Foundation::builder().start().await?;
+/// let telemetry = foundation.telemetry();
+/// let orders = telemetry.counter("orders")?;
+/// orders.increment();
+/// let total = telemetry.measure("pricing", async { 3 * 7 }).await;
+///
+/// let snapshot = telemetry.snapshot().await?;
+/// assert_eq!((total, snapshot.counter("orders")), (21, Some(1)));
+/// assert_eq!(snapshot.histogram("pricing.stop.duration_ms").map(|h| h.count), Some(1));
+/// foundation.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Telemetry {
+    registry: ServiceRegistry,
+    via: Via<TelemetryMsg>,
+    hub: Arc<Hub>,
+    limits: Arc<TelemetryLimits>,
+}
+
+/// The hub of a namespace, which may be older than the namespace.
+struct NamespaceHub(Arc<Hub>);
+
+impl Telemetry {
+    /// The name of the service in each namespace.
+    pub const NAME: ServiceName = ServiceName::from_static("telemetry");
+
+    /// How many instruments a namespace may have: 10,000 names and labelled series.
+    pub const MAX_INSTRUMENTS: usize = super::hub::MAX_INSTRUMENTS;
+
+    /// The telemetry of a namespace, whether its actor runs or not.
+    pub fn of(registry: &ServiceRegistry) -> Self {
+        let limits = registry.extension(TelemetryLimits::default);
+        let hub = registry.extension(|| NamespaceHub(Arc::new(Hub::new(registry.namespace()))));
+        Self { registry: registry.clone(), via: registry.via(&TELEMETRY), hub: Arc::clone(&hub.0), limits }
+    }
+
+    /// Gives a namespace the instruments from before its start, before its own are first used.
+    pub fn begin_with(registry: &ServiceRegistry, early: &EarlyTelemetry) {
+        registry.extension(|| NamespaceHub(Arc::clone(early.hub())));
+    }
+
+    /// How to start the telemetry service of a namespace under the name `telemetry`, with the default options.
+    pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
+        self.child_spec_with(registry, TelemetryOptions::new())
+    }
+
+    /// How to start the telemetry service of a namespace under the name `telemetry`.
+    pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
+        let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
+        let stop_limit = self.limits.export.saturating_add(self.limits.last_reading);
+        let (hub, owner) = (Arc::clone(&self.hub), registry.clone());
+        let spec = registry.child_spec(&TELEMETRY, move || {
+            let (hub, registry) = (Arc::clone(&hub), owner.clone());
+            (TelemetryServer { hub, registry, options: options.clone(), exports: Arc::clone(&exports) }, ())
+        });
+        let checked = self.clone();
+        spec.shutdown(Shutdown::Timeout(stop_limit)).health_check(move |_| {
+            let telemetry = checked.clone();
+            async move { telemetry.health().await }
+        })
+    }
+
+    /// The health of the service: whether it answers.
+    pub async fn health(&self) -> Health {
+        Health::of(self.handlers().await)
+    }
+
+    // ---- emission, on the caller's thread ----
+
+    /// The counter of this name, made if there is none. Keep it if you count often: each call here costs a look-up.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
+    pub fn counter(&self, name: &str) -> Result<Arc<Counter>, TelemetryError> {
+        self.hub.instrument(name)
+    }
+
+    /// The gauge of this name, made if there is none.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
+    pub fn gauge(&self, name: &str) -> Result<Arc<Gauge>, TelemetryError> {
+        self.hub.instrument(name)
+    }
+
+    /// The histogram of this name, made if there is none.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
+    pub fn histogram(&self, name: &str) -> Result<Arc<Histogram>, TelemetryError> {
+        self.hub.instrument(name)
+    }
+
+    /// The counters, gauges or histograms of this name, distinguished by labels; at most `limit` of them, or the limit
+    /// of the first use of the name for a family. The one without labels is that of [`counter`](Self::counter) and its
+    /// like.
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`], [`TelemetryError::InvalidName`], [`TelemetryError::NameTaken`],
+    /// [`TelemetryError::BuiltIn`], [`TelemetryError::TooManyInstruments`].
+    pub fn family<K: Instrument>(&self, name: &str, limit: usize) -> Result<Family<K>, TelemetryError> {
+        self.hub.family(name, limit)
+    }
+
+    /// Sets the bounds at which the histograms of a name count, in their own unit: the `le` buckets of
+    /// [`prometheus_text`], which has bounds for all others. At most 64; to be chosen before the first use of the name,
+    /// since all series and all scrapes of a name have the same.
+    ///
+    /// ```
+    /// use foundation::{Foundation, TelemetryError};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let foundation = Foundation::builder().start().await?;
+    /// let telemetry = foundation.telemetry();
+    /// telemetry.bucket_bounds("http.request_seconds", [0.1, 0.3, 1.0])?;
+    /// telemetry.histogram("http.request_seconds")?.record(0.2);
+    /// let text = telemetry.prometheus().await?;
+    /// assert!(text.contains("http_request_seconds_bucket{namespace=\"production\",le=\"3e-1\"} 1\n"));
+    ///
+    /// let refusal = telemetry.bucket_bounds("http.request_seconds", [2.0]);
+    /// assert!(matches!(refusal, Err(TelemetryError::BoundsFixed { .. })));
+    /// foundation.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TelemetryError::InvalidBounds`], [`TelemetryError::BoundsFixed`], and those of [`histogram`](Self::histogram).
+    pub fn bucket_bounds(&self, name: &str, bounds: impl IntoIterator<Item = f64>) -> Result<(), TelemetryError> {
+        let bounds = Bounds::new(bounds);
+        let bounds = bounds.map_err(|fault| TelemetryError::InvalidBounds { name: quoted(name), fault })?;
+        self.hub.choose_bounds(name, bounds)
+    }
+
+    /// Sets the description of a name in the export; at most 1,000 characters, and a later one replaces an earlier one.
+    ///
+    /// # Errors
+    /// [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
+    pub fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
+        self.hub.describe(name, help)
+    }
+
+    /// Adds one to the counter of this name; if the name belongs to another kind of instrument, counts in
+    /// `telemetry.unrecorded` instead.
+    pub fn count(&self, name: &str) {
+        self.hub.count(name);
+    }
+
+    /// Emits an event: counts it under its name, records each measurement in the histogram `name.measurement`, and
+    /// calls the handlers that match it. A handler that panics is detached.
+    pub fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
+        self.hub.execute(name, measurements, metadata);
+    }
+
+    /// Begins a piece of work: executes `name.start`; see [`Span`] for how it ends.
+    pub fn span(&self, name: &str) -> Span {
+        self.span_with(name, Value::Null)
+    }
+
+    /// The same with metadata, which goes with each event of the span.
+    pub fn span_with(&self, name: &str, metadata: Value) -> Span {
+        Span::start(&self.hub, name, metadata)
+    }
+
+    /// Runs a future and measures it: executes `name.start`, then `name.stop` or, if it panics or is dropped half way,
+    /// `name.exception`; the latter two with the measurement `duration_ms`, in milliseconds of tokio's clock. See
+    /// [`Span`].
+    pub async fn measure<T>(&self, name: &str, work: impl Future<Output = T>) -> T {
+        let span = self.span(name);
+        let result = work.await;
+        span.stop();
+        result
+    }
+
+    // ---- requests to the actor ----
+
+    /// Calls a handler for each event whose name is one of these, or matches one of these [`EventPattern`]s, from now
+    /// on. It runs on the thread that emits: be brief. An emission costs a comparison of names for each handler.
+    ///
+    /// A handler may emit, and receives its own events if they match. Emissions nest at most eight deep on a thread,
+    /// over all namespaces, and one that no handler emitted leads to at most 10,000 others: events beyond are counted
+    /// as ever, but delivered to no handler, which is counted in `telemetry.events_nested_too_deep` and logged the
+    /// first time.
+    ///
+    /// # Errors
+    /// [`TelemetryError::AlreadyAttached`], [`TelemetryError::Unavailable`].
+    pub async fn attach(
+        &self,
+        id: impl Into<String>,
+        events: impl IntoIterator<Item = impl Into<EventPattern>>,
+        handle: impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static,
+    ) -> Result<(), TelemetryError> {
+        let events = events.into_iter().map(Into::into).collect();
+        let handler = Handler::new(id.into(), events, Arc::new(handle));
+        self.ask(|reply| TelemetryMsg::Attach(handler, reply)).await?
+    }
+
+    /// Detaches a handler; false if there was none of this id. Another thread that is about to call it still does.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn detach(&self, id: impl Into<String>) -> Result<bool, TelemetryError> {
+        let id = id.into();
+        self.ask(|reply| TelemetryMsg::Detach(id, reply)).await
+    }
+
+    /// Drops all handlers, whether the service runs or not.
+    pub fn detach_all(&self) {
+        self.hub.handlers.clear();
+    }
+
+    /// The ids of the handlers, in the order in which they were attached.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn handlers(&self) -> Result<Vec<String>, TelemetryError> {
+        self.ask(TelemetryMsg::Handlers).await
+    }
+
+    /// All readings of this namespace: its instruments, the counts of its registry and supervisors, and the automatic
+    /// measurements of each service: `service.messages{service="clerk"}`, `service.failures{…}`,
+    /// `service.handling_ns{…}` and `service.idle_seconds{…}`; see
+    /// [`ServiceMeasures`](foundation_kernel::ServiceMeasures).
+    /// Those with labels are called `name{key="value",…}`.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn snapshot(&self) -> Result<Snapshot, TelemetryError> {
+        Ok(self.scrape().await?.to_snapshot())
+    }
+
+    /// The same with labels apart from names, with descriptions, and with the rates between the last two ticks.
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn scrape(&self) -> Result<Scrape, TelemetryError> {
+        self.ask(TelemetryMsg::Scrape).await
+    }
+
+    /// All readings in Prometheus' text format; see [`prometheus_text`].
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn prometheus(&self) -> Result<String, TelemetryError> {
+        Ok(prometheus_text(&[self.scrape().await?]))
+    }
+
+    /// A tick now, besides those of the clock: rates, exports, retirement of idle series. Returns when it is done; it
+    /// does not wait for exporters that take longer than [`TelemetryLimits::export`].
+    ///
+    /// # Errors
+    /// [`TelemetryError::Unavailable`].
+    pub async fn tick(&self) -> Result<(), TelemetryError> {
+        self.ask(TelemetryMsg::Tick).await
+    }
+
+    /// Waits until the service runs, at most [5 s](foundation_kernel::RegistryLimits::wait) if no limit is given: after
+    /// its restart, say.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
+    pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
+        self.registry.wait_for_service(&TELEMETRY, limit).await.map(drop)
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> TelemetryMsg,
+    ) -> Result<T, TelemetryError> {
+        let answer = self.via.call(message, self.limits.answer).await;
+        answer.map_err(|error| TelemetryError::Unavailable { reason: error.to_string() })
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Telemetry {
+    /// A recorder for the `metrics` facade, whose macros then count here. To have one before the foundation has been
+    /// started see [`EarlyTelemetry`].
+    pub fn recorder(&self) -> super::TelemetryRecorder {
+        super::TelemetryRecorder::new(Arc::clone(&self.hub))
+    }
+}
+
+#[cfg(feature = "tracing-layer")]
+impl Telemetry {
+    /// A layer for `tracing-subscriber` that counts the events here, by level and target: those of the level `INFO` and
+    /// above. To have one before the foundation has been started see [`EarlyTelemetry`].
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`] if `tracing.events` is not a counter.
+    pub fn tracing_layer<S>(&self) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        self.tracing_layer_at(LevelFilter::INFO)
+    }
+
+    /// The same for the events of this level and above.
+    ///
+    /// # Errors
+    /// As [`tracing_layer`](Self::tracing_layer).
+    pub fn tracing_layer_at<S>(
+        &self,
+        level: impl Into<LevelFilter>,
+    ) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        super::TelemetryLayer::at(&self.hub, level.into())
+    }
+}
+
+impl std::fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Telemetry({})", self.via.namespace())
+    }
+}
