@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foundation::{
-    Clock, ConfigServer, EventSource, EventStorage, EventStore, Namespace, NewEvent, ProcessRegistry, Query,
-    ServiceRegistry, Telemetry,
+    ConfigServer, EventSource, EventStorage, EventStore, Namespace, NewEvent, ProcessRegistry, Query, ServiceRegistry,
+    Telemetry, TelemetryOptions,
 };
 use serde_json::json;
 
@@ -18,8 +18,7 @@ async fn world() -> (ProcessRegistry, ServiceRegistry) {
 }
 
 async fn event_store(names: &ServiceRegistry) -> EventStore {
-    let clock: Clock = Arc::new(SystemTime::now);
-    let spec = EventStore::child_spec(names, &EventStorage::memory(), clock, |_| ());
+    let spec = EventStore::child_spec(names, &EventStorage::memory());
     names.supervise(spec).await.unwrap();
     EventStore::of(names)
 }
@@ -37,9 +36,10 @@ async fn an_event_store_needs_no_other_service() {
 #[tokio::test]
 async fn a_config_server_needs_an_event_store_and_no_telemetry_actor() {
     let (registry, names) = world().await;
-    let config = ConfigServer::new(&names, &Arc::new(sources().load().unwrap()));
+    let base = Arc::new(sources().load().unwrap());
+    let config = ConfigServer::new(&names, &base);
     let events = event_store(&names).await;
-    names.supervise(config.child_spec(&names)).await.unwrap();
+    names.supervise(ConfigServer::child_spec(&names, &base)).await.unwrap();
     let changed = config.update("pool.max", 9).await.unwrap();
     assert_eq!(config.section::<Pool>().unwrap().max, 9);
     assert_eq!(events.get(changed.event.unwrap()).await.unwrap().unwrap().payload["new"], 9);
@@ -50,7 +50,7 @@ async fn a_config_server_needs_an_event_store_and_no_telemetry_actor() {
 async fn telemetry_needs_no_other_service() {
     let (registry, names) = world().await;
     let telemetry = Telemetry::of(&names);
-    names.supervise(telemetry.child_spec(&names)).await.unwrap();
+    names.supervise(Telemetry::child_spec(&names, &TelemetryOptions::new())).await.unwrap();
     telemetry.counter("orders").unwrap().add(3);
     assert_eq!(telemetry.snapshot().await.unwrap().counter("orders"), Some(3));
     registry.shutdown().await;
@@ -60,8 +60,9 @@ async fn telemetry_needs_no_other_service() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_pruned_before_a_config_server_that_is_to_start_has_read_it() {
     let (registry, names) = world().await;
-    let config = ConfigServer::new(&names, &Arc::new(sources().load().unwrap()));
-    let spec = config.child_spec(&names);
+    let base = Arc::new(sources().load().unwrap());
+    let config = ConfigServer::new(&names, &base);
+    let spec = ConfigServer::child_spec(&names, &base);
     let events = event_store(&names).await;
     // Written by an earlier process.
     let earlier = NewEvent::new("config_updated").unwrap().source(EventSource::new("config_server"));

@@ -1,7 +1,6 @@
 //! Shared by the rows about events: an event store alone in a namespace, and the events that it gets.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foundation::{EventKind, EventStorage, EventStore, NewEvent, SqliteLog, SqliteOptions};
@@ -79,7 +78,7 @@ impl Kept {
 
     fn start(storage: &EventStorage, file: Option<File>) -> Self {
         let stage = Stage::set();
-        let spec = EventStore::child_spec(&stage.registry, storage, Arc::new(SystemTime::now), |_| ());
+        let spec = EventStore::child_spec(&stage.registry, storage);
         started(stage.runtime.block_on(stage.registry.supervise(spec)));
         let store = EventStore::of(&stage.registry);
         Self { stage, store, file }

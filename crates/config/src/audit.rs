@@ -1,7 +1,7 @@
 /// Whether a change at run time has to be recorded.
 ///
 /// ```
-/// use foundation::{Audit, ConfigSources};
+/// use foundation_config_server::{Audit, ConfigSources};
 ///
 /// let sources = ConfigSources::new().audit(Audit::BestEffort);
 /// # let _ = sources;

@@ -16,13 +16,13 @@ use super::value_type::{ValueType, fit};
 /// with its path and its new value.
 ///
 /// ```
-/// use foundation::{ConfigChange, ConfigSources};
+/// use foundation_config_server::{ConfigChange, ConfigSources};
 ///
 /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.updatable("port")?.load()?;
 /// let change = ConfigChange::decide(&tree, "port", 81.into())?;
 /// let recorded = serde_json::to_value(&change).expect("a change is plain JSON");
 /// assert_eq!(recorded, serde_json::json!({ "path": "port", "old": 80, "new": 81 }));
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,14 +74,14 @@ impl ConfigChange {
     /// Without an override it is a [no-op](Self::is_noop).
     ///
     /// ```
-    /// use foundation::{ConfigChange, ConfigSources};
+    /// use foundation_config_server::{ConfigChange, ConfigSources};
     ///
     /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.updatable("port")?.load()?;
     /// assert!(ConfigChange::reset(&tree, "port")?.is_noop());
     ///
     /// let changed = tree.apply(&ConfigChange::decide(&tree, "port", 81.into())?)?;
     /// assert_eq!(ConfigChange::reset(&changed, "port")?.new, 80);
-    /// # Ok::<(), foundation::ConfigError>(())
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     ///
     /// # Errors

@@ -41,19 +41,25 @@ use foundation_events::{EventId, EventStore};
 /// | many values that belong together | [`tree`](Self::tree) |
 ///
 /// ```
-/// use foundation::{ConfigSources, Foundation};
+/// use foundation_config_server::{ConfigServer, ConfigSources};
+/// use foundation_events::{EventStorage, EventStore};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 /// use serde_json::json;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// let sources = ConfigSources::new().defaults(json!({ "server": { "port": 8080 } }))?.updatable("server.port")?;
-/// let foundation = Foundation::builder().config(sources).start().await?;
-/// let config = foundation.config();
+/// # let base = std::sync::Arc::new(sources.load()?);
+/// # let (tree, storage) = (base.clone(), EventStorage::memory());
+/// # let root = ProcessRegistry::builder()
+/// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+/// #     .start().await?;
+/// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
 /// assert_eq!(config.get::<u16>("server.port")?, 8080);
 ///
 /// config.update("server.port", 9090).await?;
 /// assert_eq!(config.get::<u16>("server.port")?, 9090);
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```
@@ -88,23 +94,24 @@ impl ConfigServer {
         Self { registry, via, current, limits, note }
     }
 
-    /// How to start the config server of a namespace under the name `config_server`. It needs the event store.
-    pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
-        self.child_spec_with(registry, |_| ())
+    /// How to start the config server of a namespace, which begins with `base`, under the name `config_server`. It needs
+    /// the event store.
+    pub fn child_spec(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> ChildSpec {
+        Self::child_spec_with(registry, base, |_| ())
     }
 
     /// As [`child_spec`](Self::child_spec), with a callback for what becomes of each change. It runs on the server's
     /// task and must be brief; a panic in it is only logged.
     pub fn child_spec_with(
-        &self,
         registry: &ServiceRegistry,
+        base: &Arc<ConfigTree>,
         on_outcome: impl Fn(ConfigOutcome) + Send + Sync + 'static,
     ) -> ChildSpec {
-        let (registry, current, limits) = (registry.clone(), Arc::clone(&self.current), Arc::clone(&self.limits));
-        let (events, on_outcome): (_, OnOutcome) = (EventStore::of(&registry), Arc::new(on_outcome));
+        let checked = Self::new(registry, base);
+        let (current, limits) = (Arc::clone(&checked.current), Arc::clone(&checked.limits));
+        let (events, on_outcome): (_, OnOutcome) = (EventStore::of(registry), Arc::new(on_outcome));
         // Before any store checks its retention: the changes of an earlier process exist as events only.
         events.hold().keep_from(Some(EventId::FIRST));
-        let checked = self.clone();
         let spec = registry.child_spec(&CONFIG_SERVER, move || {
             let (current, events, on_outcome) = (Arc::clone(&current), events.clone(), Arc::clone(&on_outcome));
             let recorder = ChangeRecorder { current, events, on_outcome, limits: Arc::clone(&limits) };
@@ -173,18 +180,25 @@ impl ConfigServer {
     /// The same configuration; changes made through it carry this note.
     ///
     /// ```
-    /// # use foundation::{ChangeNote, ConfigSources, Foundation};
+    /// # use foundation_config_server::{ChangeNote, ConfigServer, ConfigSources};
+    /// # use foundation_events::{EventStorage, EventStore};
+    /// # use foundation_kernel::{Namespace, ProcessRegistry};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let sources = ConfigSources::new().defaults(serde_json::json!({ "pool": { "size": 4 } }))?.updatable("pool")?;
-    /// # let foundation = Foundation::builder().config(sources).start().await?;
-    /// let config = foundation.config().with_note(ChangeNote::by("alice").because("load test"));
+    /// # let base = std::sync::Arc::new(sources.load()?);
+    /// # let (tree, storage) = (base.clone(), EventStorage::memory());
+    /// # let root = ProcessRegistry::builder()
+    /// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+    /// #     .start().await?;
+    /// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
+    /// let config = config.with_note(ChangeNote::by("alice").because("load test"));
     /// let changed = config.update("pool.size", 64).await?;
     /// assert_eq!(changed.note.author.as_deref(), Some("alice"));
     ///
     /// let history = config.history("pool").await?;
     /// assert_eq!((history.len(), history[0].note.reason.as_deref()), (1, Some("load test")));
-    /// # foundation.shutdown().await;
+    /// # root.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```
@@ -217,16 +231,22 @@ impl ConfigServer {
     /// generation.
     ///
     /// ```
-    /// # use foundation::{ConfigSources, Foundation};
+    /// # use foundation_config_server::{ConfigServer, ConfigSources};
+    /// # use foundation_events::{EventStorage, EventStore};
+    /// # use foundation_kernel::{Namespace, ProcessRegistry};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let defaults = serde_json::json!({ "pool": { "min": 1, "max": 4 } });
     /// # let sources = ConfigSources::new().defaults(defaults)?.updatable("pool")?;
-    /// # let foundation = Foundation::builder().config(sources).start().await?;
-    /// let config = foundation.config();
+    /// # let base = std::sync::Arc::new(sources.load()?);
+    /// # let (tree, storage) = (base.clone(), EventStorage::memory());
+    /// # let root = ProcessRegistry::builder()
+    /// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+    /// #     .start().await?;
+    /// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
     /// let commit = config.transaction(|transaction| transaction.set("pool.min", 8).set("pool.max", 32)).await?;
     /// assert_eq!((commit.changes.len(), commit.generation), (2, 2));
-    /// # foundation.shutdown().await;
+    /// # root.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```

@@ -22,7 +22,7 @@ use foundation_kernel::text::excerpt;
 /// configuration is loaded. It never contains the variable's value.
 ///
 /// ```
-/// use foundation::ConfigSources;
+/// use foundation_config_server::ConfigSources;
 ///
 /// let tree = ConfigSources::new()
 ///     .defaults(serde_json::json!({ "server": { "port": 80 } }))?
@@ -33,7 +33,7 @@ use foundation_kernel::text::excerpt;
 ///     "environment variable APP__SERVER__PROT sets config path server.prot, which nothing else has; \
 ///      did you mean server.port?"
 /// );
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]

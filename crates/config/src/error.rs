@@ -12,14 +12,14 @@ use foundation_kernel::text::{excerpt, one_line};
 /// is passed on as it is.
 ///
 /// ```
-/// use foundation::ConfigSources;
+/// use foundation_config_server::ConfigSources;
 ///
 /// let tree = ConfigSources::new()
 ///     .defaults(serde_json::json!({ "server": { "port": 80, "host": "localhost" } }))?
 ///     .load()?;
 /// let error = tree.get("server.prt").unwrap_err();
 /// assert_eq!(error.to_string(), "unknown config path server.prt; did you mean server.port?");
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -271,7 +271,7 @@ fn listed(values: &[InvalidValue]) -> String {
 /// What is wrong with a text that should be a config path; positions count characters from 1.
 ///
 /// ```
-/// use foundation::{ConfigError, ConfigPath, PathFault};
+/// use foundation_config_server::{ConfigError, ConfigPath, PathFault};
 ///
 /// let error = ConfigPath::new("a..b").unwrap_err();
 /// let fault = PathFault::EmptySegment { position: 3 };

@@ -16,7 +16,9 @@ use super::tree::ConfigTree;
 /// does not change under its reader. A clone has a cache of its own, so give one to each task.
 ///
 /// ```
-/// use foundation::{ConfigSection, ConfigSources, Foundation};
+/// use foundation_config_server::{ConfigSection, ConfigServer, ConfigSources};
+/// use foundation_events::{EventStorage, EventStore};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize, garde::Validate)]
@@ -36,13 +38,19 @@ use super::tree::ConfigTree;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().config(ConfigSources::new().section::<Http>()?).start().await?;
-/// let mut http = foundation.config().section_handle::<Http>()?;
+/// let sources = ConfigSources::new().section::<Http>()?;
+/// # let base = std::sync::Arc::new(sources.load()?);
+/// # let (tree, storage) = (base.clone(), EventStorage::memory());
+/// # let root = ProcessRegistry::builder()
+/// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+/// #     .start().await?;
+/// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
+/// let mut http = config.section_handle::<Http>()?;
 /// assert_eq!(http.latest().port, 8080);
 ///
-/// foundation.config().update("http.port", 9090).await?;
+/// config.update("http.port", 9090).await?;
 /// assert_eq!(http.latest().port, 9090);
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

@@ -58,6 +58,8 @@ pub use origin::Origin;
 pub use outcome::ConfigOutcome;
 pub use path::ConfigPath;
 pub use record::{ChangeCause, ConfigRecord};
+/// A text that is never displayed: for the secrets in [`ConfigSection`]s.
+pub use secrecy::{ExposeSecret, SecretString};
 pub use section::ConfigSection;
 pub use server_limits::ConfigServerLimits;
 pub use sources::ConfigSources;

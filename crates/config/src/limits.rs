@@ -10,7 +10,7 @@ use foundation_events::json::{is_deeper_than, json_bytes};
 /// [`ConfigPath`] itself.
 ///
 /// ```
-/// use foundation::{ConfigLimits, ConfigSources};
+/// use foundation_config_server::{ConfigLimits, ConfigSources};
 ///
 /// let mut limits = ConfigLimits::default();
 /// limits.max_value_bytes = 4;
@@ -19,7 +19,7 @@ use foundation_events::json::{is_deeper_than, json_bytes};
 ///     sources.load().unwrap_err().to_string(),
 ///     "the value at config path motd (the defaults) has 7 bytes as JSON, and at most 4 are allowed"
 /// );
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use super::error::ConfigError;
 /// The author of a change and the reason for it: part of the event of the change and of each notification.
 ///
 /// ```
-/// use foundation::ChangeNote;
+/// use foundation_config_server::ChangeNote;
 ///
 /// let note = ChangeNote::by("alice").because("load test");
 /// assert_eq!(note.to_string(), "by alice: load test");

@@ -8,7 +8,7 @@ use foundation_kernel::text::{excerpt, one_line};
 /// The layer that a value comes from; a greater origin wins over a lesser one.
 ///
 /// ```
-/// use foundation::{ConfigSources, Origin};
+/// use foundation_config_server::{ConfigSources, Origin};
 ///
 /// let variables = [("APP__PORT".to_owned(), "81".to_owned())];
 /// let tree = ConfigSources::new()
@@ -16,7 +16,7 @@ use foundation_kernel::text::{excerpt, one_line};
 ///     .environment("app", variables)?
 ///     .load()?;
 /// assert_eq!(tree.origin("port")?, Origin::Environment("APP__PORT".into()));
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

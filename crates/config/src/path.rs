@@ -12,7 +12,7 @@ use super::error::{ConfigError, PathFault};
 /// altogether.
 ///
 /// ```
-/// use foundation::ConfigPath;
+/// use foundation_config_server::ConfigPath;
 ///
 /// let path = ConfigPath::new("server.http.port")?;
 /// assert_eq!(path.segments().last(), Some("port"));
@@ -20,7 +20,7 @@ use super::error::{ConfigError, PathFault};
 ///
 /// let error = ConfigPath::new("server.HTTP").unwrap_err();
 /// assert!(error.to_string().contains("has a segment that starts with 'H' as character 8"));
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -24,7 +24,7 @@ use super::path::ConfigPath;
 /// [`SECRETS`](Self::SECRETS), so that no error, event or export shows them either.
 ///
 /// ```
-/// use foundation::{ConfigSection, ConfigSources};
+/// use foundation_config_server::{ConfigSection, ConfigSources};
 /// use garde::Validate;
 /// use serde::Deserialize;
 /// use serde_json::{Value, json};
@@ -54,7 +54,7 @@ use super::path::ConfigPath;
 ///     wrong.load().unwrap_err().to_string(),
 ///     "config section http is not valid: http.port: lower than 1 (environment variable APP__HTTP__PORT)"
 /// );
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 pub trait ConfigSection: DeserializeOwned + Validate<Context: Default> + Send + Sync + 'static {
     /// The path of the section.

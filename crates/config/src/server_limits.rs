@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 foundation_kernel::limits! {
-    /// How long the steps of a config server may take. See [`Limits`](crate::Limits) for the meaning of extreme values.
+    /// How long the steps of a config server may take. See [`RegistryLimits`](foundation_kernel::RegistryLimits) for the meaning of extreme values.
     pub struct ConfigServerLimits {
         /// How long a request may take, from the call to its answer: of a change, its recording included; 10 s.
         answer: Duration = Duration::from_secs(10),

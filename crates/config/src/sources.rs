@@ -54,7 +54,7 @@ const DEFAULT_POLL: Duration = Duration::from_secs(5);
 /// it, since it may be misspelt.
 ///
 /// ```
-/// use foundation::{ConfigSources, Origin};
+/// use foundation_config_server::{ConfigSources, Origin};
 /// use serde::Serialize;
 ///
 /// #[derive(Serialize)]
@@ -71,7 +71,7 @@ const DEFAULT_POLL: Duration = Duration::from_secs(5);
 ///     .load()?;
 /// assert_eq!(tree.get("host")?, "example.org");
 /// assert_eq!(tree.origin("port")?, Origin::Default);
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[derive(Clone, Default)]
 pub struct ConfigSources {
@@ -217,11 +217,11 @@ impl ConfigSources {
     /// [`environment`](Self::environment).
     ///
     /// ```
-    /// use foundation::ConfigSources;
+    /// use foundation_config_server::ConfigSources;
     ///
     /// let tree = ConfigSources::new().process_environment("my-app")?.load()?;
     /// # assert_eq!(tree.paths().count(), 0);
-    /// # Ok::<(), foundation::ConfigError>(())
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     ///
     /// # Errors

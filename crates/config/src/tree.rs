@@ -42,7 +42,7 @@ use super::values::Values;
 /// `Debug` shows no values, since some may be secrets.
 ///
 /// ```
-/// use foundation::ConfigSources;
+/// use foundation_config_server::ConfigSources;
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize)]
@@ -58,7 +58,7 @@ use super::values::Values;
 /// assert_eq!(tree.get_as::<u16>("server.port")?, 80);
 /// assert_eq!(tree.get_as::<Server>("server")?.host, "localhost");
 /// # assert_eq!(tree.get_as::<Server>("server")?.port, 80);
-/// # Ok::<(), foundation::ConfigError>(())
+/// # Ok::<(), foundation_config_server::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct ConfigTree {
@@ -198,11 +198,11 @@ impl ConfigTree {
     /// A section costs a pass over every path.
     ///
     /// ```
-    /// use foundation::{ConfigSources, Origin};
+    /// use foundation_config_server::{ConfigSources, Origin};
     ///
     /// let tree = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.load()?;
     /// assert_eq!(tree.origin("port")?, Origin::Default);
-    /// # Ok::<(), foundation::ConfigError>(())
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     ///
     /// # Errors

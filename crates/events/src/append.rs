@@ -10,11 +10,11 @@ use super::refusal::EventRefusal;
 /// A batch of events to record, all of it or nothing.
 ///
 /// ```
-/// use foundation::{Append, EventId, ExpectedPosition, NewEvent};
+/// use foundation_events::{Append, EventId, ExpectedPosition, NewEvent};
 ///
 /// let batch = vec![NewEvent::new("order_paid")?];
 /// let append = Append::new(batch).expecting(ExpectedPosition::Exactly(Some(EventId::FIRST)));
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Append {
 /// The position that a log must have to take an append: the state on which its writer has decided.
 ///
 /// ```
-/// assert_eq!(foundation::ExpectedPosition::default(), foundation::ExpectedPosition::Any);
+/// assert_eq!(foundation_events::ExpectedPosition::default(), foundation_events::ExpectedPosition::Any);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ExpectedPosition {
@@ -67,12 +67,12 @@ impl Append {
     /// their payloads as JSON. For implementors of [`EventLog`](crate::EventLog); costs one walk through each payload.
     ///
     /// ```
-    /// use foundation::{Append, EventLimits, NewEvent};
+    /// use foundation_events::{Append, EventLimits, NewEvent};
     ///
     /// let append = Append::new(vec![NewEvent::new("opened")?.payload("door")?]);
     /// let taken = append.admit(&EventLimits::default(), None)?;
     /// assert_eq!(taken.map(|(_, bytes)| bytes).collect::<Vec<_>>(), [6]);
-    /// # Ok::<(), foundation::EventError>(())
+    /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     ///
     /// # Errors

@@ -11,19 +11,22 @@ use super::id::EventId;
 /// line per event, each below its cause.
 ///
 /// ```
-/// use foundation::{Foundation, NewEvent};
+/// use foundation_events::{EventStorage, EventStore, NewEvent};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let events = foundation.events();
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .start().await?;
+/// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// let placed = events.append(NewEvent::new("order_placed")?.source("shop")).await?;
 /// let placed = events.get(placed).await?.expect("it was just recorded");
 /// let paid = events.append(NewEvent::new("order_paid")?.child_of(&placed)).await?;
 ///
 /// let chain = events.chain(paid).await?.expect("it was just recorded");
 /// assert_eq!(chain.to_string(), "1 order_placed by shop\n└─ 2 order_paid");
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

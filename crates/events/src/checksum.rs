@@ -14,14 +14,14 @@ use super::event::Event;
 ///
 /// ```
 /// use std::time::UNIX_EPOCH;
-/// use foundation::{EventId, NewEvent, checksum};
+/// use foundation_events::{EventId, NewEvent, checksum};
 ///
 /// let new = NewEvent::new("opened")?;
 /// let event = new.clone().record(EventId::FIRST, "production", UNIX_EPOCH);
 /// let other = new.payload("door")?.record(EventId::FIRST, "production", UNIX_EPOCH);
 /// assert_eq!(checksum(&event), checksum(&event.clone()));
 /// assert_ne!(checksum(&event), checksum(&other));
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 pub fn checksum(event: &Event) -> u32 {
     let mut row = Row { sum: Hasher::new(), waiting: Vec::with_capacity(2 * BUFFER_BYTES) };

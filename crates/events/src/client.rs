@@ -43,17 +43,20 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// [`get`](Self::get), which does not wait for the writer, sees the appends that were requested before it.
 ///
 /// ```
-/// use foundation::{Foundation, NewEvent, Query};
+/// use foundation_events::{EventStorage, EventStore, NewEvent, Query};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let events = foundation.events();
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .start().await?;
+/// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// let id = events.append(NewEvent::new("order_placed")?.payload(12)?).await?;
 ///
 /// let found = events.query(Query::new().kind("order_placed".parse()?)).await?;
 /// assert_eq!((found.len(), found[0].id), (1, id));
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

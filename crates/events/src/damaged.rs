@@ -8,7 +8,7 @@ use super::id::EventId;
 /// tool.
 ///
 /// ```
-/// use foundation::{DamagedEvent, EventId};
+/// use foundation_events::{DamagedEvent, EventId};
 ///
 /// let damaged = DamagedEvent::new(EventId::FIRST, "its payload is no JSON");
 /// assert_eq!(damaged.to_string(), "the row of event 1 is damaged: its payload is no JSON");

@@ -34,14 +34,17 @@ use foundation_kernel::text::excerpt;
 /// again, and whether it is then parked, skipped, or ends the subscription.
 ///
 /// ```
-/// use foundation::{Foundation, NewEvent, SubscriptionName, SubscriptionSpec};
+/// use foundation_events::{EventStorage, EventStore, NewEvent, SubscriptionName, SubscriptionSpec};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 ///
 /// const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let events = foundation.events();
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .start().await?;
+/// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// events.append_batch(vec![NewEvent::new("ordered")?, NewEvent::new("paid")?]).await?;
 ///
 /// let mut billing = events.subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await?;
@@ -51,7 +54,7 @@ use foundation_kernel::text::excerpt;
 ///
 /// let mut billing = events.subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await?;
 /// assert_eq!(billing.next().await?.expect("as before").kind.as_str(), "paid");
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```
@@ -136,7 +139,7 @@ impl DurableSubscription {
     /// played again stays parked.
     ///
     /// ```
-    /// use foundation::{DurableSubscription, SubscriptionError};
+    /// use foundation_events::{DurableSubscription, SubscriptionError};
     ///
     /// async fn handle(billing: &mut DurableSubscription) -> Result<(), SubscriptionError> {
     ///     while let Some(event) = billing.next().await? {

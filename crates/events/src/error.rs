@@ -9,7 +9,7 @@ use super::refusal::{EventRefusal, ImportRefusal};
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventError, EventLimits, MemoryLog, NewEvent};
+/// use foundation_events::{EventError, EventLimits, MemoryLog, NewEvent};
 ///
 /// let limits = EventLimits { max_payload_bytes: 10, ..EventLimits::default() };
 /// let log = MemoryLog::new("production").with_limits(limits);
@@ -21,7 +21,7 @@ use super::refusal::{EventRefusal, ImportRefusal};
 ///     "event 0 of the batch (order_placed) has a payload of 15 bytes, and the log takes at most 10"
 /// );
 /// assert_eq!(error.into_batch(), [event]);
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -125,7 +125,7 @@ fn position(id: &Option<EventId>) -> String {
 /// What is wrong with a text that should be an [`EventKind`]; positions count characters from 1.
 ///
 /// ```
-/// use foundation::{EventError, EventKind, KindFault};
+/// use foundation_events::{EventError, EventKind, KindFault};
 ///
 /// let error = EventKind::new("2nd").unwrap_err();
 /// let fault = KindFault::BadStart { found: '2' };

@@ -19,7 +19,7 @@ use foundation_kernel::text::excerpt;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{MemoryLog, NewEvent};
+/// use foundation_events::{MemoryLog, NewEvent};
 ///
 /// let log = MemoryLog::new("production");
 /// let id = log.append(NewEvent::new("order_placed")?.payload(3)?, SystemTime::now())?;
@@ -28,7 +28,7 @@ use foundation_kernel::text::excerpt;
 /// assert_eq!(event.kind.as_str(), "order_placed");
 /// assert_eq!(event.namespace, "production");
 /// assert_eq!(event.payload_as::<u32>()?, 3);
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

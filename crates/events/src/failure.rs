@@ -13,7 +13,7 @@ use super::damaged::DamagedEvent;
 /// until it has worked ([`EventStore::outage`](crate::EventStore::outage)). Cheap to clone.
 ///
 /// ```
-/// use foundation::LogFailure;
+/// use foundation_events::LogFailure;
 ///
 /// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
 /// assert_eq!(failure.to_string(), "committing 3 events failed in /var/lib/shop/events.db: disk full");
@@ -32,7 +32,7 @@ struct Inner {
 /// The kind of a failure, as far as a program can act on it.
 ///
 /// ```
-/// use foundation::{LogFailure, LogFailureKind};
+/// use foundation_events::{LogFailure, LogFailureKind};
 ///
 /// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
 /// assert_eq!(failure.kind(), &LogFailureKind::Storage);
@@ -68,7 +68,7 @@ impl LogFailure {
     /// The failure of an action in a place because of one damaged event.
     ///
     /// ```
-    /// use foundation::{DamagedEvent, EventId, LogFailure};
+    /// use foundation_events::{DamagedEvent, EventId, LogFailure};
     ///
     /// let damaged = DamagedEvent::new(EventId::FIRST, "its checksum is wrong");
     /// let failure = LogFailure::damaged("querying events", "/var/lib/shop/events.db", damaged.clone());
@@ -82,7 +82,7 @@ impl LogFailure {
     /// The failure of an action in a place whose storage is not the one that was opened.
     ///
     /// ```
-    /// use foundation::{LogFailure, LogFailureKind};
+    /// use foundation_events::{LogFailure, LogFailureKind};
     ///
     /// let failure = LogFailure::displaced("recording 3 events", "/var/lib/shop/events.db", "the file was removed");
     /// assert_eq!(failure.kind(), &LogFailureKind::Displaced);

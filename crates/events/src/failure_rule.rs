@@ -20,7 +20,8 @@ use foundation_kernel::{Backoff, ExponentialBackoff};
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation::{Backoff, FailureRule, FailureVerdict};
+/// use foundation_events::{FailureRule, FailureVerdict};
+/// use foundation_kernel::Backoff;
 ///
 /// let rule = FailureRule::park_after(1).backoff(Backoff::Constant(Duration::from_secs(5)));
 /// assert_eq!(rule.decide(1), FailureVerdict::ShowAgain(Duration::from_secs(5)));

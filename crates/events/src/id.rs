@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// reuse. Two stores number their events independently, so an id says nothing outside its own store.
 ///
 /// ```
-/// use foundation::EventId;
+/// use foundation_events::EventId;
 ///
 /// assert_eq!(EventId::new(7).map(EventId::get), Some(7));
 /// assert_eq!(EventId::new(0), None);

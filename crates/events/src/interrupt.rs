@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// share one interrupt.
 ///
 /// ```
-/// use foundation::Interrupt;
+/// use foundation_events::Interrupt;
 ///
 /// let interrupt = Interrupt::new();
 /// assert!(!interrupt.is_raised());

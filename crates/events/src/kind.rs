@@ -13,14 +13,14 @@ use super::error::{EventError, KindFault};
 /// costs nothing to copy.
 ///
 /// ```
-/// use foundation::EventKind;
+/// use foundation_events::EventKind;
 ///
 /// const PLACED: EventKind = EventKind::from_static("order_placed");
 ///
 /// assert_eq!(EventKind::new("order_placed")?, PLACED);
 /// let error = EventKind::new("order placed").unwrap_err();
 /// assert!(error.to_string().contains("has ' ' as character 6"));
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -51,7 +51,7 @@ impl EventKind {
     /// program; use [`EventKind::new`] for a text that is not known beforehand.
     ///
     /// ```compile_fail
-    /// const WRONG: foundation::EventKind = foundation::EventKind::from_static("Order placed");
+    /// const WRONG: foundation_events::EventKind = foundation_events::EventKind::from_static("Order placed");
     /// # println!("{WRONG}");
     /// ```
     pub const fn from_static(text: &'static str) -> Self {

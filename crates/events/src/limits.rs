@@ -10,7 +10,7 @@ use crate::json::{is_deeper_than, json_bytes};
 /// The limits of a log, which keep one bad event from harming the others.
 ///
 /// ```
-/// use foundation::{EventLimits, MemoryLog};
+/// use foundation_events::{EventLimits, MemoryLog};
 ///
 /// let limits = EventLimits { max_payload_bytes: 4096, ..EventLimits::default() };
 /// let log = MemoryLog::new("production").with_limits(limits);
@@ -48,11 +48,11 @@ impl EventLimits {
     /// payload.
     ///
     /// ```
-    /// use foundation::{EventLimits, NewEvent};
+    /// use foundation_events::{EventLimits, NewEvent};
     ///
     /// let batch = [NewEvent::new("opened")?.payload("door")?];
     /// assert_eq!(EventLimits::default().check(&batch), Ok(vec![6]));
-    /// # Ok::<(), foundation::EventError>(())
+    /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     ///
     /// # Errors

@@ -35,14 +35,14 @@ use super::verification::Verification;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{Append, EventLog, LogFailure, NewEvent};
+/// use foundation_events::{Append, EventLog, LogFailure, NewEvent};
 ///
 /// fn two_at_once(log: &mut dyn EventLog) -> Result<usize, LogFailure> {
 ///     let append = |kind| Append::new(vec![NewEvent::new(kind).expect("a kind")]);
 ///     let answers = log.commit(vec![append("opened"), append("closed")], SystemTime::now())?;
 ///     Ok(answers.into_iter().filter(Result::is_ok).count())
 /// }
-/// # let mut log = foundation::MemoryLog::new("production");
+/// # let mut log = foundation_events::MemoryLog::new("production");
 /// # assert_eq!(two_at_once(&mut log)?, 2);
 /// # Ok::<(), LogFailure>(())
 /// ```
@@ -242,7 +242,7 @@ pub trait EventReader: Send + 'static {
 /// Which of the oldest events are to be pruned.
 ///
 /// ```
-/// use foundation::PruneBound;
+/// use foundation_events::PruneBound;
 ///
 /// let at_most_a_million = PruneBound::Count(1_000_000);
 /// ```
@@ -262,7 +262,7 @@ pub enum PruneBound {
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
-/// use foundation::recordable;
+/// use foundation_events::recordable;
 ///
 /// assert_eq!(recordable(UNIX_EPOCH - Duration::from_secs(1)), UNIX_EPOCH);
 /// ```

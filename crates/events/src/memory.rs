@@ -28,7 +28,7 @@ use super::verification::Verification;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use foundation::{MemoryLog, NewEvent};
+/// use foundation_events::{MemoryLog, NewEvent};
 ///
 /// let log = MemoryLog::new("production");
 /// let now = SystemTime::now();
@@ -37,7 +37,7 @@ use super::verification::Verification;
 /// assert_eq!(log.get(opened), None);
 /// // The id is not given again.
 /// assert_eq!(log.append(NewEvent::new("closed")?, now)?.get(), 2);
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct MemoryLog(Arc<RwLock<MemoryTable>>);

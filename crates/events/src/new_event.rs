@@ -18,7 +18,7 @@ use super::source::EventSource;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{MemoryLog, NewEvent};
+/// use foundation_events::{MemoryLog, NewEvent};
 ///
 /// let log = MemoryLog::new("production");
 /// let placed = NewEvent::new("order_placed")?.payload(vec!["tea", "milk"])?.source("shop");
@@ -27,7 +27,7 @@ use super::source::EventSource;
 ///
 /// let paid = NewEvent::new("order_paid")?.child_of(&placed);
 /// assert_eq!(paid.correlation_id(), placed.correlation_id);
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
@@ -52,7 +52,7 @@ impl NewEvent {
     /// A new event of a kind that is already checked.
     ///
     /// ```
-    /// use foundation::{EventKind, NewEvent};
+    /// use foundation_events::{EventKind, NewEvent};
     ///
     /// const PLACED: EventKind = EventKind::from_static("order_placed");
     /// assert_eq!(NewEvent::of(PLACED).kind(), &PLACED);
@@ -136,11 +136,11 @@ impl NewEvent {
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
-    /// use foundation::{EventId, NewEvent};
+    /// use foundation_events::{EventId, NewEvent};
     ///
     /// let event = NewEvent::new("opened")?.record(EventId::FIRST, "production", UNIX_EPOCH);
     /// assert_eq!(event.id, EventId::FIRST);
-    /// # Ok::<(), foundation::EventError>(())
+    /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     pub fn record(self, id: EventId, namespace: impl Into<String>, at: SystemTime) -> Event {
         Event {

@@ -10,7 +10,7 @@
 /// Each skipped event is reported by a warning to `tracing`.
 ///
 /// ```
-/// use foundation::{OnDamaged, Query};
+/// use foundation_events::{OnDamaged, Query};
 ///
 /// let whatever_is_left = Query::new().on_damaged(OnDamaged::Skip);
 /// assert_eq!(OnDamaged::default(), OnDamaged::Tell);

@@ -16,7 +16,7 @@ const MAX_DAMAGED: usize = 1_000;
 /// Unless the query [skips](OnDamaged::Skip) damaged events, the page ends before the first one, which it names.
 ///
 /// ```
-/// use foundation::{DamagedEvent, EventId, EventPage, OnDamaged};
+/// use foundation_events::{DamagedEvent, EventId, EventPage, OnDamaged};
 ///
 /// let mut page = EventPage::new(Vec::new());
 /// assert!(page.is_whole());

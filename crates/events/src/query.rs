@@ -18,14 +18,14 @@ use super::source::EventSource;
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
-/// use foundation::{EventKind, Order, Query};
+/// use foundation_events::{EventKind, Order, Query};
 ///
 /// let recent_orders = Query::new()
 ///     .kind(EventKind::new("order_placed")?)
 ///     .from(SystemTime::now() - Duration::from_secs(3600))
 ///     .order(Order::Descending)
 ///     .limit(20);
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
@@ -48,7 +48,7 @@ pub struct Query {
 /// The order in which a query answers.
 ///
 /// ```
-/// assert_eq!(foundation::Order::default(), foundation::Order::Ascending);
+/// assert_eq!(foundation_events::Order::default(), foundation_events::Order::Ascending);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Order {
@@ -113,11 +113,11 @@ impl Query {
     /// No log has an index for it: every event that the other conditions leave is checked.
     ///
     /// ```
-    /// use foundation::Query;
+    /// use foundation_events::Query;
     ///
     /// let of_tea = Query::new().payload("/order/item", "tea")?;
     /// assert!(Query::new().payload("order.item", "tea").is_err());
-    /// # Ok::<(), foundation::EventError>(())
+    /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     ///
     /// [RFC 6901]: https://www.rfc-editor.org/rfc/rfc6901
@@ -180,10 +180,10 @@ impl Query {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use foundation::Query;
+    /// use foundation_events::Query;
     ///
     /// let of_tea = Query::new().payload("/order/item", "tea")?.within(Duration::from_secs(60));
-    /// # Ok::<(), foundation::EventError>(())
+    /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
@@ -194,12 +194,12 @@ impl Query {
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
-    /// use foundation::{EventId, NewEvent, Query};
+    /// use foundation_events::{EventId, NewEvent, Query};
     ///
     /// let event = NewEvent::new("opened")?.record(EventId::FIRST, "production", UNIX_EPOCH);
     /// assert!(Query::new().from(UNIX_EPOCH).matches(&event));
     /// assert!(!Query::new().until(UNIX_EPOCH).matches(&event));
-    /// # Ok::<(), foundation::EventError>(())
+    /// # Ok::<(), foundation_events::EventError>(())
     /// ```
     pub fn matches(&self, event: &Event) -> bool {
         !self.is_before(event.recorded_at)
@@ -220,7 +220,7 @@ impl Query {
     ///
     /// ```
     /// use std::time::UNIX_EPOCH;
-    /// use foundation::{EventId, NewEvent, Order, Query};
+    /// use foundation_events::{EventId, NewEvent, Order, Query};
     ///
     /// let ids = [EventId::FIRST, EventId::new(2).unwrap()];
     /// let events = ids.map(|id| NewEvent::new("ticked").unwrap().record(id, "production", UNIX_EPOCH));

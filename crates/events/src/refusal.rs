@@ -7,7 +7,7 @@ use super::kind::EventKind;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventError, EventLimits, EventRefusal, MemoryLog, NewEvent};
+/// use foundation_events::{EventError, EventLimits, EventRefusal, MemoryLog, NewEvent};
 ///
 /// let limits = EventLimits { max_batch: 1, ..EventLimits::default() };
 /// let log = MemoryLog::new("production").with_limits(limits);
@@ -94,7 +94,7 @@ pub enum EventRefusal {
 /// Why a log did not take exported events.
 ///
 /// ```
-/// use foundation::{EventId, ImportRefusal};
+/// use foundation_events::{EventId, ImportRefusal};
 ///
 /// let gap = ImportRefusal::OutOfOrder { found: EventId::new(7).unwrap(), expected: EventId::new(5).unwrap() };
 /// assert_eq!(gap.to_string(), "event 7 cannot be imported: event 5 comes next");

@@ -19,14 +19,18 @@ pub struct RepairStep {
 /// The outcome of a repair of a log.
 ///
 /// ```
-/// use foundation::{Foundation, NewEvent};
+/// use foundation_events::{EventStorage, EventStore, NewEvent};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// foundation.events().append(NewEvent::new("opened")?).await?;
-/// assert_eq!(foundation.events().repair().await?.moved_count, 0);
-/// # foundation.shutdown().await;
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .start().await?;
+/// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
+/// events.append(NewEvent::new("opened")?).await?;
+/// assert_eq!(events.repair().await?.moved_count, 0);
+/// # root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

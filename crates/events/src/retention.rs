@@ -17,11 +17,11 @@ use serde::Serialize;
 ///
 /// Run-time changes of the configuration are never lost. When the first event of such a change is due, the config
 /// server is asked to record the current state anew, as an event `config_checkpoint`, and the next run goes on. The
-/// [history](crate::ConfigServer::history) then no longer has the older changes.
+/// history then no longer has the older changes.
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation::Retention;
+/// use foundation_events::Retention;
 ///
 /// let retention = Retention::new().max_age(Duration::from_secs(7 * 24 * 3600)).max_bytes(1 << 30);
 /// ```

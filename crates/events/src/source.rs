@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 /// A text or a [`ServiceName`] converts into one.
 ///
 /// ```
-/// use foundation::{EventSource, NewEvent};
+/// use foundation_events::{EventSource, NewEvent};
 ///
 /// let source = EventSource::new("shop").actor("0.7");
 /// assert_eq!(source.to_string(), "shop (actor 0.7)");
 /// let placed = NewEvent::new("order_placed")?.source("shop");
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

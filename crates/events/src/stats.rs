@@ -6,7 +6,7 @@ use super::id::EventId;
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{EventId, MemoryLog, NewEvent};
+/// use foundation_events::{EventId, MemoryLog, NewEvent};
 ///
 /// let log = MemoryLog::new("production");
 /// log.append(NewEvent::new("opened")?, SystemTime::now())?;
@@ -14,7 +14,7 @@ use super::id::EventId;
 /// let stats = log.stats();
 /// assert_eq!((stats.recorded, stats.held, stats.pruned), (1, 1, 0));
 /// assert_eq!(stats.newest, Some(EventId::FIRST));
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,7 +27,7 @@ use super::store_limits::EventStoreLimits;
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation::{EventStorage, Retention};
+/// use foundation_events::{EventStorage, Retention};
 ///
 /// let a_day = Retention::new().max_age(Duration::from_secs(24 * 3600)).max_count(1_000_000);
 /// let storage = EventStorage::memory().retention(a_day);

@@ -80,13 +80,13 @@ impl EventStore {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use foundation::{Event, EventStore, Forwarding, SubscriptionError, SubscriptionSpec};
-    /// use foundation::ractor::{ActorRef, RpcReplyPort};
+    /// use foundation_events::{Event, EventStore, Forwarding, SubscriptionError, SubscriptionSpec};
+    /// use foundation_kernel::ractor::{ActorRef, RpcReplyPort};
     ///
     /// enum LedgerMsg {
     ///     Recorded(Result<Arc<Event>, SubscriptionError>, RpcReplyPort<()>),
     /// }
-    /// foundation::local_message!(LedgerMsg);
+    /// foundation_kernel::local_message!(LedgerMsg);
     ///
     /// /// For the actor's `post_start`; to be kept in its state.
     /// async fn follow(events: &EventStore, myself: ActorRef<LedgerMsg>) -> Result<Forwarding, SubscriptionError> {

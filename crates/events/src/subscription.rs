@@ -41,12 +41,15 @@ pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found,
 /// hundred bytes and is woken at each commit; a live one costs its reader one short lock for up to 256 events.
 ///
 /// ```
-/// use foundation::{Foundation, NewEvent, SubscriptionSpec};
+/// use foundation_events::{EventStorage, EventStore, NewEvent, SubscriptionSpec};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let events = foundation.events();
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .start().await?;
+/// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// let opened = events.append(NewEvent::new("opened")?).await?;
 ///
 /// let mut all = events.subscribe(SubscriptionSpec::from_beginning()).await?;
@@ -54,7 +57,7 @@ pub(super) type ReadLog = Arc<dyn Fn(Wanted) -> BoxFuture<'static, Result<Found,
 /// let closed = events.append(NewEvent::new("closed")?).await?;
 /// assert_eq!(all.next().await?.map(|event| event.id), Some(closed));
 ///
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// while let Some(event) = all.next().await? {
 ///     println!("recorded during the shutdown: {}", event.kind);
 /// }

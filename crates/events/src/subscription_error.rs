@@ -10,7 +10,7 @@ use foundation_kernel::text::excerpt;
 /// What a subscription reports besides its events, or why there is none.
 ///
 /// ```
-/// use foundation::{EventId, SubscriptionError};
+/// use foundation_events::{EventId, SubscriptionError};
 ///
 /// let missed = SubscriptionError::Missed { from: EventId::FIRST, to: EventId::new(9).unwrap() };
 /// assert_eq!(missed.to_string(), "events 1 to 9 were pruned before the subscription had read them");

@@ -11,12 +11,12 @@ use super::kind::{fault, is_valid};
 /// 1 to 128 bytes of `[a-z0-9_.-]` that start with a letter.
 ///
 /// ```
-/// use foundation::SubscriptionName;
+/// use foundation_events::SubscriptionName;
 ///
 /// const INVOICES: SubscriptionName = SubscriptionName::from_static("invoices");
 /// assert_eq!("invoices".parse::<SubscriptionName>()?, INVOICES);
 /// assert!(SubscriptionName::new("Invoices!").is_err());
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -6,7 +6,7 @@ use super::on_damaged::OnDamaged;
 /// The events that a subscription follows, and where it begins.
 ///
 /// ```
-/// use foundation::{EventId, EventKind, SubscriptionSpec};
+/// use foundation_events::{EventId, EventKind, SubscriptionSpec};
 ///
 /// const PLACED: EventKind = EventKind::from_static("order_placed");
 /// let orders = SubscriptionSpec::after(EventId::FIRST).kind(PLACED).consumer("billing");

@@ -31,20 +31,24 @@ impl EventStore {
     /// can be imported.
     ///
     /// ```
-    /// use foundation::{Foundation, NewEvent, Query};
+    /// use foundation_events::{EventStorage, EventStore, NewEvent, Query};
+    /// use foundation_kernel::{Namespace, ProcessRegistry};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// let foundation = Foundation::builder().start().await?;
-    /// foundation.events().append(NewEvent::new("order_placed")?).await?;
+    /// # let root = ProcessRegistry::builder()
+    /// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+    /// #     .start().await?;
+    /// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
+    /// events.append(NewEvent::new("order_placed")?).await?;
     ///
     /// let mut lines = Vec::new();
-    /// foundation.events().export(Query::new(), &mut lines, |_| ()).await?;
+    /// events.export(Query::new(), &mut lines, |_| ()).await?;
     ///
-    /// let other = Foundation::builder().start().await?;
-    /// assert_eq!(other.events().import(&lines[..], |_| ()).await?, 1);
-    /// # foundation.shutdown().await;
-    /// # other.shutdown().await;
+    /// // Into another namespace, which has a store of its own.
+    /// let other = EventStore::of(&root.namespace(Namespace::test()).await?);
+    /// assert_eq!(other.import(&lines[..], |_| ()).await?, 1);
+    /// # root.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```

@@ -9,14 +9,14 @@ const MAX_LISTED: usize = 100;
 /// The result of checking every event of a log, and every way to find it.
 ///
 /// ```
-/// use foundation::{MemoryLog, NewEvent};
+/// use foundation_events::{MemoryLog, NewEvent};
 ///
 /// let log = MemoryLog::new("production");
 /// log.append(NewEvent::new("opened")?, std::time::SystemTime::now())?;
 /// let verification = log.verify();
 /// assert!(verification.is_clean());
 /// assert_eq!(verification.to_string(), "1 event checked, no fault");
-/// # Ok::<(), foundation::EventError>(())
+/// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

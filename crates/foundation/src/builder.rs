@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use foundation_kernel::{
-    Backoff, ChildSpec, ExponentialBackoff, Measurement, Namespace, ProcessRegistry, RestartIntensity,
-    StartError, Strategy,
+    Backoff, ChildSpec, ExponentialBackoff, Measurement, Namespace, ProcessRegistry, RestartIntensity, StartError,
+    Strategy,
 };
 use tokio::runtime::Handle;
 

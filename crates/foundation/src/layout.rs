@@ -13,7 +13,7 @@ use super::limits::Limits;
 use super::recording::Recording;
 use super::reporter::EventReporter;
 use super::services::Services;
-use foundation_config_server::{ConfigOutcome, ConfigTree};
+use foundation_config_server::{ConfigOutcome, ConfigServer, ConfigTree};
 use foundation_events::{EventStorage, EventStore, RetentionReport};
 use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions};
 
@@ -65,12 +65,13 @@ impl Layout {
 
     /// In the order in which they need each other: a config server replays its events before it serves.
     fn services(&self, registry: &ServiceRegistry) -> Vec<ChildSpec> {
-        let services = Services::of(registry, &self.config);
-        let telemetry = services.telemetry().clone();
+        let telemetry = Telemetry::of(registry);
+        let counted = telemetry.clone();
+        let config = ConfigServer::child_spec_with(registry, &self.config, move |outcome| count(&counted, outcome));
         vec![
-            self.service(telemetry.child_spec_with(registry, self.telemetry.clone())),
-            self.service(self.event_store(registry, telemetry.clone())),
-            self.service(services.config().child_spec_with(registry, move |outcome| count(&telemetry, outcome))),
+            self.service(Telemetry::child_spec(registry, &self.telemetry)),
+            self.service(self.event_store(registry, telemetry)),
+            self.service(config),
         ]
     }
 

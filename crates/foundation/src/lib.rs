@@ -58,8 +58,6 @@ pub use health::{Condition, NamespaceHealth, ServiceHealth};
 pub use limits::Limits;
 pub use recording::Recording;
 pub use report::{ShutdownReport, StopCause};
-/// A text that is never displayed: for the secrets in [`ConfigSection`]s.
-pub use secrecy::{ExposeSecret, SecretString};
 pub use services::Services;
 pub use test_namespace::TestNamespace;
 pub(crate) use unfinished::Unfinished;

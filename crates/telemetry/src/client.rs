@@ -36,8 +36,7 @@ use super::span::Span;
 /// Counting, measuring and executing happen on the caller's thread and ask no actor; none of it can fail its caller.
 /// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
 /// after the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory
-/// until it is [detached](Self::detach). Handlers that a test leaves attached are detached by
-/// [its harness](crate::testing).
+/// until it is [detached](Self::detach), or [all are](Self::detach_all).
 ///
 /// An instrument of a name, once made, stays: put no ids into names. Use the labels of a [`Family`], whose number of
 /// series is bounded, to distinguish similar things. Names are at most 200 ASCII letters, digits and `_.:-/`. Of two
@@ -46,12 +45,15 @@ use super::span::Span;
 /// no new ones are made. Measurements under a refused name are only counted, in `telemetry.unrecorded`.
 ///
 /// ```
-/// use foundation::Foundation;
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let telemetry = foundation.telemetry();
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// let orders = telemetry.counter("orders")?;
 /// orders.increment();
 /// let total = telemetry.measure("pricing", async { 3 * 7 }).await;
@@ -59,7 +61,7 @@ use super::span::Span;
 /// let snapshot = telemetry.snapshot().await?;
 /// assert_eq!((total, snapshot.counter("orders")), (21, Some(1)));
 /// assert_eq!(snapshot.histogram("pricing.stop.duration_ms").map(|h| h.count), Some(1));
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```
@@ -93,21 +95,16 @@ impl Telemetry {
         registry.extension(|| NamespaceHub(Arc::clone(early.hub())));
     }
 
-    /// How to start the telemetry service of a namespace under the name `telemetry`, with the default options.
-    pub fn child_spec(&self, registry: &ServiceRegistry) -> ChildSpec {
-        self.child_spec_with(registry, TelemetryOptions::new())
-    }
-
     /// How to start the telemetry service of a namespace under the name `telemetry`.
-    pub fn child_spec_with(&self, registry: &ServiceRegistry, options: TelemetryOptions) -> ChildSpec {
-        let exports = Arc::new(Exports::new(&options.exporters, self.limits.export));
-        let stop_limit = self.limits.export.saturating_add(self.limits.last_reading);
-        let (hub, owner) = (Arc::clone(&self.hub), registry.clone());
+    pub fn child_spec(registry: &ServiceRegistry, options: &TelemetryOptions) -> ChildSpec {
+        let (checked, options) = (Self::of(registry), options.clone());
+        let exports = Arc::new(Exports::new(&options.exporters, checked.limits.export));
+        let stop_limit = checked.limits.export.saturating_add(checked.limits.last_reading);
+        let (hub, owner) = (Arc::clone(&checked.hub), registry.clone());
         let spec = registry.child_spec(&TELEMETRY, move || {
             let (hub, registry) = (Arc::clone(&hub), owner.clone());
             (TelemetryServer { hub, registry, options: options.clone(), exports: Arc::clone(&exports) }, ())
         });
-        let checked = self.clone();
         spec.shutdown(Shutdown::Timeout(stop_limit)).health_check(move |_| {
             let telemetry = checked.clone();
             async move { telemetry.health().await }
@@ -164,12 +161,15 @@ impl Telemetry {
     /// since all series and all scrapes of a name have the same.
     ///
     /// ```
-    /// use foundation::{Foundation, TelemetryError};
+    /// use foundation_kernel::{Namespace, ProcessRegistry};
+    /// use foundation_telemetry::{Telemetry, TelemetryError, TelemetryOptions};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// let foundation = Foundation::builder().start().await?;
-    /// let telemetry = foundation.telemetry();
+    /// # let root = ProcessRegistry::builder()
+    /// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+    /// #     .start().await?;
+    /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
     /// telemetry.bucket_bounds("http.request_seconds", [0.1, 0.3, 1.0])?;
     /// telemetry.histogram("http.request_seconds")?.record(0.2);
     /// let text = telemetry.prometheus().await?;
@@ -177,7 +177,7 @@ impl Telemetry {
     ///
     /// let refusal = telemetry.bucket_bounds("http.request_seconds", [2.0]);
     /// assert!(matches!(refusal, Err(TelemetryError::BoundsFixed { .. })));
-    /// foundation.shutdown().await;
+    /// root.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```

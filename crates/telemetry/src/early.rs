@@ -16,22 +16,27 @@ use super::{TelemetryError, TelemetryLayer};
 /// The instruments of production, before it has been started.
 ///
 /// The `metrics` facade and `tracing` are installed once, at the beginning of a process. Everything counted through
-/// this value is counted in the namespace `production` of the foundation that is
-/// [built with it](crate::FoundationBuilder::early_telemetry): nothing counted before is lost, and handles made before
-/// stay valid. Cheap to clone. A foundation that is started later with the same value continues with its numbers.
+/// this value is counted in the namespace that [begins with it](crate::Telemetry::begin_with), production as a rule:
+/// nothing counted before is lost, and handles made before stay valid. Cheap to clone. A namespace that is started later
+/// with the same value continues with its numbers.
 ///
 /// ```
-/// use foundation::{EarlyTelemetry, Foundation};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// let early = EarlyTelemetry::new();
 /// # #[cfg(feature = "metrics")]
 /// metrics::with_local_recorder(&early.recorder(), || metrics::counter!("files.read").increment(1));
-/// let foundation = Foundation::builder().early_telemetry(&early).start().await?;
+/// let root = ProcessRegistry::builder()
+///     .prepare(move |names| Telemetry::begin_with(names, &early))
+///     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+///     .start().await?;
+/// let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// # #[cfg(feature = "metrics")]
-/// assert_eq!(foundation.telemetry().snapshot().await?.counter("files.read"), Some(1));
-/// foundation.shutdown().await;
+/// assert_eq!(telemetry.snapshot().await?.counter("files.read"), Some(1));
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

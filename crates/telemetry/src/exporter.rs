@@ -19,7 +19,8 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// Each closure of this form is one.
 ///
 /// ```
-/// use foundation::{Foundation, Scrape, TelemetryOptions};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Scrape, Telemetry, TelemetryOptions};
 /// use std::sync::mpsc;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -29,9 +30,12 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// let options = TelemetryOptions::new().exporter(move |scrape: &Scrape| {
 ///     Ok(to.lock().map_err(|_| "poisoned")?.send(scrape.clone())?)
 /// });
-/// let foundation = Foundation::builder().telemetry(options).start().await?;
-/// foundation.telemetry().count("orders");
-/// foundation.shutdown().await;
+/// let root = ProcessRegistry::builder()
+///     .services(move |names| vec![Telemetry::child_spec(names, &options)])
+///     .start().await?;
+/// let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// telemetry.count("orders");
+/// root.shutdown().await;
 /// let last = from.try_iter().last().expect("there is one when the service stops");
 /// assert_eq!(last.to_snapshot().counter("orders"), Some(1));
 /// # Ok(())

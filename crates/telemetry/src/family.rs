@@ -22,18 +22,22 @@ use super::series_table::SeriesTable;
 /// costs what the instrument costs, a few nanoseconds, and may be kept without limit.
 ///
 /// ```
-/// use foundation::{Counter, Foundation};
+/// use foundation_kernel::{Counter, Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let requests = foundation.telemetry().family::<Counter>("http.requests", 50)?;
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// let requests = telemetry.family::<Counter>("http.requests", 50)?;
 /// let found = requests.with([("method", "GET"), ("status", "200")])?;
 /// found.increment();
 ///
-/// let snapshot = foundation.telemetry().snapshot().await?;
+/// let snapshot = telemetry.snapshot().await?;
 /// assert_eq!(snapshot.counter(r#"http.requests{method="GET",status="200"}"#), Some(1));
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

@@ -28,7 +28,7 @@ const RESERVED: [&str; 4] = ["le", "namespace", OVERFLOW, "quantile"];
 /// nothing.
 ///
 /// ```
-/// use foundation::Labels;
+/// use foundation_telemetry::Labels;
 ///
 /// let labels = Labels::new([("status", "200"), ("method", "GET")]).unwrap();
 /// assert_eq!(labels.to_string(), r#"{method="GET",status="200"}"#);

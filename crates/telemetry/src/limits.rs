@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 foundation_kernel::limits! {
-    /// How long a telemetry service may take. See [`Limits`](crate::Limits) for the meaning of extreme values.
+    /// How long a telemetry service may take. See [`RegistryLimits`](foundation_kernel::RegistryLimits) for the meaning of extreme values.
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),

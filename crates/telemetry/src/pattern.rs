@@ -5,7 +5,7 @@
 /// A text is the pattern of exactly that name. Below a name are the names that continue it after a dot.
 ///
 /// ```
-/// use foundation::EventPattern;
+/// use foundation_telemetry::EventPattern;
 ///
 /// let orders = EventPattern::prefix("order");
 /// assert!(orders.matches("order.placed") && orders.matches("order"));

@@ -39,16 +39,20 @@ use super::scrape::{MetricFamily, Scrape};
 /// | any other | 14, from 1/64 to 1,048,576 |
 ///
 /// ```
-/// use foundation::{Foundation, prometheus_text};
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions, prometheus_text};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// foundation.telemetry().count("orders.placed");
-/// let text = prometheus_text(&[foundation.telemetry().scrape().await?]);
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// telemetry.count("orders.placed");
+/// let text = prometheus_text(&[telemetry.scrape().await?]);
 /// assert!(text.contains("# TYPE orders_placed_total counter\n"));
 /// assert!(text.contains("orders_placed_total{namespace=\"production\"} 1\n"));
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

@@ -17,17 +17,21 @@ use super::labels::Labels;
 /// handle that is kept does not.
 ///
 /// ```
-/// use foundation::Foundation;
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let recorder = foundation.telemetry().recorder();
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// let recorder = telemetry.recorder();
 /// metrics::with_local_recorder(&recorder, || metrics::counter!("orders", "shop" => "north").increment(2));
 ///
-/// let snapshot = foundation.telemetry().snapshot().await?;
+/// let snapshot = telemetry.snapshot().await?;
 /// assert_eq!(snapshot.counter(r#"orders{shop="north"}"#), Some(2));
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

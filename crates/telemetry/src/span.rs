@@ -15,18 +15,22 @@ use super::hub::Hub;
 /// `exception`: `panic` or `cancelled`. Both have the measurement `duration_ms`, in milliseconds of tokio's clock.
 ///
 /// ```
-/// use foundation::Foundation;
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let span = foundation.telemetry().span("pricing");
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// let span = telemetry.span("pricing");
 /// let total = 3 * 7;
 /// span.stop();
 ///
-/// let snapshot = foundation.telemetry().snapshot().await?;
+/// let snapshot = telemetry.snapshot().await?;
 /// assert_eq!((total, snapshot.counter("pricing.stop")), (21, Some(1)));
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

@@ -27,18 +27,22 @@ use super::labels::Labels;
 /// event costs a look-up by its place in the code, with a read lock, and an addition.
 ///
 /// ```
-/// use foundation::Foundation;
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_telemetry::{Telemetry, TelemetryOptions};
 /// use tracing_subscriber::layer::SubscriberExt;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// let foundation = Foundation::builder().start().await?;
-/// let subscriber = tracing_subscriber::registry().with(foundation.telemetry().tracing_layer()?);
+/// # let root = ProcessRegistry::builder()
+/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .start().await?;
+/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
+/// let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer()?);
 /// tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
 ///
-/// let scrape = foundation.telemetry().scrape().await?;
+/// let scrape = telemetry.scrape().await?;
 /// assert!(scrape.series("tracing.events", &[("level", "warn"), ("target", "shop")]).is_some());
-/// foundation.shutdown().await;
+/// root.shutdown().await;
 /// # Ok(())
 /// # }
 /// ```

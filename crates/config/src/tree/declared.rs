@@ -36,12 +36,12 @@ impl ConfigTree {
     /// The values that may change at run time, sorted.
     ///
     /// ```
-    /// use foundation::ConfigSources;
+    /// use foundation_config_server::ConfigSources;
     ///
     /// let defaults = serde_json::json!({ "server": { "host": "localhost", "port": 80 } });
     /// let tree = ConfigSources::new().defaults(defaults)?.updatable("server.port")?.load()?;
     /// assert!(tree.updatable_paths().map(|path| path.as_str()).eq(["server.port"]));
-    /// # Ok::<(), foundation::ConfigError>(())
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     pub fn updatable_paths(&self) -> impl Iterator<Item = &ConfigPath> {
         self.paths().filter(|path| self.may_change(path) && !self.schema.is_secret(path.as_str()))
@@ -67,13 +67,13 @@ impl ConfigTree {
     /// a copy of all values.
     ///
     /// ```
-    /// use foundation::ConfigSources;
+    /// use foundation_config_server::ConfigSources;
     /// use serde_json::json;
     ///
     /// let defaults = json!({ "database": { "user": "app", "password": "hunter2" } });
     /// let tree = ConfigSources::new().defaults(defaults)?.secret("database.password")?.load()?;
     /// assert_eq!(tree.export(), json!({ "database": { "user": "app", "password": "[redacted]" } }));
-    /// # Ok::<(), foundation::ConfigError>(())
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     pub fn export(&self) -> Value {
         let mut values = self.values.root().clone();

@@ -11,14 +11,14 @@ impl ConfigTree {
     /// A change that changes nothing gives an equal tree, of the same generation.
     ///
     /// ```
-    /// use foundation::{ConfigChange, ConfigSources};
+    /// use foundation_config_server::{ConfigChange, ConfigSources};
     ///
     /// let old = ConfigSources::new().defaults(serde_json::json!({ "port": 80 }))?.updatable("port")?.load()?;
     /// let change = ConfigChange::decide(&old, "port", 81.into())?;
     /// let new = old.apply(&change)?;
     /// assert_eq!((old.get("port")?.as_u64(), new.get("port")?.as_u64()), (Some(80), Some(81)));
     /// assert_eq!((old.generation(), new.generation()), (1, 2));
-    /// # Ok::<(), foundation::ConfigError>(())
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
     /// ```
     ///
     /// # Errors

@@ -37,7 +37,7 @@ use crate::{
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation::{Append, EventLog, NewEvent, Query, SqliteLog, SqliteOptions};
+/// use foundation_events::{Append, EventLog, NewEvent, Query, SqliteLog, SqliteOptions};
 ///
 /// let directory = tempfile::tempdir()?;
 /// let path = directory.path().join("events.db");
@@ -85,7 +85,8 @@ impl SqliteLog {
     /// The log of a namespace in this directory, each in a file of its own: `production.db`, `test_3a….db`.
     ///
     /// ```
-    /// use foundation::{Namespace, SqliteLog, SqliteOptions};
+    /// use foundation_events::{SqliteLog, SqliteOptions};
+    /// use foundation_kernel::Namespace;
     ///
     /// let directory = tempfile::tempdir()?;
     /// let log = SqliteLog::open_in(directory.path(), Namespace::Production, SqliteOptions::default())?;

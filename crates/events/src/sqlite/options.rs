@@ -5,7 +5,7 @@ use crate::{EventLimits, EventStoreLimits};
 /// What an acknowledged append survives.
 ///
 /// ```
-/// assert_eq!(foundation::Durability::default(), foundation::Durability::Full);
+/// assert_eq!(foundation_events::Durability::default(), foundation_events::Durability::Full);
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Durability {
 /// How a [`SqliteLog`](crate::SqliteLog) keeps its events.
 ///
 /// ```
-/// use foundation::{Durability, EventLimits, SqliteOptions};
+/// use foundation_events::{Durability, EventLimits, SqliteOptions};
 ///
 /// let options = SqliteOptions::default()
 ///     .durability(Durability::Relaxed)

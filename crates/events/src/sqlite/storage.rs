@@ -10,7 +10,7 @@ impl EventStorage {
     /// temporary directory to tests.
     ///
     /// ```
-    /// use foundation::EventStorage;
+    /// use foundation_events::EventStorage;
     ///
     /// let storage = EventStorage::sqlite("/var/lib/shop/events");
     /// ```
