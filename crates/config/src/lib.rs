@@ -1,10 +1,4 @@
-//! Configuration: layers, merged into one immutable tree that knows where each value comes from.
-//!
-//! Built-in defaults are the lowest layer, then files, then environment variables, then run-time overrides; a higher
-//! layer wins, value by value. [`ConfigSources`] collects the lower three, with the declarations, and loads a
-//! [`ConfigTree`]; a [`ConfigChange`] is the decision to set or drop an override, and applying it makes the next tree.
-//! All of these are plain values, and [`ConfigSources::load`] alone does I/O. The [`ConfigServer`] keeps the current
-//! tree of a namespace, and records each change before it makes it.
+#![doc = include_str!("../README.md")]
 
 mod audit;
 mod change;

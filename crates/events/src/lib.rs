@@ -1,8 +1,4 @@
-//! Events: recorded facts, and the log that keeps them.
-//!
-//! An [`Event`] says what has happened, in the past tense (`config_updated`). A [`NewEvent`] is not recorded yet; an
-//! [`EventLog`] records it, which gives it an [`EventId`] and a time. Both are plain data. The [`EventStore`] puts a
-//! log behind an actor, one in each namespace.
+#![doc = include_str!("../README.md")]
 
 mod append;
 mod causes;

@@ -1,6 +1,18 @@
-#![cfg_attr(not(feature = "async-trait"), doc = include_str!("../../../README.md"))]
-// The README's actors are written without `async_trait`, and its examples are compiled.
-#![cfg_attr(feature = "async-trait", doc = "An OTP-style foundation for actor applications on ractor and tokio.")]
+//! An OTP-style foundation for actor applications on ractor and tokio: supervision trees, names in namespaces, handles
+//! that survive restarts, and the services that every application needs.
+//!
+//! ```
+//! use foundation::{Foundation, NewEvent};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let foundation = Foundation::builder().start().await?;
+//! foundation.events().append(NewEvent::new("shop_opened")?).await?;
+//! println!("{}", foundation.tree().await);
+//! foundation.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Where to begin
 //!

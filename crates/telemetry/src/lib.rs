@@ -1,7 +1,4 @@
-//! Telemetry: the counts and measurements of a namespace, and the handlers of its events.
-//!
-//! Emission is synchronous and asks no actor; the actor attaches, detaches and reads, and at each tick it notes rates,
-//! hands the numbers to exporters and retires idle series.
+#![doc = include_str!("../README.md")]
 
 mod any_series;
 mod budget;
