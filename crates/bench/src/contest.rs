@@ -1,10 +1,34 @@
-//! One row's contestants: ours, the peers in this process, and those in processes of their own.
+//! A row of the comparison and its contestants: ours, the peers in this process, and those in processes of their own.
 
 use crate::effort::Effort;
 use crate::external::External;
 use crate::measured::{Figures, Limit, Measured};
-use crate::row::Row;
 use crate::sample::Batch;
+
+/// A name for what is compared, and how.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) threads: usize,
+    /// The required ratio to Elixir's, if there is one.
+    pub(crate) elixir: Option<f64>,
+    /// The nanoseconds that ours may take, whatever the peers take.
+    pub(crate) at_most: Option<f64>,
+    pub(crate) run: fn(&mut Contest<'_>) -> Vec<Measured>,
+}
+
+impl Row {
+    pub(crate) const fn new(name: &'static str, threads: usize, run: fn(&mut Contest<'_>) -> Vec<Measured>) -> Self {
+        Self { name, threads, elixir: None, at_most: None, run }
+    }
+
+    pub(crate) const fn elixir(self, limit: f64) -> Self {
+        Self { elixir: Some(limit), ..self }
+    }
+
+    pub(crate) const fn at_most(self, nanoseconds: f64) -> Self {
+        Self { at_most: Some(nanoseconds), ..self }
+    }
+}
 
 /// A peer that runs in this process.
 pub(crate) struct Peer<'a> {

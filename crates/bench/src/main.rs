@@ -15,7 +15,6 @@ mod memory;
 mod options;
 mod pair;
 mod peers;
-mod row;
 mod rows;
 mod sample;
 mod stage;
@@ -23,8 +22,8 @@ mod stage;
 use std::process::ExitCode;
 
 use contest::Contest;
+use contest::Row;
 use options::{Options, Task, USAGE};
-use row::Row;
 
 fn main() -> ExitCode {
     let rows = rows::all();

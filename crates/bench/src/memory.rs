@@ -9,8 +9,8 @@ use tokio::runtime::Builder;
 
 use crate::actors::{Echo, EchoMsg};
 use crate::contest::Contest;
+use crate::contest::Row;
 use crate::measured::{Figures, Limit, Measured};
-use crate::row::Row;
 use crate::stage::started;
 
 const MIB: f64 = 1024.0 * 1024.0;

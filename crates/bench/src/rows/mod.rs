@@ -1,57 +1,16 @@
 //! All comparisons, one file per subject.
 
-mod append;
-mod borrow;
-mod call;
-mod cast;
-mod churn;
-mod cleanup;
-mod config;
-mod counter;
-mod crowd;
-mod histogram;
-mod information;
-mod live;
-mod lookup;
-mod managed;
-mod metrics;
-mod namespace;
-mod reading;
-mod registration;
-mod resolve;
-mod restart;
-mod start;
-mod wait;
+mod messages;
+mod names;
+mod services;
+mod supervision;
 
+use crate::contest::Row;
 use crate::memory;
-use crate::row::Row;
 
 pub(crate) fn all() -> Vec<Row> {
-    let rows = [
-        lookup::rows(),
-        crowd::rows(),
-        borrow::rows(),
-        churn::rows(),
-        resolve::rows(),
-        cast::rows(),
-        call::rows(),
-        managed::rows(),
-        registration::rows(),
-        wait::rows(),
-        cleanup::rows(),
-        start::rows(),
-        restart::rows(),
-        namespace::rows(),
-        information::rows(),
-        counter::rows(),
-        histogram::rows(),
-        config::rows(),
-        append::rows(),
-        reading::rows(),
-        live::rows(),
-        memory::rows(),
-    ];
-    rows.into_iter().flatten().collect()
+    let rows = names::rows().chain(messages::rows()).chain(supervision::rows()).chain(services::rows());
+    rows.chain(memory::rows()).collect()
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use foundation::{Foundation, ServiceKey};
 use futures::future::join_all;
 
 use crate::actors::{EchoMsg, Ends, Mortal};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::stage::{as_task, runtime, started};
 
 /// The other actors of a namespace, stopped one by one: three services, the application's supervisor and its own.

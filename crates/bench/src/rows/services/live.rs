@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use foundation::{EventStore, SubscriptionSpec};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::events::{Kept, Order, forget};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::stage::{as_task, started};
 
 pub(super) fn rows() -> Vec<Row> {

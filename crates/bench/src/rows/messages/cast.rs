@@ -6,9 +6,9 @@ use foundation::ractor::ActorRef;
 use foundation::ractor::rpc::call;
 
 use crate::actors::EchoMsg;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::stage::{Stage, as_task, started};
 
 /// After this many casts the sender waits until they are handled, so that the mailbox does not grow without bounds.

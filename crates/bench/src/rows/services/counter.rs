@@ -4,10 +4,10 @@ use foundation::Counter;
 use metrics::counter;
 
 use super::metrics::{HANDLE, MACRO, recorder};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::pair::paired;
-use crate::row::Row;
 use crate::sample::repeated;
 
 pub(super) fn rows() -> Vec<Row> {

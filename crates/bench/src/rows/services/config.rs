@@ -6,9 +6,9 @@ use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{runtime, started};
 

@@ -9,9 +9,9 @@ use foundation::{Restart, ServiceKey, ServiceRegistry, local_message};
 use tokio::task::yield_now;
 
 use crate::actors::{Echo, EchoMsg};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::Batch;
 use crate::stage::{Stage, as_task, started};
 

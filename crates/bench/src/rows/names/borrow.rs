@@ -1,9 +1,9 @@
 //! Borrowing an actor by its name for the duration of a closure.
 
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::pair::paired;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS, started};
 

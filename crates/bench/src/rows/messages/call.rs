@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use foundation::ractor::rpc;
 
 use crate::actors::EchoMsg;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::stage::{Stage, as_task, started};
 
 const LIMIT: Duration = Duration::from_secs(5);

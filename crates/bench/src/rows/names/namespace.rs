@@ -9,9 +9,9 @@ use foundation::ractor::{Actor, ActorRef};
 use futures::future::join_all;
 
 use crate::actors::{Echo, EchoMsg};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::stage::{as_task, runtime, started};
 
 /// The number of actors in the namespace: two supervisors, three services, and one for the bookkeeping around them.

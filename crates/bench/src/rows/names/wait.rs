@@ -12,9 +12,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::actors::EchoMsg;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, started};
 

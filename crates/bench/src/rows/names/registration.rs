@@ -7,9 +7,9 @@ use foundation::ractor::{ActorCell, ActorRef};
 use foundation::{ServiceKey, ServiceRegistry};
 
 use crate::actors::EchoMsg;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{Stage, as_task, started};
 

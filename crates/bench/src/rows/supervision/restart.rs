@@ -9,9 +9,9 @@ use foundation::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::actors::{Echo, EchoMsg};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, started};
 

@@ -3,9 +3,9 @@
 use foundation::{Namespace, ProcessRegistry, ServiceKey, ServiceRegistry};
 
 use crate::actors::{Echo, EchoMsg};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{Stage, started};
 

@@ -4,10 +4,10 @@ use foundation::ractor::registry::where_is;
 use foundation::{ServiceKey, ServiceRegistry};
 
 use crate::actors::EchoMsg;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
 use crate::pair::paired;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS, started};
 

@@ -5,9 +5,9 @@ use foundation::{Measurement, ServiceKey};
 
 use super::cast::windows;
 use crate::actors::{Echo, EchoMsg};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::Batch;
 use crate::stage::{Stage, as_task, started};
 

@@ -6,10 +6,10 @@ use foundation::EventStore;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bare_log::BareLog;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::events::{Kept, Order, forget};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, as_task, started};
 

@@ -7,10 +7,10 @@ use foundation::EventId;
 use tokio::task::spawn_blocking;
 
 use crate::bare_log::{self, read, reader};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::events::Kept;
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::{Batch, repeated};
 use crate::stage::{as_task, started};
 

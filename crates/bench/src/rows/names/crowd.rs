@@ -4,9 +4,9 @@ use foundation::ServiceKey;
 use foundation::ractor::registry::where_is;
 
 use crate::actors::EchoMsg;
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS, started};
 

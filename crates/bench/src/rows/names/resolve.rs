@@ -1,8 +1,8 @@
 //! From a handle that survives restarts to the current actor.
 
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::repeated;
 use crate::stage::{Stage, WHERE_IS};
 

@@ -6,9 +6,9 @@ use foundation::Histogram;
 use metrics::histogram;
 
 use super::metrics::{HANDLE, MACRO, recorder};
+use crate::contest::Row;
 use crate::contest::{Contest, Peer};
 use crate::measured::Measured;
-use crate::row::Row;
 use crate::sample::{Batch, Sample, repeated, time};
 
 /// The peer's recorder keeps each value until its upkeep runs. The upkeep runs after this many values and is not

@@ -1,0 +1,17 @@
+//! The services of a namespace.
+
+mod append;
+mod config;
+mod counter;
+mod histogram;
+mod live;
+mod metrics;
+mod reading;
+
+use crate::contest::Row;
+
+pub(crate) fn rows() -> impl Iterator<Item = Row> {
+    [counter::rows(), histogram::rows(), config::rows(), append::rows(), reading::rows(), live::rows()]
+        .into_iter()
+        .flatten()
+}
