@@ -12,9 +12,9 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopCause {
-    /// SIGINT, from Ctrl-C, say.
+    /// SIGINT, from Ctrl-C, say; on Windows Ctrl-C or Ctrl-Break.
     Interrupt,
-    /// SIGTERM: a request of the system.
+    /// SIGTERM: a request of the system; on Windows the end of the console, the session or the machine.
     Terminate,
     /// The tree collapsed: [`ShutdownReport::collapse`] says how.
     Collapse,
