@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use ractor::{ActorCell, ActorId};
 
-use super::Supervisor;
 use super::backoff::Backoff;
 use super::child_id::ChildId;
-use super::child_spec::{ChildKind, ChildSpec};
+use super::child_rules::ChildKind;
+use super::children::ChildSet;
+use super::client::{ServerMsg, Supervisor, Which};
 use super::error::{ChildError, StartError};
-use super::message::{ServerMsg, Which};
+use super::info::{ChildCount, ChildInfo};
 use super::report::Reporter;
-use super::requests::{ChildCount, ChildInfo};
 use super::restart::{RestartIntensity, Strategy};
-use super::rules::ChildSet;
-use super::spec::SupervisorSpec;
+use super::spec::{ChildSpec, SupervisorSpec};
 use super::started::StartedChild;
 use super::tree::Tree;
 use crate::containment::Contained;
@@ -105,6 +104,10 @@ impl DynamicSupervisor {
         Self(supervisor)
     }
 
+    pub(super) fn as_supervisor(&self) -> &Supervisor {
+        &self.0
+    }
+
     /// Starts a child; `None` if its start function said [`Start::Ignore`](crate::Start::Ignore).
     ///
     /// # Errors
@@ -162,7 +165,7 @@ impl DynamicSupervisor {
     /// # Errors
     /// [`ChildError::NotFound`] if no child has this as its latest actor.
     pub async fn terminate_child(&self, actor: ActorId) -> Result<(), ChildError> {
-        self.0.ask(|reply| ServerMsg::TerminateChild(Which::Actor(actor), reply)).await?
+        self.0.terminate(Which::Actor(actor)).await
     }
 
     /// The children, the newest first.
@@ -194,6 +197,21 @@ impl DynamicSupervisor {
     /// Stops all children together, then the supervisor; returns when all are gone.
     pub async fn shutdown(&self) {
         self.0.shutdown().await;
+    }
+}
+
+// Here and not with their types, which know nothing of the clients that are built on them.
+
+impl Supervisor {
+    /// A handle on a child that is a dynamic supervisor and runs.
+    ///
+    /// The kind is not checked: through this handle a supervisor of another kind starts and stops children by its own
+    /// rules, and refuses to be [reconfigured](DynamicSupervisor::reconfigure).
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn dynamic_supervisor(&self, id: impl AsRef<str>) -> Result<Option<DynamicSupervisor>, ChildError> {
+        Ok(self.supervisor(id).await?.map(DynamicSupervisor::from_supervisor))
     }
 }
 

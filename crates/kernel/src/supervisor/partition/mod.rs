@@ -5,12 +5,9 @@
 
 mod error;
 mod key;
-mod partitions;
 mod slots;
-mod spec;
 mod supervisor;
 
 pub use error::PartitionError;
 pub use slots::Partition;
-pub use spec::PartitionSupervisorSpec;
-pub use supervisor::PartitionSupervisor;
+pub use supervisor::{PartitionSupervisor, PartitionSupervisorSpec};

@@ -12,44 +12,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::RwLock;
-use ractor::{ActorCell, ActorRef, ActorStatus};
+use ractor::{ActorCell, ActorStatus};
 use tokio::time::Instant;
 
 use super::error::PartitionError;
-use crate::supervisor::dynamic::DynamicSupervisor;
-use crate::supervisor::task::TaskSupervisor;
 
 /// What a partition can be: an actor, a dynamic supervisor or a task supervisor.
 pub trait Partition: sealed::SlotHolder + Clone + Send + Sync + 'static {}
 
 impl<T: sealed::SlotHolder + Clone + Send + Sync + 'static> Partition for T {}
 
-mod sealed {
+pub(super) mod sealed {
     pub trait SlotHolder {
         fn is_live(&self) -> bool;
     }
 }
 
-fn is_live(cell: &ActorCell) -> bool {
+/// Whether an actor takes messages.
+pub(super) fn is_live(cell: &ActorCell) -> bool {
     cell.get_status() < ActorStatus::Draining
-}
-
-impl<M: ractor::Message> sealed::SlotHolder for ActorRef<M> {
-    fn is_live(&self) -> bool {
-        is_live(self)
-    }
-}
-
-impl sealed::SlotHolder for DynamicSupervisor {
-    fn is_live(&self) -> bool {
-        is_live(self.actor())
-    }
-}
-
-impl sealed::SlotHolder for TaskSupervisor {
-    fn is_live(&self) -> bool {
-        is_live(self.actor())
-    }
 }
 
 struct PartitionSlot<P> {

@@ -1,7 +1,7 @@
 //! The options of a task.
 
 use crate::supervisor::child_id::ChildId;
-use crate::supervisor::child_spec::Shutdown;
+use crate::supervisor::child_rules::Shutdown;
 
 /// How an awaited task is listed, linked and stopped.
 ///

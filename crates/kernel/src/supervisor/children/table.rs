@@ -1,0 +1,465 @@
+//! The children of a supervisor, by key, by id and by actor, in start order.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
+use ractor::ActorId;
+use tokio::time::Instant;
+
+use super::plan::{Purpose, StartIndex};
+use super::window::RestartWindow;
+use super::{Key, OrderKey, Trouble};
+use crate::exit::ExitReason;
+use crate::supervisor::backoff::{Backoff, JitterRng, Streak};
+use crate::supervisor::child_id::ChildId;
+use crate::supervisor::child_rules::{ChildKind, Restart};
+use crate::supervisor::error::ChildError;
+use crate::supervisor::info::{ChildCount, ChildInfo, ChildState};
+use crate::supervisor::restart::{RestartCause, RestartLimitExceeded};
+use crate::supervisor::spec::ChildSpec;
+use crate::supervisor::started::Incarnation;
+use crate::supervisor::tree::checkup::Examinee;
+use crate::supervisor::tree::snapshot::ChildSnapshot;
+
+/// The state of a child.
+#[derive(Debug)]
+pub(super) enum Slot<T> {
+    /// Not running, with no start pending.
+    Down,
+    /// Its start was requested, for this purpose; it waits for its turn.
+    Requested(Purpose),
+    /// The plan under way is going to start it.
+    Queued,
+    /// Its restart is decided, and comes after a delay, distinguished from its other delays by the number. `until` is
+    /// `None` if the delay ends when the child's name is free.
+    Waiting { number: u64, until: Option<Instant>, cause: Option<Arc<RestartCause>> },
+    /// Its start is under way.
+    Starting,
+    /// Its start is under way and no longer wanted.
+    Aborting,
+    /// It runs.
+    Running(T),
+    /// It has ended; the decision is made when the plan before it has been carried out.
+    Exited(T, ExitReason),
+    /// It is being stopped, or awaited until it is gone.
+    Stopping,
+}
+
+/// A child at the moment when its supervisor begins to stop.
+#[derive(Debug)]
+pub(crate) enum Leaving<T> {
+    /// It runs, and has to be stopped by its rule.
+    Running(ChildSpec, T),
+    /// It has ended by itself, and only has to be waited for.
+    Ended(T),
+}
+
+/// One child, as its supervisor sees it.
+#[derive(Debug)]
+pub(super) struct Child<T> {
+    pub(super) spec: ChildSpec,
+    pub(super) start_index: StartIndex,
+    pub(super) slot: Slot<T>,
+    lives: u32,
+    restarts: u32,
+    /// The latest incarnation, which identifies a child on demand even while it restarts.
+    latest: Option<ActorId>,
+    /// Since when it runs, or has not run; `None` before its first start.
+    since: Option<Instant>,
+    /// Boxed, as most children have none.
+    past: Option<Box<Past>>,
+}
+
+/// The history of a child's earlier incarnations.
+#[derive(Debug, Default)]
+struct Past {
+    streak: Streak,
+    trouble: Trouble,
+    last_exit: Option<ExitReason>,
+    /// The cause of its latest start, if that was a restart.
+    cause: Option<Arc<RestartCause>>,
+    /// Its own restart window, if its restarts do not count toward those of its supervisor.
+    window: Option<RestartWindow>,
+}
+
+impl<T: Incarnation> Child<T> {
+    fn new(spec: ChildSpec, start_index: StartIndex, slot: Slot<T>) -> Self {
+        Self { spec, start_index, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
+    }
+
+    /// Notes that a new incarnation runs; with the cause, if it is a restart.
+    fn began(&mut self, incarnation: T, cause: Option<Arc<RestartCause>>, now: Instant) {
+        self.lives += 1;
+        self.latest = Some(incarnation.actor_id());
+        self.slot = Slot::Running(incarnation);
+        self.since = Some(now);
+        if cause.is_some() || self.past.is_some() {
+            self.past.get_or_insert_default().cause = cause;
+        }
+        self.forget_start();
+    }
+
+    /// A temporary child is not started twice.
+    fn forget_start(&mut self) {
+        if self.spec.restart_rule() == Restart::Temporary && matches!(self.slot, Slot::Running(_) | Slot::Exited(..)) {
+            self.spec.forget_start();
+        }
+    }
+
+    /// Gives it another specification, for all that is decided from now on.
+    pub(super) fn respecify(&mut self, spec: ChildSpec) {
+        self.spec = spec;
+        self.forget_start();
+    }
+
+    /// Notes that its incarnation has ended. A life of at least `enough` resets the failures before it.
+    pub(super) fn ended(&mut self, reason: &ExitReason, now: Instant, enough: Duration) {
+        let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
+        let past = self.past.get_or_insert_default();
+        past.streak.down(lived, enough);
+        if self.spec.restart_rule().wants(reason) {
+            past.trouble.failed(now, lived.unwrap_or_default());
+        }
+        past.last_exit = Some(reason.clone());
+    }
+
+    /// Notes that its supervisor ends its life, which is no failure of its own.
+    pub(super) fn is_spared(&mut self, now: Instant) {
+        if let (Some(past), Some(since), Slot::Running(_)) = (&mut self.past, self.since, &self.slot) {
+            past.trouble.spared(now.saturating_duration_since(since));
+        }
+    }
+
+    /// Notes that it begins to be stopped, or to be started for the first time.
+    pub(super) fn is_down_from(&mut self, now: Instant) {
+        self.is_spared(now);
+        if self.since.is_none() || matches!(self.slot, Slot::Running(_)) {
+            self.since = Some(now);
+        }
+    }
+
+    /// The restart window of its own, if it has one.
+    pub(super) fn own_window(&mut self) -> Option<&mut RestartWindow> {
+        let intensity = self.spec.intensity_rule()?;
+        let past = self.past.get_or_insert_default();
+        let window = past.window.get_or_insert_with(|| RestartWindow::new(intensity));
+        window.change(intensity);
+        Some(window)
+    }
+
+    /// Counts one more failure, and returns the delay before the restart.
+    pub(super) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
+        self.past.get_or_insert_default().streak.fail(backoff, jitter_rng)
+    }
+
+    /// Resets the backoff: a start was requested.
+    pub(super) fn reset_backoff(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.streak = Streak::default();
+            past.trouble = Trouble::default();
+        }
+    }
+
+    /// Whether this actor is its current incarnation, even if it has just ended by itself.
+    pub(super) fn is_current(&self, actor: ActorId) -> bool {
+        match &self.slot {
+            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => incarnation.actor_id() == actor,
+            _ => false,
+        }
+    }
+
+    /// The refusal of another child with its id.
+    fn refusal(&self) -> ChildError {
+        let id = self.spec.id().clone();
+        let state = match &self.slot {
+            Slot::Running(incarnation) => return ChildError::AlreadyStarted { id, actor: incarnation.actor_id() },
+            Slot::Down => "stopped",
+            Slot::Stopping | Slot::Exited(..) => "stopping",
+            Slot::Waiting { until: None, .. } => "waiting until its name is free",
+            Slot::Waiting { .. } => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if self.lives > 0 => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting => "starting",
+        };
+        ChildError::AlreadyPresent { id, state }
+    }
+
+    fn state(&self) -> ChildState {
+        match &self.slot {
+            Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
+            Slot::Waiting { until: None, .. } => ChildState::NameTaken,
+            Slot::Waiting { .. } => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting if self.lives > 0 => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
+            Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
+            Slot::Down => ChildState::Stopped,
+        }
+    }
+
+    fn info(&self, now: Instant) -> ChildInfo {
+        let backoff = match &self.slot {
+            Slot::Waiting { until, .. } => until.map(|until| until.saturating_duration_since(now)),
+            _ => None,
+        };
+        ChildInfo {
+            id: self.spec.id().clone(),
+            kind: self.spec.kind(),
+            restart: self.spec.restart_rule(),
+            significant: self.spec.is_significant(),
+            state: self.state(),
+            restarts: self.restarts,
+            backoff,
+        }
+    }
+
+    fn running(&self) -> Option<&T> {
+        match &self.slot {
+            Slot::Running(incarnation) => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    fn last_exit(&self) -> Option<ExitReason> {
+        self.past.as_ref()?.last_exit.clone()
+    }
+
+    fn snapshot(&self, key: Key, now: Instant) -> ChildSnapshot {
+        let supervisor = self.running().filter(|it| it.is_supervisor()).and_then(|it| it.cell().cloned());
+        let order_key = (self.start_index, key);
+        ChildSnapshot::new(order_key, self.info(now), self.latest, self.last_exit(), supervisor)
+    }
+
+    /// What its health is decided by, if it counts, or may have children below it that count.
+    fn examinee(&self, now: Instant) -> Option<Examinee> {
+        let is_supervisor = self.running().is_some_and(T::is_supervisor);
+        let rule = self.spec.health_rule().cloned();
+        if rule.is_none() && !is_supervisor {
+            return None;
+        }
+        Some(Examinee {
+            id: self.spec.id().clone(),
+            state: self.state(),
+            for_long: self.since.map(|since| now.saturating_duration_since(since)),
+            last_exit: self.last_exit(),
+            trouble: self.past.as_ref().map(|past| past.trouble.clone()).unwrap_or_default(),
+            now,
+            rule,
+            actor: self.running().and_then(|it| it.cell().cloned()),
+            is_supervisor,
+        })
+    }
+}
+
+/// The children of a supervisor.
+///
+/// 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
+///    a reconfiguration gives new ones.
+/// 2. `by_id` holds the children whose ids are unique: all of a static supervisor, none of a dynamic one.
+/// 3. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
+///    their end has been reported: that end is not one of an unknown actor.
+pub(crate) struct Table<T> {
+    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
+    pub(super) children: BTreeMap<Key, Box<Child<T>>>,
+    pub(super) by_id: HashMap<ChildId, Key>,
+    pub(super) by_actor: HashMap<ActorId, Key>,
+    next_key: Key,
+    last_start_index: StartIndex,
+    finished: Vec<Key>,
+}
+
+impl<T: Incarnation> Table<T> {
+    pub(super) fn new() -> Self {
+        Self {
+            children: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_actor: HashMap::new(),
+            next_key: 1,
+            last_start_index: 0,
+            finished: Vec::new(),
+        }
+    }
+
+    /// A key that has never been given.
+    pub(super) fn next_key(&mut self) -> Key {
+        self.next_key += 1;
+        self.next_key - 1
+    }
+
+    /// The index after all that have been given.
+    fn next_start_index(&mut self) -> StartIndex {
+        self.last_start_index += 1;
+        self.last_start_index
+    }
+
+    /// Adds a child at the end of the start order.
+    pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>, id_is_unique: bool) -> Key {
+        let key = self.next_key();
+        if id_is_unique {
+            self.by_id.insert(spec.id().clone(), key);
+        }
+        let start_index = self.next_start_index();
+        self.children.insert(key, Box::new(Child::new(spec, start_index, slot)));
+        key
+    }
+
+    /// Notes that an incarnation of a child runs; whether that is a restart, and why.
+    pub(super) fn began(
+        &mut self,
+        key: Key,
+        incarnation: T,
+        restarted: bool,
+        cause: Option<Arc<RestartCause>>,
+        now: Instant,
+    ) {
+        let Some(child) = self.children.get_mut(&key) else { return };
+        self.by_actor.insert(incarnation.actor_id(), key);
+        child.restarts += u32::from(restarted);
+        child.began(incarnation, cause, now);
+    }
+
+    /// Notes that the latest incarnation of a child is gone.
+    pub(super) fn is_gone(&mut self, key: Key) {
+        if let Some(actor) = self.children.get(&key).and_then(|child| child.latest) {
+            self.by_actor.remove(&actor);
+        }
+    }
+
+    /// Notes that a child is down and keeps its place.
+    pub(super) fn mark_stopped(&mut self, key: Key) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.slot = Slot::Down;
+        }
+        self.finished.push(key);
+    }
+
+    pub(super) fn remove(&mut self, key: Key) {
+        self.finished.push(key);
+        if let Some(child) = self.children.remove(&key)
+            && !self.by_id.is_empty()
+        {
+            self.by_id.remove(child.spec.id());
+        }
+    }
+
+    /// The children that have stopped since the last call: down, or removed.
+    pub(super) fn take_finished(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.finished)
+    }
+
+    // ---- the start order ----
+
+    /// The children in start order.
+    pub(super) fn in_order(&self) -> Vec<Key> {
+        // Keys are in the order of indices until a reconfiguration gives new ones, and sorted input is sorted fast.
+        let mut order_keys: Vec<OrderKey> =
+            self.children.iter().map(|(key, child)| (child.start_index, *key)).collect();
+        order_keys.sort();
+        order_keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    pub(super) fn order_key(&self, key: Key) -> Option<OrderKey> {
+        Some((self.children.get(&key)?.start_index, key))
+    }
+
+    /// Gives new start indices: these children come first, the others after them in their old order.
+    pub(super) fn reorder(&mut self, mut order: Vec<Key>) {
+        let before = self.in_order();
+        let named: std::collections::HashSet<Key> = order.iter().copied().collect();
+        order.extend(before.into_iter().filter(|key| !named.contains(key)));
+        for key in order {
+            let start_index = self.next_start_index();
+            if let Some(child) = self.children.get_mut(&key) {
+                child.start_index = start_index;
+            }
+        }
+    }
+
+    // ---- queries ----
+
+    pub(crate) fn find(&self, id: &str) -> Result<Key, ChildError> {
+        let known = || self.by_id.keys().map(ChildId::as_str);
+        self.by_id.get(id).copied().ok_or_else(|| ChildError::not_found(id, known()))
+    }
+
+    pub(crate) fn find_actor(&self, actor: ActorId) -> Result<Key, ChildError> {
+        let restarting = || self.children.iter().find(|(_, child)| child.latest == Some(actor)).map(|(key, _)| *key);
+        let found = self.by_actor.get(&actor).copied().or_else(restarting);
+        found.ok_or_else(|| ChildError::not_found(format!("actor {actor}"), std::iter::empty()))
+    }
+
+    /// Refuses an id that is taken.
+    pub(super) fn refuse_present(&self, id: &ChildId) -> Result<(), ChildError> {
+        let present = self.by_id.get(id).and_then(|key| self.children.get(key));
+        present.map_or(Ok(()), |child| Err(child.refusal()))
+    }
+
+    pub(crate) fn id(&self, key: Key) -> Option<&ChildId> {
+        Some(self.children.get(&key)?.spec.id())
+    }
+
+    pub(crate) fn spec(&self, key: Key) -> Option<&ChildSpec> {
+        Some(&self.children.get(&key)?.spec)
+    }
+
+    pub(crate) fn running(&self, key: Key) -> Option<&T> {
+        self.children.get(&key)?.running()
+    }
+
+    pub(crate) fn restarts(&self, key: Key) -> u32 {
+        self.children.get(&key).map_or(0, |child| child.restarts)
+    }
+
+    /// Why a child that runs was restarted; `None` if it was started by request.
+    pub(crate) fn cause(&self, key: Key) -> Option<Arc<RestartCause>> {
+        self.children.get(&key)?.past.as_ref()?.cause.clone()
+    }
+
+    /// Why a child that has ended gave up, if it is a supervisor and did.
+    pub(crate) fn escalation(&self, key: Key) -> Option<Arc<RestartLimitExceeded>> {
+        match &self.children.get(&key)?.slot {
+            Slot::Exited(incarnation, _) => incarnation.give_up_reason(),
+            _ => None,
+        }
+    }
+
+    /// All children, the newest first, as OTP lists them.
+    pub(crate) fn which(&self, now: Instant) -> Vec<ChildInfo> {
+        let newest_first = self.in_order().into_iter().rev();
+        newest_first.filter_map(|key| self.which_child(key, now)).collect()
+    }
+
+    pub(crate) fn which_child(&self, key: Key, now: Instant) -> Option<ChildInfo> {
+        self.children.get(&key).map(|child| child.info(now))
+    }
+
+    pub(crate) fn count(&self) -> ChildCount {
+        let mut count = ChildCount { specs: self.children.len(), ..ChildCount::default() };
+        for child in self.children.values() {
+            count.active += usize::from(matches!(child.slot, Slot::Running(_)));
+            count.supervisors += usize::from(child.spec.kind() == ChildKind::Supervisor);
+        }
+        count.workers = count.specs - count.supervisors;
+        count
+    }
+
+    /// The children after this one, in the order of their keys.
+    pub(crate) fn snapshots(&self, after: Option<Key>, now: Instant) -> impl Iterator<Item = ChildSnapshot> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.children.range((from, Bound::Unbounded)).map(move |(key, child)| child.snapshot(*key, now))
+    }
+
+    /// The children that count in the health of their namespace, or may have such below them, in start order.
+    pub(crate) fn examinees(&self, now: Instant) -> Vec<Examinee> {
+        let examinee = |child: &Child<T>| Some((child.start_index, child.examinee(now)?));
+        let mut found: Vec<_> = self.children.values().filter_map(|child| examinee(child)).collect();
+        found.sort_by_key(|(start_index, _)| *start_index);
+        found.into_iter().map(|(_, examinee)| examinee).collect()
+    }
+
+    /// Whether this is the actor of a child that runs or is being stopped.
+    pub(crate) fn is_actor(&self, actor: ActorId) -> bool {
+        self.by_actor.contains_key(&actor)
+    }
+}
