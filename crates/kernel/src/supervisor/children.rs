@@ -1,538 +1,464 @@
-//! The children of a supervisor and the rules of supervision, as a pure state machine: no clock, no actor, no log.
-//!
-//! Facts go in ([`exited`](Children::exited), [`started`](Children::started), [`stopped`](Children::stopped) …), steps
-//! come out ([`next_step`](Children::next_step)); the actor around it carries them out.
-//!
-//! 1. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
-//!    `Requested`, `Waiting` or a start that failed; or a successor takes the place of a running one.
-//! 2. An exit counts only if it names the current incarnation of a running child; any other is stale.
-//! 3. Every restart, and every retry of a failed one, is admitted by the restart window first.
-//! 4. A child that waits for the end of its delay occupies no plan queue; the end of a delay counts only if it names
-//!    the current one.
-//! 5. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
-//! 6. A successor is no child until it has taken the place of its predecessor. One that does not start, or whose
-//!    predecessor is no longer the current incarnation by then, changes nothing.
+//! The children of a supervisor, by key, by id and by actor, in start order; and, within, the rules that they are under.
 
-mod decisions;
 mod early_ends;
-#[cfg(test)]
-mod histories;
+pub(super) mod machine;
 mod plan;
-mod rules;
-mod table;
+pub(super) mod rules;
 mod trouble;
 mod window;
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
-use foldhash::HashSet;
+use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use early_ends::EarlyEnds;
-use plan::{Plan, PlanQueues, Purpose, Work};
-use table::{Child, Slot, Table};
-use window::{Failures, RestartWindow};
-
-use super::backoff::JitterRng;
+use super::backoff::{Backoff, JitterRng, Streak};
 use super::child_id::ChildId;
-use super::child_rules::{AutoShutdown, Restart, Shutdown};
+use super::child_rules::{ChildKind, Restart};
 use super::error::ChildError;
-use super::report::ChildEvent;
-use super::restart::{RestartCause, RestartLimitExceeded, Strategy};
+use super::info::{ChildCount, ChildInfo, ChildState};
+use super::restart::{RestartCause, RestartLimitExceeded};
 use super::spec::ChildSpec;
 use super::started::Incarnation;
-use super::tree::Supervision;
+use super::tree::checkup::Examinee;
+use super::tree::snapshot::ChildSnapshot;
 use crate::exit::ExitReason;
 
+use plan::{Purpose, StartIndex};
+use trouble::{Condition, Trouble};
+use window::RestartWindow;
+
 pub(super) use plan::{Key, OrderKey};
-pub(super) use rules::{ChildSet, Rules};
-pub(super) use table::Leaving;
-pub(super) use trouble::Trouble;
 
-/// One thing to do. A plan queue goes on when its step has been answered.
+/// The state of a child.
 #[derive(Debug)]
-pub(super) enum Step<T> {
-    /// Stop this incarnation, then say `stopped`.
-    Stop { key: Key, child: T, rule: Shutdown },
-    /// Wait until this incarnation, which has ended, is gone, then say `stopped`.
-    AwaitExit { key: Key, child: T },
-    /// Start the child, then say `started`, `ignored` or `start_failed`.
-    Start { key: Key, spec: ChildSpec, restart: bool, retry: bool },
-    /// Report `delay_over` with this number at this time. No plan queue waits for that.
-    Delay { key: Key, number: u64, until: Instant },
-    /// Report what has been decided.
-    Report { id: ChildId, what: ChildEvent },
-    /// Stop the supervisor: this child's failure exceeded the restart intensity.
-    GiveUp { id: ChildId, why: Arc<RestartLimitExceeded> },
-    /// Stop the supervisor: this significant child has ended.
-    AutoShutdown { id: ChildId, mode: AutoShutdown },
+enum Slot<T> {
+    /// Not running, with no start pending.
+    Down,
+    /// Its start was requested, for this purpose; it waits for its turn.
+    Requested(Purpose),
+    /// The plan under way is going to start it.
+    Queued,
+    /// Its restart is decided, and comes after a delay, distinguished from its other delays by the number. `until` is
+    /// `None` if the delay ends when the child's name is free.
+    Waiting { number: u64, until: Option<Instant>, cause: Option<Arc<RestartCause>> },
+    /// Its start is under way.
+    Starting,
+    /// Its start is under way and no longer wanted.
+    Aborting,
+    /// It runs.
+    Running(T),
+    /// It has ended; the decision is made when the plan before it has been carried out.
+    Exited(T, ExitReason),
+    /// It is being stopped, or awaited until it is gone.
+    Stopping,
 }
 
-/// The outcome of a failed start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailedStart {
-    Retried,
-    Finished,
-}
-
-/// What happens to a child whose start was refused because another actor has its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    /// It waits until its name is free; then report `delay_over` with this number.
-    Waits(u64),
-    /// It is stopped, as its rule says.
-    Rests,
-    /// The start failed like any other; report `start_failed`.
-    Fails,
-}
-
-/// The result of a request to terminate a child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Terminate {
-    /// It does not run.
-    Done,
-    /// It is on its way out; a later fact reports that it is down.
-    Pending,
-    /// Its start is under way and has to be aborted.
-    Abort,
-}
-
-/// Whether a successor has taken the place of its predecessor.
+/// A child at the moment when its supervisor begins to stop.
 #[derive(Debug)]
-pub(super) enum Replaced<T> {
-    /// It has. The predecessor is to be stopped now, by its rule. `ended` if the successor has already ended.
-    Taken { predecessor: T, rule: Shutdown, ended: Option<ExitReason> },
-    /// It has not, and is to be stopped.
-    Unwanted(T),
+pub(super) enum Leaving<T> {
+    /// It runs, and has to be stopped by its rule.
+    Running(ChildSpec, T),
+    /// It has ended by itself, and only has to be waited for.
+    Ended(T),
 }
 
-pub(super) struct Children<T> {
-    rules: Rules,
-    table: Table<T>,
-    queues: PlanQueues,
-    window: RestartWindow,
-    failures: Failures,
-    jitter_rng: JitterRng,
-    last_delay: u64,
-    /// How many starts are under way.
-    starting: usize,
-    early: EarlyEnds,
-    halted: bool,
-    /// The strategy to change to as soon as no plan is under way.
-    next_strategy: Option<Strategy>,
-    /// The latest significant child that has ended for good, until the consequence is decided.
-    last_ended: Option<(Key, ChildId)>,
+/// One child, as its supervisor sees it.
+#[derive(Debug)]
+struct Child<T> {
+    spec: ChildSpec,
+    start_index: StartIndex,
+    slot: Slot<T>,
+    lives: u32,
+    restarts: u32,
+    /// The latest incarnation, which identifies a child on demand even while it restarts.
+    latest: Option<ActorId>,
+    /// Since when it runs, or has not run; `None` before its first start.
+    since: Option<Instant>,
+    /// Boxed, as most children have none.
+    past: Option<Box<Past>>,
 }
 
-impl<T: Incarnation> Children<T> {
-    /// `jitter_rng` is the source of the jitter of delays. At most `early_ends` ends of unknown actors are kept, while a
-    /// start is under way.
-    pub(super) fn new(rules: Rules, jitter_rng: JitterRng, early_ends: usize) -> Self {
-        Self {
-            rules,
-            table: Table::new(),
-            queues: PlanQueues::new(rules.strategy),
-            window: RestartWindow::new(rules.intensity),
-            failures: Failures::default(),
-            jitter_rng,
-            last_delay: 0,
-            starting: 0,
-            early: EarlyEnds::at_most(early_ends),
-            halted: false,
-            next_strategy: None,
-            last_ended: None,
+/// The history of a child's earlier incarnations.
+#[derive(Debug, Default)]
+struct Past {
+    streak: Streak,
+    trouble: Trouble,
+    last_exit: Option<ExitReason>,
+    /// The cause of its latest start, if that was a restart.
+    cause: Option<Arc<RestartCause>>,
+    /// Its own restart window, if its restarts do not count toward those of its supervisor.
+    window: Option<RestartWindow>,
+}
+
+impl<T: Incarnation> Child<T> {
+    fn new(spec: ChildSpec, start_index: StartIndex, slot: Slot<T>) -> Self {
+        Self { spec, start_index, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
+    }
+
+    /// Notes that a new incarnation runs; with the cause, if it is a restart.
+    fn began(&mut self, incarnation: T, cause: Option<Arc<RestartCause>>, now: Instant) {
+        self.lives += 1;
+        self.latest = Some(incarnation.actor_id());
+        self.slot = Slot::Running(incarnation);
+        self.since = Some(now);
+        if cause.is_some() || self.past.is_some() {
+            self.past.get_or_insert_default().cause = cause;
+        }
+        self.forget_start();
+    }
+
+    /// A temporary child is not started twice.
+    fn forget_start(&mut self) {
+        if self.spec.restart_rule() == Restart::Temporary && matches!(self.slot, Slot::Running(_) | Slot::Exited(..)) {
+            self.spec.forget_start();
         }
     }
 
-    /// The children themselves.
-    pub(super) fn table(&self) -> &Table<T> {
-        &self.table
+    /// Gives it another specification, for all that is decided from now on.
+    fn respecify(&mut self, spec: ChildSpec) {
+        self.spec = spec;
+        self.forget_start();
     }
 
-    /// The rules by which it supervises, and how much of its restart intensity is used.
-    pub(super) fn supervision(&self, now: Instant) -> Supervision {
-        let Rules { strategy, auto_shutdown, .. } = self.rules;
-        Supervision { strategy, auto_shutdown, intensity: self.window.intensity(), used: self.window.used(now) }
-    }
-
-    /// Whether children that come later have to wait for those before them.
-    pub(super) fn is_ordered(&self) -> bool {
-        self.rules.strategy != Strategy::OneForOne
-    }
-
-    // ---- requests: which children may be added, started, stopped and removed, and the answers that OTP gives ----
-
-    /// Adds a child and queues its start.
-    pub(super) fn add(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
-        let key = self.admit(spec, Slot::Requested(Purpose::Add))?;
-        self.queues.enqueue(Work::Start(key));
-        Ok(key)
-    }
-
-    /// Adds a child whose start is under way: the first start of a supervisor goes through its list by itself.
-    pub(super) fn add_starting(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
-        let key = self.admit(spec, Slot::Starting)?;
-        self.starting += 1;
-        Ok(key)
-    }
-
-    /// Adds a child that is started when an earlier one has been started.
-    pub(super) fn add_stopped(&mut self, spec: ChildSpec) -> Result<Key, ChildError> {
-        self.admit(spec, Slot::Down)
-    }
-
-    fn admit(&mut self, spec: ChildSpec, slot: Slot<T>) -> Result<Key, ChildError> {
-        spec.check(&self.rules)?;
-        match self.rules.child_set {
-            ChildSet::Static => self.table.refuse_present(spec.id())?,
-            ChildSet::Dynamic { max_children } if self.table.children.len() >= max_children => {
-                return Err(ChildError::TooManyChildren { max_children });
-            }
-            ChildSet::Dynamic { .. } => {}
+    /// Notes that its incarnation has ended. A life of at least `enough` resets the failures before it.
+    fn ended(&mut self, reason: &ExitReason, now: Instant, enough: Duration) {
+        let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
+        let past = self.past.get_or_insert_default();
+        past.streak.down(lived, enough);
+        if self.spec.restart_rule().wants(reason) {
+            past.trouble.failed(now, lived.unwrap_or_default());
         }
-        Ok(self.table.enter(spec, slot, self.rules.child_set == ChildSet::Static))
+        past.last_exit = Some(reason.clone());
     }
 
-    /// Queues the start of a child that is down.
-    pub(super) fn manual_start(&mut self, id: &str) -> Result<Key, ChildError> {
-        let key = self.down(id)?;
-        if let Some(child) = self.table.children.get_mut(&key) {
-            child.slot = Slot::Requested(Purpose::ManualStart);
-            child.reset_backoff();
-        }
-        self.queues.enqueue(Work::Start(key));
-        Ok(key)
-    }
-
-    /// Removes a child that is down.
-    pub(super) fn delete(&mut self, id: &str) -> Result<(), ChildError> {
-        let key = self.down(id)?;
-        self.table.remove(key);
-        Ok(())
-    }
-
-    fn down(&self, id: &str) -> Result<Key, ChildError> {
-        let key = self.table.find(id)?;
-        let child = &self.table.children[&key];
-        let id = child.spec.id().clone();
-        match &child.slot {
-            Slot::Down => Ok(key),
-            Slot::Running(incarnation) => Err(ChildError::Running { id, actor: incarnation.actor_id() }),
-            _ => Err(ChildError::Restarting { id }),
+    /// Notes that its supervisor ends its life, which is no failure of its own.
+    fn is_spared(&mut self, now: Instant) {
+        if let (Some(past), Some(since), Slot::Running(_)) = (&mut self.past, self.since, &self.slot) {
+            past.trouble.spared(now.saturating_duration_since(since));
         }
     }
 
-    /// Ensures that a child stops and is not started again by itself.
-    pub(super) fn terminate(&mut self, key: Key) -> Terminate {
-        let Some(child) = self.table.children.get_mut(&key) else {
-            return Terminate::Done;
+    /// Notes that it begins to be stopped, or to be started for the first time.
+    fn is_down_from(&mut self, now: Instant) {
+        self.is_spared(now);
+        if self.since.is_none() || matches!(self.slot, Slot::Running(_)) {
+            self.since = Some(now);
+        }
+    }
+
+    /// The restart window of its own, if it has one.
+    fn own_window(&mut self) -> Option<&mut RestartWindow> {
+        let intensity = self.spec.intensity_rule()?;
+        let past = self.past.get_or_insert_default();
+        let window = past.window.get_or_insert_with(|| RestartWindow::new(intensity));
+        window.change(intensity);
+        Some(window)
+    }
+
+    /// Counts one more failure, and returns the delay before the restart.
+    fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
+        self.past.get_or_insert_default().streak.fail(backoff, jitter_rng)
+    }
+
+    /// Resets the backoff: a start was requested.
+    fn reset_backoff(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.streak = Streak::default();
+            past.trouble = Trouble::default();
+        }
+    }
+
+    /// Whether this actor is its current incarnation, even if it has just ended by itself.
+    fn is_current(&self, actor: ActorId) -> bool {
+        match &self.slot {
+            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => incarnation.actor_id() == actor,
+            _ => false,
+        }
+    }
+
+    /// The refusal of another child with its id.
+    fn refusal(&self) -> ChildError {
+        let id = self.spec.id().clone();
+        let state = match &self.slot {
+            Slot::Running(incarnation) => return ChildError::AlreadyStarted { id, actor: incarnation.actor_id() },
+            Slot::Down => "stopped",
+            Slot::Stopping | Slot::Exited(..) => "stopping",
+            Slot::Waiting { until: None, .. } => "waiting until its name is free",
+            Slot::Waiting { .. } => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if self.lives > 0 => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting => "starting",
         };
-        match child.slot {
-            Slot::Down => {
-                self.finish(key);
-                Terminate::Done
-            }
-            Slot::Running(_) | Slot::Exited(..) => {
-                self.queues.enqueue(Work::Terminate(key));
-                Terminate::Pending
-            }
-            Slot::Starting => {
-                child.slot = Slot::Aborting;
-                Terminate::Abort
-            }
-            Slot::Aborting => Terminate::Pending,
-            // Never started: it is removed, as after a start that failed.
-            Slot::Requested(Purpose::Add) => {
-                self.table.remove(key);
-                Terminate::Done
-            }
-            Slot::Stopping | Slot::Queued | Slot::Waiting { .. } | Slot::Requested(_) => self.start_no_more(key),
+        ChildError::AlreadyPresent { id, state }
+    }
+
+    fn state(&self) -> ChildState {
+        match &self.slot {
+            Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
+            Slot::Waiting { until: None, .. } => ChildState::NameTaken,
+            Slot::Waiting { .. } => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting if self.lives > 0 => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
+            Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
+            Slot::Down => ChildState::Stopped,
         }
     }
 
-    fn start_no_more(&mut self, key: Key) -> Terminate {
-        if let Some(order_key) = self.table.order_key(key) {
-            self.queues.forget(order_key);
-        }
-        if matches!(self.child(key), Some(Child { slot: Slot::Stopping, .. })) {
-            return Terminate::Pending;
-        }
-        self.finish(key);
-        Terminate::Done
-    }
-
-    // ---- facts ----
-
-    /// Notes that an actor has ended. Returns the child that it was, if it was one.
-    pub(super) fn exited(&mut self, actor: ActorId, reason: ExitReason, now: Instant) -> Option<Key> {
-        let Some(key) = self.table.by_actor.remove(&actor) else {
-            if self.starting > 0 {
-                self.early.note(actor, reason);
-            }
-            return None;
-        };
-        let child = self.table.children.get_mut(&key)?;
-        if matches!(child.slot, Slot::Stopping) {
-            return None;
-        }
-        let enough = child.spec.intensity_rule().unwrap_or_else(|| self.window.intensity()).within;
-        child.ended(&reason, now, enough);
-        if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
-            child.slot = Slot::Exited(incarnation, reason);
-        }
-        self.queues.enqueue(Work::Exited(key, actor));
-        Some(key)
-    }
-
-    /// Notes that a start has succeeded. Returns the reason if that child has already ended.
-    pub(super) fn started(&mut self, key: Key, incarnation: T, now: Instant) -> Option<ExitReason> {
-        let actor = incarnation.actor_id();
-        let restart = self.queues.plan(key).filter(|plan| plan.purpose == Purpose::Restart);
-        let (restarted, cause) = (restart.is_some(), restart.and_then(|plan| plan.cause.clone()));
-        let aborting = self.start_is_over(key);
-        let early = self.early.take(actor, || incarnation.is_over());
-        self.child(key)?;
-        self.table.began(key, incarnation, restarted, cause, now);
-        if aborting {
-            self.stop_instead(key);
-        } else {
-            self.start_those_after(key);
-        }
-        self.step_is_over(key);
-        if let Some(reason) = early.clone() {
-            self.exited(actor, reason, now);
-        }
-        early
-    }
-
-    /// Notes that a start was ignored, because the child is not wanted now.
-    pub(super) fn ignored(&mut self, key: Key) {
-        let wanted = self.child(key).is_some() && !self.start_is_over(key);
-        if wanted {
-            self.start_those_after(key);
-        }
-        match self.purpose(key) {
-            Some(Purpose::ManualStart) if wanted => self.table.mark_stopped(key),
-            _ => self.finish(key),
-        }
-        self.step_is_over(key);
-    }
-
-    /// Notes that a start failed, for this cause.
-    pub(super) fn start_failed(&mut self, key: Key, said: &str) -> FailedStart {
-        let aborting = self.start_is_over(key);
-        let purpose = self.purpose(key).unwrap_or(Purpose::Add);
-        let retried = purpose == Purpose::Restart && !aborting;
-        match purpose {
-            _ if retried => self.retry(key, said.into()),
-            Purpose::Add => self.table.remove(key),
-            Purpose::ManualStart if !aborting => self.table.mark_stopped(key),
-            _ => self.finish(key),
-        }
-        self.step_is_over(key);
-        if retried { FailedStart::Retried } else { FailedStart::Finished }
-    }
-
-    /// Notes that a child that was being stopped or awaited is gone.
-    pub(super) fn stopped(&mut self, key: Key) {
-        let wanted = self.is_to_be_started(key);
-        self.table.is_gone(key);
-        match self.table.children.get_mut(&key) {
-            Some(child) if wanted => child.slot = Slot::Queued,
-            Some(_) => self.finish(key),
-            None => {}
-        }
-        self.step_is_over(key);
-    }
-
-    /// Notes that a delay has passed. Whether the restart is still wanted is decided when its turn comes.
-    pub(super) fn delay_over(&mut self, key: Key, number: u64) {
-        if self.waits(key) == Some(number) {
-            self.queues.enqueue(Work::Resume(key, number));
-        }
-    }
-
-    /// The number of the delay before a child's restart.
-    pub(super) fn waits(&self, key: Key) -> Option<u64> {
-        match self.child(key)?.slot {
-            Slot::Waiting { number, .. } => Some(number),
+    fn info(&self, now: Instant) -> ChildInfo {
+        let backoff = match &self.slot {
+            Slot::Waiting { until, .. } => until.map(|until| until.saturating_duration_since(now)),
             _ => None,
+        };
+        ChildInfo {
+            id: self.spec.id().clone(),
+            kind: self.spec.kind(),
+            restart: self.spec.restart_rule(),
+            significant: self.spec.is_significant(),
+            state: self.state(),
+            restarts: self.restarts,
+            backoff,
+        }
+    }
+
+    fn running(&self) -> Option<&T> {
+        match &self.slot {
+            Slot::Running(incarnation) => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    fn last_exit(&self) -> Option<ExitReason> {
+        self.past.as_ref()?.last_exit.clone()
+    }
+
+    fn snapshot(&self, key: Key, now: Instant) -> ChildSnapshot {
+        let supervisor = self.running().filter(|it| it.is_supervisor()).and_then(|it| it.cell().cloned());
+        let order_key = (self.start_index, key);
+        ChildSnapshot::new(order_key, self.info(now), self.latest, self.last_exit(), supervisor)
+    }
+
+    /// Its health by this grace, if it counts, or may have children below it that count.
+    fn examinee(&self, grace: Duration, now: Instant) -> Option<Examinee> {
+        let is_supervisor = self.running().is_some_and(T::is_supervisor);
+        let rule = self.spec.health_rule().cloned();
+        if rule.is_none() && !is_supervisor {
+            return None;
+        }
+        let (past, actor) = (self.past.as_deref(), self.running().and_then(|it| it.cell().cloned()));
+        let condition = Condition {
+            state: self.state(),
+            for_long: self.since.map(|since| now.saturating_duration_since(since)),
+            last_exit: past.and_then(|past| past.last_exit.as_ref()),
+        };
+        let never = Trouble::default();
+        let trouble = past.map_or(&never, |past| &past.trouble);
+        let judged = (condition.known(trouble, grace, now), condition.unsteady(trouble, grace, now));
+        Some(Examinee::new(self.spec.id().clone(), rule, judged, actor, is_supervisor))
+    }
+}
+
+/// The children of a supervisor.
+///
+/// 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
+///    a reconfiguration gives new ones.
+/// 2. `by_id` holds the children whose ids are unique: all of a static supervisor, none of a dynamic one.
+/// 3. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
+///    their end has been reported: that end is not one of an unknown actor.
+pub(super) struct Table<T> {
+    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
+    children: BTreeMap<Key, Box<Child<T>>>,
+    by_id: HashMap<ChildId, Key>,
+    by_actor: HashMap<ActorId, Key>,
+    next_key: Key,
+    last_start_index: StartIndex,
+    finished: Vec<Key>,
+}
+
+impl<T: Incarnation> Table<T> {
+    fn new() -> Self {
+        Self {
+            children: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_actor: HashMap::new(),
+            next_key: 1,
+            last_start_index: 0,
+            finished: Vec::new(),
+        }
+    }
+
+    /// A key that has never been given.
+    fn next_key(&mut self) -> Key {
+        self.next_key += 1;
+        self.next_key - 1
+    }
+
+    /// The index after all that have been given.
+    fn next_start_index(&mut self) -> StartIndex {
+        self.last_start_index += 1;
+        self.last_start_index
+    }
+
+    /// Adds a child at the end of the start order.
+    fn enter(&mut self, spec: ChildSpec, slot: Slot<T>, id_is_unique: bool) -> Key {
+        let key = self.next_key();
+        if id_is_unique {
+            self.by_id.insert(spec.id().clone(), key);
+        }
+        let start_index = self.next_start_index();
+        self.children.insert(key, Box::new(Child::new(spec, start_index, slot)));
+        key
+    }
+
+    /// Notes that an incarnation of a child runs; whether that is a restart, and why.
+    fn began(&mut self, key: Key, incarnation: T, restarted: bool, cause: Option<Arc<RestartCause>>, now: Instant) {
+        let Some(child) = self.children.get_mut(&key) else { return };
+        self.by_actor.insert(incarnation.actor_id(), key);
+        child.restarts += u32::from(restarted);
+        child.began(incarnation, cause, now);
+    }
+
+    /// Notes that the latest incarnation of a child is gone.
+    fn is_gone(&mut self, key: Key) {
+        if let Some(actor) = self.children.get(&key).and_then(|child| child.latest) {
+            self.by_actor.remove(&actor);
+        }
+    }
+
+    /// Notes that a child is down and keeps its place.
+    fn mark_stopped(&mut self, key: Key) {
+        if let Some(child) = self.children.get_mut(&key) {
+            child.slot = Slot::Down;
+        }
+        self.finished.push(key);
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.finished.push(key);
+        if let Some(child) = self.children.remove(&key)
+            && !self.by_id.is_empty()
+        {
+            self.by_id.remove(child.spec.id());
         }
     }
 
     /// The children that have stopped since the last call: down, or removed.
-    pub(super) fn take_finished(&mut self) -> Vec<Key> {
-        self.table.take_finished()
+    fn take_finished(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.finished)
     }
 
-    // ---- replacing a child that runs by a successor, which is started first and takes its place when it runs ----
+    // ---- the start order ----
 
-    /// Prepares the start of a successor of this child, by this specification. Returns a key for its start, and the
-    /// child that it is to replace.
-    pub(super) fn begin_replacing(&mut self, key: Key, spec: &ChildSpec) -> Result<(Key, ActorId), ChildError> {
-        spec.check(&self.rules)?;
-        let Some(child) = self.child(key) else { return Err(ChildError::Terminated) };
-        let predecessor = match &child.slot {
-            Slot::Running(incarnation) => incarnation.actor_id(),
-            Slot::Down => return Err(ChildError::Stopped { id: child.spec.id().clone() }),
-            _ => return Err(ChildError::Restarting { id: child.spec.id().clone() }),
-        };
-        self.starting += 1;
-        Ok((self.table.next_key(), predecessor))
+    /// The children in start order.
+    fn in_order(&self) -> Vec<Key> {
+        // Keys are in the order of indices until a reconfiguration gives new ones, and sorted input is sorted fast.
+        let mut order_keys: Vec<OrderKey> =
+            self.children.iter().map(|(key, child)| (child.start_index, *key)).collect();
+        order_keys.sort();
+        order_keys.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Notes that a successor runs. It takes the place if `predecessor` still has it.
-    pub(super) fn replaced(
-        &mut self,
-        key: Key,
-        predecessor: ActorId,
-        successor: T,
-        spec: ChildSpec,
-        now: Instant,
-    ) -> Replaced<T> {
-        let actor = successor.actor_id();
-        let ended = self.early.take(actor, || successor.is_over());
-        self.replacing_is_over();
-        let current = self.table.children.get_mut(&key).filter(|child| child.is_current(predecessor));
-        let Some(child) = current else { return Replaced::Unwanted(successor) };
-        let rule = child.spec.shutdown_rule();
-        child.is_spared(now);
-        let (Slot::Running(before) | Slot::Exited(before, _)) = std::mem::replace(&mut child.slot, Slot::Down) else {
-            unreachable!("a current incarnation is in one of these slots")
-        };
-        child.respecify(spec);
-        self.table.by_actor.remove(&predecessor);
-        self.table.began(key, successor, false, None, now);
-        if let Some(reason) = ended.clone() {
-            self.exited(actor, reason, now);
-        }
-        Replaced::Taken { predecessor: before, rule, ended }
+    fn order_key(&self, key: Key) -> Option<OrderKey> {
+        Some((self.children.get(&key)?.start_index, key))
     }
 
-    /// Notes that a successor did not start.
-    pub(super) fn replacing_is_over(&mut self) {
-        self.starting -= 1;
-        self.forget_early_ends();
-    }
-
-    // ---- the end ----
-
-    /// Ends all steps. Returns the children that are not gone yet, in reverse start order.
-    pub(super) fn halt(&mut self) -> Vec<Leaving<T>> {
-        self.halted = true;
-        self.table.by_actor.clear();
-        let mut leaving = Vec::new();
-        for key in self.table.in_order().into_iter().rev() {
-            let Some(child) = self.table.children.get_mut(&key) else { continue };
-            match std::mem::replace(&mut child.slot, Slot::Down) {
-                Slot::Running(incarnation) => leaving.push(Leaving::Running(child.spec.clone(), incarnation)),
-                Slot::Exited(incarnation, _) => leaving.push(Leaving::Ended(incarnation)),
-                _ => {}
+    /// Gives new start indices: these children come first, the others after them in their old order.
+    fn reorder(&mut self, mut order: Vec<Key>) {
+        let before = self.in_order();
+        let named: std::collections::HashSet<Key> = order.iter().copied().collect();
+        order.extend(before.into_iter().filter(|key| !named.contains(key)));
+        for key in order {
+            let start_index = self.next_start_index();
+            if let Some(child) = self.children.get_mut(&key) {
+                child.start_index = start_index;
             }
         }
-        leaving
     }
 
-    /// The actors that [`halt`](Children::halt) would return.
-    pub(super) fn actors(&self) -> HashSet<ActorId> {
-        let actor = |child: &Child<T>| match &child.slot {
-            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),
+    // ---- queries ----
+
+    pub(super) fn find(&self, id: &str) -> Result<Key, ChildError> {
+        let known = || self.by_id.keys().map(ChildId::as_str);
+        self.by_id.get(id).copied().ok_or_else(|| ChildError::not_found(id, known()))
+    }
+
+    pub(super) fn find_actor(&self, actor: ActorId) -> Result<Key, ChildError> {
+        let restarting = || self.children.iter().find(|(_, child)| child.latest == Some(actor)).map(|(key, _)| *key);
+        let found = self.by_actor.get(&actor).copied().or_else(restarting);
+        found.ok_or_else(|| ChildError::not_found(format!("actor {actor}"), std::iter::empty()))
+    }
+
+    /// Refuses an id that is taken.
+    fn refuse_present(&self, id: &ChildId) -> Result<(), ChildError> {
+        let present = self.by_id.get(id).and_then(|key| self.children.get(key));
+        present.map_or(Ok(()), |child| Err(child.refusal()))
+    }
+
+    pub(super) fn spec(&self, key: Key) -> Option<&ChildSpec> {
+        Some(&self.children.get(&key)?.spec)
+    }
+
+    pub(super) fn running(&self, key: Key) -> Option<&T> {
+        self.children.get(&key)?.running()
+    }
+
+    pub(super) fn restarts(&self, key: Key) -> u32 {
+        self.children.get(&key).map_or(0, |child| child.restarts)
+    }
+
+    /// Why a child that runs was restarted; `None` if it was started by request.
+    pub(super) fn cause(&self, key: Key) -> Option<Arc<RestartCause>> {
+        self.children.get(&key)?.past.as_ref()?.cause.clone()
+    }
+
+    /// Why a child that has ended gave up, if it is a supervisor and did.
+    pub(super) fn escalation(&self, key: Key) -> Option<Arc<RestartLimitExceeded>> {
+        match &self.children.get(&key)?.slot {
+            Slot::Exited(incarnation, _) => incarnation.give_up_reason(),
             _ => None,
-        };
-        self.table.children.values().map(Box::as_ref).filter_map(actor).collect()
-    }
-
-    /// Takes in a start that had just finished when the supervisor began to stop.
-    pub(super) fn adopt(&mut self, key: Key, incarnation: T) {
-        if let Some(child) = self.table.children.get_mut(&key) {
-            self.table.by_actor.insert(incarnation.actor_id(), key);
-            child.slot = Slot::Running(incarnation);
         }
     }
 
-    // ---- helpers ----
-
-    fn child(&self, key: Key) -> Option<&Child<T>> {
-        self.table.children.get(&key).map(Box::as_ref)
+    /// All children, the newest first, as OTP lists them.
+    pub(super) fn which(&self, now: Instant) -> Vec<ChildInfo> {
+        let newest_first = self.in_order().into_iter().rev();
+        newest_first.filter_map(|key| self.which_child(key, now)).collect()
     }
 
-    fn purpose(&mut self, key: Key) -> Option<Purpose> {
-        self.queues.plan(key).map(|plan| plan.purpose)
+    pub(super) fn which_child(&self, key: Key, now: Instant) -> Option<ChildInfo> {
+        self.children.get(&key).map(|child| child.info(now))
     }
 
-    /// Whether the plan under way starts it again.
-    fn is_to_be_started(&self, key: Key) -> bool {
-        self.table.order_key(key).is_some_and(|order_key| self.queues.starts(order_key))
-    }
-
-    /// Notes that a start is no longer under way; true if it was to be aborted.
-    fn start_is_over(&mut self, key: Key) -> bool {
-        let aborting = matches!(self.child(key), Some(Child { slot: Slot::Aborting, .. }));
-        if aborting || matches!(self.child(key), Some(Child { slot: Slot::Starting, .. })) {
-            self.starting -= 1;
+    pub(super) fn count(&self) -> ChildCount {
+        let mut count = ChildCount { specs: self.children.len(), ..ChildCount::default() };
+        for child in self.children.values() {
+            count.active += usize::from(matches!(child.slot, Slot::Running(_)));
+            count.supervisors += usize::from(child.spec.kind() == ChildKind::Supervisor);
         }
-        aborting
+        count.workers = count.specs - count.supervisors;
+        count
     }
 
-    /// Notes that a start that is no longer wanted has succeeded.
-    fn stop_instead(&mut self, key: Key) {
-        match (self.queues.plan(key), self.table.order_key(key)) {
-            (Some(plan), Some(order_key)) => plan.stops_also(order_key),
-            _ => self.queues.enqueue(Work::Terminate(key)),
-        }
+    /// The children after this one, in the order of their keys.
+    pub(super) fn snapshots(&self, after: Option<Key>, now: Instant) -> impl Iterator<Item = ChildSnapshot> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.children.range((from, Bound::Unbounded)).map(move |(key, child)| child.snapshot(*key, now))
     }
 
-    /// Starts the children after this one, which are down, when the retry of its start has succeeded.
-    fn start_those_after(&mut self, key: Key) {
-        if self.rules.strategy == Strategy::OneForOne {
-            return;
-        }
-        let Some((start_index, _)) = self.table.order_key(key) else { return };
-        let Some(plan) = self.queues.plan(key).filter(|plan| plan.is_retry_of(key)) else { return };
-        for (later, child) in self.table.children.iter_mut().filter(|(_, child)| child.start_index > start_index) {
-            // A queued child waits for a retry of its own, from when it had its own plan queue.
-            let down = matches!(child.slot, Slot::Down | Slot::Queued);
-            if down && child.spec.restart_rule() != Restart::Temporary {
-                child.slot = Slot::Queued;
-                plan.starts_also((child.start_index, *later));
-            }
-        }
+    /// The children that count in the health of their namespace, or may have such below them, in start order. The
+    /// caller gives the grace.
+    pub(super) fn examinees(&self, grace: Duration, now: Instant) -> Vec<Examinee> {
+        let examinee = |child: &Child<T>| Some((child.start_index, child.examinee(grace, now)?));
+        let mut found: Vec<_> = self.children.values().filter_map(|child| examinee(child)).collect();
+        found.sort_by_key(|(start_index, _)| *start_index);
+        found.into_iter().map(|(_, examinee)| examinee).collect()
     }
 
-    fn forget_early_ends(&mut self) {
-        if self.starting == 0 {
-            self.early.clear();
-        }
-    }
-
-    fn step_is_over(&mut self, key: Key) {
-        self.forget_early_ends();
-        self.queues.step_is_over(key);
-    }
-
-    /// The children that were to be started after it are down until the retry succeeds, as in OTP.
-    fn retry(&mut self, key: Key, said: Arc<str>) {
-        self.give_up_plan(key);
-        if let Some(child) = self.table.children.get_mut(&key) {
-            child.slot = Slot::Queued;
-        }
-        self.queues.enqueue_retry(key, said);
-    }
-
-    /// Removes the remaining starts of the plan that this child belongs to; returns why the plan was made.
-    fn give_up_plan(&mut self, key: Key) -> Option<Arc<RestartCause>> {
-        let Plan { starts, cause, .. } = self.queues.take_plan(key)?;
-        for (_, later) in starts {
-            self.finish(later);
-        }
-        cause
-    }
-
-    /// Notes that a child does not run and has no start pending: it keeps its place, or is removed.
-    fn finish(&mut self, key: Key) {
-        let Some(child) = self.child(key) else { return };
-        let keeps = self.rules.child_set == ChildSet::Static && child.spec.restart_rule() != Restart::Temporary;
-        if keeps { self.table.mark_stopped(key) } else { self.table.remove(key) }
+    /// Whether this is the actor of a child that runs or is being stopped.
+    pub(super) fn is_actor(&self, actor: ActorId) -> bool {
+        self.by_actor.contains_key(&actor)
     }
 }

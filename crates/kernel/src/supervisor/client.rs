@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 
@@ -271,7 +272,9 @@ impl Supervisor {
     /// answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
     /// are not listed.
     pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
-        let ask = |supervisor: ActorCell| async move { ask(&supervisor.into(), ServerMsg::Checkup).await.ok() };
+        let ask = |supervisor: ActorCell, grace| async move {
+            ask(&supervisor.into(), |reply| ServerMsg::Checkup(grace, reply)).await.ok()
+        };
         checkup(&self.path, self.actor.get_cell(), limits, ask).await
     }
 
@@ -325,7 +328,8 @@ pub(super) enum ServerMsg {
     WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
     CountChildren(RpcReplyPort<ChildCount>),
     SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
-    Checkup(RpcReplyPort<Vec<Examinee>>),
+    /// The health of its children, each with this grace.
+    Checkup(Duration, RpcReplyPort<Vec<Examinee>>),
     Work,
     StepDone(Key, u64),
     DelayOver(Key, u64),

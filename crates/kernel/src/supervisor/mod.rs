@@ -25,7 +25,8 @@ pub use client::Supervisor;
 pub use dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 pub use error::{BoxError, ChildError, NameFree, SpecError, StartError};
 pub use info::{ChildCount, ChildInfo, ChildState};
-pub use partition::{Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec};
+pub use partition::supervisor::{PartitionSupervisor, PartitionSupervisorSpec};
+pub use partition::{Partition, PartitionError};
 pub use report::{ChildEvent, Report, Reporter, TracingReporter};
 pub use restart::{Failure, Fault, RestartCause, RestartIntensity, RestartLimitExceeded, Strategy};
 pub use spec::{ChildSpec, StartContext, SupervisorSpec};
@@ -37,6 +38,7 @@ pub use task::{
 pub use tree::checkup::ChildHealth;
 pub use tree::{Supervision, Tree, TreeStatus};
 
-pub(crate) use actor::{DirectSpawner, Handled, Life, Metering, stop_unmanaged};
+pub(crate) use actor::unmanaged::stop_unmanaged;
+pub(crate) use actor::{DirectSpawner, Handled, Life, Metering};
 pub(crate) use one_line::OneLine;
 pub(crate) use spec::UnmanagedExits;

@@ -17,7 +17,7 @@ use super::actor::{Group, Managed, Metering};
 use super::backoff::Backoff;
 use super::child_id::ChildId;
 use super::child_rules::{AutoShutdown, ChildKind, NameTaken, Restart, Shutdown};
-use super::children::{ChildSet, Rules};
+use super::children::rules::{ChildSet, Rules};
 use super::error::{SpecError, StartError};
 use super::report::{Reporter, Reporting};
 use super::restart::{RestartIntensity, Strategy};
@@ -30,14 +30,14 @@ use crate::namespace::ServiceName;
 
 /// The context that a start function receives.
 pub struct StartContext {
-    pub(crate) id: ChildId,
-    pub(crate) supervisor: ActorCell,
-    pub(crate) group: Group,
-    pub(crate) reporting: Reporting,
+    pub(super) id: ChildId,
+    pub(super) supervisor: ActorCell,
+    pub(super) group: Group,
+    pub(super) reporting: Reporting,
     /// Whether the child, or its supervisor, has run before.
-    pub(crate) restart: bool,
+    pub(super) restart: bool,
     /// The predecessor whose place and name the child is to take.
-    pub(crate) replaces: Option<ActorCell>,
+    pub(super) replaces: Option<ActorCell>,
 }
 
 impl StartContext {
@@ -79,7 +79,7 @@ impl StartContext {
         L: Send + Sync + 'static,
         M: Metering,
     {
-        let managed = Managed::new(actor, lease, meter, self.group.ticket());
+        let managed = Managed::new(actor, lease, meter, &self.group);
         let spawning = Actor::spawn_linked(None, managed, args, self.supervisor.clone());
         spawning.map(|spawned| spawned.map(|(actor, handle)| Started::new(actor, handle)).map_err(StartError::from))
     }
@@ -561,8 +561,9 @@ impl SupervisorSpec {
         self
     }
 
-    pub(crate) fn child_set(mut self, child_set: ChildSet) -> Self {
-        self.rules.child_set = child_set;
+    /// Children that are started on demand, at most this many.
+    pub(super) fn on_demand(mut self, max_children: usize) -> Self {
+        self.rules.child_set = ChildSet::Dynamic { max_children };
         self
     }
 

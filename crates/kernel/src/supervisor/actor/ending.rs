@@ -2,7 +2,7 @@
 
 use ractor::ActorCell;
 
-use super::group::Group;
+use super::Group;
 use super::unmanaged::stop_unmanaged;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::children::Leaving;

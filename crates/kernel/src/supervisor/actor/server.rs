@@ -17,17 +17,19 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::delays::Delays;
 use super::ending::{stop_children, stop_linked};
-use super::group::{Gone, Group};
 use super::replacement::Replacement;
 use super::requests::Requests;
 use super::step::{Outcome, StartUnderWay, Steps, outcome_of};
+use super::{Gone, Group};
 use crate::ask::answer;
 use crate::containment::{display_text, drop_contained, error_text};
 use crate::exit::{ExitReason, SHUTDOWN};
 use crate::limits::SupervisorLimits;
 use crate::supervisor::backoff::JitterRng;
 use crate::supervisor::child_rules::{ChildKind, NameTaken, Shutdown};
-use crate::supervisor::children::{Children, FailedStart, Key, Refused, Replaced, Step, Terminate};
+use crate::supervisor::children::Key;
+use crate::supervisor::children::machine::{Children, FailedStart, Refused, Replaced, Step, Terminate};
+use crate::supervisor::children::rules::ChildSet;
 use crate::supervisor::client::{Answer, ServerMsg, Which};
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::info::ChildInfo;
@@ -172,7 +174,7 @@ impl Server {
         spec: SupervisorSpec,
     ) -> Self {
         let group = group.nested().limited_to(spec.limits.as_ref());
-        let reporting = reporting.of_children(spec.rules.child_set.is_on_demand());
+        let reporting = reporting.of_children(spec.rules.child_set != ChildSet::Static);
         let state = Mutex::new(Some(Box::new(State::new(spec, group.limits()))));
         Self { state, group, reporting, give_up_cell, restart }
     }
@@ -265,7 +267,7 @@ impl Server {
                 (Refused::Waits(number), NameTaken::Wait)
             }
         };
-        if let Some(id) = state.children.table().id(key) {
+        if let Some(id) = state.children.table().spec(key).map(ChildSpec::id) {
             self.reporting.send(id, ChildEvent::NameTaken { cause: display_text(cause), rule });
         }
         Some(refused)
@@ -344,7 +346,9 @@ impl Server {
         if let Some(replacement) = state.replacements.remove(&key) {
             return self.replace(myself, state, key, replacement, outcome);
         }
-        let Some(id) = state.children.table().id(key).cloned() else { return drop_contained("a step", outcome) };
+        let Some(id) = state.children.table().spec(key).map(|spec| spec.id().clone()) else {
+            return drop_contained("a step", outcome);
+        };
         match outcome {
             Outcome::Gone { actor, how } => {
                 state.children.stopped(key);
@@ -556,7 +560,9 @@ impl Actor for Server {
             ServerMsg::SupervisorSnapshot(after, reply) => {
                 answer(reply, state.snapshot(after, || myself.get_children()));
             }
-            ServerMsg::Checkup(reply) => answer(reply, state.children.table().examinees(Instant::now())),
+            ServerMsg::Checkup(grace, reply) => {
+                answer(reply, state.children.table().examinees(grace, Instant::now()));
+            }
             ServerMsg::Work => state.work_is_due = false,
             ServerMsg::DelayOver(key, number) => {
                 state.delays.over(key, number);
@@ -589,7 +595,7 @@ impl Actor for Server {
         let state = &mut *state;
         match state.children.exited(actor, reason.clone(), Instant::now()) {
             Some(key) => {
-                if let Some(id) = state.children.table().id(key) {
+                if let Some(id) = state.children.table().spec(key).map(ChildSpec::id) {
                     let escalation = state.children.table().escalation(key);
                     self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
                 }

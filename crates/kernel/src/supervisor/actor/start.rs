@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::future::FutureExt;
 use ractor::Actor;
 
-use super::group::Group;
-use super::managed::DirectSpawner;
+use super::DirectSpawner;
+use super::Group;
 use super::server::Server;
 use crate::containment::catch_panic;
 use crate::supervisor::child_id::ChildId;

@@ -12,7 +12,7 @@ use tokio::task::JoinError;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::group::Gone;
+use super::Gone;
 use crate::containment::{CaughtPanic, ContainedFuture, catch_panic, drop_contained};
 use crate::supervisor::child_rules::{ChildKind, Stopped};
 use crate::supervisor::children::Key;

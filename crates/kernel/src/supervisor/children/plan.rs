@@ -40,27 +40,34 @@ pub(super) enum Purpose {
 
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) purpose: Purpose,
+    purpose: Purpose,
     stops: SortedQueue<OrderKey>,
-    pub(super) starts: SortedQueue<OrderKey>,
+    starts: SortedQueue<OrderKey>,
     /// The start of this child is a retry. It must go through the mailbox, or a child that always fails would keep the
     /// supervisor from ever reading it. The children after it are down until it has succeeded.
     retry: Option<Key>,
     /// The cause, if this is a restart.
-    pub(super) cause: Option<Arc<RestartCause>>,
+    cause: Option<Arc<RestartCause>>,
     /// The starts are not made now: they are decided again after this.
-    pub(super) wait: Option<Wait>,
+    wait: Option<Wait>,
 }
 
 /// The wait of a restart between its stops and its starts.
 #[derive(Debug)]
 pub(super) struct Wait {
     /// The failed child; the children stopped with it are down until then.
-    pub(super) key: Key,
+    key: Key,
     /// The delay, from the moment when all affected children are stopped.
-    pub(super) delay: Duration,
+    delay: Duration,
     /// The earliest time at which another affected child may be started.
-    pub(super) not_before: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+impl Wait {
+    /// `None` if there is nothing to wait for.
+    pub(super) fn of(key: Key, delay: Duration, not_before: Option<Instant>) -> Option<Self> {
+        (!delay.is_zero() || not_before.is_some()).then_some(Self { key, delay, not_before })
+    }
 }
 
 impl Plan {
@@ -73,18 +80,13 @@ impl Plan {
     }
 
     /// No children yet.
-    pub(super) fn restart(retry: Option<Key>, wait: Option<Wait>) -> Self {
-        Self { purpose: Purpose::Restart, retry, wait, ..Self::empty() }
+    pub(super) fn restart(retry: Option<Key>, cause: Option<Arc<RestartCause>>, wait: Option<Wait>) -> Self {
+        Self { purpose: Purpose::Restart, retry, cause, wait, ..Self::empty() }
     }
 
     fn empty() -> Self {
         let (stops, starts) = Default::default();
         Self { purpose: Purpose::Stop, stops, starts, retry: None, cause: None, wait: None }
-    }
-
-    /// The same with the cause of the restart.
-    pub(super) fn because(self, cause: Option<Arc<RestartCause>>) -> Self {
-        Self { cause, ..self }
     }
 
     pub(super) fn stops_also(&mut self, order_key: OrderKey) {
@@ -95,9 +97,15 @@ impl Plan {
         self.starts.insert(order_key);
     }
 
-    /// Whether the start of this child is a retry, after which others are started.
-    pub(super) fn is_retry_of(&self, key: Key) -> bool {
-        self.retry == Some(key)
+    fn keys_to_start(self) -> Vec<Key> {
+        self.starts.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// What comes after its stops, if its starts have to wait.
+    fn into_delay(mut self) -> Option<Turn> {
+        let Wait { key, delay, not_before } = self.wait.take()?;
+        let cause = self.cause.take();
+        Some(Turn::Delay { key, starts: self.keys_to_start(), delay, not_before, cause })
     }
 }
 
@@ -134,8 +142,14 @@ pub(super) enum Turn {
         restart: bool,
         retry: bool,
     },
-    /// The stops of this plan are made, and its starts have to wait.
-    Delay(Plan),
+    /// The stops of a plan are made, and its starts have to wait: for the delay of this child, and not before this time.
+    Delay {
+        key: Key,
+        starts: Vec<Key>,
+        delay: Duration,
+        not_before: Option<Instant>,
+        cause: Option<Arc<RestartCause>>,
+    },
     Decide(Work),
 }
 
@@ -188,11 +202,11 @@ impl PlanQueues {
                 return Some(Turn::Stop(key));
             }
             if plan.wait.is_some() {
-                return queue.plan.take().map(Turn::Delay);
+                return queue.plan.take().and_then(Plan::into_delay);
             }
             if let Some((_, key)) = plan.starts.pop_first() {
                 let restart = plan.purpose == Purpose::Restart;
-                return Some(Turn::Start { key, restart, retry: plan.is_retry_of(key) });
+                return Some(Turn::Start { key, restart, retry: plan.retry == Some(key) });
             }
             queue.plan = None;
         }
@@ -243,14 +257,39 @@ impl PlanQueues {
     }
 
     /// The plan under way that this child belongs to.
-    pub(super) fn plan(&mut self, child: Key) -> Option<&mut Plan> {
+    fn plan(&mut self, child: Key) -> Option<&mut Plan> {
         let at = self.at(child);
         self.queues.get_mut(&at)?.plan.as_mut()
     }
 
-    pub(super) fn take_plan(&mut self, child: Key) -> Option<Plan> {
+    /// Why the plan under way was made; with the cause, if it is a restart that has one.
+    pub(super) fn purpose(&mut self, child: Key) -> Option<(Purpose, Option<Arc<RestartCause>>)> {
+        self.plan(child).map(|plan| (plan.purpose, plan.cause.clone()))
+    }
+
+    /// Whether the plan under way has started this child as a retry, after which others are started.
+    pub(super) fn is_retry(&mut self, child: Key) -> bool {
+        self.plan(child).is_some_and(|plan| plan.retry == Some(child))
+    }
+
+    /// Adds a stop to the plan under way; false if there is none.
+    pub(super) fn stop_also(&mut self, order_key: OrderKey) -> bool {
+        self.plan(order_key.1).map(|plan| plan.stops_also(order_key)).is_some()
+    }
+
+    /// Adds a start to the plan under way.
+    pub(super) fn start_also(&mut self, order_key: OrderKey) {
+        if let Some(plan) = self.plan(order_key.1) {
+            plan.starts_also(order_key);
+        }
+    }
+
+    /// Drops the plan under way. Returns what it would have started, and its cause.
+    pub(super) fn give_up(&mut self, child: Key) -> Option<(Vec<Key>, Option<Arc<RestartCause>>)> {
         let at = self.at(child);
-        self.queues.get_mut(&at)?.plan.take()
+        let mut plan = self.queues.get_mut(&at)?.plan.take()?;
+        let cause = plan.cause.take();
+        Some((plan.keys_to_start(), cause))
     }
 
     /// Whether the plan under way starts this child again.
@@ -308,7 +347,7 @@ impl PlanQueues {
 /// Made for one value, or for many that come in order: those cost less than in a tree. One that comes out of order
 /// moves the others.
 #[derive(Debug)]
-pub(super) struct SortedQueue<T>(VecDeque<T>);
+struct SortedQueue<T>(VecDeque<T>);
 
 impl<T> Default for SortedQueue<T> {
     fn default() -> Self {

@@ -23,18 +23,3 @@ pub(crate) enum ChildSet {
     /// Ids are labels, and a child that does not run is forgotten.
     Dynamic { max_children: usize },
 }
-
-impl ChildSet {
-    /// Whether children are started on demand; there may be thousands of them.
-    pub(crate) const fn is_on_demand(self) -> bool {
-        matches!(self, Self::Dynamic { .. })
-    }
-
-    /// The name of a supervisor with such a set of children.
-    pub(crate) const fn kind(self) -> &'static str {
-        match self {
-            Self::Static => "static",
-            Self::Dynamic { .. } => "dynamic",
-        }
-    }
-}

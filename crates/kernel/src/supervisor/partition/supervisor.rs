@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use super::error::PartitionError;
 use super::key::partition_of;
-use super::slots::{Partition, PartitionSlots, SlotLease, is_live, sealed::SlotHolder};
+use super::sealed::SlotHolder;
+use super::{Partition, PartitionSlots, SlotLease, is_live};
 use crate::containment::{drop_contained, waking_contained};
 use crate::health::{Health, HealthRule};
 use crate::supervisor::child_id::ChildId;

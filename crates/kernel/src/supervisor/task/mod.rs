@@ -12,13 +12,11 @@
 mod error;
 mod handle;
 mod life;
-mod options;
 mod stream;
 mod supervisor;
 
 pub use error::TaskError;
 pub use handle::Task;
-pub use life::{TaskOutput, TaskStop};
-pub use options::TaskOptions;
+pub use life::{TaskOptions, TaskOutput, TaskStop};
 pub use stream::{OnTimeout, StreamOptions, StreamOrder, TaskStream};
 pub use supervisor::TaskSupervisor;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::error::TaskError;
-use super::options::{Link, TaskOptions};
+use super::life::{Link, TaskOptions};
 use super::supervisor::TaskSupervisor;
 use crate::supervisor::child_rules::Shutdown;
 use crate::supervisor::error::ChildError;

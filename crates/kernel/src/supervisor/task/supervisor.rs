@@ -5,8 +5,7 @@ use tokio::sync::oneshot;
 
 use super::error::TaskError;
 use super::handle::Task;
-use super::life::{TaskStop, owned};
-use super::options::TaskOptions;
+use super::life::{TaskOptions, TaskStop, owned};
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::client::Supervisor;
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};

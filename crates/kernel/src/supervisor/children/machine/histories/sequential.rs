@@ -10,9 +10,11 @@ use super::{
 };
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::JitterRng;
+use crate::supervisor::children::Key;
+use crate::supervisor::children::Slot;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::table::Slot;
-use crate::supervisor::children::{Children, Key, Rules, Step};
+use crate::supervisor::children::machine::{Children, Step};
+use crate::supervisor::children::rules::Rules;
 use crate::supervisor::restart::Strategy;
 
 #[derive(Debug, Clone)]

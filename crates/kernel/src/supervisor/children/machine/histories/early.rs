@@ -7,7 +7,8 @@ use crate::exit::ExitReason;
 use crate::supervisor::backoff::{Backoff, JitterRng};
 use crate::supervisor::child_rules::AutoShutdown;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::{ChildSet, Children, Rules, Step, Terminate};
+use crate::supervisor::children::machine::{Children, Step, Terminate};
+use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::started::Incarnation;
 

@@ -1,10 +1,17 @@
-//! The current holder of each partition.
+//! One child many times, and a key to choose among them: Elixir's `PartitionSupervisor`.
+//!
+//! The partitions are the children `0`, `1`, … of an ordinary supervisor. Their current actors are in
+//! [`PartitionSlots`], one for each partition, which readers read without asking an actor.
 //!
 //! 1. A slot is taken before its actor starts. It is free when the last clone of its lease is dropped; the handler and
 //!    state of its holder have then been dropped.
 //! 2. A slot is never taken from a living holder, and a lease only fills and frees the slot while it is its own.
 //! 3. Keys are routed to the partitions below `open`. A partition is closed before it is stopped, and opened when it
 //!    has started.
+
+mod error;
+mod key;
+pub(super) mod supervisor;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,21 +22,21 @@ use parking_lot::RwLock;
 use ractor::{ActorCell, ActorStatus};
 use tokio::time::Instant;
 
-use super::error::PartitionError;
+pub use error::PartitionError;
 
 /// What a partition can be: an actor, a dynamic supervisor or a task supervisor.
 pub trait Partition: sealed::SlotHolder + Clone + Send + Sync + 'static {}
 
 impl<T: sealed::SlotHolder + Clone + Send + Sync + 'static> Partition for T {}
 
-pub(super) mod sealed {
+mod sealed {
     pub trait SlotHolder {
         fn is_live(&self) -> bool;
     }
 }
 
 /// Whether an actor takes messages.
-pub(super) fn is_live(cell: &ActorCell) -> bool {
+fn is_live(cell: &ActorCell) -> bool {
     cell.get_status() < ActorStatus::Draining
 }
 
@@ -47,34 +54,34 @@ enum Holder<P> {
     Started(P),
 }
 
-pub(super) struct PartitionSlots<P> {
+struct PartitionSlots<P> {
     slots: Box<[RwLock<PartitionSlot<P>>]>,
     open: AtomicUsize,
 }
 
 impl<P: Partition> PartitionSlots<P> {
-    pub(super) fn new(partitions: NonZeroUsize) -> Self {
+    fn new(partitions: NonZeroUsize) -> Self {
         let free = |_| RwLock::new(PartitionSlot { lease: 0, holder: Holder::Vacant(None) });
         let slots = (0..partitions.get()).map(free).collect();
         Self { slots, open: AtomicUsize::new(partitions.get()) }
     }
 
     /// How many there are in all, open or closed.
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.slots.len()
     }
 
     /// How many are routed to.
-    pub(super) fn open(&self) -> usize {
+    fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
-    pub(super) fn set_open(&self, partitions: usize) {
+    fn set_open(&self, partitions: usize) {
         self.open.store(partitions, Ordering::Release);
     }
 
     /// The living holder of this slot.
-    pub(super) fn at(&self, partition: usize) -> Result<P, PartitionError> {
+    fn at(&self, partition: usize) -> Result<P, PartitionError> {
         match self.slots.get(partition).map(|slot| slot.read()).as_deref() {
             Some(PartitionSlot { holder: Holder::Started(holder), .. }) if holder.is_live() => Ok(holder.clone()),
             _ => Err(PartitionError::Down { partition }),
@@ -82,7 +89,7 @@ impl<P: Partition> PartitionSlots<P> {
     }
 
     /// The open slots that have been empty for this long.
-    pub(super) fn vacant(&self, for_long: Duration, now: Instant) -> Vec<usize> {
+    fn vacant(&self, for_long: Duration, now: Instant) -> Vec<usize> {
         let is_long = |since: &Instant| now.saturating_duration_since(*since) >= for_long;
         let is_vacant = |slot: &RwLock<PartitionSlot<P>>| match &slot.read().holder {
             Holder::Vacant(since) => since.as_ref().is_none_or(is_long),
@@ -94,7 +101,7 @@ impl<P: Partition> PartitionSlots<P> {
     }
 
     /// Takes a slot for an actor that is about to start; `None` if another one lives on it, or is about to.
-    pub(super) fn take(self: &Arc<Self>, partition: usize) -> Option<SlotLease<P>> {
+    fn take(self: &Arc<Self>, partition: usize) -> Option<SlotLease<P>> {
         let mut slot = self.slots.get(partition)?.write();
         let (taken, since) = match &slot.holder {
             Holder::Vacant(since) => (false, *since),
@@ -124,7 +131,7 @@ impl<P: Partition> PartitionSlots<P> {
 }
 
 /// The right to a slot; the last clone to be dropped returns it.
-pub(super) struct SlotLease<P: Partition>(Arc<Share<P>>);
+struct SlotLease<P: Partition>(Arc<Share<P>>);
 
 impl<P: Partition> Clone for SlotLease<P> {
     fn clone(&self) -> Self {
@@ -134,7 +141,7 @@ impl<P: Partition> Clone for SlotLease<P> {
 
 impl<P: Partition> SlotLease<P> {
     /// Publishes the started actor. It may have ended already: then this clone is the last one, and frees the slot.
-    pub(super) fn fill(self, holder: P) {
+    fn fill(self, holder: P) {
         self.0.slots.set(&self.0, Holder::Started(holder));
     }
 }

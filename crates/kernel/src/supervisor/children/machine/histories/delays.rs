@@ -8,9 +8,11 @@ use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::{Backoff, JitterRng};
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
+use crate::supervisor::children::Key;
+use crate::supervisor::children::Slot;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::table::Slot;
-use crate::supervisor::children::{ChildSet, Children, Key, Rules, Step, Terminate};
+use crate::supervisor::children::machine::{Children, Step, Terminate};
+use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::started::Incarnation;
 

@@ -22,11 +22,12 @@ use std::time::Duration;
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::plan::{Plan, Purpose, StartIndex, Turn, Wait, Work};
-use super::table::{Child, Slot};
-use super::{ChildSet, Children, Key, Refused, Rules, Step};
+use super::{Children, Refused, Step};
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{AutoShutdown, NameTaken, Restart};
+use crate::supervisor::children::plan::{Plan, Purpose, StartIndex, Turn, Wait, Work};
+use crate::supervisor::children::rules::{ChildSet, Rules};
+use crate::supervisor::children::{Child, Key, Slot};
 use crate::supervisor::error::SpecError;
 use crate::supervisor::report::ChildEvent;
 use crate::supervisor::restart::{Failure, Fault, RestartCause, RestartLimitExceeded, Strategy};
@@ -62,6 +63,14 @@ fn rule(purpose: Purpose, aborting: bool, rule: NameTaken) -> NameTaken {
     if purpose == Purpose::Restart && !aborting { rule } else { NameTaken::Fail }
 }
 
+/// The name of a supervisor with such a set of children.
+const fn kind(child_set: ChildSet) -> &'static str {
+    match child_set {
+        ChildSet::Static => "static",
+        ChildSet::Dynamic { .. } => "dynamic",
+    }
+}
+
 impl<T: Incarnation> Children<T> {
     // ---- the next step ----
 
@@ -91,7 +100,10 @@ impl<T: Incarnation> Children<T> {
             let step = match turn {
                 Turn::Stop(key) => self.stop_step(key, now),
                 Turn::Start { key, restart, retry } => self.start_step(key, restart, retry, now),
-                Turn::Delay(plan) => self.schedule_restart(plan, now),
+                Turn::Delay { key, starts, delay, not_before, cause } => {
+                    let until = not_before.unwrap_or(now).max(now + delay);
+                    self.schedule_restart(key, starts, until, cause)
+                }
                 Turn::Decide(work) => self.decide(at, work, now),
             };
             match &step {
@@ -177,7 +189,7 @@ impl<T: Incarnation> Children<T> {
         }
         let cause = cause.clone();
         let wait = self.wait(key, Duration::ZERO, now);
-        Some(self.restart_plan(key, true, wait).because(cause))
+        Some(self.restart_plan(key, true, cause, wait))
     }
 
     fn after_request(&mut self, key: Key) -> Option<Plan> {
@@ -221,7 +233,7 @@ impl<T: Incarnation> Children<T> {
         let cause = Arc::new(RestartCause { failure, strategy, used, intensity });
         let delay = self.next_delay(key);
         let wait = self.wait(key, delay, now);
-        let plan = self.restart_plan(key, retry, wait).because(Some(Arc::clone(&cause)));
+        let plan = self.restart_plan(key, retry, Some(Arc::clone(&cause)), wait);
         let what = ChildEvent::Restarting { cause, delay };
         Decision { plan: Some(plan), step: Some(Step::Report { id, what }) }
     }
@@ -232,20 +244,20 @@ impl<T: Incarnation> Children<T> {
     }
 
     /// Erlang's `restart/2`: stops the affected children that still run, then starts all of them that may restart.
-    fn restart_plan(&mut self, cause: Key, retry: bool, wait: Option<Wait>) -> Plan {
+    fn restart_plan(&mut self, failed: Key, retry: bool, cause: Option<Arc<RestartCause>>, wait: Option<Wait>) -> Plan {
         let children = &mut self.table.children;
-        let Child { start_index: at, spec, .. } = &*children[&cause];
+        let Child { start_index: at, spec, .. } = &*children[&failed];
         let at = *at;
         // A child that became temporary while it waited for its restart is not started again, and no other waits for
         // it.
         let stays = spec.restart_rule() != Restart::Temporary;
         let (retry, wait) = (retry && stays, wait.filter(|_| stays));
         let (among, from) = match self.rules.strategy {
-            Strategy::OneForOne => (children.range_mut(cause..=cause), at),
+            Strategy::OneForOne => (children.range_mut(failed..=failed), at),
             Strategy::OneForAll => (children.range_mut(..), 0),
             Strategy::RestForOne => (children.range_mut(..), at),
         };
-        let mut plan = Plan::restart(retry.then_some(cause), wait);
+        let mut plan = Plan::restart(retry.then_some(failed), cause, wait);
         let (mut forgotten, mut joined) = (Vec::new(), Vec::new());
         for (key, child) in among.filter(|(_, child)| child.start_index >= from) {
             let order_key = (child.start_index, *key);
@@ -290,7 +302,7 @@ impl<T: Incarnation> Children<T> {
             Strategy::OneForAll => self.latest_delay_of_others(key, 0, now),
             Strategy::RestForOne => self.latest_delay_of_others(key, self.table.order_key(key)?.0, now),
         };
-        (!delay.is_zero() || not_before.is_some()).then_some(Wait { key, delay, not_before })
+        Wait::of(key, delay, not_before)
     }
 
     fn latest_delay_of_others(&self, key: Key, from: StartIndex, now: Instant) -> Option<Instant> {
@@ -304,22 +316,22 @@ impl<T: Incarnation> Children<T> {
 
     /// Begins the delay once all affected children are stopped: the failed one waits, the others are down, the queue is
     /// free.
-    fn schedule_restart(&mut self, plan: Plan, now: Instant) -> Option<Step<T>> {
-        let Wait { key, delay, not_before } = plan.wait?;
-        let mut wanted = false;
-        for (_, other) in plan.starts {
-            if other == key {
-                wanted = true;
-            } else {
-                self.finish(other);
-            }
+    fn schedule_restart(
+        &mut self,
+        key: Key,
+        starts: Vec<Key>,
+        until: Instant,
+        cause: Option<Arc<RestartCause>>,
+    ) -> Option<Step<T>> {
+        let wanted = starts.contains(&key);
+        for other in starts.into_iter().filter(|other| *other != key) {
+            self.finish(other);
         }
         if !wanted {
             // It was terminated meanwhile; its stopped siblings stay down, as later in the delay.
             return None;
         }
-        let until = not_before.unwrap_or(now).max(now + delay);
-        let number = self.begin_waiting(key, Some(until), plan.cause)?;
+        let number = self.begin_waiting(key, Some(until), cause)?;
         Some(Step::Delay { key, number, until })
     }
 
@@ -408,8 +420,9 @@ impl<T: Incarnation> Children<T> {
 
     /// Replaces rules and specifications; with children on demand, the rules alone.
     pub(crate) fn reconfigure(&mut self, rules: Rules, specs: Vec<ChildSpec>) -> Result<(), SpecError> {
-        if self.rules.child_set.kind() != rules.child_set.kind() {
-            return Err(SpecError::OtherKind { is: self.rules.child_set.kind(), asked: rules.child_set.kind() });
+        let (is, asked) = (kind(self.rules.child_set), kind(rules.child_set));
+        if is != asked {
+            return Err(SpecError::OtherKind { is, asked });
         }
         self.window.change(rules.intensity);
         if self.next_strategy.is_some() {

@@ -11,9 +11,11 @@ use super::{Came, Configuration, IDS, Life, Nature, life_of, reconfigure, rules,
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::JitterRng;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
+use crate::supervisor::children::Key;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::table::{Child, Slot};
-use crate::supervisor::children::{ChildSet, Children, FailedStart, Key, Refused, Rules, Step, Terminate};
+use crate::supervisor::children::machine::{Children, FailedStart, Refused, Step, Terminate};
+use crate::supervisor::children::rules::{ChildSet, Rules};
+use crate::supervisor::children::{Child, Slot};
 use crate::supervisor::restart::Strategy;
 use crate::supervisor::started::Incarnation;
 
