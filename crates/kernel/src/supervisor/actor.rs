@@ -41,7 +41,7 @@ pub(super) struct Group {
 }
 
 /// One actor's membership.
-pub(super) struct Ticket {
+struct Ticket {
     /// `None` once it has been returned.
     member: Option<TaskTrackerToken>,
     around: Option<Arc<Ticket>>,

@@ -16,7 +16,7 @@ use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::{Backoff, JitterRng, Streak};
+use super::backoff::{Backoff, Streak};
 use super::child_id::ChildId;
 use super::child_rules::{ChildKind, Restart};
 use super::error::ChildError;
@@ -29,7 +29,7 @@ use super::tree::snapshot::ChildSnapshot;
 use crate::exit::ExitReason;
 
 use plan::{Purpose, StartIndex};
-use trouble::{Condition, Trouble};
+use trouble::Trouble;
 use window::RestartWindow;
 
 pub(super) use plan::{Key, OrderKey};
@@ -161,7 +161,7 @@ impl<T: Incarnation> Child<T> {
     }
 
     /// Counts one more failure, and returns the delay before the restart.
-    fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
+    fn fail(&mut self, backoff: Backoff, jitter_rng: &mut fastrand::Rng) -> Duration {
         self.past.get_or_insert_default().streak.fail(backoff, jitter_rng)
     }
 
@@ -249,14 +249,11 @@ impl<T: Incarnation> Child<T> {
             return None;
         }
         let (past, actor) = (self.past.as_deref(), self.running().and_then(|it| it.cell().cloned()));
-        let condition = Condition {
-            state: self.state(),
-            for_long: self.since.map(|since| now.saturating_duration_since(since)),
-            last_exit: past.and_then(|past| past.last_exit.as_ref()),
-        };
+        let for_long = self.since.map(|since| now.saturating_duration_since(since));
+        let last_exit = past.and_then(|past| past.last_exit.as_ref());
         let never = Trouble::default();
         let trouble = past.map_or(&never, |past| &past.trouble);
-        let judged = (condition.known(trouble, grace, now), condition.unsteady(trouble, grace, now));
+        let judged = trouble.judge(self.state(), for_long, last_exit, grace, now);
         Some(Examinee::new(self.spec.id().clone(), rule, judged, actor, is_supervisor))
     }
 }

@@ -303,22 +303,17 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
+    /// The reporter of a specification, if it has one, at the top of a tree.
+    pub(super) fn at_top(path: &str, reporter: Option<&Arc<dyn Reporter>>) -> Self {
+        let reporter = reporter.map_or_else(|| Arc::new(TracingReporter) as Arc<dyn Reporter>, Arc::clone);
         Self { path: path.into(), depth: 0, reporter, on_demand: false }
     }
 
-    /// The reporter of a specification, if it has one.
-    pub(crate) fn replaced_by(self, reporter: Option<&Arc<dyn Reporter>>) -> Self {
-        match reporter {
-            Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
-            None => self,
-        }
-    }
-
-    /// The same reporter, one level down.
-    pub(crate) fn below(&self, child: &ChildId) -> Self {
+    /// The same reporter, one level down, or that of a specification there.
+    pub(super) fn below(&self, child: &ChildId, reporter: Option<&Arc<dyn Reporter>>) -> Self {
         let path = format!("{}/{child}", self.path).into();
-        Self { path, depth: self.depth + 1, ..self.clone() }
+        let reporter = Arc::clone(reporter.unwrap_or(&self.reporter));
+        Self { path, depth: self.depth + 1, reporter, on_demand: self.on_demand }
     }
 
     /// The same reporter for a supervisor with such children.

@@ -253,19 +253,7 @@ fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
 }
 
 /// The cell in which a supervisor leaves the reason why it gave up, for the supervisor above it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct GiveUpCell(Arc<OnceLock<Arc<RestartLimitExceeded>>>);
-
-impl GiveUpCell {
-    pub(crate) fn set(&self, why: Arc<RestartLimitExceeded>) {
-        // A supervisor gives up once.
-        let _ = self.0.set(why);
-    }
-
-    pub(crate) fn get(&self) -> Option<Arc<RestartLimitExceeded>> {
-        self.0.get().cloned()
-    }
-}
+pub(super) type GiveUpCell = Arc<OnceLock<Arc<RestartLimitExceeded>>>;
 
 #[cfg(test)]
 mod tests {

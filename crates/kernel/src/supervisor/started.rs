@@ -293,6 +293,6 @@ impl Incarnation for Started {
     }
 
     fn give_up_reason(&self) -> Option<Arc<RestartLimitExceeded>> {
-        self.give_up_cell.as_ref()?.get()
+        self.give_up_cell.as_ref()?.get().cloned()
     }
 }

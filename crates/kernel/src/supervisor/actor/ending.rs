@@ -1,6 +1,7 @@
 //! The end of a supervisor: its children are stopped, and everything is still alive when this begins.
 
-use ractor::ActorCell;
+use foldhash::HashSet;
+use ractor::{ActorCell, ActorId};
 
 use super::Group;
 use super::unmanaged::stop_unmanaged;
@@ -58,9 +59,19 @@ async fn stop_child(child: Leaving<Started>, reporting: &Reporting) {
     reporting.send(spec.id(), ChildEvent::Stopped { actor, how });
 }
 
-/// Stops children that other code linked to this supervisor: temporary ones, which come first, as they were started
-/// last.
-pub(super) async fn stop_linked(linked: Vec<ActorCell>, reporting: &Reporting, group: &Group) {
+/// Stops the actors that other code linked to this supervisor, and that are none of its children: temporary ones, which
+/// come first, as they were started last.
+pub(super) async fn stop_linked(
+    mut linked: Vec<ActorCell>,
+    leaving: &[Leaving<Started>],
+    reporting: &Reporting,
+    group: &Group,
+) {
+    let actor = |child: &Leaving<Started>| match child {
+        Leaving::Running(_, child) | Leaving::Ended(child) => child.actor_id(),
+    };
+    let ours: HashSet<ActorId> = leaving.iter().map(actor).collect();
+    linked.retain(|cell| !ours.contains(&cell.get_id()));
     let ends = stop_unmanaged(&linked, group.limits().unmanaged_stop).await;
     for (actor, how) in linked.iter().map(ActorCell::get_id).zip(ends) {
         reporting.send(&ChildId::from(format!("actor {actor}")), ChildEvent::Stopped { actor, how });

@@ -25,7 +25,6 @@ use crate::ask::answer;
 use crate::containment::{display_text, drop_contained, error_text};
 use crate::exit::{ExitReason, SHUTDOWN};
 use crate::limits::SupervisorLimits;
-use crate::supervisor::backoff::JitterRng;
 use crate::supervisor::child_rules::{ChildKind, NameTaken, Shutdown};
 use crate::supervisor::children::Key;
 use crate::supervisor::children::machine::{Children, FailedStart, Refused, Replaced, Step, Terminate};
@@ -34,7 +33,7 @@ use crate::supervisor::client::{Answer, ServerMsg, Which};
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::info::ChildInfo;
 use crate::supervisor::report::{ChildEvent, Reporting};
-use crate::supervisor::restart::GiveUpCell;
+use crate::supervisor::restart::{GiveUpCell, Strategy};
 use crate::supervisor::spec::{ChildSpec, StartContext, SupervisorSpec};
 use crate::supervisor::started::{Incarnation, Started, StartedChild};
 use crate::supervisor::tree::snapshot::SupervisorSnapshot;
@@ -82,7 +81,7 @@ struct State {
 impl State {
     /// Before the first start.
     fn new(spec: SupervisorSpec, limits: &SupervisorLimits) -> Self {
-        let children = Children::new(spec.rules, JitterRng::seeded(spec.seed()), limits.early_ends);
+        let children = Children::new(spec.rules, fastrand::Rng::with_seed(spec.seed()), limits.early_ends);
         let (steps, delays, replacements, requests) = Default::default();
         Self { spec, children, steps, delays, replacements, requests, consecutive_exits: 0, work_is_due: false }
     }
@@ -204,10 +203,10 @@ impl Server {
         for spec in specs.by_ref().map(within) {
             match self.start_first(myself, state, &spec).await {
                 // Those after it have to wait for it.
-                Ok(Some(Refused::Waits(_))) if state.children.is_ordered() => break,
+                Ok(Some(Refused::Waits(_))) if state.spec.rules.strategy != Strategy::OneForOne => break,
                 Ok(_) => {}
                 Err(source) => {
-                    self.stop_children(state).await;
+                    stop_children(state.children.halt(), state.spec.order, &self.reporting, &self.group).await;
                     return Err(StartError::Child { id: spec.id().clone(), source: Box::new(source) });
                 }
             }
@@ -325,7 +324,8 @@ impl Server {
             Step::Report { id, what } => self.reporting.send(&id, what),
             Step::GiveUp { id, why } => {
                 // The reason first, then the end: a reader that is notified of the end finds the reason.
-                self.give_up_cell.set(Arc::clone(&why));
+                // A supervisor gives up once.
+                let _ = self.give_up_cell.set(Arc::clone(&why));
                 self.reporting.send(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
@@ -429,11 +429,6 @@ impl Server {
             };
         state.replacements.insert(step, replacement);
         state.steps.begin_end_in_turn(myself, step, stop(unwanted, rule));
-    }
-
-    /// Everything is still alive when this begins.
-    async fn stop_children(&self, state: &mut State) {
-        stop_children(state.children.halt(), state.spec.order, &self.reporting, &self.group).await;
     }
 
     // ---- requests ----
@@ -617,11 +612,10 @@ impl Actor for Server {
         let state = &mut *state;
         state.end_steps().await;
         // The links first, then the own children: one that ends in between is still known.
-        let mut linked = myself.get_children();
-        let ours = state.children.actors();
-        linked.retain(|cell| !ours.contains(&cell.get_id()));
-        stop_linked(linked, &self.reporting, &self.group).await;
-        self.stop_children(state).await;
+        let linked = myself.get_children();
+        let leaving = state.children.halt();
+        stop_linked(linked, &leaving, &self.reporting, &self.group).await;
+        stop_children(leaving, state.spec.order, &self.reporting, &self.group).await;
         Ok(())
     }
 }

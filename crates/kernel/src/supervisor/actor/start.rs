@@ -17,7 +17,7 @@ use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::ChildKind;
 use crate::supervisor::client::Supervisor;
 use crate::supervisor::error::StartError;
-use crate::supervisor::report::{Reporting, TracingReporter};
+use crate::supervisor::report::Reporting;
 use crate::supervisor::restart::GiveUpCell;
 use crate::supervisor::spec::{ChildSpec, StartContext, Starter, Starting, SupervisorSpec};
 use crate::supervisor::started::{Start, Started};
@@ -33,10 +33,9 @@ impl Supervisor {
     pub async fn start(name: impl AsRef<str>, spec: SupervisorSpec) -> Result<Self, StartError> {
         check_runtime()?;
         let group = Group::outermost(spec.limits.as_ref());
-        let reporting = Reporting::new(name.as_ref(), Arc::new(TracingReporter));
+        let reporting = Reporting::at_top(name.as_ref(), spec.reporter.as_ref());
         let path = Arc::clone(reporting.path());
         let gone = group.gone();
-        let reporting = reporting.replaced_by(spec.reporter.as_ref());
         let server = Server::new(&group, reporting, GiveUpCell::default(), false, spec);
         drop(group);
         let (actor, _task) = Actor::spawn(None, server, ()).await?;
@@ -91,7 +90,7 @@ impl StartContext {
         &self,
         spec: SupervisorSpec,
     ) -> Result<(Started, Supervisor, DirectSpawner), StartError> {
-        let reporting = self.reporting.below(self.id()).replaced_by(spec.reporter.as_ref());
+        let reporting = self.reporting.below(self.id(), spec.reporter.as_ref());
         let (path, gone) = (Arc::clone(reporting.path()), self.group.gone());
         let give_up_cell = GiveUpCell::default();
         let server = Server::new(&self.group, reporting, give_up_cell.clone(), self.restart, spec);

@@ -19,7 +19,6 @@ mod histories;
 
 use std::sync::Arc;
 
-use foldhash::HashSet;
 use ractor::ActorId;
 use tokio::time::Instant;
 
@@ -29,7 +28,6 @@ use super::rules::{ChildSet, Rules};
 use super::window::{Failures, RestartWindow};
 use super::{Child, Key, Leaving, Slot, Table};
 use crate::exit::ExitReason;
-use crate::supervisor::backoff::JitterRng;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{AutoShutdown, Restart, Shutdown};
 use crate::supervisor::error::ChildError;
@@ -102,7 +100,7 @@ pub(crate) struct Children<T> {
     queues: PlanQueues,
     window: RestartWindow,
     failures: Failures,
-    jitter_rng: JitterRng,
+    jitter_rng: fastrand::Rng,
     last_delay: u64,
     /// How many starts are under way.
     starting: usize,
@@ -117,7 +115,7 @@ pub(crate) struct Children<T> {
 impl<T: Incarnation> Children<T> {
     /// `jitter_rng` is the source of the jitter of delays. At most `early_ends` ends of unknown actors are kept, while a
     /// start is under way.
-    pub(crate) fn new(rules: Rules, jitter_rng: JitterRng, early_ends: usize) -> Self {
+    pub(crate) fn new(rules: Rules, jitter_rng: fastrand::Rng, early_ends: usize) -> Self {
         Self {
             rules,
             table: Table::new(),
@@ -143,11 +141,6 @@ impl<T: Incarnation> Children<T> {
     pub(crate) fn supervision(&self, now: Instant) -> Supervision {
         let Rules { strategy, auto_shutdown, .. } = self.rules;
         Supervision { strategy, auto_shutdown, intensity: self.window.intensity(), used: self.window.used(now) }
-    }
-
-    /// Whether children that come later have to wait for those before them.
-    pub(crate) fn is_ordered(&self) -> bool {
-        self.rules.strategy != Strategy::OneForOne
     }
 
     // ---- requests: which children may be added, started, stopped and removed, and the answers that OTP gives ----
@@ -422,15 +415,6 @@ impl<T: Incarnation> Children<T> {
             }
         }
         leaving
-    }
-
-    /// The actors that [`halt`](Children::halt) would return.
-    pub(crate) fn actors(&self) -> HashSet<ActorId> {
-        let actor = |child: &Child<T>| match &child.slot {
-            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),
-            _ => None,
-        };
-        self.table.children.values().map(Box::as_ref).filter_map(actor).collect()
     }
 
     /// Takes in a start that had just finished when the supervisor began to stop.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::exit::ExitReason;
 use crate::health::Health;
 use crate::supervisor::info::ChildState;
+use crate::supervisor::tree::checkup::Judged;
 
 /// The most failures kept. Reaching it takes lives that get ever shorter; then one in the middle of a long run is
 /// dropped.
@@ -74,52 +75,69 @@ impl Trouble {
         let first = self.kept.iter().rfind(|failed| failed.lived >= steady)?;
         Some(Run { since: first.at, failures: self.failures.saturating_sub(first.earlier) })
     }
-}
 
-/// The state of a child, how long it has been in it, or at least not running, and why its latest life ended.
-#[derive(Debug)]
-pub(super) struct Condition<'a> {
-    pub(super) state: ChildState,
-    pub(super) for_long: Option<Duration>,
-    pub(super) last_exit: Option<&'a ExitReason>,
-}
-
-impl Condition<'_> {
-    /// Its health, if that is known without its own check, which needs it to run.
-    pub(super) fn known(&self, trouble: &Trouble, grace: Duration, now: Instant) -> Option<Health> {
-        let down = self.down(grace)?;
-        if down.is_healthy() { self.unsteady(trouble, grace, now).or(Some(down)) } else { Some(down) }
+    /// The health of the child by this grace, as far as its supervisor knows it: its health if that needs no check of its
+    /// own, which needs it to run, and its health if it fails again and again.
+    ///
+    /// `for_long` is how long it has been in this state, or at least not running, `last_exit` why its latest life ended.
+    pub(super) fn judge(
+        &self,
+        state: ChildState,
+        for_long: Option<Duration>,
+        last_exit: Option<&ExitReason>,
+        grace: Duration,
+        now: Instant,
+    ) -> Judged {
+        let unsteady = self.unsteady(state, for_long, last_exit, grace, now);
+        let down = down(state, for_long, last_exit, grace);
+        let known = down.map(|down| if down.is_healthy() { unsteady.clone().unwrap_or(down) } else { down });
+        (known, unsteady)
     }
 
     /// Its health if it fails again and again, each time before it has been up for a grace.
-    pub(super) fn unsteady(&self, trouble: &Trouble, grace: Duration, now: Instant) -> Option<Health> {
-        let run = trouble.run(grace)?;
-        let is_steady = matches!(self.state, ChildState::Running(_)) && self.for_long.is_none_or(|up| up >= grace);
+    fn unsteady(
+        &self,
+        state: ChildState,
+        for_long: Option<Duration>,
+        last_exit: Option<&ExitReason>,
+        grace: Duration,
+        now: Instant,
+    ) -> Option<Health> {
+        let run = self.run(grace)?;
+        let is_steady = matches!(state, ChildState::Running(_)) && for_long.is_none_or(|up| up >= grace);
         let lasts = now.saturating_duration_since(run.since);
         if run.failures < 2 || is_steady || lasts < grace {
             return None;
         }
-        let exit = self.last_exit.map(|exit| format!("; last exit: {exit}")).unwrap_or_default();
-        Some(Health::Degraded(format!("failed {} times within {:.1}s{exit}", run.failures, lasts.as_secs_f64())))
+        let (failures, lasts, exit) = (run.failures, lasts.as_secs_f64(), in_words(last_exit));
+        Some(Health::Degraded(format!("failed {failures} times within {lasts:.1}s{exit}")))
     }
+}
 
-    /// Its health if it does not run: a restart has some grace.
-    fn down(&self, grace: Duration) -> Option<Health> {
-        let state = match self.state {
-            ChildState::Running(_) => return None,
-            ChildState::Starting => "starting",
-            ChildState::Restarting => "restarting",
-            ChildState::NameTaken => "waiting for its name",
-            ChildState::Stopping => "stopping",
-            ChildState::Stopped => "stopped",
-        };
-        if self.state != ChildState::Stopped && self.for_long.is_some_and(|for_long| for_long < grace) {
-            return Some(Health::Healthy);
-        }
-        let for_long = self.for_long.map(|for_long| format!(" for {:.1}s", for_long.as_secs_f64())).unwrap_or_default();
-        let exit = self.last_exit.map(|exit| format!("; last exit: {exit}")).unwrap_or_default();
-        Some(Health::Down(format!("{state}{for_long}{exit}")))
+/// The health of a child if it does not run: a restart has some grace.
+fn down(
+    state: ChildState,
+    for_long: Option<Duration>,
+    last_exit: Option<&ExitReason>,
+    grace: Duration,
+) -> Option<Health> {
+    let said = match state {
+        ChildState::Running(_) => return None,
+        ChildState::Starting => "starting",
+        ChildState::Restarting => "restarting",
+        ChildState::NameTaken => "waiting for its name",
+        ChildState::Stopping => "stopping",
+        ChildState::Stopped => "stopped",
+    };
+    if state != ChildState::Stopped && for_long.is_some_and(|for_long| for_long < grace) {
+        return Some(Health::Healthy);
     }
+    let for_long = for_long.map(|for_long| format!(" for {:.1}s", for_long.as_secs_f64())).unwrap_or_default();
+    Some(Health::Down(format!("{said}{for_long}{}", in_words(last_exit))))
+}
+
+fn in_words(last_exit: Option<&ExitReason>) -> String {
+    last_exit.map(|exit| format!("; last exit: {exit}")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -169,8 +187,7 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(1);
 
     fn down(state: ChildState, for_long: Option<Duration>) -> Option<Health> {
-        let last_exit = Some(&ExitReason::Killed);
-        Condition { state, for_long, last_exit }.known(&Trouble::default(), GRACE, Instant::now())
+        Trouble::default().judge(state, for_long, Some(&ExitReason::Killed), GRACE, Instant::now()).0
     }
 
     /// A child that was up this long before each of this many failures, a tenth of a second apart, and is up now for as
@@ -182,8 +199,8 @@ mod tests {
             trouble.failed(now, up);
             now += Duration::from_millis(100);
         }
-        let (state, last_exit) = (ChildState::Running(ractor::ActorId::Local(1)), Some(&ExitReason::Killed));
-        Condition { state, for_long: Some(up), last_exit }.unsteady(&trouble, GRACE, now + up)
+        let state = ChildState::Running(ractor::ActorId::Local(1));
+        trouble.judge(state, Some(up), Some(&ExitReason::Killed), GRACE, now + up).1
     }
 
     #[test]

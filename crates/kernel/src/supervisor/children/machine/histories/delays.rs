@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
-use crate::supervisor::backoff::{Backoff, JitterRng};
+use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
 use crate::supervisor::children::Key;
 use crate::supervisor::children::Slot;
@@ -32,7 +32,7 @@ impl Table {
             child_set: ChildSet::Static,
             backoff: Backoff::Constant(Duration::from_secs(1)),
         };
-        let children = Children::new(rules, JitterRng::seeded(0), MAX_EARLY_ENDS);
+        let children = Children::new(rules, fastrand::Rng::with_seed(0), MAX_EARLY_ENDS);
         Self { children, now: Instant::now(), starts: 0, delays: Vec::new() }
     }
 

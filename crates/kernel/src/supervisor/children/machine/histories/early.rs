@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
-use crate::supervisor::backoff::{Backoff, JitterRng};
+use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::AutoShutdown;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
 use crate::supervisor::children::machine::{Children, Step, Terminate};
@@ -20,7 +20,7 @@ fn children() -> Children<Life> {
         child_set: ChildSet::Dynamic { max_children: usize::MAX },
         backoff: Backoff::None,
     };
-    Children::new(rules, JitterRng::seeded(0), MAX_EARLY_ENDS)
+    Children::new(rules, fastrand::Rng::with_seed(0), MAX_EARLY_ENDS)
 }
 
 fn begin(children: &mut Children<Life>) -> u64 {

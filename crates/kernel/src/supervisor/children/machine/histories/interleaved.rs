@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::commands::{Command, command};
 use super::{Came, Configuration, IDS, Life, Nature, life_of, reconfigure, rules, spec};
 use crate::exit::ExitReason;
-use crate::supervisor::backoff::JitterRng;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
 use crate::supervisor::children::Key;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
@@ -65,7 +64,7 @@ impl World {
     fn new(rules: Rules) -> Self {
         Self {
             rules,
-            children: Children::new(rules, JitterRng::seeded(0), MAX_EARLY_ENDS),
+            children: Children::new(rules, fastrand::Rng::with_seed(0), MAX_EARLY_ENDS),
             begun: Instant::now(),
             now: 0,
             known: HashMap::new(),

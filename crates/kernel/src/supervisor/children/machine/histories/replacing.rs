@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
-use crate::supervisor::backoff::{Backoff, JitterRng};
+use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::AutoShutdown;
 use crate::supervisor::children::Key;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
@@ -26,7 +26,7 @@ fn running() -> (Children<Life>, Key, Life, Instant) {
         child_set: ChildSet::Static,
         backoff: Backoff::None,
     };
-    let (mut children, now) = (Children::new(rules, JitterRng::seeded(0), MAX_EARLY_ENDS), Instant::now());
+    let (mut children, now) = (Children::new(rules, fastrand::Rng::with_seed(0), MAX_EARLY_ENDS), Instant::now());
     let key = children.add(spec("a", Nature::default())).unwrap();
     work(&mut children, now, 1);
     (children, key, Life(key, 1), now)

@@ -9,7 +9,6 @@ use super::{
     Came, Configuration, IDS, Life, Nature, came, configuration, life_of, nature, reason, reconfigure, rules, spec,
 };
 use crate::exit::ExitReason;
-use crate::supervisor::backoff::JitterRng;
 use crate::supervisor::children::Key;
 use crate::supervisor::children::Slot;
 use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
@@ -54,7 +53,7 @@ struct World {
 
 impl World {
     fn new(rules: Rules, script: Script) -> Self {
-        let children = Children::new(rules, JitterRng::seeded(0), MAX_EARLY_ENDS);
+        let children = Children::new(rules, fastrand::Rng::with_seed(0), MAX_EARLY_ENDS);
         Self { children, script, start: Instant::now(), acts: Vec::new(), ended: None, delays: Vec::new() }
     }
 
