@@ -1,8 +1,6 @@
 //! The children of a supervisor, by key, by id and by actor, in start order; and, within, the rules that they are under.
 
-mod early_ends;
-pub(super) mod machine;
-mod plan;
+pub(super) mod plan;
 pub(super) mod rules;
 mod trouble;
 mod window;
@@ -28,11 +26,9 @@ use super::tree::checkup::Examinee;
 use super::tree::snapshot::ChildSnapshot;
 use crate::exit::ExitReason;
 
-use plan::{Purpose, StartIndex};
+use plan::{Key, OrderKey, Purpose, StartIndex};
 use trouble::Trouble;
 use window::RestartWindow;
-
-pub(super) use plan::{Key, OrderKey};
 
 /// The state of a child.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
 
 use super::actor::Gone;
-use super::children::Key;
+use super::children::plan::Key;
 use super::error::ChildError;
 use super::info::{ChildCount, ChildInfo};
 use super::spec::{ChildSpec, SupervisorSpec};

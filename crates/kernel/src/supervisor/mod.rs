@@ -38,7 +38,8 @@ pub use task::{
 pub use tree::checkup::ChildHealth;
 pub use tree::{Supervision, Tree, TreeStatus};
 
-pub(crate) use actor::unmanaged::stop_unmanaged;
-pub(crate) use actor::{DirectSpawner, Handled, Life, Metering};
-pub(crate) use one_line::OneLine;
-pub(crate) use spec::UnmanagedExits;
+pub(crate) use {
+    actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},
+    one_line::OneLine,
+    spec::UnmanagedExits,
+};

@@ -5,7 +5,7 @@ use ractor::{ActorCell, ActorId};
 use crate::ask::answer;
 use crate::containment::display_text;
 use crate::supervisor::child_rules::{Shutdown, Stopped};
-use crate::supervisor::children::Key;
+use crate::supervisor::children::plan::Key;
 use crate::supervisor::client::Answer;
 use crate::supervisor::error::{ChildError, StartError};
 use crate::supervisor::report::{ChildEvent, Reporting};

@@ -3,7 +3,9 @@
 //! A [`Plan`] is a set of children to stop, in reverse start order, and then a set to start, in start order. It has at
 //! most one step under way. [`PlanQueues`] hold the plans with the work that waits for their ends. One-for-one has a
 //! queue per child, so that one hanging start blocks no other child; the other strategies have one queue for all, as
-//! OTP.
+//! OTP. The state machine that makes the plans is within.
+
+pub(crate) mod machine;
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::IntoIter;
@@ -39,7 +41,7 @@ pub(super) enum Purpose {
 }
 
 #[derive(Debug)]
-pub(super) struct Plan {
+struct Plan {
     purpose: Purpose,
     stops: SortedQueue<OrderKey>,
     starts: SortedQueue<OrderKey>,
@@ -54,7 +56,7 @@ pub(super) struct Plan {
 
 /// The wait of a restart between its stops and its starts.
 #[derive(Debug)]
-pub(super) struct Wait {
+struct Wait {
     /// The failed child; the children stopped with it are down until then.
     key: Key,
     /// The delay, from the moment when all affected children are stopped.
@@ -65,22 +67,22 @@ pub(super) struct Wait {
 
 impl Wait {
     /// `None` if there is nothing to wait for.
-    pub(super) fn of(key: Key, delay: Duration, not_before: Option<Instant>) -> Option<Self> {
+    fn of(key: Key, delay: Duration, not_before: Option<Instant>) -> Option<Self> {
         (!delay.is_zero() || not_before.is_some()).then_some(Self { key, delay, not_before })
     }
 }
 
 impl Plan {
-    pub(super) fn start(purpose: Purpose, order_key: OrderKey) -> Self {
+    fn start(purpose: Purpose, order_key: OrderKey) -> Self {
         Self { purpose, starts: order_key.into(), ..Self::empty() }
     }
 
-    pub(super) fn stop(order_key: OrderKey) -> Self {
+    fn stop(order_key: OrderKey) -> Self {
         Self { stops: order_key.into(), ..Self::empty() }
     }
 
     /// No children yet.
-    pub(super) fn restart(retry: Option<Key>, cause: Option<Arc<RestartCause>>, wait: Option<Wait>) -> Self {
+    fn restart(retry: Option<Key>, cause: Option<Arc<RestartCause>>, wait: Option<Wait>) -> Self {
         Self { purpose: Purpose::Restart, retry, cause, wait, ..Self::empty() }
     }
 
@@ -89,11 +91,11 @@ impl Plan {
         Self { purpose: Purpose::Stop, stops, starts, retry: None, cause: None, wait: None }
     }
 
-    pub(super) fn stops_also(&mut self, order_key: OrderKey) {
+    fn stops_also(&mut self, order_key: OrderKey) {
         self.stops.insert(order_key);
     }
 
-    pub(super) fn starts_also(&mut self, order_key: OrderKey) {
+    fn starts_also(&mut self, order_key: OrderKey) {
         self.starts.insert(order_key);
     }
 
@@ -111,7 +113,7 @@ impl Plan {
 
 /// Work that is decided when its turn comes.
 #[derive(Debug)]
-pub(super) enum Work {
+enum Work {
     /// An incarnation ended.
     Exited(Key, ActorId),
     /// A start that was part of a restart failed, for this cause.
@@ -135,7 +137,7 @@ impl Work {
 }
 
 /// What a queue has to do next.
-pub(super) enum Turn {
+enum Turn {
     Stop(Key),
     Start {
         key: Key,
@@ -161,14 +163,14 @@ struct PlanQueue {
 }
 
 /// The queues of a supervisor, and which of them may have something to do.
-pub(super) struct PlanQueues {
+struct PlanQueues {
     queues: HashMap<Key, PlanQueue>,
     ready: VecDeque<Key>,
     one_per_child: bool,
 }
 
 impl PlanQueues {
-    pub(super) fn new(strategy: Strategy) -> Self {
+    fn new(strategy: Strategy) -> Self {
         let one_per_child = strategy == Strategy::OneForOne;
         Self { queues: HashMap::new(), ready: VecDeque::new(), one_per_child }
     }
@@ -177,22 +179,22 @@ impl PlanQueues {
         if self.one_per_child { child } else { 0 }
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    fn is_ready(&self) -> bool {
         !self.ready.is_empty()
     }
 
     /// The next queue that may have something to do.
-    pub(super) fn next_ready(&mut self) -> Option<Key> {
+    fn next_ready(&mut self) -> Option<Key> {
         self.ready.pop_front()
     }
 
     /// The queue comes next again: its step is not answered.
-    pub(super) fn goes_on(&mut self, at: Key) {
+    fn goes_on(&mut self, at: Key) {
         self.ready.push_front(at);
     }
 
     /// What this queue has to do next. It begins no further work unless `may_begin`.
-    pub(super) fn turn(&mut self, at: Key, may_begin: bool) -> Option<Turn> {
+    fn turn(&mut self, at: Key, may_begin: bool) -> Option<Turn> {
         let queue = self.queues.get_mut(&at)?;
         if queue.under_way {
             return None;
@@ -220,13 +222,13 @@ impl PlanQueues {
         work.map(Turn::Decide)
     }
 
-    pub(super) fn step_begins(&mut self, at: Key) {
+    fn step_begins(&mut self, at: Key) {
         if let Some(queue) = self.queues.get_mut(&at) {
             queue.under_way = true;
         }
     }
 
-    pub(super) fn step_is_over(&mut self, child: Key) {
+    fn step_is_over(&mut self, child: Key) {
         let at = self.at(child);
         if let Some(queue) = self.queues.get_mut(&at) {
             queue.under_way = false;
@@ -234,13 +236,13 @@ impl PlanQueues {
         }
     }
 
-    pub(super) fn set_plan(&mut self, at: Key, plan: Option<Plan>) {
+    fn set_plan(&mut self, at: Key, plan: Option<Plan>) {
         if let Some(queue) = self.queues.get_mut(&at) {
             queue.plan = plan;
         }
     }
 
-    pub(super) fn enqueue(&mut self, work: Work) {
+    fn enqueue(&mut self, work: Work) {
         let at = self.at(work.key());
         self.queues.entry(at).or_default().waiting.push_back(work);
         self.ready.push_back(at);
@@ -248,7 +250,7 @@ impl PlanQueues {
 
     /// Queues the retry of a restart, at the end, as OTP's message to itself: a child that never starts again must not
     /// keep others from being stopped. A waiting retry is replaced, or each restart in between would add one more.
-    pub(super) fn enqueue_retry(&mut self, child: Key, said: Arc<str>) {
+    fn enqueue_retry(&mut self, child: Key, said: Arc<str>) {
         let at = self.at(child);
         if let Some(queue) = self.queues.get_mut(&at) {
             queue.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == child));
@@ -263,29 +265,29 @@ impl PlanQueues {
     }
 
     /// Why the plan under way was made; with the cause, if it is a restart that has one.
-    pub(super) fn purpose(&mut self, child: Key) -> Option<(Purpose, Option<Arc<RestartCause>>)> {
+    fn purpose(&mut self, child: Key) -> Option<(Purpose, Option<Arc<RestartCause>>)> {
         self.plan(child).map(|plan| (plan.purpose, plan.cause.clone()))
     }
 
     /// Whether the plan under way has started this child as a retry, after which others are started.
-    pub(super) fn is_retry(&mut self, child: Key) -> bool {
+    fn is_retry(&mut self, child: Key) -> bool {
         self.plan(child).is_some_and(|plan| plan.retry == Some(child))
     }
 
     /// Adds a stop to the plan under way; false if there is none.
-    pub(super) fn stop_also(&mut self, order_key: OrderKey) -> bool {
+    fn stop_also(&mut self, order_key: OrderKey) -> bool {
         self.plan(order_key.1).map(|plan| plan.stops_also(order_key)).is_some()
     }
 
     /// Adds a start to the plan under way.
-    pub(super) fn start_also(&mut self, order_key: OrderKey) {
+    fn start_also(&mut self, order_key: OrderKey) {
         if let Some(plan) = self.plan(order_key.1) {
             plan.starts_also(order_key);
         }
     }
 
     /// Drops the plan under way. Returns what it would have started, and its cause.
-    pub(super) fn give_up(&mut self, child: Key) -> Option<(Vec<Key>, Option<Arc<RestartCause>>)> {
+    fn give_up(&mut self, child: Key) -> Option<(Vec<Key>, Option<Arc<RestartCause>>)> {
         let at = self.at(child);
         let mut plan = self.queues.get_mut(&at)?.plan.take()?;
         let cause = plan.cause.take();
@@ -293,20 +295,20 @@ impl PlanQueues {
     }
 
     /// Whether the plan under way starts this child again.
-    pub(super) fn starts(&self, order_key: OrderKey) -> bool {
+    fn starts(&self, order_key: OrderKey) -> bool {
         let plan = self.queues.get(&self.at(order_key.1)).and_then(|queue| queue.plan.as_ref());
         plan.is_some_and(|plan| plan.starts.contains(&order_key))
     }
 
     /// Removes a child from the pending starts.
-    pub(super) fn forget(&mut self, order_key: OrderKey) {
+    fn forget(&mut self, order_key: OrderKey) {
         if let Some(plan) = self.plan(order_key.1) {
             plan.starts.remove(&order_key);
         }
     }
 
     /// Applies the new start indices of the children; a child without one is no longer there.
-    pub(super) fn reorder(&mut self, order_key: impl Fn(Key) -> Option<OrderKey>) {
+    fn reorder(&mut self, order_key: impl Fn(Key) -> Option<OrderKey>) {
         for plan in self.queues.values_mut().filter_map(|queue| queue.plan.as_mut()) {
             for order_keys in [&mut plan.stops, &mut plan.starts] {
                 let before = std::mem::take(order_keys);
@@ -316,12 +318,12 @@ impl PlanQueues {
     }
 
     /// Whether no plan is under way.
-    pub(super) fn are_idle(&self) -> bool {
+    fn are_idle(&self) -> bool {
         self.queues.values().all(|queue| queue.plan.is_none() && !queue.under_way)
     }
 
     /// Moves the work that waits to the queues of this strategy.
-    pub(super) fn change(&mut self, strategy: Strategy) {
+    fn change(&mut self, strategy: Strategy) {
         let one_per_child = strategy == Strategy::OneForOne;
         if self.one_per_child == one_per_child {
             return;
@@ -335,7 +337,7 @@ impl PlanQueues {
     }
 
     /// Schedules every queue again: while a strategy waits, queues are passed over.
-    pub(super) fn wake_all(&mut self) {
+    fn wake_all(&mut self) {
         let mut queues: Vec<Key> = self.queues.keys().copied().collect();
         queues.sort_unstable();
         self.ready = queues.into();

@@ -1,14 +1,10 @@
-//! The restarts and failures that a supervisor remembers.
+//! The restarts of the last time, and how many more are admitted.
 
 use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use crate::supervisor::restart::{Failure, RestartIntensity};
-
-/// The most failures kept to explain why a supervisor gave up. Fixed, since it bounds only a text: all are counted
-/// ([`RestartLimitExceeded::count`]), and the restart intensity uses all of them.
-const MAX_FAILURES: usize = 16;
+use crate::supervisor::restart::RestartIntensity;
 
 /// The restarts of the last `within`: Erlang's `add_restart`.
 #[derive(Debug)]
@@ -55,65 +51,13 @@ impl RestartWindow {
     }
 }
 
-/// The latest failures of a supervisor's children after which it restarted them, or gave up.
-#[derive(Debug, Default)]
-pub(super) struct Failures(VecDeque<Failure>);
-
-impl Failures {
-    pub(super) fn push(&mut self, failure: Failure) {
-        if let Some(earlier) = self.0.back_mut() {
-            // Only the last failure keeps the chain below it; chains of chains would grow without bound.
-            earlier.escalation = None;
-        }
-        if self.0.len() == MAX_FAILURES {
-            self.0.pop_front();
-        }
-        self.0.push_back(failure);
-    }
-
-    /// The latest `count` matching failures, or as many of them as are kept; the oldest first.
-    pub(super) fn latest(&self, count: u32, is_meant: impl Fn(&Failure) -> bool) -> Vec<Failure> {
-        let mut latest: Vec<_> =
-            self.0.iter().rev().filter(|failure| is_meant(failure)).take(count as usize).cloned().collect();
-        latest.reverse();
-        latest
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::exit::ExitReason;
-    use crate::supervisor::restart::{Fault, RestartLimitExceeded, Strategy as Restarting};
-
-    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
-        let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
-        Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
-    }
-
-    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
-        let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
-        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Restarting::OneForOne, intensity }
-    }
-
-    #[test]
-    fn the_latest_failures_are_remembered_and_only_the_last_leads_to_the_level_below() {
-        let mut failures = Failures::default();
-        for n in 0..40 {
-            failures.push(failure(&n.to_string(), Some(gave_up(vec![failure("below", None)], 0))));
-        }
-        let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
-        assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
-        let latest = failures.latest(u32::MAX, |_| true);
-        assert_eq!(latest.len(), MAX_FAILURES);
-        assert_eq!(latest.iter().filter(|failure| failure.escalation.is_some()).count(), 1);
-        assert!(latest.last().unwrap().escalation.is_some());
-    }
 
     #[test]
     fn a_restart_at_the_very_end_of_the_window_still_counts() {

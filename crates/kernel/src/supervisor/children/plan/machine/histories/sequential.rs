@@ -4,15 +4,15 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as Generator;
 use tokio::time::Instant;
 
+use super::MAX_EARLY_ENDS;
 use super::model::{Act, Ended, Entry, Model, Pid, Script};
 use super::{
     Came, Configuration, IDS, Life, Nature, came, configuration, life_of, nature, reason, reconfigure, rules, spec,
 };
 use crate::exit::ExitReason;
-use crate::supervisor::children::Key;
 use crate::supervisor::children::Slot;
-use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::machine::{Children, Step};
+use crate::supervisor::children::plan::Key;
+use crate::supervisor::children::plan::machine::{Children, Step};
 use crate::supervisor::children::rules::Rules;
 use crate::supervisor::restart::Strategy;
 

@@ -17,25 +17,29 @@ mod decisions;
 #[cfg(test)]
 mod histories;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::early_ends::EarlyEnds;
-use super::plan::{PlanQueues, Purpose, Work};
-use super::rules::{ChildSet, Rules};
-use super::window::{Failures, RestartWindow};
-use super::{Child, Key, Leaving, Slot, Table};
+use super::{Key, PlanQueues, Purpose, Work};
 use crate::exit::ExitReason;
 use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{AutoShutdown, Restart, Shutdown};
+use crate::supervisor::children::rules::{ChildSet, Rules};
+use crate::supervisor::children::window::RestartWindow;
+use crate::supervisor::children::{Child, Leaving, Slot, Table};
 use crate::supervisor::error::ChildError;
 use crate::supervisor::report::ChildEvent;
-use crate::supervisor::restart::{RestartCause, RestartLimitExceeded, Strategy};
+use crate::supervisor::restart::{Failure, RestartCause, RestartLimitExceeded, Strategy};
 use crate::supervisor::spec::ChildSpec;
 use crate::supervisor::started::Incarnation;
 use crate::supervisor::tree::Supervision;
+
+/// The most failures kept to explain why a supervisor gave up. Fixed, since it bounds only a text: all are counted
+/// ([`RestartLimitExceeded::count`]), and the restart intensity uses all of them.
+const MAX_FAILURES: usize = 16;
 
 /// One thing to do. A plan queue goes on when its step has been answered.
 #[derive(Debug)]
@@ -510,5 +514,121 @@ impl<T: Incarnation> Children<T> {
         let Some(child) = self.child(key) else { return };
         let keeps = self.rules.child_set == ChildSet::Static && child.spec.restart_rule() != Restart::Temporary;
         if keeps { self.table.mark_stopped(key) } else { self.table.remove(key) }
+    }
+}
+
+/// Ends of unknown actors, kept while a start is under way: a child may end before the result of its start reaches the
+/// supervisor.
+///
+/// Most of them belong to other actors, which were spawned directly or are only monitored, and a start may hang for
+/// ever. So only the latest are kept. A child that has ended, and whose end is no longer among them, has an unknown
+/// exit reason.
+#[derive(Debug)]
+struct EarlyEnds {
+    most: usize,
+    latest: VecDeque<(ActorId, ExitReason)>,
+    forgotten: bool,
+}
+
+impl EarlyEnds {
+    fn at_most(most: usize) -> Self {
+        Self { most, latest: VecDeque::new(), forgotten: false }
+    }
+
+    fn note(&mut self, actor: ActorId, reason: ExitReason) {
+        self.latest.push_back((actor, reason));
+        if self.latest.len() > self.most {
+            self.latest.pop_front();
+            self.forgotten = true;
+        }
+    }
+
+    /// The exit reason of an actor whose start has just finished, if it has already ended: `is_over` says whether.
+    fn take(&mut self, actor: ActorId, is_over: impl FnOnce() -> bool) -> Option<ExitReason> {
+        if let Some(at) = self.latest.iter().rposition(|(ended, _)| *ended == actor) {
+            return self.latest.remove(at).map(|(_, reason)| reason);
+        }
+        let unknown = "it ended while it was starting, and why is no longer known";
+        (self.forgotten && is_over()).then(|| ExitReason::Failed(unknown.into()))
+    }
+
+    /// Drops all ends: no start is under way.
+    fn clear(&mut self) {
+        if !self.latest.is_empty() || self.forgotten {
+            *self = Self::at_most(self.most);
+        }
+    }
+}
+
+/// The latest failures of a supervisor's children after which it restarted them, or gave up.
+#[derive(Debug, Default)]
+struct Failures(VecDeque<Failure>);
+
+impl Failures {
+    fn push(&mut self, failure: Failure) {
+        if let Some(earlier) = self.0.back_mut() {
+            // Only the last failure keeps the chain below it; chains of chains would grow without bound.
+            earlier.escalation = None;
+        }
+        if self.0.len() == MAX_FAILURES {
+            self.0.pop_front();
+        }
+        self.0.push_back(failure);
+    }
+
+    /// The latest `count` matching failures, or as many of them as are kept; the oldest first.
+    fn latest(&self, count: u32, is_meant: impl Fn(&Failure) -> bool) -> Vec<Failure> {
+        let mut latest: Vec<_> =
+            self.0.iter().rev().filter(|failure| is_meant(failure)).take(count as usize).cloned().collect();
+        latest.reverse();
+        latest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::histories::MAX_EARLY_ENDS;
+    use super::*;
+    use crate::supervisor::restart::{Fault, RestartIntensity};
+
+    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
+        let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
+        Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
+    }
+
+    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
+        let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
+        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
+    }
+
+    #[test]
+    fn the_latest_ends_are_known_with_their_reasons_and_the_others_without() {
+        let mut ends = EarlyEnds::at_most(MAX_EARLY_ENDS);
+        assert_eq!(ends.take(ActorId::Local(0), || true), None);
+        for actor in 0..=MAX_EARLY_ENDS as u64 {
+            ends.note(ActorId::Local(actor), ExitReason::Killed);
+        }
+        assert_eq!(ends.latest.len(), MAX_EARLY_ENDS);
+        assert_eq!(ends.take(ActorId::Local(1), || true), Some(ExitReason::Killed));
+        assert_eq!(ends.take(ActorId::Local(0), || false), None, "it runs");
+        assert!(matches!(ends.take(ActorId::Local(0), || true), Some(ExitReason::Failed(_))));
+        ends.clear();
+        assert_eq!(ends.take(ActorId::Local(0), || true), None);
+    }
+
+    #[test]
+    fn the_latest_failures_are_remembered_and_only_the_last_leads_to_the_level_below() {
+        let mut failures = Failures::default();
+        for n in 0..40 {
+            failures.push(failure(&n.to_string(), Some(gave_up(vec![failure("below", None)], 0))));
+        }
+        let ids = |latest: &[Failure]| latest.iter().map(|failure| failure.child.to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(&failures.latest(2, |_| true)), ["38", "39"]);
+        let latest = failures.latest(u32::MAX, |_| true);
+        assert_eq!(latest.len(), MAX_FAILURES);
+        assert_eq!(latest.iter().filter(|failure| failure.escalation.is_some()).count(), 1);
+        assert!(latest.last().unwrap().escalation.is_some());
     }
 }

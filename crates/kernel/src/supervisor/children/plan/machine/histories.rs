@@ -103,6 +103,9 @@ fn reason() -> impl Generator<Value = ExitReason> {
     ]
 }
 
+/// The most ends of unknown actors that are kept.
+pub(super) const MAX_EARLY_ENDS: usize = 256;
+
 const WITHIN: Duration = Duration::from_secs(5);
 
 fn rules() -> impl Generator<Value = Rules> {

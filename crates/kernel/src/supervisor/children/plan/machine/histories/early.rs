@@ -2,12 +2,12 @@
 
 use tokio::time::Instant;
 
+use super::MAX_EARLY_ENDS;
 use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::AutoShutdown;
-use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::machine::{Children, Step, Terminate};
+use crate::supervisor::children::plan::machine::{Children, Step, Terminate};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::started::Incarnation;
@@ -43,7 +43,7 @@ fn a_child_that_the_supervisor_stops_itself_is_not_noted_while_another_start_han
         children.stopped(key);
         assert!(children.next_step(now).is_none());
     }
-    assert_eq!((children.early.len(), children.table.by_actor.len()), (0, 0));
+    assert_eq!((children.early.latest.len(), children.table.by_actor.len()), (0, 0));
     assert_eq!(children.started(hanging, Life(hanging, 1), now), None);
 }
 
@@ -54,8 +54,8 @@ fn of_strangers_that_end_while_a_start_hangs_only_the_latest_are_noted() {
     for stranger in 0..10 * MAX_EARLY_ENDS as u64 {
         assert_eq!(children.exited(Life(1_000_000 + stranger, 1).actor_id(), ExitReason::Normal, now), None);
     }
-    assert_eq!(children.early.len(), MAX_EARLY_ENDS);
+    assert_eq!(children.early.latest.len(), MAX_EARLY_ENDS);
     children.exited(Life(hanging, 1).actor_id(), ExitReason::Killed, now);
     assert_eq!(children.started(hanging, Life(hanging, 1), now), Some(ExitReason::Killed));
-    assert_eq!(children.early.len(), 0);
+    assert_eq!(children.early.latest.len(), 0);
 }

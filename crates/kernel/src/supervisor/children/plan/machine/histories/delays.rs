@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::MAX_EARLY_ENDS;
 use super::{Life, Nature, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::backoff::Backoff;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
-use crate::supervisor::children::Key;
 use crate::supervisor::children::Slot;
-use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::machine::{Children, Step, Terminate};
+use crate::supervisor::children::plan::Key;
+use crate::supervisor::children::plan::machine::{Children, Step, Terminate};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::restart::{RestartIntensity, Strategy};
 use crate::supervisor::started::Incarnation;

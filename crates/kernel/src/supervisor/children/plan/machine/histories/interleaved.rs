@@ -6,13 +6,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
+use super::MAX_EARLY_ENDS;
 use super::commands::{Command, command};
 use super::{Came, Configuration, IDS, Life, Nature, life_of, reconfigure, rules, spec};
 use crate::exit::ExitReason;
 use crate::supervisor::child_rules::{AutoShutdown, Restart};
-use crate::supervisor::children::Key;
-use crate::supervisor::children::early_ends::MAX_EARLY_ENDS;
-use crate::supervisor::children::machine::{Children, FailedStart, Refused, Step, Terminate};
+use crate::supervisor::children::plan::Key;
+use crate::supervisor::children::plan::machine::{Children, FailedStart, Refused, Step, Terminate};
 use crate::supervisor::children::rules::{ChildSet, Rules};
 use crate::supervisor::children::{Child, Slot};
 use crate::supervisor::restart::Strategy;
