@@ -24,23 +24,31 @@ use super::restart::{RestartIntensity, Strategy};
 use super::started::{Start, Started};
 use crate::containment::Contained;
 use crate::exit::ExitReason;
-use crate::health::{HealthRule, Verdict};
+use crate::health::{Health, HealthRule, Verdict};
 use crate::limits::SupervisorLimits;
 use crate::namespace::ServiceName;
 
 /// The context that a start function receives.
 pub struct StartContext {
-    pub(super) id: ChildId,
-    pub(super) supervisor: ActorCell,
+    id: ChildId,
+    supervisor: ActorCell,
     pub(super) group: Group,
     pub(super) reporting: Reporting,
     /// Whether the child, or its supervisor, has run before.
     pub(super) restart: bool,
     /// The predecessor whose place and name the child is to take.
-    pub(super) replaces: Option<ActorCell>,
+    replaces: Option<ActorCell>,
 }
 
 impl StartContext {
+    pub(super) fn new(id: ChildId, supervisor: ActorCell, group: Group, reporting: Reporting, restart: bool) -> Self {
+        Self { id, supervisor, group, reporting, restart, replaces: None }
+    }
+
+    pub(super) fn replacing(self, replaces: Option<ActorCell>) -> Self {
+        Self { replaces, ..self }
+    }
+
     /// The running incarnation that this start is to replace, if it is a start of
     /// [`Supervisor::replace_child`](crate::Supervisor::replace_child).
     pub fn replaces(&self) -> Option<&ActorCell> {
@@ -230,11 +238,7 @@ impl ChildSpec {
 
     /// How it is asked to stop.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
-        self.stopped_by(Some(shutdown))
-    }
-
-    pub(crate) fn stopped_by(self, shutdown: Option<Shutdown>) -> Self {
-        Self { shutdown, ..self }
+        Self { shutdown: Some(shutdown), ..self }
     }
 
     /// Fills what is unset from the limits of its supervisor.
@@ -325,7 +329,13 @@ impl ChildSpec {
         F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Verdict> + Send + 'static,
     {
-        self.with_health(|rule| rule.checked_by(check))
+        // The last owner of the specification is mostly a supervisor.
+        let check = Contained::new("a health check", check);
+        let check = move |actor, _| match check.get() {
+            Some(check) => check(actor).map(Health::of).boxed(),
+            None => ready(Health::NotFound).boxed(),
+        };
+        self.with_health(|rule| HealthRule { counts: true, check: Some(Arc::new(check)), ..rule })
     }
 
     /// Declares that it needs something else that counts in the health of its namespace, to do all of its work: a

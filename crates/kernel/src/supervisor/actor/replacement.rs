@@ -4,7 +4,7 @@ use ractor::{ActorCell, ActorId};
 
 use crate::ask::answer;
 use crate::containment::display_text;
-use crate::supervisor::child_rules::{Shutdown, Stopped};
+use crate::supervisor::child_rules::Stopped;
 use crate::supervisor::children::plan::Key;
 use crate::supervisor::client::Answer;
 use crate::supervisor::error::{ChildError, StartError};
@@ -29,11 +29,6 @@ impl Replacement {
     /// The child that is to be replaced, its actor, and the specification of the successor.
     pub(super) fn parts(&self) -> (Key, ActorId, &ChildSpec) {
         (self.child, self.predecessor, &self.spec)
-    }
-
-    /// How the successor is stopped if it is no longer wanted.
-    pub(super) fn rule(&self) -> Shutdown {
-        self.spec.shutdown_rule()
     }
 
     /// Notes that the successor has taken the place.

@@ -25,6 +25,7 @@ use crate::ask::answer;
 use crate::containment::{display_text, drop_contained, error_text};
 use crate::exit::{ExitReason, SHUTDOWN};
 use crate::limits::SupervisorLimits;
+use crate::supervisor::child_id::ChildId;
 use crate::supervisor::child_rules::{ChildKind, NameTaken, Shutdown};
 use crate::supervisor::children::plan::Key;
 use crate::supervisor::children::plan::machine::{Children, FailedStart, Refused, Replaced, Step, Terminate};
@@ -117,6 +118,11 @@ impl State {
         self.children.table().spec(key).cloned().ok_or(ChildError::Terminated)
     }
 
+    fn delay_over(&mut self, key: Key, number: u64) {
+        self.delays.over(key, number);
+        self.children.delay_over(key, number);
+    }
+
     fn answer_finished(&mut self) {
         for key in self.children.take_finished() {
             if self.children.waits(key).is_none() {
@@ -134,11 +140,11 @@ impl State {
 
     /// Its own part of a snapshot: the children after this one, and with the last part the other actors that are linked
     /// to it.
-    fn snapshot(&self, after: Option<Key>, linked: impl FnOnce() -> Vec<ActorCell>) -> SupervisorSnapshot {
+    fn snapshot(&self, after: Option<Key>, myself: &ActorCell) -> SupervisorSnapshot {
         let (children, now) = (self.children.table(), Instant::now());
         let is_unmanaged =
             |cell: &ActorCell| !children.is_actor(cell.get_id()) && cell.get_status() < ActorStatus::Draining;
-        let unmanaged = || linked().into_iter().filter(is_unmanaged).map(|cell| cell.get_id()).collect();
+        let unmanaged = || myself.get_children().into_iter().filter(is_unmanaged).map(|cell| cell.get_id()).collect();
         SupervisorSnapshot::of(self.children.supervision(now), children.snapshots(after, now), unmanaged)
     }
 
@@ -151,7 +157,8 @@ impl State {
             match (end.await, self.replacements.remove(&key)) {
                 // A successor that is no longer wanted; its predecessor is stopped with the other children.
                 (Outcome::Started(successor), Some(replacement)) => {
-                    successor.stop(replacement.rule()).await;
+                    let (_, _, spec) = replacement.parts();
+                    successor.stop(spec.shutdown_rule()).await;
                 }
                 (Outcome::Started(started), None) => self.children.adopt(key, started),
                 (other, replacement) => {
@@ -191,8 +198,7 @@ impl Server {
             ChildKind::Worker => self.group.clone(),
             ChildKind::Supervisor => self.group.nested(),
         };
-        let (id, reporting) = (spec.id().clone(), self.reporting.clone());
-        StartContext { id, supervisor: myself.get_cell(), group, reporting, restart, replaces: None }
+        StartContext::new(spec.id().clone(), myself.get_cell(), group, self.reporting.clone(), restart)
     }
 
     // ---- the first start: one after the other, all undone if one fails ----
@@ -313,12 +319,8 @@ impl Server {
                 self.end(myself, state, key, await_exit.boxed());
             }
             Step::Start { key, spec, restart, retry } => {
-                let mut start = StartUnderWay::begin(&spec, self.context(myself, &spec, restart));
-                // A retry goes through the mailbox, even if it fails at once.
-                match (!retry).then(|| start.poll_once()).flatten() {
-                    Some(outcome) => self.finish(myself, state, key, outcome),
-                    None => state.steps.spawn_start(myself, key, start),
-                }
+                let start = StartUnderWay::begin(&spec, self.context(myself, &spec, restart));
+                self.launch(myself, state, key, start, retry);
             }
             Step::Delay { key, number, until } => state.delays.start(myself, key, number, until),
             Step::Report { id, what } => self.reporting.send(&id, what),
@@ -333,6 +335,14 @@ impl Server {
                 self.reporting.send(&id, ChildEvent::AutoShutdown { mode });
                 myself.stop(Some(SHUTDOWN.to_owned()));
             }
+        }
+    }
+
+    fn launch(&self, myself: &ActorRef<ServerMsg>, state: &mut State, key: Key, mut start: StartUnderWay, retry: bool) {
+        // A retry goes through the mailbox, even if it fails at once.
+        match (!retry).then(|| start.poll_once()).flatten() {
+            Some(outcome) => self.finish(myself, state, key, outcome),
+            None => state.steps.spawn_start(myself, key, start),
         }
     }
 
@@ -356,18 +366,7 @@ impl Server {
                     self.reporting.send(&id, ChildEvent::Stopped { actor, how });
                 }
             }
-            Outcome::Started(mut started) => {
-                let actor = started.actor_id();
-                let child = started.answer();
-                let early_end = state.children.started(key, started, Instant::now());
-                let (restarts, cause) = (state.children.table().restarts(key), state.children.table().cause(key));
-                self.reporting.send(&id, ChildEvent::Started { actor, restarts, cause });
-                state.requests.answer_start(key, Ok(Some(child)));
-                if let Some(reason) = early_end {
-                    let escalation = state.children.table().escalation(key);
-                    self.reporting.send(&id, ChildEvent::Exited { actor, reason, escalation });
-                }
-            }
+            Outcome::Started(started) => self.started(state, key, &id, started),
             Outcome::Ignored => {
                 state.children.ignored(key);
                 self.reporting.send(&id, ChildEvent::Ignored);
@@ -384,6 +383,19 @@ impl Server {
                     FailedStart::Retried => drop_contained("the error of a start", source),
                 }
             }
+        }
+    }
+
+    fn started(&self, state: &mut State, key: Key, id: &ChildId, mut started: Started) {
+        let actor = started.actor_id();
+        let child = started.answer();
+        let early_end = state.children.started(key, started, Instant::now());
+        let (restarts, cause) = (state.children.table().restarts(key), state.children.table().cause(key));
+        self.reporting.send(id, ChildEvent::Started { actor, restarts, cause });
+        state.requests.answer_start(key, Ok(Some(child)));
+        if let Some(reason) = early_end {
+            let escalation = state.children.table().escalation(key);
+            self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
         }
     }
 
@@ -408,27 +420,36 @@ impl Server {
             }
             Outcome::Gone { actor, how } => return replacement.finished(&self.reporting, actor, how),
         };
-        let ((child, predecessor, spec), cell) = (replacement.parts(), successor.actor().clone());
-        let (id, actor) = (spec.id(), cell.get_id());
-        let (replacement, unwanted, rule) =
-            match state.children.replaced(child, predecessor, successor, spec.clone(), Instant::now()) {
-                Replaced::Taken { predecessor, rule, ended } => {
-                    let restarts = state.children.table().restarts(child);
-                    self.reporting.send(id, ChildEvent::Started { actor, restarts, cause: None });
-                    if let Some(reason) = ended {
-                        let escalation = state.children.table().escalation(child);
-                        self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
-                    }
-                    (replacement.taken_by(cell), predecessor, rule)
-                }
-                // The child has been stopped meanwhile: its successor is no longer wanted.
-                Replaced::Unwanted(successor) => {
-                    let rule = replacement.rule();
-                    (replacement, successor, rule)
-                }
-            };
+        let (replacement, unwanted, rule) = self.take_over(state, replacement, successor);
         state.replacements.insert(step, replacement);
         state.steps.begin_end_in_turn(myself, step, stop(unwanted, rule));
+    }
+
+    /// Lets the successor take the place of its predecessor. Returns which of them is to be stopped, and how.
+    fn take_over(
+        &self,
+        state: &mut State,
+        replacement: Replacement,
+        successor: Started,
+    ) -> (Replacement, Started, Shutdown) {
+        let ((child, predecessor, spec), cell) = (replacement.parts(), successor.actor().clone());
+        let (id, actor) = (spec.id(), cell.get_id());
+        match state.children.replaced(child, predecessor, successor, spec.clone(), Instant::now()) {
+            Replaced::Taken { predecessor, rule, ended } => {
+                let restarts = state.children.table().restarts(child);
+                self.reporting.send(id, ChildEvent::Started { actor, restarts, cause: None });
+                if let Some(reason) = ended {
+                    let escalation = state.children.table().escalation(child);
+                    self.reporting.send(id, ChildEvent::Exited { actor, reason, escalation });
+                }
+                (replacement.taken_by(cell), predecessor, rule)
+            }
+            // The child has been stopped meanwhile: its successor is no longer wanted.
+            Replaced::Unwanted(successor) => {
+                let rule = spec.shutdown_rule();
+                (replacement, successor, rule)
+            }
+        }
     }
 
     // ---- requests ----
@@ -458,7 +479,7 @@ impl Server {
             Err(refusal) => return answer(reply, Err(refusal)),
         };
         let replaces = state.children.table().running(child).map(|child| child.actor().clone());
-        let context = StartContext { replaces, ..self.context(myself, &spec, false) };
+        let context = self.context(myself, &spec, false).replacing(replaces);
         let start = StartUnderWay::begin(&spec, context);
         state.replacements.insert(step, Replacement::new(child, predecessor, spec, reply));
         state.steps.spawn_start(myself, step, start);
@@ -552,17 +573,10 @@ impl Actor for Server {
                     self.finish(&myself, state, key, outcome);
                 }
             }
-            ServerMsg::SupervisorSnapshot(after, reply) => {
-                answer(reply, state.snapshot(after, || myself.get_children()));
-            }
-            ServerMsg::Checkup(grace, reply) => {
-                answer(reply, state.children.table().examinees(grace, Instant::now()));
-            }
+            ServerMsg::SupervisorSnapshot(after, reply) => answer(reply, state.snapshot(after, &myself)),
+            ServerMsg::Checkup(grace, reply) => answer(reply, state.children.table().examinees(grace, Instant::now())),
             ServerMsg::Work => state.work_is_due = false,
-            ServerMsg::DelayOver(key, number) => {
-                state.delays.over(key, number);
-                state.children.delay_over(key, number);
-            }
+            ServerMsg::DelayOver(key, number) => state.delay_over(key, number),
             ServerMsg::StartChild(spec, reply) => self.start_child(state, spec, reply),
             ServerMsg::RestartChild(id, reply) => self.restart_child(state, &id, reply),
             ServerMsg::TerminateChild(which, reply) => self.terminate_child(&myself, state, which, reply),

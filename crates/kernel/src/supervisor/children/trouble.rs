@@ -17,7 +17,6 @@ use tokio::time::Instant;
 use crate::exit::ExitReason;
 use crate::health::Health;
 use crate::supervisor::info::ChildState;
-use crate::supervisor::tree::checkup::Judged;
 
 /// The most failures kept. Reaching it takes lives that get ever shorter; then one in the middle of a long run is
 /// dropped.
@@ -87,7 +86,7 @@ impl Trouble {
         last_exit: Option<&ExitReason>,
         grace: Duration,
         now: Instant,
-    ) -> Judged {
+    ) -> (Option<Health>, Option<Health>) {
         let unsteady = self.unsteady(state, for_long, last_exit, grace, now);
         let down = down(state, for_long, last_exit, grace);
         let known = down.map(|down| if down.is_healthy() { unsteady.clone().unwrap_or(down) } else { down });

@@ -191,7 +191,11 @@ impl<P: Partition> PartitionSupervisorSpec<P> {
             }
         };
         let id = partition.to_string();
-        ChildSpec::from_fn(id, self.kind, start).restart(self.restart).stopped_by(self.shutdown)
+        let spec = ChildSpec::from_fn(id, self.kind, start).restart(self.restart);
+        match self.shutdown {
+            Some(rule) => spec.shutdown(rule),
+            None => spec,
+        }
     }
 }
 

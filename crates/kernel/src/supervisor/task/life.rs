@@ -174,10 +174,11 @@ where
         }
     };
     // A start that takes no time needs no time-out, which would cost a timer a task.
-    ChildSpec::from_fn(id, ChildKind::Worker, start)
-        .start_timeout(None)
-        .restart(Restart::Temporary)
-        .stopped_by(shutdown)
+    let spec = ChildSpec::from_fn(id, ChildKind::Worker, start).start_timeout(None).restart(Restart::Temporary);
+    match shutdown {
+        Some(rule) => spec.shutdown(rule),
+        None => spec,
+    }
 }
 
 async fn start(context: StartContext, life: impl FnOnce(TaskRunner) -> Life) -> Result<Started, StartError> {

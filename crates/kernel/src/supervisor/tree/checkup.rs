@@ -34,21 +34,18 @@ pub(crate) struct Examinee {
     id: ChildId,
     /// `None` if it does not count.
     rule: Option<Arc<HealthRule>>,
-    judged: Judged,
+    /// Its health as far as its supervisor knows it: if that needs no check of its own, and if it fails again and again.
+    judged: (Option<Health>, Option<Health>),
     /// If it runs.
     actor: Option<ActorCell>,
     is_supervisor: bool,
 }
 
-/// The health of a child as far as its supervisor knows it: its health if that needs no check of its own, and its health
-/// if it fails again and again.
-pub(crate) type Judged = (Option<Health>, Option<Health>);
-
 impl Examinee {
     pub(crate) fn new(
         id: ChildId,
         rule: Option<Arc<HealthRule>>,
-        judged: Judged,
+        judged: (Option<Health>, Option<Health>),
         actor: Option<ActorCell>,
         is_supervisor: bool,
     ) -> Self {
