@@ -1,4 +1,5 @@
-//! The actors that we start, and the groups that show when the last of a subtree is *gone*; within, the supervisor's own.
+//! The actors that we start, and the groups that show when the last of a subtree is *gone*; within, the supervisor's
+//! own.
 //!
 //! ractor's events and `wait()` come before an actor's state and handler are dropped, and a killed supervisor takes its
 //! children's join handles with it. So each actor that we start is [`Managed`]: it carries a [`Ticket`] in its handler,
@@ -319,7 +320,8 @@ impl Metering for () {
     }
 }
 
-/// Starts children of a supervisor on the caller's side, past its mailbox: its cell with the means to give its children tickets, for as long as it is there.
+/// Starts children of a supervisor on the caller's side, past its mailbox: its cell with the means to give its children
+/// tickets, for as long as it is there.
 #[derive(Clone)]
 pub(crate) struct DirectSpawner {
     supervisor: ActorCell,

@@ -1,4 +1,5 @@
-//! The children of a supervisor, by key, by id and by actor, in start order; and, within, the rules that they are under.
+//! The children of a supervisor, by key, by id and by actor, in start order; and, within, the rules that they are
+//! under.
 
 pub(super) mod plan;
 pub(super) mod rules;

@@ -57,7 +57,8 @@ impl Supervisor {
         Self { actor, path, gone }
     }
 
-    /// Adds a child at the end of the start order and starts it; `None` if its start returned [`Start::Ignore`].
+    /// Adds a child at the end of the start order and starts it; `None` if its start returned
+    /// [`Start::Ignore`](crate::Start::Ignore).
     ///
     /// # Errors
     /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with
@@ -66,7 +67,7 @@ impl Supervisor {
         Ok(self.start_child_with_extra(spec).await?.map(StartedChild::into_actor))
     }
 
-    /// The same, with the value that the child's start function [handed back](Started::with_extra).
+    /// The same, with the value that the child's start function [handed back](crate::Started::with_extra).
     ///
     /// # Errors
     /// As [`start_child`](Self::start_child).
@@ -83,7 +84,7 @@ impl Supervisor {
         Ok(self.restart_child_with_extra(id).await?.map(StartedChild::into_actor))
     }
 
-    /// The same, with the value that the child's start function [handed back](Started::with_extra).
+    /// The same, with the value that the child's start function [handed back](crate::Started::with_extra).
     ///
     /// # Errors
     /// As [`restart_child`](Self::restart_child).
@@ -115,8 +116,8 @@ impl Supervisor {
     /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), the name is handed over when the
     /// successor runs; a lookup always finds one of the two. Then the successor takes the child's place in the start
     /// order, with its own specification, and the predecessor is stopped by its rule. Returns the successor when the
-    /// predecessor is gone; `None` if the successor's start returned [`Start::Ignore`]: the child then stays as it is.
-    /// No restart is counted, and children that depend on this one are left alone.
+    /// predecessor is gone; `None` if the successor's start returned [`Start::Ignore`](crate::Start::Ignore): the child
+    /// then stays as it is. No restart is counted, and children that depend on this one are left alone.
     ///
     /// A cancelled call still runs to its end. If the child is terminated, or restarted with its siblings, before its
     /// successor runs, the successor is stopped again.
@@ -163,7 +164,7 @@ impl Supervisor {
     /// A child's specification, as the supervisor will use it. OTP's `get_childspec`.
     ///
     /// The specification of a temporary child that has been started lacks its start function: the rest is complete, and
-    /// no supervisor accepts it ([`SpecError::Spent`]).
+    /// no supervisor accepts it ([`SpecError::Spent`](crate::SpecError::Spent)).
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
@@ -253,8 +254,8 @@ impl Supervisor {
     /// A snapshot of the whole tree below this supervisor; see [`Tree`] for what it costs.
     ///
     /// A supervisor that is starting, restarting or stopping is shown as such, with no children. One that does not
-    /// answer [in time](crate::SupervisorLimits::tree) is shown as [`Silent`](TreeStatus::Silent), and this one, if it
-    /// has stopped, as [`Stopped`](TreeStatus::Stopped).
+    /// answer [in time](crate::SupervisorLimits::tree) is shown as [`Silent`](crate::TreeStatus::Silent), and this one,
+    /// if it has stopped, as [`Stopped`](crate::TreeStatus::Stopped).
     pub async fn tree(&self) -> Tree {
         self.snapshot().await.named(&HashMap::new())
     }

@@ -276,7 +276,7 @@ impl ChildSpec {
     }
 
     /// Whether its end, if it is not restarted, may be the end of its supervisor: see
-    /// [`AutoShutdown`](crate::AutoShutdown). Refused for a permanent child, and where there is no auto-shutdown.
+    /// [`AutoShutdown`]. Refused for a permanent child, and where there is no auto-shutdown.
     pub fn significant(self, significant: bool) -> Self {
         Self { significant, ..self }
     }

@@ -99,7 +99,7 @@ pub struct Tree {
     pub children: Vec<Tree>,
 }
 
-/// The rules of one supervisor, as a [`Tree`](crate::Tree) shows them.
+/// The rules of one supervisor, as a [`Tree`] shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Supervision {

@@ -144,7 +144,8 @@ enum Turn {
         restart: bool,
         retry: bool,
     },
-    /// The stops of a plan are made, and its starts have to wait: for the delay of this child, and not before this time.
+    /// The stops of a plan are made, and its starts have to wait: for the delay of this child, and not before this
+    /// time.
     Delay {
         key: Key,
         starts: Vec<Key>,

@@ -75,10 +75,11 @@ impl Trouble {
         Some(Run { since: first.at, failures: self.failures.saturating_sub(first.earlier) })
     }
 
-    /// The health of the child by this grace, as far as its supervisor knows it: its health if that needs no check of its
-    /// own, which needs it to run, and its health if it fails again and again.
+    /// The health of the child by this grace, as far as its supervisor knows it: its health if that needs no check of
+    /// its own, which needs it to run, and its health if it fails again and again.
     ///
-    /// `for_long` is how long it has been in this state, or at least not running, `last_exit` why its latest life ended.
+    /// `for_long` is how long it has been in this state, or at least not running, `last_exit` why its latest life
+    /// ended.
     pub(super) fn judge(
         &self,
         state: ChildState,

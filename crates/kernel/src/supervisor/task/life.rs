@@ -72,7 +72,7 @@ impl<E: Into<BoxError> + Send + 'static> TaskOutput for Result<(), E> {
 /// The notification that a task is asked to stop, for a task that ends in order.
 ///
 /// A future that holds one is not dropped when it is asked to stop, even before its first poll. It has the time of its
-/// [`Shutdown`](crate::Shutdown) to end; then it is killed. A future that holds none, such as a closure that ignores
+/// [`Shutdown`] to end; then it is killed. A future that holds none, such as a closure that ignores
 /// its argument, is dropped at its next await point, or before it begins. That is the difference between an Erlang
 /// process that traps exits and one that does not. Cost: a clone is two atomic increments.
 #[derive(Debug, Clone)]
@@ -136,7 +136,7 @@ impl TaskOptions {
 
     /// How it is stopped: by request, with its supervisor, or because its owner is gone.
     ///
-    /// A task that holds no [`TaskStop`](crate::TaskStop) needs no time, as it is dropped at its next await point; the
+    /// A task that holds no [`TaskStop`] needs no time, as it is dropped at its next await point; the
     /// time then only limits how long it may work without one.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
         self.stopped_by(Some(shutdown))

@@ -18,7 +18,7 @@ use super::supervisor::TaskSupervisor;
 use crate::supervisor::child_rules::Shutdown;
 use crate::supervisor::error::ChildError;
 
-/// How a [`TaskStream`](crate::TaskStream) runs its tasks.
+/// How a [`TaskStream`] runs its tasks.
 ///
 /// | | default | set by |
 /// |---|---|---|
@@ -37,7 +37,7 @@ pub struct StreamOptions {
     link: Link,
 }
 
-/// In which order a [`TaskStream`](crate::TaskStream) hands out results.
+/// In which order a [`TaskStream`] hands out results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum StreamOrder {
     /// In that of the inputs: a slow task holds back those after it.
@@ -47,7 +47,7 @@ pub enum StreamOrder {
     Completion,
 }
 
-/// The effect of a task that takes too long on its [`TaskStream`](crate::TaskStream). The task is stopped in any case,
+/// The effect of a task that takes too long on its [`TaskStream`]. The task is stopped in any case,
 /// and its item is [`TaskError::TimedOut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnTimeout {
