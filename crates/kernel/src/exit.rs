@@ -1,12 +1,9 @@
-//! Why an actor ended: the only place that reads ractor's supervision events and its reason texts.
+//! Why an actor ended: the only place that reads ractor's reason texts.
 
 use std::fmt;
 use std::sync::Arc;
 
-use ractor::{ActorId, SupervisionEvent};
 use serde::{Serialize, Serializer};
-
-use crate::containment::{drop_contained, error_text};
 
 /// ractor's reason for an actor that was killed.
 const KILLED: &str = "killed";
@@ -52,7 +49,8 @@ impl ExitReason {
         matches!(self, Self::Killed | Self::Failed(_))
     }
 
-    fn from_text(text: Option<&str>) -> Self {
+    /// The meaning of the text that ractor gives.
+    pub(crate) fn from_text(text: Option<&str>) -> Self {
         match text {
             None | Some(DRAINED) => Self::Normal,
             Some(KILLED | CANCELLED) => Self::Killed,
@@ -99,35 +97,6 @@ pub fn check_stop_reason(reason: &str) -> Result<(), ReservedReason> {
         _ => return Ok(()),
     };
     Err(ReservedReason { found: reason.to_owned(), means })
-}
-
-/// One actor's end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Exit {
-    pub(crate) actor: ActorId,
-    pub(crate) reason: ExitReason,
-}
-
-impl Exit {
-    /// Reads an event if it reports an end. The event is consumed on purpose: it may carry values that its reader does
-    /// not use.
-    ///
-    /// Actors that this library starts leave no values of theirs in it. An actor that was spawned by ractor alone
-    /// leaves its state, its error, and unread messages of the moment in which it ended: their destructors run here,
-    /// contained.
-    pub(crate) fn read(event: SupervisionEvent) -> Option<Self> {
-        let exit = match &event {
-            SupervisionEvent::ActorTerminated(cell, _state, text) => {
-                Some(Self { actor: cell.get_id(), reason: ExitReason::from_text(text.as_deref()) })
-            }
-            SupervisionEvent::ActorFailed(cell, error) => {
-                Some(Self { actor: cell.get_id(), reason: ExitReason::Failed(error_text(&**error).into()) })
-            }
-            _ => None,
-        };
-        drop_contained("what an actor left behind", event);
-        exit
-    }
 }
 
 #[cfg(test)]

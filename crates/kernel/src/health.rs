@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt, ready};
+use futures::future::{BoxFuture, FutureExt};
 use ractor::ActorCell;
 use serde::Serialize;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::containment::{Contained, ContainedFuture, display_text, drop_contained};
+use crate::containment::{ContainedFuture, display_text, drop_contained};
 use crate::namespace::ServiceName;
 
 /// The result of a health check.
@@ -116,22 +116,6 @@ pub(crate) struct HealthRule {
     pub(crate) needs: Vec<ServiceName>,
 }
 
-impl HealthRule {
-    pub(crate) fn checked_by<F, Fut>(mut self, check: F) -> Self
-    where
-        F: Fn(ActorCell) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: Verdict> + Send + 'static,
-    {
-        // The last owner of the specification is mostly a supervisor.
-        let check = Contained::new("a health check", check);
-        self.check = Some(Arc::new(move |actor, _| match check.get() {
-            Some(check) => check(actor).map(Health::of).boxed(),
-            None => ready(Health::NotFound).boxed(),
-        }));
-        Self { counts: true, ..self }
-    }
-}
-
 /// Runs a check on a task of its own, since it may block its thread; panics are contained there, and the time is
 /// limited.
 pub async fn run_check<F, Fut>(limit: Duration, check: F) -> Health
@@ -150,6 +134,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use futures::future::ready;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -156,20 +156,6 @@ impl fmt::Display for Backoff {
     }
 }
 
-/// Fractions from 0 to 1 in an order determined by a seed.
-#[derive(Debug)]
-pub(crate) struct JitterRng(fastrand::Rng);
-
-impl JitterRng {
-    pub(crate) fn seeded(seed: u64) -> Self {
-        Self(fastrand::Rng::with_seed(seed))
-    }
-
-    fn next(&mut self) -> f64 {
-        self.0.f64()
-    }
-}
-
 /// The consecutive failures of a child.
 #[derive(Debug, Default)]
 pub(crate) struct Streak {
@@ -187,10 +173,10 @@ impl Streak {
     }
 
     /// Counts one more failure, and returns the delay before the restart.
-    pub(crate) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut JitterRng) -> Duration {
+    pub(crate) fn fail(&mut self, backoff: Backoff, jitter_rng: &mut fastrand::Rng) -> Duration {
         self.delay = match backoff {
             Backoff::None => Duration::ZERO,
-            backoff => backoff.delay(self.failures, jitter_rng.next()),
+            backoff => backoff.delay(self.failures, jitter_rng.f64()),
         };
         self.failures = self.failures.saturating_add(1);
         self.delay
@@ -247,11 +233,11 @@ mod tests {
 
         #[test]
         fn fractions_are_from_zero_to_one_and_depend_on_the_seed_alone(seed in any::<u64>()) {
-            let (mut one, mut other) = (JitterRng::seeded(seed), JitterRng::seeded(seed));
+            let (mut one, mut other) = (fastrand::Rng::with_seed(seed), fastrand::Rng::with_seed(seed));
             for _ in 0..100 {
-                let fraction = one.next();
+                let fraction = one.f64();
                 prop_assert!((0.0..1.0).contains(&fraction));
-                prop_assert_eq!(fraction, other.next());
+                prop_assert_eq!(fraction, other.f64());
             }
         }
     }
@@ -273,7 +259,7 @@ mod tests {
     #[test]
     fn a_row_of_failures_is_forgotten_after_a_life_as_long_as_the_period_and_as_the_delay_before_it() {
         let backoff = Backoff::from(ExponentialBackoff::new(SECOND, 10.0, 1000 * SECOND).unwrap());
-        let (mut streak, mut jitter_rng) = (Streak::default(), JitterRng::seeded(1));
+        let (mut streak, mut jitter_rng) = (Streak::default(), fastrand::Rng::with_seed(1));
         let mut after = |life: Duration| {
             streak.down(Some(life), 5 * SECOND);
             streak.fail(backoff, &mut jitter_rng)

@@ -1,389 +1,458 @@
-//! The children of a supervisor and the rules of supervision, as a pure state machine: no clock, no actor, no log.
-//!
-//! Facts go in ([`exited`](Children::exited), [`started`](Children::started), [`stopped`](Children::stopped) …), steps
-//! come out ([`next_step`](Children::next_step)); the actor around it carries them out.
-//!
-//! 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
-//!    a reconfiguration gives new ones.
-//! 2. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
-//!    their end has been reported: that end is not one of an unknown actor.
-//! 3. A child has at most one incarnation: it is started only from `Queued`, and `Queued` follows `Stopping`, `Down`,
-//!    `Requested`, `Waiting` or a start that failed; or a successor takes the place of a running one.
-//! 4. An exit counts only if it names the current incarnation of a running child; any other is stale.
-//! 5. Every restart, and every retry of a failed one, is admitted by the restart window first.
-//! 6. A child that waits for the end of its delay occupies no plan queue; the end of a delay counts only if it names
-//!    the current one.
-//! 7. After giving up, after an auto-shutdown, and after `halt`, no step comes out.
+//! The children of a supervisor, by key, by id and by actor, in start order; and, within, the rules that they are
+//! under.
 
-use std::collections::{BTreeMap, VecDeque};
+pub(super) mod plan;
+pub(super) mod rules;
+mod trouble;
+mod window;
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
-use foldhash::{HashMap, HashMapExt, HashSet};
+use foldhash::{HashMap, HashMapExt};
 use ractor::ActorId;
 use tokio::time::Instant;
 
-use super::backoff::JitterRng;
-use super::chain::{Failures, RestartLimitExceeded};
-use super::child::{Child, Slot};
+use super::backoff::{Backoff, Streak};
 use super::child_id::ChildId;
-use super::child_spec::{ChildSpec, Shutdown};
-use super::early_ends::EarlyEnds;
-use super::plan::{Key, PlanQueue, Purpose, StartIndex, Work};
-use super::report::ChildEvent;
-use super::restart::{Restart, RestartWindow, Strategy};
-use super::rules::{ChildSet, Rules};
-use super::significant::AutoShutdown;
+use super::child_rules::{ChildKind, Restart};
+use super::error::ChildError;
+use super::info::{ChildCount, ChildInfo, ChildState};
+use super::restart::{RestartCause, RestartLimitExceeded};
+use super::spec::ChildSpec;
 use super::started::Incarnation;
+use super::tree::checkup::Examinee;
+use super::tree::snapshot::ChildSnapshot;
 use crate::exit::ExitReason;
 
-/// One thing to do. A plan queue goes on when its step has been answered.
+use plan::{Key, OrderKey, Purpose, StartIndex};
+use trouble::Trouble;
+use window::RestartWindow;
+
+/// The state of a child.
 #[derive(Debug)]
-pub(crate) enum Step<T> {
-    /// Stop this incarnation, then say `stopped`.
-    Stop { key: Key, child: T, rule: Shutdown },
-    /// Wait until this incarnation, which has ended, is gone, then say `stopped`.
-    AwaitExit { key: Key, child: T },
-    /// Start the child, then say `started`, `ignored` or `start_failed`.
-    Start { key: Key, spec: ChildSpec, retry: bool },
-    /// Report `delay_over` with this number at this time. No plan queue waits for that.
-    Delay { key: Key, number: u64, until: Instant },
-    /// Report what has been decided.
-    Report { id: ChildId, what: ChildEvent },
-    /// Stop the supervisor: this child's failure exceeded the restart intensity.
-    GiveUp { id: ChildId, why: Arc<RestartLimitExceeded> },
-    /// Stop the supervisor: this significant child has ended.
-    AutoShutdown { id: ChildId },
+enum Slot<T> {
+    /// Not running, with no start pending.
+    Down,
+    /// Its start was requested, for this purpose; it waits for its turn.
+    Requested(Purpose),
+    /// The plan under way is going to start it.
+    Queued,
+    /// Its restart is decided, and comes after a delay, distinguished from its other delays by the number. `until` is
+    /// `None` if the delay ends when the child's name is free.
+    Waiting { number: u64, until: Option<Instant>, cause: Option<Arc<RestartCause>> },
+    /// Its start is under way.
+    Starting,
+    /// Its start is under way and no longer wanted.
+    Aborting,
+    /// It runs.
+    Running(T),
+    /// It has ended; the decision is made when the plan before it has been carried out.
+    Exited(T, ExitReason),
+    /// It is being stopped, or awaited until it is gone.
+    Stopping,
 }
 
 /// A child at the moment when its supervisor begins to stop.
 #[derive(Debug)]
-pub(crate) enum Leaving<T> {
+pub(super) enum Leaving<T> {
     /// It runs, and has to be stopped by its rule.
     Running(ChildSpec, T),
     /// It has ended by itself, and only has to be waited for.
     Ended(T),
 }
 
-/// The outcome of a failed start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FailedStart {
-    Retried,
-    Finished,
+/// One child, as its supervisor sees it.
+#[derive(Debug)]
+struct Child<T> {
+    spec: ChildSpec,
+    start_index: StartIndex,
+    slot: Slot<T>,
+    lives: u32,
+    restarts: u32,
+    /// The latest incarnation, which identifies a child on demand even while it restarts.
+    latest: Option<ActorId>,
+    /// Since when it runs, or has not run; `None` before its first start.
+    since: Option<Instant>,
+    /// Boxed, as most children have none.
+    past: Option<Box<Past>>,
 }
 
-pub(crate) struct Children<T> {
-    pub(super) rules: Rules,
-    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
-    pub(super) children: BTreeMap<Key, Box<Child<T>>>,
-    pub(super) by_id: HashMap<ChildId, Key>,
-    pub(super) by_actor: HashMap<ActorId, Key>,
-    pub(super) window: RestartWindow,
-    pub(super) failures: Failures,
-    pub(super) jitter_rng: JitterRng,
-    pub(super) last_delay: u64,
-    next_key: Key,
-    pub(super) last_start_index: StartIndex,
-    pub(super) queues: HashMap<Key, PlanQueue>,
-    pub(super) ready: VecDeque<Key>,
-    pub(super) starting: usize,
-    pub(super) early: EarlyEnds,
-    finished: Vec<Key>,
-    pub(super) halted: bool,
-    /// The strategy to change to as soon as no plan is under way.
-    pub(super) next_strategy: Option<Strategy>,
-    /// The latest significant child that has ended for good, until the consequence is decided.
-    pub(super) last_ended: Option<(Key, ChildId)>,
+/// The history of a child's earlier incarnations.
+#[derive(Debug, Default)]
+struct Past {
+    streak: Streak,
+    trouble: Trouble,
+    last_exit: Option<ExitReason>,
+    /// The cause of its latest start, if that was a restart.
+    cause: Option<Arc<RestartCause>>,
+    /// Its own restart window, if its restarts do not count toward those of its supervisor.
+    window: Option<RestartWindow>,
 }
 
-impl<T: Incarnation> Children<T> {
-    /// `jitter_rng` is the source of the jitter of delays.
-    pub(crate) fn new(rules: Rules, jitter_rng: JitterRng) -> Self {
-        Self {
-            rules,
-            children: BTreeMap::new(),
-            by_id: HashMap::new(),
-            by_actor: HashMap::new(),
-            window: RestartWindow::new(rules.intensity),
-            failures: Failures::default(),
-            jitter_rng,
-            last_delay: 0,
-            next_key: 1,
-            last_start_index: 0,
-            queues: HashMap::new(),
-            ready: VecDeque::new(),
-            starting: 0,
-            early: EarlyEnds::default(),
-            finished: Vec::new(),
-            halted: false,
-            next_strategy: None,
-            last_ended: None,
+impl<T: Incarnation> Child<T> {
+    fn new(spec: ChildSpec, start_index: StartIndex, slot: Slot<T>) -> Self {
+        Self { spec, start_index, slot, lives: 0, restarts: 0, latest: None, since: None, past: None }
+    }
+
+    /// Notes that a new incarnation runs; with the cause, if it is a restart.
+    fn began(&mut self, incarnation: T, cause: Option<Arc<RestartCause>>, now: Instant) {
+        self.lives += 1;
+        self.latest = Some(incarnation.actor_id());
+        self.slot = Slot::Running(incarnation);
+        self.since = Some(now);
+        if cause.is_some() || self.past.is_some() {
+            self.past.get_or_insert_default().cause = cause;
+        }
+        self.forget_start();
+    }
+
+    /// A temporary child is not started twice.
+    fn forget_start(&mut self) {
+        if self.spec.restart_rule() == Restart::Temporary && matches!(self.slot, Slot::Running(_) | Slot::Exited(..)) {
+            self.spec.forget_start();
         }
     }
 
-    /// Keeps at most this many ends of unknown actors, while a start is under way.
-    pub(crate) fn noting_early_ends(mut self, most: usize) -> Self {
-        self.early = EarlyEnds::at_most(most);
-        self
+    /// Gives it another specification, for all that is decided from now on.
+    fn respecify(&mut self, spec: ChildSpec) {
+        self.spec = spec;
+        self.forget_start();
     }
 
-    pub(crate) fn auto_shutdown_mode(&self) -> AutoShutdown {
-        self.rules.auto_shutdown
+    /// Notes that its incarnation has ended. A life of at least `enough` resets the failures before it.
+    fn ended(&mut self, reason: &ExitReason, now: Instant, enough: Duration) {
+        let lived = self.since.replace(now).map(|up| now.saturating_duration_since(up));
+        let past = self.past.get_or_insert_default();
+        past.streak.down(lived, enough);
+        if self.spec.restart_rule().wants(reason) {
+            past.trouble.failed(now, lived.unwrap_or_default());
+        }
+        past.last_exit = Some(reason.clone());
+    }
+
+    /// Notes that its supervisor ends its life, which is no failure of its own.
+    fn is_spared(&mut self, now: Instant) {
+        if let (Some(past), Some(since), Slot::Running(_)) = (&mut self.past, self.since, &self.slot) {
+            past.trouble.spared(now.saturating_duration_since(since));
+        }
+    }
+
+    /// Notes that it begins to be stopped, or to be started for the first time.
+    fn is_down_from(&mut self, now: Instant) {
+        self.is_spared(now);
+        if self.since.is_none() || matches!(self.slot, Slot::Running(_)) {
+            self.since = Some(now);
+        }
+    }
+
+    /// The restart window of its own, if it has one.
+    fn own_window(&mut self) -> Option<&mut RestartWindow> {
+        let intensity = self.spec.intensity_rule()?;
+        let past = self.past.get_or_insert_default();
+        let window = past.window.get_or_insert_with(|| RestartWindow::new(intensity));
+        window.change(intensity);
+        Some(window)
+    }
+
+    /// Counts one more failure, and returns the delay before the restart.
+    fn fail(&mut self, backoff: Backoff, jitter_rng: &mut fastrand::Rng) -> Duration {
+        self.past.get_or_insert_default().streak.fail(backoff, jitter_rng)
+    }
+
+    /// Resets the backoff: a start was requested.
+    fn reset_backoff(&mut self) {
+        if let Some(past) = &mut self.past {
+            past.streak = Streak::default();
+            past.trouble = Trouble::default();
+        }
+    }
+
+    /// Whether this actor is its current incarnation, even if it has just ended by itself.
+    fn is_current(&self, actor: ActorId) -> bool {
+        match &self.slot {
+            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => incarnation.actor_id() == actor,
+            _ => false,
+        }
+    }
+
+    /// The refusal of another child with its id.
+    fn refusal(&self) -> ChildError {
+        let id = self.spec.id().clone();
+        let state = match &self.slot {
+            Slot::Running(incarnation) => return ChildError::AlreadyStarted { id, actor: incarnation.actor_id() },
+            Slot::Down => "stopped",
+            Slot::Stopping | Slot::Exited(..) => "stopping",
+            Slot::Waiting { until: None, .. } => "waiting until its name is free",
+            Slot::Waiting { .. } => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting if self.lives > 0 => "restarting",
+            Slot::Requested(_) | Slot::Queued | Slot::Starting | Slot::Aborting => "starting",
+        };
+        ChildError::AlreadyPresent { id, state }
+    }
+
+    fn state(&self) -> ChildState {
+        match &self.slot {
+            Slot::Running(incarnation) => ChildState::Running(incarnation.actor_id()),
+            Slot::Waiting { until: None, .. } => ChildState::NameTaken,
+            Slot::Waiting { .. } => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting if self.lives > 0 => ChildState::Restarting,
+            Slot::Requested(_) | Slot::Queued | Slot::Starting => ChildState::Starting,
+            Slot::Aborting | Slot::Exited(..) | Slot::Stopping => ChildState::Stopping,
+            Slot::Down => ChildState::Stopped,
+        }
+    }
+
+    fn info(&self, now: Instant) -> ChildInfo {
+        let backoff = match &self.slot {
+            Slot::Waiting { until, .. } => until.map(|until| until.saturating_duration_since(now)),
+            _ => None,
+        };
+        ChildInfo {
+            id: self.spec.id().clone(),
+            kind: self.spec.kind(),
+            restart: self.spec.restart_rule(),
+            significant: self.spec.is_significant(),
+            state: self.state(),
+            restarts: self.restarts,
+            backoff,
+        }
+    }
+
+    fn running(&self) -> Option<&T> {
+        match &self.slot {
+            Slot::Running(incarnation) => Some(incarnation),
+            _ => None,
+        }
+    }
+
+    fn last_exit(&self) -> Option<ExitReason> {
+        self.past.as_ref()?.last_exit.clone()
+    }
+
+    fn snapshot(&self, key: Key, now: Instant) -> ChildSnapshot {
+        let supervisor = self.running().filter(|it| it.is_supervisor()).and_then(|it| it.cell().cloned());
+        let order_key = (self.start_index, key);
+        ChildSnapshot::new(order_key, self.info(now), self.latest, self.last_exit(), supervisor)
+    }
+
+    /// Its health by this grace, if it counts, or may have children below it that count.
+    fn examinee(&self, grace: Duration, now: Instant) -> Option<Examinee> {
+        let is_supervisor = self.running().is_some_and(T::is_supervisor);
+        let rule = self.spec.health_rule().cloned();
+        if rule.is_none() && !is_supervisor {
+            return None;
+        }
+        let (past, actor) = (self.past.as_deref(), self.running().and_then(|it| it.cell().cloned()));
+        let for_long = self.since.map(|since| now.saturating_duration_since(since));
+        let last_exit = past.and_then(|past| past.last_exit.as_ref());
+        let never = Trouble::default();
+        let trouble = past.map_or(&never, |past| &past.trouble);
+        let judged = trouble.judge(self.state(), for_long, last_exit, grace, now);
+        Some(Examinee::new(self.spec.id().clone(), rule, judged, actor, is_supervisor))
+    }
+}
+
+/// The children of a supervisor.
+///
+/// 1. A key is given once and never again. Start indices are given in start order; their order is the start order, and
+///    a reconfiguration gives new ones.
+/// 2. `by_id` holds the children whose ids are unique: all of a static supervisor, none of a dynamic one.
+/// 3. `by_actor` holds exactly the incarnations of the slots that are `Running`, and of those that are `Stopping` until
+///    their end has been reported: that end is not one of an unknown actor.
+pub(super) struct Table<T> {
+    /// Boxed: keys come in ascending order, which leaves the nodes of the tree half empty.
+    children: BTreeMap<Key, Box<Child<T>>>,
+    by_id: HashMap<ChildId, Key>,
+    by_actor: HashMap<ActorId, Key>,
+    next_key: Key,
+    last_start_index: StartIndex,
+    finished: Vec<Key>,
+}
+
+impl<T: Incarnation> Table<T> {
+    fn new() -> Self {
+        Self {
+            children: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_actor: HashMap::new(),
+            next_key: 1,
+            last_start_index: 0,
+            finished: Vec::new(),
+        }
     }
 
     /// A key that has never been given.
-    pub(super) fn next_key(&mut self) -> Key {
+    fn next_key(&mut self) -> Key {
         self.next_key += 1;
         self.next_key - 1
     }
 
+    /// The index after all that have been given.
+    fn next_start_index(&mut self) -> StartIndex {
+        self.last_start_index += 1;
+        self.last_start_index
+    }
+
     /// Adds a child at the end of the start order.
-    pub(super) fn enter(&mut self, spec: ChildSpec, slot: Slot<T>) -> Key {
+    fn enter(&mut self, spec: ChildSpec, slot: Slot<T>, id_is_unique: bool) -> Key {
         let key = self.next_key();
-        if self.rules.child_set == ChildSet::Static {
+        if id_is_unique {
             self.by_id.insert(spec.id().clone(), key);
         }
-        self.starting += usize::from(matches!(slot, Slot::Starting));
         let start_index = self.next_start_index();
         self.children.insert(key, Box::new(Child::new(spec, start_index, slot)));
         key
     }
 
-    // ---- facts ----
-
-    /// Notes that an actor has ended. Returns the child that it was, if it was one.
-    pub(crate) fn exited(&mut self, actor: ActorId, reason: ExitReason, now: Instant) -> Option<Key> {
-        let Some(key) = self.by_actor.remove(&actor) else {
-            if self.starting > 0 {
-                self.early.note(actor, reason);
-            }
-            return None;
-        };
-        let child = self.children.get_mut(&key)?;
-        if matches!(child.slot, Slot::Stopping) {
-            return None;
-        }
-        let enough = child.spec.intensity_rule().unwrap_or_else(|| self.window.intensity()).within;
-        child.ended(&reason, now, enough);
-        if let Slot::Running(incarnation) = std::mem::replace(&mut child.slot, Slot::Down) {
-            child.slot = Slot::Exited(incarnation, reason);
-        }
-        self.enqueue(key, Work::Exited(key, actor));
-        Some(key)
-    }
-
-    /// Notes that a start has succeeded. Returns the reason if that child has already ended.
-    pub(crate) fn started(&mut self, key: Key, incarnation: T, now: Instant) -> Option<ExitReason> {
-        let actor = incarnation.actor_id();
-        let (restarted, cause) = self.restarted(key);
-        let aborting = self.start_is_over(key) == Some(true);
-        let early = self.early.take(actor, || incarnation.is_over());
-        let child = self.children.get_mut(&key)?;
+    /// Notes that an incarnation of a child runs; whether that is a restart, and why.
+    fn began(&mut self, key: Key, incarnation: T, restarted: bool, cause: Option<Arc<RestartCause>>, now: Instant) {
+        let Some(child) = self.children.get_mut(&key) else { return };
+        self.by_actor.insert(incarnation.actor_id(), key);
         child.restarts += u32::from(restarted);
         child.began(incarnation, cause, now);
-        self.by_actor.insert(actor, key);
-        if child.spec.restart_rule() == Restart::Temporary {
-            child.spec.forget_start();
-        }
-        if aborting {
-            self.stop_instead(key);
-        } else {
-            self.start_those_after(key);
-        }
-        self.step_is_over(key);
-        if let Some(reason) = early.clone() {
-            self.exited(actor, reason, now);
-        }
-        early
     }
 
-    /// Notes that a start was ignored, because the child is not wanted now.
-    pub(crate) fn ignored(&mut self, key: Key) {
-        let wanted = self.start_is_over(key) == Some(false);
-        if wanted {
-            self.start_those_after(key);
-        }
-        match self.purpose(key) {
-            Some(Purpose::ManualStart) if wanted => self.mark_stopped(key),
-            _ => self.finish(key),
-        };
-        self.step_is_over(key);
-    }
-
-    /// Notes that a start failed, for this cause.
-    pub(crate) fn start_failed(&mut self, key: Key, said: &str) -> FailedStart {
-        let aborting = self.start_is_over(key) == Some(true);
-        let purpose = self.purpose(key).unwrap_or(Purpose::Add);
-        let outcome = match purpose {
-            Purpose::Restart if !aborting => self.retry(key, said.into()),
-            Purpose::Add => self.remove(key),
-            Purpose::ManualStart if !aborting => self.mark_stopped(key),
-            _ => self.finish(key),
-        };
-        self.step_is_over(key);
-        outcome
-    }
-
-    /// Notes that a child that was being stopped or awaited is gone.
-    pub(crate) fn stopped(&mut self, key: Key) {
-        let wanted = self.is_to_be_started(key);
+    /// Notes that the latest incarnation of a child is gone.
+    fn is_gone(&mut self, key: Key) {
         if let Some(actor) = self.children.get(&key).and_then(|child| child.latest) {
             self.by_actor.remove(&actor);
         }
-        match self.children.get_mut(&key) {
-            Some(child) if wanted => child.slot = Slot::Queued,
-            Some(_) => {
-                self.finish(key);
-            }
-            None => {}
-        }
-        self.step_is_over(key);
-    }
-
-    // ---- helpers ----
-
-    /// Whether the plan under way starts it again.
-    pub(super) fn is_to_be_started(&self, key: Key) -> bool {
-        let plan = self.queues.get(&self.queue_key(key)).and_then(|queue| queue.plan.as_ref());
-        plan.zip(self.order_key(key)).is_some_and(|(plan, order_key)| plan.starts.contains(&order_key))
-    }
-
-    pub(super) fn child(&self, key: Key) -> Option<&Child<T>> {
-        self.children.get(&key).map(Box::as_ref)
-    }
-
-    pub(super) fn queue_key(&self, key: Key) -> Key {
-        if self.rules.strategy == Strategy::OneForOne { key } else { 0 }
-    }
-
-    pub(super) fn queue_of(&mut self, key: Key) -> Option<&mut PlanQueue> {
-        let at = self.queue_key(key);
-        self.queues.get_mut(&at)
-    }
-
-    pub(super) fn purpose(&mut self, key: Key) -> Option<Purpose> {
-        self.queue_of(key)?.plan.as_ref().map(|plan| plan.purpose)
-    }
-
-    pub(super) fn enqueue(&mut self, key: Key, work: Work) {
-        let at = self.queue_key(key);
-        self.queues.entry(at).or_default().waiting.push_back(work);
-        self.ready.push_back(at);
-    }
-
-    /// Notes that a start is no longer under way; true if it was to be aborted.
-    pub(super) fn start_is_over(&mut self, key: Key) -> Option<bool> {
-        let slot = &self.children.get(&key)?.slot;
-        let aborting = matches!(slot, Slot::Aborting);
-        if aborting || matches!(slot, Slot::Starting) {
-            self.starting -= 1;
-        }
-        Some(aborting)
-    }
-
-    /// Notes that a start that is no longer wanted has succeeded.
-    fn stop_instead(&mut self, key: Key) {
-        let order_key = self.order_key(key);
-        match (self.queue_of(key).and_then(|queue| queue.plan.as_mut()), order_key) {
-            (Some(plan), Some(order_key)) => {
-                plan.stops.insert(order_key);
-            }
-            _ => self.enqueue(key, Work::Terminate(key)),
-        }
-    }
-
-    pub(super) fn forget_early_ends(&mut self) {
-        if self.starting == 0 {
-            self.early.clear();
-        }
-    }
-
-    pub(super) fn step_is_over(&mut self, key: Key) {
-        self.forget_early_ends();
-        let at = self.queue_key(key);
-        if let Some(queue) = self.queues.get_mut(&at) {
-            queue.under_way = false;
-            self.ready.push_back(at);
-        }
-    }
-
-    /// The children that were to be started after it are down until the retry succeeds, as in OTP.
-    fn retry(&mut self, key: Key, said: Arc<str>) -> FailedStart {
-        self.give_up_plan(key);
-        if let Some(child) = self.children.get_mut(&key) {
-            child.slot = Slot::Queued;
-        }
-        if let Some(queue) = self.queue_of(key) {
-            // At the end, as OTP's message to itself: a child that never starts again must not keep others from being
-            // stopped. A waiting retry is replaced, or each restart in between would add one more.
-            queue.waiting.retain(|work| !matches!(work, Work::Retry(other, _) if *other == key));
-            queue.waiting.push_back(Work::Retry(key, said));
-        }
-        FailedStart::Retried
-    }
-
-    /// Notes that a child does not run and has no start pending: it keeps its place, or is removed.
-    pub(super) fn finish(&mut self, key: Key) -> FailedStart {
-        let Some(child) = self.children.get(&key) else {
-            return FailedStart::Finished;
-        };
-        let keeps = self.rules.child_set == ChildSet::Static && child.spec.restart_rule() != Restart::Temporary;
-        if keeps { self.mark_stopped(key) } else { self.remove(key) }
     }
 
     /// Notes that a child is down and keeps its place.
-    pub(super) fn mark_stopped(&mut self, key: Key) -> FailedStart {
+    fn mark_stopped(&mut self, key: Key) {
         if let Some(child) = self.children.get_mut(&key) {
             child.slot = Slot::Down;
         }
         self.finished.push(key);
-        FailedStart::Finished
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> FailedStart {
+    fn remove(&mut self, key: Key) {
         self.finished.push(key);
         if let Some(child) = self.children.remove(&key)
-            && self.rules.child_set == ChildSet::Static
+            && !self.by_id.is_empty()
         {
             self.by_id.remove(child.spec.id());
         }
-        FailedStart::Finished
     }
 
     /// The children that have stopped since the last call: down, or removed.
-    pub(crate) fn take_finished(&mut self) -> Vec<Key> {
+    fn take_finished(&mut self) -> Vec<Key> {
         std::mem::take(&mut self.finished)
     }
 
-    /// Ends all steps. Returns the children that are not gone yet, in reverse start order.
-    pub(crate) fn halt(&mut self) -> Vec<Leaving<T>> {
-        self.halted = true;
-        self.by_actor.clear();
-        let mut leaving = Vec::new();
-        for key in self.in_order().into_iter().rev() {
-            let Some(child) = self.children.get_mut(&key) else { continue };
-            match std::mem::replace(&mut child.slot, Slot::Down) {
-                Slot::Running(incarnation) => leaving.push(Leaving::Running(child.spec.clone(), incarnation)),
-                Slot::Exited(incarnation, _) => leaving.push(Leaving::Ended(incarnation)),
-                _ => {}
+    // ---- the start order ----
+
+    /// The children in start order.
+    fn in_order(&self) -> Vec<Key> {
+        // Keys are in the order of indices until a reconfiguration gives new ones, and sorted input is sorted fast.
+        let mut order_keys: Vec<OrderKey> =
+            self.children.iter().map(|(key, child)| (child.start_index, *key)).collect();
+        order_keys.sort();
+        order_keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    fn order_key(&self, key: Key) -> Option<OrderKey> {
+        Some((self.children.get(&key)?.start_index, key))
+    }
+
+    /// Gives new start indices: these children come first, the others after them in their old order.
+    fn reorder(&mut self, mut order: Vec<Key>) {
+        let before = self.in_order();
+        let named: std::collections::HashSet<Key> = order.iter().copied().collect();
+        order.extend(before.into_iter().filter(|key| !named.contains(key)));
+        for key in order {
+            let start_index = self.next_start_index();
+            if let Some(child) = self.children.get_mut(&key) {
+                child.start_index = start_index;
             }
         }
-        leaving
     }
 
-    /// The actors that [`halt`](Children::halt) would return.
-    pub(crate) fn actors(&self) -> HashSet<ActorId> {
-        let actor = |child: &Child<T>| match &child.slot {
-            Slot::Running(incarnation) | Slot::Exited(incarnation, _) => Some(incarnation.actor_id()),
+    // ---- queries ----
+
+    pub(super) fn find(&self, id: &str) -> Result<Key, ChildError> {
+        let known = || self.by_id.keys().map(ChildId::as_str);
+        self.by_id.get(id).copied().ok_or_else(|| ChildError::not_found(id, known()))
+    }
+
+    pub(super) fn find_actor(&self, actor: ActorId) -> Result<Key, ChildError> {
+        let restarting = || self.children.iter().find(|(_, child)| child.latest == Some(actor)).map(|(key, _)| *key);
+        let found = self.by_actor.get(&actor).copied().or_else(restarting);
+        found.ok_or_else(|| ChildError::not_found(format!("actor {actor}"), std::iter::empty()))
+    }
+
+    /// Refuses an id that is taken.
+    fn refuse_present(&self, id: &ChildId) -> Result<(), ChildError> {
+        let present = self.by_id.get(id).and_then(|key| self.children.get(key));
+        present.map_or(Ok(()), |child| Err(child.refusal()))
+    }
+
+    pub(super) fn spec(&self, key: Key) -> Option<&ChildSpec> {
+        Some(&self.children.get(&key)?.spec)
+    }
+
+    pub(super) fn running(&self, key: Key) -> Option<&T> {
+        self.children.get(&key)?.running()
+    }
+
+    pub(super) fn restarts(&self, key: Key) -> u32 {
+        self.children.get(&key).map_or(0, |child| child.restarts)
+    }
+
+    /// Why a child that runs was restarted; `None` if it was started by request.
+    pub(super) fn cause(&self, key: Key) -> Option<Arc<RestartCause>> {
+        self.children.get(&key)?.past.as_ref()?.cause.clone()
+    }
+
+    /// Why a child that has ended gave up, if it is a supervisor and did.
+    pub(super) fn escalation(&self, key: Key) -> Option<Arc<RestartLimitExceeded>> {
+        match &self.children.get(&key)?.slot {
+            Slot::Exited(incarnation, _) => incarnation.give_up_reason(),
             _ => None,
-        };
-        self.children.values().map(Box::as_ref).filter_map(actor).collect()
+        }
     }
 
-    /// Takes in a start that had just finished when the supervisor began to stop.
-    pub(crate) fn adopt(&mut self, key: Key, incarnation: T) {
-        if let Some(child) = self.children.get_mut(&key) {
-            self.by_actor.insert(incarnation.actor_id(), key);
-            child.slot = Slot::Running(incarnation);
+    /// All children, the newest first, as OTP lists them.
+    pub(super) fn which(&self, now: Instant) -> Vec<ChildInfo> {
+        let newest_first = self.in_order().into_iter().rev();
+        newest_first.filter_map(|key| self.which_child(key, now)).collect()
+    }
+
+    pub(super) fn which_child(&self, key: Key, now: Instant) -> Option<ChildInfo> {
+        self.children.get(&key).map(|child| child.info(now))
+    }
+
+    pub(super) fn count(&self) -> ChildCount {
+        let mut count = ChildCount { specs: self.children.len(), ..ChildCount::default() };
+        for child in self.children.values() {
+            count.active += usize::from(matches!(child.slot, Slot::Running(_)));
+            count.supervisors += usize::from(child.spec.kind() == ChildKind::Supervisor);
         }
+        count.workers = count.specs - count.supervisors;
+        count
+    }
+
+    /// The children after this one, in the order of their keys.
+    pub(super) fn snapshots(&self, after: Option<Key>, now: Instant) -> impl Iterator<Item = ChildSnapshot> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.children.range((from, Bound::Unbounded)).map(move |(key, child)| child.snapshot(*key, now))
+    }
+
+    /// The children that count in the health of their namespace, or may have such below them, in start order. The
+    /// caller gives the grace.
+    pub(super) fn examinees(&self, grace: Duration, now: Instant) -> Vec<Examinee> {
+        let examinee = |child: &Child<T>| Some((child.start_index, child.examinee(grace, now)?));
+        let mut found: Vec<_> = self.children.values().filter_map(|child| examinee(child)).collect();
+        found.sort_by_key(|(start_index, _)| *start_index);
+        found.into_iter().map(|(_, examinee)| examinee).collect()
+    }
+
+    /// Whether this is the actor of a child that runs or is being stopped.
+    pub(super) fn is_actor(&self, actor: ActorId) -> bool {
+        self.by_actor.contains_key(&actor)
     }
 }

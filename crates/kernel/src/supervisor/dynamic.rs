@@ -1,85 +1,63 @@
 //! Supervisors whose children come and go on demand.
 
-use std::sync::Arc;
-
 use ractor::{ActorCell, ActorId};
 
-use super::Supervisor;
 use super::backoff::Backoff;
 use super::child_id::ChildId;
-use super::child_spec::{ChildKind, ChildSpec};
+use super::child_rules::ChildKind;
+use super::client::{ServerMsg, Supervisor, Which};
 use super::error::{ChildError, StartError};
-use super::message::{ServerMsg, Which};
+use super::info::{ChildCount, ChildInfo};
 use super::report::Reporter;
-use super::requests::{ChildCount, ChildInfo};
 use super::restart::{RestartIntensity, Strategy};
-use super::rules::ChildSet;
-use super::spec::SupervisorSpec;
+use super::spec::{ChildSpec, SupervisorSpec};
 use super::started::StartedChild;
 use super::tree::Tree;
-use crate::containment::Contained;
 use crate::limits::SupervisorLimits;
 
 /// The specification of a [`DynamicSupervisor`]: no children at the start, any number by default.
 #[derive(Clone)]
-pub struct DynamicSupervisorSpec {
-    intensity: RestartIntensity,
-    max_children: usize,
-    backoff: Backoff,
-    seed: Option<u64>,
-    reporter: Option<Arc<dyn Reporter>>,
-    limits: Option<Arc<SupervisorLimits>>,
-}
+pub struct DynamicSupervisorSpec(SupervisorSpec);
 
 impl Default for DynamicSupervisorSpec {
     fn default() -> Self {
-        let (intensity, backoff) = (RestartIntensity::default(), Backoff::None);
-        Self { intensity, max_children: usize::MAX, backoff, seed: None, reporter: None, limits: None }
+        Self(SupervisorSpec::new(Strategy::OneForOne).on_demand(usize::MAX).all_at_once())
     }
 }
 
 impl DynamicSupervisorSpec {
     /// The restart intensity, of all children together.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
-        Self { intensity, ..self }
+        Self(self.0.intensity(intensity))
     }
 
     /// The most children it may have; those that are restarting count.
     pub fn max_children(self, max_children: usize) -> Self {
-        Self { max_children, ..self }
+        Self(self.0.on_demand(max_children))
     }
 
     /// The delay before the restart of a child; as [`SupervisorSpec::backoff`].
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
-        Self { backoff: backoff.into(), ..self }
+        Self(self.0.backoff(backoff))
     }
 
     /// The seed of the jitter; as [`SupervisorSpec::jitter_seed`].
     pub fn jitter_seed(self, seed: u64) -> Self {
-        Self { seed: Some(seed), ..self }
+        Self(self.0.jitter_seed(seed))
     }
 
     /// The reporter of the children's events; as [`SupervisorSpec::reporter`].
     pub fn reporter(self, reporter: impl Reporter) -> Self {
-        Self { reporter: Some(Arc::new(Contained::new("a reporter", reporter))), ..self }
+        Self(self.0.reporter(reporter))
     }
 
     /// How long its steps, and those of the supervisors below it, may take; as [`SupervisorSpec::limits`].
     pub fn limits(self, limits: SupervisorLimits) -> Self {
-        Self { limits: Some(Arc::new(limits)), ..self }
+        Self(self.0.limits(limits))
     }
 
     pub(super) fn into_spec(self) -> SupervisorSpec {
-        let mut spec = SupervisorSpec::new(Strategy::OneForOne)
-            .intensity(self.intensity)
-            .backoff(self.backoff)
-            .child_set(ChildSet::Dynamic { max_children: self.max_children })
-            .all_at_once();
-        (spec.reporter, spec.limits) = (self.reporter, self.limits);
-        match self.seed {
-            Some(seed) => spec.jitter_seed(seed),
-            None => spec,
-        }
+        self.0
     }
 }
 
@@ -103,6 +81,10 @@ impl DynamicSupervisor {
 
     pub(super) fn from_supervisor(supervisor: Supervisor) -> Self {
         Self(supervisor)
+    }
+
+    pub(super) fn as_supervisor(&self) -> &Supervisor {
+        &self.0
     }
 
     /// Starts a child; `None` if its start function said [`Start::Ignore`](crate::Start::Ignore).
@@ -162,7 +144,7 @@ impl DynamicSupervisor {
     /// # Errors
     /// [`ChildError::NotFound`] if no child has this as its latest actor.
     pub async fn terminate_child(&self, actor: ActorId) -> Result<(), ChildError> {
-        self.0.ask(|reply| ServerMsg::TerminateChild(Which::Actor(actor), reply)).await?
+        self.0.terminate(Which::Actor(actor)).await
     }
 
     /// The children, the newest first.
@@ -194,6 +176,21 @@ impl DynamicSupervisor {
     /// Stops all children together, then the supervisor; returns when all are gone.
     pub async fn shutdown(&self) {
         self.0.shutdown().await;
+    }
+}
+
+// Here and not with their types, which know nothing of the clients that are built on them.
+
+impl Supervisor {
+    /// A handle on a child that is a dynamic supervisor and runs.
+    ///
+    /// The kind is not checked: through this handle a supervisor of another kind starts and stops children by its own
+    /// rules, and refuses to be [reconfigured](DynamicSupervisor::reconfigure).
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn dynamic_supervisor(&self, id: impl AsRef<str>) -> Result<Option<DynamicSupervisor>, ChildError> {
+        Ok(self.supervisor(id).await?.map(DynamicSupervisor::from_supervisor))
     }
 }
 

@@ -1,18 +1,18 @@
 //! The events of children, passed to an injected reporter.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorId;
 use serde::Serialize;
 
-use super::chain::{RestartCause, RestartLimitExceeded};
 use super::child_id::ChildId;
-use super::child_spec::NameTaken;
-use super::restart::Restart;
-use super::significant::AutoShutdown;
+use super::child_rules::{AutoShutdown, NameTaken, Restart, Stopped};
+use super::one_line::OneLine;
+use super::restart::{RestartCause, RestartLimitExceeded};
 use crate::containment::{Contained, catch_panic, report as report_panic};
-use crate::exit::{ExitReason, SHUTDOWN};
+use crate::exit::ExitReason;
 use crate::written;
 
 /// One event of one child.
@@ -105,24 +105,68 @@ pub enum ChildEvent {
     },
 }
 
-/// How an actor that was stopped by its supervisor ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stopped {
-    /// It stopped when asked, or had already ended.
-    InTime,
-    /// It was killed at once, as its rule [`BrutalKill`](crate::Shutdown::BrutalKill) says.
-    Brutally,
-    /// It did not stop in its time and had to be killed.
-    Killed,
+/// One line, with line breaks and other control characters escaped; `{:.80}` gives at most 80 characters, the last of
+/// them `…` if there were more.
+///
+/// ```
+/// use foundation_kernel::{ChildId, ChildEvent, Report};
+///
+/// let happened = ChildEvent::StartFailed { cause: "no desk".into() };
+/// let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
+/// assert_eq!(report.to_string(), "top/office: child clerk did not start: no desk");
+/// assert_eq!(format!("{report:.20}"), "top/office: child c…");
+/// ```
+impl Display for Report {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Report { supervisor, child, happened } = self;
+        OneLine::write(f, format_args!("{supervisor}: child {child} {happened}"))
+    }
 }
 
-impl Stopped {
-    /// The same as an exit reason.
-    pub(crate) fn reason(self) -> ExitReason {
+/// One line, to be read after the child's name; limited as a [`Report`].
+impl Display for ChildEvent {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InTime => ExitReason::Shutdown(SHUTDOWN.into()),
-            Self::Brutally | Self::Killed => ExitReason::Killed,
+            Self::Started { actor, restarts: 0, .. } => OneLine::write(f, format_args!("started, as actor {actor}")),
+            Self::Started { actor, restarts, cause: None } => {
+                OneLine::write(f, format_args!("started again, as actor {actor}, restart {restarts}"))
+            }
+            Self::Started { actor, restarts, cause: Some(cause) } => {
+                OneLine::write(f, format_args!("started again, as actor {actor}, restart {restarts}, since {cause}"))
+            }
+            Self::Ignored => OneLine::write(f, format_args!("is not wanted now")),
+            Self::StartFailed { cause } => OneLine::write(f, format_args!("did not start: {cause}")),
+            Self::NameTaken { cause, rule: NameTaken::Wait } => {
+                OneLine::write(f, format_args!("waits until its name is free: {cause}"))
+            }
+            Self::NameTaken { cause, rule: NameTaken::Rest } => {
+                OneLine::write(f, format_args!("is left stopped, as its name is taken: {cause}"))
+            }
+            Self::NameTaken { cause, rule: NameTaken::Fail } => {
+                OneLine::write(f, format_args!("did not start, as its name is taken: {cause}"))
+            }
+            Self::Exited { actor, reason, escalation: None } => {
+                OneLine::write(f, format_args!("exited, as actor {actor}: {reason}"))
+            }
+            Self::Exited { actor, reason, escalation: Some(below) } => {
+                OneLine::write(f, format_args!("exited, as actor {actor}: {reason}, after {below:#}"))
+            }
+            Self::Restarting { cause, delay: Duration::ZERO } => {
+                OneLine::write(f, format_args!("is to be restarted, since {cause}"))
+            }
+            Self::Restarting { cause, delay } => {
+                OneLine::write(f, format_args!("is to be restarted in {delay:?}, since {cause}"))
+            }
+            Self::NotRestarted { reason, rule } => {
+                OneLine::write(f, format_args!("is not restarted after {reason}, as it is {rule}"))
+            }
+            Self::Stopped { actor, how } => OneLine::write(f, format_args!("{how}, as actor {actor}")),
+            Self::GaveUp { cause } => {
+                OneLine::write(f, format_args!("failed once too often: the supervisor gives up after {cause:#}"))
+            }
+            Self::AutoShutdown { mode } => {
+                OneLine::write(f, format_args!("was significant and has ended: the supervisor stops ({mode})"))
+            }
         }
     }
 }
@@ -259,22 +303,17 @@ pub(crate) struct Reporting {
 }
 
 impl Reporting {
-    pub(crate) fn new(path: impl Into<Arc<str>>, reporter: Arc<dyn Reporter>) -> Self {
+    /// The reporter of a specification, if it has one, at the top of a tree.
+    pub(super) fn at_top(path: &str, reporter: Option<&Arc<dyn Reporter>>) -> Self {
+        let reporter = reporter.map_or_else(|| Arc::new(TracingReporter) as Arc<dyn Reporter>, Arc::clone);
         Self { path: path.into(), depth: 0, reporter, on_demand: false }
     }
 
-    /// The reporter of a specification, if it has one.
-    pub(crate) fn replaced_by(self, reporter: Option<&Arc<dyn Reporter>>) -> Self {
-        match reporter {
-            Some(reporter) => Self { reporter: Arc::clone(reporter), ..self },
-            None => self,
-        }
-    }
-
-    /// The same reporter, one level down.
-    pub(crate) fn below(&self, child: &ChildId) -> Self {
+    /// The same reporter, one level down, or that of a specification there.
+    pub(super) fn below(&self, child: &ChildId, reporter: Option<&Arc<dyn Reporter>>) -> Self {
         let path = format!("{}/{child}", self.path).into();
-        Self { path, depth: self.depth + 1, ..self.clone() }
+        let reporter = Arc::clone(reporter.unwrap_or(&self.reporter));
+        Self { path, depth: self.depth + 1, reporter, on_demand: self.on_demand }
     }
 
     /// The same reporter for a supervisor with such children.

@@ -1,44 +1,15 @@
-//! The rules of restarting, as functions of values: which exits require a restart, which siblings restart with the
-//! failed child, and how many restarts are too many.
+//! The restarts of a supervisor: which children, how many, and why.
+//!
+//! The causes of restarts and give-ups form a chain from a child's failure up to the top of the tree.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use tokio::time::Instant;
 
-use super::error::SpecError;
+use super::child_id::ChildId;
 use crate::exit::ExitReason;
-
-/// When a child is started again after it ended. OTP's `restart`.
-///
-/// | | normal, shutdown | killed, failed |
-/// |---|---|---|
-/// | `Permanent` | restarted | restarted |
-/// | `Transient` | not restarted, spec kept | restarted |
-/// | `Temporary` | not restarted, spec dropped | not restarted, spec dropped |
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Restart {
-    /// Always.
-    #[default]
-    Permanent,
-    /// Only after an abnormal end: it was killed, it panicked, or it returned an error.
-    Transient,
-    /// Never, not even when a strategy stops it on behalf of a sibling.
-    Temporary,
-}
-
-impl Restart {
-    /// Whether an end with this reason requires a restart.
-    pub const fn wants(self, reason: &ExitReason) -> bool {
-        match self {
-            Self::Permanent => true,
-            Self::Transient => reason.is_abnormal(),
-            Self::Temporary => false,
-        }
-    }
-}
 
 /// Which children are restarted with a failed child. OTP's `strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -62,23 +33,7 @@ impl fmt::Display for Strategy {
     }
 }
 
-impl fmt::Display for Restart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Permanent => "permanent",
-            Self::Transient => "transient",
-            Self::Temporary => "temporary",
-        })
-    }
-}
-
 impl Serialize for Strategy {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl Serialize for Restart {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -106,14 +61,6 @@ pub struct RestartIntensity {
 }
 
 impl RestartIntensity {
-    /// Refuses an invalid intensity.
-    pub(crate) fn check(&self) -> Result<(), SpecError> {
-        match self.within.is_zero() {
-            true => Err(SpecError::ZeroPeriod { max_restarts: self.max_restarts }),
-            false => Ok(()),
-        }
-    }
-
     /// Any number of restarts, for a child that must never make its supervisor give up. Give such a child a
     /// [backoff](crate::ChildSpec::backoff).
     pub const UNLIMITED: Self = Self::new(u32::MAX, Duration::from_secs(5));
@@ -140,86 +87,212 @@ impl fmt::Display for RestartIntensity {
     }
 }
 
-/// The restarts of the last `within`: Erlang's `add_restart`.
-#[derive(Debug)]
-pub(crate) struct RestartWindow {
-    intensity: RestartIntensity,
-    recent: VecDeque<Instant>,
+/// The most levels of a chain: each is formatted, dropped and serialised within the one above it. Fixed, since it keeps
+/// a chain within any stack; levels left out are counted ([`Failure::omitted`]), and the root cause is kept.
+const MAX_LEVELS: usize = 32;
+
+/// What went wrong with a child.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fault {
+    /// It ended, and its restart rule requires a restart.
+    Exited(ExitReason),
+    /// It did not start during a restart, for this cause.
+    StartFailed(#[serde(serialize_with = "as_text")] Arc<str>),
 }
 
-impl RestartWindow {
-    pub(crate) fn new(intensity: RestartIntensity) -> Self {
-        Self { intensity, recent: VecDeque::new() }
+/// One failure of one child, as its supervisor saw it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Which child.
+    pub child: ChildId,
+    /// What went wrong.
+    pub fault: Fault,
+    /// Why the child gave up, if it is a supervisor and did: the link of the chain to the level below. Of several
+    /// failures in a [`RestartLimitExceeded`], only the last has it.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "link")]
+    pub escalation: Option<Arc<RestartLimitExceeded>>,
+    /// The number of levels left out above the one that `escalation` leads to, which gave up in turn. A chain has at
+    /// most 32 levels, and still leads to the root cause.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub omitted: u32,
+}
+
+impl Failure {
+    /// With the link to the level below, if there is one.
+    pub(crate) fn new(child: ChildId, fault: Fault, escalation: Option<Arc<RestartLimitExceeded>>) -> Self {
+        let failure = Self { child, fault, escalation, omitted: 0 };
+        let levels = std::iter::successors(failure.escalation.as_ref(), |below| below.last()?.escalation.as_ref());
+        if levels.count() < MAX_LEVELS { failure } else { failure.with_a_level_less() }
     }
 
-    pub(crate) fn intensity(&self) -> RestartIntensity {
-        self.intensity
-    }
-
-    /// Changes the limit; the restarts so far count.
-    pub(crate) fn change(&mut self, intensity: RestartIntensity) {
-        self.intensity = intensity;
-    }
-
-    /// How many restarts of the last `within` there are at `now`.
-    pub(crate) fn used(&self, now: Instant) -> u32 {
-        // They are in order: time does not run backwards.
-        let over = self.recent.partition_point(|then| self.is_over(*then, now));
-        u32::try_from(self.recent.len() - over).unwrap_or(u32::MAX)
-    }
-
-    fn is_over(&self, then: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(then) > self.intensity.within
-    }
-
-    /// Counts a restart at `now`; false if it is one too many.
-    pub(crate) fn admit(&mut self, now: Instant) -> bool {
-        while self.recent.front().is_some_and(|then| self.is_over(*then, now)) {
-            self.recent.pop_front();
-        }
-        let admitted = self.recent.len() < self.intensity.max_restarts as usize;
-        if admitted {
-            self.recent.push_back(now);
-        }
-        admitted
+    /// Leads past the level just below.
+    fn with_a_level_less(self) -> Self {
+        let below = self.escalation.as_deref().and_then(RestartLimitExceeded::last);
+        let Some((escalation, omitted)) = below.map(|below| (below.escalation.clone(), below.omitted)) else {
+            return self;
+        };
+        Self { escalation, omitted: omitted + 1, ..self }
     }
 }
+
+/// Why a child is restarted: the failure, and the rules that were applied.
+///
+/// Written as one line: `oven exited: killed; one-for-all, restart 2 of 3 within 5s`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RestartCause {
+    /// The failure: the child's own, or a sibling's.
+    pub failure: Failure,
+    /// The strategy, which selects the affected siblings.
+    pub strategy: Strategy,
+    /// The restarts used in the window, this one included.
+    pub used: u32,
+    /// The restart limit and the window.
+    pub intensity: RestartIntensity,
+}
+
+/// Why a supervisor gave up: more failures than its restart intensity allows.
+///
+/// Each failure of a child that is a supervisor leads to the level below, so the value that the top reports contains
+/// every level. It is displayed as a line for each level, and with `{:#}` on one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RestartLimitExceeded {
+    /// The failures in the window, the oldest first; the last one exceeded the limit. At most the 16 latest.
+    pub failures: Vec<Failure>,
+    /// The number of failures in the window.
+    pub count: u32,
+    /// The strategy.
+    pub strategy: Strategy,
+    /// The restart intensity that was exceeded.
+    pub intensity: RestartIntensity,
+}
+
+impl RestartLimitExceeded {
+    /// The failure that exceeded the limit.
+    pub fn last(&self) -> Option<&Failure> {
+        self.failures.last()
+    }
+
+    /// The root cause: the failure that made the lowest of the supervisors give up.
+    pub fn root_cause(&self) -> Option<&Failure> {
+        let last = self.last()?;
+        last.escalation.as_ref().and_then(|below| below.root_cause()).or(Some(last))
+    }
+}
+
+fn is_zero(levels: &u32) -> bool {
+    *levels == 0
+}
+
+fn as_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+fn link<S: Serializer>(below: &Option<Arc<RestartLimitExceeded>>, serializer: S) -> Result<S::Ok, S::Error> {
+    below.as_deref().serialize(serializer)
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fault {
+            Fault::Exited(reason) => write!(f, "{} exited: {reason}", self.child),
+            Fault::StartFailed(cause) => write!(f, "{} did not start: {cause}", self.child),
+        }
+    }
+}
+
+impl fmt::Display for RestartCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { failure, strategy, used, intensity } = self;
+        write!(f, "{failure}; {strategy}, restart {used} of {} within {:?}", intensity.max_restarts, intensity.within)
+    }
+}
+
+impl fmt::Display for RestartLimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "more than {}: ", self.intensity)?;
+        let unnamed = self.count.saturating_sub(self.failures.len() as u32);
+        if unnamed > 0 {
+            write!(f, "{unnamed} others, then ")?;
+        }
+        for (place, (failure, times)) in alike(&self.failures).into_iter().enumerate() {
+            let comma = if place > 0 { ", then " } else { "" };
+            write!(f, "{comma}{failure}")?;
+            if times > 1 {
+                write!(f, " ({times} times)")?;
+            }
+        }
+        let Some((last, below)) = self.last().and_then(|last| Some((last, last.escalation.as_ref()?))) else {
+            return Ok(());
+        };
+        let too = match last.omitted {
+            0 => String::new(),
+            levels => format!(", as did {levels} levels below it,"),
+        };
+        match f.alternate() {
+            true => write!(f, "; {} gave up{too} after {below:#}", last.child),
+            false => write!(f, "\n{} gave up{too} after {below}", last.child),
+        }
+    }
+}
+
+/// The texts of the failures, consecutive equal ones merged, each with its number.
+fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
+    let mut said: Vec<(String, usize)> = Vec::new();
+    for failure in failures.iter().map(Failure::to_string) {
+        match said.last_mut() {
+            Some((last, times)) if *last == failure => *times += 1,
+            _ => said.push((failure, 1)),
+        }
+    }
+    said
+}
+
+/// The cell in which a supervisor leaves the reason why it gave up, for the supervisor above it.
+pub(super) type GiveUpCell = Arc<OnceLock<Arc<RestartLimitExceeded>>>;
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use std::time::Duration;
 
     use super::*;
 
-    #[test]
-    fn a_restart_at_the_very_end_of_the_window_still_counts() {
-        let start = Instant::now();
-        let mut window = RestartWindow::new(RestartIntensity::new(1, Duration::from_secs(5)));
-        assert!(window.admit(start));
-        assert!(!window.admit(start + Duration::from_secs(5)));
-        assert!(window.admit(start + Duration::from_millis(5_001)));
+    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
+        let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
+        Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
     }
 
-    proptest! {
-        /// The model keeps every admitted restart and counts those not older than the window.
-        #[test]
-        fn the_window_agrees_with_counting_all_restarts(
-            max in 0u32..5,
-            within in 1u64..50,
-            gaps in proptest::collection::vec(0u64..30, 0..60),
-        ) {
-            let start = Instant::now();
-            let mut window = RestartWindow::new(RestartIntensity::new(max, Duration::from_millis(within)));
-            let (mut now, mut admitted) = (0, Vec::new());
-            for gap in gaps {
-                now += gap;
-                let recent = admitted.iter().filter(|then| now - **then <= within).count();
-                let expected = recent < max as usize;
-                if expected {
-                    admitted.push(now);
-                }
-                prop_assert_eq!(window.admit(start + Duration::from_millis(now)), expected);
-            }
+    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
+        let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
+        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
+    }
+
+    #[test]
+    fn a_chain_is_written_with_a_line_for_each_level_and_ends_at_the_root_cause() {
+        let below = gave_up(vec![failure("a", None), failure("b", None), failure("b", None)], 2);
+        let top = gave_up(vec![failure("office", Some(below))], 0);
+        assert_eq!(
+            top.to_string(),
+            "more than 0 restarts within 5s: office exited: shutdown\n\
+             office gave up after more than 2 restarts within 5s: a exited: killed, then b exited: killed (2 times)"
+        );
+        assert_eq!(top.root_cause().unwrap().child.as_str(), "b");
+    }
+
+    #[test]
+    fn a_chain_of_any_depth_has_so_many_levels_says_how_many_it_leaves_out_and_ends_at_the_root_cause() {
+        let mut top = gave_up(vec![failure("root", None)], 0);
+        for level in 0..5_000 {
+            top = gave_up(vec![failure(&format!("level {level}"), Some(top))], 0);
         }
+        assert_eq!(top.root_cause().unwrap().child.as_str(), "root");
+        let text = top.to_string();
+        assert_eq!(text.lines().count(), MAX_LEVELS);
+        assert!(text.contains("level 4999 gave up, as did 4969 levels below it, after"), "{text}");
+        assert!(text.ends_with("root exited: killed"), "{text}");
     }
 }

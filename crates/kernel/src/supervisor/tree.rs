@@ -1,22 +1,20 @@
 //! A supervision tree as a value, to look at and to send away.
 
+pub(super) mod checkup;
+mod render;
+pub(super) mod snapshot;
+mod written;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
 use ractor::ActorId;
-use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
-use super::child_spec::ChildKind;
-use super::requests::{ChildInfo, ChildState};
-use super::restart::Restart;
-use super::supervision::Supervision;
+use super::child_rules::{AutoShutdown, ChildKind, Restart};
+use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
-
-/// The most levels of a tree that serde writes, whose formats go deeper on the stack for each: by some 0.6 KB for JSON,
-/// and by 1.5 KB for a `serde_json::Value`, if nothing is optimised.
-const MAX_WRITTEN: usize = 1_024;
 
 /// The most levels of a tree that `Debug` shows, for the same reason.
 const MAX_SHOWN: usize = 64;
@@ -70,7 +68,7 @@ const MAX_SHOWN: usize = 64;
 /// │   └── bob 0.3  running  permanent
 /// └── porter  0.4  running  temporary
 /// ```
-#[derive(PartialEq, Eq)]
+#[derive(Eq)]
 #[non_exhaustive]
 pub struct Tree {
     /// Its id; of the topmost the [path](crate::Supervisor::path).
@@ -99,6 +97,33 @@ pub struct Tree {
     pub supervision: Option<Supervision>,
     /// Its children in start order.
     pub children: Vec<Tree>,
+}
+
+/// The rules of one supervisor, as a [`Tree`] shows them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Supervision {
+    /// Which children restart with a failed child.
+    pub strategy: Strategy,
+    /// Which ends of significant children end the supervisor.
+    pub auto_shutdown: AutoShutdown,
+    /// The restart intensity.
+    pub intensity: RestartIntensity,
+    /// The restarts in the window now.
+    pub used: u32,
+}
+
+impl fmt::Display for Supervision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.strategy, self.intensity)?;
+        if self.used > 0 {
+            write!(f, " ({} used)", self.used)?;
+        }
+        match self.auto_shutdown {
+            AutoShutdown::Never => Ok(()),
+            mode => write!(f, ", stops when {mode} children have ended"),
+        }
+    }
 }
 
 /// The state of an actor of a [`Tree`].
@@ -160,6 +185,13 @@ impl Tree {
         deepest
     }
 
+    /// All but its children.
+    fn own_fields(&self) -> impl PartialEq {
+        let Self { id, name, kind, status, actor, restart, significant, restarts, last_exit, .. } = self;
+        let Self { backoff, direct, supervision, .. } = self;
+        (id, name, kind, status, actor, restart, significant, restarts, last_exit, backoff, direct, supervision)
+    }
+
     /// The same without its children.
     fn alone(&self) -> Self {
         let (id, name, supervision) = (self.id.clone(), self.name.clone(), self.supervision);
@@ -183,7 +215,7 @@ impl Tree {
         }
     }
 
-    pub(super) fn leaf(id: String, kind: ChildKind, status: TreeStatus, actor: Option<ActorId>) -> Self {
+    fn leaf(id: String, kind: ChildKind, status: TreeStatus, actor: Option<ActorId>) -> Self {
         Self {
             id,
             name: None,
@@ -206,21 +238,8 @@ impl Tree {
         Self::leaf(id, ChildKind::Supervisor, status, None)
     }
 
-    pub(super) fn of(info: ChildInfo, last_exit: Option<ExitReason>) -> Self {
-        let (status, actor) = match info.state {
-            ChildState::Running(actor) => (TreeStatus::Running, Some(actor)),
-            ChildState::Starting => (TreeStatus::Starting, None),
-            ChildState::Restarting | ChildState::NameTaken => (TreeStatus::Restarting, None),
-            ChildState::Stopping => (TreeStatus::Stopping, None),
-            ChildState::Stopped => (TreeStatus::Stopped, None),
-        };
-        let ChildInfo { id, kind, restart, significant, restarts, backoff, .. } = info;
-        let leaf = Self::leaf(id.to_string(), kind, status, actor);
-        Self { restart: Some(restart), significant, restarts, backoff, last_exit, ..leaf }
-    }
-
     /// An actor that is linked to a supervisor without being one of its children.
-    pub(super) fn direct(actor: ActorId) -> Self {
+    fn direct(actor: ActorId) -> Self {
         let leaf = Self::leaf(format!("actor {actor}"), ChildKind::Worker, TreeStatus::Running, Some(actor));
         Self { restart: Some(Restart::Temporary), direct: true, ..leaf }
     }
@@ -266,6 +285,19 @@ impl Tree {
 }
 
 // ---- as deep as the tree, and therefore not recursive ----
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        let mut further = vec![(self, other)];
+        while let Some((one, two)) = further.pop() {
+            if one.own_fields() != two.own_fields() || one.children.len() != two.children.len() {
+                return false;
+            }
+            further.extend(one.children.iter().zip(&two.children));
+        }
+        true
+    }
+}
 
 impl Clone for Tree {
     fn clone(&self) -> Self {
@@ -330,96 +362,9 @@ impl fmt::Debug for ShownAll<'_> {
     }
 }
 
-impl Serialize for Tree {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.levels() {
-            ..=MAX_WRITTEN => Nested(self).serialize(serializer),
-            levels => {
-                let Self { id, .. } = self;
-                let said = format!("the tree of {id} has {levels} levels, and at most {MAX_WRITTEN} are written");
-                Err(S::Error::custom(said))
-            }
-        }
-    }
-}
-
-/// A tree that is known not to be too deep.
-struct Nested<'a>(&'a Tree);
-
-impl Serialize for Nested<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Tree", self.0.fields())?;
-        // A function of its own, so that little of this is on the stack while the children are written.
-        self.0.write_alone(&mut fields)?;
-        fields.serialize_field("children", &NestedAll(&self.0.children))?;
-        fields.end()
-    }
-}
-
-struct NestedAll<'a>(&'a [Tree]);
-
-impl Serialize for NestedAll<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut children = serializer.serialize_seq(Some(self.0.len()))?;
-        for child in self.0 {
-            children.serialize_element(&Nested(child))?;
-        }
-        children.end()
-    }
-}
-
-impl Tree {
-    /// The number of fields written: empty ones are left out.
-    fn fields(&self) -> usize {
-        let left_out = [
-            self.name.is_none(),
-            self.restart.is_none(),
-            !self.significant,
-            self.last_exit.is_none(),
-            self.backoff.is_none(),
-            self.supervision.is_none(),
-        ];
-        13 - left_out.into_iter().filter(|is_left_out| *is_left_out).count()
-    }
-
-    #[inline(never)]
-    fn write_alone<F: SerializeStruct>(&self, fields: &mut F) -> Result<(), F::Error> {
-        fields.serialize_field("id", &self.id)?;
-        write_some(fields, "name", self.name.as_ref())?;
-        fields.serialize_field("kind", &self.kind)?;
-        fields.serialize_field("status", &self.status)?;
-        fields.serialize_field("actor", &self.actor.map(|actor| actor.to_string()))?;
-        write_some(fields, "restart", self.restart.as_ref())?;
-        write_some(fields, "significant", Some(&self.significant).filter(|it| **it))?;
-        fields.serialize_field("restarts", &self.restarts)?;
-        write_some(fields, "last_exit", self.last_exit.as_ref())?;
-        write_some(fields, "backoff_ms", self.backoff.map(Millis).as_ref())?;
-        fields.serialize_field("direct", &self.direct)?;
-        write_some(fields, "supervision", self.supervision.as_ref())
-    }
-}
-
-fn write_some<F: SerializeStruct, T: Serialize>(
-    fields: &mut F,
-    name: &'static str,
-    value: Option<&T>,
-) -> Result<(), F::Error> {
-    match value {
-        Some(value) => fields.serialize_field(name, value),
-        None => fields.skip_field(name),
-    }
-}
-
-struct Millis(Duration);
-
-impl Serialize for Millis {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        crate::written::millis(&self.0, serializer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::written::MAX_WRITTEN;
     use super::*;
 
     fn child(id: &str, status: TreeStatus) -> Tree {

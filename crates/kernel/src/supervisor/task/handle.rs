@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::error::TaskError;
 use crate::containment::{ContainedWaking, waking_contained};
-use crate::supervisor::dynamic::DynamicSupervisor;
+use crate::supervisor::client::{Supervisor, Which};
 
 /// A task that runs, and a future of its outcome.
 ///
@@ -24,7 +24,7 @@ use crate::supervisor::dynamic::DynamicSupervisor;
 #[must_use = "a linked task is stopped when its handle is dropped"]
 pub struct Task<T> {
     actor: ActorId,
-    supervisor: DynamicSupervisor,
+    supervisor: Supervisor,
     outcome: Option<oneshot::Receiver<Result<T, TaskError>>>,
     /// The task's actor wakes the owner, also when it is killed.
     waking: ContainedWaking,
@@ -33,7 +33,7 @@ pub struct Task<T> {
 impl<T> Task<T> {
     pub(super) fn new(
         actor: ActorId,
-        supervisor: DynamicSupervisor,
+        supervisor: Supervisor,
         outcome: oneshot::Receiver<Result<T, TaskError>>,
     ) -> Self {
         Self { actor, supervisor, outcome: Some(outcome), waking: ContainedWaking::default() }
@@ -76,7 +76,7 @@ impl<T> Task<T> {
 
     async fn terminate(&self) {
         // Not found: it has ended by itself. Not running: it was stopped with its supervisor.
-        let _ = self.supervisor.terminate_child(self.actor).await;
+        let _ = self.supervisor.terminate(Which::Actor(self.actor)).await;
     }
 }
 

@@ -9,23 +9,14 @@
 //!    request for a start leaves no task behind.
 //! 4. Only the supervisor stops a task, by the task's rule; a task whose owner is gone asks it to.
 
-mod actor;
 mod error;
 mod handle;
-mod options;
-mod output;
-mod spec;
-mod stop;
+mod life;
 mod stream;
-mod stream_options;
 mod supervisor;
-mod task_runner;
 
 pub use error::TaskError;
 pub use handle::Task;
-pub use options::TaskOptions;
-pub use output::TaskOutput;
-pub use stop::TaskStop;
-pub use stream::TaskStream;
-pub use stream_options::{OnTimeout, StreamOptions, StreamOrder};
+pub use life::{TaskOptions, TaskOutput, TaskStop};
+pub use stream::{OnTimeout, StreamOptions, StreamOrder, TaskStream};
 pub use supervisor::TaskSupervisor;

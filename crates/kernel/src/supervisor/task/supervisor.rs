@@ -5,15 +5,13 @@ use tokio::sync::oneshot;
 
 use super::error::TaskError;
 use super::handle::Task;
-use super::options::TaskOptions;
-use super::spec::owned;
-use super::stop::TaskStop;
-use crate::supervisor::Supervisor;
+use super::life::{TaskOptions, TaskStop, owned};
 use crate::supervisor::child_id::ChildId;
-use crate::supervisor::child_spec::ChildSpec;
+use crate::supervisor::client::Supervisor;
 use crate::supervisor::dynamic::{DynamicSupervisor, DynamicSupervisorSpec};
 use crate::supervisor::error::{ChildError, StartError};
-use crate::supervisor::requests::{ChildCount, ChildInfo, ChildState};
+use crate::supervisor::info::{ChildCount, ChildInfo, ChildState};
+use crate::supervisor::spec::ChildSpec;
 
 /// A supervisor of futures: Elixir's `Task.Supervisor`.
 ///
@@ -105,7 +103,7 @@ impl TaskSupervisor {
         let (owner, outcome) = oneshot::channel::<Result<F::Output, TaskError>>();
         let actor = self.0.start_child(owned(options, work, owner)).await?;
         let actor = actor.ok_or(ChildError::Terminated)?.get_id();
-        Ok(Task::new(actor, self.0.clone(), outcome))
+        Ok(Task::new(actor, self.0.as_supervisor().clone(), outcome))
     }
 
     /// Starts a child that is not awaited, as a rule a [`ChildSpec::task`].
@@ -171,6 +169,8 @@ impl From<DynamicSupervisor> for TaskSupervisor {
         Self(supervisor)
     }
 }
+
+// Here and not with their types, which know nothing of the clients that are built on them.
 
 impl ChildSpec {
     /// A task supervisor as a child of another supervisor.

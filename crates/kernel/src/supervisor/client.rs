@@ -1,0 +1,344 @@
+//! The client of a supervisor, and the requests that it sends.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{ActorCell, ActorId, ActorRef, RpcReplyPort};
+
+use super::actor::Gone;
+use super::children::plan::Key;
+use super::error::ChildError;
+use super::info::{ChildCount, ChildInfo};
+use super::spec::{ChildSpec, SupervisorSpec};
+use super::started::StartedChild;
+use super::tree::Tree;
+use super::tree::checkup::{ChildHealth, Examinee, checkup};
+use super::tree::snapshot::{SupervisorSnapshot, snapshot};
+use crate::ask::ask;
+use crate::containment::waking_contained;
+use crate::exit::SHUTDOWN;
+use crate::limits::HealthLimits;
+
+/// A handle on a running supervisor.
+///
+/// ```
+/// use foundation_kernel::{ChildSpec, Strategy, Supervisor, SupervisorSpec};
+/// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = u64; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let spec = SupervisorSpec::new(Strategy::OneForOne).child(ChildSpec::worker("clerk", || (Clerk, ())));
+/// let office = Supervisor::start("office", spec).await?;
+/// assert_eq!(office.count_children().await?.active, 1);
+/// office.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A call to a supervisor that has stopped fails with [`ChildError::NotRunning`], OTP's `noproc`. A child that calls
+/// its own supervisor in `pre_start` is answered when it is *re*started, but never at the supervisor's own start: the
+/// supervisor is then in its own `pre_start`, and only the child's start time-out ends the wait.
+#[derive(Clone)]
+pub struct Supervisor {
+    actor: ActorRef<ServerMsg>,
+    path: Arc<str>,
+    gone: Gone,
+}
+
+impl Supervisor {
+    pub(super) fn new(actor: ActorRef<ServerMsg>, path: Arc<str>, gone: Gone) -> Self {
+        Self { actor, path, gone }
+    }
+
+    /// Adds a child at the end of the start order and starts it; `None` if its start returned
+    /// [`Start::Ignore`](crate::Start::Ignore).
+    ///
+    /// # Errors
+    /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with
+    /// the child's own cause (the child is then not kept), [`ChildError::NotRunning`].
+    pub async fn start_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        Ok(self.start_child_with_extra(spec).await?.map(StartedChild::into_actor))
+    }
+
+    /// The same, with the value that the child's start function [handed back](crate::Started::with_extra).
+    ///
+    /// # Errors
+    /// As [`start_child`](Self::start_child).
+    pub async fn start_child_with_extra(&self, spec: ChildSpec) -> Result<Option<StartedChild>, ChildError> {
+        self.ask(|reply| ServerMsg::StartChild(spec, reply)).await?
+    }
+
+    /// Starts a child that is stopped.
+    ///
+    /// # Errors
+    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`]; [`ChildError::Start`] if the
+    /// start fails: the child is kept, stopped.
+    pub async fn restart_child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
+        Ok(self.restart_child_with_extra(id).await?.map(StartedChild::into_actor))
+    }
+
+    /// The same, with the value that the child's start function [handed back](crate::Started::with_extra).
+    ///
+    /// # Errors
+    /// As [`restart_child`](Self::restart_child).
+    pub async fn restart_child_with_extra(&self, id: impl AsRef<str>) -> Result<Option<StartedChild>, ChildError> {
+        let id = id.as_ref().to_owned();
+        self.ask(|reply| ServerMsg::RestartChild(id, reply)).await?
+    }
+
+    /// Stops a child by its rule. It stays stopped, and keeps its place unless it is temporary. Returns when it is
+    /// gone.
+    ///
+    /// Works on a child that is stopped, that is restarting, or that hangs in its start. If that is the start of
+    /// [`start_child`](Self::start_child), which then fails, the child is not kept. A strategy that restarts all
+    /// children, or those after a failed one, also starts those that were stopped by request, as OTP's do.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn terminate_child(&self, id: impl AsRef<str>) -> Result<(), ChildError> {
+        self.terminate(Which::Id(id.as_ref().to_owned())).await
+    }
+
+    pub(super) async fn terminate(&self, which: Which) -> Result<(), ChildError> {
+        self.ask(|reply| ServerMsg::TerminateChild(which, reply)).await?
+    }
+
+    /// Replaces the child that has this specification's id by a successor, with no moment in which neither is there.
+    ///
+    /// The successor is started beside the running child. If the child has a name
+    /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), the name is handed over when the
+    /// successor runs; a lookup always finds one of the two. Then the successor takes the child's place in the start
+    /// order, with its own specification, and the predecessor is stopped by its rule. Returns the successor when the
+    /// predecessor is gone; `None` if the successor's start returned [`Start::Ignore`](crate::Start::Ignore): the child
+    /// then stays as it is. No restart is counted, and children that depend on this one are left alone.
+    ///
+    /// A cancelled call still runs to its end. If the child is terminated, or restarted with its siblings, before its
+    /// successor runs, the successor is stopped again.
+    ///
+    /// # Errors
+    /// [`ChildError::Start`] if the successor does not start, and [`ChildError::Stopped`], [`ChildError::Restarting`],
+    /// [`ChildError::NotFound`], [`ChildError::Spec`]: in each case the child stays as it is.
+    /// [`ChildError::Terminated`] if the child was stopped meanwhile, [`ChildError::NotRunning`].
+    pub async fn replace_child(&self, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        let which = Which::Id(spec.id().as_str().to_owned());
+        self.replace(which, spec).await
+    }
+
+    pub(super) async fn replace(&self, which: Which, spec: ChildSpec) -> Result<Option<ActorCell>, ChildError> {
+        self.ask(|reply| ServerMsg::ReplaceChild(which, spec, reply)).await?
+    }
+
+    /// Removes a child that is stopped.
+    ///
+    /// # Errors
+    /// [`ChildError::Running`], [`ChildError::Restarting`], [`ChildError::NotFound`].
+    pub async fn delete_child(&self, id: impl AsRef<str>) -> Result<(), ChildError> {
+        let id = id.as_ref().to_owned();
+        self.ask(|reply| ServerMsg::DeleteChild(id, reply)).await?
+    }
+
+    /// The children, the newest first, as OTP lists them.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn which_children(&self) -> Result<Vec<ChildInfo>, ChildError> {
+        self.ask(ServerMsg::WhichChildren).await
+    }
+
+    /// One child, as [`which_children`](Self::which_children) lists it. OTP's `which_child`.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn which_child(&self, id: impl AsRef<str>) -> Result<ChildInfo, ChildError> {
+        let which = Which::Id(id.as_ref().to_owned());
+        self.ask(|reply| ServerMsg::WhichChild(which, reply)).await?
+    }
+
+    /// A child's specification, as the supervisor will use it. OTP's `get_childspec`.
+    ///
+    /// The specification of a temporary child that has been started lacks its start function: the rest is complete, and
+    /// no supervisor accepts it ([`SpecError::Spent`](crate::SpecError::Spent)).
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn child_spec(&self, id: impl AsRef<str>) -> Result<ChildSpec, ChildError> {
+        let which = Which::Id(id.as_ref().to_owned());
+        self.ask(|reply| ServerMsg::ChildSpec(which, reply)).await?
+    }
+
+    /// Replaces strategy, restart intensity, auto-shutdown, backoff and child specifications of the running supervisor,
+    /// all or none. OTP's `code_change`, which upgrades a supervisor's code.
+    ///
+    /// A running child goes on; its new specification applies from its next end or start on. A new child is added
+    /// stopped: [`restart_child`](Self::restart_child) starts it. A child that is no longer named stays as it is, and
+    /// can be terminated and deleted. The start order is that of `spec`, followed by the children no longer named in
+    /// their old order. The restarts so far count toward the new intensity.
+    ///
+    /// Work under way is completed as it was begun. A change of the strategy waits for that, and nothing else begins
+    /// before it. So a hanging start delays the change until its start time-out, or until that child is terminated.
+    ///
+    /// Reporter, limits and jitter seed are not replaced. A restarted supervisor begins with the specification that it
+    /// was declared with. Cost: linear in the children.
+    ///
+    /// ```
+    /// use foundation_kernel::{Strategy, Supervisor, SupervisorSpec};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let inner = || foundation_kernel::ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
+    /// let office = Supervisor::start("office", SupervisorSpec::new(Strategy::OneForOne)).await?;
+    /// office.reconfigure(SupervisorSpec::new(Strategy::RestForOne).child(inner())).await?;
+    /// assert_eq!(office.count_children().await?.active, 0);
+    /// assert!(office.restart_child("inner").await?.is_some());
+    /// office.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ChildError::Spec`] for any specification that [`start`](Self::start) would refuse, and for a dynamic
+    /// supervisor, with nothing changed. [`ChildError::NotRunning`].
+    pub async fn reconfigure(&self, spec: SupervisorSpec) -> Result<(), ChildError> {
+        self.ask(|reply| ServerMsg::Reconfigure(Box::new(spec), reply)).await?
+    }
+
+    /// How many children there are, and how many of them run.
+    ///
+    /// # Errors
+    /// [`ChildError::NotRunning`].
+    pub async fn count_children(&self) -> Result<ChildCount, ChildError> {
+        self.ask(ServerMsg::CountChildren).await
+    }
+
+    /// The actor that runs as this child now; `None` while it does not run.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn child(&self, id: impl AsRef<str>) -> Result<Option<ActorCell>, ChildError> {
+        Ok(self.running(id.as_ref()).await?.map(|(actor, _)| actor))
+    }
+
+    /// A handle on a child that is a supervisor and runs.
+    ///
+    /// # Errors
+    /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
+    pub async fn supervisor(&self, id: impl AsRef<str>) -> Result<Option<Supervisor>, ChildError> {
+        let path = format!("{}/{}", self.path, id.as_ref()).into();
+        let Some((actor, subtree)) = self.running(id.as_ref()).await? else { return Ok(None) };
+        let is_supervisor = actor.is_message_type_of::<ServerMsg>() == Some(true);
+        let gone = subtree.filter(|_| is_supervisor);
+        Ok(gone.map(|gone| Self { actor: actor.into(), path, gone }))
+    }
+
+    async fn running(&self, id: &str) -> Result<Option<(ActorCell, Option<Gone>)>, ChildError> {
+        let id = id.to_owned();
+        self.ask(|reply| ServerMsg::Child(id, reply)).await?
+    }
+
+    /// The supervisor's own actor.
+    pub fn actor(&self) -> &ActorCell {
+        &self.actor
+    }
+
+    /// Its path in its tree: `registry/production/application`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A snapshot of the whole tree below this supervisor; see [`Tree`] for what it costs.
+    ///
+    /// A supervisor that is starting, restarting or stopping is shown as such, with no children. One that does not
+    /// answer [in time](crate::SupervisorLimits::tree) is shown as [`Silent`](crate::TreeStatus::Silent), and this one,
+    /// if it has stopped, as [`Stopped`](crate::TreeStatus::Stopped).
+    pub async fn tree(&self) -> Tree {
+        self.snapshot().await.named(&HashMap::new())
+    }
+
+    /// The same, before the names of services are filled in.
+    pub(crate) async fn snapshot(&self) -> Tree {
+        let ask = |supervisor: ActorCell, after| async move {
+            ask(&supervisor.into(), |reply| ServerMsg::SupervisorSnapshot(after, reply)).await.ok()
+        };
+        snapshot(&self.path, self.actor.get_cell(), self.gone.limits().tree, ask).await
+    }
+
+    /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the
+    /// supervisor does not run. Each supervisor below is asked, and then all checks run together. One that does not
+    /// answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
+    /// are not listed.
+    pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
+        let ask = |supervisor: ActorCell, grace| async move {
+            ask(&supervisor.into(), |reply| ServerMsg::Checkup(grace, reply)).await.ok()
+        };
+        checkup(&self.path, self.actor.get_cell(), limits, ask).await
+    }
+
+    /// Stops the children in reverse start order, each by its rule, then the supervisor; returns when all are gone.
+    ///
+    /// A supervisor above sees a child that ended with the reason `shutdown`, and restarts it if it is permanent.
+    pub async fn shutdown(&self) {
+        self.actor.stop(Some(SHUTDOWN.to_owned()));
+        waking_contained(async {
+            let _ = self.actor.wait(None).await;
+            self.gone.wait_within_limit().await;
+        })
+        .await;
+    }
+
+    /// Returns when the supervisor and its whole subtree are gone, for whatever reason.
+    pub async fn wait_until_gone(&self) {
+        waking_contained(self.gone.wait()).await;
+    }
+
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<T>) -> ServerMsg,
+    ) -> Result<T, ChildError> {
+        let answer = ask(&self.actor, message).await;
+        answer.map_err(|_| ChildError::NotRunning { supervisor: self.path.to_string() })
+    }
+}
+
+impl fmt::Debug for Supervisor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Supervisor({}, {})", self.path, self.actor.get_id())
+    }
+}
+
+/// The port for a request's answer.
+pub(super) type Answer<T> = RpcReplyPort<Result<T, ChildError>>;
+
+/// A request to a supervisor.
+pub(super) enum ServerMsg {
+    StartChild(ChildSpec, Answer<Option<StartedChild>>),
+    RestartChild(String, Answer<Option<StartedChild>>),
+    TerminateChild(Which, Answer<()>),
+    ReplaceChild(Which, ChildSpec, Answer<Option<ActorCell>>),
+    DeleteChild(String, Answer<()>),
+    /// The running child, with a wait until its subtree is gone.
+    Child(String, Answer<Option<(ActorCell, Option<Gone>)>>),
+    WhichChild(Which, Answer<ChildInfo>),
+    ChildSpec(Which, Answer<ChildSpec>),
+    Reconfigure(Box<SupervisorSpec>, Answer<()>),
+    WhichChildren(RpcReplyPort<Vec<ChildInfo>>),
+    CountChildren(RpcReplyPort<ChildCount>),
+    SupervisorSnapshot(Option<Key>, RpcReplyPort<SupervisorSnapshot>),
+    /// The health of its children, each with this grace.
+    Checkup(Duration, RpcReplyPort<Vec<Examinee>>),
+    Work,
+    StepDone(Key, u64),
+    DelayOver(Key, u64),
+}
+crate::local_message!(ServerMsg);
+
+/// The child of a request.
+pub(super) enum Which {
+    Id(String),
+    Actor(ActorId),
+}
