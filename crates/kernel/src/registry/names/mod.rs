@@ -1,0 +1,23 @@
+//! The names of one namespace: the table, its guards, its watches, and the monitor of the actors that have names.
+
+mod counters;
+mod holder;
+mod locks;
+mod metadata;
+mod monitor;
+mod notifier;
+mod table;
+mod watches;
+
+pub use holder::{Registration, ServiceEntry};
+pub use metadata::{Metadata, MetadataError};
+
+pub(super) use self::{
+    counters::Counted,
+    holder::{Holder, LookupError, NameIncarnation, Origin},
+    locks::Locks,
+    monitor::{KeepError, Monitor},
+    notifier::Latch,
+    table::{ClaimError, HandOverError, NameGuard, Table},
+    watches::{End, Fact, Found, HolderFact, Inbox},
+};
