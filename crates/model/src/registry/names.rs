@@ -21,4 +21,4 @@ pub(crate) use metadata::Metadata;
 pub(crate) use monitor::Monitor;
 pub(crate) use notifier::Latch;
 pub(crate) use table::{NameGuard, Table};
-pub(crate) use watches::{End, Fact, Found, HolderFact, Inbox};
+pub(crate) use watches::{End, Fact, Found, Inbox};

@@ -25,7 +25,7 @@ use crate::containment::{drop_contained, waking_contained};
 use crate::health::Health;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
-use crate::registry::groups::{Group, GroupKey, GroupScope};
+use crate::registry::groups::{Group, GroupKey, GroupScope, Member};
 use crate::registry::measures::{Measurement, Measures, ServiceMeasures};
 use crate::registry::names::{
     Counted, Holder, Latch, Locks, LookupError, Metadata, Monitor, NameIncarnation, Origin, Registration, ServiceEntry,
@@ -368,7 +368,9 @@ impl ServiceRegistry {
 
     /// The groups that this actor is in. Cost: linear in the memberships of the namespace.
     pub fn groups_of(&self, actor: &ActorCell) -> BTreeSet<ServiceName> {
-        self.state.groups.groups().of(actor.get_id())
+        let is_it = |member: &Member| member.live().is_some_and(|it| it.get_id() == actor.get_id());
+        let members = self.state.groups.groups().members().into_iter();
+        members.filter(|(_, member)| is_it(member)).map(|(group, _)| group).collect()
     }
 
     // ---- queries ----

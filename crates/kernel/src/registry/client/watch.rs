@@ -13,9 +13,7 @@ use tokio::task::coop::poll_proceed;
 use super::change::NameChange;
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
-use crate::registry::names::{
-    End, Fact, Found, Holder, HolderFact, Inbox, Metadata, NameIncarnation, Registration, Table,
-};
+use crate::registry::names::{End, Fact, Found, Holder, Inbox, Metadata, NameIncarnation, Registration, Table};
 
 #[cfg(test)]
 #[path = "watch/views.rs"]
@@ -95,7 +93,7 @@ pub struct Watch {
     table: Arc<Table>,
     /// The name that it watches; all of them if there is none.
     name: Option<ServiceName>,
-    inbox: Arc<Inbox<HolderFact>>,
+    inbox: Arc<Inbox<Fact<Arc<Holder>>>>,
     view: View<Arc<Holder>>,
     unshown: VecDeque<Watched>,
     over: bool,

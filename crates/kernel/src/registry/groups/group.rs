@@ -151,7 +151,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
         let kept = self.scope.monitor.upgrade().is_some_and(|monitor| monitor.keep_member(membership));
         fence(Ordering::SeqCst);
         let ended = member.live().is_none();
-        // Checked first: for an actor that a clean-up has just stopped, this is the reason.
+        // The namespace is checked last, and is the reason for an actor that a clean-up has just stopped.
         let error = if !kept || self.scope.table.is_closed() {
             self.not_running()
         } else if ended {

@@ -9,14 +9,13 @@
 //!    and a close of the namespace, read the members afterwards: one of them sees the other.
 
 use std::any::Any;
-use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::iter::repeat_with;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use foldhash::fast::{FixedState, RandomState};
-use ractor::{ActorCell, ActorId, ActorStatus};
+use ractor::{ActorCell, ActorStatus};
 use scc::{AtomicShared, Guard, HashIndex, Shared, Tag, hash_index::Entry};
 
 use super::key::Kind;
@@ -68,13 +67,6 @@ impl Groups {
         };
         let live = self.lists.iter(&guard).filter(|(_, list)| has_life(list)).take(limit);
         live.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// The groups that a live actor is in.
-    pub(crate) fn of(&self, actor: ActorId) -> BTreeSet<ServiceName> {
-        let is_it = |member: &Member| member.live().is_some_and(|it| it.get_id() == actor);
-        let members = self.members().into_iter();
-        members.filter(|(_, member)| is_it(member)).map(|(name, _)| name).collect()
     }
 
     /// All memberships, in no order of groups.

@@ -152,18 +152,7 @@ impl<'a> Measuring<'a> {
     fn returned(mut self, failed: bool) {
         self.returned = true;
         if failed || self.waited || self.timed.is_some() {
-            self.end(failed);
-        }
-    }
-
-    fn end(&self, failed: bool) {
-        if failed {
-            self.series.fail();
-        }
-        let now = Instant::now();
-        self.series.touch(now);
-        if let Some(begun) = self.timed {
-            self.series.record(begun, now);
+            self.series.end(self.timed, failed);
         }
     }
 }
@@ -173,7 +162,7 @@ impl Drop for Measuring<'_> {
     #[inline]
     fn drop(&mut self) {
         if !self.returned && std::thread::panicking() {
-            self.end(true);
+            self.series.end(self.timed, true);
         }
     }
 }

@@ -144,19 +144,23 @@ impl Series {
         now
     }
 
+    /// Records the end of a handling: since when it was timed, if it was, and whether it failed.
+    pub(super) fn end(&self, timed: Option<Instant>, failed: bool) {
+        if failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        let now = Instant::now();
+        self.touch(now);
+        if let Some(begun) = timed {
+            self.handling_ns.record(nanoseconds(begun, now) as f64);
+        }
+    }
+
     /// Records an activity now.
-    pub(super) fn touch(&self, now: Instant) -> u64 {
+    fn touch(&self, now: Instant) -> u64 {
         let at = nanoseconds(self.since, now);
         self.active.store(at, Ordering::Relaxed);
         at
-    }
-
-    pub(super) fn fail(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn record(&self, begun: Instant, ended: Instant) {
-        self.handling_ns.record(nanoseconds(begun, ended) as f64);
     }
 
     fn read(&self, now: Instant) -> ServiceMeasures {

@@ -19,5 +19,5 @@ pub(super) use self::{
     monitor::{KeepError, Monitor},
     notifier::Latch,
     table::{ClaimError, HandOverError, NameGuard, Table},
-    watches::{End, Fact, Found, HolderFact, Inbox},
+    watches::{End, Fact, Found, Inbox},
 };

@@ -55,7 +55,7 @@ impl Notifier {
     }
 }
 
-pub(crate) struct Notified<'a> {
+struct Notified<'a> {
     notifier: &'a Notifier,
     seen: usize,
     /// Where its waker is.
@@ -189,7 +189,7 @@ impl Waiters {
 
 impl Listening<'_> {
     /// The next change of the name. It counts from this call on, not from the first poll.
-    pub(crate) fn change(&self) -> Notified<'_> {
+    pub(crate) fn change(&self) -> impl Future<Output = ()> {
         self.notifier.notified()
     }
 }

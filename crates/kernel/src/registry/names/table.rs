@@ -23,7 +23,7 @@ use tokio::time::{self, timeout_at};
 use super::counters::{Counted, Counters};
 use super::holder::{Holder, LookupError, Origin, Standing};
 use super::metadata::Metadata;
-use super::notifier::{Latch, Notified, Waiters};
+use super::notifier::{Latch, Waiters};
 use super::watches::{End, ExitReasonSource, Fact, Watches};
 use crate::containment::waking_contained;
 use crate::namespace::{Namespace, ServiceName};
@@ -457,7 +457,7 @@ async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> 
 
 /// Returns when the name has changed, or its foreign holder has ended: that one has no name guard, its own end is the
 /// fact to wait for, and the name may change hands before. The caller contains the waking.
-async fn left(holder: &Holder, change: Notified<'_>) {
+async fn left(holder: &Holder, change: impl Future<Output = ()>) {
     match holder.actor() {
         Some(actor) if holder.origin() == Origin::Foreign => {
             let _: Either<_, _> = select(pin!(actor.wait(None)), pin!(change)).await;

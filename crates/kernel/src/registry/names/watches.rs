@@ -62,7 +62,7 @@ impl<L: NameIncarnation> Fact<L> {
     }
 }
 
-pub(crate) type HolderFact = Fact<Arc<Holder>>;
+type HolderFact = Fact<Arc<Holder>>;
 type After = AfterLock<HolderFact>;
 type FactInbox = Inbox<HolderFact>;
 
@@ -93,7 +93,7 @@ impl Watches {
     }
 
     /// Enters a watch of one name, or of all, that keeps so many facts. The table must be read after this call.
-    pub(crate) fn enter(&self, name: Option<&ServiceName>, capacity: usize) -> Arc<Inbox<HolderFact>> {
+    pub(crate) fn enter(&self, name: Option<&ServiceName>, capacity: usize) -> Arc<Inbox<Fact<Arc<Holder>>>> {
         let inbox = Arc::new(Inbox::new(capacity));
         let mut entered = self.entered.lock();
         if entered.closed {
