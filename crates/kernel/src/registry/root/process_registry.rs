@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
+use ractor::{ActorCell, ActorId, ActorStatus};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
@@ -14,8 +14,8 @@ use super::collapse::{Collapse, GiveUpNote};
 use super::detached::Detached;
 use crate::exit::ExitReason;
 use crate::limits::{HealthLimits, RegistryLimits};
-use crate::namespace::{Namespace, ServiceKey, ServiceName};
-use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistry, StoppedService, Stopping, Via};
+use crate::namespace::{Namespace, ServiceName};
+use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistry, StoppedService, Stopping};
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
@@ -486,64 +486,9 @@ impl ProcessRegistry {
         self.open_registries().iter().flat_map(ServiceRegistry::names).collect()
     }
 
-    // ---- names in any namespace; the client of one namespace saves the lookup in the map ----
-
-    /// Registers an actor that was started elsewhere; see
-    /// [`ServiceRegistry::register`](crate::ServiceRegistry::register).
-    ///
-    /// # Errors
-    /// As there, and as [`namespace`](Self::namespace).
-    pub async fn register<M: Message>(
-        &self,
-        namespace: Namespace,
-        key: &ServiceKey<M>,
-        actor: &ActorRef<M>,
-    ) -> Result<(), RegistryError> {
-        self.namespace(namespace).await?.register(key, actor).await
-    }
-
-    /// Takes a name away; see [`ServiceRegistry::unregister`](crate::ServiceRegistry::unregister).
-    pub fn unregister<M>(&self, namespace: Namespace, key: &ServiceKey<M>) -> bool {
-        self.open_registry(namespace).is_some_and(|registry| registry.unregister(key))
-    }
-
-    /// The live actor of a name; see [`ServiceRegistry::lookup`](crate::ServiceRegistry::lookup).
-    ///
-    /// # Errors
-    /// As there; [`RegistryError::NotFound`] also if the namespace is not up.
-    pub fn lookup<M: Message>(&self, namespace: Namespace, key: &ServiceKey<M>) -> Result<ActorRef<M>, RegistryError> {
-        match self.open_registry(namespace) {
-            Some(registry) => registry.lookup(key),
-            None => Err(RegistryError::NotFound { namespace, name: key.name().clone(), near: Default::default() }),
-        }
-    }
-
-    /// The names in a namespace that have a live actor, sorted.
-    pub fn list_services(&self, namespace: Namespace) -> Vec<ServiceName> {
-        self.open_registry(namespace).map(|registry| registry.list_services()).unwrap_or_default()
-    }
-
     /// The live actors of a namespace by name.
     pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
         self.open_registry(namespace).map(|registry| registry.live()).unwrap_or_default()
-    }
-
-    /// Whether a live actor has this name.
-    pub fn is_registered<M>(&self, namespace: Namespace, key: &ServiceKey<M>) -> bool {
-        self.open_registry(namespace).is_some_and(|registry| registry.is_registered(key))
-    }
-
-    /// How many names in a namespace have a live actor.
-    pub fn count_services(&self, namespace: Namespace) -> usize {
-        self.list_services(namespace).len()
-    }
-
-    /// A late-bound handle; the namespace is started if it is not up yet.
-    ///
-    /// # Errors
-    /// As [`namespace`](Self::namespace).
-    pub async fn via<M: Message>(&self, namespace: Namespace, key: &ServiceKey<M>) -> Result<Via<M>, RegistryError> {
-        Ok(self.namespace(namespace).await?.via(key))
     }
 
     // ---- the end ----
