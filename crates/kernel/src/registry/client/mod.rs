@@ -22,4 +22,4 @@ pub use service_registry::registration::RegistrationBuilder;
 pub use via::{CallError, CastError, Via};
 pub use watch::{Watch, Watched};
 
-pub(super) use service_registry::{Root, Stopping};
+pub(super) use service_registry::Root;

@@ -1,7 +1,7 @@
 //! The client of one namespace.
 //!
-//! How actors come to their names is in [`registration`], for its length: the type has its state here, and nothing of
-//! it is visible elsewhere.
+//! How actors come to their names is in [`registration`], since the documentation of all operations is too long for one
+//! file: a module below this one, so that the state of a namespace stays private.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use ractor::{ActorCell, ActorId, ActorRef, ActorStatus, Message};
 use scc::Guard;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::cleanup::{CleanupReport, StoppedService};
 use super::error::RegistryError;
@@ -21,7 +21,7 @@ use super::health::HealthCheck;
 use super::info::NamespaceInfo;
 use super::via::Via;
 use super::watch::Watch;
-use crate::containment::{drop_contained, waking_contained};
+use crate::containment::drop_contained;
 use crate::health::Health;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
@@ -203,12 +203,13 @@ impl ServiceRegistry {
         Ok(found.map(|(_, metadata)| metadata))
     }
 
-    // ---- finding by a predicate: Elixir's `match`, `select`, `count_match` and `unregister_match` ----
-    //
-    // Each visits every live service of the namespace once, without a lock: services that come or go meanwhile may or
-    // may not be seen.
+    // ---- finding by a predicate ----
 
-    /// The live services that a predicate accepts, sorted by name.
+    /// The live services that a predicate accepts, sorted by name. Elixir's `select`, with a function in the place of a
+    /// match specification.
+    ///
+    /// This and the other operations that take a predicate visit every live service of the namespace once, without a
+    /// lock: services that come or go meanwhile may or may not be seen.
     pub fn select(&self, accepts: impl FnMut(&ServiceEntry<'_>) -> bool) -> Vec<Registration> {
         let accepted = self.accepted(accepts);
         accepted
@@ -251,46 +252,6 @@ impl ServiceRegistry {
         accepted
     }
 
-    // ---- waiting ----
-
-    /// Waits until a live actor has this name; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the
-    /// registration itself.
-    ///
-    /// # Errors
-    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
-    /// [`RegistryError::NotRunning`] when the namespace ends, since no actor can register there any more.
-    pub async fn wait_for_service<M: Message>(
-        &self,
-        key: &ServiceKey<M>,
-        limit: impl Into<Option<Duration>>,
-    ) -> Result<ActorRef<M>, RegistryError> {
-        let limit = limit.into().unwrap_or(self.state.limits.wait);
-        match waking_contained(timeout(limit, self.while_open(self.state.table.appearance::<M>(key.name())))).await {
-            Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
-            Err(_) => Err(RegistryError::wait_timed_out(&self.state.table, key.name(), limit)),
-        }
-    }
-
-    /// Waits until this name is free, so that it can be taken over; [5 s](crate::RegistryLimits::wait) if no limit is
-    /// given. Woken by the end of the holder itself. Another actor may have taken the name before the caller claims it.
-    ///
-    /// # Errors
-    /// [`RegistryError::StillHeld`] names the holder; [`RegistryError::NotRunning`] when the namespace ends.
-    pub async fn wait_until_free<M>(
-        &self,
-        key: &ServiceKey<M>,
-        limit: impl Into<Option<Duration>>,
-    ) -> Result<(), RegistryError> {
-        let waited = limit.into().unwrap_or(self.state.limits.wait);
-        match waking_contained(timeout(waited, self.while_open(self.state.table.parting(key.name())))).await {
-            Ok(free) => free,
-            Err(_) => {
-                let holder = self.state.table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
-                Err(RegistryError::StillHeld { namespace: self.namespace(), name: key.name().clone(), holder, waited })
-            }
-        }
-    }
-
     /// Runs a future for as long as this namespace takes names.
     async fn while_open<T>(&self, future: impl Future<Output = T>) -> Result<T, RegistryError> {
         tokio::select! {
@@ -302,42 +263,6 @@ impl ServiceRegistry {
 
     fn not_running(&self) -> RegistryError {
         RegistryError::NotRunning { namespace: self.namespace() }
-    }
-
-    /// Runs a future while no other caller in this namespace runs one under the same name: mutual exclusion for work on
-    /// a name or a group that no actor owns. Elixir's `Registry.lock`.
-    ///
-    /// Callers are served in order; other names do not wait. The lock is released when the future has ended, has
-    /// panicked, or is dropped, be it running or waiting. It is not reentrant: a future that asks for a lock that it
-    /// has waits for ever. An unused name costs nothing. Cost: a small lock shared by all callers in this namespace,
-    /// for the lookup in a map.
-    ///
-    /// ```
-    /// use foundation_kernel::{Namespace, ProcessRegistry, ServiceName};
-    ///
-    /// const INVOICES: ServiceName = ServiceName::from_static("invoices");
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// let registry = ProcessRegistry::start().await?;
-    /// let mine = registry.namespace(Namespace::test()).await?;
-    /// let number = mine.lock(&INVOICES, async { 1_042 }).await?;
-    /// assert_eq!(number, 1_042);
-    /// registry.shutdown().await;
-    /// # Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// [`RegistryError::NotRunning`] if the namespace ends before the future's turn; the future has not been polled
-    /// then. A running future is not disturbed.
-    pub async fn lock<T>(&self, name: &ServiceName, future: impl Future<Output = T>) -> Result<T, RegistryError> {
-        let _locked = tokio::select! {
-            biased;
-            () = self.state.table.closed() => return Err(self.not_running()),
-            locked = self.state.locks.lock(name) => locked,
-        };
-        Ok(future.await)
     }
 
     /// Watches all names of this namespace.
@@ -550,47 +475,14 @@ impl ServiceRegistry {
         self.state.table.close();
         // A clean-up during a shutdown continues its notes.
         self.state.stop_log.lock().get_or_insert_default();
-        Stopping { registry: self.clone(), end }
+        Stopping { state: Arc::clone(&self.state), end }
     }
 
     /// Stops the unmanaged actors of a namespace whose own children are gone: those that are registered without having
     /// been started here, and then the other members of groups. Returns when they are gone too.
     pub(crate) async fn stop_unmanaged(&self, monitor: &Monitor) {
-        self.stop_registered(monitor).await;
-        self.stop_members(monitor).await;
-    }
-
-    async fn stop_registered(&self, monitor: &Monitor) {
-        let holders = self.state.table.holders();
-        let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
-        let (foreign, actors): (Vec<_>, Vec<_>) = foreign.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
-        let ends = stop_unmanaged(&actors, self.state.limits.supervisor.unmanaged_stop).await;
-        for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
-            // The registry would be notified, but perhaps too late to report it.
-            self.state.table.watches().report_reason(holder, &how.reason());
-            self.state.table.release(holder);
-            monitor.forget(actor, holder);
-            self.state.note_stopped(|| format!("registered/{}", holder.name()), how);
-        }
-    }
-
-    /// Stops the members of groups that have not been stopped as children or as registered actors.
-    async fn stop_members(&self, monitor: &Monitor) {
-        let members = self.state.groups.groups().members();
-        let living =
-            members.iter().filter_map(|(group, member)| Some((member.live()?.get_id(), (group, member.actor()))));
-        let living: BTreeMap<_, _> = living.collect();
-        let (groups, actors): (Vec<_>, Vec<_>) =
-            living.into_values().map(|(group, actor)| (group, actor.clone())).unzip();
-        for (group, how) in
-            groups.into_iter().zip(stop_unmanaged(&actors, self.state.limits.supervisor.unmanaged_stop).await)
-        {
-            self.state.note_stopped(|| format!("joined/{group}"), how);
-        }
-        for (group, member) in &members {
-            self.state.groups.groups().take_out(group.as_str(), &[member]);
-            monitor.forget_member(member);
-        }
+        self.state.stop_registered(monitor).await;
+        self.state.stop_members(monitor).await;
     }
 }
 
@@ -624,6 +516,38 @@ impl NamespaceState {
         self.set_application(None);
         self.extensions.end();
         self.ended.set();
+    }
+
+    async fn stop_registered(&self, monitor: &Monitor) {
+        let holders = self.table.holders();
+        let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
+        let (foreign, actors): (Vec<_>, Vec<_>) = foreign.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
+        let ends = stop_unmanaged(&actors, self.limits.supervisor.unmanaged_stop).await;
+        for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
+            // The registry would be notified, but perhaps too late to report it.
+            self.table.watches().report_reason(holder, &how.reason());
+            self.table.release(holder);
+            monitor.forget(actor, holder);
+            self.note_stopped(|| format!("registered/{}", holder.name()), how);
+        }
+    }
+
+    /// Stops the members of groups that have not been stopped as children or as registered actors.
+    async fn stop_members(&self, monitor: &Monitor) {
+        let members = self.groups.groups().members();
+        let living =
+            members.iter().filter_map(|(group, member)| Some((member.live()?.get_id(), (group, member.actor()))));
+        let living: BTreeMap<_, _> = living.collect();
+        let (groups, actors): (Vec<_>, Vec<_>) =
+            living.into_values().map(|(group, actor)| (group, actor.clone())).unzip();
+        for (group, how) in groups.into_iter().zip(stop_unmanaged(&actors, self.limits.supervisor.unmanaged_stop).await)
+        {
+            self.note_stopped(|| format!("joined/{group}"), how);
+        }
+        for (group, member) in &members {
+            self.groups.groups().take_out(group.as_str(), &[member]);
+            monitor.forget_member(member);
+        }
     }
 
     fn note_stopped(&self, path: impl FnOnce() -> String, how: Stopped) {
@@ -665,9 +589,9 @@ impl Reporter for NamespaceReporter {
     }
 }
 
-/// A namespace that is being stopped.
+/// A namespace that is being stopped, for the process registry.
 pub(crate) struct Stopping {
-    registry: ServiceRegistry,
+    state: Arc<NamespaceState>,
     end: Arc<NamespaceEnd>,
 }
 
@@ -675,7 +599,7 @@ impl Stopping {
     /// Ends the namespace, unless another share in its end is left; returns the actors that were stopped.
     pub(crate) fn finish(self) -> Vec<StoppedService> {
         drop(self.end);
-        self.registry.state.stop_log.lock().take().unwrap_or_default()
+        self.state.stop_log.lock().take().unwrap_or_default()
     }
 }
 

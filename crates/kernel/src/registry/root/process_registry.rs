@@ -15,7 +15,7 @@ use super::detached::Detached;
 use crate::exit::ExitReason;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::{Namespace, ServiceName};
-use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistry, StoppedService, Stopping};
+use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistry, StoppedService};
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
@@ -561,12 +561,14 @@ impl ProcessRegistry {
         // Namespaces that have collapsed before may have left actors, too.
         let tests = entries.values().map(|entry| &entry.registry).filter(|registry| registry.namespace().is_test());
         join_all(tests.map(|registry| registry.stop_unmanaged(&self.shared.monitor))).await;
-        let report = |(registry, stopping): (&ServiceRegistry, Stopping)| CleanupReport {
-            namespace: registry.namespace(),
-            stopped: stopping.finish(),
-            took: begun.elapsed(),
-        };
-        registries.iter().zip(stopping).map(report).collect()
+        let stopped = registries.iter().zip(stopping);
+        stopped
+            .map(|(registry, stopping)| CleanupReport {
+                namespace: registry.namespace(),
+                stopped: stopping.finish(),
+                took: begun.elapsed(),
+            })
+            .collect()
     }
 
     /// Returns when the root is gone, for whatever reason: after a shutdown, or because it gave up.

@@ -1,10 +1,12 @@
-//! How actors come to their names: starts, registrations, hand-overs, and the settings for them.
+//! How actors come to their names: starts, registrations, hand-overs, the settings for them, and the waits for a name.
 
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorId, ActorRef, Message};
+use tokio::time::timeout;
 
 use super::ServiceRegistry;
 use crate::containment::waking_contained;
@@ -365,6 +367,82 @@ impl ServiceRegistry {
                 holder: Some(to.get_id()),
             },
         }
+    }
+
+    // ---- waiting ----
+
+    /// Waits until a live actor has this name; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the
+    /// registration itself.
+    ///
+    /// # Errors
+    /// [`RegistryError::WaitTimedOut`] names the near misses; [`RegistryError::WrongType`];
+    /// [`RegistryError::NotRunning`] when the namespace ends, since no actor can register there any more.
+    pub async fn wait_for_service<M: Message>(
+        &self,
+        key: &ServiceKey<M>,
+        limit: impl Into<Option<Duration>>,
+    ) -> Result<ActorRef<M>, RegistryError> {
+        let limit = limit.into().unwrap_or(self.state.limits.wait);
+        match waking_contained(timeout(limit, self.while_open(self.state.table.appearance::<M>(key.name())))).await {
+            Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
+            Err(_) => Err(RegistryError::wait_timed_out(&self.state.table, key.name(), limit)),
+        }
+    }
+
+    /// Waits until this name is free, so that it can be taken over; [5 s](crate::RegistryLimits::wait) if no limit is
+    /// given. Woken by the end of the holder itself. Another actor may have taken the name before the caller claims it.
+    ///
+    /// # Errors
+    /// [`RegistryError::StillHeld`] names the holder; [`RegistryError::NotRunning`] when the namespace ends.
+    pub async fn wait_until_free<M>(
+        &self,
+        key: &ServiceKey<M>,
+        limit: impl Into<Option<Duration>>,
+    ) -> Result<(), RegistryError> {
+        let waited = limit.into().unwrap_or(self.state.limits.wait);
+        match waking_contained(timeout(waited, self.while_open(self.state.table.parting(key.name())))).await {
+            Ok(free) => free,
+            Err(_) => {
+                let holder = self.state.table.holder(key.name().as_str()).and_then(|holder| holder.actor_id());
+                Err(RegistryError::StillHeld { namespace: self.namespace(), name: key.name().clone(), holder, waited })
+            }
+        }
+    }
+
+    /// Runs a future while no other caller in this namespace runs one under the same name: mutual exclusion for work on
+    /// a name or a group that no actor owns. Elixir's `Registry.lock`.
+    ///
+    /// Callers are served in order; other names do not wait. The lock is released when the future has ended, has
+    /// panicked, or is dropped, be it running or waiting. It is not reentrant: a future that asks for a lock that it
+    /// has waits for ever. An unused name costs nothing. Cost: a small lock shared by all callers in this namespace,
+    /// for the lookup in a map.
+    ///
+    /// ```
+    /// use foundation_kernel::{Namespace, ProcessRegistry, ServiceName};
+    ///
+    /// const INVOICES: ServiceName = ServiceName::from_static("invoices");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// let mine = registry.namespace(Namespace::test()).await?;
+    /// let number = mine.lock(&INVOICES, async { 1_042 }).await?;
+    /// assert_eq!(number, 1_042);
+    /// registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`RegistryError::NotRunning`] if the namespace ends before the future's turn; the future has not been polled
+    /// then. A running future is not disturbed.
+    pub async fn lock<T>(&self, name: &ServiceName, future: impl Future<Output = T>) -> Result<T, RegistryError> {
+        let _locked = tokio::select! {
+            biased;
+            () = self.state.table.closed() => return Err(self.not_running()),
+            locked = self.state.locks.lock(name) => locked,
+        };
+        Ok(future.await)
     }
 
     // ---- settings and metadata ----
