@@ -172,7 +172,7 @@ async fn a_request_to_an_actor_or_a_namespace_may_be_cancelled() {
     .await;
 }
 
-// covers: kernel/src/registry/client/service_registry.rs wait_for_service, kernel/src/registry/client/service_registry.rs wait_until_free, kernel/src/registry/client/watch.rs next
+// covers: kernel/src/registry/client/service_registry.rs wait_for_service, kernel/src/registry/client/service_registry.rs wait_until_free, kernel/src/registry/names/watches/watch.rs next
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_wait_is_removed() {
     dropped_at_each_poll(

@@ -1,12 +1,11 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
 //! The code itself is checked: `registry` compiles the table of names with its guards, its watches and the monitor
-//! (`registry/names`), a watch (`registry/client/watch.rs`) and the table of groups (`registry/groups/table.rs`) from
-//! `crates/kernel`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same names: atomics and
-//! locks by loom's, the concurrent map and its pointers by ones with the same guarantees, ractor's actor by one that has
-//! a status, a monitor and an end. So loom sees every step that the real ones order, and tries all interleavings of
-//! them, stale reads included. Fences have to be where they are: loom takes a sequentially consistent access for less
-//! than it is, and a fence for what it is.
+//! (`registry/names`) and the table of groups (`registry/groups/table.rs`) from `crates/kernel`, unchanged. Only what
+//! they stand on is replaced, by `stand_ins` under the same names: atomics and locks by loom's, the concurrent map and
+//! its pointers by ones with the same guarantees, ractor's actor by one that has a status, a monitor and an end. So loom
+//! sees every step that the real ones order, and tries all interleavings of them, stale reads included. Fences have to
+//! be where they are: loom takes a sequentially consistent access for less than it is, and a fence for what it is.
 //!
 //! Not the code itself, but the same steps in the same order: how a group adds a member (`Group::finish_join`); it needs
 //! the whole tree. See [`scenarios`].

@@ -9,10 +9,10 @@ mod root;
 #[doc(hidden)]
 pub use client::NamespaceRemains;
 pub use client::{
-    CallError, CastError, CleanupReport, HealthCheck, NameChange, NamespaceInfo, RegistrationBuilder, RegistryError,
-    ServiceInfo, ServiceRegistry, StoppedService, Via, Watch, Watched,
+    CallError, CastError, CleanupReport, HealthCheck, NamespaceInfo, RegistrationBuilder, RegistryError, ServiceInfo,
+    ServiceRegistry, StoppedService, Via,
 };
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use measures::{Measurement, ServiceMeasures};
-pub use names::{Metadata, MetadataError, Registration, ServiceEntry};
+pub use names::{Metadata, MetadataError, NameChange, Registration, ServiceEntry, Watch, Watched};
 pub use root::{Collapse, ProcessRegistry, ProcessRegistryBuilder, RegistryStats};

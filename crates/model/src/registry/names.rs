@@ -1,5 +1,7 @@
 //! The table of names, its guards, its watches, and the monitor.
 
+#[path = "../../../kernel/src/registry/names/change.rs"]
+mod change;
 pub(crate) mod counters;
 #[path = "../../../kernel/src/registry/names/holder.rs"]
 mod holder;
@@ -15,10 +17,11 @@ mod table;
 #[path = "../../../kernel/src/registry/names/watches.rs"]
 mod watches;
 
+pub(crate) use change::NameChange;
 pub(crate) use holder::{Holder, LookupError, NameIncarnation, Origin, Registration};
 pub(crate) use locks::Locks;
 pub(crate) use metadata::Metadata;
 pub(crate) use monitor::Monitor;
 pub(crate) use notifier::Latch;
 pub(crate) use table::{NameGuard, Table};
-pub(crate) use watches::{End, Fact, Found, Inbox};
+pub(crate) use watches::watch::{Watch, Watched};

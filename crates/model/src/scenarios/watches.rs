@@ -11,9 +11,7 @@ use super::{NAME, claimed, explore, explore_within, monitor, table};
 use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
-use crate::registry::client::change::NameChange;
-use crate::registry::client::watch::{Watch, Watched};
-use crate::registry::names::{Monitor, NameGuard, Origin, Table};
+use crate::registry::names::{Monitor, NameChange, NameGuard, Origin, Table, Watch, Watched};
 
 /// A table with a monitor that reports why its actors ended.
 fn monitored_table() -> (Arc<Monitor>, Arc<Table>) {

@@ -1,6 +1,5 @@
 //! The client of one namespace, and what its operations return.
 
-mod change;
 mod cleanup;
 mod error;
 mod extensions;
@@ -8,9 +7,7 @@ mod health;
 mod info;
 mod service_registry;
 mod via;
-mod watch;
 
-pub use change::NameChange;
 pub use cleanup::{CleanupReport, StoppedService};
 pub use error::RegistryError;
 pub use health::HealthCheck;
@@ -20,6 +17,5 @@ pub use service_registry::NamespaceRemains;
 pub use service_registry::ServiceRegistry;
 pub use service_registry::registration::RegistrationBuilder;
 pub use via::{CallError, CastError, Via};
-pub use watch::{Watch, Watched};
 
 pub(super) use service_registry::Root;

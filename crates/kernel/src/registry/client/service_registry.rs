@@ -20,7 +20,6 @@ use super::extensions::Extensions;
 use super::health::HealthCheck;
 use super::info::NamespaceInfo;
 use super::via::Via;
-use super::watch::Watch;
 use crate::containment::drop_contained;
 use crate::health::Health;
 use crate::limits::{HealthLimits, RegistryLimits};
@@ -29,7 +28,7 @@ use crate::registry::groups::{Group, GroupKey, GroupScope, Member};
 use crate::registry::measures::{Measurement, Measures, ServiceMeasures};
 use crate::registry::names::{
     Counted, Holder, Latch, Locks, LookupError, Metadata, Monitor, NameIncarnation, Origin, Registration, ServiceEntry,
-    Table,
+    Table, Watch,
 };
 use crate::supervisor::{
     ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Report, Reporter, RestartIntensity, StartError,

@@ -4,6 +4,8 @@
 //! 2. A series outlives its actors, so that the next one under the name goes on with it.
 //! 3. There are never more series than [`MAX_UNSWEPT_SERIES`], or twice as many as have an actor: the others are
 //!    removed when a new name is added.
+//!
+//! Its writers, the meters, are a module below this one: the figures are private to the two.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +19,8 @@ use super::measurement::Measurement;
 use super::service_measures::ServiceMeasures;
 use crate::namespace::{Namespace, ServiceName};
 use crate::telemetry::Histogram;
+
+pub(super) mod meter;
 
 /// The largest number of series that is not worth a search for unused ones.
 const MAX_UNSWEPT_SERIES: usize = 1_024;
@@ -41,16 +45,16 @@ impl Measures {
         Self { namespace, measurement, kept: Mutex::default() }
     }
 
-    pub(super) fn namespace(&self) -> Namespace {
+    fn namespace(&self) -> Namespace {
         self.namespace
     }
 
-    pub(super) fn measurement(&self) -> Measurement {
+    fn measurement(&self) -> Measurement {
         self.measurement
     }
 
     /// The series of a name, made if there is none.
-    pub(super) fn series(&self, name: &ServiceName) -> Arc<Series> {
+    fn series(&self, name: &ServiceName) -> Arc<Series> {
         let mut kept = self.kept.lock();
         if let Some(series) = kept.by_name.get(name) {
             return Arc::clone(series);
@@ -94,7 +98,7 @@ const BURST: u64 = 10_000;
 ///
 /// As a rule one actor writes. But one whose name has just been taken away may be in the middle of a message while the
 /// next one begins: hence read-modify-writes, and no single-writer cells. There is no contention.
-pub(super) struct Series {
+struct Series {
     since: Instant,
     messages: AtomicU64,
     failures: AtomicU64,
@@ -123,7 +127,7 @@ impl Series {
 
     /// Counts a message. One in `timed_one_in`, a power of two, is timed; returns the start if this is one.
     #[inline]
-    pub(super) fn begin(&self, timed_one_in: u64) -> Option<Instant> {
+    fn begin(&self, timed_one_in: u64) -> Option<Instant> {
         let number = self.messages.fetch_add(1, Ordering::Relaxed);
         // A power of two: a division would cost as much as all the rest.
         if number & (timed_one_in - 1) == 0 {
@@ -145,7 +149,7 @@ impl Series {
     }
 
     /// Records the end of a handling: since when it was timed, if it was, and whether it failed.
-    pub(super) fn end(&self, timed: Option<Instant>, failed: bool) {
+    fn end(&self, timed: Option<Instant>, failed: bool) {
         if failed {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }

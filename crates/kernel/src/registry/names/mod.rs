@@ -1,5 +1,6 @@
 //! The names of one namespace: the table, its guards, its watches, and the monitor of the actors that have names.
 
+mod change;
 mod counters;
 mod holder;
 mod locks;
@@ -9,8 +10,10 @@ mod notifier;
 mod table;
 mod watches;
 
+pub use change::NameChange;
 pub use holder::{Registration, ServiceEntry};
 pub use metadata::{Metadata, MetadataError};
+pub use watches::watch::{Watch, Watched};
 
 pub(super) use self::{
     counters::Counted,
@@ -19,5 +22,4 @@ pub(super) use self::{
     monitor::{KeepError, Monitor},
     notifier::Latch,
     table::{ClaimError, HandOverError, NameGuard, Table},
-    watches::{End, Fact, Found, Inbox},
 };

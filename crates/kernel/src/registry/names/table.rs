@@ -24,7 +24,7 @@ use super::counters::{Counted, Counters};
 use super::holder::{Holder, LookupError, Origin, Standing};
 use super::metadata::Metadata;
 use super::notifier::{Latch, Waiters};
-use super::watches::{End, ExitReasonSource, Fact, Watches};
+use super::watches::{End, ExitReasonSource, Watches};
 use crate::containment::waking_contained;
 use crate::namespace::{Namespace, ServiceName};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
@@ -359,7 +359,7 @@ impl Table {
         }
         let version = seen.map_or(1, |version| version + 1);
         holder.describe(version, metadata);
-        reports.report(&Fact::Described(Arc::clone(holder), holder.metadata()));
+        reports.report_described(holder);
         true
     }
 

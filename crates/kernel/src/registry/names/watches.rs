@@ -13,6 +13,8 @@
 //! 6. Readers are woken, and facts that they will not read are dropped, after that lock is released: a waker may drop
 //!    or poll a watch.
 //! 7. No writer waits here for a reader, and lookups are not affected.
+//!
+//! Their readers are a module below this one: facts and inboxes are private to the two.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -27,9 +29,13 @@ use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
+// For `crates/model`, which includes this file by its path.
+#[path = "watches/watch.rs"]
+pub(super) mod watch;
+
 /// What has happened to an incarnation.
 #[derive(Debug, Clone)]
-pub(crate) enum Fact<L> {
+enum Fact<L> {
     /// Readers find it, with these metadata and their version.
     Visible(L, Option<(u64, Metadata)>),
     /// Its metadata has changed.
@@ -54,7 +60,7 @@ pub(crate) enum End {
 }
 
 impl<L: NameIncarnation> Fact<L> {
-    pub(crate) fn name(&self) -> &ServiceName {
+    fn name(&self) -> &ServiceName {
         match self {
             Self::Visible(life, _) | Self::Described(life, _) | Self::HandedOver { to: life, .. } => life.name(),
             Self::Ended(life, _) | Self::Reason(life, _) => life.name(),
@@ -93,7 +99,7 @@ impl Watches {
     }
 
     /// Enters a watch of one name, or of all, that keeps so many facts. The table must be read after this call.
-    pub(crate) fn enter(&self, name: Option<&ServiceName>, capacity: usize) -> Arc<Inbox<Fact<Arc<Holder>>>> {
+    fn enter(&self, name: Option<&ServiceName>, capacity: usize) -> Arc<FactInbox> {
         let inbox = Arc::new(Inbox::new(capacity));
         let mut entered = self.entered.lock();
         if entered.closed {
@@ -110,7 +116,7 @@ impl Watches {
         inbox
     }
 
-    pub(crate) fn leave(&self, name: Option<&ServiceName>, inbox: &Arc<FactInbox>) {
+    fn leave(&self, name: Option<&ServiceName>, inbox: &Arc<FactInbox>) {
         let mut entered = self.entered.lock();
         let left = match name {
             None => remove(&mut entered.of_all, inbox),
@@ -216,8 +222,9 @@ impl ReportGuard<'_> {
         });
     }
 
-    pub(crate) fn report(self, fact: &HolderFact) {
-        self.report_with(|entered, after| entered.report(fact, after));
+    pub(crate) fn report_described(self, holder: &Arc<Holder>) {
+        let fact = Fact::Described(Arc::clone(holder), holder.metadata());
+        self.report_with(|entered, after| entered.report(&fact, after));
     }
 
     fn report_with(self, write: impl FnOnce(&Entered, &mut After)) {
@@ -252,7 +259,7 @@ fn remove(inboxes: &mut Vec<Arc<FactInbox>>, inbox: &Arc<FactInbox>) -> bool {
 }
 
 /// A bounded queue that never blocks its writers: excess facts are dropped, counted and reported.
-pub(crate) struct Inbox<F>(Mutex<Unread<F>>);
+struct Inbox<F>(Mutex<Unread<F>>);
 
 struct Unread<F> {
     facts: VecDeque<F>,
@@ -265,7 +272,7 @@ struct Unread<F> {
 }
 
 /// The result of a read.
-pub(crate) enum Found<F> {
+enum Found<F> {
     Fact(F),
     /// This many facts were dropped. Facts are kept again from now on: read the table.
     Missed(u64),
@@ -280,7 +287,7 @@ impl<F> Inbox<F> {
         Self(Mutex::new(Unread { facts, capacity, missed: 0, closed: false, reader }))
     }
 
-    pub(crate) fn set_capacity(&self, capacity: usize) {
+    fn set_capacity(&self, capacity: usize) {
         self.0.lock().capacity = capacity.max(1);
     }
 
@@ -304,7 +311,7 @@ impl<F> Inbox<F> {
         after.wake(unread.reader.take());
     }
 
-    pub(crate) fn take(&self, context: &Context<'_>) -> Found<F> {
+    fn take(&self, context: &Context<'_>) -> Found<F> {
         if let Some(found) = self.0.lock().take() {
             return found;
         }

@@ -9,8 +9,8 @@ use ractor::ActorId;
 use tokio::time::Instant;
 use tracing::{Span, debug_span, info_span};
 
-use super::measurement::Measurement;
-use super::series::{Measures, Series};
+use super::{Measures, Series};
+use crate::registry::measures::measurement::Measurement;
 use crate::registry::names::Holder;
 use crate::supervisor::{Handled, Life, Metering};
 

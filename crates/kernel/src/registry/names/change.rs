@@ -4,9 +4,9 @@ use std::fmt;
 
 use ractor::ActorId;
 
+use super::holder::Registration;
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
-use crate::registry::names::Registration;
 
 /// One change of one name.
 ///

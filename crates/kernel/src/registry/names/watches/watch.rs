@@ -10,13 +10,16 @@ use std::task::{Context, Poll, ready};
 use futures::Stream;
 use tokio::task::coop::poll_proceed;
 
-use super::change::NameChange;
+use super::{End, Fact, FactInbox, Found};
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
-use crate::registry::names::{End, Fact, Found, Holder, Inbox, Metadata, NameIncarnation, Registration, Table};
+use crate::registry::names::change::NameChange;
+use crate::registry::names::holder::{Holder, NameIncarnation, Registration};
+use crate::registry::names::metadata::Metadata;
+use crate::registry::names::table::Table;
 
 #[cfg(test)]
-#[path = "watch/views.rs"]
+#[path = "views.rs"]
 mod views;
 
 /// How many changes are kept for a slow reader.
@@ -93,7 +96,7 @@ pub struct Watch {
     table: Arc<Table>,
     /// The name that it watches; all of them if there is none.
     name: Option<ServiceName>,
-    inbox: Arc<Inbox<Fact<Arc<Holder>>>>,
+    inbox: Arc<FactInbox>,
     view: View<Arc<Holder>>,
     unshown: VecDeque<Watched>,
     over: bool,

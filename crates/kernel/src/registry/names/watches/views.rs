@@ -10,8 +10,8 @@ use ractor::ActorId;
 use super::View;
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
-use crate::registry::client::change::NameChange;
-use crate::registry::names::{End, Fact, Metadata, NameIncarnation, Registration};
+use crate::registry::names::watches::{End, Fact};
+use crate::registry::names::{Metadata, NameChange, NameIncarnation, Registration};
 
 const TWO: usize = 2;
 static NAMES: [ServiceName; TWO] = [ServiceName::from_static("a"), ServiceName::from_static("b")];
