@@ -29,6 +29,7 @@ use crate::containment::waking_contained;
 use crate::namespace::{Namespace, ServiceName};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 
+// By its path for `crates/model`, which includes this file.
 #[cfg(test)]
 #[path = "table/histories.rs"]
 mod histories;
@@ -318,8 +319,8 @@ impl Table {
         first
     }
 
-    /// Hands a name over from its live holder to another; returns the previous holder. A lookup during a hand-over
-    /// always finds one of the two holders. Only from this actor, if one is given.
+    /// Hands a name over from its live holder, whose actor must be `from` if that is given, to another; returns the
+    /// previous holder. A lookup during a hand-over always finds one of the two holders.
     fn hand_over<M: Message>(
         &self,
         from: Option<ActorId>,
@@ -414,8 +415,8 @@ impl NameGuard {
         self.table.publish(&self.holder, actor)
     }
 
-    /// Takes the name from its live holder for this actor, see [`Table`]; returns the previous holder. Only from this
-    /// actor, if one is given.
+    /// Takes the name straight from its live holder for `actor`, which must be `from` if that is given; returns the
+    /// previous holder.
     pub(crate) fn take_over<M: Message>(
         &self,
         from: Option<ActorId>,

@@ -29,7 +29,7 @@ use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 
-// For `crates/model`, which includes this file by its path.
+// By its path for `crates/model`, which includes this file.
 #[path = "watches/watch.rs"]
 pub(super) mod watch;
 
