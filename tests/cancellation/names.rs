@@ -32,7 +32,7 @@ async fn is_to_be_had(scene: &Scene) {
     assert!(scene.services().is_registered(&CLERK));
 }
 
-// covers: core/src/registry/service_registry.rs spawn, core/src/registry/registration_builder.rs spawn, core/src/registry/service_registry.rs supervise
+// covers: kernel/src/registry/client/service_registry/registration.rs spawn, kernel/src/registry/client/service_registry/registration.rs supervise
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_start_is_cancelled_is_released() {
     let slow = |scene: &Scene| {
@@ -67,7 +67,7 @@ async fn a_claim_whose_start_is_cancelled_is_released() {
     .await;
 }
 
-// covers: core/src/registry/service_registry.rs register, core/src/registry/registration_builder.rs register, core/src/registry/addressed.rs register
+// covers: kernel/src/registry/client/service_registry/registration.rs register
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_registration_is_made_or_not_made() {
     for way in 0..3 {
@@ -82,7 +82,15 @@ async fn a_cancelled_registration_is_made_or_not_made() {
                         .register(&CLERK, &actor)
                         .await
                         .unwrap(),
-                    _ => scene.foundation.registry().register(Namespace::Production, &CLERK, &actor).await.unwrap(),
+                    _ => scene
+                        .foundation
+                        .registry()
+                        .namespace(Namespace::Production)
+                        .await
+                        .unwrap()
+                        .register(&CLERK, &actor)
+                        .await
+                        .unwrap(),
                 }
             },
             async |scene, _| {
@@ -93,7 +101,7 @@ async fn a_cancelled_registration_is_made_or_not_made() {
     }
 }
 
-// covers: core/src/registry/via.rs call, core/src/registry/addressed.rs via, core/src/registry/service_registry.rs health_check, core/src/registry/groups/dispatch.rs call_all
+// covers: kernel/src/registry/client/via.rs call, kernel/src/registry/client/service_registry.rs health_check, kernel/src/registry/groups/group.rs call_all
 #[tokio::test(start_paused = true)]
 async fn a_request_to_a_service_may_be_cancelled() {
     let ask = async |scene: &Scene| scene.services().via(&CLERK).call(Order::Ping, LONG).await;
@@ -108,7 +116,10 @@ async fn a_request_to_a_service_may_be_cancelled() {
         },
     )
     .await;
-    works_again(async |scene| scene.foundation.registry().via(Namespace::Production, &CLERK).await).await;
+    works_again(async |scene| {
+        scene.foundation.registry().namespace(Namespace::Production).await.map(|it| it.via(&CLERK))
+    })
+    .await;
     works_again(async |scene| {
         let check = HealthCheck::alive();
         Ok::<_, ()>(scene.services().health_check(&CLERK, check, LONG).await)
@@ -129,7 +140,7 @@ async fn a_request_to_a_service_may_be_cancelled() {
     .await;
 }
 
-// covers: core/src/ask.rs ask, core/src/registry/service_registry.rs replace, core/src/registry/service_registry.rs ended, core/src/registry/tree.rs health
+// covers: core/src/ask.rs ask, kernel/src/registry/client/service_registry/registration.rs replace, kernel/src/registry/client/service_registry.rs ended, kernel/src/registry/client/service_registry.rs health
 #[tokio::test(start_paused = true)]
 async fn a_request_to_an_actor_or_a_namespace_may_be_cancelled() {
     works_again(async |scene| foundation::ask(&scene.worker.latest(), Order::Ping).await).await;
@@ -161,7 +172,7 @@ async fn a_request_to_an_actor_or_a_namespace_may_be_cancelled() {
     .await;
 }
 
-// covers: core/src/registry/waiting.rs wait_for_service, core/src/registry/waiting.rs wait_until_free, core/src/registry/watch.rs next
+// covers: kernel/src/registry/client/service_registry.rs wait_for_service, kernel/src/registry/client/service_registry.rs wait_until_free, kernel/src/registry/names/watches/watch.rs next
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_wait_is_removed() {
     dropped_at_each_poll(
@@ -200,7 +211,7 @@ async fn a_cancelled_wait_is_removed() {
     .await;
 }
 
-// covers: core/src/registry/locking.rs lock
+// covers: kernel/src/registry/client/service_registry.rs lock
 #[tokio::test(start_paused = true)]
 async fn a_lock_whose_waiter_is_cancelled_goes_to_the_next_waiter() {
     let name = ServiceName::from_static("ledger");

@@ -9,7 +9,7 @@ async fn no_test_is_up(scene: &Scene) {
     assert!(none, "the test's namespace is still up");
 }
 
-// covers: foundation/src/root/builder.rs start, foundation/src/root/mod.rs shutdown, core/src/registry/process_registry.rs shutdown, core/src/registry/process_registry.rs wait_until_gone
+// covers: foundation/src/root/builder.rs start, foundation/src/root/mod.rs shutdown, kernel/src/registry/root/process_registry.rs shutdown, kernel/src/registry/root/process_registry.rs wait_until_gone
 #[tokio::test(start_paused = true)]
 async fn the_start_and_the_shutdown_of_a_foundation_may_be_cancelled() {
     dropped_at_each_poll(
@@ -43,7 +43,7 @@ async fn the_start_and_the_shutdown_of_a_foundation_may_be_cancelled() {
     .await;
 }
 
-// covers: core/src/registry/process_registry.rs start
+// covers: kernel/src/registry/root/process_registry.rs start
 #[tokio::test(start_paused = true)]
 async fn the_start_of_a_registry_may_be_cancelled() {
     dropped_at_each_poll(
@@ -53,7 +53,7 @@ async fn the_start_of_a_registry_may_be_cancelled() {
     .await;
 }
 
-// covers: core/src/registry/process_registry.rs namespace, core/src/registry/process_registry.rs cleanup_namespace, core/src/registry/service_registry.rs cleanup, foundation/src/root/mod.rs cleanup, foundation/src/root/mod.rs namespace
+// covers: kernel/src/registry/root/process_registry.rs namespace, kernel/src/registry/root/process_registry.rs cleanup_namespace, kernel/src/registry/client/service_registry.rs cleanup, foundation/src/root/mod.rs cleanup, foundation/src/root/mod.rs namespace
 #[tokio::test(start_paused = true)]
 async fn the_start_and_the_cleanup_of_a_namespace_may_be_cancelled() {
     let test = Namespace::test();
@@ -103,7 +103,7 @@ async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
     .await;
 }
 
-// covers: foundation/src/root/mod.rs tree, foundation/src/root/mod.rs health, foundation/src/root/services.rs health, core/src/registry/tree.rs tree
+// covers: foundation/src/root/mod.rs tree, foundation/src/root/mod.rs health, foundation/src/root/services.rs health, kernel/src/registry/client/service_registry.rs tree, kernel/src/registry/root/process_registry.rs tree
 #[tokio::test(start_paused = true)]
 async fn a_query_of_a_foundation_may_be_cancelled() {
     works_again(async |scene| Ok::<_, ()>(scene.foundation.tree().await)).await;

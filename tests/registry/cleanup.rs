@@ -489,8 +489,8 @@ async fn nothing_is_alive_after_a_shutdown() {
 async fn a_shutdown_stops_foreign_actors_of_tests_and_leaves_those_of_production() {
     let registry = ProcessRegistry::start().await.unwrap();
     let (ours, theirs) = (foreign(Probe::default()).await, foreign(Probe::default()).await);
-    registry.register(Namespace::Production, &PROBE, &ours).await.unwrap();
-    registry.register(Namespace::test(), &PROBE, &theirs).await.unwrap();
+    registry.namespace(Namespace::Production).await.unwrap().register(&PROBE, &ours).await.unwrap();
+    registry.namespace(Namespace::test()).await.unwrap().register(&PROBE, &theirs).await.unwrap();
     registry.shutdown().await;
     assert!(ours.get_status() < ActorStatus::Draining);
     assert_eq!(theirs.get_status(), ActorStatus::Stopped);

@@ -34,10 +34,10 @@ async fn an_actor_may_be_registered_in_two_registries() {
     let (ours, theirs) = (ProcessRegistry::start().await.unwrap(), ProcessRegistry::start().await.unwrap());
     let actor = foreign(Probe::default()).await;
     for registry in [&ours, &theirs] {
-        registry.register(Namespace::Production, &PROBE, &actor).await.unwrap();
+        registry.namespace(Namespace::Production).await.unwrap().register(&PROBE, &actor).await.unwrap();
     }
-    assert!(ours.unregister(Namespace::Production, &PROBE));
-    assert!(theirs.is_registered(Namespace::Production, &PROBE));
+    assert!(ours.namespace(Namespace::Production).await.unwrap().unregister(&PROBE));
+    assert!(theirs.namespace(Namespace::Production).await.unwrap().is_registered(&PROBE));
     actor.stop_and_wait(None, None).await.unwrap();
     // The registry has read the end of its actor when it has opened another namespace.
     theirs.namespace(Namespace::test()).await.unwrap();

@@ -40,19 +40,19 @@ async fn fnd_5_child_specs_of_different_keys_have_different_ids() {
 async fn fnd_5_register_makes_an_actor_known() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
-    registry.register(names.namespace(), &PROBE, &actor).await.unwrap();
-    assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), actor.get_id());
+    registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &actor).await.unwrap();
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), actor.get_id());
 }
 
 #[tokio::test]
 async fn fnd_5_register_a_name_that_is_taken_names_its_holder() {
     let (registry, names) = world().await;
     let (first, second) = (foreign(Probe::default()).await, foreign(Probe::default()).await);
-    registry.register(names.namespace(), &PROBE, &first).await.unwrap();
-    let refused = registry.register(names.namespace(), &PROBE, &second).await.unwrap_err();
+    registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &first).await.unwrap();
+    let refused = registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &second).await.unwrap_err();
     let RegistryError::AlreadyRegistered { holder, .. } = refused else { panic!("{refused}") };
     assert_eq!(holder, Some(first.get_id()));
-    assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), first.get_id());
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), first.get_id());
 }
 
 /// Adapted: the compiler checks that a name takes an actor and nothing else; that the actor lives is checked here.
@@ -61,7 +61,7 @@ async fn fnd_5_register_requires_a_living_actor() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     actor.stop_and_wait(None, None).await.unwrap();
-    let refused = registry.register(names.namespace(), &PROBE, &actor).await.unwrap_err();
+    let refused = registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &actor).await.unwrap_err();
     assert!(matches!(refused, RegistryError::Dead { actor: dead, .. } if dead == actor.get_id()), "{refused}");
     assert_eq!(registry.stats().total, 0);
 }
@@ -70,8 +70,11 @@ async fn fnd_5_register_requires_a_living_actor() {
 async fn fnd_5_register_works_in_production() {
     let registry = ProcessRegistry::start().await.unwrap();
     let actor = foreign(Probe::default()).await;
-    registry.register(Namespace::Production, &PROBE, &actor).await.unwrap();
-    assert_eq!(registry.lookup(Namespace::Production, &PROBE).unwrap().get_id(), actor.get_id());
+    registry.namespace(Namespace::Production).await.unwrap().register(&PROBE, &actor).await.unwrap();
+    assert_eq!(
+        registry.namespace(Namespace::Production).await.unwrap().lookup(&PROBE).unwrap().get_id(),
+        actor.get_id()
+    );
     assert_eq!(registry.namespaces(), [Namespace::Production]);
 }
 
@@ -81,15 +84,15 @@ async fn fnd_5_register_works_in_production() {
 async fn fnd_5_lookup_returns_the_actor() {
     let (registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), actor.get_id());
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), actor.get_id());
 }
 
 #[tokio::test]
 async fn fnd_5_lookup_of_a_free_name_fails() {
     let (registry, names) = world().await;
-    let missed = registry.lookup(names.namespace(), &PROBE).unwrap_err();
+    let missed = registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap_err();
     assert!(matches!(missed, RegistryError::NotFound { .. }), "{missed}");
-    let nowhere = registry.lookup(Namespace::test(), &PROBE).unwrap_err();
+    let nowhere = registry.namespace(Namespace::test()).await.unwrap().lookup(&PROBE).unwrap_err();
     assert!(matches!(nowhere, RegistryError::NotFound { .. }), "{nowhere}");
 }
 
@@ -101,8 +104,8 @@ async fn fnd_5_lookup_fails_after_the_process_ends() {
     names.register(&OTHER, &outside).await.unwrap();
     actor.stop_and_wait(None, None).await.unwrap();
     outside.kill_and_wait(None).await.unwrap();
-    assert!(registry.lookup(names.namespace(), &PROBE).is_err());
-    assert!(registry.lookup(names.namespace(), &OTHER).is_err());
+    assert!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).is_err());
+    assert!(registry.namespace(names.namespace()).await.unwrap().lookup(&OTHER).is_err());
 }
 
 #[tokio::test]
@@ -112,8 +115,14 @@ async fn fnd_5_lookup_of_one_name_in_two_namespaces_finds_two_actors() {
     let our_actor = ours.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert!(theirs.lookup(&PROBE).is_err());
     let their_actor = theirs.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert_eq!(registry.lookup(ours.namespace(), &PROBE).unwrap().get_id(), our_actor.get_id());
-    assert_eq!(registry.lookup(theirs.namespace(), &PROBE).unwrap().get_id(), their_actor.get_id());
+    assert_eq!(
+        registry.namespace(ours.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(),
+        our_actor.get_id()
+    );
+    assert_eq!(
+        registry.namespace(theirs.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(),
+        their_actor.get_id()
+    );
 }
 
 // ---- unregister ----
@@ -123,24 +132,24 @@ async fn fnd_5_unregister_removes_the_name_and_leaves_the_actor() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
-    assert!(registry.unregister(names.namespace(), &PROBE));
-    assert!(registry.lookup(names.namespace(), &PROBE).is_err());
+    assert!(registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
+    assert!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).is_err());
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
 #[tokio::test]
 async fn fnd_5_unregister_a_free_name_does_no_harm() {
     let (registry, names) = world().await;
-    assert!(!registry.unregister(names.namespace(), &PROBE));
-    assert!(!registry.unregister(Namespace::test(), &PROBE));
+    assert!(!registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
+    assert!(!registry.namespace(Namespace::test()).await.unwrap().unregister(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_unregister_twice_does_no_harm() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(registry.unregister(names.namespace(), &PROBE));
-    assert!(!registry.unregister(names.namespace(), &PROBE));
+    assert!(registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
+    assert!(!registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
 }
 
 // ---- lists ----
@@ -148,8 +157,8 @@ async fn fnd_5_unregister_twice_does_no_harm() {
 #[tokio::test]
 async fn fnd_5_list_services_of_an_empty_namespace_is_empty() {
     let (registry, names) = world().await;
-    assert!(registry.list_services(names.namespace()).is_empty());
-    assert!(registry.list_services(Namespace::test()).is_empty());
+    assert!(registry.namespace(names.namespace()).await.unwrap().list_services().is_empty());
+    assert!(registry.namespace(Namespace::test()).await.unwrap().list_services().is_empty());
 }
 
 #[tokio::test]
@@ -157,7 +166,10 @@ async fn fnd_5_list_services_has_all_names_of_the_namespace() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &foreign(Probe::default()).await).await.unwrap();
-    assert_eq!(registry.list_services(names.namespace()), [OTHER.name().clone(), PROBE.name().clone()]);
+    assert_eq!(
+        registry.namespace(names.namespace()).await.unwrap().list_services(),
+        [OTHER.name().clone(), PROBE.name().clone()]
+    );
 }
 
 #[tokio::test]
@@ -193,29 +205,29 @@ async fn fnd_5_get_all_services_maps_names_to_actors() {
 async fn fnd_5_is_registered_is_true_of_a_live_name() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(registry.is_registered(names.namespace(), &PROBE));
+    assert!(registry.namespace(names.namespace()).await.unwrap().is_registered(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_is_registered_is_false_of_an_unknown_name() {
     let (registry, names) = world().await;
-    assert!(!registry.is_registered(names.namespace(), &PROBE));
-    assert!(!registry.is_registered(Namespace::Production, &PROBE));
+    assert!(!registry.namespace(names.namespace()).await.unwrap().is_registered(&PROBE));
+    assert!(!registry.namespace(Namespace::Production).await.unwrap().is_registered(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_is_registered_is_false_after_unregister() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    registry.unregister(names.namespace(), &PROBE);
-    assert!(!registry.is_registered(names.namespace(), &PROBE));
+    registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE);
+    assert!(!registry.namespace(names.namespace()).await.unwrap().is_registered(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_count_of_an_empty_namespace_is_zero() {
     let (registry, names) = world().await;
-    assert_eq!(registry.count_services(names.namespace()), 0);
-    assert_eq!(registry.count_services(Namespace::Production), 0);
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 0);
+    assert_eq!(registry.namespace(Namespace::Production).await.unwrap().list_services().len(), 0);
 }
 
 #[tokio::test]
@@ -224,7 +236,7 @@ async fn fnd_5_count_is_the_number_of_names() {
     for n in 0..7 {
         names.spawn(&key(format!("probe_{n}")), Probe::default(), ()).await.unwrap();
     }
-    assert_eq!(registry.count_services(names.namespace()), 7);
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 7);
 }
 
 #[tokio::test]
@@ -232,10 +244,10 @@ async fn fnd_5_count_decreases_with_each_unregistered_name() {
     let (registry, names) = world().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let other = names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
-    registry.unregister(names.namespace(), &PROBE);
-    assert_eq!(registry.count_services(names.namespace()), 1);
+    registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE);
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 1);
     other.stop_and_wait(None, None).await.unwrap();
-    assert_eq!(registry.count_services(names.namespace()), 0);
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 0);
 }
 
 // ---- via ----
@@ -244,7 +256,7 @@ async fn fnd_5_count_decreases_with_each_unregistered_name() {
 #[tokio::test]
 async fn fnd_5_via_shows_its_name_and_namespace() {
     let registry = ProcessRegistry::start().await.unwrap();
-    let via = registry.via(Namespace::Production, &PROBE).await.unwrap();
+    let via = registry.namespace(Namespace::Production).await.unwrap().via(&PROBE);
     assert_eq!(via.namespace(), Namespace::Production);
     assert_eq!(via.key().name(), PROBE.name());
     assert_eq!(format!("{via:?}"), "Via(probe in production)");
@@ -253,7 +265,7 @@ async fn fnd_5_via_shows_its_name_and_namespace() {
 #[tokio::test]
 async fn fnd_5_via_works_in_test_namespaces() {
     let (registry, names) = world().await;
-    let via = registry.via(names.namespace(), &PROBE).await.unwrap();
+    let via = registry.namespace(names.namespace()).await.unwrap().via(&PROBE);
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(via.actor_ref().unwrap().get_id(), actor.get_id());
 }
@@ -269,7 +281,7 @@ async fn fnd_5_cleanup_ends_all_processes_of_the_namespace() {
     registry.cleanup_namespace(names.namespace()).await.unwrap();
     assert_eq!(ours.get_status(), ActorStatus::Stopped);
     assert_eq!(outside.get_status(), ActorStatus::Stopped);
-    assert!(registry.list_services(names.namespace()).is_empty());
+    assert!(registry.namespace(names.namespace()).await.unwrap().list_services().is_empty());
 }
 
 #[tokio::test]

@@ -420,15 +420,15 @@ async fn fnd_6_errors_have_fields_and_a_source() {
 async fn fnd_6_the_process_registry_finds_a_service_that_the_facade_registers() {
     let (registry, names) = world().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert_eq!(registry.lookup(names.namespace(), &PROBE).unwrap().get_id(), actor.get_id());
-    assert_eq!(registry.count_services(names.namespace()), 1);
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), actor.get_id());
+    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 1);
 }
 
 #[tokio::test]
 async fn fnd_6_the_facade_finds_a_service_that_the_process_registry_registers() {
     let (registry, names) = world().await;
     let actor = foreign(Probe::default()).await;
-    registry.register(names.namespace(), &PROBE, &actor).await.unwrap();
+    registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &actor).await.unwrap();
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), actor.get_id());
     assert_eq!(names_in(&names), ["probe"]);
 }

@@ -1,16 +1,14 @@
 //! The races of the registry's tables, explored by the model checker loom.
 //!
-//! The code itself is checked: `registry` compiles `table.rs`, `holder.rs`, `notifier.rs`, `locks.rs`, `wait.rs`,
-//! `name_guard.rs`, `foreign.rs`, the notification of watches (`watches.rs`, `inbox.rs`, `view.rs`) and the tables of
-//! groups from `crates/kernel`, unchanged. Only what they stand on is replaced, by `stand_ins` under the same names:
-//! atomics and locks by loom's, the concurrent map and its pointers by ones with the same guarantees, ractor's actor by
-//! one that has a status, a monitor and an end. So loom sees every step that the real ones order, and tries all
-//! interleavings of them, stale reads included. Fences have to be where they are: loom takes a sequentially consistent
-//! access for less than it is, and a fence for what it is.
+//! The code itself is checked: `registry` compiles the table of names with its guards, its watches and the monitor
+//! (`registry/names`) and the table of groups (`registry/groups/table.rs`) from `crates/kernel`, unchanged. Only what
+//! they stand on is replaced, by `stand_ins` under the same names: atomics and locks by loom's, the concurrent map and
+//! its pointers by ones with the same guarantees, ractor's actor by one that has a status, a monitor and an end. So loom
+//! sees every step that the real ones order, and tries all interleavings of them, stale reads included. Fences have to
+//! be where they are: loom takes a sequentially consistent access for less than it is, and a fence for what it is.
 //!
-//! Not the code itself, but the same steps in the same order: how the process registry registers a foreign actor
-//! (`Root::keep`), how it promises to report why an actor ended (`ExitReasonSource::request`), and how a group adds a
-//! member (`Group::finish_join`); they need the whole tree. See [`scenarios`].
+//! Not the code itself, but the same steps in the same order: how a group adds a member (`Group::finish_join`); it needs
+//! the whole tree. See [`scenarios`].
 
 // The files bring unit tests along, which are for the real ones.
 #![cfg(not(test))]
@@ -33,5 +31,5 @@ pub(crate) use stand_ins::actor::{ActorCell, ActorId, ActorStatus, Message};
 pub(crate) use stand_ins::index::{self as hash_index, HashIndex};
 pub(crate) use stand_ins::lock::{Mutex, MutexGuard};
 pub(crate) use stand_ins::shared::{AtomicShared, Guard, Shared, Tag};
-pub(crate) use stand_ins::{fast, sync, time};
+pub(crate) use stand_ins::{fast, sync, task, time};
 pub(crate) use std::collections::HashMap;

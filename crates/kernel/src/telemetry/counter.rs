@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{CounterIndex, CounterSet};
+use super::counter_set::{CounterIndex, CounterSet};
+use super::reading::Reading;
 
 const ONLY: CounterIndex<1> = CounterIndex::at::<0>();
 
@@ -97,6 +98,12 @@ impl Counter {
     /// ```
     pub fn value(&self) -> u64 {
         self.cells.value(ONLY)
+    }
+}
+
+impl From<&Counter> for Reading {
+    fn from(counter: &Counter) -> Self {
+        Self::Counter(counter.value())
     }
 }
 

@@ -1,6 +1,7 @@
 //! A gauge.
 
 use super::atomic_float::AtomicFloat;
+use super::reading::Reading;
 
 /// A number that goes up and down: how much of something there is now.
 ///
@@ -90,6 +91,12 @@ impl Gauge {
     /// ```
     pub fn value(&self) -> f64 {
         self.value.load()
+    }
+}
+
+impl From<&Gauge> for Reading {
+    fn from(gauge: &Gauge) -> Self {
+        Self::Gauge(gauge.value())
     }
 }
 

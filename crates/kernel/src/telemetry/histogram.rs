@@ -1,14 +1,21 @@
-//! A histogram: the validation of its values, and the queries.
+//! A histogram: the validation of its values, their record, and the queries.
+//!
+//! # Invariants
+//!
+//! 1. A value is in `sum`, `min` and `max` before it is counted in its bucket, and a reader reads the buckets first:
+//!    so whatever it finds counted lies between the `min` and the `max` that it then reads.
+//! 2. `min` only falls and `max` only rises.
+//! 3. A value is counted in its bucket before it is counted at the bounds, which a reader reads before the buckets: so
+//!    the count is never less than what a bound shows.
 
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::bounds::Bounds;
-use super::buckets::RELATIVE_ERROR;
-use super::distribution::Distribution;
-use super::histogram_snapshot::HistogramSnapshot;
-use super::recorded::Recorded;
+use super::atomic_float::AtomicFloat;
+use super::bounds::{BoundCounts, Bounds};
+use super::buckets::{Buckets, RELATIVE_ERROR, has_lower_bound, upper_exponent};
+use super::reading::{HistogramSnapshot, Reading};
 
 /// The distribution of values such as durations and sizes, in bounded memory.
 ///
@@ -237,183 +244,187 @@ impl Histogram {
     }
 }
 
+impl From<&Histogram> for Reading {
+    fn from(histogram: &Histogram) -> Self {
+        Self::Histogram(histogram.snapshot())
+    }
+}
+
 impl fmt::Debug for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Histogram").field(&self.snapshot()).finish()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::thread;
+/// The parts of a histogram that exist as soon as there is a value.
+struct Recorded {
+    buckets: Buckets,
+    sum: AtomicFloat,
+    // As bits: those of values that are not negative are ordered as the values are.
+    min: AtomicU64,
+    max: AtomicU64,
+    /// `None` unless bounds were chosen: then a value costs no more than a check of it.
+    bounds: Option<Box<BoundCounts>>,
+}
 
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    use super::super::distribution::nearest_rank;
-    use super::*;
-
-    fn histogram_of(values: &[f64]) -> Histogram {
-        let histogram = Histogram::new();
-        values.iter().for_each(|value| histogram.record(*value));
-        histogram
-    }
-
-    #[test]
-    fn an_empty_histogram_is_small_and_has_no_extremes() {
-        assert!(size_of::<Histogram>() <= 24);
-        assert_eq!(Histogram::new().snapshot(), HistogramSnapshot::default());
-    }
-
-    #[test]
-    fn rejected_values_leave_no_trace_but_their_number() {
-        let histogram = histogram_of(&[f64::NAN, -1.0, f64::INFINITY, f64::NEG_INFINITY, -0.1]);
-        let expected = HistogramSnapshot { rejected: 5, ..Default::default() };
-        assert_eq!(histogram.snapshot(), expected);
-    }
-
-    #[test]
-    fn minus_zero_is_zero() {
-        let histogram = histogram_of(&[-0.0, 1.0]);
-        assert_eq!(histogram.rejected(), 0);
-        assert!(histogram.min().is_some_and(|min| min == 0.0 && min.is_sign_positive()));
-    }
-
-    #[test]
-    fn the_sum_stops_before_infinity() {
-        let histogram = histogram_of(&[f64::MAX, f64::MAX]);
-        assert_eq!(histogram.sum(), f64::MAX);
-        assert!(histogram.mean().unwrap().is_finite());
-    }
-
-    #[test]
-    fn quantiles_beyond_the_buckets_are_the_extremes() {
-        let histogram = histogram_of(&[0.0, 0.0, 1e-20, 1e20, 1e25, 1e30]);
-        assert_eq!(histogram.quantile(0.4), Some(0.0));
-        assert_eq!(histogram.quantile(0.8), Some(1e30));
-    }
-
-    #[test]
-    fn a_quantile_that_is_not_a_number_has_no_value() {
-        assert_eq!(histogram_of(&[1.0]).quantile(f64::NAN), None);
-    }
-
-    #[test]
-    fn values_of_several_threads_are_all_recorded() {
-        let histogram = Histogram::new();
-        thread::scope(|scope| {
-            for thread in 1..=4 {
-                let record = |value| histogram.record(f64::from(value));
-                scope.spawn(move || (0..10_000).map(|i| i % 50 * thread).for_each(record));
-            }
-        });
-        let snapshot = histogram.snapshot();
-        assert_eq!((snapshot.count, snapshot.min, snapshot.max), (40_000, Some(0.0), Some(196.0)));
-        assert_eq!(snapshot.sum, 10.0 * 245_000.0);
-    }
-
-    #[test]
-    fn a_reading_beside_a_writer_is_never_at_odds_with_itself() {
-        let histogram = Histogram::new();
-        thread::scope(|scope| {
-            let descending = || (1..50_000).rev().for_each(|v| histogram.record(f64::from(v)));
-            let writer = scope.spawn(descending);
-            while !writer.is_finished() {
-                let Some(median) = histogram.quantile(0.5) else { continue };
-                assert!(histogram.min() <= Some(median) && Some(median) <= histogram.max());
-            }
-        });
-    }
-
-    #[test]
-    fn a_bound_never_shows_more_than_the_histogram_has_beside_a_writer() {
-        let histogram = Histogram::with_bounds(Bounds::new([10.0, 1e9]).unwrap());
-        thread::scope(|scope| {
-            let writer = scope.spawn(|| (0..50_000).for_each(|v| histogram.record(f64::from(v % 20))));
-            while !writer.is_finished() {
-                let snapshot = histogram.snapshot();
-                assert!(snapshot.bounds[0].1 <= snapshot.bounds[1].1 && snapshot.bounds[1].1 <= snapshot.count);
-            }
-        });
-        assert_eq!(histogram.snapshot().bounds, [(10.0, 27_500), (1e9, 50_000)]);
-    }
-
-    #[test]
-    fn chosen_bounds_are_shown_before_there_is_a_value() {
-        let snapshot = Histogram::with_bounds(Bounds::new([1.0]).unwrap()).snapshot();
-        assert_eq!(snapshot, HistogramSnapshot { bounds: vec![(1.0, 0)], ..Default::default() });
-    }
-
-    /// Values of all magnitudes with a bounded error, with repetitions.
-    fn values() -> impl Strategy<Value = Vec<f64>> {
-        let any_magnitude = (-31.9..63.9f64).prop_map(f64::exp2);
-        let whole = (1..1_000u32).prop_map(f64::from);
-        vec(prop_oneof![any_magnitude, whole], 1..200)
-    }
-
-    /// Zero, powers of two and what lies around them, and beyond all buckets.
-    fn any_value() -> impl Strategy<Value = f64> {
-        let power = || (-40..70i32).prop_map(|exponent| f64::from(exponent).exp2());
-        let any_magnitude = (-40.0..70.0f64).prop_map(f64::exp2);
-        prop_oneof![Just(0.0), power(), power().prop_map(f64::next_up), power().prop_map(f64::next_down), any_magnitude]
-    }
-
-    proptest! {
-        #[test]
-        fn quantiles_are_within_the_stated_error(mut values in values(), q in 0.0..=1.0f64) {
-            let approximate = histogram_of(&values).quantile(q).unwrap();
-            values.sort_by(f64::total_cmp);
-            let exact = values[nearest_rank(q, values.len() as u64) as usize - 1];
-            prop_assert!((approximate - exact).abs() <= exact * Histogram::RELATIVE_ERROR);
-        }
-
-        #[test]
-        fn quantiles_rise_with_their_fraction(values in values(), a in 0.0..=1.0f64, b in 0.0..=1.0f64) {
-            let histogram = histogram_of(&values);
-            prop_assert!(histogram.quantile(a.min(b)) <= histogram.quantile(a.max(b)));
-        }
-
-        #[test]
-        fn count_sum_and_extremes_are_exact(values in values()) {
-            let snapshot = histogram_of(&values).snapshot();
-            prop_assert_eq!(snapshot.count, values.len() as u64);
-            prop_assert_eq!(snapshot.sum, values.iter().sum::<f64>());
-            prop_assert_eq!(snapshot.min, values.iter().copied().reduce(f64::min));
-            prop_assert_eq!(snapshot.max, values.iter().copied().reduce(f64::max));
-        }
-
-        #[test]
-        fn each_bound_counts_exactly_the_values_that_are_at_most_as_great(values in vec(any_value(), 0..100)) {
-            let snapshot = histogram_of(&values).snapshot();
-            for (exponent, count) in &snapshot.buckets {
-                let bound = f64::from(*exponent).exp2();
-                prop_assert_eq!(*count, values.iter().filter(|value| **value <= bound).count() as u64);
-            }
-            prop_assert!(snapshot.buckets.is_sorted_by(|a, b| a.0 < b.0));
-        }
-
-        #[test]
-        fn a_chosen_bound_counts_exactly_the_values_that_are_at_most_as_great(
-            values in vec(any_value(), 0..100),
-            mut bounds in vec(any_value(), 1..10),
-        ) {
-            bounds.sort_by(f64::total_cmp);
-            bounds.dedup();
-            let histogram = Histogram::with_bounds(Bounds::new(bounds.iter().copied()).unwrap());
-            values.iter().for_each(|value| histogram.record(*value));
-            let counted = |bound: &f64| (*bound, values.iter().filter(|value| *value <= bound).count() as u64);
-            prop_assert_eq!(histogram.snapshot().bounds, bounds.iter().map(counted).collect::<Vec<_>>());
-            // All else is as without them.
-            let snapshot = HistogramSnapshot { bounds: Vec::new(), ..histogram.snapshot() };
-            prop_assert_eq!(snapshot, histogram_of(&values).snapshot());
-        }
-
-        #[test]
-        fn no_value_makes_a_reading_that_is_not_finite(values in vec(any::<f64>(), 0..50)) {
-            let snapshot = histogram_of(&values).snapshot();
-            let parts = [snapshot.min, snapshot.max, snapshot.mean, snapshot.p50, snapshot.p999];
-            prop_assert!(snapshot.sum.is_finite() && parts.into_iter().flatten().all(f64::is_finite));
-            prop_assert_eq!(snapshot.count + snapshot.rejected, values.len() as u64);
+impl Default for Recorded {
+    fn default() -> Self {
+        Self {
+            buckets: Buckets::new(),
+            sum: AtomicFloat::zero(),
+            min: AtomicU64::new(f64::INFINITY.to_bits()),
+            max: AtomicU64::new(0),
+            bounds: None,
         }
     }
 }
+
+impl Recorded {
+    fn with_bounds(bounds: Bounds) -> Self {
+        Self { bounds: Some(Box::new(BoundCounts::new(bounds))), ..Self::default() }
+    }
+
+    fn add(&self, value: f64) {
+        self.sum.update(|sum| (sum + value).min(f64::MAX));
+        self.widen(value.to_bits());
+        // After the extremes, and with release ordering (invariant 1).
+        self.buckets.count(value);
+        // Last (invariant 3).
+        if let Some(bounds) = &self.bounds {
+            bounds.count(value);
+        }
+    }
+
+    /// How many values are at most as great as each bound; read it before the distribution (invariant 3).
+    fn at_bounds(&self) -> Vec<(f64, u64)> {
+        self.bounds.as_ref().map(|bounds| bounds.cumulative()).unwrap_or_default()
+    }
+
+    /// Most values lie between the extremes already, and a load is cheaper than an exchange. A load may find an old
+    /// extreme, but by invariant 2 only a nearer one: then the exchange, which cannot, leaves the newer one alone.
+    fn widen(&self, bits: u64) {
+        if bits < self.min.load(Ordering::Relaxed) {
+            self.min.fetch_min(bits, Ordering::Relaxed);
+        }
+        if bits > self.max.load(Ordering::Relaxed) {
+            self.max.fetch_max(bits, Ordering::Relaxed);
+        }
+    }
+
+    fn distribution(&self) -> Option<Distribution> {
+        // First, and with acquire ordering (invariant 1).
+        let counts = self.buckets.counts();
+        let min = f64::from_bits(self.min.load(Ordering::Relaxed));
+        let max = f64::from_bits(self.max.load(Ordering::Relaxed));
+        Distribution::new(counts, self.sum.load(), min, max)
+    }
+}
+
+/// The values of a histogram at one reading, of which there is at least one.
+///
+/// # Invariants
+///
+/// 1. `buckets` is in ascending order and holds no empty bucket; `count` is the sum of its counts and not zero.
+/// 2. All counted values lie between `min` and `max`, which are finite.
+#[derive(Debug)]
+struct Distribution {
+    buckets: Vec<(f64, u64)>,
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Distribution {
+    /// `None` if the buckets hold nothing; then neither is there a least or a greatest value.
+    fn new(buckets: Vec<(f64, u64)>, sum: f64, min: f64, max: f64) -> Option<Self> {
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        (count > 0).then_some(Self { buckets, count, sum, min, max })
+    }
+
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn sum(&self) -> f64 {
+        self.sum
+    }
+
+    fn min(&self) -> f64 {
+        self.min
+    }
+
+    fn max(&self) -> f64 {
+        self.max
+    }
+
+    /// The sum may already hold values that were not yet counted, so it is narrowed to what is possible.
+    fn mean(&self) -> f64 {
+        (self.sum / self.count as f64).clamp(self.min, self.max)
+    }
+
+    /// By the nearest rank: the least value that at least the fraction `q` of all values do not exceed.
+    fn quantile(&self, q: f64) -> f64 {
+        match nearest_rank(q, self.count) {
+            1 => self.min,
+            rank if rank == self.count => self.max,
+            rank => self.value_at(rank),
+        }
+    }
+
+    /// Narrowing to the extremes never leads away from the true value, which lies between them (invariant 2 above).
+    fn value_at(&self, rank: u64) -> f64 {
+        let mut passed = 0;
+        let reaches = |(_, count): &&(f64, u64)| {
+            passed += count;
+            passed >= rank
+        };
+        let bucket = self.buckets.iter().find(reaches);
+        bucket.map_or(self.max, |(middle, _)| middle.clamp(self.min, self.max))
+    }
+
+    /// For both bounds of each octave that holds a value, how many values are at most 2^exponent, in ascending order.
+    /// What lies beyond the greatest bound is only in the count.
+    fn cumulative(&self) -> Vec<(i32, u64)> {
+        let (mut bounds, mut passed) = (Vec::<(i32, u64)>::new(), 0);
+        for (middle, count) in &self.buckets {
+            let Some(upper) = upper_exponent(*middle) else { break };
+            if has_lower_bound(upper) && bounds.last().is_none_or(|(last, _)| *last < upper - 1) {
+                bounds.push((upper - 1, passed));
+            }
+            passed += count;
+            match bounds.last_mut() {
+                Some((last, so_far)) if *last == upper => *so_far = passed,
+                _ => bounds.push((upper, passed)),
+            }
+        }
+        bounds
+    }
+
+    /// Everything at once, but for the rejected values and the chosen bounds, which no distribution knows.
+    fn summary(&self) -> HistogramSnapshot {
+        HistogramSnapshot {
+            count: self.count,
+            rejected: 0,
+            sum: self.sum,
+            min: Some(self.min),
+            max: Some(self.max),
+            mean: Some(self.mean()),
+            p50: Some(self.quantile(0.5)),
+            p90: Some(self.quantile(0.9)),
+            p99: Some(self.quantile(0.99)),
+            p999: Some(self.quantile(0.999)),
+            buckets: self.cumulative(),
+            bounds: Vec::new(),
+        }
+    }
+}
+
+/// From 1 to `count`, whatever `q` is: too small a fraction means the first value, too great a one the last.
+fn nearest_rank(q: f64, count: u64) -> u64 {
+    // The cast turns what is below zero into zero.
+    ((q * count as f64).ceil() as u64).clamp(1, count)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,9 @@
-//! The value of an instrument.
+//! What an instrument showed when it was read: a number, or the summary of a histogram.
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use super::number::{self, Figures};
-use super::{Counter, Gauge, Histogram, HistogramSnapshot};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What an instrument showed when it was read.
 ///
@@ -23,11 +21,11 @@ use super::{Counter, Gauge, Histogram, HistogramSnapshot};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reading {
-    /// The value of a [`Counter`].
+    /// The value of a [`Counter`](crate::Counter).
     Counter(u64),
-    /// The value of a [`Gauge`].
-    Gauge(#[serde(with = "number")] f64),
-    /// The summary of a [`Histogram`].
+    /// The value of a [`Gauge`](crate::Gauge).
+    Gauge(#[serde(serialize_with = "serialize_number", deserialize_with = "deserialize_number")] f64),
+    /// The summary of a [`Histogram`](crate::Histogram).
     Histogram(HistogramSnapshot),
 }
 
@@ -59,20 +57,175 @@ impl fmt::Display for Reading {
     }
 }
 
-impl From<&Counter> for Reading {
-    fn from(counter: &Counter) -> Self {
-        Self::Counter(counter.value())
+/// What a [`Histogram`](crate::Histogram) had recorded when it was read, in the unit of the recorded values.
+///
+/// Whatever an empty histogram does not have is `None` (in JSON `null`), so that no one takes the absence of a
+/// measurement for a very fast one. All numbers of a histogram's own snapshot are finite.
+///
+/// The count and the quantiles come from one pass over the buckets, so they agree with one another. The sum and the
+/// extremes may be ahead of them by values that were being recorded at the same time.
+///
+/// ```
+/// use foundation_kernel::Histogram;
+///
+/// let latency = Histogram::new();
+/// latency.record(2.0);
+/// let snapshot = latency.snapshot();
+/// assert_eq!((snapshot.count, snapshot.p99), (1, Some(2.0)));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HistogramSnapshot {
+    /// How many values were recorded.
+    pub count: u64,
+    /// How many values were refused, being negative, infinite or not a number. They are in no other field.
+    pub rejected: u64,
+    /// The sum of the recorded values.
+    pub sum: f64,
+    /// The least value, exactly.
+    pub min: Option<f64>,
+    /// The greatest value, exactly.
+    pub max: Option<f64>,
+    /// The sum divided by the count.
+    pub mean: Option<f64>,
+    /// The median, within [`Histogram::RELATIVE_ERROR`](crate::Histogram::RELATIVE_ERROR), as all quantiles.
+    pub p50: Option<f64>,
+    /// The value that 90 % of the values do not exceed.
+    pub p90: Option<f64>,
+    /// The value that 99 % of the values do not exceed.
+    pub p99: Option<f64>,
+    /// The value that 99.9 % of the values do not exceed.
+    pub p999: Option<f64>,
+    /// Pairs (exponent, number of values that are at most 2^exponent), in ascending order: both bounds of each octave
+    /// that holds a value. The counts are exact. Values beyond 2^64 are in `count` only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buckets: Vec<(i32, u64)>,
+    /// Pairs (bound, number of values that are at most as great), in ascending order, at the [`Bounds`](crate::Bounds)
+    /// that were chosen for the histogram; empty if none were. The counts are exact.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounds: Vec<(f64, u64)>,
+}
+
+/// For people: one line, four significant digits, a dash for what is not there.
+impl fmt::Display for HistogramSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "count {}", self.count)?;
+        let parts = [
+            ("mean", self.mean),
+            ("min", self.min),
+            ("p50", self.p50),
+            ("p90", self.p90),
+            ("p99", self.p99),
+            ("p999", self.p999),
+            ("max", self.max),
+        ];
+        parts.iter().try_for_each(|(name, value)| write_part(f, name, *value))?;
+        match self.rejected {
+            0 => Ok(()),
+            rejected => write!(f, "  rejected {rejected}"),
+        }
     }
 }
 
-impl From<&Gauge> for Reading {
-    fn from(gauge: &Gauge) -> Self {
-        Self::Gauge(gauge.value())
+fn write_part(f: &mut fmt::Formatter<'_>, name: &str, value: Option<f64>) -> fmt::Result {
+    match value {
+        Some(value) => write!(f, "  {name} {}", Figures(value)),
+        None => write!(f, "  {name} -"),
     }
 }
 
-impl From<&Histogram> for Reading {
-    fn from(histogram: &Histogram) -> Self {
-        Self::Histogram(histogram.snapshot())
+/// A number with four significant digits, for display.
+struct Figures(f64);
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.0;
+        match value.abs() {
+            size if size.is_nan() || size.is_infinite() || size == 0.0 => write!(f, "{value}"),
+            size if (1e-3..1e15).contains(&size) => write!(f, "{value:.*}", decimals(size)),
+            _ => write!(f, "{value:.3e}"),
+        }
+    }
+}
+
+fn decimals(size: f64) -> usize {
+    // The cast turns the negative numbers of long ones into zero.
+    (3.0 - size.log10().floor()) as usize
+}
+
+/// In text formats the numbers that are not finite become the texts `NaN`, `inf` and `-inf`:
+/// JSON would turn them into `null`, which does not come back as a number.
+fn serialize_number<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.is_finite() || !serializer.is_human_readable() {
+        value.serialize(serializer)
+    } else {
+        serializer.collect_str(value)
+    }
+}
+
+/// The opposite of [`serialize_number`].
+fn deserialize_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    if deserializer.is_human_readable() {
+        deserializer.deserialize_any(NumberOrText)
+    } else {
+        f64::deserialize(deserializer)
+    }
+}
+
+struct NumberOrText;
+
+impl Visitor<'_> for NumberOrText {
+    type Value = f64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, \"NaN\", \"inf\" or \"-inf\"")
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<f64, E> {
+        Ok(value)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<f64, E> {
+        Ok(value as f64)
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<f64, E> {
+        Ok(value as f64)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<f64, E> {
+        match text {
+            "NaN" => Ok(f64::NAN),
+            "inf" => Ok(f64::INFINITY),
+            "-inf" => Ok(f64::NEG_INFINITY),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_one_shows_dashes_and_no_zeros() {
+        assert_eq!(
+            HistogramSnapshot::default().to_string(),
+            "count 0  mean -  min -  p50 -  p90 -  p99 -  p999 -  max -"
+        );
+    }
+
+    #[test]
+    fn rejected_values_are_shown_when_there_are_any() {
+        let snapshot = HistogramSnapshot { rejected: 2, ..Default::default() };
+        assert!(snapshot.to_string().ends_with("rejected 2"));
+    }
+
+    #[test]
+    fn people_see_four_significant_digits() {
+        let shown = [0.0, 0.5, 12.345, 99.999, 123_456.7, 2.5e-9, -1.0, f64::NAN, f64::NEG_INFINITY]
+            .map(|value| Figures(value).to_string());
+        let expected = ["0", "0.5000", "12.35", "100.00", "123457", "2.500e-9", "-1.000", "NaN", "-inf"];
+        assert_eq!(shown, expected);
     }
 }

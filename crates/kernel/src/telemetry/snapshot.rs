@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HistogramSnapshot, Reading};
+use super::reading::{HistogramSnapshot, Reading};
 
 /// The readings of many instruments by name, in the order of the names.
 ///

@@ -1,5 +1,5 @@
 //! The races, one a function. Each explores all interleavings (one that says so, a part) and panics at the first that
-//! breaks an invariant; the numbers are those of the invariants at the top of `table.rs` and of `groups/table.rs`.
+//! breaks an invariant; the numbers are those of the invariants at the top of `names/table.rs` and of `groups/table.rs`.
 
 mod groups;
 mod names;
@@ -11,10 +11,7 @@ use std::sync::{Arc, Weak};
 use loom::future::block_on;
 
 use crate::namespace::{Namespace, ServiceName};
-use crate::registry::holder::{Holder, Origin};
-use crate::registry::name_guard::NameGuard;
-use crate::registry::table::Table;
-use crate::registry::watches::{ExitReasonSource, Watches};
+use crate::registry::names::{Holder, Monitor, NameGuard, Origin, Table};
 
 pub use groups::*;
 pub use names::*;
@@ -37,29 +34,32 @@ fn explore_within(preemptions: Option<usize>, scenario: impl Fn() + Send + Sync 
     model.check(scenario);
 }
 
+/// No source reports why an actor of this table ended.
 fn table() -> Arc<Table> {
-    Arc::new(Table::with_exit_reasons(Namespace, Weak::<NoExitReasons>::new()))
+    Arc::new(Table::new(Namespace, Weak::<Monitor>::new()))
 }
 
-/// No source reports why an actor ended.
-struct NoExitReasons;
-
-impl ExitReasonSource for NoExitReasons {
-    fn request(&self, _: &Arc<Watches>, _: &Arc<Holder>) -> bool {
-        false
-    }
+/// A monitor whose root runs.
+fn monitor() -> Arc<Monitor> {
+    let monitor = Monitor::default();
+    monitor.begin(crate::ActorCell::running(0));
+    Arc::new(monitor)
 }
 
-fn holder(origin: Origin) -> Holder {
-    Holder::new::<Msg>(NAME, origin, 0)
+fn holder(origin: Origin) -> Arc<Holder> {
+    Arc::new(Holder::new::<Msg>(NAME, origin, None))
+}
+
+/// A guard of the name, unless another has it.
+fn claim(table: &Arc<Table>, origin: Origin) -> Option<Arc<NameGuard>> {
+    block_on(NameGuard::claim(table, holder(origin), std::time::Duration::from_secs(5))).ok()
 }
 
 /// A guard of the name; the claim cannot be refused.
 fn claimed(table: &Arc<Table>, origin: Origin) -> Arc<NameGuard> {
-    block_on(NameGuard::claim(table, Arc::new(holder(origin)), std::time::Duration::from_secs(5)))
-        .unwrap_or_else(|_| panic!("the name cannot be had"))
+    claim(table, origin).unwrap_or_else(|| panic!("the name cannot be had"))
 }
 
 fn found(table: &Table) -> Option<u8> {
-    table.with::<Msg, _>("a", |actor| actor.get_id().0).ok()
+    table.with::<Msg, _>("a", |_, actor| actor.get_id().0).ok()
 }

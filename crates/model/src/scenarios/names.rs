@@ -5,24 +5,10 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::thread::spawn;
 
-use super::{Msg, NAME, claimed, explore, found, holder, table};
+use super::{Msg, NAME, claim, claimed, explore, found, holder, monitor, table};
 use crate::exit::ExitReason;
-use crate::registry::foreign::Monitored;
-use crate::registry::holder::Origin;
-use crate::registry::table::{Attempt, Table};
+use crate::registry::names::{NameGuard, Origin};
 use crate::{ActorCell, ActorStatus};
-
-/// `wait_for_service`, as the facade does it: subscribe before checking.
-async fn appearance(table: &Table) -> u8 {
-    let listening = table.waiters().listen(&NAME);
-    loop {
-        let change = listening.change();
-        match found(table) {
-            Some(actor) => return actor,
-            None => change.await,
-        }
-    }
-}
 
 /// 6: a waiter for a name is woken by its registration, whenever that comes.
 pub fn a_wait_against_a_registration() {
@@ -34,7 +20,8 @@ pub fn a_wait_against_a_registration() {
             name_guard
         });
         // A wake that is lost leaves this waiting for ever, which loom reports as a deadlock.
-        assert_eq!(block_on(appearance(&table)), 1);
+        let found = block_on(table.appearance::<Msg>(&NAME));
+        assert_eq!(found.map(|actor| actor.get_id().0), Ok(1));
         registering.join().unwrap();
     });
 }
@@ -93,9 +80,8 @@ pub fn a_replacement_against_the_reaping() {
         let dead = Arc::clone(name_guard.holder());
         old.end(|_| {});
         let reaping = spawn(move || drop(name_guard));
-        let new = Arc::new(holder(Origin::Foreign));
-        assert!(matches!(table.attempt(&new), Attempt::Taken));
-        table.publish(&new, ActorCell::running(2));
+        let new = claimed(&table, Origin::Foreign);
+        new.publish(ActorCell::running(2));
         assert!(dead.live().is_none() && !dead.retire(), "it is retired when the next one is there");
         assert_eq!(found(&table), Some(2));
         reaping.join().unwrap();
@@ -108,23 +94,20 @@ pub fn a_replacement_against_the_reaping() {
 pub fn a_claim_against_a_claim() {
     explore(|| {
         let table = table();
-        let claim = |id| {
+        let take = |id| {
             let table = Arc::clone(&table);
             move || {
-                let new = Arc::new(holder(Origin::Managed));
-                let taken = matches!(table.attempt(&new), Attempt::Taken);
-                if taken {
-                    table.publish(&new, ActorCell::running(id));
-                }
-                taken
+                let name_guard = claim(&table, Origin::Managed)?;
+                name_guard.publish(ActorCell::running(id));
+                Some(name_guard)
             }
         };
-        let (other, mine) = (claim(2), claim(1));
+        let (other, mine) = (take(2), take(1));
         let other = spawn(other);
         let mine = mine();
         let other = other.join().unwrap();
-        assert!(mine != other, "one of the two has it");
-        assert_eq!(found(&table), Some(if mine { 1 } else { 2 }));
+        assert!(mine.is_some() != other.is_some(), "one of the two has it");
+        assert_eq!(found(&table), Some(if mine.is_some() { 1 } else { 2 }));
     });
 }
 
@@ -154,15 +137,15 @@ pub fn a_lookup_against_a_replacement() {
             let (table, old) = (Arc::clone(&table), old.clone());
             move || {
                 old.end(|_| {});
-                let new = Arc::new(holder(Origin::Foreign));
-                assert!(matches!(table.attempt(&new), Attempt::Taken));
-                table.publish(&new, ActorCell::running(2));
+                let new = claimed(&table, Origin::Foreign);
+                new.publish(ActorCell::running(2));
+                new
             }
         });
         let had_ended = old.get_status() >= ActorStatus::Stopping;
         let seen = found(&table);
         assert!(!(had_ended && seen == Some(1)), "a dead actor is returned");
-        replacing.join().unwrap();
+        let _new = replacing.join().unwrap();
         drop(name_guard);
         assert_eq!(found(&table), Some(2));
     });
@@ -177,12 +160,13 @@ pub fn a_lookup_against_a_hand_over() {
         let handing = spawn({
             let table = Arc::clone(&table);
             move || {
-                let new = Arc::new(holder(Origin::Foreign));
-                assert!(table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok());
+                let new = NameGuard::unclaimed(&table, holder(Origin::Foreign));
+                assert!(new.take_over::<Msg>(None, ActorCell::running(2)).is_ok());
+                new
             }
         });
         assert!(found(&table).is_some(), "for a moment the name has no holder");
-        handing.join().unwrap();
+        let _new = handing.join().unwrap();
         assert!(name_guard.holder().is_retired(), "the former holder is still current");
         drop(name_guard);
         assert_eq!(found(&table), Some(2), "the name guard of the former holder takes nothing away");
@@ -197,36 +181,26 @@ pub fn a_hand_over_against_the_end_of_a_name_guard() {
         let name_guard = claimed(&table, Origin::Managed);
         name_guard.publish(ActorCell::running(1));
         let ending = spawn(move || drop(name_guard));
-        let new = Arc::new(holder(Origin::Foreign));
-        let handed = table.hand_over::<Msg>(None, &new, ActorCell::running(2)).is_ok();
+        let new = NameGuard::unclaimed(&table, holder(Origin::Foreign));
+        let handed = new.take_over::<Msg>(None, ActorCell::running(2)).is_ok();
         ending.join().unwrap();
         assert_eq!(found(&table), handed.then_some(2));
         assert_eq!(table.counters().balance(), isize::from(handed));
     });
 }
 
-/// How the process registry registers a foreign actor, step by step; true if the name is its own.
-fn register(table: &Arc<Table>, monitored: &Monitored, registry: &ActorCell, actor: &ActorCell) -> bool {
-    let name_guard = claimed(table, Origin::Foreign);
-    monitored.keep(registry, actor, Arc::clone(&name_guard));
-    if actor.get_status() < ActorStatus::Draining && name_guard.publish(actor.clone()) {
-        return true;
-    }
-    monitored.give_back(registry, actor, name_guard.holder());
-    false
-}
-
 /// A foreign actor that ends while it is registered leaves nothing behind: either its event finds the name guard, or
 /// the registration sees its end.
 pub fn a_registration_against_a_death() {
     explore(|| {
-        let (table, monitored) = (table(), Arc::new(Monitored::default()));
+        let (table, monitor) = (table(), monitor());
         let actor = ActorCell::running(1);
         let dying = spawn({
-            let (actor, monitored) = (actor.clone(), Arc::clone(&monitored));
-            move || actor.end(|id| monitored.ended(id, &ExitReason))
+            let (actor, monitor) = (actor.clone(), Arc::clone(&monitor));
+            move || actor.end(|id| monitor.ended(id, &ExitReason))
         });
-        register(&table, &monitored, &ActorCell::running(0), &actor);
+        // Refused if its end is seen in time.
+        let _ = monitor.keep(&actor, claimed(&table, Origin::Foreign), NameGuard::publish);
         dying.join().unwrap();
         assert_eq!(found(&table), None);
         // Not the count of names: the last share of a name guard sees what all others have done, but loom does not see

@@ -8,8 +8,7 @@ use loom::future::block_on;
 use loom::thread::spawn;
 
 use super::{NAME, explore_within};
-use crate::registry::locks::Locks;
-use crate::registry::notifier::Latch;
+use crate::registry::names::{Latch, Locks};
 
 /// Begins to wait, and gives up.
 fn give_up(future: impl Future) {

@@ -1,50 +1,37 @@
 //! The notification of watches.
 
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
+use futures::Stream;
 use loom::thread::spawn;
 
-use super::{NAME, claimed, explore, explore_within, table};
+use super::{NAME, claimed, explore, explore_within, monitor, table};
+use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
-use crate::registry::change::NameChange;
-use crate::registry::foreign::Monitored;
-use crate::registry::holder::{Holder, Origin};
-use crate::registry::inbox::Found;
-use crate::registry::name_guard::NameGuard;
-use crate::registry::table::Table;
-use crate::registry::view::View;
-use crate::registry::watches::{ExitReasonSource, FactInbox, Watches};
-use crate::{ActorCell, ActorStatus};
+use crate::registry::names::{Monitor, NameChange, NameGuard, Origin, Table, Watch, Watched};
 
-/// The process registry, as far as it reports why actors ended.
-struct Registry {
-    actor: ActorCell,
-    monitored: Monitored,
+/// A table with a monitor that reports why its actors ended.
+fn monitored_table() -> (Arc<Monitor>, Arc<Table>) {
+    let monitor = monitor();
+    let exit_reasons: Weak<Monitor> = Arc::downgrade(&monitor);
+    (monitor, Arc::new(Table::new(Namespace, exit_reasons)))
 }
 
-impl Registry {
-    /// With a table whose exit reasons it reports.
-    fn with_table() -> (Arc<Self>, Arc<Table>) {
-        let registry = Arc::new(Self { actor: ActorCell::running(0), monitored: Monitored::default() });
-        let exit_reasons: Weak<Self> = Arc::downgrade(&registry);
-        (registry, Arc::new(Table::with_exit_reasons(Namespace, exit_reasons)))
-    }
-
-    /// A managed actor ends: the registry is notified before its name is given back, or after.
-    fn end(&self, actor: &ActorCell, name_guard: Arc<NameGuard>, notification: Notification) {
-        match notification {
-            Notification::Before => {
-                actor.end(|id| self.monitored.ended(id, &ExitReason));
-                drop(name_guard);
-            }
-            // If it is not monitored, the name guard is dropped with this closure.
-            Notification::After => actor.end(move |id| {
-                drop(name_guard);
-                self.monitored.ended(id, &ExitReason);
-            }),
+/// A managed actor ends: the registry is notified before its name is given back, or after.
+fn end(monitor: &Monitor, actor: &ActorCell, name_guard: Arc<NameGuard>, notification: Notification) {
+    match notification {
+        Notification::Before => {
+            actor.end(|id| monitor.ended(id, &ExitReason));
+            drop(name_guard);
         }
+        // If it is not monitored, the name guard is dropped with this closure.
+        Notification::After => actor.end(move |id| {
+            drop(name_guard);
+            monitor.ended(id, &ExitReason);
+        }),
     }
 }
 
@@ -62,51 +49,37 @@ fn explore_ends(preemptions: Option<usize>, scenario: fn(Notification)) {
 }
 
 /// An actor that has the name, and its end; the registry has to be kept.
-fn registered(notification: Notification) -> (Arc<Registry>, Arc<Table>, impl FnOnce() + Send + 'static) {
-    let (registry, table) = Registry::with_table();
+fn registered(notification: Notification) -> (Arc<Monitor>, Arc<Table>, impl FnOnce() + Send + 'static) {
+    let (monitor, table) = monitored_table();
     let (name_guard, actor) = (claimed(&table, Origin::Managed), ActorCell::running(1));
     name_guard.publish(actor.clone());
     let end = {
-        let registry = Arc::clone(&registry);
-        move || registry.end(&actor, name_guard, notification)
+        let monitor = Arc::clone(&monitor);
+        move || end(&monitor, &actor, name_guard, notification)
     };
-    (registry, table, end)
+    (monitor, table, end)
 }
 
-/// How the process registry promises to report a reason, step by step.
-impl ExitReasonSource for Registry {
-    fn request(&self, watches: &Arc<Watches>, holder: &Arc<Holder>) -> bool {
-        let Some(actor) = holder.actor() else { return false };
-        self.monitored.report_reason(&self.actor, actor, (Arc::clone(watches), Arc::clone(holder)));
-        let will_report = actor.get_status() < ActorStatus::Stopping;
-        if !will_report {
-            self.monitored.cancel_report(&self.actor, actor, holder);
+fn watch(table: &Arc<Table>) -> Watch {
+    Watch::new(Arc::clone(table), Some(NAME))
+}
+
+/// Reads all that is there; returns the actor that is shown then, and the reported changes.
+fn read(mut watch: Watch) -> (Option<u8>, Vec<NameChange>) {
+    let (mut shown, mut changes) = (None, Vec::new());
+    let mut context = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(watched)) = Pin::new(&mut watch).poll_next(&mut context) {
+        match watched {
+            Watched::Snapshot(services) | Watched::Lagged { snapshot: services, .. } => {
+                shown = services.first().map(|it| it.actor.0);
+            }
+            Watched::Change(change) => {
+                shown = change.service().map(|it| it.actor.0);
+                changes.push(change);
+            }
         }
-        will_report
     }
-}
-
-/// A watch, as it begins: entered, then read.
-struct Watch {
-    inbox: Arc<FactInbox>,
-    view: View<Arc<Holder>>,
-}
-
-impl Watch {
-    fn new(table: &Table) -> Self {
-        let inbox = Arc::new(FactInbox::new(64));
-        table.watches().enter(Some(&NAME), &inbox);
-        Self { view: table.snapshot(Some(&NAME)), inbox }
-    }
-
-    /// Reads all that is there; returns the holder of the name then, and the reported changes.
-    fn read(mut self) -> (Option<u8>, Vec<NameChange>) {
-        let (waker, mut changes) = (Waker::noop(), Vec::new());
-        while let Found::Fact(fact) = self.inbox.take(&Context::from_waker(waker)) {
-            self.view.apply(fact, &mut |change| changes.push(change));
-        }
-        (self.view.snapshot().first().map(|it| it.actor.0), changes)
-    }
+    (shown, changes)
 }
 
 /// A watch that begins while a name is registered shows it: in its snapshot or as a change.
@@ -118,9 +91,9 @@ pub fn a_watch_against_a_registration() {
             name_guard.publish(ActorCell::running(1));
             name_guard
         });
-        let watch = Watch::new(&table);
+        let watch = watch(&table);
         let _name_guard = registering.join().unwrap();
-        assert_eq!(watch.read().0, Some(1));
+        assert_eq!(read(watch).0, Some(1));
     });
 }
 
@@ -128,7 +101,7 @@ pub fn a_watch_against_a_registration() {
 pub fn a_watched_registration_against_its_end() {
     explore(|| {
         let table = table();
-        let watch = Watch::new(&table);
+        let watch = watch(&table);
         let name_guard = claimed(&table, Origin::Managed);
         let holder = Arc::clone(name_guard.holder());
         let registering = spawn(move || {
@@ -138,7 +111,7 @@ pub fn a_watched_registration_against_its_end() {
         let was_there = holder.actor().is_some();
         table.take_away(&holder);
         let _name_guard = registering.join().unwrap();
-        let (shown, changes) = watch.read();
+        let (shown, changes) = read(watch);
         assert_eq!(shown, None);
         match &changes[..] {
             [] => assert!(!was_there, "nothing is reported of it"),
@@ -151,26 +124,26 @@ pub fn a_watched_registration_against_its_end() {
 /// A watch that begins while an actor ends does not go on showing it, nor wait for a reason that was reported before.
 pub fn a_watch_against_a_death() {
     explore_ends(None, |notification| {
-        let (_registry, table, end) = registered(notification);
+        let (_monitor, table, end) = registered(notification);
         let dying = spawn(end);
-        let watch = Watch::new(&table);
+        let watch = watch(&table);
         dying.join().unwrap();
-        assert_eq!(watch.read().0, None);
+        assert_eq!(read(watch).0, None);
     });
 }
 
 /// A watch from before an actor's end gets its reason, even if another watch begins meanwhile.
 pub fn a_watch_against_a_death_that_another_watches() {
     explore_ends(None, |notification| {
-        let (_registry, table, end) = registered(notification);
-        let first = Watch::new(&table);
+        let (_monitor, table, end) = registered(notification);
+        let first = watch(&table);
         let dying = spawn(end);
-        let second = Watch::new(&table);
+        let second = watch(&table);
         dying.join().unwrap();
-        let (shown, changes) = first.read();
+        let (shown, changes) = read(first);
         assert_eq!(shown, None);
         assert!(matches!(&changes[..], [NameChange::Died { reason: Some(ExitReason), .. }]), "{changes:?}");
-        assert_eq!(second.read().0, None);
+        assert_eq!(read(second).0, None);
     });
 }
 
@@ -179,34 +152,34 @@ pub fn a_watch_against_a_death_that_another_watches() {
 /// Three threads are too many for all interleavings: these are the ones with at most two preemptions.
 pub fn two_watches_against_a_death() {
     explore_ends(Some(2), |notification| {
-        let (_registry, table, end) = registered(notification);
+        let (_monitor, table, end) = registered(notification);
         let watching = spawn({
             let table = Arc::clone(&table);
-            move || Watch::new(&table)
+            move || watch(&table)
         });
         let dying = spawn(end);
-        let second = Watch::new(&table);
+        let second = watch(&table);
         let first = watching.join().unwrap();
         dying.join().unwrap();
-        assert_eq!((first.read().0, second.read().0), (None, None));
+        assert_eq!((read(first).0, read(second).0), (None, None));
     });
 }
 
 /// A watch is there while an actor gets a name, ends and gives it back, all at once.
 pub fn a_watch_against_a_life() {
     explore_ends(None, |notification| {
-        let (registry, table) = Registry::with_table();
+        let (monitor, table) = monitored_table();
         let name_guard = claimed(&table, Origin::Managed);
         let living = spawn({
-            let registry = Arc::clone(&registry);
+            let monitor = Arc::clone(&monitor);
             move || {
                 let actor = ActorCell::running(1);
                 name_guard.publish(actor.clone());
-                registry.end(&actor, name_guard, notification);
+                end(&monitor, &actor, name_guard, notification);
             }
         });
-        let watch = Watch::new(&table);
+        let watch = watch(&table);
         living.join().unwrap();
-        assert_eq!(watch.read().0, None);
+        assert_eq!(read(watch).0, None);
     });
 }

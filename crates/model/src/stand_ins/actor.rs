@@ -8,7 +8,7 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicU8, Ordering};
 
 use super::lock::Mutex;
-use crate::registry::notifier::Notifier;
+use crate::registry::names::Latch;
 
 pub(crate) trait Message: 'static {}
 
@@ -38,13 +38,13 @@ struct Actor {
     id: ActorId,
     status: AtomicU8,
     is_monitored: Mutex<bool>,
-    end: Notifier,
+    end: Latch,
 }
 
 impl ActorCell {
     pub(crate) fn running(id: u8) -> Self {
         let status = AtomicU8::new(ActorStatus::Running as u8);
-        Self(Arc::new(Actor { id: ActorId(id), status, is_monitored: Mutex::default(), end: Notifier::default() }))
+        Self(Arc::new(Actor { id: ActorId(id), status, is_monitored: Mutex::default(), end: Latch::default() }))
     }
 
     pub(crate) fn get_id(&self) -> ActorId {
@@ -78,17 +78,14 @@ impl ActorCell {
         self.0.status.store(ActorStatus::Stopping as u8, Ordering::SeqCst);
         let is_monitored = *self.0.is_monitored.lock();
         self.0.status.store(ActorStatus::Stopped as u8, Ordering::SeqCst);
-        self.0.end.notify_all();
+        self.0.end.set();
         if is_monitored {
             notify(self.0.id);
         }
     }
 
     pub(crate) async fn wait(&self, _: Option<Duration>) -> Result<(), Infallible> {
-        let end = self.0.end.notified();
-        if self.get_status() < ActorStatus::Stopped {
-            end.await;
-        }
+        self.0.end.wait().await;
         Ok(())
     }
 }

@@ -1,22 +1,24 @@
-//! The public methods of one group.
+//! One group: joining and leaving, queries, and messages to all members, to the next, or to any.
 
 use std::any::type_name;
 use std::fmt;
-use std::sync::Arc;
+use std::pin::pin;
 use std::sync::atomic::{Ordering, fence};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use ractor::{ActorCell, ActorRef, Message};
+use futures::future::join_all;
+use ractor::{ActorCell, ActorRef, Message, RpcReplyPort};
+use tokio::sync::oneshot;
 
-use super::error::GroupError;
+use super::error::{GroupCastError, GroupError};
 use super::key::{GroupKey, Kind};
-use super::member::Member;
-use super::member_list::{Choice, MemberList, Members, tries};
-use super::membership::Membership;
-use super::table::{GroupLookupError, Groups};
+use super::replies::Replies;
+use super::table::{Choice, GroupLookupError, GroupView, Groups, Member, Membership};
+use crate::ask::{TimeLimit, reply, send};
 use crate::namespace::Namespace;
 use crate::near::NearMisses;
-use crate::registry::holder::answers_to;
-use crate::registry::namespace_state::NamespaceState;
+use crate::registry::names::{Monitor, Table};
 
 /// The largest number of groups compared when one has no member.
 const MAX_COMPARED_GROUPS: usize = 256;
@@ -76,8 +78,25 @@ const MAX_COMPARED_GROUPS: usize = 256;
 /// # }
 /// ```
 pub struct Group<M, V = ()> {
-    state: Arc<NamespaceState>,
+    scope: Arc<GroupScope>,
     key: GroupKey<M, V>,
+}
+
+/// The groups of a namespace, with what a membership depends on: whether the namespace is open, and the monitor.
+pub(crate) struct GroupScope {
+    groups: Arc<Groups>,
+    table: Arc<Table>,
+    monitor: Weak<Monitor>,
+}
+
+impl GroupScope {
+    pub(crate) fn new(table: Arc<Table>, monitor: Weak<Monitor>) -> Self {
+        Self { groups: Arc::new(Groups::new(table.namespace())), table, monitor }
+    }
+
+    pub(crate) fn groups(&self) -> &Arc<Groups> {
+        &self.groups
+    }
 }
 
 impl<M: Message> Group<M> {
@@ -91,8 +110,8 @@ impl<M: Message> Group<M> {
 }
 
 impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
-    pub(crate) fn new(state: Arc<NamespaceState>, key: GroupKey<M, V>) -> Self {
-        Self { state, key }
+    pub(crate) fn new(scope: Arc<GroupScope>, key: GroupKey<M, V>) -> Self {
+        Self { scope, key }
     }
 
     /// The key of this group.
@@ -102,7 +121,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     /// The namespace of this group.
     pub fn namespace(&self) -> Namespace {
-        self.state.table.namespace()
+        self.scope.table.namespace()
     }
 
     // ---- joining and leaving ----
@@ -114,35 +133,31 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// [`GroupError::WrongReference`] if the reference does not have the actor's own message type;
     /// [`GroupError::NotRunning`].
     pub fn join_with(&self, actor: &ActorRef<M>, value: V) -> Result<(), GroupError> {
-        if !answers_to::<M>(actor) {
+        // For an actor on another machine only that machine knows.
+        if actor.is_message_type_of::<M>() == Some(false) {
             let (group, wanted) = (self.key.name().clone(), type_name::<M>());
             return Err(GroupError::WrongReference { group, actor: actor.get_id(), wanted });
         }
-        let (group, member) = (self.key.name().clone(), Arc::new(Member::new(actor.get_cell(), value)));
-        self.groups().add(&group, kind::<M, V>(), Arc::clone(&member)).map_err(|found| self.wrong_type(found))?;
-        let membership = Membership { groups: Arc::clone(self.groups()), group, member };
-        self.finish_join(membership)
+        let joined = self.scope.groups.join(self.key.name(), Kind::of::<M, V>(), actor.get_cell(), value);
+        self.finish_join(joined.map_err(|found| self.wrong_type(found))?)
     }
 
     /// Has a new member monitored, or removes it again if it or the namespace has ended.
     fn finish_join(&self, membership: Membership) -> Result<(), GroupError> {
-        let registry = self.state.registry.upgrade().ok_or_else(|| self.not_running());
-        let member = Arc::clone(&membership.member);
+        let member = Arc::clone(membership.member());
         // It is in the group before it is monitored, and monitored before its status is read: whenever the actor ends,
         // either its event finds it in the group or its end is seen here. The same holds for the namespace: a clean-up
         // either finds the member or is seen here.
-        let kept = registry.and_then(|registry| match registry.keep_member(membership) {
-            true => Ok(registry),
-            false => Err(self.not_running()),
-        });
+        let kept = self.scope.monitor.upgrade().is_some_and(|monitor| monitor.keep_member(membership));
         fence(Ordering::SeqCst);
         let ended = member.live().is_none();
-        // Checked last: for an actor that a clean-up has just stopped, this is the reason.
-        let error = match kept {
-            Err(error) => error,
-            Ok(_) if self.state.table.is_closed() => self.not_running(),
-            Ok(_) if ended => self.dead(&member),
-            Ok(_) => return Ok(()),
+        // The namespace is checked last, and is the reason for an actor that a clean-up has just stopped.
+        let error = if !kept || self.scope.table.is_closed() {
+            self.not_running()
+        } else if ended {
+            self.dead(&member)
+        } else {
+            return Ok(());
         };
         self.dismiss(&[&member]);
         Err(error)
@@ -157,16 +172,16 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     pub fn leave_where(&self, actor: &ActorRef<M>, mut chosen: impl FnMut(&V) -> bool) -> usize {
         // Chosen among those that were read, without a lock: the function may use the group itself.
         let is_chosen = |member: &&Arc<Member>| member.actor().get_id() == actor.get_id();
-        let leaving = self.read(|_, members| members.iter().filter(is_chosen).cloned().collect::<Vec<_>>());
+        let leaving = self.read(|members| members.iter().filter(is_chosen).cloned().collect::<Vec<_>>());
         let mut leaving = leaving.unwrap_or_default();
         leaving.retain(|member| member.value::<V>().is_some_and(&mut chosen));
         self.dismiss(&leaving.iter().collect::<Vec<_>>())
     }
 
     fn dismiss(&self, leaving: &[&Arc<Member>]) -> usize {
-        let out = self.groups().take_out(self.key.name().as_str(), leaving);
-        if let Some(registry) = self.state.registry.upgrade() {
-            leaving.iter().for_each(|member| registry.forget_member(member));
+        let out = self.scope.groups.take_out(self.key.name().as_str(), leaving);
+        if let Some(monitor) = self.scope.monitor.upgrade() {
+            leaving.iter().for_each(|member| monitor.forget_member(member));
         }
         out
     }
@@ -181,7 +196,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// The results of a function for the live members and their values, in the order in which they joined; members for
     /// which it returns `None` are left out. The function may use the group.
     pub fn select<T>(&self, mut pick: impl FnMut(&ActorCell, &V) -> Option<T>) -> Vec<T> {
-        let picked = self.read(|_, members| live(members).filter_map(|(actor, value)| pick(actor, value)).collect());
+        let picked = self.read(|members| live(&members).filter_map(|(actor, value)| pick(actor, value)).collect());
         picked.unwrap_or_default()
     }
 
@@ -192,13 +207,13 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     /// How many live members are chosen.
     pub fn count_where(&self, mut chosen: impl FnMut(&ActorCell, &V) -> bool) -> usize {
-        let count = self.read(|_, members| live(members).filter(|(actor, value)| chosen(actor, value)).count());
+        let count = self.read(|members| live(&members).filter(|(actor, value)| chosen(actor, value)).count());
         count.unwrap_or_default()
     }
 
     /// Whether there is no live member.
     pub fn is_empty(&self) -> bool {
-        !self.read(|_, members| members.iter().any(|member| member.live().is_some())).unwrap_or_default()
+        !self.read(|members| members.iter().any(|member| member.live().is_some())).unwrap_or_default()
     }
 
     // ---- one of them ----
@@ -209,7 +224,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// [`GroupError::NoMember`] names the near misses; [`GroupError::WrongType`] names both types.
     pub fn with_next<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(MemberList::round_robin, read)
+        self.with(Choice::Next, read)
     }
 
     /// Borrows a random member.
@@ -217,7 +232,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     /// # Errors
     /// As [`with_next`](Self::with_next).
     pub fn with_any<R>(&self, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        self.with(MemberList::random, read)
+        self.with(Choice::Random, read)
     }
 
     /// The next member in turn.
@@ -238,30 +253,105 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     }
 
     fn with<R>(&self, choice: Choice, read: impl FnOnce(&ActorCell) -> R) -> Result<R, GroupError> {
-        let found = self
-            .read(|list, members| tries(members, || choice(list, members), |member| member.live()).next().map(read));
+        let found = self.read(|members| members.tries(choice).next().map(read));
         found.and_then(|found| found.ok_or(GroupLookupError::Absent)).map_err(|miss| self.explain(miss))
     }
 
-    // ---- the table ----
-
-    pub(super) fn groups(&self) -> &Arc<Groups> {
-        &self.state.groups
+    #[inline]
+    fn read<R>(&self, read: impl FnOnce(GroupView<'_>) -> R) -> Result<R, GroupLookupError> {
+        self.scope.groups.read(self.key.name().as_str(), Kind::of::<M, V>(), read)
     }
 
-    #[inline]
-    pub(super) fn read<R>(&self, read: impl FnOnce(&MemberList, &Members) -> R) -> Result<R, GroupLookupError> {
-        self.groups().read(self.key.name().as_str(), kind::<M, V>(), read)
+    // ---- messages ----
+
+    /// Sends a message to the next member in turn, past members that have just ended.
+    ///
+    /// # Errors
+    /// [`GroupCastError`] gives the message back if no member takes it.
+    pub fn cast_next(&self, message: M) -> Result<(), GroupCastError<M>> {
+        self.cast(Choice::Next, message)
+    }
+
+    /// Sends a message to a random member.
+    ///
+    /// # Errors
+    /// As [`cast_next`](Self::cast_next).
+    pub fn cast_any(&self, message: M) -> Result<(), GroupCastError<M>> {
+        self.cast(Choice::Random, message)
+    }
+
+    fn cast(&self, choice: Choice, message: M) -> Result<(), GroupCastError<M>> {
+        let mut unsent = Some(message);
+        let sent = self.read(|members| {
+            for actor in members.tries(choice) {
+                unsent = unsent.take().and_then(|message| send(actor, message).err());
+                if unsent.is_none() {
+                    break;
+                }
+            }
+        });
+        match unsent {
+            Some(message) => {
+                Err(GroupCastError { message, reason: self.explain(sent.err().unwrap_or(GroupLookupError::Absent)) })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Sends each live member, one after the other, a message made for it and its value; returns how many took it. The
+    /// function is not called if there is no live member.
+    ///
+    /// # Errors
+    /// [`GroupError::WrongType`]. A group without members is no error.
+    pub fn cast_all(&self, mut message: impl FnMut(&ActorCell, &V) -> M) -> Result<usize, GroupError> {
+        let mut takes = |actor: &ActorCell, value: &V| send(actor, message(actor, value)).is_ok();
+        match self.read(|members| live(&members).filter(|(actor, value)| takes(actor, value)).count()) {
+            Ok(taken) => Ok(taken),
+            Err(GroupLookupError::Absent) => Ok(0),
+            Err(miss) => Err(self.explain(miss)),
+        }
+    }
+
+    /// Sends each live member a message with a reply port of its own and waits, at most `limit`, for all answers at
+    /// once. A member that ends without an answer is not waited for.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time enabled, before anything is sent.
+    pub async fn call_all<R: Send + 'static>(
+        &self,
+        mut message: impl FnMut(RpcReplyPort<R>) -> M,
+        limit: Duration,
+    ) -> Replies<M, R> {
+        let asked = self.members().into_iter().map(|actor| {
+            // Before the first message: without a clock no message is sent.
+            let time = TimeLimit::begin(limit);
+            let (sender, answer) = oneshot::channel();
+            let sent = send(&actor, message((sender, limit).into())).is_ok();
+            async move {
+                let reply = if sent { time.within(pin!(reply(&actor, answer))).await.flatten() } else { None };
+                (actor, reply)
+            }
+        });
+        // All are asked before the first is waited for.
+        let asked: Vec<_> = asked.collect();
+        let (mut answered, mut silent) = (Vec::new(), Vec::new());
+        for (actor, reply) in join_all(asked).await {
+            match reply {
+                Some(reply) => answered.push((actor, reply)),
+                None => silent.push(actor),
+            }
+        }
+        Replies { answered, silent }
     }
 
     // ---- errors ----
 
-    pub(super) fn explain(&self, miss: GroupLookupError) -> GroupError {
+    fn explain(&self, miss: GroupLookupError) -> GroupError {
         match miss {
             GroupLookupError::OtherKind(found) => self.wrong_type(found),
             GroupLookupError::Absent => {
                 let (namespace, group, live) =
-                    (self.namespace(), self.key.name().clone(), self.groups().live(MAX_COMPARED_GROUPS));
+                    (self.namespace(), self.key.name().clone(), self.scope.groups.live(MAX_COMPARED_GROUPS));
                 let others = live.iter().map(|name| name.as_str()).filter(|name| *name != group.as_str());
                 GroupError::NoMember { namespace, near: NearMisses::of(group.as_str(), others), group }
             }
@@ -270,7 +360,7 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
 
     fn wrong_type(&self, found: Kind) -> GroupError {
         let (namespace, group) = (self.namespace(), self.key.name().clone());
-        GroupError::WrongType { namespace, group, wanted: kind::<M, V>().to_string(), found: found.to_string() }
+        GroupError::WrongType { namespace, group, wanted: Kind::of::<M, V>().to_string(), found: found.to_string() }
     }
 
     fn dead(&self, member: &Member) -> GroupError {
@@ -282,23 +372,19 @@ impl<M: Message, V: Send + Sync + 'static> Group<M, V> {
     }
 }
 
-fn kind<M: Message, V: 'static>() -> Kind {
-    Kind::of::<M, V>()
-}
-
 /// The members that take messages, with their values.
-pub(super) fn live<V: 'static>(members: &[Arc<Member>]) -> impl Iterator<Item = (&ActorCell, &V)> {
+fn live<V: 'static>(members: &[Arc<Member>]) -> impl Iterator<Item = (&ActorCell, &V)> {
     members.iter().filter_map(|member| Some((member.live()?, member.value()?)))
 }
 
 impl<M, V> Clone for Group<M, V> {
     fn clone(&self) -> Self {
-        Self { state: Arc::clone(&self.state), key: self.key.clone() }
+        Self { scope: Arc::clone(&self.scope), key: self.key.clone() }
     }
 }
 
 impl<M, V> fmt::Debug for Group<M, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Group({} in {})", self.key, self.state.table.namespace())
+        write!(f, "Group({} in {})", self.key, self.scope.table.namespace())
     }
 }

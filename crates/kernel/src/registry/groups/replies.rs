@@ -12,16 +12,3 @@ pub struct Replies<M, R> {
     /// The members that did not: they ended, chose not to, or took too long.
     pub silent: Vec<ActorRef<M>>,
 }
-
-impl<M, R> Replies<M, R> {
-    pub(super) fn sort(replies: Vec<(ActorRef<M>, Option<R>)>) -> Self {
-        let (mut answered, mut silent) = (Vec::new(), Vec::new());
-        for (actor, reply) in replies {
-            match reply {
-                Some(reply) => answered.push((actor, reply)),
-                None => silent.push(actor),
-            }
-        }
-        Self { answered, silent }
-    }
-}

@@ -1,0 +1,183 @@
+//! Errors of operations on names.
+
+use std::time::Duration;
+
+use ractor::ActorId;
+
+use crate::namespace::{Namespace, ServiceName};
+use crate::near::NearMisses;
+use crate::registry::names::{LookupError, Table};
+use crate::supervisor::{ChildError, StartError};
+
+/// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
+const MAX_COMPARED_NAMES: usize = 256;
+
+/// Why an operation on a name failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No live actor has this name.
+    #[error("no service {name} in namespace {namespace}{near}")]
+    NotFound {
+        /// The namespace of the lookup.
+        namespace: Namespace,
+        /// The requested name.
+        name: ServiceName,
+        /// The closest names, among 256 of them at most.
+        near: NearMisses,
+    },
+    /// The actor of this name answers to another message type.
+    #[error("service {name} in namespace {namespace} answers to {found}, not to {wanted}")]
+    WrongType {
+        /// The namespace of the lookup.
+        namespace: Namespace,
+        /// The requested name.
+        name: ServiceName,
+        /// The message type that was asked for.
+        wanted: &'static str,
+        /// The message type of the actor that has the name.
+        found: &'static str,
+    },
+    /// A living actor has this name.
+    #[error("service {name} in namespace {namespace} is already registered by {}", who(.holder))]
+    AlreadyRegistered {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// The actor that has it; `None` if the actor is still being started.
+        holder: Option<ActorId>,
+    },
+    /// The actor that has this name is stopping, and was not gone in time.
+    #[error("service {name} in namespace {namespace} is being left by {}, which was not gone after {waited:?}", who(.holder))]
+    StillLeaving {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// The actor that has it.
+        holder: Option<ActorId>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// An actor that has ended, or takes no more messages because it is about to, cannot be registered.
+    #[error("actor {actor} cannot be registered as {name}: it has ended, or is about to")]
+    Dead {
+        /// The name that it was to have.
+        name: ServiceName,
+        /// The actor.
+        actor: ActorId,
+    },
+    /// A reference that was made from an untyped cell does not have the actor's own message type.
+    #[error("actor {actor} cannot be registered as {name} for {wanted}: it answers to {}", found.unwrap_or("another message type"))]
+    WrongReference {
+        /// The name that it was to have.
+        name: ServiceName,
+        /// The actor.
+        actor: ActorId,
+        /// The message type of the reference.
+        wanted: &'static str,
+        /// The actor's own message type; known only of an actor that has another name in the namespace.
+        found: Option<&'static str>,
+    },
+    /// No actor registered the name in time.
+    #[error("service {name} did not appear in namespace {namespace} within {waited:?}{near}")]
+    WaitTimedOut {
+        /// Where it was waited for.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// How long.
+        waited: Duration,
+        /// The closest names, among 256 of them at most.
+        near: NearMisses,
+    },
+    /// The actor did not start.
+    #[error("service {name} in namespace {namespace} did not start: {source}")]
+    Start {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// The actor's own cause.
+        #[source]
+        source: StartError,
+    },
+    /// The supervisor of the namespace's application refused the child.
+    #[error("namespace {namespace}: {source}")]
+    Child {
+        /// Where.
+        namespace: Namespace,
+        /// Why.
+        #[source]
+        source: ChildError,
+    },
+    /// The namespace has been cleaned up, is stopping, or has not started yet.
+    #[error("namespace {namespace} is not running")]
+    NotRunning {
+        /// Which one.
+        namespace: Namespace,
+    },
+    /// Only a test's namespace can be cleaned up.
+    #[error(
+        "namespace {namespace} cannot be cleaned up: only a test's can; to stop an application, shut the registry down"
+    )]
+    NotATest {
+        /// Which one.
+        namespace: Namespace,
+    },
+    /// Only the owner of a registration may change its metadata.
+    #[error(
+        "the metadata of service {name} in namespace {namespace} belongs to actor {owner}; actor {by} may not change it"
+    )]
+    NotOwner {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// The owner.
+        owner: ActorId,
+        /// The actor that tried to change it.
+        by: ActorId,
+    },
+    /// The name was not given up in time.
+    #[error("service {name} in namespace {namespace} is still held by {} after {waited:?}", who(.holder))]
+    StillHeld {
+        /// Where.
+        namespace: Namespace,
+        /// Which name.
+        name: ServiceName,
+        /// The actor that has it; `None` if the actor is still being started.
+        holder: Option<ActorId>,
+        /// How long was waited.
+        waited: Duration,
+    },
+}
+
+fn who(holder: &Option<ActorId>) -> String {
+    match holder {
+        Some(actor) => format!("actor {actor}"),
+        None => "an actor that is being started".to_owned(),
+    }
+}
+
+impl RegistryError {
+    /// A miss of a lookup for an actor that answers to `M`, for the caller.
+    pub(crate) fn lookup_failed<M>(table: &Table, name: &ServiceName, miss: LookupError) -> Self {
+        let (namespace, name) = (table.namespace(), name.clone());
+        match miss {
+            LookupError::Absent => Self::NotFound { namespace, near: near(table, &name), name },
+            LookupError::WrongType(found) => {
+                Self::WrongType { namespace, name, wanted: std::any::type_name::<M>(), found }
+            }
+        }
+    }
+
+    pub(crate) fn wait_timed_out(table: &Table, name: &ServiceName, waited: Duration) -> Self {
+        Self::WaitTimedOut { namespace: table.namespace(), name: name.clone(), waited, near: near(table, name) }
+    }
+}
+
+fn near(table: &Table, name: &ServiceName) -> NearMisses {
+    NearMisses::of(name.as_str(), table.live_names(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
+}

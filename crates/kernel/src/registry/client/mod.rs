@@ -1,0 +1,21 @@
+//! The client of one namespace, and what its operations return.
+
+mod cleanup;
+mod error;
+mod extensions;
+mod health;
+mod info;
+mod service_registry;
+mod via;
+
+pub use cleanup::{CleanupReport, StoppedService};
+pub use error::RegistryError;
+pub use health::HealthCheck;
+pub use info::{NamespaceInfo, ServiceInfo};
+#[doc(hidden)]
+pub use service_registry::NamespaceRemains;
+pub use service_registry::ServiceRegistry;
+pub use service_registry::registration::RegistrationBuilder;
+pub use via::{CallError, CastError, Via};
+
+pub(super) use service_registry::Root;

@@ -1,0 +1,25 @@
+//! The names of one namespace: the table, its guards, its watches, and the monitor of the actors that have names.
+
+mod change;
+mod counters;
+mod holder;
+mod locks;
+mod metadata;
+mod monitor;
+mod notifier;
+mod table;
+mod watches;
+
+pub use change::NameChange;
+pub use holder::{Registration, ServiceEntry};
+pub use metadata::{Metadata, MetadataError};
+pub use watches::watch::{Watch, Watched};
+
+pub(super) use self::{
+    counters::Counted,
+    holder::{Holder, LookupError, NameIncarnation, Origin},
+    locks::Locks,
+    monitor::{KeepError, Monitor},
+    notifier::Latch,
+    table::{ClaimError, HandOverError, NameGuard, Table},
+};

@@ -1,0 +1,600 @@
+//! The root of the tree and the map of its namespaces, with the builder of both.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, OnceLock};
+
+use futures::future::{BoxFuture, FutureExt, join_all};
+use parking_lot::Mutex;
+use ractor::{ActorCell, ActorId, ActorStatus};
+use serde::Serialize;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout};
+
+use super::collapse::{Collapse, GiveUpNote};
+use super::detached::Detached;
+use crate::exit::ExitReason;
+use crate::limits::{HealthLimits, RegistryLimits};
+use crate::namespace::{Namespace, ServiceName};
+use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistry, StoppedService};
+use crate::registry::measures::Measurement;
+use crate::registry::names::Monitor;
+use crate::supervisor::{
+    Backoff, ChildError, ChildHealth, ChildSpec, Reporter, Restart, RestartIntensity, StartError, Strategy, Supervisor,
+    SupervisorSpec, TracingReporter, Tree, TreeStatus, UnmanagedExits,
+};
+
+type Prepare = Arc<dyn Fn(&ServiceRegistry) + Send + Sync>;
+type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
+type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
+type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
+
+/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: the parts of each namespace's tree.
+#[derive(Clone)]
+pub struct ProcessRegistryBuilder {
+    prepare: Prepare,
+    services: Services,
+    application: Application,
+    reporters: Reporters,
+    intensity: RestartIntensity,
+    backoff: Backoff,
+    measurement: Measurement,
+    limits: RegistryLimits,
+}
+
+impl ProcessRegistryBuilder {
+    /// Prepares each namespace before anything in it is made, for values that its services find there: its
+    /// [extensions](ServiceRegistry::extension).
+    pub fn prepare(mut self, prepare: impl Fn(&ServiceRegistry) + Send + Sync + 'static) -> Self {
+        self.prepare = Arc::new(prepare);
+        self
+    }
+
+    /// The services of each namespace, in start order, before its application.
+    pub fn services(mut self, services: impl Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
+        self.services = Arc::new(services);
+        self
+    }
+
+    /// The application supervisor of each namespace: its strategy and first children. Default: none, one-for-one.
+    pub fn application(
+        mut self,
+        application: impl Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync + 'static,
+    ) -> Self {
+        self.application = Arc::new(application);
+        self
+    }
+
+    /// The reporter that is notified of what happens to the children in all namespaces. Default: [`TracingReporter`].
+    pub fn reporter(mut self, reporter: impl Reporter) -> Self {
+        let reporter: Arc<dyn Reporter> = Arc::new(reporter);
+        self.reporters = Arc::new(move |_| Arc::clone(&reporter));
+        self
+    }
+
+    /// The same, with a reporter for each namespace, made when the namespace starts.
+    pub fn reporters(mut self, make: impl Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync + 'static) -> Self {
+        self.reporters = Arc::new(make);
+        self
+    }
+
+    /// How many restarts of its services, or of its application supervisor, a namespace survives.
+    pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.intensity = intensity;
+        self
+    }
+
+    /// The delay before production is started again after its end, for example because its services or its application
+    /// could not be kept running. It grows as the delay of any child does; see [`Backoff`]. Default: no delay.
+    pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
+        self.backoff = backoff.into();
+        self
+    }
+
+    /// How much is measured of services without a setting of their own, [`services`](Self::services) included: see
+    /// [`ServiceRegistry::measured`]. Default: [`Measurement::Sampled`].
+    pub fn measurement(mut self, measurement: Measurement) -> Self {
+        self.measurement = measurement;
+        self
+    }
+
+    /// How long the steps of the registry, and of all supervisors in its tree, may take.
+    pub fn limits(mut self, limits: RegistryLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts the root. Namespaces are started when they are first asked for.
+    ///
+    /// # Errors
+    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it
+    /// is shutting down.
+    pub async fn start(self) -> Result<ProcessRegistry, StartError> {
+        let limits = self.limits.supervisor.clone();
+        let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
+        let (root, entries, monitor) = (OnceLock::new(), Mutex::default(), Arc::default());
+        let (gave_up, collapse) = (GiveUpNote::default(), OnceLock::new());
+        let reporter = gave_up.reporter();
+        let shared = Shared { root, entries, monitor, gave_up, collapse, layout: self, runtime, end: Detached::new() };
+        let shared = Arc::new(shared);
+        // The root's actor has a share, so that a namespace can be used for as long as the root runs, handle or no
+        // handle.
+        let strays = Arc::clone(&shared) as Arc<dyn UnmanagedExits>;
+        // Namespaces do not depend on each other, so they stop together.
+        let spec = SupervisorSpec::new(Strategy::OneForOne)
+            .limits(limits)
+            .reporter(reporter)
+            .unmanaged_exits(strays)
+            .all_at_once();
+        let root = Supervisor::start("registry", spec).await?;
+        shared.monitor.begin(root.actor().clone());
+        let _ = shared.root.set(root);
+        Ok(ProcessRegistry { shared })
+    }
+
+    /// The specification of a namespace's supervisor, made anew for each start of the namespace.
+    fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
+        (self.prepare)(registry);
+        let (reporter, services) = ((self.reporters)(registry), (self.services)(registry));
+        registry.tree_spec(self.intensity, reporter, services, (self.application)(registry))
+    }
+}
+
+impl Default for ProcessRegistryBuilder {
+    fn default() -> Self {
+        Self {
+            prepare: Arc::new(|_| ()),
+            services: Arc::new(|_| Vec::new()),
+            application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
+            reporters: Arc::new(|_| Arc::new(TracingReporter)),
+            intensity: RestartIntensity::default(),
+            backoff: Backoff::None,
+            measurement: Measurement::default(),
+            limits: RegistryLimits::default(),
+        }
+    }
+}
+
+/// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
+///
+/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse affects no
+/// other) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no statics,
+/// so two registries in one process do not know of each other.
+///
+/// ```
+/// use foundation_kernel::{Namespace, ProcessRegistry};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let (ours, theirs) = (Namespace::test(), Namespace::test());
+/// registry.namespace(ours).await?;
+/// registry.namespace(theirs).await?;
+/// assert_eq!(registry.stats().test_namespaces, 2);
+///
+/// registry.cleanup_namespace(ours).await?;
+/// assert_eq!(registry.stats().test_namespaces, 1);
+/// registry.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct ProcessRegistry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    root: OnceLock<Supervisor>,
+    entries: Mutex<HashMap<Namespace, Arc<NamespaceEntry>>>,
+    monitor: Arc<Monitor>,
+    gave_up: GiveUpNote,
+    /// The cause as it was first looked at: later, the runtime may be gone as well.
+    collapse: OnceLock<Collapse>,
+    layout: ProcessRegistryBuilder,
+    /// Work that is started here goes on even if its caller stops waiting.
+    runtime: Handle,
+    end: Detached<Vec<CleanupReport>>,
+}
+
+/// A namespace in the map: its tree is up once `up` has succeeded, and gone once `down` has finished.
+struct NamespaceEntry {
+    registry: ServiceRegistry,
+    up: Detached<Result<(), SharedStartError>>,
+    down: Detached<Vec<StoppedService>>,
+}
+
+/// Why a tree did not start, for the first caller that asks.
+type SharedStartError = Arc<Mutex<Option<ChildError>>>;
+
+impl NamespaceEntry {
+    fn is_up(&self) -> bool {
+        matches!(self.up.known(), Some(Ok(()))) && !self.registry.has_ended()
+    }
+
+    /// Whether it takes names: no clean-up has begun, and it has not ended.
+    fn is_open(&self) -> bool {
+        self.is_up() && !self.registry.is_closed()
+    }
+}
+
+/// How much a registry holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct RegistryStats {
+    /// Names in all namespaces.
+    pub total: usize,
+    /// Names in production.
+    pub production: usize,
+    /// Names in test namespaces.
+    pub tests: usize,
+    /// Test namespaces that are up.
+    pub test_namespaces: usize,
+    /// An estimate of the memory for names, in bytes, without the actors themselves.
+    pub bytes: usize,
+}
+
+impl ProcessRegistry {
+    /// A builder for a registry whose namespaces have services and an application.
+    pub fn builder() -> ProcessRegistryBuilder {
+        ProcessRegistryBuilder::default()
+    }
+
+    /// Starts a registry whose namespaces are empty.
+    ///
+    /// # Errors
+    /// As [`ProcessRegistryBuilder::start`].
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    // ---- namespaces ----
+
+    /// The facade of a namespace, whose tree is started if it is not up yet.
+    ///
+    /// A start goes on even if no caller waits for it any more, and the next caller waits for the same start. A
+    /// namespace that has collapsed is started afresh, after the actors left in it have been stopped; handles on the
+    /// old one stay with the old one.
+    ///
+    /// # Errors
+    /// [`RegistryError::Child`] with the cause of the child that did not start; everything before it is stopped again.
+    /// [`RegistryError::NotRunning`] while the namespace is being cleaned up, and if the whole registry has ended or is
+    /// about to.
+    pub async fn namespace(&self, namespace: Namespace) -> Result<ServiceRegistry, RegistryError> {
+        let not_running = || RegistryError::NotRunning { namespace };
+        loop {
+            if self.is_ending() {
+                return Err(not_running());
+            }
+            let entry = self.entry(namespace);
+            self.begin_to_open(&entry);
+            match entry.up.outcome().await {
+                Some(Ok(())) if entry.is_open() => return Ok(entry.registry.clone()),
+                Some(Ok(())) if entry.down.is_begun() => return Err(not_running()),
+                Some(Ok(())) => {
+                    let cleaned_up = self.clean_up(&entry).await;
+                    cleaned_up.ok_or_else(not_running)?;
+                }
+                Some(Err(error)) => {
+                    // If another caller has taken the cause, this one tries again.
+                    if let Some(source) = error.lock().take() {
+                        return Err(RegistryError::Child { namespace, source });
+                    }
+                }
+                None => {
+                    self.close(&entry);
+                    return Err(not_running());
+                }
+            }
+        }
+    }
+
+    fn entry(&self, namespace: Namespace) -> Arc<NamespaceEntry> {
+        let make = || {
+            let (root, monitor) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.shared.monitor));
+            let (measurement, limits) = (self.shared.layout.measurement, self.limits().clone());
+            let registry = ServiceRegistry::new(namespace, root, monitor, measurement, limits);
+            Arc::new(NamespaceEntry { registry, up: Detached::new(), down: Detached::new() })
+        };
+        Arc::clone(self.shared.entries.lock().entry(namespace).or_insert_with(make))
+    }
+
+    /// Removes this entry from the map, unless the namespace has another already.
+    fn close(&self, entry: &Arc<NamespaceEntry>) {
+        let namespace = entry.registry.namespace();
+        let mut entries = self.shared.entries.lock();
+        if entries.get(&namespace).is_some_and(|current| Arc::ptr_eq(current, entry)) {
+            entries.remove(&namespace);
+        }
+    }
+
+    fn begin_to_open(&self, entry: &Arc<NamespaceEntry>) {
+        entry.up.begin(&self.shared.runtime, || {
+            let (this, entry) = (self.clone(), Arc::clone(entry));
+            let tree = self.shared.layout.tree(&entry.registry);
+            async move {
+                let opened = this.open(&entry.registry, tree).await;
+                opened.map_err(|failure| {
+                    this.close(&entry);
+                    Arc::new(Mutex::new(Some(failure)))
+                })
+            }
+        });
+    }
+
+    async fn open(&self, registry: &ServiceRegistry, tree: SupervisorSpec) -> Result<(), ChildError> {
+        let namespace = registry.namespace();
+        let restart = if namespace.is_test() { Restart::Temporary } else { Restart::Permanent };
+        let backoff = self.shared.layout.backoff;
+        let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart).backoff(backoff);
+        let root = self.root()?;
+        let started = match root.start_child(tree.clone()).await {
+            // From a start that a clean-up has overtaken; no caller has received its tree.
+            Err(ChildError::AlreadyStarted { .. } | ChildError::AlreadyPresent { .. }) => {
+                self.take_down(namespace).await;
+                root.start_child(tree).await
+            }
+            started => started,
+        };
+        if registry.is_closed() {
+            // A clean-up that came before the tree was there has found nothing to stop.
+            self.take_down(namespace).await;
+            return Err(ChildError::Terminated);
+        }
+        started.map(drop)
+    }
+
+    /// Returns when the tree of a namespace is gone, whatever state it was in.
+    async fn take_down(&self, namespace: Namespace) {
+        let Ok(root) = self.root() else { return };
+        if let Err(ChildError::NotRunning { .. }) = root.terminate_child(namespace.to_string()).await {
+            // The root answers no more, but its post_stop may still be stopping the tree.
+            root.wait_until_gone().await;
+        }
+        if !namespace.is_test() {
+            // A temporary child is forgotten already; a permanent one keeps its place.
+            let _ = root.delete_child(namespace.to_string()).await;
+        }
+    }
+
+    fn limits(&self) -> &RegistryLimits {
+        &self.shared.layout.limits
+    }
+
+    fn root(&self) -> Result<&Supervisor, ChildError> {
+        let not_running = || ChildError::NotRunning { supervisor: "registry".to_owned() };
+        self.shared.root.get().ok_or_else(not_running)
+    }
+
+    /// Whether the root has ended, or is about to.
+    fn is_ending(&self) -> bool {
+        self.shared.end.is_begun() || self.has_root_ended()
+    }
+
+    fn has_root_ended(&self) -> bool {
+        self.root().is_ok_and(|root| root.actor().get_status() >= ActorStatus::Stopping)
+    }
+
+    /// Whether the root has ended, or is about to, without having been [asked](Self::shutdown): its restarts were too
+    /// many, it was killed, or its runtime is gone.
+    pub fn has_collapsed(&self) -> bool {
+        self.has_root_ended() && !self.shared.end.is_begun()
+    }
+
+    /// Why the root has ended without having been asked to; `None` unless it [has](Self::has_collapsed). It is determined at the
+    /// first call, or by a [`shutdown`](Self::shutdown) that comes after the collapse, and stays.
+    ///
+    /// ```
+    /// # use foundation_kernel::ProcessRegistry;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// assert_eq!(registry.collapse(), None);
+    /// registry.shutdown().await;
+    /// assert_eq!(registry.collapse(), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn collapse(&self) -> Option<Collapse> {
+        if self.has_collapsed() {
+            self.shared.collapse.get_or_init(|| self.shared.gave_up.collapse(&self.shared.runtime));
+        }
+        self.shared.collapse.get().cloned()
+    }
+
+    fn open_registry(&self, namespace: Namespace) -> Option<ServiceRegistry> {
+        let entries = self.shared.entries.lock();
+        let entry = entries.get(&namespace)?;
+        entry.is_up().then(|| entry.registry.clone())
+    }
+
+    fn open_registries(&self) -> Vec<ServiceRegistry> {
+        let entries = self.shared.entries.lock();
+        entries.values().filter(|entry| entry.is_up()).map(|entry| entry.registry.clone()).collect()
+    }
+
+    /// The namespaces that are up, production first.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        let mut namespaces: Vec<_> = self.open_registries().iter().map(ServiceRegistry::namespace).collect();
+        namespaces.sort();
+        namespaces
+    }
+
+    // ---- queries ----
+
+    /// How much the registry holds; cost: linear in the namespaces.
+    pub fn stats(&self) -> RegistryStats {
+        let mut stats = RegistryStats::default();
+        for registry in self.open_registries() {
+            let (names, bytes) = registry.size();
+            stats.total += names;
+            stats.bytes += bytes;
+            if registry.namespace().is_test() {
+                stats.tests += names;
+                stats.test_namespaces += 1;
+            } else {
+                stats.production += names;
+            }
+        }
+        stats
+    }
+
+    /// A snapshot of the whole tree: the root, every namespace with its services and its application, and the actors
+    /// spawned under a name. Foreign actors have no supervisor here and are not in it. A supervisor that does not
+    /// answer [in time](crate::SupervisorLimits::tree) is shown as silent.
+    ///
+    /// ```
+    /// use foundation_kernel::{Namespace, ProcessRegistry};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    /// let registry = ProcessRegistry::start().await?;
+    /// registry.namespace(Namespace::Production).await?;
+    /// let tree = registry.tree().await;
+    /// assert!(tree.child("production").and_then(|production| production.child("application")).is_some());
+    /// println!("{tree}");
+    /// # registry.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn tree(&self) -> Tree {
+        match self.root() {
+            Ok(root) => root.snapshot().await.named(&self.names()),
+            Err(_) => Tree::unknown("registry".to_owned(), TreeStatus::Starting),
+        }
+    }
+
+    async fn namespace_tree(&self, namespace: Namespace) -> Tree {
+        let unknown = |status| Tree::unknown(format!("registry/{namespace}"), status);
+        let Ok(root) = self.root() else { return unknown(TreeStatus::Starting) };
+        match timeout(self.limits().supervisor.tree, root.supervisor(namespace.to_string())).await {
+            Ok(Ok(Some(supervisor))) => supervisor.snapshot().await.named(&self.names()),
+            // Between two incarnations, or before the first.
+            Ok(Ok(None)) => unknown(TreeStatus::Restarting),
+            Ok(Err(_)) => unknown(TreeStatus::Stopped),
+            Err(_) => unknown(TreeStatus::Silent),
+        }
+    }
+
+    /// The health of the children in a namespace that count; empty if it does not run.
+    async fn namespace_health(&self, namespace: Namespace, limits: &HealthLimits) -> Vec<ChildHealth> {
+        let Ok(root) = self.root() else { return Vec::new() };
+        match timeout(limits.answer, root.supervisor(namespace.to_string())).await {
+            Ok(Ok(Some(supervisor))) => supervisor.health(limits).await.unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn names(&self) -> HashMap<ActorId, String> {
+        self.open_registries().iter().flat_map(ServiceRegistry::names).collect()
+    }
+
+    /// The live actors of a namespace by name.
+    pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
+        self.open_registry(namespace).map(|registry| registry.live()).unwrap_or_default()
+    }
+
+    // ---- the end ----
+
+    /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
+    /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is
+    /// gone. Does nothing if the namespace is not up; after a collapse it stops the actors that are left.
+    ///
+    /// Once started it runs to its end, even if the caller stops waiting. A service that it stops may await it: that
+    /// service is killed when its time to stop is over. Without the runtime that the registry was started on no actor
+    /// is left to stop, and the report is empty.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotATest`] for production.
+    pub async fn cleanup_namespace(&self, namespace: Namespace) -> Result<CleanupReport, RegistryError> {
+        let begun = Instant::now();
+        if !namespace.is_test() {
+            return Err(RegistryError::NotATest { namespace });
+        }
+        let entry = self.shared.entries.lock().get(&namespace).cloned();
+        let stopped = match entry {
+            // Concurrent callers wait for the same end and get the same report.
+            Some(entry) => self.clean_up(&entry).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let report = CleanupReport { namespace, stopped, took: begun.elapsed() };
+        tracing::debug!(%report, "namespace cleaned up");
+        Ok(report)
+    }
+
+    async fn clean_up(&self, entry: &Arc<NamespaceEntry>) -> Option<Vec<StoppedService>> {
+        entry.down.begin(&self.shared.runtime, || {
+            let (this, entry) = (self.clone(), Arc::clone(entry));
+            async move { this.bring_down(&entry).await }
+        });
+        entry.down.outcome().await
+    }
+
+    async fn bring_down(&self, entry: &Arc<NamespaceEntry>) -> Vec<StoppedService> {
+        let stopping = entry.registry.begin_to_stop();
+        self.take_down(entry.registry.namespace()).await;
+        entry.registry.stop_unmanaged(&self.shared.monitor).await;
+        self.close(entry);
+        stopping.finish()
+    }
+
+    /// Stops every namespace, production included, and then the root; returns when all actors are gone, with a report
+    /// for each namespace. Foreign actors in production are not stopped.
+    ///
+    /// Once started it runs to its end, even if the caller stops waiting; later callers wait for the same end and get
+    /// the same reports. A service may await it: that service is killed when its time to stop is over. Without the
+    /// runtime that the registry was started on no actor is left to stop, and there are no reports.
+    pub async fn shutdown(&self) -> Vec<CleanupReport> {
+        self.collapse();
+        self.shared.end.begin(&self.shared.runtime, || {
+            let this = self.clone();
+            async move { this.shut_down().await }
+        });
+        self.shared.end.outcome().await.unwrap_or_default()
+    }
+
+    async fn shut_down(&self) -> Vec<CleanupReport> {
+        let begun = Instant::now();
+        let registries = self.open_registries();
+        let stopping: Vec<_> = registries.iter().map(ServiceRegistry::begin_to_stop).collect();
+        if let Ok(root) = self.root() {
+            root.shutdown().await;
+        }
+        let entries = std::mem::take(&mut *self.shared.entries.lock());
+        // Namespaces that have collapsed before may have left actors, too.
+        let tests = entries.values().map(|entry| &entry.registry).filter(|registry| registry.namespace().is_test());
+        join_all(tests.map(|registry| registry.stop_unmanaged(&self.shared.monitor))).await;
+        let stopped = registries.iter().zip(stopping);
+        stopped
+            .map(|(registry, stopping)| CleanupReport {
+                namespace: registry.namespace(),
+                stopped: stopping.finish(),
+                took: begun.elapsed(),
+            })
+            .collect()
+    }
+
+    /// Returns when the root is gone, for whatever reason: after a shutdown, or because it gave up.
+    pub async fn wait_until_gone(&self) {
+        if let Ok(root) = self.root() {
+            root.wait_until_gone().await;
+        }
+    }
+}
+
+impl Root for Shared {
+    fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree> {
+        async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
+    }
+
+    fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>> {
+        async move { ProcessRegistry { shared: self }.namespace_health(namespace, &limits).await }.boxed()
+    }
+
+    fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>> {
+        async move { ProcessRegistry { shared: self }.cleanup_namespace(namespace).await }.boxed()
+    }
+}
+
+impl UnmanagedExits for Shared {
+    fn ended(&self, actor: ActorId, reason: &ExitReason) {
+        self.monitor.ended(actor, reason);
+    }
+}

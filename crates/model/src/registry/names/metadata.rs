@@ -1,0 +1,4 @@
+//! Metadata without content.
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Metadata;
