@@ -6,7 +6,6 @@ mod formats;
 mod layering;
 mod properties;
 mod reading;
-mod replaying;
 
 use std::path::PathBuf;
 

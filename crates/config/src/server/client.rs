@@ -3,28 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::Guard;
+use foundation_events::{EventId, EventStore};
 use foundation_kernel::ractor::RpcReplyPort;
 use foundation_kernel::{CallError, ChildSpec, Health, RegistryError, ServiceName, ServiceRegistry, Via};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::change_recorder::ChangeRecorder;
+use super::actor::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
 use super::commit::{ConfigChanged, ConfigCommit};
-use super::current::Current;
-use super::error::ConfigError;
-use super::handle::Section;
+use super::current::{ConfigSubscription, Current, SectionSubscription};
+use super::journal::{ConfigRecord, Journal, SERVER};
+use super::limits::ConfigServerLimits;
 use super::note::ChangeNote;
-use super::origin::Origin;
-use super::outcome::{ConfigOutcome, OnOutcome};
-use super::path::ConfigPath;
-use super::record::{self, ConfigRecord, SERVER};
-use super::section::ConfigSection;
-use super::server::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
-use super::server_limits::ConfigServerLimits;
-use super::subscription::{ConfigSubscription, Feed, SectionSubscription};
+use super::outcome::ConfigOutcome;
+use super::section_handle::Section;
+use super::status::ConfigStatus;
 use super::transaction::{Proposal, Transaction};
-use super::tree::ConfigTree;
-use super::update::{ConfigStatus, ConfigUpdateError};
-use foundation_events::{EventId, EventStore};
+use super::update_error::ConfigUpdateError;
+use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, Origin};
 
 /// The configuration of one namespace.
 ///
@@ -89,7 +85,7 @@ impl ConfigServer {
     /// The configuration of a namespace, which begins with `base` unless it was made before.
     pub fn new(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> Self {
         let limits = registry.extension(ConfigServerLimits::default);
-        let current = registry.extension(|| Current::new(Arc::clone(base)));
+        let current = registry.extension(|| Current::from(Arc::clone(base)));
         let (registry, via, note) = (registry.clone(), registry.via(&CONFIG_SERVER), ChangeNote::default());
         Self { registry, via, current, limits, note }
     }
@@ -108,15 +104,11 @@ impl ConfigServer {
         on_outcome: impl Fn(ConfigOutcome) + Send + Sync + 'static,
     ) -> ChildSpec {
         let checked = Self::new(registry, base);
-        let (current, limits) = (Arc::clone(&checked.current), Arc::clone(&checked.limits));
-        let (events, on_outcome): (_, OnOutcome) = (EventStore::of(registry), Arc::new(on_outcome));
+        let journal = Journal::from(registry);
         // Before any store checks its retention: the changes of an earlier process exist as events only.
-        events.hold().keep_from(Some(EventId::FIRST));
-        let spec = registry.child_spec(&CONFIG_SERVER, move || {
-            let (current, events, on_outcome) = (Arc::clone(&current), events.clone(), Arc::clone(&on_outcome));
-            let recorder = ChangeRecorder { current, events, on_outcome, limits: Arc::clone(&limits) };
-            (ConfigServerActor { recorder }, ())
-        });
+        journal.hold().keep_from(Some(EventId::FIRST));
+        let actor = ConfigServerActor::new(registry, Arc::clone(&checked.current), journal, on_outcome);
+        let spec = registry.child_spec(&CONFIG_SERVER, move || (actor.clone(), ()));
         let check = move |_| {
             let config = checked.clone();
             async move { config.health().await }
@@ -174,7 +166,7 @@ impl ConfigServer {
 
     /// The current configuration as a whole: a value that does not change under its reader.
     pub fn tree(&self) -> Arc<ConfigTree> {
-        self.current.tree()
+        Guard::into_inner(self.current.load())
     }
 
     /// The same configuration; changes made through it carry this note.
@@ -259,7 +251,7 @@ impl ConfigServer {
     ) -> Result<ConfigCommit, ConfigUpdateError> {
         let mut transaction = Transaction::default();
         build(&mut transaction);
-        self.propose(transaction.into_proposal()?).await
+        self.propose(transaction.try_into()?).await
     }
 
     /// Drops all values that were set at run time, together.
@@ -279,9 +271,7 @@ impl ConfigServer {
     pub async fn history(&self, path: impl AsRef<str>) -> Result<Vec<ConfigRecord>, ConfigUpdateError> {
         let section = ConfigPath::new(path.as_ref())?;
         self.current.load().get(&section)?;
-        let events = EventStore::of(&self.registry);
-        let recorded = events.query(record::all()).await.map_err(ConfigUpdateError::NoHistory)?;
-        Ok(record::history(record::records(record::ours(&recorded)), &section))
+        Journal::from(&self.registry).history(&section).await
     }
 
     /// Restores every value changed at run time since an event to what it was right after that event, together. That is
@@ -309,11 +299,7 @@ impl ConfigServer {
     /// # Errors
     /// [`ConfigError::UnknownPath`] names the near misses.
     pub fn subscribe(&self, section: impl AsRef<str>) -> Result<ConfigSubscription, ConfigError> {
-        let section = ConfigPath::new(section.as_ref())?;
-        // Subscribe before checking the path: a change in between is received.
-        let changes = self.current.subscribe();
-        self.tree().get(section.as_str())?;
-        Ok(ConfigSubscription::new(section, Feed::new(changes, &self.registry)))
+        self.current.subscribe(section.as_ref(), &self.registry)
     }
 
     /// The changes from now on of a declared section, each with the section before and after it.
@@ -321,9 +307,7 @@ impl ConfigServer {
     /// # Errors
     /// [`ConfigError::UndeclaredSection`].
     pub fn subscribe_section<T: ConfigSection>(&self) -> Result<SectionSubscription<T>, ConfigError> {
-        let changes = self.current.subscribe();
-        let index = self.current.load().section_index::<T>()?;
-        Ok(SectionSubscription::new(ConfigPath::new(T::PATH)?, index, Feed::new(changes, &self.registry)))
+        self.current.subscribe_section(&self.registry)
     }
 
     /// The state of the configuration, as reported by the server itself.

@@ -1,7 +1,8 @@
-use super::change::ConfigChange;
-use super::note::ChangeNote;
 use foundation_events::EventId;
 use serde::Serialize;
+
+use super::note::ChangeNote;
+use crate::values::ConfigChange;
 
 /// One or more changes that were recorded and made together.
 #[derive(Debug, Clone, PartialEq, Serialize)]

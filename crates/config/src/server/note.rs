@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::error::ConfigError;
+use crate::values::ConfigError;
 
 /// The author of a change and the reason for it: part of the event of the change and of each notification.
 ///

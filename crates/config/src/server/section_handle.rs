@@ -5,9 +5,7 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
 use super::current::Current;
-use super::error::ConfigError;
-use super::section::ConfigSection;
-use super::tree::ConfigTree;
+use crate::values::{ConfigError, ConfigSection, ConfigTree};
 
 /// A handle on a declared section, for a caller that reads it often. It works while the config server is away.
 ///

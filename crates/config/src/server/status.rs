@@ -1,12 +1,6 @@
-//! The outcomes of a change at run time.
-
-use std::time::Duration;
-
 use serde::Serialize;
 
-use super::error::ConfigError;
-use super::path::ConfigPath;
-use foundation_events::{EventId, EventStoreError};
+use crate::watcher::ConfigWatch;
 
 /// The state of the configuration of a namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,86 +35,10 @@ impl ConfigStatus {
     }
 }
 
-/// How a namespace notices that the files of its configuration have changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum ConfigWatch {
-    /// They are not noticed: watching was not requested, or there is no file.
-    #[default]
-    Off,
-    /// The operating system reports changes; the files are checked at intervals as well.
-    Watched,
-    /// The files are checked at intervals only: the operating system does not report changes, or not all.
-    Polled {
-        /// How often.
-        every: Duration,
-        /// What the operating system said.
-        reason: String,
-    },
-}
-
-impl std::fmt::Display for ConfigWatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Off => f.write_str("not watched"),
-            Self::Watched => f.write_str("watched"),
-            Self::Polled { every, reason } => write!(f, "looked at every {every:?} only, since {reason}"),
-        }
-    }
-}
-
-/// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
-/// certain.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigUpdateError {
-    /// The change itself is not allowed.
-    #[error(transparent)]
-    Refused(#[from] ConfigError),
-    /// The change could not be recorded.
-    #[error("the change was not recorded: {0}")]
-    NotRecorded(#[source] EventStoreError),
-    /// The records of changes could not be read.
-    #[error("the history of changes cannot be read: {0}")]
-    NoHistory(#[source] EventStoreError),
-    /// The event to roll back to records no change of this configuration, or was pruned.
-    #[error("event {event} records no change of the configuration{}", newest(newest_record))]
-    NoRecord {
-        /// The event.
-        event: EventId,
-        /// The newest one that does, if there is any.
-        newest_record: Option<EventId>,
-    },
-    /// The value to set cannot be written as JSON.
-    #[error("the new value of {path} cannot be written as JSON: {reason}")]
-    Unwritable {
-        /// What was to be changed.
-        path: ConfigPath,
-        /// What the serialiser said.
-        reason: String,
-    },
-    /// The config server is not running. Nothing was changed, and nothing will be.
-    #[error("{reason}")]
-    NotDelivered {
-        /// Why it could not be asked.
-        reason: String,
-    },
-    /// The config server, or the event store behind it, took the change and did not answer: it may still be made.
-    #[error("{reason}")]
-    NoAnswer {
-        /// What happened instead.
-        reason: String,
-    },
-}
-
-fn newest(record: &Option<EventId>) -> String {
-    record
-        .map_or_else(|| "; there is no record of any".to_owned(), |event| format!("; the newest that does is {event}"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::change::ConfigChange;
-use super::error::ConfigError;
-use super::path::ConfigPath;
-use super::tree::ConfigTree;
-use super::update::ConfigUpdateError;
+use super::update_error::ConfigUpdateError;
+use crate::values::ConfigPath;
 
 /// Several changes that belong together: made all or none, and validated as a whole.
 ///
@@ -59,30 +56,16 @@ impl Transaction {
         }
         self
     }
+}
 
-    pub(super) fn into_proposal(self) -> Result<Proposal, ConfigUpdateError> {
-        match self.error {
+/// What the transaction asks for, or its first invalid operation.
+impl TryFrom<Transaction> for Proposal {
+    type Error = ConfigUpdateError;
+
+    fn try_from(transaction: Transaction) -> Result<Self, ConfigUpdateError> {
+        match transaction.error {
             Some(error) => Err(error),
-            None => Ok(Proposal::These(self.ops)),
-        }
-    }
-}
-
-impl Proposal {
-    /// The resulting changes, including those that change nothing.
-    pub(super) fn decide(self, tree: &ConfigTree) -> Result<Vec<ConfigChange>, ConfigError> {
-        match self {
-            Self::These(ops) => ops.into_iter().map(|(path, op)| op.decide(tree, &path)).collect(),
-            Self::ResetAll => tree.overrides().map(|(path, _)| ConfigChange::reset(tree, path)).collect(),
-        }
-    }
-}
-
-impl Op {
-    fn decide(self, tree: &ConfigTree, path: &ConfigPath) -> Result<ConfigChange, ConfigError> {
-        match self {
-            Self::Set(value) => ConfigChange::decide(tree, path, value),
-            Self::Reset => ConfigChange::reset(tree, path),
+            None => Ok(Self::These(transaction.ops)),
         }
     }
 }

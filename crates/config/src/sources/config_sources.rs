@@ -5,21 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::audit::Audit;
 use super::environment::{self, Variable};
-use super::error::ConfigError;
-use super::file;
-use super::fingerprint::Fingerprint;
-use super::layers::{Layers, Setting, settings};
-use super::limits::ConfigLimits;
-use super::origin::Origin;
-use super::path::ConfigPath;
-use super::schema::Schema;
-use super::section::{self, ConfigSection};
-use super::tree::{ConfigTree, Source, WatchSpec};
-use super::value_type::ValueType;
+use super::file::File;
+use crate::values::{
+    Audit, ConfigError, ConfigLimits, ConfigPath, ConfigSection, ConfigTree, Fingerprint, Layers, Origin, Schema,
+    Source, ValueType,
+};
 
 /// How often watched files are checked, whether or not a notification arrives.
 const DEFAULT_POLL: Duration = Duration::from_secs(5);
@@ -79,14 +72,9 @@ pub struct ConfigSources {
     files: Vec<File>,
     variables: Vec<Variable>,
     schema: Schema,
+    audit: Audit,
     quiet: Option<Duration>,
     poll: Option<Duration>,
-}
-
-#[derive(Debug, Clone)]
-enum File {
-    Required(PathBuf),
-    Optional(PathBuf),
 }
 
 impl ConfigSources {
@@ -106,7 +94,7 @@ impl ConfigSources {
     pub fn defaults(mut self, defaults: impl Serialize) -> Result<Self, ConfigError> {
         let unusable = |reason| ConfigError::UnusableDefaults { reason };
         let value = serde_json::to_value(defaults).map_err(|error| unusable(error.to_string()))?;
-        match ValueType::of(&value) {
+        match ValueType::from(&value) {
             ValueType::Section => self.defaults.push(value),
             found => return Err(unusable(format!("wanted a section, found {found}"))),
         }
@@ -157,7 +145,7 @@ impl ConfigSources {
     /// [`ConfigError::InvalidPath`] if the type's path is not valid.
     pub fn section<T: ConfigSection>(mut self) -> Result<Self, ConfigError> {
         self.schema.add::<T>()?;
-        self.defaults(section::defaults::<T>())
+        self.defaults(section_defaults::<T>())
     }
 
     /// With a value, or everything in a section, that may change while the program runs.
@@ -189,7 +177,7 @@ impl ConfigSources {
 
     /// With changes that need not be recorded, or must be; by default they must.
     pub fn audit(mut self, audit: Audit) -> Self {
-        self.schema.audit = audit;
+        self.audit = audit;
         self
     }
 
@@ -206,10 +194,7 @@ impl ConfigSources {
         prefix: impl AsRef<str>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let prefix = environment::prefix(prefix.as_ref())?;
-        let ours = |(name, text)| Variable::with_prefix(&prefix, name, text);
-        self.variables = variables.into_iter().filter_map(ours).collect();
-        self.variables.sort();
+        self.variables = Variable::with_prefix(prefix.as_ref(), variables)?;
         Ok(self)
     }
 
@@ -229,7 +214,7 @@ impl ConfigSources {
     /// [`ConfigError::InvalidPrefix`]; [`ConfigError::UnreadableVariable`] if one with the prefix is not Unicode. Other
     /// variables may hold anything.
     pub fn process_environment(self, prefix: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let variables = environment::unicode(&environment::prefix(prefix.as_ref())?, std::env::vars_os())?;
+        let variables = environment::unicode(prefix.as_ref(), std::env::vars_os())?;
         self.environment(prefix, variables)
     }
 
@@ -244,60 +229,63 @@ impl ConfigSources {
     /// [`ConfigError::AmbiguousVariables`] and [`ConfigError::OverLimit`] about what the layers say;
     /// [`ConfigError::InvalidSection`] and those of [`ConfigTree::get_as`] about the declared sections.
     pub fn load(&self) -> Result<ConfigTree, ConfigError> {
-        let mut layers = Layers::new();
+        let mut layers = Layers::default();
         for defaults in &self.defaults {
-            layers.put_all(settings(defaults.clone(), &Origin::Default)?)?;
+            layers.put_object(defaults.clone(), &Origin::Default)?;
         }
-        let max_bytes = self.schema.limits.max_file_bytes;
-        let contents: Vec<_> = self.files.iter().map(|file| file::bytes(file.path(), max_bytes)).collect();
-        let fingerprint = Fingerprint::of(&contents);
+        let (contents, max_bytes) = (self.contents(), self.schema.limits.max_file_bytes);
+        let fingerprint = contents.iter().collect();
         for (file, content) in self.files.iter().zip(contents) {
-            layers.put_all(file.settings(content, max_bytes)?)?;
+            for (path, value, origin) in file.settings(content, max_bytes)? {
+                layers.put(path, value, origin)?;
+            }
         }
         let unknown = environment::overlay(&mut layers, &self.variables)?;
-        self.schema.limits.check(&layers)?;
-        let tree = ConfigTree::new(layers, unknown, Arc::new(self.schema.clone()), Arc::new(self.clone()))?;
-        Ok(tree.read_from(fingerprint))
+        ConfigTree::new(layers, unknown, Arc::new(self.schema.clone()), Arc::new(self.clone()), fingerprint)
+    }
+
+    /// The contents of the files as they are now.
+    fn contents(&self) -> Vec<io::Result<Option<Vec<u8>>>> {
+        self.files.iter().map(|file| file.content(self.schema.limits.max_file_bytes)).collect()
     }
 }
 
 impl Source for ConfigSources {
+    fn audit(&self) -> Audit {
+        self.audit
+    }
+
     fn load_again(&self) -> Result<ConfigTree, ConfigError> {
         self.load()
     }
 
-    fn watch(&self) -> Option<WatchSpec> {
+    fn watch(&self) -> Option<(Duration, Duration)> {
         // Without a file there is nothing to watch.
         let quiet = self.quiet.filter(|_| !self.files.is_empty())?;
-        let files = self.files.iter().map(|file| file.path().clone()).collect();
-        let (poll, max_bytes) = (self.poll.unwrap_or(DEFAULT_POLL), self.schema.limits.max_file_bytes);
-        Some(WatchSpec { files, quiet, poll, max_bytes })
+        Some((quiet, self.poll.unwrap_or(DEFAULT_POLL)))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.as_ref().to_owned()).collect()
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.contents().iter().collect()
     }
 }
 
-impl File {
-    fn path(&self) -> &PathBuf {
-        let (Self::Required(path) | Self::Optional(path)) = self;
-        path
-    }
-
-    fn settings(&self, read: io::Result<Option<Vec<u8>>>, max_bytes: usize) -> Result<Vec<Setting>, ConfigError> {
-        let path = self.path();
-        match (self, file::decode(path, read, max_bytes)?) {
-            (_, Some(text)) => file::parse(path, &text),
-            (Self::Required(path), None) => Err(ConfigError::MissingFile { path: path.clone() }),
-            (Self::Optional(_), None) => Ok(Vec::new()),
-        }
-    }
+/// The defaults of a section type, at its path.
+fn section_defaults<T: ConfigSection>() -> Value {
+    let wrap = |inner, key: &str| Value::Object(Map::from_iter([(key.to_owned(), inner)]));
+    T::PATH.rsplit('.').fold(T::defaults(), wrap)
 }
 
 /// Shows no values, since some may be secrets.
 impl fmt::Debug for ConfigSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let variables: Vec<_> = self.variables.iter().map(Variable::name).collect();
         f.debug_struct("ConfigSources")
             .field("files", &self.files)
-            .field("variables", &variables)
+            .field("variables", &self.variables)
             .finish_non_exhaustive()
     }
 }

@@ -3,58 +3,15 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use foundation_kernel::NearMisses;
 use serde_json::Value;
-use toml::de::DeValue;
 
-use super::error::{ConfigError, shortened};
-use super::file::{NumberError, json};
-use super::layers::{Layers, Setting, checked_key, find, known_paths, refuse_dots, wrong_type};
-use super::near::near_misses;
-use super::origin::Origin;
-use super::path::ConfigPath;
-use super::value_type::{ValueType, fit};
-use foundation_kernel::text::excerpt;
-
-/// An environment variable with the prefix whose path no lower layer knows.
-///
-/// It is taken nevertheless, since not every setting needs a default, but it may be a misspelling: log it when the
-/// configuration is loaded. It never contains the variable's value.
-///
-/// ```
-/// use foundation_config_server::ConfigSources;
-///
-/// let tree = ConfigSources::new()
-///     .defaults(serde_json::json!({ "server": { "port": 80 } }))?
-///     .environment("APP", [("APP__SERVER__PROT".to_owned(), "81".to_owned())])?
-///     .load()?;
-/// assert_eq!(
-///     tree.unknown_variables()[0].to_string(),
-///     "environment variable APP__SERVER__PROT sets config path server.prot, which nothing else has; \
-///      did you mean server.port?"
-/// );
-/// # Ok::<(), foundation_config_server::ConfigError>(())
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownVariable {
-    /// The name of the variable.
-    pub variable: String,
-    /// The path that it set.
-    pub path: ConfigPath,
-    /// The known paths that look like it.
-    pub near: NearMisses,
-}
-
-impl fmt::Display for UnknownVariable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { variable, path, near } = self;
-        write!(f, "environment variable {} sets config path {path}, which nothing else has{near}", excerpt(variable))
-    }
-}
+use super::from_toml;
+use crate::values::{
+    ConfigError, ConfigPath, Layers, Origin, PathFault, UnknownVariable, ValueType, checked_key, shortened,
+};
 
 /// A prefix in the form that variables use: `my-app` as `MY_APP`.
-pub(super) fn prefix(text: &str) -> Result<String, ConfigError> {
+fn prefix(text: &str) -> Result<String, ConfigError> {
     let prefix = text.to_ascii_uppercase().replace('-', "_");
     let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     match prefix.starts_with(|c: char| c.is_ascii_uppercase()) && prefix.chars().all(allowed) {
@@ -68,6 +25,7 @@ pub(super) fn unicode(
     prefix: &str,
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<(String, String)>, ConfigError> {
+    let prefix = self::prefix(prefix)?;
     let ours = |(name, _): &(OsString, OsString)| name.to_string_lossy().starts_with(&format!("{prefix}__"));
     let text = |(name, text): (OsString, OsString)| match (name.to_str(), text.to_str()) {
         (Some(name), Some(text)) => Ok((name.to_owned(), text.to_owned())),
@@ -88,23 +46,34 @@ pub(super) struct Variable {
 }
 
 impl Variable {
-    /// The variable, if it has this prefix.
-    pub(super) fn with_prefix(prefix: &str, name: String, text: String) -> Option<Self> {
-        let key = name.strip_prefix(prefix)?.strip_prefix("__")?.to_lowercase();
-        Some(Self { name, key, text })
+    /// Those of the variables that have this prefix, sorted.
+    pub(super) fn with_prefix(
+        prefix: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let prefix = self::prefix(prefix)?;
+        let ours = |(name, text): (String, String)| {
+            let key = name.strip_prefix(&prefix)?.strip_prefix("__")?.to_lowercase();
+            Some(Self { name, key, text })
+        };
+        let mut ours: Vec<_> = variables.into_iter().filter_map(ours).collect();
+        ours.sort();
+        Ok(ours)
     }
 
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    /// The path and the value of the variable, given all layers below the environment.
+    fn setting(&self, below: &Layers, origin: &Origin) -> Result<(ConfigPath, Value), ConfigError> {
+        let path = locate(below, &self.key, origin)?;
+        let wanted = below.get(path.as_str()).map_or(ValueType::Nothing, ValueType::from);
+        let value = convert(wanted, &self.text, &path, origin)?;
+        Ok((path, value))
     }
+}
 
-    /// The setting of the variable, given all layers below the environment.
-    fn setting(&self, below: &Layers) -> Result<Setting, ConfigError> {
-        let origin = Origin::Environment(self.name.clone());
-        let path = locate(below.values(), &self.key, &origin)?;
-        let wanted = find(below.values(), path.as_str()).map_or(ValueType::Nothing, ValueType::of);
-        let value = convert(wanted, &self.text, &path, &origin)?;
-        Ok(Setting { path, value, origin })
+/// Shows the name and not the text, which may be a secret.
+impl fmt::Debug for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name.fmt(f)
     }
 }
 
@@ -113,22 +82,16 @@ pub(super) fn overlay(layers: &mut Layers, variables: &[Variable]) -> Result<Vec
     let below = layers.clone();
     let mut unknown = Vec::new();
     for variable in variables {
-        let setting = variable.setting(&below)?;
-        refuse_second(layers, &setting.path, &variable.name)?;
-        if find(below.values(), setting.path.as_str()).is_none() {
-            unknown.push(unknown_variable(&below, &variable.name, &setting.path));
+        let origin = Origin::Environment(variable.name.clone());
+        let (path, value) = variable.setting(&below, &origin)?;
+        refuse_second(layers, &path, &variable.name)?;
+        if below.get(path.as_str()).is_none() {
+            let near = below.near_misses(path.as_str());
+            unknown.push(UnknownVariable { variable: variable.name.clone(), path: path.clone(), near });
         }
-        layers.put(setting)?;
+        layers.put(path, value, origin)?;
     }
     Ok(unknown)
-}
-
-fn unknown_variable(below: &Layers, name: &str, path: &ConfigPath) -> UnknownVariable {
-    UnknownVariable {
-        variable: name.to_owned(),
-        path: path.clone(),
-        near: near_misses(path.as_str(), &known_paths(below)),
-    }
 }
 
 fn refuse_second(layers: &Layers, path: &ConfigPath, name: &str) -> Result<(), ConfigError> {
@@ -145,11 +108,14 @@ fn refuse_second(layers: &Layers, path: &ConfigPath, name: &str) -> Result<(), C
 /// The path that a variable means.
 ///
 /// Names of variables have no `-`, so where the lower layers have a `-` in a key, `_` means it.
-fn locate(below: &Value, name: &str, origin: &Origin) -> Result<ConfigPath, ConfigError> {
-    let mut section = Some(below);
+fn locate(below: &Layers, name: &str, origin: &Origin) -> Result<ConfigPath, ConfigError> {
+    let mut section = below.get(None);
     let mut keys = Vec::new();
     for segment in name.split("__") {
-        refuse_dots(segment, origin)?;
+        if segment.contains('.') {
+            let (name, origin) = (shortened(segment), origin.clone());
+            return Err(ConfigError::InvalidKey { name, origin, fault: PathFault::DottedKey });
+        }
         let key = section.and_then(|section| known_key(section, segment));
         let key = key.unwrap_or(segment).to_owned();
         section = section.and_then(|section| section.get(&key));
@@ -170,20 +136,47 @@ fn convert(wanted: ValueType, text: &str, path: &ConfigPath, origin: &Origin) ->
     if wanted == ValueType::String {
         return Ok(Value::String(text.to_owned()));
     }
-    let value = match (guess(text), wanted) {
-        (Ok(value), _) => value,
-        (Err(fault), ValueType::Integer | ValueType::Float) => return Err(fault.at(path.as_str(), origin)),
-        (Err(_), _) => Value::String(text.to_owned()),
-    };
-    let found = ValueType::of(&value);
-    let wanted_in_words = wanted.in_words_for_environment();
-    fit(wanted, value).ok_or_else(|| wrong_type(path.as_str(), wanted_in_words, found, origin.clone()))
+    let wants_number = matches!(wanted, ValueType::Integer | ValueType::Float);
+    let value = from_toml::value(text, wants_number, path.as_str(), origin)?;
+    let found = ValueType::from(&value);
+    let misfit = || ConfigError::wrong_type(path.as_str(), in_words(wanted), found, origin.clone());
+    wanted.fit(value).ok_or_else(misfit)
 }
 
-/// The value of a text in TOML, or the text itself if it has none; a table does not count as a value.
-fn guess(text: &str) -> Result<Value, NumberError> {
-    match DeValue::parse(text.trim()) {
-        Ok(value) if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Datetime(_)) => json(value.get_ref()),
-        _ => Ok(Value::String(text.to_owned())),
+/// How a value of a type is written in a variable.
+fn in_words(wanted: ValueType) -> String {
+    match wanted {
+        ValueType::Boolean => "boolean (true or false)".to_owned(),
+        ValueType::Integer => "integer (such as 42)".to_owned(),
+        ValueType::Float => "float (such as 1.5)".to_owned(),
+        ValueType::Array => "array (such as [1, 2])".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn message(refused: Result<Vec<(String, String)>, ConfigError>) -> String {
+        refused.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_variable_that_is_no_unicode_is_refused_if_it_is_ours_and_left_alone_otherwise() {
+        let broken = || OsString::from_vec(vec![b'x', 0xff]);
+        let theirs = [(broken(), broken()), ("APPLE__X".into(), broken()), ("APP__A".into(), "1".into())];
+        assert_eq!(unicode("APP", theirs), Ok(vec![("APP__A".to_owned(), "1".to_owned())]));
+        let ours = message(unicode("APP", [("APP__A".into(), broken())]));
+        assert_eq!(ours, "environment variable \"APP__A\" is not Unicode text");
+        let mut name = OsString::from("APP__");
+        name.push(broken());
+        assert_eq!(
+            message(unicode("APP", [(name, "1".into())])),
+            "environment variable \"APP__x\u{fffd}\" is not Unicode text"
+        );
     }
 }

@@ -11,17 +11,17 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Content, MAX_DEPTH, Node, TOO_LARGE, TWICE, malformed, malformed_at, position};
-use crate::error::ConfigError;
+use super::document::{MAX_DEPTH, Node, TWICE, integer, malformed, position};
+use crate::values::ConfigError;
 
 /// The entries of the top level.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
-    let place = |error: serde_json::Error| malformed_at(path, (error.line(), error.column().max(1)), &reason(&error));
+    let place = |error: serde_json::Error| malformed(path, (error.line(), error.column().max(1)), &reason(&error));
     // All of the text is checked here, so that no part of it that is read later can be malformed.
     let root: &RawValue = serde_json::from_str(text).map_err(place)?;
-    match (Text { path, text }).node(root, 0)?.content {
-        Content::Section(entries) => Ok(entries),
-        Content::Leaf(_) => Err(malformed(path, text, 0, "wanted an object at the top level")),
+    match (Text { path, text }).node(root, 0)? {
+        Node::Section(_, entries) => Ok(entries),
+        Node::Leaf(..) => Err(malformed(path, position(text, 0), "wanted an object at the top level")),
     }
 }
 
@@ -42,12 +42,12 @@ impl<'a> Text<'a> {
         if depth > MAX_DEPTH {
             return Err(self.fault(raw, &format!("more than {MAX_DEPTH} levels are not taken")));
         }
-        let content = match raw.get().as_bytes().first() {
-            Some(b'{') => Content::Section(self.section(raw, depth)?),
-            Some(b'[') => Content::Leaf(Value::Array(self.items(raw, depth)?)),
-            _ => Content::Leaf(self.scalar(raw)?),
-        };
-        Ok(Node { position: position(self.text, self.offset(raw)), content })
+        let position = position(self.text, self.offset(raw));
+        Ok(match raw.get().as_bytes().first() {
+            Some(b'{') => Node::Section(position, self.section(raw, depth)?),
+            Some(b'[') => Node::Leaf(position, Value::Array(self.items(raw, depth)?)),
+            _ => Node::Leaf(position, self.scalar(raw)?),
+        })
     }
 
     fn section(&self, raw: &'a RawValue, depth: usize) -> Result<Vec<(String, Node)>, ConfigError> {
@@ -63,14 +63,14 @@ impl<'a> Text<'a> {
 
     fn items(&self, raw: &'a RawValue, depth: usize) -> Result<Vec<Value>, ConfigError> {
         let items: Vec<&RawValue> = self.read(raw)?;
-        items.into_iter().map(|item| Ok(self.node(item, depth + 1)?.into_value())).collect()
+        items.into_iter().map(|item| Ok(self.node(item, depth + 1)?.into())).collect()
     }
 
     fn scalar(&self, raw: &'a RawValue) -> Result<Value, ConfigError> {
         let value: Value = self.read(raw)?;
-        // An integer that is too large would silently become a float.
+        // To the parser, an integer that is too large, and -0, is a float.
         match value.is_f64() && !raw.get().contains(['.', 'e', 'E']) {
-            true => Err(self.fault(raw, TOO_LARGE)),
+            true => integer(raw.get(), 10).map_err(|reason| self.fault(raw, reason)),
             false => Ok(value),
         }
     }
@@ -80,7 +80,7 @@ impl<'a> Text<'a> {
     }
 
     fn fault(&self, raw: &RawValue, reason: &str) -> ConfigError {
-        malformed(self.path, self.text, self.offset(raw), reason)
+        malformed(self.path, position(self.text, self.offset(raw)), reason)
     }
 
     /// Where in the text a part of it begins.

@@ -6,16 +6,14 @@ use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{malformed, position, refuse_dots};
-use crate::error::ConfigError;
-use crate::layers::{Setting, checked_key};
-use crate::origin::Origin;
+use super::document::{Setting, integer, malformed, position, refuse_dots};
+use crate::values::{ConfigError, Origin, checked_key};
 
 /// The settings of a TOML text; the path of the file is for errors and origins only.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Setting>, ConfigError> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(0, |span| span.start);
-        malformed(path, text, at, error.message())
+        malformed(path, position(text, at), error.message())
     })?;
     let line_ends = text.match_indices('\n').map(|(at, _)| at).collect();
     let mut file = File { path, text, line_ends, settings: Vec::new() };
@@ -48,7 +46,7 @@ impl File<'_> {
             }
             leaf => {
                 let value = json(leaf).map_err(|fault| fault.at(&path, &origin))?;
-                self.settings.push(Setting { path: checked, value, origin });
+                self.settings.push((checked, value, origin));
             }
         }
         Ok(())
@@ -66,34 +64,42 @@ impl File<'_> {
     }
 }
 
+/// The value of a text, or the text itself if it has none; tables, dates and times do not count as values. The path and
+/// the origin are for errors about numbers, which only occur if `wants_number`.
+pub(super) fn value(text: &str, wants_number: bool, path: &str, origin: &Origin) -> Result<Value, ConfigError> {
+    let value = match DeValue::parse(text.trim()) {
+        Ok(value) if !matches!(value.get_ref(), DeValue::Table(_) | DeValue::Datetime(_)) => json(value.get_ref()),
+        _ => return Ok(Value::String(text.to_owned())),
+    };
+    match value {
+        Err(error) if wants_number => Err(error.at(path, origin)),
+        value => Ok(value.unwrap_or_else(|_| Value::String(text.to_owned()))),
+    }
+}
+
 /// A TOML number that JSON does not have.
-pub(crate) enum NumberError {
+enum NumberError {
     TooLarge,
     NotFinite,
 }
 
 impl NumberError {
-    pub(crate) fn at(self, path: &str, origin: &Origin) -> ConfigError {
+    fn at(self, path: &str, origin: &Origin) -> ConfigError {
         let (wanted, found) = match self {
             Self::TooLarge => ("integer of 64 bits", "larger integer"),
             Self::NotFinite => ("finite number", "infinity or no number"),
         };
-        ConfigError::WrongType {
-            path: path.to_owned(),
-            wanted: wanted.to_owned(),
-            found: found.to_owned(),
-            origin: origin.clone(),
-        }
+        ConfigError::wrong_type(path, wanted, found, origin.clone())
     }
 }
 
 /// A TOML value as JSON; dates and times become strings.
-pub(crate) fn json(value: &DeValue<'_>) -> Result<Value, NumberError> {
+fn json(value: &DeValue<'_>) -> Result<Value, NumberError> {
     Ok(match value {
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Datetime(time) => Value::String(time.to_string()),
-        DeValue::Integer(number) => integer(number.as_str(), number.radix()).ok_or(NumberError::TooLarge)?,
+        DeValue::Integer(number) => integer(number.as_str(), number.radix()).map_err(|_| NumberError::TooLarge)?,
         DeValue::Float(number) => float(number.as_str())?,
         DeValue::Array(items) => {
             let items = items.iter().map(|item| json(item.get_ref()));
@@ -104,12 +110,6 @@ pub(crate) fn json(value: &DeValue<'_>) -> Result<Value, NumberError> {
             Value::Object(fields.collect::<Result<Map<_, _>, _>>()?)
         }
     })
-}
-
-/// An integer that is an `i64` or a `u64`.
-pub(super) fn integer(digits: &str, radix: u32) -> Option<Value> {
-    let signed = i64::from_str_radix(digits, radix).map(Value::from);
-    signed.or_else(|_| u64::from_str_radix(digits, radix).map(Value::from)).ok()
 }
 
 fn float(text: &str) -> Result<Value, NumberError> {

@@ -10,9 +10,8 @@ use std::path::Path;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Number, Value};
 
-use super::from_toml::integer;
-use super::{Content, MAX_DEPTH, Node, TOO_LARGE, TWICE, malformed_at};
-use crate::error::ConfigError;
+use super::document::{MAX_DEPTH, Node, TWICE, integer, malformed};
+use crate::values::ConfigError;
 
 /// The entries of the top level; none if the text is empty.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, ConfigError> {
@@ -41,7 +40,7 @@ impl<'a> Composer<'a> {
     }
 
     fn fault(&self, place: &Marker, reason: &str) -> ConfigError {
-        malformed_at(self.path, (place.line(), place.col() + 1), reason)
+        malformed(self.path, (place.line(), place.col() + 1), reason)
     }
 
     fn document(&mut self, event: Event<'a>, span: Span) -> Result<Vec<(String, Node)>, ConfigError> {
@@ -53,10 +52,10 @@ impl<'a> Composer<'a> {
                 (_, span) => return Err(self.fault(&span.start, "a second document is not taken")),
             }
         }
-        match root.content {
-            Content::Section(entries) => Ok(entries),
-            Content::Leaf(Value::Null) => Ok(Vec::new()),
-            Content::Leaf(_) => Err(self.fault(&span.start, "wanted a mapping at the top level")),
+        match root {
+            Node::Section(_, entries) => Ok(entries),
+            Node::Leaf(_, Value::Null) => Ok(Vec::new()),
+            Node::Leaf(..) => Err(self.fault(&span.start, "wanted a mapping at the top level")),
         }
     }
 
@@ -64,7 +63,8 @@ impl<'a> Composer<'a> {
         if depth > MAX_DEPTH {
             return Err(self.fault(&span.start, &format!("more than {MAX_DEPTH} levels are not taken")));
         }
-        let content = match event {
+        let position = (span.start.line(), span.start.col() + 1);
+        Ok(match event {
             Event::Scalar(.., 1.., _)
             | Event::SequenceStart(1.., _)
             | Event::MappingStart(1.., _)
@@ -75,14 +75,13 @@ impl<'a> Composer<'a> {
                 return Err(self.fault(&span.start, "tags are not taken"));
             }
             Event::Scalar(text, ScalarStyle::Plain, ..) => {
-                Content::Leaf(plain(&text).map_err(|reason| self.fault(&span.start, reason))?)
+                Node::Leaf(position, plain(&text).map_err(|reason| self.fault(&span.start, reason))?)
             }
-            Event::Scalar(text, ..) => Content::Leaf(Value::String(text.into_owned())),
-            Event::SequenceStart(..) => Content::Leaf(Value::Array(self.sequence(depth)?)),
-            Event::MappingStart(..) => Content::Section(self.mapping(depth)?),
+            Event::Scalar(text, ..) => Node::Leaf(position, Value::String(text.into_owned())),
+            Event::SequenceStart(..) => Node::Leaf(position, Value::Array(self.sequence(depth)?)),
+            Event::MappingStart(..) => Node::Section(position, self.mapping(depth)?),
             _ => return Err(self.fault(&span.start, "wanted a value")),
-        };
-        Ok(Node { position: (span.start.line(), span.start.col() + 1), content })
+        })
     }
 
     fn sequence(&mut self, depth: usize) -> Result<Vec<Value>, ConfigError> {
@@ -90,7 +89,7 @@ impl<'a> Composer<'a> {
         loop {
             match self.next()? {
                 (Event::SequenceEnd, _) => return Ok(items),
-                (event, span) => items.push(self.node(event, span, depth + 1)?.into_value()),
+                (event, span) => items.push(self.node(event, span, depth + 1)?.into()),
             }
         }
     }
@@ -128,11 +127,11 @@ fn number(text: &str) -> Option<Result<Value, &'static str>> {
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
         if let Some(digits) = text.strip_prefix(prefix).filter(|digits| are_digits(digits, radix)) {
-            return Some(integer(digits, radix).ok_or(TOO_LARGE));
+            return Some(integer(digits, radix));
         }
     }
     if are_digits(unsigned, 10) {
-        return Some(integer(text, 10).ok_or(TOO_LARGE));
+        return Some(integer(text, 10));
     }
     // Rust parses some texts as numbers that are none here, but each of them has a letter besides the exponent's.
     let has_digit = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')

@@ -1,10 +1,10 @@
 use std::path::{Path, PathBuf};
 
 use foundation_kernel::NearMisses;
+use foundation_kernel::text::{excerpt, one_line};
 use thiserror::Error;
 
 use super::origin::Origin;
-use foundation_kernel::text::{excerpt, one_line};
 
 /// Why a configuration could not be loaded, read or changed.
 ///
@@ -211,13 +211,9 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn invalid_path(text: &str, fault: PathFault) -> Self {
-        let path = shortened(text);
-        Self::InvalidPath { path, fault }
-    }
-
-    pub(super) fn invalid_key(text: &str, origin: &Origin, fault: PathFault) -> Self {
-        Self::InvalidKey { name: shortened(text), origin: origin.clone(), fault }
+    pub(crate) fn wrong_type(path: &str, wanted: impl ToString, found: impl ToString, origin: Origin) -> Self {
+        let path = path.to_owned();
+        Self::WrongType { path, wanted: wanted.to_string(), found: found.to_string(), origin }
     }
 }
 
@@ -235,12 +231,12 @@ pub struct InvalidValue {
 }
 
 /// The path of a file, on one line.
-pub(super) fn shown(path: &Path) -> String {
+fn shown(path: &Path) -> String {
     one_line(&path.to_string_lossy()).into_owned()
 }
 
 /// A hostile text must not fill the log that the error is written to.
-pub(super) fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(64).collect()
 }
 

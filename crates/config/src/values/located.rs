@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use foundation_kernel::text::excerpt;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, Expected, IntoDeserializer, MapAccess,
@@ -13,21 +14,20 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Map, Number, Value};
 
-use foundation_kernel::text::excerpt;
-
-/// A `T` from a value, or the part that does not fit.
-pub(super) fn read<T: DeserializeOwned>(value: &Value) -> Result<T, ReadError> {
-    T::deserialize(Located(value))
+/// A `T` from the value at this path, which is empty for the root; or the path of the part that does not fit, and why.
+pub(super) fn read<T: DeserializeOwned>(value: &Value, path: &str) -> Result<T, (String, Problem)> {
+    T::deserialize(Located(value)).map_err(|error| (error.path(path), error.problem))
 }
 
 /// What does not fit, and where.
 #[derive(Debug)]
-pub(super) struct ReadError {
+struct ReadError {
     /// The way from the value that was read, innermost step first.
     steps: Vec<PathStep>,
-    pub(super) problem: Problem,
+    problem: Problem,
 }
 
+/// Why a value does not fit a type.
 #[derive(Debug)]
 pub(super) enum Problem {
     WrongType { wanted: String, found: String },
@@ -42,7 +42,7 @@ enum PathStep {
 
 impl ReadError {
     /// The path of the fault, given that of the value that was read, which is empty for the root.
-    pub(super) fn path(&self, start: &str) -> String {
+    fn path(&self, start: &str) -> String {
         let mut path = start.to_owned();
         for step in self.steps.iter().rev() {
             path += &match step {

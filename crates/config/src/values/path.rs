@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ConfigError, PathFault};
+use super::error::{ConfigError, PathFault, shortened};
 
 /// The place of a value or of a section in the configuration: `server.http.port`.
 ///
@@ -42,7 +42,7 @@ impl ConfigPath {
         let text = text.into();
         match fault(&text) {
             None => Ok(Self(text)),
-            Some(fault) => Err(ConfigError::invalid_path(&text, fault)),
+            Some(fault) => Err(ConfigError::InvalidPath { path: shortened(&text), fault }),
         }
     }
 
@@ -61,16 +61,18 @@ impl ConfigPath {
         let rest = self.0.strip_prefix(section.as_str());
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
+}
 
-    /// The path and the paths of all sections around it, as text, outermost first.
-    pub(super) fn ancestry(&self) -> impl Iterator<Item = &str> {
-        let ends = self.0.match_indices('.').map(|(end, _)| end);
-        ends.chain([self.0.len()]).map(|end| &self.0[..end])
-    }
+/// A path and the paths of all sections around it, outermost first. Arrays are values: of the path of a part of one, as in
+/// `peers[2].port`, only the path of the array counts.
+pub(super) fn ancestry(path: &str) -> impl Iterator<Item = &str> {
+    let path = path.split('[').next().unwrap_or_default();
+    let ends = path.match_indices('.').map(|(end, _)| end);
+    ends.chain([path.len()]).map(move |end| &path[..end])
 }
 
 /// The mistake in a text that should be a path, if any.
-pub(super) fn fault(text: &str) -> Option<PathFault> {
+fn fault(text: &str) -> Option<PathFault> {
     let bytes = text.len();
     if bytes == 0 {
         return Some(PathFault::Empty);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// The type class of a value: what a higher layer may not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ValueType {
+pub(crate) enum ValueType {
     /// `null`: there is no value yet, and any type may come.
     Nothing,
     Boolean,
@@ -16,7 +16,21 @@ pub(super) enum ValueType {
 }
 
 impl ValueType {
-    pub(super) fn of(value: &Value) -> Self {
+    /// The value as a replacement for one of this type, or `None` if it may not replace it.
+    ///
+    /// An integer replaces a float as a float, any value replaces `null`, and otherwise the types must be the same.
+    pub(crate) fn fit(self, value: Value) -> Option<Value> {
+        match (self, Self::from(&value)) {
+            (Self::Nothing, _) => Some(value),
+            (Self::Float, Self::Integer) => value.as_f64().map(Value::from),
+            (wanted, found) if wanted == found => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl From<&Value> for ValueType {
+    fn from(value: &Value) -> Self {
         match value {
             Value::Null => Self::Nothing,
             Value::Bool(_) => Self::Boolean,
@@ -27,20 +41,11 @@ impl ValueType {
             Value::Object(_) => Self::Section,
         }
     }
+}
 
-    /// How a value of this type is written in an environment variable.
-    pub(super) fn in_words_for_environment(self) -> &'static str {
-        match self {
-            Self::Boolean => "boolean (true or false)",
-            Self::Integer => "integer (such as 42)",
-            Self::Float => "float (such as 1.5)",
-            Self::Array => "array (such as [1, 2])",
-            _ => self.in_words(),
-        }
-    }
-
-    fn in_words(self) -> &'static str {
-        match self {
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Nothing => "nothing",
             Self::Boolean => "boolean",
             Self::Integer => "integer",
@@ -48,24 +53,6 @@ impl ValueType {
             Self::String => "string",
             Self::Array => "array",
             Self::Section => "section",
-        }
-    }
-}
-
-impl fmt::Display for ValueType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.in_words())
-    }
-}
-
-/// The value as a replacement for one of type `wanted`, or `None` if it may not replace it.
-///
-/// An integer replaces a float as a float, any value replaces `null`, and otherwise the types must be the same.
-pub(super) fn fit(wanted: ValueType, value: Value) -> Option<Value> {
-    match (wanted, ValueType::of(&value)) {
-        (ValueType::Nothing, _) => Some(value),
-        (ValueType::Float, ValueType::Integer) => value.as_f64().map(Value::from),
-        (wanted, found) if wanted == found => Some(value),
-        _ => None,
+        })
     }
 }
