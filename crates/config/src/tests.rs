@@ -6,6 +6,7 @@ mod formats;
 mod layering;
 mod properties;
 mod reading;
+mod recording;
 
 use std::path::PathBuf;
 
