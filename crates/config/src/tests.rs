@@ -6,7 +6,7 @@ mod formats;
 mod layering;
 mod properties;
 mod reading;
-mod replaying;
+mod recording;
 
 use std::path::PathBuf;
 

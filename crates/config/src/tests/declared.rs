@@ -280,26 +280,3 @@ fn an_override_that_says_what_the_files_say_now_stays_one() {
     assert_eq!((next.overrides().count(), changes.len()), (1, 0));
     assert_eq!(next.origin("database.pool.max").unwrap(), Origin::Override);
 }
-
-// ---- the environment of the process ----
-
-#[cfg(unix)]
-#[test]
-fn a_variable_that_is_no_unicode_is_refused_if_it_is_ours_and_left_alone_otherwise() {
-    use std::ffi::OsString;
-    use std::os::unix::ffi::OsStringExt;
-
-    use super::super::environment::unicode;
-
-    let broken = || OsString::from_vec(vec![b'x', 0xff]);
-    let theirs = [(broken(), broken()), ("APPLE__X".into(), broken()), ("APP__A".into(), "1".into())];
-    assert_eq!(unicode("APP", theirs), Ok(vec![("APP__A".to_owned(), "1".to_owned())]));
-    let ours = message(unicode("APP", [("APP__A".into(), broken())]));
-    assert_eq!(ours, "environment variable \"APP__A\" is not Unicode text");
-    let mut name = OsString::from("APP__");
-    name.push(broken());
-    assert_eq!(
-        message(unicode("APP", [(name, "1".into())])),
-        "environment variable \"APP__x\u{fffd}\" is not Unicode text"
-    );
-}

@@ -22,7 +22,7 @@ pub(super) struct WatchPlan {
 
 /// What is found at a path, without following a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Entry {
+enum Entry {
     Folder(FolderId),
     Link(PathBuf),
     /// A file, nothing, or something that cannot be inspected.
@@ -31,17 +31,19 @@ pub(super) enum Entry {
 
 /// The identity of a folder, which its name is not: another folder may have the name later.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct FolderId {
+struct FolderId {
     number: (u64, u64),
     created: Option<SystemTime>,
 }
 
-impl WatchPlan {
-    /// The plan for files as they are reached now. Blocks.
-    pub(super) fn of(files: &[PathBuf]) -> Self {
+/// The plan for files as they are reached now. Blocks.
+impl From<&[PathBuf]> for WatchPlan {
+    fn from(files: &[PathBuf]) -> Self {
         Self::with(files, &entry)
     }
+}
 
+impl WatchPlan {
     fn with(files: &[PathBuf], entry_at: &dyn Fn(&Path) -> Entry) -> Self {
         let mut plan = Self::default();
         for file in files {
@@ -199,7 +201,7 @@ mod tests {
                 let _ = std::os::unix::fs::symlink(target, root.join(name(at)));
             }
             let file = file.into_iter().fold(root.clone(), |path, number| path.join(name(number)));
-            let plan = WatchPlan::of(std::slice::from_ref(&file));
+            let plan = WatchPlan::from(std::slice::from_ref(&file));
             if let Ok(real) = file.canonicalize() {
                 prop_assert!(plan.points.contains(&real), "{real:?} {plan:?}");
             }

@@ -1,0 +1,518 @@
+//! The config server's actor. It handles one change after the other: decides, records, and only then makes it; and it
+//! makes those that are recorded and not made yet.
+//!
+//! 1. The current tree is the loaded one with every recorded change up to the event `seen` made, in order, and with
+//!    those that by [`Audit::BestEffort`] need no record; and with no other.
+//! 2. The server is never interrupted between the tree and `seen`, since it does not wait there.
+
+use std::mem;
+use std::sync::Arc;
+
+use foundation_events::{EventId, EventStoreError};
+use foundation_kernel::containment::{CaughtPanic, catch_panic, display_text, report};
+#[cfg(feature = "reload")]
+use foundation_kernel::ractor::rpc::CallResult;
+use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation_kernel::text::excerpt;
+use foundation_kernel::{ServiceKey, ServiceRegistry, answer, local_message};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+use uuid::Uuid;
+
+use super::commit::ConfigCommit;
+use super::current::Current;
+use super::journal::{Journal, Record, RecordKind, SERVER, baseline};
+use super::limits::ConfigServerLimits;
+use super::note::ChangeNote;
+use super::outcome::ConfigOutcome;
+use super::status::ConfigStatus;
+use super::step::{Step, checkpoint};
+use super::transaction::{Op, Proposal};
+use super::update_error::ConfigUpdateError;
+use crate::values::{Audit, ConfigError, Fingerprint};
+use crate::watcher::ConfigWatch;
+#[cfg(feature = "reload")]
+use crate::watcher::Watcher;
+
+/// The config server in each namespace.
+pub(super) const CONFIG_SERVER: ServiceKey<ConfigMsg> = ServiceKey::new(SERVER);
+
+type Answer = RpcReplyPort<Result<ConfigCommit, ConfigUpdateError>>;
+
+pub(super) enum ConfigMsg {
+    Change(Proposal, ChangeNote, Answer),
+    Rollback(EventId, ChangeNote, Answer),
+    Reload(ChangeNote, Answer),
+    /// The watched files have changed; the answer is whether the change is dealt with.
+    #[cfg_attr(not(feature = "reload"), expect(dead_code, reason = "nothing is watched"))]
+    FilesChanged(Fingerprint, RpcReplyPort<bool>),
+    /// The event store is about to prune events that hold changes at run time.
+    Checkpoint,
+    Status(RpcReplyPort<ConfigStatus>),
+}
+local_message!(ConfigMsg);
+
+/// The server's dependencies.
+#[derive(Clone)]
+pub(super) struct ConfigServerActor {
+    current: Arc<Current>,
+    journal: Journal,
+    memory: Arc<Memory>,
+    on_outcome: Arc<dyn Fn(ConfigOutcome) + Send + Sync>,
+    limits: Arc<ConfigServerLimits>,
+}
+
+/// What a server leaves to its successor. It belongs to the namespace.
+#[derive(Default)]
+struct Memory {
+    /// The last recorded change that was processed.
+    seen: Mutex<Option<EventId>>,
+    /// Whether a server has made the changes recorded before the namespace began. From then on the tree is up to date,
+    /// except for a last recording that was not answered.
+    has_begun: Mutex<bool>,
+    /// How the files are watched.
+    watch: Mutex<ConfigWatch>,
+    /// Why the last checkpoint could not be recorded, if it could not.
+    checkpoint_failure: Mutex<Option<String>>,
+    /// The content of the files that were refused last, and why.
+    refused: Mutex<Option<(Fingerprint, String)>>,
+}
+
+/// Notes a value; true if it differs from the one before.
+fn is_new<T: PartialEq + Clone>(noted: &Mutex<T>, value: T) -> bool {
+    mem::replace(&mut *noted.lock(), value.clone()) != value
+}
+
+/// Whether every recorded change is made.
+enum Records {
+    /// Every recorded change is made, so decisions are taken on the true state.
+    InSync,
+    /// A recording was not answered: the store may have a change that is not made.
+    Unknown,
+}
+
+pub(super) struct State {
+    records: Records,
+    /// Kept for as long as the server lives.
+    #[cfg(feature = "reload")]
+    _watcher: Option<Watcher>,
+}
+
+/// The commits that were made, each with the correlation of its event.
+type MadeAgain = Vec<(Uuid, ConfigCommit)>;
+
+impl ConfigServerActor {
+    pub(super) fn new(
+        registry: &ServiceRegistry,
+        current: Arc<Current>,
+        journal: Journal,
+        on_outcome: impl Fn(ConfigOutcome) + Send + Sync + 'static,
+    ) -> Self {
+        let memory = registry.extension(Memory::default);
+        let limits = registry.extension(ConfigServerLimits::default);
+        Self { current, journal, memory, on_outcome: Arc::new(on_outcome), limits }
+    }
+
+    // ---- requests ----
+
+    async fn serve(&self, message: ConfigMsg, records: &mut Records) {
+        match message {
+            ConfigMsg::Change(proposal, note, reply) => {
+                let result = self.change(records, proposal, note).await;
+                answer(reply, self.counted(result));
+            }
+            ConfigMsg::Rollback(to, note, reply) => {
+                let result = self.roll_back(records, to, note).await;
+                answer(reply, self.counted(result));
+            }
+            ConfigMsg::Reload(note, reply) => answer(reply, self.try_reload(records, note).await),
+            ConfigMsg::FilesChanged(content, reply) => answer(reply, self.take_files(records, content).await),
+            ConfigMsg::Checkpoint => self.try_checkpoint(records).await,
+            ConfigMsg::Status(reply) => answer(reply, self.status()),
+        }
+    }
+
+    async fn change(
+        &self,
+        records: &mut Records,
+        proposal: Proposal,
+        note: ChangeNote,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        note.check()?;
+        self.settle(records).await?;
+        let step = Step::propose(&self.current.load(), proposal)?;
+        self.take(records, step, note).await
+    }
+
+    /// Restores the values changed at run time since an event.
+    async fn roll_back(
+        &self,
+        records: &mut Records,
+        to: EventId,
+        mut note: ChangeNote,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        self.settle(records).await?;
+        let values = self.journal.values_after(to).await?;
+        note.reason.get_or_insert_with(|| format!("rolled back to event {to}"));
+        let ops = values.into_iter().map(|(path, value)| (path, Op::Set(value))).collect();
+        self.change(records, Proposal::These(ops), note).await
+    }
+
+    async fn reload(&self, records: &mut Records, mut note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
+        note.check()?;
+        self.settle(records).await?;
+        note.reason.get_or_insert_with(|| "the files were read again".to_owned());
+        match self.load().await? {
+            Some(step) => self.take(records, step, note).await,
+            None => {
+                let generation = self.current.load().generation();
+                Ok(ConfigCommit { changes: Vec::new(), generation, event: None, note })
+            }
+        }
+    }
+
+    /// A reload on request, whose refusal is recorded.
+    async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
+        let result = self.reload(records, note).await;
+        if let Err(error) = &result {
+            self.refuse_reload(error);
+        }
+        self.counted(result)
+    }
+
+    /// A reload after a change of the files. Each content is refused once; a step that could not be recorded, or was
+    /// not answered, is tried again.
+    async fn take_files(&self, records: &mut Records, content: Fingerprint) -> bool {
+        match self.reload(records, ChangeNote::default()).await {
+            Ok(_) => {
+                *self.memory.refused.lock() = None;
+                true
+            }
+            Err(error) => {
+                if is_new(&self.memory.refused, Some((content, error.to_string()))) {
+                    self.refuse_reload(&error);
+                    self.notify(ConfigOutcome::Refused);
+                }
+                matches!(error, ConfigUpdateError::Refused(_))
+            }
+        }
+    }
+
+    fn refuse_reload(&self, error: &ConfigUpdateError) {
+        let reason = display_text(error);
+        report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
+        self.journal.note_refusal(&reason);
+    }
+
+    fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
+        if result.is_err() {
+            self.notify(ConfigOutcome::Refused);
+        }
+        result
+    }
+
+    /// Notifies the program; a panic of its code is only logged.
+    fn notify(&self, outcome: ConfigOutcome) {
+        if let Err(panic) = catch_panic(|| (self.on_outcome)(outcome)) {
+            report(|| tracing::error!(%panic, ?outcome, "the callback for changes of the configuration panicked"));
+        }
+    }
+
+    fn status(&self) -> ConfigStatus {
+        let tree = self.current.load();
+        ConfigStatus {
+            generation: tree.generation(),
+            paths: tree.paths().count(),
+            overrides: tree.overrides().count(),
+            subscribers: self.current.subscribers(),
+            watch: self.memory.watch.lock().clone(),
+            checkpoint_failure: self.memory.checkpoint_failure.lock().clone(),
+        }
+    }
+
+    // ---- one step ----
+
+    /// A step is taken only when it is recorded; if it cannot be, the old values stay, unless the audit rule does not
+    /// require a record.
+    async fn take(
+        &self,
+        records: &mut Records,
+        step: Step,
+        note: ChangeNote,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        let Some(kind) = step.kind else { return Ok(self.idle(step, note)) };
+        let correlation = Uuid::now_v7();
+        match self.journal.record(kind, correlation, &step.changes, &note).await {
+            Ok(events) => Ok(self.make(step, note, events.last().copied())),
+            Err(error @ EventStoreError::NoAnswer { .. }) => {
+                match self.await_outcome(records, correlation, &error).await? {
+                    Some(commit) => Ok(commit),
+                    None => self.unrecorded(step, note, error),
+                }
+            }
+            Err(error) => self.unrecorded(step, note, error),
+        }
+    }
+
+    /// The outcome of a recording that was not answered: the commit, if it was recorded. The store handles one request
+    /// after the other, and a request that it had not done when it ended is never done. So the next answer, of this
+    /// store or of its successor, settles it.
+    async fn await_outcome(
+        &self,
+        records: &mut Records,
+        correlation: Uuid,
+        error: &EventStoreError,
+    ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
+        *records = Records::Unknown;
+        let Ok(Ok(made)) = timeout(self.limits.inquiry, self.catch_up()).await else {
+            return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
+        };
+        *records = Records::InSync;
+        let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
+        Ok(ours.map(|(_, commit)| commit))
+    }
+
+    /// Handles a step that is certainly not recorded.
+    fn unrecorded(
+        &self,
+        step: Step,
+        note: ChangeNote,
+        error: EventStoreError,
+    ) -> Result<ConfigCommit, ConfigUpdateError> {
+        let audit = self.current.load().audit();
+        match audit {
+            Audit::Required => Err(ConfigUpdateError::NotRecorded(error)),
+            Audit::BestEffort => {
+                report(|| tracing::warn!(%error, %note, "the configuration is changed without a record"));
+                self.notify(ConfigOutcome::Unrecorded);
+                Ok(self.make(step, note, None))
+            }
+        }
+    }
+
+    /// A step that changes nothing; after a reload the positions of values in their files may still differ.
+    fn idle(&self, step: Step, note: ChangeNote) -> ConfigCommit {
+        let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event: None, note };
+        self.current.replace(step.next);
+        commit
+    }
+
+    fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
+        let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
+        if event.is_some() {
+            *self.memory.seen.lock() = event;
+        }
+        self.current.make(step.next, &commit);
+        self.release_if_no_overrides();
+        self.notify(ConfigOutcome::Made);
+        commit
+    }
+
+    // ---- retention ----
+
+    /// Without any change at run time no event has to be kept.
+    fn release_if_no_overrides(&self) -> bool {
+        let has_none = self.current.load().overrides().next().is_none();
+        if has_none {
+            self.journal.hold().keep_from(None);
+            *self.memory.checkpoint_failure.lock() = None;
+        }
+        has_none
+    }
+
+    /// Records a checkpoint of all changes at run time that are in force, so that the events before it can be pruned.
+    /// If that fails they are kept, and the store's next retention check asks again. If the store has refused it, the
+    /// server's status says so: a refusal does not pass by itself.
+    async fn try_checkpoint(&self, records: &mut Records) {
+        let Err(error) = self.checkpoint(records).await else {
+            *self.memory.checkpoint_failure.lock() = None;
+            return;
+        };
+        self.notify(ConfigOutcome::CheckpointFailed);
+        let is_refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
+        if !is_refused || is_new(&self.memory.checkpoint_failure, Some(display_text(&error))) {
+            report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
+        }
+    }
+
+    async fn checkpoint(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
+        self.settle(records).await?;
+        if self.release_if_no_overrides() {
+            return Ok(());
+        }
+        let (changes, note) = (checkpoint(&self.current.load()), ChangeNote::default());
+        let recorded = self.journal.record(RecordKind::Checkpoint, Uuid::now_v7(), &changes, &note).await;
+        let recorded = recorded.map_err(ConfigUpdateError::NotRecorded)?;
+        recorded.last().into_iter().for_each(|last| *self.memory.seen.lock() = Some(*last));
+        self.journal.hold().keep_from(recorded.first().copied());
+        Ok(())
+    }
+
+    // ---- recorded changes ----
+
+    /// Makes sure that every recorded change is made before the next one is decided.
+    async fn settle(&self, records: &mut Records) -> Result<(), ConfigUpdateError> {
+        if let Records::Unknown = records {
+            if let Some(outage) = self.journal.outage() {
+                // The recorded changes are known when the log is open again; until then nothing can be recorded either.
+                let (batch, since, cause) = (Vec::new(), outage.since, outage.cause);
+                return Err(ConfigUpdateError::NotRecorded(EventStoreError::Unavailable { batch, since, cause }));
+            }
+            let unsettled = |reason| ConfigUpdateError::NotRecorded(EventStoreError::NoAnswer { reason });
+            let limit = self.limits.inquiry;
+            let caught_up = timeout(limit, self.catch_up()).await;
+            let caught_up = caught_up.map_err(|_| unsettled(format!("no answer within {limit:?}")))?;
+            caught_up.map_err(|error| unsettled(error.to_string()))?;
+            *records = Records::InSync;
+        }
+        Ok(())
+    }
+
+    /// Makes the changes that an ended server left behind; fails if the event store does not come back in time.
+    async fn begin(&self) -> Result<Records, ActorProcessingErr> {
+        let (limit, seen, has_begun) = (self.limits.store_at_start, self.seen(), *self.memory.has_begun.lock());
+        let late = |_| format!("the event store did not report within {limit:?} which changes are recorded");
+        let beginning = async {
+            // A server that took over knows the values in force before.
+            let (recorded, is_all) = self.journal.records_at_start(seen, has_begun).await?;
+            self.make_all(&recorded).await;
+            Ok::<_, ActorProcessingErr>(if is_all { Records::InSync } else { Records::Unknown })
+        };
+        let records = timeout(limit, beginning).await.map_err(late)??;
+        *self.memory.has_begun.lock() = true;
+        Ok(records)
+    }
+
+    /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
+    async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
+        let recorded = self.journal.records_after(self.seen()).await?;
+        Ok(self.make_all(&recorded).await)
+    }
+
+    fn seen(&self) -> Option<EventId> {
+        *self.memory.seen.lock()
+    }
+
+    /// Makes the changes of all records after the last one that was seen.
+    async fn make_all(&self, new: &[Record]) -> MadeAgain {
+        let (seen, mut made) = (self.seen(), Vec::new());
+        // However often the files were reloaded, they are read once, for the last of these records.
+        if let Some(reload) = new.iter().rfind(|record| record.kind == RecordKind::Reload) {
+            made.extend(self.reload_again(reload).await.map(|commit| (reload.correlation, commit)));
+        }
+        if let Some(commit) = self.replay(new) {
+            made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
+        }
+        new.last().into_iter().for_each(|last| *self.memory.seen.lock() = Some(last.event));
+        let hold = self.journal.hold();
+        if !self.release_if_no_overrides() && (seen.is_none() || hold.kept_from().is_none()) {
+            hold.keep_from(baseline(new));
+        }
+        made
+    }
+
+    fn replay(&self, new: &[Record]) -> Option<ConfigCommit> {
+        let (step, refused) = Step::replay(&self.current.load(), new);
+        for (event, reason) in refused {
+            report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
+        }
+        let last = new.iter().rfind(|record| record.kind != RecordKind::Reload)?;
+        Some(self.make(step?, last.note.clone(), Some(last.event)))
+    }
+
+    async fn reload_again(&self, reload: &Record) -> Option<ConfigCommit> {
+        match self.load().await {
+            Ok(Some(step)) if step.kind.is_some() => Some(self.make(step, reload.note.clone(), Some(reload.event))),
+            Ok(_) => None,
+            Err(error) => {
+                report(|| tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies"));
+                None
+            }
+        }
+    }
+
+    /// The step to the files as they are now; `None` if the configuration was loaded from no source.
+    async fn load(&self) -> Result<Option<Step>, ConfigError> {
+        let Some(source) = self.current.load().source().map(|(source, _)| Arc::clone(source)) else {
+            return Ok(None);
+        };
+        // Reads files, so not on a worker thread.
+        let loaded = match tokio::task::spawn_blocking(move || source.load_again()).await {
+            Ok(loaded) => loaded?,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => {
+                    let (what, reason) = ("reading the configuration".to_owned(), CaughtPanic::of(panic).into_text());
+                    return Err(ConfigError::Panicked { what, reason: excerpt(&reason) });
+                }
+                // The runtime is shutting down, and the awaiting task with it.
+                Err(_) => std::future::pending().await,
+            },
+        };
+        Step::reload(&self.current.load(), loaded).map(Some)
+    }
+
+    // ---- files ----
+
+    /// Watches the files, if they are to be watched.
+    #[cfg(feature = "reload")]
+    fn watch(&self, myself: ActorRef<ConfigMsg>) -> Option<Watcher> {
+        let tree = self.current.load();
+        let (source, known) = tree.source()?;
+        let memory = Arc::clone(&self.memory);
+        let on_watch = move |how: ConfigWatch| {
+            if is_new(&memory.watch, how.clone()) {
+                report_watch(&how);
+            }
+        };
+        Watcher::start(Arc::clone(source), known, on_watch, move |content| {
+            let server = myself.clone();
+            async move {
+                // It is no error if the server is gone: its successor watches for itself.
+                let answer = server.call(|reply| ConfigMsg::FilesChanged(content, reply), None).await;
+                matches!(answer, Ok(CallResult::Success(true)))
+            }
+        })
+    }
+}
+
+/// Reports that the files are watched in another way.
+#[cfg(feature = "reload")]
+fn report_watch(how: &ConfigWatch) {
+    report(|| match how {
+        ConfigWatch::Polled { every, reason } => {
+            tracing::warn!(?every, %reason, "configuration files are not watched, and checked from time to time only");
+        }
+        _ => tracing::debug!("configuration files are watched"),
+    });
+}
+
+#[cfg_attr(feature = "async-trait", foundation_kernel::ractor::async_trait)]
+impl Actor for ConfigServerActor {
+    type Msg = ConfigMsg;
+    type State = State;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<ConfigMsg>, (): ()) -> Result<State, ActorProcessingErr> {
+        let server = myself.clone();
+        self.journal.hold().held_by(move || drop(server.cast(ConfigMsg::Checkpoint)));
+        // Watch before reading again: a change of a file in between is noticed.
+        #[cfg(feature = "reload")]
+        let _watcher = self.watch(myself);
+        Ok(State {
+            records: self.begin().await?,
+            #[cfg(feature = "reload")]
+            _watcher,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ConfigMsg>,
+        message: ConfigMsg,
+        State { records, .. }: &mut State,
+    ) -> Result<(), ActorProcessingErr> {
+        // Boxed: otherwise each actor would keep the 8 KB that a change takes for as long as it lives.
+        Box::pin(self.serve(message, records)).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! The configuration of one namespace, as its readers and subscribers see it. It belongs to the namespace, so that they
+//! outlive the actor.
+//!
+//! 1. A subscriber receives each change that is made after it subscribed, once, and when the tree has it.
+//! 2. Only the server writes, and there is one server at a time.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use foundation_events::EventId;
+use foundation_kernel::ServiceRegistry;
+use foundation_kernel::containment::waking_contained;
+use parking_lot::Mutex;
+use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
+
+use super::commit::{ConfigChanged, ConfigCommit};
+use super::note::ChangeNote;
+use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, Snapshot, typed};
+
+/// How many commits a subscriber may be behind.
+const BACKLOG: usize = 1_024;
+
+pub(super) struct Current {
+    tree: Arc<ArcSwap<ConfigTree>>,
+    /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
+    changes: Mutex<Option<Sender<Arc<Made>>>>,
+}
+
+/// A commit that has been made, with the declared sections before and after it.
+#[derive(Debug)]
+struct Made {
+    commit: ConfigCommit,
+    before: Arc<[Snapshot]>,
+    after: Arc<[Snapshot]>,
+}
+
+impl From<Arc<ConfigTree>> for Current {
+    fn from(loaded: Arc<ConfigTree>) -> Self {
+        Self { tree: Arc::new(ArcSwap::new(loaded)), changes: Mutex::default() }
+    }
+}
+
+impl Current {
+    /// The tree for a brief read, without a count of its `Arc`.
+    pub(super) fn load(&self) -> Guard<Arc<ConfigTree>> {
+        self.tree.load()
+    }
+
+    /// The location of the tree, for frequent readers.
+    pub(super) fn tree_cell(&self) -> Arc<ArcSwap<ConfigTree>> {
+        Arc::clone(&self.tree)
+    }
+
+    /// Replaces the tree with an equal one: only positions in files may differ.
+    pub(super) fn replace(&self, same: ConfigTree) {
+        self.tree.store(Arc::new(same));
+    }
+
+    /// Makes a change.
+    pub(super) fn make(&self, next: ConfigTree, commit: &ConfigCommit) {
+        let next = Arc::new(next);
+        let before = self.tree.swap(Arc::clone(&next));
+        // Not under the lock: a subscriber that is woken may subscribe again.
+        let Some(changes) = self.changes.lock().clone() else { return };
+        let (before, after) = (Arc::clone(before.snapshots()), Arc::clone(next.snapshots()));
+        // It is no error if all subscribers have gone.
+        let _ = changes.send(Arc::new(Made { commit: commit.clone(), before, after }));
+    }
+
+    /// How many subscriptions there are.
+    pub(super) fn subscribers(&self) -> usize {
+        self.changes.lock().as_ref().map_or(0, Sender::receiver_count)
+    }
+
+    /// A subscription to the changes of a value or a section.
+    pub(super) fn subscribe(
+        &self,
+        section: &str,
+        registry: &ServiceRegistry,
+    ) -> Result<ConfigSubscription, ConfigError> {
+        let section = ConfigPath::new(section)?;
+        // Subscribe before checking the path: a change in between is received.
+        let feed = self.feed(registry);
+        self.load().get(&section)?;
+        Ok(ConfigSubscription { section, feed, pending: VecDeque::new() })
+    }
+
+    /// A subscription to the changes of a declared section.
+    pub(super) fn subscribe_section<T: ConfigSection>(
+        &self,
+        registry: &ServiceRegistry,
+    ) -> Result<SectionSubscription<T>, ConfigError> {
+        let feed = self.feed(registry);
+        let index = self.load().section_index::<T>()?;
+        Ok(SectionSubscription { section: ConfigPath::new(T::PATH)?, index, feed, as_type: PhantomData })
+    }
+
+    fn feed(&self, registry: &ServiceRegistry) -> Feed {
+        let changes = self.changes.lock().get_or_insert_with(|| Sender::new(BACKLOG)).subscribe();
+        Feed { changes, registry: registry.clone() }
+    }
+}
+
+/// The commits from now on, in order; it outlives the config server's restarts.
+#[derive(Debug)]
+struct Feed {
+    changes: Receiver<Arc<Made>>,
+    registry: ServiceRegistry,
+}
+
+impl Feed {
+    /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
+    async fn next(&mut self) -> Result<Option<Arc<Made>>, Lagged> {
+        let made = tokio::select! {
+            biased;
+            made = waking_contained(self.changes.recv()) => made,
+            () = self.registry.ended() => return Ok(None),
+        };
+        match made {
+            Ok(made) => Ok(Some(made)),
+            Err(RecvError::Lagged(missed)) => Err(Lagged { missed }),
+            Err(RecvError::Closed) => Ok(None),
+        }
+    }
+}
+
+/// Changes that a subscriber missed because it was too slow. It continues with the oldest that are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{missed} configuration changes were missed: the subscriber was too slow")]
+pub struct Lagged {
+    /// How many; changes that were made together count as one.
+    pub missed: u64,
+}
+
+/// The changes of one value or section from now on, in order; it outlives the config server's restarts.
+#[derive(Debug)]
+pub struct ConfigSubscription {
+    section: ConfigPath,
+    feed: Feed,
+    /// The changes of the last commit that were not returned yet.
+    pending: VecDeque<ConfigChanged>,
+}
+
+impl ConfigSubscription {
+    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<ConfigChanged>, Lagged> {
+        loop {
+            if let Some(changed) = self.pending.pop_front() {
+                return Ok(Some(changed));
+            }
+            let Some(made) = self.feed.next().await? else {
+                return Ok(None);
+            };
+            self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
+        }
+    }
+}
+
+/// The changes of a declared section from now on, in order; it outlives the config server's restarts.
+pub struct SectionSubscription<T> {
+    section: ConfigPath,
+    index: usize,
+    feed: Feed,
+    as_type: PhantomData<fn() -> T>,
+}
+
+/// One change of a declared section, however many values it changes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SectionChanged<T> {
+    /// The section before.
+    pub old: Arc<T>,
+    /// The section after.
+    pub new: Arc<T>,
+    /// The generation of the configuration that it led to.
+    pub generation: u64,
+    /// The event that records it; `None` if it could not be recorded and need not be.
+    pub event: Option<EventId>,
+    /// Who changed it, and why.
+    pub note: ChangeNote,
+}
+
+impl<T: ConfigSection> SectionSubscription<T> {
+    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, Lagged> {
+        while let Some(made) = self.feed.next().await? {
+            if let Some(changed) = self.changed(&made) {
+                return Ok(Some(changed));
+            }
+        }
+        Ok(None)
+    }
+
+    fn changed(&self, made: &Made) -> Option<SectionChanged<T>> {
+        let commit = &made.commit;
+        commit.changes.iter().find(|change| change.path.is_within(&self.section))?;
+        let (old, new) = (made.before.get(self.index)?, made.after.get(self.index)?);
+        Some(SectionChanged {
+            old: Arc::clone(typed(old)?),
+            new: Arc::clone(typed(new)?),
+            generation: commit.generation,
+            event: commit.event,
+            note: commit.note.clone(),
+        })
+    }
+}
+
+impl<T> fmt::Debug for SectionSubscription<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SectionSubscription({})", self.section)
+    }
+}

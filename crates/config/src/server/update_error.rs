@@ -1,0 +1,52 @@
+use foundation_events::{EventId, EventStoreError};
+
+use crate::values::{ConfigError, ConfigPath};
+
+/// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
+/// certain.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigUpdateError {
+    /// The change itself is not allowed.
+    #[error(transparent)]
+    Refused(#[from] ConfigError),
+    /// The change could not be recorded.
+    #[error("the change was not recorded: {0}")]
+    NotRecorded(#[source] EventStoreError),
+    /// The records of changes could not be read.
+    #[error("the history of changes cannot be read: {0}")]
+    NoHistory(#[source] EventStoreError),
+    /// The event to roll back to records no change of this configuration, or was pruned.
+    #[error("event {event} records no change of the configuration{}", newest(newest_record))]
+    NoRecord {
+        /// The event.
+        event: EventId,
+        /// The newest one that does, if there is any.
+        newest_record: Option<EventId>,
+    },
+    /// The value to set cannot be written as JSON.
+    #[error("the new value of {path} cannot be written as JSON: {reason}")]
+    Unwritable {
+        /// What was to be changed.
+        path: ConfigPath,
+        /// What the serialiser said.
+        reason: String,
+    },
+    /// The config server is not running. Nothing was changed, and nothing will be.
+    #[error("{reason}")]
+    NotDelivered {
+        /// Why it could not be asked.
+        reason: String,
+    },
+    /// The config server, or the event store behind it, took the change and did not answer: it may still be made.
+    #[error("{reason}")]
+    NoAnswer {
+        /// What happened instead.
+        reason: String,
+    },
+}
+
+fn newest(record: &Option<EventId>) -> String {
+    record
+        .map_or_else(|| "; there is no record of any".to_owned(), |event| format!("; the newest that does is {event}"))
+}

@@ -1,0 +1,84 @@
+use foundation_events::json::{is_deeper_than, json_bytes};
+use serde_json::Value;
+
+use super::error::ConfigError;
+use super::origin::Origin;
+
+/// How much a configuration may hold, whatever layer it comes from. The depth and length of paths are limited by
+/// [`ConfigPath`](crate::ConfigPath) itself.
+///
+/// ```
+/// use foundation_config_server::{ConfigLimits, ConfigSources};
+///
+/// let mut limits = ConfigLimits::default();
+/// limits.max_value_bytes = 4;
+/// let sources = ConfigSources::new().defaults(serde_json::json!({ "motd": "hello" }))?.limits(limits);
+/// assert_eq!(
+///     sources.load().unwrap_err().to_string(),
+///     "the value at config path motd (the defaults) has 7 bytes as JSON, and at most 4 are allowed"
+/// );
+/// # Ok::<(), foundation_config_server::ConfigError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConfigLimits {
+    /// Values altogether; 10,000 by default.
+    pub max_paths: usize,
+    /// Bytes of one value, as JSON; 65,536 by default.
+    pub max_value_bytes: usize,
+    /// Levels of arrays, and of sections in them, in one value; 16 by default.
+    pub max_value_depth: usize,
+    /// Bytes of one file; 1,048,576 by default.
+    pub max_file_bytes: usize,
+}
+
+impl Default for ConfigLimits {
+    fn default() -> Self {
+        Self { max_paths: 10_000, max_value_bytes: 1 << 16, max_value_depth: 16, max_file_bytes: 1 << 20 }
+    }
+}
+
+impl ConfigLimits {
+    /// Refuses a value that is too large or too deep.
+    pub(super) fn check_value(&self, path: &str, value: &Value, origin: &Origin) -> Result<(), ConfigError> {
+        let over = |found: String, limit| {
+            let what = format!("the value at config path {path} ({origin})");
+            Err(ConfigError::OverLimit { what, found, limit })
+        };
+        // The depth comes first: measuring the bytes recurses.
+        if is_deeper_than(self.max_value_depth, value) {
+            return over("more levels".to_owned(), self.max_value_depth);
+        }
+        let bytes = json_bytes(value);
+        match bytes > self.max_value_bytes {
+            true => over(format!("{bytes} bytes as JSON"), self.max_value_bytes),
+            false => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(value: &Value) -> Result<(), ConfigError> {
+        ConfigLimits::default().check_value("a", value, &Origin::Override)
+    }
+
+    fn nested(levels: usize) -> Value {
+        (0..levels).fold(Value::Null, |inner, _| json!([inner]))
+    }
+
+    #[test]
+    fn a_value_of_exactly_the_allowed_size_and_depth_is_taken_and_more_is_refused() {
+        let text = |bytes: usize| Value::String("x".repeat(bytes - 2));
+        assert_eq!((check(&text(1 << 16)), check(&nested(16))), (Ok(()), Ok(())));
+        let refusal = check(&text((1 << 16) + 1)).unwrap_err().to_string();
+        let place = "the value at config path a (an update at run time) has";
+        assert_eq!(refusal, format!("{place} 65537 bytes as JSON, and at most 65536 are allowed"));
+        let refusal = check(&nested(17)).unwrap_err().to_string();
+        assert_eq!(refusal, format!("{place} more levels, and at most 16 are allowed"));
+    }
+}
