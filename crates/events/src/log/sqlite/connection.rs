@@ -1,7 +1,6 @@
 //! Connections: one writer, any number of readers.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -9,6 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::error::SqliteError;
 use super::options::{Durability, SqliteOptions};
+use super::path::Missing;
 use super::schema::{self, Contents};
 
 /// The longest time that SQLite can wait for a lock.
@@ -19,62 +19,6 @@ const CHECKPOINT_PAGES: u32 = 8000;
 const WAL_BYTES: u32 = 64 << 20;
 /// The size of the statement cache: a store uses some twenty different statements.
 const CACHED_STATEMENTS: usize = 48;
-
-/// What happens if a file, or its directory, is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Missing {
-    Create,
-    /// It was open before: an empty one in its place would be a loss that looks like a success, now or when it comes
-    /// back.
-    Refuse,
-}
-
-/// The canonical path of a file: absolute, with its directory made (if it may be) and resolved.
-///
-/// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
-pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, SqliteError> {
-    if missing == Missing::Refuse {
-        let displaced = |what: String| {
-            let what = format!("{what}; it is not made anew, since it was open before");
-            SqliteError::Displaced { path: path.to_path_buf(), what }
-        };
-        let found = fs::metadata(path).map_err(|error| displaced(format!("is not there any more: {error}")))?;
-        // SQLite takes an empty file for a new database, and removes the write-ahead log beside it.
-        if found.len() == 0 {
-            return Err(displaced("is empty".to_owned()));
-        }
-    }
-    let name = path.file_name().ok_or(SqliteError::IsDirectory)?;
-    let directory = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    let cause =
-        |error: std::io::Error| SqliteError::Directory { path: directory.to_path_buf(), reason: error.to_string() };
-    if missing == Missing::Create {
-        make(directory).map_err(cause)?;
-    }
-    let directory = directory.canonicalize().map_err(cause)?;
-    let path = directory.join(name);
-    // A link is followed, so that the lock beside the file is the same for all names of it.
-    let path = path.canonicalize().unwrap_or(path);
-    if path.is_dir() { Err(SqliteError::IsDirectory) } else { Ok(path) }
-}
-
-/// Makes the directory and its parents. SQLite makes the entries of its files durable; this does so for new
-/// directories.
-fn make(directory: &Path) -> std::io::Result<()> {
-    let missing: Vec<&Path> =
-        directory.ancestors().take_while(|at| !at.as_os_str().is_empty() && !at.exists()).collect();
-    fs::create_dir_all(directory)?;
-    if cfg!(unix) {
-        for made in missing {
-            let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
-            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
-    }
-    Ok(())
-}
 
 /// The writing connection, to a file that is checked, migrated and set up; the caller holds the writer's lock.
 ///

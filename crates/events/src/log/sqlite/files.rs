@@ -56,9 +56,10 @@ impl Files {
         Ok(())
     }
 
-    /// The database alone: without a writer, the write-ahead log may be another one.
-    pub(super) fn database(&self) -> OpenFile {
-        self.database.clone()
+    /// Checks whether the database alone is there: without a writer, the write-ahead log may be another one.
+    pub(super) fn database_is_there(&self) -> impl Fn() -> Result<(), SqliteError> + Send + Sync + 'static {
+        let database = self.database.clone();
+        move || database.find().map(drop)
     }
 
     /// Whether both are there.
@@ -72,7 +73,7 @@ impl Files {
 
 /// One of the files, as it was when it was opened.
 #[derive(Debug, Clone)]
-pub(super) struct OpenFile {
+struct OpenFile {
     path: PathBuf,
     identity: Identity,
 }
@@ -87,7 +88,7 @@ impl OpenFile {
     ///
     /// # Errors
     /// [`SqliteError::Displaced`].
-    pub(super) fn find(&self) -> Result<Metadata, SqliteError> {
+    fn find(&self) -> Result<Metadata, SqliteError> {
         let found = metadata(&self.path)?;
         match identity(&found) == self.identity {
             true => Ok(found),

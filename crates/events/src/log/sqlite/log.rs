@@ -5,20 +5,17 @@ use std::time::SystemTime;
 use foundation_kernel::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::connection::{Missing, length_of, open_writer, prepare, tidy_when_closed};
+use super::connection::{length_of, open_writer, tidy_when_closed};
 use super::error::SqliteError;
-use super::file_name::file_of;
+use super::events::{import, prune, record};
 use super::files::Files;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
 use super::parking;
-use super::prune::prune;
+use super::path::{Missing, file_of, prepare};
 use super::reader::SqliteReader;
-use super::record::{Recording, import};
 use super::repair::repair;
-use super::row::Rows;
-use super::state::number;
-use super::vacuum::vacuum;
+use super::value::number;
 use crate::{
     Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, ParkedEvent,
     PruneBound, ReaderSource, RepairStep, SubscriptionName,
@@ -203,9 +200,8 @@ impl EventLog for SqliteLog {
     ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
         let mut events = 0;
         let mut group = group.inspect(|append| events += append.batch.len());
-        let recorded = self.attempt(|connection, namespace, limits| {
-            Recording { rows: Rows::of(connection)?, connection, namespace, limits }.group(&mut group, clock)
-        });
+        let recorded =
+            self.attempt(|connection, namespace, limits| record(connection, namespace, limits, &mut group, clock));
         recorded.map_err(|error| match events {
             // None of them was taken yet.
             0 => self.fail("recording events", error),
@@ -265,16 +261,45 @@ impl EventLog for SqliteLog {
     }
 
     fn reader_source(&self) -> Option<ReaderSource> {
-        let (path, patience, database) = (self.path.clone(), self.options.patience(), self.files.database());
+        let (path, patience) = (self.path.clone(), self.options.patience());
+        let database_is_there = self.files.database_is_there();
         Some(Arc::new(move || {
             // It is opened by the path, so only now is it known to read what was written here.
             let opened = SqliteReader::open(path.clone(), patience);
-            match opened.and_then(|reader| database.find().map(|_| reader)) {
+            match opened.and_then(|reader| database_is_there().map(|()| reader)) {
                 Ok(reader) => Ok(Box::new(reader)),
                 Err(error) => Err(error.at("opening a reader", &path)),
             }
         }))
     }
+}
+
+/// Pages that are given back at a time: 1 MiB, a few milliseconds.
+const PAGES: i64 = 256;
+
+/// Gives a chunk of what pruning has freed back to the file system; true if there is more.
+fn vacuum(connection: &Connection) -> Result<bool, SqliteError> {
+    let before = free_pages(connection)?;
+    if before == 0 {
+        return Ok(false);
+    }
+    // Each step gives one page back, so the statement is stepped to its end, which `execute` does not do for this
+    // pragma.
+    let mut statement = connection.prepare_cached(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    drop(rows);
+    let free = free_pages(connection)?;
+    if free == 0 {
+        // The file shrinks when the write-ahead log is moved into it, which may take long.
+        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    }
+    // A file that another program has made empty, without the setting for this, never gives anything back.
+    Ok(free > 0 && free < before)
+}
+
+fn free_pages(connection: &Connection) -> Result<i64, SqliteError> {
+    Ok(connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
 }
 
 const OPENING: &str = "opening the event log";

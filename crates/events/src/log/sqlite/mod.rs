@@ -16,25 +16,21 @@
 
 mod connection;
 mod error;
-mod file_name;
+mod events;
 mod files;
 mod lock;
 mod log;
 mod options;
 mod parking;
+mod path;
 mod plan;
-mod prune;
 mod reader;
-mod record;
 mod repair;
-mod row;
 mod schema;
-mod state;
 mod storage;
 #[cfg(test)]
 mod tests;
-mod time;
-mod vacuum;
+mod value;
 mod verify;
 
 pub use log::SqliteLog;

@@ -6,8 +6,8 @@ use foundation_kernel::containment::report;
 use rusqlite::{Connection, Row};
 
 use super::error::SqliteError;
-use super::state::number;
-use super::time::{nanoseconds, time};
+use super::value::number;
+use super::value::{nanoseconds, time};
 use crate::event::line;
 use crate::{EventId, ParkedEvent, SubscriptionName};
 

@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 
 use rusqlite::types::Value;
 
-use super::row;
-use super::state::number;
-use super::time::nanoseconds;
+use super::events;
+use super::value::nanoseconds;
+use super::value::number;
 use crate::{EventKind, Order, Query};
 
 /// The most values of one condition for which a statement has a part each; SQLite takes 500 parts.
@@ -21,10 +21,10 @@ const MAX_VALUES: usize = 1000;
 /// The range of the log to search, all bounds included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
-    pub(super) first: i64,
-    pub(super) last: i64,
-    pub(super) earliest: i64,
-    pub(super) latest: i64,
+    first: i64,
+    last: i64,
+    earliest: i64,
+    latest: i64,
 }
 
 impl Window {
@@ -55,6 +55,22 @@ impl Window {
                 self.latest = self.latest.min(time.unwrap_or(i64::MAX));
             }
         }
+    }
+
+    /// Narrows the ids by the times; `border` answers these statements for a time.
+    pub(super) fn narrow_ids<E>(&mut self, border: impl Fn(&str, i64) -> Result<Option<i64>, E>) -> Result<(), E> {
+        if self.earliest > i64::MIN {
+            self.first = self.first.max(border(FIRST_SINCE, self.earliest)?.unwrap_or(i64::MAX));
+        }
+        if self.latest < i64::MAX {
+            self.last = self.last.min(border(LAST_UNTIL, self.latest)?.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    /// Nothing is left to search.
+    pub(super) fn end(&mut self) {
+        self.last = 0;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -104,7 +120,7 @@ impl Plan {
                 conditions += &format!(" AND {column} IN ({})", names.join(", "));
             }
         }
-        let head = format!("SELECT {} FROM events {} WHERE {WINDOW}{conditions}", row::COLUMNS, access.source);
+        let head = format!("SELECT {} FROM events {} WHERE {WINDOW}{conditions}", events::COLUMNS, access.source);
         let parts: Vec<String> = parts.into_iter().map(|part| format!("{head}{part}")).collect();
         plan.sql = format!("{} ORDER BY {} LIMIT ?5", parts.join(" UNION ALL "), access.order(query.order));
         plan.by_id = access.source == Access::TABLE;
@@ -146,6 +162,9 @@ impl Plan {
     }
 }
 
+const FIRST_SINCE: &str =
+    "SELECT id FROM events INDEXED BY events_by_time WHERE recorded_at >= ?1 ORDER BY recorded_at, id LIMIT 1";
+const LAST_UNTIL: &str = "SELECT id FROM events INDEXED BY events_by_time WHERE recorded_at <= ?1 ORDER BY recorded_at DESC, id DESC LIMIT 1";
 const WINDOW: &str = "id BETWEEN ?1 AND ?2 AND recorded_at BETWEEN ?3 AND ?4";
 
 /// The index, or the table itself, by id; and the condition whose values get a part of the statement each.

@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::connection::open_reader;
 use super::error::SqliteError;
+use super::events::{self, State};
 use super::parking;
 use super::plan::{Plan, Window};
 use super::repair::moved_aside;
-use super::row;
-use super::state::{State, number};
-use super::time::nanoseconds;
+use super::value::nanoseconds;
+use super::value::number;
 use super::verify;
 use crate::{
     DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, Interrupt, LogFailure, OnDamaged, Order,
@@ -42,9 +42,9 @@ impl SqliteReader {
     }
 
     fn find(&self, id: EventId) -> Result<Option<Arc<Event>>, SqliteError> {
-        let mut statement = self.connection.prepare_cached(row::GET)?;
+        let mut statement = self.connection.prepare_cached(events::GET)?;
         let mut rows = statement.query([number(id.get())])?;
-        rows.next()?.map(row::read).transpose().map(|event| event.map(Arc::new))
+        rows.next()?.map(events::read).transpose().map(|event| event.map(Arc::new))
     }
 
     /// The events that a query finds, by its index.
@@ -71,7 +71,7 @@ impl SqliteReader {
             let chunk = self.chunk(plan, window, size)?;
             match chunk.last() {
                 Some(last) if chunk.len() == size => last.pass(&mut window, plan, query.order),
-                _ => window.last = 0,
+                _ => window.end(),
             }
             chunk.into_iter().for_each(|row| gathering.take(row));
         }
@@ -87,15 +87,7 @@ impl SqliteReader {
             }
             return Ok(());
         }
-        if window.earliest > i64::MIN {
-            let first = self.border(FIRST_SINCE, window.earliest)?;
-            window.first = window.first.max(first.unwrap_or(i64::MAX));
-        }
-        if window.latest < i64::MAX {
-            let last = self.border(LAST_UNTIL, window.latest)?;
-            window.last = window.last.min(last.unwrap_or(0));
-        }
-        Ok(())
+        window.narrow_ids(|sql, time| self.border(sql, time))
     }
 
     fn border(&self, sql: &str, time: i64) -> Result<Option<i64>, SqliteError> {
@@ -147,7 +139,7 @@ enum ReadRow {
 
 impl ReadRow {
     fn of(row: &Row<'_>) -> Result<Self, SqliteError> {
-        match row::read(row) {
+        match events::read(row) {
             Ok(event) => Ok(Self::Event(Arc::new(event))),
             Err(SqliteError::Damaged(damaged)) => Ok(Self::Damaged(damaged)),
             Err(error) => Err(error),
@@ -196,10 +188,6 @@ impl<'a> Gathering<'a> {
         }
     }
 }
-
-const FIRST_SINCE: &str =
-    "SELECT id FROM events INDEXED BY events_by_time WHERE recorded_at >= ?1 ORDER BY recorded_at, id LIMIT 1";
-const LAST_UNTIL: &str = "SELECT id FROM events INDEXED BY events_by_time WHERE recorded_at <= ?1 ORDER BY recorded_at DESC, id DESC LIMIT 1";
 
 impl EventReader for SqliteReader {
     fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure> {

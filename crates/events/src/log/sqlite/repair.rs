@@ -3,9 +3,9 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::SqliteError;
-use super::row::{self, Rows};
-use super::state::{State, number};
-use super::time::{nanoseconds, time};
+use super::events::{self, Rows, State};
+use super::value::number;
+use super::value::{nanoseconds, time};
 use crate::{DamagedEvent, Event, EventId, RepairStep};
 
 const COPY: &str = "INSERT INTO damaged_events (reason, id, kind, namespace, recorded_at, observed_at, source, source_actor, \
@@ -68,13 +68,13 @@ impl Repairing<'_> {
     }
 
     fn times(&self, last: u64) -> Result<Vec<(u64, RowTime)>, SqliteError> {
-        let sql = format!("SELECT {} FROM events NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id", row::COLUMNS);
+        let sql = format!("SELECT {} FROM events NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id", events::COLUMNS);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query((number(self.next), number(last)))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
-            let read = match row::read(row) {
+            let read = match events::read(row) {
                 Ok(event) => Ok(nanoseconds(event.recorded_at)),
                 Err(SqliteError::Damaged(damaged)) => Err(damaged),
                 Err(error) => return Err(error),
@@ -110,7 +110,7 @@ impl Repairing<'_> {
 
 /// Recomputes the state of the file from its rows.
 fn recount(connection: &Connection, state: &mut State) -> Result<(), SqliteError> {
-    let sql = format!("SELECT max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", row::BYTES);
+    let sql = format!("SELECT max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", events::BYTES);
     let (latest, bytes): (Option<i64>, i64) = connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     state.latest = state.latest.max(latest.unwrap_or(0));
     state.bytes = bytes.unsigned_abs();

@@ -1,3 +1,6 @@
+//! How a store keeps its events in SQLite: a second `impl` of [`EventStorage`], which knows no kind of log but the one in
+//! memory.
+
 use std::path::PathBuf;
 
 use super::log::SqliteLog;

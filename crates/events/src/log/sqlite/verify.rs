@@ -3,9 +3,9 @@
 use rusqlite::Connection;
 
 use super::error::SqliteError;
-use super::row;
-use super::state::{State, number};
-use super::time::nanoseconds;
+use super::events::{self, State};
+use super::value::nanoseconds;
+use super::value::number;
 use crate::{Event, EventId, Verification};
 
 /// Rows that are read in one transaction.
@@ -52,14 +52,14 @@ impl Walk {
         let Some(next) = self.next else { return Ok(false) };
         let sql = format!(
             "SELECT {} FROM events NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT {CHUNK}",
-            row::COLUMNS
+            events::COLUMNS
         );
         let mut statement = transaction.prepare_cached(&sql)?;
         let mut rows = statement.query((number(next), number(until)))?;
         let mut any = false;
         while let Some(row) = rows.next()? {
             any = true;
-            self.check(row.get(0)?, row::read(row));
+            self.check(row.get(0)?, events::read(row));
         }
         if !any && next <= until {
             self.found.fault(EventId::new(next), format!("it and all up to event {until} are missing"));
@@ -96,7 +96,7 @@ impl Walk {
 fn sums(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
     let transaction = connection.unchecked_transaction()?;
     let state = State::load(&transaction)?;
-    let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", row::BYTES);
+    let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", events::BYTES);
     let sums = transaction.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
         Ok(sums) => sums,

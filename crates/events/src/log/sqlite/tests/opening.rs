@@ -161,7 +161,7 @@ fn a_tampered_schema_has_no_effect() {
     let mut log = file.open();
     record(&mut log, [3]);
     assert_eq!(ids(&log, &Query::new()), [1, 2, 3]);
-    assert_eq!(super::super::state::State::load(log.connection()).unwrap().highest_id, 3);
+    assert_eq!(super::super::events::State::load(log.connection()).unwrap().highest_id, 3);
     assert_clean(&log);
 }
 

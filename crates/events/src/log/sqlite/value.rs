@@ -1,3 +1,5 @@
+//! Counts and times as SQLite keeps them.
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds since 1970, which reach from 1677 to 2262; a time outside is taken as the nearest one inside.
@@ -12,6 +14,11 @@ pub(super) fn nanoseconds(time: SystemTime) -> i64 {
 pub(super) fn time(nanoseconds: i64) -> SystemTime {
     let distance = Duration::from_nanos(nanoseconds.unsigned_abs());
     if nanoseconds < 0 { UNIX_EPOCH - distance } else { UNIX_EPOCH + distance }
+}
+
+/// A count as SQLite's only integer.
+pub(super) fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
