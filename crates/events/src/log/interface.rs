@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::{
     Append, Appended, DamagedEvent, Event, EventError, EventId, EventPage, EventStats, Interrupt, LogFailure,
-    OnDamaged, Order, ParkedEvent, Query, RepairStep, SubscriptionName, Verification,
+    OnDamaged, Order, ParkedEvent, PruneBound, Query, RepairStep, SubscriptionName, Verification,
 };
 
 /// Where a store keeps its events: one writer, any number of [readers](EventReader).
@@ -227,25 +227,6 @@ pub trait EventReader: Send + 'static {
     fn interrupt_by(&mut self, interrupt: &Interrupt) {
         let _ = interrupt;
     }
-}
-
-/// Which of the oldest events are to be pruned.
-///
-/// ```
-/// use foundation_events::PruneBound;
-///
-/// let at_most_a_million = PruneBound::Count(1_000_000);
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PruneBound {
-    /// Those that were recorded before this time.
-    Before(SystemTime),
-    /// Those beyond this many.
-    Count(u64),
-    /// As many as it takes for the rest to have no more than these bytes, counted as in
-    /// [`EventStats::bytes`](crate::EventStats::bytes).
-    Bytes(u64),
 }
 
 /// The events of a log before the damaged one on which its query has failed.

@@ -12,6 +12,7 @@ mod memory;
 mod model;
 mod page;
 mod parked;
+mod prune_bound;
 mod query;
 mod repair;
 #[cfg(feature = "sqlite")]
@@ -23,11 +24,12 @@ pub use admission::{Append, Appended, EventLimits, ExpectedPosition, recordable}
 pub use damaged::{DamagedEvent, OnDamaged};
 pub(crate) use failure::catch_log_panic;
 pub use failure::{LogFailure, LogFailureKind};
-pub use interface::{EventLog, EventReader, PruneBound, ReaderSource};
+pub use interface::{EventLog, EventReader, ReaderSource};
 pub use interrupt::Interrupt;
 pub use memory::MemoryLog;
 pub use page::EventPage;
 pub use parked::{ParkedEvent, SubscriptionName};
+pub use prune_bound::PruneBound;
 pub use query::{Order, Query};
 pub use repair::{RepairReport, RepairStep};
 #[cfg(feature = "sqlite")]

@@ -249,7 +249,7 @@ impl Query {
     }
 
     /// Whether an id comes after the cursor, in the order of the query.
-    pub(crate) fn comes(&self, id: EventId) -> bool {
+    fn comes(&self, id: EventId) -> bool {
         self.after.is_none_or(|cursor| match self.order {
             Order::Ascending => id > cursor,
             Order::Descending => id < cursor,

@@ -8,16 +8,16 @@ use std::time::{Duration, SystemTime};
 use foundation_kernel::containment::{report, waking_contained};
 use foundation_kernel::{Health, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
 use futures::poll;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::error::ENDING;
-use super::handle::{Unsent, WriterHandle};
+use super::handle::WriterHandle;
 use super::hold::Pruned;
 use super::message::{EVENT_STORE, EventStoreMsg};
 use super::readers::ReadClass;
-use super::writer::{AppendJob, Ids, Job, Reply, log_task};
+use super::writer::{Ids, Job, append_job, log_task};
 use crate::{
     Append, DamagedEvent, Event, EventId, EventKind, EventLog, EventPage, EventReader, EventStats, EventStoreError,
     EventStoreLimits, ExpectedPosition, Hold, LogFailure, NewEvent, OnDamaged, Order, Outage, PruneBound, Query,
@@ -42,7 +42,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// [`get`](Self::get), which does not wait for the writer, sees the appends that were requested before it.
 ///
 /// ```
-/// use foundation_events::{ EventStore, NewEvent, Query};
+/// use foundation_events::{EventStorage, EventStore, NewEvent, Query};
 /// use foundation_kernel::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -134,7 +134,7 @@ impl EventStore {
     /// [`EventStoreError::NotDelivered`] and [`EventStoreError::Unavailable`] return the events; a store that is being
     /// restarted is not waited for.
     pub fn note(&self, batch: Vec<NewEvent>) -> Result<(), EventStoreError> {
-        self.send(Job::Append(AppendJob { append: Append::new(batch), reply: Reply::Discard }))
+        self.send(append_job(Append::new(batch), None))
     }
 
     async fn record(&self, append: Append) -> Ids {
@@ -150,7 +150,7 @@ impl EventStore {
 
     async fn record_now(&self, append: Append) -> Ids {
         let (caller, answer) = oneshot::channel();
-        self.send(Job::Append(AppendJob { append, reply: Reply::Caller(caller) }))?;
+        self.send(append_job(append, Some(caller)))?;
         self.within(answer).await?
     }
 
@@ -173,15 +173,15 @@ impl EventStore {
     /// The event with this id; `None` if it was pruned or is not recorded yet. Does not wait for appends under way.
     ///
     /// Waits for a store that is being restarted, up to [`restart`](crate::EventStoreLimits::restart), as
-    /// [`append`](Self::append) does; so do [`query`](Self::query), [`page`](Self::page), [`recent`](Self::recent) and
-    /// [`stats`](Self::stats).
+    /// [`append`](Self::append) does; so do [`query`](Self::query), [`page`](Self::page), [`recent`](Self::recent),
+    /// [`stats`](Self::stats), and the other requests whose errors are said to be those of this one.
     ///
     /// # Errors
     /// [`EventStoreError::Damaged`] if it cannot be read any more; [`EventStoreError::NotDelivered`] if the store does
     /// not run and does not come back; [`EventStoreError::Unavailable`] if it came back without its log and has no
     /// reader; [`EventStoreError::NoAnswer`].
     pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
-        self.patiently(|| self.read_now(ReadClass::Quick, move |log| log.get(id))).await
+        self.patiently(|| self.read_now(self.quick(), move |log| log.get(id))).await
     }
 
     /// The events that the query asks for, in its order. All of them are in memory at once: give a
@@ -240,7 +240,7 @@ impl EventStore {
         }
         let ask = || {
             let query = query.clone();
-            self.read(ReadClass::Quick, move |log| log.query(&query))
+            self.read(self.quick(), move |log| log.query(&query))
         };
         self.patiently(ask).await
     }
@@ -255,7 +255,7 @@ impl EventStore {
 
     /// The same for a store that runs now.
     async fn stats_now(&self) -> Result<EventStats, EventStoreError> {
-        self.read(ReadClass::Quick, |log| log.stats()).await
+        self.read(self.quick(), |log| log.stats()).await
     }
 
     /// Checks every event of the log and every way to find it; `progress` is called with the number of checked events,
@@ -263,11 +263,14 @@ impl EventStore {
     ///
     /// # Errors
     /// As [`get`](Self::get), if it cannot check; what it finds is in the [`Verification`].
-    pub async fn verify(
-        &self,
-        mut progress: impl FnMut(u64) + Send + 'static,
-    ) -> Result<Verification, EventStoreError> {
-        self.read(ReadClass::Long(None), move |log| log.verify(&mut progress)).await
+    pub async fn verify(&self, progress: impl FnMut(u64) + Send + 'static) -> Result<Verification, EventStoreError> {
+        let progress = Arc::new(Mutex::new(progress));
+        let ask = || {
+            let progress = Arc::clone(&progress);
+            // The lock is for the compiler: one attempt begins when the one before has ended.
+            self.read(ReadClass::Long(None), move |log| log.verify(&mut |checked| (progress.lock())(checked)))
+        };
+        self.patiently(ask).await
     }
 
     /// Moves aside the events that cannot be read any more, and puts an event of the kind
@@ -282,7 +285,7 @@ impl EventStore {
     pub async fn repair(&self) -> Result<RepairReport, EventStoreError> {
         let (mut report, mut next) = (RepairReport::default(), Some(EventId::FIRST));
         while let Some(from) = next {
-            let step = self.ask(move |log| log.repair(from, MAX_REPAIRED)).await?;
+            let step = self.patiently(|| self.ask(move |log| log.repair(from, MAX_REPAIRED))).await?;
             report.add(step.moved);
             next = step.next;
         }
@@ -294,7 +297,7 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, EventStoreError> {
-        self.read(ReadClass::Quick, move |log| log.moved_aside(at_most)).await
+        self.patiently(|| self.read(self.quick(), move |log| log.moved_aside(at_most))).await
     }
 
     /// Prunes the events that were recorded before this time, and returns how many; a chunk at a time, between which
@@ -315,7 +318,7 @@ impl EventStore {
                 first.events += self.prune(bound).await?.events;
             }
         }
-        while self.ask(|log| log.maintain()).await? {}
+        while self.patiently(|| self.ask(|log| log.maintain())).await? {}
         Ok(first.events)
     }
 
@@ -323,8 +326,11 @@ impl EventStore {
     async fn prune(&self, bound: PruneBound) -> Result<Pruned, EventStoreError> {
         let mut total = 0;
         loop {
-            let hold = Arc::clone(&self.handle.hold);
-            match self.ask(move |log| hold.prune(log, bound)).await? {
+            let ask = || {
+                let hold = Arc::clone(&self.handle.hold);
+                self.ask(move |log| hold.prune(log, bound))
+            };
+            match self.patiently(ask).await? {
                 Pruned { events: 0, held_back } => return Ok(Pruned { events: total, held_back }),
                 Pruned { events, .. } => total += events,
             }
@@ -424,22 +430,17 @@ impl EventStore {
         Instant::now() + self.handle.limits.restart
     }
 
-    /// Sends a job to the writer; a job that it does not get is not done.
+    /// Sends a job to the writer; one that it does not get is not done, and its events are given back.
     fn send(&self, job: Job) -> Result<(), EventStoreError> {
-        let unsent = match self.absence() {
-            None => self.handle.send(job).map_err(|unsent| (unsent, ENDING.to_owned())),
-            Some(reason) => Err((Unsent { job, outage: None }, reason.to_string())),
-        };
-        unsent.map_err(|(Unsent { job, outage }, reason)| {
-            let batch = match job {
-                Job::Append(AppendJob { append, .. }) => append.batch,
-                Job::LogTask(_) => Vec::new(),
-            };
-            match outage {
-                Some(outage) => EventStoreError::unavailable(batch, &outage),
-                None => EventStoreError::not_delivered(batch, reason),
-            }
-        })
+        match self.absence() {
+            None => self.handle.send(job),
+            Some(reason) => Err(EventStoreError::not_delivered(job.into_batch(), reason)),
+        }
+    }
+
+    /// The class of a read that takes no longer than an [`answer`](EventStoreLimits::answer).
+    pub(super) fn quick(&self) -> ReadClass {
+        ReadClass::Quick(Some(self.handle.limits.answer))
     }
 
     /// Runs work on the writer's log, between two commits.
@@ -566,3 +567,6 @@ fn warn_of(damaged: &DamagedEvent, query: &Query) {
         report(|| tracing::warn!(%damaged, "a query skips what it cannot read"));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,29 +4,31 @@
 //! They are a second `impl` so that the client knows neither its actor nor what is built on it.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use foundation_kernel::ractor::{ActorRef, Message, RpcReplyPort};
 use foundation_kernel::{ChildSpec, ServiceRegistry};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncWrite};
 
 use super::message::EVENT_STORE;
 use super::readers::ReadClass;
 use super::server::EventStoreServer;
-use super::transfer::{Export, Piece, next_page};
-use crate::event::line;
+use super::transfer::{self, TransferStore};
 use crate::subscription::{ConsumerLeases, Found, SubscriptionStore, TailReader, Wanted};
 use crate::{
-    DurableSubscription, Event, EventChain, EventId, EventReader, EventStorage, EventStore, EventStoreError,
-    EventSubscription, Forwarding, MemoryLog, ParkedEvent, Query, SubscriptionError, SubscriptionName,
+    DurableSubscription, Event, EventChain, EventId, EventPage, EventReader, EventStats, EventStorage, EventStore,
+    EventStoreError, EventSubscription, Forwarding, MemoryLog, ParkedEvent, Query, SubscriptionError, SubscriptionName,
     SubscriptionSpec, TransferError,
 };
 
 /// The most causes of one query.
 const MAX_CAUSES: usize = 500;
+
+/// The class of the reads of subscriptions. They have no limit: one that looks for many kinds may visit many events, and
+/// would find the same ones again after a limit.
+const READ_CHUNK: ReadClass = ReadClass::Quick(None);
 
 type Known = BTreeMap<EventId, Arc<Event>>;
 
@@ -86,10 +88,10 @@ impl EventStore {
             None => self.begin(&name, spec.begins_after(tail.position().unwrap_or(0))).await?,
         };
         // An event that an earlier actor has answered is handled, even if that was not acknowledged any more.
-        let answered = lease.record().answered().filter(|answered| Some(*answered) > acknowledged);
+        let answered = lease.answered().filter(|answered| Some(*answered) > acknowledged);
         if let Some(answered) = answered {
             self.acknowledge(&name, answered).await?;
-            lease.record().acknowledge(answered);
+            lease.acknowledge(answered);
         }
         let acknowledged = answered.or(acknowledged);
         let parked = self.parked(&name).await?.into_iter().map(|parked| parked.event.id);
@@ -157,7 +159,7 @@ impl EventStore {
     pub async fn parked(&self, name: &SubscriptionName) -> Result<Vec<ParkedEvent>, EventStoreError> {
         let ask = || {
             let name = name.clone();
-            self.read(ReadClass::Quick, move |reader| reader.parked(&name))
+            self.read(self.quick(), move |reader| reader.parked(&name))
         };
         self.patiently(ask).await
     }
@@ -169,8 +171,10 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn play_parked(&self, name: &SubscriptionName) -> Result<usize, EventStoreError> {
+        // Before the events are read: one that is given up from now on is not shown.
+        let play = self.leases().play(name);
         let parked = self.parked(name).await?;
-        Ok(self.leases().play(name, parked.into_iter().map(|parked| parked.event).collect()))
+        Ok(play.show(parked.into_iter().map(|parked| parked.event).collect()))
     }
 
     /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one
@@ -180,7 +184,7 @@ impl EventStore {
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
         let was_parked = self.patiently(|| SubscriptionStore::unpark(self, name, event)).await?;
-        self.leases().unplay(name, event);
+        self.leases().give_up(name, event);
         Ok(was_parked)
     }
 
@@ -193,7 +197,7 @@ impl EventStore {
         let lease = lease.map_err(|consumer| SubscriptionError::Taken { name: name.clone(), consumer })?;
         let name = name.clone();
         let had_any = self.ask(move |log| log.forget_subscription(&name)).await?;
-        lease.record().reset();
+        lease.reset();
         Ok(had_any)
     }
 
@@ -223,7 +227,7 @@ impl EventStore {
 
     async fn acknowledged(&self, name: &SubscriptionName) -> Result<Option<EventId>, EventStoreError> {
         let name = name.clone();
-        self.read(ReadClass::Quick, move |reader| reader.acknowledged(&name)).await
+        self.read(self.quick(), move |reader| reader.acknowledged(&name)).await
     }
 
     fn leases(&self) -> Arc<ConsumerLeases> {
@@ -328,37 +332,10 @@ impl EventStore {
     pub async fn export(
         &self,
         query: Query,
-        mut to: impl AsyncWrite + Unpin,
-        mut progress: impl FnMut(u64),
+        to: impl AsyncWrite + Unpin,
+        progress: impl FnMut(u64),
     ) -> Result<u64, TransferError> {
-        let mut written = 0;
-        let store = |events, cause| TransferError::Store { events, cause };
-        let stats = self.stats().await.map_err(|cause| store(0, cause))?;
-        let mut export = Export::new(query, &stats, &self.registry.namespace().to_string());
-        while let Some(under_way) = &mut export {
-            let page = self.page(under_way.query()).await.map_err(|cause| store(written, cause))?;
-            if under_way.is_missed_in(&page) {
-                under_way.pruned(&self.stats().await.map_err(|cause| store(written, cause))?);
-            }
-            let Piece { events, failure, is_last } = under_way.take(page);
-            for event in &events {
-                let line = line::write(event).map_err(io::Error::other);
-                let sent = async { to.write_all(&line?).await };
-                sent.await.map_err(|cause| TransferError::Io { events: written, cause })?;
-                written += 1;
-            }
-            if !events.is_empty() {
-                progress(written);
-            }
-            if let Some(damaged) = failure {
-                // The events before the failure are worth keeping.
-                to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
-                return Err(store(written, damaged.into()));
-            }
-            export = export.filter(|_| !is_last);
-        }
-        to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
-        Ok(written)
+        transfer::export(self, query, &self.registry.namespace().to_string(), to, progress).await
     }
 
     /// Imports exported events with their ids and times, in ascending order: gapless after the existing ones, or from
@@ -373,21 +350,20 @@ impl EventStore {
     /// a whole. The fault is an [`EventError::NotImported`] that names the event or the line.
     pub async fn import(
         &self,
-        mut from: impl AsyncBufRead + Unpin,
-        mut progress: impl FnMut(u64),
+        from: impl AsyncBufRead + Unpin,
+        progress: impl FnMut(u64),
     ) -> Result<u64, TransferError> {
-        let (mut taken, mut lines) = (0, 0);
-        loop {
-            let page = next_page(&mut from, &mut lines).await;
-            let page = page.map_err(|error| error.after(taken))?;
-            if page.is_empty() {
-                return Ok(taken);
-            }
-            let count = page.len() as u64;
-            self.take_in(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
-            taken += count;
-            progress(taken);
-        }
+        transfer::import(self, from, progress).await
+    }
+}
+
+impl TransferStore for EventStore {
+    async fn stats(&self) -> Result<EventStats, EventStoreError> {
+        Self::stats(self).await
+    }
+
+    async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
+        Self::page(self, query).await
     }
 
     async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError> {
@@ -409,11 +385,11 @@ impl SubscriptionStore for EventStore {
             move |reader: &dyn EventReader| wanted.read(|query| reader.page(query), || Ok(reader.stats()?.oldest))
         };
         let reading = async move {
-            match store.read_now(ReadClass::Quick, read(wanted.clone())).await {
+            match store.read_now(READ_CHUNK, read(wanted.clone())).await {
                 Err(EventStoreError::NotDelivered { .. })
                     if store.wait_until_readable(store.handle.limits.answer).await.is_ok() =>
                 {
-                    store.read_now(ReadClass::Quick, read(wanted)).await
+                    store.read_now(READ_CHUNK, read(wanted)).await
                 }
                 found => found,
             }

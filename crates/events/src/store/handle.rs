@@ -20,10 +20,11 @@ use tokio::runtime::Handle;
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::error::ENDING;
 use super::readers::Readers;
 use super::writer::{Inbox, Job, Writer};
 use crate::subscription::Tail;
-use crate::{Event, EventId, EventStoreLimits, Hold, Outage};
+use crate::{Event, EventId, EventStoreError, EventStoreLimits, Hold, Outage};
 
 pub(super) struct WriterHandle {
     phase: RwLock<Phase>,
@@ -62,17 +63,17 @@ pub(super) enum Transport {
     Combining(Arc<CombiningQueue>),
 }
 
-/// A job that was not taken, and why.
-pub(super) struct Unsent {
-    pub(super) job: Job,
-    /// `None` if there is no store, or it is stopping.
-    pub(super) outage: Option<Outage>,
-}
-
 /// The writer's end of the handle.
 struct Publisher {
     pending: Arc<AtomicUsize>,
     handle: Arc<WriterHandle>,
+}
+
+impl Transport {
+    /// To a writer whose log does not block. Must be called within a runtime.
+    pub(super) fn combining(writer: Writer) -> Self {
+        Self::Combining(CombiningQueue::new(writer))
+    }
 }
 
 impl WriterHandle {
@@ -134,9 +135,9 @@ impl WriterHandle {
         self.changes.notified()
     }
 
-    /// Sends a job, or gives it back if there is no writer. If the log does not block, the job is done on return, or
+    /// Sends a job; the events of one that is not taken are given back in the error. If the log does not block, the job is done on return, or
     /// another caller is doing it.
-    pub(super) fn send(&self, job: Job) -> Result<(), Unsent> {
+    pub(super) fn send(&self, job: Job) -> Result<(), EventStoreError> {
         // The work is done without the lock: a log that fails changes the phase.
         if let Some(guard) = self.put(job)? {
             guard.work();
@@ -144,18 +145,19 @@ impl WriterHandle {
         Ok(())
     }
 
-    fn put(&self, job: Job) -> Result<Option<WriterGuard>, Unsent> {
+    fn put(&self, job: Job) -> Result<Option<WriterGuard>, EventStoreError> {
         let phase = self.phase.read();
         let open = match &*phase {
             Phase::Open(open) => open,
-            Phase::Shut => return Err(Unsent { job, outage: None }),
-            Phase::Unavailable(outage) => return Err(Unsent { job, outage: Some(outage.clone()) }),
+            Phase::Shut => return Err(EventStoreError::not_delivered(job.into_batch(), ENDING)),
+            Phase::Unavailable(outage) => return Err(EventStoreError::unavailable(job.into_batch(), outage)),
         };
         open.pending.fetch_add(1, Ordering::AcqRel);
         match &open.transport {
-            Transport::Thread(jobs) => {
-                jobs.send(job).map(|()| None).map_err(|unsent| Unsent { job: unsent.0, outage: None })
-            }
+            Transport::Thread(jobs) => match jobs.send(job) {
+                Ok(()) => Ok(None),
+                Err(unsent) => Err(EventStoreError::not_delivered(unsent.0.into_batch(), ENDING)),
+            },
             Transport::Combining(queue) => Ok(queue.put(job)),
         }
     }
@@ -247,7 +249,7 @@ struct WriterGuard {
 
 impl CombiningQueue {
     /// An idle queue. Must be called within a runtime.
-    pub(super) fn new(writer: Writer) -> Arc<Self> {
+    fn new(writer: Writer) -> Arc<Self> {
         let state = State { jobs: VecDeque::new(), writer: Some(writer) };
         Arc::new(Self { state: Mutex::new(state), runtime: Handle::current() })
     }
@@ -300,8 +302,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::super::clock::Clock;
-    use super::super::writer::{AppendJob, Ids, Reply};
-    use crate::{Append, EventStoreError, MemoryLog, NewEvent};
+    use super::super::writer::{Ids, append_job};
+    use crate::{Append, MemoryLog, NewEvent};
 
     use super::*;
 
@@ -311,17 +313,7 @@ mod tests {
         let (sender, failures) = mpsc::unbounded_channel();
         handle.open(None, |inbox| {
             let failed = Box::new(move || _ = sender.send(()));
-            (
-                Transport::Combining(CombiningQueue::new(Writer::new(
-                    Box::new(log),
-                    inbox,
-                    clock,
-                    failed,
-                    None,
-                    permit,
-                ))),
-                (),
-            )
+            (Transport::combining(Writer::new(Box::new(log), inbox, clock, failed, None, permit)), ())
         });
         (handle, failures)
     }
@@ -329,7 +321,7 @@ mod tests {
     fn append() -> (Job, oneshot::Receiver<Ids>) {
         let (caller, answer) = oneshot::channel();
         let append = Append::new(vec![NewEvent::new("opened").unwrap()]);
-        (Job::Append(AppendJob { append, reply: Reply::Caller(caller) }), answer)
+        (append_job(append, Some(caller)), answer)
     }
 
     fn append_many(handle: &WriterHandle) -> Vec<oneshot::Receiver<Ids>> {
@@ -367,8 +359,8 @@ mod tests {
         assert!(handle.send(job).is_ok());
 
         failures.recv().await.unwrap();
-        let unsent = handle.send(append().0).err().unwrap();
-        assert!(unsent.outage.unwrap().to_string().ends_with("it panicked: there is no time"));
+        let Err(EventStoreError::Unavailable { cause, .. }) = handle.send(append().0) else { panic!("it takes a job") };
+        assert!(cause.to_string().ends_with("it panicked: there is no time"));
         assert!(handle.writer_slot.try_acquire().is_ok());
         assert!(matches!(answer.await.unwrap(), Err(EventStoreError::NoAnswer { .. })));
     }

@@ -40,12 +40,12 @@ struct Pool {
     ending: Arc<AtomicBool>,
 }
 
-/// The class of a read.
+/// The class of a read, and the time after which it is stopped, if there is one.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ReadClass {
-    /// It finds events by their position, in a bounded time.
-    Quick,
-    /// It may visit every event; it is stopped after this time, if there is one.
+    /// It finds events by their position.
+    Quick(Option<Duration>),
+    /// It may visit every event.
     Long(Option<Duration>),
 }
 
@@ -125,14 +125,14 @@ impl Readers {
         let outcome = match class.limit() {
             None => reading.await,
             // A reader that cannot be interrupted goes on and keeps its permit; its caller does not wait for it.
-            Some(limit) => timeout(limit.saturating_sub(begun.elapsed()), reading)
-                .await
-                .map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?,
+            Some(limit) => {
+                timeout(limit.saturating_sub(begun.elapsed()), reading).await.map_err(|_| class.late(limit))?
+            }
         };
         let outcome = outcome.map_err(EventStoreError::no_answer)?;
         outcome.map_err(|failure| match class.limit() {
             _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
-            Some(limit) if interrupt.is_late() => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
+            Some(limit) if interrupt.is_late() => class.late(limit),
             _ => failure.into(),
         })
     }
@@ -147,7 +147,7 @@ impl Readers {
 
     async fn permit(&self, class: ReadClass) -> Result<OwnedSemaphorePermit, EventStoreError> {
         let permits = match class {
-            ReadClass::Quick => &self.quick,
+            ReadClass::Quick(_) => &self.quick,
             ReadClass::Long(_) => &self.long,
         };
         // A permit that is available needs no timer.
@@ -157,9 +157,7 @@ impl Readers {
         let permit = waking_contained(Arc::clone(permits).acquire_owned());
         let permit = match class.limit() {
             None => permit.await,
-            Some(limit) => {
-                timeout(limit, permit).await.map_err(|_| EventStoreError::QueryLimit(QueryLimit::Time(limit)))?
-            }
+            Some(limit) => timeout(limit, permit).await.map_err(|_| class.late(limit))?,
         };
         permit.map_err(EventStoreError::no_answer)
     }
@@ -207,9 +205,17 @@ impl Pool {
 
 impl ReadClass {
     fn limit(self) -> Option<Duration> {
+        let (Self::Quick(limit) | Self::Long(limit)) = self;
+        limit
+    }
+
+    /// The error of a read that was stopped at its limit.
+    fn late(self, limit: Duration) -> EventStoreError {
         match self {
-            Self::Quick => None,
-            Self::Long(limit) => limit,
+            Self::Quick(_) => {
+                EventStoreError::no_answer(format!("the event store did not answer a read within {limit:?}"))
+            }
+            Self::Long(_) => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::clock::{Clock, Plausible, PlausibleClock};
-use super::handle::{CombiningQueue, Transport, WriterHandle};
+use super::handle::{Transport, WriterHandle};
 use super::hold::Pruned;
 use super::message::EventStoreMsg;
 use super::outage::Reopening;
@@ -124,7 +124,7 @@ impl EventStoreServer {
             let writer = writer(inbox, Some(Handle::current()));
             thread::Builder::new().name("event_store".to_owned()).spawn(move || writer.run(jobs))?;
         } else {
-            self.handle.open(position, |inbox| (Transport::Combining(CombiningQueue::new(writer(inbox, None))), ()));
+            self.handle.open(position, |inbox| (Transport::combining(writer(inbox, None)), ()));
         }
         Ok(())
     }

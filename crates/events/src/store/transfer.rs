@@ -1,22 +1,91 @@
-//! The pages of an export, decided; and the pages of an import, read.
+//! Exporting events from a store and importing them into one, as JSON Lines, a page at a time.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::event::line;
 use crate::{
-    DamagedEvent, Event, EventError, EventId, EventPage, EventStats, ImportRefusal, OnDamaged, Query, TransferError,
+    DamagedEvent, Event, EventError, EventId, EventPage, EventStats, EventStoreError, ImportRefusal, OnDamaged, Query,
+    TransferError,
 };
 
 /// The most events of one page.
 const PAGE: usize = 500;
 
+/// The store that events are exported from, or imported into.
+pub(super) trait TransferStore {
+    async fn stats(&self) -> Result<EventStats, EventStoreError>;
+
+    async fn page(&self, query: Query) -> Result<EventPage, EventStoreError>;
+
+    /// Imports a page.
+    async fn take_in(&self, page: Vec<Event>) -> Result<(), EventStoreError>;
+}
+
+/// Writes the events that a query finds in a store of this namespace.
+pub(super) async fn export(
+    store: &impl TransferStore,
+    query: Query,
+    namespace: &str,
+    mut to: impl AsyncWrite + Unpin,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, TransferError> {
+    let mut written = 0;
+    let failed = |events, cause| TransferError::Store { events, cause };
+    let stats = store.stats().await.map_err(|cause| failed(0, cause))?;
+    let mut export = Export::new(query, &stats, namespace);
+    while let Some(under_way) = &mut export {
+        let page = store.page(under_way.query()).await.map_err(|cause| failed(written, cause))?;
+        if under_way.is_missed_in(&page) {
+            under_way.pruned(&store.stats().await.map_err(|cause| failed(written, cause))?);
+        }
+        let Piece { events, failure, is_last } = under_way.take(page);
+        for event in &events {
+            let line = line::write(event).map_err(io::Error::other);
+            let sent = async { to.write_all(&line?).await };
+            sent.await.map_err(|cause| TransferError::Io { events: written, cause })?;
+            written += 1;
+        }
+        if !events.is_empty() {
+            progress(written);
+        }
+        if let Some(damaged) = failure {
+            // The events before the failure are worth keeping.
+            to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
+            return Err(failed(written, damaged.into()));
+        }
+        export = export.filter(|_| !is_last);
+    }
+    to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
+    Ok(written)
+}
+
+/// Imports exported events into a store.
+pub(super) async fn import(
+    store: &impl TransferStore,
+    mut from: impl AsyncBufRead + Unpin,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, TransferError> {
+    let (mut taken, mut lines) = (0, 0);
+    loop {
+        let page = next_page(&mut from, &mut lines).await;
+        let page = page.map_err(|error| error.after(taken))?;
+        if page.is_empty() {
+            return Ok(taken);
+        }
+        let count = page.len() as u64;
+        store.take_in(page).await.map_err(|cause| TransferError::Store { events: taken, cause })?;
+        taken += count;
+        progress(taken);
+    }
+}
+
 /// An export under way: of the events recorded when it began, whatever is recorded meanwhile.
 #[derive(Debug)]
-pub(super) struct Export {
+struct Export {
     query: Query,
     left: Option<usize>,
     run: Option<Run>,
@@ -35,16 +104,16 @@ struct Run {
 
 /// The next events to write.
 #[derive(Debug)]
-pub(super) struct Piece {
-    pub(super) events: Vec<Arc<Event>>,
+struct Piece {
+    events: Vec<Arc<Event>>,
     /// Why the export ends after them, if it fails.
-    pub(super) failure: Option<DamagedEvent>,
-    pub(super) is_last: bool,
+    failure: Option<DamagedEvent>,
+    is_last: bool,
 }
 
 impl Export {
     /// The export of a log with these statistics; `None` if nothing was ever recorded.
-    pub(super) fn new(query: Query, stats: &EventStats, namespace: &str) -> Option<Self> {
+    fn new(query: Query, stats: &EventStats, namespace: &str) -> Option<Self> {
         let query = query.up_to(EventId::new(stats.recorded)?);
         let end = query.up_to.map_or(0, EventId::get);
         let next = query.after.map_or(1, |after| after.get().saturating_add(1));
@@ -57,7 +126,7 @@ impl Export {
     }
 
     /// The next query to the log.
-    pub(super) fn query(&self) -> Query {
+    fn query(&self) -> Query {
         let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
         // Without a time limit, unless the caller has set one.
         let within = page.within.unwrap_or(Duration::MAX);
@@ -65,7 +134,7 @@ impl Export {
     }
 
     /// Whether an event is missing in this page, or before it; it may have been pruned meanwhile.
-    pub(super) fn is_missed_in(&self, page: &EventPage) -> bool {
+    fn is_missed_in(&self, page: &EventPage) -> bool {
         let found = page.events.len() as u64;
         self.run.as_ref().is_some_and(|run| match page.events.last() {
             Some(last) => (last.id.get() + 1).saturating_sub(run.next) != found,
@@ -74,7 +143,7 @@ impl Export {
     }
 
     /// Notes what the log has pruned.
-    pub(super) fn pruned(&mut self, stats: &EventStats) {
+    fn pruned(&mut self, stats: &EventStats) {
         let oldest = stats.oldest.map_or(stats.recorded.saturating_add(1), EventId::get);
         if let Some(run) = &mut self.run {
             run.next = run.next.max(oldest);
@@ -82,7 +151,7 @@ impl Export {
     }
 
     /// Takes the answer of the log.
-    pub(super) fn take(&mut self, page: EventPage) -> Piece {
+    fn take(&mut self, page: EventPage) -> Piece {
         let stops = !page.is_whole() && self.query.on_damaged != OnDamaged::Skip;
         let is_last = page.events.is_empty() || stops;
         if let Some(last) = page.events.last() {
@@ -137,13 +206,13 @@ const IMPORT_PAGE: usize = 500;
 const MAX_LINE: usize = 16 << 20;
 
 /// Why there is no next page.
-pub(super) enum PageError {
+enum PageError {
     Line(ImportRefusal),
     Io(io::Error),
 }
 
 impl PageError {
-    pub(super) fn after(self, events: u64) -> TransferError {
+    fn after(self, events: u64) -> TransferError {
         match self {
             Self::Line(refusal) => TransferError::Store { events, cause: EventError::from(refusal).into() },
             Self::Io(cause) => TransferError::Io { events, cause },
@@ -152,10 +221,7 @@ impl PageError {
 }
 
 /// The events of the next lines; none at the end. At most one very long line is in memory beside them.
-pub(super) async fn next_page(
-    from: &mut (impl AsyncBufRead + Unpin),
-    lines: &mut u64,
-) -> Result<Vec<Event>, PageError> {
+async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> Result<Vec<Event>, PageError> {
     let (mut page, mut bytes) = (Vec::new(), 0);
     let mut text = Vec::new();
     // A page of empty lines would look like the end.

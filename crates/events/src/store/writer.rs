@@ -11,13 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::clock::Clock;
 use crate::log::catch_log_panic;
 use crate::subscription::wake;
-use crate::{Append, Appended, Event, EventError, EventId, EventLog, EventStoreError, LogFailure, Outage};
+use crate::{Append, Appended, Event, EventError, EventId, EventLog, EventStoreError, LogFailure, NewEvent, Outage};
 
 /// A request to a writer.
 pub(super) type Job = Request<AppendJob, LogTask>;
 
 /// Work of the writer on its log other than committing. If it is dropped instead, the caller sees that no answer came.
-pub(super) type LogTask = Box<dyn FnOnce(&mut dyn EventLog) -> LogTaskOutcome + Send>;
+type LogTask = Box<dyn FnOnce(&mut dyn EventLog) -> LogTaskOutcome + Send>;
 
 /// The outcome of a task.
 pub(super) struct LogTaskOutcome {
@@ -45,12 +45,27 @@ pub(super) fn log_task<T: Send + 'static>(
 pub(super) type Ids = Result<Vec<EventId>, EventStoreError>;
 
 pub(super) struct AppendJob {
-    pub(super) append: Append,
-    pub(super) reply: Reply,
+    append: Append,
+    reply: Reply,
+}
+
+/// An append, whose outcome is sent to the caller; without one, a refused batch is reported to `tracing`.
+pub(super) fn append_job(append: Append, caller: Option<oneshot::Sender<Ids>>) -> Job {
+    Job::Append(AppendJob { append, reply: caller.map_or(Reply::Discard, Reply::Caller) })
+}
+
+impl Job {
+    /// The events of a job that is not done.
+    pub(super) fn into_batch(self) -> Vec<NewEvent> {
+        match self {
+            Self::Append(AppendJob { append, .. }) => append.batch,
+            Self::LogTask(_) => Vec::new(),
+        }
+    }
 }
 
 /// The receiver of an append's outcome.
-pub(super) enum Reply {
+enum Reply {
     Caller(oneshot::Sender<Ids>),
     /// No caller waits; a refused batch is reported to `tracing`.
     Discard,

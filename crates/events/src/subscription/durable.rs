@@ -13,7 +13,7 @@ use futures::Stream;
 use tokio::time::{Instant, Sleep};
 
 use super::failure_rule::{FailureRule, FailureVerdict};
-use super::leases::{ConsumerLease, Failing, SubscriptionRecord};
+use super::leases::{ConsumerLease, SubscriptionRecord};
 use super::live::{EventSubscription, SubscriptionStore};
 use crate::{Event, EventId, ParkedEvent, SubscriptionError, SubscriptionName, recordable};
 
@@ -112,6 +112,7 @@ impl DurableSubscription {
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
         if self.played.contains(&event) {
             self.store().unpark(self.name(), event).await?;
+            self.lease.give_up(event);
             self.played.remove(&event);
             return Ok(());
         }
@@ -124,7 +125,7 @@ impl DurableSubscription {
         }
         self.store().acknowledge(self.name(), event).await?;
         self.acknowledged = Some(event);
-        self.lease.record().acknowledge(event);
+        self.lease.acknowledge(event);
         self.parked = self.parked.split_off(&event);
         Ok(())
     }
@@ -163,7 +164,7 @@ impl DurableSubscription {
             return Ok(FailureVerdict::Park);
         }
         let reason = excerpt(&reason.into());
-        let failures = self.lease.record().add_failure(event, &reason);
+        let failures = self.lease.add_failure(event, &reason);
         // Shown again unless it is certain that it need not be, also if the rest of this is not awaited.
         self.again = Some(Again::after(self.rule.delay(failures), Arc::clone(&shown)));
         let verdict = self.carry_out(self.rule.decide(failures), event, Some(&shown), failures, &reason).await?;
@@ -205,7 +206,7 @@ impl DurableSubscription {
         report(
             || tracing::error!(subscription = %name, event = %id, failures, reason, "a subscription {what} an event"),
         );
-        self.lease.record().forget_failures(id);
+        self.lease.forget_failures(id);
         Ok(verdict)
     }
 
@@ -222,8 +223,8 @@ impl DurableSubscription {
             Ok(event) => (Some(event.id), Some(event)),
             Err(error) => (error.done_up_to(), None),
         };
-        let failing = id.and_then(|id| self.lease.record().failing_on(id));
-        let Some(Failing { event: id, failures, since, reason }) = failing else { return Ok(Admission::Show) };
+        let failing = id.and_then(|id| Some((id, self.lease.failing_on(id)?)));
+        let Some((id, (failures, since, reason))) = failing else { return Ok(Admission::Show) };
         match self.carry_out(self.rule.decide(failures), id, event, failures, &reason).await? {
             FailureVerdict::ShowAgain(delay) => Ok(Admission::ShowAt(since + delay)),
             FailureVerdict::Park | FailureVerdict::Skip => Ok(Admission::Done),
@@ -232,7 +233,7 @@ impl DurableSubscription {
     }
 
     pub(super) fn record(&self) -> &SubscriptionRecord {
-        self.lease.record()
+        &self.lease
     }
 
     /// Whether this event was parked and is shown again.
@@ -260,6 +261,13 @@ impl DurableSubscription {
         self.subscription.skipped()
     }
 
+    /// Shows a parked event again.
+    fn play(&mut self, event: Arc<Event>) -> Poll<Option<Result<Arc<Event>, SubscriptionError>>> {
+        self.played.insert(event.id);
+        self.last = Some(Arc::clone(&event));
+        Poll::Ready(Some(Ok(event)))
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Event>, SubscriptionError>>> {
         if self.failed {
             return Poll::Ready(None);
@@ -272,17 +280,11 @@ impl DurableSubscription {
         }
         loop {
             if let Some(event) = self.lease.next_again() {
-                self.played.insert(event.id);
-                self.last = Some(Arc::clone(&event));
-                return Poll::Ready(Some(Ok(event)));
+                return self.play(event);
             }
             let Poll::Ready(shown) = self.subscription.poll(context) else {
-                // Register the waker before checking.
-                self.lease.register_waker(context.waker());
-                match self.lease.has_again() {
-                    true => continue,
-                    false => return Poll::Pending,
-                }
+                let event = ready!(self.lease.poll_again(context.waker()));
+                return self.play(event);
             };
             match &shown {
                 Some(Ok(event)) => {

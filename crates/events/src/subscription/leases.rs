@@ -1,11 +1,18 @@
 //! The durable subscriptions of a namespace: the one consumer of each, and the state that outlives it.
+//!
+//! 1. A subscription is in the table while it has a consumer, a play under way, or a state that is not over. It is
+//!    removed under the lock of the table, under which consumers and plays are added: no play is lost with a lease.
+//! 2. A play begins before the parked events are read from the log, and an event is given up after it was removed from
+//!    the log. So an event that is given up while a play reads is known to that play, which does not show it.
+//! 3. The locks are taken in this order: the table, then `progress` or `again`. No waker is woken or dropped under one.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
-use foundation_kernel::containment::waking_contained;
+use foundation_kernel::containment::{drop_contained, wake, waking_contained};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -31,10 +38,19 @@ struct Known {
 #[derive(Default)]
 struct Shared {
     progress: Mutex<Progress>,
-    /// Parked events that are to be shown again.
-    again: Mutex<VecDeque<Arc<Event>>>,
+    again: Mutex<Again>,
     /// The consumer's waker, woken when there are such events.
     waker: AtomicWaker,
+}
+
+/// Parked events that are to be shown again.
+#[derive(Default)]
+struct Again {
+    queue: VecDeque<Arc<Event>>,
+    /// How many plays are reading the log.
+    plays: usize,
+    /// The events that were given up since the first of these plays began.
+    given_up: Vec<EventId>,
 }
 
 /// The progress of an actor that receives the events.
@@ -61,16 +77,18 @@ enum LeaseError {
 }
 
 /// The event on which the consumer failed last.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Failing {
-    pub(super) event: EventId,
-    pub(super) failures: u32,
-    pub(super) since: Instant,
-    pub(super) reason: String,
+struct Failing {
+    event: EventId,
+    failures: u32,
+    since: Instant,
+    reason: String,
 }
 
 /// The right to consume one subscription, released on drop.
 pub(crate) struct ConsumerLease(SubscriptionRecord);
+
+/// Parked events of one subscription that are about to be shown again: made before they are read from the log.
+pub(crate) struct Play(SubscriptionRecord);
 
 /// The state of one subscription, whichever consumer it has.
 #[derive(Clone)]
@@ -120,28 +138,82 @@ impl ConsumerLeases {
         }
     }
 
-    /// Cancels showing an event again, unless it was shown already.
-    pub(crate) fn unplay(&self, name: &SubscriptionName, event: EventId) {
+    /// An event was given up: it is not shown again, unless it was shown already. To be called once it is removed from
+    /// the log.
+    pub(crate) fn give_up(&self, name: &SubscriptionName, event: EventId) {
         let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
-        shared.into_iter().for_each(|shared| shared.again.lock().retain(|waiting| waiting.id != event));
+        shared.into_iter().for_each(|shared| shared.give_up(event));
     }
 
-    /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
-    pub(crate) fn play(&self, name: &SubscriptionName, events: Vec<Arc<Event>>) -> usize {
-        let shared = Arc::clone(&self.known.lock().entry(name.clone()).or_default().shared);
-        let count = {
-            let mut again = shared.again.lock();
-            let before = again.len();
-            for event in events {
-                if again.iter().all(|waiting| waiting.id != event.id) {
-                    again.push_back(event);
-                }
+    /// Begins to show parked events again, before they are read from the log.
+    pub(crate) fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
+        let mut table = self.known.lock();
+        let shared = Arc::clone(&table.entry(name.clone()).or_default().shared);
+        shared.again.lock().plays += 1;
+        Play(SubscriptionRecord { leases: Arc::clone(self), name: name.clone(), shared })
+    }
+
+    /// Removes a subscription that has no consumer, and no state that a later one would need.
+    fn forget_if_over(table: &mut HashMap<SubscriptionName, Known>, name: &SubscriptionName) {
+        if table.get(name).is_some_and(|known| known.consumer.is_none() && known.shared.is_over()) {
+            table.remove(name);
+        }
+    }
+}
+
+impl Shared {
+    fn is_over(&self) -> bool {
+        self.progress.lock().is_over() && self.again.lock().is_over()
+    }
+
+    fn give_up(&self, event: EventId) {
+        let mut again = self.again.lock();
+        again.queue.retain(|waiting| waiting.id != event);
+        if again.plays > 0 {
+            again.given_up.push(event);
+        }
+    }
+}
+
+impl Again {
+    fn is_over(&self) -> bool {
+        self.queue.is_empty() && self.plays == 0
+    }
+
+    /// Adds events that are not in the queue and were not given up meanwhile; returns how many.
+    fn add(&mut self, events: Vec<Arc<Event>>) -> usize {
+        let before = self.queue.len();
+        for event in events {
+            let is_known = self.queue.iter().any(|waiting| waiting.id == event.id);
+            if !is_known && !self.given_up.contains(&event.id) {
+                self.queue.push_back(event);
             }
-            again.len() - before
-        };
+        }
+        self.queue.len() - before
+    }
+}
+
+impl Play {
+    /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
+    pub(crate) fn show(self, events: Vec<Arc<Event>>) -> usize {
+        let count = self.0.shared.again.lock().add(events);
         // Not under a lock: the woken task may call in here.
-        shared.waker.wake();
+        self.0.shared.waker.take().into_iter().for_each(wake);
         count
+    }
+}
+
+impl Drop for Play {
+    fn drop(&mut self) {
+        let SubscriptionRecord { leases, name, shared } = &self.0;
+        let mut table = leases.known.lock();
+        let mut again = shared.again.lock();
+        again.plays -= 1;
+        if again.plays == 0 {
+            again.given_up.clear();
+        }
+        drop(again);
+        ConsumerLeases::forget_if_over(&mut table, name);
     }
 }
 
@@ -152,41 +224,37 @@ impl Progress {
 }
 
 impl ConsumerLease {
-    pub(super) fn name(&self) -> &SubscriptionName {
-        &self.0.name
-    }
-
-    pub(crate) fn record(&self) -> &SubscriptionRecord {
-        &self.0
-    }
-
     /// The next event that is to be shown again.
     pub(super) fn next_again(&self) -> Option<Arc<Event>> {
-        self.0.shared.again.lock().pop_front()
+        self.shared.again.lock().queue.pop_front()
     }
 
-    /// Whether there is such an event.
-    pub(super) fn has_again(&self) -> bool {
-        !self.0.shared.again.lock().is_empty()
+    /// The same for a task that waits for one, and is woken when there is one.
+    pub(super) fn poll_again(&self, waker: &Waker) -> Poll<Arc<Event>> {
+        // Register before checking: an event that comes in between wakes this task again.
+        self.shared.waker.register(waker);
+        self.next_again().map_or(Poll::Pending, Poll::Ready)
     }
+}
 
-    /// Registers a waker that is woken when there is such an event.
-    pub(super) fn register_waker(&self, waker: &Waker) {
-        self.0.shared.waker.register(waker);
+impl Deref for ConsumerLease {
+    type Target = SubscriptionRecord;
+
+    fn deref(&self) -> &SubscriptionRecord {
+        &self.0
     }
 }
 
 impl Drop for ConsumerLease {
     fn drop(&mut self) {
         let SubscriptionRecord { leases, name, shared } = &self.0;
-        drop(shared.waker.take());
-        let is_done = shared.progress.lock().is_over() && shared.again.lock().is_empty();
-        let mut known = leases.known.lock();
-        match is_done {
-            true => drop(known.remove(name)),
-            false => known.entry(name.clone()).or_default().consumer = None,
+        let mut table = leases.known.lock();
+        if let Some(known) = table.get_mut(name) {
+            known.consumer = None;
         }
-        drop(known);
+        ConsumerLeases::forget_if_over(&mut table, name);
+        drop(table);
+        drop_contained("the waker of a durable subscription", shared.waker.take());
         leases.freed.notify_waiters();
     }
 }
@@ -212,9 +280,16 @@ impl SubscriptionRecord {
         failures
     }
 
-    /// The failures of the consumer on an event, if there are any.
-    pub(super) fn failing_on(&self, event: EventId) -> Option<Failing> {
-        self.shared.progress.lock().failing.clone().filter(|failing| failing.event == event)
+    /// The failures of the consumer on an event, if there are any: how many, when the last one was, and its reason.
+    pub(super) fn failing_on(&self, event: EventId) -> Option<(u32, Instant, String)> {
+        let progress = self.shared.progress.lock();
+        let failing = progress.failing.as_ref().filter(|failing| failing.event == event)?;
+        Some((failing.failures, failing.since, failing.reason.clone()))
+    }
+
+    /// An event that was shown again was given up, and is removed from the log.
+    pub(super) fn give_up(&self, event: EventId) {
+        self.shared.give_up(event);
     }
 
     /// Forgets the failures on all events up to this one, which are handled.
@@ -244,12 +319,17 @@ impl SubscriptionRecord {
     /// Resets the state: the subscription begins anew.
     pub(crate) fn reset(&self) {
         *self.shared.progress.lock() = Progress::default();
-        self.shared.again.lock().clear();
+        self.shared.again.lock().queue.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Wake;
+    use std::time::UNIX_EPOCH;
+
+    use crate::NewEvent;
+
     use super::*;
 
     const NAME: SubscriptionName = SubscriptionName::from_static("billing");
@@ -260,13 +340,13 @@ mod tests {
         let id = |number| EventId::new(number).unwrap();
         for failures in 1..4 {
             let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
-            assert_eq!(lease.record().add_failure(id(7), "it fell over"), failures);
+            assert_eq!(lease.add_failure(id(7), "it fell over"), failures);
         }
         let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
-        assert_eq!(lease.record().failing_on(id(7)).unwrap().failures, 3);
-        assert_eq!(lease.record().failing_on(id(8)), None);
-        assert_eq!(lease.record().add_failure(id(8), ""), 1);
-        lease.record().forget_failures(id(8));
+        assert_eq!(lease.failing_on(id(7)).unwrap().0, 3);
+        assert!(lease.failing_on(id(8)).is_none());
+        assert_eq!(lease.add_failure(id(8), ""), 1);
+        lease.forget_failures(id(8));
         drop(lease);
         assert!(leases.known.lock().is_empty(), "a subscription without state is forgotten");
     }
@@ -277,11 +357,75 @@ mod tests {
         let first = leases.take(&NAME, "the first clerk".to_owned()).unwrap();
         let refused = leases.wait(&NAME, "the second clerk".to_owned()).await.err().unwrap();
         assert_eq!(refused, "the first clerk");
-        first.record().leave();
+        first.leave();
         let name = NAME;
         let mut second = Box::pin(leases.wait(&name, "the second clerk".to_owned()));
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
         assert!(second.await.is_ok());
+    }
+
+    fn event() -> Arc<Event> {
+        Arc::new(NewEvent::new("ordered").unwrap().record(EventId::FIRST, "production", UNIX_EPOCH))
+    }
+
+    #[test]
+    fn an_event_that_is_given_up_while_a_play_reads_the_log_is_not_shown_by_it() {
+        let leases = Arc::new(ConsumerLeases::default());
+        let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+        let (play, other) = (leases.play(&NAME), leases.play(&NAME));
+        // Both have read the event from the log by now.
+        leases.give_up(&NAME, EventId::FIRST);
+        assert_eq!(play.show(vec![event()]), 0);
+        lease.give_up(EventId::FIRST);
+        assert_eq!(other.show(vec![event()]), 0);
+        assert!(lease.next_again().is_none());
+        // A later play reads what was parked again since.
+        assert_eq!(leases.play(&NAME).show(vec![event()]), 1);
+        assert!(lease.next_again().is_some());
+    }
+
+    #[test]
+    fn what_a_play_shows_when_the_lease_ends_is_shown_to_the_next_consumer() {
+        let leases = Arc::new(ConsumerLeases::default());
+        let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+        let play = leases.play(&NAME);
+        drop(lease);
+        assert_eq!(play.show(vec![event()]), 1);
+        let lease = leases.take(&NAME, "the next clerk".to_owned()).unwrap();
+        assert!(lease.next_again().is_some());
+        drop(lease);
+        drop(leases.play(&NAME));
+        assert!(leases.known.lock().is_empty(), "a subscription without state is forgotten");
+    }
+
+    /// A waker that panics when it is woken, or when it is dropped.
+    enum Panics {
+        Woken,
+        Dropped,
+    }
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a foreign waker");
+        }
+    }
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            assert!(matches!(self, Self::Woken), "a foreign waker is dropped");
+        }
+    }
+
+    #[test]
+    fn a_waker_that_panics_harms_neither_a_play_nor_the_end_of_a_lease() {
+        let leases = Arc::new(ConsumerLeases::default());
+        let lease = leases.take(&NAME, "the clerk".to_owned()).unwrap();
+        assert!(lease.poll_again(&Waker::from(Arc::new(Panics::Woken))).is_pending());
+        assert_eq!(leases.play(&NAME).show(vec![event()]), 1);
+        assert!(lease.next_again().is_some());
+        assert!(lease.poll_again(&Waker::from(Arc::new(Panics::Dropped))).is_pending());
+        drop(lease);
+        assert!(leases.take(&NAME, "the next clerk".to_owned()).is_ok());
     }
 }

@@ -46,19 +46,19 @@ fn slow() -> (oneshot::Receiver<()>, mpsc::Sender<()>, Read) {
 #[tokio::test]
 async fn an_idle_reader_is_used_again_and_one_that_has_failed_is_not() {
     let readers = readers(true);
-    assert!(readers.read(ReadClass::Quick, none(), |_| Ok(())).await.is_ok());
-    assert!(readers.read(ReadClass::Quick, none(), |_| Err::<(), _>(failure())).await.is_err());
-    let error = readers.read(ReadClass::Quick, none(), |_| Ok(())).await.unwrap_err();
+    assert!(readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.is_ok());
+    assert!(readers.read(ReadClass::Quick(None), none(), |_| Err::<(), _>(failure())).await.is_err());
+    let error = readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.unwrap_err();
     assert_eq!(error.to_string(), "another one was wanted");
-    assert!(readers.read(ReadClass::Quick, ready(Ok(reader())), |_| Ok(())).await.is_ok());
-    assert!(readers.read(ReadClass::Quick, none(), |_| Ok(())).await.is_ok());
+    assert!(readers.read(ReadClass::Quick(None), ready(Ok(reader())), |_| Ok(())).await.is_ok());
+    assert!(readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_log_that_may_block_is_read_on_another_thread() {
     for may_block in [true, false] {
         let readers = readers(may_block);
-        let read = readers.read(ReadClass::Quick, none(), |_| Ok(thread::current().id())).await.unwrap();
+        let read = readers.read(ReadClass::Quick(None), none(), |_| Ok(thread::current().id())).await.unwrap();
         assert_eq!(read != thread::current().id(), may_block);
     }
 }
@@ -71,7 +71,7 @@ async fn a_log_with_a_source_of_readers_is_read_concurrently_without_its_writer(
     let (mut begun, mut release, mut tasks) = (Vec::new(), Vec::new(), Vec::new());
     for (begins, releases, read) in reads {
         let readers = Arc::clone(&readers);
-        tasks.push(tokio::spawn(async move { readers.read(ReadClass::Quick, none(), read).await }));
+        tasks.push(tokio::spawn(async move { readers.read(ReadClass::Quick(None), none(), read).await }));
         begun.push(begins);
         release.push(releases);
     }
@@ -95,7 +95,7 @@ async fn reads_that_take_long_do_not_keep_a_quick_one_waiting() {
         held.push((release, tokio::spawn(async move { readers.read(ReadClass::Long(None), none(), read).await })));
         begun.await.unwrap();
     }
-    assert!(readers.read(ReadClass::Quick, none(), |reader| reader.stats()).await.is_ok());
+    assert!(readers.read(ReadClass::Quick(None), none(), |reader| reader.stats()).await.is_ok());
     // A further long read waits for its turn, as long as it may.
     let late = readers.read(ReadClass::Long(Some(Duration::ZERO)), none(), |_| Ok(())).await.unwrap_err();
     assert!(matches!(late, EventStoreError::QueryLimit(QueryLimit::Time(Duration::ZERO))), "{late}");
@@ -112,6 +112,18 @@ async fn a_read_that_cannot_be_interrupted_is_awaited_up_to_its_limit_and_keeps_
     assert_eq!(readers.long.available_permits(), MAX_READERS as usize - 1);
     drop(release);
     readers.end().await;
+}
+
+#[tokio::test]
+async fn a_quick_read_that_hangs_is_no_longer_waited_for_at_its_limit() {
+    let readers = readers(true);
+    let (begun, release, read) = slow();
+    let limit = Duration::from_millis(20);
+    let late = readers.read(ReadClass::Quick(Some(limit)), none(), read).await.unwrap_err();
+    assert!(matches!(late, EventStoreError::NoAnswer { .. }), "{late}");
+    assert_eq!(late.to_string(), "the event store did not answer a read within 20ms");
+    begun.await.unwrap();
+    release.send(()).unwrap();
 }
 
 #[tokio::test]
@@ -157,10 +169,10 @@ async fn an_abandoned_read_is_interrupted_and_keeps_its_permit_until_it_stops() 
     assert!(poll!(&mut ending).is_pending());
     drop(release);
     ending.await;
-    let error = readers.read(ReadClass::Quick, none(), |_| Ok(())).await.unwrap_err();
+    let error = readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.unwrap_err();
     assert_eq!(error.to_string(), "the event store is ending");
     readers.opened(reader(), None, true);
-    assert!(readers.read(ReadClass::Quick, none(), |_| Ok(())).await.is_ok());
+    assert!(readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.is_ok());
 }
 
 #[tokio::test]
@@ -169,7 +181,7 @@ async fn a_reader_of_the_log_before_is_not_kept() {
     let (begun, release, read) = slow();
     let lent = {
         let readers = Arc::clone(&readers);
-        tokio::spawn(async move { readers.read(ReadClass::Quick, none(), read).await })
+        tokio::spawn(async move { readers.read(ReadClass::Quick(None), none(), read).await })
     };
     begun.await.unwrap();
     readers.opened(reader(), None, true);
@@ -183,7 +195,7 @@ async fn a_read_that_panics_is_an_error_and_affects_no_other() {
     for may_block in [true, false] {
         let readers = readers(may_block);
         let panics = |_: &dyn EventReader| -> Result<(), LogFailure> { panic!("no such page") };
-        let error = readers.read(ReadClass::Quick, none(), panics).await.unwrap_err();
+        let error = readers.read(ReadClass::Quick(None), none(), panics).await.unwrap_err();
         assert_eq!(error.to_string(), "reading failed in the event store: it panicked: no such page");
         assert_eq!(readers.quick.available_permits(), MAX_READERS as usize);
     }

@@ -72,8 +72,7 @@ fn event(kind: &str) -> NewEvent {
 
 fn append(handle: &WriterHandle, event: NewEvent) -> Receiver<Ids> {
     let (caller, answer) = channel();
-    let job = AppendJob { append: Append::new(vec![event]), reply: Reply::Caller(caller) };
-    assert!(handle.send(Job::Append(job)).is_ok());
+    assert!(handle.send(append_job(Append::new(vec![event]), Some(caller))).is_ok());
     answer
 }
 
@@ -96,11 +95,9 @@ fn callers_that_a_failed_log_leaves_learn_what_has_become_of_their_events() {
     assert_eq!(cause.to_string(), "recording failed in memory: disk full");
     assert_eq!(left.into_batch(), [waiting], "it was not begun");
     assert!(asked.now_or_never().unwrap().is_err());
-    let Err(unsent) = handle.send(log_task(|_| Ok(((), None))).0) else { panic!("no more jobs are taken") };
-    assert_eq!(
-        unsent.outage.map(|outage| outage.cause.to_string()).as_deref(),
-        Some("recording failed in memory: disk full")
-    );
+    let unsent = handle.send(log_task(|_| Ok(((), None))).0);
+    let Err(EventStoreError::Unavailable { cause, .. }) = unsent else { panic!("no more jobs are taken") };
+    assert_eq!(cause.to_string(), "recording failed in memory: disk full");
     assert_eq!(failures.load(Ordering::SeqCst), 1);
     assert!(handle.writer_slot.try_acquire().is_ok(), "the log is closed");
 }
