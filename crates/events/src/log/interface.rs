@@ -14,7 +14,7 @@ use crate::{
 /// 1. Ids are gapless and increase from 1, and are never given twice, also after everything was pruned and after the
 ///    log was closed and opened again.
 /// 2. `recorded_at` is never earlier than that of the event before, even if `now` goes backwards; `observed_at` is
-///    `now`, both within [`recordable`].
+///    `now`, both within [`recordable`](crate::recordable).
 /// 3. A batch is taken whole or not at all. A refused one leaves nothing behind.
 /// 4. At most one event with an idempotency key is held.
 /// 5. A cause is recorded before its effect; an acknowledgement never goes back.

@@ -3,39 +3,34 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
 use foundation_kernel::{Health, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
 use futures::poll;
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::handle::WriterHandle;
-use super::hold::Pruned;
 use super::message::{EVENT_STORE, EventStoreMsg};
 use super::readers::ReadClass;
 use super::writer::{Ids, Job, append_job, log_task};
 use crate::{
     Append, DamagedEvent, Event, EventId, EventKind, EventLog, EventPage, EventReader, EventStats, EventStoreError,
-    EventStoreLimits, ExpectedPosition, Hold, LogFailure, NewEvent, OnDamaged, Order, Outage, PruneBound, Query,
-    QueryLimit, RepairReport, Verification,
+    EventStoreLimits, ExpectedPosition, Hold, LogFailure, NewEvent, OnDamaged, Order, Outage, Query, QueryLimit,
 };
 
 const ENDED: &str = "the event store ended and did not answer";
 /// The most of the newest events that are read as quickly as one.
 const MAX_QUICK: usize = 1_000;
-/// The most events that a repair visits between two commits.
-const MAX_REPAIRED: usize = 1_000;
 /// A wait longer than any program runs.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The event store of one namespace: appends recorded facts and finds them again.
 ///
 /// A handle, cheap to clone, that survives the store's restarts. The events of each namespace are its own. Where they
-/// are kept, and for how long, is up to its [`EventStorage`].
+/// are kept, and for how long, is up to its [`EventStorage`](crate::EventStorage).
 ///
 /// Appends go to the store's one writer, which commits all that have arrived meanwhile together and answers when they
 /// are durable: many concurrent appends cost hardly more than one. Reads run beside it. Every read but
@@ -256,85 +251,6 @@ impl EventStore {
     /// The same for a store that runs now.
     async fn stats_now(&self) -> Result<EventStats, EventStoreError> {
         self.read(self.quick(), |log| log.stats()).await
-    }
-
-    /// Checks every event of the log and every way to find it; `progress` is called with the number of checked events,
-    /// from time to time. It has no time limit.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get), if it cannot check; what it finds is in the [`Verification`].
-    pub async fn verify(&self, progress: impl FnMut(u64) + Send + 'static) -> Result<Verification, EventStoreError> {
-        let progress = Arc::new(Mutex::new(progress));
-        let ask = || {
-            let progress = Arc::clone(&progress);
-            // The lock is for the compiler: one attempt begins when the one before has ended.
-            self.read(ReadClass::Long(None), move |log| log.verify(&mut |checked| (progress.lock())(checked)))
-        };
-        self.patiently(ask).await
-    }
-
-    /// Moves aside the events that cannot be read any more, and puts an event of the kind
-    /// [`EVENT_LOST`](Self::EVENT_LOST) in the place of each and of each that is missing, so that ids have no gaps and
-    /// readers find no damage any more. Nothing is deleted: the damaged rows are kept beside the others, and
-    /// [listed](Self::moved_aside). It repairs a thousand events at a time, between which the store records; at the end
-    /// the sums of the log are counted anew. Damage that `verify` still finds is in the file itself.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record. What was repaired before
-    /// stays repaired.
-    pub async fn repair(&self) -> Result<RepairReport, EventStoreError> {
-        let (mut report, mut next) = (RepairReport::default(), Some(EventId::FIRST));
-        while let Some(from) = next {
-            let step = self.patiently(|| self.ask(move |log| log.repair(from, MAX_REPAIRED))).await?;
-            report.add(step.moved);
-            next = step.next;
-        }
-        Ok(report)
-    }
-
-    /// The damaged events that [`repair`](Self::repair) has moved aside, the latest ones first, at most this many.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get).
-    pub async fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, EventStoreError> {
-        self.patiently(|| self.read(self.quick(), move |log| log.moved_aside(at_most))).await
-    }
-
-    /// Prunes the events that were recorded before this time, and returns how many; a chunk at a time, between which
-    /// the store records. Run-time changes of the configuration are not lost with their events: if one of these is
-    /// among them, the config server records the current state anew. This waits for that up to
-    /// [`answer`](crate::EventStoreLimits::answer), and keeps the rest if it does not come.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record. Earlier chunks are
-    /// pruned.
-    pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
-        let bound = PruneBound::Before(time);
-        let mut first = self.prune(bound).await?;
-        if let Some(kept) = first.held_back {
-            // Once: the newly recorded event may be before this time as well.
-            self.handle.hold.notify_holder();
-            if timeout(self.handle.limits.answer, self.handle.hold.moved(Some(kept))).await.is_ok() {
-                first.events += self.prune(bound).await?.events;
-            }
-        }
-        while self.patiently(|| self.ask(|log| log.maintain())).await? {}
-        Ok(first.events)
-    }
-
-    /// Prunes all events that are over the bound and not held.
-    async fn prune(&self, bound: PruneBound) -> Result<Pruned, EventStoreError> {
-        let mut total = 0;
-        loop {
-            let ask = || {
-                let hold = Arc::clone(&self.handle.hold);
-                self.ask(move |log| hold.prune(log, bound))
-            };
-            match self.patiently(ask).await? {
-                Pruned { events: 0, held_back } => return Ok(Pruned { events: total, held_back }),
-                Pruned { events, .. } => total += events,
-            }
-        }
     }
 
     // ---- the state of the store ----

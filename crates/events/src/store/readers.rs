@@ -16,7 +16,7 @@ use std::time::Duration;
 use foundation_kernel::containment::{catch_panic, drop_contained, waking_contained};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
 use super::error::ENDING;
@@ -115,13 +115,7 @@ impl Readers {
             lent.reader = Some(another.await?);
         }
         let _waiting = RaiseOnDrop(interrupt.clone());
-        let (readers, signal) = (Arc::clone(self), interrupt.clone());
-        let act = move || {
-            let outcome = readers.read_with(lent, Some(&signal), read);
-            drop(permit);
-            outcome
-        };
-        let reading = spawn_blocking(act);
+        let reading = self.begin(lent, interrupt.clone(), permit, read);
         let outcome = match class.limit() {
             None => reading.await,
             // A reader that cannot be interrupted goes on and keeps its permit; its caller does not wait for it.
@@ -134,6 +128,22 @@ impl Readers {
             _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
             Some(limit) if interrupt.is_late() => class.late(limit),
             _ => failure.into(),
+        })
+    }
+
+    /// Begins a read where blocking is allowed. Its thread gives the permit back, also if it is not awaited any more.
+    fn begin<T: Send + 'static>(
+        self: &Arc<Self>,
+        lent: Lent,
+        interrupt: Interrupt,
+        permit: OwnedSemaphorePermit,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+    ) -> JoinHandle<Result<T, LogFailure>> {
+        let readers = Arc::clone(self);
+        spawn_blocking(move || {
+            let outcome = readers.read_with(lent, Some(&interrupt), read);
+            drop(permit);
+            outcome
         })
     }
 

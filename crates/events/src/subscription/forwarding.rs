@@ -118,18 +118,9 @@ async fn forward<M: Message>(
     mut message: impl FnMut(Item, RpcReplyPort<()>) -> M,
 ) -> ForwardingEnd {
     loop {
-        let item = match feed.next().now_or_never() {
-            Some(item) => item,
-            None => {
-                feed.acknowledge().await;
-                tokio::select! {
-                    item = feed.next() => item,
-                    _ = actor.wait(None) => return ForwardingEnd::NoAnswer,
-                }
-            }
-        };
-        let Some(item) = item else {
-            return if feed.has_stopped() { ForwardingEnd::Stopped } else { ForwardingEnd::NamespaceEnded };
+        let item = match feed.next_for(&actor).await {
+            Ok(item) => item,
+            Err(end) => return end,
         };
         match feed.admit(&item, &actor).await {
             Disposition::Send => {}
@@ -221,6 +212,21 @@ impl Feed {
             Self::Durable { subscription, .. } => subscription.next().await,
         };
         next.transpose()
+    }
+
+    /// The next item while the actor lives. Answered events are acknowledged if none is at hand.
+    async fn next_for<M: Message>(&mut self, actor: &ActorRef<M>) -> Result<Item, ForwardingEnd> {
+        let item = match self.next().now_or_never() {
+            Some(item) => item,
+            None => {
+                self.acknowledge().await;
+                tokio::select! {
+                    item = self.next() => item,
+                    _ = actor.wait(None) => return Err(ForwardingEnd::NoAnswer),
+                }
+            }
+        };
+        item.ok_or_else(|| if self.has_stopped() { ForwardingEnd::Stopped } else { ForwardingEnd::NamespaceEnded })
     }
 
     /// Waits until an item may be sent, or returns what happens to it instead.

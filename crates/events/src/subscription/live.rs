@@ -173,7 +173,7 @@ impl EventSubscription {
                 Next::Unreadable(unreadable) if self.on_damaged == OnDamaged::Skip => self.skip(unreadable),
                 Next::Unreadable(unreadable) => {
                     self.stopped = self.on_damaged == OnDamaged::Stop;
-                    return Poll::Ready(Some(Err(unreadable.into_error())));
+                    return Poll::Ready(Some(Err(unreadable.into())));
                 }
                 Next::Rewound { position, newest } => {
                     return Poll::Ready(Some(Err(SubscriptionError::Rewound { position, newest })));
@@ -204,7 +204,7 @@ impl EventSubscription {
 
     fn skip(&mut self, unreadable: Unreadable) {
         self.skipped += unreadable.count();
-        let error = unreadable.into_error();
+        let error = SubscriptionError::from(unreadable);
         report(|| tracing::warn!(%error, "a subscription skips what it cannot read"));
     }
 
@@ -236,11 +236,11 @@ impl EventSubscription {
     }
 }
 
-impl Unreadable {
-    fn into_error(self) -> SubscriptionError {
-        match self {
-            Self::Damaged(DamagedEvent { event, reason }) => SubscriptionError::Damaged { event, reason },
-            Self::Lost { from, to } => SubscriptionError::Lost { from, to },
+impl From<Unreadable> for SubscriptionError {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::Damaged(DamagedEvent { event, reason }) => Self::Damaged { event, reason },
+            Unreadable::Lost { from, to } => Self::Lost { from, to },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Requests while the store is being restarted.
 
+use std::time::SystemTime;
+
 use foundation_kernel::{Backoff, Namespace, ProcessRegistry};
 
 use super::*;
