@@ -3,13 +3,15 @@
 //! 1. A subscription is in the table while it has a consumer, a play under way, or a state that is not over. It is
 //!    removed under the lock of the table, under which consumers and plays are added: no play is lost with a lease.
 //! 2. A play begins before the parked events are read from the log, and an event is given up after it was removed from
-//!    the log. So an event that is given up while a play reads is known to that play, which does not show it.
+//!    the log. So an event that is given up while a play reads is known to that play, which does not show it; the same
+//!    holds for all events of a subscription that is forgotten.
 //! 3. The locks are taken in this order: the table, then `progress` or `again`. No waker is woken or dropped under one.
 
 use std::collections::{HashMap, VecDeque};
 use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, Waker};
 
 use foundation_kernel::containment::{drop_contained, wake, waking_contained};
@@ -51,6 +53,8 @@ struct Again {
     plays: usize,
     /// The events that were given up since the first of these plays began.
     given_up: Vec<EventId>,
+    /// How often the subscription was forgotten, with all of its parked events.
+    resets: u64,
 }
 
 /// The progress of an actor that receives the events.
@@ -63,8 +67,8 @@ struct Progress {
 
 struct Consumer {
     name: String,
-    /// It has been dropped, and its task is about to end.
-    is_leaving: bool,
+    /// Whether it has been dropped, and its task is about to end. Shared with its record.
+    is_leaving: Arc<AtomicBool>,
 }
 
 /// Why a lease is refused.
@@ -88,7 +92,13 @@ struct Failing {
 pub(crate) struct ConsumerLease(SubscriptionRecord);
 
 /// Parked events of one subscription that are about to be shown again: made before they are read from the log.
-pub(crate) struct Play(SubscriptionRecord);
+pub(crate) struct Play {
+    leases: Arc<ConsumerLeases>,
+    name: SubscriptionName,
+    shared: Arc<Shared>,
+    /// The resets before it began.
+    resets: u64,
+}
 
 /// The state of one subscription, whichever consumer it has.
 #[derive(Clone)]
@@ -96,6 +106,8 @@ pub(crate) struct SubscriptionRecord {
     leases: Arc<ConsumerLeases>,
     name: SubscriptionName,
     shared: Arc<Shared>,
+    /// Whether the consumer that it was made for is stopping.
+    is_leaving: Arc<AtomicBool>,
 }
 
 impl ConsumerLeases {
@@ -107,12 +119,13 @@ impl ConsumerLeases {
         let mut leases = self.known.lock();
         let known = leases.entry(name.clone()).or_default();
         match &known.consumer {
-            Some(taken) if taken.is_leaving => Err(LeaseError::Stopping),
+            Some(taken) if taken.is_leaving.load(Ordering::Acquire) => Err(LeaseError::Stopping),
             Some(taken) => Err(LeaseError::Taken(taken.name.clone())),
             None => {
-                known.consumer = Some(Consumer { name: consumer, is_leaving: false });
+                let is_leaving = Arc::<AtomicBool>::default();
+                known.consumer = Some(Consumer { name: consumer, is_leaving: Arc::clone(&is_leaving) });
                 let (leases, name, shared) = (Arc::clone(self), name.clone(), Arc::clone(&known.shared));
-                Ok(ConsumerLease(SubscriptionRecord { leases, name, shared }))
+                Ok(ConsumerLease(SubscriptionRecord { leases, name, shared, is_leaving }))
             }
         }
     }
@@ -149,8 +162,12 @@ impl ConsumerLeases {
     pub(crate) fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
         let mut table = self.known.lock();
         let shared = Arc::clone(&table.entry(name.clone()).or_default().shared);
-        shared.again.lock().plays += 1;
-        Play(SubscriptionRecord { leases: Arc::clone(self), name: name.clone(), shared })
+        let resets = {
+            let mut again = shared.again.lock();
+            again.plays += 1;
+            again.resets
+        };
+        Play { leases: Arc::clone(self), name: name.clone(), shared, resets }
     }
 
     /// Removes a subscription that has no consumer, and no state that a later one would need.
@@ -196,16 +213,19 @@ impl Again {
 impl Play {
     /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
     pub(crate) fn show(self, events: Vec<Arc<Event>>) -> usize {
-        let count = self.0.shared.again.lock().add(events);
+        let count = {
+            let mut again = self.shared.again.lock();
+            if again.resets == self.resets { again.add(events) } else { 0 }
+        };
         // Not under a lock: the woken task may call in here.
-        self.0.shared.waker.take().into_iter().for_each(wake);
+        self.shared.waker.take().into_iter().for_each(wake);
         count
     }
 }
 
 impl Drop for Play {
     fn drop(&mut self) {
-        let SubscriptionRecord { leases, name, shared } = &self.0;
+        let Self { leases, name, shared, .. } = self;
         let mut table = leases.known.lock();
         let mut again = shared.again.lock();
         again.plays -= 1;
@@ -247,7 +267,7 @@ impl Deref for ConsumerLease {
 
 impl Drop for ConsumerLease {
     fn drop(&mut self) {
-        let SubscriptionRecord { leases, name, shared } = &self.0;
+        let SubscriptionRecord { leases, name, shared, .. } = &self.0;
         let mut table = leases.known.lock();
         if let Some(known) = table.get_mut(name) {
             known.consumer = None;
@@ -264,11 +284,9 @@ impl SubscriptionRecord {
         &self.name
     }
 
-    /// Marks the consumer as stopping: a new consumer waits for its lease.
+    /// Marks its consumer as stopping: a new consumer waits for the lease.
     pub(super) fn leave(&self) {
-        let mut known = self.leases.known.lock();
-        let consumer = known.get_mut(&self.name).and_then(|known| known.consumer.as_mut());
-        consumer.into_iter().for_each(|consumer| consumer.is_leaving = true);
+        self.is_leaving.store(true, Ordering::Release);
     }
 
     /// Counts a failure of the consumer on an event; returns how many there were in a row.
@@ -319,7 +337,9 @@ impl SubscriptionRecord {
     /// Resets the state: the subscription begins anew.
     pub(crate) fn reset(&self) {
         *self.shared.progress.lock() = Progress::default();
-        self.shared.again.lock().queue.clear();
+        let mut again = self.shared.again.lock();
+        again.queue.clear();
+        again.resets += 1;
     }
 }
 
@@ -365,6 +385,18 @@ mod tests {
         assert!(second.await.is_ok());
     }
 
+    #[test]
+    fn a_consumer_that_was_dropped_late_does_not_make_its_successor_a_stopping_one() {
+        let leases = Arc::new(ConsumerLeases::default());
+        let first = leases.take(&NAME, "the first clerk".to_owned()).unwrap();
+        let record = SubscriptionRecord::clone(&first);
+        drop(first);
+        let _second = leases.take(&NAME, "the second clerk".to_owned()).unwrap();
+        record.leave();
+        let refused = leases.take(&NAME, "the third clerk".to_owned()).err();
+        assert_eq!(refused, Some(LeaseError::Taken("the second clerk".to_owned())));
+    }
+
     fn event() -> Arc<Event> {
         Arc::new(NewEvent::new("ordered").unwrap().record(EventId::FIRST, "production", UNIX_EPOCH))
     }
@@ -380,6 +412,9 @@ mod tests {
         lease.give_up(EventId::FIRST);
         assert_eq!(other.show(vec![event()]), 0);
         assert!(lease.next_again().is_none());
+        let play = leases.play(&NAME);
+        lease.reset();
+        assert_eq!(play.show(vec![event()]), 0);
         // A later play reads what was parked again since.
         assert_eq!(leases.play(&NAME).show(vec![event()]), 1);
         assert!(lease.next_again().is_some());
