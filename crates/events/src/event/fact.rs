@@ -1,0 +1,466 @@
+//! An event, before and after it is recorded, and why it could not be made, recorded or read.
+
+use std::any::type_name;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use foundation_kernel::text::excerpt;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::{EventId, EventKind, EventRefusal, EventSource, ImportRefusal, KindFault};
+
+/// A recorded fact.
+///
+/// Only a log makes one, out of a [`NewEvent`](crate::NewEvent); from then on it never changes. It
+/// serialises to JSON and back without loss.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation_events::{MemoryLog, NewEvent};
+///
+/// let log = MemoryLog::new("production");
+/// let id = log.append(NewEvent::new("order_placed")?.payload(3)?, SystemTime::now())?;
+///
+/// let event = log.get(id).expect("it was just recorded");
+/// assert_eq!(event.kind.as_str(), "order_placed");
+/// assert_eq!(event.namespace, "production");
+/// assert_eq!(event.payload_as::<u32>()?, 3);
+/// # Ok::<(), foundation_events::EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its position in its store.
+    pub id: EventId,
+    /// What sort of fact it is.
+    pub kind: EventKind,
+    /// The namespace whose store recorded it.
+    pub namespace: String,
+    /// When it was recorded; never earlier than the event before it. Ranges of time and ages refer to it.
+    #[serde(with = "foundation_kernel::written::rfc3339")]
+    pub recorded_at: SystemTime,
+    /// The wall clock's time at that moment. The two differ while the clock, having been set back, catches up.
+    #[serde(with = "foundation_kernel::written::rfc3339")]
+    pub observed_at: SystemTime,
+    /// The id that all events of one request share.
+    pub correlation_id: Uuid,
+    /// The event of the same store that led to it.
+    pub causation_id: Option<EventId>,
+    /// The service that reported it.
+    pub source: Option<EventSource>,
+    /// The key that makes a second append of the same fact harmless; see
+    /// [`NewEvent::idempotency_key`](crate::NewEvent::idempotency_key).
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
+    /// The details, as JSON; `null` if there are none.
+    pub payload: Value,
+}
+
+impl Event {
+    /// The name of the service that reported it.
+    pub fn service(&self) -> Option<&str> {
+        self.source.as_ref().map(|source| source.service.as_str())
+    }
+
+    /// The payload as a `T`; costs one walk through the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::UnreadablePayload`] if it is no `T`.
+    pub fn payload_as<T: DeserializeOwned>(&self) -> Result<T, EventError> {
+        T::deserialize(&self.payload).map_err(|error| EventError::UnreadablePayload {
+            id: self.id,
+            kind: self.kind.clone(),
+            wanted: type_name::<T>(),
+            reason: excerpt(&error.to_string()),
+        })
+    }
+
+    /// The kind of an event that replaces another one, which cannot be read any more.
+    pub(crate) const LOST: EventKind = EventKind::from_static("event_lost");
+
+    /// An event of the kind [`LOST`](Self::LOST) with this id: ids stay without gaps, and a later reader sees that an
+    /// event was there, and what became of it.
+    pub(crate) fn lost(id: EventId, reason: &str, namespace: &str, recorded_at: SystemTime) -> Self {
+        Self {
+            id,
+            kind: Self::LOST,
+            namespace: namespace.to_owned(),
+            recorded_at,
+            observed_at: recorded_at,
+            correlation_id: Uuid::nil(),
+            causation_id: None,
+            source: Some(EventSource::new("event_store")),
+            idempotency_key: None,
+            payload: json!({ "reason": reason }),
+        }
+    }
+}
+
+/// A fact that is not recorded yet: an [`Event`] without id, namespace and time, and its builder.
+///
+/// By default it has a fresh correlation id (a version 7 UUID), no cause, no source and the payload `null`. Drawing
+/// that id reads the clock and the source of randomness, once, here; nothing below this type does.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation_events::{MemoryLog, NewEvent};
+///
+/// let log = MemoryLog::new("production");
+/// let placed = NewEvent::new("order_placed")?.payload(vec!["tea", "milk"])?.source("shop");
+/// let id = log.append(placed, SystemTime::now())?;
+/// let placed = log.get(id).expect("it was just recorded");
+///
+/// let paid = NewEvent::new("order_paid")?.child_of(&placed);
+/// assert_eq!(paid.correlation_id(), placed.correlation_id);
+/// # Ok::<(), foundation_events::EventError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    kind: EventKind,
+    correlation_id: Uuid,
+    causation_id: Option<EventId>,
+    source: Option<EventSource>,
+    idempotency_key: Option<String>,
+    payload: Value,
+}
+
+impl NewEvent {
+    /// A new event of the kind with this name.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidKind`] if that is no kind.
+    pub fn new(kind: impl Into<String>) -> Result<Self, EventError> {
+        EventKind::new(kind).map(Self::of)
+    }
+
+    /// A new event of a kind that is already checked.
+    ///
+    /// ```
+    /// use foundation_events::{EventKind, NewEvent};
+    ///
+    /// const PLACED: EventKind = EventKind::from_static("order_placed");
+    /// assert_eq!(NewEvent::of(PLACED).kind(), &PLACED);
+    /// ```
+    pub fn of(kind: EventKind) -> Self {
+        let correlation_id = Uuid::now_v7();
+        Self { kind, correlation_id, causation_id: None, source: None, idempotency_key: None, payload: Value::Null }
+    }
+
+    /// Sets the payload, turned into JSON at once; floats that JSON lacks become `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::UnwritablePayload`] if it has no form in JSON.
+    pub fn payload(mut self, payload: impl Serialize) -> Result<Self, EventError> {
+        self.payload = serde_json::to_value(payload)
+            .map_err(|error| EventError::UnwritablePayload { kind: self.kind.clone(), reason: error.to_string() })?;
+        Ok(self)
+    }
+
+    /// Sets the correlation id, which it shares with other events.
+    pub fn correlation(mut self, id: Uuid) -> Self {
+        self.correlation_id = id;
+        self
+    }
+
+    /// Sets the cause, an event of the same store; the correlation id stays as it is.
+    ///
+    /// Use [`child_of`](Self::child_of) unless the two belong to different requests.
+    pub fn caused_by(mut self, cause: &Event) -> Self {
+        self.causation_id = Some(cause.id);
+        self
+    }
+
+    /// Sets the cause, an event of the same store, and takes its correlation id.
+    pub fn child_of(self, parent: &Event) -> Self {
+        self.correlation(parent.correlation_id).caused_by(parent)
+    }
+
+    /// Sets the service that reports it, or one actor of it.
+    pub fn source(mut self, source: impl Into<EventSource>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Sets a key that makes it harmless to append it again, for example after an append without an answer. While an
+    /// event with this key is in the log, another one is not recorded, and the id of the first is returned. The key
+    /// alone decides. It is forgotten when its event is pruned.
+    pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
+        self.idempotency_key = Some(key.into());
+        self
+    }
+
+    /// Its payload; `null` if it has none.
+    pub fn payload_value(&self) -> &Value {
+        &self.payload
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> &EventKind {
+        &self.kind
+    }
+
+    /// Its correlation id, with which its descendants will be found.
+    pub fn correlation_id(&self) -> Uuid {
+        self.correlation_id
+    }
+
+    /// The id of its cause, if it has one.
+    pub fn causation_id(&self) -> Option<EventId> {
+        self.causation_id
+    }
+
+    /// Its idempotency key, if it has one.
+    pub fn key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+
+    /// The event as recorded with this id at this time, which is both the clock's time and the recorded one; for
+    /// implementors of [`EventLog`](crate::EventLog).
+    ///
+    /// ```
+    /// use std::time::UNIX_EPOCH;
+    /// use foundation_events::{EventId, NewEvent};
+    ///
+    /// let event = NewEvent::new("opened")?.record(EventId::FIRST, "production", UNIX_EPOCH);
+    /// assert_eq!(event.id, EventId::FIRST);
+    /// # Ok::<(), foundation_events::EventError>(())
+    /// ```
+    pub fn record(self, id: EventId, namespace: impl Into<String>, at: SystemTime) -> Event {
+        Event {
+            id,
+            kind: self.kind,
+            namespace: namespace.into(),
+            recorded_at: at,
+            observed_at: at,
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            source: self.source,
+            idempotency_key: self.idempotency_key,
+            payload: self.payload,
+        }
+    }
+
+    /// The service that reports it, if it is known.
+    pub(crate) fn reporter(&self) -> Option<&EventSource> {
+        self.source.as_ref()
+    }
+}
+
+/// Why an event could not be made, recorded or read.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation_events::{EventError, EventLimits, MemoryLog, NewEvent};
+///
+/// let limits = EventLimits { max_payload_bytes: 10, ..EventLimits::default() };
+/// let log = MemoryLog::new("production").with_limits(limits);
+/// let event = NewEvent::new("order_placed")?.payload("much too long")?;
+///
+/// let error = log.append(event.clone(), SystemTime::now()).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "event 0 of the batch (order_placed) has a payload of 15 bytes, and the log takes at most 10"
+/// );
+/// assert_eq!(error.into_batch(), [event]);
+/// # Ok::<(), foundation_events::EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum EventError {
+    /// The text is no [`EventKind`].
+    #[error("event kind {kind:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    InvalidKind {
+        /// The text, shortened to 64 characters.
+        kind: String,
+        /// What is wrong with it, and where.
+        fault: KindFault,
+    },
+    /// The payload has no form in JSON, such as a map whose keys are no strings.
+    #[error("the payload of a new event {kind} cannot be written as JSON: {reason}")]
+    UnwritablePayload {
+        /// The kind of the event.
+        kind: EventKind,
+        /// The serialiser's message.
+        reason: String,
+    },
+    /// The payload of a recorded event is not of the type that the reader asked for.
+    #[error("the payload of event {id} ({kind}) is no {wanted}: {reason}")]
+    UnreadablePayload {
+        /// The event.
+        id: EventId,
+        /// Its kind.
+        kind: EventKind,
+        /// The type that was asked for.
+        wanted: &'static str,
+        /// The deserialiser's message.
+        reason: String,
+    },
+    /// The text is no [`SubscriptionName`](crate::SubscriptionName).
+    #[error("subscription {name:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    InvalidSubscription {
+        /// The text, shortened to 64 characters.
+        name: String,
+        /// What is wrong with it, and where.
+        fault: KindFault,
+    },
+    /// The text is no JSON pointer.
+    #[error("{pointer:?} is no JSON pointer; wanted \"\" for the whole payload, or a path such as \"/order/id\"")]
+    InvalidPointer {
+        /// The text, shortened to 64 characters.
+        pointer: String,
+    },
+    /// The log is not where the writer expected it: another writer has recorded something. The batch is returned.
+    #[error("the log is at {}, and the writer expected it at {}", position(.actual), position(.expected))]
+    Conflict {
+        /// Where it was expected.
+        expected: Option<EventId>,
+        /// Where it is.
+        actual: Option<EventId>,
+        /// The whole batch, in its order.
+        batch: Vec<NewEvent>,
+    },
+    /// The log took none of the exported events.
+    #[error(transparent)]
+    NotImported(#[from] ImportRefusal),
+    /// The log took none of the batch, which is returned.
+    #[error("{refusal}")]
+    Refused {
+        /// The reason.
+        refusal: EventRefusal,
+        /// The whole batch, in its order.
+        batch: Vec<NewEvent>,
+    },
+}
+
+impl EventError {
+    /// The events that were refused, in their order; empty if the error is not about a batch.
+    pub fn into_batch(self) -> Vec<NewEvent> {
+        match self {
+            Self::Refused { batch, .. } | Self::Conflict { batch, .. } => batch,
+            _ => Vec::new(),
+        }
+    }
+
+    fn invalid_kind(text: &str, fault: KindFault) -> Self {
+        Self::InvalidKind { kind: shortened(text), fault }
+    }
+
+    pub(crate) fn invalid_subscription(text: &str, fault: KindFault) -> Self {
+        Self::InvalidSubscription { name: shortened(text), fault }
+    }
+
+    pub(crate) fn invalid_pointer(text: &str) -> Self {
+        Self::InvalidPointer { pointer: shortened(text) }
+    }
+}
+
+/// Keeps a hostile text from filling the log that the error is printed to.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+fn position(id: &Option<EventId>) -> String {
+    id.map_or_else(|| "its beginning".to_owned(), |id| format!("event {id}"))
+}
+
+// Here and not beside the type: the error has kinds in it, and the two files would import each other.
+impl EventKind {
+    /// A checked kind.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidKind`], which says which character is wrong and where.
+    pub fn new(text: impl Into<String>) -> Result<Self, EventError> {
+        Self::check(text.into()).map_err(|(text, fault)| EventError::invalid_kind(&text, fault))
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = EventError;
+
+    fn from_str(text: &str) -> Result<Self, EventError> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for EventKind {
+    type Error = EventError;
+
+    fn try_from(text: String) -> Result<Self, EventError> {
+        Self::new(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    fn recorded(payload: &str) -> Event {
+        let event = NewEvent::new("order_placed").unwrap();
+        let event = event.payload(payload).unwrap().source("orders");
+        event.record(EventId::FIRST, "production", UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_event_survives_the_way_through_json() {
+        let event = recorded("'; drop table events;-- \u{0}\u{1b}");
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
+    }
+
+    #[test]
+    fn an_event_with_the_forged_id_0_is_not_read() {
+        let text = serde_json::to_string(&recorded("x")).unwrap();
+        let forged = text.replace("\"id\":1", "\"id\":0");
+        assert!(serde_json::from_str::<Event>(&forged).is_err());
+    }
+
+    #[test]
+    fn a_payload_of_another_type_is_refused_with_event_and_type() {
+        let message = recorded("x").payload_as::<u32>().unwrap_err().to_string();
+        assert!(message.starts_with("the payload of event 1 (order_placed) is no u32: "), "{message}");
+    }
+
+    fn event() -> NewEvent {
+        NewEvent::new("order_placed").unwrap()
+    }
+
+    #[test]
+    fn two_new_events_have_different_correlation_ids_of_version_7() {
+        let (one, other) = (event().correlation_id(), event().correlation_id());
+        assert_ne!(one, other);
+        assert_eq!(one.get_version_num(), 7);
+    }
+
+    #[test]
+    fn a_child_carries_correlation_and_cause_on() {
+        let parent = event().record(EventId::FIRST, "production", UNIX_EPOCH);
+        let child = event().child_of(&parent).record(EventId::new(2).unwrap(), "production", UNIX_EPOCH);
+        assert_eq!(child.correlation_id, parent.correlation_id);
+        assert_eq!(child.causation_id, Some(parent.id));
+    }
+
+    #[test]
+    fn a_caused_event_keeps_its_own_correlation() {
+        let parent = event().record(EventId::FIRST, "production", UNIX_EPOCH);
+        let caused = event().caused_by(&parent);
+        assert_ne!(caused.correlation_id(), parent.correlation_id);
+    }
+
+    #[test]
+    fn a_payload_without_a_form_in_json_is_refused_with_the_kind() {
+        let payload = BTreeMap::from([((1, 2), 3)]);
+        let message = event().payload(payload).unwrap_err().to_string();
+        assert!(message.contains("order_placed"), "{message}");
+    }
+}

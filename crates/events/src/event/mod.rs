@@ -1,0 +1,19 @@
+//! An event: what it is, before and after it is recorded, and its forms as JSON and as a checksum.
+
+mod checksum;
+mod fact;
+mod id;
+#[doc(hidden)]
+pub mod json;
+mod kind;
+pub(crate) mod line;
+mod refusal;
+mod source;
+
+pub use checksum::checksum;
+pub use fact::{Event, EventError, NewEvent};
+pub use id::EventId;
+pub use kind::{EventKind, KindFault};
+pub(crate) use kind::{is_name, name_fault};
+pub use refusal::{EventRefusal, ImportRefusal};
+pub use source::EventSource;

@@ -1,0 +1,139 @@
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use foundation_kernel::containment::{CaughtPanic, catch_panic};
+
+use crate::DamagedEvent;
+
+/// A failure of a log's storage: the request may or may not have been carried out, and the log must not be used any
+/// more.
+///
+/// To go on, the log is opened again. An [`EventStore`](crate::EventStore) does that by itself, and records nothing
+/// until it has worked ([`EventStore::outage`](crate::EventStore::outage)). Cheap to clone.
+///
+/// ```
+/// use foundation_events::LogFailure;
+///
+/// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// assert_eq!(failure.to_string(), "committing 3 events failed in /var/lib/shop/events.db: disk full");
+/// ```
+#[derive(Debug, Clone)]
+pub struct LogFailure(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    action: String,
+    place: String,
+    cause: Box<dyn Error + Send + Sync>,
+    kind: LogFailureKind,
+}
+
+/// The kind of a failure, as far as a program can act on it.
+///
+/// ```
+/// use foundation_events::{LogFailure, LogFailureKind};
+///
+/// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// assert_eq!(failure.kind(), &LogFailureKind::Storage);
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogFailureKind {
+    /// The storage has failed.
+    Storage,
+    /// One event cannot be read; all others can.
+    Damaged(DamagedEvent),
+    /// The storage is not the one that was opened: its file was removed, replaced, moved or cut off, or it ends before
+    /// what was acknowledged. Events written to it since are not to be relied upon.
+    Displaced,
+}
+
+impl LogFailure {
+    /// The failure of a writer that panicked.
+    pub(crate) fn panicked(action: &str, panic: &CaughtPanic) -> Self {
+        Self::new(action, "the writer", format!("it panicked: {panic}"))
+    }
+
+    /// The failure of an action ("committing 3 events") in a place (a file, for example) for this cause.
+    pub fn new(
+        action: impl Into<String>,
+        place: impl Into<String>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let (action, place, cause) = (action.into(), place.into(), cause.into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Storage }))
+    }
+
+    /// The failure of an action in a place because of one damaged event.
+    ///
+    /// ```
+    /// use foundation_events::{DamagedEvent, EventId, LogFailure};
+    ///
+    /// let damaged = DamagedEvent::new(EventId::FIRST, "its checksum is wrong");
+    /// let failure = LogFailure::damaged("querying events", "/var/lib/shop/events.db", damaged.clone());
+    /// assert_eq!(failure.damaged_event(), Some(&damaged));
+    /// ```
+    pub fn damaged(action: impl Into<String>, place: impl Into<String>, event: DamagedEvent) -> Self {
+        let (action, place, cause) = (action.into(), place.into(), event.to_string().into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Damaged(event) }))
+    }
+
+    /// The failure of an action in a place whose storage is not the one that was opened.
+    ///
+    /// ```
+    /// use foundation_events::{LogFailure, LogFailureKind};
+    ///
+    /// let failure = LogFailure::displaced("recording 3 events", "/var/lib/shop/events.db", "the file was removed");
+    /// assert_eq!(failure.kind(), &LogFailureKind::Displaced);
+    /// ```
+    pub fn displaced(
+        action: impl Into<String>,
+        place: impl Into<String>,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let (action, place, cause) = (action.into(), place.into(), cause.into());
+        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Displaced }))
+    }
+
+    /// The kind of the failure.
+    pub fn kind(&self) -> &LogFailureKind {
+        &self.0.kind
+    }
+
+    /// The damaged event, if nothing else has failed.
+    pub fn damaged_event(&self) -> Option<&DamagedEvent> {
+        match &self.0.kind {
+            LogFailureKind::Damaged(event) => Some(event),
+            _ => None,
+        }
+    }
+
+    /// The action that failed.
+    pub fn action(&self) -> &str {
+        &self.0.action
+    }
+
+    /// The place: the file, as a rule.
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+}
+
+impl fmt::Display for LogFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { action, place, cause, .. } = &*self.0;
+        write!(f, "{action} failed in {place}: {cause}")
+    }
+}
+
+impl Error for LogFailure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0.cause)
+    }
+}
+
+/// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.
+pub(crate) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
+    catch_panic(act).unwrap_or_else(|panic| Err(LogFailure::panicked(action, &panic)))
+}

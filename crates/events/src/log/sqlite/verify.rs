@@ -1,0 +1,142 @@
+//! Checking everything: each row and its checksum, the order of ids and times, the sums, and SQLite's own structure.
+
+use rusqlite::Connection;
+
+use super::error::SqliteError;
+use super::events::{self, State};
+use super::value::nanoseconds;
+use super::value::number;
+use crate::{Event, EventId, Verification};
+
+/// Rows that are read in one transaction.
+const CHUNK: u32 = 1000;
+
+pub(super) fn verify(connection: &Connection, progress: &mut dyn FnMut(u64)) -> Result<Verification, SqliteError> {
+    let mut walk = Walk { found: Verification::default(), next: None, latest: i64::MIN };
+    // Later events are left out, or a busy log would be verified for ever.
+    let until = State::load(connection)?.highest_id;
+    loop {
+        match walk.chunk(connection, until) {
+            Ok(true) => progress(walk.found.checked),
+            Ok(false) => break,
+            Err(SqliteError::Interrupted) => return Err(SqliteError::Interrupted),
+            // A page that cannot be read ends the walk, but not the check: the next steps find what is wrong with it.
+            Err(error) => {
+                walk.found.fault(None, format!("reading the events ended early: {error}"));
+                break;
+            }
+        }
+    }
+    progress(walk.found.checked);
+    sums(connection, &mut walk.found)?;
+    structure(connection, &mut walk.found)?;
+    Ok(walk.found)
+}
+
+/// A walk along the ids.
+struct Walk {
+    found: Verification,
+    /// The id that has to come next.
+    next: Option<u64>,
+    latest: i64,
+}
+
+impl Walk {
+    /// Checks the next rows; returns whether there were any.
+    fn chunk(&mut self, connection: &Connection, until: u64) -> Result<bool, SqliteError> {
+        // The oldest event is read in the same transaction: events that were pruned meanwhile are no gap.
+        let transaction = connection.unchecked_transaction()?;
+        let oldest: Option<i64> = transaction.query_row("SELECT min(id) FROM events", [], |row| row.get(0))?;
+        let oldest = oldest.map(i64::unsigned_abs);
+        self.next = self.next.max(oldest);
+        let Some(next) = self.next else { return Ok(false) };
+        let sql = format!(
+            "SELECT {} FROM events NOT INDEXED WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT {CHUNK}",
+            events::COLUMNS
+        );
+        let mut statement = transaction.prepare_cached(&sql)?;
+        let mut rows = statement.query((number(next), number(until)))?;
+        let mut any = false;
+        while let Some(row) = rows.next()? {
+            any = true;
+            self.check(row.get(0)?, events::read(row));
+        }
+        if !any && next <= until {
+            self.found.fault(EventId::new(next), format!("it and all up to event {until} are missing"));
+        }
+        Ok(any)
+    }
+
+    fn check(&mut self, id: i64, read: Result<Event, SqliteError>) {
+        let id = id.unsigned_abs();
+        self.found.checked += 1;
+        if let Some(expected) = self.next.filter(|expected| *expected < id) {
+            self.found.fault(EventId::new(expected), format!("it is missing; the next one there is is event {id}"));
+        }
+        self.next = Some(id + 1);
+        match read {
+            Err(error) => self.found.fault(EventId::new(id), error.to_string()),
+            Ok(event) => self.in_time(&event),
+        }
+    }
+
+    fn in_time(&mut self, event: &Event) {
+        let recorded_at = nanoseconds(event.recorded_at);
+        if recorded_at < self.latest {
+            self.found.fault(event.id, "it was recorded before the event before it");
+        }
+        self.latest = self.latest.max(recorded_at);
+        if let Some(cause) = event.causation_id.filter(|cause| *cause >= event.id) {
+            self.found.fault(event.id, format!("its cause, event {cause}, is not before it"));
+        }
+    }
+}
+
+/// Checks that the state agrees with the rows.
+fn sums(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
+    let transaction = connection.unchecked_transaction()?;
+    let state = State::load(&transaction)?;
+    let sql = format!("SELECT max(id), max(recorded_at), coalesce(sum({}), 0) FROM events NOT INDEXED", events::BYTES);
+    let sums = transaction.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (highest, latest, bytes): (Option<i64>, Option<i64>, i64) = match sums {
+        Ok(sums) => sums,
+        Err(error) => {
+            found.fault(None, format!("summing up the events failed: {}", SqliteError::from(error)));
+            return Ok(());
+        }
+    };
+    if highest.is_some_and(|highest| number(state.highest_id) != highest) {
+        found.fault(None, format!("the newest event is {highest:?}, and ids up to {} were given", state.highest_id));
+    }
+    if latest.is_some_and(|latest| state.latest < latest) {
+        found.fault(None, "the time of the latest event is later than the latest time");
+    }
+    if number(state.bytes) != bytes {
+        found.fault(None, format!("the events have {bytes} bytes, and {} are counted", state.bytes));
+    }
+    Ok(())
+}
+
+/// SQLite's own check of its pages, and of each index against its table.
+fn structure(connection: &Connection, found: &mut Verification) -> Result<(), SqliteError> {
+    let mut statement = connection.prepare("PRAGMA integrity_check")?;
+    let mut rows = statement.query([])?;
+    loop {
+        match rows.next() {
+            Ok(None) => return Ok(()),
+            Ok(Some(row)) => {
+                let line: String = row.get(0)?;
+                if line != "ok" {
+                    found.fault(None, format!("SQLite says: {line}"));
+                }
+            }
+            Err(error) => match SqliteError::from(error) {
+                SqliteError::Interrupted => return Err(SqliteError::Interrupted),
+                error => {
+                    found.fault(None, format!("SQLite's check ended early: {error}"));
+                    return Ok(());
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Following a log: the latest events, the position of a reader in them, and the subscriptions built on both.
+
+mod durable;
+mod failure_rule;
+mod follower;
+mod forwarding;
+mod leases;
+mod live;
+mod spec;
+mod tail;
+
+pub use durable::DurableSubscription;
+pub use failure_rule::{FailureRule, FailureVerdict};
+pub(crate) use follower::{Found, Wanted};
+pub use forwarding::{Forwarding, ForwardingEnd};
+pub(crate) use leases::ConsumerLeases;
+pub use live::EventSubscription;
+pub(crate) use live::SubscriptionStore;
+pub use spec::SubscriptionSpec;
+pub(crate) use tail::{Tail, TailReader, wake};
