@@ -17,7 +17,7 @@ use tracing_subscriber::{filter::Filtered, registry::LookupSpan};
 use super::any_series::Instrument;
 use super::early::EarlyTelemetry;
 use super::error::TelemetryError;
-use super::exports::Exports;
+use super::exporter::Exports;
 use super::family::Family;
 use super::handler::{Handler, TelemetryEvent};
 use super::hub::Hub;

@@ -10,7 +10,6 @@ mod client;
 mod early;
 mod error;
 mod exporter;
-mod exports;
 mod exposed_name;
 mod family;
 mod handler;

@@ -7,8 +7,8 @@ foundation_kernel::limits! {
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),
-        /// How long a tick, and the end of the service, waits for the exporters, all together and in real time; 3 s.
-        /// One that takes longer goes on with its work, and gets no further numbers until it is done.
+        /// How long one export may take before it is cancelled, on tokio's clock; 3 s. A tick, and the end of the
+        /// service, waits as long for the exporters, all together.
         export: Duration = Duration::from_secs(3),
         /// How long the end of the service may take besides, to read every instrument for its last tick, before it is
         /// killed; 2 s.

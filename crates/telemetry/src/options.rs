@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::exporter::Exporter;
+use super::exporter::{AnyExporter, Exporter, any_exporter};
 
 /// The shortest time between two ticks.
 const MIN_TICK: Duration = Duration::from_millis(1);
@@ -22,7 +22,7 @@ pub struct TelemetryOptions {
     pub(super) tick_every: Duration,
     pub(super) idle_after: Option<Duration>,
     pub(super) runtime_metrics: bool,
-    pub(super) exporters: Vec<Arc<dyn Exporter>>,
+    pub(super) exporters: Vec<Arc<AnyExporter>>,
 }
 
 impl Default for TelemetryOptions {
@@ -64,7 +64,7 @@ impl TelemetryOptions {
 
     /// Adds an exporter, in each namespace.
     pub fn exporter(mut self, exporter: impl Exporter) -> Self {
-        self.exporters.push(Arc::new(exporter));
+        self.exporters.push(any_exporter(exporter));
         self
     }
 }

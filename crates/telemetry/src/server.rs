@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_kernel::{ServiceRegistry, answer};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::exports::{Exports, UnderWay};
+use super::exporter::Exports;
 use super::hub::Hub;
 use super::message::TelemetryMsg;
 use super::options::TelemetryOptions;
@@ -28,8 +27,6 @@ pub(super) struct Running {
     /// Made for the first reading: the namespaces of most tests are never read. `None` if it is not wanted, or if its names
     /// belong to other instruments.
     runtime: OnceCell<Option<RuntimeGauges>>,
-    /// The tasks that wait for exporters, so that the actor can handle other messages meanwhile.
-    waiting: JoinSet<()>,
     _ticker: Ticker,
 }
 
@@ -39,7 +36,7 @@ impl TelemetryServer {
         running.runtime.get_or_init(make).as_ref()
     }
 
-    fn tick(&self, running: &mut Running) -> UnderWay {
+    fn tick(&self, running: &mut Running) -> impl Future<Output = ()> + Send + use<> {
         let now = Instant::now();
         if let Some(runtime) = self.runtime(running) {
             runtime.sample();
@@ -56,15 +53,14 @@ impl TelemetryServer {
     /// A tick on request, which is answered when the exporters have done their work.
     fn tick_for(&self, reply: RpcReplyPort<()>, running: &mut Running) {
         let exports = self.tick(running);
-        while running.waiting.try_join_next().is_some() {}
-        if self.exports.is_empty() {
-            answer(reply, ());
-        } else {
-            running.waiting.spawn(async move {
-                exports.wait().await;
-                answer(reply, ());
-            });
+        if self.options.exporters.is_empty() {
+            return answer(reply, ());
         }
+        // On a task, which ends within the limit of exports, so that the actor can handle other messages meanwhile.
+        tokio::spawn(async move {
+            exports.await;
+            answer(reply, ());
+        });
     }
 }
 
@@ -75,8 +71,7 @@ impl Actor for TelemetryServer {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<TelemetryMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
-        let (runtime, waiting) = (OnceCell::new(), JoinSet::new());
-        Ok(Running { runtime, waiting, _ticker: Ticker::start(myself, self.options.tick_every) })
+        Ok(Running { runtime: OnceCell::new(), _ticker: Ticker::start(myself, self.options.tick_every) })
     }
 
     async fn handle(
@@ -101,8 +96,8 @@ impl Actor for TelemetryServer {
     async fn post_stop(&self, _: ActorRef<TelemetryMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
         // The others have stopped before: these are their last numbers. Rates go on with the next actor, if there is
         // one.
-        if !self.exports.is_empty() {
-            self.tick(running).wait().await;
+        if !self.options.exporters.is_empty() {
+            self.tick(running).await;
         }
         Ok(())
     }

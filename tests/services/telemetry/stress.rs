@@ -38,9 +38,9 @@ async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
     let sums = Arc::new(Mutex::new(Sums::default()));
     let adding = Arc::clone(&sums);
     let options = TelemetryOptions::new().tick_every(Duration::from_millis(1)).idle_after(Duration::ZERO);
-    let options = options.exporter(move |scrape: &Scrape| {
-        adding.lock().map_err(|_| "poisoned")?.add(scrape);
-        Ok(())
+    let options = options.exporter(move |scrape: Arc<Scrape>| {
+        let added = adding.lock().map(|mut sums| sums.add(&scrape)).map_err(|_| "poisoned".into());
+        async { added }
     });
     let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
     let telemetry = foundation.telemetry().clone();
