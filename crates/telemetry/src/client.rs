@@ -23,7 +23,7 @@ use super::handler::{Handler, TelemetryEvent};
 use super::hub::Hub;
 use super::limits::TelemetryLimits;
 use super::message::{TELEMETRY, TelemetryMsg};
-use super::name::quoted;
+use super::name::Grammar;
 use super::options::TelemetryOptions;
 use super::pattern::EventPattern;
 use super::prometheus::prometheus_text;
@@ -185,8 +185,9 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError::InvalidBounds`], [`TelemetryError::BoundsFixed`], and those of [`histogram`](Self::histogram).
     pub fn bucket_bounds(&self, name: &str, bounds: impl IntoIterator<Item = f64>) -> Result<(), TelemetryError> {
+        Grammar::Instrument.check(name)?;
         let bounds = Bounds::new(bounds);
-        let bounds = bounds.map_err(|fault| TelemetryError::InvalidBounds { name: quoted(name), fault })?;
+        let bounds = bounds.map_err(|error| TelemetryError::InvalidBounds { name: name.to_owned(), error })?;
         self.hub.choose_bounds(name, bounds)
     }
 

@@ -66,7 +66,7 @@ impl<K: Instrument> Family<K> {
         labels: impl IntoIterator<Item = (L, V)>,
     ) -> Result<Arc<K>, TelemetryError> {
         let labels = Labels::new(labels);
-        let labels = labels.map_err(|fault| TelemetryError::InvalidLabels { name: self.name.to_string(), fault })?;
+        let labels = labels.map_err(|error| TelemetryError::InvalidLabels { name: self.name.to_string(), error })?;
         Ok(self.table.series(&labels))
     }
 

@@ -6,6 +6,7 @@ use foundation_kernel::Namespace;
 use foundation_kernel::containment::{CaughtPanic, catch_panic};
 use serde_json::Value;
 
+use super::name::MetricNameError;
 use super::pattern::EventPattern;
 
 /// A telemetry event: its name, its measurements and its metadata.
@@ -40,6 +41,10 @@ impl Handler {
     /// Whether the two are the same handler, and not only of the same id.
     pub(super) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.handle, &other.handle)
+    }
+
+    pub(super) fn check(&self) -> Result<(), MetricNameError> {
+        self.events.iter().try_for_each(EventPattern::check)
     }
 
     pub(super) fn wants(&self, event: &str) -> bool {

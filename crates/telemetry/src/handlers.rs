@@ -37,6 +37,10 @@ impl Default for Handlers {
 
 impl Handlers {
     pub(super) fn attach(&self, handler: Handler) -> Result<(), TelemetryError> {
+        if let Err(error) = handler.check() {
+            drop_contained("a telemetry handler", handler);
+            return Err(error.into());
+        }
         let replacing = self.replacing.lock();
         let handlers = Arc::clone(&self.list.read());
         if handlers.iter().any(|known| known.id == handler.id) {

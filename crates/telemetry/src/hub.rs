@@ -21,7 +21,7 @@ use super::error::TelemetryError;
 use super::family::Family;
 use super::handler::TelemetryEvent;
 use super::handlers::{Handlers, TooDeep};
-use super::name::{check, quoted};
+use super::name::Grammar;
 use super::names::{Names, wrong_kind};
 use super::scrape::{MetricFamily, Scrape, Series};
 use super::self_metrics::SelfMetrics;
@@ -75,7 +75,7 @@ impl Hub {
         if let Some(known) = names.get(name) {
             return of_kind(name, known);
         }
-        check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
+        Grammar::Instrument.check(name)?;
         // Here, too: a caller that counts under a refused name again and again must not hold up all others. Under the
         // same lock as the check before: a name that another thread gives to an instrument in between would be refused
         // because of itself.
@@ -135,7 +135,7 @@ impl Hub {
 
     /// Sets the description of a name; a later one replaces an earlier one. Control characters become spaces.
     pub(super) fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
-        check(name).map_err(|fault| TelemetryError::InvalidName { name: quoted(name), fault })?;
+        Grammar::Instrument.check(name)?;
         let help: String = help.chars().take(MAX_HELP).map(|it| if it.is_control() { ' ' } else { it }).collect();
         let mut known = self.help.write();
         if known.len() >= MAX_INSTRUMENTS && !known.contains_key(name) {
