@@ -2,8 +2,8 @@
 
 use foundation_kernel::BoundsError;
 
-use super::labels::LabelError;
-use super::name::MetricNameError;
+use crate::labels::LabelError;
+use crate::name::MetricNameError;
 
 /// Why the telemetry service did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-use super::name::{Grammar, MetricNameError};
+use crate::name::{Grammar, MetricNameError};
 
 /// How many labels a set may have.
 const MAX_LABELS: usize = 8;
@@ -102,7 +102,7 @@ impl Labels {
     }
 
     /// The labels of the overflow series.
-    pub(super) fn overflow() -> Self {
+    pub(crate) fn overflow() -> Self {
         Self(Arc::from([(Box::from(OVERFLOW), Box::from("true"))]))
     }
 
@@ -137,7 +137,11 @@ fn checked(key: &str, value: &str) -> Result<(Box<str>, Box<str>), LabelError> {
 }
 
 /// A value as it stands between quotes in Prometheus' text: backslash, quote and line feed are escaped.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+pub(crate) fn escaped(value: &str) -> impl fmt::Display {
+    Escaped(value)
+}
+
+struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

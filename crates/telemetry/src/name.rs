@@ -2,7 +2,7 @@
 
 /// What a name names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grammar {
+pub(crate) enum Grammar {
     /// An instrument, or an event, which is counted under its name.
     Instrument,
     /// A label, whose key stands in Prometheus' text as it is.
@@ -92,7 +92,7 @@ impl Grammar {
     }
 
     /// Whether a name is fit for every exporter.
-    pub(super) fn check(self, name: &str) -> Result<(), MetricNameError> {
+    pub(crate) fn check(self, name: &str) -> Result<(), MetricNameError> {
         let refused = |kind| {
             let name = name.chars().take(self.limit()).collect();
             MetricNameError { wanted: self.wanted(), name, kind }

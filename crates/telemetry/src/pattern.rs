@@ -1,6 +1,6 @@
 //! Patterns of event names.
 
-use super::name::{Grammar, MetricNameError};
+use crate::name::{Grammar, MetricNameError};
 
 /// The events that a handler receives: those of one name, or those of a name and all below it.
 ///
@@ -39,7 +39,7 @@ impl EventPattern {
     }
 
     /// Refuses a name that no event has.
-    pub(super) fn check(&self) -> Result<(), MetricNameError> {
+    pub(crate) fn check(&self) -> Result<(), MetricNameError> {
         match self.reach {
             Reach::Below if self.name.is_empty() => Ok(()),
             Reach::Below | Reach::Exact => Grammar::Pattern.check(&self.name),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use foundation_kernel::{Namespace, Reading, Snapshot};
 use serde::Serialize;
 
-use super::labels::Labels;
+use crate::labels::Labels;
 
 /// All counts and measurements of a namespace, read at one time: the input of exporters.
 ///
@@ -49,15 +49,14 @@ pub struct Series {
     pub rate: Option<f64>,
 }
 
-impl Series {
-    pub(super) fn new(labels: Labels, reading: Reading) -> Self {
-        Self { labels, reading, rate: None }
-    }
-}
-
 impl MetricFamily {
-    pub(super) fn new(name: Arc<str>, kind: &'static str, series: Vec<Series>) -> Self {
-        Self { name, kind, help: None, series }
+    pub(crate) fn new(
+        name: Arc<str>,
+        kind: &'static str,
+        readings: impl IntoIterator<Item = (Labels, Reading)>,
+    ) -> Self {
+        let series = readings.into_iter().map(|(labels, reading)| Series { labels, reading, rate: None });
+        Self { name, kind, help: None, series: series.collect() }
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use foundation_kernel::{Reading, ServiceMeasures, ServiceName, ServiceRegistry};
+use foundation_kernel::{Reading, ServiceMeasures, ServiceRegistry};
 
-use super::labels::Labels;
-use super::scrape::{MetricFamily, Series};
+use crate::labels::Labels;
+use crate::scrape::MetricFamily;
 
 /// One series of a service in each of these families.
 const FAMILIES: [(&str, &str); 4] = [
@@ -15,32 +15,33 @@ const FAMILIES: [(&str, &str); 4] = [
     ("service.handling_ns", "histogram"),
 ];
 
-pub(super) fn families(registry: &ServiceRegistry) -> Vec<MetricFamily> {
+pub(crate) fn families(registry: &ServiceRegistry) -> Vec<MetricFamily> {
     let counted = registry.counters().into_iter().map(|(name, reading)| {
         let kind = reading.kind();
-        MetricFamily::new(name.into(), kind, vec![Series::new(Labels::default(), reading)])
+        MetricFamily::new(name.into(), kind, [(Labels::default(), reading)])
     });
     counted.chain(measured(registry)).collect()
 }
 
 fn measured(registry: &ServiceRegistry) -> impl Iterator<Item = MetricFamily> {
-    let mut families = FAMILIES.map(|(name, kind)| MetricFamily::new(Arc::from(name), kind, Vec::new()));
+    let mut families = FAMILIES.map(|_| Vec::new());
     for (service, measures) in registry.measures() {
-        for (family, series) in families.iter_mut().zip(of_one(&service, measures)) {
-            family.series.extend(series);
+        // A service's name is a value of a label as it stands.
+        let Ok(labels) = Labels::new([("service", service.as_str())]) else { continue };
+        for (family, reading) in families.iter_mut().zip(readings(measures)) {
+            family.push((labels.clone(), reading));
         }
     }
-    families.into_iter().filter(|family| !family.series.is_empty())
+    let named = FAMILIES.into_iter().zip(families).filter(|(_, series)| !series.is_empty());
+    named.map(|((name, kind), series)| MetricFamily::new(Arc::from(name), kind, series))
 }
 
-fn of_one(service: &ServiceName, measures: ServiceMeasures) -> [Option<Series>; 4] {
+fn readings(measures: ServiceMeasures) -> [Reading; 4] {
     let ServiceMeasures { messages, failures, idle, handling_ns, .. } = measures;
-    let readings = [
+    [
         Reading::Counter(messages),
         Reading::Counter(failures),
         Reading::Gauge(idle.as_secs_f64()),
         Reading::Histogram(handling_ns),
-    ];
-    // A service's name is a value of a label as it stands.
-    readings.map(|reading| Some(Series::new(Labels::new([("service", service.as_str())]).ok()?, reading)))
+    ]
 }

@@ -37,8 +37,8 @@ fn archive() -> (impl Exporter, UnboundedReceiver<Arc<Scrape>>) {
     (exporter, from)
 }
 
-async fn rate(telemetry: &Telemetry, name: &str) -> Option<f64> {
-    telemetry.scrape().await.unwrap().series(name, &[]).unwrap().rate
+fn rate(telemetry: &Telemetry, name: &str) -> Option<f64> {
+    telemetry.scrape().series(name, &[]).unwrap().rate
 }
 
 async fn after(telemetry: &Telemetry, time: Duration) {
@@ -52,11 +52,11 @@ async fn a_rate_is_the_increase_per_second_between_two_ticks(namespace: TestName
     telemetry.tick().await.unwrap();
     telemetry.counter("orders").unwrap().add(30);
     telemetry.histogram("took").unwrap().record(5.0);
-    assert_eq!(rate(telemetry, "orders").await, None);
+    assert_eq!(rate(telemetry, "orders"), None);
     after(telemetry, Duration::from_secs(10)).await;
-    assert_eq!((rate(telemetry, "orders").await, rate(telemetry, "took").await), (Some(3.0), Some(0.1)));
+    assert_eq!((rate(telemetry, "orders"), rate(telemetry, "took")), (Some(3.0), Some(0.1)));
     after(telemetry, Duration::from_secs(5)).await;
-    assert_eq!(rate(telemetry, "orders").await, Some(0.0));
+    assert_eq!(rate(telemetry, "orders"), Some(0.0));
 }
 
 #[foundation::test(start_paused = true, builder = ticking_by_hand().service_backoff(foundation::Backoff::None))]
@@ -67,7 +67,7 @@ async fn a_restart_makes_no_jump_in_a_rate(namespace: TestNamespace) {
     telemetry.counter("orders").unwrap().add(20);
     crash(&namespace, &Telemetry::NAME).await;
     after(telemetry, Duration::from_secs(10)).await;
-    assert_eq!(rate(telemetry, "orders").await, Some(2.0));
+    assert_eq!(rate(telemetry, "orders"), Some(2.0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -104,7 +104,7 @@ async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNam
     after(telemetry, MINUTE / 2).await;
     after(telemetry, MINUTE / 2).await;
 
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(snapshot.counter(r#"users{user="idle"}"#), None);
     assert_eq!(snapshot.histogram(r#"took{user="idle"}"#), None);
     assert_eq!(snapshot.counter(r#"users{user="busy"}"#), Some(2));
@@ -116,7 +116,7 @@ async fn series_that_are_idle_are_retired_and_all_others_stay(namespace: TestNam
     held.increment();
     telemetry.tick().await.unwrap();
     users.update([("user", "idle")], Counter::increment);
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(snapshot.counter(r#"users{user="held"}"#), Some(1));
     assert_eq!(snapshot.counter(r#"users{user="idle"}"#), Some(1));
 }
@@ -129,7 +129,7 @@ async fn retired_series_make_room_for_others(namespace: TestNamespace) {
     after(telemetry, Duration::from_secs(1)).await;
     after(telemetry, MINUTE).await;
     users.update([("user", "second")], Counter::increment);
-    assert_eq!(telemetry.snapshot().await.unwrap().counter(r#"users{user="second"}"#), Some(1));
+    assert_eq!(telemetry.snapshot().counter(r#"users{user="second"}"#), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,7 @@ async fn a_failing_exporter_is_counted_and_does_not_affect_the_others() {
     let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
     foundation.telemetry().tick().await.unwrap();
     foundation.telemetry().tick().await.unwrap();
-    let snapshot = foundation.telemetry().snapshot().await.unwrap();
+    let snapshot = foundation.telemetry().snapshot();
     assert!(exported.try_recv().is_ok() && exported.try_recv().is_ok());
     assert_eq!(snapshot.counter("telemetry.failed_exports"), Some(4));
     assert!(foundation.health().await.is_healthy());
@@ -213,7 +213,7 @@ async fn a_busy_exporter_stops_neither_the_service_nor_other_exporters() {
     }
     assert!(foundation.health().await.is_healthy());
     // It has the first, the second was superseded by the third, and that by the fourth.
-    assert_eq!(telemetry.snapshot().await.unwrap().counter("telemetry.skipped_exports"), Some(2));
+    assert_eq!(telemetry.snapshot().counter("telemetry.skipped_exports"), Some(2));
     gate.close();
     assert_eq!(given.recv().await.as_deref().map(orders), Some(Some(1)));
     assert_eq!(given.recv().await.as_deref().map(orders), Some(Some(4)));
@@ -236,9 +236,9 @@ async fn an_export_that_takes_too_long_is_cancelled_and_counted_and_the_next_one
         // The limit of the export passes at the time of that of the tick.
         tokio::task::yield_now().await;
         assert!(given.try_recv().is_ok() && exported.try_recv().is_ok());
-        assert_eq!(telemetry.snapshot().await.unwrap().counter("telemetry.failed_exports"), Some(tick));
+        assert_eq!(telemetry.snapshot().counter("telemetry.failed_exports"), Some(tick));
     }
-    assert_eq!(telemetry.snapshot().await.unwrap().counter("telemetry.skipped_exports"), Some(0));
+    assert_eq!(telemetry.snapshot().counter("telemetry.skipped_exports"), Some(0));
     // The last export at the end of the service is cancelled, too.
     let begun = Instant::now();
     let report = foundation.shutdown().await;
@@ -262,7 +262,7 @@ async fn an_exporter_that_blocks_its_thread_stops_neither_the_service_nor_other_
         assert_eq!(exported.recv().await.as_deref().map(orders), Some(Some(tick)));
     }
     assert!(foundation.health().await.is_healthy());
-    assert_eq!(telemetry.snapshot().await.unwrap().counter("telemetry.skipped_exports"), Some(2));
+    assert_eq!(telemetry.snapshot().counter("telemetry.skipped_exports"), Some(2));
     let report = foundation.shutdown().await;
     // No actor had to be killed for it.
     assert!(report.namespaces.iter().all(|namespace| namespace.killed().next().is_none()), "{report:?}");
@@ -343,13 +343,13 @@ async fn an_exporter_may_spawn_tasks_and_its_failures_reach_the_subscriber_of_it
 #[foundation::test(flavor = "multi_thread", worker_threads = 2, builder = ticking_by_hand())]
 async fn the_runtime_is_sampled_at_the_start_and_at_each_tick(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(snapshot.gauge("tokio.workers"), Some(2.0));
     assert!(snapshot.gauge("tokio.global_queue_depth").is_some());
 
     let crowd: Vec<_> = (0..100).map(|_| tokio::spawn(std::future::pending::<()>())).collect();
     telemetry.tick().await.unwrap();
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert!(snapshot.gauge("tokio.alive_tasks").is_some_and(|tasks| tasks >= 100.0));
     crowd.iter().for_each(|task| task.abort());
 }
@@ -357,5 +357,5 @@ async fn the_runtime_is_sampled_at_the_start_and_at_each_tick(namespace: TestNam
 #[foundation::test(start_paused = true, builder = Foundation::builder().telemetry(by_hand().runtime_metrics(false)))]
 async fn the_runtime_is_not_shown_when_it_is_switched_off(namespace: TestNamespace) {
     namespace.telemetry().tick().await.unwrap();
-    assert_eq!(namespace.telemetry().snapshot().await.unwrap().gauge("tokio.workers"), None);
+    assert_eq!(namespace.telemetry().snapshot().gauge("tokio.workers"), None);
 }

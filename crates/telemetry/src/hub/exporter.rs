@@ -22,8 +22,8 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::task::JoinError;
 use tokio::time::timeout;
 
-use super::hub::Hub;
-use super::scrape::Scrape;
+use super::Hub;
+use crate::scrape::Scrape;
 
 /// Why an export failed.
 pub type ExportError = Box<dyn Error + Send + Sync>;
@@ -244,16 +244,16 @@ impl ExporterSlot {
 }
 
 fn report_skipped(hub: &Hub, first: bool) {
-    hub.self_metrics.skipped_exports.increment();
-    let namespace = hub.namespace();
+    hub.self_metrics.skipped_exports.bare().increment();
+    let namespace = hub.namespace;
     if first {
         report(|| tracing::warn!(%namespace, "a telemetry exporter does not keep up, and skips numbers"));
     }
 }
 
 fn report_failed(hub: &Hub, cause: &str) {
-    hub.self_metrics.failed_exports.increment();
-    let namespace = hub.namespace();
+    hub.self_metrics.failed_exports.bare().increment();
+    let namespace = hub.namespace;
     report(|| tracing::warn!(%namespace, cause, "telemetry could not be exported"));
 }
 
