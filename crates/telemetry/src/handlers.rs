@@ -212,6 +212,17 @@ impl Drop for Emission {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_handler_of_what_no_event_is_called_is_refused() {
+        let handlers = Handlers::default();
+        let attach = |pattern: EventPattern| handlers.attach("audit".into(), vec!["order".into(), pattern], |_| ());
+        let refused = attach(EventPattern::prefix("order.*")).unwrap_err();
+        assert!(matches!(&refused, TelemetryError::InvalidName(error) if error.name == "order.*"), "{refused}");
+        assert!(handlers.ids().is_empty());
+        attach(EventPattern::prefix("")).unwrap();
+        assert_eq!(handlers.ids(), ["audit"]);
+    }
+
     /// Emits within an emission as often as it may, that many at each level.
     fn emit(each: u32) -> u32 {
         let Some(_emission) = Emission::begin() else { return 0 };

@@ -15,11 +15,10 @@ use tokio::time::Instant;
 
 use crate::error::TelemetryError;
 use crate::handlers::{Dispatched, Handlers, TelemetryEvent};
-use crate::scrape::Scrape;
+use crate::scrape::{MetricFamily, Scrape};
 use crate::series::family::Family;
 use crate::series::names::Names;
 use crate::series::{Instrument, SeriesTable};
-use crate::services;
 use crate::tick_history::TickHistory;
 
 pub(crate) mod client;
@@ -113,7 +112,7 @@ impl Hub {
     /// Everything now, with the rates of the last tick.
     fn scrape(&self, registry: &ServiceRegistry) -> Scrape {
         self.sample_runtime();
-        let families = self.names.read(services::families(registry));
+        let families = self.names.read(MetricFamily::of_registry(registry));
         let mut scrape = Scrape { namespace: self.namespace, families };
         self.history.lock().annotate(&mut scrape);
         scrape
@@ -124,7 +123,7 @@ impl Hub {
     fn tick(&self, registry: &ServiceRegistry, idle_after: Option<Duration>) -> Scrape {
         let now = Instant::now();
         self.sample_runtime();
-        let families = self.names.read_at_tick(services::families(registry));
+        let families = self.names.read_at_tick(MetricFamily::of_registry(registry));
         let mut scrape = Scrape { namespace: self.namespace, families };
         self.history.lock().tick(now, &mut scrape);
         if let Some(after) = idle_after {

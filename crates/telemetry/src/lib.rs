@@ -7,13 +7,11 @@ mod error;
 mod handlers;
 mod hub;
 mod labels;
-mod limits;
 mod name;
 mod pattern;
 mod prometheus;
 mod scrape;
 mod series;
-mod services;
 mod tick_history;
 
 pub use error::TelemetryError;
@@ -23,12 +21,11 @@ pub use hub::early::EarlyTelemetry;
 pub use hub::exporter::{ExportError, Exporter};
 #[cfg(feature = "metrics")]
 pub use hub::recorder::TelemetryRecorder;
-pub use hub::service::TelemetryOptions;
+pub use hub::service::{TelemetryLimits, TelemetryOptions};
 pub use hub::span::Span;
 #[cfg(feature = "tracing-layer")]
 pub use hub::tracing_layer::TelemetryLayer;
 pub use labels::{LabelError, Labels};
-pub use limits::TelemetryLimits;
 pub use name::{MetricNameError, MetricNameErrorKind};
 pub use pattern::EventPattern;
 pub use prometheus::text::prometheus_text;

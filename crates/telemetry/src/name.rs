@@ -97,24 +97,28 @@ impl Grammar {
             let name = name.chars().take(self.limit()).collect();
             MetricNameError { wanted: self.wanted(), name, kind }
         };
-        self.fault(name).map_or(Ok(()), |kind| Err(refused(kind)))
+        self.examine(name).map_err(refused)
     }
 
-    fn fault(self, name: &str) -> Option<MetricNameErrorKind> {
-        let Some(first) = name.chars().next() else { return Some(MetricNameErrorKind::Empty) };
+    fn examine(self, name: &str) -> Result<(), MetricNameErrorKind> {
+        let Some(first) = name.chars().next() else { return Err(MetricNameErrorKind::Empty) };
         if name.len() > self.limit() {
-            return Some(MetricNameErrorKind::TooLong { found: name.len(), limit: self.limit() });
+            return Err(MetricNameErrorKind::TooLong { found: name.len(), limit: self.limit() });
         }
         if !(first.is_ascii_alphabetic() || first == '_') {
-            return Some(MetricNameErrorKind::Start { found: first });
+            return Err(MetricNameErrorKind::Start { found: first });
         }
         if self == Self::Label && name.starts_with("__") {
-            return Some(MetricNameErrorKind::Reserved);
+            return Err(MetricNameErrorKind::Reserved);
         }
         let allowed = self.allowed();
-        let is_allowed = |character: &char| character.is_ascii_alphanumeric() || allowed.contains(*character);
-        let found = name.chars().find(|character| !is_allowed(character))?;
-        Some(MetricNameErrorKind::Character { found, allowed })
+        // By bytes, as labels are checked at each use. All before the first refused one are characters of one byte.
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || allowed.as_bytes().contains(&byte);
+        let refused = name.bytes().position(|byte| !is_allowed(byte));
+        match refused.and_then(|at| name[at..].chars().next()) {
+            Some(found) => Err(MetricNameErrorKind::Character { found, allowed }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -122,7 +126,7 @@ impl Grammar {
 mod tests {
     use super::*;
 
-    fn fault(name: &str) -> Option<MetricNameErrorKind> {
+    fn refusal(name: &str) -> Option<MetricNameErrorKind> {
         Grammar::Instrument.check(name).err().map(|error| error.kind)
     }
 
@@ -136,30 +140,30 @@ mod tests {
 
     #[test]
     fn what_an_exporter_could_stumble_over_is_refused() {
-        assert_eq!(fault(""), Some(MetricNameErrorKind::Empty));
-        assert_eq!(fault("1a"), Some(MetricNameErrorKind::Start { found: '1' }));
-        assert_eq!(fault(&"a".repeat(201)), Some(MetricNameErrorKind::TooLong { found: 201, limit: 200 }));
+        assert_eq!(refusal(""), Some(MetricNameErrorKind::Empty));
+        assert_eq!(refusal("1a"), Some(MetricNameErrorKind::Start { found: '1' }));
+        assert_eq!(refusal(&"a".repeat(201)), Some(MetricNameErrorKind::TooLong { found: 201, limit: 200 }));
         for (name, found) in [("a\"b", '"'), ("a\nb", '\n'), ("a b", ' '), ("a{b", '{'), ("aß", 'ß'), ("a\0", '\0')] {
-            assert_eq!(fault(name), Some(MetricNameErrorKind::Character { found, allowed: "_.:-/" }));
+            assert_eq!(refusal(name), Some(MetricNameErrorKind::Character { found, allowed: "_.:-/" }));
         }
     }
 
     #[test]
     fn a_refusal_says_what_was_asked_what_was_found_and_what_is_allowed() {
-        let refusal = |grammar: Grammar, name: &str| grammar.check(name).unwrap_err().to_string();
+        let text = |grammar: Grammar, name: &str| grammar.check(name).unwrap_err().to_string();
         assert_eq!(
-            refusal(Grammar::Pattern, "order.*"),
+            text(Grammar::Pattern, "order.*"),
             r#""order.*" is not a pattern of events: it holds '*'; allowed are ASCII letters, digits and _.:-/"#
         );
         assert_eq!(
-            refusal(Grammar::Instrument, "1\n"),
+            text(Grammar::Instrument, "1\n"),
             r#""1\n" is not the name of an instrument: it begins with '1', and must begin with an ASCII letter or _"#
         );
         assert_eq!(
-            refusal(Grammar::Label, "__a"),
+            text(Grammar::Label, "__a"),
             r#""__a" is not the name of a label: it begins with __, which is reserved"#
         );
-        let long = refusal(Grammar::Label, &"x".repeat(65));
+        let long = text(Grammar::Label, &"x".repeat(65));
         assert!(long.ends_with(": it has 65 bytes, and may have 64"), "{long}");
     }
 }

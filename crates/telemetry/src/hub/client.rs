@@ -17,13 +17,12 @@ use super::Hub;
 use super::early::EarlyTelemetry;
 #[cfg(feature = "metrics")]
 use super::recorder::TelemetryRecorder;
-use super::service::{self, TELEMETRY, TelemetryMsg, TelemetryOptions};
+use super::service::{self, TELEMETRY, TelemetryLimits, TelemetryMsg, TelemetryOptions};
 use super::span::Span;
 #[cfg(feature = "tracing-layer")]
 use super::tracing_layer::TelemetryLayer;
 use crate::error::TelemetryError;
 use crate::handlers::TelemetryEvent;
-use crate::limits::TelemetryLimits;
 use crate::name::Grammar;
 use crate::pattern::EventPattern;
 use crate::prometheus::text::prometheus_text;
@@ -34,8 +33,9 @@ use crate::series::names;
 
 /// The telemetry of one namespace: instruments by name, and handlers of events.
 ///
-/// Counting, measuring and executing happen on the caller's thread and ask no actor; none of it can fail its caller.
-/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
+/// Counting, measuring and executing happen on the caller's thread, and so do attaching handlers and reading. They ask no
+/// actor, and no measurement can fail its caller; only [`tick`](Self::tick) and [`health`](Self::health) are requests to
+/// the actor of the service. Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
 /// after the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory
 /// until it is [detached](Self::detach), or [all are](Self::detach_all).
 ///
@@ -290,7 +290,7 @@ impl Telemetry {
         self.hub.handlers.detach(id)
     }
 
-    /// Drops all handlers.
+    /// Detaches all handlers.
     pub fn detach_all(&self) {
         self.hub.handlers.clear();
     }

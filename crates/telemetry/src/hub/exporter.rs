@@ -40,9 +40,10 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 ///
 /// # Blocking
 ///
-/// Code that blocks its thread, to write a file, say, belongs into
+/// Code that blocks its thread, to write a file, say, belongs in
 /// [`spawn_blocking`](tokio::task::spawn_blocking): otherwise it keeps a worker of the runtime from other tasks, or all
-/// of them if the runtime has one thread. What was begun by `spawn_blocking` is not cancelled with the export.
+/// of them if the runtime has one thread. What was begun by `spawn_blocking` is not cancelled with the export, and the
+/// end of the runtime waits for it: a blocking call needs a time limit of its own.
 ///
 /// # Examples
 ///
@@ -88,7 +89,7 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// impl Exporter for TextFile {
 ///     async fn export(&self, scrape: Arc<Scrape>) -> Result<(), ExportError> {
 ///         let path = self.0.clone();
-///         let write = move || std::fs::write(path, prometheus_text(&[(*scrape).clone()]));
+///         let write = move || std::fs::write(path, prometheus_text(std::slice::from_ref(&*scrape)));
 ///         Ok(tokio::task::spawn_blocking(write).await??)
 ///     }
 /// }
@@ -134,13 +135,14 @@ pub(super) struct Exports {
 /// One exporter.
 struct ExporterSlot {
     exporter: Arc<AnyExporter>,
+    limit: Duration,
     queue: Mutex<Queue>,
 }
 
 impl Exports {
     pub(super) fn new(exporters: &[Arc<AnyExporter>], limit: Duration) -> Self {
         let slot = |exporter: &Arc<AnyExporter>| {
-            Arc::new(ExporterSlot { exporter: Arc::clone(exporter), queue: Mutex::default() })
+            Arc::new(ExporterSlot { exporter: Arc::clone(exporter), limit, queue: Mutex::default() })
         };
         Self { exporters: exporters.iter().map(slot).collect(), limit }
     }
@@ -151,7 +153,7 @@ impl Exports {
         let (done, mut all_done) = mpsc::channel(1);
         let (scrape, limit) = (Arc::new(scrape), self.limit);
         for slot in &self.exporters {
-            slot.offer(hub, ExportJob { scrape: Arc::clone(&scrape), limit, _done: done.clone() });
+            slot.offer(hub, ExportJob { scrape: Arc::clone(&scrape), _done: done.clone() });
         }
         drop(done);
         async move { drop(timeout(limit, all_done.recv()).await) }
@@ -161,7 +163,6 @@ impl Exports {
 /// Numbers for one exporter.
 struct ExportJob {
     scrape: Arc<Scrape>,
-    limit: Duration,
     /// Dropped when it is done or superseded; a caller that waits is woken when the last one is dropped.
     _done: Sender<Infallible>,
 }
@@ -223,7 +224,7 @@ impl ExporterSlot {
     async fn work(self: Arc<Self>, hub: Arc<Hub>, first: ExportJob) {
         let mut job = Some(first);
         while let Some(now) = job {
-            self.export(&hub, &now).await;
+            self.export(&hub, Arc::clone(&now.scrape)).await;
             // Noted before the waiter is woken.
             job = self.queue.lock().next();
             drop(now);
@@ -231,13 +232,13 @@ impl ExporterSlot {
     }
 
     /// Exports once, and returns when the exporter is free again.
-    async fn export(&self, hub: &Hub, job: &ExportJob) {
-        let mut export = tokio::spawn((self.exporter)(Arc::clone(&job.scrape)));
-        if let Ok(ended) = timeout(job.limit, &mut export).await {
+    async fn export(&self, hub: &Hub, scrape: Arc<Scrape>) {
+        let mut export = tokio::spawn((self.exporter)(scrape));
+        if let Ok(ended) = timeout(self.limit, &mut export).await {
             return outcome(ended).unwrap_or_else(|cause| report_failed(hub, &cause));
         }
         // Reported before the end is awaited, which does not come while the exporter blocks its thread.
-        report_failed(hub, &format!("it has taken longer than {:?}", job.limit));
+        report_failed(hub, &format!("it has taken longer than {:?}", self.limit));
         export.abort();
         drop_contained("the result of a telemetry exporter", export.await);
     }
@@ -283,7 +284,7 @@ mod tests {
     fn job() -> (ExportJob, Receiver<Infallible>) {
         let (done, all_done) = mpsc::channel(1);
         let scrape = Scrape { namespace: Namespace::Production, families: Vec::new() };
-        (ExportJob { scrape: Arc::new(scrape), limit: Duration::MAX, _done: done }, all_done)
+        (ExportJob { scrape: Arc::new(scrape), _done: done }, all_done)
     }
 
     fn is_over(done: &mut Receiver<Infallible>) -> bool {

@@ -1,4 +1,4 @@
-//! The service of a namespace: what it does at each tick, and the actor that does it.
+//! The service of a namespace: what it does at each tick, how long it may take, and the actor that does it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Hub;
 use super::exporter::{AnyExporter, Exporter, Exports, any_exporter};
-use crate::limits::TelemetryLimits;
-
 /// The shortest time between two ticks.
 const MIN_TICK: Duration = Duration::from_millis(1);
 
@@ -85,6 +83,21 @@ impl fmt::Debug for TelemetryOptions {
             .field("runtime_metrics", &self.runtime_metrics)
             .field("exporters", &self.exporters.len())
             .finish()
+    }
+}
+
+foundation_kernel::limits! {
+    /// How long a telemetry service may take. See [`RegistryLimits`](foundation_kernel::RegistryLimits) for the meaning
+    /// of extreme values.
+    pub struct TelemetryLimits {
+        /// How long a request to the service may take, from the call to its answer; 5 s.
+        answer: Duration = Duration::from_secs(5),
+        /// How long one export may take before it is cancelled, on tokio's clock; 3 s. A tick, and the end of the
+        /// service, waits as long for the exporters, all together.
+        export: Duration = Duration::from_secs(3),
+        /// How long the end of the service may take besides, to read every instrument for its last tick, before it is
+        /// killed; 2 s.
+        last_reading: Duration = Duration::from_secs(2),
     }
 }
 
