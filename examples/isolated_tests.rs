@@ -125,7 +125,7 @@ async fn look_around((number, namespace): Numbered) -> Result<Numbered, Failure>
     let recorded: Vec<_> = events.iter().map(|event| (event.namespace.clone(), event.payload["new"].clone())).collect();
     expect("the events", recorded, vec![(namespace.namespace().to_string(), json!(number))])?;
 
-    let updates = namespace.telemetry().snapshot().await?.counter("config.updates");
+    let updates = namespace.telemetry().snapshot().counter("config.updates");
     expect("the counted updates", updates, Some(1))?;
     Ok((number, namespace))
 }

@@ -398,7 +398,7 @@ impl<'a> Run<'a> {
     async fn hand_over_each_line(&self) -> Result<(), Failure> {
         let (notify, mut notified) = mpsc::unbounded_channel();
         let telemetry = self.production.telemetry();
-        telemetry.attach("quickstart", [SETTINGS_TAKEN_UP], move |_| _ = notify.send(())).await?;
+        telemetry.attach("quickstart", [SETTINGS_TAKEN_UP], move |_| _ = notify.send(()))?;
 
         let changed = self.production.config().update("counting.hand_over_every", 1).await?;
         match changed.event {
@@ -411,7 +411,7 @@ impl<'a> Run<'a> {
             // Nothing has changed, so there is no notification.
             None => println!("{} is 1 already.", changed.change.path),
         }
-        telemetry.detach("quickstart").await?;
+        telemetry.detach("quickstart");
         Ok(())
     }
 
@@ -469,7 +469,7 @@ async fn show(foundation: &Foundation) -> Result<(), Failure> {
 
     heading("Metrics: the work that was done, so a line that was sent again counts twice");
     let mut table = Table::new(["metric", "kind", "value"]);
-    for (name, reading) in foundation.telemetry().snapshot().await?.iter() {
+    for (name, reading) in foundation.telemetry().snapshot().iter() {
         table.row([&name, &reading.kind(), reading]);
     }
     print!("{table}");

@@ -227,7 +227,7 @@ async fn the_retention_continues_when_the_configuration_is_recorded_anew() {
     let namespace = foundation.test_namespace().await.unwrap();
     let (told, mut looks) = mpsc::unbounded_channel();
     let tell = move |event: &TelemetryEvent<'_>| told.send(event.metadata["by_count"].as_u64().unwrap()).unwrap();
-    namespace.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    namespace.telemetry().attach("looks", ["event_store.retention"], tell).unwrap();
     let events = namespace.events();
 
     events.append_batch(others(5)).await.unwrap();

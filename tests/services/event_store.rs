@@ -470,7 +470,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
     let storage = storage.retention(Retention::new().max_count(10).every(Duration::from_millis(1)));
     let foundation = Foundation::builder().events(storage).clock(clock).start().await.unwrap();
     let count = move |_: &foundation::TelemetryEvent<'_>| _ = ends.fetch_add(1, Ordering::SeqCst);
-    foundation.telemetry().attach("looks", ["event_store.retention"], count).await.unwrap();
+    foundation.telemetry().attach("looks", ["event_store.retention"], count).unwrap();
 
     let store = foundation.events().clone();
     let append = tokio::spawn(async move { store.append(event("counted", 1)).await });
@@ -572,7 +572,7 @@ async fn fnd_7_retention_prunes_by_age_and_count_is_reported_and_continues_after
     let namespace = foundation.test_namespace().await.unwrap();
     let (told, mut looks) = tokio::sync::mpsc::unbounded_channel();
     let tell = move |event: &foundation::TelemetryEvent<'_>| told.send(event.metadata.clone()).unwrap();
-    namespace.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    namespace.telemetry().attach("looks", ["event_store.retention"], tell).unwrap();
 
     clock.set(100);
     namespace.events().append_batch(counted(0..500)).await.unwrap();

@@ -160,7 +160,7 @@ fn a_cycle_that_the_end_of_the_namespace_or_of_the_test_breaks_is_no_leak() {
         namespace.check("itself", move || std::future::ready(services.namespace().is_test()));
         let services = (*namespace).clone();
         let count = move |_: &foundation::TelemetryEvent<'_>| assert!(services.namespace().is_test());
-        namespace.telemetry().attach("itself", ["noted"], count).await.unwrap();
+        namespace.telemetry().attach("itself", ["noted"], count).unwrap();
     });
     assert_eq!(ended, Ok(()));
 }

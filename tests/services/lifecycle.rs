@@ -30,7 +30,7 @@ async fn work_together(namespace: &TestNamespace, port: u16) {
     let event = namespace.events().get(changed.event.unwrap()).await.unwrap().unwrap();
     assert_eq!(event.payload["new"], port);
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), port);
-    let snapshot = namespace.telemetry().snapshot().await.unwrap();
+    let snapshot = namespace.telemetry().snapshot();
     assert_eq!(snapshot.counter("config.updates"), Some(before + 1));
 }
 
@@ -55,7 +55,7 @@ async fn fnd_7_all_services_serve_when_the_application_starts() {
                 async move {
                     services.config().update("server.port", 1).await?;
                     let events = services.events().stats().await?.recorded;
-                    let updates = services.telemetry().snapshot().await?.counter("config.updates");
+                    let updates = services.telemetry().snapshot().counter("config.updates");
                     told.send((events, updates))?;
                     Ok(())
                 }
@@ -151,7 +151,7 @@ async fn fnd_7_important_data_is_flushed_before_the_services_stop() {
                     services.config().update("limits.ratio", 0.25).await?;
                     services.telemetry().count("tills.closed");
                     let kept = services.events().get(id).await?.is_some();
-                    told.send((kept, services.telemetry().snapshot().await?.counter("tills.closed")))?;
+                    told.send((kept, services.telemetry().snapshot().counter("tills.closed")))?;
                     Ok(())
                 }
             };
@@ -173,7 +173,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestN
     let handle = move |_: &foundation::TelemetryEvent<'_>| {
         counting.fetch_add(1, Ordering::Relaxed);
     };
-    telemetry.attach("counting", ["shot"], handle).await.unwrap();
+    telemetry.attach("counting", ["shot"], handle).unwrap();
 
     let (cease, ceased) = tokio::sync::watch::channel(false);
     let gunners = (0..4).map(|_| {
@@ -191,7 +191,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestN
     let gunners: Vec<_> = gunners.collect();
     foundation.shutdown().await;
     // The service is gone; emission does not need it.
-    assert!(telemetry.snapshot().await.is_err());
+    assert!(telemetry.tick().await.is_err());
     telemetry.execute("shot", &[], &Value::Null);
     cease.send(true).unwrap();
     let shots: u64 = join_all(gunners).await.into_iter().map(Result::unwrap).sum();
@@ -403,7 +403,7 @@ async fn fnd_7_telemetry_loses_no_count_when_its_service_is_killed_in_between(na
         crash(&namespace, &Telemetry::NAME).await;
     }
     join_all(counters).await.into_iter().for_each(Result::unwrap);
-    let snapshot = namespace.telemetry().snapshot().await.unwrap();
+    let snapshot = namespace.telemetry().snapshot();
     assert_eq!((snapshot.counter("steps"), snapshot.counter("measured")), (Some(4_000), Some(4_000)));
     assert_eq!(snapshot.histogram("measured.value").unwrap().count, 4_000);
 }
@@ -418,11 +418,11 @@ async fn fnd_7_metric_clean_up_continues_after_a_restart(namespace: TestNamespac
     // By default a series is idle after an hour: half of it passes before the service is killed and half of it afterwards.
     tokio::time::advance(Duration::from_secs(1_801)).await;
     telemetry.tick().await.unwrap();
-    assert!(telemetry.scrape().await.unwrap().series("users", &[("user", "gone")]).is_some());
+    assert!(telemetry.scrape().series("users", &[("user", "gone")]).is_some());
     crash(&namespace, &Telemetry::NAME).await;
     tokio::time::advance(Duration::from_secs(1_801)).await;
     telemetry.tick().await.unwrap();
-    assert!(telemetry.scrape().await.unwrap().series("users", &[("user", "gone")]).is_none());
+    assert!(telemetry.scrape().series("users", &[("user", "gone")]).is_none());
 }
 
 #[foundation::test(builder = configured())]
@@ -430,7 +430,7 @@ async fn fnd_7_subscribers_and_handlers_survive_the_restart_of_their_service(nam
     let mut changes = namespace.config().subscribe("server").unwrap();
     let (told, mut events) = mpsc::unbounded_channel();
     let handle = move |event: &foundation::TelemetryEvent<'_>| told.send(event.name.to_owned()).unwrap();
-    namespace.telemetry().attach("listening", ["rang"], handle).await.unwrap();
+    namespace.telemetry().attach("listening", ["rang"], handle).unwrap();
     crash(&namespace, &ConfigServer::NAME).await;
     crash(&namespace, &Telemetry::NAME).await;
 
@@ -438,7 +438,7 @@ async fn fnd_7_subscribers_and_handlers_survive_the_restart_of_their_service(nam
     assert_eq!(changes.next().await.unwrap().unwrap().change.new, 1);
     namespace.telemetry().execute("rang", &[], &Value::Null);
     assert_eq!(events.recv().await.unwrap(), "rang");
-    assert_eq!(namespace.telemetry().handlers().await.unwrap(), ["listening"]);
+    assert_eq!(namespace.telemetry().handlers(), ["listening"]);
 }
 
 // ---- tasks ----
@@ -456,7 +456,7 @@ async fn fnd_7_a_task_uses_all_three_services(namespace: TestNamespace) {
     });
     let id = task.await.unwrap();
     assert_eq!(namespace.events().get(id).await.unwrap().unwrap().payload, 8080);
-    let snapshot = namespace.telemetry().snapshot().await.unwrap();
+    let snapshot = namespace.telemetry().snapshot();
     assert_eq!(snapshot.counter("recording.stop"), Some(1));
 }
 
@@ -495,7 +495,7 @@ async fn fnd_7_ten_concurrent_tasks_use_all_three_services(namespace: TestNamesp
     let chained = updates.windows(2).all(|pair| pair[0].payload["new"] == pair[1].payload["old"]);
     assert!(chained);
     assert_eq!(updates[199].payload["new"], namespace.config().get::<u16>("server.port").unwrap());
-    let snapshot = namespace.telemetry().snapshot().await.unwrap();
+    let snapshot = namespace.telemetry().snapshot();
     assert_eq!((snapshot.counter("rounds"), snapshot.counter("config.updates")), (Some(200), Some(200)));
 }
 

@@ -67,7 +67,7 @@ async fn every_snapshot_of_a_namespace_is_written_as_json(namespace: TestNamespa
 
     let requests = namespace.telemetry().family::<Counter>("requests", 10).unwrap();
     requests.with([("method", "GET")]).unwrap().increment();
-    let scrape = written(&namespace.telemetry().scrape().await.unwrap());
+    let scrape = written(&namespace.telemetry().scrape());
     let family = scrape["families"].as_array().unwrap().iter().find(|it| it["name"] == "requests").unwrap();
     let expected = json!([{ "labels": { "method": "GET" }, "reading": { "counter": 1 }, "rate": null }]);
     assert_eq!((&scrape["namespace"], &family["series"]), (&json!(name), &expected));

@@ -2,8 +2,8 @@
 
 use foundation_kernel::BoundsError;
 
-use super::labels::LabelFault;
-use super::name::MetricNameFault;
+use crate::labels::LabelError;
+use crate::name::MetricNameError;
 
 /// Why the telemetry service did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -27,14 +27,9 @@ pub enum TelemetryError {
         /// The limit.
         limit: usize,
     },
-    /// The name is not a valid name of an instrument.
-    #[error("{name} is not the name of an instrument: {fault}")]
-    InvalidName {
-        /// The name, quoted, or its beginning.
-        name: String,
-        /// What is wrong with it.
-        fault: MetricNameFault,
-    },
+    /// The name of an instrument, or the pattern of a handler, is not a valid one.
+    #[error(transparent)]
+    InvalidName(#[from] MetricNameError),
     /// The name would become that of another instrument in Prometheus' text.
     #[error(
         "{name} cannot be made: in Prometheus' text it would be {exposed}, as {owner} is; give one of them another name"
@@ -54,12 +49,12 @@ pub enum TelemetryError {
         name: String,
     },
     /// The bounds of a histogram are refused.
-    #[error("{name} cannot count at these bounds: {fault}")]
+    #[error("{name} cannot count at these bounds: {error}")]
     InvalidBounds {
         /// The name of the histogram.
         name: String,
         /// What is wrong with them.
-        fault: BoundsError,
+        error: BoundsError,
     },
     /// The histogram has values already, or other bounds.
     #[error("{name} is in use with other bounds; choose them before its first use, and once")]
@@ -68,12 +63,12 @@ pub enum TelemetryError {
         name: String,
     },
     /// The labels are refused.
-    #[error("{name} has no series of these labels: {fault}")]
+    #[error("{name} has no series of these labels: {error}")]
     InvalidLabels {
         /// The name of the family.
         name: String,
         /// What is wrong with them.
-        fault: LabelFault,
+        error: LabelError,
     },
     /// A handler of this id is attached.
     #[error("a telemetry handler {id:?} is already attached; detach it first")]

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
+use crate::name::{Grammar, MetricNameError};
+
 /// How many labels a set may have.
 const MAX_LABELS: usize = 8;
-/// How many bytes a key may have.
-const MAX_KEY: usize = 64;
 /// How many bytes a value may have.
 const MAX_VALUE: usize = 200;
 /// The label of the overflow series.
@@ -23,8 +23,8 @@ const OVERFLOW: &str = "overflow";
 /// Labels that an exporter writes, and the one of the overflow.
 const RESERVED: [&str; 4] = ["le", "namespace", OVERFLOW, "quantile"];
 
-/// A validated set of labels: at most 8 pairs of a key (at most 64 bytes: letters, digits and `_`, as in Prometheus)
-/// and a value (at most 200 bytes without control characters). Cheap to clone; written as `{key="value",…}`, or
+/// A validated set of labels: at most 8 pairs of a key (at most 64 ASCII letters, digits and `_`, as in Prometheus) and
+/// a value (at most 200 bytes without control characters). Cheap to clone; written as `{key="value",…}`, or
 /// nothing.
 ///
 /// ```
@@ -40,7 +40,7 @@ pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
 /// Why a set of labels is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LabelFault {
+pub enum LabelError {
     /// Too many labels.
     #[error("{found} labels are too many: a series has at most {MAX_LABELS}")]
     TooMany {
@@ -54,11 +54,8 @@ pub enum LabelFault {
         key: String,
     },
     /// A key is not a name.
-    #[error("label {key:?} is not a name: 1 to {MAX_KEY} ASCII letters, digits and _, no digit and no __ in front")]
-    Key {
-        /// The key, or its beginning.
-        key: String,
-    },
+    #[error(transparent)]
+    Key(#[from] MetricNameError),
     /// A key has a meaning of its own.
     #[error("label {key:?} is reserved: exporters write it themselves")]
     Reserved {
@@ -87,25 +84,25 @@ impl Labels {
     /// Validates pairs of key and value, in any order.
     ///
     /// # Errors
-    /// [`LabelFault`] names the label and what is wrong with it.
-    pub fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, LabelFault> {
+    /// [`LabelError`] names the label and what is wrong with it.
+    pub fn new<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Result<Self, LabelError> {
         let mut labels = Vec::new();
         // One more than allowed is enough: of millions of pairs only that many are copied.
         for (key, value) in pairs.into_iter().take(MAX_LABELS + 1) {
             labels.push(checked(key.as_ref(), value.as_ref())?);
         }
         if labels.len() > MAX_LABELS {
-            return Err(LabelFault::TooMany { found: labels.len() });
+            return Err(LabelError::TooMany { found: labels.len() });
         }
         labels.sort();
         match labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            Some(twice) => Err(LabelFault::Twice { key: twice[0].0.to_string() }),
+            Some(twice) => Err(LabelError::Twice { key: twice[0].0.to_string() }),
             None => Ok(Self(labels.into())),
         }
     }
 
     /// The labels of the overflow series.
-    pub(super) fn overflow() -> Self {
+    pub(crate) fn overflow() -> Self {
         Self(Arc::from([(Box::from(OVERFLOW), Box::from("true"))]))
     }
 
@@ -125,33 +122,26 @@ impl Labels {
     }
 }
 
-fn checked(key: &str, value: &str) -> Result<(Box<str>, Box<str>), LabelFault> {
-    let named = || key.chars().take(MAX_KEY).collect::<String>();
-    if !is_key(key) {
-        return Err(LabelFault::Key { key: named() });
-    }
+fn checked(key: &str, value: &str) -> Result<(Box<str>, Box<str>), LabelError> {
+    Grammar::Label.check(key)?;
     if RESERVED.contains(&key) {
-        return Err(LabelFault::Reserved { key: named() });
+        return Err(LabelError::Reserved { key: key.to_owned() });
     }
     if value.len() > MAX_VALUE {
-        return Err(LabelFault::TooLong { key: named(), found: value.len() });
+        return Err(LabelError::TooLong { key: key.to_owned(), found: value.len() });
     }
     match value.chars().find(|character| character.is_control()) {
-        Some(character) => Err(LabelFault::Control { key: named(), character }),
+        Some(character) => Err(LabelError::Control { key: key.to_owned(), character }),
         None => Ok((key.into(), value.into())),
     }
 }
 
-fn is_key(key: &str) -> bool {
-    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    key.len() <= MAX_KEY
-        && key.bytes().next().is_some_and(is_letter)
-        && key.bytes().all(|byte| is_letter(byte) || byte.is_ascii_digit())
-        && !key.starts_with("__")
+/// A value as it stands between quotes in Prometheus' text: backslash, quote and line feed are escaped.
+pub(crate) fn escaped(value: &str) -> impl fmt::Display {
+    Escaped(value)
 }
 
-/// A value as it stands between quotes in Prometheus' text: backslash, quote and line feed are escaped.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+struct Escaped<'a>(&'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -187,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    fn fault(pairs: &[(&str, &str)]) -> String {
+    fn refusal(pairs: &[(&str, &str)]) -> String {
         Labels::new(pairs.iter().copied()).unwrap_err().to_string()
     }
 
@@ -200,14 +190,14 @@ mod tests {
 
     #[test]
     fn a_refusal_says_which_label_and_why() {
-        assert_eq!(fault(&[("a", "1"), ("a", "2")]), r#"label "a" occurs twice"#);
-        assert_eq!(fault(&[("le", "1")]), r#"label "le" is reserved: exporters write it themselves"#);
-        assert_eq!(fault(&[("a", "x\ny")]), r#"the value of label "a" holds the control character '\n'"#);
-        assert_eq!(fault(&[("a", &"x".repeat(201))]), r#"the value of label "a" has 201 bytes, and may have 200"#);
+        assert_eq!(refusal(&[("a", "1"), ("a", "2")]), r#"label "a" occurs twice"#);
+        assert_eq!(refusal(&[("le", "1")]), r#"label "le" is reserved: exporters write it themselves"#);
+        assert_eq!(refusal(&[("a", "x\ny")]), r#"the value of label "a" holds the control character '\n'"#);
+        assert_eq!(refusal(&[("a", &"x".repeat(201))]), r#"the value of label "a" has 201 bytes, and may have 200"#);
         let nine = [("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", ""), ("i", "")];
-        assert_eq!(fault(&nine), "9 labels are too many: a series has at most 8");
+        assert_eq!(refusal(&nine), "9 labels are too many: a series has at most 8");
         for key in ["", "1a", "__a", "a b", "a\"", "größe", "a\0"] {
-            assert!(matches!(Labels::new([(key, "")]), Err(LabelFault::Key { .. })), "{key:?}");
+            assert!(matches!(Labels::new([(key, "")]), Err(LabelError::Key(_))), "{key:?}");
         }
     }
 

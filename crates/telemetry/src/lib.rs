@@ -1,58 +1,31 @@
 #![doc = include_str!("../README.md")]
 
-mod any_series;
-mod budget;
-mod built_in;
-mod client;
-mod early;
 mod error;
-mod exporter;
-mod exports;
-mod exposed_name;
-mod family;
-mod handler;
 mod handlers;
 mod hub;
-mod instrument;
 mod labels;
-mod limits;
-mod message;
 mod name;
-mod names;
-mod nesting;
-mod options;
 mod pattern;
 mod prometheus;
-#[cfg(feature = "metrics")]
-mod recorder;
-mod runtime;
 mod scrape;
-mod self_metrics;
-mod series_table;
-mod server;
-mod services;
-mod span;
+mod series;
 mod tick_history;
-mod ticker;
-#[cfg(feature = "tracing-layer")]
-mod tracing_layer;
 
-pub use any_series::Instrument;
-pub use client::Telemetry;
-pub use early::EarlyTelemetry;
 pub use error::TelemetryError;
-pub use exporter::{ExportError, Exporter};
-pub use family::Family;
-pub use handler::TelemetryEvent;
-pub use labels::{LabelFault, Labels};
-pub use limits::TelemetryLimits;
-pub use name::MetricNameFault;
-pub use options::TelemetryOptions;
-pub use pattern::EventPattern;
-pub use prometheus::prometheus_text;
+pub use handlers::TelemetryEvent;
+pub use hub::client::Telemetry;
+pub use hub::early::EarlyTelemetry;
+pub use hub::exporter::{ExportError, Exporter};
 #[cfg(feature = "metrics")]
-pub use recorder::TelemetryRecorder;
-pub use scrape::{MetricFamily, Scrape, Series};
-pub use span::Span;
+pub use hub::recorder::TelemetryRecorder;
+pub use hub::service::{TelemetryLimits, TelemetryOptions};
+pub use hub::span::Span;
 #[cfg(feature = "tracing-layer")]
-pub use tracing_layer::TelemetryLayer;
+pub use hub::tracing_layer::TelemetryLayer;
+pub use labels::{LabelError, Labels};
+pub use name::{MetricNameError, MetricNameErrorKind};
+pub use pattern::EventPattern;
+pub use prometheus::text::prometheus_text;
+pub use scrape::{MetricFamily, Scrape, Series};
+pub use series::Instrument;
+pub use series::family::Family;

@@ -1,8 +1,11 @@
 //! Patterns of event names.
 
+use crate::name::{Grammar, MetricNameError};
+
 /// The events that a handler receives: those of one name, or those of a name and all below it.
 ///
-/// A text is the pattern of exactly that name. Below a name are the names that continue it after a dot.
+/// A text is the pattern of exactly that name. Below a name are the names that continue it after a dot. A name here is
+/// one that an event may have; others are refused when a handler is [attached](crate::Telemetry::attach).
 ///
 /// ```
 /// use foundation_telemetry::EventPattern;
@@ -33,6 +36,14 @@ impl EventPattern {
     /// The events of this name and of all names below it; all events, if it is empty.
     pub fn prefix(name: impl Into<String>) -> Self {
         Self { name: name.into(), reach: Reach::Below }
+    }
+
+    /// Refuses a name that no event has.
+    pub(crate) fn check(&self) -> Result<(), MetricNameError> {
+        match self.reach {
+            Reach::Below if self.name.is_empty() => Ok(()),
+            Reach::Below | Reach::Exact => Grammar::Pattern.check(&self.name),
+        }
     }
 
     /// Whether an event of this name is one of them. Cost: a comparison of the names.
@@ -67,6 +78,12 @@ mod tests {
     #[test]
     fn the_empty_prefix_is_everything() {
         assert!(["order", "", ".x"].into_iter().all(|event| EventPattern::prefix("").matches(event)));
+    }
+
+    #[test]
+    fn a_pattern_is_a_name_or_all_names() {
+        assert!(EventPattern::prefix("").check().is_ok() && EventPattern::from("order").check().is_ok());
+        assert!(EventPattern::exact("").check().is_err() && EventPattern::prefix("order.*").check().is_err());
     }
 
     #[test]

@@ -1,242 +1,117 @@
-//! Prometheus' text format, version 0.0.4.
+//! The names that an instrument has in Prometheus' text: a function of its own name and kind, and of nothing else.
 //!
-//! # Invariants
-//!
-//! 1. All lines of a name stand together, after one HELP and one TYPE.
-//! 2. No two families write a sample of one name. Within a namespace names cannot clash (see `names`). Where two
-//!    namespaces use one name for different kinds, the one of the scrape that comes first keeps it, and the other gets
-//!    a `_` and, from the third on, a number.
-//! 3. The bounds of a histogram depend on its name and on the bounds that were chosen for it, never on its values: so
-//!    they are the same in all series and at every scrape.
+//! Two instruments must never share one of these names, or each would change the names of the other. So a name is
+//! refused at its registration if it would; see `names`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt::{self, Write};
-use std::ops::RangeInclusive;
+pub(crate) mod text;
 
-use foundation_kernel::{HistogramSnapshot, Reading};
+/// Endings of names that are no base units, each with the base unit and how many of them it has.
+const UNITS: [(&str, &str, f64); 5] = [
+    ("_ns", "_seconds", 1e9),
+    ("_ms", "_seconds", 1e3),
+    ("_nanoseconds", "_seconds", 1e9),
+    ("_microseconds", "_seconds", 1e6),
+    ("_milliseconds", "_seconds", 1e3),
+];
+const TOTAL: &str = "_total";
 
-use super::exposed_name::ExposedName;
-use super::labels::{Escaped, Labels};
-use super::scrape::{MetricFamily, Scrape};
-
-/// The numbers of any namespaces in Prometheus' text format, to be served as `text/plain; version=0.0.4`.
-///
-/// Each series has the label `namespace`. Characters that Prometheus does not have in names of metrics become `_`, and
-/// counters end in `_total`. Durations are in seconds: a name in `…_ns`, `…_ms`, `…_nanoseconds`, `…_microseconds`
-/// or `…_milliseconds` here is `…_seconds` there, and its values are converted. Counters and gauges of any other unit
-/// keep it.
-///
-/// # Buckets
-///
-/// The counts of all buckets are exact. A histogram has the bounds that
-/// [`Telemetry::bucket_bounds`](crate::Telemetry::bucket_bounds) chose for it, and otherwise powers of two that are a
-/// factor of four apart, the same in all series and at every scrape:
-///
-/// | name | bounds |
-/// |---|---|
-/// | a duration, by the endings above or `_seconds` | 14, from about 1 µs to about 1 min |
-/// | `…_bytes` | 13, from 64 B to 1 GiB |
-/// | any other | 14, from 1/64 to 1,048,576 |
-///
-/// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
-/// use foundation_telemetry::{Telemetry, TelemetryOptions, prometheus_text};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
-/// #     .start().await?;
-/// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
-/// telemetry.count("orders.placed");
-/// let text = prometheus_text(&[telemetry.scrape().await?]);
-/// assert!(text.contains("# TYPE orders_placed_total counter\n"));
-/// assert!(text.contains("orders_placed_total{namespace=\"production\"} 1\n"));
-/// root.shutdown().await;
-/// # Ok(())
-/// # }
-/// ```
-pub fn prometheus_text(scrapes: &[Scrape]) -> String {
-    let mut text = String::new();
-    for (name, MetricGroup { kind, members }) in named(grouped(scrapes)) {
-        // Writing to a string cannot fail.
-        let _ = write_family(&mut text, &name, kind, &members);
-    }
-    text
-}
-
-/// A family of one namespace.
-type Member<'a> = (String, &'a MetricFamily);
-
-/// The series of one name and kind, from all namespaces.
-struct MetricGroup<'a> {
+/// The name of an instrument in Prometheus' text.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ExposedName {
+    /// As it stands in HELP and TYPE; of a counter without its `_total`.
+    base: String,
     kind: &'static str,
-    members: Vec<Member<'a>>,
-}
-
-/// The groups with the names that they want, in the order of the scrapes.
-fn grouped(scrapes: &[Scrape]) -> Vec<(ExposedName, MetricGroup<'_>)> {
-    let (mut groups, mut positions) = (Vec::<(ExposedName, MetricGroup<'_>)>::new(), HashMap::new());
-    for scrape in scrapes {
-        for family in scrape.families.iter().filter(|family| !family.series.is_empty()) {
-            let (name, kind) = (ExposedName::new(&family.name, family.kind), family.kind);
-            let position = *positions.entry((name.family(), kind)).or_insert(groups.len());
-            if position == groups.len() {
-                groups.push((name, MetricGroup { kind, members: Vec::new() }));
-            }
-            groups[position].1.members.push((scrape.namespace.to_string(), family));
-        }
-    }
-    groups
-}
-
-/// The groups in the order of their names, none of which writes a sample of another's (invariant 2).
-fn named(groups: Vec<(ExposedName, MetricGroup<'_>)>) -> BTreeMap<String, MetricGroup<'_>> {
-    let mut taken = HashSet::<String>::new();
-    let named = groups.into_iter().map(|(wanted, group)| {
-        let mut tries = (1..).map(|number| wanted.number(number));
-        let free = |name: &ExposedName| !name.claims().any(|claim| taken.contains(&claim));
-        let name = tries.find(free).unwrap_or(wanted);
-        taken.extend(name.claims());
-        (name.family(), group)
-    });
-    named.collect()
-}
-
-fn write_family(text: &mut String, name: &str, kind: &str, members: &[Member<'_>]) -> fmt::Result {
-    let original = members.first().map_or("", |(_, family)| &*family.name);
-    let help = members
-        .iter()
-        .find_map(|(_, family)| family.help.as_deref())
-        .filter(|it| !it.trim().is_empty())
-        .unwrap_or(original);
-    writeln!(text, "# HELP {name} {}", Help(help))?;
-    writeln!(text, "# TYPE {name} {kind}")?;
-    for (namespace, family) in members {
-        let exposed = Exposed::of(family);
-        for series in &family.series {
-            let line = Line { name, namespace, exposed: &exposed, labels: &series.labels };
-            line.reading(text, &series.reading)?;
-        }
-    }
-    Ok(())
-}
-
-/// The properties of values that follow from the name of their family.
-struct Exposed {
-    /// The divisor that converts them to the base unit.
+    /// The divisor that converts its values to the base unit.
     divisor: f64,
-    /// The powers of two that are the bounds of a histogram if none were chosen.
-    exponents: RangeInclusive<i32>,
 }
 
-impl Exposed {
-    fn of(family: &MetricFamily) -> Self {
-        let divisor = ExposedName::new(&family.name, family.kind).divisor;
-        let exponents = match &*family.name {
-            // About a microsecond to about a minute, in any unit.
-            _ if divisor == 1e9 => 10..=36,
-            _ if divisor == 1e6 => 0..=26,
-            _ if divisor == 1e3 => -10..=16,
-            name if name.ends_with("seconds") => -20..=6,
-            name if name.ends_with("bytes") => 6..=30,
-            _ => -6..=20,
+impl ExposedName {
+    /// Characters that Prometheus does not have become `_`, and a unit at the end becomes its base unit.
+    pub(crate) fn new(name: &str, kind: &'static str) -> Self {
+        let allowed = |it: char| if it.is_ascii_alphanumeric() || it == '_' { it } else { '_' };
+        let mut base: String = name.chars().map(allowed).collect();
+        if !base.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
+            base.insert(0, '_');
+        }
+        if kind == "counter" && base.ends_with(TOTAL) && base.len() > TOTAL.len() {
+            base.truncate(base.len() - TOTAL.len());
+        }
+        let unit = UNITS.iter().find(|(unit, ..)| base.len() > unit.len() && base.ends_with(unit));
+        let divisor = unit.map_or(1.0, |(unit, to, many)| {
+            base.replace_range(base.len() - unit.len().., to);
+            *many
+        });
+        Self { base, kind, divisor }
+    }
+
+    /// The name of the family.
+    fn family(&self) -> String {
+        if self.kind == "counter" { format!("{}{TOTAL}", self.base) } else { self.base.clone() }
+    }
+
+    /// The name itself, the one with a `_`, or that with a `_` and a number.
+    fn number(&self, number: u32) -> Self {
+        let base = match number {
+            1 => self.base.clone(),
+            2 => format!("{}_", self.base),
+            more => format!("{}_{more}", self.base),
         };
-        Self { divisor, exponents }
+        Self { base, ..self.clone() }
+    }
+
+    /// All names that nothing else may have: those of its samples, and that of the family in every version of the
+    /// format.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = String> + '_ {
+        suffixes(self.kind).iter().map(|suffix| format!("{}{suffix}", self.base))
+    }
+
+    /// The first name that both claim.
+    pub(crate) fn in_common_with(&self, base: &str, kind: &str) -> Option<String> {
+        self.claims().find(|claim| claim.strip_prefix(base).is_some_and(|rest| suffixes(kind).contains(&rest)))
     }
 }
 
-/// The lines of one series.
-struct Line<'a> {
-    name: &'a str,
-    namespace: &'a str,
-    exposed: &'a Exposed,
-    labels: &'a Labels,
-}
-
-impl Line<'_> {
-    fn reading(&self, text: &mut String, reading: &Reading) -> fmt::Result {
-        match reading {
-            Reading::Counter(value) if self.exposed.divisor == 1.0 => self.sample(text, "", None, value),
-            Reading::Counter(value) => self.sample(text, "", None, &self.in_base_units(*value as f64)),
-            Reading::Gauge(value) => self.sample(text, "", None, &self.in_base_units(*value)),
-            Reading::Histogram(summary) => self.histogram(text, summary),
-            _ => Ok(()),
-        }
-    }
-
-    fn in_base_units(&self, value: f64) -> Number {
-        Number(value / self.exposed.divisor)
-    }
-
-    fn histogram(&self, text: &mut String, summary: &HistogramSnapshot) -> fmt::Result {
-        for (bound, count) in self.buckets(summary) {
-            self.sample(text, "_bucket", Some(&self.in_base_units(bound)), &count)?;
-        }
-        self.sample(text, "_bucket", Some(&"+Inf"), &summary.count)?;
-        self.sample(text, "_sum", None, &self.in_base_units(summary.sum))?;
-        self.sample(text, "_count", None, &summary.count)
-    }
-
-    /// How many values are at most as great as each bound (invariant 3).
-    fn buckets(&self, summary: &HistogramSnapshot) -> Vec<(f64, u64)> {
-        if !summary.bounds.is_empty() {
-            return summary.bounds.clone();
-        }
-        let at = |exponent: i32| {
-            // Both bounds of each octave that holds a value are listed; any other bound has the count of the one below
-            // it.
-            let below = summary.buckets.partition_point(|(known, _)| *known <= exponent);
-            (f64::from(exponent).exp2(), below.checked_sub(1).map_or(0, |last| summary.buckets[last].1))
-        };
-        self.exposed.exponents.clone().step_by(2).map(at).collect()
-    }
-
-    fn sample(
-        &self,
-        text: &mut String,
-        suffix: &str,
-        le: Option<&dyn fmt::Display>,
-        value: &dyn fmt::Display,
-    ) -> fmt::Result {
-        write!(text, "{}{suffix}{{namespace=\"{}\"", self.name, Escaped(self.namespace))?;
-        for (key, value) in self.labels.iter() {
-            write!(text, ",{key}=\"{}\"", Escaped(value))?;
-        }
-        if let Some(bound) = le {
-            write!(text, ",le=\"{bound}\"")?;
-        }
-        writeln!(text, "}} {value}")
-    }
-}
-
-/// A number as Prometheus writes it.
-struct Number(f64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            f64::INFINITY => f.write_str("+Inf"),
-            f64::NEG_INFINITY => f.write_str("-Inf"),
-            value if value.is_nan() => f.write_str("NaN"),
-            value => write!(f, "{value:e}"),
-        }
-    }
-}
-
-/// A description on one line: backslash and line feed are escaped, and nothing else is.
-struct Help<'a>(&'a str);
-
-impl fmt::Display for Help<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character {
-            '\\' => f.write_str(r"\\"),
-            '\n' => f.write_str(r"\n"),
-            other => f.write_char(other),
-        })
+fn suffixes(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "counter" => &["", TOTAL],
+        "histogram" => &["", "_bucket", "_sum", "_count"],
+        _ => &[""],
     }
 }
 
 #[cfg(test)]
-#[path = "prometheus_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn claims(name: &str, kind: &'static str) -> Vec<String> {
+        ExposedName::new(name, kind).claims().collect()
+    }
+
+    #[test]
+    fn names_are_in_the_grammar_of_prometheus_and_in_base_units() {
+        let exposed = |name, kind| {
+            let name = ExposedName::new(name, kind);
+            (name.family(), name.divisor)
+        };
+        assert_eq!(exposed("http.requests", "counter"), ("http_requests_total".into(), 1.0));
+        assert_eq!(exposed("http.requests_total", "counter"), ("http_requests_total".into(), 1.0));
+        assert_eq!(exposed("a:b/c-d", "gauge"), ("a_b_c_d".into(), 1.0));
+        assert_eq!(exposed("pricing.stop.duration_ms", "histogram"), ("pricing_stop_duration_seconds".into(), 1e3));
+        assert_eq!(exposed("service.handling_ns", "histogram"), ("service_handling_seconds".into(), 1e9));
+        assert_eq!(exposed("busy_milliseconds", "counter"), ("busy_seconds_total".into(), 1e3));
+        // A word that ends like a unit is not a unit, and neither is a whole name.
+        assert_eq!(exposed("spasms", "gauge"), ("spasms".into(), 1.0));
+        assert_eq!(exposed("_ms", "gauge"), ("_ms".into(), 1.0));
+        assert_eq!(exposed("_total", "counter"), ("_total_total".into(), 1.0));
+    }
+
+    #[test]
+    fn a_name_claims_those_of_its_samples() {
+        assert_eq!(claims("a", "gauge"), ["a"]);
+        assert_eq!(claims("a.total", "counter"), ["a", "a_total"]);
+        assert_eq!(claims("a", "histogram"), ["a", "a_bucket", "a_sum", "a_count"]);
+        let sum = ExposedName::new("a.sum", "gauge");
+        assert_eq!(sum.in_common_with("a", "histogram").as_deref(), Some("a_sum"));
+        assert_eq!(sum.in_common_with("a", "counter"), None);
+    }
+}

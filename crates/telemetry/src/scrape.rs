@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use foundation_kernel::{Namespace, Reading, Snapshot};
+use foundation_kernel::{Namespace, Reading, ServiceMeasures, ServiceRegistry, Snapshot};
 use serde::Serialize;
 
-use super::labels::Labels;
+use crate::labels::Labels;
 
 /// All counts and measurements of a namespace, read at one time: the input of exporters.
 ///
@@ -49,16 +49,55 @@ pub struct Series {
     pub rate: Option<f64>,
 }
 
-impl Series {
-    pub(super) fn new(labels: Labels, reading: Reading) -> Self {
-        Self { labels, reading, rate: None }
+impl MetricFamily {
+    pub(crate) fn new(
+        name: Arc<str>,
+        kind: &'static str,
+        readings: impl IntoIterator<Item = (Labels, Reading)>,
+    ) -> Self {
+        let series = readings.into_iter().map(|(labels, reading)| Series { labels, reading, rate: None });
+        Self { name, kind, help: None, series: series.collect() }
+    }
+
+    /// The counts of a namespace's registry, and the measurements of its services.
+    pub(crate) fn of_registry(registry: &ServiceRegistry) -> Vec<Self> {
+        let counted = registry.counters().into_iter().map(|(name, reading)| {
+            let kind = reading.kind();
+            Self::new(name.into(), kind, [(Labels::default(), reading)])
+        });
+        counted.chain(measured(registry)).collect()
     }
 }
 
-impl MetricFamily {
-    pub(super) fn new(name: Arc<str>, kind: &'static str, series: Vec<Series>) -> Self {
-        Self { name, kind, help: None, series }
+/// One series of a service in each of these families.
+const FAMILIES: [(&str, &str); 4] = [
+    ("service.messages", "counter"),
+    ("service.failures", "counter"),
+    ("service.idle_seconds", "gauge"),
+    ("service.handling_ns", "histogram"),
+];
+
+fn measured(registry: &ServiceRegistry) -> impl Iterator<Item = MetricFamily> {
+    let mut families = FAMILIES.map(|_| Vec::new());
+    for (service, measures) in registry.measures() {
+        // A service's name is a value of a label as it stands.
+        let Ok(labels) = Labels::new([("service", service.as_str())]) else { continue };
+        for (family, reading) in families.iter_mut().zip(readings(measures)) {
+            family.push((labels.clone(), reading));
+        }
     }
+    let named = FAMILIES.into_iter().zip(families).filter(|(_, series)| !series.is_empty());
+    named.map(|((name, kind), series)| MetricFamily::new(Arc::from(name), kind, series))
+}
+
+fn readings(measures: ServiceMeasures) -> [Reading; 4] {
+    let ServiceMeasures { messages, failures, idle, handling_ns, .. } = measures;
+    [
+        Reading::Counter(messages),
+        Reading::Counter(failures),
+        Reading::Gauge(idle.as_secs_f64()),
+        Reading::Histogram(handling_ns),
+    ]
 }
 
 impl Scrape {

@@ -9,14 +9,14 @@ use std::time::Duration;
 use foundation_kernel::Reading;
 use tokio::time::Instant;
 
-use super::instrument::mark;
-use super::labels::Labels;
-use super::scrape::{Scrape, Series};
+use crate::labels::Labels;
+use crate::scrape::{Scrape, Series};
+use crate::series::mark;
 
 /// A series by its name and labels.
 type SeriesId = (Arc<str>, Labels);
 
-pub(super) struct TickHistory {
+pub(crate) struct TickHistory {
     last: Instant,
     seen: HashMap<SeriesId, Seen>,
 }
@@ -27,23 +27,14 @@ struct Seen {
     rate: Option<f64>,
 }
 
-/// A series that has shown the same for long enough.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Idle {
-    pub(super) name: Arc<str>,
-    pub(super) labels: Labels,
-    /// Its mark during all that time.
-    pub(super) mark: u64,
-}
-
 impl TickHistory {
     /// A history that begins now, when every count is zero.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { last: now, seen: HashMap::new() }
     }
 
     /// Notes all readings, and writes the rates since the previous tick.
-    pub(super) fn tick(&mut self, now: Instant, scrape: &mut Scrape) {
+    pub(crate) fn tick(&mut self, now: Instant, scrape: &mut Scrape) {
         let since = now.saturating_duration_since(self.last);
         // Two ticks at one time give no rate: the readings and rates of the previous tick stay.
         if !since.is_zero() {
@@ -59,7 +50,7 @@ impl TickHistory {
     }
 
     /// Writes the rates of the last tick into a scrape.
-    pub(super) fn annotate(&self, scrape: &mut Scrape) {
+    pub(crate) fn annotate(&self, scrape: &mut Scrape) {
         for family in &mut scrape.families {
             for series in &mut family.series {
                 let id = (Arc::clone(&family.name), series.labels.clone());
@@ -68,9 +59,9 @@ impl TickHistory {
         }
     }
 
-    /// The labelled series that have not changed for so long. A level that stays is still a level: gauges are never
-    /// idle.
-    pub(super) fn idle(&self, now: Instant, after: Duration) -> Vec<Idle> {
+    /// The labelled series that have not changed for so long: name, labels, and their mark during all that time. A level
+    /// that stays is still a level: gauges are never idle.
+    pub(crate) fn idle(&self, now: Instant, after: Duration) -> Vec<(Arc<str>, Labels, u64)> {
         let overflow = Labels::overflow();
         let is_idle = |((_, labels), seen): &(&SeriesId, &Seen)| {
             seen.rate.is_some()
@@ -79,8 +70,7 @@ impl TickHistory {
                 && now.saturating_duration_since(seen.changed) >= after
         };
         let idle = self.seen.iter().filter(is_idle);
-        idle.map(|((name, labels), seen)| Idle { name: Arc::clone(name), labels: labels.clone(), mark: seen.mark })
-            .collect()
+        idle.map(|((name, labels), seen)| (Arc::clone(name), labels.clone(), seen.mark)).collect()
     }
 }
 
@@ -110,17 +100,17 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::super::scrape::MetricFamily;
     use super::*;
+    use crate::scrape::MetricFamily;
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn scrape(readings: &[(&str, Reading)]) -> Scrape {
         let series = |(user, reading): &(&str, Reading)| {
             let labels = if user.is_empty() { Labels::default() } else { Labels::new([("user", user)]).unwrap() };
-            Series::new(labels, reading.clone())
+            (labels, reading.clone())
         };
-        let series = readings.iter().map(series).collect();
+        let series = readings.iter().map(series);
         Scrape { namespace: Namespace::Production, families: vec![MetricFamily::new("x".into(), "counter", series)] }
     }
 
@@ -173,7 +163,7 @@ mod tests {
         ];
         history.tick(begun + 2 * SECOND, &mut scrape(&all));
         let idle = history.idle(begun + 2 * SECOND, SECOND);
-        assert_eq!(idle, [Idle { name: "x".into(), labels: Labels::new([("user", "a")]).unwrap(), mark: 1 }]);
+        assert_eq!(idle, [("x".into(), Labels::new([("user", "a")]).unwrap(), 1)]);
     }
 
     #[test]

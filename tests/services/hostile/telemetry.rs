@@ -22,14 +22,14 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
     let warnings = warnings.read();
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("visits"), "{warnings:?}");
-    let scrape = namespace.telemetry().scrape().await.unwrap();
+    let scrape = namespace.telemetry().scrape();
     let visits = scrape.family("visits").unwrap();
     assert_eq!(visits.series.len(), 51);
     let overflow = scrape.series("visits", &[("overflow", "true")]).unwrap();
     assert_eq!(overflow.reading, foundation::Reading::Counter(9_950));
     // An existing handle continues as before.
     family.with([("visitor", "'; DROP 7")]).unwrap().increment();
-    let scrape = namespace.telemetry().scrape().await.unwrap();
+    let scrape = namespace.telemetry().scrape();
     let known = scrape.series("visits", &[("visitor", "'; DROP 7")]).unwrap();
     assert_eq!(known.reading, foundation::Reading::Counter(2));
 }
@@ -40,8 +40,8 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hearing = Arc::clone(&heard);
     let hear = move |event: &TelemetryEvent<'_>| hearing.lock().unwrap().push(event.metadata.clone());
-    telemetry.attach("ear", ["rang", "rung.start", "rung.exception"], hear).await.unwrap();
-    let before = telemetry.scrape().await.unwrap().families.len();
+    telemetry.attach("ear", ["rang", "rung.start", "rung.exception"], hear).unwrap();
+    let before = telemetry.scrape().families.len();
     for text in TEXTS {
         telemetry.execute("rang", &[(text, 1.0)], &json!({ text: text }));
     }
@@ -50,7 +50,7 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
     let heard = std::mem::take(&mut *heard.lock().unwrap());
     assert_eq!(heard[..TEXTS.len()], TEXTS.map(|text| json!({ text: text })));
     assert_eq!((heard.len(), &heard[TEXTS.len()]), (TEXTS.len() + 3, &nested(1_000)));
-    let scrape = telemetry.scrape().await.unwrap();
+    let scrape = telemetry.scrape();
     let new: BTreeSet<_> =
         scrape.families.iter().map(|family| &*family.name).filter(|name| name.starts_with('r')).collect();
     assert!(
@@ -65,17 +65,17 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
 async fn an_id_of_a_handler_may_be_any_text_and_is_reported_in_one_short_line(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     for id in TEXTS.map(str::to_owned).into_iter().chain([long()]) {
-        telemetry.attach(&id, ["rang"], |_| ()).await.unwrap();
-        assert_told(telemetry.attach(&id, ["rang"], |_| ()).await.unwrap_err());
-        assert!(telemetry.detach(&id).await.unwrap());
+        telemetry.attach(&id, ["rang"], |_| ()).unwrap();
+        assert_told(telemetry.attach(&id, ["rang"], |_| ()).unwrap_err());
+        assert!(telemetry.detach(&id));
     }
-    assert!(telemetry.handlers().await.unwrap().is_empty());
+    assert!(telemetry.handlers().is_empty());
 }
 
 #[foundation::test]
 async fn invalid_input_to_the_metrics_facade_is_refused_and_contained_alike(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let before = telemetry.scrape().await.unwrap().families.len();
+    let before = telemetry.scrape().families.len();
     let recorder = telemetry.recorder();
     metrics::with_local_recorder(&recorder, || {
         for text in TEXTS {
@@ -88,7 +88,7 @@ async fn invalid_input_to_the_metrics_facade_is_refused_and_contained_alike(name
             metrics::counter!("orders", "shop" => format!("{number}")).increment(1);
         }
     });
-    let scrape = telemetry.scrape().await.unwrap();
+    let scrape = telemetry.scrape();
     assert_eq!(scrape.families.len(), before + 1);
     assert_eq!(scrape.family("orders").unwrap().series.len(), 1_001);
     let lost = 2 * TEXTS.len() as u64 + 20_000;
@@ -103,7 +103,7 @@ async fn an_event_of_tracing_adds_only_its_level_and_target(namespace: TestNames
             tracing::info!(target: "shop", user = format!("\u{1b}'; DROP {number}"), "a\nb {number}");
         }
     });
-    let scrape = namespace.telemetry().scrape().await.unwrap();
+    let scrape = namespace.telemetry().scrape();
     let events = scrape.series("tracing.events", &[("level", "info"), ("target", "shop")]).unwrap();
     assert_eq!(events.reading, foundation::Reading::Counter(10_000));
     assert_eq!(scrape.family("tracing.events").unwrap().series.len(), 1);
@@ -121,9 +121,9 @@ async fn of_a_thousand_names_that_are_equal_in_prometheus_only_the_first_exists(
     let refused: Vec<_> = names.filter_map(|name| telemetry.counter(&name).err()).map(assert_told).collect();
     assert_eq!(refused.len(), 1_023);
     assert!(refused.iter().all(|refusal| refusal.contains("as a.....z is")), "{}", refused[0]);
-    let text = telemetry.prometheus().await.unwrap();
+    let text = telemetry.prometheus();
     let lines: Vec<_> = text.lines().filter(|line| line.starts_with("a_____z")).collect();
     assert_eq!(lines.len(), 1);
     telemetry.execute("still", &[], &Value::Null);
-    assert!(telemetry.prometheus().await.unwrap().contains("still_total{"));
+    assert!(telemetry.prometheus().contains("still_total{"));
 }

@@ -27,13 +27,13 @@ async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_record
         });
     }
     for (telemetry, orders) in [(namespace.telemetry(), 1), (other.telemetry(), 2)] {
-        let snapshot = telemetry.snapshot().await.unwrap();
+        let snapshot = telemetry.snapshot();
         assert_eq!(snapshot.counter(r#"orders{shop="north"}"#), Some(orders));
         assert_eq!((snapshot.counter("bytes"), snapshot.gauge("load")), (Some(7), Some(2.0)));
         assert_eq!(snapshot.histogram("took").unwrap().count, 1);
         // A histogram under a counter's name, and an invalid name.
         assert_eq!(snapshot.counter("telemetry.unrecorded"), Some(2));
-        assert!(telemetry.prometheus().await.unwrap().contains("# HELP orders_total orders placed (count)\n"));
+        assert!(telemetry.prometheus().contains("# HELP orders_total orders placed (count)\n"));
     }
     other.shutdown().await;
 }
@@ -53,7 +53,7 @@ async fn absolute_values_of_several_threads_are_counted_once(namespace: TestName
             });
         }
     });
-    assert_eq!(namespace.telemetry().snapshot().await.unwrap().counter("bytes"), Some(4_000));
+    assert_eq!(namespace.telemetry().snapshot().counter("bytes"), Some(4_000));
 }
 
 #[tokio::test]
@@ -75,14 +75,14 @@ async fn counts_before_the_start_of_the_foundation_are_not_lost_and_their_handle
         counter.increment(1);
         log();
         let telemetry = foundation.telemetry();
-        let snapshot = telemetry.snapshot().await.unwrap();
+        let snapshot = telemetry.snapshot();
         assert_eq!(snapshot.counter("files.read"), Some(3 + restarts));
         assert_eq!(snapshot.histogram("took_seconds").unwrap().count, 1);
         assert_eq!(snapshot.counter(r#"tracing.events{level="info",target="shop"}"#), Some(2 + restarts));
-        assert!(telemetry.prometheus().await.unwrap().contains("# HELP files_read_total files that were read\n"));
+        assert!(telemetry.prometheus().contains("# HELP files_read_total files that were read\n"));
         // It is production's, and no other namespace's.
         let test = foundation.test_namespace().await.unwrap();
-        assert_eq!(test.telemetry().snapshot().await.unwrap().counter("files.read"), None);
+        assert_eq!(test.telemetry().snapshot().counter("files.read"), None);
         foundation.shutdown().await;
     }
 }
@@ -107,7 +107,7 @@ async fn the_layer_switches_on_no_more_than_it_counts(namespace: TestNamespace) 
         tracing::info!(target: "quiet", costly = ?costly(), "this is counted");
     });
     assert_eq!(evaluated.get(), 1);
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(snapshot.counter(r#"tracing.events{level="info",target="quiet"}"#), Some(1));
     assert_eq!(snapshot.counter(r#"tracing.events{level="debug",target="quiet"}"#), None);
 }
@@ -119,7 +119,7 @@ async fn the_level_of_the_layer_hides_nothing_from_the_others(namespace: TestNam
     let subscriber = tracing_subscriber::registry().with(errors_only).with(warnings.clone());
     tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
     assert_eq!(warnings.read().len(), 1);
-    assert!(namespace.telemetry().scrape().await.unwrap().family("tracing.events").is_none());
+    assert!(namespace.telemetry().scrape().family("tracing.events").is_none());
 }
 
 #[foundation::test]
@@ -133,7 +133,7 @@ async fn events_of_tracing_are_counted_by_level_and_target(namespace: TestNamesp
         tracing::error!(target: "shop", "no more money");
         tracing::info!(target: "bank\n", "a target that is no label");
     });
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(snapshot.counter(r#"tracing.events{level="warn",target="shop"}"#), Some(3));
     assert_eq!(snapshot.counter(r#"tracing.events{level="error",target="shop"}"#), Some(1));
     assert_eq!(snapshot.counter("tracing.events"), Some(1));
@@ -147,7 +147,7 @@ async fn the_layer_may_count_the_events_of_telemetry_itself(namespace: TestNames
     // There is no room: to report that is an event as well.
     tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
     drop(family);
-    let overflow = telemetry.snapshot().await.unwrap().counter(r#"tracing.events{overflow="true"}"#);
+    let overflow = telemetry.snapshot().counter(r#"tracing.events{overflow="true"}"#);
     assert!(overflow.is_some_and(|events| events >= 1));
 }
 
@@ -156,7 +156,7 @@ async fn the_text_for_prometheus_has_all_namespaces_and_what_their_registries_co
     let other = Foundation::builder().start().await.unwrap();
     namespace.telemetry().counter("orders").unwrap().add(3);
     other.telemetry().counter("orders").unwrap().add(4);
-    let scrapes = [namespace.telemetry().scrape().await.unwrap(), other.telemetry().scrape().await.unwrap()];
+    let scrapes = [namespace.telemetry().scrape(), other.telemetry().scrape()];
     let text = prometheus_text(&scrapes);
     let test = namespace.namespace();
     assert!(

@@ -15,9 +15,9 @@ use super::{notebook, read};
 async fn a_handler_may_be_attached_to_a_name_and_all_below_it(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let (write, notes) = notebook();
-    telemetry.attach("below", [EventPattern::prefix("order"), "paid".into()], write).await.unwrap();
+    telemetry.attach("below", [EventPattern::prefix("order"), "paid".into()], write).unwrap();
     let (write, all) = notebook();
-    telemetry.attach("all", [EventPattern::prefix("")], write).await.unwrap();
+    telemetry.attach("all", [EventPattern::prefix("")], write).unwrap();
     for event in ["order", "order.placed", "orders", "paid", "paid.twice"] {
         telemetry.execute(event, &[], &Value::Null);
     }
@@ -29,7 +29,7 @@ async fn a_handler_may_be_attached_to_a_name_and_all_below_it(namespace: TestNam
 async fn a_span_emits_its_start_and_its_stop_with_its_metadata(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let (write, notes) = notebook();
-    telemetry.attach("notebook", [EventPattern::prefix("pricing")], write).await.unwrap();
+    telemetry.attach("notebook", [EventPattern::prefix("pricing")], write).unwrap();
     let span = telemetry.span_with("pricing", json!({ "shop": 1 }));
     tokio::time::advance(Duration::from_millis(250)).await;
     span.stop();
@@ -41,7 +41,7 @@ async fn a_span_emits_its_start_and_its_stop_with_its_metadata(namespace: TestNa
 async fn an_exception_distinguishes_a_panic_from_a_cancelled_future(namespace: TestNamespace) {
     let telemetry = namespace.telemetry().clone();
     let (write, notes) = notebook();
-    telemetry.attach("notebook", ["pricing.exception"], write).await.unwrap();
+    telemetry.attach("notebook", ["pricing.exception"], write).unwrap();
     let endless = telemetry.measure("pricing", std::future::pending::<()>());
     assert!(tokio::time::timeout(Duration::from_secs(1), endless).await.is_err());
     let panicking = telemetry.clone();
@@ -70,9 +70,9 @@ async fn a_handler_whose_panic_payload_and_destructor_panic_does_no_harm(namespa
         let _kept = &kept;
         std::panic::panic_any(PanicsAtItsEnd);
     };
-    telemetry.attach("faulty", ["rang"], handle).await.unwrap();
+    telemetry.attach("faulty", ["rang"], handle).unwrap();
     telemetry.execute("rang", &[], &Value::Null);
-    assert!(telemetry.handlers().await.unwrap().is_empty());
+    assert!(telemetry.handlers().is_empty());
 }
 
 // ---- handlers that emit ----
@@ -85,7 +85,7 @@ async fn attach_echo(to: &Telemetry, from: &Telemetry, id: &str) -> Arc<AtomicU6
         counting.fetch_add(1, Ordering::Relaxed);
         telemetry.execute("echo.heard", &[], &Value::Null);
     };
-    from.attach(id, [EventPattern::prefix("")], echo).await.unwrap();
+    from.attach(id, [EventPattern::prefix("")], echo).unwrap();
     told
 }
 
@@ -100,12 +100,12 @@ async fn a_handler_that_emits_its_own_events_comes_to_an_end(namespace: TestName
         }
     });
     // Eight at a time, and the events that the last of them emits are counted and handled by none.
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(told.load(Ordering::Relaxed), 800);
     assert_eq!((snapshot.counter("order.placed"), snapshot.counter("echo.heard")), (Some(100), Some(800)));
     assert_eq!(snapshot.counter("telemetry.events_nested_too_deep"), Some(100));
     assert_eq!(warnings.read().len(), 1, "{:?}", warnings.read());
-    assert_eq!(telemetry.handlers().await.unwrap(), ["echo"]);
+    assert_eq!(telemetry.handlers(), ["echo"]);
 }
 
 #[foundation::test]
@@ -131,7 +131,7 @@ async fn many_handlers_that_emit_handle_a_bounded_number_of_events(namespace: Te
     let total: u64 = told.iter().map(|told| told.load(Ordering::Relaxed)).sum();
     assert!((20..=20 * 10_001).contains(&total), "{total}");
     // And after it all is as before.
-    telemetry.detach("0").await.unwrap();
+    telemetry.detach("0");
     let before = told[1].load(Ordering::Relaxed);
     telemetry.execute("order.placed", &[], &Value::Null);
     assert!(told[1].load(Ordering::Relaxed) > before);

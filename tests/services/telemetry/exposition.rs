@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::super::support::{crash, text};
 
 /// The lines of one name.
-async fn lines(telemetry: &Telemetry, name: &str) -> Vec<String> {
-    let text = telemetry.prometheus().await.unwrap();
+fn lines(telemetry: &Telemetry, name: &str) -> Vec<String> {
+    let text = telemetry.prometheus();
     text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect()
 }
 
@@ -20,7 +20,7 @@ async fn a_name_that_becomes_the_same_as_another_changes_nothing_at_the_first_on
     let foundation = Foundation::builder().start().await.unwrap();
     let telemetry = foundation.telemetry();
     telemetry.counter("cache.hits").unwrap().add(1_000);
-    let before = lines(telemetry, "cache_hits").await;
+    let before = lines(telemetry, "cache_hits");
     assert_eq!(before, [r#"cache_hits_total{namespace="production"} 1000"#]);
     assert_eq!(
         text(telemetry.counter("cache-hits")),
@@ -30,8 +30,8 @@ async fn a_name_that_becomes_the_same_as_another_changes_nothing_at_the_first_on
     // A method that cannot fail counts its losses.
     telemetry.count("cache-hits");
     telemetry.execute("cache/hits", &[], &Value::Null);
-    assert_eq!(lines(telemetry, "cache_hits").await, before);
-    assert_eq!(telemetry.snapshot().await.unwrap().counter("telemetry.unrecorded"), Some(2));
+    assert_eq!(lines(telemetry, "cache_hits"), before);
+    assert_eq!(telemetry.snapshot().counter("telemetry.unrecorded"), Some(2));
     foundation.shutdown().await;
 }
 
@@ -49,7 +49,7 @@ async fn a_name_that_becomes_that_of_a_sample_of_another_is_refused(namespace: T
 #[foundation::test]
 async fn an_instrument_cannot_hide_a_built_in_one(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let before = telemetry.snapshot().await.unwrap().counter("registry.registrations");
+    let before = telemetry.snapshot().counter("registry.registrations");
     assert_eq!(
         text(telemetry.counter("registry.registrations")),
         "registry.registrations is measured by the foundation itself; give the instrument another name"
@@ -57,7 +57,7 @@ async fn an_instrument_cannot_hide_a_built_in_one(namespace: TestNamespace) {
     assert!(matches!(telemetry.gauge("service.messages"), Err(TelemetryError::BuiltIn { .. })));
     assert!(matches!(telemetry.counter("tokio.workers"), Err(TelemetryError::WrongKind { .. })));
     assert!(matches!(telemetry.gauge("service/messages/total"), Err(TelemetryError::NameTaken { .. })));
-    assert_eq!(telemetry.snapshot().await.unwrap().counter("registry.registrations"), before);
+    assert_eq!(telemetry.snapshot().counter("registry.registrations"), before);
 }
 
 // ---- buckets ----
@@ -67,12 +67,12 @@ async fn the_bounds_of_a_histogram_are_the_same_at_every_scrape_and_in_all_serie
     let telemetry = namespace.telemetry();
     let took = telemetry.family::<foundation::Histogram>("took_seconds", 10).unwrap();
     took.update([("user", "a")], |it| it.record(0.3));
-    let first = bounds(&telemetry.prometheus().await.unwrap());
+    let first = bounds(&telemetry.prometheus());
     for value in [1e-9, 0.004, 7.0, 1e9] {
         took.update([("user", "b")], |it| it.record(value));
         took.update([("user", "a")], |it| it.record(value));
     }
-    let later = bounds(&telemetry.prometheus().await.unwrap());
+    let later = bounds(&telemetry.prometheus());
     let series = |user: &str| format!("took_seconds{{namespace=\"{}\",user=\"{user}\"", namespace.namespace());
     assert_eq!(first[&series("a")].len(), 15);
     assert_eq!((&later[&series("a")], &later[&series("b")]), (&first[&series("a")], &first[&series("a")]));
@@ -105,7 +105,7 @@ async fn bounds_can_be_chosen_for_a_histogram_a_family_and_a_measurement(namespa
     took.update([("user", "overflowing")], |it| it.record(0.4));
     telemetry.execute("pricing.stop", &[("duration_ms", 250.0)], &Value::Null);
     let name = namespace.namespace();
-    let text = telemetry.prometheus().await.unwrap();
+    let text = telemetry.prometheus();
     for line in [
         format!("words_bucket{{namespace=\"{name}\",le=\"1e1\"}} 1"),
         format!("words_bucket{{namespace=\"{name}\",le=\"1e2\"}} 2"),
@@ -213,9 +213,9 @@ async fn promtool_finds_nothing_and_each_metric_of_the_foundation_is_explained(n
     // A custom span and a custom event.
     telemetry.measure("pricing", async {}).await;
     telemetry.execute("orders.placed", &[("amount_bytes", 7.0)], &Value::Null);
-    let text = telemetry.prometheus().await.unwrap();
+    let text = telemetry.prometheus();
     assert_eq!(found(&text), Vec::<String>::new());
-    let scrape = telemetry.scrape().await.unwrap();
+    let scrape = telemetry.scrape();
     let unexplained = scrape.families.iter().filter(|family| family.help.is_none());
     let own = |name: &str| !name.starts_with("pricing") && !name.starts_with("orders");
     let unexplained: Vec<_> = unexplained.map(|family| &*family.name).filter(|name| own(name)).collect();

@@ -35,7 +35,7 @@ async fn invalid_names_are_refused_by_every_method_and_counted_by_those_that_can
         telemetry.count(name);
         telemetry.execute(name, &[], &Value::Null);
     }
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert_eq!(snapshot.counter("telemetry.unrecorded"), Some(2 * names().count() as u64));
     assert!(snapshot.iter().all(|(name, _)| name.is_ascii()));
 }
@@ -51,7 +51,7 @@ async fn labels_and_descriptions_cannot_forge_lines(namespace: TestNamespace) {
         assert_eq!(family.with([("key", text)]).is_err(), text.contains(char::is_control) || text.len() > 200);
     }
     telemetry.describe("requests", "a\n# TYPE evil counter\nevil 1").unwrap();
-    let text = telemetry.prometheus().await.unwrap();
+    let text = telemetry.prometheus();
     assert!(text.lines().all(|line| !line.starts_with("evil") && !line.starts_with("# TYPE evil")), "{text}");
     assert!(text.contains(r#",key="a{b=\"c\"}"} 0"#), "{text}");
 }
@@ -65,7 +65,7 @@ async fn thousands_of_labels_and_names_take_a_bounded_place(namespace: TestNames
         telemetry.execute(&format!("session.{session}"), &[("a", 1.0), ("b", 1.0)], &Value::Null);
         let _ = telemetry.describe(&format!("session.{session}"), "a session");
     }
-    let scrape = telemetry.scrape().await.unwrap();
+    let scrape = telemetry.scrape();
     assert_eq!(scrape.family("sessions").unwrap().series.len(), 101);
     assert!(scrape.families.len() <= foundation::Telemetry::MAX_INSTRUMENTS + 30);
     assert!(scrape.to_snapshot().counter("telemetry.unrecorded").is_some_and(|lost| lost > 40_000));

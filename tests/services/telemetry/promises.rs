@@ -13,7 +13,7 @@ async fn a_handler_runs_on_the_thread_that_emits(namespace: TestNamespace) {
     let told = Arc::new(Mutex::new(Vec::<ThreadId>::new()));
     let telling = Arc::clone(&told);
     let note = move |_: &TelemetryEvent<'_>| telling.lock().unwrap().push(thread::current().id());
-    telemetry.attach("note", [EventPattern::prefix("rang")], note).await.unwrap();
+    telemetry.attach("note", [EventPattern::prefix("rang")], note).unwrap();
     let emit = move || {
         telemetry.execute("rang", &[], &Value::Null);
         thread::current().id()
@@ -28,7 +28,7 @@ async fn a_later_description_replaces_an_earlier_one_and_is_cut_at_a_thousand_ch
     let telemetry = namespace.telemetry();
     telemetry.counter("orders").unwrap();
     let help = async |name: &str| {
-        let scrape = telemetry.scrape().await.unwrap();
+        let scrape = telemetry.scrape();
         scrape.family(name).unwrap().help.as_deref().map(str::to_owned)
     };
     assert_eq!(help("orders").await, None);
@@ -49,9 +49,9 @@ async fn a_series_that_is_removed_is_changed_unseen_by_its_holder(namespace: Tes
     held.set(1.0);
     assert!(pools.remove(&Labels::new([("pool", "a")]).unwrap()));
     held.set(2.0);
-    assert!(telemetry.scrape().await.unwrap().family("pools").is_none());
+    assert!(telemetry.scrape().family("pools").is_none());
     pools.update([("pool", "a")], |pool| pool.add(5.0));
-    assert_eq!(telemetry.snapshot().await.unwrap().gauge(r#"pools{pool="a"}"#), Some(5.0));
+    assert_eq!(telemetry.snapshot().gauge(r#"pools{pool="a"}"#), Some(5.0));
 }
 
 /// `Scrape`: families are in the order of their names, series in that of their labels.
@@ -62,7 +62,7 @@ async fn a_scrape_is_in_the_order_of_names_and_labels(namespace: TestNamespace) 
         let family = telemetry.family::<Counter>(name, 10).unwrap();
         ["c", "a", "b"].into_iter().for_each(|user| family.update([("user", user)], Counter::increment));
     }
-    let scrape = telemetry.scrape().await.unwrap();
+    let scrape = telemetry.scrape();
     assert!(scrape.families.is_sorted_by(|a, b| a.name < b.name));
     assert!(scrape.families.iter().all(|family| family.series.is_sorted_by(|a, b| a.labels < b.labels)));
     assert!(scrape.families.iter().all(|family| scrape.family(&family.name) == Some(family)));
@@ -76,7 +76,7 @@ async fn the_clones_of_early_telemetry_count_in_one_place() {
         metrics::with_local_recorder(&recorder, || metrics::counter!("files.read").increment(1));
     }
     let foundation = Foundation::builder().early_telemetry(&early).start().await.unwrap();
-    assert_eq!(foundation.telemetry().snapshot().await.unwrap().counter("files.read"), Some(2));
+    assert_eq!(foundation.telemetry().snapshot().counter("files.read"), Some(2));
     foundation.shutdown().await;
 }
 
@@ -87,6 +87,6 @@ async fn names_stay_with_their_instruments_over_a_restart_of_the_service(namespa
     telemetry.counter("cache.hits").unwrap().add(3);
     crate::services::support::crash(&namespace, &foundation::Telemetry::NAME).await;
     assert!(telemetry.counter("cache-hits").is_err());
-    let text = telemetry.prometheus().await.unwrap();
+    let text = telemetry.prometheus();
     assert!(text.contains(&format!("cache_hits_total{{namespace=\"{}\"}} 3\n", namespace.namespace())));
 }

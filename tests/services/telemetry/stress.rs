@@ -38,9 +38,9 @@ async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
     let sums = Arc::new(Mutex::new(Sums::default()));
     let adding = Arc::clone(&sums);
     let options = TelemetryOptions::new().tick_every(Duration::from_millis(1)).idle_after(Duration::ZERO);
-    let options = options.exporter(move |scrape: &Scrape| {
-        adding.lock().map_err(|_| "poisoned")?.add(scrape);
-        Ok(())
+    let options = options.exporter(move |scrape: Arc<Scrape>| {
+        let added = adding.lock().map(|mut sums| sums.add(&scrape)).map_err(|_| "poisoned".into());
+        async { added }
     });
     let foundation = Foundation::builder().telemetry(options).start().await.unwrap();
     let telemetry = foundation.telemetry().clone();
@@ -50,7 +50,7 @@ async fn nothing_is_lost_while_threads_count_and_series_are_retired() {
     });
     futures::future::join_all(counting).await.into_iter().for_each(Result::unwrap);
 
-    let retired = telemetry.snapshot().await.unwrap().counter("telemetry.series_retired");
+    let retired = telemetry.snapshot().counter("telemetry.series_retired");
     // The last tick is that of the end.
     foundation.shutdown().await;
     assert_eq!(sums.lock().unwrap().total, THREADS * COUNTS);
@@ -84,7 +84,7 @@ async fn threads_that_use_a_new_name_at_the_same_time_share_its_instrument() {
         })
     });
     futures::future::join_all(naming).await.into_iter().for_each(Result::unwrap);
-    let snapshot = telemetry.snapshot().await.unwrap();
+    let snapshot = telemetry.snapshot();
     assert!((0..NAMES).all(|number| snapshot.counter(&format!("name.{number}")) == Some(2)));
     foundation.shutdown().await;
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use foundation_kernel::ractor::RpcReplyPort;
 use foundation_kernel::{
-    Bounds, ChildSpec, Counter, Gauge, Health, Histogram, RegistryError, ServiceName, ServiceRegistry, Shutdown,
-    Snapshot, Via,
+    Bounds, ChildSpec, Counter, Gauge, Health, Histogram, RegistryError, ServiceName, ServiceRegistry, Snapshot, Via,
 };
 use serde_json::Value;
 #[cfg(feature = "tracing-layer")]
@@ -14,27 +13,29 @@ use tracing::{Subscriber, level_filters::LevelFilter};
 #[cfg(feature = "tracing-layer")]
 use tracing_subscriber::{filter::Filtered, registry::LookupSpan};
 
-use super::any_series::Instrument;
+use super::Hub;
 use super::early::EarlyTelemetry;
-use super::error::TelemetryError;
-use super::exports::Exports;
-use super::family::Family;
-use super::handler::{Handler, TelemetryEvent};
-use super::hub::Hub;
-use super::limits::TelemetryLimits;
-use super::message::{TELEMETRY, TelemetryMsg};
-use super::name::quoted;
-use super::options::TelemetryOptions;
-use super::pattern::EventPattern;
-use super::prometheus::prometheus_text;
-use super::scrape::Scrape;
-use super::server::TelemetryServer;
+#[cfg(feature = "metrics")]
+use super::recorder::TelemetryRecorder;
+use super::service::{self, TELEMETRY, TelemetryLimits, TelemetryMsg, TelemetryOptions};
 use super::span::Span;
+#[cfg(feature = "tracing-layer")]
+use super::tracing_layer::TelemetryLayer;
+use crate::error::TelemetryError;
+use crate::handlers::TelemetryEvent;
+use crate::name::Grammar;
+use crate::pattern::EventPattern;
+use crate::prometheus::text::prometheus_text;
+use crate::scrape::Scrape;
+use crate::series::Instrument;
+use crate::series::family::Family;
+use crate::series::names;
 
 /// The telemetry of one namespace: instruments by name, and handlers of events.
 ///
-/// Counting, measuring and executing happen on the caller's thread and ask no actor; none of it can fail its caller.
-/// Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
+/// Counting, measuring and executing happen on the caller's thread, and so do attaching handlers and reading. They ask no
+/// actor, and no measurement can fail its caller; only [`tick`](Self::tick) and [`health`](Self::health) are requests to
+/// the actor of the service. Instruments and handlers belong to the namespace and survive a restart of the actor that looks after them. They work
 /// after the end of the namespace, too: so a handler that holds the telemetry it is attached to keeps both in memory
 /// until it is [detached](Self::detach), or [all are](Self::detach_all).
 ///
@@ -58,7 +59,7 @@ use super::span::Span;
 /// orders.increment();
 /// let total = telemetry.measure("pricing", async { 3 * 7 }).await;
 ///
-/// let snapshot = telemetry.snapshot().await?;
+/// let snapshot = telemetry.snapshot();
 /// assert_eq!((total, snapshot.counter("orders")), (21, Some(1)));
 /// assert_eq!(snapshot.histogram("pricing.stop.duration_ms").map(|h| h.count), Some(1));
 /// root.shutdown().await;
@@ -81,7 +82,7 @@ impl Telemetry {
     pub const NAME: ServiceName = ServiceName::from_static("telemetry");
 
     /// How many instruments a namespace may have: 10,000 names and labelled series.
-    pub const MAX_INSTRUMENTS: usize = super::hub::MAX_INSTRUMENTS;
+    pub const MAX_INSTRUMENTS: usize = names::MAX_INSTRUMENTS;
 
     /// The telemetry of a namespace, whether its actor runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
@@ -97,23 +98,16 @@ impl Telemetry {
 
     /// How to start the telemetry service of a namespace under the name `telemetry`.
     pub fn child_spec(registry: &ServiceRegistry, options: &TelemetryOptions) -> ChildSpec {
-        let (checked, options) = (Self::of(registry), options.clone());
-        let exports = Arc::new(Exports::new(&options.exporters, checked.limits.export));
-        let stop_limit = checked.limits.export.saturating_add(checked.limits.last_reading);
-        let (hub, owner) = (Arc::clone(&checked.hub), registry.clone());
-        let spec = registry.child_spec(&TELEMETRY, move || {
-            let (hub, registry) = (Arc::clone(&hub), owner.clone());
-            (TelemetryServer { hub, registry, options: options.clone(), exports: Arc::clone(&exports) }, ())
-        });
-        spec.shutdown(Shutdown::Timeout(stop_limit)).health_check(move |_| {
+        let checked = Self::of(registry);
+        service::child_spec(&checked.hub, registry, options, &checked.limits).health_check(move |_| {
             let telemetry = checked.clone();
             async move { telemetry.health().await }
         })
     }
 
-    /// The health of the service: whether it answers.
+    /// The health of the service: whether its actor answers.
     pub async fn health(&self) -> Health {
-        Health::of(self.handlers().await)
+        Health::of(self.ask(TelemetryMsg::Ping).await)
     }
 
     // ---- emission, on the caller's thread ----
@@ -172,7 +166,7 @@ impl Telemetry {
     /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
     /// telemetry.bucket_bounds("http.request_seconds", [0.1, 0.3, 1.0])?;
     /// telemetry.histogram("http.request_seconds")?.record(0.2);
-    /// let text = telemetry.prometheus().await?;
+    /// let text = telemetry.prometheus();
     /// assert!(text.contains("http_request_seconds_bucket{namespace=\"production\",le=\"3e-1\"} 1\n"));
     ///
     /// let refusal = telemetry.bucket_bounds("http.request_seconds", [2.0]);
@@ -185,9 +179,11 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError::InvalidBounds`], [`TelemetryError::BoundsFixed`], and those of [`histogram`](Self::histogram).
     pub fn bucket_bounds(&self, name: &str, bounds: impl IntoIterator<Item = f64>) -> Result<(), TelemetryError> {
+        Grammar::Instrument.check(name)?;
         let bounds = Bounds::new(bounds);
-        let bounds = bounds.map_err(|fault| TelemetryError::InvalidBounds { name: quoted(name), fault })?;
-        self.hub.choose_bounds(name, bounds)
+        let bounds = bounds.map_err(|error| TelemetryError::InvalidBounds { name: name.to_owned(), error })?;
+        let accepted = self.hub.names.table::<Histogram>(name)?.set_bounds(bounds);
+        if accepted { Ok(()) } else { Err(TelemetryError::BoundsFixed { name: name.to_owned() }) }
     }
 
     /// Sets the description of a name in the export; at most 1,000 characters, and a later one replaces an earlier one.
@@ -195,7 +191,7 @@ impl Telemetry {
     /// # Errors
     /// [`TelemetryError::InvalidName`], [`TelemetryError::TooManyInstruments`].
     pub fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
-        self.hub.describe(name, help)
+        self.hub.names.describe(name, help)
     }
 
     /// Adds one to the counter of this name; if the name belongs to another kind of instrument, counts in
@@ -230,7 +226,44 @@ impl Telemetry {
         result
     }
 
-    // ---- requests to the actor ----
+    // ---- bridges ----
+
+    /// A recorder for the `metrics` facade, whose macros then count here. To have one before the foundation has been
+    /// started see [`EarlyTelemetry`].
+    #[cfg(feature = "metrics")]
+    pub fn recorder(&self) -> TelemetryRecorder {
+        TelemetryRecorder::new(Arc::clone(&self.hub))
+    }
+
+    /// A layer for `tracing-subscriber` that counts the events here, by level and target: those of the level `INFO` and
+    /// above. To have one before the foundation has been started see [`EarlyTelemetry`].
+    ///
+    /// # Errors
+    /// [`TelemetryError::WrongKind`] if `tracing.events` is not a counter.
+    #[cfg(feature = "tracing-layer")]
+    pub fn tracing_layer<S>(&self) -> Result<Filtered<TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        self.tracing_layer_at(LevelFilter::INFO)
+    }
+
+    /// The same for the events of this level and above.
+    ///
+    /// # Errors
+    /// As [`tracing_layer`](Self::tracing_layer).
+    #[cfg(feature = "tracing-layer")]
+    pub fn tracing_layer_at<S>(
+        &self,
+        level: impl Into<LevelFilter>,
+    ) -> Result<Filtered<TelemetryLayer, LevelFilter, S>, TelemetryError>
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+    {
+        TelemetryLayer::at(&self.hub, level.into())
+    }
+
+    // ---- handlers ----
 
     /// Calls a handler for each event whose name is one of these, or matches one of these [`EventPattern`]s, from now
     /// on. It runs on the thread that emits: be brief. An emission costs a comparison of names for each handler.
@@ -241,70 +274,59 @@ impl Telemetry {
     /// first time.
     ///
     /// # Errors
-    /// [`TelemetryError::AlreadyAttached`], [`TelemetryError::Unavailable`].
-    pub async fn attach(
+    /// [`TelemetryError::AlreadyAttached`] if a handler has the id, [`TelemetryError::InvalidName`] if a pattern is not
+    /// a name, or its beginning.
+    pub fn attach(
         &self,
         id: impl Into<String>,
         events: impl IntoIterator<Item = impl Into<EventPattern>>,
         handle: impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static,
     ) -> Result<(), TelemetryError> {
-        let events = events.into_iter().map(Into::into).collect();
-        let handler = Handler::new(id.into(), events, Arc::new(handle));
-        self.ask(|reply| TelemetryMsg::Attach(handler, reply)).await?
+        self.hub.handlers.attach(id.into(), events.into_iter().map(Into::into).collect(), handle)
     }
 
     /// Detaches a handler; false if there was none of this id. Another thread that is about to call it still does.
-    ///
-    /// # Errors
-    /// [`TelemetryError::Unavailable`].
-    pub async fn detach(&self, id: impl Into<String>) -> Result<bool, TelemetryError> {
-        let id = id.into();
-        self.ask(|reply| TelemetryMsg::Detach(id, reply)).await
+    pub fn detach(&self, id: &str) -> bool {
+        self.hub.handlers.detach(id)
     }
 
-    /// Drops all handlers, whether the service runs or not.
+    /// Detaches all handlers.
     pub fn detach_all(&self) {
         self.hub.handlers.clear();
     }
 
     /// The ids of the handlers, in the order in which they were attached.
-    ///
-    /// # Errors
-    /// [`TelemetryError::Unavailable`].
-    pub async fn handlers(&self) -> Result<Vec<String>, TelemetryError> {
-        self.ask(TelemetryMsg::Handlers).await
+    pub fn handlers(&self) -> Vec<String> {
+        self.hub.handlers.ids()
     }
+
+    // ---- reading ----
 
     /// All readings of this namespace: its instruments, the counts of its registry and supervisors, and the automatic
     /// measurements of each service: `service.messages{service="clerk"}`, `service.failures{…}`,
     /// `service.handling_ns{…}` and `service.idle_seconds{…}`; see
     /// [`ServiceMeasures`](foundation_kernel::ServiceMeasures).
     /// Those with labels are called `name{key="value",…}`.
-    ///
-    /// # Errors
-    /// [`TelemetryError::Unavailable`].
-    pub async fn snapshot(&self) -> Result<Snapshot, TelemetryError> {
-        Ok(self.scrape().await?.to_snapshot())
+    pub fn snapshot(&self) -> Snapshot {
+        self.scrape().to_snapshot()
     }
 
     /// The same with labels apart from names, with descriptions, and with the rates between the last two ticks.
     ///
-    /// # Errors
-    /// [`TelemetryError::Unavailable`].
-    pub async fn scrape(&self) -> Result<Scrape, TelemetryError> {
-        self.ask(TelemetryMsg::Scrape).await
+    /// Reads on the caller's thread, whether the service runs or not. Cost: about a microsecond a series.
+    pub fn scrape(&self) -> Scrape {
+        self.hub.scrape(&self.registry)
     }
 
     /// All readings in Prometheus' text format; see [`prometheus_text`].
-    ///
-    /// # Errors
-    /// [`TelemetryError::Unavailable`].
-    pub async fn prometheus(&self) -> Result<String, TelemetryError> {
-        Ok(prometheus_text(&[self.scrape().await?]))
+    pub fn prometheus(&self) -> String {
+        prometheus_text(&[self.scrape()])
     }
 
-    /// A tick now, besides those of the clock: rates, exports, retirement of idle series. Returns when it is done; it
-    /// does not wait for exporters that take longer than [`TelemetryLimits::export`].
+    // ---- requests to the actor ----
+
+    /// A tick now, besides those of the clock: rates, exports, retirement of idle series. Returns when it is done, exports
+    /// included, for which it waits at most [`TelemetryLimits::export`].
     ///
     /// # Errors
     /// [`TelemetryError::Unavailable`].
@@ -327,44 +349,6 @@ impl Telemetry {
     ) -> Result<T, TelemetryError> {
         let answer = self.via.call(message, self.limits.answer).await;
         answer.map_err(|error| TelemetryError::Unavailable { reason: error.to_string() })
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl Telemetry {
-    /// A recorder for the `metrics` facade, whose macros then count here. To have one before the foundation has been
-    /// started see [`EarlyTelemetry`].
-    pub fn recorder(&self) -> super::TelemetryRecorder {
-        super::TelemetryRecorder::new(Arc::clone(&self.hub))
-    }
-}
-
-#[cfg(feature = "tracing-layer")]
-impl Telemetry {
-    /// A layer for `tracing-subscriber` that counts the events here, by level and target: those of the level `INFO` and
-    /// above. To have one before the foundation has been started see [`EarlyTelemetry`].
-    ///
-    /// # Errors
-    /// [`TelemetryError::WrongKind`] if `tracing.events` is not a counter.
-    pub fn tracing_layer<S>(&self) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        self.tracing_layer_at(LevelFilter::INFO)
-    }
-
-    /// The same for the events of this level and above.
-    ///
-    /// # Errors
-    /// As [`tracing_layer`](Self::tracing_layer).
-    pub fn tracing_layer_at<S>(
-        &self,
-        level: impl Into<LevelFilter>,
-    ) -> Result<Filtered<super::TelemetryLayer, LevelFilter, S>, TelemetryError>
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        super::TelemetryLayer::at(&self.hub, level.into())
     }
 }
 

@@ -14,10 +14,10 @@ use tracing_subscriber::filter::Filtered;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::error::TelemetryError;
-use super::family::Family;
-use super::hub::Hub;
-use super::labels::Labels;
+use super::Hub;
+use crate::error::TelemetryError;
+use crate::labels::Labels;
+use crate::series::family::Family;
 
 /// Counts the events of `tracing`: the counters `tracing.events`, labelled `level` and `target`. Those whose target is
 /// not a valid label value have no labels.
@@ -40,7 +40,7 @@ use super::labels::Labels;
 /// let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer()?);
 /// tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));
 ///
-/// let scrape = telemetry.scrape().await?;
+/// let scrape = telemetry.scrape();
 /// assert!(scrape.series("tracing.events", &[("level", "warn"), ("target", "shop")]).is_some());
 /// root.shutdown().await;
 /// # Ok(())

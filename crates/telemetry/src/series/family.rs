@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::any_series::Instrument;
-use super::error::TelemetryError;
-use super::labels::Labels;
-use super::self_metrics::SelfCounter;
-use super::series_table::SeriesTable;
+use foundation_kernel::Counter;
+
+use super::{Instrument, SeriesTable};
+use crate::error::TelemetryError;
+use crate::labels::Labels;
 
 /// The counters, gauges or histograms of one name, one for each set of labels.
 ///
@@ -35,7 +35,7 @@ use super::series_table::SeriesTable;
 /// let found = requests.with([("method", "GET"), ("status", "200")])?;
 /// found.increment();
 ///
-/// let snapshot = telemetry.snapshot().await?;
+/// let snapshot = telemetry.snapshot();
 /// assert_eq!(snapshot.counter(r#"http.requests{method="GET",status="200"}"#), Some(1));
 /// root.shutdown().await;
 /// # Ok(())
@@ -44,12 +44,20 @@ use super::series_table::SeriesTable;
 pub struct Family<K: Instrument> {
     name: Arc<str>,
     table: Arc<SeriesTable<K>>,
-    unrecorded: SelfCounter,
+    /// Counts the updates whose labels are refused.
+    unrecorded: Arc<SeriesTable<Counter>>,
 }
 
 impl<K: Instrument> Family<K> {
-    pub(super) fn new(name: &str, table: Arc<SeriesTable<K>>, unrecorded: &SelfCounter) -> Self {
-        Self { name: name.into(), table, unrecorded: unrecorded.clone() }
+    /// The first limit of a name is final.
+    pub(crate) fn new(
+        name: &str,
+        limit: usize,
+        table: Arc<SeriesTable<K>>,
+        unrecorded: &Arc<SeriesTable<Counter>>,
+    ) -> Self {
+        table.set_limit(limit);
+        Self { name: name.into(), table, unrecorded: Arc::clone(unrecorded) }
     }
 
     /// The name.
@@ -66,7 +74,7 @@ impl<K: Instrument> Family<K> {
         labels: impl IntoIterator<Item = (L, V)>,
     ) -> Result<Arc<K>, TelemetryError> {
         let labels = Labels::new(labels);
-        let labels = labels.map_err(|fault| TelemetryError::InvalidLabels { name: self.name.to_string(), fault })?;
+        let labels = labels.map_err(|error| TelemetryError::InvalidLabels { name: self.name.to_string(), error })?;
         Ok(self.table.series(&labels))
     }
 
@@ -83,7 +91,7 @@ impl<K: Instrument> Family<K> {
     ) {
         match self.with(labels) {
             Ok(instrument) => change(&instrument),
-            Err(_) => self.unrecorded.increment(),
+            Err(_) => self.unrecorded.bare().increment(),
         }
     }
 
@@ -97,7 +105,7 @@ impl<K: Instrument> Family<K> {
 impl<K: Instrument> Clone for Family<K> {
     fn clone(&self) -> Self {
         let Self { name, table, unrecorded } = self;
-        Self { name: Arc::clone(name), table: Arc::clone(table), unrecorded: unrecorded.clone() }
+        Self { name: Arc::clone(name), table: Arc::clone(table), unrecorded: Arc::clone(unrecorded) }
     }
 }
 

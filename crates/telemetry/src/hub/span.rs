@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::hub::Hub;
+use super::Hub;
 
 /// A piece of work under way: its start was emitted, and its end will be.
 ///
@@ -28,7 +28,7 @@ use super::hub::Hub;
 /// let total = 3 * 7;
 /// span.stop();
 ///
-/// let snapshot = telemetry.snapshot().await?;
+/// let snapshot = telemetry.snapshot();
 /// assert_eq!((total, snapshot.counter("pricing.stop")), (21, Some(1)));
 /// root.shutdown().await;
 /// # Ok(())

@@ -1,21 +1,18 @@
 //! Names that become one in Prometheus.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foundation_kernel::{Counter, Gauge, Histogram, Namespace};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::built_in::BuiltIn;
-use super::super::error::TelemetryError;
-use super::super::exposed_name::ExposedName;
-use super::super::hub::Hub;
+use super::*;
 
-fn register(hub: &Hub, name: &str, kind: usize) -> Result<(), TelemetryError> {
+fn register(names: &Names, name: &str, kind: usize) -> Result<(), TelemetryError> {
     match kind {
-        0 => hub.instrument::<Counter>(name).map(drop),
-        1 => hub.instrument::<Gauge>(name).map(drop),
-        _ => hub.instrument::<Histogram>(name).map(drop),
+        0 => names.table::<Counter>(name).map(drop),
+        1 => names.table::<Gauge>(name).map(drop),
+        _ => names.table::<Histogram>(name).map(drop),
     }
 }
 
@@ -25,15 +22,15 @@ fn refusal<T>(result: Result<T, TelemetryError>) -> String {
 
 #[test]
 fn the_second_of_two_names_that_become_one_is_refused_and_names_the_first() {
-    let hub = Hub::new(Namespace::Production);
-    hub.instrument::<Counter>("cache.hits").unwrap();
+    let names = Names::new(Namespace::Production);
+    names.table::<Counter>("cache.hits").unwrap();
     assert_eq!(
-        refusal(hub.instrument::<Counter>("cache-hits")),
+        refusal(names.table::<Counter>("cache-hits")),
         "cache-hits cannot be made: in Prometheus' text it would be cache_hits, as cache.hits is; \
          give one of them another name"
     );
-    assert!(hub.instrument::<Counter>("cache.hits").is_ok());
-    assert!(hub.instrument::<Counter>("cache.misses").is_ok());
+    assert!(names.table::<Counter>("cache.hits").is_ok());
+    assert!(names.table::<Counter>("cache.misses").is_ok());
 }
 
 #[test]
@@ -49,36 +46,47 @@ fn names_become_one_by_their_endings_too() {
         (("a:b", 1), ("a.b", 1)),
     ] {
         for (first, second) in [(first, second), (second, first)] {
-            let hub = Hub::new(Namespace::Production);
-            register(&hub, first.0, first.1).unwrap();
-            assert!(matches!(register(&hub, second.0, second.1), Err(TelemetryError::NameTaken { .. })), "{second:?}");
+            let names = Names::new(Namespace::Production);
+            register(&names, first.0, first.1).unwrap();
+            assert!(
+                matches!(register(&names, second.0, second.1), Err(TelemetryError::NameTaken { .. })),
+                "{second:?}"
+            );
         }
     }
 }
 
 #[test]
 fn an_instrument_cannot_hide_what_the_foundation_measures() {
-    let hub = Hub::new(Namespace::Production);
+    let names = Names::new(Namespace::Production);
     assert_eq!(
-        refusal(hub.instrument::<Counter>("registry.lookups")),
+        refusal(names.table::<Counter>("registry.lookups")),
         "registry.lookups is measured by the foundation itself; give the instrument another name"
     );
-    assert!(hub.instrument::<Gauge>("tokio.workers").is_ok());
-    assert!(matches!(hub.instrument::<Counter>("tokio.alive_tasks"), Err(TelemetryError::WrongKind { .. })));
-    for built_in in BuiltIn::ALL {
+    assert!(names.table::<Gauge>("tokio.workers").is_ok());
+    assert!(matches!(names.table::<Counter>("tokio.alive_tasks"), Err(TelemetryError::WrongKind { .. })));
+    for built_in in BUILT_IN {
         for kind in 0..3 {
             let alike = built_in.name.replace('.', "-");
-            assert!(matches!(register(&hub, &alike, kind), Err(TelemetryError::NameTaken { .. })), "{alike}");
+            assert!(matches!(register(&names, &alike, kind), Err(TelemetryError::NameTaken { .. })), "{alike}");
         }
     }
 }
 
 #[test]
-fn measurements_under_a_refused_name_are_counted() {
-    let hub = Hub::new(Namespace::Production);
-    hub.count("cache.hits");
-    (0..3).for_each(|_| hub.count("cache-hits"));
-    assert_eq!((hub.self_metrics.unrecorded.value(), hub.instrument::<Counter>("cache.hits").unwrap().value()), (3, 1));
+fn the_table_is_in_order_and_each_name_is_exposed_as_it_says() {
+    assert!(BUILT_IN.is_sorted_by(|a, b| a.name < b.name));
+    for BuiltIn { name, exposed, kind, .. } in BUILT_IN {
+        assert_eq!(ExposedName::new(name, kind).claims().next().as_deref(), Some(*exposed));
+        assert_eq!(BuiltIn::of(name).map(|it| it.name), Some(*name));
+    }
+}
+
+#[test]
+fn no_two_are_exposed_under_one_name() {
+    let all: Vec<_> =
+        BUILT_IN.iter().flat_map(|it| ExposedName::new(it.name, it.kind).claims().collect::<Vec<_>>()).collect();
+    assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
 }
 
 proptest! {
@@ -88,11 +96,11 @@ proptest! {
     fn no_two_instruments_of_a_namespace_share_a_name_in_prometheus(
         wanted in vec(("a([._:/-](b|ms|ns|seconds|total|count|sum|bucket)){0,3}", 0..3usize), 1..20),
     ) {
-        let hub = Hub::new(Namespace::Production);
+        let names = Names::new(Namespace::Production);
         let mut owners = HashMap::new();
         for (name, kind) in wanted {
             let exposed = ExposedName::new(&name, ["counter", "gauge", "histogram"][kind]);
-            match register(&hub, &name, kind) {
+            match register(&names, &name, kind) {
                 Ok(()) => for claim in exposed.claims() {
                     let owner = owners.entry(claim).or_insert((name.clone(), kind));
                     prop_assert_eq!((&owner.0, owner.1), (&name, kind));

@@ -1,4 +1,4 @@
-//! All series of one name.
+//! All series of one name, of any kind of instrument.
 //!
 //! # Invariants
 //!
@@ -11,20 +11,151 @@
 //! 4. No foreign code runs while the lock is held: a warning is logged after it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use foundation_kernel::containment::report;
-use foundation_kernel::{Bounds, Namespace};
+use foundation_kernel::{Bounds, Counter, Gauge, Histogram, Namespace, Reading};
 use parking_lot::RwLock;
 
-use super::budget::Budget;
-use super::instrument::{Reads, mark};
 use super::labels::Labels;
-use super::scrape::Series;
+
+pub(crate) mod family;
+pub(crate) mod names;
 
 /// The default number of labelled series that a name may have.
 const DEFAULT_LIMIT: usize = 1_000;
+
+/// A kind of instrument that can be had by name and that a [`Family`](crate::Family) may consist of: [`Counter`],
+/// [`Gauge`] or [`Histogram`].
+pub trait Instrument: sealed::Kind {}
+
+mod sealed {
+    use super::{AnySeries, Arc, Bounds, Reading, SeriesTable};
+
+    /// An instrument that begins at zero and can be read.
+    pub trait Kind: Default + Send + Sync + 'static {
+        /// The name of the kind.
+        #[doc(hidden)]
+        const KIND: &'static str;
+        #[doc(hidden)]
+        fn read(&self) -> Reading;
+        /// One at zero; only a histogram uses the bounds.
+        #[doc(hidden)]
+        fn with_bounds(_: Option<&Bounds>) -> Self {
+            Self::default()
+        }
+        #[doc(hidden)]
+        fn wrap(table: Arc<SeriesTable<Self>>) -> AnySeries;
+        #[doc(hidden)]
+        fn unwrap(series: &AnySeries) -> Option<&Arc<SeriesTable<Self>>>;
+    }
+}
+
+macro_rules! instrument {
+    ($kind:ident, $name:literal $(, $with_bounds:item)?) => {
+        impl Instrument for $kind {}
+
+        impl sealed::Kind for $kind {
+            const KIND: &'static str = $name;
+
+            fn read(&self) -> Reading {
+                Reading::from(self)
+            }
+
+            $($with_bounds)?
+
+            fn wrap(table: Arc<SeriesTable<Self>>) -> AnySeries {
+                AnySeries::$kind(table)
+            }
+
+            fn unwrap(series: &AnySeries) -> Option<&Arc<SeriesTable<Self>>> {
+                match series {
+                    AnySeries::$kind(table) => Some(table),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+instrument!(Counter, "counter");
+instrument!(Gauge, "gauge");
+instrument!(
+    Histogram,
+    "histogram",
+    fn with_bounds(bounds: Option<&Bounds>) -> Self {
+        bounds.cloned().map_or_else(Self::new, Self::with_bounds)
+    }
+);
+
+/// The series of one name, which belongs to one kind.
+#[derive(Clone)]
+pub enum AnySeries {
+    Counter(Arc<SeriesTable<Counter>>),
+    Gauge(Arc<SeriesTable<Gauge>>),
+    Histogram(Arc<SeriesTable<Histogram>>),
+}
+
+/// The same for each kind.
+macro_rules! each {
+    ($any:expr, $table:ident => $does:expr) => {
+        match $any {
+            AnySeries::Counter($table) => $does,
+            AnySeries::Gauge($table) => $does,
+            AnySeries::Histogram($table) => $does,
+        }
+    };
+}
+
+impl AnySeries {
+    fn kind(&self) -> &'static str {
+        each!(self, table => table.kind())
+    }
+
+    fn read(&self) -> Vec<(Labels, Reading)> {
+        each!(self, table => table.read())
+    }
+
+    fn read_at_tick(&self) -> Vec<(Labels, Reading)> {
+        each!(self, table => table.read_at_tick())
+    }
+
+    fn retire(&self, labels: &Labels, seen: u64) -> bool {
+        each!(self, table => table.retire(labels, seen))
+    }
+}
+
+/// A number that differs whenever something was counted or recorded in between; for a reading that only grows, its
+/// size.
+pub(crate) fn mark(reading: &Reading) -> u64 {
+    match reading {
+        Reading::Counter(value) => *value,
+        Reading::Gauge(value) => value.to_bits(),
+        Reading::Histogram(summary) => summary.count.wrapping_add(summary.rejected),
+        _ => 0,
+    }
+}
+
+/// The number of series that a namespace may still add.
+struct Budget {
+    free: AtomicUsize,
+}
+
+impl Budget {
+    fn new(places: usize) -> Self {
+        Self { free: AtomicUsize::new(places) }
+    }
+
+    /// Takes a place; false if there is none.
+    fn take(&self) -> bool {
+        // Relaxed: the number orders nothing else; the tables have locks of their own.
+        self.free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(1)).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.free.fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 /// The series of one name, bounded in number.
 pub struct SeriesTable<K> {
@@ -54,8 +185,8 @@ impl<K> Default for Labelled<K> {
     }
 }
 
-impl<K: Reads> SeriesTable<K> {
-    pub(super) fn new(namespace: Namespace, name: &str, budget: &Arc<Budget>) -> Self {
+impl<K: Instrument> SeriesTable<K> {
+    fn new(namespace: Namespace, name: &str, budget: &Arc<Budget>) -> Self {
         Self {
             namespace,
             name: name.into(),
@@ -71,18 +202,22 @@ impl<K: Reads> SeriesTable<K> {
     }
 
     /// The same, with a series without labels that is shown from the start and made when it is first used.
-    pub(super) fn shown(namespace: Namespace, name: &str, budget: &Arc<Budget>) -> Self {
+    fn shown(namespace: Namespace, name: &str, budget: &Arc<Budget>) -> Self {
         Self { shown: true, ..Self::new(namespace, name, budget) }
     }
 
     /// The first limit is final.
-    pub(super) fn set_limit(&self, limit: usize) {
+    fn set_limit(&self, limit: usize) {
         self.limit.get_or_init(|| limit);
     }
 
     /// False if other bounds, or none, are fixed.
-    pub(super) fn set_bounds(&self, bounds: Bounds) -> bool {
+    pub(crate) fn set_bounds(&self, bounds: Bounds) -> bool {
         *self.bounds.get_or_init(|| Some(bounds.clone())) == Some(bounds)
+    }
+
+    fn kind(&self) -> &'static str {
+        K::KIND
     }
 
     fn new_series(&self) -> Arc<K> {
@@ -90,12 +225,12 @@ impl<K: Reads> SeriesTable<K> {
     }
 
     /// The series without labels.
-    pub(super) fn bare(&self) -> &Arc<K> {
+    pub(crate) fn bare(&self) -> &Arc<K> {
         self.bare.get_or_init(|| self.new_series())
     }
 
     /// The series of these labels, made if there is room; otherwise that of the overflow.
-    pub(super) fn series(&self, labels: &Labels) -> Arc<K> {
+    pub(crate) fn series(&self, labels: &Labels) -> Arc<K> {
         if labels.is_empty() {
             return Arc::clone(self.bare());
         }
@@ -128,18 +263,19 @@ impl<K: Reads> SeriesTable<K> {
     }
 
     /// Removes a series, even if it is held; false if there is none.
-    pub(super) fn remove(&self, labels: &Labels) -> bool {
+    fn remove(&self, labels: &Labels) -> bool {
         let removed = self.labelled.write().live.remove(labels);
         removed.inspect(|_| self.budget.give_back()).is_some()
     }
 
-    /// Retires a series if it has no holder and still shows this mark (invariants 2, 3).
-    pub(super) fn retire(&self, labels: &Labels, seen: u64) -> bool {
+    /// Retires a series if it has no holder and still shows this mark (invariants 2, 3). A reader is a holder for as long
+    /// as it reads.
+    fn retire(&self, labels: &Labels, seen: u64) -> bool {
         let mut labelled = self.labelled.write();
         // With the lock held no caller can get hold of it, and `get_mut`, unlike the bare number of holders, makes all
         // that the last other holder counted visible here.
-        let held_by_nobody = labelled.live.get_mut(labels).and_then(Arc::get_mut);
-        if held_by_nobody.is_none_or(|series| mark(&series.read()) != seen) {
+        let unheld = labelled.live.get_mut(labels).and_then(Arc::get_mut);
+        if unheld.is_none_or(|series| mark(&series.read()) != seen) {
             return false;
         }
         let retired = labelled.live.remove_entry(labels);
@@ -149,12 +285,12 @@ impl<K: Reads> SeriesTable<K> {
     }
 
     /// All series, in the order of their labels.
-    pub(super) fn read(&self) -> Vec<Series> {
+    fn read(&self) -> Vec<(Labels, Reading)> {
         self.readings(self.labelled.read().list())
     }
 
     /// The same, at a tick: series that are resting now will not come back.
-    pub(super) fn read_at_tick(&self) -> Vec<Series> {
+    fn read_at_tick(&self) -> Vec<(Labels, Reading)> {
         // In one step: a series that came back in between would begin anew without a tick that lacks it (invariant 3).
         let live = {
             let mut labelled = self.labelled.write();
@@ -165,13 +301,13 @@ impl<K: Reads> SeriesTable<K> {
     }
 
     /// Outside of the lock: a histogram takes microseconds to read.
-    fn readings(&self, live: Vec<(Labels, Arc<K>)>) -> Vec<Series> {
-        let series = |(labels, it): (Labels, Arc<K>)| Series::new(labels, it.read());
+    fn readings(&self, live: Vec<(Labels, Arc<K>)>) -> Vec<(Labels, Reading)> {
+        let series = |(labels, it): (Labels, Arc<K>)| (labels, it.read());
         let unused = || self.shown.then(|| K::with_bounds(None).read());
-        let bare = self.bare.get().map(|it| it.read()).or_else(unused).map(|it| Series::new(Labels::default(), it));
-        let overflow = self.overflow.get().map(|it| Series::new(Labels::overflow(), it.read()));
+        let bare = self.bare.get().map(|it| it.read()).or_else(unused).map(|it| (Labels::default(), it));
+        let overflow = self.overflow.get().map(|it| (Labels::overflow(), it.read()));
         let mut all: Vec<_> = live.into_iter().map(series).chain(bare).chain(overflow).collect();
-        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all
     }
 }
@@ -183,97 +319,5 @@ impl<K> Labelled<K> {
 }
 
 #[cfg(test)]
-mod tests {
-    use foundation_kernel::{Counter, Reading};
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn table(limit: usize, places: usize) -> SeriesTable<Counter> {
-        let table = SeriesTable::new(Namespace::Production, "requests", &Arc::new(Budget::new(places)));
-        table.set_limit(limit);
-        table
-    }
-
-    fn labels(value: &str) -> Labels {
-        Labels::new([("user", value)]).unwrap()
-    }
-
-    fn total(table: &SeriesTable<Counter>) -> u64 {
-        table.read().iter().map(|series| mark(&series.reading)).sum()
-    }
-
-    #[test]
-    fn a_series_that_is_held_is_not_retired() {
-        let table = table(2, 2);
-        let held = table.series(&labels("a"));
-        assert!(!table.retire(&labels("a"), 0));
-        drop(held);
-        assert!(table.retire(&labels("a"), 0));
-        assert!(table.read().is_empty());
-    }
-
-    #[test]
-    fn a_series_that_counted_since_it_was_seen_is_not_retired() {
-        let table = table(2, 2);
-        table.series(&labels("a")).increment();
-        assert!(!table.retire(&labels("a"), 0));
-        assert!(table.retire(&labels("a"), 1));
-    }
-
-    #[test]
-    fn what_comes_back_before_the_next_tick_goes_on_and_later_begins_anew() {
-        let table = table(2, 2);
-        table.series(&labels("a")).add(7);
-        assert!(table.retire(&labels("a"), 7));
-        assert!(table.read().is_empty());
-        table.series(&labels("a")).increment();
-        assert_eq!(total(&table), 8);
-        assert!(table.retire(&labels("a"), 8));
-        assert!(table.read_at_tick().is_empty());
-        table.series(&labels("a")).increment();
-        assert_eq!(total(&table), 1);
-    }
-
-    #[test]
-    fn the_first_limit_stays() {
-        let table = table(1, 10);
-        table.set_limit(10);
-        ["a", "b"].into_iter().for_each(|user| table.series(&labels(user)).increment());
-        assert_eq!(table.read()[0].labels, Labels::overflow());
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Count(u8),
-        Remove(u8),
-        Retire(u8),
-        Tick,
-    }
-
-    fn steps() -> impl Strategy<Value = Vec<Step>> {
-        let step = |user| prop_oneof![4 => Just(Step::Count(user)), 1 => Just(Step::Remove(user)), 1 => Just(Step::Retire(user))];
-        vec(prop_oneof![9 => (0..20u8).prop_flat_map(step), 1 => Just(Step::Tick)], 0..100)
-    }
-
-    proptest! {
-        #[test]
-        fn there_are_never_more_series_than_there_may_be(steps in steps(), limit in 0..8usize, places in 0..8usize) {
-            let table = table(limit, places);
-            for step in steps {
-                match step {
-                    Step::Count(user) => table.series(&labels(&user.to_string())).increment(),
-                    Step::Remove(user) => drop(table.remove(&labels(&user.to_string()))),
-                    Step::Retire(user) => drop(table.retire(&labels(&user.to_string()), 1)),
-                    Step::Tick => drop(table.read_at_tick()),
-                }
-                let series = table.read();
-                let labelled = series.iter().filter(|series| series.labels != Labels::overflow()).count();
-                prop_assert!(labelled <= limit.min(places));
-                prop_assert_eq!(labelled + table.budget.free(), places);
-                prop_assert!(series.iter().all(|series| matches!(series.reading, Reading::Counter(_))));
-            }
-        }
-    }
-}
+#[path = "series/series_tests.rs"]
+mod tests;

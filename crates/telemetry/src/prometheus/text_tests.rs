@@ -8,7 +8,6 @@ use prom_text_format_parser::{Metric, Scrape as Parsed, Type, ValueType};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
-use super::super::scrape::Series;
 use super::*;
 
 fn scrape(namespace: Namespace, families: Vec<MetricFamily>) -> Scrape {
@@ -21,7 +20,7 @@ fn family(name: &str, reading: Reading) -> MetricFamily {
 
 fn labelled(name: &str, series: Vec<(Labels, Reading)>) -> MetricFamily {
     let kind = series[0].1.kind();
-    MetricFamily::new(name.into(), kind, series.into_iter().map(|(labels, it)| Series::new(labels, it)).collect())
+    MetricFamily::new(name.into(), kind, series)
 }
 
 fn histogram(values: &[f64]) -> Reading {

@@ -9,9 +9,13 @@ use tracing::{Subscriber, level_filters::LevelFilter};
 #[cfg(feature = "tracing-layer")]
 use tracing_subscriber::{filter::Filtered, registry::LookupSpan};
 
-use super::hub::Hub;
+use super::Hub;
+#[cfg(feature = "metrics")]
+use super::recorder::TelemetryRecorder;
 #[cfg(feature = "tracing-layer")]
-use super::{TelemetryError, TelemetryLayer};
+use super::tracing_layer::TelemetryLayer;
+#[cfg(feature = "tracing-layer")]
+use crate::error::TelemetryError;
 
 /// The instruments of production, before it has been started.
 ///
@@ -35,7 +39,7 @@ use super::{TelemetryError, TelemetryLayer};
 ///     .start().await?;
 /// let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// # #[cfg(feature = "metrics")]
-/// assert_eq!(telemetry.snapshot().await?.counter("files.read"), Some(1));
+/// assert_eq!(telemetry.snapshot().counter("files.read"), Some(1));
 /// root.shutdown().await;
 /// # Ok(())
 /// # }
@@ -57,8 +61,8 @@ impl EarlyTelemetry {
 
     /// A recorder for the `metrics` facade; see [`TelemetryRecorder`](crate::TelemetryRecorder).
     #[cfg(feature = "metrics")]
-    pub fn recorder(&self) -> super::TelemetryRecorder {
-        super::TelemetryRecorder::new(Arc::clone(&self.hub))
+    pub fn recorder(&self) -> TelemetryRecorder {
+        TelemetryRecorder::new(Arc::clone(&self.hub))
     }
 
     /// A layer for `tracing-subscriber` that counts the events of the level `INFO` and above; see

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use foundation_kernel::{Counter, Gauge, Histogram};
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-use super::any_series::Kind;
-use super::hub::Hub;
-use super::labels::Labels;
+use super::Hub;
+use crate::labels::Labels;
+use crate::series::Instrument;
 
 /// The counts of the macros of the `metrics` facade, as instruments of one namespace.
 ///
@@ -29,7 +29,7 @@ use super::labels::Labels;
 /// let recorder = telemetry.recorder();
 /// metrics::with_local_recorder(&recorder, || metrics::counter!("orders", "shop" => "north").increment(2));
 ///
-/// let snapshot = telemetry.snapshot().await?;
+/// let snapshot = telemetry.snapshot();
 /// assert_eq!(snapshot.counter(r#"orders{shop="north"}"#), Some(2));
 /// root.shutdown().await;
 /// # Ok(())
@@ -45,11 +45,11 @@ impl TelemetryRecorder {
     }
 
     /// The instrument of a key; a refused key is counted.
-    fn series<K: Kind>(&self, key: &Key) -> Option<Arc<K>> {
+    fn series<K: Instrument>(&self, key: &Key) -> Option<Arc<K>> {
         let labels = Labels::new(key.labels().map(|label| (label.key(), label.value())));
-        let series = labels.ok().and_then(|labels| Some(self.hub.table::<K>(key.name()).ok()?.series(&labels)));
+        let series = labels.ok().and_then(|labels| Some(self.hub.names.table::<K>(key.name()).ok()?.series(&labels)));
         if series.is_none() {
-            self.hub.self_metrics.unrecorded.increment();
+            self.hub.self_metrics.unrecorded.bare().increment();
         }
         series
     }
@@ -57,7 +57,7 @@ impl TelemetryRecorder {
     fn describe(&self, name: &KeyName, unit: Option<Unit>, description: &str) {
         let unit = unit.map(|unit| format!(" ({})", unit.as_str())).unwrap_or_default();
         // A description is not a number: no count is lost.
-        let _ = self.hub.describe(name.as_str(), &format!("{description}{unit}"));
+        let _ = self.hub.names.describe(name.as_str(), &format!("{description}{unit}"));
     }
 }
 

@@ -1,0 +1,245 @@
+//! The names of the instruments of one namespace, with their series and descriptions.
+//!
+//! # Invariants
+//!
+//! 1. A name belongs to the kind of instrument that it was first used for, for good; a built-in one to its own from the
+//!    start.
+//! 2. No two names claim the same name in Prometheus' text, those of the foundation's own included. So what an
+//!    instrument is called there depends on nothing but itself.
+//! 3. There are never more than `MAX_INSTRUMENTS` names and labelled series together, besides the built-in ones and one
+//!    overflow series a name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use foundation_kernel::{Counter, Namespace, Reading};
+use parking_lot::RwLock;
+
+use super::{AnySeries, Budget, Instrument, SeriesTable};
+use crate::error::TelemetryError;
+use crate::labels::Labels;
+use crate::name::Grammar;
+use crate::prometheus::ExposedName;
+use crate::scrape::MetricFamily;
+
+/// How many names and labelled series a namespace may have.
+pub(crate) const MAX_INSTRUMENTS: usize = 10_000;
+/// How many characters a description may have.
+const MAX_HELP: usize = 1_000;
+
+pub(crate) struct Names {
+    namespace: Namespace,
+    budget: Arc<Budget>,
+    known: RwLock<Known>,
+    help: RwLock<HashMap<Box<str>, Arc<str>>>,
+}
+
+#[derive(Default)]
+struct Known {
+    series: HashMap<Arc<str>, AnySeries>,
+    /// The owner of each name in Prometheus' text; the claims of built-in instruments are in their table.
+    claimed: HashMap<String, Arc<str>>,
+}
+
+impl Names {
+    /// No names, with room for those that each namespace has.
+    pub(crate) fn new(namespace: Namespace) -> Self {
+        let known = Known { series: HashMap::with_capacity(12), ..Known::default() };
+        let budget = Arc::new(Budget::new(MAX_INSTRUMENTS));
+        Self { namespace, budget, known: RwLock::new(known), help: RwLock::default() }
+    }
+
+    /// The counters of a built-in name, which are shown from the start and made when they are first used.
+    pub(crate) fn shown(&self, name: &str) -> Arc<SeriesTable<Counter>> {
+        let table = Arc::new(SeriesTable::shown(self.namespace, name, &self.budget));
+        self.known.write().series.insert(name.into(), AnySeries::Counter(Arc::clone(&table)));
+        table
+    }
+
+    /// The series of a name, made if there are none.
+    pub(crate) fn table<K: Instrument>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
+        let known = self.known.read();
+        if let Some(series) = known.series.get(name) {
+            return of_kind(name, series);
+        }
+        Grammar::Instrument.check(name)?;
+        // Here, too: a caller that counts under a refused name again and again must not hold up all others. Under the
+        // same lock as the check before: a name that another thread gives to an instrument in between would be refused
+        // because of itself.
+        let refusal = known.refusal::<K>(name);
+        drop(known);
+        refusal.map_or_else(|| self.make(name), Err)
+    }
+
+    fn make<K: Instrument>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
+        let mut known = self.known.write();
+        if let Some(series) = known.series.get(name) {
+            return of_kind(name, series);
+        }
+        if let Some(refusal) = known.refusal::<K>(name) {
+            return Err(refusal);
+        }
+        if BuiltIn::of(name).is_none() && !self.budget.take() {
+            return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
+        }
+        let table = Arc::new(SeriesTable::new(self.namespace, name, &self.budget));
+        known.insert(name, K::wrap(Arc::clone(&table)));
+        Ok(table)
+    }
+
+    /// Sets the description of a name; a later one replaces an earlier one. Control characters become spaces.
+    pub(crate) fn describe(&self, name: &str, help: &str) -> Result<(), TelemetryError> {
+        Grammar::Instrument.check(name)?;
+        let help: String = help.chars().take(MAX_HELP).map(|it| if it.is_control() { ' ' } else { it }).collect();
+        let mut known = self.help.write();
+        if known.len() >= MAX_INSTRUMENTS && !known.contains_key(name) {
+            return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
+        }
+        known.insert(name.into(), help.into());
+        Ok(())
+    }
+
+    /// All families in the order of their names, with descriptions; `others` are those of other components.
+    pub(crate) fn read(&self, others: Vec<MetricFamily>) -> Vec<MetricFamily> {
+        self.families(others, AnySeries::read)
+    }
+
+    /// The same at a tick: series that are resting now will not come back.
+    pub(crate) fn read_at_tick(&self, others: Vec<MetricFamily>) -> Vec<MetricFamily> {
+        self.families(others, AnySeries::read_at_tick)
+    }
+
+    fn families(
+        &self,
+        others: Vec<MetricFamily>,
+        read: impl Fn(&AnySeries) -> Vec<(Labels, Reading)>,
+    ) -> Vec<MetricFamily> {
+        let other = |family: MetricFamily| (Arc::clone(&family.name), family);
+        let named =
+            |(name, it): (Arc<str>, AnySeries)| (Arc::clone(&name), MetricFamily::new(name, it.kind(), read(&it)));
+        // The lock is not held while instruments are read.
+        let tables = self.known.read().series.clone();
+        let all: BTreeMap<_, _> = others.into_iter().map(other).chain(tables.into_iter().map(named)).collect();
+        let help = self.help.read();
+        let described = all.into_values().filter(|family| !family.series.is_empty()).map(|mut family| {
+            let built_in = || BuiltIn::of(&family.name).map(|it| it.help.into());
+            family.help = help.get(&*family.name).cloned().or_else(built_in);
+            family
+        });
+        described.collect()
+    }
+
+    /// Removes a series that has no holder and still shows this mark.
+    pub(crate) fn retire(&self, name: &str, labels: &Labels, seen: u64) -> bool {
+        let table = self.known.read().series.get(name).cloned();
+        table.is_some_and(|table| table.retire(labels, seen))
+    }
+}
+
+impl Known {
+    /// Why an unknown name cannot be given to an instrument of this kind, if it cannot.
+    fn refusal<K: Instrument>(&self, name: &str) -> Option<TelemetryError> {
+        match BuiltIn::of(name) {
+            Some(built_in) if !built_in.kept_here => Some(TelemetryError::BuiltIn { name: name.to_owned() }),
+            Some(built_in) if built_in.kind != K::KIND => Some(wrong_kind::<K>(name, built_in.kind)),
+            Some(_) => None,
+            None => self.clash::<K>(name),
+        }
+    }
+
+    fn clash<K: Instrument>(&self, name: &str) -> Option<TelemetryError> {
+        let wanted = ExposedName::new(name, K::KIND);
+        let with_own = BUILT_IN.iter().find_map(|it| Some((wanted.in_common_with(it.exposed, it.kind)?, it.name)));
+        let with_others = || wanted.claims().find_map(|claim| Some((self.claimed.get(&claim)?.to_string(), claim)));
+        let (exposed, owner) = match with_own {
+            Some((exposed, owner)) => (exposed, owner.to_owned()),
+            None => with_others().map(|(owner, exposed)| (exposed, owner))?,
+        };
+        Some(TelemetryError::NameTaken { name: name.to_owned(), exposed, owner })
+    }
+
+    /// Gives a name, which was not [refused](Self::refusal), to an instrument.
+    fn insert(&mut self, name: &str, series: AnySeries) {
+        let name = Arc::<str>::from(name);
+        if BuiltIn::of(&name).is_none() {
+            let exposed = ExposedName::new(&name, series.kind());
+            self.claimed.extend(exposed.claims().map(|claim| (claim, Arc::clone(&name))));
+        }
+        self.series.insert(name, series);
+    }
+}
+
+fn of_kind<K: Instrument>(name: &str, series: &AnySeries) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
+    K::unwrap(series).cloned().ok_or_else(|| wrong_kind::<K>(name, series.kind()))
+}
+
+fn wrong_kind<K: Instrument>(name: &str, found: &'static str) -> TelemetryError {
+    TelemetryError::WrongKind { name: name.to_owned(), wanted: K::KIND, found }
+}
+
+/// An instrument of the foundation's own in each namespace: no other may have its name, or one that becomes the same in
+/// Prometheus.
+struct BuiltIn {
+    name: &'static str,
+    /// The name in Prometheus' text, of a counter without its `_total`.
+    exposed: &'static str,
+    kind: &'static str,
+    /// Its description in the export.
+    help: &'static str,
+    /// Whether it is an instrument of the telemetry service, and not only read by it.
+    kept_here: bool,
+}
+
+impl BuiltIn {
+    /// The one of this name.
+    fn of(name: &str) -> Option<&'static Self> {
+        BUILT_IN.binary_search_by(|known| known.name.cmp(name)).ok().map(|position| &BUILT_IN[position])
+    }
+}
+
+const fn here(name: &'static str, exposed: &'static str, kind: &'static str, help: &'static str) -> BuiltIn {
+    BuiltIn { name, exposed, kind, help, kept_here: true }
+}
+
+const fn read(name: &'static str, exposed: &'static str, kind: &'static str, help: &'static str) -> BuiltIn {
+    BuiltIn { name, exposed, kind, help, kept_here: false }
+}
+
+/// In the order of their names.
+#[rustfmt::skip]
+const BUILT_IN: &[BuiltIn] = &[
+    here("config.updates", "config_updates", "counter", "Changes of the configuration that were made."),
+    here("config.updates_refused", "config_updates_refused", "counter", "Changes of the configuration that were refused."),
+    here("config.updates_unrecorded", "config_updates_unrecorded", "counter", "Changes of the configuration that were made without an event that records them."),
+    here("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events."),
+    here("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events."),
+    here("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed."),
+    read("registry.lookup_duration_ns", "registry_lookup_duration_seconds", "histogram", "Duration of a lookup that found an actor; one in 256 is timed."),
+    read("registry.lookups", "registry_lookups", "counter", "Lookups of names."),
+    read("registry.misses", "registry_misses", "counter", "Lookups of names that no actor had."),
+    read("registry.registrations", "registry_registrations", "counter", "Names that actors have taken."),
+    read("registry.releases", "registry_releases", "counter", "Names that were given back."),
+    read("service.failures", "service_failures", "counter", "Messages whose handling returned an error or panicked."),
+    read("service.handling_ns", "service_handling_seconds", "histogram", "Duration of the handling of a message, waits included; one message in 8 is timed unless measurement says otherwise."),
+    read("service.idle_seconds", "service_idle_seconds", "gauge", "Time since the service last worked on a message."),
+    read("service.messages", "service_messages", "counter", "Messages whose handling has begun."),
+    read("supervisor.exits", "supervisor_exits", "counter", "Children that ended without being asked by their supervisor."),
+    read("supervisor.failed_starts", "supervisor_failed_starts", "counter", "Starts of children that failed."),
+    read("supervisor.give_ups", "supervisor_give_ups", "counter", "Supervisors that stopped after too many restarts."),
+    read("supervisor.restarts", "supervisor_restarts", "counter", "Children that were started again after a failure."),
+    read("supervisor.starts", "supervisor_starts", "counter", "Children that were started, restarts included."),
+    here("telemetry.events_nested_too_deep", "telemetry_events_nested_too_deep", "counter", "Events that were delivered to no handler, because handlers had emitted them within one another."),
+    here("telemetry.failed_exports", "telemetry_failed_exports", "counter", "Exports that failed."),
+    here("telemetry.handlers_detached", "telemetry_handlers_detached", "counter", "Handlers that were detached because they panicked."),
+    here("telemetry.series_retired", "telemetry_series_retired", "counter", "Series that were removed because they were idle."),
+    here("telemetry.skipped_exports", "telemetry_skipped_exports", "counter", "Exports that were skipped because the one before was still under way."),
+    here("telemetry.unrecorded", "telemetry_unrecorded", "counter", "Measurements that were lost because their name or labels were refused, or because there was no room."),
+    here("tokio.alive_tasks", "tokio_alive_tasks", "gauge", "Tasks of the runtime that have not ended, as of the last tick."),
+    here("tokio.global_queue_depth", "tokio_global_queue_depth", "gauge", "Tasks in the runtime's global queue, as of the last tick."),
+    here("tokio.workers", "tokio_workers", "gauge", "Worker threads of the runtime."),
+    here("tracing.events", "tracing_events", "counter", "Events of tracing, by level and target."),
+];
+
+#[cfg(test)]
+#[path = "names_tests.rs"]
+mod tests;
