@@ -1,0 +1,4 @@
+//! Groups of actors under one name.
+
+mod members;
+mod stress;
