@@ -8,9 +8,9 @@ use foundation::{
     Namespace, NewEvent, RegistryError, RestartIntensity, ServiceName, Services, StartError, StopCause,
     SubscriptionSpec,
 };
-use foundation_testkit::{configured, soon};
+use foundation_testkit::{alive_tasks, configured, poll_and_drop, soon, until_tasks_left};
 use futures::FutureExt;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Builder;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -137,42 +137,17 @@ async fn an_extension_may_be_made_of_services() {
 
 // ---- cancelled ----
 
-/// Polls a future this many times, with turns for others in between, and drops it; its output if it was ready before.
-async fn give_up<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = Box::pin(future);
-    for _ in 0..polls {
-        if let Some(output) = (&mut future).now_or_never() {
-            return Some(output);
-        }
-        tokio::task::yield_now().await;
-    }
-    None
-}
-
-fn alive() -> usize {
-    Handle::current().metrics().num_alive_tasks()
-}
-
-async fn until_alive(tasks: usize) {
-    let ended = async {
-        while alive() > tasks {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon("the end of the tasks", ended).await;
-}
-
 /// Cancels a start at each poll until it is complete, and checks that nothing is left of it.
 async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
-    let before = alive();
+    let before = alive_tasks();
     for polls in 0.. {
-        let started = give_up(polls, builder().start()).await;
+        let started = poll_and_drop(polls, builder().start()).await;
         if let Some(foundation) = started {
             foundation.unwrap().shutdown().await;
-            until_alive(before).await;
+            until_tasks_left(before).await;
             return;
         }
-        until_alive(before).await;
+        until_tasks_left(before).await;
         let again = async {
             loop {
                 // The thread that opens a file is not interrupted, and holds the file until it is done.
@@ -183,7 +158,7 @@ async fn start_is_given_up(builder: impl Fn() -> FoundationBuilder) {
             }
         };
         soon("the next start", again).await.shutdown().await;
-        until_alive(before).await;
+        until_tasks_left(before).await;
     }
 }
 
@@ -201,14 +176,14 @@ async fn a_cancelled_start_on_a_file_does_not_block_the_next() {
 #[tokio::test]
 async fn a_cancelled_test_namespace_is_cleaned_up_in_the_background() {
     let foundation = configured().start().await.unwrap();
-    let before = alive();
+    let before = alive_tasks();
     for polls in 0.. {
-        if let Some(namespace) = give_up(polls, foundation.test_namespace()).await {
+        if let Some(namespace) = poll_and_drop(polls, foundation.test_namespace()).await {
             namespace.unwrap().cleanup().await.unwrap();
-            until_alive(before).await;
+            until_tasks_left(before).await;
             break;
         }
-        until_alive(before).await;
+        until_tasks_left(before).await;
         assert_eq!(foundation.registry().namespaces(), [Namespace::Production], "after {polls} polls");
     }
     foundation.shutdown().await;
@@ -217,11 +192,11 @@ async fn a_cancelled_test_namespace_is_cleaned_up_in_the_background() {
 #[tokio::test]
 async fn a_cancelled_clean_up_of_a_test_namespace_continues() {
     let foundation = configured().start().await.unwrap();
-    let before = alive();
+    let before = alive_tasks();
     for polls in 0.. {
         let namespace = foundation.test_namespace().await.unwrap();
-        let cleaned_up = give_up(polls, namespace.cleanup()).await;
-        until_alive(before).await;
+        let cleaned_up = poll_and_drop(polls, namespace.cleanup()).await;
+        until_tasks_left(before).await;
         assert_eq!(foundation.registry().namespaces(), [Namespace::Production], "after {polls} polls");
         if cleaned_up.is_some() {
             break;
@@ -232,11 +207,11 @@ async fn a_cancelled_clean_up_of_a_test_namespace_continues() {
 
 #[tokio::test]
 async fn a_cancelled_test_leaves_nothing_behind() {
-    let before = alive();
+    let before = alive_tasks();
     for polls in 0..40 {
         let options = foundation::testing::TestOptions::new("given_up");
-        give_up(polls, foundation::testing::run(options, |_| std::future::pending::<()>())).await;
-        until_alive(before).await;
+        poll_and_drop(polls, foundation::testing::run(options, |_| std::future::pending::<()>())).await;
+        until_tasks_left(before).await;
     }
 }
 

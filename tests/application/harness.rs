@@ -6,11 +6,11 @@ use std::time::Duration;
 use foundation::ractor::{Actor, ActorStatus};
 use foundation::testing::{TestOptions, run};
 use foundation::{
-    ChildSpec, Foundation, FoundationBuilder, Namespace, ServiceKey, Shutdown, StartError, TestNamespace,
+    ChildSpec, Foundation, FoundationBuilder, Namespace, RegistryError, ServiceKey, Shutdown, StartError, TestNamespace,
 };
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
-use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, SOON, configured};
+use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, SOON, assert_error, configured};
 
 const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
 
@@ -88,8 +88,8 @@ async fn a_child_whose_rule_is_to_be_killed_is_no_leak(namespace: TestNamespace)
 #[foundation::test(start_paused = true)]
 async fn a_test_may_pause_the_clock(namespace: TestNamespace) {
     let (begun, really_begun) = (tokio::time::Instant::now(), std::time::Instant::now());
-    let nobody = namespace.wait_for_service(&CLERK, Duration::from_secs(3_600)).await;
-    assert!(nobody.is_err());
+    let found = namespace.wait_for_service(&CLERK, Duration::from_secs(3_600)).await;
+    assert_error!(found, RegistryError::WaitTimedOut { .. });
     assert!(begun.elapsed() >= Duration::from_secs(3_600));
     assert!(really_begun.elapsed() < SOON);
 }

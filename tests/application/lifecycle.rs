@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use foundation::ractor::ActorStatus;
 use foundation::{
-    ChildSpec, Condition, ConfigServer, EventStore, EventStoreError, Foundation, NewEvent, Query, RestartIntensity,
-    ServiceKey, Strategy, SupervisorSpec, Telemetry, TestNamespace,
+    ChildSpec, Condition, ConfigServer, ConfigUpdateError, EventStore, EventStoreError, Foundation, NewEvent, Query,
+    RestartIntensity, ServiceKey, Strategy, SupervisorSpec, Telemetry, TelemetryError, TestNamespace,
 };
 use futures::future::join_all;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
 use foundation_testkit::{
-    Behavior, Command, Log, Probe, Puppet, SOON, TestClock, configured, crash, held_up_by, pid, unregister_event_store,
-    wait_until_up,
+    Behavior, Command, Log, Probe, Puppet, SOON, TestClock, alive_tasks, assert_error, configured, crash, first_event,
+    held_up_by, pid, unregister_event_store, until_tasks_left, wait_until_up,
 };
 
 const SERVICES: [foundation::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
@@ -77,7 +77,7 @@ async fn fnd_7_shutdown_stops_the_services_in_reverse_order() {
 
 #[tokio::test]
 async fn fnd_7_shutdown_stops_everything_supervisors_included() {
-    let alive_before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let alive_before = alive_tasks();
     let builder = configured().child(|_| ChildSpec::worker("clerk", || (Probe::default(), ())));
     let foundation = builder.start().await.unwrap();
     let test = foundation.test_namespace().await.unwrap();
@@ -96,9 +96,7 @@ async fn fnd_7_shutdown_stops_everything_supervisors_included() {
     assert!(foundation.registry().namespaces().is_empty());
     drop(test);
     // The task of the clean-up that the drop starts, and nothing else.
-    while tokio::runtime::Handle::current().metrics().num_alive_tasks() > alive_before {
-        tokio::task::yield_now().await;
-    }
+    until_tasks_left(alive_before).await;
 }
 
 #[tokio::test]
@@ -113,7 +111,7 @@ async fn fnd_7_availability_follows_starts_and_stops() {
         foundation.cleanup(id).await.unwrap();
         assert_eq!(services.health().await.condition(), Condition::Down);
         assert!(services.list_services().is_empty());
-        assert!(services.events().stats().await.is_err());
+        assert_error!(services.events().stats().await, EventStoreError::NotDelivered { .. });
     }
     foundation.shutdown().await;
 }
@@ -181,7 +179,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestN
     let gunners: Vec<_> = gunners.collect();
     foundation.shutdown().await;
     // The service is gone; emission does not need it.
-    assert!(telemetry.snapshot().await.is_err());
+    assert_error!(telemetry.snapshot().await, TelemetryError::Unavailable { .. });
     telemetry.execute("shot", &[], &Value::Null);
     cease.send(true).unwrap();
     let shots: u64 = join_all(gunners).await.into_iter().map(Result::unwrap).sum();
@@ -235,7 +233,7 @@ async fn fnd_7_a_dependency_that_fails_degrades_and_does_not_kill(namespace: Tes
     // It reads, and refuses a change that it cannot record.
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
     assert_eq!(namespace.config().status().await.unwrap().generation, 1);
-    assert!(namespace.config().update("server.port", 1).await.is_err());
+    assert_error!(namespace.config().update("server.port", 1).await, ConfigUpdateError::NotRecorded(_));
     assert_eq!(pid(&namespace, &ConfigServer::NAME), server);
     assert_eq!(namespace.health().await.condition(), Condition::Degraded);
 }
@@ -305,16 +303,7 @@ async fn a_crash_below_a_path_of_any_length_is_on_record_under_a_shortened_sourc
     let builder = Foundation::builder().child(move |_| ChildSpec::supervisor("deep", deep.clone()));
     let foundation = builder.start().await.unwrap();
     leaf.latest().kill();
-    let recorded = tokio::time::timeout(SOON, async {
-        loop {
-            let query = Query::new().kind("child_restarted".parse().unwrap());
-            if let Some(event) = foundation.events().query(query).await.unwrap().first() {
-                break event.clone();
-            }
-            tokio::task::yield_now().await;
-        }
-    });
-    let recorded = recorded.await.expect("the restart is on record");
+    let recorded = first_event(foundation.events(), "child_restarted").await;
     let (path, source) =
         (recorded.payload["supervisor"].as_str().unwrap(), recorded.source.as_ref().unwrap().to_string());
     assert_eq!(recorded.payload["child"], "leaf");

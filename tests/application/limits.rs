@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use foundation::{
-    ChildSpec, ConfigServerLimits, EventStoreLimits, Foundation, Health, HealthLimits, Limits, NewEvent,
+    ChildError, ChildSpec, ConfigServerLimits, EventStoreLimits, Foundation, Health, HealthLimits, Limits, NewEvent,
     ProcessRegistry, RegistryError, RegistryLimits, ServiceKey, Shutdown, Strategy, Supervisor, SupervisorLimits,
     SupervisorSpec,
 };
 use tokio::time::Instant;
 
-use foundation_testkit::{Behavior, Command, Probe, TestClock, error_text, held_up_by};
+use foundation_testkit::{Behavior, Command, Probe, TestClock, assert_error, error_text, held_up_by};
 
 const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
 const SHORT: Duration = Duration::from_millis(20);
@@ -92,7 +92,7 @@ async fn the_limits_of_a_supervisor_apply_below_it_unless_another_one_overrides_
     }
     // A child's own limit comes first, and an unset limit is the default.
     let explicit = office.start_child(clerk().shutdown(Shutdown::BrutalKill)).await;
-    assert!(explicit.is_err(), "the id is taken");
+    assert_error!(explicit, ChildError::AlreadyStarted { .. }, "the id is taken");
     assert_eq!(clerk().shutdown_rule(), Shutdown::Timeout(Duration::from_secs(5)));
     office.shutdown().await;
 }

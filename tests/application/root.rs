@@ -10,18 +10,14 @@ use foundation::{
     Started, StopCause, Strategy, SupervisorSpec,
 };
 use foundation_testkit::{
-    Behavior, Command, Gate, Log, Moment, Probe, Puppet, SOON, TestClock, configured, crash, held_up_by, soon,
-    unregister_event_store,
+    Behavior, Command, Gate, Log, Moment, Probe, Puppet, SOON, TestClock, alive_tasks, configured, crash, held_up_by,
+    soon, unregister_event_store, until_tasks_left,
 };
 use futures::FutureExt;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::{self};
 
 const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
-
-fn alive() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
-}
 
 /// A builder with these children, in this order, and the log of their lives.
 fn staffed(names: &[&str]) -> (FoundationBuilder, Log) {
@@ -102,7 +98,7 @@ async fn a_namespace_is_started_once_and_shared_afterwards() {
 
 #[tokio::test]
 async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_its_own_cause() {
-    let before = alive();
+    let before = alive_tasks();
     let (builder, log) = staffed(&["a", "b"]);
     let error = builder.child(|_| overslept()).start().await.unwrap_err();
     let said = error.to_string();
@@ -115,7 +111,7 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
 
     assert_eq!(lives(&log), ["a up", "b up", "b down", "a down"]);
-    assert_eq!(alive(), before, "nothing is left");
+    assert_eq!(alive_tasks(), before, "nothing is left");
 }
 
 #[tokio::test]
@@ -128,10 +124,10 @@ async fn a_test_namespace_that_does_not_start_does_not_affect_production() {
         Namespace::Test(_) => overslept(),
     });
     let foundation = builder.start().await.unwrap();
-    let before = alive();
+    let before = alive_tasks();
     let error = foundation.test_namespace().await.unwrap_err();
     assert!(error.to_string().ends_with("the alarm did not ring"), "{error}");
-    assert_eq!(alive(), before);
+    assert_eq!(alive_tasks(), before);
     assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
     assert!(foundation.health().await.is_healthy());
     foundation.shutdown().await;
@@ -314,7 +310,7 @@ async fn two_clean_ups_at_once_both_wait_for_the_end() {
 #[tokio::test]
 async fn a_test_namespace_that_is_only_dropped_is_cleaned_up_in_the_background() {
     let foundation = Foundation::builder().start().await.unwrap();
-    let before = alive();
+    let before = alive_tasks();
     let dropped_here = foundation.test_namespace().await.unwrap();
     let dropped_elsewhere = foundation.test_namespace().await.unwrap();
     let applications = [&dropped_here, &dropped_elsewhere].map(|namespace| namespace.application().unwrap());
@@ -324,12 +320,7 @@ async fn a_test_namespace_that_is_only_dropped_is_cleaned_up_in_the_background()
     for application in applications {
         application.wait_until_gone().await;
     }
-    let cleaned_up = async {
-        while alive() > before {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, cleaned_up).await.unwrap();
+    until_tasks_left(before).await;
     assert_eq!(foundation.registry().namespaces(), [Namespace::Production]);
     foundation.shutdown().await;
 }

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use foundation::{
-    ConfigServer, ConfigSources, EventKind, EventLimits, EventStorage, Foundation, FoundationBuilder, MemoryLog,
-    NewEvent, Query, Retention, TelemetryEvent,
+    ConfigServer, ConfigSources, ConfigUpdateError, EventKind, EventLimits, EventStorage, Foundation,
+    FoundationBuilder, MemoryLog, NewEvent, Query, Retention, TelemetryEvent,
 };
-use foundation_testkit::{FaultyDisk, Pool, SOON, Written, crash};
+use foundation_testkit::{FaultyDisk, Pool, SOON, Written, assert_error, crash};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -141,7 +141,7 @@ async fn overrides_too_large_for_one_event_are_recorded_anew_in_several_and_do_n
         foundation.config().update(format!("texts.text{number}"), "x".repeat(900)).await.unwrap();
     }
     // An update by a caller has to fit in one event.
-    assert!(foundation.config().update("texts.text7", "x".repeat(962)).await.is_err());
+    assert_error!(foundation.config().update("texts.text7", "x".repeat(962)).await, ConfigUpdateError::NotRecorded(_));
     foundation.events().append_batch(others(10)).await.unwrap();
     for _ in 0..3 {
         forget_all(&foundation).await;

@@ -9,7 +9,7 @@ use foundation::{
 };
 use serde_json::json;
 
-use foundation_testkit::{Pool, SOON, error_text, unregister_event_store};
+use foundation_testkit::{Pool, SOON, error_text, first_event, nth_event, unregister_event_store, until};
 
 /// A configuration file, and a foundation that has read it.
 struct Fixture {
@@ -120,9 +120,9 @@ async fn a_reload_too_large_for_one_event_is_recorded_in_several_and_counts_as_o
         json!({ "texts": texts.collect::<std::collections::BTreeMap<_, _>>() }).to_string()
     };
     std::fs::write(&path, content("a")).unwrap();
-    let _sources = || Pool::sources().file(&path).updatable("texts").unwrap();
+    let texts = || Pool::sources().file(&path).updatable("texts").unwrap();
     let events = || EventStorage::sqlite(directory.path());
-    let foundation = Foundation::builder().config(Pool::sources()).events(events()).start().await.unwrap();
+    let foundation = Foundation::builder().config(texts()).events(events()).start().await.unwrap();
     let config = foundation.config();
     let mut changes = config.subscribe("texts.text7").unwrap();
     std::fs::write(&path, content("b")).unwrap();
@@ -136,7 +136,7 @@ async fn a_reload_too_large_for_one_event_is_recorded_in_several_and_counts_as_o
     assert!(history.iter().all(|it| Some(it.event) == commit.event && it.note.author.as_deref() == Some("alice")));
     assert!(history.iter().all(|it| it.cause == ChangeCause::Reload));
     foundation.shutdown().await;
-    let foundation = Foundation::builder().config(Pool::sources()).events(events()).start().await.unwrap();
+    let foundation = Foundation::builder().config(texts()).events(events()).start().await.unwrap();
     assert_eq!(foundation.config().history("texts").await.unwrap(), history);
     foundation.shutdown().await;
 }
@@ -221,9 +221,7 @@ async fn a_watched_file_is_reloaded_when_it_is_written_or_replaced_and_refused_w
     until(&mut changes, 7).await;
 
     fixture.write("pool:\n  max: [\n");
-    while recorded(fixture.foundation.production(), "config_reload_refused").await.is_empty() {
-        tokio::task::yield_now().await;
-    }
+    first_event(fixture.foundation.events(), "config_reload_refused").await;
     assert_eq!(fixture.config().section::<Pool>().unwrap().max, 7);
 
     // A restarted server watches, too.
@@ -268,11 +266,9 @@ impl Watched {
     }
 
     async fn until_watched(&self) {
-        let watched = async {
-            while self.foundation.config().status().await.unwrap().watch != ConfigWatch::Watched {
-                tokio::task::yield_now().await;
-            }
-        };
+        let watched = until("the file is watched", async || {
+            self.foundation.config().status().await.unwrap().watch == ConfigWatch::Watched
+        });
         tokio::time::timeout(SOON, watched).await.expect("the file is watched");
     }
 
@@ -405,9 +401,7 @@ async fn an_invalid_file_is_refused_once_whatever_else_is_written_in_its_folder(
     let mut watched = Watched::start_with("app.toml", prepare, on_files).await;
     for round in 1..4 {
         put(watched.at("app.toml"), "[");
-        while watched.refusals().await < round {
-            tokio::task::yield_now().await;
-        }
+        nth_event(watched.foundation.events(), "config_reload_refused", round).await;
         for number in 0..50 {
             std::fs::write(watched.at("app.log"), format!("line {number}")).unwrap();
             watched.foundation.events().append(foundation::NewEvent::new("noted").unwrap()).await.unwrap();
@@ -452,9 +446,7 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
             let snapshot = fixture.foundation.telemetry().snapshot().await.unwrap();
             snapshot.counter("config.updates_refused").is_some()
         };
-        while !counted().await {
-            tokio::task::yield_now().await;
-        }
+        until("the refusal is counted", counted).await;
     };
     tokio::time::timeout(SOON, refused).await.unwrap();
     assert_eq!(fixture.config().section::<Pool>().unwrap().max, 5);
@@ -504,9 +496,7 @@ async fn another_process() {
     let sources = Pool::sources().file(root.path().join("app.toml")).watch(quiet).poll(quiet);
     let foundation = Foundation::builder().config(sources).start().await.unwrap();
     let until = async |is_so: fn(&ConfigWatch) -> bool| {
-        while !is_so(&foundation.config().status().await.unwrap().watch) {
-            tokio::task::yield_now().await;
-        }
+        until("the watch", async || is_so(&foundation.config().status().await.unwrap().watch)).await;
     };
     until(|watch| matches!(watch, ConfigWatch::Polled { .. })).await;
     let health = foundation.health().await;

@@ -9,7 +9,7 @@ use foundation::{
 };
 use serde_json::json;
 
-use foundation_testkit::{Pool, crash, error_text, unregister_event_store};
+use foundation_testkit::{Pool, assert_error, crash, error_text, unregister_event_store, until};
 
 #[foundation::test(builder = Pool::foundation())]
 async fn a_change_is_recorded_with_its_author_and_reason(namespace: TestNamespace) {
@@ -106,7 +106,7 @@ async fn with_best_effort_audit_a_change_that_cannot_be_recorded_is_made(namespa
     assert_eq!(config.section::<Pool>().unwrap().max, 9);
     assert_eq!(namespace.telemetry().snapshot().await.unwrap().counter("config.updates_unrecorded"), Some(1));
     // An invalid value is refused all the same.
-    assert!(config.update("pool.max", 0).await.is_err());
+    assert_error!(config.update("pool.max", 0).await, ConfigUpdateError::Refused(_));
 }
 
 #[foundation::test(builder = best_effort())]
@@ -151,9 +151,7 @@ async fn fnd_7_a_config_server_that_is_killed_repeatedly_loses_no_acknowledged_u
     // As many kills as the supervisor's intensity allows.
     for _ in 0..3 {
         let before = namespace.events().stats().await.unwrap().recorded;
-        while namespace.events().stats().await.unwrap().recorded < before + 20 {
-            tokio::task::yield_now().await;
-        }
+        until("20 events", async || namespace.events().stats().await.unwrap().recorded >= before + 20).await;
         crash(&namespace, &ConfigServer::NAME).await;
     }
     done.store(true, Ordering::Relaxed);

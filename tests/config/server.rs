@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use foundation_testkit::{
-    SOON, TestClock, configured, crash, error_text, held_up_by, settings, unregister_event_store,
+    SOON, TestClock, alive_tasks, configured, crash, error_text, held_up_by, settings, unregister_event_store,
 };
 
 /// A TOML file that exists as long as its directory.
@@ -404,8 +404,7 @@ async fn a_variable_whose_name_makes_no_path_is_refused_with_its_name() {
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_loaded_leaves_no_actor_behind() {
-    let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    let before = alive();
+    let before = alive_tasks();
     refused(settings().file("no/such/app.toml")).await;
-    assert_eq!(alive(), before);
+    assert_eq!(alive_tasks(), before);
 }

@@ -1,5 +1,6 @@
 //! Recorded events that are no longer readable: which readers are notified, how often, and what continues without them.
 
+use foundation_testkit::assert_error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -144,7 +145,7 @@ async fn a_subscription_that_stops_returns_its_error_and_then_nothing_and_does_n
 
     let mut durable = damage.events().subscribe_durable(BILLING, spec()).await.unwrap();
     while durable.next().await.is_ok() {}
-    assert!(durable.ack(id(20)).await.is_err());
+    assert_error!(durable.ack(id(20)).await, SubscriptionError::NotGivenOut { .. });
     durable.ack(id(19)).await.unwrap();
     damage.end().await;
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{
-    Event, EventId, EventKind, EventStore, EventSubscription, ForwardingEnd, Foundation, NewEvent, ServiceKey,
-    SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace,
+    Event, EventId, EventKind, EventStore, EventStoreError, EventSubscription, ForwardingEnd, Foundation, NewEvent,
+    ServiceKey, SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace,
 };
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use foundation_testkit::{TestClock, at, crash};
+use foundation_testkit::{TestClock, assert_error, at, crash, until};
 
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 const TICKED: EventKind = EventKind::from_static("ticked");
@@ -155,10 +155,8 @@ async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice
     let store = namespace.events().clone();
     append(&store, 20).await;
     namespace.kill(&EventStore::NAME).await.unwrap();
-    while opened.load(Ordering::SeqCst) < 2 {
-        tokio::task::yield_now().await;
-    }
-    assert!(store.append(NewEvent::of(TICKED)).await.is_err());
+    until("the second log", async || opened.load(Ordering::SeqCst) >= 2).await;
+    assert_error!(store.append(NewEvent::of(TICKED)).await, EventStoreError::NotDelivered { .. });
     assert_eq!(store.position(), Some(id(20)));
     foundation.shutdown().await;
 }
@@ -416,9 +414,7 @@ async fn a_forwarding_ends_with_its_namespace_and_when_it_is_dropped() {
     let dropped = store.subscribe_durable_with(BILLING, spec(), elsewhere.clone(), LedgerMsg).await.unwrap();
     drop(dropped);
     // Its task releases the name when it is gone, which is soon.
-    while store.subscribe_durable(BILLING, spec()).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    until("the name is free", async || store.subscribe_durable(BILLING, spec()).await.is_ok()).await;
     namespace.cleanup().await.unwrap();
     assert_eq!(forwarding.ended().await, ForwardingEnd::NamespaceEnded);
     elsewhere.stop(None);

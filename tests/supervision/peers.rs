@@ -161,12 +161,8 @@ async fn peer_9_b_a_child_that_is_terminated_while_it_restarts_stays_gone() {
     let (gate, log) = (Gate::new(), a.clone());
     a.always(Moment::Starting, Behavior::Wait(gate.clone()));
     a.order(Command::Fail("broken"));
-    soon("its restart", async {
-        while agency.agency.which_children().await.unwrap()[0].state != ChildState::Restarting {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    gate.arrival().await;
+    assert_eq!(agency.agency.which_children().await.unwrap()[0].state, ChildState::Restarting);
     agency.agency.terminate_child(child).await.unwrap();
     gate.open();
     assert_eq!((agency.agency.count_children().await.unwrap().specs, log.alive()), (0, 0));

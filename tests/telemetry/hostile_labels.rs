@@ -1,6 +1,7 @@
 //! Attacks: invalid names and labels, and too many of them.
 
 use foundation::{Counter, Gauge, TelemetryError, TestNamespace};
+use foundation_testkit::assert_error;
 use serde_json::Value;
 
 const HOSTILE: [&str; 8] = [
@@ -46,7 +47,7 @@ async fn labels_and_descriptions_cannot_forge_lines(namespace: TestNamespace) {
     let family = telemetry.family::<Counter>("requests", 100).unwrap();
     let long = "a".repeat(1_000_000);
     for text in HOSTILE.into_iter().chain([&*long]) {
-        assert!(family.with([(text, "value")]).is_err(), "{text}");
+        assert_error!(family.with([(text, "value")]), TelemetryError::InvalidLabels { .. }, "{text}");
         // As a value it is refused if it holds control characters, and escaped otherwise.
         assert_eq!(family.with([("key", text)]).is_err(), text.contains(char::is_control) || text.len() > 200);
     }

@@ -1,9 +1,12 @@
 //! The remaining statements in the documentation of telemetry, one by one.
 
+use foundation_testkit::assert_error;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
-use foundation::{Counter, EarlyTelemetry, EventPattern, Foundation, Gauge, Labels, TelemetryEvent, TestNamespace};
+use foundation::{
+    Counter, EarlyTelemetry, EventPattern, Foundation, Gauge, Labels, TelemetryError, TelemetryEvent, TestNamespace,
+};
 use serde_json::Value;
 
 /// `attach`: it runs on the thread that emits.
@@ -86,7 +89,7 @@ async fn names_stay_with_their_instruments_over_a_restart_of_the_service(namespa
     let telemetry = namespace.telemetry();
     telemetry.counter("cache.hits").unwrap().add(3);
     foundation_testkit::crash(&namespace, &foundation::Telemetry::NAME).await;
-    assert!(telemetry.counter("cache-hits").is_err());
+    assert_error!(telemetry.counter("cache-hits"), TelemetryError::NameTaken { .. });
     let text = telemetry.prometheus().await.unwrap();
     assert!(text.contains(&format!("cache_hits_total{{namespace=\"{}\"}} 3\n", namespace.namespace())));
 }

@@ -27,6 +27,7 @@
 
 mod behavior;
 mod clock;
+mod errors;
 mod exit_monitor;
 mod faulty_disk;
 mod faulty_log;
@@ -42,6 +43,7 @@ mod waiting;
 
 pub use behavior::{Behavior, Call};
 pub use clock::{HeldRead, TestClock, at};
+pub use errors::error_text;
 pub use exit_monitor::ExitMonitor;
 pub use faulty_disk::{FaultyDisk, Written};
 pub use faulty_log::{Committed, Fault, Faults, FaultyLog};
@@ -51,7 +53,8 @@ pub use pool::Pool;
 pub use puppet::{Command, Probe, ProbeState, Puppet, ping};
 pub use reports::{Reports, reports};
 pub use services::{
-    configured, crash, held_up_by, pid, settings, test_registry, unregister_event_store, wait_until_up,
+    configured, crash, first_event, held_up_by, nth_event, pid, settings, test_registry, unregister_event_store,
+    wait_until_up,
 };
 pub use trace_log::{TraceLog, subscribe};
-pub use waiting::{SOON, error_text, eventually, soon};
+pub use waiting::{SOON, alive_tasks, eventually, poll_and_drop, soon, until, until_tasks_left};

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foundation::{
-    ConfigSources, EventStorage, EventStore, Foundation, FoundationBuilder, MemoryLog, Namespace, ProcessRegistry,
-    ServiceKey, ServiceName, ServiceRegistry, Services, TestNamespace,
+    ConfigSources, Event, EventStorage, EventStore, EventSubscription, Foundation, FoundationBuilder, MemoryLog,
+    Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Services, SubscriptionSpec, TestNamespace,
 };
 use serde_json::json;
 
-use crate::{SOON, TestClock};
+use crate::{SOON, TestClock, soon};
 
 /// A registry and a fresh test namespace in it.
 ///
@@ -60,6 +60,32 @@ pub fn unregister_event_store(services: &Services) {
 pub fn pid(services: &Services, name: &ServiceName) -> u64 {
     let found = services.service_info().services.into_iter().find(|service| service.name == *name);
     found.unwrap_or_else(|| panic!("{name} is there")).actor.pid()
+}
+
+/// The first event of this kind, which may still be to come.
+///
+/// # Panics
+/// If the store ends before.
+pub async fn first_event(store: &EventStore, kind: &str) -> Arc<Event> {
+    nth_event(store, kind, 1).await
+}
+
+/// The n-th event of this kind, counted from 1, which may still be to come.
+///
+/// # Panics
+/// If the store ends before.
+pub async fn nth_event(store: &EventStore, kind: &str, n: usize) -> Arc<Event> {
+    let spec = SubscriptionSpec::from_beginning().kind(kind.parse().expect("a kind of event"));
+    let mut events = store.subscribe(spec).await.expect("the store takes a subscriber");
+    for _ in 1..n {
+        next_event(&mut events, kind).await;
+    }
+    next_event(&mut events, kind).await
+}
+
+async fn next_event(events: &mut EventSubscription, kind: &str) -> Arc<Event> {
+    let next = soon(format!("another event {kind}"), events.next()).await;
+    next.expect("the store runs").expect("the namespace has not ended")
 }
 
 /// Kills a service of the foundation's own and returns when its successor is there.

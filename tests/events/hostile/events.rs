@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use foundation::{
-    EventId, EventKind, EventSource, EventStoreError, NewEvent, Query, SubscriptionName, SubscriptionSpec,
+    EventError, EventId, EventKind, EventSource, EventStoreError, NewEvent, Query, SubscriptionName, SubscriptionSpec,
     TestNamespace,
 };
 use futures::FutureExt;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::each_store;
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
-use foundation_testkit::{TraceLog, error_text};
+use foundation_testkit::{TraceLog, assert_error, error_text};
 
 fn noted(payload: impl serde::Serialize) -> NewEvent {
     NewEvent::new("noted").unwrap().payload(payload).unwrap()
@@ -207,7 +207,7 @@ async fn ten_thousand_refusals_leave_nothing_behind(namespace: TestNamespace) {
     for number in 0..10_000_u64 {
         let hostile = noted(number).source(format!("'; DROP {number}")).idempotency_key(format!("{number}{too_long}"));
         assert!(matches!(store.append(hostile).await, Err(EventStoreError::Log(_))));
-        assert!(SubscriptionName::new(format!("{number}")).is_err());
+        assert_error!(SubscriptionName::new(format!("{number}")), EventError::InvalidSubscription { .. });
     }
     assert_eq!(store.stats().await.unwrap(), before);
     assert_eq!(namespace.telemetry().scrape().await.unwrap().families.len(), families);

@@ -9,7 +9,7 @@ use tracing::Level;
 
 use crate::ending::Ending;
 use crate::setup::{foreign, key};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, assert_error, test_registry};
 
 static HELLO: GroupKey<Command> = GroupKey::new("hello");
 static WORLD: GroupKey<Command> = GroupKey::new("world");
@@ -453,7 +453,8 @@ async fn an_actor_leaves_its_groups_however_it_ends() {
             group.join(actor).unwrap();
             ending.bring_about(actor, gate).await;
             actor.wait(None).await.unwrap();
-            assert!(group.is_empty() && group.next_member().is_err(), "{ending:?}: at once");
+            assert!(group.is_empty(), "{ending:?}: at once");
+            assert_error!(group.next_member(), GroupError::NoMember { .. }, "{ending:?}: at once");
         }
         // The process registry reads the event before the next request.
         registry.namespace(Namespace::test()).await.unwrap();
@@ -550,7 +551,7 @@ async fn a_shutdown_leaves_the_members_of_production_alone() {
     production.group(&HELLO).join(&actor).unwrap();
     registry.shutdown().await;
     assert!(actor.get_status() <= ActorStatus::Running);
-    assert!(production.group(&WORLD).join(&actor).is_err());
+    assert_error!(production.group(&WORLD).join(&actor), GroupError::NotRunning { .. });
 }
 
 #[tokio::test]

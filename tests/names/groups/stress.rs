@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foundation::ractor::{ActorCell, ActorRef, ActorStatus};
 use foundation::{Group, GroupError, GroupKey, Namespace, ServiceRegistry};
-use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use crate::setup::{foreign, key};
-use foundation_testkit::{Command, Probe, SOON, test_registry};
+use foundation_testkit::{Command, Probe, alive_tasks, test_registry, until};
 
 const GROUPS: usize = 3;
 const JOINERS: usize = 4;
@@ -78,7 +77,7 @@ impl Arena {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn groups_are_empty_after_all_members_have_died() {
-    let idle = Handle::current().metrics().num_alive_tasks();
+    let idle = alive_tasks();
     let (registry, names) = test_registry().await;
     let groups = ["one", "two", "three"].map(|name| names.group(&GroupKey::parse(name).unwrap())).to_vec();
     let arena = Arc::new(Arena { names, groups, over: AtomicBool::new(false), found: AtomicUsize::new(0) });
@@ -106,10 +105,5 @@ async fn groups_are_empty_after_all_members_have_died() {
     assert!(arena.names.groups().is_empty());
     registry.namespace(Namespace::test()).await.unwrap();
     registry.shutdown().await;
-    let over = async {
-        while Handle::current().metrics().num_alive_tasks() != idle {
-            yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, over).await.expect("no task is alive");
+    until("the end of all tasks", async || alive_tasks() == idle).await;
 }

@@ -9,7 +9,7 @@ use foundation::{Metadata, RegistryError, Restart};
 use futures::FutureExt;
 
 use crate::setup::{Lamp, LampMsg, OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 
 #[tokio::test]
 async fn a_name_that_is_handed_over_belongs_to_the_new_holder() {
@@ -154,7 +154,7 @@ async fn no_name_is_handed_over_in_a_namespace_that_is_gone() {
     let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.cleanup().await.unwrap();
-    assert!(names.hand_over(&PROBE, &foreign(Probe::default()).await).is_err());
+    assert_error!(names.hand_over(&PROBE, &foreign(Probe::default()).await), RegistryError::NotRunning { .. });
 }
 
 /// A child that wants its name back while another has it is refused, and says why.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, foreign, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 
 /// A probe with a slow destructor, so that another thread has every chance to come too early.
 fn slow_to_drop(probe: Probe) -> Probe {
@@ -131,7 +131,7 @@ async fn a_claim_waits_until_post_stop_has_run() {
 
     let mut next = std::pin::pin!(names.spawn(&PROBE, puppet.actor(), ()));
     assert!((&mut next).now_or_never().is_none(), "the name is still the old one's");
-    assert!(names.lookup(&PROBE).is_err(), "but no lookup finds it");
+    assert_error!(names.lookup(&PROBE), RegistryError::NotFound { .. }, "but no lookup finds it");
     gate.open();
     let new = next.await.unwrap();
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), new.get_id());
@@ -278,7 +278,7 @@ async fn a_name_is_not_visible_before_the_start_has_finished() {
     let mut spawning = std::pin::pin!(names.spawn(&PROBE, Probe::default().start(Behavior::Wait(gate.clone())), ()));
     assert!((&mut spawning).now_or_never().is_none());
     gate.arrival().await;
-    assert!(names.lookup(&PROBE).is_err());
+    assert_error!(names.lookup(&PROBE), RegistryError::NotFound { .. });
     assert!(!names.is_registered(&PROBE));
     assert!(!names.via(&PROBE).is_alive());
     assert_eq!((names_in(&names).len(), names.service_info().total()), (0, 0));

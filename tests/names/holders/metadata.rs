@@ -6,7 +6,7 @@ use foundation::{Metadata, MetadataError, RegistryError};
 use serde::{Deserialize, Serialize};
 
 use crate::setup::{OTHER, PROBE, foreign, key};
-use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Endpoint {
@@ -93,7 +93,11 @@ async fn a_child_that_is_started_again_begins_with_the_metadata_of_its_spec() {
     first.kill_and_wait(None).await.unwrap();
     let second = names.wait_for_service(&PROBE, SOON).await.unwrap();
     assert_eq!(port(names.metadata(&PROBE).unwrap()), Some(1));
-    assert!(names.update_metadata(&PROBE, &first, |_| Some(endpoint(3))).is_err(), "the first owns nothing any more");
+    assert_error!(
+        names.update_metadata(&PROBE, &first, |_| Some(endpoint(3))),
+        RegistryError::NotOwner { .. },
+        "the first owns nothing any more"
+    );
     names.update_metadata(&PROBE, &second, |_| Some(endpoint(4))).unwrap();
 }
 

@@ -6,11 +6,10 @@ use foundation::{
     Backoff, ChildError, ChildSpec, ChildState, NameTaken, RegistryError, RestartIntensity, ServiceRegistry,
     StartError, Strategy, Supervisor, SupervisorSpec,
 };
-use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::setup::{OTHER, PROBE, foreign};
-use foundation_testkit::{Probe, SOON, test_registry};
+use foundation_testkit::{Probe, SOON, eventually, test_registry, until};
 
 const NEVER: RestartIntensity = RestartIntensity::new(0, Duration::from_secs(5));
 const ONCE: RestartIntensity = RestartIntensity::new(1, Duration::from_secs(5));
@@ -26,10 +25,8 @@ async fn office(names: &ServiceRegistry, spec: SupervisorSpec) -> Supervisor {
 }
 
 /// Returns when the child is in this state.
-async fn until(supervisor: &Supervisor, id: &str, state: ChildState) {
-    while supervisor.which_child(id).await.unwrap().state != state {
-        yield_now().await;
-    }
+async fn until_in_state(supervisor: &Supervisor, id: &str, state: ChildState) {
+    until(format!("{id} in its state"), async || supervisor.which_child(id).await.unwrap().state == state).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,12 +37,13 @@ async fn a_child_whose_name_was_handed_over_waits_for_it() {
     let (child, heir) = (names.lookup(&PROBE).unwrap(), foreign(Probe::default()).await);
     names.hand_over(&PROBE, &heir).unwrap();
     child.kill();
-    until(&office, "probe", ChildState::NameTaken).await;
+    until_in_state(&office, "probe", ChildState::NameTaken).await;
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), heir.get_id());
     assert_eq!(office.tree().await.supervision.unwrap().used, 1, "the crash, and no refusal");
 
     heir.stop_and_wait(None, None).await.unwrap();
-    until(&office, "probe", ChildState::Running(names.wait_for_service(&PROBE, SOON).await.unwrap().get_id())).await;
+    until_in_state(&office, "probe", ChildState::Running(names.wait_for_service(&PROBE, SOON).await.unwrap().get_id()))
+        .await;
     assert_ne!(names.lookup(&PROBE).unwrap().get_id(), heir.get_id());
     assert_eq!(begun.elapsed(), Duration::ZERO, "woken by the fact");
 }
@@ -56,12 +54,12 @@ async fn a_child_whose_name_is_taken_during_its_backoff_waits_for_it() {
     let spec = probe(&names).backoff(Backoff::Constant(Duration::from_secs(1)));
     let office = office(&names, SupervisorSpec::new(Strategy::OneForOne).intensity(ONCE).child(spec)).await;
     names.lookup(&PROBE).unwrap().kill();
-    until(&office, "probe", ChildState::Restarting).await;
+    until_in_state(&office, "probe", ChildState::Restarting).await;
     names.wait_until_free(&PROBE, SOON).await.unwrap();
     let taker = foreign(Probe::default()).await;
     names.register(&PROBE, &taker).await.unwrap();
     tokio::time::advance(Duration::from_secs(1)).await;
-    until(&office, "probe", ChildState::NameTaken).await;
+    until_in_state(&office, "probe", ChildState::NameTaken).await;
     assert_eq!(office.which_child("probe").await.unwrap().backoff, None);
     let begun = Instant::now();
     taker.stop_and_wait(None, None).await.unwrap();
@@ -77,7 +75,7 @@ async fn a_child_whose_rule_is_to_stop_when_its_name_is_taken_stays_stopped_unti
     let (child, heir) = (names.lookup(&PROBE).unwrap(), foreign(Probe::default()).await);
     names.hand_over(&PROBE, &heir).unwrap();
     child.kill();
-    until(&office, "probe", ChildState::Stopped).await;
+    until_in_state(&office, "probe", ChildState::Stopped).await;
     let refused = office.restart_child("probe").await.unwrap_err();
     assert!(matches!(refused, ChildError::Start { source: StartError::NameTaken { .. }, .. }), "{refused}");
 
@@ -105,7 +103,7 @@ async fn a_child_that_waits_for_its_name_can_be_terminated() {
     let (child, heir) = (names.lookup(&PROBE).unwrap(), foreign(Probe::default()).await);
     names.hand_over(&PROBE, &heir).unwrap();
     child.kill();
-    until(&office, "probe", ChildState::NameTaken).await;
+    until_in_state(&office, "probe", ChildState::NameTaken).await;
     office.terminate_child("probe").await.unwrap();
     heir.stop(None);
     names.wait_until_free(&PROBE, SOON).await.unwrap();
@@ -140,13 +138,11 @@ async fn a_supervisor_is_restarted_although_a_child_of_it_has_to_wait_for_its_na
         names.hand_over(&PROBE, &heir).unwrap();
         first.actor().kill();
         first.wait_until_gone().await;
-        let second = loop {
-            if let Ok(Some(office)) = names.application().unwrap().supervisor("office").await {
-                break office;
-            }
-            yield_now().await;
-        };
-        until(&second, "probe", ChildState::NameTaken).await;
+        let second = eventually("the next office", async || {
+            names.application().unwrap().supervisor("office").await.ok().flatten()
+        })
+        .await;
+        until_in_state(&second, "probe", ChildState::NameTaken).await;
         // In the other strategies it comes after the waiting child.
         assert_eq!(names.is_registered(&OTHER), strategy == Strategy::OneForOne, "{strategy}");
         assert_eq!(names.application().unwrap().tree().await.supervision.unwrap().used, 1, "{strategy}");
@@ -170,7 +166,7 @@ async fn a_child_that_waits_for_its_name_takes_part_in_the_restarts_of_its_sibli
         let other = names.wait_for_service(&OTHER, SOON).await.unwrap();
         other.kill_and_wait(None).await.unwrap();
         names.wait_for_service(&OTHER, SOON).await.unwrap();
-        until(&office, "probe", ChildState::NameTaken).await;
+        until_in_state(&office, "probe", ChildState::NameTaken).await;
     }
     heir.stop_and_wait(None, None).await.unwrap();
     names.wait_for_service(&PROBE, SOON).await.unwrap();
@@ -190,9 +186,8 @@ async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_remove
         names.hand_over(&PROBE, &heir).unwrap();
         child.kill_and_wait(None).await.unwrap();
         let moving = |state| !matches!(state, ChildState::NameTaken);
-        while crowd.which_children().await.unwrap().iter().any(|child| moving(child.state)) {
-            yield_now().await;
-        }
+        until("all at rest", async || !crowd.which_children().await.unwrap().iter().any(|child| moving(child.state)))
+            .await;
         assert_eq!(crowd.count_children().await.unwrap().specs, counts, "{rule:?}");
         let other = names.child_spec(&OTHER, || (Probe::default(), ()));
         assert_eq!(crowd.start_child(other).await.is_ok(), counts == 0, "{rule:?}: there is room for one");

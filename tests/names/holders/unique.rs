@@ -6,7 +6,7 @@ use tracing::Level;
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, assert_error, test_registry};
 
 fn holder(refused: &RegistryError) -> Option<foundation::ractor::ActorId> {
     match refused {
@@ -168,7 +168,7 @@ async fn reg_refuses_to_work_in_a_namespace_that_is_gone() {
 async fn reg_via_registers_sends_finds_and_unregisters() {
     let (_registry, names) = test_registry().await;
     let via = names.via(&PROBE);
-    assert!(via.actor_ref().is_err());
+    assert_error!(via.actor_ref(), RegistryError::NotFound { .. });
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
     assert_eq!(via.actor_ref().unwrap().get_id(), actor.get_id());

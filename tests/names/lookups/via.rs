@@ -1,15 +1,14 @@
 //! Handles that survive restarts, and lose no message.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foundation::{CallError, CastError, RegistryError, Restart, ServiceRegistry, Via};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::ending::Ending;
 use crate::setup::{Lamp, LampMsg, PROBE, count, foreign, key};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 
 async fn supervised(names: &ServiceRegistry) -> Puppet {
     let puppet = Puppet::default();
@@ -95,8 +94,8 @@ async fn a_via_resolves_to_no_actor_when_the_name_is_free() {
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(via.resolve().unwrap().get_id(), actor.get_id());
     actor.stop_and_wait(None, None).await.unwrap();
-    assert!(via.resolve().is_err());
-    assert!(via.with(|actor| actor.get_id()).is_err());
+    assert_error!(via.resolve(), RegistryError::NotFound { .. });
+    assert_error!(via.with(|actor| actor.get_id()), RegistryError::NotFound { .. });
 }
 
 #[tokio::test]
@@ -163,7 +162,9 @@ async fn a_message_to_a_stopping_actor_is_given_back() {
     actor.stop(None);
     gate.arrival().await;
     assert!(!via.is_alive());
-    assert!(via.cast(Command::Note("too late")).is_err());
+    let returned = via.cast(Command::Note("too late")).unwrap_err();
+    assert!(matches!(returned.reason, RegistryError::NotFound { .. }), "{returned}");
+    assert!(matches!(returned.message, Command::Note("too late")));
     gate.open();
 }
 
@@ -181,14 +182,18 @@ async fn no_message_is_lost_between_two_incarnations() {
         .await
         .unwrap();
     let via = names.via(&PROBE);
-    let answers = Arc::new(AtomicUsize::new(0));
+    let answers = watch::Sender::new(0);
+    let mut answered_again = answers.subscribe();
     let caller = tokio::spawn({
-        let (via, answers) = (via.clone(), Arc::clone(&answers));
+        let via = via.clone();
         async move {
             let (mut answered, mut returned, mut ended) = (0, 0, 0);
             for _ in 0..3_000 {
                 match via.call(Command::Id, SOON).await {
-                    Ok(_) => answered = 1 + answers.fetch_add(1, Ordering::SeqCst),
+                    Ok(_) => {
+                        answered += 1;
+                        answers.send_replace(answered);
+                    }
                     Err(CallError::NotDelivered(_)) => returned += 1,
                     Err(CallError::NoReply { .. }) => ended += 1,
                     Err(other) => panic!("{other}"),
@@ -197,12 +202,9 @@ async fn no_message_is_lost_between_two_incarnations() {
             (answered, returned, ended)
         }
     });
-    while !caller.is_finished() {
-        // Each incarnation ends after it has answered, or the calls would be over before one has.
-        let before = answers.load(Ordering::SeqCst);
-        while answers.load(Ordering::SeqCst) == before && !caller.is_finished() {
-            tokio::task::yield_now().await;
-        }
+    // Each incarnation ends after it has answered, or the calls would be over before one has. The last sender ends with
+    // the caller.
+    while answered_again.changed().await.is_ok() {
         if let Ok(actor) = via.actor_ref() {
             actor.kill_and_wait(None).await.unwrap();
         }

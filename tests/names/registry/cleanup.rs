@@ -9,12 +9,11 @@ use foundation::{
     StartError, Stopped,
 };
 use futures::FutureExt;
-use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, test_registry};
 
 /// Records the order in which actors are gone.
 #[derive(Clone, Default)]
@@ -29,11 +28,6 @@ impl Order {
     fn seen(&self) -> Vec<&'static str> {
         self.0.lock().unwrap().clone()
     }
-}
-
-/// The number of tasks of this runtime when a test begins, none of them ours.
-fn tasks() -> usize {
-    Handle::current().metrics().num_alive_tasks()
 }
 
 #[tokio::test]
@@ -330,7 +324,7 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
         .start()
         .await
         .unwrap();
-    let (idle, namespace) = (tasks(), Namespace::test());
+    let (idle, namespace) = (alive_tasks(), Namespace::test());
     let opening = std::thread::spawn({
         let registry = registry.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -339,12 +333,10 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     is_asked.recv().unwrap();
     registry.cleanup_namespace(namespace).await.unwrap();
     let_go.send(()).unwrap();
-    while !opening.is_finished() {
-        tokio::task::yield_now().await;
-    }
-    opening.join().unwrap().unwrap_err();
+    let opened = tokio::task::spawn_blocking(|| opening.join().unwrap()).await.unwrap();
+    assert!(matches!(opened, Err(RegistryError::NotRunning { .. })), "{opened:?}");
     assert!(registry.namespaces().is_empty());
-    assert_eq!(tasks(), idle, "a tree lives in a namespace that is not registered");
+    assert_eq!(alive_tasks(), idle, "a tree lives in a namespace that is not registered");
 }
 
 /// A registry whose namespaces have a service that waits at this gate before it has started.
@@ -443,7 +435,11 @@ async fn a_namespace_can_be_opened_again_after_its_clean_up() {
     let again = registry.namespace(names.namespace()).await.unwrap();
     assert!(again.list_services().is_empty());
     again.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(names.lookup(&PROBE).is_err(), "the old handle belongs to the old life of the namespace");
+    assert_error!(
+        names.lookup(&PROBE),
+        RegistryError::NotFound { .. },
+        "the old handle belongs to the old life of the namespace"
+    );
 }
 
 async fn populate(names: &ServiceRegistry) {
@@ -456,29 +452,29 @@ async fn populate(names: &ServiceRegistry) {
 
 #[tokio::test]
 async fn nothing_is_alive_after_a_clean_up() {
-    let before = tasks();
+    let before = alive_tasks();
     let registry = ProcessRegistry::start().await.unwrap();
-    let idle = tasks();
+    let idle = alive_tasks();
     let names = registry.namespace(Namespace::test()).await.unwrap();
     populate(&names).await;
     let (outside, task) = Actor::spawn(None, Probe::default(), ()).await.unwrap();
     names.register(&PROBE, &outside).await.unwrap();
     names.cleanup().await.unwrap();
     task.await.unwrap();
-    assert_eq!(tasks(), idle, "only the process registry itself");
+    assert_eq!(alive_tasks(), idle, "only the process registry itself");
     registry.shutdown().await;
-    assert_eq!(tasks(), before);
+    assert_eq!(alive_tasks(), before);
 }
 
 #[tokio::test]
 async fn nothing_is_alive_after_a_shutdown() {
-    let before = tasks();
+    let before = alive_tasks();
     let registry = ProcessRegistry::start().await.unwrap();
     for namespace in [Namespace::Production, Namespace::test(), Namespace::test()] {
         populate(&registry.namespace(namespace).await.unwrap()).await;
     }
     let reports = registry.shutdown().await;
-    assert_eq!(tasks(), before);
+    assert_eq!(alive_tasks(), before);
     assert_eq!(reports.len(), 3);
     assert!(reports.iter().all(|report| report.stopped.len() == 41 && report.killed().count() == 0));
     registry.wait_until_gone().await;

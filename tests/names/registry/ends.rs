@@ -8,7 +8,7 @@ use foundation::{
     Namespace, ProcessRegistry, RegistryError, RestartIntensity, ServiceKey, ServiceName, ServiceRegistry, Shutdown,
     StartError, Strategy, SupervisorSpec, Watch, Watched,
 };
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, soon};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, poll_and_drop, soon};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
@@ -362,27 +362,17 @@ async fn the_start_and_the_end_of_a_namespace_may_be_cancelled_at_any_poll() {
     for polls in 0..6 {
         let (registry, puppet) = (ProcessRegistry::start().await.unwrap(), Puppet::default());
         let namespace = Namespace::test();
-        give_up(polls, registry.namespace(namespace)).await;
+        poll_and_drop(polls, registry.namespace(namespace)).await;
         let names = soon("the namespace", registry.namespace(namespace)).await.unwrap();
         let on = puppet.clone();
         names.supervise(names.child_spec(&PROBE, move || (on.actor(), ()))).await.unwrap();
-        give_up(polls, registry.cleanup_namespace(namespace)).await;
+        poll_and_drop(polls, registry.cleanup_namespace(namespace)).await;
         soon("the clean-up", registry.cleanup_namespace(namespace)).await.unwrap();
         assert!(puppet.alive() == 0 && registry.namespaces().is_empty() && names.has_ended(), "after {polls} polls");
         registry.namespace(namespace).await.unwrap();
-        give_up(polls, registry.shutdown()).await;
+        poll_and_drop(polls, registry.shutdown()).await;
         soon("the shutdown", registry.shutdown()).await;
         not_running(registry.namespace(namespace).await);
-    }
-}
-
-async fn give_up<T>(polls: usize, future: impl Future<Output = T>) {
-    let mut future = Box::pin(future);
-    for _ in 0..polls {
-        if (&mut future).now_or_never().is_some() {
-            return;
-        }
-        tokio::task::yield_now().await;
     }
 }
 

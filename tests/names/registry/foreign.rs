@@ -8,7 +8,7 @@ use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
 use futures::FutureExt;
 
 use crate::setup::{OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, subscribe, test_registry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, subscribe, test_registry};
 
 /// Returns when the process registry has read all earlier messages: it answers in order.
 async fn caught_up(registry: &ProcessRegistry) {
@@ -100,7 +100,9 @@ async fn an_unregistered_name_is_free_at_once() {
     via.cast(Command::Note("bound")).unwrap();
     assert!(names.unregister(&PROBE));
     assert!(!via.is_alive(), "a handle that was bound to it does not find it either");
-    assert!(via.cast(Command::Note("lost")).is_err());
+    let returned = via.cast(Command::Note("lost")).unwrap_err();
+    assert!(matches!(returned.reason, RegistryError::NotFound { .. }), "{returned}");
+    assert!(matches!(returned.message, Command::Note("lost")));
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
@@ -226,7 +228,7 @@ async fn an_actor_that_was_registered_before_it_failed_to_start_does_not_keep_it
     gate.arrival().await;
     starting.abort();
     actor.wait(None).await.unwrap();
-    assert!(names.lookup(&PROBE).is_err());
+    assert_error!(names.lookup(&PROBE), RegistryError::NotFound { .. });
     assert!(names_in(&names).is_empty());
     names.register(&PROBE, &foreign(Probe::default()).await).await.unwrap();
     assert_eq!(registry.stats().total, 1);
@@ -279,7 +281,7 @@ async fn a_foreign_holder_that_drains_answers_its_messages_and_releases_its_name
     let (answer, ()) = tokio::join!(answer, async {
         busy.arrival().await;
         actor.drain().unwrap();
-        assert!(names.lookup(&PROBE).is_err(), "a draining actor takes no more messages");
+        assert_error!(names.lookup(&PROBE), RegistryError::NotFound { .. }, "a draining actor takes no more messages");
         busy.open();
     });
     assert_eq!(answer.unwrap(), actor.get_id());

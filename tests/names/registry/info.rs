@@ -6,7 +6,7 @@ use foundation::ractor::{ActorRef, ActorStatus};
 use foundation::{RegistryError, ServiceRegistry};
 
 use crate::setup::{OTHER, PROBE, count, foreign};
-use foundation_testkit::{Command, Probe, Puppet, SOON, test_registry};
+use foundation_testkit::{Command, Probe, Puppet, SOON, assert_error, test_registry};
 
 fn only(names: &ServiceRegistry) -> foundation::ServiceInfo {
     let info = names.service_info();
@@ -115,7 +115,7 @@ async fn a_lookup_is_timed_until_the_actor_is_found_and_no_longer() {
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let seen_by_borrowers = (0..512).map(|_| names.with(&PROBE, |_| timed(&names)).unwrap());
     assert_eq!(seen_by_borrowers.max(), Some(2));
-    (0..512).for_each(|_| assert!(names.lookup(&OTHER).is_err()));
+    (0..512).for_each(|_| assert_error!(names.lookup(&OTHER), RegistryError::NotFound { .. }));
     assert_eq!(timed(&names), 2, "no actor found, nothing timed");
 }
 

@@ -3,7 +3,7 @@
 use foundation::{Namespace, ProcessRegistry, RegistryError};
 
 use crate::setup::{PROBE, foreign, key};
-use foundation_testkit::{Command, Probe, SOON};
+use foundation_testkit::{Command, Probe, SOON, assert_error};
 
 #[tokio::test]
 async fn two_registries_have_two_productions() {
@@ -11,7 +11,7 @@ async fn two_registries_have_two_productions() {
     let our_names = ours.namespace(Namespace::Production).await.unwrap();
     let their_names = theirs.namespace(Namespace::Production).await.unwrap();
     our_names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(their_names.lookup(&PROBE).is_err());
+    assert_error!(their_names.lookup(&PROBE), RegistryError::NotFound { .. });
     their_names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     our_names.via(&PROBE).cast(Command::Note("ours")).unwrap();
     assert!(their_names.via(&PROBE).call(Command::Notes, SOON).await.unwrap().is_empty());
@@ -89,7 +89,7 @@ fn a_runtime_that_is_dropped_ends_its_tree() {
     });
     drop(ours);
     assert!(puppet.alive() == 0);
-    assert!(our_names.lookup(&PROBE).is_err());
+    assert_error!(our_names.lookup(&PROBE), RegistryError::NotFound { .. });
     assert!(our_names.list_services().is_empty());
     theirs.block_on(async {
         assert!(their_names.via(&PROBE).call(Command::Notes, SOON).await.is_ok());

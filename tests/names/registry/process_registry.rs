@@ -7,7 +7,7 @@ use foundation::{
 use std::time::Duration;
 
 use crate::setup::{OTHER, PROBE, foreign, key, names_in};
-use foundation_testkit::{Behavior, Probe, Puppet, test_registry};
+use foundation_testkit::{Behavior, Probe, Puppet, assert_error, test_registry};
 
 // ---- child spec ----
 
@@ -102,8 +102,8 @@ async fn fnd_5_lookup_fails_after_the_process_ends() {
     names.register(&OTHER, &outside).await.unwrap();
     actor.stop_and_wait(None, None).await.unwrap();
     outside.kill_and_wait(None).await.unwrap();
-    assert!(registry.lookup(names.namespace(), &PROBE).is_err());
-    assert!(registry.lookup(names.namespace(), &OTHER).is_err());
+    assert_error!(registry.lookup(names.namespace(), &PROBE), RegistryError::NotFound { .. });
+    assert_error!(registry.lookup(names.namespace(), &OTHER), RegistryError::NotFound { .. });
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn fnd_5_lookup_of_one_name_in_two_namespaces_finds_two_actors() {
     let (registry, ours) = test_registry().await;
     let theirs = registry.namespace(Namespace::test()).await.unwrap();
     let our_actor = ours.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(theirs.lookup(&PROBE).is_err());
+    assert_error!(theirs.lookup(&PROBE), RegistryError::NotFound { .. });
     let their_actor = theirs.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(registry.lookup(ours.namespace(), &PROBE).unwrap().get_id(), our_actor.get_id());
     assert_eq!(registry.lookup(theirs.namespace(), &PROBE).unwrap().get_id(), their_actor.get_id());
@@ -125,7 +125,7 @@ async fn fnd_5_unregister_removes_the_name_and_leaves_the_actor() {
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
     assert!(registry.unregister(names.namespace(), &PROBE));
-    assert!(registry.lookup(names.namespace(), &PROBE).is_err());
+    assert_error!(registry.lookup(names.namespace(), &PROBE), RegistryError::NotFound { .. });
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use fastrand::Rng;
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort};
 use foundation::{CallError, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceRegistry};
-use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use crate::setup::key;
-use foundation_testkit::SOON;
+use foundation_testkit::{SOON, alive_tasks, until};
 
 const NAMES: usize = 100;
 const TASKS: u64 = 8;
@@ -238,7 +237,7 @@ impl Arena {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_table_is_exactly_the_set_of_live_holders_after_eighty_thousand_operations() {
-    let idle = Handle::current().metrics().num_alive_tasks();
+    let idle = alive_tasks();
     let registry = ProcessRegistry::start().await.unwrap();
     let arena = Arc::new(Arena {
         names: registry.namespace(Namespace::test()).await.unwrap(),
@@ -271,7 +270,7 @@ async fn the_table_is_exactly_the_set_of_live_holders_after_eighty_thousand_oper
     // The process registry has read of the ends of foreign actors when it has opened and closed another namespace; the
     // leases of our own go back on other threads, just after their actors' status is `Stopped`.
     registry.namespace(Namespace::test()).await.unwrap().cleanup().await.unwrap();
-    until("the table has no name but the live ones", || registry.stats().total == live).await;
+    until("a table with no name but the live ones", async || registry.stats().total == live).await;
 
     arena.names.cleanup().await.unwrap();
     assert_eq!(registry.stats().total, 0);
@@ -284,15 +283,5 @@ async fn the_table_is_exactly_the_set_of_live_holders_after_eighty_thousand_oper
         outsider.await.unwrap();
     }
     registry.shutdown().await;
-    until("no task is alive", || Handle::current().metrics().num_alive_tasks() == idle).await;
-}
-
-/// A runtime removes a task from its list just after the task's waiter is woken; there is nothing else to await.
-async fn until(fact: &str, mut holds: impl FnMut() -> bool) {
-    let waiting = async {
-        while !holds() {
-            yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON, waiting).await.unwrap_or_else(|_| panic!("it does not come true that {fact}"));
+    until("the end of all tasks", async || alive_tasks() == idle).await;
 }

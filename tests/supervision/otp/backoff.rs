@@ -7,7 +7,7 @@ use foundation::{
     Backoff, ChildError, ChildEvent, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Shutdown, Strategy,
     Supervisor, SupervisorSpec,
 };
-use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, Reports, reports, soon};
+use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, Reports, alive_tasks, eventually, reports, soon};
 use tokio::time::{Instant, advance};
 
 use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, told};
@@ -32,14 +32,9 @@ fn fail(puppet: &Puppet) {
 
 /// Returns when the delay of this child has begun.
 async fn waiting(supervisor: &Supervisor, child: &str) -> Duration {
-    soon(format!("the backoff of {child}"), async {
-        loop {
-            let children = supervisor.which_children().await.expect("it runs");
-            if let Some(left) = children.iter().find(|info| info.id.as_str() == child).and_then(|info| info.backoff) {
-                return left;
-            }
-            tokio::task::yield_now().await;
-        }
+    eventually(format!("the backoff of {child}"), async || {
+        let children = supervisor.which_children().await.expect("it runs");
+        children.iter().find(|info| info.id.as_str() == child).and_then(|info| info.backoff)
     })
     .await
 }
@@ -275,8 +270,7 @@ async fn an_exit_is_counted_when_it_happens_and_exceeding_the_intensity_is_not_d
 #[tokio::test(start_paused = true)]
 async fn a_supervisor_shuts_down_at_once_during_a_backoff_and_its_timers_end_with_it() {
     let (log, [a]) = puppets(["a"]);
-    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
-    let before = tasks();
+    let before = alive_tasks();
     for end in [0, 1] {
         let office = Office::open(constant(Strategy::OneForOne, &[&a])).await;
         let begun = Instant::now();
@@ -293,7 +287,7 @@ async fn a_supervisor_shuts_down_at_once_during_a_backoff_and_its_timers_end_wit
         for _ in 0..1000 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(tasks(), before, "a timer outlived its supervisor");
+        assert_eq!(alive_tasks(), before, "a timer outlived its supervisor");
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
     advance(2 * LONG).await;

@@ -239,14 +239,8 @@ async fn a_reporter_that_panics_at_every_report_does_not_keep_a_supervisor_from_
     let (_, [a]) = puppets(["a"]);
     let inner = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).child(a.spec()).reporter(Touchy);
     let mut office = Office::open(inner).await;
-    let first = a.id();
     a.latest().kill();
-    foundation_testkit::soon("another life", async {
-        while a.id() == first || a.alive() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    a.lived(2).await;
     a.order(Command::Fail("broken"));
     let escalation = office.reports.find("the exit of the office", |report| match &report.happened {
         ChildEvent::Exited { escalation, .. } => Some(escalation.clone()),

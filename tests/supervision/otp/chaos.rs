@@ -3,8 +3,7 @@
 
 use fastrand::Rng;
 use foundation::{ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, Strategy, Supervisor, SupervisorSpec};
-use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
-use tokio::runtime::Handle;
+use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon, until, until_tasks_left};
 use tokio::task::yield_now;
 
 use super::{STRATEGIES, at_most};
@@ -134,10 +133,8 @@ async fn chaos(seed: u64, blows: usize) {
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    soon("everybody running again", async {
-        while !matches!(all_whole(&top).await, Ok(true)) || puppets.iter().any(|puppet| puppet.alive() != 1) {
-            yield_now().await;
-        }
+    until("all running again", async || {
+        matches!(all_whole(&top).await, Ok(true)) && puppets.iter().all(|puppet| puppet.alive() == 1)
     })
     .await;
     let overlaps: usize = puppets.iter().map(Puppet::overlaps).sum();
@@ -146,17 +143,7 @@ async fn chaos(seed: u64, blows: usize) {
     assert_eq!((count.specs, count.active), (3, 3));
     soon("the shutdown", top.shutdown()).await;
     assert!(puppets.iter().all(|puppet| puppet.alive() == 0));
-    no_task_left().await;
-}
-
-/// The handler of an actor is dropped a moment before its task is counted as ended.
-async fn no_task_left() {
-    soon("the end of all tasks", async {
-        while Handle::current().metrics().num_alive_tasks() > 0 {
-            yield_now().await;
-        }
-    })
-    .await;
+    until_tasks_left(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -192,7 +179,7 @@ async fn chaos_until_the_shutdown_leaves_no_actor() {
         soon("the shutdown", top.shutdown()).await;
         assert!(puppets.iter().all(|puppet| puppet.alive() == 0));
         soon("the striker", striking).await.unwrap();
-        no_task_left().await;
+        until_tasks_left(0).await;
     }
 }
 
@@ -231,14 +218,12 @@ async fn chaos_among_dynamic_children_loses_none_and_leaves_none() {
     for task in tasks.collect::<Vec<_>>() {
         soon("a task", task).await.unwrap();
     }
-    soon("everybody running again", async {
-        while agency.count_children().await.unwrap().active < 20 || puppets.iter().any(|puppet| puppet.alive() != 1) {
-            yield_now().await;
-        }
+    until("all running again", async || {
+        agency.count_children().await.unwrap().active >= 20 && puppets.iter().all(|puppet| puppet.alive() == 1)
     })
     .await;
     assert_eq!(puppets.iter().map(Puppet::overlaps).sum::<usize>(), 0);
     soon("the shutdown", agency.shutdown()).await;
     assert!(puppets.iter().all(|puppet| puppet.alive() == 0));
-    no_task_left().await;
+    until_tasks_left(0).await;
 }

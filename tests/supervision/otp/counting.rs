@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{
-    ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, Namespace, ProcessRegistry, Restart, RestartIntensity,
-    ServiceKey, Strategy, SupervisorSpec,
+    ChildError, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, Namespace, ProcessRegistry, Restart,
+    RestartIntensity, ServiceKey, Strategy, SupervisorSpec,
 };
-use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
+use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, until};
 
 use super::{Agency, Office, at_most, at_rest, counts, told};
 
@@ -17,12 +17,7 @@ async fn totals(agency: &Agency) -> [usize; 4] {
 }
 
 async fn empty(agency: &Agency) {
-    soon("all children gone", async {
-        while totals(agency).await != [0, 0, 0, 0] {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("all children gone", async || totals(agency).await == [0, 0, 0, 0]).await;
 }
 
 async fn many(kind: ChildKind, two_thousand: [usize; 4]) {
@@ -83,18 +78,13 @@ async fn otp_74_children_that_are_restarting_count_as_workers_but_not_as_active(
     assert_eq!(totals(&agency).await, [3, 1, 0, 3]);
     // They keep their places.
     let fourth = Puppet::new("d", &log);
-    assert!(agency.agency.start_child(fourth.spec()).await.is_err());
+    assert_error!(agency.agency.start_child(fourth.spec()).await, ChildError::TooManyChildren { max_children: 3 });
 
     for well in [a, b] {
         well.always(Moment::Starting, Behavior::Proceed);
     }
     agency.reports.restarted("a").await;
-    soon("both running again", async {
-        while totals(&agency).await != [3, 3, 0, 3] {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("both running again", async || totals(&agency).await == [3, 3, 0, 3]).await;
     for (left, puppet) in [(2, c), (1, a), (0, b)] {
         agency.agency.terminate_child(puppet.id()).await.unwrap();
         assert_eq!(totals(&agency).await, [left, left, 0, left]);

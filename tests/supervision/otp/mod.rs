@@ -26,7 +26,7 @@ use foundation::{
     ChildInfo, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExitReason, Restart, RestartIntensity,
     Strategy, Supervisor, SupervisorSpec,
 };
-use foundation_testkit::{Log, Puppet, Reports, reports, soon};
+use foundation_testkit::{Log, Puppet, Reports, eventually, reports, soon};
 
 pub(super) const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];
 
@@ -139,14 +139,9 @@ pub(super) async fn counts(supervisor: &Supervisor) -> [usize; 4] {
 /// Polls the children until each of them either runs or is stopped.
 pub(super) async fn at_rest(supervisor: &Supervisor) -> Vec<ChildInfo> {
     let resting = |child: &ChildInfo| matches!(child.state, ChildState::Running(_) | ChildState::Stopped);
-    soon("all children at rest", async {
-        loop {
-            let children = supervisor.which_children().await.expect("it runs");
-            if children.iter().all(resting) {
-                return children;
-            }
-            tokio::task::yield_now().await;
-        }
+    eventually("all children at rest", async || {
+        let children = supervisor.which_children().await.expect("it runs");
+        children.iter().all(resting).then_some(children)
     })
     .await
 }

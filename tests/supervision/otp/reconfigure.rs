@@ -6,7 +6,7 @@ use foundation::{
     ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, Restart, RestartIntensity, Shutdown, SpecError, Strategy,
     Supervisor, SupervisorSpec,
 };
-use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, soon};
+use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, eventually, soon};
 
 use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, told};
 
@@ -229,14 +229,9 @@ async fn otp_89_children_in_a_restart_loop_are_restarted_under_the_new_strategy(
         for child in [&a, &b] {
             child.always(Moment::Starting, Behavior::Proceed);
         }
-        let children = soon("a again", async {
-            loop {
-                let children = office.office.which_children().await.unwrap();
-                if matches!(children[0].state, ChildState::Running(_)) {
-                    return children;
-                }
-                tokio::task::yield_now().await;
-            }
+        let children = eventually("a again", async || {
+            let children = office.office.which_children().await.unwrap();
+            matches!(children[0].state, ChildState::Running(_)).then_some(children)
         });
         assert_eq!(children.await.len(), 2);
         office.close().await;

@@ -7,7 +7,7 @@ use foundation::{
     AutoShutdown, ChildError, ChildEvent, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, Restart,
     SpecError, Start, StartError, Strategy, Supervisor, SupervisorSpec,
 };
-use foundation_testkit::{Behavior, Command, Gate, Moment, Puppet, soon};
+use foundation_testkit::{Behavior, Command, Gate, Moment, Puppet, soon, until};
 
 use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, told};
 
@@ -208,12 +208,7 @@ async fn otp_61_a_sibling_that_is_restarted_keeps_the_supervisor_running() {
 }
 
 async fn restarting(supervisor: &Supervisor, id: &str) {
-    soon("the restart", async {
-        while supervisor.which_child(id).await.unwrap().state != ChildState::Restarting {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the restart", async || supervisor.which_child(id).await.unwrap().state == ChildState::Restarting).await;
 }
 
 /// `a` ends while `b` is starting.

@@ -1,7 +1,7 @@
 //! 1.7: children that leave the tree, and trees of several levels.
 
-use foundation::{ChildSpec, ExitReason, Restart, Strategy, Supervisor, SupervisorSpec};
-use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
+use foundation::{ChildError, ChildSpec, ExitReason, Restart, Strategy, Supervisor, SupervisorSpec};
+use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, soon};
 
 use super::{Office, at_most, counts, shutdown, told};
 
@@ -87,7 +87,7 @@ async fn otp_57_an_escalation_restarts_the_subtrees_with_their_own_children_but_
     assert_eq!(static_ones.each_ref().map(|child| (child.alive(), child.overlaps())), [(1, 0), (1, 0)]);
     assert_eq!(dynamic_ones.each_ref().map(Puppet::alive), [0, 0]);
     // A handle on the supervisor that gave up is not one on its replacement.
-    assert!(old.which_children().await.is_err());
+    assert_error!(old.which_children().await, ChildError::NotRunning { .. });
     top.close().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use foundation::{PartitionError, PartitionSupervisor, Restart, RestartIntensity};
-use foundation_testkit::{Behavior, Command, Gate, Moment, soon};
+use foundation_testkit::{Behavior, Command, Gate, Moment, assert_error, soon, until};
 use tokio::task::yield_now;
 
 use super::{Hall, running};
@@ -73,13 +73,8 @@ async fn part_8_the_reference_to_a_partitions_actor_is_dropped_when_it_has_ended
     let shards = PartitionSupervisor::start("shards", hall.spec().restart(Restart::Temporary)).await.unwrap();
     let actor = shards.at(0).unwrap();
     actor.kill();
-    soon("its end", async {
-        while shards.count_children().await.unwrap().specs > 0 {
-            yield_now().await;
-        }
-    })
-    .await;
-    assert!(shards.at(0).is_err());
+    until("its end", async || shards.count_children().await.unwrap().specs == 0).await;
+    assert_error!(shards.at(0), PartitionError::Down { .. });
     // Temporary: only a restart of the supervisor brings it back, and a resize reports that.
     assert!(matches!(shards.resize(1).await.unwrap_err(), PartitionError::Child(_)));
     shards.resize(0).await.unwrap();
@@ -121,12 +116,7 @@ async fn part_8_lookups_beside_restarts_never_go_back_in_time() {
             1 => puppet.order(Command::Panic("oh")),
             _ => puppet.order(Command::Stop(None)),
         }
-        soon("the replacement", async {
-            while !shards.at(round % 4).is_ok_and(|actor| actor.get_id() != before) {
-                yield_now().await;
-            }
-        })
-        .await;
+        until("the replacement", async || shards.at(round % 4).is_ok_and(|actor| actor.get_id() != before)).await;
     }
     done.store(true, Ordering::Relaxed);
     for reader in readers {

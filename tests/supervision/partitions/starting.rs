@@ -5,7 +5,7 @@ use foundation::{
     ChildError, ChildSpec, DynamicSupervisorSpec, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
     SpecError, StartError, Strategy, Supervisor, SupervisorSpec,
 };
-use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, reports, soon};
+use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, reports, soon, until};
 
 use super::{Hall, running, within};
 
@@ -153,12 +153,8 @@ async fn part_8_tasks_are_spread_over_task_supervisors() {
     // Its supervisor is killed and replaced; the handle stays valid.
     let before = tasks.at(1).unwrap();
     before.actor().kill();
-    soon("the replacement", async {
-        while !tasks.at(1).is_ok_and(|now| now.actor().get_id() != before.actor().get_id()) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the replacement", async || tasks.at(1).is_ok_and(|now| now.actor().get_id() != before.actor().get_id()))
+        .await;
     assert_eq!(tasks.lookup(&3).unwrap().spawn(async { 4 }).await.unwrap().await.unwrap(), 4);
     tasks.shutdown().await;
 }

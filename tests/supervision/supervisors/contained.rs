@@ -11,7 +11,7 @@ use foundation::{
     ChildError, ChildKind, ChildSpec, ExitReason, Report, Reporter, Restart, Shutdown, Start, StartContext, StartError,
     Strategy, Supervisor, SupervisorSpec,
 };
-use foundation_testkit::{Log, Moment, Puppet, Reports, ping, reports, soon};
+use foundation_testkit::{Log, Moment, Puppet, Reports, assert_error, ping, reports, soon};
 use tokio::task::{block_in_place, yield_now};
 
 use super::hazard::{BadError, Carrier, Explosive, Payload, tell};
@@ -329,7 +329,7 @@ async fn contained_a_start_that_panics_when_it_is_terminated_has_ended() {
     let mut starting = Box::pin(scene.office.start_child(hanging("a", &Arc::new(AtomicBool::new(true)))));
     assert!(futures::poll!(&mut starting).is_pending());
     soon("the termination", scene.office.terminate_child("a")).await.unwrap();
-    assert!(soon("the end of the start", starting).await.is_err());
+    assert_error!(soon("the end of the start", starting).await, ChildError::Start { .. });
     assert_eq!(counts(&scene.office).await, [1, 1, 0, 1]);
     scene.ends_unharmed().await;
 }
@@ -367,5 +367,5 @@ async fn contained_a_supervisor_stops_past_a_start_that_panics() {
     assert!(futures::poll!(&mut starting).is_pending());
     yield_now().await;
     scene.ends_unharmed().await;
-    assert!(soon("the end of the start", starting).await.is_err());
+    assert_error!(soon("the end of the start", starting).await, ChildError::NotRunning { .. });
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::{ChildError, ChildState, DynamicSupervisorSpec, Restart, RestartIntensity};
-use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
+use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, eventually, until};
 
 use crate::otp::{Agency, at_most, shutdown, told};
 
@@ -26,13 +26,11 @@ async fn comes_back(restart: Restart, end: fn(&Puppet)) -> bool {
     agency.agency.start_child(puppet.spec().restart(restart)).await.unwrap();
     end(&puppet);
     agency.reports.exited("puppet").await;
-    let running = soon("its rest", async {
-        loop {
-            match agency.agency.which_children().await.unwrap().first().map(|child| child.state) {
-                None => return false,
-                Some(ChildState::Running(_)) => return true,
-                Some(_) => tokio::task::yield_now().await,
-            }
+    let running = eventually("its rest", async || {
+        match agency.agency.which_children().await.unwrap().first().map(|child| child.state) {
+            None => Some(false),
+            Some(ChildState::Running(_)) => Some(true),
+            Some(_) => None,
         }
     })
     .await;
@@ -74,12 +72,7 @@ async fn dyn_4_a_child_that_is_not_wanted_at_its_restart_is_removed() {
     agency.agency.start_child(puppet.spec()).await.unwrap();
     puppet.next(Moment::Called, Behavior::Ignore);
     puppet.order(Command::Fail("broken"));
-    soon("its removal", async {
-        while agency.agency.count_children().await.unwrap().specs > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("its removal", async || agency.agency.count_children().await.unwrap().specs == 0).await;
     agency.close().await;
 }
 
@@ -109,7 +102,7 @@ async fn keeps_its_place(conduct: Behavior) {
     assert!(matches!(error, ChildError::TooManyChildren { max_children: 1 }), "{error}");
     puppet.always(Moment::Starting, Behavior::Proceed);
     agency.reports.restarted("puppet").await;
-    assert!(agency.agency.start_child(other.spec()).await.is_err());
+    assert_error!(agency.agency.start_child(other.spec()).await, ChildError::TooManyChildren { max_children: 1 });
     agency.close().await;
 }
 

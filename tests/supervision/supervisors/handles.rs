@@ -10,7 +10,7 @@ use foundation::{
     Restart, RestartIntensity, SpecError, StartError, Started, Strategy, Supervisor, SupervisorLimits, SupervisorSpec,
     TaskSupervisor, TreeStatus,
 };
-use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, ping, reports, soon};
+use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, assert_error, ping, reports, soon, until};
 
 use crate::otp::{Office, at_most, at_rest, told};
 
@@ -74,12 +74,8 @@ async fn a_custom_start_function_can_report_a_taken_name_and_when_it_is_free() {
     let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).child(spec);
     let office = Supervisor::start("office", spec).await.unwrap();
     puppet.order(Command::Panic("oh"));
-    soon("the wait for its name", async {
-        while office.which_child("named").await.unwrap().state != ChildState::NameTaken {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("the wait for its name", async || office.which_child("named").await.unwrap().state == ChildState::NameTaken)
+        .await;
     // A requested start is refused at once; the caller can also begin the wait itself.
     office.terminate_child("named").await.unwrap();
     let refused = office.restart_child("named").await.unwrap_err();
@@ -128,7 +124,7 @@ async fn a_worker_is_no_supervisor_and_one_that_does_not_run_has_no_handle() {
         assert!(handle.child(id).await.unwrap().is_none(), "{id}");
         assert!(handle.supervisor(id).await.unwrap().is_none(), "{id}");
     }
-    assert!(handle.child("nobody").await.is_err());
+    assert_error!(handle.child("nobody").await, ChildError::NotFound { .. });
     office.close().await;
 }
 
@@ -140,7 +136,7 @@ async fn a_fixed_supervisor_keeps_its_own_rules_behind_the_handle_of_a_dynamic_o
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(inner)).await;
     let inner = office.office.dynamic_supervisor("inner").await.unwrap().unwrap();
     inner.start_child(second.spec()).await.unwrap().unwrap();
-    assert!(inner.start_child(second.spec()).await.is_err(), "ids are unique");
+    assert_error!(inner.start_child(second.spec()).await, ChildError::AlreadyStarted { .. }, "ids are unique");
     inner.terminate_child(first.id()).await.unwrap();
     assert_eq!(told(&inner.which_children().await.unwrap()), ["second running", "first stopped"]);
     let refused = inner.reconfigure(DynamicSupervisorSpec::default()).await.unwrap_err();
@@ -158,7 +154,7 @@ async fn any_dynamic_supervisor_can_run_tasks() {
     assert_eq!(task.await.unwrap(), 7);
     tasks.shutdown().await;
     assert_eq!(puppet.alive(), 0, "it is the same supervisor");
-    assert!(pool.count_children().await.is_err());
+    assert_error!(pool.count_children().await, ChildError::NotRunning { .. });
 }
 
 #[tokio::test]

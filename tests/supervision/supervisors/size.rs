@@ -1,7 +1,6 @@
 //! Deep trees, storms of failures and large trees.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use foundation::{
 };
 use foundation_testkit::{Gate, Log, Moment, Puppet, reports, soon};
 use tokio::runtime::Builder;
+use tokio::sync::watch;
 
 use crate::otp::at_most;
 
@@ -57,12 +57,7 @@ fn size_a_thousand_nested_supervisors_are_started_by_request_and_killed() {
         let deep = soon("the start", top.start_child(spec)).await.unwrap().unwrap();
         assert_eq!(soon("the tree", top.tree()).await.running(), LEVELS + 2);
         deep.kill();
-        soon("the end of the leaf", async {
-            while leaf.alive() > 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        leaf.ended(1).await;
         soon("the shutdown", top.shutdown()).await;
     });
 }
@@ -117,7 +112,7 @@ fn size_a_runtime_may_be_dropped_with_a_thousand_nested_supervisors() {
 /// An actor that fails as soon as it has started and the storm has begun.
 #[derive(Clone)]
 struct Failing {
-    starts: Arc<AtomicU64>,
+    starts: watch::Sender<u64>,
     begun: Gate,
 }
 
@@ -132,7 +127,7 @@ impl Actor for Failing {
     type Arguments = ();
 
     async fn pre_start(&self, _: ActorRef<Nothing>, (): ()) -> Result<(), ActorProcessingErr> {
-        self.starts.fetch_add(1, Ordering::Relaxed);
+        self.starts.send_modify(|starts| *starts += 1);
         Ok(())
     }
 
@@ -143,7 +138,7 @@ impl Actor for Failing {
 }
 
 /// A supervisor whose children all fail as fast as they are restarted, and the number of their starts.
-async fn storm(children: usize) -> (DynamicSupervisor, Arc<AtomicU64>) {
+async fn storm(children: usize) -> (DynamicSupervisor, watch::Sender<u64>) {
     struct Silent;
     impl foundation::Reporter for Silent {
         fn report(&self, _: &foundation::Report) {}
@@ -151,18 +146,14 @@ async fn storm(children: usize) -> (DynamicSupervisor, Arc<AtomicU64>) {
     let intensity = RestartIntensity::new(u32::MAX, Duration::from_secs(1));
     let spec = DynamicSupervisorSpec::default().intensity(intensity).reporter(Silent);
     let storm = DynamicSupervisor::start("storm", spec).await.unwrap();
-    let failing = Failing { starts: Arc::default(), begun: Gate::new() };
+    let failing = Failing { starts: watch::Sender::default(), begun: Gate::new() };
     for _ in 0..children {
         let failing = failing.clone();
         storm.start_child(ChildSpec::worker("failing", move || (failing.clone(), ()))).await.unwrap();
     }
     failing.begun.open();
-    soon("the first restart", async {
-        while failing.starts.load(Ordering::Relaxed) <= children as u64 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let mut starts = failing.starts.subscribe();
+    let _ = soon("the first restart", starts.wait_for(|starts| *starts > children as u64)).await;
     (storm, failing.starts)
 }
 
@@ -171,12 +162,12 @@ async fn size_requests_are_served_between_the_restarts_of_a_thousand_children_th
     const CHILDREN: usize = 1_000;
     let (storm, starts) = storm(CHILDREN).await;
     for _ in 0..10 {
-        let (storm, starts) = (storm.clone(), Arc::clone(&starts));
+        let (storm, starts) = (storm.clone(), starts.clone());
         // A task, as the scenario itself has its turn after 61 turns of others.
         let asking = tokio::spawn(async move {
-            let before = starts.load(Ordering::Relaxed);
+            let before = *starts.borrow();
             let count = soon("an answer in the storm", storm.count_children()).await.unwrap();
-            (count.specs, starts.load(Ordering::Relaxed) - before)
+            (count.specs, *starts.borrow() - before)
         });
         let (specs, meanwhile) = asking.await.unwrap();
         assert_eq!(specs, CHILDREN);
@@ -191,9 +182,9 @@ async fn size_requests_are_served_between_the_restarts_of_a_thousand_children_th
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn size_restarts_continue_between_the_requests() {
     let (storm, starts) = storm(100).await;
-    let before = starts.load(Ordering::Relaxed);
+    let before = *starts.borrow();
     soon("further restarts", async {
-        while starts.load(Ordering::Relaxed) < before + 10_000 {
+        while *starts.borrow() < before + 10_000 {
             soon("an answer in the storm", storm.count_children()).await.unwrap();
         }
     })
@@ -204,9 +195,9 @@ async fn size_restarts_continue_between_the_requests() {
 #[tokio::test]
 async fn size_a_supervisor_gives_up_when_hundreds_of_children_fail() {
     let (reporter, mut seen) = reports();
-    let failing = Failing { starts: Arc::default(), begun: Gate::new() };
+    let failing = Failing { starts: watch::Sender::default(), begun: Gate::new() };
     failing.begun.open();
-    let starts = Arc::clone(&failing.starts);
+    let starts = failing.starts.clone();
     let failing = |id: usize| {
         let failing = failing.clone();
         ChildSpec::worker(id.to_string(), move || (failing.clone(), ()))
@@ -216,7 +207,7 @@ async fn size_a_supervisor_gives_up_when_hundreds_of_children_fail() {
     let spec = SupervisorSpec::new(Strategy::OneForOne).child(office).reporter(reporter);
     let top = Supervisor::start("top", spec).await.unwrap();
     assert_eq!(seen.exited("office").await, ExitReason::Shutdown("shutdown".into()));
-    assert!(starts.load(Ordering::Relaxed) <= 1_500);
+    assert!(*starts.borrow() <= 1_500);
     soon("the end", top.shutdown()).await;
 }
 

@@ -9,7 +9,7 @@ use foundation::{
     ChildError, ChildSpec, DynamicSupervisorSpec, ExitReason, Restart, RestartIntensity, Shutdown, Strategy,
     Supervisor, SupervisorSpec, TaskStop, TaskSupervisor,
 };
-use foundation_testkit::{Gate, reports, soon};
+use foundation_testkit::{Gate, reports, soon, until};
 use tokio::time::Instant;
 
 use super::{Crew, known, limited, open};
@@ -50,12 +50,7 @@ async fn runs(restart: Restart, end: fn(usize) -> Result<(), &'static str>) -> (
     if restart == Restart::Permanent || restart == Restart::Transient && ends[0].is_abnormal() {
         ends.push(reports.exited("run").await);
     }
-    soon("its rest", async {
-        while tasks.count_children().await.is_ok_and(|count| count.specs > 0) {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until("its rest", async || !tasks.count_children().await.is_ok_and(|count| count.specs > 0)).await;
     tasks.shutdown().await;
     (runs.load(Ordering::Relaxed), ends)
 }

@@ -15,7 +15,7 @@ mod stress;
 use std::sync::Arc;
 
 use foundation::{DynamicSupervisorSpec, TaskSupervisor};
-use foundation_testkit::soon;
+use foundation_testkit::{soon, until};
 use tokio::sync::watch;
 
 /// The futures of one scenario: the present, total and maximal numbers.
@@ -56,6 +56,11 @@ impl Crew {
         self.0.borrow().ever
     }
 
+    async fn ever_at_least(&self, number: usize) {
+        let mut there = self.0.subscribe();
+        let _ = soon(format!("{number} that have begun"), there.wait_for(|there| there.ever >= number)).await;
+    }
+
     async fn is(&self, number: usize) {
         let mut there = self.0.subscribe();
         let _ = soon(format!("{number} at work"), there.wait_for(|there| there.now == number)).await;
@@ -81,10 +86,5 @@ async fn limited(max_children: usize) -> TaskSupervisor {
 
 /// Polls until the supervisor knows of this many tasks.
 async fn known(tasks: &TaskSupervisor, number: usize) {
-    soon(format!("{number} tasks"), async {
-        while tasks.count_children().await.expect("it runs").specs != number {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(format!("{number} tasks"), async || tasks.count_children().await.expect("it runs").specs == number).await;
 }

@@ -7,7 +7,7 @@ use foundation::{
     ChildError, ChildSpec, DynamicSupervisorSpec, Shutdown, Strategy, Supervisor, SupervisorSpec, TaskError,
     TaskOptions, TaskStop,
 };
-use foundation_testkit::{Gate, soon};
+use foundation_testkit::{Gate, eventually, soon};
 use tokio::time::Instant;
 
 use super::{Crew, known, open};
@@ -168,13 +168,9 @@ async fn task_8_a_task_supervisor_is_a_child_like_any_other() {
     // Only the killed one is replaced, empty.
     mail.actor().kill();
     crew.is(1).await;
-    let mail = soon("the replacement", async {
-        loop {
-            match top.task_supervisor("mail").await.unwrap() {
-                Some(again) if again.actor().get_id() != mail.actor().get_id() => return again,
-                _ => tokio::task::yield_now().await,
-            }
-        }
+    let mail = eventually("the replacement", async || {
+        let again = top.task_supervisor("mail").await.unwrap();
+        again.filter(|again| again.actor().get_id() != mail.actor().get_id())
     });
     assert_eq!(mail.await.count_children().await.unwrap().specs, 0);
     assert_eq!(print.children().await.unwrap(), [other.id()]);

@@ -4,23 +4,12 @@ use std::future::pending;
 use std::time::Duration;
 
 use foundation::{ChildSpec, Shutdown, TaskOptions, TaskStop};
-use foundation_testkit::soon;
+use foundation_testkit::{soon, until_tasks_left};
 use futures::StreamExt;
-use tokio::runtime::Handle;
 use tokio::task::yield_now;
 
 use super::streams::at_a_time;
 use super::{Crew, known, open};
-
-/// The handler of an actor is dropped a moment before its task is counted as ended.
-async fn no_task_left() {
-    soon("the end of all tasks", async {
-        while Handle::current().metrics().num_alive_tasks() > 0 {
-            yield_now().await;
-        }
-    })
-    .await;
-}
 
 fn ending(crew: &Crew) -> impl Future<Output = ()> + Send + use<> {
     let member = crew.join();
@@ -103,7 +92,7 @@ async fn task_8_thousands_of_tasks_leave_nothing_behind() {
     assert!(crew.ever() > 2_000);
     soon("the shutdown", tasks.shutdown()).await;
     drop(tasks);
-    no_task_left().await;
+    until_tasks_left(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -124,18 +113,13 @@ async fn task_8_a_shutdown_in_the_middle_of_everything_leaves_nothing_behind() {
                 })
             })
             .collect();
-        soon("some tasks", async {
-            while crew.ever() < 50 * (round + 1) {
-                yield_now().await;
-            }
-        })
-        .await;
+        crew.ever_at_least(50 * (round + 1)).await;
         soon("the shutdown", tasks.shutdown()).await;
         for client in clients {
             soon("a client", client).await.unwrap();
         }
         assert_eq!(crew.now(), 0);
         drop(tasks);
-        no_task_left().await;
+        until_tasks_left(0).await;
     }
 }

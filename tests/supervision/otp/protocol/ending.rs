@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foundation::{ChildError, ChildSpec, ExitReason, Shutdown, Strategy, Supervisor, SupervisorSpec};
-use foundation_testkit::{Behavior, Command, Gate, Moment, soon};
+use foundation_testkit::{Behavior, Command, Gate, Moment, assert_error, soon};
 use tokio::time::Instant;
 
 use super::{SECOND, family};
@@ -57,7 +57,7 @@ async fn protocol_5_a_child_whose_start_has_just_finished_is_stopped_by_its_own_
     gate.open();
     office.top.shutdown().await;
     assert_eq!(log.of(&[Moment::Up, Moment::Down]), ["late up", "late down"]);
-    assert!(starting.await.unwrap().is_err());
+    assert_error!(starting.await.unwrap(), ChildError::NotRunning { .. });
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 
 use foundation::{ChildError, ChildKind, ChildSpec, RestartIntensity, StartError, Strategy, SupervisorSpec};
-use foundation_testkit::{Behavior, Gate, Moment, Puppet, soon};
+use foundation_testkit::{Behavior, Gate, Moment, Puppet, assert_error, soon};
 
 use super::{SECOND, family};
 use crate::otp::{Office, STRATEGIES, at_rest, counts, puppets, told};
@@ -113,7 +113,7 @@ async fn protocol_5_a_supervisor_that_hangs_in_its_first_start_is_terminated_wit
     log.reached("hanging", Moment::Starting, 1).await;
     soon("the termination", office.office.terminate_child("inner")).await.unwrap();
     assert_eq!([early.alive(), hanging.alive()], [0, 0]);
-    assert!(starting.await.unwrap().is_err());
+    assert_error!(starting.await.unwrap(), ChildError::NotRunning { .. });
     office.close().await;
 }
 
@@ -137,7 +137,7 @@ async fn protocol_5_a_supervisor_that_did_not_start_is_gone_when_all_that_it_had
                 true => sup.terminate_child("inner").await.unwrap(),
                 false => patience.open(),
             }
-            assert!(starting.await.unwrap().is_err());
+            assert_error!(starting.await.unwrap(), ChildError::NotRunning { .. });
         });
         log.reached("hanging", Moment::Dropped, 1).await;
         for _ in 0..100 {

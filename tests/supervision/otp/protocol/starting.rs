@@ -111,10 +111,18 @@ fn half_started(puppet: &Puppet, then: Behavior) -> ChildSpec {
 
 #[tokio::test(start_paused = true)]
 async fn protocol_6_a_start_function_that_fails_after_it_has_spawned_leaves_no_actor() {
-    for then in [Behavior::Fail("no desk"), Behavior::Panic("no desk"), Behavior::Hang] {
+    for (then, expected) in [
+        (Behavior::Fail("no desk"), "no desk"),
+        (Behavior::Panic("no desk"), "the start function panicked: no desk"),
+        (Behavior::Hang, "the start did not finish within 1s"),
+    ] {
         let (log, [child]) = puppets(["child"]);
         let office = Office::of(Strategy::OneForOne, 3, &[]).await;
-        assert!(office.office.start_child(half_started(&child, then).start_timeout(SECOND)).await.is_err());
+        let spec = half_started(&child, then).start_timeout(SECOND);
+        let ChildError::Start { source, .. } = office.office.start_child(spec).await.unwrap_err() else {
+            panic!("the start fails")
+        };
+        assert_eq!(source.root_cause().to_string(), expected);
         log.reached("child", Moment::Dropped, 1).await;
         assert_eq!((child.alive(), log.count("child", Moment::StateDropped)), (0, 1));
         assert_eq!(counts(&office.office).await, [0, 0, 0, 0]);
