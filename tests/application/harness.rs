@@ -108,9 +108,10 @@ fn a_namespace_that_does_not_start_fails_the_test_with_the_cause() {
             Err::<foundation::Started, _>(StartError::failed("overslept"))
         })
     });
-    let said = outcome(options("early").builder(builder), async |_| unreachable!("the test does not run")).unwrap_err();
-    assert!(said.starts_with("the namespace of test early did not start: namespace test:"), "{said}");
-    assert!(said.ends_with("child sleeper did not start: overslept"), "{said}");
+    let message =
+        outcome(options("early").builder(builder), async |_| unreachable!("the test does not run")).unwrap_err();
+    assert!(message.starts_with("the namespace of test early did not start: namespace test:"), "{message}");
+    assert!(message.ends_with("child sleeper did not start: overslept"), "{message}");
 }
 
 // ---- leaked handles ----
@@ -127,23 +128,23 @@ fn notebook(namespace: &TestNamespace) -> std::sync::Arc<Notebook> {
 
 #[test]
 fn a_namespace_that_a_cycle_keeps_alive_is_reported_with_the_extension_in_it() {
-    let said = outcome(options("cycle"), async |namespace| {
+    let message = outcome(options("cycle"), async |namespace| {
         let notebook = notebook(&namespace);
         let _ = notebook.myself.set(std::sync::Arc::clone(&notebook));
     });
-    let said = said.unwrap_err();
-    assert!(said.starts_with("the namespace of test cycle is still held by "), "{said}");
+    let message = message.unwrap_err();
+    assert!(message.starts_with("the namespace of test cycle is still held by "), "{message}");
     assert!(
-        said.contains("; its extensions that are left, and may hold it, are ") && said.ends_with("::Notebook"),
-        "{said}"
+        message.contains("; its extensions that are left, and may hold it, are ") && message.ends_with("::Notebook"),
+        "{message}"
     );
 }
 
 #[test]
 fn a_namespace_that_is_held_from_outside_is_reported() {
     let mut kept = None;
-    let said = outcome(options("kept"), async |namespace| kept = Some(namespace.events().clone())).unwrap_err();
-    assert!(said.ends_with("no extension of it is left, so what holds it is outside"), "{said}");
+    let message = outcome(options("kept"), async |namespace| kept = Some(namespace.events().clone())).unwrap_err();
+    assert!(message.ends_with("no extension of it is left, so what holds it is outside"), "{message}");
 }
 
 #[test]
@@ -166,12 +167,12 @@ fn a_test_that_panics_is_torn_down_in_order_and_its_own_panic_is_shown() {
     let log = Log::new();
     let clerk = Puppet::new("clerk", &log).actor();
     let mut cell = None;
-    let said = outcome(options("panics"), async |namespace| {
+    let message = outcome(options("panics"), async |namespace| {
         cell = Some(namespace.spawn(&CLERK, clerk, ()).await.unwrap().get_cell());
         tokio::spawn(std::future::pending::<()>());
         panic!("the test's own words");
     });
-    assert_eq!(said, Err("the test's own words".to_owned()));
+    assert_eq!(message, Err("the test's own words".to_owned()));
     assert_eq!(cell.unwrap().get_status(), ActorStatus::Stopped);
     assert_eq!(log.of(&[Moment::Up, Moment::Down]), ["clerk up", "clerk down"], "its post_stop has run");
 }
@@ -198,22 +199,22 @@ fn a_namespace_that_was_cleaned_up_by_the_test_itself_is_no_fault() {
 
 #[test]
 fn a_task_that_outlives_its_test_is_found() {
-    let said = outcome(options("leaks"), async |_| {
+    let message = outcome(options("leaks"), async |_| {
         tokio::spawn(std::future::pending::<()>());
     });
     let expected = "1 task or actor that test leaks started is still alive 20ms after it";
-    assert_eq!(said, Err(expected.to_owned()));
+    assert_eq!(message, Err(expected.to_owned()));
 }
 
 #[test]
 fn plain_ractor_actors_that_outlive_their_test_are_found() {
-    let said = outcome(options("leaks"), async |_| {
+    let message = outcome(options("leaks"), async |_| {
         for _ in 0..2 {
             Actor::spawn(None, Probe::default(), ()).await.unwrap();
         }
     });
     let expected = "2 tasks or actors that test leaks started are still alive 20ms after it";
-    assert_eq!(said, Err(expected.to_owned()));
+    assert_eq!(message, Err(expected.to_owned()));
 }
 
 #[test]
@@ -274,13 +275,13 @@ async fn the_time_for_the_last_task_may_be_set_by_the_attribute(_namespace: Test
 #[test]
 fn an_actor_that_has_to_be_killed_is_named() {
     let mut id = None;
-    let said = outcome(options("stubborn"), async |namespace: TestNamespace| {
+    let message = outcome(options("stubborn"), async |namespace: TestNamespace| {
         id = Some(namespace.namespace());
         let hanging = || (Probe::default().stop(Behavior::Hang), ());
         let spec = ChildSpec::worker("hanging", hanging).shutdown(Shutdown::Timeout(Duration::from_secs(1)));
         namespace.supervise(spec).await.unwrap();
     });
-    let (id, said): (Namespace, String) = (id.unwrap(), said.unwrap_err());
-    assert!(said.starts_with("actors of test stubborn did not stop and had to be killed: "), "{said}");
-    assert!(said.ends_with(&format!("{id}/application/hanging")), "{said}");
+    let (id, message): (Namespace, String) = (id.unwrap(), message.unwrap_err());
+    assert!(message.starts_with("actors of test stubborn did not stop and had to be killed: "), "{message}");
+    assert!(message.ends_with(&format!("{id}/application/hanging")), "{message}");
 }

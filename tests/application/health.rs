@@ -27,7 +27,7 @@ impl Actor for Worker {
     }
 
     async fn handle(&self, _: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
-        Err("the worker was told to fail".into())
+        Err("the worker was ordered to fail".into())
     }
 }
 
@@ -97,8 +97,8 @@ async fn a_child_that_fails_repeatedly_within_the_grace_is_degraded_until_it_has
     for failures in 4..8 {
         fail(services, "porter").await;
         let health = find(services, "porter").await;
-        let said = format!("failed {failures} times within {:.1}s; last exit: killed", f64::from(failures - 1) * 0.4);
-        assert_eq!(health, Health::Degraded(said));
+        let shown = format!("failed {failures} times within {:.1}s; last exit: killed", f64::from(failures - 1) * 0.4);
+        assert_eq!(health, Health::Degraded(shown));
         advance(2 * SECOND / 5).await;
     }
     assert_eq!(foundation.health().await.condition(), Condition::Degraded, "up for less than a grace");

@@ -156,8 +156,8 @@ async fn fnd_7_important_data_is_flushed_before_the_services_stop() {
 async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestNamespace) {
     let foundation = Foundation::builder().start().await.unwrap();
     let telemetry = foundation.telemetry().clone();
-    let told = Arc::new(AtomicU64::new(0));
-    let counting = Arc::clone(&told);
+    let handled = Arc::new(AtomicU64::new(0));
+    let counting = Arc::clone(&handled);
     let handle = move |_: &foundation::TelemetryEvent<'_>| {
         counting.fetch_add(1, Ordering::Relaxed);
     };
@@ -183,7 +183,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestN
     telemetry.execute("shot", &[], &Value::Null);
     cease.send(true).unwrap();
     let shots: u64 = join_all(gunners).await.into_iter().map(Result::unwrap).sum();
-    assert_eq!(told.load(Ordering::Relaxed), shots + 1);
+    assert_eq!(handled.load(Ordering::Relaxed), shots + 1);
     assert!(namespace.health().await.is_healthy());
 }
 
@@ -407,8 +407,8 @@ async fn fnd_7_metric_clean_up_continues_after_a_restart(namespace: TestNamespac
 #[foundation::test(builder = configured())]
 async fn fnd_7_subscribers_and_handlers_survive_the_restart_of_their_service(namespace: TestNamespace) {
     let mut changes = namespace.config().subscribe("server").unwrap();
-    let (told, mut events) = mpsc::unbounded_channel();
-    let handle = move |event: &foundation::TelemetryEvent<'_>| told.send(event.name.to_owned()).unwrap();
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let handle = move |event: &foundation::TelemetryEvent<'_>| sender.send(event.name.to_owned()).unwrap();
     namespace.telemetry().attach("listening", ["rang"], handle).await.unwrap();
     crash(&namespace, &ConfigServer::NAME).await;
     crash(&namespace, &Telemetry::NAME).await;

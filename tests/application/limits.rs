@@ -103,7 +103,7 @@ async fn a_wait_for_each_service_has_the_limit_of_that_service() {
     let limits = Limits::new()
         .events(EventStoreLimits::new().answer(SHORT))
         .config(config.inquiry(Duration::from_secs(10)))
-        .health(HealthLimits::new().answer(Duration::from_millis(10)));
+        .health(HealthLimits::new().answer(Duration::from_millis(200)));
     let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
     let mut held = clock.hold_next();
     let error = error_text(foundation.events().append(NewEvent::new("stuck").unwrap()).await);
@@ -112,7 +112,7 @@ async fn a_wait_for_each_service_has_the_limit_of_that_service() {
     let error = error_text(foundation.config().update("server.port", 1).await);
     assert!(error.contains("within 30ms"), "{error}");
     let health = foundation.health().await;
-    assert_eq!(health.services[1].health, Health::TimedOut(Duration::from_millis(10)));
+    assert_eq!(health.services[1].health, Health::TimedOut(Duration::from_millis(200)));
     drop(held);
     foundation.shutdown().await;
 }

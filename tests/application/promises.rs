@@ -155,7 +155,7 @@ async fn each_report_is_recorded_as_the_table_states() {
         let event = soon("the next report", events.next()).await.unwrap().unwrap();
         if event.service() == Some(&path) {
             assert_eq!(event.payload["supervisor"], path.as_str());
-            recorded.push(told(&event));
+            recorded.push(summary(&event));
         }
     }
     let expected = [
@@ -182,7 +182,7 @@ async fn each_report_is_recorded_as_the_table_states() {
 }
 
 /// The subject of an event, its kind, and its fields, in the order of names.
-fn told(event: &Event) -> (String, String, Vec<String>) {
+fn summary(event: &Event) -> (String, String, Vec<String>) {
     let mut fields: Vec<_> = event.payload.as_object().unwrap().keys().cloned().collect();
     fields.sort();
     (event.payload["child"].as_str().unwrap().to_owned(), event.kind.to_string(), fields)

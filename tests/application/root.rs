@@ -69,15 +69,15 @@ async fn children_start_in_order_and_stop_in_reverse_before_the_services() {
 
 #[tokio::test]
 async fn each_namespace_has_children_of_its_own_which_know_their_namespace() {
-    let (told, mut heard) = mpsc::unbounded_channel();
+    let (sender, mut received) = mpsc::unbounded_channel();
     let builder = Foundation::builder().child(move |services| {
-        told.send(services.namespace()).unwrap();
+        sender.send(services.namespace()).unwrap();
         services.child_spec(&CLERK, || (Probe::default(), ()))
     });
     let foundation = builder.start().await.unwrap();
-    assert_eq!(heard.try_recv(), Ok(Namespace::Production));
+    assert_eq!(received.try_recv(), Ok(Namespace::Production));
     let test = foundation.test_namespace().await.unwrap();
-    assert_eq!(heard.try_recv(), Ok(test.namespace()));
+    assert_eq!(received.try_recv(), Ok(test.namespace()));
     let clerks = [foundation.production().lookup(&CLERK).unwrap(), test.lookup(&CLERK).unwrap()];
     assert_ne!(clerks[0].get_id(), clerks[1].get_id());
     test.cleanup().await.unwrap();
@@ -101,9 +101,9 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     let before = alive_tasks();
     let (builder, log) = staffed(&["a", "b"]);
     let error = builder.child(|_| overslept()).start().await.unwrap_err();
-    let said = error.to_string();
-    assert!(said.starts_with("namespace production: "), "{said}");
-    assert!(said.ends_with("child sleeper did not start: the alarm did not ring"), "{said}");
+    let output = error.to_string();
+    assert!(output.starts_with("namespace production: "), "{output}");
+    assert!(output.ends_with("child sleeper did not start: the alarm did not ring"), "{output}");
     let FoundationError::Namespace(foundation::RegistryError::Child { source, .. }) = &error else {
         panic!("{error:?}")
     };
@@ -152,8 +152,8 @@ async fn strategy_and_intensity_are_those_of_the_application() {
     let recorded = foundation.events().query(gave_up).await.unwrap();
     assert_eq!(recorded[0].payload["intensity"], once.to_string());
     assert_eq!(recorded[0].payload["cause"]["failures"][1]["child"], "a");
-    let said = recorded[0].payload["said"].as_str().unwrap();
-    assert!(said.starts_with("more than 1 restart within 5s: a exited: failed: "), "{said}");
+    let output = recorded[0].payload["said"].as_str().unwrap();
+    assert!(output.starts_with("more than 1 restart within 5s: a exited: failed: "), "{output}");
     // The level above knows why its child has ended, and that it was restarted for that.
     let restarted = Query::new().kind("child_restarted".parse().unwrap());
     let recorded = foundation.events().query(restarted).await.unwrap();
@@ -422,42 +422,42 @@ async fn run_elsewhere(scenario: &str, signals: &[&str]) -> (String, ExitStatus)
         let sent = tokio::process::Command::new("sh").args(["-c", &format!("kill {signal} {pid}")]).status().await;
         assert!(sent.unwrap().success());
     }
-    let mut said = String::new();
+    let mut output = String::new();
     while let Some(line) = lines.next_line().await.unwrap() {
-        said = said + &line + "\n";
+        output = output + &line + "\n";
     }
-    (said, process.wait().await.unwrap())
+    (output, process.wait().await.unwrap())
 }
 
 /// The same for a process that ends successfully.
 async fn runs_well(scenario: &str, signals: &[&str]) -> String {
-    let (said, status) = tokio::time::timeout(SOON, run_elsewhere(scenario, signals)).await.unwrap();
-    assert!(status.success(), "{status}: {said}");
-    said
+    let (output, status) = tokio::time::timeout(SOON, run_elsewhere(scenario, signals)).await.unwrap();
+    assert!(status.success(), "{status}: {output}");
+    output
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn sigterm_shuts_down_in_order() {
-    let said = runs_well("signal", &["-TERM"]).await;
-    assert!(said.contains(": SIGTERM\nproduction: "), "{said}");
-    assert!(said.contains("application/clerk: stopped\n"), "{said}");
+    let output = runs_well("signal", &["-TERM"]).await;
+    assert!(output.contains(": SIGTERM\nproduction: "), "{output}");
+    assert!(output.contains("application/clerk: stopped\n"), "{output}");
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn sigint_shuts_down_in_order() {
-    let said = runs_well("signal", &["-INT"]).await;
-    assert!(said.contains(": SIGINT\nproduction: "), "{said}");
-    assert!(said.contains("application/clerk: stopped\n"), "{said}");
+    let output = runs_well("signal", &["-INT"]).await;
+    assert!(output.contains(": SIGINT\nproduction: "), "{output}");
+    assert!(output.contains("application/clerk: stopped\n"), "{output}");
 }
 
 #[tokio::test]
 async fn a_run_ends_when_another_task_requests_the_shutdown() {
     for scenario in ["request", "given up"] {
-        let said = runs_well(scenario, &[]).await;
-        assert!(said.contains(": on request\nproduction: "), "{scenario}: {said}");
-        assert!(said.contains("application/clerk: stopped\n"), "{scenario}: {said}");
+        let output = runs_well(scenario, &[]).await;
+        assert!(output.contains(": on request\nproduction: "), "{scenario}: {output}");
+        assert!(output.contains("application/clerk: stopped\n"), "{scenario}: {output}");
     }
 }
 
@@ -465,15 +465,15 @@ async fn a_run_ends_when_another_task_requests_the_shutdown() {
 #[tokio::test]
 async fn a_second_signal_during_the_shutdown_ends_the_process_at_once() {
     for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
-        let (said, status) = soon(signal, run_elsewhere("stubborn", &["-TERM", signal])).await;
-        assert_eq!(status.code(), Some(code), "{said}");
-        assert!(!said.contains("shut down"), "{said}");
+        let (output, status) = soon(signal, run_elsewhere("stubborn", &["-TERM", signal])).await;
+        assert_eq!(status.code(), Some(code), "{output}");
+        assert!(!output.contains("shut down"), "{output}");
     }
 }
 
 #[tokio::test]
 async fn a_run_ends_when_the_tree_collapses() {
-    let (said, status) = soon("a collapse", run_elsewhere("collapse", &[])).await;
-    assert!(said.contains(": too many restarts"), "{said}");
-    assert!(!status.success(), "the exit status shows it: {said}");
+    let (output, status) = soon("a collapse", run_elsewhere("collapse", &[])).await;
+    assert!(output.contains(": too many restarts"), "{output}");
+    assert!(!status.success(), "the exit status shows it: {output}");
 }

@@ -222,9 +222,9 @@ async fn the_retention_continues_when_the_configuration_is_recorded_anew() {
     let builder = Foundation::builder().config(Pool::sources());
     let foundation = builder.test_events(EventStorage::memory().retention(retention)).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let (told, mut looks) = mpsc::unbounded_channel();
-    let tell = move |event: &TelemetryEvent<'_>| told.send(event.metadata["by_count"].as_u64().unwrap()).unwrap();
-    namespace.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    let (sender, mut looks) = mpsc::unbounded_channel();
+    let send = move |event: &TelemetryEvent<'_>| sender.send(event.metadata["by_count"].as_u64().unwrap()).unwrap();
+    namespace.telemetry().attach("looks", ["event_store.retention"], send).await.unwrap();
     let events = namespace.events();
 
     events.append_batch(others(5)).await.unwrap();

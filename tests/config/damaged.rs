@@ -32,10 +32,10 @@ async fn a_damaged_record_of_the_configuration_refuses_its_start_at_once_with_th
     on(directory.path()).await.unwrap().shutdown().await;
     damage(directory.path(), 2);
     let begun = Instant::now();
-    let said = error_text(on(directory.path()).await.map(drop));
+    let text = error_text(on(directory.path()).await.map(drop));
     assert!(begun.elapsed() < Duration::from_secs(8), "the start was tried again and again: {:?}", begun.elapsed());
-    assert!(said.contains("the row of event 2 is damaged: "), "{said}");
-    assert!(said.contains("verify lists all damaged rows, and its repair moves them aside"), "{said}");
+    assert!(text.contains("the row of event 2 is damaged: "), "{text}");
+    assert!(text.contains("verify lists all damaged rows, and its repair moves them aside"), "{text}");
 }
 
 #[tokio::test]
@@ -54,8 +54,8 @@ async fn a_record_that_is_damaged_while_the_configuration_runs_changes_nothing()
         config.update("server.port", port).await.unwrap();
         assert_eq!((config.get("pool.max"), config.get("server.port")), (Ok(9), Ok(port)));
     }
-    let said = error_text(config.history("pool").await);
-    assert!(said.contains("the history of changes cannot be read: the row of event 1 is damaged: "), "{said}");
+    let text = error_text(config.history("pool").await);
+    assert!(text.contains("the history of changes cannot be read: the row of event 1 is damaged: "), "{text}");
     foundation.shutdown().await;
     assert!(error_text(on(directory.path()).await.map(drop)).contains("the row of event 1 is damaged: "));
 }

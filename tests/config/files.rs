@@ -163,8 +163,8 @@ async fn an_invalid_reload_is_refused_and_recorded_and_changes_nothing() {
     ];
     for (content, expected) in cases {
         fixture.write(content);
-        let said = error_text(config.reload().await);
-        assert!(said.contains(expected), "{said}");
+        let text = error_text(config.reload().await);
+        assert!(text.contains(expected), "{text}");
     }
     std::fs::remove_file(&fixture.path).unwrap();
     let error = config.reload().await.unwrap_err();
@@ -212,8 +212,8 @@ async fn a_watched_file_is_reloaded_when_it_is_written_or_replaced_and_refused_w
     let mut changes = fixture.config().subscribe_section::<Pool>().unwrap();
     // A file that is written in place may be read while it is still empty.
     let until = async |changes: &mut foundation::SectionSubscription<Pool>, max: u32| {
-        let heard = async { while changes.next().await.unwrap().unwrap().new.max != max {} };
-        tokio::time::timeout(SOON, heard).await.unwrap();
+        let changed = async { while changes.next().await.unwrap().unwrap().new.max != max {} };
+        tokio::time::timeout(SOON, changed).await.unwrap();
     };
     fixture.write("pool:\n  max: 6\n");
     until(&mut changes, 6).await;
@@ -277,8 +277,8 @@ impl Watched {
     }
 
     async fn until(&mut self, max: u32) {
-        let heard = async { while self.changes.next().await.unwrap().unwrap().new.max != max {} };
-        tokio::time::timeout(SOON, heard).await.unwrap_or_else(|_| panic!("pool.max = {max} was not seen"));
+        let changed = async { while self.changes.next().await.unwrap().unwrap().new.max != max {} };
+        tokio::time::timeout(SOON, changed).await.unwrap_or_else(|_| panic!("pool.max = {max} was not seen"));
     }
 
     async fn refusals(&self) -> usize {
@@ -424,8 +424,8 @@ async fn a_file_that_changed_between_its_loading_and_the_start_of_a_namespace_is
     let namespace = fixture.foundation.test_namespace().await.unwrap();
     let mut changes = namespace.config().subscribe_section::<Pool>().unwrap();
     if namespace.config().section::<Pool>().unwrap().max != 6 {
-        let heard = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
-        tokio::time::timeout(SOON, heard).await.unwrap();
+        let changed = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
+        tokio::time::timeout(SOON, changed).await.unwrap();
     }
     namespace.cleanup().await.unwrap();
     fixture.foundation.shutdown().await;
@@ -453,8 +453,8 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
 
     store.kill();
     fixture.foundation.events().wait_until_up(SOON).await.unwrap();
-    let heard = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
-    tokio::time::timeout(SOON, heard).await.unwrap();
+    let changed = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
+    tokio::time::timeout(SOON, changed).await.unwrap();
     // The repeated failure was recorded once at most: it could not be.
     assert_eq!(recorded(production, "config_reload_refused").await.len(), 0);
     fixture.foundation.shutdown().await;
@@ -519,11 +519,11 @@ async fn files_that_cannot_be_watched_degrade_the_health_with_the_cause_until_th
     command.args(["--exact", "files::another_process", "--ignored", "--nocapture", "--test-threads=1"]);
     let run = command.env(WITHOUT_DESCRIPTORS, "yes").kill_on_drop(true).output();
     let output = tokio::time::timeout(SOON, run).await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(
-        said.contains("degraded: the files are looked at every 5ms only, since ") && said.contains("os error 24"),
-        "{said}"
+        text.contains("degraded: the files are looked at every 5ms only, since ") && text.contains("os error 24"),
+        "{text}"
     );
-    assert!(said.contains("watched again"), "{said}");
+    assert!(text.contains("watched again"), "{text}");
 }

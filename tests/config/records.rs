@@ -37,9 +37,9 @@ async fn the_history_of_a_section_has_its_changes_in_order_and_no_others(namespa
     namespace.events().append(forged.unwrap()).await.unwrap();
 
     let history = config.history("pool").await.unwrap();
-    let told: Vec<_> = history.iter().map(|it| (it.change.path.as_str(), &it.change.old, &it.change.new)).collect();
+    let found: Vec<_> = history.iter().map(|it| (it.change.path.as_str(), &it.change.old, &it.change.new)).collect();
     assert_eq!(
-        told,
+        found,
         [("pool.max", &json!(4), &json!(9)), ("pool.max", &json!(9), &json!(5)), ("pool.min", &json!(1), &json!(2))]
     );
     assert_eq!((history[0].note.author.as_deref(), history[0].cause), (Some("alice"), ChangeCause::Update));

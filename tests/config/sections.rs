@@ -136,13 +136,13 @@ async fn a_subscriber_of_a_section_gets_the_old_and_the_new_one_once_a_transacti
     assert_eq!((changed.generation, changed.event, changed.note.author.as_deref()), (3, commit.event, Some("alice")));
     assert_eq!(sections.next().await.unwrap().unwrap().new.max, 17);
 
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..3 {
         let changed = values.next().await.unwrap().unwrap();
-        heard.push((changed.change.path.to_string(), changed.change.new, changed.generation));
+        received.push((changed.change.path.to_string(), changed.change.new, changed.generation));
     }
     let expected = [("pool.max", 16, 3), ("pool.min", 8, 3), ("pool.max", 17, 4)];
-    assert_eq!(heard, expected.map(|(path, new, generation)| (path.to_owned(), Value::from(new), generation)));
+    assert_eq!(received, expected.map(|(path, new, generation)| (path.to_owned(), Value::from(new), generation)));
 }
 
 // ---- hostile input ----
@@ -164,12 +164,12 @@ async fn hostile_paths_and_values_are_refused_with_short_escaped_errors_and_chan
         &long,
     ];
     for path in paths {
-        for said in [
+        for text in [
             error_text(config.update(path, 1).await),
             error_text(config.get::<u8>(path)),
             error_text(config.history(path).await),
         ] {
-            assert!(said.len() < 400 && !said.contains(|c: char| c.is_control()), "{said}");
+            assert!(text.len() < 400 && !text.contains(|c: char| c.is_control()), "{text}");
         }
     }
     let levels = (0..100).fold(Value::Null, |inner, _| json!([inner]));

@@ -252,8 +252,8 @@ async fn a_subscriber_gets_the_changes_of_its_section_in_order_and_no_others(nam
     config.update("server.port", 1).await.unwrap();
     config.update("limits.ratio", 0.75).await.unwrap();
     config.update("server.host", "example.org").await.unwrap();
-    let heard = [changes.next().await.unwrap().unwrap(), changes.next().await.unwrap().unwrap()];
-    assert_eq!(heard.map(|changed| changed.change.path.to_string()), ["server.port", "server.host"]);
+    let received = [changes.next().await.unwrap().unwrap(), changes.next().await.unwrap().unwrap()];
+    assert_eq!(received.map(|changed| changed.change.path.to_string()), ["server.port", "server.host"]);
 }
 
 #[foundation::test(builder = configured())]
@@ -360,17 +360,17 @@ async fn a_value_that_is_read_as_the_wrong_type_is_refused_with_both_types_and_i
 #[tokio::test]
 async fn malformed_toml_is_refused_with_file_line_and_column() {
     let file = File::with("[server]\nport = \n");
-    let said = refused(settings().file(&file.path)).await;
+    let text = refused(settings().file(&file.path)).await;
     let expected = format!("the configuration cannot be loaded: config file {}, line 2, column ", file.path.display());
-    assert!(said.starts_with(&expected), "{said}");
+    assert!(text.starts_with(&expected), "{text}");
     // The place, then the parser's reason.
-    assert!(said[expected.len()..].split_once(": ").is_some_and(|(column, _)| column.parse::<u8>().is_ok()), "{said}");
+    assert!(text[expected.len()..].split_once(": ").is_some_and(|(column, _)| column.parse::<u8>().is_ok()), "{text}");
 }
 
 #[tokio::test]
 async fn a_missing_file_is_refused_with_its_path() {
-    let said = refused(settings().file("no/such/app.toml")).await;
-    assert_eq!(said, "the configuration cannot be loaded: config file no/such/app.toml does not exist");
+    let text = refused(settings().file("no/such/app.toml")).await;
+    assert_eq!(text, "the configuration cannot be loaded: config file no/such/app.toml does not exist");
     let optional = settings().optional_file(Path::new("no/such/app.toml"));
     Foundation::builder().config(optional).start().await.unwrap().shutdown().await;
 }
@@ -396,10 +396,10 @@ async fn a_value_of_the_wrong_type_in_the_environment_is_refused_with_the_variab
 #[tokio::test]
 async fn a_variable_whose_name_makes_no_path_is_refused_with_its_name() {
     let sources = settings().environment("APP", variables(&[("APP__SERVER__", "1")])).unwrap();
-    let said = refused(sources).await;
+    let text = refused(sources).await;
     let expected = "the configuration cannot be loaded: \"server.\" in environment variable APP__SERVER__ is no config \
                     path: it has an empty segment at character 8";
-    assert_eq!(said, expected);
+    assert_eq!(text, expected);
 }
 
 #[tokio::test]

@@ -263,9 +263,9 @@ fn a_shutdown_stops_running_reads_and_no_thread_outlives_it() {
         let queries: Vec<_> = queries.collect();
         while foundation.events().get(EventId::FIRST).await.is_err() {}
         foundation.shutdown().await;
-        for said in join_all(queries).await {
-            let said = said.unwrap();
-            assert!(said == "the event store is ending" || said.starts_with("no service event_store"), "{said}");
+        for text in join_all(queries).await {
+            let text = text.unwrap();
+            assert!(text == "the event store is ending" || text.starts_with("no service event_store"), "{text}");
         }
     });
     // It would wait for a thread that still reads.

@@ -16,9 +16,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 /// The result of each run, from now on.
 async fn looks(services: &Services) -> UnboundedReceiver<Value> {
-    let (told, looks) = unbounded_channel();
-    let tell = move |event: &TelemetryEvent<'_>| drop(told.send(event.metadata.clone()));
-    services.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    let (sender, looks) = unbounded_channel();
+    let send = move |event: &TelemetryEvent<'_>| drop(sender.send(event.metadata.clone()));
+    services.telemetry().attach("looks", ["event_store.retention"], send).await.unwrap();
     looks
 }
 
@@ -54,7 +54,7 @@ async fn events_that_are_pruned_for_their_bytes_are_reported_as_such() {
     foundation.shutdown().await;
 }
 
-async fn heard(log: RecordingLog) -> (Foundation, UnboundedReceiver<Value>) {
+async fn start_on(log: RecordingLog) -> (Foundation, UnboundedReceiver<Value>) {
     let retention = Retention::new().max_count(2).every(Duration::from_millis(1));
     let foundation = Foundation::builder().events(log.storage().retention(retention)).start().await.unwrap();
     let looks = looks(foundation.production()).await;
@@ -64,7 +64,7 @@ async fn heard(log: RecordingLog) -> (Foundation, UnboundedReceiver<Value>) {
 #[tokio::test]
 async fn a_log_is_maintained_when_its_bounds_are_met_until_nothing_is_left_to_do() {
     let (log, mut asked) = RecordingLog::new();
-    let (foundation, mut looks) = heard(log.with_upkeep(2)).await;
+    let (foundation, mut looks) = start_on(log.with_upkeep(2)).await;
     looks.recv().await.unwrap();
     for more in [true, true, false] {
         assert_eq!(asked.recv().await, Some(LogCall::Maintain { more }));
@@ -75,7 +75,7 @@ async fn a_log_is_maintained_when_its_bounds_are_met_until_nothing_is_left_to_do
 #[tokio::test]
 async fn a_retention_run_that_fails_is_reported_with_its_failure() {
     let (log, asked) = RecordingLog::new();
-    let (foundation, mut looks) = heard(log.full()).await;
+    let (foundation, mut looks) = start_on(log.full()).await;
     let look = looks.recv().await.unwrap();
     let failure = "the event store records nothing at present and will try again: \
                    pruning failed in /dev/full: no space left on device";

@@ -136,10 +136,10 @@ async fn appends_wait_for_a_store_that_is_restarted_and_each_is_recorded_once(na
     let counted =
         namespace.events().query(Query::new().kind("counted".parse().unwrap()).limit(usize::MAX)).await.unwrap();
     let mut recorded: Vec<_> = counted.iter().map(|event| event.id.get()).collect();
-    let mut told = ids;
-    told.sort_unstable();
+    let mut returned = ids;
+    returned.sort_unstable();
     recorded.sort_unstable();
-    assert_eq!(told, recorded);
+    assert_eq!(returned, recorded);
 }
 
 #[tokio::test(start_paused = true)]
@@ -506,11 +506,11 @@ async fn a_store_that_no_lookup_finds_is_reported_and_does_no_harm(namespace: Te
     let store = namespace.events();
     let id = store.append(event("counted", 1)).await.unwrap();
     unregister_event_store(&namespace);
-    let said = |error: EventStoreError| error.to_string().starts_with("no service event_store in namespace test:");
-    assert!(said(store.get(id).await.unwrap_err()));
-    assert!(said(store.chain(id).await.unwrap_err()));
-    assert!(said(store.recent(1).await.unwrap_err()));
-    assert!(said(store.prune_before(at(1)).await.unwrap_err()));
+    let message = |error: EventStoreError| error.to_string().starts_with("no service event_store in namespace test:");
+    assert!(message(store.get(id).await.unwrap_err()));
+    assert!(message(store.chain(id).await.unwrap_err()));
+    assert!(message(store.recent(1).await.unwrap_err()));
+    assert!(message(store.prune_before(at(1)).await.unwrap_err()));
     assert_eq!(store.append_expecting(Some(id), counted(0..2)).await.unwrap_err().into_batch().len(), 2);
 }
 
@@ -570,9 +570,9 @@ async fn fnd_7_retention_prunes_by_age_and_count_is_reported_and_continues_after
     let storage = EventStorage::memory().retention(retention);
     let foundation = Foundation::builder().clock(clock.read()).test_events(storage).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let (told, mut looks) = tokio::sync::mpsc::unbounded_channel();
-    let tell = move |event: &foundation::TelemetryEvent<'_>| told.send(event.metadata.clone()).unwrap();
-    namespace.telemetry().attach("looks", ["event_store.retention"], tell).await.unwrap();
+    let (sender, mut looks) = tokio::sync::mpsc::unbounded_channel();
+    let send = move |event: &foundation::TelemetryEvent<'_>| sender.send(event.metadata.clone()).unwrap();
+    namespace.telemetry().attach("looks", ["event_store.retention"], send).await.unwrap();
 
     clock.set(100);
     namespace.events().append_batch(counted(0..500)).await.unwrap();
@@ -601,9 +601,9 @@ async fn fnd_7_retention_prunes_by_age_and_count_is_reported_and_continues_after
 async fn exported_events_are_imported_with_their_ids_and_new_ids_follow_them(namespace: TestNamespace) {
     let store = namespace.events();
     store.append_batch(counted(0..1_200)).await.unwrap();
-    let (mut lines, mut told) = (Vec::new(), Vec::new());
-    let written = store.export(Query::new().after(EventId::FIRST), &mut lines, |count| told.push(count)).await;
-    assert_eq!((written.unwrap(), told), (1_199, vec![500, 1_000, 1_199]));
+    let (mut lines, mut progress) = (Vec::new(), Vec::new());
+    let written = store.export(Query::new().after(EventId::FIRST), &mut lines, |count| progress.push(count)).await;
+    assert_eq!((written.unwrap(), progress), (1_199, vec![500, 1_000, 1_199]));
 
     let other = Foundation::builder().start().await.unwrap();
     assert_eq!(other.events().import(&lines[..], |_| ()).await.unwrap(), 1_199);

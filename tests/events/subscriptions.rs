@@ -156,7 +156,7 @@ async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice
     append(&store, 20).await;
     namespace.kill(&EventStore::NAME).await.unwrap();
     until("the second log", async || opened.load(Ordering::SeqCst) >= 2).await;
-    assert_error!(store.append(NewEvent::of(TICKED)).await, EventStoreError::NotDelivered { .. });
+    assert_error!(store.append(NewEvent::of(TICKED)).await, EventStoreError::Unavailable { .. });
     assert_eq!(store.position(), Some(id(20)));
     foundation.shutdown().await;
 }

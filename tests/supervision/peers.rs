@@ -13,7 +13,7 @@ use foundation::{
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, ping, soon};
 use tokio::time::Instant;
 
-use crate::otp::{Agency, Office, at_most, counts, told};
+use crate::otp::{Agency, Office, at_most, counts, states};
 
 const SECOND: Duration = Duration::from_secs(1);
 static CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
@@ -30,7 +30,7 @@ async fn peer_9_children_are_up_when_their_supervisor_has_started() {
     let spec = SupervisorSpec::new(Strategy::OneForOne).children([a.spec(), b.spec()]);
     let sup = Supervisor::start("office", spec).await.unwrap();
     assert_eq!(log.of(&[Moment::Up]), ["a up", "b up"]);
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["b running", "a running"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["b running", "a running"]);
     sup.shutdown().await;
 }
 
@@ -110,7 +110,7 @@ async fn peer_9_children_can_be_administered() {
     sup.start_child(b.spec()).await.unwrap();
     assert_eq!(counts(sup).await, [2, 2, 0, 2]);
     sup.terminate_child("a").await.unwrap();
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["b running", "a stopped"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["b running", "a stopped"]);
     assert_eq!(ping(&sup.restart_child("a").await.unwrap().unwrap()).await, Some(2));
     sup.terminate_child("b").await.unwrap();
     sup.delete_child("b").await.unwrap();
@@ -146,7 +146,7 @@ async fn peer_9_b_a_child_that_is_terminated_while_its_restart_is_due_stays_gone
     let starts = log.count("a", Moment::Called);
     // Requests and answers: a retry that was still due would have had its turn.
     for _ in 0..10 {
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["a stopped"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["a stopped"]);
     }
     assert_eq!((log.count("a", Moment::Called), a.alive()), (starts, 0));
     office.close().await;
@@ -201,7 +201,7 @@ async fn peer_9_d_the_end_of_a_linked_unmanaged_actor_does_no_harm() {
         Actor::spawn_linked(None, stray.actor(), (), agency.agency.actor().clone()).await.unwrap();
         stray.order(end);
         log.reached("stray", Moment::Dropped, number + 1).await;
-        assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["child running"]);
+        assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["child running"]);
         assert_eq!(ping(&child.latest()).await, Some(number as u32 + 1));
         agency.close().await;
     }

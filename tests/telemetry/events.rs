@@ -79,21 +79,21 @@ async fn a_handler_whose_panic_payload_and_destructor_panic_does_no_harm(namespa
 
 /// Attaches a handler of everything that emits in turn; returns the number of its calls.
 async fn attach_echo(to: &Telemetry, from: &Telemetry, id: &str) -> Arc<AtomicU64> {
-    let told = Arc::new(AtomicU64::new(0));
-    let (counting, telemetry) = (Arc::clone(&told), to.clone());
+    let calls = Arc::new(AtomicU64::new(0));
+    let (counting, telemetry) = (Arc::clone(&calls), to.clone());
     let echo = move |_: &TelemetryEvent<'_>| {
         counting.fetch_add(1, Ordering::Relaxed);
         telemetry.execute("echo.heard", &[], &Value::Null);
     };
     from.attach(id, [EventPattern::prefix("")], echo).await.unwrap();
-    told
+    calls
 }
 
 #[foundation::test]
 async fn a_handler_that_emits_its_own_events_comes_to_an_end(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let warnings = foundation_testkit::TraceLog::default();
-    let told = attach_echo(telemetry, telemetry, "echo").await;
+    let calls = attach_echo(telemetry, telemetry, "echo").await;
     tracing::subscriber::with_default(tracing_subscriber::registry().with(warnings.clone()), || {
         for _ in 0..100 {
             telemetry.execute("order.placed", &[], &Value::Null);
@@ -101,7 +101,7 @@ async fn a_handler_that_emits_its_own_events_comes_to_an_end(namespace: TestName
     });
     // Eight at a time, and the events that the last of them emits are counted and handled by none.
     let snapshot = telemetry.snapshot().await.unwrap();
-    assert_eq!(told.load(Ordering::Relaxed), 800);
+    assert_eq!(calls.load(Ordering::Relaxed), 800);
     assert_eq!((snapshot.counter("order.placed"), snapshot.counter("echo.heard")), (Some(100), Some(800)));
     assert_eq!(snapshot.counter("telemetry.events_nested_too_deep"), Some(100));
     assert_eq!(warnings.all().len(), 1, "{:?}", warnings.all());
@@ -122,17 +122,17 @@ async fn handlers_of_two_namespaces_that_emit_into_each_other_come_to_an_end(nam
 #[foundation::test]
 async fn many_handlers_that_emit_handle_a_bounded_number_of_events(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let mut told = Vec::new();
+    let mut calls = Vec::new();
     for id in 0..20 {
-        told.push(attach_echo(telemetry, telemetry, &id.to_string()).await);
+        calls.push(attach_echo(telemetry, telemetry, &id.to_string()).await);
     }
     telemetry.execute("order.placed", &[], &Value::Null);
     // Without a bound there were 20^8.
-    let total: u64 = told.iter().map(|told| told.load(Ordering::Relaxed)).sum();
+    let total: u64 = calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum();
     assert!((20..=20 * 10_001).contains(&total), "{total}");
     // And after it all is as before.
     telemetry.detach("0").await.unwrap();
-    let before = told[1].load(Ordering::Relaxed);
+    let before = calls[1].load(Ordering::Relaxed);
     telemetry.execute("order.placed", &[], &Value::Null);
-    assert!(told[1].load(Ordering::Relaxed) > before);
+    assert!(calls[1].load(Ordering::Relaxed) > before);
 }

@@ -38,9 +38,9 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
 #[foundation::test]
 async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hearing = Arc::clone(&heard);
-    let hear = move |event: &TelemetryEvent<'_>| hearing.lock().unwrap().push(event.metadata.clone());
+    let payloads = Arc::new(Mutex::new(Vec::new()));
+    let recorded = Arc::clone(&payloads);
+    let hear = move |event: &TelemetryEvent<'_>| recorded.lock().unwrap().push(event.metadata.clone());
     telemetry.attach("ear", ["rang", "rung.start", "rung.exception"], hear).await.unwrap();
     let before = telemetry.scrape().await.unwrap().families.len();
     for text in TEXTS {
@@ -48,9 +48,9 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
     }
     telemetry.execute("rang", &[("ok", f64::NAN), ("ok", f64::INFINITY), ("ok", -1.0)], &nested(1_000));
     drop(telemetry.span_with("rung", nested(1_000)));
-    let heard = std::mem::take(&mut *heard.lock().unwrap());
-    assert_eq!(heard[..TEXTS.len()], TEXTS.map(|text| json!({ text: text })));
-    assert_eq!((heard.len(), &heard[TEXTS.len()]), (TEXTS.len() + 3, &nested(1_000)));
+    let payloads = std::mem::take(&mut *payloads.lock().unwrap());
+    assert_eq!(payloads[..TEXTS.len()], TEXTS.map(|text| json!({ text: text })));
+    assert_eq!((payloads.len(), &payloads[TEXTS.len()]), (TEXTS.len() + 3, &nested(1_000)));
     let scrape = telemetry.scrape().await.unwrap();
     let new: BTreeSet<_> =
         scrape.families.iter().map(|family| &*family.name).filter(|name| name.starts_with('r')).collect();

@@ -13,16 +13,16 @@ use serde_json::Value;
 #[foundation::test]
 async fn a_handler_runs_on_the_thread_that_emits(namespace: TestNamespace) {
     let telemetry = namespace.telemetry().clone();
-    let told = Arc::new(Mutex::new(Vec::<ThreadId>::new()));
-    let telling = Arc::clone(&told);
-    let note = move |_: &TelemetryEvent<'_>| telling.lock().unwrap().push(thread::current().id());
+    let seen = Arc::new(Mutex::new(Vec::<ThreadId>::new()));
+    let seeing = Arc::clone(&seen);
+    let note = move |_: &TelemetryEvent<'_>| seeing.lock().unwrap().push(thread::current().id());
     telemetry.attach("note", [EventPattern::prefix("rang")], note).await.unwrap();
     let emit = move || {
         telemetry.execute("rang", &[], &Value::Null);
         thread::current().id()
     };
     let emitted = thread::spawn(emit).join().unwrap();
-    assert_eq!(*told.lock().unwrap(), [emitted]);
+    assert_eq!(*seen.lock().unwrap(), [emitted]);
 }
 
 /// `describe`: at most 1,000 characters, and a later text replaces an earlier one, also that of a built-in metric.

@@ -112,11 +112,11 @@ async fn an_event_is_counted_measured_and_handled(namespace: TestNamespace) {
 
 #[foundation::test]
 async fn a_handler_gets_the_namespace(namespace: TestNamespace) {
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    let handle = move |event: &TelemetryEvent<'_>| told.send(event.namespace).unwrap();
+    let (sender, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let handle = move |event: &TelemetryEvent<'_>| sender.send(event.namespace).unwrap();
     namespace.telemetry().attach("where", ["here"], handle).await.unwrap();
     namespace.telemetry().execute("here", &[], &Value::Null);
-    assert_eq!(heard.recv().await, Some(namespace.namespace()));
+    assert_eq!(received.recv().await, Some(namespace.namespace()));
 }
 
 #[foundation::test]
@@ -206,8 +206,8 @@ async fn a_handler_may_emit_and_so_may_its_destructor(namespace: TestNamespace) 
 #[foundation::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handlers_come_and_go_while_others_emit(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let told = Arc::new(AtomicU64::new(0));
-    let counting = Arc::clone(&told);
+    let calls = Arc::new(AtomicU64::new(0));
+    let counting = Arc::clone(&calls);
     let handle = move |_: &TelemetryEvent<'_>| {
         counting.fetch_add(1, Ordering::Relaxed);
     };
@@ -224,7 +224,7 @@ async fn handlers_come_and_go_while_others_emit(namespace: TestNamespace) {
         assert!(telemetry.detach(format!("fleeting-{n}")).await.unwrap());
     }
     emitter.await.unwrap();
-    assert_eq!(told.load(Ordering::Relaxed), 1_000);
+    assert_eq!(calls.load(Ordering::Relaxed), 1_000);
 }
 
 // ---- measuring ----

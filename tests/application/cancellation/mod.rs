@@ -1,12 +1,12 @@
 //! Every asynchronous function of the public API may be dropped at any poll: nothing half done stays.
 //!
 //! Each function is polled n times and dropped, for every n until it ends by itself, each time in a fresh foundation. The
-//! scenario says what holds afterwards; [`scene::dropped_at_each_poll`] checks that the foundation then ends in order
+//! scenario says what holds afterwards; [`fixture::dropped_at_each_poll`] checks that the foundation then ends in order
 //! and leaves no task behind. Another call of the function works.
 
+mod fixture;
 mod names;
 mod root;
-mod scene;
 mod services;
 mod supervisors;
 mod tasks;

@@ -2,10 +2,10 @@
 
 use foundation::{Foundation, Namespace, ProcessRegistry};
 
-use super::scene::{LONG, Scene, comes_true, dropped_at_each_poll, works_again};
+use super::fixture::{Fixture, LONG, comes_true, dropped_at_each_poll, works_again};
 
-async fn no_test_is_up(scene: &Scene) {
-    let none = comes_true(async || scene.foundation.registry().stats().test_namespaces == 0).await;
+async fn no_test_is_up(fixture: &Fixture) {
+    let none = comes_true(async || fixture.foundation.registry().stats().test_namespaces == 0).await;
     assert!(none, "the test's namespace is still up");
 }
 
@@ -25,18 +25,18 @@ async fn the_start_and_the_shutdown_of_a_foundation_may_be_cancelled() {
     )
     .await;
     dropped_at_each_poll(
-        async |scene| scene.foundation.shutdown().await,
-        async |scene, ended| {
+        async |fixture| fixture.foundation.shutdown().await,
+        async |fixture, ended| {
             if ended.is_some() {
-                scene.foundation.registry().wait_until_gone().await;
+                fixture.foundation.registry().wait_until_gone().await;
             }
         },
     )
     .await;
     dropped_at_each_poll(
-        async |scene| {
-            scene.foundation.registry().shutdown().await;
-            scene.foundation.registry().wait_until_gone().await;
+        async |fixture| {
+            fixture.foundation.registry().shutdown().await;
+            fixture.foundation.registry().wait_until_gone().await;
         },
         async |_, _| {},
     )
@@ -60,21 +60,21 @@ async fn the_start_and_the_cleanup_of_a_namespace_may_be_cancelled() {
     let test = Namespace::test();
     for way in 0..3 {
         dropped_at_each_poll(
-            async |scene| {
-                let services = scene.foundation.namespace(test).await.unwrap();
+            async |fixture| {
+                let services = fixture.foundation.namespace(test).await.unwrap();
                 match way {
                     0 => services.cleanup().await,
-                    1 => scene.foundation.cleanup(test).await,
-                    _ => scene.foundation.registry().cleanup_namespace(test).await,
+                    1 => fixture.foundation.cleanup(test).await,
+                    _ => fixture.foundation.registry().cleanup_namespace(test).await,
                 }
                 .unwrap();
             },
-            async |scene, ended| {
+            async |fixture, ended| {
                 if ended.is_none() {
-                    scene.foundation.registry().namespace(test).await.map(drop).or_else(is_ending).unwrap();
+                    fixture.foundation.registry().namespace(test).await.map(drop).or_else(is_ending).unwrap();
                 }
-                scene.foundation.cleanup(test).await.unwrap();
-                no_test_is_up(scene).await;
+                fixture.foundation.cleanup(test).await.unwrap();
+                no_test_is_up(fixture).await;
             },
         )
         .await;
@@ -93,13 +93,13 @@ fn is_ending(error: foundation::RegistryError) -> Result<(), foundation::Registr
 #[tokio::test(start_paused = true)]
 async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
     dropped_at_each_poll(
-        async |scene| {
-            let test = scene.foundation.test_namespace().await.unwrap();
+        async |fixture| {
+            let test = fixture.foundation.test_namespace().await.unwrap();
             test.kill(&foundation::EventStore::NAME).await.unwrap();
             test.events().wait_until_up(LONG).await.unwrap();
             test.cleanup().await.unwrap();
         },
-        async |scene, _| no_test_is_up(scene).await,
+        async |fixture, _| no_test_is_up(fixture).await,
     )
     .await;
 }
@@ -107,20 +107,20 @@ async fn a_test_namespace_is_cleaned_up_after_a_cancellation() {
 // covers: Foundation::tree, Foundation::health, Services::health, ProcessRegistry::tree, ServiceRegistry::tree
 #[tokio::test(start_paused = true)]
 async fn a_query_of_a_foundation_may_be_cancelled() {
-    works_again(async |scene| Ok::<_, ()>(scene.foundation.tree().await)).await;
-    works_again(async |scene| Ok::<_, ()>(scene.foundation.registry().tree().await)).await;
-    works_again(async |scene| Ok::<_, ()>(scene.services().tree().await)).await;
-    works_again(async |scene| Ok::<_, ()>(scene.foundation.health().await)).await;
-    works_again(async |scene| Ok::<_, ()>(scene.services().health().await)).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.foundation.tree().await)).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.foundation.registry().tree().await)).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.services().tree().await)).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.foundation.health().await)).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.services().health().await)).await;
 }
 
 // covers: Foundation::run_until_signal
 #[tokio::test(start_paused = true)]
 async fn a_run_until_a_signal_may_be_cancelled_and_repeated() {
     dropped_at_each_poll(
-        async |scene| {
-            let run = scene.foundation.run_until_signal();
-            let (report, _) = futures::join!(run, scene.foundation.shutdown());
+        async |fixture| {
+            let run = fixture.foundation.run_until_signal();
+            let (report, _) = futures::join!(run, fixture.foundation.shutdown());
             report.unwrap();
         },
         async |_, _| {},

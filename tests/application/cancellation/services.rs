@@ -10,7 +10,7 @@ use foundation::{
 use foundation_testkit::Pool;
 use futures::FutureExt;
 
-use super::scene::{LONG, NOTED, Scene, a_turn, comes_true, dropped_at_each_poll, works_again};
+use super::fixture::{Fixture, LONG, NOTED, a_turn, comes_true, dropped_at_each_poll, works_again};
 
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 
@@ -18,8 +18,8 @@ fn noted(number: u32) -> NewEvent {
     NewEvent::of(NOTED).payload(number).unwrap()
 }
 
-async fn numbers(scene: &Scene) -> Vec<u32> {
-    let events = scene.foundation.events().query(Query::new().kind(NOTED)).await.unwrap();
+async fn numbers(fixture: &Fixture) -> Vec<u32> {
+    let events = fixture.foundation.events().query(Query::new().kind(NOTED)).await.unwrap();
     events.iter().map(|event| event.payload_as().unwrap()).collect()
 }
 
@@ -30,41 +30,41 @@ async fn a_cancelled_append_is_recorded_completely_or_not_at_all() {
         assert!(numbers == [0, 1, 2, 3, 4] || numbers == [0, 1, 2, 3, 4, 5, 6], "{numbers:?}");
     };
     dropped_at_each_poll(
-        async |scene| scene.foundation.events().append_batch(vec![noted(5), noted(6)]).await,
-        async |scene, _| none_or_all(numbers(scene).await),
+        async |fixture| fixture.foundation.events().append_batch(vec![noted(5), noted(6)]).await,
+        async |fixture, _| none_or_all(numbers(fixture).await),
     )
     .await;
     dropped_at_each_poll(
-        async |scene| {
-            let at = scene.foundation.events().position();
-            scene.foundation.events().append_expecting(at, vec![noted(5), noted(6)]).await
+        async |fixture| {
+            let at = fixture.foundation.events().position();
+            fixture.foundation.events().append_expecting(at, vec![noted(5), noted(6)]).await
         },
-        async |scene, _| none_or_all(numbers(scene).await),
+        async |fixture, _| none_or_all(numbers(fixture).await),
     )
     .await;
-    works_again(async |scene| scene.foundation.events().append(noted(7)).await).await;
+    works_again(async |fixture| fixture.foundation.events().append(noted(7)).await).await;
 }
 
 // covers: EventStore::get, EventStore::query, EventStore::by_correlation, EventStore::recent, EventStore::stats
 // covers: EventStore::verify, EventStore::prune_before, EventStore::chain, EventStore::wait_until_up
 #[tokio::test(start_paused = true)]
 async fn a_query_of_the_event_store_may_be_cancelled() {
-    let first = |scene: &Scene| EventId::new(scene.foundation.events().position().unwrap().get() - 4).unwrap();
-    works_again(async |scene| scene.foundation.events().get(first(scene)).await).await;
-    works_again(async |scene| scene.foundation.events().query(Query::new()).await).await;
-    works_again(async |scene| {
-        let event = scene.foundation.events().get(first(scene)).await?.unwrap();
-        scene.foundation.events().by_correlation(event.correlation_id).await
+    let first = |fixture: &Fixture| EventId::new(fixture.foundation.events().position().unwrap().get() - 4).unwrap();
+    works_again(async |fixture| fixture.foundation.events().get(first(fixture)).await).await;
+    works_again(async |fixture| fixture.foundation.events().query(Query::new()).await).await;
+    works_again(async |fixture| {
+        let event = fixture.foundation.events().get(first(fixture)).await?.unwrap();
+        fixture.foundation.events().by_correlation(event.correlation_id).await
     })
     .await;
-    works_again(async |scene| scene.foundation.events().recent(2).await).await;
-    works_again(async |scene| scene.foundation.events().stats().await).await;
-    works_again(async |scene| scene.foundation.events().verify(|_| ()).await).await;
-    works_again(async |scene| scene.foundation.events().chain(first(scene)).await).await;
-    works_again(async |scene| scene.foundation.events().wait_until_up(None).await).await;
-    works_again(async |scene| {
-        scene.foundation.config().update("port", 2).await.unwrap();
-        scene.foundation.events().prune_before(SystemTime::now() + Duration::from_secs(60)).await
+    works_again(async |fixture| fixture.foundation.events().recent(2).await).await;
+    works_again(async |fixture| fixture.foundation.events().stats().await).await;
+    works_again(async |fixture| fixture.foundation.events().verify(|_| ()).await).await;
+    works_again(async |fixture| fixture.foundation.events().chain(first(fixture)).await).await;
+    works_again(async |fixture| fixture.foundation.events().wait_until_up(None).await).await;
+    works_again(async |fixture| {
+        fixture.foundation.config().update("port", 2).await.unwrap();
+        fixture.foundation.events().prune_before(SystemTime::now() + Duration::from_secs(60)).await
     })
     .await;
 }
@@ -73,31 +73,31 @@ async fn a_query_of_the_event_store_may_be_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn an_export_and_an_import_may_be_cancelled_and_repeated() {
     let query = || Query::new().kind(NOTED);
-    works_again(async |scene| {
+    works_again(async |fixture| {
         let mut exported = Vec::new();
-        scene.foundation.events().export(query(), &mut exported, |_| ()).await
+        fixture.foundation.events().export(query(), &mut exported, |_| ()).await
     })
     .await;
     dropped_at_each_poll(
-        async |scene| {
-            let line = exported_line(scene).await;
-            scene.foundation.events().import(Cursor::new(line), |_| ()).await.unwrap()
+        async |fixture| {
+            let line = exported_line(fixture).await;
+            fixture.foundation.events().import(Cursor::new(line), |_| ()).await.unwrap()
         },
-        async |scene, _| {
-            let at = scene.foundation.events().position();
-            assert!(scene.foundation.events().append(noted(8)).await.map(Some).unwrap() > at);
+        async |fixture, _| {
+            let at = fixture.foundation.events().position();
+            assert!(fixture.foundation.events().append(noted(8)).await.map(Some).unwrap() > at);
         },
     )
     .await;
 }
 
 /// One more event, as a line of an export.
-async fn exported_line(scene: &Scene) -> Vec<u8> {
+async fn exported_line(fixture: &Fixture) -> Vec<u8> {
     let mut exported = Vec::new();
-    scene.foundation.events().export(Query::new().kind(NOTED), &mut exported, |_| ()).await.unwrap();
+    fixture.foundation.events().export(Query::new().kind(NOTED), &mut exported, |_| ()).await.unwrap();
     let last = String::from_utf8(exported).unwrap().lines().last().unwrap().to_owned();
     let mut event: foundation::Event = serde_json::from_str(&last).unwrap();
-    event.id = EventId::new(scene.foundation.events().position().unwrap().get() + 1).unwrap();
+    event.id = EventId::new(fixture.foundation.events().position().unwrap().get() + 1).unwrap();
     let event = noted(99).record(event.id, event.namespace.clone(), event.recorded_at);
     format!("{}\n", serde_json::to_string(&event).unwrap()).into_bytes()
 }
@@ -107,19 +107,19 @@ async fn exported_line(scene: &Scene) -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_subscription_withholds_nothing_from_the_next() {
     let beginning = || SubscriptionSpec::from_beginning().kind(NOTED);
-    works_again(async |scene| {
-        let mut subscription = scene.foundation.events().subscribe(beginning()).await?;
+    works_again(async |fixture| {
+        let mut subscription = fixture.foundation.events().subscribe(beginning()).await?;
         subscription.next().await
     })
     .await;
     dropped_at_each_poll(
-        async |scene| {
-            let mut billing = scene.foundation.events().subscribe_durable(BILLING, beginning()).await.unwrap();
+        async |fixture| {
+            let mut billing = fixture.foundation.events().subscribe_durable(BILLING, beginning()).await.unwrap();
             let event = billing.next().await.unwrap().unwrap();
             billing.ack(event.id).await.unwrap();
         },
-        async |scene, ended| {
-            let mut billing = scene.foundation.events().subscribe_durable(BILLING, beginning()).await.unwrap();
+        async |fixture, ended| {
+            let mut billing = fixture.foundation.events().subscribe_durable(BILLING, beginning()).await.unwrap();
             let number: u32 = billing.next().await.unwrap().unwrap().payload_as().unwrap();
             assert!(number == 1 || (number == 0 && ended.is_none()), "{number} after {ended:?}");
         },
@@ -127,11 +127,11 @@ async fn a_cancelled_subscription_withholds_nothing_from_the_next() {
     .await;
     // The next call returns an event that was about to be delivered.
     dropped_at_each_poll(
-        async |scene| {
-            let mut subscription = scene.foundation.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
+        async |fixture| {
+            let mut subscription = fixture.foundation.events().subscribe(SubscriptionSpec::from_now()).await.unwrap();
             for number in 5..8 {
                 let _ = subscription.next().now_or_never();
-                scene.foundation.events().append(noted(number)).await.unwrap();
+                fixture.foundation.events().append(noted(number)).await.unwrap();
                 assert_eq!(subscription.next().await.unwrap().unwrap().payload_as::<u32>().unwrap(), number);
             }
         },
@@ -139,12 +139,12 @@ async fn a_cancelled_subscription_withholds_nothing_from_the_next() {
     )
     .await;
     dropped_at_each_poll(
-        async |scene| {
-            drop(scene.foundation.events().subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap());
-            scene.foundation.events().forget_subscription(&BILLING).await.unwrap()
+        async |fixture| {
+            drop(fixture.foundation.events().subscribe_durable(BILLING, SubscriptionSpec::from_now()).await.unwrap());
+            fixture.foundation.events().forget_subscription(&BILLING).await.unwrap()
         },
-        async |scene, _| {
-            scene.foundation.events().forget_subscription(&BILLING).await.unwrap();
+        async |fixture, _| {
+            fixture.foundation.events().forget_subscription(&BILLING).await.unwrap();
         },
     )
     .await;
@@ -155,13 +155,13 @@ async fn a_cancelled_subscription_withholds_nothing_from_the_next() {
 async fn an_event_whose_parking_is_cancelled_is_delivered_again_or_parked() {
     let spec = || SubscriptionSpec::from_beginning().kind(NOTED).on_failure(FailureRule::park_after(0));
     dropped_at_each_poll(
-        async |scene| {
-            let mut billing = scene.foundation.events().subscribe_durable(BILLING, spec()).await.unwrap();
+        async |fixture| {
+            let mut billing = fixture.foundation.events().subscribe_durable(BILLING, spec()).await.unwrap();
             let event = billing.next().await.unwrap().unwrap();
             billing.fail(event.id, "it cannot be read").await.unwrap();
         },
-        async |scene, _| {
-            let events = scene.foundation.events();
+        async |fixture, _| {
+            let events = fixture.foundation.events();
             let mut billing = events.subscribe_durable(BILLING, spec()).await.unwrap();
             let shown: u32 = billing.next().await.unwrap().unwrap().payload_as().unwrap();
             let parked = events.parked(&BILLING).await.unwrap().len();
@@ -169,25 +169,25 @@ async fn an_event_whose_parking_is_cancelled_is_delivered_again_or_parked() {
         },
     )
     .await;
-    let parked = async |scene: &Scene| {
-        let mut billing = scene.foundation.events().subscribe_durable(BILLING, spec()).await.unwrap();
+    let parked = async |fixture: &Fixture| {
+        let mut billing = fixture.foundation.events().subscribe_durable(BILLING, spec()).await.unwrap();
         let event = billing.next().await.unwrap().unwrap();
         billing.fail(event.id, "it cannot be read").await.unwrap();
         event.id
     };
-    works_again(async |scene| {
-        parked(scene).await;
-        scene.foundation.events().parked(&BILLING).await
+    works_again(async |fixture| {
+        parked(fixture).await;
+        fixture.foundation.events().parked(&BILLING).await
     })
     .await;
-    works_again(async |scene| {
-        parked(scene).await;
-        scene.foundation.events().play_parked(&BILLING).await
+    works_again(async |fixture| {
+        parked(fixture).await;
+        fixture.foundation.events().play_parked(&BILLING).await
     })
     .await;
-    works_again(async |scene| {
-        let event = parked(scene).await;
-        scene.foundation.events().unpark(&BILLING, event).await
+    works_again(async |fixture| {
+        let event = parked(fixture).await;
+        fixture.foundation.events().unpark(&BILLING, event).await
     })
     .await;
 }
@@ -195,9 +195,9 @@ async fn an_event_whose_parking_is_cancelled_is_delivered_again_or_parked() {
 // covers: EventStore::page, EventStore::repair, EventStore::moved_aside
 #[tokio::test(start_paused = true)]
 async fn a_repair_may_be_cancelled_and_repeated() {
-    works_again(async |scene| scene.foundation.events().page(Query::new()).await).await;
-    works_again(async |scene| scene.foundation.events().repair().await).await;
-    works_again(async |scene| scene.foundation.events().moved_aside(10).await).await;
+    works_again(async |fixture| fixture.foundation.events().page(Query::new()).await).await;
+    works_again(async |fixture| fixture.foundation.events().repair().await).await;
+    works_again(async |fixture| fixture.foundation.events().moved_aside(10).await).await;
 }
 
 enum Item {
@@ -232,10 +232,10 @@ impl Actor for Reader {
 async fn a_cancelled_forwarding_forwards_nothing() {
     for durable in [false, true] {
         dropped_at_each_poll(
-            async |scene| {
+            async |fixture| {
                 let key = foundation::ServiceKey::new("reader");
-                let reader = scene.services().spawn(&key, Reader, ()).await.unwrap();
-                let (events, spec) = (scene.foundation.events(), SubscriptionSpec::from_beginning());
+                let reader = fixture.services().spawn(&key, Reader, ()).await.unwrap();
+                let (events, spec) = (fixture.foundation.events(), SubscriptionSpec::from_beginning());
                 let forwarding = match durable {
                     false => events.subscribe_with(spec, reader.clone(), |_, answer| Item::Event(answer)).await,
                     true => {
@@ -247,10 +247,10 @@ async fn a_cancelled_forwarding_forwards_nothing() {
                 reader.stop(None);
                 forwarding.unwrap().ended().await
             },
-            async |scene, _| {
+            async |fixture, _| {
                 // Its place is free at the latest when its task has seen that its handle is dropped.
                 let subscribed = async || {
-                    scene.foundation.events().subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await
+                    fixture.foundation.events().subscribe_durable(BILLING, SubscriptionSpec::from_beginning()).await
                 };
                 assert!(comes_true(async || subscribed().await.is_ok()).await, "it still has a consumer");
             },
@@ -265,59 +265,59 @@ async fn a_cancelled_forwarding_forwards_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_configuration_change_is_made_and_recorded_or_neither() {
     dropped_at_each_poll(
-        async |scene| scene.foundation.config().update("port", 2).await.map(drop),
-        async |scene, _| {
+        async |fixture| fixture.foundation.config().update("port", 2).await.map(drop),
+        async |fixture, _| {
             // A pending change is decided before this request.
-            scene.foundation.config().status().await.unwrap();
-            let port: u16 = scene.foundation.config().get("port").unwrap();
-            let recorded = scene.foundation.config().history("port").await.unwrap().len();
+            fixture.foundation.config().status().await.unwrap();
+            let port: u16 = fixture.foundation.config().get("port").unwrap();
+            let recorded = fixture.foundation.config().history("port").await.unwrap().len();
             assert_eq!(usize::from(port == 2), recorded);
-            scene.foundation.config().update("port", 3).await.unwrap();
-            assert_eq!(scene.foundation.config().get::<u16>("port").unwrap(), 3);
+            fixture.foundation.config().update("port", 3).await.unwrap();
+            assert_eq!(fixture.foundation.config().get::<u16>("port").unwrap(), 3);
         },
     )
     .await;
-    works_again(async |scene| scene.foundation.config().reset("port").await).await;
-    works_again(async |scene| scene.foundation.config().transaction(|changes| changes.set("port", 4)).await).await;
-    works_again(async |scene| scene.foundation.config().reset_all().await).await;
-    works_again(async |scene| scene.foundation.config().history("port").await).await;
-    works_again(async |scene| {
-        scene.foundation.config().update("port", 5).await?;
-        let first = scene.foundation.config().history("port").await?[0].event;
-        scene.foundation.config().update("port", 6).await?;
-        scene.foundation.config().rollback(first).await
+    works_again(async |fixture| fixture.foundation.config().reset("port").await).await;
+    works_again(async |fixture| fixture.foundation.config().transaction(|changes| changes.set("port", 4)).await).await;
+    works_again(async |fixture| fixture.foundation.config().reset_all().await).await;
+    works_again(async |fixture| fixture.foundation.config().history("port").await).await;
+    works_again(async |fixture| {
+        fixture.foundation.config().update("port", 5).await?;
+        let first = fixture.foundation.config().history("port").await?[0].event;
+        fixture.foundation.config().update("port", 6).await?;
+        fixture.foundation.config().rollback(first).await
     })
     .await;
-    works_again(async |scene| scene.foundation.config().reload().await).await;
-    works_again(async |scene| scene.foundation.config().status().await).await;
-    works_again(async |scene| scene.foundation.config().wait_until_up(None).await).await;
+    works_again(async |fixture| fixture.foundation.config().reload().await).await;
+    works_again(async |fixture| fixture.foundation.config().status().await).await;
+    works_again(async |fixture| fixture.foundation.config().wait_until_up(None).await).await;
 }
 
 // covers: ConfigSubscription::next, SectionSubscription::next
 #[tokio::test(start_paused = true)]
 async fn a_change_that_a_cancelled_call_missed_is_returned_by_the_next_call() {
     dropped_at_each_poll(
-        async |scene| {
-            let mut changes = scene.foundation.config().subscribe("port").unwrap();
+        async |fixture| {
+            let mut changes = fixture.foundation.config().subscribe("port").unwrap();
             for port in 2..5 {
                 let _ = changes.next().now_or_never();
-                scene.foundation.config().update("port", port).await.unwrap();
+                fixture.foundation.config().update("port", port).await.unwrap();
                 assert!(changes.next().await.unwrap().is_some());
             }
         },
-        async |scene, _| drop(scene.foundation.config().update("port", 9).await.unwrap()),
+        async |fixture, _| drop(fixture.foundation.config().update("port", 9).await.unwrap()),
     )
     .await;
     dropped_at_each_poll(
-        async |scene| {
-            let mut changes = scene.foundation.config().subscribe_section::<Pool>().unwrap();
+        async |fixture| {
+            let mut changes = fixture.foundation.config().subscribe_section::<Pool>().unwrap();
             for max in 5..8 {
                 let _ = changes.next().now_or_never();
-                scene.foundation.config().update("pool.max", max).await.unwrap();
+                fixture.foundation.config().update("pool.max", max).await.unwrap();
                 assert_eq!(changes.next().await.unwrap().unwrap().new.max, max);
             }
         },
-        async |scene, _| drop(scene.foundation.config().update("pool.max", 9).await.unwrap()),
+        async |fixture, _| drop(fixture.foundation.config().update("pool.max", 9).await.unwrap()),
     )
     .await;
 }
@@ -327,27 +327,27 @@ async fn a_change_that_a_cancelled_call_missed_is_returned_by_the_next_call() {
 #[tokio::test(start_paused = true)]
 async fn requests_to_telemetry_may_be_cancelled() {
     dropped_at_each_poll(
-        async |scene| {
+        async |fixture| {
             let ignore = |_: &TelemetryEvent<'_>| ();
-            scene.foundation.telemetry().attach("audit", [EventPattern::prefix("")], ignore).await.unwrap();
+            fixture.foundation.telemetry().attach("audit", [EventPattern::prefix("")], ignore).await.unwrap();
         },
-        async |scene, _| {
-            let telemetry = scene.foundation.telemetry();
+        async |fixture, _| {
+            let telemetry = fixture.foundation.telemetry();
             telemetry.detach("audit").await.unwrap();
             assert!(telemetry.handlers().await.unwrap().is_empty());
         },
     )
     .await;
-    works_again(async |scene| scene.foundation.telemetry().detach("audit").await).await;
-    works_again(async |scene| scene.foundation.telemetry().handlers().await).await;
-    works_again(async |scene| scene.foundation.telemetry().snapshot().await).await;
-    works_again(async |scene| scene.foundation.telemetry().scrape().await).await;
-    works_again(async |scene| scene.foundation.telemetry().prometheus().await).await;
-    works_again(async |scene| scene.foundation.telemetry().tick().await).await;
-    works_again(async |scene| scene.foundation.telemetry().wait_until_up(None).await).await;
-    works_again(async |scene| {
+    works_again(async |fixture| fixture.foundation.telemetry().detach("audit").await).await;
+    works_again(async |fixture| fixture.foundation.telemetry().handlers().await).await;
+    works_again(async |fixture| fixture.foundation.telemetry().snapshot().await).await;
+    works_again(async |fixture| fixture.foundation.telemetry().scrape().await).await;
+    works_again(async |fixture| fixture.foundation.telemetry().prometheus().await).await;
+    works_again(async |fixture| fixture.foundation.telemetry().tick().await).await;
+    works_again(async |fixture| fixture.foundation.telemetry().wait_until_up(None).await).await;
+    works_again(async |fixture| {
         let work = tokio::time::timeout(LONG, a_turn());
-        scene.foundation.telemetry().measure("work", work).await
+        fixture.foundation.telemetry().measure("work", work).await
     })
     .await;
 }

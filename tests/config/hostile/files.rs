@@ -45,10 +45,10 @@ async fn a_file_that_was_tampered_with_is_refused_in_one_short_line_and_changes_
         let mut refused = 0;
         for (_, content, expected) in contents().into_iter().filter(|(of, ..)| *of == ending) {
             std::fs::write(&file, &content).unwrap();
-            let told = readable(foundation.config().reload().await.unwrap_err());
-            assert!(told.contains(expected), "{told}");
+            let message = readable(foundation.config().reload().await.unwrap_err());
+            assert!(message.contains(expected), "{message}");
             let started = error_text(Foundation::builder().config(Pool::sources().file(&file)).start().await);
-            assert_eq!(started, format!("the configuration cannot be loaded: {told}"));
+            assert_eq!(started, format!("the configuration cannot be loaded: {message}"));
             refused += 1;
         }
         assert_eq!(
@@ -91,8 +91,11 @@ fn events_stay_in_the_directory_that_they_were_given() {
         let path = log.path().to_owned();
         drop(log);
         for text in TEXTS {
-            let told = readable(SqliteLog::open(&path, text, SqliteOptions::default()).unwrap_err());
-            assert!(told.contains(&format!("it keeps the events of namespace {:?}", namespace.to_string())), "{told}");
+            let message = readable(SqliteLog::open(&path, text, SqliteOptions::default()).unwrap_err());
+            assert!(
+                message.contains(&format!("it keeps the events of namespace {:?}", namespace.to_string())),
+                "{message}"
+            );
         }
     }
     let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -55,8 +55,8 @@ async fn a_rollback_over_a_forged_record_sets_no_invalid_value(namespace: TestNa
     let event = config.update("pool.max", 9).await.unwrap().event.unwrap();
     let forgery = json!({ "path": "api.key", "old": "mine", "new": "mine" });
     let forgery = namespace.events().append(forged(forgery)).await.unwrap();
-    let told = readable(config.rollback(event).await.unwrap_err());
-    assert!(told.starts_with("config path api.key is a secret"), "{told}");
+    let text = readable(config.rollback(event).await.unwrap_err());
+    assert!(text.starts_with("config path api.key is a secret"), "{text}");
     assert_eq!((config.tree().generation(), config.section::<Pool>().unwrap().max), (2, 9));
     assert!(config.rollback(forgery).await.unwrap().changes.is_empty());
     config.update("pool.max", 8).await.unwrap();

@@ -69,8 +69,8 @@ async fn a_panic_in_the_code_of_a_section_refuses_the_change_with_its_text_and_e
         ] {
             let error = config.update("trap.limit", limit).await.unwrap_err();
             assert!(matches!(error, ConfigUpdateError::Refused(_)), "{error}");
-            let told = readable(error);
-            assert!(told.starts_with(expected), "{told}");
+            let text = readable(error);
+            assert!(text.starts_with(expected), "{text}");
         }
     }
     assert_eq!((config.section::<Trap>().unwrap().limit, config.tree().generation()), (1, 1));
@@ -106,15 +106,15 @@ async fn a_file_over_which_the_code_of_a_section_panics_is_refused_at_the_start_
     let file = directory.path().join("app.toml");
     let expected = "the check of config section trap panicked: assertion `left != right` failed: no 14";
     std::fs::write(&file, "trap.limit = 14").unwrap();
-    let told = readable(error_text(Foundation::builder().config(sources().file(&file)).start().await));
-    assert!(told.contains(expected), "{told}");
+    let text = readable(error_text(Foundation::builder().config(sources().file(&file)).start().await));
+    assert!(text.contains(expected), "{text}");
 
     std::fs::write(&file, "trap.limit = 2").unwrap();
     let foundation = Foundation::builder().config(sources().file(&file)).start().await.unwrap();
     std::fs::write(&file, "trap.limit = 14").unwrap();
     for _ in 0..5 {
-        let told = readable(foundation.config().reload().await.unwrap_err());
-        assert!(told.starts_with(expected), "{told}");
+        let text = readable(foundation.config().reload().await.unwrap_err());
+        assert!(text.starts_with(expected), "{text}");
     }
     assert_eq!(foundation.config().section::<Trap>().unwrap().limit, 2);
     foundation.shutdown().await;

@@ -99,8 +99,8 @@ async fn texts_of_any_kind_are_set_recorded_reported_and_restored_unchanged(name
     crash(&namespace, &ConfigServer::NAME).await;
     assert_eq!(config.get::<String>("motd").unwrap(), TEXTS[TEXTS.len() - 1]);
     let history = config.history("motd").await.unwrap();
-    let told: Vec<_> = history.iter().map(|it| (it.change.new.as_str(), it.note.author.as_deref())).collect();
-    assert_eq!(told, TEXTS.map(|text| (Some(text), Some(text))));
+    let found: Vec<_> = history.iter().map(|it| (it.change.new.as_str(), it.note.author.as_deref())).collect();
+    assert_eq!(found, TEXTS.map(|text| (Some(text), Some(text))));
     config.rollback(history[2].event).await.unwrap();
     assert_eq!(config.get::<String>("motd").unwrap(), TEXTS[2]);
 }
@@ -155,16 +155,16 @@ async fn names_and_texts_of_variables_are_reported_in_one_short_line() {
     let wide = "9".repeat(100_000);
     for text in TEXTS.into_iter().chain([&*long()]) {
         // Some of them are paths, in capitals.
-        let told = refused(of(format!("APP__{text}A\u{1b}"), "1")).await;
-        assert!(told.contains("is no config path"), "{told}");
+        let found = refused(of(format!("APP__{text}A\u{1b}"), "1")).await;
+        assert!(found.contains("is no config path"), "{found}");
         refused(of("APP__SERVER__PORT".to_owned(), &format!("{text}x"))).await;
         match settings().environment(text, []) {
             Ok(_) => assert!(text.is_empty() || text == long(), "{text:?}"),
             Err(error) => drop(readable(error)),
         }
     }
-    let told = refused(of("APP__SERVER__PORT".to_owned(), &wide)).await;
-    assert!(!told.contains("99"), "{told}");
+    let found = refused(of("APP__SERVER__PORT".to_owned(), &wide)).await;
+    assert!(!found.contains("99"), "{found}");
     let twice = [("APP__A\u{130}".to_owned(), String::new())];
     refused(settings().environment("app", twice)).await;
     let deep = refused(of("APP__NEW".to_owned(), &"[".repeat(100_000))).await;
@@ -174,9 +174,9 @@ async fn names_and_texts_of_variables_are_reported_in_one_short_line() {
 #[tokio::test]
 async fn thousands_of_unknown_variables_are_refused_at_once() {
     let variables = (0..20_000).map(|number| (format!("APP__X{number}"), "1".to_owned()));
-    let told = refused(ConfigSources::new().environment("app", variables)).await;
+    let found = refused(ConfigSources::new().environment("app", variables)).await;
     assert_eq!(
-        told,
+        found,
         "the configuration cannot be loaded: the configuration has 20000 values, and at most 10000 are allowed"
     );
 }

@@ -47,8 +47,8 @@ fn an_invalid_name_is_refused_in_one_short_line() {
                 .into(),
         ),
     ];
-    for (told, expected) in refusals {
-        assert_eq!(told, expected);
+    for (refusal, expected) in refusals {
+        assert_eq!(refusal, expected);
     }
 }
 
@@ -138,8 +138,8 @@ async fn forged_ids_find_nothing_and_move_nothing() {
         let mut mail = store.subscribe_durable(name.clone(), SubscriptionSpec::from_beginning()).await.unwrap();
         assert_eq!(mail.next().await.unwrap().unwrap().id, id(1));
         let error = mail.ack(id(u64::MAX)).await;
-        let told = "event 18446744073709551615 cannot be acknowledged by the subscription mail, which has come to event 1 only";
-        assert_eq!(error_text(error), told);
+        let message = "event 18446744073709551615 cannot be acknowledged by the subscription mail, which has come to event 1 only";
+        assert_eq!(error_text(error), message);
         drop(mail);
         let mut mail = store.subscribe_durable(name, SubscriptionSpec::from_beginning()).await.unwrap();
         assert_eq!((mail.acknowledged(), mail.next().await.unwrap().unwrap().id), (None, id(1)));

@@ -104,11 +104,11 @@ async fn a_line_that_was_tampered_with_is_refused_in_one_short_line_and_nothing_
     ];
     each_store(async |store| {
         for (text, expected) in &cases {
-            let told = refused(store, text.as_bytes()).await;
-            assert!(told.starts_with(expected), "{told}\n{expected}");
+            let message = refused(store, text.as_bytes()).await;
+            assert!(message.starts_with(expected), "{message}\n{expected}");
         }
-        let told = refused(store, b"\xff\xfe\x00").await;
-        assert!(told.starts_with("line 1 cannot be imported: "), "{told}");
+        let message = refused(store, b"\xff\xfe\x00").await;
+        assert!(message.starts_with("line 1 cannot be imported: "), "{message}");
         // One good line does not let the rest of its page in.
         let page = format!("{}\n{}", line(|_| ()), with("id", json!(3)));
         assert_eq!(refused(store, page.as_bytes()).await, "event 3 cannot be imported: event 2 comes next");

@@ -115,11 +115,11 @@ async fn reg_2_3_dispatches_to_many_one_after_the_other() {
     let (_registry, names) = test_registry().await;
     let group = names.group(&WEIGHTED);
     let mut called = 0;
-    let nobody = group.cast_all(|_, _| {
+    let called_none = group.cast_all(|_, _| {
         called += 1;
         Command::Note("never")
     });
-    assert_eq!((nobody.unwrap(), called), (0, 0));
+    assert_eq!((called_none.unwrap(), called), (0, 0));
 
     let [first, second] = weighted(&group).await;
     let mut order = Vec::new();
@@ -156,7 +156,7 @@ async fn reg_2_3_dispatches_to_many_at_once() {
     );
     let (replies, ()) = futures::join!(calling, async { gate.open() });
     assert_eq!(asked, 3);
-    let answered: Vec<_> = replies.answered.iter().map(|(actor, said)| (actor.get_id(), *said)).collect();
+    let answered: Vec<_> = replies.answered.iter().map(|(actor, answer)| (actor.get_id(), *answer)).collect();
     assert_eq!(answered, [(first.get_id(), true), (second.get_id(), true)]);
     assert_eq!(ids(&replies.silent), [third.get_id()]);
 }

@@ -8,16 +8,19 @@ use foundation_testkit::{Behavior, Command, Probe, SOON, test_registry};
 
 #[test]
 fn an_invalid_name_is_refused_with_the_character_and_its_place() {
-    let said = |name: &str| ServiceKey::<Command>::parse(name).unwrap_err().to_string();
-    assert_eq!(said(""), "a service name must not be empty; it takes 1 to 128 of [a-z0-9_.-] and starts with a letter");
-    assert_eq!(said("word count"), r#"service name "word count" has ' ' at byte 4; allowed are [a-z0-9_.-]"#);
-    assert_eq!(said("WordCount"), r#"service name "WordCount" has 'W' at byte 0; allowed are [a-z0-9_.-]"#);
-    assert_eq!(said("straße"), r#"service name "straße" has 'ß' at byte 4; allowed are [a-z0-9_.-]"#);
-    assert_eq!(said("a/b"), r#"service name "a/b" has '/' at byte 1; allowed are [a-z0-9_.-]"#);
-    assert_eq!(said("tab\there"), r#"service name "tab\there" has '\t' at byte 3; allowed are [a-z0-9_.-]"#);
-    assert_eq!(said("1st"), r#"service name "1st" starts with '1'; a name starts with a letter a-z"#);
-    assert_eq!(said("-x"), r#"service name "-x" starts with '-'; a name starts with a letter a-z"#);
-    let long = said(&"x".repeat(300));
+    let shown = |name: &str| ServiceKey::<Command>::parse(name).unwrap_err().to_string();
+    assert_eq!(
+        shown(""),
+        "a service name must not be empty; it takes 1 to 128 of [a-z0-9_.-] and starts with a letter"
+    );
+    assert_eq!(shown("word count"), r#"service name "word count" has ' ' at byte 4; allowed are [a-z0-9_.-]"#);
+    assert_eq!(shown("WordCount"), r#"service name "WordCount" has 'W' at byte 0; allowed are [a-z0-9_.-]"#);
+    assert_eq!(shown("straße"), r#"service name "straße" has 'ß' at byte 4; allowed are [a-z0-9_.-]"#);
+    assert_eq!(shown("a/b"), r#"service name "a/b" has '/' at byte 1; allowed are [a-z0-9_.-]"#);
+    assert_eq!(shown("tab\there"), r#"service name "tab\there" has '\t' at byte 3; allowed are [a-z0-9_.-]"#);
+    assert_eq!(shown("1st"), r#"service name "1st" starts with '1'; a name starts with a letter a-z"#);
+    assert_eq!(shown("-x"), r#"service name "-x" starts with '-'; a name starts with a letter a-z"#);
+    let long = shown(&"x".repeat(300));
     assert!(long.ends_with("has 300 bytes; at most 128 are allowed") && long.len() < 120, "{long}");
 }
 
@@ -108,14 +111,14 @@ async fn a_misspelt_name_is_answered_with_the_near_misses() {
     for name in ["word_count", "word_count_eu", "telemetry", "config_server"] {
         names.spawn(&key(name), Probe::default(), ()).await.unwrap();
     }
-    let said = |name: &str| names.lookup(&key::<Command>(name)).unwrap_err().to_string();
+    let shown = |name: &str| names.lookup(&key::<Command>(name)).unwrap_err().to_string();
     let none = |name: &str| format!("no service {name} in namespace {}", names.namespace());
-    assert_eq!(said("word_cuont"), none("word_cuont") + "; did you mean word_count, word_count_eu?");
-    assert_eq!(said("telemtry"), none("telemtry") + "; did you mean telemetry?");
-    assert_eq!(said("zzz"), none("zzz"));
+    assert_eq!(shown("word_cuont"), none("word_cuont") + "; did you mean word_count, word_count_eu?");
+    assert_eq!(shown("telemtry"), none("telemtry") + "; did you mean telemetry?");
+    assert_eq!(shown("zzz"), none("zzz"));
     // A terminated actor is no near miss.
     names.unregister(&key::<Command>("telemetry"));
-    assert_eq!(said("telemtry"), none("telemtry"));
+    assert_eq!(shown("telemtry"), none("telemtry"));
 }
 
 #[tokio::test]
@@ -179,7 +182,7 @@ async fn a_misspelt_group_is_answered_with_the_near_misses() {
     let (_registry, names) = test_registry().await;
     let probe = foreign(Probe::default()).await;
     names.group(&GroupKey::<Command>::new("workers")).join(&probe).unwrap();
-    let said = names.group(&GroupKey::<Command>::new("wrokers")).next_member().unwrap_err().to_string();
+    let shown = names.group(&GroupKey::<Command>::new("wrokers")).next_member().unwrap_err().to_string();
     let namespace = names.namespace();
-    assert_eq!(said, format!("no member of group wrokers in namespace {namespace}; did you mean workers?"));
+    assert_eq!(shown, format!("no member of group wrokers in namespace {namespace}; did you mean workers?"));
 }

@@ -154,7 +154,7 @@ async fn no_name_is_handed_over_in_a_namespace_that_is_gone() {
     let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.cleanup().await.unwrap();
-    assert_error!(names.hand_over(&PROBE, &foreign(Probe::default()).await), RegistryError::NotRunning { .. });
+    assert_error!(names.hand_over(&PROBE, &foreign(Probe::default()).await), RegistryError::NotFound { .. });
 }
 
 /// A child that wants its name back while another has it is refused, and says why.

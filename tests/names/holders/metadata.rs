@@ -106,10 +106,10 @@ fn a_value_that_cannot_be_written_is_refused_with_its_type_and_the_cause() {
     let keys: BTreeMap<(u8, u8), u8> = BTreeMap::from([((1, 2), 3)]);
     let refused = Metadata::new(&keys).unwrap_err();
     assert!(matches!(refused, MetadataError::Unwritable { .. }));
-    let said = refused.to_string();
+    let message = refused.to_string();
     assert!(
-        said.contains("BTreeMap<(u8, u8), u8> cannot be metadata") && said.contains("key must be a string"),
-        "{said}"
+        message.contains("BTreeMap<(u8, u8), u8> cannot be metadata") && message.contains("key must be a string"),
+        "{message}"
     );
 }
 
@@ -117,8 +117,8 @@ fn a_value_that_cannot_be_written_is_refused_with_its_type_and_the_cause() {
 fn metadata_of_another_type_are_refused_with_the_found_value() {
     let refused = Metadata::new(&[1, 2]).unwrap().read::<Endpoint>().unwrap_err();
     assert!(matches!(refused, MetadataError::Unreadable { .. }));
-    let said = refused.to_string();
-    assert!(said.starts_with("the metadata [1,2] is not a ") && said.contains("Endpoint"), "{said}");
+    let message = refused.to_string();
+    assert!(message.starts_with("the metadata [1,2] is not a ") && message.contains("Endpoint"), "{message}");
 }
 
 /// Concurrent updates are made one after the other.

@@ -226,8 +226,8 @@ async fn a_successor_has_the_metadata_of_its_own_specification() {
     // From then on its owner may change it, and each change is reported.
     let owner = names.lookup(&PROBE).unwrap();
     names.update_metadata(&PROBE, &owner, |_| foundation::Metadata::new("au").ok()).unwrap();
-    let Some(Watched::Change(NameChange::Updated(told))) = watch.next().await else { panic!("an update") };
-    assert_eq!(zone(told.metadata), "au");
+    let Some(Watched::Change(NameChange::Updated(update))) = watch.next().await else { panic!("an update") };
+    assert_eq!(zone(update.metadata), "au");
 }
 
 /// The supervisor counts the restarts of a child; a name, the restarts under its present specification.

@@ -89,8 +89,8 @@ async fn a_via_resolves_to_each_incarnation_and_reads_the_table_once_for_each() 
 async fn a_via_resolves_to_no_actor_when_the_name_is_free() {
     let (_registry, names) = test_registry().await;
     let mut via = names.via(&PROBE);
-    let nobody = via.resolve().unwrap_err();
-    assert!(matches!(nobody, RegistryError::NotFound { .. }), "{nobody}");
+    let missing = via.resolve().unwrap_err();
+    assert!(matches!(missing, RegistryError::NotFound { .. }), "{missing}");
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(via.resolve().unwrap().get_id(), actor.get_id());
     actor.stop_and_wait(None, None).await.unwrap();

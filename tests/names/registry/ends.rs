@@ -262,7 +262,7 @@ async fn a_restart_of_production_ends_nothing() {
     assert!(!names.has_ended() && !world.registry.has_collapsed());
     assert!(Arc::ptr_eq(&kept, &names.extension(|| 8_u8)));
     names.register(&PROBE, &foreign(Probe::default()).await).await.unwrap();
-    let told = async {
+    let announced = async {
         loop {
             let Some(Watched::Change(change)) = watch.next().await else { continue };
             if change.name() == PROBE.name() {
@@ -270,7 +270,7 @@ async fn a_restart_of_production_ends_nothing() {
             }
         }
     };
-    soon("word of the name", told).await;
+    soon("word of the name", announced).await;
     assert_eq!(world.registry.namespaces(), [Namespace::Production]);
 }
 

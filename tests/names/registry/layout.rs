@@ -71,9 +71,12 @@ async fn each_namespace_has_a_reporter_of_its_own_if_it_is_made_for_each() {
     registry.shutdown().await;
     let tallies = tallies.lock().unwrap();
     assert_eq!(tallies.len(), 2);
-    for (namespace, Tally(told)) in &*tallies {
-        let (told, below) = (told.lock().unwrap(), format!("registry/{namespace}"));
-        assert!(!told.is_empty() && told.iter().all(|path| path.starts_with(&below)), "{namespace}: {told:?}");
+    for (namespace, Tally(reported)) in &*tallies {
+        let (reported, below) = (reported.lock().unwrap(), format!("registry/{namespace}"));
+        assert!(
+            !reported.is_empty() && reported.iter().all(|path| path.starts_with(&below)),
+            "{namespace}: {reported:?}"
+        );
     }
 }
 

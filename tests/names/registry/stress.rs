@@ -22,7 +22,7 @@ const OPERATIONS: usize = 10_000;
 #[derive(Default)]
 struct Book {
     inside: Vec<(ActorId, bool)>,
-    holders: Vec<(ActorRef<Told>, bool)>,
+    holders: Vec<(ActorRef<TenantMsg>, bool)>,
     unregistering: usize,
     unregistered: usize,
     overlaps: Vec<String>,
@@ -71,44 +71,44 @@ struct Tenant {
     presence: OnceLock<Presence>,
 }
 
-enum Told {
+enum TenantMsg {
     Work,
     Who(RpcReplyPort<ActorId>),
     Panic,
     Fail,
 }
-foundation::local_message!(Told);
+foundation::local_message!(TenantMsg);
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
 impl Actor for Tenant {
-    type Msg = Told;
+    type Msg = TenantMsg;
     type State = Option<Presence>;
     type Arguments = ();
 
-    async fn pre_start(&self, myself: ActorRef<Told>, (): ()) -> Result<Option<Presence>, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<TenantMsg>, (): ()) -> Result<Option<Presence>, ActorProcessingErr> {
         let Some(page) = &self.page else { return Ok(None) };
         let presence = self.presence.get_or_init(|| Presence::begin(page, myself.get_id())).clone();
         yield_now().await;
         Ok(Some(presence))
     }
 
-    async fn post_stop(&self, _: ActorRef<Told>, _: &mut Option<Presence>) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, _: ActorRef<TenantMsg>, _: &mut Option<Presence>) -> Result<(), ActorProcessingErr> {
         yield_now().await;
         Ok(())
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<Told>,
-        message: Told,
+        myself: ActorRef<TenantMsg>,
+        message: TenantMsg,
         _: &mut Option<Presence>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Told::Work => {}
-            Told::Who(reply) => drop(reply.send(myself.get_id())),
+            TenantMsg::Work => {}
+            TenantMsg::Who(reply) => drop(reply.send(myself.get_id())),
             // Bypasses the panic hook, which would print thousands of backtraces.
-            Told::Panic => std::panic::resume_unwind(Box::new("ordered to panic")),
-            Told::Fail => return Err("ordered to fail".into()),
+            TenantMsg::Panic => std::panic::resume_unwind(Box::new("ordered to panic")),
+            TenantMsg::Fail => return Err("ordered to fail".into()),
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Actor for Tenant {
 
 struct Arena {
     names: ServiceRegistry,
-    keys: Vec<ServiceKey<Told>>,
+    keys: Vec<ServiceKey<TenantMsg>>,
     pages: Vec<Page>,
     over: AtomicBool,
     killed: AtomicUsize,
@@ -151,7 +151,7 @@ impl Arena {
         }
     }
 
-    fn note_holder(&self, n: usize, actor: ActorRef<Told>, unregistered_before: usize) {
+    fn note_holder(&self, n: usize, actor: ActorRef<TenantMsg>, unregistered_before: usize) {
         let mut book = self.pages[n].lock().unwrap();
         book.holders.retain(|(holder, _)| holder.get_status() < ActorStatus::Stopped);
         let excused = book.unregistered != unregistered_before || book.unregistering > 0;
@@ -177,8 +177,8 @@ impl Arena {
             match dice.usize(..100) {
                 0..25 => drop(self.names.lookup(&self.keys[n])),
                 25..45 => drop(self.names.with(&self.keys[n], |actor| actor.get_id())),
-                45..60 => drop(vias[n].cast(Told::Work)),
-                60..65 => match vias[n].call(Told::Who, SOON).await {
+                45..60 => drop(vias[n].cast(TenantMsg::Work)),
+                60..65 => match vias[n].call(TenantMsg::Who, SOON).await {
                     Ok(_) | Err(CallError::NotDelivered(_) | CallError::NoReply { .. }) => {}
                     Err(other) => panic!("{other}"),
                 },
@@ -195,8 +195,8 @@ impl Arena {
                 match dice.usize(..6) {
                     0 | 1 => actor.kill(),
                     2 => actor.stop(None),
-                    3 => drop(actor.cast(Told::Panic)),
-                    4 => drop(actor.cast(Told::Fail)),
+                    3 => drop(actor.cast(TenantMsg::Panic)),
+                    4 => drop(actor.cast(TenantMsg::Fail)),
                     _ => drop(actor.drain()),
                 }
                 self.killed.fetch_add(1, Ordering::Relaxed);
@@ -209,7 +209,7 @@ impl Arena {
     async fn settle(&self) {
         let all: Vec<_> = self.pages.iter().flat_map(|page| page.lock().unwrap().holders.clone()).collect();
         for (actor, _) in all {
-            if actor.call(Told::Who, None).await.is_err() || actor.get_status() >= ActorStatus::Draining {
+            if actor.call(TenantMsg::Who, None).await.is_err() || actor.get_status() >= ActorStatus::Draining {
                 actor.wait(None).await.unwrap();
             }
         }

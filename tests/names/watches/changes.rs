@@ -50,11 +50,11 @@ fn expected(ending: Ending) -> Result<ExitReason, &'static str> {
     }
 }
 
-fn assert_reason(ending: Ending, told: Option<ExitReason>) {
-    match (expected(ending), told) {
-        (Ok(expected), told) => assert_eq!(told, Some(expected), "{ending:?}"),
-        (Err(text), Some(ExitReason::Failed(told))) => assert!(told.contains(text), "{ending:?}: {told}"),
-        (Err(_), told) => panic!("{ending:?}: {told:?}"),
+fn assert_reason(ending: Ending, found: Option<ExitReason>) {
+    match (expected(ending), found) {
+        (Ok(expected), found) => assert_eq!(found, Some(expected), "{ending:?}"),
+        (Err(text), Some(ExitReason::Failed(found))) => assert!(found.contains(text), "{ending:?}: {found}"),
+        (Err(_), found) => panic!("{ending:?}: {found:?}"),
     }
 }
 
@@ -389,12 +389,12 @@ async fn a_change_has_a_readable_text() {
     names.unregister(&PROBE);
     names.register(&PROBE, &first).await.unwrap();
     first.kill();
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     for _ in 0..6 {
-        said.push(change(&mut watch).await.to_string());
+        lines.push(change(&mut watch).await.to_string());
     }
     assert_eq!(
-        said,
+        lines,
         [
             format!("probe registered by actor {a}"),
             format!("probe handed over by actor {a} to {b}"),

@@ -12,7 +12,7 @@ use foundation::{
 };
 use foundation_testkit::{Command, Log, Moment, Puppet, error_text};
 
-use super::{Agency, Office, STRATEGIES, counts, told};
+use super::{Agency, Office, STRATEGIES, counts, states};
 
 #[tokio::test]
 async fn otp_23_a_child_goes_through_every_request() {
@@ -36,7 +36,7 @@ async fn otp_23_a_child_goes_through_every_request() {
         sup.terminate_child("child").await.unwrap();
         assert_eq!((child.alive(), log.count("child", Moment::Down)), (0, 1));
         sup.terminate_child("child").await.unwrap();
-        assert_eq!(told(&sup.which_children().await.unwrap()), ["child stopped"]);
+        assert_eq!(states(&sup.which_children().await.unwrap()), ["child stopped"]);
         assert_eq!(counts(sup).await, [1, 0, 0, 1]);
         assert!(sup.child("child").await.unwrap().is_none());
         let error = sup.start_child(child.spec()).await.unwrap_err();
@@ -201,7 +201,7 @@ async fn otp_26_a_child_without_an_id_is_refused() {
 async fn otp_26_dynamic_children_may_share_an_id() {
     let log = Log::new();
     let agency = Agency::of(0, &[&Puppet::new("twin", &log), &Puppet::new("twin", &log)]).await;
-    assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["twin running", "twin running"]);
+    assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["twin running", "twin running"]);
     agency.close().await;
 }
 
@@ -212,8 +212,8 @@ async fn otp_28_a_period_of_zero_is_refused_and_any_other_is_taken() {
         let zero = RestartIntensity::new(max_restarts, Duration::ZERO);
         let error =
             Supervisor::start("zero", SupervisorSpec::new(Strategy::OneForOne).intensity(zero)).await.unwrap_err();
-        let StartError::Spec(SpecError::ZeroPeriod { max_restarts: told }) = error else { panic!("{error}") };
-        assert_eq!(told, max_restarts);
+        let StartError::Spec(SpecError::ZeroPeriod { max_restarts: found }) = error else { panic!("{error}") };
+        assert_eq!(found, max_restarts);
         for period in [Duration::from_nanos(1), Duration::MAX] {
             let child = Puppet::new("child", &Log::new());
             let intensity = RestartIntensity::new(max_restarts, period);

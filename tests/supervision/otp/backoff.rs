@@ -10,7 +10,7 @@ use foundation::{
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, Reports, alive_tasks, eventually, reports, soon};
 use tokio::time::{Instant, advance};
 
-use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, told};
+use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, states};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Longer than any start, and shorter than a scenario's patience.
@@ -56,7 +56,7 @@ async fn a_child_is_restarted_after_its_delay_and_shows_as_restarting_until_then
         assert_eq!(waiting(&office.office, "a").await, LONG);
         advance(LONG / 4).await;
         assert_eq!(waiting(&office.office, "a").await, LONG * 3 / 4);
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["a restarting"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["a restarting"]);
         assert_eq!(counts(&office.office).await, [1, 0, 0, 1]);
         assert_eq!(a.alive(), 0);
         soon("the restart", delay(&mut office.reports, "a")).await;
@@ -123,7 +123,7 @@ async fn peer_b_a_child_that_is_terminated_while_its_delay_ends_stays_gone() {
         let work = move || std::hint::black_box((0..round * 3000).fold(0u64, u64::wrapping_add));
         tokio::task::spawn_blocking(work).await.unwrap();
         office.office.terminate_child("a").await.unwrap();
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["a stopped"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["a stopped"]);
         let starts = log.count("a", Moment::Called);
         office.office.restart_child("a").await.unwrap();
         assert_eq!((log.count("a", Moment::Called), a.alive(), a.overlaps()), (starts + 1, 1, 0));
@@ -159,7 +159,7 @@ async fn during_a_backoff_other_children_can_be_started_terminated_and_deleted()
         office.office.delete_child("a").await.unwrap();
         office.office.terminate_child("c").await.unwrap();
         office.office.restart_child("c").await.unwrap();
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["c running", "b restarting"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["c running", "b restarting"]);
         assert_eq!(begun.elapsed(), Duration::ZERO, "{strategy}: an actor waited for the delay");
         office.close().await;
     }
@@ -306,7 +306,7 @@ async fn a_dynamic_child_in_its_backoff_counts_for_max_children_and_can_be_termi
     agency.reports.exited("a").await;
     let error = agency.agency.start_child(b.spec()).await.unwrap_err();
     assert!(matches!(error, ChildError::TooManyChildren { max_children: 1 }), "{error}");
-    assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["a restarting"]);
+    assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["a restarting"]);
     agency.agency.terminate_child(actor).await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
     assert_eq!(agency.agency.which_children().await.unwrap(), []);
@@ -327,7 +327,7 @@ async fn a_child_that_is_terminated_before_its_delay_has_begun_stays_gone() {
     log.reached("b", Moment::Stopping, 1).await;
     office.office.terminate_child("a").await.unwrap();
     advance(2 * LONG).await;
-    assert_eq!(told(&at_rest(&office.office).await), ["b stopped", "a stopped"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["b stopped", "a stopped"]);
     office.close().await;
 }
 
@@ -378,17 +378,17 @@ async fn twenty_hours() -> (Vec<(Duration, String)>, Vec<String>) {
     let (reporter, mut reports) = reports();
     let spec = constant(Strategy::OneForOne, &[&a]).backoff(Backoff::Constant(HOUR)).reporter(reporter);
     let top = Supervisor::start("top", spec).await.unwrap();
-    let (begun, mut told) = (Instant::now(), Vec::new());
+    let (begun, mut states_at) = (Instant::now(), Vec::new());
     for _ in 0..20 {
         fail(&a);
         assert_eq!(waiting(&top, "a").await, HOUR);
         advance(HOUR).await;
         reports.restarted("a").await;
-        told.push((begun.elapsed(), format!("{}", top.which_children().await.unwrap()[0].restarts)));
+        states_at.push((begun.elapsed(), format!("{}", top.which_children().await.unwrap()[0].restarts)));
     }
     top.shutdown().await;
     assert_eq!((begun.elapsed(), a.alive(), a.overlaps()), (20 * HOUR, 0, 0));
-    (told, log.of(&[Moment::Starting, Moment::Up, Moment::Stopping, Moment::Dropped]))
+    (states_at, log.of(&[Moment::Starting, Moment::Up, Moment::Stopping, Moment::Dropped]))
 }
 
 #[tokio::test(start_paused = true)]

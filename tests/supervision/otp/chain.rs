@@ -90,12 +90,12 @@ async fn a_start_by_request_has_no_cause_and_a_decision_is_reported_before_it_is
         ChildEvent::Started { .. } => Some("started".to_owned()),
         _ => None,
     };
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for _ in 0..3 {
-        told.push(office.reports.find("an exit and its consequences", seen).await);
+        found.push(office.reports.find("an exit and its consequences", seen).await);
     }
     let cause = "a exited: failed: broken; one-for-one, restart 2 of 3 within 3600s; 0ns";
-    assert_eq!(told, ["exited", cause, "started"]);
+    assert_eq!(found, ["exited", cause, "started"]);
     office.close().await;
 }
 
@@ -130,11 +130,11 @@ async fn a_restart_that_the_rule_refuses_is_reported_with_the_rule() {
         _ => None,
     };
     a.order(Command::Stop(None));
-    let told = office.reports.find("the refusal", refused).await;
-    assert_eq!(told, ("a".to_owned(), ExitReason::Normal, Restart::Transient));
+    let found = office.reports.find("the refusal", refused).await;
+    assert_eq!(found, ("a".to_owned(), ExitReason::Normal, Restart::Transient));
     b.latest().kill();
-    let told = office.reports.find("the refusal", refused).await;
-    assert_eq!(told, ("b".to_owned(), ExitReason::Killed, Restart::Temporary));
+    let found = office.reports.find("the refusal", refused).await;
+    assert_eq!(found, ("b".to_owned(), ExitReason::Killed, Restart::Temporary));
     office.close().await;
 }
 

@@ -111,7 +111,7 @@ async fn all_whole(top: &Supervisor) -> Result<bool, ChildError> {
     Ok(all)
 }
 
-async fn chaos(seed: u64, blows: usize) {
+async fn chaos(seed: u64, faults: usize) {
     let log = Log::new();
     let (spec, puppets) = tree(&log);
     let top = Supervisor::start("top", spec).await.unwrap();
@@ -119,7 +119,7 @@ async fn chaos(seed: u64, blows: usize) {
         let (top, puppets) = (top.clone(), puppets.clone());
         let mut dice = Rng::with_seed(seed * 31 + task + 1);
         tokio::spawn(async move {
-            for _ in 0..blows {
+            for _ in 0..faults {
                 if dice.usize(..4) == 0 {
                     let _ = soon("a request", meddle(&mut dice, &top)).await;
                 } else {

@@ -9,7 +9,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, until};
 
-use super::{Agency, Office, at_most, at_rest, counts, told};
+use super::{Agency, Office, at_most, at_rest, counts, states};
 
 async fn totals(agency: &Agency) -> [usize; 4] {
     let count = agency.agency.count_children().await.unwrap();
@@ -131,15 +131,15 @@ async fn otp_77_children_are_listed_newest_first_with_their_kind_and_state() {
     let inner = SupervisorSpec::new(Strategy::OneForOne);
     sup.start_child(ChildSpec::supervisor("d", inner).restart(Restart::Transient)).await.unwrap();
     let children = sup.which_children().await.unwrap();
-    assert_eq!(told(&children), ["d running", "c running", "b running", "a running"]);
+    assert_eq!(states(&children), ["d running", "c running", "b running", "a running"]);
     assert_eq!((children[0].kind, children[0].restart), (ChildKind::Supervisor, Restart::Transient));
     assert_eq!((children[1].kind, children[1].restart), (ChildKind::Worker, Restart::Permanent));
     let b = sup.child("b").await.unwrap().unwrap().get_id();
     assert_eq!(children[2].state, ChildState::Running(b));
     sup.terminate_child("b").await.unwrap();
-    assert_eq!(told(&sup.which_children().await.unwrap())[2], "b stopped");
+    assert_eq!(states(&sup.which_children().await.unwrap())[2], "b stopped");
     sup.delete_child("b").await.unwrap();
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["d running", "c running", "a running"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["d running", "c running", "a running"]);
     office.close().await;
 }
 
@@ -166,7 +166,7 @@ async fn otp_79_children_start_in_the_given_order_and_stop_in_the_reverse_one() 
     office.reports.restarted("ch5").await;
     let order = ["ch5 down", "ch2 down", "ch10 up", "ch2 up", "ch5 up"];
     assert_eq!(log.of(&[Moment::Up, Moment::Down]), order);
-    assert_eq!(told(&at_rest(&office.office).await).len(), 5);
+    assert_eq!(states(&at_rest(&office.office).await).len(), 5);
     log.clear();
     office.close().await;
     assert_eq!(log.of(&[Moment::Down]), ["ch5 down", "ch2 down", "ch10 down", "ch3 down", "ch7 down"]);

@@ -100,12 +100,12 @@ async fn otp_92_a_restart_and_the_wait_before_it_are_logged_with_their_cause() {
     started.recv().await.unwrap();
     office.shutdown().await;
     let lines = log.take();
-    let told = |level, part: &str, cause: &str| {
+    let logged = |level, part: &str, cause: &str| {
         lines.iter().any(|(found, text)| *found == level && text.starts_with(part) && text.contains(cause))
     };
-    assert!(told(Level::WARN, "child exited", "out of ink"), "{lines:?}");
-    assert!(told(Level::INFO, "child is going to be restarted", "delay=3s"), "{lines:?}");
-    assert!(told(Level::INFO, "child restarted", "out of ink"), "{lines:?}");
+    assert!(logged(Level::WARN, "child exited", "out of ink"), "{lines:?}");
+    assert!(logged(Level::INFO, "child is going to be restarted", "delay=3s"), "{lines:?}");
+    assert!(logged(Level::INFO, "child restarted", "out of ink"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -139,12 +139,12 @@ fn an_actor_that_outlives_its_supervisor_and_a_caught_panic_are_logged_as_warnin
     assert_eq!(text, "the destructor of a parcel panicked panic=its destructor panics");
 
     let log = TraceLog::default();
-    let told = log.clone();
+    let of_threads = log.clone();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(3)
         .enable_all()
         .on_thread_start(move || {
-            let subscriber = tracing_subscriber::registry().with(told.clone());
+            let subscriber = tracing_subscriber::registry().with(of_threads.clone());
             std::mem::forget(tracing::subscriber::set_default(subscriber));
         })
         .build()

@@ -8,7 +8,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
 
-use super::{Agency, End, Office, at_most, at_rest, counts, told};
+use super::{Agency, End, Office, at_most, at_rest, counts, states};
 
 const SERVER: ServiceKey<Command> = ServiceKey::new("server");
 
@@ -128,14 +128,14 @@ async fn otp_85_a_child_in_a_restart_loop_can_be_queried_and_terminated() {
     assert!(matches!(error, ChildError::Restarting { .. }), "{error}");
     let error = sup.delete_child("child").await.unwrap_err();
     assert!(matches!(error, ChildError::Restarting { .. }), "{error}");
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["child restarting"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["child restarting"]);
     assert_eq!(counts(sup).await, [1, 0, 0, 1]);
 
     sup.terminate_child("child").await.unwrap();
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["child stopped"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["child stopped"]);
     let starts = log.count("child", Moment::Called);
     tokio::time::advance(10 * SECOND).await;
-    assert_eq!(told(&at_rest(sup).await), ["child stopped"]);
+    assert_eq!(states(&at_rest(sup).await), ["child stopped"]);
     assert_eq!(log.count("child", Moment::Called), starts, "it was started once more");
 
     well(&child);
@@ -162,11 +162,11 @@ async fn otp_86_in_a_restart_loop_of_rest_for_one_the_later_children_are_stopped
     assert!(matches!(error, ChildError::AlreadyPresent { .. }), "{error}");
     assert!(matches!(sup.restart_child("b").await, Err(ChildError::Restarting { .. })));
     assert!(matches!(sup.delete_child("b").await, Err(ChildError::Restarting { .. })));
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["c stopped", "b restarting", "a running"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["c stopped", "b restarting", "a running"]);
     assert_eq!(counts(sup).await, [3, 1, 0, 3]);
 
     sup.terminate_child("b").await.unwrap();
-    assert_eq!(told(&at_rest(sup).await), ["c stopped", "b stopped", "a running"]);
+    assert_eq!(states(&at_rest(sup).await), ["c stopped", "b stopped", "a running"]);
     assert_eq!(a.id(), first);
 
     well(b);
@@ -190,7 +190,7 @@ async fn otp_86_the_later_children_follow_when_the_restart_succeeds_at_last() {
         log.reached("b", Moment::Called, 4).await;
         well(&puppets[1]);
         office.reports.restarted("c").await;
-        assert_eq!(told(&at_rest(&office.office).await), ["c running", "b running", "a running"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["c running", "b running", "a running"]);
         assert_eq!(puppets.each_ref().map(|child| (child.alive(), child.overlaps())), [(1, 0); 3]);
         office.close().await;
     }
@@ -205,7 +205,7 @@ async fn otp_87_a_dynamic_child_in_a_restart_loop_can_be_queried_and_terminated(
     let actor = child.id();
     failing(&child);
     log.reached("child", Moment::Called, 5).await;
-    assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["child restarting"]);
+    assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["child restarting"]);
     let count = agency.agency.count_children().await.unwrap();
     assert_eq!((count.active, count.workers), (0, 1));
     agency.agency.terminate_child(actor).await.unwrap();

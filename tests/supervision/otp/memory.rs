@@ -6,7 +6,7 @@ use foundation::{Restart, Strategy, SupervisorSpec};
 use foundation_testkit::{Command, Log, Puppet};
 
 use super::strategies::laden;
-use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, told};
+use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, states};
 
 #[tokio::test]
 async fn otp_80_the_start_function_of_a_temporary_child_is_not_kept() {
@@ -55,7 +55,7 @@ async fn left(strategy: Strategy, restart: Restart, end: Option<End>) -> Vec<Str
         }
         None => office.office.terminate_child("child").await.unwrap(),
     }
-    let left = told(&at_rest(&office.office).await);
+    let left = states(&at_rest(&office.office).await);
     office.close().await;
     left
 }

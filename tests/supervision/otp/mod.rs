@@ -117,7 +117,7 @@ pub(super) fn shutdown() -> ExitReason {
 }
 
 /// `["b running", "a stopped"]`
-pub(super) fn told(children: &[ChildInfo]) -> Vec<String> {
+pub(super) fn states(children: &[ChildInfo]) -> Vec<String> {
     let state = |state| match state {
         ChildState::Running(_) => "running",
         ChildState::Starting => "starting",

@@ -8,7 +8,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, eventually, soon};
 
-use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, told};
+use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, states};
 
 fn spec(strategy: Strategy, max_restarts: u32, children: &[&Puppet]) -> SupervisorSpec {
     let children = children.iter().map(|child| child.spec());
@@ -22,7 +22,7 @@ async fn otp_88_a_child_that_is_new_is_known_and_stopped() {
         let office = Office::of(strategy, 2, &[&a]).await;
         let before = a.id();
         office.office.reconfigure(spec(strategy, 2, &[&b, &a])).await.unwrap();
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["a running", "b stopped"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["a running", "b stopped"]);
         assert_eq!(log.count("b", Moment::Called), 0);
         assert_eq!(a.id(), before);
         let error = office.office.start_child(b.spec()).await.unwrap_err();
@@ -39,7 +39,7 @@ async fn otp_88_a_child_that_is_no_longer_named_stays_behind_the_others() {
     let office = Office::of(Strategy::OneForOne, 2, &[&a, &b, &c]).await;
     office.office.terminate_child("b").await.unwrap();
     office.office.reconfigure(spec(Strategy::OneForOne, 2, &[&d, &c])).await.unwrap();
-    let children = told(&office.office.which_children().await.unwrap());
+    let children = states(&office.office.which_children().await.unwrap());
     assert_eq!(children, ["b stopped", "a running", "c running", "d stopped"]);
     // It can be used like any other child.
     office.office.restart_child("b").await.unwrap().unwrap();
@@ -85,7 +85,7 @@ async fn otp_88_a_changed_specification_holds_from_the_next_end_and_start_on() {
     // And it is transient, and killed when it is stopped.
     new.order(Command::Stop(None));
     office.reports.exited("child").await;
-    assert_eq!(told(&at_rest(&office.office).await), ["child stopped"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["child stopped"]);
     office.office.restart_child("child").await.unwrap();
     log.clear();
     office.office.terminate_child("child").await.unwrap();
@@ -102,10 +102,10 @@ async fn otp_88_a_new_temporary_child_is_kept_until_it_is_started_or_terminated(
     office.office.reconfigure(temporary()).await.unwrap();
     a.next(Moment::Starting, Behavior::Fail("no desk"));
     office.office.restart_child("a").await.unwrap_err();
-    assert_eq!(told(&at_rest(&office.office).await), ["a stopped"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["a stopped"]);
     a.next(Moment::Called, Behavior::Ignore);
     assert!(office.office.restart_child("a").await.unwrap().is_none());
-    assert_eq!(told(&at_rest(&office.office).await), ["a stopped"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["a stopped"]);
     office.office.restart_child("a").await.unwrap().unwrap();
     a.order(Command::Stop(None));
     office.reports.exited("a").await;
@@ -157,7 +157,7 @@ async fn otp_89_faulty_input_is_refused_and_changes_nothing() {
     for (faulty, wanted) in faulty {
         let error = office.office.reconfigure(faulty).await.unwrap_err();
         assert!(matches!(&error, ChildError::Spec(error) if *error == wanted), "{error}");
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["a running"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["a running"]);
     }
     // None of it holds: the intensity is the old one, and the child still restarts.
     a.order(Command::Fail("broken"));
@@ -191,7 +191,7 @@ async fn otp_89_a_change_of_the_strategy_waits_for_pending_work() {
     // b starts as it was decided; then the end of a affects both.
     soon("both again", log.reached("b", Moment::Up, 2)).await;
     assert_eq!(log.of(&[Moment::Down, Moment::Up]), ["b up", "b down", "a up", "b up"]);
-    assert_eq!(told(&at_rest(&office.office).await), ["b running", "a running"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["b running", "a running"]);
     office.close().await;
 }
 
@@ -209,7 +209,7 @@ async fn otp_89_a_new_order_holds_for_the_restart_that_is_under_way() {
     gate.open();
     log.reached("a", Moment::Up, 1).await;
     assert_eq!(log.of(&[Moment::Down, Moment::Up]), ["b down", "b up", "a up"]);
-    assert_eq!(told(&at_rest(&office.office).await), ["a running", "b running"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["a running", "b running"]);
     office.close().await;
 }
 

@@ -9,7 +9,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Gate, Moment, Puppet, soon, until};
 
-use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, told};
+use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, states};
 
 const MODES: [AutoShutdown; 3] = [AutoShutdown::Never, AutoShutdown::AnySignificant, AutoShutdown::AllSignificant];
 
@@ -40,11 +40,11 @@ async fn goes_on(office: &mut Office, name: &str, child: &Puppet, end: End) {
 /// The child ends like this, and the office stops with it in order and reports the reason.
 async fn stops(mut office: Office, name: &str, child: &Puppet, end: End, mode: AutoShutdown) {
     end(child);
-    let told = office.reports.find("the auto-shutdown", |report| match report.happened {
+    let reported = office.reports.find("the auto-shutdown", |report| match report.happened {
         ChildEvent::AutoShutdown { mode } => Some((report.supervisor.to_string(), report.child.to_string(), mode)),
         _ => None,
     });
-    assert_eq!(told.await, ("top/office".to_owned(), name.to_owned(), mode));
+    assert_eq!(reported.await, ("top/office".to_owned(), name.to_owned(), mode));
     assert_eq!(office.ended().await, shutdown());
     soon("being gone", office.office.wait_until_gone()).await;
     assert!(matches!(office.office.count_children().await, Err(ChildError::NotRunning { .. })));
@@ -78,7 +78,7 @@ async fn otp_59_a_transient_child_that_is_not_significant_never_stops_its_superv
         }
         for end in [STOP, STOP_WITH_TEXT] {
             goes_on(&mut office, "child", &child, end).await;
-            assert_eq!(told(&at_rest(&office.office).await), ["child stopped"]);
+            assert_eq!(states(&at_rest(&office.office).await), ["child stopped"]);
             office.office.restart_child("child").await.unwrap();
         }
         office.office.terminate_child("child").await.unwrap();
@@ -108,7 +108,7 @@ async fn otp_60_only_the_last_of_all_significant_temporary_children_stops_its_su
         let children = [significant(&a, Restart::Temporary), significant(&b, Restart::Temporary), plain.spec()];
         let mut office = Office::open(spec(mode, children)).await;
         goes_on(&mut office, "a", &a, end).await;
-        assert_eq!(told(&at_rest(&office.office).await), ["plain running", "b running"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["plain running", "b running"]);
         stops(office, "b", &b, end, mode).await;
         assert_eq!(plain.alive(), 0);
     }
@@ -203,7 +203,7 @@ async fn otp_61_a_sibling_that_is_restarted_keeps_the_supervisor_running() {
     goes_on_without(&mut office, &a).await;
     gate.open();
     office.reports.restarted("b").await;
-    assert_eq!(told(&at_rest(&office.office).await), ["b running", "a stopped"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["b running", "a stopped"]);
     stops(office, "b", &b, STOP, mode).await;
 }
 
@@ -241,7 +241,7 @@ async fn otp_63_a_significant_child_that_is_stopped_for_a_sibling_does_not_stop_
                 let mut office = Office::open(under(strategy, mode, children)).await;
                 FAIL(&plain);
                 office.reports.restarted("plain").await;
-                let left = told(&at_rest(&office.office).await);
+                let left = states(&at_rest(&office.office).await);
                 match restart {
                     Restart::Temporary => assert_eq!(left, ["plain running"]),
                     _ => assert_eq!(left, ["bystander running", "plain running"]),
@@ -277,7 +277,7 @@ async fn otp_64_the_auto_shutdown_of_a_supervisor_that_is_not_significant_does_n
     let (child, mut office) = three_levels(false).await;
     STOP(&child);
     assert_eq!(office.reports.exited("inner").await, ExitReason::Shutdown("shutdown".into()));
-    assert_eq!(told(&at_rest(&office.office).await), ["inner stopped"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["inner stopped"]);
     office.close().await;
 }
 
@@ -353,7 +353,7 @@ async fn otp_71_a_child_becomes_significant_and_is_no_longer_while_it_runs() {
     assert!(!office.office.child_spec("a").await.unwrap().is_significant());
     assert!(office.office.child_spec("b").await.unwrap().is_significant());
     goes_on(&mut office, "a", &a, STOP).await;
-    assert_eq!(told(&at_rest(&office.office).await), ["b running"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["b running"]);
     stops(office, "b", &b, STOP, mode).await;
 }
 

@@ -9,7 +9,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet};
 
-use super::{Agency, Office, at_rest, puppets, told};
+use super::{Agency, Office, at_rest, puppets, states};
 
 #[tokio::test]
 async fn otp_13_unset_fields_have_the_defaults_of_otp() {
@@ -107,7 +107,7 @@ async fn otp_77_one_child_is_queried_by_its_id() {
     let sup = &office.office;
     assert_eq!(sup.which_child("a").await.unwrap(), sup.which_children().await.unwrap()[1]);
     sup.terminate_child("a").await.unwrap();
-    assert_eq!(told(&[sup.which_child("a").await.unwrap()]), ["a stopped"]);
+    assert_eq!(states(&[sup.which_child("a").await.unwrap()]), ["a stopped"]);
     sup.delete_child("a").await.unwrap();
     let error = sup.which_child("a").await.unwrap_err();
     assert!(matches!(error, ChildError::NotFound { .. }), "{error}");
@@ -165,7 +165,7 @@ async fn otp_25_a_start_without_a_value_and_a_child_that_is_not_wanted_are_repor
     assert_eq!(started.into_parts::<u64>().1, None);
     b.next(Moment::Called, Behavior::Ignore);
     assert!(office.office.start_child_with_extra(b.spec()).await.unwrap().is_none());
-    assert_eq!(told(&at_rest(&office.office).await), ["b stopped", "a running"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["b stopped", "a running"]);
     office.close().await;
 }
 

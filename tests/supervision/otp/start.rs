@@ -6,7 +6,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Log, Moment, Puppet, soon};
 
-use super::{Agency, Office, STRATEGIES, at_rest, counts, told};
+use super::{Agency, Office, STRATEGIES, at_rest, counts, states};
 
 fn ignoring(name: &str, log: &Log) -> Puppet {
     let puppet = Puppet::new(name, log);
@@ -39,10 +39,10 @@ async fn otp_2_a_supervisor_that_is_not_wanted_is_not_started() {
 async fn otp_3_a_child_that_is_not_wanted_keeps_its_place() {
     let log = Log::new();
     let office = Office::of(Strategy::OneForOne, 2, &[]).await;
-    let said = office.office.start_child(ignoring("a", &log).spec()).await.unwrap();
-    assert!(said.is_none());
+    let text = office.office.start_child(ignoring("a", &log).spec()).await.unwrap();
+    assert!(text.is_none());
     assert!(office.office.start_child(Puppet::new("b", &log).spec()).await.unwrap().is_some());
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["b running", "a stopped"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["b running", "a stopped"]);
     assert_eq!(counts(&office.office).await, [2, 1, 0, 2]);
     office.close().await;
 }
@@ -52,7 +52,7 @@ async fn otp_4_a_temporary_child_that_is_not_wanted_is_removed() {
     let log = Log::new();
     let children = [ignoring("a", &log), Puppet::new("b", &log)].map(|child| child.spec().restart(Restart::Temporary));
     let office = Office::open(SupervisorSpec::new(Strategy::OneForOne).children(children)).await;
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["b running"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["b running"]);
     assert_eq!(counts(&office.office).await, [1, 1, 0, 1]);
     office.close().await;
 }
@@ -64,7 +64,7 @@ async fn otp_5_a_temporary_child_that_is_not_wanted_when_added_is_removed() {
     for puppet in [ignoring("a", &log), Puppet::new("b", &log)] {
         office.office.start_child(puppet.spec().restart(Restart::Temporary)).await.unwrap();
     }
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["b running"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["b running"]);
     assert_eq!(counts(&office.office).await, [1, 1, 0, 1]);
     office.close().await;
 }
@@ -74,7 +74,7 @@ async fn a_dynamic_child_that_is_not_wanted_is_forgotten(restart: Restart) {
     let agency = Agency::of(2, &[]).await;
     assert!(agency.agency.start_child(ignoring("a", &log).spec().restart(restart)).await.unwrap().is_none());
     assert!(agency.agency.start_child(Puppet::new("b", &log).spec().restart(restart)).await.unwrap().is_some());
-    assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["b running"]);
+    assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["b running"]);
     let count = agency.agency.count_children().await.unwrap();
     assert_eq!((count.specs, count.active), (1, 1));
     agency.close().await;
@@ -144,7 +144,7 @@ async fn otp_11_a_child_that_does_not_start_again_on_request_is_an_error_and_sta
         child.next(Moment::Starting, Behavior::Fail("no desk"));
         let error = office.office.restart_child("a").await.unwrap_err();
         assert!(matches!(error, ChildError::Start { .. }) && error.to_string().contains("no desk"), "{error}");
-        assert_eq!(told(&at_rest(&office.office).await), ["a stopped"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["a stopped"]);
         assert!(office.office.restart_child("a").await.unwrap().is_some());
         office.close().await;
     }

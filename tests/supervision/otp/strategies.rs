@@ -10,7 +10,7 @@ use foundation::{
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet};
 use tokio::time::{Instant, advance};
 
-use super::{Agency, Office, at_rest, counts, puppets, shutdown, told};
+use super::{Agency, Office, at_rest, counts, puppets, shutdown, states};
 
 fn ids<const N: usize>(puppets: &[Puppet; N]) -> [ActorId; N] {
     puppets.each_ref().map(Puppet::id)
@@ -270,6 +270,6 @@ async fn otp_55_the_retry_begins_with_the_child_that_failed_to_restart() {
     office.reports.restarted("c").await;
     let order = ["c down", "b down", "a starting", "a up", "b starting", "b starting", "b up", "c starting", "c up"];
     assert_eq!(log.of(&[Moment::Starting, Moment::Up, Moment::Down]), order);
-    assert_eq!(told(&at_rest(&office.office).await), ["c running", "b running", "a running"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["c running", "b running", "a running"]);
     office.close().await;
 }

@@ -3,7 +3,7 @@
 use foundation::{ChildError, ChildSpec, ExitReason, Restart, Strategy, Supervisor, SupervisorSpec};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, soon};
 
-use super::{Office, at_most, counts, shutdown, told};
+use super::{Office, at_most, counts, shutdown, states};
 
 /// There are no links here, but ractor lets an actor leave its supervisor. Its task is still known, so it can be stopped.
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn otp_57_an_escalation_restarts_the_subtrees_with_their_own_children_but_
     assert_eq!(top.reports.exited("sup2").await, shutdown());
     // It was terminated by request; one-for-all starts it again all the same, as the last one.
     top.reports.started("sup3").await;
-    assert_eq!(told(&top.office.which_children().await.unwrap()), ["sup3 running", "sup2 running", "sup1 running"]);
+    assert_eq!(states(&top.office.which_children().await.unwrap()), ["sup3 running", "sup2 running", "sup1 running"]);
     assert_eq!(counts(&top.office).await, [3, 3, 3, 0]);
     assert_eq!(counts(&inner(&top.office, "sup1").await).await, [2, 2, 0, 2]);
     for empty in ["sup2", "sup3"] {
@@ -119,6 +119,6 @@ async fn otp_57_a_transient_supervisor_that_gave_up_is_not_restarted() {
     let mut office = Office::open(SupervisorSpec::new(Strategy::OneForOne).child(spec)).await;
     child.order(Command::Fail("broken"));
     assert_eq!(office.reports.exited("inner").await, ExitReason::Shutdown("shutdown".into()));
-    assert_eq!(told(&super::at_rest(&office.office).await), ["inner stopped"]);
+    assert_eq!(states(&super::at_rest(&office.office).await), ["inner stopped"]);
     office.close().await;
 }

@@ -3,7 +3,7 @@
 use foundation::{ChildEvent, ChildSpec, ExitReason, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet};
 
-use super::{End, Office, STRATEGIES, at_rest, counts, shutdown, told};
+use super::{End, Office, STRATEGIES, at_rest, counts, shutdown, states};
 
 /// The ways to end that OTP calls abnormal.
 const ABNORMAL: [End; 3] = [
@@ -35,7 +35,7 @@ async fn stays_down(child: &Puppet, office: &mut Office, end: impl FnOnce(&Puppe
     let before = child.id();
     end(child);
     assert_eq!(office.reports.exited("child").await, reason);
-    let left = told(&at_rest(&office.office).await);
+    let left = states(&at_rest(&office.office).await);
     assert_eq!(left, if kept { vec!["child stopped"] } else { vec![] });
     assert_eq!(counts(&office.office).await, if kept { [1, 0, 0, 1] } else { [0, 0, 0, 0] });
     assert_eq!(child.id(), before);
@@ -169,7 +169,7 @@ async fn otp_40_a_temporary_child_that_is_stopped_for_a_sibling_is_not_restarted
         let mut office = Office::open(SupervisorSpec::new(strategy).children(children)).await;
         child.order(Command::Stop(None));
         office.reports.restarted("child").await;
-        assert_eq!(told(&at_rest(&office.office).await), ["child running"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["child running"]);
         assert_eq!(log.of(&[Moment::Up, Moment::Down])[2..], ["child down", "bystander down", "child up"]);
         assert_eq!(bystander.alive(), 0);
         office.close().await;

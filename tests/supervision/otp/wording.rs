@@ -60,7 +60,7 @@ async fn otp_92_a_decision_is_worded_with_its_cause() {
     clerk.latest().kill();
     office.reports.restarted("clerk").await;
     clerk.order(Command::Fail("out of\nink"));
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     let decided = |report: &Report| match report.happened {
         ChildEvent::Restarting { .. } | ChildEvent::GaveUp { .. } => Some(report.to_string()),
         ChildEvent::Exited { .. } if report.child.as_str() == "office" => {
@@ -70,12 +70,15 @@ async fn otp_92_a_decision_is_worded_with_its_cause() {
         _ => None,
     };
     for _ in 0..2 {
-        said.push(office.reports.find("a decision", decided).await);
+        lines.push(office.reports.find("a decision", decided).await);
     }
     let many = "more than 1 restart within 3600s: clerk exited: killed, then clerk exited: failed: out of\\nink";
-    assert_eq!(said[0], format!("top/office: child clerk failed once too often: the supervisor gives up after {many}"));
+    assert_eq!(
+        lines[0],
+        format!("top/office: child clerk failed once too often: the supervisor gives up after {many}")
+    );
     let many = many.replace(|c: char| c.is_ascii_digit(), "");
-    assert_eq!(said[1], format!("top: child office exited, as actor : shutdown, after {many}"));
+    assert_eq!(lines[1], format!("top: child office exited, as actor : shutdown, after {many}"));
     office.close().await;
 }
 

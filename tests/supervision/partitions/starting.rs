@@ -162,13 +162,13 @@ async fn part_8_tasks_are_spread_over_task_supervisors() {
 #[tokio::test]
 async fn part_8_the_handle_survives_a_restart_of_the_whole_supervisor() {
     let hall = Hall::of(3);
-    let (reporter, mut told) = reports();
+    let (reporter, mut seen) = reports();
     let (top, shards) = within(hall.spec(), reporter).await;
     assert_eq!(running(&shards), hall.ids());
     let before = hall.ids();
     shards.resize(1).await.unwrap();
     shards.supervisor().unwrap().actor().kill();
-    told.restarted("shards").await;
+    seen.restarted("shards").await;
     // The report comes when it is up, with all the partitions of its specification.
     assert_eq!(shards.partitions(), 3);
     assert_eq!(running(&shards), hall.ids());

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::record::{Actor, Answer, Doing, Entry, Fact, Life, Moment, Record, Told};
+use super::record::{Actor, Answer, Doing, Entry, Fact, Life, Moment, Record, Reported};
 use super::script::{Op, Verb};
 use super::shape::{Shape, Who};
 
@@ -66,7 +66,7 @@ pub(super) struct Line<'a> {
     pub(super) index: At,
     pub(super) at: u64,
     pub(super) child: Who,
-    pub(super) told: &'a Told,
+    pub(super) reported: &'a Reported,
     /// It reports the outcome of a request.
     pub(super) requested: bool,
 }
@@ -174,19 +174,19 @@ impl<'a> History<'a> {
                 Fact::Struck(op, Some(life)) if !matches!(op, Op::Hang(_)) => {
                     self.lives.entry(*life).or_default().struck.get_or_insert(index);
                 }
-                Fact::Told(by, child, told) => {
+                Fact::Reported(by, child, reported) => {
                     if let Some(by) = by {
-                        let line = Line { index, at: *at, child: *child, told, requested: false };
-                        let epoch = match told {
-                            Told::Started(actor) => *born.entry(*actor).or_insert(epochs[*by]),
-                            Told::Exited(actor, _) | Told::Stopped(actor, _) => {
+                        let line = Line { index, at: *at, child: *child, reported, requested: false };
+                        let epoch = match reported {
+                            Reported::Started(actor) => *born.entry(*actor).or_insert(epochs[*by]),
+                            Reported::Exited(actor, _) | Reported::Stopped(actor, _) => {
                                 born.get(actor).copied().unwrap_or(epochs[*by])
                             }
                             _ => epochs[*by],
                         };
                         self.reigns.entry((*by, epoch)).or_default().lines.push(line);
                     }
-                    if matches!(told, Told::Exited(..) | Told::Stopped(..) | Told::StartFailed(_)) {
+                    if matches!(reported, Reported::Exited(..) | Reported::Stopped(..) | Reported::StartFailed(_)) {
                         // Its next reports, and those of the supervisors below it, come from other actors.
                         for who in self.shape.all().filter(|who| self.shape.is_within(*who, *child)) {
                             epochs[who] += 1;
@@ -215,7 +215,7 @@ impl<'a> History<'a> {
             let parent = self.shape.members[request.who].parent.unwrap_or_default();
             let tells = |line: &&mut Line<'_>| {
                 let window = request.asked < line.index && line.index < request.answered;
-                window && line.child == request.who && !line.requested && matches(answer, line.told)
+                window && line.child == request.who && !line.requested && matches(answer, line.reported)
             };
             let reigns = self.reigns.range_mut((parent, 0)..=(parent, u32::MAX)).rev();
             if let Some(line) = reigns.flat_map(|(_, reign)| reign.lines.iter_mut().rev()).find(tells) {
@@ -247,8 +247,8 @@ impl<'a> History<'a> {
         (added.map_or(0, |request| request.asked), who)
     }
 
-    pub(super) fn told(&self, life: Life) -> String {
-        life.told(self.shape)
+    pub(super) fn describe(&self, life: Life) -> String {
+        life.describe(self.shape)
     }
 
     pub(super) fn name(&self, who: Who) -> &str {
@@ -260,10 +260,10 @@ impl<'a> History<'a> {
     }
 }
 
-fn matches(answer: &Answer, told: &Told) -> bool {
-    match (answer, told) {
-        (Answer::Runs(actor), Told::Started(started)) => actor == started,
-        (Answer::Ignored, Told::Ignored) | (Answer::StartFailed(_), Told::StartFailed(_)) => true,
+fn matches(answer: &Answer, reported: &Reported) -> bool {
+    match (answer, reported) {
+        (Answer::Runs(actor), Reported::Started(started)) => actor == started,
+        (Answer::Ignored, Reported::Ignored) | (Answer::StartFailed(_), Reported::StartFailed(_)) => true,
         _ => false,
     }
 }

@@ -72,11 +72,11 @@ fn failure(script: &Script, broken: &Broken) -> String {
     let _ = write!(
         text,
         "the shortest script that breaks it:\n{short}\nwhat was seen of it:\n{}\n",
-        record.told(&short.shape)
+        record.describe(&short.shape)
     );
     let _ = write!(
         text,
-        "to see it again: SIMULATION_SEED={} cargo test -p foundation-tests --test flows simulation::this_seed",
+        "to see it again: SIMULATION_SEED={} cargo test -p foundation-tests --test supervision simulation::this_seed",
         script.seed
     );
     text
@@ -108,7 +108,7 @@ fn this_seed() {
     let asked = from_environment("SIMULATION_SEED");
     let script = Script::of(asked.unwrap_or(0));
     if asked.is_some() {
-        println!("{script}\n{}", driver::run(&script).told(&script.shape));
+        println!("{script}\n{}", driver::run(&script).describe(&script.shape));
     }
     play_seed(script.seed);
 }

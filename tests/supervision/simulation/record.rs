@@ -33,7 +33,7 @@ pub(super) enum Moment {
 
 /// A supervisor's report of a child.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Told {
+pub(super) enum Reported {
     Started(Actor),
     Ignored,
     StartFailed(String),
@@ -79,7 +79,7 @@ pub(super) enum Fact {
     /// The result of a lookup of a worker's name while nothing was moving.
     Found(Who, Option<Actor>),
     /// A supervisor's report; `None` is the supervisor of the namespace.
-    Told(Option<Who>, Who, Told),
+    Reported(Option<Who>, Who, Reported),
     Asked(usize, Verb, Who),
     Answered(usize, Answer),
     /// All faults are over, and much time has passed.
@@ -124,7 +124,7 @@ impl Record {
                 Fact::Came(life, moment, found) => (life.who, format!("{life:?} {moment:?} {}", found.is_some())),
                 Fact::Called(who) => (*who, "called".to_owned()),
                 Fact::Found(who, found) => (*who, format!("found {}", found.is_some())),
-                Fact::Told(by, who, told) => (*who, format!("{by:?} tells {}", told.without_actor())),
+                Fact::Reported(by, who, reported) => (*who, format!("{by:?} reports {}", reported.without_actor())),
                 _ => continue,
             };
             histories[who].push(format!("{at} {what}"));
@@ -133,16 +133,16 @@ impl Record {
     }
 
     /// The log as text; the beginning of a very long one.
-    pub(super) fn told(&self, shape: &Shape) -> String {
+    pub(super) fn describe(&self, shape: &Shape) -> String {
         let mut text = String::new();
         for entry in self.log.iter().take(2_000) {
-            text.push_str(&format!("  {:>7} ms  {}\n", entry.at, entry.fact.told(shape)));
+            text.push_str(&format!("  {:>7} ms  {}\n", entry.at, entry.fact.describe(shape)));
         }
         text
     }
 }
 
-impl Told {
+impl Reported {
     /// Whether the supervisor stops by its own decision after it.
     pub(super) fn is_the_end(&self) -> bool {
         matches!(self, Self::GaveUp | Self::AutoShutdown)
@@ -161,18 +161,18 @@ impl Told {
 }
 
 impl Fact {
-    fn told(&self, shape: &Shape) -> String {
+    fn describe(&self, shape: &Shape) -> String {
         match self {
             Self::Step(number) => format!("---- step {number}"),
-            Self::Struck(op, Some(life)) => format!("{op:?} strikes {}", life.told(shape)),
+            Self::Struck(op, Some(life)) => format!("{op:?} strikes {}", life.describe(shape)),
             Self::Struck(op, None) => format!("{op:?}"),
             Self::Called(who) => format!("{} is called", shape.name(*who)),
-            Self::Came(life, moment, found) => format!("{} {moment:?}, its name gives {found:?}", life.told(shape)),
-            Self::Is(life, actor) => format!("{} is actor {actor}", life.told(shape)),
+            Self::Came(life, moment, found) => format!("{} {moment:?}, its name gives {found:?}", life.describe(shape)),
+            Self::Is(life, actor) => format!("{} is actor {actor}", life.describe(shape)),
             Self::Found(who, found) => format!("a lookup of {} gives {found:?}", shape.name(*who)),
-            Self::Told(by, who, told) => {
+            Self::Reported(by, who, reported) => {
                 let by = by.map_or("the namespace", |by| shape.name(by));
-                format!("{by} tells of {}: {told:?}", shape.name(*who))
+                format!("{by} reports of {}: {reported:?}", shape.name(*who))
             }
             Self::Asked(number, verb, who) => format!("request {number}: {verb:?} {}", shape.name(*who)),
             Self::Answered(number, answer) => format!("answer {number}: {answer:?}"),
@@ -182,12 +182,12 @@ impl Fact {
 }
 
 impl Life {
-    pub(super) fn told(self, shape: &Shape) -> String {
+    pub(super) fn describe(self, shape: &Shape) -> String {
         format!("{}{}#{}", if self.rival { "rival " } else { "" }, shape.name(self.who), self.number)
     }
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.without_actor())
     }

@@ -235,7 +235,7 @@ impl fmt::Display for Script {
         self.shape.write(f, |who| self.takes_part(who))?;
         writeln!(f, "the script:")?;
         for (number, step) in self.steps.iter().enumerate() {
-            let ops: Vec<_> = step.ops.iter().map(|op| op.told(&self.shape)).collect();
+            let ops: Vec<_> = step.ops.iter().map(|op| op.describe(&self.shape)).collect();
             writeln!(f, "  {number:>2}. {}; {}", ops.join(", "), step.pause)?;
         }
         if self.rests {
@@ -273,13 +273,13 @@ impl Op {
         }
     }
 
-    fn told(self, shape: &Shape) -> String {
+    fn describe(self, shape: &Shape) -> String {
         let name = |who| shape.name(who);
         match self {
-            Self::End(who, end) => format!("{} {}", name(who), end.told()),
+            Self::End(who, end) => format!("{} {}", name(who), end.describe()),
             Self::Hang(who) => format!("{} hangs in a message", name(who)),
-            Self::Open(who, opening) => format!("{} {}", name(who), opening.told()),
-            Self::Close(who, closing) => format!("{} {}", name(who), closing.told()),
+            Self::Open(who, opening) => format!("{} {}", name(who), opening.describe()),
+            Self::Close(who, closing) => format!("{} {}", name(who), closing.describe()),
             Self::KillSupervisor(who) => format!("{} is killed", name(who)),
             Self::StopSupervisor(who) => format!("{} is stopped from outside", name(who)),
             Self::Ask(Verb::Start, who) => format!("start_child {} is asked for", name(who)),
@@ -292,7 +292,7 @@ impl Op {
 }
 
 impl End {
-    fn told(self) -> &'static str {
+    fn describe(self) -> &'static str {
         match self {
             Self::Panic => "panics",
             Self::Err => "returns an error",
@@ -305,7 +305,7 @@ impl End {
 }
 
 impl Opening {
-    fn told(self) -> String {
+    fn describe(self) -> String {
         match self {
             Self::Fail(1) => "will fail at its next start".to_owned(),
             Self::Fail(times) => format!("will fail at its next {times} starts"),
@@ -320,7 +320,7 @@ impl Opening {
 }
 
 impl Closing {
-    fn told(self) -> String {
+    fn describe(self) -> String {
         match self {
             Self::Hang => "will hang in its next post_stop".to_owned(),
             Self::Slow(millis) => format!("will take {millis} ms for its next post_stop"),

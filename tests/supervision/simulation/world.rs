@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::player::Cue;
-use super::record::{Actor, Entry, Fact, Life, Moment, Told};
+use super::record::{Actor, Entry, Fact, Life, Moment, Reported};
 use super::script::{Closing, Opening};
 use super::shape::{Shape, TOP, Who};
 
@@ -225,17 +225,17 @@ impl Reporter for Scribe {
         if by.is_none() && child != TOP {
             return;
         }
-        let told = match happened {
-            ChildEvent::Started { actor, .. } => Told::Started(world.number(*actor)),
-            ChildEvent::Ignored => Told::Ignored,
-            ChildEvent::StartFailed { cause } => Told::StartFailed(cause.clone()),
-            ChildEvent::NameTaken { .. } => Told::NameTaken,
-            ChildEvent::Exited { actor, reason, .. } => Told::Exited(world.number(*actor), reason.clone()),
-            ChildEvent::Stopped { actor, how } => Told::Stopped(world.number(*actor), *how),
-            ChildEvent::GaveUp { .. } => Told::GaveUp,
-            ChildEvent::AutoShutdown { .. } => Told::AutoShutdown,
+        let reported = match happened {
+            ChildEvent::Started { actor, .. } => Reported::Started(world.number(*actor)),
+            ChildEvent::Ignored => Reported::Ignored,
+            ChildEvent::StartFailed { cause } => Reported::StartFailed(cause.clone()),
+            ChildEvent::NameTaken { .. } => Reported::NameTaken,
+            ChildEvent::Exited { actor, reason, .. } => Reported::Exited(world.number(*actor), reason.clone()),
+            ChildEvent::Stopped { actor, how } => Reported::Stopped(world.number(*actor), *how),
+            ChildEvent::GaveUp { .. } => Reported::GaveUp,
+            ChildEvent::AutoShutdown { .. } => Reported::AutoShutdown,
             _ => return,
         };
-        world.note(Fact::Told(by, child, told));
+        world.note(Fact::Reported(by, child, reported));
     }
 }

@@ -9,7 +9,7 @@ use foundation::{
 use foundation_testkit::{Behavior, Log, Moment, Puppet, soon};
 use tokio::time::Instant;
 
-use crate::otp::{Office, counts, told};
+use crate::otp::{Office, counts, states};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,7 +40,7 @@ async fn bad_input_a_start_function_that_panics_is_the_error_of_the_request() {
     let error = office.office.start_child(panicking()).await.unwrap_err();
     let ChildError::Start { id, source: StartError::Panicked(text) } = &error else { panic!("{error}") };
     assert_eq!((id.as_str(), text.as_str()), ("panicking", "no such desk"));
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["sibling running"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["sibling running"]);
     assert_eq!(foundation_testkit::ping(&sibling.latest()).await, Some(1));
     office.close().await;
 }

@@ -18,14 +18,14 @@ use super::hazard::{BadError, Carrier, Explosive, Payload, tell};
 use crate::otp::{at_most, counts};
 
 /// A supervisor with a sibling that must not be affected, and its reports.
-struct Scene {
+struct Fixture {
     log: Log,
     sibling: Puppet,
     office: Supervisor,
     reports: Reports,
 }
 
-impl Scene {
+impl Fixture {
     async fn set(strategy: Strategy) -> Self {
         let log = Log::new();
         let sibling = Puppet::new("sibling", &log);
@@ -51,28 +51,28 @@ impl Scene {
 
 #[tokio::test]
 async fn contained_a_killed_childs_state_that_panics_when_dropped_ends_no_other_child() {
-    let mut scene = Scene::set(Strategy::OneForOne).await;
+    let mut fixture = Fixture::set(Strategy::OneForOne).await;
     for spec in [Carrier::of(|| Explosive).spec("a"), Carrier::of(|| Explosive).bare_spec("b")] {
         let id = spec.id().to_string();
-        scene.start(spec).await.kill();
-        assert_eq!(scene.reports.exited(&id).await, ExitReason::Killed);
-        scene.reports.restarted(&id).await;
+        fixture.start(spec).await.kill();
+        assert_eq!(fixture.reports.exited(&id).await, ExitReason::Killed);
+        fixture.reports.restarted(&id).await;
     }
-    scene.ends_unharmed().await;
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
 async fn contained_a_killed_childs_state_may_own_a_runtime() {
     let owner = Carrier::of(|| tokio::runtime::Builder::new_current_thread().build().unwrap());
-    let mut scene = Scene::set(Strategy::OneForOne).await;
-    scene.start(owner.spec("owner")).await.kill();
-    scene.reports.restarted("owner").await;
-    scene.ends_unharmed().await;
+    let mut fixture = Fixture::set(Strategy::OneForOne).await;
+    fixture.start(owner.spec("owner")).await.kill();
+    fixture.reports.restarted("owner").await;
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
 async fn contained_state_and_handler_may_both_panic_whichever_way_a_child_ends() {
-    let mut scene = Scene::set(Strategy::OneForOne).await;
+    let mut fixture = Fixture::set(Strategy::OneForOne).await;
     let spec = Carrier::of(|| Explosive).explosive_spec("a").restart(Restart::Temporary);
     type End = fn(&ActorCell);
     let ends: [(End, ExitReason); 4] = [
@@ -82,39 +82,39 @@ async fn contained_state_and_handler_may_both_panic_whichever_way_a_child_ends()
         (|actor| tell(actor, |_| async { panic!("broken") }), ExitReason::Failed("broken".into())),
     ];
     for (end, reason) in ends {
-        end(&scene.start(spec.clone()).await);
-        assert_eq!(scene.reports.exited("a").await, reason);
+        end(&fixture.start(spec.clone()).await);
+        assert_eq!(fixture.reports.exited("a").await, reason);
     }
-    scene.ends_unharmed().await;
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
 async fn contained_a_childs_state_that_panics_when_its_supervisor_stops_it_affects_only_the_child() {
     for rule in [Shutdown::BrutalKill, Shutdown::Infinity, Shutdown::Timeout(Duration::from_secs(60))] {
-        let scene = Scene::set(Strategy::OneForOne).await;
-        scene.start(Carrier::of(|| Explosive).explosive_spec("a").shutdown(rule)).await;
-        scene.start(Carrier::of(|| Explosive).bare_spec("b").shutdown(rule)).await;
-        scene.start(Carrier::of(|| Explosive).explosive_spec("c").shutdown(rule)).await;
+        let fixture = Fixture::set(Strategy::OneForOne).await;
+        fixture.start(Carrier::of(|| Explosive).explosive_spec("a").shutdown(rule)).await;
+        fixture.start(Carrier::of(|| Explosive).bare_spec("b").shutdown(rule)).await;
+        fixture.start(Carrier::of(|| Explosive).explosive_spec("c").shutdown(rule)).await;
         for id in ["a", "b"] {
-            soon("the end of the child", scene.office.terminate_child(id)).await.unwrap();
+            soon("the end of the child", fixture.office.terminate_child(id)).await.unwrap();
         }
         // The last one is stopped with the supervisor, which reads no exit any more.
-        scene.ends_unharmed().await;
+        fixture.ends_unharmed().await;
     }
 }
 
 #[tokio::test]
 async fn contained_a_group_is_restarted_past_a_state_that_panics() {
     for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
-        let mut scene = Scene::set(strategy).await;
-        scene.start(Carrier::of(|| Explosive).spec("a").shutdown(Shutdown::BrutalKill)).await;
-        let last = Puppet::new("last", &scene.log);
-        scene.start(last.spec()).await;
-        scene.office.child("a").await.unwrap().unwrap().kill();
-        scene.reports.restarted("last").await;
+        let mut fixture = Fixture::set(strategy).await;
+        fixture.start(Carrier::of(|| Explosive).spec("a").shutdown(Shutdown::BrutalKill)).await;
+        let last = Puppet::new("last", &fixture.log);
+        fixture.start(last.spec()).await;
+        fixture.office.child("a").await.unwrap().unwrap().kill();
+        fixture.reports.restarted("last").await;
         assert_eq!(soon("an answer", ping(&last.latest())).await, Some(2));
-        soon("the end of the supervisor", scene.office.shutdown()).await;
-        assert_eq!((scene.sibling.alive(), last.alive()), (0, 0));
+        soon("the end of the supervisor", fixture.office.shutdown()).await;
+        assert_eq!((fixture.sibling.alive(), last.alive()), (0, 0));
     }
 }
 
@@ -129,36 +129,36 @@ async fn contained_a_destructor_that_blocks_or_calls_its_own_supervisor_delays_n
             });
         }
     }
-    let scene = Scene::set(Strategy::OneForOne).await;
+    let fixture = Fixture::set(Strategy::OneForOne).await;
     let (release, released) = mpsc::channel();
-    let released = std::sync::Mutex::new(Some(Blocks(released, scene.office.clone())));
+    let released = std::sync::Mutex::new(Some(Blocks(released, fixture.office.clone())));
     let blocks = Carrier::of(move || released.lock().unwrap().take());
-    scene.start(blocks.spec("a").restart(Restart::Temporary).shutdown(Shutdown::BrutalKill)).await;
-    let office = scene.office.clone();
+    fixture.start(blocks.spec("a").restart(Restart::Temporary).shutdown(Shutdown::BrutalKill)).await;
+    let office = fixture.office.clone();
     let mut end = pin!(office.terminate_child("a"));
     assert!(futures::poll!(&mut end).is_pending());
-    let count = soon("an answer beside it", scene.office.count_children()).await.unwrap();
+    let count = soon("an answer beside it", fixture.office.count_children()).await.unwrap();
     assert_eq!((count.specs, count.active), (2, 1));
-    scene.start(Carrier::of(|| ()).spec("b")).await;
+    fixture.start(Carrier::of(|| ()).spec("b")).await;
     assert!(futures::poll!(&mut end).is_pending(), "gone is gone: its destructor has not run");
     release.send(()).unwrap();
     soon("the end of the child", end).await.unwrap();
-    scene.ends_unharmed().await;
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
 async fn contained_an_error_may_have_no_text_be_its_own_cause_or_panic() {
-    let mut scene = Scene::set(Strategy::OneForOne).await;
+    let mut fixture = Fixture::set(Strategy::OneForOne).await;
     for error in BadError::ALL {
         for spec in [Carrier::of(|| ()).spec("a"), Carrier::of(|| ()).bare_spec("b")] {
             let spec = spec.restart(Restart::Temporary);
             let id = spec.id().to_string();
-            tell(&scene.start(spec).await, move |_| async move { Err(error().into()) });
-            let ExitReason::Failed(text) = scene.reports.exited(&id).await else { panic!("it failed") };
+            tell(&fixture.start(spec).await, move |_| async move { Err(error().into()) });
+            let ExitReason::Failed(text) = fixture.reports.exited(&id).await else { panic!("it failed") };
             assert!(!text.is_empty() && text.len() < 5_000, "{text}");
         }
     }
-    scene.ends_unharmed().await;
+    fixture.ends_unharmed().await;
 }
 
 /// Starts that fail with this, and those that panic with a payload which panics when it is dropped.
@@ -178,25 +178,25 @@ fn failing(id: &str) -> Vec<ChildSpec> {
 
 #[tokio::test]
 async fn contained_a_start_may_fail_with_any_error_and_need_not_be_awaited() {
-    let scene = Scene::set(Strategy::OneForOne).await;
+    let fixture = Fixture::set(Strategy::OneForOne).await;
     for spec in failing("a") {
-        let error = soon("the failed start", scene.office.start_child(spec.clone())).await.unwrap_err();
+        let error = soon("the failed start", fixture.office.start_child(spec.clone())).await.unwrap_err();
         assert!(matches!(error, ChildError::Start { .. }));
         // A panic in the caller's own task is the caller's responsibility.
         std::mem::forget(error);
-        let mut unwanted = Box::pin(scene.office.start_child(spec));
+        let mut unwanted = Box::pin(fixture.office.start_child(spec));
         assert!(futures::poll!(&mut unwanted).is_pending());
         drop(unwanted);
         yield_now().await;
     }
-    assert_eq!(counts(&scene.office).await, [1, 1, 0, 1]);
-    scene.ends_unharmed().await;
+    assert_eq!(counts(&fixture.office).await, [1, 1, 0, 1]);
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
 async fn contained_a_restart_may_fail_with_any_error() {
     for (at, _) in failing("a").into_iter().enumerate() {
-        let mut scene = Scene::set(Strategy::OneForOne).await;
+        let mut fixture = Fixture::set(Strategy::OneForOne).await;
         let starts = Arc::new(AtomicU32::new(0));
         let count = Arc::clone(&starts);
         // The first start succeeds, the next three fail, the one after those succeeds.
@@ -210,16 +210,16 @@ async fn contained_a_restart_may_fail_with_any_error() {
                 context.spawn(Carrier::of(|| ()), ()).await
             }
         });
-        scene.start(spec).await.kill();
-        scene.reports.restarted("a").await;
+        fixture.start(spec).await.kill();
+        fixture.reports.restarted("a").await;
         assert_eq!(starts.load(Ordering::Relaxed), 5);
-        scene.ends_unharmed().await;
+        fixture.ends_unharmed().await;
     }
 }
 
 #[tokio::test]
 async fn contained_the_captures_of_a_start_function_may_panic_when_they_are_dropped() {
-    let scene = Scene::set(Strategy::OneForOne).await;
+    let fixture = Fixture::set(Strategy::OneForOne).await;
     let spec = |id: &str| {
         let captured = Arc::new(Explosive);
         ChildSpec::worker(id, move || {
@@ -228,14 +228,14 @@ async fn contained_the_captures_of_a_start_function_may_panic_when_they_are_drop
         })
     };
     // A temporary child's is dropped once it has started; another's when it is deleted, replaced, refused, or with all.
-    scene.start(spec("temporary").restart(Restart::Temporary)).await;
-    scene.start(spec("deleted")).await;
-    scene.office.terminate_child("deleted").await.unwrap();
-    scene.office.delete_child("deleted").await.unwrap();
-    scene.start(spec("kept")).await;
-    assert!(matches!(scene.office.start_child(spec("kept")).await, Err(ChildError::AlreadyStarted { .. })));
-    scene.office.reconfigure(SupervisorSpec::new(Strategy::OneForOne).child(spec("kept"))).await.unwrap();
-    scene.ends_unharmed().await;
+    fixture.start(spec("temporary").restart(Restart::Temporary)).await;
+    fixture.start(spec("deleted")).await;
+    fixture.office.terminate_child("deleted").await.unwrap();
+    fixture.office.delete_child("deleted").await.unwrap();
+    fixture.start(spec("kept")).await;
+    assert!(matches!(fixture.office.start_child(spec("kept")).await, Err(ChildError::AlreadyStarted { .. })));
+    fixture.office.reconfigure(SupervisorSpec::new(Strategy::OneForOne).child(spec("kept"))).await.unwrap();
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
@@ -243,10 +243,10 @@ async fn contained_the_value_that_a_start_returns_may_panic_when_it_is_dropped()
     let spec = ChildSpec::from_fn("a", ChildKind::Worker, |context: StartContext| async move {
         Ok(context.spawn(Carrier::of(|| ()), ()).await?.with_extra(Explosive))
     });
-    let mut scene = Scene::set(Strategy::OneForOne).await;
-    scene.start(spec).await.kill();
-    scene.reports.restarted("a").await;
-    scene.ends_unharmed().await;
+    let mut fixture = Fixture::set(Strategy::OneForOne).await;
+    fixture.start(spec).await.kill();
+    fixture.reports.restarted("a").await;
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test]
@@ -280,9 +280,9 @@ impl Wake for PanickingWaker {
 
 #[tokio::test]
 async fn contained_a_caller_may_panic_when_it_is_woken() {
-    let scene = Scene::set(Strategy::OneForOne).await;
+    let fixture = Fixture::set(Strategy::OneForOne).await;
     let waker = Waker::from(Arc::new(PanickingWaker));
-    let office = scene.office.clone();
+    let office = fixture.office.clone();
     let mut question = Box::pin(office.count_children());
     assert!(question.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     let answered = soon(
@@ -293,7 +293,7 @@ async fn contained_a_caller_may_panic_when_it_is_woken() {
         }),
     );
     assert_eq!(answered.await.unwrap().specs, 1);
-    scene.ends_unharmed().await;
+    fixture.ends_unharmed().await;
 }
 
 /// A start that hangs, with a value on its stack that panics when the start is cancelled.
@@ -314,38 +314,38 @@ fn hanging(id: &str, hangs: &Arc<AtomicBool>) -> ChildSpec {
 
 #[tokio::test(start_paused = true)]
 async fn contained_a_start_that_panics_when_it_times_out_has_ended() {
-    let scene = Scene::set(Strategy::OneForOne).await;
+    let fixture = Fixture::set(Strategy::OneForOne).await;
     let spec = hanging("a", &Arc::new(AtomicBool::new(true)));
-    let error = soon("the end of the start", scene.office.start_child(spec)).await.unwrap_err();
+    let error = soon("the end of the start", fixture.office.start_child(spec)).await.unwrap_err();
     let timed_out = StartError::TimedOut(Duration::from_secs(1)).to_string();
     assert!(matches!(&error, ChildError::Start { source, .. } if source.to_string() == timed_out), "{error}");
-    assert_eq!(counts(&scene.office).await, [1, 1, 0, 1]);
-    scene.ends_unharmed().await;
+    assert_eq!(counts(&fixture.office).await, [1, 1, 0, 1]);
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn contained_a_start_that_panics_when_it_is_terminated_has_ended() {
-    let scene = Scene::set(Strategy::OneForOne).await;
-    let mut starting = Box::pin(scene.office.start_child(hanging("a", &Arc::new(AtomicBool::new(true)))));
+    let fixture = Fixture::set(Strategy::OneForOne).await;
+    let mut starting = Box::pin(fixture.office.start_child(hanging("a", &Arc::new(AtomicBool::new(true)))));
     assert!(futures::poll!(&mut starting).is_pending());
-    soon("the termination", scene.office.terminate_child("a")).await.unwrap();
+    soon("the termination", fixture.office.terminate_child("a")).await.unwrap();
     assert_error!(soon("the end of the start", starting).await, ChildError::Start { .. });
-    assert_eq!(counts(&scene.office).await, [1, 1, 0, 1]);
-    scene.ends_unharmed().await;
+    assert_eq!(counts(&fixture.office).await, [1, 1, 0, 1]);
+    fixture.ends_unharmed().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn contained_a_group_is_restarted_when_a_restart_panics_at_its_time_out() {
     let hangs = Arc::new(AtomicBool::new(false));
-    let mut scene = Scene::set(Strategy::OneForAll).await;
-    scene.start(hanging("a", &hangs)).await;
+    let mut fixture = Fixture::set(Strategy::OneForAll).await;
+    fixture.start(hanging("a", &hangs)).await;
     hangs.store(true, Ordering::Relaxed);
-    scene.sibling.latest().kill();
-    assert_eq!(scene.reports.start_failed("a").await, "the start did not finish within 1s");
+    fixture.sibling.latest().kill();
+    assert_eq!(fixture.reports.start_failed("a").await, "the start did not finish within 1s");
     hangs.store(false, Ordering::Relaxed);
-    scene.reports.restarted("a").await;
-    assert!(soon("an answer", ping(&scene.sibling.latest())).await.is_some());
-    soon("the end", scene.office.shutdown()).await;
+    fixture.reports.restarted("a").await;
+    assert!(soon("an answer", ping(&fixture.sibling.latest())).await.is_some());
+    soon("the end", fixture.office.shutdown()).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -361,11 +361,11 @@ async fn contained_the_first_start_of_a_supervisor_fails_when_a_childs_panics_at
 
 #[tokio::test(start_paused = true)]
 async fn contained_a_supervisor_stops_past_a_start_that_panics() {
-    let scene = Scene::set(Strategy::OneForOne).await;
-    let office = scene.office.clone();
+    let fixture = Fixture::set(Strategy::OneForOne).await;
+    let office = fixture.office.clone();
     let mut starting = Box::pin(office.start_child(hanging("a", &Arc::new(AtomicBool::new(true)))));
     assert!(futures::poll!(&mut starting).is_pending());
     yield_now().await;
-    scene.ends_unharmed().await;
+    fixture.ends_unharmed().await;
     assert_error!(soon("the end of the start", starting).await, ChildError::NotRunning { .. });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use foundation::{ChildError, ChildState, DynamicSupervisorSpec, Restart, RestartIntensity};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, eventually, until};
 
-use crate::otp::{Agency, at_most, shutdown, told};
+use crate::otp::{Agency, at_most, shutdown, states};
 
 /// A way to end, and whether it is abnormal.
 type End = (fn(&Puppet), bool);
@@ -84,7 +84,7 @@ async fn dyn_4_a_child_whose_restart_fails_is_restarting() {
     puppet.always(Moment::Starting, Behavior::Fail("not yet"));
     puppet.order(Command::Fail("broken"));
     agency.reports.start_failed("puppet").await;
-    assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["puppet restarting"]);
+    assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["puppet restarting"]);
     let count = agency.agency.count_children().await.unwrap();
     assert_eq!((count.specs, count.active, count.workers), (1, 0, 1));
     agency.close().await;

@@ -8,7 +8,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, ping};
 
-use crate::otp::{Agency, told};
+use crate::otp::{Agency, states};
 
 #[tokio::test]
 async fn dyn_4_it_is_supervised_like_any_child_and_is_restarted_empty() {
@@ -90,7 +90,7 @@ async fn dyn_4_a_child_is_started_by_a_start_function() {
     let (puppet, agency) = (Puppet::new("puppet", &Log::new()), Agency::of(0, &[]).await);
     let started = agency.agency.start_child(puppet.spec()).await.unwrap().unwrap();
     assert_eq!(started.get_id(), puppet.id());
-    assert_eq!(told(&agency.agency.which_children().await.unwrap()), ["puppet running"]);
+    assert_eq!(states(&agency.agency.which_children().await.unwrap()), ["puppet running"]);
     agency.close().await;
 }
 

@@ -9,7 +9,7 @@ use foundation::{
 };
 use foundation_testkit::{Command, Log, Moment, Puppet, ping, reports};
 
-use crate::otp::{Office, counts, told};
+use crate::otp::{Office, counts, states};
 
 #[test]
 fn sup_3_a_child_spec_has_the_defaults_of_its_kind() {
@@ -115,7 +115,7 @@ async fn sup_3_a_function_can_give_the_specification() {
     }
     let log = Log::new();
     let sup = Supervisor::start("office", office(&log, 2)).await.unwrap();
-    assert_eq!(told(&sup.which_children().await.unwrap()), ["clerk 1 running", "clerk 0 running"]);
+    assert_eq!(states(&sup.which_children().await.unwrap()), ["clerk 1 running", "clerk 0 running"]);
     sup.shutdown().await;
 }
 
@@ -126,7 +126,7 @@ async fn sup_3_a_child_is_added_as_an_actor_with_its_arguments() {
     let spec = ChildSpec::worker("desk", move || (actor.actor(), ()));
     let started: ActorRef<Command> = office.office.start_child(spec).await.unwrap().unwrap().into();
     assert_eq!(ping(&started).await, Some(1));
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["desk running"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["desk running"]);
     office.close().await;
 }
 
@@ -181,13 +181,13 @@ async fn sup_3_a_child_goes_through_its_life() {
     let sup = &office.office;
     sup.start_child(clerk.spec()).await.unwrap();
     assert_eq!(
-        (told(&sup.which_children().await.unwrap()), counts(sup).await),
+        (states(&sup.which_children().await.unwrap()), counts(sup).await),
         (vec!["clerk running".into()], [1, 1, 0, 1])
     );
     assert!(matches!(sup.delete_child("clerk").await.unwrap_err(), ChildError::Running { .. }));
     sup.terminate_child("clerk").await.unwrap();
     assert_eq!(
-        (told(&sup.which_children().await.unwrap()), counts(sup).await),
+        (states(&sup.which_children().await.unwrap()), counts(sup).await),
         (vec!["clerk stopped".into()], [1, 0, 0, 1])
     );
     let second = sup.restart_child("clerk").await.unwrap().unwrap();

@@ -12,7 +12,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, assert_error, ping, reports, soon, until};
 
-use crate::otp::{Office, at_most, at_rest, told};
+use crate::otp::{Office, at_most, at_rest, states};
 
 /// Records the actor that each of its starts is to replace.
 fn heir(puppet: &Puppet, seen: &Arc<Mutex<Vec<Option<ActorId>>>>) -> ChildSpec {
@@ -27,11 +27,11 @@ fn heir(puppet: &Puppet, seen: &Arc<Mutex<Vec<Option<ActorId>>>>) -> ChildSpec {
 #[tokio::test]
 async fn only_the_start_of_a_successor_gets_the_actor_that_it_replaces() {
     let (puppet, seen) = (Puppet::new("heir", &Log::new()), Arc::default());
-    let (reporter, mut told) = reports();
+    let (reporter, mut own) = reports();
     let spec = SupervisorSpec::new(Strategy::OneForOne).intensity(at_most(1)).reporter(reporter);
     let office = Supervisor::start("office", spec.child(heir(&puppet, &seen))).await.unwrap();
     puppet.order(Command::Panic("oh"));
-    let second = told.restarted("heir").await;
+    let second = own.restarted("heir").await;
     let third = office.replace_child(heir(&puppet, &seen)).await.unwrap().unwrap();
     assert_ne!(third.get_id(), second);
     assert_eq!(*seen.lock().unwrap(), [None, None, Some(second)]);
@@ -138,7 +138,7 @@ async fn a_fixed_supervisor_keeps_its_own_rules_behind_the_handle_of_a_dynamic_o
     inner.start_child(second.spec()).await.unwrap().unwrap();
     assert_error!(inner.start_child(second.spec()).await, ChildError::AlreadyStarted { .. }, "ids are unique");
     inner.terminate_child(first.id()).await.unwrap();
-    assert_eq!(told(&inner.which_children().await.unwrap()), ["second running", "first stopped"]);
+    assert_eq!(states(&inner.which_children().await.unwrap()), ["second running", "first stopped"]);
     let refused = inner.reconfigure(DynamicSupervisorSpec::default()).await.unwrap_err();
     assert!(matches!(refused, ChildError::Spec(SpecError::OtherKind { .. })), "{refused}");
     office.close().await;
@@ -206,7 +206,7 @@ async fn a_restart_of_all_or_of_later_children_also_starts_children_stopped_by_r
         office.reports.restarted("a").await;
         at_rest(&office.office).await;
         let state = if b_runs { "b running" } else { "b stopped" };
-        assert_eq!(told(&office.office.which_children().await.unwrap()), [state, "a running"], "{strategy}");
+        assert_eq!(states(&office.office.which_children().await.unwrap()), [state, "a running"], "{strategy}");
         office.close().await;
     }
 }
@@ -227,19 +227,19 @@ async fn a_reconfiguration_replaces_no_reporter_and_is_lost_when_the_supervisor_
     inner.shutdown().await;
     office.reports.restarted("inner").await;
     let inner = office.office.supervisor("inner").await.unwrap().unwrap();
-    assert_eq!(told(&inner.which_children().await.unwrap()), ["a running"]);
+    assert_eq!(states(&inner.which_children().await.unwrap()), ["a running"]);
     office.close().await;
 }
 
 #[tokio::test]
 async fn a_dynamic_supervisor_keeps_its_reporter_when_it_is_reconfigured() {
-    let (reporter, mut told) = reports();
+    let (reporter, mut own) = reports();
     let (other, mut never) = reports();
     let pool = foundation::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default().reporter(reporter));
     let pool = pool.await.unwrap();
     pool.reconfigure(DynamicSupervisorSpec::default().reporter(other)).await.unwrap();
     pool.start_child(Puppet::new("child", &Log::new()).spec()).await.unwrap().unwrap();
-    told.started("child").await;
+    own.started("child").await;
     assert!(never.rest().is_empty());
     pool.shutdown().await;
 }

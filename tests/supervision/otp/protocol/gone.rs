@@ -6,7 +6,7 @@ use foundation::{ExitReason, Strategy};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, soon};
 
 use super::family;
-use crate::otp::{End, Office, STRATEGIES, puppets, told};
+use crate::otp::{End, Office, STRATEGIES, puppets, states};
 
 async fn a_replacement_begins_when_its_predecessor_is_gone(end: impl Fn(&Puppet)) {
     for strategy in STRATEGIES {
@@ -101,7 +101,7 @@ async fn protocol_1_a_slow_destructor_delays_the_replacement() {
             end(&child);
             office.reports.exited("child").await;
             for _ in 0..100 {
-                assert_eq!(told(&office.office.which_children().await.unwrap()), ["child stopping"]);
+                assert_eq!(states(&office.office.which_children().await.unwrap()), ["child stopping"]);
             }
             assert_eq!(log.count("child", Moment::Called), 1);
             drop(release);
@@ -169,7 +169,7 @@ async fn protocol_1_a_descendant_that_does_not_yield_to_the_kill_delays_the_repl
     office.reports.exited("inner").await;
     soon("the killed supervisor's own end", inner.actor().wait(None)).await.unwrap();
     for _ in 0..100 {
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["inner stopping"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["inner stopping"]);
     }
     assert_eq!(log.count("deaf", Moment::Called), 1);
     drop(release);

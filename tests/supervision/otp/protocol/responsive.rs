@@ -6,7 +6,7 @@ use foundation::{ChildError, ChildKind, ChildSpec, RestartIntensity, StartError,
 use foundation_testkit::{Behavior, Gate, Moment, Puppet, assert_error, soon};
 
 use super::{SECOND, family};
-use crate::otp::{Office, STRATEGIES, at_rest, counts, puppets, told};
+use crate::otp::{Office, STRATEGIES, at_rest, counts, puppets, states};
 
 #[tokio::test]
 async fn protocol_5_a_supervisor_answers_while_a_child_hangs_in_its_restart() {
@@ -17,7 +17,7 @@ async fn protocol_5_a_supervisor_answers_while_a_child_hangs_in_its_restart() {
         child.latest().kill();
         log.reached("child", Moment::Starting, 2).await;
         let children = soon("an answer", office.office.which_children()).await.unwrap();
-        assert_eq!(told(&children), ["child restarting"]);
+        assert_eq!(states(&children), ["child restarting"]);
         assert_eq!(counts(&office.office).await, [1, 0, 0, 1]);
         assert!(office.office.child("child").await.unwrap().is_none());
         office.close().await;
@@ -50,7 +50,7 @@ async fn protocol_5_a_child_that_hangs_in_its_restart_can_be_terminated_and_star
         soon("the termination", office.office.terminate_child("child")).await.unwrap();
         assert_eq!(child.alive(), 0);
         // The later child is restarted all the same: only this child was terminated.
-        assert_eq!(told(&at_rest(&office.office).await), ["later running", "child stopped"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["later running", "child stopped"]);
         assert!(soon("the new start", office.office.restart_child("child")).await.unwrap().is_some());
         assert_eq!(office.office.which_children().await.unwrap()[1].restarts, 0);
         office.reports.rest();
@@ -67,7 +67,7 @@ async fn protocol_5_a_child_that_hangs_in_its_first_start_can_be_terminated() {
         let (sup, spec) = (office.office.clone(), child.spec());
         let starting = tokio::spawn(async move { sup.start_child(spec).await });
         log.reached("child", Moment::Starting, 1).await;
-        assert_eq!(told(&office.office.which_children().await.unwrap()), ["child starting"]);
+        assert_eq!(states(&office.office.which_children().await.unwrap()), ["child starting"]);
         soon("the termination", office.office.terminate_child("child")).await.unwrap();
         let error = soon("the answer to the start", starting).await.unwrap().unwrap_err();
         assert!(matches!(error, ChildError::Start { source: StartError::Terminated, .. }), "{error:?}");
@@ -90,12 +90,12 @@ async fn protocol_5_a_child_whose_first_start_waits_for_its_turn_can_be_terminat
         starts.push(tokio::spawn(async move { sup.start_child(spec).await }));
     }
     log.reached("hanging", Moment::Starting, 1).await;
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["waiting starting", "hanging starting"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["waiting starting", "hanging starting"]);
     soon("the termination", office.office.terminate_child("waiting")).await.unwrap();
     let waited = soon("the answer to the start", starts.pop().unwrap()).await.unwrap();
     assert!(matches!(waited, Err(ChildError::Terminated)), "{waited:?}");
     // As with any failed first start, the specification is not kept.
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["hanging starting"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["hanging starting"]);
     soon("the termination", office.office.terminate_child("hanging")).await.unwrap();
     assert_eq!(log.count("waiting", Moment::Called), 0);
     assert_eq!(counts(&office.office).await, [0, 0, 0, 0]);
@@ -113,7 +113,7 @@ async fn protocol_5_a_supervisor_that_hangs_in_its_first_start_is_terminated_wit
     log.reached("hanging", Moment::Starting, 1).await;
     soon("the termination", office.office.terminate_child("inner")).await.unwrap();
     assert_eq!([early.alive(), hanging.alive()], [0, 0]);
-    assert_error!(starting.await.unwrap(), ChildError::NotRunning { .. });
+    assert_error!(starting.await.unwrap(), ChildError::Start { .. });
     office.close().await;
 }
 
@@ -137,7 +137,7 @@ async fn protocol_5_a_supervisor_that_did_not_start_is_gone_when_all_that_it_had
                 true => sup.terminate_child("inner").await.unwrap(),
                 false => patience.open(),
             }
-            assert_error!(starting.await.unwrap(), ChildError::NotRunning { .. });
+            assert_error!(starting.await.unwrap(), ChildError::Start { .. });
         });
         log.reached("hanging", Moment::Dropped, 1).await;
         for _ in 0..100 {
@@ -181,10 +181,10 @@ async fn protocol_5_a_supervisor_answers_while_a_child_that_was_terminated_just_
     let mut terminated = Box::pin(office.office.terminate_child("child"));
     assert!(futures::poll!(&mut terminated).is_pending());
     log.reached("child", Moment::Stopping, 1).await;
-    assert_eq!(told(&soon("an answer", office.office.which_children()).await.unwrap()), ["child stopping"]);
+    assert_eq!(states(&soon("an answer", office.office.which_children()).await.unwrap()), ["child stopping"]);
     down.open();
     soon("the termination", terminated).await.unwrap();
-    assert_eq!(told(&office.office.which_children().await.unwrap()), ["child stopped"]);
+    assert_eq!(states(&office.office.which_children().await.unwrap()), ["child stopped"]);
     office.close().await;
 }
 

@@ -10,7 +10,7 @@ use foundation::{
 use foundation_testkit::{Behavior, Gate, Moment, Puppet};
 
 use super::SECOND;
-use crate::otp::{Office, STRATEGIES, at_most, counts, puppets, shutdown, told};
+use crate::otp::{Office, STRATEGIES, at_most, counts, puppets, shutdown, states};
 
 #[tokio::test(start_paused = true)]
 async fn protocol_8_a_first_start_that_takes_too_long_fails_and_undoes_the_earlier_starts() {
@@ -61,19 +61,19 @@ async fn protocol_8_a_child_that_asks_its_supervisor_in_pre_start_is_answered_on
         let (_, [child]) = puppets(["child"]);
         let mut office = Office::of(strategy, 3, &[&child]).await;
         let sup = office.office.clone();
-        let heard = Arc::new(OnceLock::new());
-        let said = Arc::clone(&heard);
+        let seen = Arc::new(OnceLock::new());
+        let given = Arc::clone(&seen);
         let ask = Behavior::call(move || {
-            let (sup, said) = (sup.clone(), Arc::clone(&said));
+            let (sup, given) = (sup.clone(), Arc::clone(&given));
             async move {
-                let _ = said.set(told(&sup.which_children().await?));
+                let _ = given.set(states(&sup.which_children().await?));
                 Ok(())
             }
         });
         child.next(Moment::Starting, ask);
         child.latest().kill();
         office.reports.restarted("child").await;
-        assert_eq!(heard.get().unwrap(), &["child restarting"]);
+        assert_eq!(seen.get().unwrap(), &["child restarting"]);
         office.close().await;
     }
 }

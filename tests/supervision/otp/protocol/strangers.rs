@@ -6,7 +6,7 @@ use foundation::{
 };
 use foundation_testkit::{Behavior, Command, ExitMonitor, Gate, Moment, error_text, soon};
 
-use crate::otp::{Agency, Office, STRATEGIES, at_rest, puppets, told};
+use crate::otp::{Agency, Office, STRATEGIES, at_rest, puppets, states};
 
 #[tokio::test]
 async fn protocol_6_the_end_of_a_child_that_is_being_stopped_is_no_failure() {
@@ -15,10 +15,10 @@ async fn protocol_6_the_end_of_a_child_that_is_being_stopped_is_no_failure() {
         let office = Office::of(strategy, 0, &[&child]).await;
         child.next(Moment::Stopping, Behavior::Panic("cracked on the way out"));
         office.office.terminate_child("child").await.unwrap();
-        assert_eq!(told(&at_rest(&office.office).await), ["child stopped"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["child stopped"]);
         office.office.restart_child("child").await.unwrap().unwrap();
         // The event of the first incarnation was read long ago; it does not affect the second one.
-        assert_eq!(told(&at_rest(&office.office).await), ["child running"]);
+        assert_eq!(states(&at_rest(&office.office).await), ["child running"]);
         assert_eq!(log.count("child", Moment::Up), 2);
         office.close().await;
     }
@@ -32,7 +32,7 @@ async fn protocol_6_a_child_that_is_killed_and_terminated_at_once_stays_down() {
         for _ in 0..50 {
             child.latest().kill();
             office.office.terminate_child("child").await.unwrap();
-            assert_eq!(told(&office.office.which_children().await.unwrap()), ["child stopped"]);
+            assert_eq!(states(&office.office.which_children().await.unwrap()), ["child stopped"]);
             assert_eq!(child.alive(), 0);
             office.office.restart_child("child").await.unwrap();
         }
@@ -52,10 +52,10 @@ async fn protocol_6_the_failure_of_an_unmanaged_actor_does_not_affect_the_superv
         assert_eq!(witness.end_of(actor.get_id()).await, text);
         log.reached("stray", Moment::Dropped, log.count("stray", Moment::Starting)).await;
     }
-    assert_eq!(told(&at_rest(&office.office).await), ["child running"]);
+    assert_eq!(states(&at_rest(&office.office).await), ["child running"]);
     assert_eq!(log.count("child", Moment::Up), 1);
-    let heard = office.reports.rest();
-    assert!(heard.iter().all(|report| report.child.as_str() != "stray"), "{heard:?}");
+    let rest = office.reports.rest();
+    assert!(rest.iter().all(|report| report.child.as_str() != "stray"), "{rest:?}");
     office.close().await;
 }
 
@@ -107,7 +107,8 @@ async fn protocol_7_a_child_that_stops_itself_with_a_reserved_text_is_taken_for_
     child.order(Command::Stop(Some("killed")));
     assert_eq!(office.reports.exited("child").await, ExitReason::Killed);
     office.reports.restarted("child").await;
-    assert_eq!(error_text(check_stop_reason("killed")), "?");
+    let error = error_text(check_stop_reason("killed"));
+    assert!(error.starts_with("the stop reason \"killed\" is reserved"), "{error}");
     office.close().await;
 }
 
@@ -126,7 +127,7 @@ async fn protocol_a_reporter_that_panics_loses_its_reports_and_nothing_else() {
     let sup = Supervisor::start("grumpy", spec).await.unwrap();
     a.order(Command::Fail("broken"));
     log.reached("b", Moment::Up, 2).await;
-    assert_eq!(told(&at_rest(&sup).await), ["b running", "a running"]);
+    assert_eq!(states(&at_rest(&sup).await), ["b running", "a running"]);
     soon("shutdown", sup.shutdown()).await;
     assert_eq!([a.alive(), b.alive()], [0, 0]);
 }

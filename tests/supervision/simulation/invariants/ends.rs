@@ -9,7 +9,7 @@ pub(super) fn nothing_left(history: &History<'_>) -> Result<(), String> {
         return Err("the shutdown does not come to an end".to_owned());
     }
     if let Some((life, _)) = history.lives.iter().find(|(_, span)| span.gone() == At::MAX) {
-        return Err(format!("{} is never gone", history.told(*life)));
+        return Err(format!("{} is never gone", history.describe(*life)));
     }
     match (tasks_left, names_left, references_left) {
         (0, 0, 0) => still_there_at_the_end(history),
@@ -31,7 +31,7 @@ pub(super) fn time_goes_on(history: &History<'_>) -> Result<(), String> {
 fn still_there_at_the_end(history: &History<'_>) -> Result<(), String> {
     let Some(over) = history.over else { return Ok(()) };
     match history.lives.iter().find(|(_, span)| span.is_alive(over)) {
-        Some((life, _)) => Err(format!("the shutdown is over, while {} is not gone", history.told(*life))),
+        Some((life, _)) => Err(format!("the shutdown is over, while {} is not gone", history.describe(*life))),
         None => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use foundation::{RestartIntensity, Strategy};
 
 use super::super::causes::causes;
 use super::super::history::{Begin, History, Reign};
-use super::super::record::Told;
+use super::super::record::Reported;
 use super::super::shape::Who;
 
 /// One-for-one decides at the moment of the cause, so its decisions can be predicted one by one. The other strategies
@@ -35,7 +35,7 @@ fn each_decision(
             recent.pop_front();
         }
         let next = reign.lines.iter().find(|line| line.index > cause.index);
-        let gives_up = next.is_some_and(|line| *line.told == Told::GaveUp && line.child == cause.child);
+        let gives_up = next.is_some_and(|line| *line.reported == Reported::GaveUp && line.child == cause.child);
         let (name, child, time) = (history.name(supervisor), history.name(cause.child), cause.at);
         let count = recent.len();
         if count < intensity.max_restarts as usize {
@@ -91,17 +91,18 @@ fn begun(history: &History<'_>, reign: &Reign<'_>) -> Vec<Round> {
 /// The starts of the round before are over when a round is decided. Those of children that come earlier may belong to this
 /// round already: of some starts only the outcome is visible.
 fn decided_after(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> u64 {
-    let outcome =
-        |told: &Told| matches!(told, Told::Started(_) | Told::Ignored | Told::StartFailed(_) | Told::NameTaken);
+    let outcome = |reported: &Reported| {
+        matches!(reported, Reported::Started(_) | Reported::Ignored | Reported::StartFailed(_) | Reported::NameTaken)
+    };
     let place = |who| history.place(who, reign, begin.index);
-    let mut before = reign.lines.iter().rev().filter(|line| line.index < begin.index && outcome(line.told));
+    let mut before = reign.lines.iter().rev().filter(|line| line.index < begin.index && outcome(line.reported));
     before.find(|line| place(line.child) >= place(begin.child)).map_or(0, |line| line.at)
 }
 
 pub(super) fn given_up_for_a_reason(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
         let Some((_, intensity)) = history.shape.rules(*supervisor) else { continue };
-        let given_up = reign.lines.iter().find(|line| *line.told == Told::GaveUp);
+        let given_up = reign.lines.iter().find(|line| *line.reported == Reported::GaveUp);
         let causes = causes(history.shape, reign).len();
         if let Some(line) = given_up.filter(|_| causes <= intensity.max_restarts as usize) {
             let (name, time) = (history.name(*supervisor), line.at);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use foundation::ExitReason;
 
 use super::super::history::{History, Span};
-use super::super::record::{Answer, Life, Moment, Told};
+use super::super::record::{Answer, Life, Moment, Reported};
 use super::super::script::Verb;
 use super::super::shape::Who;
 
@@ -17,7 +17,7 @@ pub(super) fn one_at_a_time(history: &History<'_>) -> Result<(), String> {
     for (born, life) in births {
         let before = latest.insert(life.who, life);
         if let Some(other) = before.filter(|other| history.lives[other].is_alive(born)) {
-            let (new, old, time) = (history.told(life), history.told(other), history.time(born));
+            let (new, old, time) = (history.describe(life), history.describe(other), history.time(born));
             return Err(format!("{new} is there at {time} ms, while {old} is not gone"));
         }
     }
@@ -32,7 +32,7 @@ pub(super) fn in_order(history: &History<'_>) -> Result<(), String> {
         let drops = |which| moments.iter().filter(|moment| **moment == which).count();
         let twice = drops(Moment::StateDropped) > 1 || drops(Moment::Dropped) > 1;
         if twice || moments[..alive.len()] != alive || alive.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return Err(format!("{} went through {moments:?}", history.told(*life)));
+            return Err(format!("{} went through {moments:?}", history.describe(*life)));
         }
     }
     Ok(())
@@ -41,7 +41,7 @@ pub(super) fn in_order(history: &History<'_>) -> Result<(), String> {
 /// When a supervisor reports that it has stopped a child, this child is gone, with all below it.
 pub(super) fn stopped_is_gone(history: &History<'_>) -> Result<(), String> {
     for line in history.reigns.values().flat_map(|reign| &reign.lines) {
-        if let Told::Stopped(..) = line.told {
+        if let Reported::Stopped(..) = line.reported {
             none_within(history, line.child, line.index, "was reported as stopped")?;
         }
     }
@@ -52,7 +52,7 @@ fn none_within(history: &History<'_>, who: Who, at: usize, what: &str) -> Result
     match history.lives_within(who).find(|(_, span)| span.is_active(at)) {
         Some((life, _)) => {
             let (time, name) = (history.time(at), history.name(who));
-            Err(format!("{name} {what} at {time} ms, while {} is not gone", history.told(life)))
+            Err(format!("{name} {what} at {time} ms, while {} is not gone", history.describe(life)))
         }
         None => Ok(()),
     }
@@ -68,7 +68,7 @@ pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
         let mut lives = history.lives_within(request.who).filter(there(request.asked));
         if let Some((life, _)) = lives.find(there(request.answered)) {
             let time = history.time(request.answered);
-            return Err(format!("{} outlives its termination, which is over at {time} ms", history.told(life)));
+            return Err(format!("{} outlives its termination, which is over at {time} ms", history.describe(life)));
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ pub(super) fn terminated_is_gone(history: &History<'_>) -> Result<(), String> {
 /// An actor that is reported to have ended in order has run its `post_stop`, and a killed one has not.
 pub(super) fn ends_as_reported(history: &History<'_>) -> Result<(), String> {
     for line in history.reigns.values().flat_map(|reign| &reign.lines) {
-        let Told::Exited(actor, reason) = line.told else { continue };
+        let Reported::Exited(actor, reason) = line.reported else { continue };
         let Some(life) = history.actors.get(actor) else { continue };
         let down = history.lives[life].at(Moment::Down).is_some();
         let wrong = match reason {
@@ -87,9 +87,9 @@ pub(super) fn ends_as_reported(history: &History<'_>) -> Result<(), String> {
         };
         if wrong {
             let came = if down { "came" } else { "did not come" };
-            let (life, time) = (history.told(*life), line.at);
+            let (life, time) = (history.describe(*life), line.at);
             return Err(format!(
-                "{life} is said to have ended as {reason} at {time} ms, and {came} through its post_stop"
+                "{life} is reported to have ended as {reason} at {time} ms, and {came} through its post_stop"
             ));
         }
     }

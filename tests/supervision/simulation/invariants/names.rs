@@ -29,7 +29,10 @@ fn is_live(history: &History<'_>, who: Who, actor: Actor, at: At) -> Result<(), 
     let span = &history.lives[life];
     let up = span.at(Moment::Up).is_some_and(|up| up < at);
     if life.who != who || !up || span.end_begins() <= at {
-        return Err(format!("a lookup of {name} gives {} at {time} ms, which is not live then", history.told(*life)));
+        return Err(format!(
+            "a lookup of {name} gives {} at {time} ms, which is not live then",
+            history.describe(*life)
+        ));
     }
     Ok(())
 }
@@ -42,7 +45,7 @@ fn no_actor_is_missed(history: &History<'_>, who: Who, at: At) -> Result<(), Str
     match live {
         Some((life, _)) => {
             let (name, time) = (history.name(who), history.time(at));
-            Err(format!("a lookup of {name} gives no actor at {time} ms, while {} is up", history.told(*life)))
+            Err(format!("a lookup of {name} gives no actor at {time} ms, while {} is up", history.describe(*life)))
         }
         None => Ok(()),
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use foundation::Strategy;
 
 use super::super::history::{At, Begin, History, Reign};
-use super::super::record::{Life, Moment, Told};
+use super::super::record::{Life, Moment, Reported};
 use super::super::script::Verb;
 use super::super::shape::Who;
 
@@ -33,7 +33,7 @@ fn one_start(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> Result<
     if let Some(life) = later_sibling(history, reign, begin.child, begin.index) {
         return Err(format!(
             "{name} is started at {time} ms, while {} is there, which comes after it",
-            history.told(life)
+            history.describe(life)
         ));
     }
     for sibling in siblings(history, begin.child) {
@@ -44,7 +44,7 @@ fn one_start(history: &History<'_>, reign: &Reign<'_>, begin: &Begin) -> Result<
         // The start of the other one may have been requested; then it is not part of the same round.
         let asked = history.is_asked(sibling, &[Verb::Start, Verb::Restart], begin.index);
         if let Some((life, _)) = starting.filter(|_| !asked) {
-            return Err(format!("{name} is started at {time} ms, while {} is still starting", history.told(*life)));
+            return Err(format!("{name} is started at {time} ms, while {} is still starting", history.describe(*life)));
         }
     }
     Ok(())
@@ -57,14 +57,14 @@ pub(super) fn stops(history: &History<'_>) -> Result<(), String> {
             continue;
         }
         for line in &reign.lines {
-            let Told::Stopped(actor, _) = line.told else { continue };
+            let Reported::Stopped(actor, _) = line.reported else { continue };
             if history.is_asked(line.child, &[Verb::Terminate], line.index) {
                 continue;
             }
             let when = end_of(history, *actor).unwrap_or(line.index);
             if let Some(later) = later_sibling(history, reign, line.child, when) {
                 let (name, time) = (history.name(line.child), history.time(when));
-                let later = history.told(later);
+                let later = history.describe(later);
                 return Err(format!("{name} is stopped at {time} ms, while {later} is there, which comes after it"));
             }
         }

@@ -2,7 +2,7 @@
 
 use super::super::causes::causes;
 use super::super::history::{At, History};
-use super::super::record::{Doing, Told};
+use super::super::record::{Doing, Reported};
 use super::super::shape::{Role, Who};
 
 pub(super) fn settled(history: &History<'_>) -> Result<(), String> {
@@ -29,7 +29,7 @@ fn known(history: &History<'_>, at: At, child: Who, doing: Doing) -> Result<(), 
         Doing::Moving => Err(format!("{name} is still on its way")),
         Doing::Waiting if !has_rival(history, child, at) => Err(format!("{name} waits for a name that is free")),
         Doing::Running(actor) if history.shape.is_worker(child) && !alive(actor) => {
-            Err(format!("{name} is said to run as actor {actor}, which is not there"))
+            Err(format!("{name} is reported to run as actor {actor}, which is not there"))
         }
         _ => Ok(()),
     }
@@ -45,7 +45,7 @@ fn unlisted(history: &History<'_>, at: At, supervisor: Who, children: &[(Who, Do
     for (life, span) in alive {
         let listed = children.iter().any(|(_, doing)| span.actor.is_some_and(|actor| *doing == Doing::Running(actor)));
         if !listed {
-            let (life, name) = (history.told(*life), history.name(supervisor));
+            let (life, name) = (history.describe(*life), history.name(supervisor));
             return Err(format!("{life} is there, and its supervisor {name} does not know of it"));
         }
     }
@@ -57,7 +57,7 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
     for (_, supervisor, children) in &history.listed {
         let reigns = history.reigns.range((*supervisor, 0)..=(*supervisor, u32::MAX));
         let Some((_, reign)) = reigns.last() else { continue };
-        if reign.lines.iter().any(|line| line.told.is_the_end()) {
+        if reign.lines.iter().any(|line| line.reported.is_the_end()) {
             continue;
         }
         for cause in causes(history.shape, reign) {
@@ -70,7 +70,7 @@ fn every_cause_had_an_effect(history: &History<'_>) -> Result<(), String> {
             let runs = children.iter().any(|(who, doing)| *who == cause.child && matches!(doing, Doing::Running(_)));
             if is_latest && !terminated && !runs && is_one_for_one(history, *supervisor) {
                 let (name, time) = (history.name(cause.child), cause.at);
-                return Err(format!("{name} was to be restarted after {} at {time} ms, and was not", cause.told));
+                return Err(format!("{name} was to be restarted after {} at {time} ms, and was not", cause.reported));
             }
         }
     }
@@ -85,10 +85,10 @@ fn no_child_stays_stopped(history: &History<'_>) -> Result<(), String> {
         let meddled = history.requests.iter().any(|request| {
             history.shape.members[request.who].parent == Some(*supervisor) && reign.since < request.answered
         });
-        let gave_up = reign.lines.iter().any(|line| line.told.is_the_end());
+        let gave_up = reign.lines.iter().any(|line| line.reported.is_the_end());
         for (child, _) in children.iter().filter(|(_, doing)| *doing == Doing::Stopped && !meddled && !gave_up) {
             let latest = reign.lines.iter().rfind(|line| line.child == *child && line.index < history.ending);
-            if let Some(line) = latest.filter(|line| matches!(line.told, Told::Stopped(..))) {
+            if let Some(line) = latest.filter(|line| matches!(line.reported, Reported::Stopped(..))) {
                 let (name, time) = (history.name(*child), line.at);
                 return Err(format!("{name} was stopped at {time} ms on behalf of a sibling, and stays so"));
             }

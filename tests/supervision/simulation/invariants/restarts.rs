@@ -4,7 +4,7 @@ use foundation::{Restart, Strategy};
 
 use super::super::causes::causes;
 use super::super::history::{At, Begin, History, Reign};
-use super::super::record::{Answer, Told};
+use super::super::record::{Answer, Reported};
 use super::super::script::Verb;
 use super::super::shape::Who;
 
@@ -65,7 +65,7 @@ pub(super) fn siblings_alone(history: &History<'_>) -> Result<(), String> {
         let last_start = reign.begins.iter().map(|begin| begin.index).max().unwrap_or(0);
         for line in reign.lines.iter().filter(|line| line.index < last_start) {
             let asked = history.is_asked(line.child, &[Verb::Terminate], line.index);
-            if !matches!(line.told, Told::Stopped(..)) || asked {
+            if !matches!(line.reported, Reported::Stopped(..)) || asked {
                 continue;
             }
             let place = history.place(line.child, reign, line.index);

@@ -4,15 +4,15 @@ use foundation::{AutoShutdown, Strategy};
 
 use super::super::causes::wants;
 use super::super::history::{History, Line, Reign};
-use super::super::record::Told;
+use super::super::record::Reported;
 use super::super::shape::Who;
 
 pub(super) fn counted(history: &History<'_>) -> Result<(), String> {
     for ((supervisor, _), reign) in &history.reigns {
         for line in &reign.lines {
-            match line.told {
-                Told::AutoShutdown => had_a_reason(history, *supervisor, reign, line)?,
-                Told::Exited(..) => had_an_effect(history, *supervisor, reign, line)?,
+            match line.reported {
+                Reported::AutoShutdown => had_a_reason(history, *supervisor, reign, line)?,
+                Reported::Exited(..) => had_an_effect(history, *supervisor, reign, line)?,
                 _ => {}
             }
         }
@@ -23,7 +23,7 @@ pub(super) fn counted(history: &History<'_>) -> Result<(), String> {
 /// Whether this report says that a significant child has ended by itself, and for good.
 fn is_for_good(history: &History<'_>, line: &Line<'_>) -> bool {
     let member = &history.shape.members[line.child];
-    let Told::Exited(_, reason) = line.told else { return false };
+    let Reported::Exited(_, reason) = line.reported else { return false };
     member.significant && !wants(member.restart, reason)
 }
 
@@ -38,7 +38,9 @@ fn had_a_reason(history: &History<'_>, supervisor: Who, reign: &Reign<'_>, line:
     let (name, child, time) = (history.name(supervisor), history.name(line.child), line.at);
     match (own.is_some_and(|own| is_for_good(history, own)), others) {
         (true, None) if history.shape.auto(supervisor) != AutoShutdown::Never => Ok(()),
-        (true, Some((life, _))) => Err(format!("{name} stops at {time} ms, while {} is there", history.told(*life))),
+        (true, Some((life, _))) => {
+            Err(format!("{name} stops at {time} ms, while {} is there", history.describe(*life)))
+        }
         _ => Err(format!("{name} stops at {time} ms for {child}, which has not ended for good")),
     }
 }
@@ -47,12 +49,12 @@ fn had_a_reason(history: &History<'_>, supervisor: Who, reign: &Reign<'_>, line:
 fn had_an_effect(history: &History<'_>, supervisor: Who, reign: &Reign<'_>, line: &Line<'_>) -> Result<(), String> {
     let any = history.shape.auto(supervisor) == AutoShutdown::AnySignificant;
     let one_for_one = history.shape.rules(supervisor).is_some_and(|(strategy, _)| strategy == Strategy::OneForOne);
-    let ended = reign.lines.iter().any(|earlier| earlier.told.is_the_end() && earlier.index < line.index);
+    let ended = reign.lines.iter().any(|earlier| earlier.reported.is_the_end() && earlier.index < line.index);
     if !any || !one_for_one || ended || !is_for_good(history, line) {
         return Ok(());
     }
     match reign.lines.iter().find(|next| next.index > line.index) {
-        Some(next) if *next.told == Told::AutoShutdown => Ok(()),
+        Some(next) if *next.reported == Reported::AutoShutdown => Ok(()),
         _ => {
             let (name, child) = (history.name(supervisor), history.name(line.child));
             Err(format!("{name} goes on at {} ms, although its significant child {child} has ended", line.at))

@@ -30,7 +30,7 @@ pub(super) static CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
 pub(super) const NOTED: EventKind = EventKind::from_static("noted");
 
 /// A foundation with one of everything.
-pub(super) struct Scene {
+pub(super) struct Fixture {
     pub(super) foundation: Foundation,
     pub(super) log: Log,
     /// The child `worker` of [`supervisor`](Self::supervisor), and of [`dynamic`](Self::dynamic).
@@ -43,7 +43,7 @@ pub(super) struct Scene {
     pub(super) shard: Vec<Puppet>,
 }
 
-impl Scene {
+impl Fixture {
     pub(super) async fn new() -> Self {
         let log = Log::new();
         let (worker, other) = (Puppet::new("worker", &log), Puppet::new("other", &log));
@@ -170,11 +170,14 @@ impl Wake for PanicsWhenWoken {
     }
 }
 
-/// Polls the future of `ask` n times and drops it, for n from 0 until it ends by itself, in a fresh scene each time.
-/// `holds` gets its output, if it ended, and checks the scene; then the foundation ends in order, and no task is left.
+/// Polls the future of `ask` n times and drops it, for n from 0 until it ends by itself, in a fresh fixture each time.
+/// `holds` gets its output, if it ended, and checks the fixture; then the foundation ends in order, and no task is left.
 ///
 /// Then the same again, with a waker that panics at the last poll: no service ends by it.
-pub(super) async fn dropped_at_each_poll<T>(ask: impl AsyncFn(&Scene) -> T, holds: impl AsyncFn(&Scene, Option<T>)) {
+pub(super) async fn dropped_at_each_poll<T>(
+    ask: impl AsyncFn(&Fixture) -> T,
+    holds: impl AsyncFn(&Fixture, Option<T>),
+) {
     for last in [Last::Dropped, Last::WokenByPanic] {
         let ended = async |polls| after_polls(polls, last, &ask, &holds).await;
         let mut polls = 0;
@@ -189,31 +192,31 @@ pub(super) async fn dropped_at_each_poll<T>(ask: impl AsyncFn(&Scene) -> T, hold
 async fn after_polls<T>(
     polls: usize,
     last: Last,
-    ask: &impl AsyncFn(&Scene) -> T,
-    holds: &impl AsyncFn(&Scene, Option<T>),
+    ask: &impl AsyncFn(&Fixture) -> T,
+    holds: &impl AsyncFn(&Fixture, Option<T>),
 ) -> bool {
-    let scene = Scene::new().await;
-    let services = scene.service_ids();
-    let outcome = Polled::new(ask(&scene), polls, last).await;
+    let fixture = Fixture::new().await;
+    let services = fixture.service_ids();
+    let outcome = Polled::new(ask(&fixture), polls, last).await;
     let ended = outcome.is_some();
-    let checked = tokio::time::timeout(LONG, holds(&scene, outcome)).await;
+    let checked = tokio::time::timeout(LONG, holds(&fixture, outcome)).await;
     assert!(checked.is_ok(), "after {polls} polls, what follows hangs");
     if last == Last::WokenByPanic {
-        let now = scene.service_ids();
+        let now = fixture.service_ids();
         let other = services.iter().find(|(name, id)| now.get(*name).is_some_and(|now| now != *id));
         assert_eq!(other, None, "after {polls} polls, a waker that panicked has ended a service");
     }
-    end(scene, polls).await;
+    end(fixture, polls).await;
     ended
 }
 
 /// The same for a function that returns a result, and that succeeds when called again, whatever the first call did.
-pub(super) async fn works_again<T, E: std::fmt::Debug>(ask: impl AsyncFn(&Scene) -> Result<T, E>) {
-    dropped_at_each_poll(&ask, async |scene, outcome| {
+pub(super) async fn works_again<T, E: std::fmt::Debug>(ask: impl AsyncFn(&Fixture) -> Result<T, E>) {
+    dropped_at_each_poll(&ask, async |fixture, outcome| {
         if let Some(outcome) = outcome {
             outcome.map(drop).unwrap();
         }
-        ask(scene).await.map(drop).unwrap();
+        ask(fixture).await.map(drop).unwrap();
     })
     .await;
 }
@@ -231,10 +234,10 @@ pub(super) async fn a_turn() {
     .await;
 }
 
-async fn end(scene: Scene, polls: usize) {
-    let stopped = tokio::time::timeout(LONG, scene.foundation.shutdown()).await;
+async fn end(fixture: Fixture, polls: usize) {
+    let stopped = tokio::time::timeout(LONG, fixture.foundation.shutdown()).await;
     assert!(stopped.is_ok(), "after {polls} polls, the foundation does not stop");
-    drop(scene);
+    drop(fixture);
     no_task_is_left(polls).await;
 }
 

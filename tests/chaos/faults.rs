@@ -33,7 +33,7 @@ impl Clock {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Blow {
+enum Fault {
     KillService,
     KillWorker,
     WorkerFails,
@@ -47,9 +47,9 @@ enum Blow {
     ClockBack,
 }
 
-use Blow::*;
+use Fault::*;
 
-const ALL: [Blow; 11] = [
+const ALL: [Fault; 11] = [
     KillService,
     KillWorker,
     WorkerFails,
@@ -64,14 +64,14 @@ const ALL: [Blow; 11] = [
 ];
 
 /// Causes one fault, and undoes it.
-pub(crate) async fn deal(world: &mut World, random: &mut Rng) {
-    let blow = ALL[random.usize(..ALL.len())];
-    println!("{:>8.3} s  {blow:?}", world.begun.elapsed().as_secs_f64());
-    match blow {
+pub(crate) async fn inject(world: &mut World, random: &mut Rng) {
+    let fault = ALL[random.usize(..ALL.len())];
+    println!("{:>8.3} s  {fault:?}", world.begun.elapsed().as_secs_f64());
+    match fault {
         KillService => kill(world, &[EventStore::NAME, ConfigServer::NAME, Telemetry::NAME][random.usize(..3)]),
         KillWorker => kill(world, &world.workers[random.usize(..world.workers.len())].name().clone()),
-        WorkerFails => tell(world, random, Request::Fail),
-        WorkerPanics => tell(world, random, Request::Panic),
+        WorkerFails => order(world, random, Request::Fail),
+        WorkerPanics => order(world, random, Request::Panic),
         FullDisk => full_disk(random).await,
         DamagedRow => damaged_row(world).await,
         DatabaseAway => database_away(world, random).await,
@@ -89,7 +89,7 @@ fn kill(world: &World, name: &ServiceName) {
     }
 }
 
-fn tell(world: &World, random: &mut Rng, what: Request) {
+fn order(world: &World, random: &mut Rng, what: Request) {
     let worker = &world.workers[random.usize(..world.workers.len())];
     let _ = world.foundation.production().via(worker).cast(what);
 }

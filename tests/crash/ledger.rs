@@ -12,7 +12,7 @@ use super::mark::{Acknowledged, Mark};
 
 /// The acknowledged events of all lives of the child, and the highest id.
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct Ledger {
     acknowledged: HashMap<Mark, EventId>,
     /// The last acknowledged append of each task of the latest life.
     last: BTreeMap<u32, Mark>,
@@ -23,7 +23,7 @@ pub(crate) struct Books {
     pruned: u64,
 }
 
-impl Books {
+impl Ledger {
     pub(crate) fn enter(&mut self, answers: Vec<Acknowledged>) {
         self.last.clear();
         for Acknowledged { first, ids } in answers {

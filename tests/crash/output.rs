@@ -15,15 +15,15 @@ pub(crate) const CHILD: &str = "FOUNDATION_CRASH_CHILD";
 
 /// The output of a child.
 #[derive(Default)]
-pub(crate) struct Said {
+pub(crate) struct Output {
     pub(crate) acknowledged: Vec<Acknowledged>,
     pub(crate) failures: Vec<String>,
 }
 
-impl Said {
+impl Output {
     fn line(&mut self, line: &str) {
-        if let Some(said) = line.strip_prefix("ack ") {
-            self.acknowledged.push(serde_json::from_str(said).unwrap());
+        if let Some(output) = line.strip_prefix("ack ") {
+            self.acknowledged.push(serde_json::from_str(output).unwrap());
         } else if let Some(failure) = line.strip_prefix("failed ") {
             self.failures.push(failure.to_owned());
         }
@@ -31,27 +31,27 @@ impl Said {
 
     /// The output until it ends by itself.
     pub(crate) fn until_the_end(mut child: Child) -> Self {
-        let mut said = Self::default();
-        lines(&mut child).iter().for_each(|line| said.line(&line));
+        let mut output = Self::default();
+        lines(&mut child).iter().for_each(|line| output.line(&line));
         child.wait().unwrap();
-        said
+        output
     }
 
     /// The output until it is killed after this time, with the part that was not read by then.
     pub(crate) fn until_killed(mut child: Child, after: Duration) -> Self {
         let (lines, end) = (lines(&mut child), Instant::now() + after);
-        let mut said = Self::default();
+        let mut output = Self::default();
         loop {
             match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-                Ok(line) => said.line(&line),
+                Ok(line) => output.line(&line),
                 Err(RecvTimeoutError::Timeout) => break,
-                Err(RecvTimeoutError::Disconnected) => panic!("the child has ended by itself: {:?}", said.failures),
+                Err(RecvTimeoutError::Disconnected) => panic!("the child has ended by itself: {:?}", output.failures),
             }
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        lines.iter().for_each(|line| said.line(&line));
-        said
+        lines.iter().for_each(|line| output.line(&line));
+        output
     }
 }
 
