@@ -7,9 +7,8 @@ use foundation::{
     Clock, ConfigServer, EventSource, EventStorage, EventStore, Namespace, NewEvent, ProcessRegistry, Query,
     ServiceRegistry, Telemetry,
 };
-use serde_json::json;
-
 use foundation_testkit::Pool;
+use serde_json::json;
 
 async fn world() -> (ProcessRegistry, ServiceRegistry) {
     let registry = ProcessRegistry::start().await.unwrap();

@@ -8,9 +8,8 @@ use foundation::testing::{TestOptions, run};
 use foundation::{
     ChildSpec, Foundation, FoundationBuilder, Namespace, RegistryError, ServiceKey, Shutdown, StartError, TestNamespace,
 };
-use tokio::runtime::{Builder, Handle, RuntimeFlavor};
-
 use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, SOON, assert_error, configured};
+use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
 const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
 

@@ -9,9 +9,8 @@ use foundation::{
     Health, HealthLimits, Limits, PartitionSupervisorSpec, Restart, RestartIntensity, ServiceKey, ServiceName,
     Services, Strategy, SupervisorSpec, Telemetry, TestNamespace,
 };
-use tokio::time::advance;
-
 use foundation_testkit::{pid, unregister_event_store};
+use tokio::time::advance;
 
 /// Panics on request.
 struct Worker;

@@ -12,14 +12,13 @@ use foundation::{
     ChildSpec, Condition, ConfigServer, ConfigUpdateError, EventStore, EventStoreError, Foundation, NewEvent, Query,
     RestartIntensity, ServiceKey, Strategy, SupervisorSpec, Telemetry, TelemetryError, TestNamespace,
 };
-use futures::future::join_all;
-use serde_json::Value;
-use tokio::sync::mpsc;
-
 use foundation_testkit::{
     Behavior, Command, Log, Probe, Puppet, SOON, TestClock, alive_tasks, assert_error, configured, crash, first_event,
     held_up_by, pid, unregister_event_store, until_tasks_left, wait_until_up,
 };
+use futures::future::join_all;
+use serde_json::Value;
+use tokio::sync::mpsc;
 
 const SERVICES: [foundation::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
 

@@ -7,9 +7,8 @@ use foundation::{
     ProcessRegistry, RegistryError, RegistryLimits, ServiceKey, Shutdown, Strategy, Supervisor, SupervisorLimits,
     SupervisorSpec,
 };
-use tokio::time::Instant;
-
 use foundation_testkit::{Behavior, Command, Probe, TestClock, assert_error, error_text, held_up_by};
+use tokio::time::Instant;
 
 const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
 const SHORT: Duration = Duration::from_millis(20);

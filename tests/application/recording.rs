@@ -8,10 +8,9 @@ use foundation::{
     ChildSpec, EventKind, EventLimits, EventLog, EventStorage, EventStore, Foundation, Limits, LogFailure, MemoryLog,
     NameTaken, Namespace, NewEvent, Query, Recording, RestartIntensity, ServiceKey, TestNamespace,
 };
+use foundation_testkit::{FaultyLog, SOON};
 
 use serde_json::json;
-
-use foundation_testkit::{FaultyLog, SOON};
 
 /// Fails with the received text.
 struct Fails;

@@ -6,12 +6,11 @@ use foundation::{
     ChildEvent, ChildId, ChildSpec, Condition, Counter, Foundation, Health, Measurement, NewEvent, Report, StopCause,
     Stopped, TestNamespace,
 };
+use foundation_testkit::configured;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::sources;
-
-use foundation_testkit::configured;
 
 fn written(value: &impl Serialize) -> Value {
     let text = serde_json::to_string(value).expect("it is plain JSON");

@@ -7,9 +7,8 @@ use foundation::{
     ChangeCause, Condition, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ConfigWatch, EventStorage,
     EventStore, ExposeSecret, Foundation, FoundationBuilder, Origin, Query, SecretString, Services,
 };
-use serde_json::json;
-
 use foundation_testkit::{Pool, SOON, error_text, first_event, nth_event, unregister_event_store, until};
+use serde_json::json;
 
 /// A configuration file, and a foundation that has read it.
 struct Fixture {

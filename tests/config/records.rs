@@ -7,9 +7,8 @@ use foundation::{
     Audit, ChangeCause, ChangeNote, ConfigServer, ConfigUpdateError, EventId, Foundation, FoundationBuilder, NewEvent,
     TestNamespace,
 };
-use serde_json::json;
-
 use foundation_testkit::{Pool, assert_error, crash, error_text, unregister_event_store, until};
+use serde_json::json;
 
 #[foundation::test(builder = Pool::foundation())]
 async fn a_change_is_recorded_with_its_author_and_reason(namespace: TestNamespace) {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use foundation::{ConfigError, ConfigServer, ConfigUpdateError, TestNamespace};
-use serde_json::{Value, json};
-
 use foundation_testkit::{Pool, SOON, crash, error_text};
+use serde_json::{Value, json};
 
 #[foundation::test(builder = Pool::foundation())]
 async fn a_section_is_read_as_its_type_and_does_not_change_under_its_reader(namespace: TestNamespace) {

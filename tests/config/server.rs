@@ -6,12 +6,11 @@ use foundation::{
     ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, EventStore, EventStoreError, Foundation,
     FoundationError, Origin, Query, TestNamespace,
 };
-use serde::Deserialize;
-use serde_json::json;
-
 use foundation_testkit::{
     SOON, TestClock, alive_tasks, configured, crash, error_text, held_up_by, settings, unregister_event_store,
 };
+use serde::Deserialize;
+use serde_json::json;
 
 /// A TOML file that exists as long as its directory.
 struct File {

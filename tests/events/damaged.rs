@@ -1,6 +1,5 @@
 //! Recorded events that are no longer readable: which readers are notified, how often, and what continues without them.
 
-use foundation_testkit::assert_error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +11,7 @@ use foundation::{
     NewEvent, OnDamaged, Order, PruneBound, Query, SubscriptionError, SubscriptionName, SubscriptionSpec,
     TransferError, Verification,
 };
+use foundation_testkit::assert_error;
 use tempfile::TempDir;
 
 const NOTED: EventKind = EventKind::from_static("noted");

@@ -4,9 +4,8 @@ use foundation::{
     Event, EventError, EventId, EventRefusal, EventStore, EventStoreError, Foundation, NewEvent, Order, Query,
     TestNamespace,
 };
-use std::sync::Arc;
-
 use foundation_testkit::{TestClock, at, crash, error_text, unregister_event_store};
+use std::sync::Arc;
 
 fn event(kind: &str, payload: u64) -> NewEvent {
     NewEvent::new(kind).unwrap().payload(payload).unwrap()

@@ -6,6 +6,7 @@ mod faulty_log;
 mod flow;
 mod forwarding;
 mod hostile;
+mod outages;
 mod parked;
 mod promises;
 mod queries;

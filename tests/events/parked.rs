@@ -1,6 +1,5 @@
 //! Events on which their consumer fails: how often they are delivered again, and how they are parked.
 
-use foundation_testkit::assert_error;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use foundation::{
     ForwardingEnd, Foundation, FoundationBuilder, NewEvent, RestartIntensity, ServiceKey, Services, SubscriptionError,
     SubscriptionName, SubscriptionSpec, TestNamespace,
 };
+use foundation_testkit::assert_error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 

@@ -6,11 +6,11 @@ use foundation::{
     EventId, EventLog, EventStorage, EventStore, Foundation, NewEvent, Retention, Services, SqliteLog, SqliteOptions,
     TelemetryEvent,
 };
+use foundation_testkit::{TestClock, crash};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::recording_log::{LogCall, RecordingLog};
-use foundation_testkit::{TestClock, crash};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -8,10 +8,9 @@ use foundation::{
     Event, EventId, EventKind, EventStore, EventStoreError, EventSubscription, ForwardingEnd, Foundation, NewEvent,
     ServiceKey, SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace,
 };
+use foundation_testkit::{TestClock, assert_error, at, crash, until};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-use foundation_testkit::{TestClock, assert_error, at, crash, until};
 
 const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 const TICKED: EventKind = EventKind::from_static("ticked");

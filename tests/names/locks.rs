@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::ractor::Actor;
 use foundation::{GroupKey, Namespace, RegistryError, ServiceName, ServiceRegistry};
+use foundation_testkit::{Command, Gate, Puppet, test_registry};
 use futures::FutureExt;
 use tokio::task::{JoinHandle, JoinSet, yield_now};
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE};
-use foundation_testkit::{Command, Gate, Puppet, test_registry};
 
 static A: ServiceName = ServiceName::from_static("a");
 static B: ServiceName = ServiceName::from_static("b");

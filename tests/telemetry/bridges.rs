@@ -3,11 +3,10 @@
 use std::sync::Barrier;
 
 use foundation::{EarlyTelemetry, Foundation, TestNamespace, prometheus_text};
+use foundation_testkit::TraceLog;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::SubscriberExt;
-
-use foundation_testkit::TraceLog;
 
 #[foundation::test]
 async fn the_macros_of_the_metrics_facade_count_in_the_namespace_of_their_recorder(namespace: TestNamespace) {

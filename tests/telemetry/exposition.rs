@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foundation::{Counter, Foundation, Telemetry, TelemetryError, TestNamespace};
-use serde_json::Value;
-
 use foundation_testkit::{crash, error_text};
+use serde_json::Value;
 
 /// The lines of one name.
 async fn lines(telemetry: &Telemetry, name: &str) -> Vec<String> {

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use foundation::{Counter, TelemetryEvent, TestNamespace};
-use serde_json::{Value, json};
-use tracing_subscriber::layer::SubscriberExt;
-
 use foundation_testkit::TraceLog;
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
+use serde_json::{Value, json};
+use tracing_subscriber::layer::SubscriberExt;
 
 #[foundation::test]
 async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: TestNamespace) {

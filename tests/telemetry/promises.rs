@@ -1,12 +1,12 @@
 //! The remaining statements in the documentation of telemetry, one by one.
 
-use foundation_testkit::assert_error;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
 use foundation::{
     Counter, EarlyTelemetry, EventPattern, Foundation, Gauge, Labels, TelemetryError, TelemetryEvent, TestNamespace,
 };
+use foundation_testkit::assert_error;
 use serde_json::Value;
 
 /// `attach`: it runs on the thread that emits.

@@ -1,7 +1,6 @@
 //! Instruments that differ by their labels.
 
 use foundation::{Counter, Gauge, Histogram, Labels, Telemetry, TelemetryError, TestNamespace};
-
 use foundation_testkit::error_text;
 
 #[foundation::test]

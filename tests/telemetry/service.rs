@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::{Telemetry, TelemetryError, TelemetryEvent, TestNamespace};
-use serde_json::{Value, json};
-
 use foundation_testkit::{SOON, crash, error_text};
+use serde_json::{Value, json};
 
 /// A handler that records its events, and the records.
 pub(crate) fn notebook() -> (impl Fn(&TelemetryEvent<'_>) + Send + Sync + 'static, Arc<Mutex<Vec<String>>>) {

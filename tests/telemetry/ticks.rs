@@ -7,11 +7,10 @@ use foundation::{
     Counter, Exporter, Foundation, FoundationBuilder, Gauge, Histogram, Limits, Scrape, Telemetry, TelemetryLimits,
     TelemetryOptions, TestNamespace,
 };
+use foundation_testkit::{TraceLog, crash};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::Instant;
-
-use foundation_testkit::{TraceLog, crash};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -5,8 +5,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foundation::ractor::{ActorId, ActorRef};
@@ -15,7 +14,7 @@ use foundation::{
     EventStore, Foundation, Namespace, NewEvent, PartitionSupervisor, PartitionSupervisorSpec, ServiceKey, ServiceName,
     Services, Strategy, Supervisor, SupervisorSpec, TaskSupervisor, Telemetry,
 };
-use foundation_testkit::{Command, Log, Pool, Puppet};
+use foundation_testkit::{Command, Log, PanickingWaker, Pool, Puppet};
 use tokio::runtime::Handle;
 
 /// Every function ends in fewer polls than this.
@@ -110,7 +109,7 @@ struct Polled<F> {
     last: Last,
     /// The number of turns since its last poll in which it was not woken.
     waited: usize,
-    panics: Arc<PanicsWhenWoken>,
+    panics: Arc<PanickingWaker>,
 }
 
 impl<F: Future> Polled<F> {
@@ -121,7 +120,7 @@ impl<F: Future> Polled<F> {
     /// Waits until the waker has panicked, if it is to panic, and drops the future.
     fn after_the_last(&mut self, context: &mut Context<'_>) -> Poll<Option<F::Output>> {
         self.waited += 1;
-        let is_over = self.last == Last::Dropped || self.panics.0.load(Ordering::Relaxed) || self.waited > PATIENCE;
+        let is_over = self.last == Last::Dropped || self.panics.was_woken() || self.waited > PATIENCE;
         if is_over {
             // It may wake itself once more when it is dropped.
             let future = self.future.take();
@@ -155,18 +154,6 @@ impl<F: Future> Future for Polled<F> {
             future.as_mut().poll(context).map(Some)
         };
         if left == 0 && polled.is_pending() { self.after_the_last(context) } else { polled }
-    }
-}
-
-/// A waker that panics and records that it was woken.
-#[derive(Default)]
-struct PanicsWhenWoken(AtomicBool);
-
-impl Wake for PanicsWhenWoken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-        // Bypasses the hook, which would print each panic.
-        std::panic::resume_unwind(Box::new("the waker panics"));
     }
 }
 

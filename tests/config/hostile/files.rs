@@ -1,7 +1,6 @@
 //! Files that were tampered with: those of the configuration, and those of the events.
 
 use foundation::{EventLog, Foundation, Namespace, NewEvent, Query, SqliteLog, SqliteOptions};
-
 use foundation_testkit::hostile::{TEXTS, readable};
 use foundation_testkit::{Pool, error_text};
 

@@ -1,10 +1,9 @@
 //! Forged records of changes, and rollbacks to events that are no change.
 
 use foundation::{ConfigServer, EventId, Foundation, NewEvent, Query, TestNamespace};
-use serde_json::{Value, json};
-
 use foundation_testkit::hostile::{nested, readable};
 use foundation_testkit::{Pool, crash, error_text};
+use serde_json::{Value, json};
 
 fn forged(payload: Value) -> NewEvent {
     NewEvent::new("config_updated").unwrap().source("config_server").payload(payload).unwrap()

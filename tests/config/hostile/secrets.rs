@@ -4,11 +4,10 @@ use foundation::{
     ChangeNote, ConfigSection, ConfigServer, ConfigSources, ExposeSecret, Foundation, NewEvent, Query, SecretString,
     SubscriptionSpec,
 };
+use foundation_testkit::crash;
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-use foundation_testkit::crash;
 
 #[derive(Deserialize, Validate)]
 #[garde(allow_unvalidated)]

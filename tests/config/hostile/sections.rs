@@ -7,12 +7,11 @@ use std::task::{Context, Wake, Waker};
 use foundation::{
     ConfigError, ConfigSection, ConfigServer, ConfigSources, ConfigUpdateError, Foundation, FoundationBuilder,
 };
+use foundation_testkit::hostile::readable;
+use foundation_testkit::{error_text, pid};
 use garde::Validate;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-
-use foundation_testkit::hostile::readable;
-use foundation_testkit::{error_text, pid};
 
 /// A limit that panics when it is read as 13, checked as 14, or dropped as 15 or 16, of which the latter is not valid.
 #[derive(Debug, Deserialize, Validate)]

@@ -4,10 +4,9 @@ use foundation::{
     ChangeNote, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, Foundation, FoundationBuilder, Services,
     TestNamespace,
 };
-use serde_json::json;
-
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
 use foundation_testkit::{assert_error, crash, error_text, settings};
+use serde_json::json;
 
 fn configured() -> FoundationBuilder {
     let parts: serde_json::Map<_, _> = (0..20).map(|number| (format!("part{number}"), json!(""))).collect();

@@ -6,12 +6,12 @@ use foundation::{
     EventError, EventId, EventKind, EventSource, EventStoreError, NewEvent, Query, SubscriptionName, SubscriptionSpec,
     TestNamespace,
 };
+use foundation_testkit::hostile::{TEXTS, long, nested, readable};
+use foundation_testkit::{TraceLog, assert_error, error_text};
 use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::each_store;
-use foundation_testkit::hostile::{TEXTS, long, nested, readable};
-use foundation_testkit::{TraceLog, assert_error, error_text};
 
 fn noted(payload: impl serde::Serialize) -> NewEvent {
     NewEvent::new("noted").unwrap().payload(payload).unwrap()

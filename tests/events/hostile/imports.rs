@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use foundation::{EventStore, Foundation, NewEvent, Query, TestNamespace, TransferError};
+use foundation_testkit::hostile::{TEXTS, nested, readable};
 use serde_json::{Value, json};
 use tokio::io::BufReader;
 
 use super::each_store;
-use foundation_testkit::hostile::{TEXTS, nested, readable};
 
 /// An exported event, as a value to be tampered with; without its checksum, which is optional.
 fn line(change: impl FnOnce(&mut Value)) -> String {

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foundation::ractor::{ActorCell, ActorRef, ActorStatus};
 use foundation::{Group, GroupError, GroupKey, Namespace, ServiceRegistry};
+use foundation_testkit::{Command, Probe, alive_tasks, test_registry, until};
 use tokio::task::yield_now;
 
 use crate::setup::{foreign, key};
-use foundation_testkit::{Command, Probe, alive_tasks, test_registry, until};
 
 const GROUPS: usize = 3;
 const JOINERS: usize = 4;

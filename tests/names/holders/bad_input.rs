@@ -2,9 +2,9 @@
 
 use foundation::ractor::{Actor, ActorRef};
 use foundation::{GroupKey, NameError, Namespace, RegistryError, ServiceKey, ServiceName};
+use foundation_testkit::{Behavior, Command, Probe, SOON, test_registry};
 
 use crate::setup::{Lamp, LampMsg, OTHER, PROBE, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Probe, SOON, test_registry};
 
 #[test]
 fn an_invalid_name_is_refused_with_the_character_and_its_place() {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorRef, ActorStatus};
 use foundation::{Metadata, RegistryError, Restart};
+use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 use futures::FutureExt;
 
 use crate::setup::{Lamp, LampMsg, OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 
 #[tokio::test]
 async fn a_name_that_is_handed_over_belongs_to_the_new_holder() {

@@ -9,13 +9,13 @@ use foundation::{
     ChildEvent, ChildSpec, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
     ServiceRegistry,
 };
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 use futures::FutureExt;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, foreign, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 
 /// A probe with a slow destructor, so that another thread has every chance to come too early.
 fn slow_to_drop(probe: Probe) -> Probe {

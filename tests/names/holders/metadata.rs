@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use foundation::{Metadata, MetadataError, RegistryError};
+use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 use serde::{Deserialize, Serialize};
 
 use crate::setup::{OTHER, PROBE, foreign, key};
-use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Endpoint {

@@ -6,10 +6,10 @@ use foundation::{
     Backoff, ChildError, ChildSpec, ChildState, NameTaken, RegistryError, RestartIntensity, ServiceRegistry,
     StartError, Strategy, Supervisor, SupervisorSpec,
 };
+use foundation_testkit::{Probe, SOON, eventually, test_registry, until};
 use tokio::time::Instant;
 
 use crate::setup::{OTHER, PROBE, foreign};
-use foundation_testkit::{Probe, SOON, eventually, test_registry, until};
 
 const NEVER: RestartIntensity = RestartIntensity::new(0, Duration::from_secs(5));
 const ONCE: RestartIntensity = RestartIntensity::new(1, Duration::from_secs(5));

@@ -9,10 +9,10 @@ use foundation::{
     ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, NameChange, RegistryError, Restart, ServiceRegistry,
     StartError, Watched,
 };
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, test_registry};
 use futures::poll;
 
 use crate::setup::{OTHER, PROBE};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, test_registry};
 
 fn probe(names: &ServiceRegistry, puppet: &Puppet) -> ChildSpec {
     let puppet = puppet.clone();

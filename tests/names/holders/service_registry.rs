@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use foundation::ractor::Actor;
 use foundation::{Health, HealthCheck, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Via};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, test_registry};
 use futures::FutureExt;
 use tokio::time::Instant;
 use tracing::Level;
 
 use crate::setup::{Lamp, LampMsg, OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, test_registry};
 
 // ---- register ----
 

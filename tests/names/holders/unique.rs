@@ -2,11 +2,11 @@
 
 use foundation::ractor::ActorStatus;
 use foundation::{Metadata, RegistryError, ServiceKey};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, assert_error, test_registry};
 use tracing::Level;
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, assert_error, test_registry};
 
 fn holder(refused: &RegistryError) -> Option<foundation::ractor::ActorId> {
     match refused {

@@ -1,16 +1,16 @@
 //! Calls and the end of the called actor: the caller gets an answer, or learns at once that none will come.
 
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{AskError, CallError, GroupKey, Health, HealthCheck, ServiceKey, ask};
+use foundation_testkit::{Command, PanickingWaker, Probe, SOON, test_registry};
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::setup::{PROBE, foreign};
-use foundation_testkit::{Command, Probe, SOON, test_registry};
 
 /// Keeps a reply port whose actor ends without having used it: as if the message had stayed in the mailbox.
 type Attic = Arc<Mutex<Vec<RpcReplyPort<bool>>>>;
@@ -100,14 +100,6 @@ async fn an_answer_that_was_given_before_the_end_is_not_lost() {
     }
 }
 
-struct PanickingWaker;
-
-impl Wake for PanickingWaker {
-    fn wake(self: Arc<Self>) {
-        panic!("not now");
-    }
-}
-
 /// A caller is woken in the last moments of the actor that it has called.
 #[tokio::test(start_paused = true)]
 async fn a_waker_that_panics_does_not_hide_the_end_of_an_actor_from_other_waiters() {
@@ -116,7 +108,7 @@ async fn a_waker_that_panics_does_not_hide_the_end_of_an_actor_from_other_waiter
     names.register(&HOARDER, &actor).await.unwrap();
     let via = names.via(&HOARDER);
     let mut call = Box::pin(via.call(Question, SOON));
-    let waker = Waker::from(Arc::new(PanickingWaker));
+    let waker = Waker::from(Arc::<PanickingWaker>::default());
     assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     tokio::time::timeout(SOON, actor.wait(None)).await.unwrap().unwrap();
     assert!(matches!(call.await.unwrap_err(), CallError::NoReply { .. }));

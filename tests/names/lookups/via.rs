@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use foundation::{CallError, CastError, RegistryError, Restart, ServiceRegistry, Via};
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::ending::Ending;
 use crate::setup::{Lamp, LampMsg, PROBE, count, foreign, key};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 
 async fn supervised(names: &ServiceRegistry) -> Puppet {
     let puppet = Puppet::default();

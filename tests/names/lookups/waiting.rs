@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use foundation::{RegistryError, Restart};
+use foundation_testkit::{Behavior, Gate, Probe, Puppet, SOON, test_registry};
 use futures::FutureExt;
 use futures::future::join_all;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::setup::{Lamp, LampMsg, OTHER, PROBE, count, foreign, key};
-use foundation_testkit::{Behavior, Gate, Probe, Puppet, SOON, test_registry};
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_waiters_are_woken_by_one_registration() {

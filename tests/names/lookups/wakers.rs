@@ -8,12 +8,12 @@ use std::thread;
 
 use foundation::ractor::ActorRef;
 use foundation::{GroupKey, Metadata, ServiceName, ServiceRegistry};
+use foundation_testkit::{Command, Probe, SOON, test_registry};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 
 use crate::setup::{OTHER, PROBE, foreign};
-use foundation_testkit::{Command, Probe, SOON, test_registry};
 
 static LOCK: ServiceName = ServiceName::from_static("lock");
 static GROUP: GroupKey<Command> = GroupKey::new("group");

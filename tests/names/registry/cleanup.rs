@@ -8,14 +8,14 @@ use foundation::{
     ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown, Start,
     StartError, Stopped,
 };
+use foundation_testkit::{
+    Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, error_text, test_registry,
+};
 use futures::FutureExt;
 use tokio::time::Instant;
 
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, foreign, key, names_in};
-use foundation_testkit::{
-    Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, error_text, test_registry,
-};
 
 /// Records the order in which actors are gone.
 #[derive(Clone, Default)]

@@ -5,10 +5,10 @@ use std::thread::JoinHandle;
 
 use foundation::ractor::{Actor, ActorRef, ActorRuntime, ActorStatus};
 use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, subscribe, test_registry};
 use futures::FutureExt;
 
 use crate::setup::{OTHER, PROBE, count, foreign, key, names_in};
-use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, subscribe, test_registry};
 
 /// Returns when the process registry has read all earlier messages: it answers in order.
 async fn caught_up(registry: &ProcessRegistry) {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use foundation::ractor::{ActorRef, ActorStatus};
 use foundation::{CallError, RegistryError, ServiceKey, ServiceRegistry, Via};
+use foundation_testkit::{Command, Gate, Probe, Puppet, test_registry};
 use proptest::prelude::*;
 use tokio::task::yield_now;
 
 use crate::ending::Ending;
 use crate::setup::{foreign, key, names_in};
-use foundation_testkit::{Command, Gate, Probe, Puppet, test_registry};
 
 const NAMES: usize = 3;
 

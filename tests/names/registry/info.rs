@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use foundation::ractor::{ActorRef, ActorStatus};
 use foundation::{RegistryError, ServiceRegistry};
+use foundation_testkit::{Command, Probe, Puppet, SOON, assert_error, test_registry};
 
 use crate::setup::{OTHER, PROBE, count, foreign};
-use foundation_testkit::{Command, Probe, Puppet, SOON, assert_error, test_registry};
 
 fn only(names: &ServiceRegistry) -> foundation::ServiceInfo {
     let info = names.service_info();

@@ -1,9 +1,9 @@
 //! Several registries in one process do not know of each other.
 
 use foundation::{Namespace, ProcessRegistry, RegistryError};
+use foundation_testkit::{Command, Probe, SOON, assert_error};
 
 use crate::setup::{PROBE, foreign, key};
-use foundation_testkit::{Command, Probe, SOON, assert_error};
 
 #[tokio::test]
 async fn two_registries_have_two_productions() {

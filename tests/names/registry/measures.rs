@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::{Measurement, Namespace, ProcessRegistry, ServiceKey, ServiceMeasures, ServiceRegistry};
+use foundation_testkit::{Command, Gate, Probe, SOON, subscribe, test_registry};
 use proptest::prelude::*;
 use tracing::{Subscriber, span};
 use tracing_subscriber::Layer;
@@ -11,7 +12,6 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::setup::{OTHER, PROBE, foreign};
-use foundation_testkit::{Command, Gate, Probe, SOON, subscribe, test_registry};
 
 /// The measurements under a name; makes no request that would itself be measured.
 fn measured(names: &ServiceRegistry, key: &ServiceKey<Command>) -> Option<ServiceMeasures> {

@@ -4,10 +4,10 @@ use foundation::ractor::ActorStatus;
 use foundation::{
     ChildError, ChildKind, ChildSpec, Namespace, ProcessRegistry, RegistryError, Restart, Shutdown, Stopped,
 };
+use foundation_testkit::{Behavior, Probe, Puppet, assert_error, test_registry};
 use std::time::Duration;
 
 use crate::setup::{OTHER, PROBE, foreign, key, names_in};
-use foundation_testkit::{Behavior, Probe, Puppet, assert_error, test_registry};
 
 // ---- child spec ----
 

@@ -3,10 +3,10 @@
 
 use foundation::ractor::{ActorId, ActorStatus};
 use foundation::{Metadata, Registration, ServiceEntry, ServiceRegistry};
+use foundation_testkit::{Behavior, Command, Gate, Probe, test_registry};
 
 use crate::setup::{foreign, key};
 use crate::watches::mirror::holders;
-use foundation_testkit::{Behavior, Command, Gate, Probe, test_registry};
 
 /// `hello` and `world` have a tuple, `again` a number, `mute` nothing.
 async fn described() -> (foundation::ProcessRegistry, ServiceRegistry) {

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use fastrand::Rng;
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort};
 use foundation::{CallError, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceRegistry};
+use foundation_testkit::{SOON, alive_tasks, until};
 use tokio::task::yield_now;
 
 use crate::setup::key;
-use foundation_testkit::{SOON, alive_tasks, until};
 
 const NAMES: usize = 100;
 const TASKS: u64 = 8;

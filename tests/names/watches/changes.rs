@@ -6,12 +6,12 @@ use foundation::ractor::ActorId;
 use foundation::{
     ExitReason, Metadata, NameChange, Namespace, ProcessRegistry, Restart, ServiceRegistry, Watch, Watched,
 };
+use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, test_registry};
 use futures::{FutureExt, StreamExt};
 
 use super::mirror::{Mirror, change, died, holders, registered, shown, snapshot};
 use crate::ending::Ending;
 use crate::setup::{OTHER, PROBE, foreign, key};
-use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, test_registry};
 
 async fn watched(names: &ServiceRegistry) -> Watch {
     let mut watch = names.watch();

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use foundation::ractor::ActorId;
 use foundation::{ExitReason, Metadata, NameChange, Registration, ServiceName, Watch, Watched};
-use tokio::time::timeout;
-
 use foundation_testkit::SOON;
+use tokio::time::timeout;
 
 /// The next item of a watch; fails if there is none.
 pub(super) async fn shown(watch: &mut Watch) -> Option<Watched> {

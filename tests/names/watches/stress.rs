@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use fastrand::Rng;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::{Metadata, ServiceKey, ServiceRegistry, Watch};
+use foundation_testkit::test_registry;
 use futures::FutureExt;
 use tokio::task::yield_now;
 
 use super::mirror::{Mirror, shown};
 use crate::setup::key;
-use foundation_testkit::test_registry;
 
 const NAMES: usize = 12;
 const TASKS: u64 = 8;

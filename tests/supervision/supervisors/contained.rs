@@ -270,9 +270,9 @@ async fn contained_a_reporter_may_panic_in_its_reports_and_in_its_destructor() {
     assert_eq!(worker.alive(), 0);
 }
 
-struct PanickingWaker;
+struct ExplosiveWaker;
 
-impl Wake for PanickingWaker {
+impl Wake for ExplosiveWaker {
     fn wake(self: Arc<Self>) {
         std::panic::panic_any(Payload);
     }
@@ -281,7 +281,7 @@ impl Wake for PanickingWaker {
 #[tokio::test]
 async fn contained_a_caller_may_panic_when_it_is_woken() {
     let fixture = Fixture::set(Strategy::OneForOne).await;
-    let waker = Waker::from(Arc::new(PanickingWaker));
+    let waker = Waker::from(Arc::new(ExplosiveWaker));
     let office = fixture.office.clone();
     let mut question = Box::pin(office.count_children());
     assert!(question.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
