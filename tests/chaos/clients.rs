@@ -82,13 +82,13 @@ impl Actor for Worker {
 
 /// The acknowledged orders, each with its event.
 #[derive(Clone, Default)]
-pub(crate) struct Books {
+pub(crate) struct Ledger {
     acknowledged: Arc<Mutex<HashMap<String, EventId>>>,
     refused: Arc<AtomicU64>,
     last_refusal: Arc<Mutex<String>>,
 }
 
-impl Books {
+impl Ledger {
     pub(crate) fn acknowledged(&self) -> HashMap<String, EventId> {
         self.acknowledged.lock().unwrap().clone()
     }
@@ -108,7 +108,7 @@ pub(crate) async fn orders(
     services: Services,
     worker: ServiceKey<Request>,
     name: String,
-    books: Books,
+    ledger: Ledger,
     stop: tokio_util::sync::CancellationToken,
 ) {
     let via = services.via(&worker);
@@ -118,12 +118,12 @@ pub(crate) async fn orders(
             let ask = |answer| Request::Order { key: key.clone(), answer };
             match via.call(ask, Duration::from_secs(10)).await {
                 Ok(Ok(id)) => {
-                    books.acknowledged.lock().unwrap().insert(key.clone(), id);
+                    ledger.acknowledged.lock().unwrap().insert(key.clone(), id);
                     break;
                 }
                 other => {
-                    *books.last_refusal.lock().unwrap() = format!("{key}: {other:?}");
-                    books.refused.fetch_add(1, Ordering::Relaxed);
+                    *ledger.last_refusal.lock().unwrap() = format!("{key}: {other:?}");
+                    ledger.refused.fetch_add(1, Ordering::Relaxed);
                     pause(Duration::from_millis(20)).await;
                 }
             }

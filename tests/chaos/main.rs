@@ -7,13 +7,13 @@
 //! nothing is left over.
 //!
 //! `cargo test -p foundation-tests --test chaos -- --ignored --nocapture` plays a minute of it.
-//! `FOUNDATION_CHAOS_SECONDS` says how long, `FOUNDATION_CHAOS_SEED` repeats the blows of a seed, as far as a race can be
+//! `FOUNDATION_CHAOS_SECONDS` says how long, `FOUNDATION_CHAOS_SEED` repeats the faults of a seed, as far as a race can be
 //! repeated.
 #![cfg(target_os = "linux")]
 
-mod blows;
 mod clients;
 mod disk;
+mod faults;
 mod subscribers;
 mod world;
 

@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::blows::{self, Clock};
-use super::clients::{Books, ORDERED, Request, Worker, orders, pause};
+use super::clients::{Ledger, ORDERED, Request, Worker, orders, pause};
+use super::faults::{self, Clock};
 use super::subscribers::{Seen, follow};
 
 const WORKERS: [&str; 3] = ["worker_1", "worker_2", "worker_3"];
@@ -99,11 +99,11 @@ pub(crate) fn play(seed: u64, time: Duration) {
 async fn run(seed: u64, time: Duration) {
     let mut random = Rng::with_seed(seed);
     let mut world = World::start().await;
-    let (books, stop) = (Books::default(), CancellationToken::new());
+    let (ledger, stop) = (Ledger::default(), CancellationToken::new());
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let (services, worker) = (world.foundation.production().clone(), world.workers[client % 3].clone());
-        clients.spawn(orders(services, worker, format!("client_{client}"), books.clone(), stop.clone()));
+        clients.spawn(orders(services, worker, format!("client_{client}"), ledger.clone(), stop.clone()));
     }
     let (seen, mut subscribers): (Vec<Seen>, _) = (SUBSCRIBERS.map(|_| Seen::default()).into(), JoinSet::new());
     for (name, seen) in SUBSCRIBERS.into_iter().zip(&seen) {
@@ -112,7 +112,7 @@ async fn run(seed: u64, time: Duration) {
     }
     let mut limit = 0;
     while world.begun.elapsed() < time {
-        blows::deal(&mut world, &mut random).await;
+        faults::inject(&mut world, &mut random).await;
         limit += 1;
         // Refused while the store is away; an acknowledged change is in force.
         let _ = world.foundation.config().update("limit", limit).await;
@@ -121,10 +121,10 @@ async fn run(seed: u64, time: Duration) {
     stop.cancel();
     if tokio::time::timeout(CALM, clients.join_all()).await.is_err() {
         let health = world.foundation.health().await;
-        panic!("clients were not answered within {CALM:?}: {}\n{health:#?}", books.last_refusal());
+        panic!("clients were not answered within {CALM:?}: {}\n{health:#?}", ledger.last_refusal());
     }
     settle(&world, limit + 1).await;
-    check(&world, &books, &seen).await;
+    check(&world, &ledger, &seen).await;
     end(world, subscribers, limit + 1).await;
 }
 
@@ -155,9 +155,9 @@ async fn settle(world: &World, limit: u32) {
     .await;
 }
 
-async fn check(world: &World, books: &Books, seen: &[Seen]) {
-    let acknowledged = books.acknowledged();
-    println!("{} orders acknowledged, {} tries refused", acknowledged.len(), books.refused());
+async fn check(world: &World, ledger: &Ledger, seen: &[Seen]) {
+    let acknowledged = ledger.acknowledged();
+    println!("{} orders acknowledged, {} tries refused", acknowledged.len(), ledger.refused());
     assert!(acknowledged.len() > 100, "only {} orders were acknowledged", acknowledged.len());
 
     let recorded = world.foundation.events().query(Query::new().kind(ORDERED)).await.unwrap();

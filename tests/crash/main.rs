@@ -5,17 +5,17 @@
 //! is printed. `.ci/run` runs the hundred rounds; `FOUNDATION_CRASH_SEED` repeats them from a seed, as far as a random
 //! moment can be repeated.
 
-mod books;
 mod child;
+mod ledger;
 mod mark;
-mod said;
+mod output;
 
 use std::env;
 use std::path::Path;
 use std::time::Duration;
 
-use books::Books;
-use said::{CHILD, Said, start};
+use ledger::Ledger;
+use output::{CHILD, Output, start};
 use tokio::runtime::Runtime;
 
 const ROUNDS: u32 = 100;
@@ -43,26 +43,26 @@ fn no_acknowledged_event_is_lost_or_duplicated_by_a_hundred_kills() {
     let seed = seed();
     println!("FOUNDATION_CRASH_SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
-    let (mut books, mut life, mut in_opening) = (Books::default(), 0, 0);
+    let (mut ledger, mut life, mut in_opening) = (Ledger::default(), 0, 0);
     for round in 1..=ROUNDS {
         // In some rounds it is killed again, before or after it has recovered from the first time.
         for _ in 0..random.u32(1..=2) {
             life += 1;
             let time = Duration::from_micros(random.u64(1_000..250_000));
-            let said = Said::until_killed(start(None, life, directory), time);
-            assert!(said.failures.is_empty(), "life {life}: {:?}", said.failures);
-            in_opening += u32::from(said.acknowledged.is_empty());
-            books.enter(said.acknowledged);
+            let output = Output::until_killed(start(None, life, directory), time);
+            assert!(output.failures.is_empty(), "life {life}: {:?}", output.failures);
+            in_opening += u32::from(output.acknowledged.is_empty());
+            ledger.enter(output.acknowledged);
         }
-        runtime.block_on(books.compare(directory));
+        runtime.block_on(ledger.compare(directory));
         if round % 10 == 0 {
             life += 1;
-            runtime.block_on(books.prune(directory, life));
+            runtime.block_on(ledger.prune(directory, life));
         }
-        println!("round {round}: {} acknowledged, {} recorded", books.len(), books.highest());
+        println!("round {round}: {} acknowledged, {} recorded", ledger.len(), ledger.highest());
     }
     println!("{life} lives, {in_opening} of them ended before the first answer");
-    assert!(books.len() > 1_000, "only {} events were acknowledged", books.len());
+    assert!(ledger.len() > 1_000, "only {} events were acknowledged", ledger.len());
     assert!(in_opening < life / 2, "hardly any kill hit an append");
 }
 
@@ -72,22 +72,22 @@ fn no_acknowledged_event_is_lost_or_duplicated_by_a_hundred_kills() {
 fn a_disk_that_fills_during_a_write_is_reported_and_loses_nothing_and_the_store_continues_with_space() {
     let (directory, runtime) = (tempfile::tempdir().unwrap(), Runtime::new().unwrap());
     let directory = directory.path();
-    let mut books = Books::default();
+    let mut ledger = Ledger::default();
     let child = start(Some("trap '' XFSZ; ulimit -f 1001; exec \"$@\""), 1, directory);
-    let said = Said::until_the_end(child);
+    let output = Output::until_the_end(child);
 
-    assert!(!said.acknowledged.is_empty());
+    assert!(!output.acknowledged.is_empty());
     // A request after the failure finds the store ending.
-    let told = |failure: &String| {
+    let is_explained = |failure: &String| {
         let names_the_file = failure.contains("failed in") && failure.contains("production.db");
         names_the_file && (failure.contains("disk I/O error") || failure.contains("full"))
     };
-    assert!(said.failures.iter().any(told), "{:?}", said.failures);
-    books.enter(said.acknowledged);
+    assert!(output.failures.iter().any(is_explained), "{:?}", output.failures);
+    ledger.enter(output.acknowledged);
     // With space again, it goes on.
-    runtime.block_on(books.compare(directory));
-    let recorded = books.highest();
-    runtime.block_on(books.prune(directory, 2));
-    runtime.block_on(books.compare(directory));
-    assert!(books.highest() > recorded);
+    runtime.block_on(ledger.compare(directory));
+    let recorded = ledger.highest();
+    runtime.block_on(ledger.prune(directory, 2));
+    runtime.block_on(ledger.compare(directory));
+    assert!(ledger.highest() > recorded);
 }

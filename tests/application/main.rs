@@ -1,0 +1,15 @@
+//! The foundation as a whole: its root, its life and its end, health, limits, recording, and the test harness.
+
+mod alone;
+mod cancellation;
+mod conformance;
+mod endings;
+mod harness;
+mod health;
+mod lifecycle;
+mod limits;
+mod promises;
+mod recording;
+mod root;
+mod sources;
+mod written;

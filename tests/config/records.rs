@@ -1,0 +1,181 @@
+//! The records of the configuration's changes, and their use.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use foundation::{
+    Audit, ChangeCause, ChangeNote, ConfigServer, ConfigUpdateError, EventId, Foundation, FoundationBuilder, NewEvent,
+    TestNamespace,
+};
+use foundation_testkit::{Pool, assert_error, crash, error_text, unregister_event_store, until};
+use serde_json::json;
+
+#[foundation::test(builder = Pool::foundation())]
+async fn a_change_is_recorded_with_its_author_and_reason(namespace: TestNamespace) {
+    let config = namespace.config().with_note(ChangeNote::by("alice").because("load\ntest"));
+    let changed = config.update("pool.max", 9).await.unwrap();
+    let event = namespace.events().get(changed.event.unwrap()).await.unwrap().unwrap();
+    let expected = json!({ "path": "pool.max", "old": 4, "new": 9, "author": "alice", "reason": "load\ntest" });
+    assert_eq!(event.payload, expected);
+    assert_eq!(changed.note, ChangeNote::by("alice").because("load\ntest"));
+
+    let endless = config.with_note(ChangeNote::by("x".repeat(1 << 20)));
+    let expected = "the author of the change has 1048576 bytes, and at most 128 are allowed";
+    assert_eq!(error_text(endless.update("pool.max", 8).await), expected);
+    assert_eq!(config.section::<Pool>().unwrap().max, 9);
+}
+
+#[foundation::test(builder = Pool::foundation())]
+async fn the_history_of_a_section_has_its_changes_in_order_and_no_others(namespace: TestNamespace) {
+    let config = namespace.config();
+    config.with_note(ChangeNote::by("alice")).update("pool.max", 9).await.unwrap();
+    config.update("server.port", 1).await.unwrap();
+    config.transaction(|wishes| wishes.set("pool.min", 2).set("pool.max", 5).set("server.port", 2)).await.unwrap();
+    // A foreign event of the same kind is not used.
+    let forged = NewEvent::new("config_updated").unwrap().payload(json!({ "path": "pool.max", "old": 5, "new": 1 }));
+    namespace.events().append(forged.unwrap()).await.unwrap();
+
+    let history = config.history("pool").await.unwrap();
+    let found: Vec<_> = history.iter().map(|it| (it.change.path.as_str(), &it.change.old, &it.change.new)).collect();
+    assert_eq!(
+        found,
+        [("pool.max", &json!(4), &json!(9)), ("pool.max", &json!(9), &json!(5)), ("pool.min", &json!(1), &json!(2))]
+    );
+    assert_eq!((history[0].note.author.as_deref(), history[0].cause), (Some("alice"), ChangeCause::Update));
+    assert_eq!(history[1].event, history[2].event);
+    assert_eq!(config.history("pool.min").await.unwrap().len(), 1);
+    assert_eq!(error_text(config.history("pol").await), "unknown config path pol; did you mean pool?");
+}
+
+#[foundation::test(builder = Pool::foundation())]
+async fn a_rollback_restores_the_values_after_an_event_and_can_be_rolled_back(namespace: TestNamespace) {
+    let config = namespace.config();
+    let first = config.update("pool.max", 9).await.unwrap().event.unwrap();
+    config.update("server.port", 1).await.unwrap();
+    config.transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 16)).await.unwrap();
+    config.update("pool.max", 17).await.unwrap();
+    let last = config.update("pool.max", 18).await.unwrap().event.unwrap();
+    let values = || {
+        let pool = config.section::<Pool>().unwrap();
+        (pool.min, pool.max, config.get::<u16>("server.port").unwrap())
+    };
+
+    let commit = config.with_note(ChangeNote::by("bob")).rollback(first).await.unwrap();
+    assert_eq!((values(), commit.changes.len(), commit.generation), ((1, 9, 8080), 3, 7));
+    assert_eq!(commit.note, ChangeNote::by("bob").because(format!("rolled back to event {first}")));
+    assert_eq!(config.tree().overrides().count(), 1, "what is as below is no override");
+    config.rollback(last).await.unwrap();
+    assert_eq!(values(), (8, 18, 1));
+    assert_eq!(config.rollback(last).await.unwrap().event, None);
+}
+
+#[foundation::test(builder = Pool::foundation())]
+async fn a_rollback_to_another_event_is_refused_with_the_newest_record(namespace: TestNamespace) {
+    let config = namespace.config();
+    let other = namespace.events().append(NewEvent::new("opened").unwrap()).await.unwrap();
+    assert_eq!(
+        error_text(config.rollback(other).await),
+        "event 1 records no change of the configuration; there is no record of any"
+    );
+    config.update("pool.max", 9).await.unwrap();
+    let forged: EventId = serde_json::from_value(json!(u64::MAX)).unwrap();
+    for event in [other, forged] {
+        let error = config.rollback(event).await.unwrap_err();
+        assert!(
+            error.to_string().ends_with("records no change of the configuration; the newest that does is 2"),
+            "{error}"
+        );
+        assert!(matches!(error, ConfigUpdateError::NoRecord { .. }));
+    }
+    assert_eq!(config.section::<Pool>().unwrap().max, 9);
+}
+
+fn best_effort() -> FoundationBuilder {
+    Foundation::builder().config(Pool::sources().audit(Audit::BestEffort))
+}
+
+#[foundation::test(builder = best_effort())]
+async fn with_best_effort_audit_a_change_that_cannot_be_recorded_is_made(namespace: TestNamespace) {
+    let config = namespace.config();
+    let mut changes = config.subscribe("pool").unwrap();
+    unregister_event_store(&namespace);
+    let changed = config.update("pool.max", 9).await.unwrap();
+    assert_eq!((changed.event, changed.generation), (None, 2));
+    assert_eq!(changes.next().await.unwrap().unwrap(), changed);
+    assert_eq!(config.section::<Pool>().unwrap().max, 9);
+    assert_eq!(namespace.telemetry().snapshot().counter("config.updates_unrecorded"), Some(1));
+    // An invalid value is refused all the same.
+    assert_error!(config.update("pool.max", 0).await, ConfigUpdateError::Refused(_));
+}
+
+#[foundation::test(builder = best_effort())]
+async fn with_best_effort_audit_a_change_that_can_be_recorded_is_recorded(namespace: TestNamespace) {
+    assert!(namespace.config().update("pool.max", 9).await.unwrap().event.is_some());
+    assert_eq!(namespace.events().stats().await.unwrap().recorded, 1);
+}
+
+// ---- with faults ----
+
+/// Several tasks repeatedly change two values that belong together, while the server is repeatedly killed.
+#[foundation::test(builder = Pool::foundation().intensity(foundation::RestartIntensity::default()), flavor = "multi_thread", worker_threads = 2)]
+async fn fnd_7_a_config_server_that_is_killed_repeatedly_loses_no_acknowledged_update_and_makes_no_partial_one(
+    namespace: TestNamespace,
+) {
+    let done = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..4_u32)
+        .map(|writer| {
+            let (config, done) = (namespace.config().clone(), Arc::clone(&done));
+            tokio::spawn(async move {
+                let mut acknowledged = Vec::new();
+                for round in 0.. {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let size = 10 + writer + 4 * round;
+                    let wanted = config.transaction(|wishes| wishes.set("pool.min", size).set("pool.max", size));
+                    match wanted.await {
+                        Ok(commit) => acknowledged.push((commit.event.unwrap(), size)),
+                        // The outcome is unknown: the records decide.
+                        Err(ConfigUpdateError::NotDelivered { .. } | ConfigUpdateError::NoAnswer { .. }) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    let seen = config.section::<Pool>().unwrap();
+                    assert!(seen.min == seen.max || (seen.min, seen.max) == (1, 4), "{seen:?}");
+                    tokio::task::yield_now().await;
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    // As many kills as the supervisor's intensity allows.
+    for _ in 0..3 {
+        let before = namespace.events().stats().await.unwrap().recorded;
+        until("20 events", async || namespace.events().stats().await.unwrap().recorded >= before + 20).await;
+        crash(&namespace, &ConfigServer::NAME).await;
+    }
+    done.store(true, Ordering::Relaxed);
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    assert!(acknowledged.len() >= 20, "{}", acknowledged.len());
+    // A last update completes every change that was recorded and not made.
+    let last = namespace.config().update("server.port", 1).await.unwrap();
+
+    let history = namespace.config().history("pool").await.unwrap();
+    let (max, min): (Vec<_>, Vec<_>) = history.iter().partition(|record| record.change.path.as_str() == "pool.max");
+    for (event, size) in &acknowledged {
+        let sizes: Vec<_> = history.iter().filter(|it| it.event == *event).map(|it| it.change.new.clone()).collect();
+        assert_eq!(sizes, [json!(size), json!(size)], "event {event}");
+    }
+    // Each record leads to the next, each was made once, and the last is in force.
+    for values in [&max, &min] {
+        assert!(values.windows(2).all(|pair| pair[0].change.new == pair[1].change.old));
+    }
+    assert_eq!(last.generation as usize, 1 + max.len() + 1);
+    let now = namespace.config().section::<Pool>().unwrap();
+    assert_eq!(
+        (json!(now.min), json!(now.max)),
+        (min.last().unwrap().change.new.clone(), max.last().unwrap().change.new.clone())
+    );
+}

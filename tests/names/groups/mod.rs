@@ -1,0 +1,5 @@
+//! Groups of actors under one name.
+
+mod endings;
+mod members;
+mod stress;
