@@ -307,12 +307,20 @@ impl<T: Incarnation> Table<T> {
         key
     }
 
-    /// Notes that an incarnation of a child runs; whether that is a restart, and why.
-    fn began(&mut self, key: Key, incarnation: T, restarted: bool, cause: Option<Arc<RestartCause>>, now: Instant) {
-        let Some(child) = self.children.get_mut(&key) else { return };
+    /// Notes that an incarnation of a child runs; whether that is a restart, and why. `None` if there is no such child.
+    fn began(
+        &mut self,
+        key: Key,
+        incarnation: T,
+        restarted: bool,
+        cause: Option<Arc<RestartCause>>,
+        now: Instant,
+    ) -> Option<()> {
+        let child = self.children.get_mut(&key)?;
         self.by_actor.insert(incarnation.actor_id(), key);
         child.restarts += u32::from(restarted);
         child.began(incarnation, cause, now);
+        Some(())
     }
 
     /// Notes that the latest incarnation of a child is gone.

@@ -325,8 +325,8 @@ impl Server {
             Step::Delay { key, number, until } => state.delays.start(myself, key, number, until),
             Step::Report { id, what } => self.reporting.send(&id, what),
             Step::GiveUp { id, why } => {
-                // The reason first, then the end: a reader that is notified of the end finds the reason.
-                // A supervisor gives up once.
+                // The reason first, then the end: a reader that is notified of the end finds the reason. A supervisor
+                // gives up once, so the cell is empty.
                 let _ = self.give_up_cell.set(Arc::clone(&why));
                 self.reporting.send(&id, ChildEvent::GaveUp { cause: why });
                 myself.stop(Some(SHUTDOWN.to_owned()));

@@ -279,8 +279,7 @@ impl<T: Incarnation> Children<T> {
         let cause = cause.flatten().filter(|_| restarted);
         let aborting = self.start_is_over(key);
         let early = self.early.take(actor, || incarnation.is_over());
-        self.child(key)?;
-        self.table.began(key, incarnation, restarted, cause, now);
+        self.table.began(key, incarnation, restarted, cause, now)?;
         if aborting {
             self.stop_instead(key);
         } else {
@@ -446,10 +445,12 @@ impl<T: Incarnation> Children<T> {
 
     /// Notes that a start is no longer under way; true if it was to be aborted.
     fn start_is_over(&mut self, key: Key) -> bool {
-        let aborting = matches!(self.child(key), Some(Child { slot: Slot::Aborting, .. }));
-        if aborting || matches!(self.child(key), Some(Child { slot: Slot::Starting, .. })) {
-            self.starting -= 1;
-        }
+        let aborting = match self.child(key).map(|child| &child.slot) {
+            Some(Slot::Aborting) => true,
+            Some(Slot::Starting) => false,
+            _ => return false,
+        };
+        self.starting -= 1;
         aborting
     }
 
