@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::sync::atomic::{Ordering, fence};
 use loom::thread::spawn;
 
-use super::{Msg, NAME, explore, monitor, table};
+use super::fixture::{Msg, NAME, explore, monitor, table};
 use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::{Namespace, ServiceName};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::thread::spawn;
 
-use super::{Msg, NAME, claim, claimed, explore, found, holder, monitor, table};
+use super::fixture::{Msg, NAME, claim, claimed, explore, found, holder, monitor, table};
 use crate::exit::ExitReason;
 use crate::registry::names::{NameGuard, Origin};
 use crate::{ActorCell, ActorStatus};

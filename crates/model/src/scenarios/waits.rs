@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use loom::future::block_on;
 use loom::thread::spawn;
 
-use super::{NAME, explore_within};
+use super::fixture::{NAME, explore_within};
 use crate::registry::names::{Latch, Locks};
 
 /// Begins to wait, and gives up.

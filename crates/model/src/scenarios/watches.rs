@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use futures::Stream;
 use loom::thread::spawn;
 
-use super::{NAME, claimed, explore, explore_within, monitor, table};
+use super::fixture::{NAME, claimed, explore, explore_within, monitor, table};
 use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::Namespace;
