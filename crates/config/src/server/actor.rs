@@ -78,8 +78,8 @@ struct Memory {
     refused: Mutex<Option<(Fingerprint, String)>>,
 }
 
-/// Notes a value; true if it differs from the one before.
-fn is_new<T: PartialEq + Clone>(noted: &Mutex<T>, value: T) -> bool {
+/// Notes a value, and returns whether it differs from the one before.
+fn note_change<T: PartialEq + Clone>(noted: &Mutex<T>, value: T) -> bool {
     mem::replace(&mut *noted.lock(), value.clone()) != value
 }
 
@@ -189,7 +189,7 @@ impl ConfigServerActor {
                 true
             }
             Err(error) => {
-                if is_new(&self.memory.refused, Some((content, error.to_string()))) {
+                if note_change(&self.memory.refused, Some((content, error.to_string()))) {
                     self.refuse_reload(&error);
                     self.notify(ConfigOutcome::Refused);
                 }
@@ -330,7 +330,7 @@ impl ConfigServerActor {
         };
         self.notify(ConfigOutcome::CheckpointFailed);
         let is_refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
-        if !is_refused || is_new(&self.memory.checkpoint_failure, Some(display_text(&error))) {
+        if !is_refused || note_change(&self.memory.checkpoint_failure, Some(display_text(&error))) {
             report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
         }
     }
@@ -460,7 +460,7 @@ impl ConfigServerActor {
         let (source, known) = tree.source()?;
         let memory = Arc::clone(&self.memory);
         let on_watch = move |how: ConfigWatch| {
-            if is_new(&memory.watch, how.clone()) {
+            if note_change(&memory.watch, how.clone()) {
                 report_watch(&how);
             }
         };

@@ -350,7 +350,7 @@ impl Journal {
         let mut pause = self.first_pause();
         loop {
             self.events.wait_until_up(self.limits.store_at_start).await?;
-            if self.is_settled().await?
+            if self.writer_answers().await?
                 && let Some(records) = self.shown_after(seen).await?
             {
                 return Ok(records);
@@ -369,10 +369,10 @@ impl Journal {
         let mut pause = self.first_pause();
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
-            let is_settled = self.is_settled().await?;
-            if is_settled || self.outage().is_some() {
+            let is_all = self.writer_answers().await?;
+            if is_all || self.outage().is_some() {
                 match self.shown_after(seen).await {
-                    Ok(Some(records)) => return Ok((records, is_settled)),
+                    Ok(Some(records)) => return Ok((records, is_all)),
                     // A store that came back without its log shows nothing for now.
                     _ if may_be_none && self.outage().is_some() => return Ok((Vec::new(), false)),
                     Ok(None) => {}
@@ -383,10 +383,11 @@ impl Journal {
         }
     }
 
-    /// Whether all that was requested before is recorded and shown, or never will be. Only an answer of the store's
-    /// writer says so, here to an append of nothing. It does jobs in their order, and is opened on what its predecessor
-    /// has recorded. Without it a read of a store whose log has just failed would succeed, and show too little.
-    async fn is_settled(&self) -> Result<bool, EventStoreError> {
+    /// Whether the store's writer answers, here to an append of nothing. Then all that was requested before is recorded
+    /// and shown, or never will be: the writer does jobs in their order, and its log was opened with what its predecessor
+    /// had recorded. A read alone does not say so: that of a store whose log has just failed succeeds and may show too
+    /// little.
+    async fn writer_answers(&self) -> Result<bool, EventStoreError> {
         unless_transient(self.events.append_batch(Vec::new()).await).map(|answer| answer.is_some())
     }
 

@@ -106,6 +106,13 @@ fn an_integer_of_64_bits_with_or_without_a_sign_is_the_same_in_each_format_and_a
 }
 
 #[test]
+fn a_negative_zero_is_an_integer_in_each_format() {
+    for (name, text) in in_each_format("a = -0", "{\"a\": -0}", "a: -0") {
+        assert_eq!(*load(name, text).unwrap().get("a").unwrap(), json!(0), "{name}");
+    }
+}
+
+#[test]
 fn a_key_with_a_dot_in_it_is_refused_in_each_format_with_file_line_and_column() {
     let in_words = "is no config path: it has a dot in it; write a section with a key in it instead";
     let dot = format!("the key \"server.port\" {in_words}");

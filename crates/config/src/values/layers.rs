@@ -249,9 +249,8 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        let mut layers = Layers::default();
-        layers.values = json!({ "a": { "b": 1, "c": { "d": "x" }, "e": [1, 2], "n": null }, "f": true });
-        Values::from(&layers)
+        let values = json!({ "a": { "b": 1, "c": { "d": "x" }, "e": [1, 2], "n": null }, "f": true });
+        Values::from(&Layers { values, ..Layers::default() })
     }
 
     #[test]

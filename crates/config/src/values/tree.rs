@@ -382,18 +382,15 @@ impl ConfigTree {
         Ok(next)
     }
 
-    /// The checked path of a single value that may be changed, and that value.
-    fn changeable(&self, path: &str) -> Result<(ConfigPath, &Value), ConfigError> {
+    /// The checked path of a single value, and that value.
+    fn leaf(&self, path: &str) -> Result<(ConfigPath, &Value), ConfigError> {
         let value = self.get(path)?;
         let path = ConfigPath::new(path)?;
-        match value {
-            Value::Object(_) => Err(self.is_section(&path)),
-            value => self.declared(&path).map(|()| (path, value)),
-        }
+        if value.is_object() { Err(self.is_section(&path)) } else { Ok((path, value)) }
     }
 
-    /// Whether the value was declared as one that may be set at run time.
-    fn declared(&self, path: &ConfigPath) -> Result<(), ConfigError> {
+    /// Refuses a value that was not declared as one that may be set at run time.
+    fn check_declared(&self, path: &ConfigPath) -> Result<(), ConfigError> {
         match path {
             path if self.schema.hides(path.as_str()) => Err(ConfigError::Secret { path: path.to_string() }),
             path if !self.schema.is_updatable(path) => Err(self.not_updatable(path)),
@@ -408,9 +405,9 @@ impl ConfigTree {
     ///
     /// Those of [`ConfigChange::decide`].
     pub(crate) fn fit(&self, path: &ConfigPath, new: &Value) -> Result<Override, ConfigError> {
-        self.declared(path)?;
+        self.check_declared(path)?;
         self.schema.limits.check_value(path.as_str(), new, &Origin::Override)?;
-        self.changeable(path.as_str())?;
+        self.leaf(path.as_str())?;
         let fitted = fitted(path, self.below(path).unwrap_or(&Value::Null), new.clone())?;
         Ok(Override { recorded: new.clone(), fitted })
     }
@@ -574,7 +571,8 @@ impl ConfigChange {
     /// only single values can be set; [`ConfigError::NotUpdatable`] and [`ConfigError::Secret`];
     /// [`ConfigError::OverLimit`]; [`ConfigError::WrongType`].
     pub fn decide(tree: &ConfigTree, path: impl AsRef<str>, new: Value) -> Result<Self, ConfigError> {
-        let (path, old) = tree.changeable(path.as_ref())?;
+        let (path, old) = tree.leaf(path.as_ref())?;
+        tree.check_declared(&path)?;
         tree.schema.limits.check_value(path.as_str(), &new, &Origin::Override)?;
         let is_below = |new: &Value| tree.below(&path) == Some(new);
         let new = if is_below(&new) { new } else { fitted(&path, old, new)? };
@@ -602,7 +600,8 @@ impl ConfigChange {
     /// [`ConfigError::UnknownPath`], [`ConfigError::InvalidPath`], [`ConfigError::IsSection`],
     /// [`ConfigError::NotUpdatable`] and [`ConfigError::Secret`].
     pub fn reset(tree: &ConfigTree, path: impl AsRef<str>) -> Result<Self, ConfigError> {
-        let (path, old) = tree.changeable(path.as_ref())?;
+        let (path, old) = tree.leaf(path.as_ref())?;
+        tree.check_declared(&path)?;
         let new = tree.below(&path).unwrap_or(old).clone();
         let reset = tree.overrides.contains_key(&path);
         Ok(Self { old: old.clone(), path, new, reset })
