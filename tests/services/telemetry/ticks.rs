@@ -163,8 +163,11 @@ fn busy() -> (impl Exporter, Arc<Semaphore>, UnboundedReceiver<Arc<Scrape>>) {
     (exporter, gate, from)
 }
 
+/// Whether it is open, and the signal that it has been opened.
+type Gate = (Mutex<bool>, Condvar);
+
 /// An exporter that blocks its thread until it is released, and its scrapes.
-fn blocked() -> (impl Exporter, Arc<(Mutex<bool>, Condvar)>, UnboundedReceiver<Arc<Scrape>>) {
+fn blocked() -> (impl Exporter, Arc<Gate>, UnboundedReceiver<Arc<Scrape>>) {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
     let (waiting, (to, from)) = (Arc::clone(&gate), mpsc::unbounded_channel());
     let exporter = move |scrape: Arc<Scrape>| {
@@ -176,7 +179,7 @@ fn blocked() -> (impl Exporter, Arc<(Mutex<bool>, Condvar)>, UnboundedReceiver<A
     (exporter, gate, from)
 }
 
-fn open(gate: &(Mutex<bool>, Condvar)) {
+fn open(gate: &Gate) {
     *gate.0.lock().unwrap() = true;
     gate.1.notify_all();
 }
