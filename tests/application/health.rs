@@ -3,32 +3,13 @@
 use std::future::{pending, ready};
 use std::time::Duration;
 
-use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::{
     Backoff, ChildSpec, Condition, ConfigServer, DynamicSupervisorSpec, EventStore, Foundation, FoundationBuilder,
     Health, HealthLimits, Limits, PartitionSupervisorSpec, Restart, RestartIntensity, ServiceKey, ServiceName,
     Services, Strategy, SupervisorSpec, Telemetry, TestNamespace,
 };
-use foundation_testkit::{pid, unregister_event_store};
+use foundation_testkit::{Command, Probe, pid, unregister_event_store};
 use tokio::time::advance;
-
-/// Panics on request.
-struct Worker;
-
-#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
-impl Actor for Worker {
-    type Msg = ();
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-
-    async fn handle(&self, _: ActorRef<()>, (): (), (): &mut ()) -> Result<(), ActorProcessingErr> {
-        Err("the worker was ordered to fail".into())
-    }
-}
 
 /// A panic without the panic hook, which is slow on a busy machine.
 fn fail_with<T>(text: &'static str) -> T {
@@ -38,7 +19,7 @@ fn fail_with<T>(text: &'static str) -> T {
 const SECOND: Duration = Duration::from_secs(1);
 
 fn worker(id: impl Into<foundation::ChildId>) -> ChildSpec {
-    ChildSpec::worker(id, || (Worker, ()))
+    ChildSpec::worker(id, || (Probe::default(), ()))
 }
 
 /// A foundation whose application has this child, with an unlimited intensity.
@@ -122,8 +103,10 @@ async fn the_grace_of_a_restart_is_a_limit() {
 async fn workers_that_do_not_count_never_change_the_health() {
     let foundation = Foundation::builder().intensity(RestartIntensity::UNLIMITED).start().await.unwrap();
     let services = foundation.production();
-    let named = (0..1_000).map(|n| ServiceKey::<()>::parse(format!("worker_{n}")).unwrap());
-    let slow = |key: &ServiceKey<()>| services.child_spec(key, || (Worker, ())).backoff(Backoff::Constant(SECOND));
+    let named = (0..1_000).map(|n| ServiceKey::<Command>::parse(format!("worker_{n}")).unwrap());
+    let slow = |key: &ServiceKey<Command>| {
+        services.child_spec(key, || (Probe::default(), ())).backoff(Backoff::Constant(SECOND))
+    };
     for key in named {
         services.supervise(slow(&key)).await.unwrap();
     }
@@ -167,13 +150,13 @@ async fn an_unnamed_child_of_a_supervisor_within_counts_by_its_path() {
 
 #[tokio::test(start_paused = true)]
 async fn partitions_that_stopped_for_good_degrade_their_supervisor() {
-    let spec = PartitionSupervisorSpec::workers(4, |_| (Worker, ())).unwrap().restart(Restart::Temporary);
+    let spec = PartitionSupervisorSpec::workers(4, |_| (Probe::default(), ())).unwrap().restart(Restart::Temporary);
     let (handle, shared) = (spec.handle(), spec.clone());
     let builder = with_child(move |_| ChildSpec::partition_supervisor("shards", shared.clone()).in_health());
     let foundation = builder.start().await.unwrap();
     assert_eq!(find(foundation.production(), "shards").await, Health::Healthy);
     let shard = handle.at(2).unwrap();
-    shard.cast(()).unwrap();
+    shard.cast(Command::Fail("ordered to fail")).unwrap();
     shard.wait(None).await.unwrap();
     handle.count_children().await.unwrap();
     advance(2 * SECOND).await;
@@ -254,7 +237,8 @@ async fn a_child_is_degraded_by_an_unhealthy_requirement(namespace: TestNamespac
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_fails_for_an_hour_ends_no_other_and_is_restarted_at_growing_intervals() {
-    let foundation = with_child(|services| services.child_spec(&ServiceKey::new("clerk"), || (Worker, ()))).start();
+    let foundation =
+        with_child(|services| services.child_spec(&ServiceKey::new("clerk"), || (Probe::default(), ()))).start();
     let foundation = foundation.await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let clerk = ServiceName::from_static("clerk");

@@ -100,18 +100,18 @@ async fn the_limits_of_a_supervisor_apply_below_it_unless_another_one_overrides_
 async fn a_wait_for_each_service_has_the_limit_of_that_service() {
     let (clock, config) = (TestClock::default(), ConfigServerLimits::new().answer(Duration::from_millis(30)));
     let limits = Limits::new()
-        .events(EventStoreLimits::new().answer(SHORT))
+        .events(EventStoreLimits::new().answer(Duration::from_millis(300)))
         .config(config.inquiry(Duration::from_secs(10)))
-        .health(HealthLimits::new().answer(Duration::from_millis(200)));
+        .health(HealthLimits::new().answer(Duration::from_millis(100)));
     let foundation = held_up_by(&clock).limits(limits).start().await.unwrap();
     let mut held = clock.hold_next();
     let error = error_text(foundation.events().append(NewEvent::new("stuck").unwrap()).await);
-    assert!(error.contains("did not answer within 20ms"), "{error}");
+    assert!(error.contains("did not answer within 300ms"), "{error}");
     held.arrival().await;
     let error = error_text(foundation.config().update("server.port", 1).await);
     assert!(error.contains("within 30ms"), "{error}");
     let health = foundation.health().await;
-    assert_eq!(health.services[1].health, Health::TimedOut(Duration::from_millis(200)));
+    assert_eq!(health.services[1].health, Health::TimedOut(Duration::from_millis(100)));
     drop(held);
     foundation.shutdown().await;
 }

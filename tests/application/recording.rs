@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::{
-    ChildSpec, EventKind, EventLimits, EventLog, EventStorage, EventStore, Foundation, Limits, LogFailure, MemoryLog,
-    NameTaken, Namespace, NewEvent, Query, Recording, RestartIntensity, ServiceKey, TestNamespace,
+    ChildSpec, EventKind, EventLimits, EventStorage, EventStore, Foundation, Limits, MemoryLog, NameTaken, Namespace,
+    NewEvent, Query, Recording, RestartIntensity, ServiceKey, TestNamespace,
 };
-use foundation_testkit::{FaultyLog, SOON};
+use foundation_testkit::{SOON, TestDisk};
 
 use serde_json::json;
 
@@ -181,22 +181,15 @@ async fn reports_fit_into_a_log_with_narrow_limits_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn reports_made_while_the_disk_is_full_are_recorded_as_soon_as_there_is_room_again() {
-    let is_full = Arc::new(AtomicBool::new(false));
-    let (log, disk) = (MemoryLog::new("production"), Arc::clone(&is_full));
-    let storage = EventStorage::with(move |_| {
-        let disk = Arc::clone(&disk);
-        Ok(FaultyLog::new(log.clone(), move |log, group, now| match disk.load(Ordering::SeqCst) {
-            true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
-            false => log.commit(group, now),
-        }))
-    });
-    let builder = Foundation::builder().events(storage).child(|services| services.child_spec(&A, || (Fails, ())));
+    let disk = TestDisk::default();
+    let builder =
+        Foundation::builder().events(disk.in_memory()).child(|services| services.child_spec(&A, || (Fails, ())));
     let foundation = builder.start().await.unwrap();
-    is_full.store(true, Ordering::SeqCst);
+    disk.set_full(true);
     foundation.events().append(NewEvent::new("refused").unwrap()).await.unwrap_err();
     fail(foundation.production(), &A, "the printer is on fire".to_owned()).await;
     assert!(foundation.events().outage().is_some());
-    is_full.store(false, Ordering::SeqCst);
+    disk.set_full(false);
 
     // No further report or append follows.
     let mut events = foundation.events().subscribe(foundation::SubscriptionSpec::from_beginning()).await.unwrap();

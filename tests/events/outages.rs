@@ -1,17 +1,18 @@
 //! A store whose log fails, whose disk is full or gone, or which no lookup finds.
 
-use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
-use foundation::{
-    Backoff, Condition, ConfigUpdateError, EventLog, EventStorage, EventStore, EventStoreError, Foundation, LogFailure,
-    MemoryLog, Namespace, NewEvent, Query, RegistryError, RestartIntensity, Retention, ServiceKey, SqliteLog,
-    SqliteOptions, SubscriptionSpec, TestNamespace,
-};
-use foundation_testkit::{Fault, FaultyLog, SOON, at, configured, pid, unregister_event_store};
-use futures::future::join_all;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use foundation::{
+    Backoff, Condition, ConfigUpdateError, EventLog, EventStorage, EventStore, EventStoreError, Foundation, LogFailure,
+    MemoryLog, Namespace, NewEvent, Query, RegistryError, RestartIntensity, Retention, ServiceKey, SubscriptionSpec,
+    TestNamespace,
+};
+use foundation_testkit::{
+    Command, Fault, FaultyLog, Probe, SOON, TestDisk, at, configured, pid, unregister_event_store,
+};
+use futures::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -39,51 +40,11 @@ async fn a_log_that_fails_is_opened_again_with_all_its_events_and_the_failure_is
     foundation.shutdown().await;
 }
 
-/// A log that accepts nothing while its disk is full, and cannot even be opened while its disk is gone.
-#[derive(Clone, Default)]
-struct Disk {
-    is_full: Arc<AtomicBool>,
-    is_gone: Arc<AtomicBool>,
-}
-
-impl Disk {
-    fn storage<L: EventLog>(
-        &self,
-        open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static,
-    ) -> EventStorage {
-        let disk = self.clone();
-        EventStorage::with(move |namespace| {
-            if disk.is_gone.load(Ordering::SeqCst) {
-                return Err(LogFailure::new("opening the event log", "a file", "no such device"));
-            }
-            let is_full = Arc::clone(&disk.is_full);
-            Ok(FaultyLog::new(open(namespace)?, move |log, group, now| match is_full.load(Ordering::SeqCst) {
-                true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
-                false => log.commit(group, now),
-            }))
-        })
-    }
-
-    fn in_memory(&self) -> EventStorage {
-        let kept = MemoryLog::new("production");
-        self.storage(move |_| Ok(kept.clone()))
-    }
-
-    fn on(&self, directory: &Path) -> EventStorage {
-        let directory = directory.to_owned();
-        self.storage(move |namespace| SqliteLog::open_in(&directory, namespace, SqliteOptions::default()))
-    }
-
-    /// Fills the disk, and lets the store notice.
-    async fn fill(&self, store: &EventStore) {
-        self.is_full.store(true, Ordering::SeqCst);
-        let error = store.append(event("unclear", 0)).await.unwrap_err();
-        assert!(matches!(error, EventStoreError::NoAnswer { .. }), "{error}");
-    }
-
-    fn empty(&self) {
-        self.is_full.store(false, Ordering::SeqCst);
-    }
+/// Fills the disk, and lets the store notice.
+async fn fill(disk: &TestDisk, store: &EventStore) {
+    disk.set_full(true);
+    let error = store.append(event("unclear", 0)).await.unwrap_err();
+    assert!(matches!(error, EventStoreError::NoAnswer { .. }), "{error}");
 }
 
 fn assert_unavailable(error: EventStoreError) -> Vec<NewEvent> {
@@ -98,7 +59,7 @@ fn assert_unavailable(error: EventStoreError) -> Vec<NewEvent> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recovers_by_itself() {
     let directory = tempfile::tempdir().unwrap();
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     let builder = Foundation::builder().events(disk.on(directory.path())).clock(|| at(7));
     let foundation = builder.start().await.unwrap();
     let store = foundation.events();
@@ -106,7 +67,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recove
     let mut followed = store.subscribe(SubscriptionSpec::from_beginning()).await.unwrap();
     let ids = store.append_batch(counted(0..300)).await.unwrap();
 
-    disk.fill(store).await;
+    fill(&disk, store).await;
     for number in 0..200 {
         let batch = assert_unavailable(store.append(event("refused", number)).await.unwrap_err());
         assert_eq!(payloads_of(&batch), [number]);
@@ -126,7 +87,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recove
     assert_eq!((health.condition(), health.services[1].name.as_str()), (Condition::Degraded, "event_store"));
     assert!(health.services[1].to_string().contains("no space left on device"), "{health}");
 
-    disk.empty();
+    disk.set_full(false);
     store.wait_until_up(SOON).await.unwrap();
     assert!(store.outage().is_none() && foundation.health().await.is_healthy());
     let next = store.append(event("counted", 300)).await.unwrap();
@@ -140,10 +101,10 @@ async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recove
 
 #[tokio::test]
 async fn a_disk_that_stays_full_ends_no_service_and_the_shutdown_is_orderly() {
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     let foundation = configured().events(disk.in_memory()).clock(|| at(7)).start().await.unwrap();
     let store = foundation.events();
-    disk.fill(store).await;
+    fill(&disk, store).await;
     // Several tries later.
     let before = store.wait_until_up(Duration::from_millis(400)).await.unwrap_err();
     assert!(matches!(before, RegistryError::WaitTimedOut { .. }), "{before}");
@@ -156,12 +117,12 @@ async fn a_disk_that_stays_full_ends_no_service_and_the_shutdown_is_orderly() {
 
 #[tokio::test]
 async fn a_store_that_is_killed_while_its_disk_is_gone_restarts_reads_and_waits_for_its_log() {
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     let foundation = Foundation::builder().test_events(disk.in_memory()).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let store = namespace.events();
     let id = store.append(event("counted", 1)).await.unwrap();
-    disk.is_gone.store(true, Ordering::SeqCst);
+    disk.set_gone(true);
     namespace.kill(&EventStore::NAME).await.unwrap();
     let error = store.append(event("counted", 2)).await.unwrap_err();
     assert!(
@@ -169,7 +130,7 @@ async fn a_store_that_is_killed_while_its_disk_is_gone_restarts_reads_and_waits_
     );
     assert_eq!(store.get(id).await.unwrap().unwrap().payload, 1);
 
-    disk.is_gone.store(false, Ordering::SeqCst);
+    disk.set_gone(false);
     store.wait_until_up(SOON).await.unwrap();
     store.append_batch(error.into_batch()).await.unwrap();
     let numbers = Query::new().kind("counted".parse().unwrap());
@@ -178,21 +139,7 @@ async fn a_store_that_is_killed_while_its_disk_is_gone_restarts_reads_and_waits_
     foundation.shutdown().await;
 }
 
-/// Does nothing, until it is killed.
-struct Clerk;
-
-#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
-impl Actor for Clerk {
-    type Msg = ();
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-}
-
-const CLERK: ServiceKey<()> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
 
 /// Kills the clerk until its application has given up so often that production is restarted as a whole.
 async fn collapse_production(foundation: &Foundation) {
@@ -206,14 +153,14 @@ async fn collapse_production(foundation: &Foundation) {
     }
 }
 
-async fn production_comes_back_without_its_log(disk: &Disk, storage: EventStorage) {
+async fn production_comes_back_without_its_log(disk: &TestDisk, storage: EventStorage) {
     let builder = configured().events(storage).intensity(RestartIntensity::new(0, Duration::from_secs(5)));
-    let builder = builder.child(|services| services.child_spec(&CLERK, || (Clerk, ())));
+    let builder = builder.child(|services| services.child_spec(&CLERK, || (Probe::default(), ())));
     let foundation = builder.start().await.unwrap();
     let (services, store) = (foundation.production(), foundation.events());
     services.config().update("server.port", 1).await.unwrap();
     let id = store.append(event("counted", 1)).await.unwrap();
-    disk.is_gone.store(true, Ordering::SeqCst);
+    disk.set_gone(true);
     collapse_production(&foundation).await;
 
     services.wait_for_service(&CLERK, SOON).await.unwrap();
@@ -226,7 +173,7 @@ async fn production_comes_back_without_its_log(disk: &Disk, storage: EventStorag
     assert_eq!(foundation.health().await.condition(), Condition::Degraded);
     assert!(!foundation.registry().has_collapsed());
 
-    disk.is_gone.store(false, Ordering::SeqCst);
+    disk.set_gone(false);
     store.wait_until_up(SOON).await.unwrap();
     store.append(event("counted", 2)).await.unwrap();
     let numbers = Query::new().kind("counted".parse().unwrap());
@@ -238,20 +185,20 @@ async fn production_comes_back_without_its_log(disk: &Disk, storage: EventStorag
 
 #[tokio::test]
 async fn production_that_collapses_while_its_log_is_gone_serves_without_it_and_records_when_it_returns() {
-    let disk = Disk::default();
+    let disk = TestDisk::default();
     production_comes_back_without_its_log(&disk, disk.in_memory()).await;
 }
 
 #[tokio::test]
 async fn production_that_collapses_while_its_file_is_gone_serves_without_it_and_records_when_it_returns() {
-    let (disk, directory) = (Disk::default(), tempfile::tempdir().unwrap());
+    let (disk, directory) = (TestDisk::default(), tempfile::tempdir().unwrap());
     production_comes_back_without_its_log(&disk, disk.on(directory.path())).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn production_is_restarted_as_a_whole_after_the_backoff_of_the_services() {
     let builder = Foundation::builder().intensity(RestartIntensity::new(0, Duration::from_secs(5)));
-    let builder = builder.child(|services| services.child_spec(&CLERK, || (Clerk, ())));
+    let builder = builder.child(|services| services.child_spec(&CLERK, || (Probe::default(), ())));
     let foundation = builder.service_backoff(Backoff::Constant(Duration::from_secs(7))).start().await.unwrap();
     let (begun, production) = (Instant::now(), foundation.production());
     // The application is restarted three times; its fourth failure ends production itself.

@@ -13,7 +13,7 @@ use foundation::{
     SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace, TransferError,
 };
 use foundation_testkit::{
-    Command, FaultyLog, Probe, SOON, TestClock, configured, crash, held_up_by, soon, unregister_event_store,
+    Command, FaultyLog, Probe, SOON, TestClock, TestDisk, configured, crash, held_up_by, soon, unregister_event_store,
 };
 use futures::{FutureExt, poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadBuf};
@@ -96,23 +96,15 @@ async fn a_wait_for_a_store_that_never_started_takes_the_configured_time_and_non
 /// `EventStoreError::Unavailable`: for every change of the log, while it has failed; nothing is lost by it.
 #[tokio::test]
 async fn while_the_log_is_away_no_event_is_pruned_parked_or_acknowledged() {
-    let is_full = Arc::new(AtomicBool::new(false));
-    let (log, disk) = (MemoryLog::new("production"), Arc::clone(&is_full));
-    let storage = EventStorage::with(move |_| {
-        let disk = Arc::clone(&disk);
-        Ok(FaultyLog::new(log.clone(), move |log, group, now| match disk.load(Ordering::SeqCst) {
-            true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
-            false => log.commit(group, now),
-        }))
-    });
-    let foundation = Foundation::builder().events(storage).start().await.unwrap();
+    let disk = TestDisk::default();
+    let foundation = Foundation::builder().events(disk.in_memory()).start().await.unwrap();
     let store = foundation.events();
     note(store, 3).await;
     let mut books = store.subscribe_durable(BOOKS, notes(FailureRule::park_after(0))).await.unwrap();
     assert_eq!(next(&mut books).await, 1);
     assert_eq!(books.fail(id(1), "no").await.unwrap(), FailureVerdict::Park);
     assert_eq!(next(&mut books).await, 2);
-    is_full.store(true, Ordering::SeqCst);
+    disk.set_full(true);
     store.append(NewEvent::of(NOTED)).await.unwrap_err();
 
     assert!(is_unavailable(&store.prune_before(SystemTime::now() + Duration::from_secs(60)).await));
@@ -127,7 +119,7 @@ async fn while_the_log_is_away_no_event_is_pruned_parked_or_acknowledged() {
     assert!(is_unavailable(&Err::<(), _>(cause)));
     assert_eq!((parked(store).await, store.stats().await.unwrap().held), (vec![1], 3));
 
-    is_full.store(false, Ordering::SeqCst);
+    disk.set_full(false);
     store.wait_until_up(SOON).await.unwrap();
     assert_eq!(next(&mut books).await, 2);
     books.ack(id(2)).await.unwrap();

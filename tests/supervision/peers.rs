@@ -10,19 +10,13 @@ use foundation::{
     ChildError, ChildSpec, ChildState, Namespace, ProcessRegistry, Restart, ServiceKey, Shutdown, Strategy, Supervisor,
     SupervisorSpec,
 };
-use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, ping, soon};
+use foundation_testkit::{Behavior, Command, Gate, Moment, ping, soon};
 use tokio::time::Instant;
 
-use crate::otp::{Agency, Office, at_most, counts, states};
+use crate::otp::{Agency, Office, at_most, counts, puppets, states};
 
 const SECOND: Duration = Duration::from_secs(1);
 static CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
-
-fn puppets<const N: usize>(names: [&str; N]) -> (Log, [Puppet; N]) {
-    let log = Log::new();
-    let puppets = names.map(|name| Puppet::new(name, &log));
-    (log, puppets)
-}
 
 #[tokio::test]
 async fn peer_9_children_are_up_when_their_supervisor_has_started() {

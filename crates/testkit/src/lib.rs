@@ -39,6 +39,7 @@ mod pool;
 mod puppet;
 mod reports;
 mod services;
+mod test_disk;
 mod trace_log;
 mod waiting;
 
@@ -58,5 +59,6 @@ pub use services::{
     configured, crash, first_event, held_up_by, nth_event, pid, settings, test_registry, unregister_event_store,
     wait_until_up,
 };
+pub use test_disk::TestDisk;
 pub use trace_log::{TraceLog, subscribe};
 pub use waiting::{SOON, alive_tasks, eventually, poll_and_drop, soon, until, until_tasks_left};

@@ -1,13 +1,13 @@
 //! Members that end, and groups whose namespace is cleaned up.
 
-use crate::ending::Ending;
-use crate::setup::{foreign, key};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
 use foundation::{Group, GroupError, Namespace};
 use foundation_testkit::{Command, Gate, Probe, Puppet, TraceLog, assert_error, test_registry};
 use tracing::Level;
 
 use super::members::{HELLO, WORLD, ids, probes};
+use crate::ending::Ending;
+use crate::setup::{foreign, key};
 
 #[tokio::test]
 async fn an_actor_leaves_its_groups_however_it_ends() {

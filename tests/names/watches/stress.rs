@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fastrand::Rng;
-use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
+use foundation::ractor::{Actor, ActorRef};
 use foundation::{Metadata, ServiceKey, ServiceRegistry, Watch};
-use foundation_testkit::test_registry;
+use foundation_testkit::{Command, Probe, test_registry};
 use futures::FutureExt;
 use tokio::task::yield_now;
 
@@ -18,26 +18,9 @@ const NAMES: usize = 12;
 const TASKS: u64 = 8;
 const OPERATIONS: usize = 4_000;
 
-#[derive(Default)]
-struct Sleeper;
-
-struct Nothing;
-foundation::local_message!(Nothing);
-
-#[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
-impl Actor for Sleeper {
-    type Msg = Nothing;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<Nothing>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-}
-
 struct Arena {
     names: ServiceRegistry,
-    keys: Vec<ServiceKey<Nothing>>,
+    keys: Vec<ServiceKey<Command>>,
     over: AtomicBool,
     handed_over: AtomicUsize,
 }
@@ -48,7 +31,7 @@ impl Arena {
             let key = &self.keys[dice.usize(..NAMES)];
             // A refused task has met another task.
             match dice.usize(..100) {
-                0..25 => drop(self.names.spawn(key, Sleeper, ()).await),
+                0..25 => drop(self.names.spawn(key, Probe::default(), ()).await),
                 25..45 => drop(self.names.register(key, &stranger().await).await),
                 45..60 => drop(self.names.lookup(key).map(|actor| actor.kill())),
                 60..70 => drop(self.names.lookup(key).map(|actor| actor.stop(None))),
@@ -62,7 +45,7 @@ impl Arena {
         }
     }
 
-    fn describe(&self, key: &ServiceKey<Nothing>, what: usize) {
+    fn describe(&self, key: &ServiceKey<Command>, what: usize) {
         if let Ok(owner) = self.names.lookup(key) {
             let differs = |before: Option<&Metadata>| before.is_none_or(|it| it.value() != what);
             let _ = self
@@ -107,8 +90,8 @@ impl Arena {
     }
 }
 
-async fn stranger() -> ActorRef<Nothing> {
-    Actor::spawn(None, Sleeper, ()).await.unwrap().0
+async fn stranger() -> ActorRef<Command> {
+    Actor::spawn(None, Probe::default(), ()).await.unwrap().0
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -147,7 +130,7 @@ async fn each_watch_has_the_table_in_the_end_however_slow_it_is() {
     // One more change of each name, so that each waiter checks again.
     for key in &arena.keys {
         arena.describe(key, 1_000_000);
-        drop(arena.names.spawn(key, Sleeper, ()).await);
+        drop(arena.names.spawn(key, Probe::default(), ()).await);
     }
     let (fast, slow, slower, of_one) =
         (fast.await.unwrap(), slow.await.unwrap(), slower.await.unwrap(), of_one.await.unwrap());
@@ -165,7 +148,7 @@ async fn each_watch_has_the_table_in_the_end_however_slow_it_is() {
 async fn a_watch_misses_nothing_also_if_it_begins_during_the_changes() {
     const ROUNDS: usize = 4_000;
     let (registry, names) = test_registry().await;
-    let it: ServiceKey<Nothing> = key("it");
+    let it: ServiceKey<Command> = key("it");
     let mut watch = names.watch_service(&it).capacity(1_000_000);
     let over = Arc::new(AtomicUsize::new(0));
     let mut coming_and_going = Vec::new();
