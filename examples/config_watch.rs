@@ -16,10 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use foundation::{
-    ChangeNote, ConfigSection, ConfigSources, EventKind, EventSubscription, ExposeSecret, Foundation, SecretString,
-    SectionSubscription, ShutdownReport, SubscriptionSpec,
-};
+use foundation::config::{ChangeNote, ConfigSection, ConfigSources, ExposeSecret, SecretString, SectionSubscription};
+use foundation::events::{EventKind, EventSubscription, SubscriptionSpec};
+use foundation::{Foundation, ShutdownReport};
 use foundation_examples::{Failure, Table, exit, heading};
 use garde::Validate;
 use serde::Deserialize;

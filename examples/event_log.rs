@@ -23,10 +23,8 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{
-    Event, EventId, EventKind, EventStorage, EventStore, Foundation, NewEvent, Order, Query, ShutdownReport,
-    SubscriptionName, SubscriptionSpec,
-};
+use foundation::events::{Event, EventId, EventKind, EventStorage, Order, Query, SubscriptionName, SubscriptionSpec};
+use foundation::{EventStore, Foundation, NewEvent, ShutdownReport};
 use foundation_examples::{Failure, Table, exit, heading};
 use serde_json::json;
 use tokio::fs::File;

@@ -11,10 +11,11 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use foundation::config::ConfigSources;
+use foundation::events::Query;
+use foundation::names::CleanupReport;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{
-    CleanupReport, ConfigSources, Foundation, Query, ServiceKey, Services, ShutdownReport, TestNamespace, local_message,
-};
+use foundation::{Foundation, ServiceKey, Services, ShutdownReport, TestNamespace, local_message};
 use foundation_examples::{Failure, Table, exit, heading};
 use serde_json::json;
 use tokio::task::JoinSet;

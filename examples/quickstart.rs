@@ -23,11 +23,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use foundation::config::{ConfigSources, ConfigSubscription};
+use foundation::events::EventStorage;
+use foundation::names::CastError;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{
-    CastError, ChildSpec, ConfigSources, ConfigSubscription, EventStorage, Foundation, NewEvent, ServiceKey, Services,
-    ShutdownReport, Via, local_message,
-};
+use foundation::{ChildSpec, Foundation, NewEvent, ServiceKey, Services, ShutdownReport, Via, local_message};
 use foundation_examples::{Failure, Lines, Table, exit, heading, in_workspace};
 use serde::Deserialize;
 use serde_json::json;

@@ -12,10 +12,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
-use foundation::{
-    ChildError, ChildEvent, ChildSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, Strategy, Supervisor,
-    SupervisorSpec, Tree, local_message,
+use foundation::supervision::{
+    ChildError, ChildEvent, Report, Reporter, RestartCause, RestartIntensity, SupervisorSpec, Tree,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor, local_message};
 use foundation_examples::{Failure, Table, exit, heading};
 use tokio::sync::mpsc;
 use tokio::time::timeout;

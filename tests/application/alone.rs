@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foundation::{
-    ConfigServer, EventSource, EventStorage, EventStore, Namespace, NewEvent, ProcessRegistry, Query, ServiceRegistry,
-    Telemetry, TelemetryOptions,
-};
+use foundation::events::{EventSource, EventStorage, Query};
+use foundation::names::{ProcessRegistry, ServiceRegistry};
+use foundation::telemetry::TelemetryOptions;
+use foundation::{ConfigServer, EventStore, Namespace, NewEvent, Telemetry};
 use foundation_testkit::Pool;
 use serde_json::json;
 

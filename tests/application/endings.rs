@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use foundation::events::{EventStorage, SubscriptionSpec};
+use foundation::names::{Collapse, RegistryError, ServiceName};
 use foundation::ractor::ActorCell;
+use foundation::supervision::{Backoff, RestartIntensity, StartError};
 use foundation::{
-    Backoff, Collapse, ConfigServer, EventStorage, EventStore, Foundation, FoundationBuilder, FoundationError,
-    Namespace, NewEvent, RegistryError, RestartIntensity, ServiceName, Services, StartError, StopCause,
-    SubscriptionSpec,
+    ConfigServer, EventStore, Foundation, FoundationBuilder, FoundationError, Namespace, NewEvent, Services, StopCause,
 };
 use foundation_testkit::{alive_tasks, configured, poll_and_drop, soon, until_tasks_left};
 use futures::FutureExt;

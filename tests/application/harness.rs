@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use foundation::names::RegistryError;
 use foundation::ractor::{Actor, ActorStatus};
+use foundation::supervision::{Shutdown, StartError};
 use foundation::testing::{TestOptions, run};
-use foundation::{
-    ChildSpec, Foundation, FoundationBuilder, Namespace, RegistryError, ServiceKey, Shutdown, StartError, TestNamespace,
-};
+use foundation::{ChildSpec, Foundation, FoundationBuilder, Namespace, ServiceKey, TestNamespace};
 use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, SOON, assert_error, configured};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
@@ -62,7 +62,7 @@ async fn a_test_may_do_without_its_namespace() {
 }
 
 #[foundation::test]
-async fn a_test_may_return_a_result(namespace: TestNamespace) -> Result<(), foundation::RegistryError> {
+async fn a_test_may_return_a_result(namespace: TestNamespace) -> Result<(), foundation::names::RegistryError> {
     let clerk = Probe::default();
     namespace.spawn(&CLERK, clerk, ()).await?;
     namespace.lookup(&CLERK).map(drop)
@@ -80,7 +80,8 @@ async fn a_test_may_start_from_a_builder_of_its_own(namespace: TestNamespace) {
 
 #[foundation::test]
 async fn a_child_whose_rule_is_to_be_killed_is_no_leak(namespace: TestNamespace) {
-    let spec = namespace.child_spec(&CLERK, || (Probe::default(), ())).shutdown(foundation::Shutdown::BrutalKill);
+    let spec =
+        namespace.child_spec(&CLERK, || (Probe::default(), ())).shutdown(foundation::supervision::Shutdown::BrutalKill);
     namespace.supervise(spec).await.unwrap();
 }
 
@@ -103,8 +104,8 @@ async fn a_test_may_have_several_threads(namespace: TestNamespace) {
 #[test]
 fn a_namespace_that_does_not_start_fails_the_test_with_the_cause() {
     let builder = Foundation::builder().child(|_| {
-        ChildSpec::from_fn("sleeper", foundation::ChildKind::Worker, |_| async {
-            Err::<foundation::Started, _>(StartError::failed("overslept"))
+        ChildSpec::from_fn("sleeper", foundation::supervision::ChildKind::Worker, |_| async {
+            Err::<foundation::supervision::Started, _>(StartError::failed("overslept"))
         })
     });
     let message =
@@ -153,7 +154,7 @@ fn a_cycle_that_the_end_of_the_namespace_or_of_the_test_breaks_is_no_leak() {
         let services = (*namespace).clone();
         namespace.check("itself", move || std::future::ready(services.namespace().is_test()));
         let services = (*namespace).clone();
-        let count = move |_: &foundation::TelemetryEvent<'_>| assert!(services.namespace().is_test());
+        let count = move |_: &foundation::telemetry::TelemetryEvent<'_>| assert!(services.namespace().is_test());
         namespace.telemetry().attach("itself", ["noted"], count).unwrap();
     });
     assert_eq!(ended, Ok(()));

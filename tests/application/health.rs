@@ -3,10 +3,14 @@
 use std::future::{pending, ready};
 use std::time::Duration;
 
+use foundation::health::Condition;
+use foundation::names::ServiceName;
+use foundation::supervision::{
+    Backoff, DynamicSupervisorSpec, Health, HealthLimits, PartitionSupervisorSpec, RestartIntensity, SupervisorSpec,
+};
 use foundation::{
-    Backoff, ChildSpec, Condition, ConfigServer, DynamicSupervisorSpec, EventStore, Foundation, FoundationBuilder,
-    Health, HealthLimits, Limits, PartitionSupervisorSpec, Restart, RestartIntensity, ServiceKey, ServiceName,
-    Services, Strategy, SupervisorSpec, Telemetry, TestNamespace,
+    ChildSpec, ConfigServer, EventStore, Foundation, FoundationBuilder, Limits, Restart, ServiceKey, Services,
+    Strategy, Telemetry, TestNamespace,
 };
 use foundation_testkit::{Command, Probe, pid, unregister_event_store};
 use tokio::time::advance;
@@ -18,7 +22,7 @@ fn fail_with<T>(text: &'static str) -> T {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn worker(id: impl Into<foundation::ChildId>) -> ChildSpec {
+fn worker(id: impl Into<foundation::supervision::ChildId>) -> ChildSpec {
     ChildSpec::worker(id, || (Probe::default(), ()))
 }
 

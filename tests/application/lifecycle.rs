@@ -7,10 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use foundation::config::ConfigUpdateError;
+use foundation::events::{EventStoreError, Query};
+use foundation::health::Condition;
 use foundation::ractor::ActorStatus;
+use foundation::supervision::{RestartIntensity, SupervisorSpec};
+use foundation::telemetry::TelemetryError;
 use foundation::{
-    ChildSpec, Condition, ConfigServer, ConfigUpdateError, EventStore, EventStoreError, Foundation, NewEvent, Query,
-    RestartIntensity, ServiceKey, Strategy, SupervisorSpec, Telemetry, TelemetryError, TestNamespace,
+    ChildSpec, ConfigServer, EventStore, Foundation, NewEvent, ServiceKey, Strategy, Telemetry, TestNamespace,
 };
 use foundation_testkit::{
     Behavior, Command, Log, Probe, Puppet, SOON, TestClock, alive_tasks, assert_error, configured, crash, first_event,
@@ -20,7 +24,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-const SERVICES: [foundation::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
+const SERVICES: [foundation::names::ServiceName; 3] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME];
 
 /// One operation that involves all three services.
 async fn work_together(namespace: &TestNamespace, port: u16) {
@@ -157,7 +161,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestN
     let telemetry = foundation.telemetry().clone();
     let handled = Arc::new(AtomicU64::new(0));
     let counting = Arc::clone(&handled);
-    let handle = move |_: &foundation::TelemetryEvent<'_>| {
+    let handle = move |_: &foundation::telemetry::TelemetryEvent<'_>| {
         counting.fetch_add(1, Ordering::Relaxed);
     };
     telemetry.attach("counting", ["shot"], handle).unwrap();
@@ -328,7 +332,7 @@ async fn fnd_7_a_config_server_that_is_killed_during_an_update_leaves_no_partial
     held.arrival().await;
     namespace.kill(&ConfigServer::NAME).await.unwrap();
     let error = update.await.unwrap().unwrap_err();
-    assert!(matches!(error, foundation::ConfigUpdateError::NoAnswer { .. }), "{error}");
+    assert!(matches!(error, foundation::config::ConfigUpdateError::NoAnswer { .. }), "{error}");
     assert_eq!(namespace.config().get::<u16>("server.port").unwrap(), 8080);
 
     // Now it is recorded; so the successor makes the change, and the subscriber receives it.
@@ -389,8 +393,8 @@ async fn fnd_7_telemetry_loses_no_count_when_its_service_is_killed_in_between(na
 #[foundation::test(start_paused = true)]
 async fn fnd_7_metric_clean_up_continues_after_a_restart(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let users = telemetry.family::<foundation::Counter>("users", 10).unwrap();
-    users.update([("user", "gone")], foundation::Counter::increment);
+    let users = telemetry.family::<foundation::telemetry::Counter>("users", 10).unwrap();
+    users.update([("user", "gone")], foundation::telemetry::Counter::increment);
     tokio::time::advance(Duration::from_secs(1)).await;
     telemetry.tick().await.unwrap();
     // By default a series is idle after an hour: half of it passes before the service is killed and half of it afterwards.
@@ -407,7 +411,7 @@ async fn fnd_7_metric_clean_up_continues_after_a_restart(namespace: TestNamespac
 async fn fnd_7_subscribers_and_handlers_survive_the_restart_of_their_service(namespace: TestNamespace) {
     let mut changes = namespace.config().subscribe("server").unwrap();
     let (sender, mut events) = mpsc::unbounded_channel();
-    let handle = move |event: &foundation::TelemetryEvent<'_>| sender.send(event.name.to_owned()).unwrap();
+    let handle = move |event: &foundation::telemetry::TelemetryEvent<'_>| sender.send(event.name.to_owned()).unwrap();
     namespace.telemetry().attach("listening", ["rang"], handle).unwrap();
     crash(&namespace, &ConfigServer::NAME).await;
     crash(&namespace, &Telemetry::NAME).await;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildSpec, ConfigServerLimits, EventStoreLimits, Foundation, Health, HealthLimits, Limits, NewEvent,
-    ProcessRegistry, RegistryError, RegistryLimits, ServiceKey, Shutdown, Strategy, Supervisor, SupervisorLimits,
-    SupervisorSpec,
-};
+use foundation::config::ConfigServerLimits;
+use foundation::events::EventStoreLimits;
+use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits};
+use foundation::supervision::{ChildError, Health, HealthLimits, Shutdown, SupervisorLimits, SupervisorSpec};
+use foundation::{ChildSpec, Foundation, Limits, NewEvent, ServiceKey, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Probe, TestClock, assert_error, error_text, held_up_by};
 use tokio::time::Instant;
 

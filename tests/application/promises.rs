@@ -2,11 +2,13 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation::events::{Event, Query, SubscriptionSpec};
+use foundation::health::Condition;
+use foundation::names::{RegistryError, ServiceName};
 use foundation::ractor::ActorStatus;
+use foundation::supervision::{ChildKind, RestartIntensity, Shutdown, Start, StartError};
 use foundation::{
-    ChildKind, ChildSpec, Condition, Event, Foundation, FoundationError, Namespace, NewEvent, Query, Recording,
-    RegistryError, RestartIntensity, ServiceKey, ServiceName, Services, Shutdown, Start, StartError, SubscriptionSpec,
-    TestNamespace, ask,
+    ChildSpec, Foundation, FoundationError, Namespace, NewEvent, Recording, ServiceKey, Services, TestNamespace, ask,
 };
 use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, configured, error_text, soon};
 use tokio::runtime::Builder;

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
+use foundation::events::{EventKind, EventLimits, EventStorage, MemoryLog, Query};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
+use foundation::supervision::{NameTaken, RestartIntensity};
 use foundation::{
-    ChildSpec, EventKind, EventLimits, EventStorage, EventStore, Foundation, Limits, MemoryLog, NameTaken, Namespace,
-    NewEvent, Query, Recording, RestartIntensity, ServiceKey, TestNamespace,
+    ChildSpec, EventStore, Foundation, Limits, Namespace, NewEvent, Recording, ServiceKey, TestNamespace,
 };
 use foundation_testkit::{SOON, TestDisk};
 
@@ -133,7 +134,8 @@ async fn reports_are_recorded_when_the_store_returns_and_a_long_one_is_shortened
     fail(foundation.production(), &B, "x".repeat(2 << 20)).await;
     drop(release);
     foundation.events().wait_until_up(SOON).await.unwrap();
-    let mut restarts = foundation.events().subscribe(foundation::SubscriptionSpec::from_beginning()).await.unwrap();
+    let mut restarts =
+        foundation.events().subscribe(foundation::events::SubscriptionSpec::from_beginning()).await.unwrap();
     let mut exited = Vec::new();
     while exited.len() < 3 {
         let event = tokio::time::timeout(SOON, restarts.next()).await.unwrap().unwrap().unwrap();
@@ -157,7 +159,8 @@ async fn a_gap_is_recorded_when_the_store_is_away_for_too_long() {
     }
     drop(release);
     foundation.events().wait_until_up(SOON).await.unwrap();
-    let mut events = foundation.events().subscribe(foundation::SubscriptionSpec::from_beginning()).await.unwrap();
+    let mut events =
+        foundation.events().subscribe(foundation::events::SubscriptionSpec::from_beginning()).await.unwrap();
     let mut next = async || tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap().unwrap();
     let gap = next().await;
     assert_eq!(gap.kind, Recording::REPORTS_LOST);
@@ -192,7 +195,8 @@ async fn reports_made_while_the_disk_is_full_are_recorded_as_soon_as_there_is_ro
     disk.set_full(false);
 
     // No further report or append follows.
-    let mut events = foundation.events().subscribe(foundation::SubscriptionSpec::from_beginning()).await.unwrap();
+    let mut events =
+        foundation.events().subscribe(foundation::events::SubscriptionSpec::from_beginning()).await.unwrap();
     let mut next = async || tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap().unwrap();
     let recorded = [next().await, next().await, next().await];
     let kinds: Vec<_> = recorded.iter().map(|event| event.kind.clone()).collect();

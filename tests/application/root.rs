@@ -3,11 +3,15 @@
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
+use foundation::events::Query;
+use foundation::health::Condition;
 use foundation::ractor::ActorStatus;
+use foundation::supervision::{
+    AutoShutdown, ChildKind, Health, RestartIntensity, Shutdown, StartError, Started, SupervisorSpec,
+};
 use foundation::{
-    AutoShutdown, ChildKind, ChildSpec, Condition, ConfigServer, EventStore, Foundation, FoundationBuilder,
-    FoundationError, Health, Namespace, NewEvent, Query, Restart, RestartIntensity, ServiceKey, Shutdown, StartError,
-    Started, StopCause, Strategy, SupervisorSpec,
+    ChildSpec, ConfigServer, EventStore, Foundation, FoundationBuilder, FoundationError, Namespace, NewEvent, Restart,
+    ServiceKey, StopCause, Strategy,
 };
 use foundation_testkit::{
     Behavior, Command, Gate, Log, Moment, Probe, Puppet, SOON, TestClock, alive_tasks, configured, crash, held_up_by,
@@ -104,10 +108,10 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     let output = error.to_string();
     assert!(output.starts_with("namespace production: "), "{output}");
     assert!(output.ends_with("child sleeper did not start: the alarm did not ring"), "{output}");
-    let FoundationError::Namespace(foundation::RegistryError::Child { source, .. }) = &error else {
+    let FoundationError::Namespace(foundation::names::RegistryError::Child { source, .. }) = &error else {
         panic!("{error:?}")
     };
-    let foundation::ChildError::Start { source, .. } = source else { panic!("{source:?}") };
+    let foundation::supervision::ChildError::Start { source, .. } = source else { panic!("{source:?}") };
     assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
 
     assert_eq!(lives(&log), ["a up", "b up", "b down", "a down"]);
@@ -119,7 +123,7 @@ async fn a_test_namespace_that_does_not_start_does_not_affect_production() {
     let (builder, _) = staffed(&["a"]);
     let builder = builder.child(|services| match services.namespace() {
         Namespace::Production => {
-            ChildSpec::from_fn("sleeper", ChildKind::Worker, |_| async { Ok(foundation::Start::Ignore) })
+            ChildSpec::from_fn("sleeper", ChildKind::Worker, |_| async { Ok(foundation::supervision::Start::Ignore) })
         }
         Namespace::Test(_) => overslept(),
     });

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use foundation::{
-    ChildEvent, ChildId, ChildSpec, Condition, Counter, Foundation, Health, Measurement, NewEvent, Report, StopCause,
-    Stopped, TestNamespace,
-};
+use foundation::health::Condition;
+use foundation::names::Measurement;
+use foundation::supervision::{ChildEvent, ChildId, Health, Report, Stopped};
+use foundation::telemetry::Counter;
+use foundation::{ChildSpec, Foundation, NewEvent, StopCause, TestNamespace};
 use foundation_testkit::configured;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -124,7 +125,7 @@ async fn the_times_of_events_are_written_as_rfc_3339_and_read_back_in_both_forms
     assert_eq!(again, *event);
     // In the earlier format.
     json["recorded_at"] = json!({ "secs_since_epoch": 1_796_000_400, "nanos_since_epoch": 500_000_000 });
-    assert_eq!(serde_json::from_value::<foundation::Event>(json).unwrap(), *event);
+    assert_eq!(serde_json::from_value::<foundation::events::Event>(json).unwrap(), *event);
     foundation.shutdown().await;
 }
 

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foundation::events::{EventId, EventKind};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{EventId, EventKind, EventStore, NewEvent, ServiceKey, Services, local_message};
+use foundation::{EventStore, NewEvent, ServiceKey, Services, local_message};
 
 pub(crate) const ORDERED: EventKind = EventKind::from_static("ordered");
 

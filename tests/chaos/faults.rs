@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
-use foundation::{ConfigServer, EventKind, EventStore, Namespace, NewEvent, ServiceName, Telemetry};
+use foundation::events::EventKind;
+use foundation::names::ServiceName;
+use foundation::{ConfigServer, EventStore, Namespace, NewEvent, Telemetry};
 
 use super::clients::{Request, pause};
 use super::disk::FullDisk;

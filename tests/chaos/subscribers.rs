@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::{EventId, EventStore, SubscriptionError, SubscriptionName, SubscriptionSpec};
+use foundation::EventStore;
+use foundation::events::{EventId, SubscriptionError, SubscriptionName, SubscriptionSpec};
 
 use super::clients::pause;
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use foundation::{
-    ConfigSources, EventStorage, Foundation, Query, RestartIntensity, Retention, ServiceKey, SubscriptionName,
-};
+use foundation::config::ConfigSources;
+use foundation::events::{EventStorage, Query, Retention, SubscriptionName};
+use foundation::supervision::RestartIntensity;
+use foundation::{Foundation, ServiceKey};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use foundation::{
-    ConfigServer, ConfigSources, ConfigUpdateError, EventKind, EventLimits, EventStorage, Foundation,
-    FoundationBuilder, MemoryLog, NewEvent, Query, Retention, TelemetryEvent,
-};
+use foundation::config::{ConfigSources, ConfigUpdateError};
+use foundation::events::{EventKind, EventLimits, EventStorage, MemoryLog, Query, Retention};
+use foundation::telemetry::TelemetryEvent;
+use foundation::{ConfigServer, Foundation, FoundationBuilder, NewEvent};
 use foundation_testkit::{FaultyDisk, Pool, SOON, Written, assert_error, crash};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -209,7 +209,7 @@ async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing
 }
 
 fn of_texts_without_limits() -> FoundationBuilder {
-    let mut limits = foundation::ConfigLimits::default();
+    let mut limits = foundation::config::ConfigLimits::default();
     limits.max_value_bytes = 1 << 20;
     let texts: std::collections::BTreeMap<_, _> = (0..8).map(|number| (format!("text{number}"), "")).collect();
     let sources = ConfigSources::new().defaults(json!({ "texts": texts })).unwrap().limits(limits);

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use foundation::{ConfigServer, EventStorage, Foundation, FoundationError, NewEvent};
+use foundation::events::EventStorage;
+use foundation::{ConfigServer, Foundation, FoundationError, NewEvent};
 use foundation_testkit::{Pool, SOON, error_text};
 
 async fn on(directory: &Path) -> Result<Foundation, FoundationError> {

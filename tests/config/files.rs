@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use foundation::{
-    ChangeCause, Condition, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, ConfigWatch, EventStorage,
-    EventStore, ExposeSecret, Foundation, FoundationBuilder, Origin, Query, SecretString, Services,
+use foundation::config::{
+    ChangeCause, ConfigError, ConfigSources, ConfigUpdateError, ConfigWatch, ExposeSecret, Origin, SecretString,
 };
+use foundation::events::{EventStorage, Query};
+use foundation::health::Condition;
+use foundation::{ConfigServer, EventStore, Foundation, FoundationBuilder, Services};
 use foundation_testkit::{Pool, SOON, error_text, first_event, nth_event, unregister_event_store, until};
 use serde_json::json;
 
@@ -125,7 +127,7 @@ async fn a_reload_too_large_for_one_event_is_recorded_in_several_and_counts_as_o
     let config = foundation.config();
     let mut changes = config.subscribe("texts.text7").unwrap();
     std::fs::write(&path, content("b")).unwrap();
-    let commit = config.with_note(foundation::ChangeNote::by("alice")).reload().await.unwrap();
+    let commit = config.with_note(foundation::config::ChangeNote::by("alice")).reload().await.unwrap();
     assert_eq!((commit.changes.len(), commit.generation), (20, 2));
     assert_eq!(recorded(foundation.production(), "config_reloaded").await.len(), 2);
     assert_eq!(changes.next().await.unwrap().unwrap().event, commit.event);
@@ -210,7 +212,7 @@ async fn a_watched_file_is_reloaded_when_it_is_written_or_replaced_and_refused_w
     let fixture = Fixture::start("app.yaml", "pool:\n  max: 5\n", |sources| sources.watch(quiet)).await;
     let mut changes = fixture.config().subscribe_section::<Pool>().unwrap();
     // A file that is written in place may be read while it is still empty.
-    let until = async |changes: &mut foundation::SectionSubscription<Pool>, max: u32| {
+    let until = async |changes: &mut foundation::config::SectionSubscription<Pool>, max: u32| {
         let changed = async { while changes.next().await.unwrap().unwrap().new.max != max {} };
         tokio::time::timeout(SOON, changed).await.unwrap();
     };
@@ -238,7 +240,7 @@ async fn a_watched_file_is_reloaded_when_it_is_written_or_replaced_and_refused_w
 struct Watched {
     root: tempfile::TempDir,
     foundation: Foundation,
-    changes: foundation::SectionSubscription<Pool>,
+    changes: foundation::config::SectionSubscription<Pool>,
 }
 
 impl Watched {

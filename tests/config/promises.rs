@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use foundation::{
-    Audit, ConfigServer, ConfigUpdateError, ConfigWatch, EventStore, Foundation, RegistryError, TestNamespace,
-};
+use foundation::config::{Audit, ConfigUpdateError, ConfigWatch};
+use foundation::names::RegistryError;
+use foundation::{ConfigServer, EventStore, Foundation, TestNamespace};
 use foundation_testkit::{Pool, SOON, configured, crash, error_text, unregister_event_store, wait_until_up};
 
 /// `history` and `rollback`: their errors while the event store does not answer.

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foundation::{
-    Audit, ChangeCause, ChangeNote, ConfigServer, ConfigUpdateError, EventId, Foundation, FoundationBuilder, NewEvent,
-    TestNamespace,
-};
+use foundation::config::{Audit, ChangeCause, ChangeNote, ConfigUpdateError};
+use foundation::events::EventId;
+use foundation::{ConfigServer, Foundation, FoundationBuilder, NewEvent, TestNamespace};
 use foundation_testkit::{Pool, assert_error, crash, error_text, unregister_event_store, until};
 use serde_json::json;
 
@@ -117,7 +116,7 @@ async fn with_best_effort_audit_a_change_that_can_be_recorded_is_recorded(namesp
 // ---- with faults ----
 
 /// Several tasks repeatedly change two values that belong together, while the server is repeatedly killed.
-#[foundation::test(builder = Pool::foundation().intensity(foundation::RestartIntensity::default()), flavor = "multi_thread", worker_threads = 2)]
+#[foundation::test(builder = Pool::foundation().intensity(foundation::supervision::RestartIntensity::default()), flavor = "multi_thread", worker_threads = 2)]
 async fn fnd_7_a_config_server_that_is_killed_repeatedly_loses_no_acknowledged_update_and_makes_no_partial_one(
     namespace: TestNamespace,
 ) {

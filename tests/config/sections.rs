@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use foundation::{ConfigError, ConfigServer, ConfigUpdateError, TestNamespace};
+use foundation::config::{ConfigError, ConfigUpdateError};
+use foundation::{ConfigServer, TestNamespace};
 use foundation_testkit::{Pool, SOON, crash, error_text};
 use serde_json::{Value, json};
 
@@ -67,7 +68,7 @@ async fn a_transaction_is_one_event_and_one_generation(namespace: TestNamespace)
         .unwrap();
     let paths: Vec<_> = commit.changes.iter().map(|change| change.path.as_str()).collect();
     assert_eq!((paths, commit.generation), (vec!["pool.max", "pool.min"], 2));
-    let events = namespace.events().query(foundation::Query::new()).await.unwrap();
+    let events = namespace.events().query(foundation::events::Query::new()).await.unwrap();
     assert_eq!(events.len(), 1);
     let old_and_new = json!([
         { "path": "pool.max", "old": 4, "new": 16 },
@@ -126,7 +127,7 @@ async fn a_subscriber_of_a_section_gets_the_old_and_the_new_one_once_a_transacti
     let mut values = config.subscribe("pool").unwrap();
     config.update("server.port", 1).await.unwrap();
     crash(&namespace, &ConfigServer::NAME).await;
-    let noted = config.with_note(foundation::ChangeNote::by("alice"));
+    let noted = config.with_note(foundation::config::ChangeNote::by("alice"));
     let commit = noted.transaction(|wishes| wishes.set("pool.min", 8).set("pool.max", 16)).await.unwrap();
     config.update("pool.max", 17).await.unwrap();
 

@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use foundation::{
-    ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, EventStore, EventStoreError, Foundation,
-    FoundationError, Origin, Query, TestNamespace,
-};
+use foundation::config::{ConfigError, ConfigSources, ConfigUpdateError, Origin};
+use foundation::events::{EventStoreError, Query};
+use foundation::{ConfigServer, EventStore, Foundation, FoundationError, TestNamespace};
 use foundation_testkit::{
     SOON, TestClock, alive_tasks, configured, crash, error_text, held_up_by, settings, unregister_event_store,
 };

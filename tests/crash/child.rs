@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use foundation::{EventId, EventStorage, EventStore, EventStoreError, Foundation, Retention};
+use foundation::events::{EventId, EventStorage, EventStoreError, Retention};
+use foundation::{EventStore, Foundation};
 use tokio::task::JoinSet;
 
 use super::mark::{Acknowledged, Mark};

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foundation::{Event, EventId, EventStorage, EventStore, Foundation, Query};
+use foundation::events::{Event, EventId, EventStorage, Query};
+use foundation::{EventStore, Foundation};
 
 use super::child::{KEPT, TASKS, once};
 use super::mark::{Acknowledged, Mark};

@@ -1,4 +1,5 @@
-use foundation::{Event, EventId, NewEvent};
+use foundation::NewEvent;
+use foundation::events::{Event, EventId};
 use serde::{Deserialize, Serialize};
 
 const BATCH: u32 = 3;

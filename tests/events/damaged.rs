@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use foundation::{
+use foundation::events::{
     Append, Appended, DamagedEvent, Event, EventError, EventId, EventKind, EventLog, EventPage, EventReader,
-    EventStats, EventStorage, EventStore, EventStoreError, EventSubscription, Foundation, LogFailure, MemoryLog,
-    NewEvent, OnDamaged, Order, PruneBound, Query, SubscriptionError, SubscriptionName, SubscriptionSpec,
-    TransferError, Verification,
+    EventStats, EventStorage, EventStoreError, EventSubscription, LogFailure, MemoryLog, OnDamaged, Order, PruneBound,
+    Query, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError, Verification,
 };
+use foundation::{EventStore, Foundation, NewEvent};
 use foundation_testkit::assert_error;
 use tempfile::TempDir;
 

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use foundation::{
-    ChangeNote, ConfigUpdateError, DurableSubscription, Event, EventId, EventKind, EventStorage, EventStore,
-    EventStoreError, Foundation, LogFailure, NewEvent, Query, SqliteLog, SqliteOptions, SubscriptionError,
-    SubscriptionName, SubscriptionSpec,
+use foundation::config::{ChangeNote, ConfigUpdateError};
+use foundation::events::{
+    DurableSubscription, Event, EventId, EventKind, EventStorage, EventStoreError, LogFailure, Query, SqliteLog,
+    SqliteOptions, SubscriptionError, SubscriptionName, SubscriptionSpec,
 };
+use foundation::{EventStore, Foundation, NewEvent};
 use foundation_testkit::{Fault, Faults, FaultyDisk, SOON, Written, assert_error, configured, soon};
 
 const COUNTED: EventKind = EventKind::from_static("counted");

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use foundation::{Append, EventLog, LogFailure, Namespace, NewEvent, Query, SqliteLog, SqliteOptions};
+use foundation::events::{Append, EventLog, LogFailure, Query, SqliteLog, SqliteOptions};
+use foundation::{Namespace, NewEvent};
 use foundation_testkit::{Fault, Faults, FaultyLog};
 
 fn open(directory: &Path, faults: &Faults) -> FaultyLog<SqliteLog> {

@@ -1,9 +1,7 @@
 //! The event store through its client.
 
-use foundation::{
-    Event, EventError, EventId, EventRefusal, EventStore, EventStoreError, Foundation, NewEvent, Order, Query,
-    TestNamespace,
-};
+use foundation::events::{Event, EventError, EventId, EventRefusal, EventStoreError, Order, Query};
+use foundation::{EventStore, Foundation, NewEvent, TestNamespace};
 use foundation_testkit::{TestClock, at, crash, error_text, unregister_event_store};
 use std::sync::Arc;
 
@@ -201,9 +199,10 @@ async fn time_does_not_go_backwards_with_the_clock() {
 
 #[foundation::test]
 async fn a_child_that_does_not_start_is_on_record(namespace: TestNamespace) {
-    use foundation::{ChildSpec, StartError};
-    let spec = ChildSpec::from_fn("sleeper", foundation::ChildKind::Worker, |_| async {
-        Err::<foundation::Started, _>(StartError::failed("overslept"))
+    use foundation::ChildSpec;
+    use foundation::supervision::StartError;
+    let spec = ChildSpec::from_fn("sleeper", foundation::supervision::ChildKind::Worker, |_| async {
+        Err::<foundation::supervision::Started, _>(StartError::failed("overslept"))
     });
     let error = namespace.supervise(spec).await.unwrap_err();
     assert!(error.to_string().ends_with("child sleeper did not start: overslept"), "{error}");

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use foundation::events::{Event, EventId, SubscriptionError, SubscriptionName, SubscriptionSpec};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{
-    Event, EventId, Foundation, NewEvent, ServiceKey, SubscriptionError, SubscriptionName, SubscriptionSpec,
-};
+use foundation::{Foundation, NewEvent, ServiceKey};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::recording_log::{LogCall, RecordingLog};

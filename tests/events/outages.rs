@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::{
-    Backoff, Condition, ConfigUpdateError, EventLog, EventStorage, EventStore, EventStoreError, Foundation, LogFailure,
-    MemoryLog, Namespace, NewEvent, Query, RegistryError, RestartIntensity, Retention, ServiceKey, SubscriptionSpec,
-    TestNamespace,
+use foundation::config::ConfigUpdateError;
+use foundation::events::{
+    EventLog, EventStorage, EventStoreError, LogFailure, MemoryLog, Query, Retention, SubscriptionSpec,
 };
+use foundation::health::Condition;
+use foundation::names::RegistryError;
+use foundation::supervision::{Backoff, RestartIntensity};
+use foundation::{EventStore, Foundation, Namespace, NewEvent, ServiceKey, TestNamespace};
 use foundation_testkit::{
     Command, Fault, FaultyLog, Probe, SOON, TestDisk, at, configured, pid, unregister_event_store,
 };
@@ -271,7 +274,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
     };
     let storage = storage.retention(Retention::new().max_count(10).every(Duration::from_millis(1)));
     let foundation = Foundation::builder().events(storage).clock(clock).start().await.unwrap();
-    let count = move |_: &foundation::TelemetryEvent<'_>| _ = ends.fetch_add(1, Ordering::SeqCst);
+    let count = move |_: &foundation::telemetry::TelemetryEvent<'_>| _ = ends.fetch_add(1, Ordering::SeqCst);
     foundation.telemetry().attach("looks", ["event_store.retention"], count).unwrap();
 
     let store = foundation.events().clone();

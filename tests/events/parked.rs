@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{
-    Backoff, Event, EventId, EventKind, EventStorage, EventStore, FailureRule, FailureVerdict, Forwarding,
-    ForwardingEnd, Foundation, FoundationBuilder, NewEvent, RestartIntensity, ServiceKey, Services, SubscriptionError,
-    SubscriptionName, SubscriptionSpec, TestNamespace,
+use foundation::events::{
+    Event, EventId, EventKind, EventStorage, FailureRule, FailureVerdict, Forwarding, ForwardingEnd, SubscriptionError,
+    SubscriptionName, SubscriptionSpec,
 };
+use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation::supervision::{Backoff, RestartIntensity};
+use foundation::{EventStore, Foundation, FoundationBuilder, NewEvent, ServiceKey, Services, TestNamespace};
 use foundation_testkit::assert_error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use foundation::{
-    Backoff, ConfigServer, DurableSubscription, EventId, EventKind, EventLog, EventStorage, EventStore,
-    EventStoreError, EventStoreLimits, FailureRule, FailureVerdict, ForwardingEnd, Foundation, Limits, LogFailure,
-    MemoryLog, Namespace, NewEvent, ProcessRegistry, Query, RegistryError, ServiceKey, SqliteOptions,
-    SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace, TransferError,
+use foundation::events::{
+    DurableSubscription, EventId, EventKind, EventLog, EventStorage, EventStoreError, EventStoreLimits, FailureRule,
+    FailureVerdict, ForwardingEnd, LogFailure, MemoryLog, Query, SqliteOptions, SubscriptionError, SubscriptionName,
+    SubscriptionSpec, TransferError,
 };
+use foundation::names::{ProcessRegistry, RegistryError};
+use foundation::supervision::Backoff;
+use foundation::{ConfigServer, EventStore, Foundation, Limits, Namespace, NewEvent, ServiceKey, TestNamespace};
 use foundation_testkit::{
     Command, FaultyLog, Probe, SOON, TestClock, TestDisk, configured, crash, held_up_by, soon, unregister_event_store,
 };

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use foundation::{
-    Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStats, EventStorage, EventStore,
-    EventStoreError, EventStoreLimits, Foundation, Interrupt, Limits, LogFailure, MemoryLog, NewEvent, PruneBound,
-    Query, QueryLimit, SqliteLog, SqliteOptions, SubscriptionName, SubscriptionSpec, Verification,
+use foundation::events::{
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStats, EventStorage, EventStoreError,
+    EventStoreLimits, Interrupt, LogFailure, MemoryLog, PruneBound, Query, QueryLimit, SqliteLog, SqliteOptions,
+    SubscriptionName, SubscriptionSpec, Verification,
 };
+use foundation::{EventStore, Foundation, Limits, NewEvent};
 use foundation_testkit::{SOON, soon};
 use futures::future::join_all;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use foundation::{
+use foundation::events::{
     Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, LogFailure, MemoryLog,
     PruneBound, SubscriptionName,
 };

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use foundation::{
-    EventId, EventLog, EventStorage, EventStore, Foundation, NewEvent, Retention, Services, SqliteLog, SqliteOptions,
-    TelemetryEvent,
-};
+use foundation::events::{EventId, EventLog, EventStorage, Retention, SqliteLog, SqliteOptions};
+use foundation::telemetry::TelemetryEvent;
+use foundation::{EventStore, Foundation, NewEvent, Services};
 use foundation_testkit::{TestClock, crash};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};

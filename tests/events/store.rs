@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{
-    Event, EventError, EventId, EventStorage, EventStore, EventStoreError, Foundation, MemoryLog, NewEvent, Order,
-    Query, Retention, TestNamespace, TransferError,
+use foundation::events::{
+    Event, EventError, EventId, EventStorage, EventStoreError, MemoryLog, Order, Query, Retention, TransferError,
 };
+use foundation::{EventStore, Foundation, NewEvent, TestNamespace};
 use foundation_testkit::{Fault, Faults, TestClock, assert_error, at, crash, unregister_event_store};
 use futures::future::join_all;
 
@@ -209,7 +209,7 @@ async fn fnd_7_retention_prunes_by_age_and_count_is_reported_and_continues_after
     let foundation = Foundation::builder().clock(clock.read()).test_events(storage).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let (sender, mut looks) = tokio::sync::mpsc::unbounded_channel();
-    let send = move |event: &foundation::TelemetryEvent<'_>| sender.send(event.metadata.clone()).unwrap();
+    let send = move |event: &foundation::telemetry::TelemetryEvent<'_>| sender.send(event.metadata.clone()).unwrap();
     namespace.telemetry().attach("looks", ["event_store.retention"], send).unwrap();
 
     clock.set(100);

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{
-    Event, EventId, EventKind, EventStore, EventStoreError, EventSubscription, ForwardingEnd, Foundation, NewEvent,
-    ServiceKey, SubscriptionError, SubscriptionName, SubscriptionSpec, TestNamespace,
+use foundation::events::{
+    Event, EventId, EventKind, EventStoreError, EventSubscription, ForwardingEnd, SubscriptionError, SubscriptionName,
+    SubscriptionSpec,
 };
+use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use foundation::{EventStore, Foundation, NewEvent, ServiceKey, TestNamespace};
 use foundation_testkit::{TestClock, assert_error, at, crash, until};
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -108,7 +109,7 @@ async fn exported(count: u64) -> Vec<u8> {
     let other = foundation::Foundation::builder().start().await.unwrap();
     append(other.events(), count).await;
     let mut lines = Vec::new();
-    other.events().export(foundation::Query::new(), &mut lines, |_| ()).await.unwrap();
+    other.events().export(foundation::events::Query::new(), &mut lines, |_| ()).await.unwrap();
     other.shutdown().await;
     lines
 }
@@ -145,9 +146,9 @@ async fn imported_events_are_not_delivered_to_subscribers_from_now(namespace: Te
 async fn a_log_that_is_empty_after_a_restart_is_refused_and_no_id_is_given_twice() {
     let opened = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&opened);
-    let storage = foundation::EventStorage::with(move |_| {
+    let storage = foundation::events::EventStorage::with(move |_| {
         count.fetch_add(1, Ordering::SeqCst);
-        Ok(foundation::MemoryLog::new("production"))
+        Ok(foundation::events::MemoryLog::new("production"))
     });
     let foundation = foundation::Foundation::builder().test_events(storage).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foundation::Namespace;
+use foundation::names::{GroupKey, RegistryError, ServiceName, ServiceRegistry};
 use foundation::ractor::Actor;
-use foundation::{GroupKey, Namespace, RegistryError, ServiceName, ServiceRegistry};
 use foundation_testkit::{Command, Gate, Puppet, test_registry};
 use futures::FutureExt;
 use tokio::task::{JoinHandle, JoinSet, yield_now};

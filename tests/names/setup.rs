@@ -1,7 +1,8 @@
 //! The keys, lookups and actors that the tests of names share.
 
+use foundation::ServiceKey;
+use foundation::names::ServiceRegistry;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
-use foundation::{ServiceKey, ServiceRegistry};
 use foundation_testkit::{Command, Probe};
 
 // Statics, not constants: a future may borrow them beyond the statement that made it.

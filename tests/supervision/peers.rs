@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
+use foundation::names::ProcessRegistry;
 use foundation::ractor::Actor;
-use foundation::{
-    ChildError, ChildSpec, ChildState, Namespace, ProcessRegistry, Restart, ServiceKey, Shutdown, Strategy, Supervisor,
-    SupervisorSpec,
-};
+use foundation::supervision::{ChildError, ChildState, Shutdown, SupervisorSpec};
+use foundation::{ChildSpec, Namespace, Restart, ServiceKey, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Gate, Moment, ping, soon};
 use tokio::time::Instant;
 
@@ -150,7 +149,8 @@ async fn peer_9_b_a_child_that_is_terminated_while_its_restart_is_due_stays_gone
 #[tokio::test]
 async fn peer_9_b_a_child_that_is_terminated_while_it_restarts_stays_gone() {
     let (_, [a]) = puppets(["a"]);
-    let agency = Agency::open(foundation::DynamicSupervisorSpec::default().intensity(at_most(u32::MAX))).await;
+    let agency =
+        Agency::open(foundation::supervision::DynamicSupervisorSpec::default().intensity(at_most(u32::MAX))).await;
     let child = agency.agency.start_child(a.spec()).await.unwrap().unwrap().get_id();
     let (gate, log) = (Gate::new(), a.clone());
     a.always(Moment::Starting, Behavior::Wait(gate.clone()));

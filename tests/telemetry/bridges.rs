@@ -2,7 +2,8 @@
 
 use std::sync::Barrier;
 
-use foundation::{EarlyTelemetry, Foundation, TestNamespace, prometheus_text};
+use foundation::telemetry::{EarlyTelemetry, prometheus_text};
+use foundation::{Foundation, TestNamespace};
 use foundation_testkit::TraceLog;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
@@ -141,7 +142,7 @@ async fn events_of_tracing_are_counted_by_level_and_target(namespace: TestNamesp
 #[foundation::test]
 async fn the_layer_may_count_the_events_of_telemetry_itself(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let family = telemetry.family::<foundation::Counter>("tracing.events", 0).unwrap();
+    let family = telemetry.family::<foundation::telemetry::Counter>("tracing.events", 0).unwrap();
     let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer().unwrap());
     // There is no room: to report that is an event as well.
     tracing::subscriber::with_default(subscriber, || tracing::warn!(target: "shop", "no more apples"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foundation::{EventPattern, Foundation, Telemetry, TelemetryEvent, TestNamespace};
+use foundation::telemetry::{EventPattern, TelemetryEvent};
+use foundation::{Foundation, Telemetry, TestNamespace};
 use serde_json::{Value, json};
 use tracing_subscriber::layer::SubscriberExt;
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use foundation::{Counter, Foundation, Telemetry, TelemetryError, TestNamespace};
+use foundation::telemetry::{Counter, TelemetryError};
+use foundation::{Foundation, Telemetry, TestNamespace};
 use foundation_testkit::{crash, error_text};
 use serde_json::Value;
 
@@ -64,7 +65,7 @@ async fn an_instrument_cannot_hide_a_built_in_one(namespace: TestNamespace) {
 #[foundation::test]
 async fn the_bounds_of_a_histogram_are_the_same_at_every_scrape_and_in_all_series(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
-    let took = telemetry.family::<foundation::Histogram>("took_seconds", 10).unwrap();
+    let took = telemetry.family::<foundation::telemetry::Histogram>("took_seconds", 10).unwrap();
     took.update([("user", "a")], |it| it.record(0.3));
     let first = bounds(&telemetry.prometheus());
     for value in [1e-9, 0.004, 7.0, 1e9] {
@@ -99,7 +100,7 @@ async fn bounds_can_be_chosen_for_a_histogram_a_family_and_a_measurement(namespa
     telemetry.bucket_bounds("took_seconds", [0.3]).unwrap();
     telemetry.bucket_bounds("pricing.stop.duration_ms", [250.0]).unwrap();
     [10.0, 11.0, 1e6].into_iter().for_each(|words| telemetry.histogram("words").unwrap().record(words));
-    let took = telemetry.family::<foundation::Histogram>("took_seconds", 1).unwrap();
+    let took = telemetry.family::<foundation::telemetry::Histogram>("took_seconds", 1).unwrap();
     took.update([("user", "a")], |it| it.record(0.3));
     took.update([("user", "overflowing")], |it| it.record(0.4));
     telemetry.execute("pricing.stop", &[("duration_ms", 250.0)], &Value::Null);

@@ -1,6 +1,7 @@
 //! Attacks: invalid names and labels, and too many of them.
 
-use foundation::{Counter, Gauge, TelemetryError, TestNamespace};
+use foundation::TestNamespace;
+use foundation::telemetry::{Counter, Gauge, TelemetryError};
 use foundation_testkit::assert_error;
 use serde_json::Value;
 

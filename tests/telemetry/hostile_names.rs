@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use foundation::{Counter, TelemetryEvent, TestNamespace};
+use foundation::TestNamespace;
+use foundation::telemetry::{Counter, TelemetryEvent};
 use foundation_testkit::TraceLog;
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
 use serde_json::{Value, json};
@@ -26,12 +27,12 @@ async fn ten_thousand_labels_give_one_warning_and_one_series_more(namespace: Tes
     let visits = scrape.family("visits").unwrap();
     assert_eq!(visits.series.len(), 51);
     let overflow = scrape.series("visits", &[("overflow", "true")]).unwrap();
-    assert_eq!(overflow.reading, foundation::Reading::Counter(9_950));
+    assert_eq!(overflow.reading, foundation::telemetry::Reading::Counter(9_950));
     // An existing handle continues as before.
     family.with([("visitor", "'; DROP 7")]).unwrap().increment();
     let scrape = namespace.telemetry().scrape();
     let known = scrape.series("visits", &[("visitor", "'; DROP 7")]).unwrap();
-    assert_eq!(known.reading, foundation::Reading::Counter(2));
+    assert_eq!(known.reading, foundation::telemetry::Reading::Counter(2));
 }
 
 #[foundation::test]
@@ -105,7 +106,7 @@ async fn an_event_of_tracing_adds_only_its_level_and_target(namespace: TestNames
     });
     let scrape = namespace.telemetry().scrape();
     let events = scrape.series("tracing.events", &[("level", "info"), ("target", "shop")]).unwrap();
-    assert_eq!(events.reading, foundation::Reading::Counter(10_000));
+    assert_eq!(events.reading, foundation::telemetry::Reading::Counter(10_000));
     assert_eq!(scrape.family("tracing.events").unwrap().series.len(), 1);
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{ConfigServer, Foundation, Measurement, NewEvent, TestNamespace};
+use foundation::names::Measurement;
+use foundation::{ConfigServer, Foundation, NewEvent, TestNamespace};
 
 #[foundation::test]
 async fn the_snapshot_has_the_measurements_of_each_service(namespace: TestNamespace) {
@@ -12,7 +13,7 @@ async fn the_snapshot_has_the_measurements_of_each_service(namespace: TestNamesp
     let after = namespace.telemetry().snapshot();
 
     let name = |measure: &str| format!("service.{measure}{{service=\"{}\"}}", ConfigServer::NAME);
-    let handled = |snapshot: &foundation::Snapshot| snapshot.counter(&name("messages")).unwrap_or(0);
+    let handled = |snapshot: &foundation::telemetry::Snapshot| snapshot.counter(&name("messages")).unwrap_or(0);
     assert_eq!(handled(&after) - handled(&before), 2);
     assert_eq!(after.counter(&name("failures")), Some(0));
     assert!(after.gauge(&name("idle_seconds")).is_some_and(|idle| idle >= 0.0));

@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
-use foundation::{
-    Counter, EarlyTelemetry, EventPattern, Foundation, Gauge, Labels, TelemetryError, TelemetryEvent, TestNamespace,
-};
+use foundation::telemetry::{Counter, EarlyTelemetry, EventPattern, Gauge, Labels, TelemetryError, TelemetryEvent};
+use foundation::{Foundation, TestNamespace};
 use foundation_testkit::assert_error;
 use serde_json::Value;
 

@@ -1,6 +1,7 @@
 //! Instruments that differ by their labels.
 
-use foundation::{Counter, Gauge, Histogram, Labels, Telemetry, TelemetryError, TestNamespace};
+use foundation::telemetry::{Counter, Gauge, Histogram, Labels, TelemetryError};
+use foundation::{Telemetry, TestNamespace};
 use foundation_testkit::error_text;
 
 #[foundation::test]

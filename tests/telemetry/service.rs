@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::{Telemetry, TelemetryError, TelemetryEvent, TestNamespace};
+use foundation::telemetry::{TelemetryError, TelemetryEvent};
+use foundation::{Telemetry, TestNamespace};
 use foundation_testkit::{SOON, crash, error_text};
 use serde_json::{Value, json};
 

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::{Counter, Foundation, Labels, Reading, Scrape, Telemetry, TelemetryOptions};
+use foundation::telemetry::{Counter, Labels, Reading, Scrape, TelemetryOptions};
+use foundation::{Foundation, Telemetry};
 
 const THREADS: u64 = 4;
 const COUNTS: u64 = 20_000;

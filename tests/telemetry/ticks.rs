@@ -3,10 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use foundation::{
-    Counter, Exporter, Foundation, FoundationBuilder, Gauge, Histogram, Limits, Scrape, Telemetry, TelemetryLimits,
-    TelemetryOptions, TestNamespace,
-};
+use foundation::telemetry::{Counter, Exporter, Gauge, Histogram, Scrape, TelemetryLimits, TelemetryOptions};
+use foundation::{Foundation, FoundationBuilder, Limits, Telemetry, TestNamespace};
 
 use foundation_testkit::{TraceLog, crash};
 use tokio::sync::Semaphore;
@@ -56,7 +54,7 @@ async fn a_rate_is_the_increase_per_second_between_two_ticks(namespace: TestName
     assert_eq!(rate(telemetry, "orders"), Some(0.0));
 }
 
-#[foundation::test(start_paused = true, builder = ticking_by_hand().service_backoff(foundation::Backoff::None))]
+#[foundation::test(start_paused = true, builder = ticking_by_hand().service_backoff(foundation::supervision::Backoff::None))]
 async fn a_restart_makes_no_jump_in_a_rate(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     telemetry.counter("orders").unwrap().add(1_000);
@@ -182,7 +180,7 @@ fn open(gate: &Gate) {
 }
 
 /// Asks for a tick, and does not wait for its exports.
-fn begin_tick(telemetry: &Telemetry) -> tokio::task::JoinHandle<Result<(), foundation::TelemetryError>> {
+fn begin_tick(telemetry: &Telemetry) -> tokio::task::JoinHandle<Result<(), foundation::telemetry::TelemetryError>> {
     let telemetry = telemetry.clone();
     tokio::spawn(async move { telemetry.tick().await })
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use foundation::{EventKind, EventStorage, EventStore, NewEvent, SqliteLog, SqliteOptions};
+use foundation::events::{EventKind, EventStorage, SqliteLog, SqliteOptions};
+use foundation::{EventStore, NewEvent};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -61,7 +62,7 @@ impl File {
 }
 
 /// The default durability of events.
-fn open(path: &Path) -> Result<SqliteLog, foundation::LogFailure> {
+fn open(path: &Path) -> Result<SqliteLog, foundation::events::LogFailure> {
     SqliteLog::open(path, NAMESPACE, SqliteOptions::default())
 }
 

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use foundation::names::ProcessRegistry;
 use foundation::ractor::rpc::call;
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{ChildSpec, Foundation, Namespace, ProcessRegistry, ServiceKey};
+use foundation::{ChildSpec, Foundation, Namespace, ServiceKey};
 use tokio::runtime::Builder;
 
 use crate::actors::{Echo, EchoMsg};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::NearMisses;
+use foundation::names::NearMisses;
 
 use crate::effort::Effort;
 use crate::memory::Scene;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation::names::{ProcessRegistry, ServiceRegistry};
 use foundation::ractor::registry::where_is;
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{Namespace, ProcessRegistry, ServiceKey, ServiceRegistry};
+use foundation::{Namespace, ServiceKey};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::actors::{ECHO, Echo, EchoMsg};

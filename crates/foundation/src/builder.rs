@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foundation_kernel::{
-    Backoff, ChildSpec, ExponentialBackoff, Measurement, Namespace, ProcessRegistry, RestartIntensity, StartError,
-    Strategy,
-};
+use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry};
+use foundation_kernel::supervision::{Backoff, ChildSpec, ExponentialBackoff, RestartIntensity, StartError, Strategy};
 use tokio::runtime::Handle;
 
 use super::error::FoundationError;
@@ -119,7 +117,7 @@ impl FoundationBuilder {
     }
 
     /// How much is measured of the services of each namespace, its own and the application's, that do not set it
-    /// themselves: see [`ServiceRegistry::measured`](foundation_kernel::ServiceRegistry::measured).
+    /// themselves: see [`ServiceRegistry::measured`](foundation_kernel::names::ServiceRegistry::measured).
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.layout.measurement = measurement;
         self

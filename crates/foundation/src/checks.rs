@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use foundation_kernel::containment::Contained;
-use foundation_kernel::{Health, HealthLimits, Verdict, run_check};
+use foundation_kernel::supervision::{Health, HealthLimits, Verdict, run_check};
 use futures::future::{BoxFuture, FutureExt, join_all, ready};
 use parking_lot::Mutex;
 

@@ -1,5 +1,6 @@
 use foundation_config_server::ConfigError;
-use foundation_kernel::{RegistryError, StartError};
+use foundation_kernel::names::RegistryError;
+use foundation_kernel::supervision::StartError;
 
 /// Why a foundation did not start. Everything that had been started is stopped again and gone.
 #[derive(Debug, thiserror::Error)]

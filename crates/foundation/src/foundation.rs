@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use foundation_kernel::{CleanupReport, Collapse, Namespace, ProcessRegistry, RegistryError, Tree};
+use foundation_kernel::names::{CleanupReport, Collapse, Namespace, ProcessRegistry, RegistryError};
+use foundation_kernel::supervision::Tree;
 use tokio::time::Instant;
 
 use foundation_config_server::ConfigServer;
@@ -105,7 +106,7 @@ impl Foundation {
     }
 
     /// A snapshot of the whole tree, all namespaces; see [`ProcessRegistry::tree`]. That of one namespace is
-    /// [`ServiceRegistry::tree`](foundation_kernel::ServiceRegistry::tree).
+    /// [`ServiceRegistry::tree`](foundation_kernel::names::ServiceRegistry::tree).
     pub async fn tree(&self) -> Tree {
         self.registry.tree().await
     }

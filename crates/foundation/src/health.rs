@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use foundation_kernel::{Health, HealthLimits, Namespace, ServiceName};
+use foundation_kernel::names::{Namespace, ServiceName};
+use foundation_kernel::supervision::{Health, HealthLimits};
 use serde::Serialize;
 
 use super::recording::shortened_text;

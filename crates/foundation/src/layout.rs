@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_kernel::{
-    Backoff, ChildSpec, Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, Reporter, RestartIntensity,
-    ServiceRegistry, Strategy, SupervisorSpec,
-};
+use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, ServiceRegistry};
+use foundation_kernel::supervision::{Backoff, ChildSpec, Reporter, RestartIntensity, Strategy, SupervisorSpec};
 use serde_json::json;
 
 use super::limits::Limits;

@@ -38,7 +38,7 @@ mod builder;
 mod checks;
 mod error;
 mod foundation;
-mod health;
+pub mod health;
 mod layout;
 mod limits;
 mod path_source;
@@ -58,21 +58,43 @@ pub use foundation::Foundation;
 #[doc = include_str!("../tests/attribute/example.rs")]
 /// ```
 pub use foundation_attributes::test;
-#[doc(inline)]
-pub use foundation_config_server::*;
-#[doc(inline)]
-pub use foundation_events::*;
-#[doc(inline)]
-pub use foundation_kernel::*;
-#[doc(inline)]
-pub use foundation_telemetry::*;
-pub use health::{Condition, NamespaceHealth, ServiceHealth};
+#[doc(no_inline)]
+pub use foundation_config_server::ConfigServer;
+#[doc(no_inline)]
+pub use foundation_events::{EventStore, NewEvent};
+#[doc(no_inline)]
+pub use foundation_kernel::names::{Namespace, ServiceKey, Via};
+#[doc(no_inline)]
+pub use foundation_kernel::supervision::{ChildSpec, Restart, Strategy, Supervisor};
+pub use foundation_kernel::{AskError, answer, ask, containment, local_message, names, ractor, supervision, written};
+#[doc(no_inline)]
+pub use foundation_telemetry::Telemetry;
 pub use limits::Limits;
 pub use recording::Recording;
 pub use report::{ShutdownReport, StopCause};
 pub use services::Services;
 pub use test_namespace::TestNamespace;
 pub(crate) use unfinished::Unfinished;
+
+/// Configuration: layers merged into a tree whose values know where they come from, and changes of it at run time.
+pub mod config {
+    #[doc(inline)]
+    pub use foundation_config_server::*;
+}
+
+/// Events: recorded facts, the log that keeps them, and its readers and subscribers.
+pub mod events {
+    #[doc(inline)]
+    pub use foundation_events::*;
+}
+
+/// Telemetry: counters, gauges, histograms and spans, their handlers, exporters and text for Prometheus.
+pub mod telemetry {
+    #[doc(inline)]
+    pub use foundation_kernel::instruments::*;
+    #[doc(inline)]
+    pub use foundation_telemetry::*;
+}
 
 #[doc(hidden)]
 pub mod __private {

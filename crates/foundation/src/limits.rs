@@ -1,6 +1,7 @@
 //! How long things may take in a foundation.
 
-use foundation_kernel::{HealthLimits, RegistryLimits, ServiceRegistry};
+use foundation_kernel::names::{RegistryLimits, ServiceRegistry};
+use foundation_kernel::supervision::HealthLimits;
 
 use foundation_config_server::ConfigServerLimits;
 use foundation_events::EventStoreLimits;
@@ -52,7 +53,8 @@ foundation_kernel::limits! {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use foundation::{EventStoreLimits, Foundation, Limits};
+    /// use foundation::events::EventStoreLimits;
+    /// use foundation::{Foundation, Limits};
     ///
     /// let limits = Limits::new().events(EventStoreLimits::new().answer(Duration::from_secs(1)));
     /// let builder = Foundation::builder().limits(limits);

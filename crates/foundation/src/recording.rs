@@ -1,6 +1,6 @@
 //! What is recorded of supervision: which reports become events, and how these are made to fit into a log.
 
-use foundation_kernel::{ChildEvent, Report, Stopped};
+use foundation_kernel::supervision::{ChildEvent, Report, Stopped};
 use serde_json::{Map, Value, json};
 
 use super::path_source::source_of;
@@ -47,7 +47,7 @@ impl Recording {
     /// A child did not stop in its time and had to be killed.
     pub const CHILD_KILLED: EventKind = EventKind::from_static("child_killed");
     /// A child was to be restarted and another actor has its name: it waits until that is free, or is left stopped, by
-    /// its [rule](foundation_kernel::ChildSpec::on_name_taken).
+    /// its [rule](foundation_kernel::supervision::ChildSpec::on_name_taken).
     pub const CHILD_NAME_TAKEN: EventKind = EventKind::from_static("child_name_taken");
     /// A start was ignored: the child is not wanted now.
     pub const CHILD_NOT_WANTED: EventKind = EventKind::from_static("child_not_wanted");
@@ -187,7 +187,7 @@ mod tests {
     use std::sync::Arc;
 
     use foundation_kernel::ractor::ActorId;
-    use foundation_kernel::{ChildId, ExitReason};
+    use foundation_kernel::supervision::{ChildId, ExitReason};
     use proptest::prelude::*;
 
     use super::*;
@@ -252,7 +252,7 @@ mod tests {
         let long: Arc<str> = "x".repeat(2 << 20).into();
         let report = report(ChildEvent::StartFailed { cause: long.to_string() });
         let event = Recording::Failures.event(&report, &EventLimits::default()).unwrap();
-        let event = event.record(crate::EventId::FIRST, "production", std::time::UNIX_EPOCH);
+        let event = event.record(foundation_events::EventId::FIRST, "production", std::time::UNIX_EPOCH);
         assert_eq!((&event.payload["shortened"], &event.payload["child"]), (&json!(true), &json!("clerk")));
         assert!(event.payload["cause"].as_str().unwrap().starts_with("xxxx"));
     }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
-use foundation_kernel::{CleanupReport, Collapse, Stopped};
+use foundation_kernel::names::{CleanupReport, Collapse};
+use foundation_kernel::supervision::Stopped;
 use serde::Serialize;
 
 /// Why a foundation was shut down.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 use foundation_kernel::containment::{catch_panic, report as log};
-use foundation_kernel::{Report, Reporter, TracingReporter};
+use foundation_kernel::supervision::{Report, Reporter, TracingReporter};
 use parking_lot::Mutex;
 use tokio::runtime::Handle as Runtime;
 

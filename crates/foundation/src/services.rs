@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-use foundation_kernel::{Health, HealthLimits, ProcessRegistry, RegistryError, ServiceName, ServiceRegistry, Verdict};
+use foundation_kernel::names::{ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
+use foundation_kernel::supervision::{Health, HealthLimits, Verdict};
 
 use super::checks::Checks;
 use super::health::{NamespaceHealth, ServiceHealth};
@@ -44,7 +45,7 @@ impl Services {
     pub(super) async fn open(
         registry: &ProcessRegistry,
         config: &Arc<ConfigTree>,
-        namespace: foundation_kernel::Namespace,
+        namespace: foundation_kernel::names::Namespace,
     ) -> Result<Self, RegistryError> {
         Ok(Self::of(&registry.namespace(namespace).await?, config))
     }
@@ -70,7 +71,7 @@ impl Services {
     }
 
     /// The health of everything that counts here: the foundation's own services, the application's supervisor, the
-    /// children that are [declared to count](foundation_kernel::ChildSpec::in_health), and [checks](Self::check). A child
+    /// children that are [declared to count](foundation_kernel::supervision::ChildSpec::in_health), and [checks](Self::check). A child
     /// that restarts has a [grace](HealthLimits::grace), counted from when it went down, however often the health is
     /// requested.
     ///
@@ -102,13 +103,14 @@ impl Services {
     const OWN: [ServiceName; 4] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME, APPLICATION];
 
     /// Adds a check to the health of this namespace, of something that is not a child of it; it replaces one of the
-    /// same name. For the health of a child see [`ChildSpec::health_check`](foundation_kernel::ChildSpec::health_check).
+    /// same name. For the health of a child see [`ChildSpec::health_check`](foundation_kernel::supervision::ChildSpec::health_check).
     ///
     /// Each request for the health runs it on a task of its own, for [so long](HealthLimits::answer) at most; a panic
     /// in it is a finding, too. It is kept until it is [dropped](Self::drop_check) or the namespace ends.
     ///
     /// ```
-    /// use foundation::{Condition, Foundation};
+    /// use foundation::Foundation;
+    /// use foundation::health::Condition;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

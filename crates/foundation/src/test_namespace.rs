@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use foundation_kernel::{CleanupReport, NearMisses, ProcessRegistry, RegistryError, ServiceName};
+use foundation_kernel::names::{CleanupReport, NearMisses, ProcessRegistry, RegistryError, ServiceName};
 use tokio::runtime::Handle as Runtime;
 
 use super::services::Services;

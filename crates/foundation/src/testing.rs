@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
-use foundation_kernel::{CleanupReport, Namespace, NamespaceRemains, ProcessRegistry};
+use foundation_kernel::names::{CleanupReport, Namespace, NamespaceRemains, ProcessRegistry};
 use futures::FutureExt;
 use tokio::runtime::Handle;
 

@@ -1,6 +1,6 @@
 //! A start that is undone if its caller does not wait until it is complete.
 
-use foundation_kernel::{Namespace, ProcessRegistry};
+use foundation_kernel::names::{Namespace, ProcessRegistry};
 use tokio::runtime::Handle;
 
 /// A registry, or one namespace of it, that has no handle yet. If it is dropped, it is stopped in the background, on

@@ -26,7 +26,7 @@ pub(crate) const SHUTDOWN: &str = "shutdown";
 /// | panic, or `Err` from a handler | [`Failed`](ExitReason::Failed) | any other reason |
 ///
 /// ```
-/// use foundation_kernel::ExitReason;
+/// use foundation_kernel::supervision::ExitReason;
 ///
 /// assert!(!ExitReason::Normal.is_abnormal());
 /// assert!(ExitReason::Killed.is_abnormal());
@@ -44,7 +44,7 @@ pub enum ExitReason {
 }
 
 impl ExitReason {
-    /// Whether a [`Transient`](crate::Restart::Transient) child is restarted after it.
+    /// Whether a [`Transient`](crate::supervision::Restart::Transient) child is restarted after it.
     pub const fn is_abnormal(&self) -> bool {
         matches!(self, Self::Killed | Self::Failed(_))
     }

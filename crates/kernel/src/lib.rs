@@ -49,30 +49,52 @@ pub mod written;
 pub use ractor;
 
 pub use ask::{AskError, answer, ask};
-pub use exit::{ExitReason, ReservedReason, check_stop_reason};
-pub use health::{Health, Verdict, run_check};
 #[doc(hidden)]
 pub use limits::Limit;
-pub use limits::{HealthLimits, RegistryLimits, SupervisorLimits};
-pub use namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
-pub use near::NearMisses;
-#[doc(hidden)]
-pub use registry::NamespaceRemains;
-pub use registry::{
-    CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
-    Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
-    Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo,
-    ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch, Watched,
-};
-pub use supervisor::{
-    AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId, ChildInfo,
-    ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff, Failure, Fault,
-    NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, Report,
-    Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded, Shutdown, SpecError, Start, StartContext,
-    StartError, Started, StartedChild, Stopped, Strategy, StreamOptions, StreamOrder, Supervision, Supervisor,
-    SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop, TaskStream, TaskSupervisor, TracingReporter,
-    Tree, TreeStatus,
-};
-pub use telemetry::{
-    Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,
-};
+
+/// Names in namespaces: registering, finding and watching actors, handles on them, groups and locks.
+pub mod names {
+    #[doc(inline)]
+    pub use crate::limits::RegistryLimits;
+    #[doc(inline)]
+    pub use crate::namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
+    #[doc(inline)]
+    pub use crate::near::NearMisses;
+    #[doc(hidden)]
+    pub use crate::registry::NamespaceRemains;
+    #[doc(inline)]
+    pub use crate::registry::{
+        CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
+        Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
+        Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo,
+        ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch, Watched,
+    };
+}
+
+/// Supervision trees: specifications of children, restarts, shutdown, tasks, partitions, reports and health.
+pub mod supervision {
+    #[doc(inline)]
+    pub use crate::exit::{ExitReason, ReservedReason, check_stop_reason};
+    #[doc(inline)]
+    pub use crate::health::{Health, Verdict, run_check};
+    #[doc(inline)]
+    pub use crate::limits::{HealthLimits, SupervisorLimits};
+    #[doc(inline)]
+    pub use crate::supervisor::{
+        AutoShutdown, Backoff, BackoffError, BoxError, ChildCount, ChildError, ChildEvent, ChildHealth, ChildId,
+        ChildInfo, ChildKind, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExponentialBackoff,
+        Failure, Fault, NameFree, NameTaken, OnTimeout, Partition, PartitionError, PartitionSupervisor,
+        PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
+        Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, StreamOptions,
+        StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop,
+        TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
+    };
+}
+
+/// Instruments that count and measure without an actor or a lock, and snapshots of them.
+pub mod instruments {
+    #[doc(inline)]
+    pub use crate::telemetry::{
+        Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,
+    };
+}

@@ -92,16 +92,16 @@ limits! {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use foundation_kernel::{Strategy, SupervisorLimits, SupervisorSpec};
+    /// use foundation_kernel::supervision::{Strategy, SupervisorLimits, SupervisorSpec};
     ///
     /// let patient = SupervisorLimits::new().worker_stop(Duration::from_secs(30));
     /// let spec = SupervisorSpec::new(Strategy::OneForOne).limits(patient);
     /// # let _ = spec;
     /// ```
     pub struct SupervisorLimits {
-        /// How long the start of a worker may take without a [limit of its own](crate::ChildSpec::start_timeout); 30 s.
+        /// How long the start of a worker may take without a [limit of its own](crate::supervision::ChildSpec::start_timeout); 30 s.
         worker_start: Duration = Duration::from_secs(30),
-        /// How long a worker without a [rule of its own](crate::ChildSpec::shutdown) may take to stop, before it is
+        /// How long a worker without a [rule of its own](crate::supervision::ChildSpec::shutdown) may take to stop, before it is
         /// killed; 5 s.
         worker_stop: Duration = Duration::from_secs(5),
         /// How long actors may take to stop that are stopped with a supervisor or a namespace without being its managed

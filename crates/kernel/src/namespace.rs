@@ -17,12 +17,12 @@ use uuid::Uuid;
 /// `production` or `test:<uuid>`.
 ///
 /// ```
-/// use foundation_kernel::Namespace;
+/// use foundation_kernel::names::Namespace;
 ///
 /// let mine = Namespace::test();
 /// assert_ne!(mine, Namespace::test(), "every test namespace is fresh");
 /// assert_eq!(mine.to_string().parse::<Namespace>()?, mine);
-/// # Ok::<(), foundation_kernel::ParseNamespaceError>(())
+/// # Ok::<(), foundation_kernel::names::ParseNamespaceError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Namespace {
@@ -127,14 +127,14 @@ pub enum NameError {
 /// Cloning costs nothing for a literal and one reference count otherwise.
 ///
 /// ```
-/// use foundation_kernel::ServiceName;
+/// use foundation_kernel::names::ServiceName;
 ///
 /// const WORDS: ServiceName = ServiceName::from_static("word_count");
 /// assert_eq!(ServiceName::new("word_count")?, WORDS);
 ///
 /// let refused = ServiceName::new("word count").unwrap_err();
 /// assert_eq!(refused.to_string(), r#"service name "word count" has ' ' at byte 4; allowed are [a-z0-9_.-]"#);
-/// # Ok::<(), foundation_kernel::NameError>(())
+/// # Ok::<(), foundation_kernel::names::NameError>(())
 /// ```
 #[derive(Clone)]
 pub struct ServiceName(Text);
@@ -159,7 +159,7 @@ impl ServiceName {
     /// A name that is known at compile time; in a `const`, a bad one does not compile.
     ///
     /// ```compile_fail,E0080
-    /// use foundation_kernel::ServiceName;
+    /// use foundation_kernel::names::ServiceName;
     ///
     /// const SPACED: ServiceName = ServiceName::from_static("word count");
     /// # let _ = SPACED;
@@ -290,7 +290,7 @@ impl<'de> Deserialize<'de> for ServiceName {
 /// kept and awaited in a later statement.
 ///
 /// ```
-/// use foundation_kernel::ServiceKey;
+/// use foundation_kernel::names::ServiceKey;
 ///
 /// enum WordsMsg { Line(String) }
 /// const WORDS: ServiceKey<WordsMsg> = ServiceKey::new("word_count");
@@ -306,7 +306,7 @@ impl<M> ServiceKey<M> {
     /// A key for a name that is known at compile time; in a `const`, a bad name does not compile.
     ///
     /// ```compile_fail,E0080
-    /// use foundation_kernel::ServiceKey;
+    /// use foundation_kernel::names::ServiceKey;
     ///
     /// const SPACED: ServiceKey<()> = ServiceKey::new("word count");
     /// # let _ = SPACED.name();

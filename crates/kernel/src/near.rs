@@ -10,7 +10,7 @@ const MIN_SIMILARITY: f64 = 0.75;
 /// The names that come closest to one that was not found, the closest first; written `; did you mean …?`, or nothing.
 ///
 /// ```
-/// use foundation_kernel::NearMisses;
+/// use foundation_kernel::names::NearMisses;
 ///
 /// let near = NearMisses::of("word_cuont", ["word_count", "telemetry"].into_iter());
 /// assert_eq!(near.names(), ["word_count"]);

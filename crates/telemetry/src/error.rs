@@ -1,6 +1,6 @@
 //! The errors of telemetry.
 
-use foundation_kernel::BoundsError;
+use foundation_kernel::instruments::BoundsError;
 
 use crate::labels::LabelError;
 use crate::name::MetricNameError;

@@ -11,8 +11,8 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foundation_kernel::Namespace;
 use foundation_kernel::containment::{CaughtPanic, catch_panic, drop_contained};
+use foundation_kernel::names::Namespace;
 use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 

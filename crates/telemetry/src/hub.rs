@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::containment::report;
-use foundation_kernel::{Counter, Gauge, Histogram, Namespace, ServiceRegistry};
+use foundation_kernel::instruments::{Counter, Gauge, Histogram};
+use foundation_kernel::names::{Namespace, ServiceRegistry};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::runtime::Handle;

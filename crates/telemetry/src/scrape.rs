@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use foundation_kernel::{Namespace, Reading, ServiceMeasures, ServiceRegistry, Snapshot};
+use foundation_kernel::instruments::{Reading, Snapshot};
+use foundation_kernel::names::{Namespace, ServiceMeasures, ServiceRegistry};
 use serde::Serialize;
 
 use crate::labels::Labels;

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use foundation_kernel::containment::report;
-use foundation_kernel::{Bounds, Counter, Gauge, Histogram, Namespace, Reading};
+use foundation_kernel::instruments::{Bounds, Counter, Gauge, Histogram, Reading};
+use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
 use super::labels::Labels;

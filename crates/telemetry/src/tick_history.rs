@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation_kernel::Reading;
+use foundation_kernel::instruments::Reading;
 use tokio::time::Instant;
 
 use crate::labels::Labels;
@@ -96,7 +96,7 @@ fn grown(before: u64, now: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use foundation_kernel::Namespace;
+    use foundation_kernel::names::Namespace;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

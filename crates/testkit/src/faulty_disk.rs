@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use foundation::{EventLog, EventStorage, LogFailure, Namespace, SqliteLog, SqliteOptions};
+use foundation::Namespace;
+use foundation::events::{EventLog, EventStorage, LogFailure, SqliteLog, SqliteOptions};
 use tempfile::TempDir;
 
 use crate::faulty_log::{Committed, FaultyLog};

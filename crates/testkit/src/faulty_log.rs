@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use foundation::{
+use foundation::events::{
     Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, ParkedEvent, PruneBound,
     ReaderSource, RepairStep, SubscriptionName,
 };

@@ -4,7 +4,8 @@
 //! what happened to them. Supervisors send their reports to [`Reports`], which a test awaits.
 //!
 //! ```
-//! use foundation::{Strategy, Supervisor, SupervisorSpec};
+//! use foundation::supervision::SupervisorSpec;
+//! use foundation::{Strategy, Supervisor};
 //! use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, reports};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -20,7 +21,7 @@
 //! reports.restarted("worker").await;
 //! assert_eq!(log.of(&[Moment::Up]), ["worker up", "worker up"]);
 //! supervisor.shutdown().await;
-//! # Ok::<(), foundation::StartError>(())
+//! # Ok::<(), foundation::supervision::StartError>(())
 //! # }).unwrap();
 //! # Ok::<(), std::io::Error>(())
 //! ```

@@ -1,4 +1,5 @@
-use foundation::{ConfigSection, ConfigSources, Foundation, FoundationBuilder};
+use foundation::config::{ConfigSection, ConfigSources};
+use foundation::{Foundation, FoundationBuilder};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -4,8 +4,9 @@ use std::future::pending;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use foundation::ChildSpec;
 use foundation::ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{ChildKind, ChildSpec, Start, StartContext, StartError};
+use foundation::supervision::{ChildKind, Start, StartContext, StartError};
 use tokio::sync::watch;
 use tokio::task::block_in_place;
 

@@ -1,5 +1,5 @@
 use foundation::ractor::ActorId;
-use foundation::{ChildEvent, ExitReason, Report, Reporter};
+use foundation::supervision::{ChildEvent, ExitReason, Report, Reporter};
 use tokio::sync::mpsc;
 
 use crate::soon;

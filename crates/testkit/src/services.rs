@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use foundation::{
-    ConfigSources, Event, EventStorage, EventStore, EventSubscription, Foundation, FoundationBuilder, MemoryLog,
-    Namespace, ProcessRegistry, ServiceKey, ServiceName, ServiceRegistry, Services, SubscriptionSpec, TestNamespace,
-};
+use foundation::config::ConfigSources;
+use foundation::events::{Event, EventStorage, EventSubscription, MemoryLog, SubscriptionSpec};
+use foundation::names::{ProcessRegistry, ServiceName, ServiceRegistry};
+use foundation::{EventStore, Foundation, FoundationBuilder, Namespace, ServiceKey, Services, TestNamespace};
 use serde_json::json;
 
 use crate::{SOON, TestClock, soon};

@@ -2,7 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use foundation::{EventLog, EventStorage, LogFailure, MemoryLog, Namespace, SqliteLog, SqliteOptions};
+use foundation::Namespace;
+use foundation::events::{EventLog, EventStorage, LogFailure, MemoryLog, SqliteLog, SqliteOptions};
 
 use crate::FaultyLog;
 

@@ -8,11 +8,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use foundation::config::ConfigSources;
+use foundation::events::EventKind;
+use foundation::names::ServiceName;
 use foundation::ractor::{ActorId, ActorRef};
+use foundation::supervision::{
+    ChildError, DynamicSupervisor, DynamicSupervisorSpec, PartitionSupervisor, PartitionSupervisorSpec, SupervisorSpec,
+    TaskSupervisor,
+};
 use foundation::{
-    ChildError, ChildSpec, ConfigServer, ConfigSources, DynamicSupervisor, DynamicSupervisorSpec, EventKind,
-    EventStore, Foundation, Namespace, NewEvent, PartitionSupervisor, PartitionSupervisorSpec, ServiceKey, ServiceName,
-    Services, Strategy, Supervisor, SupervisorSpec, TaskSupervisor, Telemetry,
+    ChildSpec, ConfigServer, EventStore, Foundation, Namespace, NewEvent, ServiceKey, Services, Strategy, Supervisor,
+    Telemetry,
 };
 use foundation_testkit::{Command, Log, PanickingWaker, Pool, Puppet};
 use tokio::runtime::Handle;

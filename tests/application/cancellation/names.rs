@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use foundation::Namespace;
+use foundation::names::{GroupKey, HealthCheck, Metadata, ServiceName};
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{GroupKey, HealthCheck, HealthLimits, Metadata, Namespace, ServiceName};
+use foundation::supervision::HealthLimits;
 use foundation_testkit::{Behavior, Command, Moment, Puppet};
 use futures::FutureExt;
 

@@ -1,6 +1,7 @@
 //! Starts and ends of foundations and namespaces: a requested end continues; a cancelled start leaves nothing.
 
-use foundation::{Foundation, Namespace, ProcessRegistry};
+use foundation::names::ProcessRegistry;
+use foundation::{Foundation, Namespace};
 
 use super::fixture::{Fixture, LONG, comes_true, dropped_at_each_poll, works_again};
 
@@ -82,9 +83,9 @@ async fn the_start_and_the_cleanup_of_a_namespace_may_be_cancelled() {
 }
 
 /// A namespace that is being cleaned up is not available.
-fn is_ending(error: foundation::RegistryError) -> Result<(), foundation::RegistryError> {
+fn is_ending(error: foundation::names::RegistryError) -> Result<(), foundation::names::RegistryError> {
     match error {
-        foundation::RegistryError::Child { .. } | foundation::RegistryError::NotRunning { .. } => Ok(()),
+        foundation::names::RegistryError::Child { .. } | foundation::names::RegistryError::NotRunning { .. } => Ok(()),
         error => Err(error),
     }
 }

@@ -3,10 +3,10 @@
 use std::io::Cursor;
 use std::time::{Duration, SystemTime};
 
+use foundation::NewEvent;
+use foundation::events::{EventId, FailureRule, Query, SubscriptionName, SubscriptionSpec};
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{
-    EventId, EventPattern, FailureRule, NewEvent, Query, SubscriptionName, SubscriptionSpec, TelemetryEvent,
-};
+use foundation::telemetry::{EventPattern, TelemetryEvent};
 use foundation_testkit::Pool;
 use futures::FutureExt;
 

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{
-    AutoShutdown, DynamicSupervisor, DynamicSupervisorSpec, HealthLimits, Strategy, Supervisor, SupervisorSpec,
-};
+use foundation::supervision::{AutoShutdown, DynamicSupervisor, DynamicSupervisorSpec, HealthLimits, SupervisorSpec};
+use foundation::{Strategy, Supervisor};
 use foundation_testkit::{Behavior, Moment, Puppet};
 use futures::FutureExt;
 
@@ -281,8 +280,9 @@ async fn partitions_may_be_resized_again_after_a_cancelled_resize() {
     dropped_at_each_poll(
         async |fixture| {
             let puppet = fixture.puppet("alone");
-            let spec = foundation::PartitionSupervisorSpec::workers(2, move |_| (puppet.actor(), ())).unwrap();
-            foundation::PartitionSupervisor::start("alone", spec).await.unwrap().shutdown().await;
+            let spec =
+                foundation::supervision::PartitionSupervisorSpec::workers(2, move |_| (puppet.actor(), ())).unwrap();
+            foundation::supervision::PartitionSupervisor::start("alone", spec).await.unwrap().shutdown().await;
         },
         async |_, _| {},
     )

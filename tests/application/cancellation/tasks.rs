@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foundation::{ChildSpec, DynamicSupervisorSpec, TaskOptions, TaskSupervisor};
+use foundation::ChildSpec;
+use foundation::supervision::{DynamicSupervisorSpec, TaskOptions, TaskSupervisor};
 use futures::StreamExt;
 
 use super::fixture::{Fixture, LONG, comes_true, dropped_at_each_poll, works_again};

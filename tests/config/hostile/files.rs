@@ -1,6 +1,7 @@
 //! Files that were tampered with: those of the configuration, and those of the events.
 
-use foundation::{EventLog, Foundation, Namespace, NewEvent, Query, SqliteLog, SqliteOptions};
+use foundation::events::{EventLog, Query, SqliteLog, SqliteOptions};
+use foundation::{Foundation, Namespace, NewEvent};
 use foundation_testkit::hostile::{TEXTS, readable};
 use foundation_testkit::{Pool, error_text};
 
@@ -109,7 +110,8 @@ fn a_log_of_a_hostile_namespace_is_its_own() {
         for round in 1..3 {
             let mut log = SqliteLog::open(&path, namespace, SqliteOptions::default()).unwrap();
             let batch = vec![NewEvent::new("noted").unwrap()];
-            let answers = log.commit(vec![foundation::Append::new(batch)], std::time::SystemTime::now()).unwrap();
+            let answers =
+                log.commit(vec![foundation::events::Append::new(batch)], std::time::SystemTime::now()).unwrap();
             assert_eq!(answers[0].as_ref().unwrap().events[0].namespace, namespace);
             assert_eq!(log.reader().unwrap().stats().unwrap().held, round);
         }

@@ -1,6 +1,7 @@
 //! Forged records of changes, and rollbacks to events that are no change.
 
-use foundation::{ConfigServer, EventId, Foundation, NewEvent, Query, TestNamespace};
+use foundation::events::{EventId, Query};
+use foundation::{ConfigServer, Foundation, NewEvent, TestNamespace};
 use foundation_testkit::hostile::{nested, readable};
 use foundation_testkit::{Pool, crash, error_text};
 use serde_json::{Value, json};

@@ -1,9 +1,8 @@
 //! Secrets are shown nowhere, whatever input would reveal them.
 
-use foundation::{
-    ChangeNote, ConfigSection, ConfigServer, ConfigSources, ExposeSecret, Foundation, NewEvent, Query, SecretString,
-    SubscriptionSpec,
-};
+use foundation::config::{ChangeNote, ConfigSection, ConfigSources, ExposeSecret, SecretString};
+use foundation::events::{Query, SubscriptionSpec};
+use foundation::{ConfigServer, Foundation, NewEvent};
 use foundation_testkit::crash;
 use garde::Validate;
 use serde::Deserialize;

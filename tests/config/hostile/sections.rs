@@ -4,9 +4,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use foundation::{
-    ConfigError, ConfigSection, ConfigServer, ConfigSources, ConfigUpdateError, Foundation, FoundationBuilder,
-};
+use foundation::config::{ConfigError, ConfigSection, ConfigSources, ConfigUpdateError};
+use foundation::{ConfigServer, Foundation, FoundationBuilder};
 use foundation_testkit::hostile::readable;
 use foundation_testkit::{error_text, pid};
 use garde::Validate;

@@ -1,9 +1,7 @@
 //! Paths, values and notes of changes at run time, and the layers below.
 
-use foundation::{
-    ChangeNote, ConfigError, ConfigServer, ConfigSources, ConfigUpdateError, Foundation, FoundationBuilder, Services,
-    TestNamespace,
-};
+use foundation::config::{ChangeNote, ConfigError, ConfigSources, ConfigUpdateError};
+use foundation::{ConfigServer, Foundation, FoundationBuilder, Services, TestNamespace};
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
 use foundation_testkit::{assert_error, crash, error_text, settings};
 use serde_json::json;
@@ -67,7 +65,7 @@ async fn values_that_are_too_large_or_of_another_type_change_nothing(namespace: 
         assert_eq!(error_text(transaction.await), expected);
     }
     // Each of them may be so large, and all of them together exceed one event.
-    let many = |wishes: &mut foundation::Transaction| {
+    let many = |wishes: &mut foundation::config::Transaction| {
         for number in 0..20 {
             wishes.set(format!("parts.part{number}"), "x".repeat(65_000));
         }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use foundation::{
-    EventError, EventId, EventKind, EventSource, EventStoreError, NewEvent, Query, SubscriptionName, SubscriptionSpec,
-    TestNamespace,
+use foundation::events::{
+    EventError, EventId, EventKind, EventSource, EventStoreError, Query, SubscriptionName, SubscriptionSpec,
 };
+use foundation::{NewEvent, TestNamespace};
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
 use foundation_testkit::{TraceLog, assert_error, error_text};
 use futures::FutureExt;

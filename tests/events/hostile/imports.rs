@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use foundation::{EventStore, Foundation, NewEvent, Query, TestNamespace, TransferError};
+use foundation::events::{Query, TransferError};
+use foundation::{EventStore, Foundation, NewEvent, TestNamespace};
 use foundation_testkit::hostile::{TEXTS, nested, readable};
 use serde_json::{Value, json};
 use tokio::io::BufReader;

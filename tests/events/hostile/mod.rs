@@ -5,7 +5,8 @@
 mod events;
 mod imports;
 
-use foundation::{EventStorage, EventStore, Foundation, NewEvent};
+use foundation::events::EventStorage;
+use foundation::{EventStore, Foundation, NewEvent};
 
 /// The checks for every store: one in memory and one in SQLite, each through its service, which still works afterwards.
 async fn each_store(bears: impl AsyncFn(&EventStore)) {

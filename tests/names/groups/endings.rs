@@ -1,7 +1,8 @@
 //! Members that end, and groups whose namespace is cleaned up.
 
+use foundation::Namespace;
+use foundation::names::{Group, GroupError};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, ActorStatus};
-use foundation::{Group, GroupError, Namespace};
 use foundation_testkit::{Command, Gate, Probe, Puppet, TraceLog, assert_error, test_registry};
 use tracing::Level;
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foundation::names::{Group, GroupError, GroupKey};
 use foundation::ractor::{ActorId, ActorRef, ActorStatus};
-use foundation::{Group, GroupError, GroupKey, Namespace, ServiceKey};
+use foundation::{Namespace, ServiceKey};
 use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, TraceLog, test_registry};
 use tracing::Level;
 

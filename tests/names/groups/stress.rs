@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use foundation::Namespace;
+use foundation::names::{Group, GroupError, GroupKey, ServiceRegistry};
 use foundation::ractor::{ActorCell, ActorRef, ActorStatus};
-use foundation::{Group, GroupError, GroupKey, Namespace, ServiceRegistry};
 use foundation_testkit::{Command, Probe, alive_tasks, test_registry, until};
 use tokio::task::yield_now;
 

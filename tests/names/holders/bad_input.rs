@@ -1,7 +1,8 @@
 //! The error texts for invalid input, and that no value is lost by them.
 
+use foundation::names::{GroupKey, NameError, RegistryError, ServiceName};
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{GroupKey, NameError, Namespace, RegistryError, ServiceKey, ServiceName};
+use foundation::{Namespace, ServiceKey};
 use foundation_testkit::{Behavior, Command, Probe, SOON, test_registry};
 
 use crate::setup::{Lamp, LampMsg, OTHER, PROBE, foreign, key, names_in};
@@ -73,8 +74,8 @@ async fn a_wrong_message_type_is_refused_with_both_types() {
     assert_eq!(names.with(&wrong, |_| ()).unwrap_err().to_string(), text);
     assert_eq!(names.via(&wrong).actor_ref().unwrap_err().to_string(), text);
     assert_eq!(names.wait_for_service(&wrong, SOON).await.unwrap_err().to_string(), text);
-    let health = names.health_check(&wrong, foundation::HealthCheck::alive(), SOON).await;
-    assert_eq!(health, foundation::Health::Failed(text));
+    let health = names.health_check(&wrong, foundation::names::HealthCheck::alive(), SOON).await;
+    assert_eq!(health, foundation::supervision::Health::Failed(text));
     assert_eq!(names.lookup(&PROBE).unwrap().get_id(), holder.get_id());
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use foundation::Restart;
+use foundation::names::{Metadata, RegistryError};
 use foundation::ractor::{Actor, ActorRef, ActorStatus};
-use foundation::{Metadata, RegistryError, Restart};
 use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 use futures::FutureExt;
 

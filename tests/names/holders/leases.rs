@@ -4,11 +4,10 @@
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use foundation::names::{ProcessRegistry, RegistryError, ServiceRegistry};
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{
-    ChildEvent, ChildSpec, NameTaken, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Restart,
-    ServiceRegistry,
-};
+use foundation::supervision::{ChildEvent, NameTaken, Report, Reporter};
+use foundation::{ChildSpec, Namespace, Restart};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 use futures::FutureExt;
 use tokio::task::yield_now;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foundation::{Metadata, MetadataError, RegistryError};
+use foundation::names::{Metadata, MetadataError, RegistryError};
 use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, test_registry};
 use serde::{Deserialize, Serialize};
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use foundation::{
-    Backoff, ChildError, ChildSpec, ChildState, NameTaken, RegistryError, RestartIntensity, ServiceRegistry,
-    StartError, Strategy, Supervisor, SupervisorSpec,
+use foundation::names::{RegistryError, ServiceRegistry};
+use foundation::supervision::{
+    Backoff, ChildError, ChildState, NameTaken, RestartIntensity, StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Probe, SOON, eventually, test_registry, until};
 use tokio::time::Instant;
 
@@ -178,7 +179,7 @@ async fn a_child_that_waits_for_its_name_takes_part_in_the_restarts_of_its_sibli
 async fn a_dynamic_child_whose_name_is_taken_counts_while_it_waits_and_is_removed_if_it_stops() {
     for (rule, counts) in [(NameTaken::Wait, 1), (NameTaken::Rest, 0)] {
         let (_registry, names) = test_registry().await;
-        let spec = foundation::DynamicSupervisorSpec::default().intensity(ONCE).max_children(1);
+        let spec = foundation::supervision::DynamicSupervisorSpec::default().intensity(ONCE).max_children(1);
         names.supervise(ChildSpec::dynamic_supervisor("crowd", spec)).await.unwrap();
         let crowd = names.application().unwrap().dynamic_supervisor("crowd").await.unwrap().unwrap();
         let child = crowd.start_child(probe(&names).on_name_taken(rule)).await.unwrap().unwrap();

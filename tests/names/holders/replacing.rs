@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use foundation::names::{NameChange, RegistryError, ServiceRegistry, Watched};
 use foundation::ractor::ActorStatus;
-use foundation::{
-    ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, NameChange, RegistryError, Restart, ServiceRegistry,
-    StartError, Watched,
-};
+use foundation::supervision::{ChildError, ChildState, DynamicSupervisorSpec, StartError};
+use foundation::{ChildSpec, Restart};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, test_registry};
 use futures::poll;
 
@@ -207,13 +206,13 @@ async fn a_shutdown_ends_a_replacement_under_way() {
 async fn a_successor_has_the_metadata_of_its_own_specification() {
     let (_registry, names) = test_registry().await;
     let described = |zone: &str| {
-        let metadata = foundation::Metadata::new(zone).unwrap();
+        let metadata = foundation::names::Metadata::new(zone).unwrap();
         names.with_metadata(metadata).child_spec(&PROBE, || (Probe::default(), ()))
     };
     names.supervise(described("eu")).await.unwrap();
     let mut watch = names.watch_service(&PROBE);
     assert!(matches!(watch.next().await, Some(Watched::Snapshot(_))));
-    let zone = |metadata: Option<foundation::Metadata>| metadata.unwrap().read::<String>().unwrap();
+    let zone = |metadata: Option<foundation::names::Metadata>| metadata.unwrap().read::<String>().unwrap();
     // A specification without metadata keeps the metadata of the name.
     for (spec, expected) in
         [(described("us"), "us"), (probe(&names, &Puppet::default()), "us"), (described("as"), "as")]
@@ -225,7 +224,7 @@ async fn a_successor_has_the_metadata_of_its_own_specification() {
     }
     // From then on its owner may change it, and each change is reported.
     let owner = names.lookup(&PROBE).unwrap();
-    names.update_metadata(&PROBE, &owner, |_| foundation::Metadata::new("au").ok()).unwrap();
+    names.update_metadata(&PROBE, &owner, |_| foundation::names::Metadata::new("au").ok()).unwrap();
     let Some(Watched::Change(NameChange::Updated(update))) = watch.next().await else { panic!("an update") };
     assert_eq!(zone(update.metadata), "au");
 }

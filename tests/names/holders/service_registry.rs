@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use foundation::names::{HealthCheck, ProcessRegistry, RegistryError};
 use foundation::ractor::Actor;
-use foundation::{Health, HealthCheck, Namespace, ProcessRegistry, RegistryError, Report, Reporter, Via};
+use foundation::supervision::{Health, Report, Reporter};
+use foundation::{Namespace, Via};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, test_registry};
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -109,7 +111,7 @@ impl Reporter for Broken {
     }
 }
 
-async fn world_with_a_broken_reporter() -> (ProcessRegistry, foundation::ServiceRegistry) {
+async fn world_with_a_broken_reporter() -> (ProcessRegistry, foundation::names::ServiceRegistry) {
     let registry = ProcessRegistry::builder().reporter(Broken).start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
     (registry, names)

@@ -1,7 +1,8 @@
 //! Elixir's own registry tests, as far as the present API has an analogue: CONFORMANCE, section 2.
 
+use foundation::ServiceKey;
+use foundation::names::{Metadata, RegistryError};
 use foundation::ractor::ActorStatus;
-use foundation::{Metadata, RegistryError, ServiceKey};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, TraceLog, assert_error, test_registry};
 use tracing::Level;
 

@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use foundation::names::{CallError, GroupKey, HealthCheck};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{AskError, CallError, GroupKey, Health, HealthCheck, ServiceKey, ask};
+use foundation::supervision::Health;
+use foundation::{AskError, ServiceKey, ask};
 use foundation_testkit::{Command, PanickingWaker, Probe, SOON, test_registry};
 use tokio::task::yield_now;
 use tokio::time::Instant;

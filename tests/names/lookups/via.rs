@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{CallError, CastError, RegistryError, Restart, ServiceRegistry, Via};
+use foundation::names::{CallError, CastError, RegistryError, ServiceRegistry};
+use foundation::{Restart, Via};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, SOON, assert_error, test_registry};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -173,11 +174,13 @@ async fn a_message_to_a_stopping_actor_is_given_back() {
 async fn no_message_is_lost_between_two_incarnations() {
     let (_registry, names) = test_registry().await;
     let spec = names.child_spec(&PROBE, || (Probe::default(), ())).restart(Restart::Permanent);
-    let patient = foundation::RestartIntensity::new(1_000, Duration::from_secs(1));
+    let patient = foundation::supervision::RestartIntensity::new(1_000, Duration::from_secs(1));
     names
         .supervise(foundation::ChildSpec::supervisor(
             "patient",
-            foundation::SupervisorSpec::new(foundation::Strategy::OneForOne).intensity(patient).child(spec),
+            foundation::supervision::SupervisorSpec::new(foundation::Strategy::OneForOne)
+                .intensity(patient)
+                .child(spec),
         ))
         .await
         .unwrap();

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{RegistryError, Restart};
+use foundation::Restart;
+use foundation::names::RegistryError;
 use foundation_testkit::{Behavior, Gate, Probe, Puppet, SOON, test_registry};
 use futures::FutureExt;
 use futures::future::join_all;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::thread;
 
+use foundation::names::{GroupKey, Metadata, ServiceName, ServiceRegistry};
 use foundation::ractor::ActorRef;
-use foundation::{GroupKey, Metadata, ServiceName, ServiceRegistry};
 use foundation_testkit::{Command, Probe, SOON, test_registry};
 use futures::FutureExt;
 use futures::future::BoxFuture;

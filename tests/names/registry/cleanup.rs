@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foundation::names::{GroupKey, ProcessRegistry, RegistryError, ServiceRegistry};
 use foundation::ractor::{Actor, ActorStatus};
-use foundation::{
-    ChildKind, ChildSpec, GroupKey, Namespace, ProcessRegistry, RegistryError, ServiceRegistry, Shutdown, Start,
-    StartError, Stopped,
-};
+use foundation::supervision::{ChildKind, Shutdown, Start, StartError, Stopped};
+use foundation::{ChildSpec, Namespace};
 use foundation_testkit::{
     Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, error_text, test_registry, until,
 };
@@ -512,7 +511,7 @@ async fn a_second_shutdown_does_no_harm() {
 async fn a_namespace_that_collapses_removes_only_its_own_names() {
     let registry = ProcessRegistry::builder()
         .services(|names| vec![names.child_spec(&PROBE, || (Probe::default(), ()))])
-        .intensity(foundation::RestartIntensity::new(0, Duration::from_secs(1)))
+        .intensity(foundation::supervision::RestartIntensity::new(0, Duration::from_secs(1)))
         .start()
         .await
         .unwrap();

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation::names::{ProcessRegistry, RegistryError, ServiceName, ServiceRegistry, Watch, Watched};
 use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
-use foundation::{
-    Namespace, ProcessRegistry, RegistryError, RestartIntensity, ServiceKey, ServiceName, ServiceRegistry, Shutdown,
-    StartError, Strategy, SupervisorSpec, Watch, Watched,
-};
+use foundation::supervision::{RestartIntensity, Shutdown, StartError, SupervisorSpec};
+use foundation::{Namespace, ServiceKey, Strategy};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, poll_and_drop, soon};
 use futures::FutureExt;
 use futures::future::BoxFuture;

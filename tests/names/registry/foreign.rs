@@ -3,8 +3,9 @@
 use std::sync::{Mutex, mpsc};
 use std::thread::JoinHandle;
 
+use foundation::Namespace;
+use foundation::names::{ProcessRegistry, RegistryError, ServiceRegistry};
 use foundation::ractor::{Actor, ActorRef, ActorRuntime, ActorStatus};
-use foundation::{Namespace, ProcessRegistry, RegistryError, ServiceRegistry};
 use foundation_testkit::{Behavior, Command, Gate, Probe, SOON, assert_error, subscribe, test_registry};
 use futures::FutureExt;
 

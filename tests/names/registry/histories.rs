@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use foundation::names::{CallError, RegistryError, ServiceRegistry};
 use foundation::ractor::{ActorRef, ActorStatus};
-use foundation::{CallError, RegistryError, ServiceKey, ServiceRegistry, Via};
+use foundation::{ServiceKey, Via};
 use foundation_testkit::{Command, Gate, Probe, Puppet, test_registry};
 use proptest::prelude::*;
 use tokio::task::yield_now;

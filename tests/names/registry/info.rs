@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use foundation::names::{RegistryError, ServiceRegistry};
 use foundation::ractor::{ActorRef, ActorStatus};
-use foundation::{RegistryError, ServiceRegistry};
 use foundation_testkit::{Command, Probe, Puppet, SOON, assert_error, test_registry};
 
 use crate::setup::{OTHER, PROBE, count, foreign};
 
-fn only(names: &ServiceRegistry) -> foundation::ServiceInfo {
+fn only(names: &ServiceRegistry) -> foundation::names::ServiceInfo {
     let info = names.service_info();
     let [service] = &info.services[..] else { panic!("{info:?}") };
     service.clone()

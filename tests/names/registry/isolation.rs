@@ -1,6 +1,7 @@
 //! Several registries in one process do not know of each other.
 
-use foundation::{Namespace, ProcessRegistry, RegistryError};
+use foundation::Namespace;
+use foundation::names::{ProcessRegistry, RegistryError};
 use foundation_testkit::{Command, Probe, SOON, assert_error};
 
 use crate::setup::{PROBE, foreign, key};
@@ -57,7 +58,7 @@ async fn a_thousand_namespaces_have_the_same_names_and_are_independent() {
     for names in &spaces {
         names.as_ref().unwrap().cleanup().await.unwrap();
     }
-    assert_eq!(registry.stats(), foundation::RegistryStats::default());
+    assert_eq!(registry.stats(), foundation::names::RegistryStats::default());
 }
 
 #[tokio::test]

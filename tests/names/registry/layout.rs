@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::{
-    Namespace, ProcessRegistry, RegistryError, RegistryLimits, Report, Reporter, RestartIntensity, ServiceRegistry,
-    Stopped, Strategy, SupervisorLimits, SupervisorSpec, TreeStatus,
+use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits, ServiceRegistry};
+use foundation::supervision::{
+    Report, Reporter, RestartIntensity, Stopped, SupervisorLimits, SupervisorSpec, TreeStatus,
 };
+use foundation::{Namespace, Strategy};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Probe, Puppet, soon, test_registry};
 use tokio::time::Instant;
 
@@ -106,7 +107,7 @@ async fn the_tree_of_a_namespace_that_has_stopped_is_one_actor_and_no_child_coun
     let (registry, names) = test_registry().await;
     let child = names.child_spec(&PROBE, || (Probe::default(), ())).in_health();
     names.supervise(child).await.unwrap();
-    let limits = foundation::HealthLimits::new();
+    let limits = foundation::supervision::HealthLimits::new();
     assert!(names.health(&limits).await.iter().any(|child| child.path.ends_with("probe")));
     registry.shutdown().await;
     let tree = names.tree().await;
@@ -122,7 +123,7 @@ async fn registered_actors_and_members_have_the_configured_time_to_stop() {
     let names = registry.namespace(Namespace::test()).await.unwrap();
     let stubborn = || foreign(Probe::default().stop(Behavior::Wait(Gate::new())));
     names.register(&PROBE, &stubborn().await).await.unwrap();
-    static STUBBORN: foundation::GroupKey<Command> = foundation::GroupKey::new("stubborn");
+    static STUBBORN: foundation::names::GroupKey<Command> = foundation::names::GroupKey::new("stubborn");
     names.group(&STUBBORN).join(&stubborn().await).unwrap();
     let begun = Instant::now();
     let report = names.cleanup().await.unwrap();

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::{Measurement, Namespace, ProcessRegistry, ServiceKey, ServiceMeasures, ServiceRegistry};
+use foundation::names::{Measurement, ProcessRegistry, ServiceMeasures, ServiceRegistry};
+use foundation::{Namespace, ServiceKey};
 use foundation_testkit::{Command, Gate, Probe, SOON, subscribe, test_registry};
 use proptest::prelude::*;
 use tracing::{Subscriber, span};

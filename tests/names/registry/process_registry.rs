@@ -1,9 +1,9 @@
 //! Elixir Foundation's process-registry tests: CONFORMANCE, section 5.
 
+use foundation::names::{ProcessRegistry, RegistryError};
 use foundation::ractor::ActorStatus;
-use foundation::{
-    ChildError, ChildKind, ChildSpec, Namespace, ProcessRegistry, RegistryError, Restart, Shutdown, Stopped,
-};
+use foundation::supervision::{ChildError, ChildKind, Shutdown, Stopped};
+use foundation::{ChildSpec, Namespace, Restart};
 use foundation_testkit::{Behavior, Probe, Puppet, assert_error, test_registry};
 use std::time::Duration;
 
@@ -354,7 +354,7 @@ async fn fnd_5_children_of_the_layout_are_up_when_the_namespace_is() {
         .services(|names| vec![names.child_spec(&PROBE, || (Probe::default(), ()))])
         .application(|names| {
             let child: ChildSpec = names.child_spec(&OTHER, || (Probe::default(), ()));
-            foundation::SupervisorSpec::new(foundation::Strategy::OneForOne).child(child)
+            foundation::supervision::SupervisorSpec::new(foundation::Strategy::OneForOne).child(child)
         });
     let registry = layout.start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();

@@ -1,15 +1,15 @@
 //! Elixir's own registry tests on matching and selecting: CONFORMANCE, section 2.2. Elixir's match specifications
 //! are functions here; a bad specification, which raises there, is a compile error.
 
+use foundation::names::{Metadata, Registration, ServiceEntry, ServiceRegistry};
 use foundation::ractor::{ActorId, ActorStatus};
-use foundation::{Metadata, Registration, ServiceEntry, ServiceRegistry};
 use foundation_testkit::{Behavior, Command, Gate, Probe, test_registry};
 
 use crate::setup::{foreign, key};
 use crate::watches::mirror::holders;
 
 /// `hello` and `world` have a tuple, `again` a number, `mute` nothing.
-async fn described() -> (foundation::ProcessRegistry, ServiceRegistry) {
+async fn described() -> (foundation::names::ProcessRegistry, ServiceRegistry) {
     let (registry, names) = test_registry().await;
     let values =
         [("hello", Metadata::new(&("atom", 1))), ("world", Metadata::new(&("atom", 2))), ("again", Metadata::new(&7))];

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use fastrand::Rng;
+use foundation::names::{CallError, ProcessRegistry, RegistryError, ServiceRegistry};
 use foundation::ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort};
-use foundation::{CallError, Namespace, ProcessRegistry, RegistryError, ServiceKey, ServiceRegistry};
+use foundation::{Namespace, ServiceKey};
 use foundation_testkit::{SOON, alive_tasks, until};
 use tokio::task::yield_now;
 

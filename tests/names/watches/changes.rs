@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
+use foundation::names::{Metadata, NameChange, ProcessRegistry, ServiceRegistry, Watch, Watched};
 use foundation::ractor::ActorId;
-use foundation::{
-    ExitReason, Metadata, NameChange, Namespace, ProcessRegistry, Restart, ServiceRegistry, Watch, Watched,
-};
+use foundation::supervision::ExitReason;
+use foundation::{Namespace, Restart};
 use foundation_testkit::{Behavior, Command, Gate, Probe, Puppet, test_registry};
 use futures::{FutureExt, StreamExt};
 

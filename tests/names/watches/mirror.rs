@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use foundation::names::{Metadata, NameChange, Registration, ServiceName, Watch, Watched};
 use foundation::ractor::ActorId;
-use foundation::{ExitReason, Metadata, NameChange, Registration, ServiceName, Watch, Watched};
+use foundation::supervision::ExitReason;
 use foundation_testkit::SOON;
 use tokio::time::timeout;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use fastrand::Rng;
+use foundation::ServiceKey;
+use foundation::names::{Metadata, ServiceRegistry, Watch};
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{Metadata, ServiceKey, ServiceRegistry, Watch};
 use foundation_testkit::{Command, Probe, test_registry};
 use futures::FutureExt;
 use tokio::task::yield_now;
@@ -71,7 +72,8 @@ impl Arena {
     fn truth(
         &self,
         concerns: impl Fn(&str) -> bool,
-    ) -> std::collections::BTreeMap<foundation::ServiceName, (foundation::ractor::ActorId, Option<Metadata>)> {
+    ) -> std::collections::BTreeMap<foundation::names::ServiceName, (foundation::ractor::ActorId, Option<Metadata>)>
+    {
         let live = self.names.select(|service| concerns(service.name().as_str()));
         live.into_iter().map(|service| (service.name, (service.actor, service.metadata))).collect()
     }

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use foundation::ractor::Actor;
-use foundation::{
-    ChildError, ChildKind, ChildSpec, DynamicSupervisor, DynamicSupervisorSpec, Restart, RestartIntensity, Shutdown,
-    SpecError, StartError, Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, DynamicSupervisor, DynamicSupervisorSpec, RestartIntensity, Shutdown, SpecError, StartError,
+    SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Command, Log, Moment, Puppet, error_text};
 
 use super::{Agency, Office, STRATEGIES, counts, states};
@@ -127,7 +128,10 @@ async fn otp_24_a_dynamic_child_is_terminated_by_its_actor() {
     let error = agency.agency.terminate_child(actor.get_id()).await.unwrap_err();
     assert!(matches!(error, ChildError::NotFound { .. }), "{error}");
     assert_eq!(foundation_testkit::ping(&actor).await, Some(1));
-    assert_eq!(agency.agency.which_children().await.unwrap()[0].state, foundation::ChildState::Running(second));
+    assert_eq!(
+        agency.agency.which_children().await.unwrap()[0].state,
+        foundation::supervision::ChildState::Running(second)
+    );
     actor.stop(None);
     agency.close().await;
 }

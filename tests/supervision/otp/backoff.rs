@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use foundation::{
-    Backoff, ChildError, ChildEvent, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Shutdown, Strategy,
-    Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    Backoff, ChildError, ChildEvent, ChildState, DynamicSupervisorSpec, ExponentialBackoff, Shutdown, SupervisorSpec,
 };
+use foundation::{Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, Reports, alive_tasks, eventually, reports, soon};
 use tokio::time::{Instant, advance};
 
@@ -236,7 +236,7 @@ async fn a_start_that_fails_in_a_restart_is_the_next_consecutive_failure() {
 async fn consecutive_failures_are_reset_when_the_child_has_run_for_long_or_is_restarted_by_request() {
     let (_, [a]) = puppets(["a"]);
     let spec = SupervisorSpec::new(Strategy::OneForOne).backoff(doubling());
-    let intensity = foundation::RestartIntensity::new(9, 5 * SECOND);
+    let intensity = foundation::supervision::RestartIntensity::new(9, 5 * SECOND);
     let mut office = Office::open(spec.intensity(intensity).child(a.spec())).await;
     for (life, seconds) in [(0, 1), (0, 2), (4, 4), (6, 1), (0, 2), (0, 4), (0, 8), (7, 10), (10, 1)] {
         advance(life * SECOND).await;

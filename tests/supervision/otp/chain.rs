@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{
-    Backoff, ChildEvent, ChildSpec, ExitReason, Fault, Report, Reporter, Restart, RestartCause, RestartLimitExceeded,
-    Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    Backoff, ChildEvent, ExitReason, Fault, Report, Reporter, RestartCause, RestartLimitExceeded, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Moment, Puppet, Reports, reports};
 
 use super::{Office, at_most, puppets, shutdown};

@@ -2,7 +2,8 @@
 //! after the shutdown no child is.
 
 use fastrand::Rng;
-use foundation::{ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, Strategy, Supervisor, SupervisorSpec};
+use foundation::supervision::{ChildError, ChildState, DynamicSupervisorSpec, SupervisorSpec};
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon, until, until_tasks_left};
 use tokio::task::yield_now;
 
@@ -187,7 +188,7 @@ async fn chaos_until_the_shutdown_leaves_no_actor() {
 async fn chaos_among_dynamic_children_loses_none_and_leaves_none() {
     let log = Log::new();
     let spec = DynamicSupervisorSpec::default().intensity(at_most(u32::MAX));
-    let agency = foundation::DynamicSupervisor::start("agency", spec).await.unwrap();
+    let agency = foundation::supervision::DynamicSupervisor::start("agency", spec).await.unwrap();
     let puppets: Vec<_> = (0..20).map(|n| Puppet::new(&format!("p{n}"), &log)).collect();
     for puppet in &puppets {
         agency.start_child(puppet.spec()).await.unwrap();

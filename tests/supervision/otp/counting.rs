@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use foundation::names::ProcessRegistry;
 use foundation::ractor::{Actor, ActorRef};
-use foundation::{
-    ChildError, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, Namespace, ProcessRegistry, Restart,
-    RestartIntensity, ServiceKey, Strategy, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, ChildState, DynamicSupervisorSpec, RestartIntensity, SupervisorSpec,
 };
+use foundation::{ChildSpec, Namespace, Restart, ServiceKey, Strategy};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, until};
 
 use super::{Agency, Office, at_most, at_rest, counts, states};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{
-    AutoShutdown, Backoff, ChildEvent, ChildId, ChildSpec, ExitReason, Report, Reporter, Restart, Stopped, Strategy,
-    Supervisor, SupervisorSpec, TaskSupervisor, TracingReporter,
+use foundation::supervision::{
+    AutoShutdown, Backoff, ChildEvent, ChildId, ExitReason, Report, Reporter, Stopped, SupervisorSpec, TaskSupervisor,
+    TracingReporter,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{TraceLog, subscribe};
 use tracing::Level;
 use tracing_subscriber::layer::SubscriberExt;
@@ -121,7 +122,8 @@ async fn a_supervisor_that_gives_up_is_an_error_and_a_name_that_is_taken_a_warni
     let [(_, text)] = &errors[..] else { panic!("one error and not {errors:?}") };
     assert!(text.starts_with("supervisor gives up: too many restarts supervisor=office child=clerk"), "{text}");
 
-    let taken = ChildEvent::NameTaken { cause: "another has it".into(), rule: foundation::NameTaken::Wait };
+    let taken =
+        ChildEvent::NameTaken { cause: "another has it".into(), rule: foundation::supervision::NameTaken::Wait };
     assert_eq!(levels(taken), (Level::WARN, Level::WARN));
 }
 
@@ -151,7 +153,7 @@ fn an_actor_that_outlives_its_supervisor_and_a_caught_panic_are_logged_as_warnin
         .unwrap();
     let (ends, [deaf]) = puppets(["deaf"]);
     let scene = async move {
-        let limits = foundation::SupervisorLimits::new().subtree_end(Duration::from_millis(20));
+        let limits = foundation::supervision::SupervisorLimits::new().subtree_end(Duration::from_millis(20));
         let inner = SupervisorSpec::new(Strategy::OneForOne).child(deaf.spec());
         let spec = SupervisorSpec::new(Strategy::OneForOne).limits(limits);
         let office = Supervisor::start("office", spec.child(ChildSpec::supervisor("inner", inner))).await.unwrap();

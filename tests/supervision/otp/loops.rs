@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildSpec, DynamicSupervisorSpec, Namespace, ProcessRegistry, RestartIntensity, ServiceKey,
-    ServiceRegistry, Strategy, Supervisor, SupervisorSpec,
-};
+use foundation::names::{ProcessRegistry, ServiceRegistry};
+use foundation::supervision::{ChildError, DynamicSupervisorSpec, RestartIntensity, SupervisorSpec};
+use foundation::{ChildSpec, Namespace, ServiceKey, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
 
 use super::{Agency, End, Office, at_most, at_rest, counts, states};

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use foundation::{Restart, Strategy, SupervisorSpec};
+use foundation::supervision::SupervisorSpec;
+use foundation::{Restart, Strategy};
 use foundation_testkit::{Command, Log, Puppet};
 
 use super::strategies::laden;

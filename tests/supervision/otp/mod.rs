@@ -22,10 +22,10 @@ mod wording;
 
 use std::time::Duration;
 
-use foundation::{
-    ChildInfo, ChildSpec, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExitReason, Restart, RestartIntensity,
-    Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildInfo, ChildState, DynamicSupervisor, DynamicSupervisorSpec, ExitReason, RestartIntensity, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Log, Puppet, Reports, eventually, reports, soon};
 
 pub(super) const STRATEGIES: [Strategy; 3] = [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne];

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildSpec, ChildState, DynamicSupervisorSpec, Restart, RestartIntensity, Shutdown, SpecError, Strategy,
-    Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildState, DynamicSupervisorSpec, RestartIntensity, Shutdown, SpecError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, eventually, soon};
 
 use super::{Agency, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, states};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use foundation::{
-    AutoShutdown, ChildError, ChildEvent, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, Restart,
-    SpecError, Start, StartError, Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    AutoShutdown, ChildError, ChildEvent, ChildKind, ChildState, DynamicSupervisorSpec, ExitReason, SpecError, Start,
+    StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Gate, Moment, Puppet, soon, until};
 
 use super::{Agency, End, Office, STRATEGIES, at_most, at_rest, counts, puppets, shutdown, states};

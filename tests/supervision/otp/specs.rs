@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildKind, ChildSpec, DynamicSupervisorSpec, Restart, Shutdown, SpecError, StartError, Strategy,
-    Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, DynamicSupervisorSpec, Shutdown, SpecError, StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet};
 
 use super::{Agency, Office, at_rest, puppets, states};

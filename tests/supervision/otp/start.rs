@@ -1,9 +1,9 @@
 //! 1.1: starts, and starts that fail.
 
-use foundation::{
-    ChildError, ChildKind, ChildSpec, DynamicSupervisorSpec, Restart, RestartIntensity, SpecError, Start, StartError,
-    Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, DynamicSupervisorSpec, RestartIntensity, SpecError, Start, StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Log, Moment, Puppet, soon};
 
 use super::{Agency, Office, STRATEGIES, at_rest, counts, states};
@@ -97,7 +97,9 @@ async fn otp_8_a_specification_without_meaning_is_an_error_of_the_start() {
     let zero = RestartIntensity::new(2, std::time::Duration::ZERO);
     let refused = Supervisor::start("odd", SupervisorSpec::new(Strategy::OneForOne).intensity(zero)).await;
     assert!(matches!(refused, Err(StartError::Spec(SpecError::ZeroPeriod { max_restarts: 2 }))), "{refused:?}");
-    let refused = foundation::DynamicSupervisor::start("odd", DynamicSupervisorSpec::default().intensity(zero)).await;
+    let refused =
+        foundation::supervision::DynamicSupervisor::start("odd", DynamicSupervisorSpec::default().intensity(zero))
+            .await;
     assert!(matches!(refused, Err(StartError::Spec(SpecError::ZeroPeriod { .. }))), "{refused:?}");
 }
 

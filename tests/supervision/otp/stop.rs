@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{ChildEvent, ChildKind, ChildSpec, Restart, Shutdown, Stopped, Strategy, SupervisorSpec};
+use foundation::supervision::{ChildEvent, ChildKind, Shutdown, Stopped, SupervisorSpec};
+use foundation::{ChildSpec, Restart, Strategy};
 use foundation_testkit::{Behavior, Command, ExitMonitor, Gate, Log, Moment, Puppet, Reports, soon};
 use tokio::time::Instant;
 
@@ -12,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// How each child of the office or agency was stopped, in the order in which they were gone.
 fn stops(reports: &mut Reports) -> Vec<(String, Stopped)> {
-    let how = |report: foundation::Report| match report.happened {
+    let how = |report: foundation::supervision::Report| match report.happened {
         ChildEvent::Stopped { how, .. } => Some((report.child.to_string(), how)),
         _ => None,
     };

@@ -4,9 +4,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use foundation::ractor::ActorId;
-use foundation::{
-    ChildEvent, ChildKind, ChildSpec, Restart, RestartIntensity, Shutdown, Stopped, Strategy, SupervisorSpec,
-};
+use foundation::supervision::{ChildEvent, ChildKind, RestartIntensity, Shutdown, Stopped, SupervisorSpec};
+use foundation::{ChildSpec, Restart, Strategy};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet};
 use tokio::time::{Instant, advance};
 
@@ -171,8 +170,9 @@ async fn otp_48_dynamic_children_stop_together_and_the_slow_one_is_killed() {
     assert_eq!(begun.elapsed(), 2 * second);
     assert_eq!(log.count("slow", Moment::Down), 0);
     assert_eq!([a, b, slow].map(|child| child.alive()), [0, 0, 0]);
-    let killed =
-        |report: &foundation::Report| matches!(report.happened, ChildEvent::Stopped { how: Stopped::Killed, .. });
+    let killed = |report: &foundation::supervision::Report| {
+        matches!(report.happened, ChildEvent::Stopped { how: Stopped::Killed, .. })
+    };
     let killed: Vec<_> =
         agency.reports.rest().into_iter().filter(killed).map(|report| report.child.to_string()).collect();
     assert_eq!(killed, ["slow"]);
@@ -220,7 +220,8 @@ async fn otp_52_a_dynamic_child_that_is_not_wanted_on_restart_is_removed() {
     let mut agency = Agency::of(1, &[&child]).await;
     child.always(Moment::Called, Behavior::Ignore);
     fail(&child);
-    let ignored = |report: &foundation::Report| matches!(report.happened, ChildEvent::Ignored).then_some(());
+    let ignored =
+        |report: &foundation::supervision::Report| matches!(report.happened, ChildEvent::Ignored).then_some(());
     agency.reports.find("being ignored", ignored).await;
     assert_eq!(agency.agency.which_children().await.unwrap(), []);
     agency.close().await;

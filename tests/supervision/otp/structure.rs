@@ -1,6 +1,7 @@
 //! 1.7: children that leave the tree, and trees of several levels.
 
-use foundation::{ChildError, ChildSpec, ExitReason, Restart, Strategy, Supervisor, SupervisorSpec};
+use foundation::supervision::{ChildError, ExitReason, SupervisorSpec};
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, soon};
 
 use super::{Office, at_most, counts, shutdown, states};

@@ -1,6 +1,7 @@
 //! 1.5: what happens after a child has ended, by restart type and reason.
 
-use foundation::{ChildEvent, ChildSpec, ExitReason, Restart, StartError, Strategy, Supervisor, SupervisorSpec};
+use foundation::supervision::{ChildEvent, ExitReason, StartError, SupervisorSpec};
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet};
 
 use super::{End, Office, STRATEGIES, at_rest, counts, shutdown, states};

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use foundation::{
-    Backoff, ChildKind, ChildSpec, DynamicSupervisorSpec, ExitReason, Namespace, ProcessRegistry, Restart, ServiceKey,
-    Strategy, Supervisor, SupervisorSpec, Tree, TreeStatus,
+use foundation::names::ProcessRegistry;
+use foundation::supervision::{
+    Backoff, ChildKind, DynamicSupervisorSpec, ExitReason, SupervisorSpec, Tree, TreeStatus,
 };
+use foundation::{ChildSpec, Namespace, Restart, ServiceKey, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, reports, soon};
 use tokio::time::Instant;
 
@@ -127,7 +128,7 @@ async fn a_supervisor_that_is_stopping_does_not_delay_the_rest_of_the_tree() {
     let (log, [a, b]) = puppets(["a", "b"]);
     let gate = Gate::new();
     a.always(Moment::Stopping, Behavior::Wait(gate.clone()));
-    let slow = a.spec().shutdown(foundation::Shutdown::Infinity);
+    let slow = a.spec().shutdown(foundation::supervision::Shutdown::Infinity);
     let inner = ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne).child(slow));
     let spec = SupervisorSpec::new(Strategy::OneForOne).children([inner, b.spec()]);
     let top = Supervisor::start("top", spec).await.unwrap();
@@ -152,9 +153,9 @@ async fn a_supervisor_that_is_stopping_does_not_delay_the_rest_of_the_tree() {
 #[derive(Clone)]
 struct Blocking(std::sync::Arc<std::sync::Mutex<std::sync::mpsc::Receiver<()>>>);
 
-impl foundation::Reporter for Blocking {
-    fn report(&self, report: &foundation::Report) {
-        if let foundation::ChildEvent::Exited { .. } = report.happened {
+impl foundation::supervision::Reporter for Blocking {
+    fn report(&self, report: &foundation::supervision::Report) {
+        if let foundation::supervision::ChildEvent::Exited { .. } = report.happened {
             let _ = tokio::task::block_in_place(|| self.0.lock().unwrap().recv());
         }
     }
@@ -318,7 +319,8 @@ async fn a_tree_is_drawn_with_a_line_for_each_actor_and_as_a_graph_with_a_node_f
 
 #[tokio::test]
 async fn of_several_children_of_one_id_the_first_is_shown() {
-    let pool = foundation::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default()).await.unwrap();
+    let pool =
+        foundation::supervision::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default()).await.unwrap();
     let (_, [first, second]) = puppets(["same", "same"]);
     for puppet in [&first, &second] {
         pool.start_child(puppet.spec()).await.unwrap().unwrap();

@@ -1,6 +1,7 @@
 //! 1.11: the text of a report (92–93). OTP formats terms by depth; here a report is a value, and its text is one line.
 
-use foundation::{AutoShutdown, ChildEvent, ChildId, ExitReason, Report, Restart, Stopped, Strategy, SupervisorSpec};
+use foundation::supervision::{AutoShutdown, ChildEvent, ChildId, ExitReason, Report, Stopped, SupervisorSpec};
+use foundation::{Restart, Strategy};
 use foundation_testkit::Command;
 
 use super::{Office, puppets};

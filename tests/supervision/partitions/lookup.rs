@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use foundation::{PartitionError, PartitionSupervisor, Restart, RestartIntensity};
+use foundation::Restart;
+use foundation::supervision::{PartitionError, PartitionSupervisor, RestartIntensity};
 use foundation_testkit::{Behavior, Command, Gate, Moment, assert_error, soon, until};
 use tokio::task::yield_now;
 

@@ -12,9 +12,8 @@ mod starting;
 use std::sync::Arc;
 
 use foundation::ractor::{ActorId, ActorRef};
-use foundation::{
-    ChildSpec, PartitionSupervisor, PartitionSupervisorSpec, Reporter, Strategy, Supervisor, SupervisorSpec,
-};
+use foundation::supervision::{PartitionSupervisor, PartitionSupervisorSpec, Reporter, SupervisorSpec};
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Command, Log, Puppet, Reports, reports};
 
 type Shards = PartitionSupervisor<ActorRef<Command>>;

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use foundation::{ChildError, PartitionError, StartError};
+use foundation::supervision::{ChildError, PartitionError, StartError};
 use foundation_testkit::{Behavior, Gate, Moment, soon};
 
 use super::{Hall, running};

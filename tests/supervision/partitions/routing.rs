@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use foundation::PartitionError;
+use foundation::supervision::PartitionError;
 
 use super::Hall;
 

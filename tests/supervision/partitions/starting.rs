@@ -1,10 +1,11 @@
 //! Starting and stopping, and refused specifications.
 
 use foundation::ractor::ActorRef;
-use foundation::{
-    ChildError, ChildSpec, DynamicSupervisorSpec, PartitionError, PartitionSupervisor, PartitionSupervisorSpec,
-    SpecError, StartError, Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, DynamicSupervisorSpec, PartitionError, PartitionSupervisor, PartitionSupervisorSpec, SpecError,
+    StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, reports, soon, until};
 
 use super::{Hall, running, within};

@@ -1,6 +1,7 @@
 //! The reports that call for a restart.
 
-use foundation::{ExitReason, Restart};
+use foundation::Restart;
+use foundation::supervision::ExitReason;
 
 use super::history::{Line, Reign};
 use super::record::Reported;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{Namespace, ProcessRegistry, RestartIntensity};
+use foundation::Namespace;
+use foundation::names::ProcessRegistry;
+use foundation::supervision::RestartIntensity;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{
-    ChildKind, ChildSpec, DynamicSupervisorSpec, ServiceRegistry, Shutdown, Start, StartContext, StartError,
-    SupervisorSpec,
+use foundation::ChildSpec;
+use foundation::names::ServiceRegistry;
+use foundation::supervision::{
+    ChildKind, DynamicSupervisorSpec, Shutdown, Start, StartContext, StartError, SupervisorSpec,
 };
 
 use super::player::{Player, panic_quietly, take};

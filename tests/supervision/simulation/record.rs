@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use foundation::{ExitReason, Stopped};
+use foundation::supervision::{ExitReason, Stopped};
 
 use super::script::{Ending, Op, Verb};
 use super::shape::{Shape, Who};

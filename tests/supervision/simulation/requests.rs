@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use foundation::Supervisor;
+use foundation::names::{RegistryError, ServiceRegistry};
 use foundation::ractor::ActorCell;
-use foundation::{ChildError, ChildInfo, ChildState, DynamicSupervisor, RegistryError, ServiceRegistry, Supervisor};
+use foundation::supervision::{ChildError, ChildInfo, ChildState, DynamicSupervisor};
 
 use super::plant::spec;
 use super::record::{Answer, Doing};

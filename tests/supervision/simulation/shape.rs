@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::{AutoShutdown, Restart, RestartIntensity, Shutdown, Strategy};
+use foundation::supervision::{AutoShutdown, RestartIntensity, Shutdown};
+use foundation::{Restart, Strategy};
 
 use super::dice::Dice;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use foundation::ServiceRegistry;
+use foundation::names::ServiceRegistry;
 use tokio::task::yield_now;
 
 use super::plant::{bearable, patience};

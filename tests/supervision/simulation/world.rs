@@ -3,8 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foundation::ServiceKey;
+use foundation::names::ServiceRegistry;
 use foundation::ractor::{ActorId, ActorRef};
-use foundation::{ChildEvent, Report, Reporter, ServiceKey, ServiceRegistry};
+use foundation::supervision::{ChildEvent, Report, Reporter};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildEvent, ChildKind, ChildSpec, Shutdown, Start, StartError, Stopped, Strategy, Supervisor,
-    SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildEvent, ChildKind, Shutdown, Start, StartError, Stopped, SupervisorSpec,
 };
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Log, Moment, Puppet, soon};
 use tokio::time::Instant;
 

@@ -7,10 +7,10 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use foundation::ractor::ActorCell;
-use foundation::{
-    ChildError, ChildKind, ChildSpec, ExitReason, Report, Reporter, Restart, Shutdown, Start, StartContext, StartError,
-    Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, ExitReason, Report, Reporter, Shutdown, Start, StartContext, StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Log, Moment, Puppet, Reports, assert_error, ping, reports, soon};
 use tokio::task::{block_in_place, yield_now};
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{ChildError, ChildState, DynamicSupervisorSpec, Restart, RestartIntensity};
+use foundation::Restart;
+use foundation::supervision::{ChildError, ChildState, DynamicSupervisorSpec, RestartIntensity};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, assert_error, eventually, until};
 
 use crate::otp::{Agency, at_most, shutdown, states};

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use foundation::{
-    ChildError, ChildKind, ChildSpec, DynamicSupervisor, DynamicSupervisorSpec, RestartIntensity, SpecError, Start,
-    StartError, Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, DynamicSupervisor, DynamicSupervisorSpec, RestartIntensity, SpecError, Start, StartError,
+    SupervisorSpec,
 };
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, ping};
 
 use crate::otp::{Agency, states};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{ChildError, ChildEvent, Restart, Shutdown, Stopped};
+use foundation::Restart;
+use foundation::supervision::{ChildError, ChildEvent, Shutdown, Stopped};
 use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
 use tokio::time::Instant;
 
@@ -166,7 +167,8 @@ async fn dyn_4_a_child_that_is_stopped_by_request_is_not_found_again() {
 async fn dyn_4_a_child_that_is_restarting_can_be_terminated_and_stays_gone() {
     let log = Log::new();
     let puppet = Puppet::new("puppet", &log);
-    let mut agency = Agency::open(foundation::DynamicSupervisorSpec::default().intensity(at_most(u32::MAX))).await;
+    let mut agency =
+        Agency::open(foundation::supervision::DynamicSupervisorSpec::default().intensity(at_most(u32::MAX))).await;
     let child = agency.agency.start_child(puppet.spec()).await.unwrap().unwrap().get_id();
     puppet.always(Moment::Called, Behavior::Fail("not yet"));
     puppet.order(Command::Fail("broken"));

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use foundation::names::ProcessRegistry;
 use foundation::ractor::ActorRef;
-use foundation::{
-    ChildError, ChildKind, ChildSpec, Namespace, ProcessRegistry, Restart, RestartIntensity, ServiceKey, Shutdown,
-    SpecError, StartError, Strategy, Supervisor, SupervisorSpec,
+use foundation::supervision::{
+    ChildError, ChildKind, RestartIntensity, Shutdown, SpecError, StartError, SupervisorSpec,
 };
+use foundation::{ChildSpec, Namespace, Restart, ServiceKey, Strategy, Supervisor};
 use foundation_testkit::{Command, Log, Moment, Puppet, ping, reports};
 
 use crate::otp::{Office, counts, states};

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::ractor::ActorId;
-use foundation::{
-    Backoff, ChildError, ChildKind, ChildSpec, ChildState, DynamicSupervisorSpec, ExitReason, HealthLimits, NameTaken,
-    Restart, RestartIntensity, SpecError, StartError, Started, Strategy, Supervisor, SupervisorLimits, SupervisorSpec,
-    TaskSupervisor, TreeStatus,
+use foundation::supervision::{
+    Backoff, ChildError, ChildKind, ChildState, DynamicSupervisorSpec, ExitReason, HealthLimits, NameTaken,
+    RestartIntensity, SpecError, StartError, Started, SupervisorLimits, SupervisorSpec, TaskSupervisor, TreeStatus,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, assert_error, ping, reports, soon, until};
 
 use crate::otp::{Office, at_most, at_rest, states};
@@ -146,7 +146,8 @@ async fn a_fixed_supervisor_keeps_its_own_rules_behind_the_handle_of_a_dynamic_o
 
 #[tokio::test]
 async fn any_dynamic_supervisor_can_run_tasks() {
-    let pool = foundation::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default()).await.unwrap();
+    let pool =
+        foundation::supervision::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default()).await.unwrap();
     let puppet = Puppet::new("child", &Log::new());
     pool.start_child(puppet.spec()).await.unwrap().unwrap();
     let tasks = TaskSupervisor::from(pool.clone());
@@ -235,7 +236,8 @@ async fn a_reconfiguration_replaces_no_reporter_and_is_lost_when_the_supervisor_
 async fn a_dynamic_supervisor_keeps_its_reporter_when_it_is_reconfigured() {
     let (reporter, mut own) = reports();
     let (other, mut never) = reports();
-    let pool = foundation::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default().reporter(reporter));
+    let pool =
+        foundation::supervision::DynamicSupervisor::start("pool", DynamicSupervisorSpec::default().reporter(reporter));
     let pool = pool.await.unwrap();
     pool.reconfigure(DynamicSupervisorSpec::default().reporter(other)).await.unwrap();
     pool.start_child(Puppet::new("child", &Log::new()).spec()).await.unwrap().unwrap();
@@ -317,14 +319,17 @@ async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
     let restarting = office.office.which_child("a").await.unwrap();
     assert_eq!((restarting.state, restarting.backoff), (ChildState::Restarting, Some(20 * second)));
     let unsaid = office.office.child_spec("a").await.unwrap();
-    assert_eq!(unsaid.shutdown_rule(), foundation::Shutdown::Timeout(5 * second));
+    assert_eq!(unsaid.shutdown_rule(), foundation::supervision::Shutdown::Timeout(5 * second));
 
     let pool = DynamicSupervisorSpec::default().intensity(at_most(9)).limits(hasty);
-    let pool = foundation::DynamicSupervisor::start("pool", pool).await.unwrap();
+    let pool = foundation::supervision::DynamicSupervisor::start("pool", pool).await.unwrap();
     let spec = DynamicSupervisorSpec::default().intensity(at_most(9)).backoff(Backoff::Constant(20 * second));
     pool.reconfigure(spec).await.unwrap();
     let actor = pool.start_child(b.spec()).await.unwrap().unwrap().get_id();
-    assert_eq!(pool.child_spec(actor).await.unwrap().shutdown_rule(), foundation::Shutdown::Timeout(second));
+    assert_eq!(
+        pool.child_spec(actor).await.unwrap().shutdown_rule(),
+        foundation::supervision::Shutdown::Timeout(second)
+    );
     b.order(Command::Panic("oh"));
     log.reached("b", Moment::Dropped, 1).await;
     assert_eq!(pool.which_child(actor).await.unwrap().backoff, Some(20 * second));
@@ -335,9 +340,9 @@ async fn a_reconfiguration_replaces_the_backoff_and_no_limits() {
 /// Blocks its supervisor's thread at the first end of a child, until the sender is dropped.
 struct Blocking(Mutex<std::sync::mpsc::Receiver<()>>, Gate);
 
-impl foundation::Reporter for Blocking {
-    fn report(&self, report: &foundation::Report) {
-        if let foundation::ChildEvent::Exited { .. } = report.happened {
+impl foundation::supervision::Reporter for Blocking {
+    fn report(&self, report: &foundation::supervision::Report) {
+        if let foundation::supervision::ChildEvent::Exited { .. } = report.happened {
             self.1.open();
             let _ = tokio::task::block_in_place(|| self.0.lock().unwrap().recv());
         }
@@ -358,8 +363,11 @@ async fn a_supervisor_that_does_not_answer_in_time_is_listed_in_the_health_as_ti
     let limit = Duration::from_secs(1);
     let health = top.health(&HealthLimits::new().answer(limit)).await.unwrap();
     let found: Vec<_> = health.into_iter().map(|child| (child.path, child.health)).collect();
-    let timed_out = foundation::Health::TimedOut(limit);
-    assert_eq!(found, [("top/deaf".to_owned(), timed_out), ("top/well".to_owned(), foundation::Health::Healthy)]);
+    let timed_out = foundation::supervision::Health::TimedOut(limit);
+    assert_eq!(
+        found,
+        [("top/deaf".to_owned(), timed_out), ("top/well".to_owned(), foundation::supervision::Health::Healthy)]
+    );
     drop(release);
     soon("the end", top.shutdown()).await;
 }

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use foundation::ChildSpec;
 use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
-use foundation::{ChildKind, ChildSpec, StartContext, StartError, Started};
+use foundation::supervision::{ChildKind, StartContext, StartError, Started};
 use futures::future::BoxFuture;
 
 /// Panics when it is dropped, with a payload that does so too.

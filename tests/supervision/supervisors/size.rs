@@ -5,10 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
-use foundation::{
-    ChildKind, ChildSpec, DynamicSupervisor, DynamicSupervisorSpec, ExitReason, Restart, RestartIntensity,
-    StartContext, StartError, Strategy, Supervisor, SupervisorLimits, SupervisorSpec, Tree, TreeStatus,
+use foundation::supervision::{
+    ChildKind, DynamicSupervisor, DynamicSupervisorSpec, ExitReason, RestartIntensity, StartContext, StartError,
+    SupervisorLimits, SupervisorSpec, Tree, TreeStatus,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Gate, Log, Moment, Puppet, reports, soon};
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -66,7 +67,7 @@ fn size_a_thousand_nested_supervisors_are_started_by_request_and_killed() {
 fn size_a_failed_start_below_a_thousand_supervisors_undoes_them_all_and_reports_the_cause() {
     on_a_stack(|| async {
         let failing = ChildSpec::from_fn("leaf", ChildKind::Worker, |_: StartContext| async {
-            Err::<foundation::Start, _>(StartError::failed("no desk"))
+            Err::<foundation::supervision::Start, _>(StartError::failed("no desk"))
         });
         let error = soon("the failed start", Supervisor::start("top", nested(LEVELS, failing))).await.unwrap_err();
         assert_eq!(error.root_cause().to_string(), "no desk");
@@ -84,7 +85,7 @@ fn size_a_failure_propagates_through_a_thousand_supervisors_with_its_cause() {
         leaf.latest().kill();
         let chain = seen
             .find("the end of the topmost", |report| match &report.happened {
-                foundation::ChildEvent::Exited { escalation, .. } if report.child.as_str() == "deep" => {
+                foundation::supervision::ChildEvent::Exited { escalation, .. } if report.child.as_str() == "deep" => {
                     Some(escalation.clone().expect("it gave up"))
                 }
                 _ => None,
@@ -140,8 +141,8 @@ impl Actor for Failing {
 /// A supervisor whose children all fail as fast as they are restarted, and the number of their starts.
 async fn storm(children: usize) -> (DynamicSupervisor, watch::Sender<u64>) {
     struct Silent;
-    impl foundation::Reporter for Silent {
-        fn report(&self, _: &foundation::Report) {}
+    impl foundation::supervision::Reporter for Silent {
+        fn report(&self, _: &foundation::supervision::Report) {}
     }
     let intensity = RestartIntensity::new(u32::MAX, Duration::from_secs(1));
     let spec = DynamicSupervisorSpec::default().intensity(intensity).reporter(Silent);
@@ -216,7 +217,7 @@ async fn size_a_tree_shows_all_of_many_children_in_start_order() {
     const CHILDREN: usize = 10_000;
     let spec = DynamicSupervisorSpec::default().limits(SupervisorLimits::new().tree(Duration::from_secs(30)));
     let top = DynamicSupervisor::start("top", spec).await.unwrap();
-    let idle = |stop: foundation::TaskStop| async move { stop.requested().await };
+    let idle = |stop: foundation::supervision::TaskStop| async move { stop.requested().await };
     for child in 0..CHILDREN {
         top.start_child(ChildSpec::task(child.to_string(), idle)).await.unwrap();
     }
@@ -234,7 +235,7 @@ async fn size_a_supervisor_that_does_not_answer_is_shown_as_silent_with_the_othe
     let blocks = ChildSpec::from_fn("blocks", ChildKind::Worker, move |_: StartContext| {
         let released = released.lock().unwrap().take();
         tokio::task::block_in_place(|| released.map(|released| released.recv()));
-        async { Ok::<_, StartError>(foundation::Start::Ignore) }
+        async { Ok::<_, StartError>(foundation::supervision::Start::Ignore) }
     });
     let limits = SupervisorLimits::new().tree(Duration::from_millis(200));
     let level = |id: &str| ChildSpec::supervisor(id, SupervisorSpec::new(Strategy::OneForOne));
@@ -267,7 +268,7 @@ async fn size_a_start_that_computes_on_a_thread_of_its_own_delays_no_other_and_i
         async move {
             let computed = tokio::task::spawn_blocking(move || released.lock().unwrap().recv().is_ok());
             let _ = computed.await;
-            Ok::<_, StartError>(foundation::Start::Ignore)
+            Ok::<_, StartError>(foundation::supervision::Start::Ignore)
         }
     });
     let top = Supervisor::start("top", SupervisorSpec::new(Strategy::OneForOne)).await.unwrap();

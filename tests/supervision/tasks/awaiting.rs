@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foundation::{ChildError, Shutdown, TaskError, TaskOptions};
+use foundation::supervision::{ChildError, Shutdown, TaskError, TaskOptions};
 use foundation_testkit::{Gate, soon};
 use tokio::time::Instant;
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildSpec, DynamicSupervisorSpec, ExitReason, Restart, RestartIntensity, Shutdown, Strategy,
-    Supervisor, SupervisorSpec, TaskStop, TaskSupervisor,
+use foundation::supervision::{
+    ChildError, DynamicSupervisorSpec, ExitReason, RestartIntensity, Shutdown, SupervisorSpec, TaskStop, TaskSupervisor,
 };
+use foundation::{ChildSpec, Restart, Strategy, Supervisor};
 use foundation_testkit::{Gate, reports, soon, until};
 use tokio::time::Instant;
 

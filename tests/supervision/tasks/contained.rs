@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foundation::{ChildSpec, ExitReason, Restart, Shutdown, TaskError, TaskOptions};
+use foundation::supervision::{ExitReason, Shutdown, TaskError, TaskOptions};
+use foundation::{ChildSpec, Restart};
 use foundation_testkit::{reports, soon};
 
 use super::{DynamicSupervisorSpec, TaskSupervisor};

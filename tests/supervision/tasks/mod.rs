@@ -14,7 +14,7 @@ mod stress;
 
 use std::sync::Arc;
 
-use foundation::{DynamicSupervisorSpec, TaskSupervisor};
+use foundation::supervision::{DynamicSupervisorSpec, TaskSupervisor};
 use foundation_testkit::{soon, until};
 use tokio::sync::watch;
 

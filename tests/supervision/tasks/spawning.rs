@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::sync::Arc;
 
-use foundation::{ChildError, ChildState, TaskError, TaskOptions};
+use foundation::supervision::{ChildError, ChildState, TaskError, TaskOptions};
 use foundation_testkit::{Gate, soon};
 
 use super::{Crew, known, limited, open};

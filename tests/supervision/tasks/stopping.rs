@@ -3,10 +3,10 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildSpec, DynamicSupervisorSpec, Shutdown, Strategy, Supervisor, SupervisorSpec, TaskError,
-    TaskOptions, TaskStop,
+use foundation::supervision::{
+    ChildError, DynamicSupervisorSpec, Shutdown, SupervisorSpec, TaskError, TaskOptions, TaskStop,
 };
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Gate, eventually, soon};
 use tokio::time::Instant;
 

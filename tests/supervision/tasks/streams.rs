@@ -4,7 +4,7 @@ use std::future::pending;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use foundation::{ChildError, OnTimeout, StreamOptions, StreamOrder, TaskError, TaskSupervisor};
+use foundation::supervision::{ChildError, OnTimeout, StreamOptions, StreamOrder, TaskError, TaskSupervisor};
 use foundation_testkit::{Gate, soon};
 use futures::{Stream, StreamExt};
 use tokio::time::Instant;

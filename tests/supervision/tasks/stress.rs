@@ -3,7 +3,8 @@
 use std::future::pending;
 use std::time::Duration;
 
-use foundation::{ChildSpec, Shutdown, TaskOptions, TaskStop};
+use foundation::ChildSpec;
+use foundation::supervision::{Shutdown, TaskOptions, TaskStop};
 use foundation_testkit::{soon, until_tasks_left};
 use futures::StreamExt;
 use tokio::task::yield_now;
@@ -28,7 +29,7 @@ fn lasting(crew: &Crew) -> impl Future<Output = ()> + Send + use<> {
 }
 
 /// One of the possible fates of a task.
-async fn one(tasks: &foundation::TaskSupervisor, crew: &Crew, number: usize) {
+async fn one(tasks: &foundation::supervision::TaskSupervisor, crew: &Crew, number: usize) {
     match number % 9 {
         0 => tasks.spawn(ending(crew)).await.unwrap().await.unwrap(),
         1 => drop(tasks.spawn(lasting(crew)).await.unwrap()),

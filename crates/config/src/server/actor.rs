@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use foundation_events::{EventId, EventStoreError};
 use foundation_kernel::containment::{CaughtPanic, catch_panic, display_text, report};
+use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 #[cfg(feature = "reload")]
 use foundation_kernel::ractor::rpc::CallResult;
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation_kernel::text::excerpt;
-use foundation_kernel::{ServiceKey, ServiceRegistry, answer, local_message};
+use foundation_kernel::{answer, local_message};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use uuid::Uuid;

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use foundation_events::{EventId, EventStore};
+use foundation_kernel::names::{CallError, RegistryError, ServiceName, ServiceRegistry, Via};
 use foundation_kernel::ractor::RpcReplyPort;
-use foundation_kernel::{CallError, ChildSpec, Health, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::supervision::{ChildSpec, Health};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::actor::{CONFIG_SERVER, ConfigMsg, ConfigServerActor};
@@ -39,7 +40,7 @@ use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, Origin};
 /// ```
 /// use foundation_config_server::{ConfigServer, ConfigSources};
 /// use foundation_events::{EventStorage, EventStore};
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use serde_json::json;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -174,7 +175,7 @@ impl ConfigServer {
     /// ```
     /// # use foundation_config_server::{ChangeNote, ConfigServer, ConfigSources};
     /// # use foundation_events::{EventStorage, EventStore};
-    /// # use foundation_kernel::{Namespace, ProcessRegistry};
+    /// # use foundation_kernel::names::{Namespace, ProcessRegistry};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let sources = ConfigSources::new().defaults(serde_json::json!({ "pool": { "size": 4 } }))?.updatable("pool")?;
@@ -225,7 +226,7 @@ impl ConfigServer {
     /// ```
     /// # use foundation_config_server::{ConfigServer, ConfigSources};
     /// # use foundation_events::{EventStorage, EventStore};
-    /// # use foundation_kernel::{Namespace, ProcessRegistry};
+    /// # use foundation_kernel::names::{Namespace, ProcessRegistry};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let defaults = serde_json::json!({ "pool": { "min": 1, "max": 4 } });
@@ -318,7 +319,7 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most [5 s](foundation_kernel::RegistryLimits::wait) if no limit is given: after
+    /// Waits until the server runs, at most [5 s](foundation_kernel::names::RegistryLimits::wait) if no limit is given: after
     /// its restart, say.
     ///
     /// # Errors

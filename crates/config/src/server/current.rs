@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 use foundation_events::EventId;
-use foundation_kernel::ServiceRegistry;
 use foundation_kernel::containment::waking_contained;
+use foundation_kernel::names::ServiceRegistry;
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 

@@ -8,8 +8,8 @@ use foundation_events::json::json_bytes;
 use foundation_events::{
     Event, EventError, EventId, EventKind, EventRefusal, EventStore, EventStoreError, Hold, NewEvent, Outage, Query,
 };
-use foundation_kernel::ServiceRegistry;
 use foundation_kernel::containment::report;
+use foundation_kernel::names::ServiceRegistry;
 use foundation_kernel::ractor::ActorProcessingErr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -16,7 +16,7 @@ use crate::values::{ConfigError, ConfigSection, ConfigTree};
 /// ```
 /// use foundation_config_server::{ConfigSection, ConfigServer, ConfigSources};
 /// use foundation_events::{EventStorage, EventStore};
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize, garde::Validate)]

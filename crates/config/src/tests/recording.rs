@@ -9,7 +9,7 @@ use foundation_events::{
     Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, EventStore, EventStoreLimits,
     LogFailure, MemoryLog, PruneBound, ReaderSource, SubscriptionName,
 };
-use foundation_kernel::{Namespace, ProcessRegistry, ServiceRegistry};
+use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceRegistry};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, yield_now};
 

@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use foundation_kernel::NearMisses;
+use foundation_kernel::names::NearMisses;
 use foundation_kernel::text::{excerpt, one_line};
 use thiserror::Error;
 

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use foldhash::{HashMap, HashMapExt};
-use foundation_kernel::NearMisses;
+use foundation_kernel::names::NearMisses;
 use serde_json::{Map, Value};
 use strsim::normalized_damerau_levenshtein as likeness;
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use foundation_kernel::NearMisses;
+use foundation_kernel::names::NearMisses;
 use foundation_kernel::text::excerpt;
 
 use super::path::ConfigPath;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use foundation_kernel::ServiceName;
+use foundation_kernel::names::ServiceName;
 use foundation_kernel::ractor::ActorId;
 use serde::{Deserialize, Serialize};
 

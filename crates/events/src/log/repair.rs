@@ -19,7 +19,7 @@ pub struct RepairStep {
 ///
 /// ```
 /// use foundation_events::{EventStorage, EventStore, NewEvent};
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

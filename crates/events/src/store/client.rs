@@ -6,7 +6,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foundation_kernel::containment::{report, waking_contained};
-use foundation_kernel::{Health, NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::names::{NearMisses, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::supervision::Health;
 use futures::poll;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -38,7 +39,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 ///
 /// ```
 /// use foundation_events::{EventStorage, EventStore, NewEvent, Query};
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foundation_kernel::names::ServiceRegistry;
 use foundation_kernel::ractor::{ActorRef, Message, RpcReplyPort};
-use foundation_kernel::{ChildSpec, ServiceRegistry};
+use foundation_kernel::supervision::ChildSpec;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -393,7 +394,7 @@ impl EventStore {
     ///
     /// ```
     /// use foundation_events::{EventStorage, EventStore, NewEvent, Query};
-    /// use foundation_kernel::{Namespace, ProcessRegistry};
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 foundation_kernel::limits! {
-    /// How long the steps of an event store may take, and how much a query may find. See [`RegistryLimits`](foundation_kernel::RegistryLimits) for
+    /// How long the steps of an event store may take, and how much a query may find. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for
     /// the meaning of extreme values.
     pub struct EventStoreLimits {
         /// How long a request may take, from the call to its answer; 5 s.

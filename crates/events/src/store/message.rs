@@ -1,6 +1,7 @@
 //! The messages of the event store's actor, and the name under which it gets them.
 
-use foundation_kernel::{ServiceKey, local_message};
+use foundation_kernel::local_message;
+use foundation_kernel::names::ServiceKey;
 
 use super::retention::RetentionRun;
 

@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_kernel::Namespace;
+use foundation_kernel::names::Namespace;
 
 use super::clock::Clock;
 use super::retention::OnRetention;

@@ -31,7 +31,7 @@ use crate::{Event, EventId, ParkedEvent, SubscriptionError, SubscriptionName, re
 ///
 /// ```
 /// use foundation_events::{EventStorage, EventStore, NewEvent, SubscriptionName, SubscriptionSpec};
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 ///
 /// const BILLING: SubscriptionName = SubscriptionName::from_static("billing");
 ///

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use foundation_kernel::{Backoff, ExponentialBackoff};
+use foundation_kernel::supervision::{Backoff, ExponentialBackoff};
 
 /// What happens to an event on which the consumer of a durable subscription fails: it is shown again a number of times,
 /// after a growing delay; then it is parked, skipped, or ends the subscription.
@@ -21,7 +21,7 @@ use foundation_kernel::{Backoff, ExponentialBackoff};
 /// ```
 /// use std::time::Duration;
 /// use foundation_events::{FailureRule, FailureVerdict};
-/// use foundation_kernel::Backoff;
+/// use foundation_kernel::supervision::Backoff;
 ///
 /// let rule = FailureRule::park_after(1).backoff(Backoff::Constant(Duration::from_secs(5)));
 /// assert_eq!(rule.decide(1), FailureVerdict::ShowAgain(Duration::from_secs(5)));

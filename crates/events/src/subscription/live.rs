@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use foundation_kernel::Watch;
 use foundation_kernel::containment::report;
+use foundation_kernel::names::Watch;
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;
@@ -54,7 +54,7 @@ pub(crate) trait SubscriptionStore: Send + Sync {
 ///
 /// ```
 /// use foundation_events::{EventStorage, EventStore, NewEvent, SubscriptionSpec};
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use foundation::names::RegistryError;
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation::{Foundation, FoundationBuilder, RegistryError, ServiceKey, TestNamespace, local_message};
+use foundation::{Foundation, FoundationBuilder, ServiceKey, TestNamespace, local_message};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -18,19 +18,19 @@ use std::time::Duration;
 /// its supervisor's, and for at least the delay before that. So a child that runs for a while between two crashes is
 /// not punished for the first, and one that crashes after each delay is. A restart by request also resets them.
 ///
-/// Set for one child by [`ChildSpec::backoff`](crate::ChildSpec::backoff), for all children of a supervisor by
-/// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff). Time is that of tokio's clock.
+/// Set for one child by [`ChildSpec::backoff`](crate::supervision::ChildSpec::backoff), for all children of a supervisor by
+/// [`SupervisorSpec::backoff`](crate::supervision::SupervisorSpec::backoff). Time is that of tokio's clock.
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation_kernel::{Backoff, ExponentialBackoff};
+/// use foundation_kernel::supervision::{Backoff, ExponentialBackoff};
 ///
 /// let second = Duration::from_secs(1);
 /// let backoff = Backoff::from(ExponentialBackoff::new(second, 2.0, 60 * second)?);
 /// assert_eq!(backoff.delay(0, 0.0), second);
 /// assert_eq!(backoff.delay(3, 0.0), 8 * second);
 /// assert_eq!(backoff.delay(30, 0.0), 60 * second);
-/// # Ok::<(), foundation_kernel::BackoffError>(())
+/// # Ok::<(), foundation_kernel::supervision::BackoffError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Backoff {

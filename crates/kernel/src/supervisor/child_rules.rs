@@ -66,7 +66,7 @@ impl Serialize for Restart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shutdown {
     /// Asked, and killed if it is not gone after this time. The default for workers, with
-    /// [5 s](crate::SupervisorLimits::worker_stop).
+    /// [5 s](crate::supervision::SupervisorLimits::worker_stop).
     Timeout(Duration),
     /// Asked, and waited for as long as it takes. The default for supervisors, whose children have their own limits.
     Infinity,
@@ -80,7 +80,7 @@ pub enum Shutdown {
 pub enum Stopped {
     /// It stopped when asked, or had already ended.
     InTime,
-    /// It was killed at once, as its rule [`BrutalKill`](crate::Shutdown::BrutalKill) says.
+    /// It was killed at once, as its rule [`BrutalKill`](crate::supervision::Shutdown::BrutalKill) says.
     Brutally,
     /// It did not stop in its time and had to be killed.
     Killed,
@@ -126,13 +126,13 @@ pub enum NameTaken {
 
 /// Whether a supervisor stops by itself when its significant children have ended. OTP's `auto_shutdown` (since OTP 24).
 ///
-/// Only a [`significant`](crate::ChildSpec::significant) child that ends by itself and is not restarted counts: a
+/// Only a [`significant`](crate::supervision::ChildSpec::significant) child that ends by itself and is not restarted counts: a
 /// transient one after a normal end or a shutdown, a temporary one after any. A child that is terminated by request, or
 /// stopped by a strategy on behalf of a sibling, does not count. The supervisor then stops its children in order and
 /// itself with the reason `shutdown`; if it is itself a significant child, the same rule applies one level up.
 ///
 /// ```
-/// use foundation_kernel::{AutoShutdown, Strategy, SupervisorSpec};
+/// use foundation_kernel::supervision::{AutoShutdown, Strategy, SupervisorSpec};
 ///
 /// let spec = SupervisorSpec::new(Strategy::OneForAll).auto_shutdown(AutoShutdown::AllSignificant);
 /// # let _ = spec;

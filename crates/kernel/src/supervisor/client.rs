@@ -24,7 +24,7 @@ use crate::limits::HealthLimits;
 /// A handle on a running supervisor.
 ///
 /// ```
-/// use foundation_kernel::{ChildSpec, Strategy, Supervisor, SupervisorSpec};
+/// use foundation_kernel::supervision::{ChildSpec, Strategy, Supervisor, SupervisorSpec};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
 /// # struct Clerk;
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -58,7 +58,7 @@ impl Supervisor {
     }
 
     /// Adds a child at the end of the start order and starts it; `None` if its start returned
-    /// [`Start::Ignore`](crate::Start::Ignore).
+    /// [`Start::Ignore`](crate::supervision::Start::Ignore).
     ///
     /// # Errors
     /// [`ChildError::AlreadyStarted`] or [`ChildError::AlreadyPresent`] if the id is taken, [`ChildError::Start`] with
@@ -67,7 +67,7 @@ impl Supervisor {
         Ok(self.start_child_with_extra(spec).await?.map(StartedChild::into_actor))
     }
 
-    /// The same, with the value that the child's start function [handed back](crate::Started::with_extra).
+    /// The same, with the value that the child's start function [handed back](crate::supervision::Started::with_extra).
     ///
     /// # Errors
     /// As [`start_child`](Self::start_child).
@@ -84,7 +84,7 @@ impl Supervisor {
         Ok(self.restart_child_with_extra(id).await?.map(StartedChild::into_actor))
     }
 
-    /// The same, with the value that the child's start function [handed back](crate::Started::with_extra).
+    /// The same, with the value that the child's start function [handed back](crate::supervision::Started::with_extra).
     ///
     /// # Errors
     /// As [`restart_child`](Self::restart_child).
@@ -113,10 +113,10 @@ impl Supervisor {
     /// Replaces the child that has this specification's id by a successor, with no moment in which neither is there.
     ///
     /// The successor is started beside the running child. If the child has a name
-    /// ([`ServiceRegistry::child_spec`](crate::ServiceRegistry::child_spec)), the name is handed over when the
+    /// ([`ServiceRegistry::child_spec`](crate::names::ServiceRegistry::child_spec)), the name is handed over when the
     /// successor runs; a lookup always finds one of the two. Then the successor takes the child's place in the start
     /// order, with its own specification, and the predecessor is stopped by its rule. Returns the successor when the
-    /// predecessor is gone; `None` if the successor's start returned [`Start::Ignore`](crate::Start::Ignore): the child
+    /// predecessor is gone; `None` if the successor's start returned [`Start::Ignore`](crate::supervision::Start::Ignore): the child
     /// then stays as it is. No restart is counted, and children that depend on this one are left alone.
     ///
     /// A cancelled call still runs to its end. If the child is terminated, or restarted with its siblings, before its
@@ -164,7 +164,7 @@ impl Supervisor {
     /// A child's specification, as the supervisor will use it. OTP's `get_childspec`.
     ///
     /// The specification of a temporary child that has been started lacks its start function: the rest is complete, and
-    /// no supervisor accepts it ([`SpecError::Spent`](crate::SpecError::Spent)).
+    /// no supervisor accepts it ([`SpecError::Spent`](crate::supervision::SpecError::Spent)).
     ///
     /// # Errors
     /// [`ChildError::NotFound`], [`ChildError::NotRunning`].
@@ -188,10 +188,10 @@ impl Supervisor {
     /// was declared with. Cost: linear in the children.
     ///
     /// ```
-    /// use foundation_kernel::{Strategy, Supervisor, SupervisorSpec};
+    /// use foundation_kernel::supervision::{Strategy, Supervisor, SupervisorSpec};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// let inner = || foundation_kernel::ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
+    /// let inner = || foundation_kernel::supervision::ChildSpec::supervisor("inner", SupervisorSpec::new(Strategy::OneForOne));
     /// let office = Supervisor::start("office", SupervisorSpec::new(Strategy::OneForOne)).await?;
     /// office.reconfigure(SupervisorSpec::new(Strategy::RestForOne).child(inner())).await?;
     /// assert_eq!(office.count_children().await?.active, 0);
@@ -254,8 +254,8 @@ impl Supervisor {
     /// A snapshot of the whole tree below this supervisor; see [`Tree`] for what it costs.
     ///
     /// A supervisor that is starting, restarting or stopping is shown as such, with no children. One that does not
-    /// answer [in time](crate::SupervisorLimits::tree) is shown as [`Silent`](crate::TreeStatus::Silent), and this one,
-    /// if it has stopped, as [`Stopped`](crate::TreeStatus::Stopped).
+    /// answer [in time](crate::supervision::SupervisorLimits::tree) is shown as [`Silent`](crate::supervision::TreeStatus::Silent), and this one,
+    /// if it has stopped, as [`Stopped`](crate::supervision::TreeStatus::Stopped).
     pub async fn tree(&self) -> Tree {
         self.snapshot().await.named(&HashMap::new())
     }
@@ -270,7 +270,7 @@ impl Supervisor {
 
     /// The health of the children that [count](ChildSpec::in_health), here and below, level by level; `None` if the
     /// supervisor does not run. Each supervisor below is asked, and then all checks run together. One that does not
-    /// answer in time is listed as [timed out](crate::Health::TimedOut), whether it counts or not, and those below it
+    /// answer in time is listed as [timed out](crate::supervision::Health::TimedOut), whether it counts or not, and those below it
     /// are not listed.
     pub async fn health(&self, limits: &HealthLimits) -> Option<Vec<ChildHealth>> {
         let ask = |supervisor: ActorCell, grace| async move {

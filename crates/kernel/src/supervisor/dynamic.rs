@@ -65,7 +65,7 @@ impl DynamicSupervisorSpec {
 /// `simple_one_for_one`.
 ///
 /// A child is addressed by its actor; ids are labels and may repeat. A child that ends and is not restarted is
-/// forgotten, and so is one whose start says [`Start::Ignore`](crate::Start::Ignore). On shutdown all children are
+/// forgotten, and so is one whose start says [`Start::Ignore`](crate::supervision::Start::Ignore). On shutdown all children are
 /// stopped together, each within its own time.
 #[derive(Clone, Debug)]
 pub struct DynamicSupervisor(Supervisor);
@@ -87,7 +87,7 @@ impl DynamicSupervisor {
         &self.0
     }
 
-    /// Starts a child; `None` if its start function said [`Start::Ignore`](crate::Start::Ignore).
+    /// Starts a child; `None` if its start function said [`Start::Ignore`](crate::supervision::Start::Ignore).
     ///
     /// # Errors
     /// [`ChildError::TooManyChildren`], [`ChildError::Start`] with the child's own cause, [`ChildError::NotRunning`].
@@ -95,7 +95,7 @@ impl DynamicSupervisor {
         self.0.start_child(spec).await
     }
 
-    /// The same; the child comes with what its start function [handed back](crate::Started::with_extra) besides.
+    /// The same; the child comes with what its start function [handed back](crate::supervision::Started::with_extra) besides.
     ///
     /// # Errors
     /// As [`start_child`](Self::start_child).

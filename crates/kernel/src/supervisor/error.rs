@@ -50,7 +50,7 @@ pub enum StartError {
     #[error("the tokio runtime has no timers: build it with enable_time() or enable_all()")]
     NoTimers,
     /// Another actor has the child's name. In a restart this is no failure: see
-    /// [`ChildSpec::on_name_taken`](crate::ChildSpec::on_name_taken).
+    /// [`ChildSpec::on_name_taken`](crate::supervision::ChildSpec::on_name_taken).
     #[error("{}", error_text(&**source))]
     NameTaken {
         /// Which actor has which name.

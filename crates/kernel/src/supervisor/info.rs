@@ -19,7 +19,7 @@ pub enum ChildState {
     Starting,
     /// It ran before and is about to run again.
     Restarting,
-    /// It is to be restarted when its name, held by another actor, is free: see [`NameTaken::Wait`](crate::NameTaken).
+    /// It is to be restarted when its name, held by another actor, is free: see [`NameTaken::Wait`](crate::supervision::NameTaken).
     NameTaken,
     /// It is being stopped, or has ended and is not gone yet.
     Stopping,
@@ -38,11 +38,11 @@ pub struct ChildInfo {
     pub restart: Restart,
     /// Its state.
     pub state: ChildState,
-    /// Whether its end may be the end of its supervisor: see [`AutoShutdown`](crate::AutoShutdown).
+    /// Whether its end may be the end of its supervisor: see [`AutoShutdown`](crate::supervision::AutoShutdown).
     pub significant: bool,
     /// The number of times that the supervisor has restarted it.
     pub restarts: u32,
-    /// The time until it is started, while it restarts after a [`Backoff`](crate::Backoff).
+    /// The time until it is started, while it restarts after a [`Backoff`](crate::supervision::Backoff).
     #[serde(rename = "backoff_ms", serialize_with = "crate::written::some_millis")]
     pub backoff: Option<Duration>,
 }

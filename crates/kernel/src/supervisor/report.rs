@@ -43,7 +43,7 @@ pub enum ChildEvent {
         #[serde(serialize_with = "written::some_shared")]
         cause: Option<Arc<RestartCause>>,
     },
-    /// Its start function returned [`Start::Ignore`](crate::Start::Ignore).
+    /// Its start function returned [`Start::Ignore`](crate::supervision::Start::Ignore).
     Ignored,
     /// It did not start.
     StartFailed {
@@ -109,7 +109,7 @@ pub enum ChildEvent {
 /// them `…` if there were more.
 ///
 /// ```
-/// use foundation_kernel::{ChildId, ChildEvent, Report};
+/// use foundation_kernel::supervision::{ChildId, ChildEvent, Report};
 ///
 /// let happened = ChildEvent::StartFailed { cause: "no desk".into() };
 /// let report = Report { supervisor: "top/office".into(), child: ChildId::from("clerk"), happened };
@@ -178,7 +178,7 @@ impl Display for ChildEvent {
 ///
 /// ```
 /// use std::sync::atomic::{AtomicU64, Ordering};
-/// use foundation_kernel::{ChildEvent, Report, Reporter};
+/// use foundation_kernel::supervision::{ChildEvent, Report, Reporter};
 ///
 /// #[derive(Default)]
 /// struct Exits(AtomicU64);

@@ -46,7 +46,7 @@ impl Serialize for Strategy {
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation_kernel::RestartIntensity;
+/// use foundation_kernel::supervision::RestartIntensity;
 ///
 /// let intensity = RestartIntensity::default();
 /// assert_eq!((intensity.max_restarts, intensity.within), (3, Duration::from_secs(5)));
@@ -62,7 +62,7 @@ pub struct RestartIntensity {
 
 impl RestartIntensity {
     /// Any number of restarts, for a child that must never make its supervisor give up. Give such a child a
-    /// [backoff](crate::ChildSpec::backoff).
+    /// [backoff](crate::supervision::ChildSpec::backoff).
     pub const UNLIMITED: Self = Self::new(u32::MAX, Duration::from_secs(5));
 
     /// At most `max_restarts` restarts `within` this time.

@@ -50,7 +50,7 @@ impl StartContext {
     }
 
     /// The running incarnation that this start is to replace, if it is a start of
-    /// [`Supervisor::replace_child`](crate::Supervisor::replace_child).
+    /// [`Supervisor::replace_child`](crate::supervision::Supervisor::replace_child).
     pub fn replaces(&self) -> Option<&ActorCell> {
         self.replaces.as_ref()
     }
@@ -153,7 +153,7 @@ impl<F: Fn(StartContext) -> Starting + Send + Sync> Starter for Contained<F> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation_kernel::{ChildSpec, Restart, Shutdown};
+/// use foundation_kernel::supervision::{ChildSpec, Restart, Shutdown};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
 /// # struct Clerk;
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -282,7 +282,7 @@ impl ChildSpec {
     }
 
     /// How long its supervisor waits before it restarts this child; if unset, as long as
-    /// [`SupervisorSpec::backoff`](crate::SupervisorSpec::backoff) says.
+    /// [`SupervisorSpec::backoff`](crate::supervision::SupervisorSpec::backoff) says.
     pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
         Self { backoff: Some(Arc::new(backoff.into())), ..self }
     }
@@ -293,14 +293,14 @@ impl ChildSpec {
     }
 
     /// The restart intensity of this child alone. Its restarts then do not count toward the [intensity of its
-    /// supervisor](crate::SupervisorSpec::intensity), which still gives up if they exceed this one. With
+    /// supervisor](crate::supervision::SupervisorSpec::intensity), which still gives up if they exceed this one. With
     /// [`RestartIntensity::UNLIMITED`] this child never makes its supervisor give up.
     pub fn intensity(self, intensity: RestartIntensity) -> Self {
         Self { intensity: Some(Arc::new(intensity)), ..self }
     }
 
     /// Makes it count in the health of its namespace: it is healthy while it runs, and while it restarts for no longer
-    /// than a [grace](crate::HealthLimits::grace). A partition supervisor is healthy if each of its partitions is.
+    /// than a [grace](crate::supervision::HealthLimits::grace). A partition supervisor is healthy if each of its partitions is.
     ///
     /// A supervisor counts by itself if it is made of a specification with children that count.
     pub fn in_health(self) -> Self {
@@ -308,11 +308,11 @@ impl ChildSpec {
     }
 
     /// Makes it count in the health of its namespace, by the result of this check while it runs. Each health request
-    /// calls it with the actor, on a task of its own, for at most [this time](crate::HealthLimits::answer); a panic in
+    /// calls it with the actor, on a task of its own, for at most [this time](crate::supervision::HealthLimits::answer); a panic in
     /// it is a finding, too.
     ///
     /// ```
-    /// use foundation_kernel::{ChildSpec, Health};
+    /// use foundation_kernel::supervision::{ChildSpec, Health};
     /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
     /// # struct Mailer;
     /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -467,7 +467,7 @@ impl fmt::Debug for ChildSpec {
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation_kernel::{RestartIntensity, Strategy, SupervisorSpec};
+/// use foundation_kernel::supervision::{RestartIntensity, Strategy, SupervisorSpec};
 ///
 /// let spec = SupervisorSpec::new(Strategy::RestForOne)
 ///     .intensity(RestartIntensity::new(10, Duration::from_secs(60)));
@@ -552,7 +552,7 @@ impl SupervisorSpec {
     }
 
     /// The reporter of the children's events; without it the reporter of the supervisor above, and at the top
-    /// [`TracingReporter`](crate::TracingReporter).
+    /// [`TracingReporter`](crate::supervision::TracingReporter).
     pub fn reporter(mut self, reporter: impl Reporter) -> Self {
         self.reporter = Some(Arc::new(Contained::new("a reporter", reporter)));
         self

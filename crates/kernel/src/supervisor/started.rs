@@ -50,9 +50,9 @@ pub struct Started {
 type Extra = Contained<Box<dyn Any + Send + Sync>>;
 
 impl Started {
-    /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`](crate::StartContext::supervisor).
+    /// An actor that was spawned by ractor itself, linked to [`StartContext::supervisor`](crate::supervision::StartContext::supervisor).
     ///
-    /// Prefer [`StartContext::spawn`](crate::StartContext::spawn), which also lets a supervisor further up wait for
+    /// Prefer [`StartContext::spawn`](crate::supervision::StartContext::spawn), which also lets a supervisor further up wait for
     /// this actor after the one in between was killed, and which keeps the actor's state on its own task. ractor passes
     /// the state of a killed actor, and the error of a failed one, to the supervisor. Panics of their destructors are
     /// contained there, but a slow one delays the supervisor.
@@ -65,7 +65,7 @@ impl Started {
     /// OTP's `{ok, Child, Info}`. An automatic restart drops it.
     ///
     /// ```
-    /// use foundation_kernel::{ChildKind, ChildSpec, Strategy, Supervisor, SupervisorSpec};
+    /// use foundation_kernel::supervision::{ChildKind, ChildSpec, Strategy, Supervisor, SupervisorSpec};
     /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
     /// # struct Clerk;
     /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]

@@ -25,15 +25,15 @@ const MAX_SHOWN: usize = 64;
 /// Graphviz, and serde writes it as JSON, of at most 1,024 levels: a deeper one is an error, and never an overflow of
 /// the stack. `Debug` shows 64 levels, and how many are left out.
 ///
-/// Taken by [`Supervisor::tree`](crate::Supervisor::tree), [`DynamicSupervisor::tree`](crate::DynamicSupervisor::tree),
-/// [`ServiceRegistry::tree`](crate::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::ProcessRegistry::tree);
+/// Taken by [`Supervisor::tree`](crate::supervision::Supervisor::tree), [`DynamicSupervisor::tree`](crate::supervision::DynamicSupervisor::tree),
+/// [`ServiceRegistry::tree`](crate::names::ServiceRegistry::tree) and [`ProcessRegistry::tree`](crate::names::ProcessRegistry::tree);
 /// only the last two know the names of services. Each supervisor is asked for its own children, all of a level at once,
 /// so the parts are of slightly different moments. It costs each supervisor a message for each 2,048 of its children,
 /// and a copy of its list. A supervisor has 1 s for each answer
-/// ([`SupervisorLimits::tree`](crate::SupervisorLimits::tree)).
+/// ([`SupervisorLimits::tree`](crate::supervision::SupervisorLimits::tree)).
 ///
 /// ```
-/// use foundation_kernel::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
+/// use foundation_kernel::supervision::{ChildSpec, Restart, Strategy, Supervisor, SupervisorSpec};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
 /// # struct Clerk;
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -71,7 +71,7 @@ const MAX_SHOWN: usize = 64;
 #[derive(Eq)]
 #[non_exhaustive]
 pub struct Tree {
-    /// Its id; of the topmost the [path](crate::Supervisor::path).
+    /// Its id; of the topmost the [path](crate::supervision::Supervisor::path).
     pub id: String,
     /// The name under which it is registered; `None` also in a snapshot without names.
     pub name: Option<String>,
@@ -89,7 +89,7 @@ pub struct Tree {
     pub restarts: u32,
     /// Why its latest life ended, unless its supervisor ended it.
     pub last_exit: Option<ExitReason>,
-    /// The time until it is started again, while it is in its [`Backoff`](crate::Backoff). In JSON `backoff_ms`.
+    /// The time until it is started again, while it is in its [`Backoff`](crate::supervision::Backoff). In JSON `backoff_ms`.
     pub backoff: Option<Duration>,
     /// Whether it was spawned past its supervisor, which only stops it.
     pub direct: bool,

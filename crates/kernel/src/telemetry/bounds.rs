@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// the `le` buckets of Prometheus or a service level objective. Cheap to clone.
 ///
 /// ```
-/// use foundation_kernel::{Bounds, Histogram};
+/// use foundation_kernel::instruments::{Bounds, Histogram};
 ///
 /// let seconds = Histogram::with_bounds(Bounds::new([0.1, 0.3, 1.0]).unwrap());
 /// [0.05, 0.3, 7.0].into_iter().for_each(|value| seconds.record(value));
@@ -49,7 +49,7 @@ impl Bounds {
     /// The largest number of bounds: 64.
     ///
     /// ```
-    /// use foundation_kernel::Bounds;
+    /// use foundation_kernel::instruments::Bounds;
     ///
     /// assert!(Bounds::new((0..65).map(f64::from)).is_err());
     /// ```
@@ -58,7 +58,7 @@ impl Bounds {
     /// Validates bounds in ascending order. There is none for *all values*: that is the count.
     ///
     /// ```
-    /// use foundation_kernel::Bounds;
+    /// use foundation_kernel::instruments::Bounds;
     ///
     /// let refusal = Bounds::new([1.0, 0.5]).unwrap_err().to_string();
     /// assert_eq!(refusal, "the bound 0.5 follows 1; bounds are in ascending order, and each occurs once");
@@ -84,7 +84,7 @@ impl Bounds {
     /// The bounds.
     ///
     /// ```
-    /// use foundation_kernel::Bounds;
+    /// use foundation_kernel::instruments::Bounds;
     ///
     /// assert_eq!(Bounds::new([1.0, 2.0]).unwrap().as_slice(), [1.0, 2.0]);
     /// ```

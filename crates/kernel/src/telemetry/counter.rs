@@ -14,7 +14,7 @@ const ONLY: CounterIndex<1> = CounterIndex::at::<0>();
 /// of one; several counters of one component are cheaper in one set.
 ///
 /// ```
-/// use foundation_kernel::Counter;
+/// use foundation_kernel::instruments::Counter;
 ///
 /// let restarts = Counter::new();
 /// restarts.increment();
@@ -30,7 +30,7 @@ impl Counter {
     /// A counter at zero; it allocates nothing.
     ///
     /// ```
-    /// use foundation_kernel::Counter;
+    /// use foundation_kernel::instruments::Counter;
     ///
     /// assert_eq!(Counter::new().value(), 0);
     /// ```
@@ -41,7 +41,7 @@ impl Counter {
     /// Adds one.
     ///
     /// ```
-    /// use foundation_kernel::Counter;
+    /// use foundation_kernel::instruments::Counter;
     ///
     /// let calls = Counter::new();
     /// calls.increment();
@@ -55,7 +55,7 @@ impl Counter {
     /// Adds `n`, wrapping around at 2^64.
     ///
     /// ```
-    /// use foundation_kernel::Counter;
+    /// use foundation_kernel::instruments::Counter;
     ///
     /// let bytes = Counter::new();
     /// bytes.add(512);
@@ -73,7 +73,7 @@ impl Counter {
     /// Costs a [`value`](Self::value) and an atomic exchange.
     ///
     /// ```
-    /// use foundation_kernel::Counter;
+    /// use foundation_kernel::instruments::Counter;
     ///
     /// let bytes = Counter::new();
     /// bytes.raise_to(7);
@@ -87,7 +87,7 @@ impl Counter {
     /// The sum of everything added so far; see [`CounterSet`] for what a reader may rely on.
     ///
     /// ```
-    /// use foundation_kernel::Counter;
+    /// use foundation_kernel::instruments::Counter;
     ///
     /// let calls = Counter::new();
     /// std::thread::scope(|scope| {

@@ -17,7 +17,7 @@ use super::slot::{self, SLOTS};
 /// `N` related counters that many threads may increase without slowing each other down.
 ///
 /// Each thread counts in cells of its own, which lie together, and a reader adds the threads' cells up. Use it for
-/// the counters of one component; a single one is a [`Counter`](crate::Counter).
+/// the counters of one component; a single one is a [`Counter`](crate::instruments::Counter).
 ///
 /// # Cost
 ///
@@ -40,7 +40,7 @@ use super::slot::{self, SLOTS};
 /// A counter wraps around at 2^64, which a billion additions of one a second reach after 584 years.
 ///
 /// ```
-/// use foundation_kernel::{CounterIndex, CounterSet};
+/// use foundation_kernel::instruments::{CounterIndex, CounterSet};
 ///
 /// const HITS: CounterIndex<2> = CounterIndex::at::<0>();
 /// const MISSES: CounterIndex<2> = CounterIndex::at::<1>();
@@ -59,7 +59,7 @@ impl<const N: usize> CounterSet<N> {
     /// A set whose counters are all zero; it allocates nothing.
     ///
     /// ```
-    /// use foundation_kernel::CounterSet;
+    /// use foundation_kernel::instruments::CounterSet;
     ///
     /// assert_eq!(CounterSet::<2>::new().values(), [0, 0]);
     /// ```
@@ -70,7 +70,7 @@ impl<const N: usize> CounterSet<N> {
     /// Adds `n` to one counter.
     ///
     /// ```
-    /// use foundation_kernel::{CounterIndex, CounterSet};
+    /// use foundation_kernel::instruments::{CounterIndex, CounterSet};
     ///
     /// const BYTES: CounterIndex<1> = CounterIndex::at::<0>();
     /// let traffic = CounterSet::new();
@@ -95,7 +95,7 @@ impl<const N: usize> CounterSet<N> {
     /// Adds one to one counter.
     ///
     /// ```
-    /// use foundation_kernel::{CounterIndex, CounterSet};
+    /// use foundation_kernel::instruments::{CounterIndex, CounterSet};
     ///
     /// const CALLS: CounterIndex<1> = CounterIndex::at::<0>();
     /// let calls = CounterSet::new();
@@ -110,7 +110,7 @@ impl<const N: usize> CounterSet<N> {
     /// The value of one counter, summed over all threads.
     ///
     /// ```
-    /// use foundation_kernel::{CounterIndex, CounterSet};
+    /// use foundation_kernel::instruments::{CounterIndex, CounterSet};
     ///
     /// const CALLS: CounterIndex<1> = CounterIndex::at::<0>();
     /// assert_eq!(CounterSet::new().value(CALLS), 0);
@@ -122,7 +122,7 @@ impl<const N: usize> CounterSet<N> {
     /// The values of all counters, in the order of their positions.
     ///
     /// ```
-    /// use foundation_kernel::{CounterIndex, CounterSet};
+    /// use foundation_kernel::instruments::{CounterIndex, CounterSet};
     ///
     /// const CALLS: CounterIndex<2> = CounterIndex::at::<0>();
     /// let calls = CounterSet::new();
@@ -174,12 +174,12 @@ impl<const N: usize> fmt::Debug for CounterSet<N> {
     }
 }
 
-/// The position of a counter in a [`CounterSet`](crate::CounterSet) of `N`.
+/// The position of a counter in a [`CounterSet`](crate::instruments::CounterSet) of `N`.
 ///
 /// It is always below `N`, which the compiler checks, so no addition and no query has to refuse one.
 ///
 /// ```
-/// use foundation_kernel::CounterIndex;
+/// use foundation_kernel::instruments::CounterIndex;
 ///
 /// const HITS: CounterIndex<2> = CounterIndex::at::<0>();
 /// const MISSES: CounterIndex<2> = CounterIndex::at::<1>();
@@ -188,7 +188,7 @@ impl<const N: usize> fmt::Debug for CounterSet<N> {
 ///
 /// A position beyond the set does not compile:
 /// ```compile_fail,E0080
-/// use foundation_kernel::CounterIndex;
+/// use foundation_kernel::instruments::CounterIndex;
 ///
 /// const NONE: CounterIndex<2> = CounterIndex::at::<2>();
 /// ```
@@ -199,7 +199,7 @@ impl<const N: usize> CounterIndex<N> {
     /// The index of the counter at `POSITION`, for use in a `const`.
     ///
     /// ```
-    /// use foundation_kernel::CounterIndex;
+    /// use foundation_kernel::instruments::CounterIndex;
     ///
     /// const FIRST: CounterIndex<1> = CounterIndex::at::<0>();
     /// ```
@@ -211,7 +211,7 @@ impl<const N: usize> CounterIndex<N> {
     /// The indices of all counters of the set, in order.
     ///
     /// ```
-    /// use foundation_kernel::{CounterIndex, CounterSet};
+    /// use foundation_kernel::instruments::{CounterIndex, CounterSet};
     ///
     /// let set = CounterSet::<3>::new();
     /// CounterIndex::all().into_iter().for_each(|index| set.increment(index));
@@ -221,10 +221,10 @@ impl<const N: usize> CounterIndex<N> {
         array::from_fn(Self)
     }
 
-    /// Where the counter's value stands in [`CounterSet::values`](crate::CounterSet::values).
+    /// Where the counter's value stands in [`CounterSet::values`](crate::instruments::CounterSet::values).
     ///
     /// ```
-    /// use foundation_kernel::{CounterIndex, CounterSet};
+    /// use foundation_kernel::instruments::{CounterIndex, CounterSet};
     ///
     /// const MISSES: CounterIndex<2> = CounterIndex::at::<1>();
     /// let set = CounterSet::new();

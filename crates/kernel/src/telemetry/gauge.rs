@@ -12,14 +12,14 @@ use super::reading::Reading;
 ///
 /// 8 bytes. Setting and reading are a plain store and load, about 1 ns. Adding is a compare-and-exchange loop on one
 /// shared cell: about 5 ns alone, and more the more threads add at once, as each retries until no other came between.
-/// To count at that rate, use a [`Counter`](crate::Counter).
+/// To count at that rate, use a [`Counter`](crate::instruments::Counter).
 ///
 /// # Arithmetic
 ///
 /// As of `f64`: whole numbers are exact up to 2^53, and NaN stays NaN until the next `set`.
 ///
 /// ```
-/// use foundation_kernel::Gauge;
+/// use foundation_kernel::instruments::Gauge;
 ///
 /// let connections = Gauge::new();
 /// connections.add(3.0);
@@ -35,7 +35,7 @@ impl Gauge {
     /// A gauge at zero.
     ///
     /// ```
-    /// use foundation_kernel::Gauge;
+    /// use foundation_kernel::instruments::Gauge;
     ///
     /// assert_eq!(Gauge::new().value(), 0.0);
     /// ```
@@ -46,7 +46,7 @@ impl Gauge {
     /// Replaces the value; of two threads that set it at once, either may be the last.
     ///
     /// ```
-    /// use foundation_kernel::Gauge;
+    /// use foundation_kernel::instruments::Gauge;
     ///
     /// let load = Gauge::new();
     /// load.set(0.75);
@@ -59,7 +59,7 @@ impl Gauge {
     /// Adds `amount`, which may be negative; no addition is lost, even if other threads add at the same time.
     ///
     /// ```
-    /// use foundation_kernel::Gauge;
+    /// use foundation_kernel::instruments::Gauge;
     ///
     /// let open = Gauge::new();
     /// open.add(1.5);
@@ -72,7 +72,7 @@ impl Gauge {
     /// Subtracts `amount`; the opposite of [`add`](Self::add).
     ///
     /// ```
-    /// use foundation_kernel::Gauge;
+    /// use foundation_kernel::instruments::Gauge;
     ///
     /// let free = Gauge::new();
     /// free.sub(1.0);
@@ -85,7 +85,7 @@ impl Gauge {
     /// The value now.
     ///
     /// ```
-    /// use foundation_kernel::Gauge;
+    /// use foundation_kernel::instruments::Gauge;
     ///
     /// assert_eq!(Gauge::default().value(), 0.0);
     /// ```

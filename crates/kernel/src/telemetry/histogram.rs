@@ -46,7 +46,7 @@ use super::reading::{HistogramSnapshot, Reading};
 /// twenty; to learn more than one thing, take a [`snapshot`](Self::snapshot).
 ///
 /// ```
-/// use foundation_kernel::Histogram;
+/// use foundation_kernel::instruments::Histogram;
 ///
 /// let latency_us = Histogram::new();
 /// (1..=100).for_each(|value| latency_us.record(f64::from(value)));
@@ -66,7 +66,7 @@ impl Histogram {
     /// The bound of a quantile's error, as a fraction of the exact value: 1/64, or 1.6 %.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// assert_eq!(Histogram::RELATIVE_ERROR, 1.0 / 64.0);
     /// ```
@@ -75,7 +75,7 @@ impl Histogram {
     /// An empty histogram; it allocates nothing.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// assert_eq!(Histogram::new().count(), 0);
     /// ```
@@ -87,7 +87,7 @@ impl Histogram {
     /// costs a binary search among the bounds and an atomic addition more.
     ///
     /// ```
-    /// use foundation_kernel::{Bounds, Histogram};
+    /// use foundation_kernel::instruments::{Bounds, Histogram};
     ///
     /// let sizes = Histogram::with_bounds(Bounds::new([1_000.0]).unwrap());
     /// sizes.record(1_000.0);
@@ -102,7 +102,7 @@ impl Histogram {
     /// Records a value, or rejects it if it is negative, infinite or not a number.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// sizes.record(512.0);
@@ -121,7 +121,7 @@ impl Histogram {
     /// How many values were recorded.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// sizes.record(1.0);
@@ -134,7 +134,7 @@ impl Histogram {
     /// How many values were rejected.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// sizes.record(-1.0);
@@ -147,7 +147,7 @@ impl Histogram {
     /// The sum of the recorded values; zero if there are none.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// sizes.record(1.5);
@@ -161,7 +161,7 @@ impl Histogram {
     /// The least recorded value, exactly.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// assert_eq!(sizes.min(), None);
@@ -175,7 +175,7 @@ impl Histogram {
     /// The greatest recorded value, exactly.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// assert_eq!(sizes.max(), None);
@@ -189,7 +189,7 @@ impl Histogram {
     /// The mean of the recorded values.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// assert_eq!(sizes.mean(), None);
@@ -208,7 +208,7 @@ impl Histogram {
     /// least and the greatest value exactly. `None` if nothing was recorded or `q` is not a number.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// assert_eq!(sizes.quantile(0.5), None);
@@ -225,7 +225,7 @@ impl Histogram {
     /// Everything at once, for the price of one query.
     ///
     /// ```
-    /// use foundation_kernel::Histogram;
+    /// use foundation_kernel::instruments::Histogram;
     ///
     /// let sizes = Histogram::new();
     /// sizes.record(3.0);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// written as the texts `"NaN"`, `"inf"` and `"-inf"`, as JSON has no such numbers.
 ///
 /// ```
-/// use foundation_kernel::{Counter, Reading};
+/// use foundation_kernel::instruments::{Counter, Reading};
 ///
 /// let calls = Counter::new();
 /// calls.add(3);
@@ -21,11 +21,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reading {
-    /// The value of a [`Counter`](crate::Counter).
+    /// The value of a [`Counter`](crate::instruments::Counter).
     Counter(u64),
-    /// The value of a [`Gauge`](crate::Gauge).
+    /// The value of a [`Gauge`](crate::instruments::Gauge).
     Gauge(#[serde(serialize_with = "serialize_number", deserialize_with = "deserialize_number")] f64),
-    /// The summary of a [`Histogram`](crate::Histogram).
+    /// The summary of a [`Histogram`](crate::instruments::Histogram).
     Histogram(HistogramSnapshot),
 }
 
@@ -33,7 +33,7 @@ impl Reading {
     /// The kind of the instrument, in the word that the serialised form uses.
     ///
     /// ```
-    /// use foundation_kernel::Reading;
+    /// use foundation_kernel::instruments::Reading;
     ///
     /// assert_eq!(Reading::Gauge(0.5).kind(), "gauge");
     /// ```
@@ -57,7 +57,7 @@ impl fmt::Display for Reading {
     }
 }
 
-/// What a [`Histogram`](crate::Histogram) had recorded when it was read, in the unit of the recorded values.
+/// What a [`Histogram`](crate::instruments::Histogram) had recorded when it was read, in the unit of the recorded values.
 ///
 /// Whatever an empty histogram does not have is `None` (in JSON `null`), so that no one takes the absence of a
 /// measurement for a very fast one. All numbers of a histogram's own snapshot are finite.
@@ -66,7 +66,7 @@ impl fmt::Display for Reading {
 /// extremes may be ahead of them by values that were being recorded at the same time.
 ///
 /// ```
-/// use foundation_kernel::Histogram;
+/// use foundation_kernel::instruments::Histogram;
 ///
 /// let latency = Histogram::new();
 /// latency.record(2.0);
@@ -88,7 +88,7 @@ pub struct HistogramSnapshot {
     pub max: Option<f64>,
     /// The sum divided by the count.
     pub mean: Option<f64>,
-    /// The median, within [`Histogram::RELATIVE_ERROR`](crate::Histogram::RELATIVE_ERROR), as all quantiles.
+    /// The median, within [`Histogram::RELATIVE_ERROR`](crate::instruments::Histogram::RELATIVE_ERROR), as all quantiles.
     pub p50: Option<f64>,
     /// The value that 90 % of the values do not exceed.
     pub p90: Option<f64>,
@@ -100,7 +100,7 @@ pub struct HistogramSnapshot {
     /// that holds a value. The counts are exact. Values beyond 2^64 are in `count` only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<(i32, u64)>,
-    /// Pairs (bound, number of values that are at most as great), in ascending order, at the [`Bounds`](crate::Bounds)
+    /// Pairs (bound, number of values that are at most as great), in ascending order, at the [`Bounds`](crate::instruments::Bounds)
     /// that were chosen for the histogram; empty if none were. The counts are exact.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounds: Vec<(f64, u64)>,

@@ -14,7 +14,7 @@ use super::reading::{HistogramSnapshot, Reading};
 /// not at one instant. Insertion and lookup cost what a `BTreeMap` of strings costs.
 ///
 /// ```
-/// use foundation_kernel::{Counter, Gauge, Snapshot};
+/// use foundation_kernel::instruments::{Counter, Gauge, Snapshot};
 ///
 /// let (calls, load) = (Counter::new(), Gauge::new());
 /// calls.increment();
@@ -34,7 +34,7 @@ impl Snapshot {
     /// A snapshot without readings.
     ///
     /// ```
-    /// use foundation_kernel::Snapshot;
+    /// use foundation_kernel::instruments::Snapshot;
     ///
     /// assert!(Snapshot::new().is_empty());
     /// ```
@@ -45,7 +45,7 @@ impl Snapshot {
     /// Adds the reading of an instrument, or a reading; returns the one that had the name before.
     ///
     /// ```
-    /// use foundation_kernel::{Reading, Snapshot};
+    /// use foundation_kernel::instruments::{Reading, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// assert_eq!(snapshot.insert("calls", Reading::Counter(1)), None);
@@ -58,7 +58,7 @@ impl Snapshot {
     /// The reading with this name.
     ///
     /// ```
-    /// use foundation_kernel::{Reading, Snapshot};
+    /// use foundation_kernel::instruments::{Reading, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// snapshot.insert("load", Reading::Gauge(0.5));
@@ -71,7 +71,7 @@ impl Snapshot {
     /// The value of the counter with this name; `None` if there is none or it is no counter.
     ///
     /// ```
-    /// use foundation_kernel::{Reading, Snapshot};
+    /// use foundation_kernel::instruments::{Reading, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// snapshot.insert("calls", Reading::Counter(1));
@@ -88,7 +88,7 @@ impl Snapshot {
     /// The value of the gauge with this name; `None` if there is none or it is no gauge.
     ///
     /// ```
-    /// use foundation_kernel::{Reading, Snapshot};
+    /// use foundation_kernel::instruments::{Reading, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// snapshot.insert("load", Reading::Gauge(0.5));
@@ -104,7 +104,7 @@ impl Snapshot {
     /// The summary of the histogram with this name; `None` if there is none or it is no histogram.
     ///
     /// ```
-    /// use foundation_kernel::{Histogram, Snapshot};
+    /// use foundation_kernel::instruments::{Histogram, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// snapshot.insert("latency", &Histogram::new());
@@ -120,7 +120,7 @@ impl Snapshot {
     /// All readings, in the order of their names.
     ///
     /// ```
-    /// use foundation_kernel::{Reading, Snapshot};
+    /// use foundation_kernel::instruments::{Reading, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// snapshot.insert("b", Reading::Counter(2));
@@ -135,7 +135,7 @@ impl Snapshot {
     /// The number of readings.
     ///
     /// ```
-    /// use foundation_kernel::Snapshot;
+    /// use foundation_kernel::instruments::Snapshot;
     ///
     /// assert_eq!(Snapshot::new().len(), 0);
     /// ```
@@ -146,7 +146,7 @@ impl Snapshot {
     /// Whether there are no readings.
     ///
     /// ```
-    /// use foundation_kernel::{Reading, Snapshot};
+    /// use foundation_kernel::instruments::{Reading, Snapshot};
     ///
     /// let mut snapshot = Snapshot::new();
     /// snapshot.insert("calls", Reading::Counter(0));
@@ -161,7 +161,7 @@ impl Snapshot {
 /// the old one; nothing is added up.
 ///
 /// ```
-/// use foundation_kernel::{Reading, Snapshot};
+/// use foundation_kernel::instruments::{Reading, Snapshot};
 ///
 /// let mut all: Snapshot = [("calls".to_owned(), Reading::Counter(1))].into_iter().collect();
 /// let newer: Snapshot = [("calls".to_owned(), Reading::Counter(2))].into_iter().collect();
@@ -192,7 +192,7 @@ impl IntoIterator for Snapshot {
 /// For people: a line for each reading, with name, kind and value in columns.
 ///
 /// ```
-/// use foundation_kernel::{Reading, Snapshot};
+/// use foundation_kernel::instruments::{Reading, Snapshot};
 ///
 /// let mut snapshot = Snapshot::new();
 /// snapshot.insert("registry.calls", Reading::Counter(12));
@@ -217,7 +217,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Counter, Histogram};
+    use crate::instruments::{Counter, Histogram};
 
     fn through_json(snapshot: &Snapshot) -> Snapshot {
         let json = serde_json::to_string(snapshot).unwrap();

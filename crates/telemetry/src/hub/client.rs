@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_kernel::instruments::{Bounds, Counter, Gauge, Histogram, Snapshot};
+use foundation_kernel::names::{RegistryError, ServiceName, ServiceRegistry, Via};
 use foundation_kernel::ractor::RpcReplyPort;
-use foundation_kernel::{
-    Bounds, ChildSpec, Counter, Gauge, Health, Histogram, RegistryError, ServiceName, ServiceRegistry, Snapshot, Via,
-};
+use foundation_kernel::supervision::{ChildSpec, Health};
 use serde_json::Value;
 #[cfg(feature = "tracing-layer")]
 use tracing::{Subscriber, level_filters::LevelFilter};
@@ -46,7 +46,7 @@ use crate::series::names;
 /// no new ones are made. Measurements under a refused name are only counted, in `telemetry.unrecorded`.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -155,7 +155,7 @@ impl Telemetry {
     /// since all series and all scrapes of a name have the same.
     ///
     /// ```
-    /// use foundation_kernel::{Namespace, ProcessRegistry};
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry};
     /// use foundation_telemetry::{Telemetry, TelemetryError, TelemetryOptions};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -305,7 +305,7 @@ impl Telemetry {
     /// All readings of this namespace: its instruments, the counts of its registry and supervisors, and the automatic
     /// measurements of each service: `service.messages{service="clerk"}`, `service.failures{…}`,
     /// `service.handling_ns{…}` and `service.idle_seconds{…}`; see
-    /// [`ServiceMeasures`](foundation_kernel::ServiceMeasures).
+    /// [`ServiceMeasures`](foundation_kernel::names::ServiceMeasures).
     /// Those with labels are called `name{key="value",…}`.
     pub fn snapshot(&self) -> Snapshot {
         self.scrape().to_snapshot()
@@ -334,7 +334,7 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs, at most [5 s](foundation_kernel::RegistryLimits::wait) if no limit is given: after
+    /// Waits until the service runs, at most [5 s](foundation_kernel::names::RegistryLimits::wait) if no limit is given: after
     /// its restart, say.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::Namespace;
+use foundation_kernel::names::Namespace;
 #[cfg(feature = "tracing-layer")]
 use tracing::{Subscriber, level_filters::LevelFilter};
 #[cfg(feature = "tracing-layer")]
@@ -25,7 +25,7 @@ use crate::error::TelemetryError;
 /// with the same value continues with its numbers.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

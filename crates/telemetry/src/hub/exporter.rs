@@ -52,7 +52,7 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// ```
 /// use std::sync::Arc;
 ///
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Scrape, Telemetry, TelemetryOptions};
 /// use tokio::sync::mpsc;
 ///
@@ -276,7 +276,7 @@ fn outcome(ended: Result<Result<(), ExportError>, JoinError>) -> Result<(), Stri
 
 #[cfg(test)]
 mod tests {
-    use foundation_kernel::Namespace;
+    use foundation_kernel::names::Namespace;
     use tokio::sync::mpsc::Receiver;
 
     use super::*;

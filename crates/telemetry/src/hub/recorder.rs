@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use foundation_kernel::{Counter, Gauge, Histogram};
+use foundation_kernel::instruments::{Counter, Gauge, Histogram};
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::Hub;
@@ -17,7 +17,7 @@ use crate::series::Instrument;
 /// handle that is kept does not.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

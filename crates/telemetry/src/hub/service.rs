@@ -4,8 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foundation_kernel::names::{ServiceKey, ServiceRegistry};
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use foundation_kernel::{ChildSpec, ServiceKey, ServiceRegistry, Shutdown, answer, ask, local_message};
+use foundation_kernel::supervision::{ChildSpec, Shutdown};
+use foundation_kernel::{answer, ask, local_message};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -87,7 +89,7 @@ impl fmt::Debug for TelemetryOptions {
 }
 
 foundation_kernel::limits! {
-    /// How long a telemetry service may take. See [`RegistryLimits`](foundation_kernel::RegistryLimits) for the meaning
+    /// How long a telemetry service may take. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning
     /// of extreme values.
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.

@@ -15,7 +15,7 @@ use super::Hub;
 /// `exception`: `panic` or `cancelled`. Both have the measurement `duration_ms`, in milliseconds of tokio's clock.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::Counter;
+use foundation_kernel::instruments::Counter;
 use parking_lot::RwLock;
 use tracing::callsite::Identifier;
 use tracing::level_filters::LevelFilter;
@@ -27,7 +27,7 @@ use crate::series::family::Family;
 /// event costs a look-up by its place in the code, with a read lock, and an addition.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Telemetry, TelemetryOptions};
 /// use tracing_subscriber::layer::SubscriberExt;
 ///

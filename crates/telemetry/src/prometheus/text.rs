@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::{self, Write};
 use std::ops::RangeInclusive;
 
-use foundation_kernel::{HistogramSnapshot, Reading};
+use foundation_kernel::instruments::{HistogramSnapshot, Reading};
 
 use super::ExposedName;
 use crate::labels::{Labels, escaped};
@@ -39,7 +39,7 @@ use crate::scrape::{MetricFamily, Scrape};
 /// | any other | 14, from 1/64 to 1,048,576 |
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Telemetry, TelemetryOptions, prometheus_text};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

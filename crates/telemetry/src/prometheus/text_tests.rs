@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foundation_kernel::{Bounds, Counter, Gauge, Histogram, Namespace};
+use foundation_kernel::instruments::{Bounds, Counter, Gauge, Histogram};
+use foundation_kernel::names::Namespace;
 use prom_text_format_parser::{Metric, Scrape as Parsed, Type, ValueType};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::Counter;
+use foundation_kernel::instruments::Counter;
 
 use super::{Instrument, SeriesTable};
 use crate::error::TelemetryError;
@@ -22,7 +22,8 @@ use crate::labels::Labels;
 /// costs what the instrument costs, a few nanoseconds, and may be kept without limit.
 ///
 /// ```
-/// use foundation_kernel::{Counter, Namespace, ProcessRegistry};
+/// use foundation_kernel::instruments::Counter;
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 /// use foundation_telemetry::{Telemetry, TelemetryOptions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]

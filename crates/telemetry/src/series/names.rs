@@ -12,7 +12,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use foundation_kernel::{Counter, Namespace, Reading};
+use foundation_kernel::instruments::{Counter, Reading};
+use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
 use super::{AnySeries, Budget, Instrument, SeriesTable};

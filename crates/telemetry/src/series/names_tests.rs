@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use foundation_kernel::{Counter, Gauge, Histogram, Namespace};
+use foundation_kernel::instruments::{Counter, Gauge, Histogram};
+use foundation_kernel::names::Namespace;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

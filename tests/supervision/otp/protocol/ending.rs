@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use foundation::{ChildError, ChildSpec, ExitReason, Shutdown, Strategy, Supervisor, SupervisorSpec};
+use foundation::supervision::{ChildError, ExitReason, Shutdown, SupervisorSpec};
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, Gate, Moment, assert_error, soon};
 use tokio::time::Instant;
 

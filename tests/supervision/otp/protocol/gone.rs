@@ -2,7 +2,8 @@
 
 use std::sync::mpsc;
 
-use foundation::{ExitReason, Strategy};
+use foundation::Strategy;
+use foundation::supervision::ExitReason;
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Puppet, soon};
 
 use super::family;

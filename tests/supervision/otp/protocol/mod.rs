@@ -9,7 +9,8 @@ mod strangers;
 
 use std::time::Duration;
 
-use foundation::{ChildSpec, Strategy, SupervisorSpec};
+use foundation::supervision::SupervisorSpec;
+use foundation::{ChildSpec, Strategy};
 use foundation_testkit::Puppet;
 
 use super::at_most;

@@ -2,7 +2,8 @@
 
 use std::sync::mpsc;
 
-use foundation::{ChildError, ChildKind, ChildSpec, RestartIntensity, StartError, Strategy, SupervisorSpec};
+use foundation::supervision::{ChildError, ChildKind, RestartIntensity, StartError, SupervisorSpec};
+use foundation::{ChildSpec, Strategy};
 use foundation_testkit::{Behavior, Gate, Moment, Puppet, assert_error, soon};
 
 use super::{SECOND, family};

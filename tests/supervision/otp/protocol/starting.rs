@@ -3,10 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use foundation::{
-    ChildError, ChildKind, ChildSpec, RestartIntensity, SpecError, Start, StartError, Strategy, Supervisor,
-    SupervisorSpec,
-};
+use foundation::supervision::{ChildError, ChildKind, RestartIntensity, SpecError, Start, StartError, SupervisorSpec};
+use foundation::{ChildSpec, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Gate, Moment, Puppet};
 
 use super::SECOND;

@@ -1,9 +1,8 @@
 //! Outdated events, unmanaged actors, and a reporter that fails.
 
 use foundation::ractor::{Actor, SpawnErr};
-use foundation::{
-    ChildEvent, ExitReason, Report, Reporter, Restart, Stopped, Strategy, Supervisor, SupervisorSpec, check_stop_reason,
-};
+use foundation::supervision::{ChildEvent, ExitReason, Report, Reporter, Stopped, SupervisorSpec, check_stop_reason};
+use foundation::{Restart, Strategy, Supervisor};
 use foundation_testkit::{Behavior, Command, ExitMonitor, Gate, Moment, error_text, soon};
 
 use crate::otp::{Agency, Office, STRATEGIES, at_rest, puppets, states};

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use foundation::{RestartIntensity, Strategy};
+use foundation::Strategy;
+use foundation::supervision::RestartIntensity;
 
 use super::super::causes::causes;
 use super::super::history::{Begin, History, Reign};

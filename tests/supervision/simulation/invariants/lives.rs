@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use foundation::ExitReason;
+use foundation::supervision::ExitReason;
 
 use super::super::history::{History, Span};
 use super::super::record::{Answer, Life, Moment, Reported};

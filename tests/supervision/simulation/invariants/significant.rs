@@ -1,6 +1,7 @@
 //! A supervisor stops by itself when its significant children have ended for good, and only then.
 
-use foundation::{AutoShutdown, Strategy};
+use foundation::Strategy;
+use foundation::supervision::AutoShutdown;
 
 use super::super::causes::wants;
 use super::super::history::{History, Line, Reign};

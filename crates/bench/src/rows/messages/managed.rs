@@ -1,7 +1,8 @@
 //! The cost of a managed, and therefore measured, actor: casting to it until the messages are handled.
 
+use foundation::ServiceKey;
+use foundation::names::Measurement;
 use foundation::ractor::ActorRef;
-use foundation::{Measurement, ServiceKey};
 
 use super::cast::windows;
 use crate::actors::{Echo, EchoMsg};

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use dashmap::DashMap;
+use foundation::ServiceKey;
+use foundation::names::ServiceRegistry;
 use foundation::ractor::{ActorCell, ActorRef};
-use foundation::{ServiceKey, ServiceRegistry};
 
 use crate::actors::EchoMsg;
 use crate::contest::Row;

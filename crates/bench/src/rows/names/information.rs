@@ -1,6 +1,7 @@
 //! Information on a namespace with three services, alone and beside a namespace that holds many.
 
-use foundation::{Namespace, ProcessRegistry, ServiceKey, ServiceRegistry};
+use foundation::names::{ProcessRegistry, ServiceRegistry};
+use foundation::{Namespace, ServiceKey};
 
 use crate::actors::{Echo, EchoMsg};
 use crate::contest::Row;

@@ -1,7 +1,8 @@
 //! Finding an actor by its name: namespaced, typed, counted, liveness-checked, returning an owned reference.
 
+use foundation::ServiceKey;
+use foundation::names::ServiceRegistry;
 use foundation::ractor::registry::where_is;
-use foundation::{ServiceKey, ServiceRegistry};
 
 use crate::actors::EchoMsg;
 use crate::contest::Row;

@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
+use foundation::ServiceKey;
+use foundation::names::ServiceRegistry;
 use foundation::ractor::{ActorCell, ActorRef};
-use foundation::{ServiceKey, ServiceRegistry};
 
 use crate::actors::EchoMsg;
 use crate::contest::Row;

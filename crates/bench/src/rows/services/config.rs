@@ -1,7 +1,8 @@
 //! Reading a setting: by its path, and as a field of a declared section.
 
 use arc_swap::{ArcSwap, Cache};
-use foundation::{ConfigSection, ConfigServer, ConfigSources, Foundation};
+use foundation::config::{ConfigSection, ConfigSources};
+use foundation::{ConfigServer, Foundation};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! Counting: on one thread, and on two that count the same.
 
-use foundation::Counter;
+use foundation::telemetry::Counter;
 use metrics::counter;
 
 use super::metrics::{HANDLE, MACRO, recorder};

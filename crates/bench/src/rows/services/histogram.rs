@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::Histogram;
+use foundation::telemetry::Histogram;
 use metrics::histogram;
 
 use super::metrics::{HANDLE, MACRO, recorder};

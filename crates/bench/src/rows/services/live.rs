@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use foundation::{EventStore, SubscriptionSpec};
+use foundation::EventStore;
+use foundation::events::SubscriptionSpec;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::contest::Row;
@@ -40,7 +41,7 @@ async fn appended(operations: u64, store: EventStore) -> Duration {
     took
 }
 
-async fn follow(mut subscription: foundation::EventSubscription, saw: UnboundedSender<Instant>) {
+async fn follow(mut subscription: foundation::events::EventSubscription, saw: UnboundedSender<Instant>) {
     while let Some(_event) = started(subscription.next().await) {
         let _ = saw.send(Instant::now());
     }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use foundation::EventId;
+use foundation::events::EventId;
 use tokio::task::spawn_blocking;
 
 use crate::bare_log::{self, read, reader};

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use foundation::names::ProcessRegistry;
 use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent, registry::where_is};
-use foundation::{
-    ChildEvent, Namespace, ProcessRegistry, Report, Reporter, RestartIntensity, ServiceKey, Strategy, SupervisorSpec,
-};
+use foundation::supervision::{ChildEvent, Report, Reporter, RestartIntensity, SupervisorSpec};
+use foundation::{Namespace, ServiceKey, Strategy};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::actors::{Echo, EchoMsg};

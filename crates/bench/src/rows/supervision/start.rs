@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foundation::names::ServiceRegistry;
 use foundation::ractor::rpc::call;
 use foundation::ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus, RpcReplyPort, SupervisionEvent};
-use foundation::{Restart, ServiceKey, ServiceRegistry, local_message};
+use foundation::{Restart, ServiceKey, local_message};
 use tokio::task::yield_now;
 
 use crate::actors::{Echo, EchoMsg};

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_kernel::Namespace;
+use foundation_kernel::names::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{length_of, open_writer, tidy_when_closed};
@@ -83,7 +83,7 @@ impl SqliteLog {
     ///
     /// ```
     /// use foundation_events::{SqliteLog, SqliteOptions};
-    /// use foundation_kernel::Namespace;
+    /// use foundation_kernel::names::Namespace;
     ///
     /// let directory = tempfile::tempdir()?;
     /// let log = SqliteLog::open_in(directory.path(), Namespace::Production, SqliteOptions::default())?;

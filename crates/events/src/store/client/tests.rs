@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use foundation_kernel::{Backoff, Namespace, ProcessRegistry};
+use foundation_kernel::names::{Namespace, ProcessRegistry};
+use foundation_kernel::supervision::Backoff;
 
 use super::*;
 use crate::{EventStorage, SubscriptionName};

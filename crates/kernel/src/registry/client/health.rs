@@ -16,7 +16,7 @@ type Check<M> = Box<dyn FnOnce(ActorRef<M>) -> BoxFuture<'static, Health> + Send
 /// How to find out whether a service that answers to `M` is healthy.
 ///
 /// ```
-/// use foundation_kernel::HealthCheck;
+/// use foundation_kernel::names::HealthCheck;
 /// use foundation_kernel::ractor::RpcReplyPort;
 ///
 /// enum DoorMsg { IsOpen(RpcReplyPort<bool>) }

@@ -220,8 +220,8 @@ impl ServiceRegistry {
     /// The first live service, by name, that a predicate accepts.
     ///
     /// ```
-    /// # use foundation_kernel::{Namespace, ProcessRegistry};
-    /// # async fn example(names: foundation_kernel::ServiceRegistry) {
+    /// # use foundation_kernel::names::{Namespace, ProcessRegistry};
+    /// # async fn example(names: foundation_kernel::names::ServiceRegistry) {
     /// let in_europe = names.find(|service| {
     ///     service.metadata().and_then(|it| it.get("zone")).is_some_and(|zone| zone == "eu")
     /// });
@@ -339,7 +339,7 @@ impl ServiceRegistry {
     }
 
     /// A snapshot of this namespace's tree: its services, its application, and the actors spawned under a name. A
-    /// supervisor that does not answer [in time](crate::SupervisorLimits::tree) is shown as silent; a namespace that
+    /// supervisor that does not answer [in time](crate::supervision::SupervisorLimits::tree) is shown as silent; a namespace that
     /// has stopped is a tree of one actor that is stopped.
     pub async fn tree(&self) -> Tree {
         match self.state.root.upgrade() {
@@ -348,7 +348,7 @@ impl ServiceRegistry {
         }
     }
 
-    /// The health of the children in this namespace that [count](crate::ChildSpec::in_health): its services, its
+    /// The health of the children in this namespace that [count](crate::supervision::ChildSpec::in_health): its services, its
     /// application, and then its descendants, named by their paths from there. Empty if the namespace does not run.
     ///
     /// Each supervisor of the namespace is asked, and each check runs, all together; see [`HealthLimits`] for how long.
@@ -423,7 +423,7 @@ impl ServiceRegistry {
     /// dropped, actors may still be about to be dropped. This method is cancel safe.
     ///
     /// ```
-    /// use foundation_kernel::{Namespace, ProcessRegistry};
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -445,7 +445,7 @@ impl ServiceRegistry {
     }
 
     /// Stops everything in this namespace; see
-    /// [`ProcessRegistry::cleanup_namespace`](crate::ProcessRegistry::cleanup_namespace).
+    /// [`ProcessRegistry::cleanup_namespace`](crate::names::ProcessRegistry::cleanup_namespace).
     ///
     /// # Errors
     /// [`RegistryError::NotATest`] in production; [`RegistryError::NotRunning`] if the registry has ended and no handle

@@ -22,7 +22,7 @@ use crate::registry::names::{Holder, LookupError, Table};
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation_kernel::{Namespace, ProcessRegistry, ServiceKey};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceKey};
 /// use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 ///
 /// struct Counter;
@@ -189,7 +189,7 @@ impl<M: Message> Via<M> {
     }
 
     /// Borrows the current incarnation for the time of a function. About 2 ns while it is the one that the handle met
-    /// first, and what [`ServiceRegistry::with`](crate::ServiceRegistry::with) costs afterwards.
+    /// first, and what [`ServiceRegistry::with`](crate::names::ServiceRegistry::with) costs afterwards.
     ///
     /// # Errors
     /// As [`actor_ref`](Self::actor_ref).

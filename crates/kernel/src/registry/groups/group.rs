@@ -36,7 +36,7 @@ const MAX_COMPARED_GROUPS: usize = 256;
 /// join again.
 ///
 /// ```
-/// use foundation_kernel::{GroupKey, Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{GroupKey, Namespace, ProcessRegistry};
 /// use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 ///
 /// struct Worker;

@@ -14,7 +14,7 @@ use crate::namespace::{NameError, ServiceName};
 /// other.
 ///
 /// ```
-/// use foundation_kernel::GroupKey;
+/// use foundation_kernel::names::GroupKey;
 ///
 /// enum JobMsg { Work(String) }
 /// const WORKERS: GroupKey<JobMsg> = GroupKey::new("workers");
@@ -24,7 +24,7 @@ use crate::namespace::{NameError, ServiceName};
 /// ```
 ///
 /// ```compile_fail,E0308
-/// use foundation_kernel::{GroupKey, ServiceRegistry};
+/// use foundation_kernel::names::{GroupKey, ServiceRegistry};
 ///
 /// const WORKERS: GroupKey<()> = GroupKey::new("workers");
 /// fn a_group_is_no_unique_name(registry: &ServiceRegistry) {
@@ -33,7 +33,7 @@ use crate::namespace::{NameError, ServiceName};
 /// ```
 ///
 /// ```compile_fail,E0308
-/// use foundation_kernel::{Group, ServiceKey, ServiceRegistry};
+/// use foundation_kernel::names::{Group, ServiceKey, ServiceRegistry};
 ///
 /// const CONFIG: ServiceKey<()> = ServiceKey::new("config");
 /// fn a_unique_name_is_no_group(registry: &ServiceRegistry) {
@@ -49,7 +49,7 @@ impl<M, V> GroupKey<M, V> {
     /// A key for a name that is known at compile time; in a `const`, a bad name does not compile.
     ///
     /// ```compile_fail,E0080
-    /// use foundation_kernel::GroupKey;
+    /// use foundation_kernel::names::GroupKey;
     ///
     /// const SPACED: GroupKey<()> = GroupKey::new("word workers");
     /// # let _ = SPACED.name();

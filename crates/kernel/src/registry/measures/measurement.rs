@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-/// How much is measured of a service whose actor is started by its [`ServiceRegistry`](crate::ServiceRegistry).
+/// How much is measured of a service whose actor is started by its [`ServiceRegistry`](crate::names::ServiceRegistry).
 ///
-/// Set it for one service with [`ServiceRegistry::measured`](crate::ServiceRegistry::measured), and for all others with
-/// [`ProcessRegistryBuilder::measurement`](crate::ProcessRegistryBuilder::measurement). The figures are
-/// [`ServiceMeasures`](crate::ServiceMeasures).
+/// Set it for one service with [`ServiceRegistry::measured`](crate::names::ServiceRegistry::measured), and for all others with
+/// [`ProcessRegistryBuilder::measurement`](crate::names::ProcessRegistryBuilder::measurement). The figures are
+/// [`ServiceMeasures`](crate::names::ServiceMeasures).
 ///
 /// # Cost
 ///
@@ -26,7 +26,7 @@ use serde::Serialize;
 /// | `stop` | `foundation::lifecycle` | `INFO` | `post_stop` |
 ///
 /// ```
-/// use foundation_kernel::{Measurement, Namespace, ProcessRegistry, ServiceKey};
+/// use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry, ServiceKey};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
 /// # struct Clerk;
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]

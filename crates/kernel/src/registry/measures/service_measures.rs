@@ -8,15 +8,15 @@ use serde::Serialize;
 /// The measures of a service, taken without its doing while its actors handled messages.
 ///
 /// The figures belong to the name in its namespace. They go on when an actor comes back under the name, be it by a
-/// supervisor or by another [`spawn`](crate::ServiceRegistry::spawn), and what an actor does after its name was taken
+/// supervisor or by another [`spawn`](crate::names::ServiceRegistry::spawn), and what an actor does after its name was taken
 /// away does not count. Measured are the actors that the registry starts (`spawn`, `child_spec`), and not those that
-/// were started elsewhere and only registered. How much is measured is a [`Measurement`](crate::Measurement).
+/// were started elsewhere and only registered. How much is measured is a [`Measurement`](crate::names::Measurement).
 ///
 /// The figures of a name that no actor has any more are kept until there are too many of the kind: 1,024, or as many as
 /// there are services, if these are more.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry, ServiceKey};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceKey};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 /// # use std::time::Duration;
 /// # struct Clerk;
@@ -58,7 +58,7 @@ pub struct ServiceMeasures {
     #[serde(rename = "idle_ms", serialize_with = "crate::written::millis")]
     pub idle: Duration,
     /// From the beginning of a handling until it returned, waits included, in nanoseconds of tokio's clock. Of the
-    /// messages that were timed, failures included: see [`Measurement`](crate::Measurement). The present one is not in
+    /// messages that were timed, failures included: see [`Measurement`](crate::names::Measurement). The present one is not in
     /// it yet.
     pub handling_ns: HistogramSnapshot,
 }

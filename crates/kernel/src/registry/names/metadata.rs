@@ -14,7 +14,7 @@ use serde_json::Value;
 /// reference count.
 ///
 /// ```
-/// use foundation_kernel::Metadata;
+/// use foundation_kernel::names::Metadata;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Serialize, Deserialize)]
@@ -23,7 +23,7 @@ use serde_json::Value;
 /// let metadata = Metadata::new(&Endpoint { port: 8080, zone: "eu".to_owned() })?;
 /// assert_eq!(metadata.get("zone").and_then(|zone| zone.as_str()), Some("eu"));
 /// assert_eq!(metadata.read::<Endpoint>()?.port, 8080);
-/// # Ok::<(), foundation_kernel::MetadataError>(())
+/// # Ok::<(), foundation_kernel::names::MetadataError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata(Arc<Value>);

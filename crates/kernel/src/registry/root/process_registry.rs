@@ -28,7 +28,7 @@ type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
 type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
 type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
 
-/// How to put a [`ProcessRegistry`](crate::ProcessRegistry) together: the parts of each namespace's tree.
+/// How to put a [`ProcessRegistry`](crate::names::ProcessRegistry) together: the parts of each namespace's tree.
 #[derive(Clone)]
 pub struct ProcessRegistryBuilder {
     prepare: Prepare,
@@ -161,7 +161,7 @@ impl Default for ProcessRegistryBuilder {
 /// so two registries in one process do not know of each other.
 ///
 /// ```
-/// use foundation_kernel::{Namespace, ProcessRegistry};
+/// use foundation_kernel::names::{Namespace, ProcessRegistry};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -382,7 +382,7 @@ impl ProcessRegistry {
     /// first call, or by a [`shutdown`](Self::shutdown) that comes after the collapse, and stays.
     ///
     /// ```
-    /// # use foundation_kernel::ProcessRegistry;
+    /// # use foundation_kernel::names::ProcessRegistry;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// let registry = ProcessRegistry::start().await?;
@@ -438,10 +438,10 @@ impl ProcessRegistry {
 
     /// A snapshot of the whole tree: the root, every namespace with its services and its application, and the actors
     /// spawned under a name. Foreign actors have no supervisor here and are not in it. A supervisor that does not
-    /// answer [in time](crate::SupervisorLimits::tree) is shown as silent.
+    /// answer [in time](crate::supervision::SupervisorLimits::tree) is shown as silent.
     ///
     /// ```
-    /// use foundation_kernel::{Namespace, ProcessRegistry};
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

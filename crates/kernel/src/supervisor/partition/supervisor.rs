@@ -248,7 +248,7 @@ impl SlotHolder for TaskSupervisor {
 /// `PartitionSupervisor`.
 ///
 /// ```
-/// use foundation_kernel::{PartitionSupervisor, PartitionSupervisorSpec};
+/// use foundation_kernel::supervision::{PartitionSupervisor, PartitionSupervisorSpec};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
 /// # struct Shard;
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -269,7 +269,7 @@ impl SlotHolder for TaskSupervisor {
 ///
 /// The handle is for the specification, not for one life of its supervisor: it survives every restart. Within a tree,
 /// take it from [`PartitionSupervisorSpec::handle`] before the specification goes into
-/// [`ChildSpec::partition_supervisor`](crate::ChildSpec::partition_supervisor).
+/// [`ChildSpec::partition_supervisor`](crate::supervision::ChildSpec::partition_supervisor).
 ///
 /// Cost: a lookup asks no actor. It hashes the key, locks the slot of its one partition for reading and clones the
 /// reference.

@@ -18,7 +18,7 @@ use crate::supervisor::client::{Supervisor, Which};
 /// Await it for the outcome; [`await_within`](Task::await_within) also limits the time, and
 /// [`yield_within`](Task::yield_within) checks whether it has finished. Dropping it stops a linked task by its rule; a
 /// task that is not linked goes on. The failure of a task reaches its owner as the error of the await, and otherwise
-/// only the supervisor's [`Reporter`](crate::Reporter): where an Erlang link would take the owner down, `?` does.
+/// only the supervisor's [`Reporter`](crate::supervision::Reporter): where an Erlang link would take the owner down, `?` does.
 ///
 /// The outcome is there a moment before the actor is gone and its supervisor has forgotten it.
 #[must_use = "a linked task is stopped when its handle is dropped"]

@@ -25,10 +25,10 @@ use crate::supervisor::started::Started;
 // Here and not with the type, which knows nothing of tasks.
 impl ChildSpec {
     /// A future as a child: Elixir's `{Task, fun}`. Temporary by default, with
-    /// [5 s](crate::SupervisorLimits::worker_stop) to end in if it holds its [`TaskStop`].
+    /// [5 s](crate::supervision::SupervisorLimits::worker_stop) to end in if it holds its [`TaskStop`].
     ///
     /// ```
-    /// use foundation_kernel::{ChildSpec, Restart};
+    /// use foundation_kernel::supervision::{ChildSpec, Restart};
     ///
     /// # async fn import() -> Result<(), std::io::Error> { Ok(()) }
     /// let spec = ChildSpec::task("import", |_stop| import()).restart(Restart::Transient);
@@ -47,7 +47,7 @@ impl ChildSpec {
     }
 }
 
-/// The result of the future of a [`ChildSpec::task`](crate::ChildSpec::task): nothing, or a result whose error counts
+/// The result of the future of a [`ChildSpec::task`](crate::supervision::ChildSpec::task): nothing, or a result whose error counts
 /// as an abnormal end, after which a transient task is restarted.
 pub trait TaskOutput: Send + 'static {
     /// The end of the task: normal, or failed with this error.
@@ -101,7 +101,7 @@ impl TaskStop {
 ///
 /// ```
 /// use std::time::Duration;
-/// use foundation_kernel::{Shutdown, TaskOptions};
+/// use foundation_kernel::supervision::{Shutdown, TaskOptions};
 ///
 /// let options = TaskOptions::new("upload").nolink().shutdown(Shutdown::Timeout(Duration::from_secs(1)));
 /// # let _ = options;
@@ -124,12 +124,12 @@ pub(super) enum Link {
 
 impl TaskOptions {
     /// A linked task with this label, which need not be unique, and
-    /// [5 s](crate::SupervisorLimits::worker_stop) to stop in.
+    /// [5 s](crate::supervision::SupervisorLimits::worker_stop) to stop in.
     pub fn new(id: impl Into<ChildId>) -> Self {
         Self { id: id.into(), shutdown: None, link: Link::Owner }
     }
 
-    /// It goes on when its [`Task`](crate::Task) is dropped.
+    /// It goes on when its [`Task`](crate::supervision::Task) is dropped.
     pub fn nolink(self) -> Self {
         Self { link: Link::None, ..self }
     }

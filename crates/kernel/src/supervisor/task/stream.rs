@@ -80,7 +80,7 @@ impl StreamOptions {
         Self { on_timeout, ..self }
     }
 
-    /// How a task is stopped that is no longer wanted; by default it has [5 s](crate::SupervisorLimits::worker_stop) to
+    /// How a task is stopped that is no longer wanted; by default it has [5 s](crate::supervision::SupervisorLimits::worker_stop) to
     /// come to an await point.
     pub fn shutdown(self, shutdown: Shutdown) -> Self {
         Self { shutdown: Some(shutdown), ..self }
@@ -155,7 +155,7 @@ impl<T> Outcomes<T> {
 /// A stream of the results of one task for each input: Elixir's `Task.Supervisor.async_stream`.
 ///
 /// ```
-/// use foundation_kernel::{DynamicSupervisorSpec, TaskSupervisor};
+/// use foundation_kernel::supervision::{DynamicSupervisorSpec, TaskSupervisor};
 /// use futures::StreamExt;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -16,7 +16,7 @@ use crate::supervisor::spec::ChildSpec;
 /// A supervisor of futures: Elixir's `Task.Supervisor`.
 ///
 /// ```
-/// use foundation_kernel::{DynamicSupervisorSpec, TaskSupervisor};
+/// use foundation_kernel::supervision::{DynamicSupervisorSpec, TaskSupervisor};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// let tasks = TaskSupervisor::start("tasks", DynamicSupervisorSpec::default()).await?;
@@ -78,7 +78,7 @@ impl TaskSupervisor {
     /// Starts a task with a label and rules of its own, and with a stop signal.
     ///
     /// ```
-    /// # use foundation_kernel::{DynamicSupervisorSpec, Shutdown, TaskOptions, TaskSupervisor};
+    /// # use foundation_kernel::supervision::{DynamicSupervisorSpec, Shutdown, TaskOptions, TaskSupervisor};
     /// # use std::time::Duration;
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -135,7 +135,7 @@ fn a_log_that_was_opened_without_its_write_ahead_log_does_not_remove_it_when_it_
 fn a_log_that_is_opened_again_makes_neither_its_file_nor_its_directory_anew() {
     let file = TestFile::new();
     let again = |directory: &Path| {
-        SqliteLog::open_again_in(directory, foundation_kernel::Namespace::Production, SqliteOptions::default())
+        SqliteLog::open_again_in(directory, foundation_kernel::names::Namespace::Production, SqliteOptions::default())
             .unwrap_err()
     };
     let directory = file.directory.path().join("events");
@@ -155,7 +155,7 @@ fn a_log_that_is_opened_again_does_not_take_an_empty_file_for_a_new_one() {
     fs::copy(left.wal(), directory.path().join("production.db-wal")).unwrap();
     fs::write(&database, "").unwrap();
     let again = || {
-        let production = foundation_kernel::Namespace::Production;
+        let production = foundation_kernel::names::Namespace::Production;
         SqliteLog::open_again_in(directory.path(), production, SqliteOptions::default())
     };
     assert!(again().unwrap_err().to_string().contains("is empty; it is not made anew"));

@@ -1,6 +1,6 @@
 use std::process;
 
-use foundation_kernel::Namespace;
+use foundation_kernel::names::Namespace;
 
 use super::super::{Durability, schema};
 use super::*;

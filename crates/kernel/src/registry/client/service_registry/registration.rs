@@ -63,7 +63,7 @@ impl ServiceRegistry {
 
     /// Describes a child that registers itself under this name at each start; `start` gives the actor and its arguments
     /// anew each time. Set its restart and shutdown rules on what is returned, and give it to
-    /// [`supervise`](Self::supervise) or to a [`SupervisorSpec`](crate::SupervisorSpec).
+    /// [`supervise`](Self::supervise) or to a [`SupervisorSpec`](crate::supervision::SupervisorSpec).
     pub fn child_spec<A: Actor>(
         &self,
         key: &ServiceKey<A::Msg>,
@@ -142,7 +142,7 @@ impl ServiceRegistry {
     }
 
     /// Starts a child under the namespace's application supervisor, which restarts it by its rule. `None` if the
-    /// child's start said [`Start::Ignore`](crate::Start::Ignore).
+    /// child's start said [`Start::Ignore`](crate::supervision::Start::Ignore).
     ///
     /// # Errors
     /// [`RegistryError::Child`] with the supervisor's refusal or the child's own cause; [`RegistryError::NotRunning`].
@@ -156,7 +156,7 @@ impl ServiceRegistry {
     /// handed over, so that a lookup always finds one of the two. See [`Supervisor::replace_child`].
     ///
     /// ```
-    /// use foundation_kernel::{Namespace, ProcessRegistry, ServiceKey};
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceKey};
     /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
     /// # struct Clerk;
     /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -304,10 +304,10 @@ impl ServiceRegistry {
 
     /// Gives a name straight from its live holder to another live actor of the same message type.
     ///
-    /// A lookup at any time finds one of the two holders, and a [`Via`](crate::Via) follows. The metadata is kept. The
+    /// A lookup at any time finds one of the two holders, and a [`Via`](crate::names::Via) follows. The metadata is kept. The
     /// old holder lives on without the name, and its end no longer frees it; the new holder's end does, as if it had
     /// been [registered](Self::register). A child that is to be restarted waits until it can have its name back, or as
-    /// [`ChildSpec::on_name_taken`](crate::ChildSpec::on_name_taken) says; to give a child's name to its successor,
+    /// [`ChildSpec::on_name_taken`](crate::supervision::ChildSpec::on_name_taken) says; to give a child's name to its successor,
     /// [`replace`](Self::replace) it.
     ///
     /// # Errors
@@ -371,7 +371,7 @@ impl ServiceRegistry {
 
     // ---- waiting ----
 
-    /// Waits until a live actor has this name; [5 s](crate::RegistryLimits::wait) if no limit is given. Woken by the
+    /// Waits until a live actor has this name; [5 s](crate::names::RegistryLimits::wait) if no limit is given. Woken by the
     /// registration itself.
     ///
     /// # Errors
@@ -389,7 +389,7 @@ impl ServiceRegistry {
         }
     }
 
-    /// Waits until this name is free, so that it can be taken over; [5 s](crate::RegistryLimits::wait) if no limit is
+    /// Waits until this name is free, so that it can be taken over; [5 s](crate::names::RegistryLimits::wait) if no limit is
     /// given. Woken by the end of the holder itself. Another actor may have taken the name before the caller claims it.
     ///
     /// # Errors
@@ -418,7 +418,7 @@ impl ServiceRegistry {
     /// for the lookup in a map.
     ///
     /// ```
-    /// use foundation_kernel::{Namespace, ProcessRegistry, ServiceName};
+    /// use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceName};
     ///
     /// const INVOICES: ServiceName = ServiceName::from_static("invoices");
     ///
@@ -451,7 +451,7 @@ impl ServiceRegistry {
     /// does.
     ///
     /// ```
-    /// use foundation_kernel::{Metadata, Namespace, ProcessRegistry, ServiceKey};
+    /// use foundation_kernel::names::{Metadata, Namespace, ProcessRegistry, ServiceKey};
     /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
     /// # struct Clerk;
     /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]

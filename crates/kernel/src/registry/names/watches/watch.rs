@@ -61,7 +61,7 @@ pub enum Watched {
 /// process registry monitor its actor, in order to report why it ended.
 ///
 /// ```
-/// use foundation_kernel::{NameChange, Namespace, ProcessRegistry, ServiceKey, Watched};
+/// use foundation_kernel::names::{NameChange, Namespace, ProcessRegistry, ServiceKey, Watched};
 /// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
 /// # struct Clerk;
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
