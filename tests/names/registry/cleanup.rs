@@ -336,7 +336,8 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     let_go.send(()).unwrap();
     let opened = tokio::task::spawn_blocking(|| opening.join().unwrap()).await.unwrap();
     let error = error_text(opened);
-    assert!(error.ends_with("it was terminated while it was starting"), "{error}");
+    // Before it was started, or while it was starting.
+    assert!(error.contains(" was terminated "), "{error}");
     assert!(registry.namespaces().is_empty());
     until("the end of the tree of a namespace that is not registered", async || alive_tasks() == idle).await;
 }
