@@ -376,7 +376,10 @@ impl ConfigServerActor {
         let beginning = async {
             // A server that took over knows the values in force before.
             let (recorded, is_all) = self.journal.records_at_start(seen, has_begun).await?;
-            self.make_all(&recorded).await;
+            // If nothing is shown for now, nothing is known about which events may be pruned either.
+            if is_all || !recorded.is_empty() {
+                self.make_all(&recorded).await;
+            }
             Ok::<_, ActorProcessingErr>(if is_all { Records::InSync } else { Records::Unknown })
         };
         let records = timeout(limit, beginning).await.map_err(late)??;

@@ -350,7 +350,7 @@ impl Journal {
         let mut pause = self.first_pause();
         loop {
             self.events.wait_until_up(self.limits.store_at_start).await?;
-            if self.writer_answers().await?
+            if self.writer_answers().await
                 && let Some(records) = self.shown_after(seen).await?
             {
                 return Ok(records);
@@ -369,7 +369,7 @@ impl Journal {
         let mut pause = self.first_pause();
         loop {
             self.events.wait_until_readable(self.limits.store_at_start).await?;
-            let is_all = self.writer_answers().await?;
+            let is_all = self.writer_answers().await;
             if is_all || self.outage().is_some() {
                 match self.shown_after(seen).await {
                     Ok(Some(records)) => return Ok((records, is_all)),
@@ -383,12 +383,11 @@ impl Journal {
         }
     }
 
-    /// Whether the store's writer answers, here to an append of nothing. Then all that was requested before is recorded
-    /// and shown, or never will be: the writer does jobs in their order, and its log was opened with what its predecessor
-    /// had recorded. A read alone does not say so: that of a store whose log has just failed succeeds and may show too
-    /// little.
-    async fn writer_answers(&self) -> Result<bool, EventStoreError> {
-        unless_transient(self.events.append_batch(Vec::new()).await).map(|answer| answer.is_some())
+    /// Whether the store's writer answers. Then all that was requested before is recorded and shown, or never will be: the
+    /// writer does jobs in their order, and its log was opened with what its predecessor had recorded. A read alone does
+    /// not say so: that of a store whose log has just failed succeeds and may show too little.
+    async fn writer_answers(&self) -> bool {
+        self.events.wait_until_settled().await.is_ok()
     }
 
     /// The records after an event that a store that runs shows; `None` if it ended meanwhile: its successor will answer.

@@ -309,6 +309,18 @@ impl EventStore {
         self.wait_until(Instant::now() + limit.min(FOREVER), |handle| !handle.is_shut()).await
     }
 
+    /// Waits until the writer has done everything that was requested before. Then each of these requests is recorded and
+    /// shown by reads, or never will be, even if it was [not answered](EventStoreError::NoAnswer). A read alone does not
+    /// say that: if the log has just failed, it succeeds, and shows what was recorded as far as is known. Costs a round
+    /// trip through the writer; nothing is recorded.
+    ///
+    /// # Errors
+    /// [`EventStoreError::Unavailable`], at once, while the store cannot record; [`EventStoreError::NotDelivered`] if it
+    /// does not run; [`EventStoreError::NoAnswer`]. After any of them nothing is known about the requests.
+    pub async fn wait_until_settled(&self) -> Result<(), EventStoreError> {
+        self.ask(|_| Ok(())).await
+    }
+
     /// Waits until the store has its name and its handle meets the condition.
     async fn wait_until(&self, until: Instant, is_so: impl Fn(&WriterHandle) -> bool) -> Result<(), RegistryError> {
         let begun = Instant::now();
