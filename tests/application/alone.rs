@@ -35,7 +35,8 @@ async fn an_event_store_needs_no_other_service() {
 #[tokio::test]
 async fn a_config_server_needs_an_event_store_and_no_telemetry_actor() {
     let (registry, names) = world().await;
-    let config = ConfigServer::new(&names, &Arc::new(Pool::sources().load().unwrap()));
+    let base = Arc::new(Pool::sources().load().unwrap());
+    let config = ConfigServer::new(&names, &base);
     let events = event_store(&names).await;
     names.supervise(ConfigServer::child_spec(&names, &base)).await.unwrap();
     let changed = config.update("pool.max", 9).await.unwrap();
@@ -58,8 +59,9 @@ async fn telemetry_needs_no_other_service() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_pruned_before_a_config_server_that_is_to_start_has_read_it() {
     let (registry, names) = world().await;
-    let config = ConfigServer::new(&names, &Arc::new(Pool::sources().load().unwrap()));
-    let spec = config.child_spec(&names);
+    let base = Arc::new(Pool::sources().load().unwrap());
+    let config = ConfigServer::new(&names, &base);
+    let spec = ConfigServer::child_spec(&names, &base);
     let events = event_store(&names).await;
     // Written by an earlier process.
     let earlier = NewEvent::new("config_updated").unwrap().source(EventSource::new("config_server"));

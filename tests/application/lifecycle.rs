@@ -182,7 +182,7 @@ async fn fnd_7_telemetry_handlers_survive_a_shutdown_under_load(namespace: TestN
     let gunners: Vec<_> = gunners.collect();
     foundation.shutdown().await;
     // The service is gone; emission does not need it.
-    assert_error!(telemetry.snapshot(), TelemetryError::Unavailable { .. });
+    assert_error!(telemetry.tick().await, TelemetryError::Unavailable { .. });
     telemetry.execute("shot", &[], &Value::Null);
     cease.send(true).unwrap();
     let shots: u64 = join_all(gunners).await.into_iter().map(Result::unwrap).sum();

@@ -121,7 +121,7 @@ async fn the_times_of_events_are_written_as_rfc_3339_and_read_back_in_both_forms
     let event = foundation.events().get(id).await.unwrap().unwrap();
     let mut json = written(&*event);
     assert_eq!(json["recorded_at"], json!("2026-11-30T01:00:00.5Z"));
-    let again: foundation::Event = serde_json::from_value(json.clone()).unwrap();
+    let again: foundation::events::Event = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(again, *event);
     // In the earlier format.
     json["recorded_at"] = json!({ "secs_since_epoch": 1_796_000_400, "nanos_since_epoch": 500_000_000 });
