@@ -11,5 +11,6 @@ mod limits;
 mod promises;
 mod recording;
 mod root;
+mod services;
 mod sources;
 mod written;

@@ -122,7 +122,7 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
 async fn a_test_namespace_that_does_not_start_does_not_affect_production() {
     let (builder, _) = staffed(&["a"]);
     let builder = builder.child(|services| match services.namespace() {
-        Namespace::Production => {
+        Namespace::Production | Namespace::Named(_) => {
             ChildSpec::from_fn("sleeper", ChildKind::Worker, |_| async { Ok(foundation::supervision::Start::Ignore) })
         }
         Namespace::Test(_) => overslept(),
@@ -332,8 +332,7 @@ async fn a_test_namespace_that_is_only_dropped_is_cleaned_up_in_the_background()
 #[tokio::test]
 async fn production_is_shut_down_and_not_cleaned_up() {
     let foundation = Foundation::builder().start().await.unwrap();
-    let expected =
-        "namespace production cannot be cleaned up: only a test's can; to stop an application, shut the registry down";
+    let expected = "namespace production cannot be cleaned up; to stop an application, shut the registry down";
     assert_eq!(foundation.cleanup(Namespace::Production).await.unwrap_err().to_string(), expected);
     assert!(foundation.health().await.is_healthy());
     foundation.shutdown().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry};
+use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry, Service};
 use foundation_kernel::supervision::{Backoff, ChildSpec, ExponentialBackoff, RestartIntensity, StartError, Strategy};
 use tokio::runtime::Handle;
 
@@ -23,6 +23,7 @@ use foundation_telemetry::{EarlyTelemetry, TelemetryOptions};
 /// | | default |
 /// |---|---|
 /// | [`config`](Self::config) | no settings |
+/// | [`service`](Self::service) | the foundation's own only |
 /// | [`child`](Self::child) | no children of the application's own |
 /// | [`strategy`](Self::strategy) | one-for-one |
 /// | [`intensity`](Self::intensity) | 3 restarts within 5 s |
@@ -51,6 +52,7 @@ impl Default for FoundationBuilder {
             test_events: EventStorage::memory(),
             telemetry: TelemetryOptions::new(),
             early: None,
+            services: Vec::new(),
             children: Vec::new(),
             strategy: Strategy::OneForOne,
             intensity: RestartIntensity::default(),
@@ -83,6 +85,16 @@ impl FoundationBuilder {
     /// namespace that the child is for.
     pub fn child(mut self, make: impl Fn(&Services) -> ChildSpec + Send + Sync + 'static) -> Self {
         self.layout.children.push(Arc::new(make));
+        self
+    }
+
+    /// Adds a service to each namespace, on the same footing as the foundation's own: it starts before the application and
+    /// after the services that it [needs](Service::needs), is restarted by the rules of
+    /// [`service_intensity`](Self::service_intensity) and [`service_backoff`](Self::service_backoff) unless its child
+    /// specification has its own, and stops after the application. It counts in the health if its child specification
+    /// [says so](ChildSpec::in_health).
+    pub fn service(mut self, service: Service) -> Self {
+        self.layout.services.push(service);
         self
     }
 

@@ -7,8 +7,7 @@ use foundation_kernel::names::{Namespace, ServiceName};
 use foundation_kernel::supervision::{Health, HealthLimits};
 use serde::Serialize;
 
-use super::recording::shortened_text;
-use foundation_kernel::text::one_line;
+use foundation_kernel::text::{one_line, shortened_to};
 
 /// One service's health.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -128,14 +127,14 @@ impl fmt::Display for NamespaceHealth {
         let shown = self.shown(lines);
         let width = shown.iter().map(|service| service.name.len().min(bytes / 2)).max().unwrap_or(0);
         let line = |service: &&ServiceHealth| {
-            let name = shortened_text(&one_line(&service.name), width);
-            shortened_text(&one_line(&format!("{name:width$}  {service}")), bytes)
+            let name = shortened_to(&one_line(&service.name), width);
+            shortened_to(&one_line(&format!("{name:width$}  {service}")), bytes)
         };
         let mut text: Vec<_> = shown.iter().map(line).collect();
         let (rest, unwell) = (self.services.len() - shown.len(), self.unhealthy().count());
         if rest > 0 {
             let unwell = unwell - shown.iter().filter(|service| service.condition() != Condition::Healthy).count();
-            text.push(shortened_text(&format!("… and {rest} more, of which {unwell} are not healthy"), bytes));
+            text.push(shortened_to(&format!("… and {rest} more, of which {unwell} are not healthy"), bytes));
         }
         f.write_str(&text.join("\n"))
     }

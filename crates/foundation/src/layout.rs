@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_kernel::names::{Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, ServiceRegistry};
+use foundation_kernel::names::{
+    Measurement, Namespace, ProcessRegistry, ProcessRegistryBuilder, Service, ServiceRegistry,
+};
 use foundation_kernel::supervision::{Backoff, ChildSpec, Reporter, RestartIntensity, Strategy, SupervisorSpec};
 use serde_json::json;
 
@@ -22,19 +24,22 @@ pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 pub(super) struct Layout {
     pub(super) config: Arc<ConfigTree>,
     pub(super) clock: Option<Arc<dyn Fn() -> SystemTime + Send + Sync>>,
-    /// Of production, and of tests' namespaces.
+    /// Of production and of named namespaces.
     pub(super) events: EventStorage,
+    /// Of tests' namespaces.
     pub(super) test_events: EventStorage,
     pub(super) telemetry: TelemetryOptions,
     /// Production's, if there were any before it.
     pub(super) early: Option<EarlyTelemetry>,
+    /// The embedder's.
+    pub(super) services: Vec<Service>,
     pub(super) children: Vec<MakeChild>,
     pub(super) strategy: Strategy,
     pub(super) intensity: RestartIntensity,
     pub(super) measurement: Measurement,
     pub(super) limits: Limits,
     pub(super) recording: Recording,
-    /// Of each of the foundation's own services; the backoff also of production as a whole.
+    /// Of each service without a rule of its own; the backoff also of production as a whole.
     pub(super) service_intensity: RestartIntensity,
     pub(super) service_backoff: Backoff,
 }
@@ -43,14 +48,14 @@ impl Layout {
     /// A registry whose namespaces are laid out like this.
     pub(super) fn registry(self: Arc<Self>) -> ProcessRegistryBuilder {
         let (prepared, application, reporting) = (Arc::clone(&self), Arc::clone(&self), Arc::clone(&self));
-        ProcessRegistry::builder()
+        let builder = ProcessRegistry::builder()
             .measurement(self.measurement)
             .limits(self.limits.registry.clone())
             .backoff(self.service_backoff)
             .prepare(move |registry| prepared.prepare(registry))
-            .services(move |registry| self.services(registry))
             .application(move |registry| application.application(registry))
-            .reporters(move |registry| reporting.reporter(registry))
+            .reporters(move |registry| reporting.reporter(registry));
+        self.services().into_iter().fold(builder, ProcessRegistryBuilder::service)
     }
 
     /// Prepares a namespace before any of its services is made.
@@ -61,26 +66,20 @@ impl Layout {
         }
     }
 
-    /// In the order in which they need each other: a config server replays its events before it serves.
-    fn services(&self, registry: &ServiceRegistry) -> Vec<ChildSpec> {
-        let telemetry = Telemetry::of(registry);
-        let counted = telemetry.clone();
-        let config = ConfigServer::child_spec_with(registry, &self.config, move |outcome| count(&counted, outcome));
-        vec![
-            self.service(Telemetry::child_spec(registry, &self.telemetry)),
-            self.service(self.event_store(registry, telemetry)),
-            self.service(config),
-        ]
-    }
-
-    /// A service that fails again and again is restarted after longer and longer delays, and ends no other service.
-    fn service(&self, spec: ChildSpec) -> ChildSpec {
-        spec.intensity(self.service_intensity).backoff(self.service_backoff)
+    /// The services of each namespace. The config server replays its events before it serves, so it needs the store.
+    fn services(self: Arc<Self>) -> Vec<Service> {
+        let (events, config) = (Arc::clone(&self), Arc::clone(&self));
+        let events = Service::new(EventStore::NAME, move |registry| events.event_store(registry));
+        let config = Service::new(ConfigServer::NAME, move |registry| config.config_server(registry));
+        let own = [Telemetry::service(self.telemetry.clone()), events, config.needs(EventStore::NAME)];
+        let all = own.into_iter().chain(self.services.iter().cloned());
+        let (intensity, backoff) = (self.service_intensity, self.service_backoff);
+        all.map(|service| service.with_child_spec(move |spec| with_restarts(spec, intensity, backoff))).collect()
     }
 
     fn storage(&self, namespace: Namespace) -> &EventStorage {
         match namespace {
-            Namespace::Production => &self.events,
+            Namespace::Production | Namespace::Named(_) => &self.events,
             Namespace::Test(_) => &self.test_events,
         }
     }
@@ -90,7 +89,13 @@ impl Layout {
         Arc::new(EventReporter::new(events, self.recording, limits, self.limits.kept_reports))
     }
 
-    fn event_store(&self, registry: &ServiceRegistry, telemetry: Telemetry) -> ChildSpec {
+    fn config_server(&self, registry: &ServiceRegistry) -> ChildSpec {
+        let telemetry = Telemetry::of(registry);
+        ConfigServer::child_spec_with(registry, &self.config, move |outcome| count(&telemetry, outcome))
+    }
+
+    fn event_store(&self, registry: &ServiceRegistry) -> ChildSpec {
+        let telemetry = Telemetry::of(registry);
         let storage = self.storage(registry.namespace()).clone();
         let storage = storage.on_retention(move |report| report_retention(&telemetry, report));
         let storage = match self.clock.clone() {
@@ -105,6 +110,12 @@ impl Layout {
         let children = self.children.iter().map(|make| make(&services));
         SupervisorSpec::new(self.strategy).intensity(self.intensity).children(children)
     }
+}
+
+/// A service that fails again and again is restarted after longer and longer delays, and ends no other service.
+fn with_restarts(spec: ChildSpec, intensity: RestartIntensity, backoff: Backoff) -> ChildSpec {
+    let spec = if spec.intensity_rule().is_none() { spec.intensity(intensity) } else { spec };
+    if spec.backoff_rule().is_none() { spec.backoff(backoff) } else { spec }
 }
 
 /// The config server uses no telemetry either.

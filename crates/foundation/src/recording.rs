@@ -1,6 +1,7 @@
 //! What is recorded of supervision: which reports become events, and how these are made to fit into a log.
 
 use foundation_kernel::supervision::{ChildEvent, Report, Stopped};
+use foundation_kernel::text::shortened_to;
 use serde_json::{Map, Value, json};
 
 use super::path_source::source_of;
@@ -78,7 +79,7 @@ impl Recording {
         payload.insert("supervisor".to_owned(), json!(&*report.supervisor));
         payload.insert("child".to_owned(), json!(report.child.as_str()));
         payload.extend(details.as_object().cloned().unwrap_or_default());
-        let source = shortened_text(&source_of(&report.supervisor), limits.max_source_bytes);
+        let source = shortened_to(&source_of(&report.supervisor), limits.max_source_bytes);
         // A JSON value can always be written as JSON.
         NewEvent::of(kind).source(source).payload(fitting(payload.into(), limits)).ok()
     }
@@ -152,7 +153,7 @@ fn fitting(mut payload: Value, limits: &EventLimits) -> Value {
             return payload;
         }
     }
-    let smallest = json!({ "child": shortened_text(payload["child"].as_str().unwrap_or_default(), 32) });
+    let smallest = json!({ "child": shortened_to(payload["child"].as_str().unwrap_or_default(), 32) });
     if fits(&smallest) { smallest } else { Value::Null }
 }
 
@@ -164,21 +165,8 @@ fn shortened(value: Value, longest: usize, depth: usize) -> Value {
         Value::Object(fields) => {
             fields.into_iter().map(|(name, field)| (name, shortened(field, longest, depth - 1))).collect()
         }
-        Value::String(text) => shortened_text(&text, longest).into(),
+        Value::String(text) => shortened_to(&text, longest).into(),
         other => other,
-    }
-}
-
-/// The beginning of a text, at most this many bytes of it, with a mark if it is cut off.
-pub(super) fn shortened_text(text: &str, longest: usize) -> String {
-    if text.len() <= longest {
-        return text.to_owned();
-    }
-    let room = longest.saturating_sub(LEFT_OUT.len());
-    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    match longest >= LEFT_OUT.len() {
-        true => format!("{}{LEFT_OUT}", &text[..end]),
-        false => String::new(),
     }
 }
 
@@ -236,7 +224,7 @@ mod tests {
         ) {
             let limits = EventLimits { max_payload_bytes, max_payload_depth, max_source_bytes, ..EventLimits::default() };
             let payload = fitting(json!({ "child": "clerk", "cause": said }), &limits);
-            let event = NewEvent::of(Recording::CHILD_EXITED).source(shortened_text(&path, max_source_bytes));
+            let event = NewEvent::of(Recording::CHILD_EXITED).source(shortened_to(&path, max_source_bytes));
             prop_assert!(limits.check(&[event.payload(payload).unwrap()]).is_ok());
         }
 

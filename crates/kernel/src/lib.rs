@@ -57,7 +57,9 @@ pub mod names {
     #[doc(inline)]
     pub use crate::limits::RegistryLimits;
     #[doc(inline)]
-    pub use crate::namespace::{NameError, Namespace, ParseNamespaceError, ServiceKey, ServiceName, TestRef};
+    pub use crate::namespace::{
+        NameError, Namespace, NamespaceName, ParseNamespaceError, ServiceKey, ServiceName, TestRef,
+    };
     #[doc(inline)]
     pub use crate::near::NearMisses;
     #[doc(hidden)]
@@ -66,8 +68,8 @@ pub mod names {
     pub use crate::registry::{
         CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
         Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
-        Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, ServiceEntry, ServiceInfo,
-        ServiceMeasures, ServiceRegistry, StoppedService, Via, Watch, Watched,
+        Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, Service, ServiceEntry, ServiceInfo,
+        ServiceMeasures, ServiceOrderError, ServiceRegistry, StoppedService, Via, Watch, Watched,
     };
 }
 

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::text::{excerpt, one_line};
+
 /// An isolation scope for names: the same name in two namespaces means two actors.
 ///
 /// An application runs in [`Production`](Namespace::Production); each test gets a scope of its own from
-/// [`Namespace::test`], so that hundreds of them run side by side in one process. `Copy`, and written
-/// `production` or `test:<uuid>`.
+/// [`Namespace::test`], so that hundreds of them run side by side in one process; and there may be any number of
+/// others, such as one for each tenant, from [`Namespace::named`]. `Copy`, and written `production`, `test:<uuid>` or
+/// as its name.
 ///
 /// ```
 /// use foundation_kernel::names::Namespace;
@@ -28,6 +31,9 @@ use uuid::Uuid;
 pub enum Namespace {
     /// The one that an application runs in.
     Production,
+    /// One beside production, for example a tenant's. It is as isolated and as permanent as production, and is cleaned
+    /// up on request.
+    Named(NamespaceName),
     /// One test's own.
     Test(TestRef),
 }
@@ -37,12 +43,28 @@ pub enum Namespace {
 pub struct TestRef(Uuid);
 
 impl Namespace {
+    /// The namespace of this name.
+    ///
+    /// ```
+    /// use foundation_kernel::names::Namespace;
+    ///
+    /// assert_eq!(Namespace::named("staging")?.to_string(), "staging");
+    /// assert!(Namespace::named("production").is_err());
+    /// # Ok::<(), foundation_kernel::names::ParseNamespaceError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ParseNamespaceError`], as [`NamespaceName::new`].
+    pub fn named(name: impl AsRef<str>) -> Result<Self, ParseNamespaceError> {
+        NamespaceName::new(name).map(Self::Named)
+    }
+
     /// A new test namespace.
     pub fn test() -> Self {
         Self::Test(TestRef(Uuid::new_v4()))
     }
 
-    /// Whether this is a test's namespace, which may be cleaned up as a whole.
+    /// Whether this is a test's namespace, which is temporary: it is not started again after a collapse.
     pub const fn is_test(&self) -> bool {
         matches!(self, Self::Test(_))
     }
@@ -57,7 +79,8 @@ impl fmt::Display for TestRef {
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Production => f.pad("production"),
+            Self::Production => f.pad(PRODUCTION),
+            Self::Named(name) => name.fmt(f),
             Self::Test(test) => write!(f, "test:{test}"),
         }
     }
@@ -65,7 +88,9 @@ impl fmt::Display for Namespace {
 
 /// A text that is no namespace.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is not a namespace; expected `production` or `test:<uuid>`")]
+#[error(
+    "{found:?} is not a namespace; expected `production`, `test:<uuid>`, or a name of 1 to {MAX_NAMESPACE_BYTES} of [a-z0-9_-] that starts with a letter"
+)]
 pub struct ParseNamespaceError {
     found: String,
 }
@@ -74,13 +99,86 @@ impl FromStr for Namespace {
     type Err = ParseNamespaceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text == "production" {
-            return Ok(Self::Production);
+        match text.strip_prefix("test:").map(Uuid::parse_str) {
+            Some(Ok(uuid)) => Ok(Self::Test(TestRef(uuid))),
+            None if text == PRODUCTION => Ok(Self::Production),
+            _ => Self::named(text),
         }
-        text.strip_prefix("test:")
-            .and_then(|uuid| Uuid::parse_str(uuid).ok())
-            .map(|uuid| Self::Test(TestRef(uuid)))
-            .ok_or_else(|| ParseNamespaceError { found: text.to_owned() })
+    }
+}
+
+const PRODUCTION: &str = "production";
+
+/// The longest name of a namespace, in bytes: a UUID and a prefix have room.
+const MAX_NAMESPACE_BYTES: usize = 47;
+
+/// The name of a namespace beside production: 1 to 47 bytes of `[a-z0-9_-]`, starting with a letter. `Copy`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NamespaceName {
+    length: u8,
+    /// Zero after the name, so that equal names have equal bytes.
+    bytes: [u8; MAX_NAMESPACE_BYTES],
+}
+
+impl NamespaceName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`ParseNamespaceError`] says what a name may have. `production` is none: it is a namespace already.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, ParseNamespaceError> {
+        let name = name.as_ref();
+        let is_allowed = |byte: u8| is_name_byte(byte) && byte != b'.';
+        let starts_right = name.starts_with(|first: char| first.is_ascii_lowercase());
+        if !starts_right || name == PRODUCTION || name.len() > MAX_NAMESPACE_BYTES || !name.bytes().all(is_allowed) {
+            return Err(ParseNamespaceError { found: one_line(&excerpt(name)).into_owned() });
+        }
+        let mut bytes = [0; MAX_NAMESPACE_BYTES];
+        bytes[..name.len()].copy_from_slice(name.as_bytes());
+        Ok(Self { length: name.len() as u8, bytes })
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        // Only ASCII is accepted, so it is always text.
+        std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl AsRef<str> for NamespaceName {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl FromStr for NamespaceName {
+    type Err = ParseNamespaceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+
+impl PartialOrd for NamespaceName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for NamespaceName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl fmt::Display for NamespaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for NamespaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
     }
 }
 
@@ -389,10 +487,22 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_namespace_is_refused_with_what_would_be_one() {
-        for text in ["", "prod", "test:", "test:nonsense", "Production"] {
+        for text in ["", "test:", "test:nonsense", "Production", "a b", "7up", "tenant.7", &"x".repeat(48)] {
             let error = text.parse::<Namespace>().unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("test:<uuid>"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_named_namespace_is_written_and_read_as_its_name() {
+        let longest = "x".repeat(47);
+        for text in ["staging", "tenant-7", "a", "tenant_0f3a2b1c-0000-4000-8000-000000000000", &longest] {
+            let named = Namespace::named(text).unwrap();
+            assert_eq!((named.to_string().as_str(), text.parse()), (text, Ok(named)));
+            assert!(Namespace::Production < named && named < Namespace::test());
+        }
+        assert!(Namespace::named("production").is_err(), "it is a namespace of its own");
+        assert_eq!("production".parse(), Ok(Namespace::Production));
     }
 
     proptest! {

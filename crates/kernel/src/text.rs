@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 /// The longest excerpt, in characters.
 const EXCERPT: usize = 300;
+/// Ends a text that is cut off.
+const CUT_OFF: &str = "…";
 
 /// The text on one line: characters that would break the line, move in it or change its direction are escaped.
 pub fn one_line(text: &str) -> Cow<'_, str> {
@@ -26,6 +28,24 @@ pub fn excerpt(text: &str) -> String {
         Some((end, _)) => one_line(&text[..end]).into_owned() + "…",
         None => one_line(text).into_owned(),
     }
+}
+
+/// The beginning of a text, at most this many bytes of it, with the mark `…` (3 bytes) if it is cut off; nothing if not even
+/// the mark has room.
+///
+/// ```
+/// use foundation_kernel::text::shortened_to;
+///
+/// assert_eq!(shortened_to("größer", 6), "gr…");
+/// assert_eq!((shortened_to("größer", 8), shortened_to("größer", 2)), ("größer".to_owned(), String::new()));
+/// ```
+pub fn shortened_to(text: &str, max_bytes: usize) -> String {
+    if text.len() <= max_bytes {
+        return text.to_owned();
+    }
+    let Some(room) = max_bytes.checked_sub(CUT_OFF.len()) else { return String::new() };
+    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{CUT_OFF}", &text[..end])
 }
 
 /// Control characters, line separators, and characters that change the direction of writing.

@@ -37,8 +37,9 @@ fn a_name_from_text_or_json_is_checked_as_well() {
 
 #[test]
 fn an_invalid_namespace_is_refused_with_the_valid_forms() {
-    let refused = "prod".parse::<Namespace>().unwrap_err().to_string();
-    assert_eq!(refused, r#""prod" is not a namespace; expected `production` or `test:<uuid>`"#);
+    let refused = "Prod".parse::<Namespace>().unwrap_err().to_string();
+    let expected = r#""Prod" is not a namespace; expected `production`, `test:<uuid>`, or a name of 1 to 47 of [a-z0-9_-] that starts with a letter"#;
+    assert_eq!(refused, expected);
 }
 
 #[tokio::test]

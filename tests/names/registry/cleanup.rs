@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::names::{GroupKey, ProcessRegistry, RegistryError, ServiceRegistry};
+use foundation::names::{GroupKey, ProcessRegistry, RegistryError, Service, ServiceRegistry};
 use foundation::ractor::{Actor, ActorStatus};
 use foundation::supervision::{ChildKind, Shutdown, Start, StartError, Stopped};
 use foundation::{ChildSpec, Namespace};
@@ -108,7 +108,7 @@ async fn production_is_never_cleaned_up() {
         assert!(matches!(refused, RegistryError::NotATest { .. }));
         assert_eq!(
             refused.to_string(),
-            "namespace production cannot be cleaned up: only a test's can; to stop an application, shut the registry down"
+            "namespace production cannot be cleaned up; to stop an application, shut the registry down"
         );
     }
     assert!(actor.get_status() < ActorStatus::Draining);
@@ -286,10 +286,10 @@ async fn a_clean_up_while_the_namespace_opens_leaves_no_tree_without_a_name() {
     let puppet = Puppet::default();
     let on = puppet.clone();
     let registry = ProcessRegistry::builder()
-        .services(move |names| {
+        .service(Service::new(PROBE.name().clone(), move |names| {
             let on = on.clone();
-            vec![names.child_spec(&PROBE, move || (on.actor(), ()))]
-        })
+            names.child_spec(&PROBE, move || (on.actor(), ()))
+        }))
         .start()
         .await
         .unwrap();
@@ -317,10 +317,9 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     let (let_go, held) = std::sync::mpsc::channel::<()>();
     let held = Mutex::new(held);
     let registry = ProcessRegistry::builder()
-        .services(move |_| {
+        .prepare(move |_| {
             asked.send(()).unwrap();
             held.lock().unwrap().recv().unwrap();
-            Vec::new()
         })
         .start()
         .await
@@ -345,11 +344,11 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
 /// A registry whose namespaces have a service that waits at this gate before it has started.
 async fn waiting_at(gate: &Gate) -> ProcessRegistry {
     let at = gate.clone();
-    let services = move |names: &ServiceRegistry| {
+    let service = Service::new(PROBE.name().clone(), move |names| {
         let at = at.clone();
-        vec![names.child_spec(&PROBE, move || (Probe::default().start(Behavior::Wait(at.clone())), ()))]
-    };
-    ProcessRegistry::builder().services(services).start().await.unwrap()
+        names.child_spec(&PROBE, move || (Probe::default().start(Behavior::Wait(at.clone())), ()))
+    });
+    ProcessRegistry::builder().service(service).start().await.unwrap()
 }
 
 #[tokio::test]
@@ -374,14 +373,14 @@ async fn a_namespace_that_does_not_start_reports_the_cause_and_can_be_tried_agai
     let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
     let is_broken = Arc::clone(&broken);
     let registry = ProcessRegistry::builder()
-        .services(move |names| {
+        .service(Service::new(PROBE.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ()))))
+        .service(Service::new(OTHER.name().clone(), move |names| {
             let is_broken = Arc::clone(&is_broken);
-            let second = names.child_spec(&OTHER, move || {
+            names.child_spec(&OTHER, move || {
                 let broken = is_broken.load(std::sync::atomic::Ordering::SeqCst);
                 (Probe::default().start(if broken { Behavior::Fail("no disk") } else { Behavior::Proceed }), ())
-            });
-            vec![names.child_spec(&PROBE, || (Probe::default(), ())), second]
-        })
+            })
+        }))
         .start()
         .await
         .unwrap();
@@ -511,7 +510,7 @@ async fn a_second_shutdown_does_no_harm() {
 #[tokio::test]
 async fn a_namespace_that_collapses_removes_only_its_own_names() {
     let registry = ProcessRegistry::builder()
-        .services(|names| vec![names.child_spec(&PROBE, || (Probe::default(), ()))])
+        .service(Service::new(PROBE.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ()))))
         .intensity(foundation::supervision::RestartIntensity::new(0, Duration::from_secs(1)))
         .start()
         .await

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits, ServiceRegistry};
+use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits, Service, ServiceName, ServiceRegistry};
 use foundation::supervision::{
     Report, Reporter, RestartIntensity, Stopped, SupervisorLimits, SupervisorSpec, TreeStatus,
 };
@@ -33,10 +33,11 @@ async fn a_namespace_is_prepared_before_anything_in_it_is_made_and_its_services_
     let found = |names: &ServiceRegistry| *names.extension(|| 0_u8) == 7 && names.application().is_err();
     let registry = ProcessRegistry::builder()
         .prepare(|names| drop(names.extension(|| 7_u8)))
-        .services(move |names| {
+        .service(Service::new(ServiceName::from_static("service"), move |names| {
             assert!(found(names));
-            vec![service.spec(), second.spec()]
-        })
+            service.spec()
+        }))
+        .service(Service::new(ServiceName::from_static("second"), move |_| second.spec()))
         .application(move |names| {
             assert!(found(names));
             SupervisorSpec::new(Strategy::OneForOne).child(child.spec())
@@ -87,7 +88,7 @@ async fn a_namespace_survives_the_configured_restarts_of_its_services_and_no_mor
     let service = Puppet::new("service", &log);
     let made = service.clone();
     let registry = ProcessRegistry::builder()
-        .services(move |_| vec![made.spec()])
+        .service(Service::new(ServiceName::from_static("service"), move |_| made.spec()))
         .intensity(RestartIntensity::new(1, Duration::from_secs(3_600)))
         .start()
         .await

@@ -8,6 +8,7 @@ mod info;
 mod isolation;
 mod layout;
 mod measures;
+mod named;
 mod process_registry;
 mod select;
 mod stress;

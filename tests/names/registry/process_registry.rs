@@ -1,6 +1,6 @@
 //! Elixir Foundation's process-registry tests: CONFORMANCE, section 5.
 
-use foundation::names::{ProcessRegistry, RegistryError};
+use foundation::names::{ProcessRegistry, RegistryError, Service};
 use foundation::ractor::ActorStatus;
 use foundation::supervision::{ChildError, ChildKind, Shutdown, Stopped};
 use foundation::{ChildSpec, Namespace, Restart};
@@ -351,7 +351,7 @@ async fn fnd_5_stats_shrink_when_a_namespace_ends() {
 #[tokio::test]
 async fn fnd_5_children_of_the_layout_are_up_when_the_namespace_is() {
     let layout = ProcessRegistry::builder()
-        .services(|names| vec![names.child_spec(&PROBE, || (Probe::default(), ()))])
+        .service(Service::new(PROBE.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ()))))
         .application(|names| {
             let child: ChildSpec = names.child_spec(&OTHER, || (Probe::default(), ()));
             foundation::supervision::SupervisorSpec::new(foundation::Strategy::OneForOne).child(child)

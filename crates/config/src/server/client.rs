@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::Guard;
 use foundation_events::{EventId, EventStore};
-use foundation_kernel::names::{CallError, RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::names::{CallError, RegistryError, Service, ServiceName, ServiceRegistry, Via};
 use foundation_kernel::ractor::RpcReplyPort;
 use foundation_kernel::supervision::{ChildSpec, Health};
 use serde::{Serialize, de::DeserializeOwned};
@@ -47,9 +47,9 @@ use crate::values::{ConfigError, ConfigPath, ConfigSection, ConfigTree, Origin};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// let sources = ConfigSources::new().defaults(json!({ "server": { "port": 8080 } }))?.updatable("server.port")?;
 /// # let base = std::sync::Arc::new(sources.load()?);
-/// # let (tree, storage) = (base.clone(), EventStorage::memory());
 /// # let root = ProcessRegistry::builder()
-/// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+/// #     .service(EventStore::service(EventStorage::memory()))
+/// #     .service(ConfigServer::service(base.clone()))
 /// #     .start().await?;
 /// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
 /// assert_eq!(config.get::<u16>("server.port")?, 8080);
@@ -91,6 +91,13 @@ impl ConfigServer {
         Self { registry, via, current, limits, note }
     }
 
+    /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service), which begin
+    /// with `base`. It needs the event store.
+    pub fn service(base: Arc<ConfigTree>) -> Service {
+        let service = Service::new(Self::NAME, move |registry| Self::child_spec(registry, &base));
+        service.needs(EventStore::NAME)
+    }
+
     /// How to start the config server of a namespace, which begins with `base`, under the name `config_server`. It needs
     /// the event store.
     pub fn child_spec(registry: &ServiceRegistry, base: &Arc<ConfigTree>) -> ChildSpec {
@@ -114,7 +121,7 @@ impl ConfigServer {
             let config = checked.clone();
             async move { config.health().await }
         };
-        spec.needs(EventStore::NAME).health_check(check)
+        spec.health_check(check)
     }
 
     /// The health of the server: it is degraded while it notices changes of its files late, or holds up the retention
@@ -180,9 +187,9 @@ impl ConfigServer {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let sources = ConfigSources::new().defaults(serde_json::json!({ "pool": { "size": 4 } }))?.updatable("pool")?;
     /// # let base = std::sync::Arc::new(sources.load()?);
-    /// # let (tree, storage) = (base.clone(), EventStorage::memory());
     /// # let root = ProcessRegistry::builder()
-    /// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+    /// #     .service(EventStore::service(EventStorage::memory()))
+    /// #     .service(ConfigServer::service(base.clone()))
     /// #     .start().await?;
     /// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
     /// let config = config.with_note(ChangeNote::by("alice").because("load test"));
@@ -232,9 +239,9 @@ impl ConfigServer {
     /// # let defaults = serde_json::json!({ "pool": { "min": 1, "max": 4 } });
     /// # let sources = ConfigSources::new().defaults(defaults)?.updatable("pool")?;
     /// # let base = std::sync::Arc::new(sources.load()?);
-    /// # let (tree, storage) = (base.clone(), EventStorage::memory());
     /// # let root = ProcessRegistry::builder()
-    /// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+    /// #     .service(EventStore::service(EventStorage::memory()))
+    /// #     .service(ConfigServer::service(base.clone()))
     /// #     .start().await?;
     /// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
     /// let commit = config.transaction(|transaction| transaction.set("pool.min", 8).set("pool.max", 32)).await?;

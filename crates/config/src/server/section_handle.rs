@@ -38,9 +38,9 @@ use crate::values::{ConfigError, ConfigSection, ConfigTree};
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// let sources = ConfigSources::new().section::<Http>()?;
 /// # let base = std::sync::Arc::new(sources.load()?);
-/// # let (tree, storage) = (base.clone(), EventStorage::memory());
 /// # let root = ProcessRegistry::builder()
-/// #     .services(move |names| vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &tree)])
+/// #     .service(EventStore::service(EventStorage::memory()))
+/// #     .service(ConfigServer::service(base.clone()))
 /// #     .start().await?;
 /// # let config = ConfigServer::new(&root.namespace(Namespace::Production).await?, &base);
 /// let mut http = config.section_handle::<Http>()?;

@@ -105,13 +105,12 @@ async fn failed_while_asked_about(inquiry: Duration) -> Running {
         move |_| FailingLog::open(&log, &fault)
     });
     let base = Arc::new(tree());
-    let loaded = Arc::clone(&base);
-    let services = move |names: &ServiceRegistry| {
+    let limits = move |names: &ServiceRegistry| {
         names.extension(|| EventStoreLimits::new().answer(ANSWER));
         names.extension(|| ConfigServerLimits::new().inquiry(inquiry));
-        vec![EventStore::child_spec(names, &storage), ConfigServer::child_spec(names, &loaded)]
     };
-    let root = ProcessRegistry::builder().services(services).start().await.unwrap();
+    let root = ProcessRegistry::builder().prepare(limits).service(EventStore::service(storage));
+    let root = root.service(ConfigServer::service(Arc::clone(&base))).start().await.unwrap();
     let registry = root.namespace(Namespace::Production).await.unwrap();
     let (config, events) = (ConfigServer::new(&registry, &base), EventStore::of(&registry));
 

@@ -24,7 +24,7 @@ pub struct RepairStep {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .service(EventStore::service(EventStorage::memory()))
 /// #     .start().await?;
 /// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// events.append(NewEvent::new("opened")?).await?;

@@ -16,7 +16,7 @@ use crate::{Event, EventId};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .service(EventStore::service(EventStorage::memory()))
 /// #     .start().await?;
 /// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// let placed = events.append(NewEvent::new("order_placed")?.source("shop")).await?;

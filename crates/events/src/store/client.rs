@@ -44,7 +44,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .service(EventStore::service(EventStorage::memory()))
 /// #     .start().await?;
 /// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// let id = events.append(NewEvent::new("order_placed")?.payload(12)?).await?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use foundation_kernel::names::ServiceRegistry;
+use foundation_kernel::names::{Service, ServiceRegistry};
 use foundation_kernel::ractor::{ActorRef, Message, RpcReplyPort};
 use foundation_kernel::supervision::ChildSpec;
 use futures::FutureExt;
@@ -40,7 +40,13 @@ const READ_CHUNK: ReadClass = ReadClass::Quick(None);
 type Known = BTreeMap<EventId, Arc<Event>>;
 
 impl EventStore {
-    /// The child spec of a namespace's event store, under the name `event_store`. A restarted store goes on where the previous one ended.
+    /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service).
+    pub fn service(storage: EventStorage) -> Service {
+        Service::new(Self::NAME, move |registry| Self::child_spec(registry, &storage))
+    }
+
+    /// The child spec of a namespace's event store, under the name `event_store`. A restarted store goes on where the
+    /// previous one ended.
     pub fn child_spec(registry: &ServiceRegistry, storage: &EventStorage) -> ChildSpec {
         let namespace = registry.namespace();
         let checked = Self::of(registry);
@@ -399,7 +405,7 @@ impl EventStore {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let root = ProcessRegistry::builder()
-    /// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+    /// #     .service(EventStore::service(EventStorage::memory()))
     /// #     .start().await?;
     /// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
     /// events.append(NewEvent::new("order_placed")?).await?;

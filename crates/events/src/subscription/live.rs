@@ -59,7 +59,7 @@ pub(crate) trait SubscriptionStore: Send + Sync {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![EventStore::child_spec(names, &EventStorage::memory())])
+/// #     .service(EventStore::service(EventStorage::memory()))
 /// #     .start().await?;
 /// # let events = EventStore::of(&root.namespace(Namespace::Production).await?);
 /// let opened = events.append(NewEvent::new("opened")?).await?;

@@ -15,4 +15,4 @@ pub use client::{
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use measures::{Measurement, ServiceMeasures};
 pub use names::{Metadata, MetadataError, NameChange, Registration, ServiceEntry, Watch, Watched};
-pub use root::{Collapse, ProcessRegistry, ProcessRegistryBuilder, RegistryStats};
+pub use root::{Collapse, ProcessRegistry, ProcessRegistryBuilder, RegistryStats, Service, ServiceOrderError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foundation_kernel::instruments::{Bounds, Counter, Gauge, Histogram, Snapshot};
-use foundation_kernel::names::{RegistryError, ServiceName, ServiceRegistry, Via};
+use foundation_kernel::names::{RegistryError, Service, ServiceName, ServiceRegistry, Via};
 use foundation_kernel::ractor::RpcReplyPort;
 use foundation_kernel::supervision::{ChildSpec, Health};
 use serde_json::Value;
@@ -52,7 +52,7 @@ use crate::series::names;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .service(Telemetry::service(TelemetryOptions::new()))
 /// #     .start().await?;
 /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// let orders = telemetry.counter("orders")?;
@@ -94,6 +94,11 @@ impl Telemetry {
     /// Gives a namespace the instruments from before its start, before its own are first used.
     pub fn begin_with(registry: &ServiceRegistry, early: &EarlyTelemetry) {
         registry.extension(|| NamespaceHub(Arc::clone(early.hub())));
+    }
+
+    /// The service for a registry's [namespaces](foundation_kernel::names::ProcessRegistryBuilder::service).
+    pub fn service(options: TelemetryOptions) -> Service {
+        Service::new(Self::NAME, move |registry| Self::child_spec(registry, &options))
     }
 
     /// How to start the telemetry service of a namespace under the name `telemetry`.
@@ -161,7 +166,7 @@ impl Telemetry {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     /// # let root = ProcessRegistry::builder()
-    /// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+    /// #     .service(Telemetry::service(TelemetryOptions::new()))
     /// #     .start().await?;
     /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
     /// telemetry.bucket_bounds("http.request_seconds", [0.1, 0.3, 1.0])?;

@@ -35,7 +35,7 @@ use crate::error::TelemetryError;
 /// metrics::with_local_recorder(&early.recorder(), || metrics::counter!("files.read").increment(1));
 /// let root = ProcessRegistry::builder()
 ///     .prepare(move |names| Telemetry::begin_with(names, &early))
-///     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+///     .service(Telemetry::service(TelemetryOptions::new()))
 ///     .start().await?;
 /// let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// # #[cfg(feature = "metrics")]

@@ -64,7 +64,7 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 ///     async move { Ok(to.send(scrape).await?) }
 /// });
 /// let root = ProcessRegistry::builder()
-///     .services(move |names| vec![Telemetry::child_spec(names, &options)])
+///     .service(Telemetry::service(options))
 ///     .start().await?;
 /// let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// telemetry.count("orders");

@@ -21,7 +21,7 @@ use super::Hub;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .service(Telemetry::service(TelemetryOptions::new()))
 /// #     .start().await?;
 /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// let span = telemetry.span("pricing");

@@ -34,7 +34,7 @@ use crate::series::family::Family;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// # let root = ProcessRegistry::builder()
-/// #     .services(|names| vec![Telemetry::child_spec(names, &TelemetryOptions::new())])
+/// #     .service(Telemetry::service(TelemetryOptions::new()))
 /// #     .start().await?;
 /// # let telemetry = Telemetry::of(&root.namespace(Namespace::Production).await?);
 /// let subscriber = tracing_subscriber::registry().with(telemetry.tracing_layer()?);

@@ -14,9 +14,10 @@ static BOOKS: SubscriptionName = SubscriptionName::from_static("books");
 async fn a_request_that_promises_the_errors_of_get_waits_for_a_store_that_is_being_restarted() {
     let second = Duration::from_secs(1);
     let root = ProcessRegistry::builder()
-        .services(move |names| {
-            vec![EventStore::child_spec(names, &EventStorage::memory()).backoff(Backoff::Constant(second))]
-        })
+        .service(
+            EventStore::service(EventStorage::memory())
+                .with_child_spec(move |spec| spec.backoff(Backoff::Constant(second))),
+        )
         .start()
         .await
         .unwrap();

@@ -119,9 +119,7 @@ pub enum RegistryError {
         namespace: Namespace,
     },
     /// Only a test's namespace can be cleaned up.
-    #[error(
-        "namespace {namespace} cannot be cleaned up: only a test's can; to stop an application, shut the registry down"
-    )]
+    #[error("namespace {namespace} cannot be cleaned up; to stop an application, shut the registry down")]
     NotATest {
         /// Which one.
         namespace: Namespace,

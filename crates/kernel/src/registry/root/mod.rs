@@ -3,6 +3,8 @@
 mod collapse;
 mod detached;
 mod process_registry;
+mod service;
 
 pub use collapse::Collapse;
 pub use process_registry::{ProcessRegistry, ProcessRegistryBuilder, RegistryStats};
+pub use service::{Service, ServiceOrderError};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::collapse::{Collapse, GiveUpNote};
 use super::detached::Detached;
+use super::service::{Service, start_order};
 use crate::exit::ExitReason;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::{Namespace, ServiceName};
@@ -23,8 +25,10 @@ use crate::supervisor::{
     SupervisorSpec, TracingReporter, Tree, TreeStatus, UnmanagedExits,
 };
 
+/// The delay before a named namespace is started again, in a registry without a backoff.
+const NAMED_BACKOFF: Duration = Duration::from_secs(1);
+
 type Prepare = Arc<dyn Fn(&ServiceRegistry) + Send + Sync>;
-type Services = Arc<dyn Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync>;
 type Reporters = Arc<dyn Fn(&ServiceRegistry) -> Arc<dyn Reporter> + Send + Sync>;
 type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>;
 
@@ -32,7 +36,7 @@ type Application = Arc<dyn Fn(&ServiceRegistry) -> SupervisorSpec + Send + Sync>
 #[derive(Clone)]
 pub struct ProcessRegistryBuilder {
     prepare: Prepare,
-    services: Services,
+    services: Vec<Service>,
     application: Application,
     reporters: Reporters,
     intensity: RestartIntensity,
@@ -49,9 +53,10 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// The services of each namespace, in start order, before its application.
-    pub fn services(mut self, services: impl Fn(&ServiceRegistry) -> Vec<ChildSpec> + Send + Sync + 'static) -> Self {
-        self.services = Arc::new(services);
+    /// Adds a service to each namespace. Services start before the application, each after those that it
+    /// [needs](Service::needs), otherwise in the order in which they were added.
+    pub fn service(mut self, service: Service) -> Self {
+        self.services.push(service);
         self
     }
 
@@ -90,7 +95,7 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// How much is measured of services without a setting of their own, [`services`](Self::services) included: see
+    /// How much is measured of services without a setting of their own, those of each namespace included: see
     /// [`ServiceRegistry::measured`]. Default: [`Measurement::Sampled`].
     pub fn measurement(mut self, measurement: Measurement) -> Self {
         self.measurement = measurement;
@@ -106,9 +111,11 @@ impl ProcessRegistryBuilder {
     /// Starts the root. Namespaces are started when they are first asked for.
     ///
     /// # Errors
-    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on; other errors if it
-    /// is shutting down.
-    pub async fn start(self) -> Result<ProcessRegistry, StartError> {
+    /// [`StartError::NoRuntime`] and [`StartError::NoTimers`] if the runtime is not one to start on;
+    /// [`StartError::Failed`] with a [`ServiceOrderError`](crate::names::ServiceOrderError) if the services cannot be
+    /// started in any order; other errors if the runtime is shutting down.
+    pub async fn start(mut self) -> Result<ProcessRegistry, StartError> {
+        self.services = start_order(self.services).map_err(StartError::failed)?;
         let limits = self.limits.supervisor.clone();
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let (root, entries, monitor) = (OnceLock::new(), Mutex::default(), Arc::default());
@@ -131,10 +138,27 @@ impl ProcessRegistryBuilder {
         Ok(ProcessRegistry { shared })
     }
 
+    /// How a namespace is restarted. The end of a test's affects no other, nor is it started again; a named one is
+    /// started again and again, after longer and longer delays, so that it does not end production by its failures.
+    fn namespace_rules(&self, namespace: Namespace, tree: ChildSpec) -> ChildSpec {
+        match namespace {
+            Namespace::Production => tree.restart(Restart::Permanent).backoff(self.backoff),
+            Namespace::Named(_) => {
+                let backoff = match self.backoff {
+                    Backoff::None => Backoff::Constant(NAMED_BACKOFF),
+                    configured => configured,
+                };
+                tree.restart(Restart::Permanent).intensity(RestartIntensity::UNLIMITED).backoff(backoff)
+            }
+            Namespace::Test(_) => tree.restart(Restart::Temporary),
+        }
+    }
+
     /// The specification of a namespace's supervisor, made anew for each start of the namespace.
     fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
         (self.prepare)(registry);
-        let (reporter, services) = ((self.reporters)(registry), (self.services)(registry));
+        let (reporter, services) = ((self.reporters)(registry), &self.services);
+        let services = services.iter().map(|service| service.child_spec(registry)).collect();
         registry.tree_spec(self.intensity, reporter, services, (self.application)(registry))
     }
 }
@@ -143,7 +167,7 @@ impl Default for ProcessRegistryBuilder {
     fn default() -> Self {
         Self {
             prepare: Arc::new(|_| ()),
-            services: Arc::new(|_| Vec::new()),
+            services: Vec::new(),
             application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
             reporters: Arc::new(|_| Arc::new(TracingReporter)),
             intensity: RestartIntensity::default(),
@@ -223,6 +247,8 @@ pub struct RegistryStats {
     pub total: usize,
     /// Names in production.
     pub production: usize,
+    /// Names in [named](Namespace::Named) namespaces.
+    pub named: usize,
     /// Names in test namespaces.
     pub tests: usize,
     /// Test namespaces that are up.
@@ -321,9 +347,7 @@ impl ProcessRegistry {
 
     async fn open(&self, registry: &ServiceRegistry, tree: SupervisorSpec) -> Result<(), ChildError> {
         let namespace = registry.namespace();
-        let restart = if namespace.is_test() { Restart::Temporary } else { Restart::Permanent };
-        let backoff = self.shared.layout.backoff;
-        let tree = ChildSpec::supervisor(namespace.to_string(), tree).restart(restart).backoff(backoff);
+        let tree = self.shared.layout.namespace_rules(namespace, ChildSpec::supervisor(namespace.to_string(), tree));
         let root = self.root()?;
         let started = match root.start_child(tree.clone()).await {
             // From a start that a clean-up has overtaken; no caller has received its tree.
@@ -426,11 +450,13 @@ impl ProcessRegistry {
             let (names, bytes) = registry.size();
             stats.total += names;
             stats.bytes += bytes;
-            if registry.namespace().is_test() {
-                stats.tests += names;
-                stats.test_namespaces += 1;
-            } else {
-                stats.production += names;
+            match registry.namespace() {
+                Namespace::Production => stats.production += names,
+                Namespace::Named(_) => stats.named += names,
+                Namespace::Test(_) => {
+                    stats.tests += names;
+                    stats.test_namespaces += 1;
+                }
             }
         }
         stats
@@ -493,7 +519,7 @@ impl ProcessRegistry {
 
     // ---- the end ----
 
-    /// Stops a test's namespace: its tree in reverse start order, each child by its own rule, then, together, whatever
+    /// Stops a namespace beside production: its tree in reverse start order, each child by its own rule, then, together, whatever
     /// else is registered in it, and then, together, the other members of its groups. Returns when the last actor is
     /// gone. Does nothing if the namespace is not up; after a collapse it stops the actors that are left.
     ///
@@ -505,7 +531,7 @@ impl ProcessRegistry {
     /// [`RegistryError::NotATest`] for production.
     pub async fn cleanup_namespace(&self, namespace: Namespace) -> Result<CleanupReport, RegistryError> {
         let begun = Instant::now();
-        if !namespace.is_test() {
+        if namespace == Namespace::Production {
             return Err(RegistryError::NotATest { namespace });
         }
         let entry = self.shared.entries.lock().get(&namespace).cloned();
