@@ -9,6 +9,15 @@ use tokio::runtime::Handle;
 
 use crate::{Foundation, FoundationBuilder, TestNamespace, Unfinished};
 
+/// How the names of the foundation's own types begin.
+const OUR_CRATES: [&str; 5] = [
+    "foundation::",
+    "foundation_config_server::",
+    "foundation_events::",
+    "foundation_kernel::",
+    "foundation_telemetry::",
+];
+
 /// The number of turns that a task is given to end after its test, however long that takes.
 const MIN_TURNS: u64 = 1_000;
 
@@ -134,7 +143,7 @@ async fn refuse_held(name: &str, remains: &NamespaceRemains, within: Duration) {
         return;
     }
     // The foundation's own extensions of a namespace depend on the handles of its services, and say nothing more.
-    let is_ours = |of_type: &&str| of_type.starts_with("foundation::") || of_type.starts_with("foundation_kernel::");
+    let is_ours = |of_type: &&str| OUR_CRATES.iter().any(|ours| of_type.starts_with(ours));
     let extensions: Vec<_> = remains.extensions().into_iter().filter(|it| !is_ours(it)).collect();
     let holders = match extensions.is_empty() {
         true => "no extension of it is left, so what holds it is outside".to_owned(),

@@ -46,6 +46,7 @@ async fn a_cancelled_append_is_recorded_completely_or_not_at_all() {
 
 // covers: EventStore::get, EventStore::query, EventStore::by_correlation, EventStore::recent, EventStore::stats
 // covers: EventStore::verify, EventStore::prune_before, EventStore::chain, EventStore::wait_until_up
+// covers: EventStore::wait_until_readable, EventStore::wait_until_settled, EventStore::health
 #[tokio::test(start_paused = true)]
 async fn a_query_of_the_event_store_may_be_cancelled() {
     let first = |fixture: &Fixture| EventId::new(fixture.foundation.events().position().unwrap().get() - 4).unwrap();
@@ -61,6 +62,9 @@ async fn a_query_of_the_event_store_may_be_cancelled() {
     works_again(async |fixture| fixture.foundation.events().verify(|_| ()).await).await;
     works_again(async |fixture| fixture.foundation.events().chain(first(fixture)).await).await;
     works_again(async |fixture| fixture.foundation.events().wait_until_up(None).await).await;
+    works_again(async |fixture| fixture.foundation.events().wait_until_readable(LONG).await).await;
+    works_again(async |fixture| fixture.foundation.events().wait_until_settled().await).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.foundation.events().health().await)).await;
     works_again(async |fixture| {
         fixture.foundation.config().update("port", 2).await.unwrap();
         fixture.foundation.events().prune_before(SystemTime::now() + Duration::from_secs(60)).await
@@ -260,7 +264,7 @@ async fn a_cancelled_forwarding_forwards_nothing() {
 
 // covers: ConfigServer::update, ConfigServer::reset, ConfigServer::transaction, ConfigServer::reset_all
 // covers: ConfigServer::history, ConfigServer::rollback, ConfigServer::reload, ConfigServer::status
-// covers: ConfigServer::wait_until_up
+// covers: ConfigServer::wait_until_up, ConfigServer::health
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_configuration_change_is_made_and_recorded_or_neither() {
     dropped_at_each_poll(
@@ -290,6 +294,7 @@ async fn a_cancelled_configuration_change_is_made_and_recorded_or_neither() {
     works_again(async |fixture| fixture.foundation.config().reload().await).await;
     works_again(async |fixture| fixture.foundation.config().status().await).await;
     works_again(async |fixture| fixture.foundation.config().wait_until_up(None).await).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.foundation.config().health().await)).await;
 }
 
 // covers: ConfigSubscription::next, SectionSubscription::next
@@ -321,11 +326,12 @@ async fn a_change_that_a_cancelled_call_missed_is_returned_by_the_next_call() {
     .await;
 }
 
-// covers: Telemetry::measure, Telemetry::tick, Telemetry::wait_until_up
+// covers: Telemetry::measure, Telemetry::tick, Telemetry::wait_until_up, Telemetry::health
 #[tokio::test(start_paused = true)]
 async fn requests_to_telemetry_may_be_cancelled() {
     works_again(async |fixture| fixture.foundation.telemetry().tick().await).await;
     works_again(async |fixture| fixture.foundation.telemetry().wait_until_up(None).await).await;
+    works_again(async |fixture| Ok::<_, ()>(fixture.foundation.telemetry().health().await)).await;
     works_again(async |fixture| {
         let work = tokio::time::timeout(LONG, a_turn());
         fixture.foundation.telemetry().measure("work", work).await
