@@ -89,7 +89,7 @@ pub mod supervision {
         PartitionSupervisorSpec, Report, Reporter, Restart, RestartCause, RestartIntensity, RestartLimitExceeded,
         Shutdown, SpecError, Start, StartContext, StartError, Started, StartedChild, Stopped, Strategy, StreamOptions,
         StreamOrder, Supervision, Supervisor, SupervisorSpec, Task, TaskError, TaskOptions, TaskOutput, TaskStop,
-        TaskStream, TaskSupervisor, TracingReporter, Tree, TreeStatus,
+        TaskStream, TaskSupervisor, TracingReporter, Tree, TreePathError, TreeStatus,
     };
 }
 

@@ -36,7 +36,7 @@ pub use task::{
     TaskSupervisor,
 };
 pub use tree::checkup::ChildHealth;
-pub use tree::{Supervision, Tree, TreeStatus};
+pub use tree::{Supervision, Tree, TreePathError, TreeStatus};
 
 pub(crate) use {
     actor::{DirectSpawner, Handled, Life, Metering, unmanaged::stop_unmanaged},

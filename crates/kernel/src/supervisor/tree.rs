@@ -15,9 +15,13 @@ use serde::Serialize;
 use super::child_rules::{AutoShutdown, ChildKind, Restart};
 use super::restart::{RestartIntensity, Strategy};
 use crate::exit::ExitReason;
+use crate::near::NearMisses;
+use crate::text::excerpt;
 
 /// The most levels of a tree that `Debug` shows, for the same reason.
 const MAX_SHOWN: usize = 64;
+/// The most ids that are compared with one that is not there.
+const MAX_COMPARED: usize = 1_024;
 
 /// A snapshot of one actor of a supervision tree and of all actors below it.
 ///
@@ -159,6 +163,31 @@ impl TreeStatus {
     }
 }
 
+/// A path that leads to no part of a [`Tree`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no child {missing:?} {}{near}", place(.within))]
+#[non_exhaustive]
+pub struct TreePathError {
+    /// The part of the path that leads somewhere; empty if not even its first child is there.
+    pub within: String,
+    /// The rest of it.
+    pub missing: String,
+    /// The ids there that are similar.
+    pub near: NearMisses,
+}
+
+fn place(within: &str) -> String {
+    if within.is_empty() { "at the top".to_owned() } else { format!("in {within}") }
+}
+
+impl TreePathError {
+    fn new(tree: &Tree, path: &str, read: usize) -> Self {
+        let missing = path[read..].split('/').next().unwrap_or_default();
+        let near = NearMisses::of(missing, tree.children.iter().map(|child| child.id.as_str()).take(MAX_COMPARED));
+        Self { within: path[..read].trim_end_matches('/').to_owned(), missing: excerpt(missing), near }
+    }
+}
+
 impl Tree {
     /// The number of actors that run in it, its own included.
     pub fn running(&self) -> usize {
@@ -173,6 +202,42 @@ impl Tree {
     /// The part below the child with this id; the first of several.
     pub fn child(&self, id: &str) -> Option<&Tree> {
         self.children.iter().find(|child| child.id == id)
+    }
+
+    /// The part at a path of ids below it, separated by `/`, such as `production/application/orders` in the tree of a
+    /// whole registry; itself for an empty path. Ids may have `/` in them, too.
+    ///
+    /// # Errors
+    /// [`TreePathError`] says how far the path leads, and which children there have a similar id.
+    pub fn find(&self, path: &str) -> Result<&Tree, TreePathError> {
+        let (mut open, mut farthest) = (vec![(self, 0)], (self, 0));
+        while let Some((tree, read)) = open.pop() {
+            let left = &path[read..];
+            if left.is_empty() {
+                return Ok(tree);
+            }
+            farthest = if read > farthest.1 { (tree, read) } else { farthest };
+            for child in tree.children.iter().rev() {
+                match left.strip_prefix(child.id.as_str()) {
+                    Some("") => open.push((child, path.len())),
+                    Some(after) if after.starts_with('/') => open.push((child, path.len() - after.len() + 1)),
+                    _ => {}
+                }
+            }
+        }
+        Err(TreePathError::new(farthest.0, path, farthest.1))
+    }
+
+    /// Every part with its path, itself first with an empty one: parents before their children, and children in start
+    /// order.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &Tree)> {
+        let mut open = vec![(String::new(), self)];
+        std::iter::from_fn(move || {
+            let (path, tree) = open.pop()?;
+            let below = |child: &Tree| if path.is_empty() { child.id.clone() } else { format!("{path}/{}", child.id) };
+            open.extend(tree.children.iter().rev().map(|child| (below(child), child)));
+            Some((path, tree))
+        })
     }
 
     /// The number of its levels, its own included.
@@ -378,6 +443,42 @@ mod tests {
         let top = Tree { children: vec![known, Tree::direct(named), Tree::direct(unnamed)], ..top };
         let tree = top.named(&HashMap::from([(named, name.to_owned())]));
         tree.children.into_iter().map(|child| child.id).collect()
+    }
+
+    fn office() -> Tree {
+        let parent = |id: &str, children: Vec<Tree>| Tree { children, ..child(id, TreeStatus::Running) };
+        let desk = parent("desk", vec![child("ann", TreeStatus::Running), child("a/b", TreeStatus::Running)]);
+        let nested = parent("desk/a", vec![child("b", TreeStatus::Running), child("c", TreeStatus::Running)]);
+        parent("office", vec![desk, nested, child("porter", TreeStatus::Running)])
+    }
+
+    #[test]
+    fn a_path_finds_its_part_even_if_ids_have_slashes() {
+        let office = office();
+        for (path, id) in
+            [("", "office"), ("desk", "desk"), ("desk/ann", "ann"), ("desk/a/b", "a/b"), ("desk/a/c", "c")]
+        {
+            assert_eq!(office.find(path).map(|tree| tree.id.as_str()), Ok(id), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_an_error_that_says_how_far_it_leads_and_what_is_there() {
+        let text = |path: &str| office().find(path).map(|tree| tree.id.clone()).unwrap_err().to_string();
+        assert_eq!(text("portr"), r#"there is no child "portr" at the top; did you mean porter?"#);
+        assert_eq!(text("desk/anne"), r#"there is no child "anne" in desk; did you mean ann?"#);
+        assert_eq!(text("desk/a/x"), r#"there is no child "x" in desk/a"#);
+    }
+
+    #[test]
+    fn each_part_is_walked_with_a_path_that_finds_it() {
+        let office = office();
+        let walked: Vec<_> = office.iter().map(|(path, tree)| (path, tree.id.clone())).collect();
+        let paths: Vec<_> = walked.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["", "desk", "desk/ann", "desk/a/b", "desk/a", "desk/a/b", "desk/a/c", "porter"]);
+        for (path, id) in &walked {
+            assert!(office.find(path).is_ok_and(|found| found.id == *id || path == "desk/a/b"), "{path}");
+        }
     }
 
     #[test]
