@@ -72,6 +72,9 @@ async fn the_bounds_of_a_histogram_are_the_same_at_every_scrape_and_in_all_serie
         took.update([("user", "b")], |it| it.record(value));
         took.update([("user", "a")], |it| it.record(value));
     }
+    // Two services that handle a message.
+    telemetry.tick().await.unwrap();
+    namespace.config().status().await.unwrap();
     let later = bounds(&telemetry.prometheus());
     let series = |user: &str| format!("took_seconds{{namespace=\"{}\",user=\"{user}\"", namespace.namespace());
     assert_eq!(first[&series("a")].len(), 15);
