@@ -1,8 +1,9 @@
 //! What the examples share: headings, tables, the lines of a file, and how they end.
 //!
-//! Start with `quickstart`, the main job from start to end; `supervision_tree` shows the rules of restarting, and
-//! `isolated_tests` a thousand namespaces side by side; `config_watch` edits its settings while it runs, and
-//! `event_log` kills itself while it records events. Each runs with `cargo run --example NAME`.
+//! Start with `hello`, an actor that crashes and is found again, then `quickstart`, the main job from start to end.
+//! `supervision_tree` shows the rules of restarting, and `isolated_tests` a thousand namespaces side by side;
+//! `config_watch` edits its settings while it runs, and `event_log` kills itself while it records events. Each runs
+//! with `cargo run --example NAME`.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
