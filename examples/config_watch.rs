@@ -19,7 +19,7 @@ use std::time::Duration;
 use foundation::config::{ChangeNote, ConfigSection, ConfigSources, ExposeSecret, SecretString, SectionSubscription};
 use foundation::events::{EventKind, EventSubscription, SubscriptionSpec};
 use foundation::{Foundation, ShutdownReport};
-use foundation_examples::{Failure, Table, exit, heading};
+use foundation_examples::{Failure, Table, exit, heading, print_settings, shut_down};
 use garde::Validate;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,10 +104,7 @@ async fn watch(file: &Path) -> Result<ShutdownReport, Failure> {
 async fn edit_and_watch(file: &Path) -> Result<ShutdownReport, Failure> {
     let foundation = start(file).await?;
     let outcome = edit(&foundation, file).await;
-    heading("Shutting down");
-    let report = foundation.shutdown().await;
-    println!("{report}");
-    outcome.map(|()| report)
+    shut_down(&foundation, outcome).await
 }
 
 async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
@@ -146,13 +143,7 @@ async fn edit(foundation: &Foundation, file: &Path) -> Result<(), Failure> {
     print!("{table}");
 
     heading("Where each value comes from");
-    let mut table = Table::new(["setting", "value", "from"]);
-    let (tree, shown) = (config.tree(), config.tree().export());
-    for path in tree.paths() {
-        let value = path.segments().fold(&shown, |section, key| &section[key]);
-        table.row([path, value, &tree.origin(path)?]);
-    }
-    print!("{table}");
+    print_settings(config);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use foundation::events::{Event, EventId, EventKind, EventStorage, Order, Query, SubscriptionName, SubscriptionSpec};
 use foundation::{EventStore, Foundation, NewEvent, ShutdownReport};
-use foundation_examples::{Failure, Table, exit, heading};
+use foundation_examples::{Failure, Table, exit, heading, shut_down};
 use serde_json::json;
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader, BufWriter};
@@ -189,10 +189,7 @@ async fn crash_and_go_on(directory: &Path) -> Result<ShutdownReport, Failure> {
     heading("The same file, opened by this process");
     let foundation = start(directory).await?;
     let outcome = go_on(&foundation, directory, earlier, &said).await;
-    heading("Shutting down");
-    let report = foundation.shutdown().await;
-    println!("{report}");
-    outcome.map(|()| report)
+    shut_down(&foundation, outcome).await
 }
 
 /// The last event of earlier runs. An unusable directory is noticed here, before anything is begun.

@@ -1,13 +1,15 @@
-//! What the examples share: headings, tables, the lines of a file, and how they end.
+//! What the examples share: headings, tables, settings, the lines of a file, and how they end.
 //!
-//! Start with `quickstart`, the main job from start to end; `supervision_tree` shows the rules of restarting, and
-//! `isolated_tests` a thousand namespaces side by side; `config_watch` edits its settings while it runs, and
-//! `event_log` kills itself while it records events. Each runs with `cargo run --example NAME`.
+//! Start with `hello`, an actor that crashes and is found again, then `quickstart`, the main job from start to end.
+//! `supervision_tree` shows the rules of restarting, and `isolated_tests` a thousand namespaces side by side;
+//! `config_watch` edits its settings while it runs, and `event_log` kills itself while it records events. Each runs
+//! with `cargo run --example NAME`.
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 
+use foundation::{ConfigServer, Foundation, ShutdownReport};
 use tokio::fs::File;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -32,7 +34,7 @@ pub fn heading(text: impl Display) {
 }
 
 /// The longest cell that is shown in full, in characters.
-const WIDEST: usize = 160;
+const WIDEST: usize = 110;
 
 /// Rows of text in aligned columns.
 ///
@@ -78,12 +80,35 @@ impl<const COLUMNS: usize> Display for Table<COLUMNS> {
     }
 }
 
+/// Prints the settings, their values as they may be shown, and where each comes from. Environment variables that look
+/// like a mistake are named on stderr.
+pub fn print_settings(config: &ConfigServer) {
+    let (tree, shown) = (config.tree(), config.tree().export());
+    let mut table = Table::new(["setting", "value", "from"]);
+    for (path, origin) in tree.paths().filter_map(|path| Some((path, tree.origin(path).ok()?))) {
+        let value = path.segments().fold(&shown, |section, key| &section[key]);
+        table.row([path, value, &origin]);
+    }
+    print!("{table}");
+    tree.unknown_variables().iter().for_each(|unknown| eprintln!("warning: {unknown}"));
+}
+
+/// Shuts down, prints the report, and returns it, or what went wrong before.
+///
+/// # Errors
+/// The failure of the outcome.
+pub async fn shut_down(foundation: &Foundation, outcome: Result<(), Failure>) -> Result<ShutdownReport, Failure> {
+    heading("Shutting down: the last started stops first");
+    let report = foundation.shutdown().await;
+    println!("{report}");
+    outcome.map(|()| report)
+}
+
 /// The lines of a text file, one at a time.
 pub struct Lines {
     path: PathBuf,
     reader: BufReader<File>,
     read: u64,
-    not_utf8: u64,
 }
 
 impl Lines {
@@ -95,7 +120,7 @@ impl Lines {
         let mut reader = BufReader::new(File::open(path).await.map_err(|error| unreadable(path, error))?);
         // A folder can be opened, but not read.
         reader.fill_buf().await.map_err(|error| unreadable(path, error))?;
-        Ok(Self { path: path.to_owned(), reader, read: 0, not_utf8: 0 })
+        Ok(Self { path: path.to_owned(), reader, read: 0 })
     }
 
     /// The next line without its end; `None` after the last. Bytes that are not UTF-8 become U+FFFD, which is not a
@@ -110,10 +135,7 @@ impl Lines {
             return Ok(None);
         }
         self.read += 1;
-        let line = String::from_utf8(bytes).unwrap_or_else(|error| {
-            self.not_utf8 += 1;
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        });
+        let line = String::from_utf8_lossy(&bytes);
         Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
     }
 
@@ -125,11 +147,6 @@ impl Lines {
     /// How many lines have been read.
     pub fn read(&self) -> u64 {
         self.read
-    }
-
-    /// How many of them are not UTF-8.
-    pub fn not_utf8(&self) -> u64 {
-        self.not_utf8
     }
 }
 

@@ -158,15 +158,15 @@ impl Script {
     async fn restart_rules(&mut self) -> Result<(), Failure> {
         heading("Transient: the van has finished its work");
         self.end("delivery", "van", End::Finish).await?;
-        self.until("van", is_exit).await?;
+        self.until("van", is_final).await?;
         self.wait_until_gone("delivery", "van").await?;
         self.show("A transient child that ends normally stays stopped, and keeps its place in the order.").await?;
 
         heading("Temporary: the trainee fails");
         self.end("counter", "trainee", End::Fail).await?;
-        self.until("trainee", is_exit).await?;
+        self.until("trainee", is_final).await?;
         self.wait_until_gone("counter", "trainee").await?;
-        self.show("A temporary child is never started again, whatever it ended of: it is forgotten.").await
+        self.show("A temporary child is never started again, however it ended: it is forgotten.").await
     }
 
     async fn giving_up(&mut self) -> Result<(), Failure> {
@@ -305,8 +305,8 @@ fn is_start(happened: &ChildEvent) -> bool {
     matches!(happened, ChildEvent::Started { .. })
 }
 
-fn is_exit(happened: &ChildEvent) -> bool {
-    matches!(happened, ChildEvent::Exited { .. })
+fn is_final(happened: &ChildEvent) -> bool {
+    matches!(happened, ChildEvent::NotRestarted { .. })
 }
 
 fn in_words(Report { supervisor, child, happened }: &Report) -> String {
