@@ -1,5 +1,6 @@
 //! Putting a foundation together.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -41,6 +42,15 @@ use foundation_telemetry::{EarlyTelemetry, TelemetryOptions};
 pub struct FoundationBuilder {
     sources: ConfigSources,
     layout: Layout,
+}
+
+impl fmt::Debug for FoundationBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FoundationBuilder")
+            .field("services", &self.layout.services)
+            .field("limits", &self.layout.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for FoundationBuilder {

@@ -1,5 +1,6 @@
 //! The harness behind `#[foundation::test]`: a fresh namespace, the test, and the check for leaks.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,12 @@ pub struct TestOptions {
     name: String,
     builder: FoundationBuilder,
     leaks: Leaks,
+}
+
+impl fmt::Debug for TestOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestOptions").field("name", &self.name).field("builder", &self.builder).finish_non_exhaustive()
+    }
 }
 
 /// What is done about actors and tasks that outlive a test.

@@ -85,6 +85,12 @@ pub struct Contained<T> {
     value: Option<T>,
 }
 
+impl<T> fmt::Debug for Contained<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Contained").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
 impl<T> Contained<T> {
     /// `what` names the value in reports.
     pub const fn new(what: &'static str, value: T) -> Self {
@@ -142,6 +148,12 @@ pub async fn waking_contained<T>(future: impl Future<Output = T>) -> T {
 /// The waker of [`waking_contained`], for futures that are polled by hand.
 #[derive(Default)]
 pub struct ContainedWaking(Option<(Arc<ContainedWaker>, Waker)>);
+
+impl fmt::Debug for ContainedWaking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContainedWaking")
+    }
+}
 
 impl ContainedWaking {
     /// Polls with a waker that does not panic, and wakes the task of this context.
@@ -287,6 +299,12 @@ impl fmt::Write for BoundedText {
 pub struct ContainedFuture<T> {
     what: &'static str,
     future: Option<BoxFuture<'static, T>>,
+}
+
+impl<T> fmt::Debug for ContainedFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContainedFuture").field("what", &self.what).finish_non_exhaustive()
+    }
 }
 
 impl<T> ContainedFuture<T> {

@@ -11,6 +11,7 @@
 //! 4. No foreign code runs while the lock is held: a warning is logged after it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -90,7 +91,7 @@ instrument!(
 );
 
 /// The series of one name, which belongs to one kind.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum AnySeries {
     Counter(Arc<SeriesTable<Counter>>),
     Gauge(Arc<SeriesTable<Gauge>>),
@@ -173,6 +174,12 @@ pub struct SeriesTable<K> {
     shown: bool,
     warned: AtomicBool,
     labelled: RwLock<Labelled<K>>,
+}
+
+impl<K> fmt::Debug for SeriesTable<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeriesTable").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 struct Labelled<K> {

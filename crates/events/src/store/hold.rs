@@ -3,6 +3,7 @@
 //! The writer reads the hold between two commits. So an event that is appended after the hold was taken is kept,
 //! however a run of the retention meets the append.
 
+use std::fmt;
 use std::sync::Arc;
 
 use foundation_kernel::containment::{drop_contained, waking_contained};
@@ -25,6 +26,12 @@ const CHUNK: usize = 1_000;
 pub struct Hold {
     keep_from: watch::Sender<Option<EventId>>,
     holder: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold").field("kept_from", &self.kept_from()).finish_non_exhaustive()
+    }
 }
 
 impl Hold {

@@ -16,7 +16,7 @@ use super::tree::Tree;
 use crate::limits::SupervisorLimits;
 
 /// The specification of a [`DynamicSupervisor`]: no children at the start, any number by default.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct DynamicSupervisorSpec(SupervisorSpec);
 
 impl Default for DynamicSupervisorSpec {

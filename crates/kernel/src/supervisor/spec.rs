@@ -40,6 +40,15 @@ pub struct StartContext {
     replaces: Option<ActorCell>,
 }
 
+impl fmt::Debug for StartContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartContext")
+            .field("id", &self.id)
+            .field("supervisor", &self.supervisor.get_id())
+            .finish_non_exhaustive()
+    }
+}
+
 impl StartContext {
     pub(super) fn new(id: ChildId, supervisor: ActorCell, group: Group, reporting: Reporting, restart: bool) -> Self {
         Self { id, supervisor, group, reporting, restart, replaces: None }
@@ -485,6 +494,12 @@ pub struct SupervisorSpec {
     unmanaged: Option<Arc<dyn UnmanagedExits>>,
     /// Values dropped with the supervisor's state.
     held: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl fmt::Debug for SupervisorSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SupervisorSpec").field("children", &self.children).finish_non_exhaustive()
+    }
 }
 
 /// The order in which a stopping supervisor stops its children.

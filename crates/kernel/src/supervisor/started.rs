@@ -18,6 +18,7 @@ use crate::containment::{Contained, catch_panic, drop_contained, report};
 use crate::exit::SHUTDOWN;
 
 /// The result of a start function.
+#[derive(Debug)]
 pub enum Start {
     /// The child runs.
     Running(Started),
@@ -44,6 +45,12 @@ pub struct Started {
     extra: Option<Box<Extra>>,
     /// Notified when the child is asked to stop, beside the actor: a task receives nothing else.
     asked: Option<CancellationToken>,
+}
+
+impl fmt::Debug for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Started").field("actor", &self.actor.get_id()).finish_non_exhaustive()
+    }
 }
 
 /// A value that a start function hands back besides the child. It may be ignored.

@@ -1,5 +1,6 @@
 //! Health checks of a service.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -27,6 +28,12 @@ type Check<M> = Box<dyn FnOnce(ActorRef<M>) -> BoxFuture<'static, Health> + Send
 /// # drop((alive, open, custom));
 /// ```
 pub struct HealthCheck<M>(Check<M>);
+
+impl<M> fmt::Debug for HealthCheck<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HealthCheck")
+    }
+}
 
 impl<M: Message> HealthCheck<M> {
     /// Healthy if the service would take a message.

@@ -627,6 +627,12 @@ impl NamespaceReporter {
 #[doc(hidden)]
 pub struct NamespaceRemains(Weak<NamespaceState>);
 
+impl fmt::Debug for NamespaceRemains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NamespaceRemains").field("handles", &self.handles()).finish_non_exhaustive()
+    }
+}
+
 impl NamespaceRemains {
     /// How many handles there are on it, those in services and their clones included.
     pub fn handles(&self) -> usize {

@@ -1,6 +1,7 @@
 //! One incarnation of a name: its holder, since when, and whether it still holds the name.
 
 use std::any::TypeId;
+use std::fmt;
 use std::sync::Arc;
 
 use ractor::{ActorCell, ActorId, ActorStatus};
@@ -291,6 +292,15 @@ pub struct ServiceEntry<'a> {
     holder: &'a Holder,
     actor: &'a ActorCell,
     metadata: Option<&'a Metadata>,
+}
+
+impl fmt::Debug for ServiceEntry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceEntry")
+            .field("name", self.holder.name())
+            .field("actor", &self.actor.get_id())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> ServiceEntry<'a> {

@@ -1,6 +1,7 @@
 //! The root of the tree and the map of its namespaces, with the builder of both.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -43,6 +44,18 @@ pub struct ProcessRegistryBuilder {
     backoff: Backoff,
     measurement: Measurement,
     limits: RegistryLimits,
+}
+
+impl fmt::Debug for ProcessRegistryBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessRegistryBuilder")
+            .field("services", &self.services)
+            .field("intensity", &self.intensity)
+            .field("backoff", &self.backoff)
+            .field("measurement", &self.measurement)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ProcessRegistryBuilder {
@@ -204,6 +217,12 @@ impl Default for ProcessRegistryBuilder {
 #[derive(Clone)]
 pub struct ProcessRegistry {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for ProcessRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessRegistry").field("namespaces", &self.namespaces()).finish_non_exhaustive()
+    }
 }
 
 struct Shared {

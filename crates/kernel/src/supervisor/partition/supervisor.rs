@@ -53,6 +53,16 @@ pub struct PartitionSupervisorSpec<P: Partition> {
     reporter: Option<Arc<dyn Reporter>>,
 }
 
+impl<P: Partition> fmt::Debug for PartitionSupervisorSpec<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PartitionSupervisorSpec")
+            .field("kind", &self.kind)
+            .field("restart", &self.restart)
+            .field("intensity", &self.intensity)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<M: Message> PartitionSupervisorSpec<ActorRef<M>> {
     /// Partitions that are actors, this many. `start` receives the number of its partition, from 0, and gives the actor
     /// and its arguments, anew for each start.

@@ -1,5 +1,6 @@
 //! A stream of the results of many tasks, and its options.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -183,6 +184,12 @@ pub struct TaskStream<I, W, T> {
     work: Arc<W>,
     outcomes: Outcomes<T>,
     running: TaskTracker,
+}
+
+impl<I, W, T> fmt::Debug for TaskStream<I, W, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskStream").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 // Nothing in it is ever pinned in place.
