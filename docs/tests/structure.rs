@@ -161,11 +161,13 @@ fn no_folder_has_more_than_twenty_files() {
 #[test]
 fn the_imports_of_a_small_crate_are_found() {
     let files = [
-        ("lib.rs", "mod a; mod b; mod c; #[cfg(test)] mod tests; pub use b::B;"),
+        ("lib.rs", "mod a; mod b; mod c; mod e; mod f; #[cfg(test)] mod tests; pub use b::B;"),
         ("a.rs", "use super::B; pub struct A(B); #[cfg(test)] mod tests { use crate::c::C; }"),
         ("b.rs", "pub struct B; pub fn b() -> usize { crate::c::d::D.0 }"),
         ("c/mod.rs", "pub mod d; pub struct C;"),
-        ("c/d.rs", "pub struct D(pub usize);"),
+        ("c/d.rs", "pub struct D(#[serde(with = \"crate::e\")] pub usize);"),
+        ("e.rs", "pub fn e() { println!(\"{}\", crate::f::F) }"),
+        ("f.rs", "pub const F: u8 = 0;"),
         ("tests.rs", "use crate::a::A;"),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -175,9 +177,9 @@ fn the_imports_of_a_small_crate_are_found() {
         fs::write(path, text).unwrap();
     }
     let modules = Modules::read(folder.path());
-    assert_eq!(modules.names().collect::<Vec<_>>(), ["a", "b", "c", "c/d"]);
-    assert_eq!(modules.imports().collect::<Vec<_>>(), [("a", "b"), ("b", "c/d")]);
-    assert_eq!(modules.longest_chain(), ["a", "b", "c/d"]);
+    assert_eq!(modules.names().collect::<Vec<_>>(), ["a", "b", "c", "c/d", "e", "f"]);
+    assert_eq!(modules.imports().collect::<Vec<_>>(), [("a", "b"), ("b", "c/d"), ("c/d", "e"), ("e", "f")]);
+    assert_eq!(modules.longest_chain(), ["a", "b", "c/d", "e", "f"]);
     assert!(modules.circles().is_empty());
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, UseTree, Visibility};
+use syn::{Attribute, Item, Meta, UseTree, Visibility};
 
 /// The sources of one crate.
 pub struct Crate {
@@ -184,12 +184,39 @@ impl<'ast> Visit<'ast> for Reader {
         }
     }
 
+    fn visit_macro(&mut self, used: &'ast syn::Macro) {
+        self.file.paths.extend(paths_in(&without_texts(&used.tokens.to_string())));
+        visit::visit_macro(self, used);
+    }
+
+    // Such as `#[serde(with = "crate::written::text")]`.
+    fn visit_attribute(&mut self, attribute: &'ast Attribute) {
+        if let (false, Meta::List(list)) = (attribute.path().is_ident("doc"), &attribute.meta) {
+            self.file.paths.extend(paths_in(&list.tokens.to_string()));
+        }
+    }
+
     fn visit_path(&mut self, path: &'ast syn::Path) {
         if path.segments.len() > 1 {
             self.file.paths.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         }
         visit::visit_path(self, path);
     }
+}
+
+/// Tokens without what is in quotes: a link in a documentation comment is no import.
+fn without_texts(tokens: &str) -> String {
+    let text = tokens.replace("\\\\", "").replace("\\\"", "").replace("'\"'", "");
+    text.split('"').step_by(2).collect()
+}
+
+/// The paths in tokens that are not parsed.
+fn paths_in(tokens: &str) -> impl Iterator<Item = ModulePath> {
+    let text = tokens.replace(" :: ", "::");
+    let words = text.split(|character: char| !character.is_alphanumeric() && !"_:".contains(character));
+    let paths =
+        words.map(|word| word.split("::").map(str::to_owned).collect()).filter(|path: &ModulePath| path.len() > 1);
+    paths.collect::<Vec<_>>().into_iter()
 }
 
 fn flatten(tree: &UseTree, before: &mut ModulePath, names: &mut Vec<(String, ModulePath)>) {
