@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{EventId, EventKind, EventRefusal, EventSource, ImportRefusal, KindFault};
+use crate::{EventId, EventKind, EventSource, KindFault};
 
 /// A recorded fact.
 ///
@@ -370,6 +370,171 @@ fn position(id: &Option<EventId>) -> String {
     id.map_or_else(|| "its beginning".to_owned(), |id| format!("event {id}"))
 }
 
+/// Why a log refused a batch, by its [`EventLimits`](crate::EventLimits); indexes count from 0.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use foundation_events::{EventError, EventLimits, EventRefusal, MemoryLog, NewEvent};
+///
+/// let limits = EventLimits { max_batch: 1, ..EventLimits::default() };
+/// let log = MemoryLog::new("production").with_limits(limits);
+/// let batch = vec![NewEvent::new("opened")?, NewEvent::new("closed")?];
+/// let Err(EventError::Refused { refusal, .. }) = log.append_batch(batch, SystemTime::now()) else {
+///     panic!("two events are more than one");
+/// };
+/// assert_eq!(refusal, EventRefusal::BatchTooLong { found: 2, limit: 1 });
+/// # Ok::<(), EventError>(())
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum EventRefusal {
+    /// The batch has too many events.
+    #[error("the batch has {found} events, and the log takes at most {limit} at once")]
+    BatchTooLong {
+        /// Events in the batch.
+        found: usize,
+        /// Events that are allowed.
+        limit: usize,
+    },
+    /// A payload is too large.
+    #[error("event {index} of the batch ({kind}) has a payload of {found} bytes, and the log takes at most {limit}")]
+    PayloadTooLarge {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Bytes of the payload, as JSON.
+        found: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+    /// A payload nests too deeply for a reader to take it safely.
+    #[error(
+        "event {index} of the batch ({kind}) has a payload that nests deeper than the {limit} levels that the log takes"
+    )]
+    PayloadTooDeep {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Levels that are allowed.
+        limit: usize,
+    },
+    /// The name of a source is too long.
+    #[error("event {index} of the batch ({kind}) has a source of {found} bytes, and the log takes at most {limit}")]
+    SourceTooLong {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Bytes of the source.
+        found: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+    /// The idempotency key is empty or too long.
+    #[error(
+        "event {index} of the batch ({kind}) has an idempotency key of {found} bytes, and the log takes 1 to {limit}"
+    )]
+    KeyLength {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// Bytes of the key.
+        found: usize,
+        /// Bytes that are allowed.
+        limit: usize,
+    },
+    /// The event that is named as the cause is not recorded yet, so it belongs to another store or is forged.
+    #[error("event {index} of the batch ({kind}) names event {cause} as its cause, which is not recorded yet")]
+    UnknownCause {
+        /// The place of the event in the batch.
+        index: usize,
+        /// Its kind.
+        kind: EventKind,
+        /// The named cause.
+        cause: EventId,
+    },
+}
+
+/// Why a log did not take exported events.
+///
+/// ```
+/// use foundation_events::{EventId, ImportRefusal};
+///
+/// let gap = ImportRefusal::OutOfOrder { found: EventId::new(7).unwrap(), expected: EventId::new(5).unwrap() };
+/// assert_eq!(gap.to_string(), "event 7 cannot be imported: event 5 comes next");
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ImportRefusal {
+    /// The id is not the one that comes next: there would be a gap, or an event twice.
+    #[error("event {found} cannot be imported: event {expected} comes next")]
+    OutOfOrder {
+        /// The id of the event.
+        found: EventId,
+        /// The id that comes next.
+        expected: EventId,
+    },
+    /// The id is so high that the ids would run out.
+    #[error("event {found} cannot be imported: a log takes ids up to {limit}")]
+    IdTooHigh {
+        /// The id of the event.
+        found: EventId,
+        /// The highest accepted id.
+        limit: u64,
+    },
+    /// The name of its namespace is too long.
+    #[error("event {id} cannot be imported: its namespace has {found} bytes, and a log takes at most {limit}")]
+    NamespaceTooLong {
+        /// Its id.
+        id: EventId,
+        /// The bytes of its namespace's name.
+        found: usize,
+        /// The most accepted bytes.
+        limit: usize,
+    },
+    /// Its time is before that of the event before it, before 1970, or one that no log can keep.
+    #[error("event {id} cannot be imported: its time is not one that comes next")]
+    Time {
+        /// The event.
+        id: EventId,
+    },
+    /// Its cause would come after it.
+    #[error("event {id} cannot be imported: its cause, event {cause}, is not before it")]
+    Cause {
+        /// The event.
+        id: EventId,
+        /// The event that it names as its cause.
+        cause: EventId,
+    },
+    /// An event in the log has its idempotency key.
+    #[error("event {id} cannot be imported: its idempotency key is that of event {first}")]
+    KnownKey {
+        /// The event.
+        id: EventId,
+        /// The event that has the key.
+        first: EventId,
+    },
+    /// It is outside the limits of the log.
+    #[error("event {id} cannot be imported: {refusal}")]
+    Limits {
+        /// The event.
+        id: EventId,
+        /// Which limit.
+        refusal: EventRefusal,
+    },
+    /// A line is no event, or its checksum belongs to another event.
+    #[error("line {line} cannot be imported: {reason}")]
+    Line {
+        /// Which line; the first is line 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
 // Here and not beside the type: the error has kinds in it, and the two files would import each other.
 impl EventKind {
     /// A checked kind.
@@ -399,68 +564,4 @@ impl TryFrom<String> for EventKind {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::time::UNIX_EPOCH;
-
-    use super::*;
-
-    fn recorded(payload: &str) -> Event {
-        let event = NewEvent::new("order_placed").unwrap();
-        let event = event.payload(payload).unwrap().source("orders");
-        event.record(EventId::FIRST, "production", UNIX_EPOCH)
-    }
-
-    #[test]
-    fn an_event_survives_the_way_through_json() {
-        let event = recorded("'; drop table events;-- \u{0}\u{1b}");
-        let text = serde_json::to_string(&event).unwrap();
-        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event);
-    }
-
-    #[test]
-    fn an_event_with_the_forged_id_0_is_not_read() {
-        let text = serde_json::to_string(&recorded("x")).unwrap();
-        let forged = text.replace("\"id\":1", "\"id\":0");
-        assert!(serde_json::from_str::<Event>(&forged).is_err());
-    }
-
-    #[test]
-    fn a_payload_of_another_type_is_refused_with_event_and_type() {
-        let message = recorded("x").payload_as::<u32>().unwrap_err().to_string();
-        assert!(message.starts_with("the payload of event 1 (order_placed) is no u32: "), "{message}");
-    }
-
-    fn event() -> NewEvent {
-        NewEvent::new("order_placed").unwrap()
-    }
-
-    #[test]
-    fn two_new_events_have_different_correlation_ids_of_version_7() {
-        let (one, other) = (event().correlation_id(), event().correlation_id());
-        assert_ne!(one, other);
-        assert_eq!(one.get_version_num(), 7);
-    }
-
-    #[test]
-    fn a_child_carries_correlation_and_cause_on() {
-        let parent = event().record(EventId::FIRST, "production", UNIX_EPOCH);
-        let child = event().child_of(&parent).record(EventId::new(2).unwrap(), "production", UNIX_EPOCH);
-        assert_eq!(child.correlation_id, parent.correlation_id);
-        assert_eq!(child.causation_id, Some(parent.id));
-    }
-
-    #[test]
-    fn a_caused_event_keeps_its_own_correlation() {
-        let parent = event().record(EventId::FIRST, "production", UNIX_EPOCH);
-        let caused = event().caused_by(&parent);
-        assert_ne!(caused.correlation_id(), parent.correlation_id);
-    }
-
-    #[test]
-    fn a_payload_without_a_form_in_json_is_refused_with_the_kind() {
-        let payload = BTreeMap::from([((1, 2), 3)]);
-        let message = event().payload(payload).unwrap_err().to_string();
-        assert!(message.contains("order_placed"), "{message}");
-    }
-}
+mod tests;

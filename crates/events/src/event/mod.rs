@@ -7,13 +7,11 @@ mod id;
 pub mod json;
 mod kind;
 pub(crate) mod line;
-mod refusal;
 mod source;
 
 pub use checksum::checksum;
-pub use fact::{Event, EventError, NewEvent};
+pub use fact::{Event, EventError, EventRefusal, ImportRefusal, NewEvent};
 pub use id::EventId;
 pub use kind::{EventKind, KindFault};
 pub(crate) use kind::{is_name, name_fault};
-pub use refusal::{EventRefusal, ImportRefusal};
 pub use source::EventSource;

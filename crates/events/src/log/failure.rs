@@ -1,10 +1,13 @@
+//! Failures of a log: of its storage, or of reading one event.
+
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use foundation_kernel::containment::{CaughtPanic, catch_panic};
+use serde::Serialize;
 
-use crate::DamagedEvent;
+use crate::EventId;
 
 /// A failure of a log's storage: the request may or may not have been carried out, and the log must not be used any
 /// more.
@@ -131,6 +134,65 @@ impl Error for LogFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0.cause)
     }
+}
+
+/// An event that was recorded and cannot be read any more as it was: its row was changed, by a failing disk or by a
+/// tool.
+///
+/// ```
+/// use foundation_events::{DamagedEvent, EventId};
+///
+/// let damaged = DamagedEvent::new(EventId::FIRST, "its payload is no JSON");
+/// assert_eq!(damaged.to_string(), "the row of event 1 is damaged: its payload is no JSON");
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedEvent {
+    /// The event.
+    pub event: EventId,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl DamagedEvent {
+    /// This event, for this reason; for implementors of [`EventLog`](crate::EventLog).
+    pub fn new(event: EventId, reason: impl Into<String>) -> Self {
+        Self { event, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for DamagedEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the row of event {} is damaged: {}", self.event, self.reason)
+    }
+}
+
+/// What a reader does at a damaged event, or at one that is missing from the log. Everything before it is read in any
+/// case.
+///
+/// | | query, export | subscription |
+/// |---|---|---|
+/// | [`Tell`](Self::Tell) | ends with an error that names the event | shows an error once; the next call goes on after the event |
+/// | [`Skip`](Self::Skip) | goes on without it | goes on without it, and counts it |
+/// | [`Stop`](Self::Stop) | as `Tell` | shows the error and ends |
+///
+/// Each skipped event is reported by a warning to `tracing`.
+///
+/// ```
+/// use foundation_events::{OnDamaged, Query};
+///
+/// let whatever_is_left = Query::new().on_damaged(OnDamaged::Skip);
+/// assert_eq!(OnDamaged::default(), OnDamaged::Tell);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnDamaged {
+    /// Reports it, once.
+    #[default]
+    Tell,
+    /// Goes on without it.
+    Skip,
+    /// Reports it and ends.
+    Stop,
 }
 
 /// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.

@@ -3,7 +3,6 @@
 mod admission;
 #[cfg(test)]
 mod contract;
-mod damaged;
 mod failure;
 mod interface;
 mod interrupt;
@@ -21,9 +20,8 @@ mod stats;
 mod verification;
 
 pub use admission::{Append, Appended, EventLimits, ExpectedPosition, recordable};
-pub use damaged::{DamagedEvent, OnDamaged};
 pub(crate) use failure::catch_log_panic;
-pub use failure::{LogFailure, LogFailureKind};
+pub use failure::{DamagedEvent, LogFailure, LogFailureKind, OnDamaged};
 pub use interface::{EventLog, EventReader, ReaderSource};
 pub use interrupt::Interrupt;
 pub use memory::MemoryLog;
