@@ -18,21 +18,22 @@
 //!
 //! | for | begin with | then |
 //! |---|---|---|
-//! | starting and stopping an application | [`Foundation`], [`FoundationBuilder`] | [`Services`], [`NamespaceHealth`], [`ShutdownReport`] |
-//! | names | [`ServiceKey`], [`ServiceRegistry`] | [`Namespace`], [`ProcessRegistry`], [`HealthCheck`] |
-//! | groups and locks | [`GroupKey`], [`Group`] | [`ServiceRegistry::lock`] |
-//! | handles that survive restarts | [`Via`] | [`CastError`], [`CallError`] |
-//! | supervision | [`ChildSpec`], [`SupervisorSpec`] | [`Supervisor`], [`DynamicSupervisor`], [`Strategy`], [`Restart`], [`Shutdown`], [`AutoShutdown`], [`Report`] |
-//! | futures and partitions | [`TaskSupervisor`], [`PartitionSupervisor`] | [`Task`], [`TaskStream`], [`TaskStop`], [`PartitionSupervisorSpec`] |
-//! | configuration | [`ConfigSources`], [`ConfigServer`] | [`ConfigSection`], [`Section`], [`ConfigTree`], [`ConfigSubscription`], [`ConfigError`] |
-//! | events | [`EventStore`], [`NewEvent`], [`Query`], [`SubscriptionSpec`] | [`Event`], [`EventLog`], [`FailureRule`], [`OnDamaged`], [`Outage`] |
-//! | counting and measuring | [`Telemetry`], [`ServiceMeasures`] | [`Measurement`], [`Counter`], [`Gauge`], [`Histogram`], [`Family`], [`Span`], [`Snapshot`] |
-//! | exporting metrics | [`TelemetryOptions`], [`prometheus_text`] | [`Exporter`], [`Scrape`], [`EarlyTelemetry`] |
-//! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`] |
+//! | starting and stopping an application | [`Foundation`], [`FoundationBuilder`] | [`Services`], [`NamespaceHealth`](health::NamespaceHealth), [`ShutdownReport`] |
+//! | names | [`ServiceKey`], [`ServiceRegistry`](names::ServiceRegistry) | [`Namespace`], [`ProcessRegistry`](names::ProcessRegistry), [`HealthCheck`](names::HealthCheck) |
+//! | groups and locks | [`GroupKey`](names::GroupKey), [`Group`](names::Group) | [`ServiceRegistry::lock`](names::ServiceRegistry::lock) |
+//! | handles that survive restarts | [`Via`] | [`CastError`](names::CastError), [`CallError`](names::CallError) |
+//! | supervision | [`ChildSpec`], [`SupervisorSpec`](supervision::SupervisorSpec) | [`Supervisor`], [`DynamicSupervisor`](supervision::DynamicSupervisor), [`Strategy`], [`Restart`], [`Shutdown`](supervision::Shutdown), [`AutoShutdown`](supervision::AutoShutdown), [`Report`](supervision::Report) |
+//! | futures and partitions | [`TaskSupervisor`](supervision::TaskSupervisor), [`PartitionSupervisor`](supervision::PartitionSupervisor) | [`Task`](supervision::Task), [`TaskStream`](supervision::TaskStream), [`TaskStop`](supervision::TaskStop), [`PartitionSupervisorSpec`](supervision::PartitionSupervisorSpec) |
+//! | configuration | [`ConfigSources`](config::ConfigSources), [`ConfigServer`] | [`ConfigSection`](config::ConfigSection), [`Section`](config::Section), [`ConfigTree`](config::ConfigTree), [`ConfigSubscription`](config::ConfigSubscription), [`ConfigError`](config::ConfigError) |
+//! | events | [`EventStore`], [`NewEvent`], [`Query`](events::Query), [`SubscriptionSpec`](events::SubscriptionSpec) | [`Event`](events::Event), [`EventLog`](events::EventLog), [`FailureRule`](events::FailureRule), [`OnDamaged`](events::OnDamaged), [`Outage`](events::Outage) |
+//! | counting and measuring | [`Telemetry`], [`ServiceMeasures`](names::ServiceMeasures) | [`Measurement`](names::Measurement), [`Counter`](telemetry::Counter), [`Gauge`](telemetry::Gauge), [`Histogram`](telemetry::Histogram), [`Family`](telemetry::Family), [`Span`](telemetry::Span), [`Snapshot`](telemetry::Snapshot) |
+//! | exporting metrics | [`TelemetryOptions`](telemetry::TelemetryOptions), [`prometheus_text`](telemetry::prometheus_text) | [`Exporter`](telemetry::Exporter), [`Scrape`](telemetry::Scrape), [`EarlyTelemetry`](telemetry::EarlyTelemetry) |
+//! | health, limits, and recording of supervision | [`Services::health`], [`Limits`], [`Recording`] | [`Services::check`], [`ChildSpec::health_check`], [`Condition`](health::Condition) |
 //! | tests | [`test`](macro@test), [`TestNamespace`] | [`testing`] |
 //! | messages | [`local_message!`] | [`ractor`] |
 //!
-//! Everything has one path, at the top of this crate; only the harness behind the attribute is in [`testing`].
+//! The names that every program needs are at the top; the modules have them all: [`names`], [`supervision`], [`config`],
+//! [`events`], [`telemetry`], [`health`] and [`testing`]. `docs/guide` in the repository has a page for each.
 
 mod builder;
 mod checks;

@@ -10,8 +10,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::text::{excerpt, one_line};
-
 /// An isolation scope for names: the same name in two namespaces means two actors.
 ///
 /// An application runs in [`Production`](Namespace::Production); each test gets a scope of its own from
@@ -112,6 +110,9 @@ const PRODUCTION: &str = "production";
 /// The longest name of a namespace, in bytes: a UUID and a prefix have room.
 const MAX_NAMESPACE_BYTES: usize = 47;
 
+/// How much of a text that is no name an error quotes, in characters.
+const MAX_QUOTED: usize = 64;
+
 /// The name of a namespace beside production: 1 to 47 bytes of `[a-z0-9_-]`, starting with a letter. `Copy`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NamespaceName {
@@ -130,7 +131,7 @@ impl NamespaceName {
         let is_allowed = |byte: u8| is_name_byte(byte) && byte != b'.';
         let starts_right = name.starts_with(|first: char| first.is_ascii_lowercase());
         if !starts_right || name == PRODUCTION || name.len() > MAX_NAMESPACE_BYTES || !name.bytes().all(is_allowed) {
-            return Err(ParseNamespaceError { found: one_line(&excerpt(name)).into_owned() });
+            return Err(ParseNamespaceError { found: name.chars().take(MAX_QUOTED).collect() });
         }
         let mut bytes = [0; MAX_NAMESPACE_BYTES];
         bytes[..name.len()].copy_from_slice(name.as_bytes());
