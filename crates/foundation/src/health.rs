@@ -24,6 +24,7 @@ pub struct ServiceHealth {
 /// The summary of a health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Condition {
     /// All is well.
     Healthy,

@@ -83,6 +83,8 @@ impl fmt::Display for ShutdownReport {
                     Stopped::InTime => "stopped",
                     Stopped::Brutally => "killed, as its rule says",
                     Stopped::Killed => "killed, since it did not stop in time",
+                    // The kernel may know more.
+                    _ => "stopped in another way",
                 };
                 write!(f, "\n  {}: {how}", service.path)?;
             }

@@ -32,6 +32,7 @@ pub(crate) const SHUTDOWN: &str = "shutdown";
 /// assert!(ExitReason::Killed.is_abnormal());
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ExitReason {
     /// It ended by itself, with its work done.
     Normal,

@@ -129,7 +129,7 @@ async fn a_clone_of_a_via_is_independent() {
 async fn a_message_without_a_receiver_is_given_back() {
     let (_registry, names) = test_registry().await;
     let via = names.via(&PROBE);
-    let CastError { message, reason } = via.cast(Command::Note("keep me")).unwrap_err();
+    let CastError { message, reason, .. } = via.cast(Command::Note("keep me")).unwrap_err();
     assert!(matches!(message, Command::Note("keep me")));
     assert!(matches!(reason, RegistryError::NotFound { .. }), "{reason}");
 

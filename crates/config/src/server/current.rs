@@ -130,6 +130,7 @@ impl Feed {
 /// Changes that a subscriber missed because it was too slow. It continues with the oldest that are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} configuration changes were missed: the subscriber was too slow")]
+#[non_exhaustive]
 pub struct Lagged {
     /// How many; changes that were made together count as one.
     pub missed: u64,

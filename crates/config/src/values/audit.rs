@@ -7,6 +7,7 @@
 /// # let _ = sources;
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Audit {
     /// A change that cannot be recorded is not made: `Ok` means recorded.
     #[default]

@@ -185,6 +185,7 @@ impl fmt::Display for DamagedEvent {
 /// assert_eq!(OnDamaged::default(), OnDamaged::Tell);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnDamaged {
     /// Reports it, once.
     #[default]

@@ -37,6 +37,7 @@ pub struct FailureRule {
 
 /// What happens to an event after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FailureVerdict {
     /// It is shown again after this time.
     ShowAgain(Duration),

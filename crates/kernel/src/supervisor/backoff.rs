@@ -33,6 +33,7 @@ use std::time::Duration;
 /// # Ok::<(), foundation_kernel::supervision::BackoffError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
 pub enum Backoff {
     /// No delay.
     #[default]

@@ -77,6 +77,7 @@ pub enum Shutdown {
 /// How an actor that was stopped by its supervisor ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Stopped {
     /// It stopped when asked, or had already ended.
     InTime,
@@ -113,6 +114,7 @@ impl fmt::Display for Stopped {
 /// a supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum NameTaken {
     /// It is started when the name is free. The default. Until then it can be terminated, and only children whose start
     /// has to come after its own wait for it. Counts as no restart.

@@ -29,6 +29,7 @@ pub enum ChildState {
 
 /// One child, as a supervisor sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ChildInfo {
     /// Its id.
     pub id: ChildId,
@@ -49,6 +50,7 @@ pub struct ChildInfo {
 
 /// The numbers of a supervisor's children. OTP's `count_children`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct ChildCount {
     /// Specifications.
     pub specs: usize,

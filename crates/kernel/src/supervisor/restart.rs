@@ -52,6 +52,7 @@ impl Serialize for Strategy {
 /// assert_eq!((intensity.max_restarts, intensity.within), (3, Duration::from_secs(5)));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RestartIntensity {
     /// The most restarts within the time; one more is too many. 0 means that none is made.
     pub max_restarts: u32,

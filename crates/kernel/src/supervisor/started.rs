@@ -19,6 +19,7 @@ use crate::exit::SHUTDOWN;
 
 /// The result of a start function.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Start {
     /// The child runs.
     Running(Started),

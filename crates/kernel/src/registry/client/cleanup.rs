@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// One actor that a shutdown or a clean-up has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct StoppedService {
     /// Its place in the tree: the path of its supervisor and its id. For an actor that the namespace has not started:
     /// `registered/` and its name, or `joined/` and its group.
@@ -19,6 +20,7 @@ pub struct StoppedService {
 
 /// The report of a clean-up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CleanupReport {
     /// Which namespace is gone.
     #[serde(serialize_with = "crate::written::text")]

@@ -13,6 +13,7 @@ use crate::registry::names::{Holder, Metadata, NameIncarnation};
 
 /// One service, as the table has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ServiceInfo {
     /// Its name.
     pub name: ServiceName,
@@ -41,6 +42,7 @@ pub struct ServiceInfo {
 
 /// The services of one namespace, by name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct NamespaceInfo {
     /// Which namespace.
     #[serde(serialize_with = "crate::written::text")]

@@ -272,6 +272,7 @@ impl<M> fmt::Debug for Via<M> {
 /// A message that no actor took, with the reason.
 #[derive(thiserror::Error)]
 #[error("{reason}")]
+#[non_exhaustive]
 pub struct CastError<M> {
     /// The message, as it was given.
     pub message: M,

@@ -62,6 +62,7 @@ pub enum GroupError {
 /// A message that no member of a group took, with the reason.
 #[derive(thiserror::Error)]
 #[error("{reason}")]
+#[non_exhaustive]
 pub struct GroupCastError<M> {
     /// The message, as it was given.
     pub message: M,

@@ -6,6 +6,7 @@ use ractor::ActorRef;
 ///
 /// Erlang's `gen_server:multi_call` returns the same: the members that answered, and those that did not.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Replies<M, R> {
     /// The members that answered, each with its answer.
     pub answered: Vec<(ActorRef<M>, R)>,

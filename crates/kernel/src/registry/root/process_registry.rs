@@ -261,6 +261,7 @@ impl NamespaceEntry {
 
 /// How much a registry holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct RegistryStats {
     /// Names in all namespaces.
     pub total: usize,

@@ -51,6 +51,7 @@ pub enum StreamOrder {
 /// The effect of a task that takes too long on its [`TaskStream`]. The task is stopped in any case,
 /// and its item is [`TaskError::TimedOut`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
 pub enum OnTimeout {
     /// That item is the last one: the other tasks are stopped. Elixir's `:exit`.
     #[default]
