@@ -2,24 +2,24 @@
 //!
 //! The model on one page:
 //!
-//! - A [`ProcessRegistry`] is an actor at the root of a tree. It holds any number of [`Namespace`]s, each with a
+//! - A [`ProcessRegistry`](names::ProcessRegistry) is an actor at the root of a tree. It holds any number of [`Namespace`](names::Namespace)s, each with a
 //!   supervisor, a table of names and an application: production, and one for each test.
-//! - A [`ServiceRegistry`] is the facade of one namespace. A [`ServiceKey`] names a service together with the message
-//!   type that it answers to; [`spawn`](ServiceRegistry::spawn), [`supervise`](ServiceRegistry::supervise) and
-//!   [`register`](ServiceRegistry::register) put an actor under a name.
-//! - A [`Via`] is a handle that finds the actor of a name at each use, and so survives its restarts.
-//! - A [`Watch`] shows the current names and then each [`NameChange`]; [`Metadata`] is what an owner publishes of
+//! - A [`ServiceRegistry`](names::ServiceRegistry) is the facade of one namespace. A [`ServiceKey`](names::ServiceKey) names a service together with the message
+//!   type that it answers to; [`spawn`](names::ServiceRegistry::spawn), [`supervise`](names::ServiceRegistry::supervise) and
+//!   [`register`](names::ServiceRegistry::register) put an actor under a name.
+//! - A [`Via`](names::Via) is a handle that finds the actor of a name at each use, and so survives its restarts.
+//! - A [`Watch`](names::Watch) shows the current names and then each [`NameChange`](names::NameChange); [`Metadata`](names::Metadata) is what an owner publishes of
 //!   itself.
-//! - A [`Supervisor`] starts its children in order, restarts them by [`Restart`], [`Strategy`] and
-//!   [`RestartIntensity`], and stops them in reverse order by [`Shutdown`]. A [`ChildSpec`] describes one child, a
-//!   [`Report`] describes what happened to it.
-//! - A [`TaskSupervisor`] runs futures as children, to be awaited or not; a [`PartitionSupervisor`] the same child many
+//! - A [`Supervisor`](supervision::Supervisor) starts its children in order, restarts them by [`Restart`](supervision::Restart), [`Strategy`](supervision::Strategy) and
+//!   [`RestartIntensity`](supervision::RestartIntensity), and stops them in reverse order by [`Shutdown`](supervision::Shutdown). A [`ChildSpec`](supervision::ChildSpec) describes one child, a
+//!   [`Report`](supervision::Report) describes what happened to it.
+//! - A [`TaskSupervisor`](supervision::TaskSupervisor) runs futures as children, to be awaited or not; a [`PartitionSupervisor`](supervision::PartitionSupervisor) the same child many
 //!   times, chosen by a key.
 //! - An actor is *gone* when its task has ended and its state and handler are dropped; a supervisor when its whole
 //!   subtree is. A name is free, a child restarted and a shutdown over only then, so two incarnations never overlap.
-//! - What a service handles is counted and timed without its doing: [`ServiceMeasures`], as much as [`Measurement`]
+//! - What a service handles is counted and timed without its doing: [`ServiceMeasures`](names::ServiceMeasures), as much as [`Measurement`](names::Measurement)
 //!   says.
-//! - [`Counter`], [`Gauge`] and [`Histogram`] count and measure without an actor or a lock; a [`Snapshot`] reads them.
+//! - [`Counter`](instruments::Counter), [`Gauge`](instruments::Gauge) and [`Histogram`](instruments::Histogram) count and measure without an actor or a lock; a [`Snapshot`](instruments::Snapshot) reads them.
 //!
 //! There are no statics and no default namespace (one allocator of thread slots for counters excepted), no I/O, and no
 //! waiting for time where a fact can be awaited. Everything runs on the tokio runtime that it is started on, and obeys

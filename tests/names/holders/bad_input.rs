@@ -38,7 +38,7 @@ fn a_name_from_text_or_json_is_checked_as_well() {
 #[test]
 fn an_invalid_namespace_is_refused_with_the_valid_forms() {
     let refused = "Prod".parse::<Namespace>().unwrap_err().to_string();
-    let expected = r#""Prod" is not a namespace; expected `production`, `test:<uuid>`, or a name of 1 to 47 of [a-z0-9_-] that starts with a letter"#;
+    let expected = r#""Prod" is not a namespace; expected `production`, `test:<uuid>`, or a name of 1 to 31 of [a-z0-9_-] that starts with a letter"#;
     assert_eq!(refused, expected);
 }
 

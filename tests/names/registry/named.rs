@@ -34,7 +34,8 @@ async fn a_named_namespace_is_cleaned_up_on_request_and_can_be_started_again() {
     let other = production.spawn(&PROBE, Probe::default(), ()).await.unwrap();
 
     let report = registry.cleanup_namespace(staging).await.unwrap();
-    assert_eq!((report.namespace, report.stopped.len()), (staging, 1));
+    // The actor, and the supervisor of the application.
+    assert_eq!((report.namespace, report.stopped.len()), (staging, 2));
     assert_error!(names.spawn(&PROBE, Probe::default(), ()).await, RegistryError::NotRunning { .. });
     assert_eq!(production.lookup(&PROBE).unwrap().get_id(), other.get_id());
     let fresh = registry.namespace(staging).await.unwrap();

@@ -116,7 +116,7 @@ impl EventStorage {
     ) -> Opener {
         match &self.backend {
             Backend::Memory(limits) => Opener::Memory(kept(limits.clone())),
-            Backend::Custom(open) => Opener::Custom(namespace, limits.clone(), Arc::clone(open)),
+            Backend::Custom(open) => Opener::Custom(namespace, Box::new(limits.clone()), Arc::clone(open)),
         }
     }
 }
@@ -141,7 +141,7 @@ impl fmt::Debug for EventStorage {
 #[derive(Clone)]
 pub(super) enum Opener {
     Memory(MemoryLog),
-    Custom(Namespace, EventStoreLimits, Open),
+    Custom(Namespace, Box<EventStoreLimits>, Open),
 }
 
 impl Opener {
