@@ -116,7 +116,7 @@ impl Foundation {
         self.production.health().await
     }
 
-    /// Stops a test's namespace; see [`ProcessRegistry::cleanup_namespace`].
+    /// Stops a namespace beside production; see [`ProcessRegistry::cleanup_namespace`].
     ///
     /// # Errors
     /// [`RegistryError::NotATest`] for production.
@@ -133,8 +133,8 @@ impl Foundation {
     }
 
     /// Runs until SIGINT or SIGTERM comes, or the tree collapses, and then shuts down; or until another caller has
-    /// called [`shutdown`](Self::shutdown). On Windows these are Ctrl-C or Ctrl-Break, and the end of the console, the
-    /// session or the machine, for which Windows leaves a process some seconds only. The report names the cause, and is what a `main` may return: its
+    /// called [`shutdown`](Self::shutdown). On Windows these are Ctrl-C or Ctrl-Break, and the end of the console or
+    /// the machine, for which Windows leaves a process some seconds only. The report names the cause, and is what a `main` may return: its
     /// [exit code](ShutdownReport::exit_code) is not zero after a collapse.
     ///
     /// ```no_run

@@ -123,7 +123,7 @@ fn count(telemetry: &Telemetry, outcome: ConfigOutcome) {
     match outcome {
         ConfigOutcome::Made => telemetry.count("config.updates"),
         ConfigOutcome::Unrecorded => telemetry.count("config.updates_unrecorded"),
-        ConfigOutcome::Refused => telemetry.count("config.updates_refused"),
+        ConfigOutcome::Refused | ConfigOutcome::Unanswered => telemetry.count("config.updates_refused"),
         ConfigOutcome::CheckpointFailed => telemetry.count("config.checkpoints_failed"),
         _ => {}
     }

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub enum StopCause {
     /// SIGINT, from Ctrl-C, say; on Windows Ctrl-C or Ctrl-Break.
     Interrupt,
-    /// SIGTERM: a request of the system; on Windows the end of the console, the session or the machine.
+    /// SIGTERM: a request of the system; on Windows the end of the console or the machine.
     Terminate,
     /// The tree collapsed: [`ShutdownReport::collapse`] says how.
     Collapse,

@@ -35,37 +35,35 @@ impl Signals {
     }
 }
 
-/// The requests of a console window, of a shutdown of the machine and of the service manager, beside Ctrl-C.
+/// The requests of a console window and of a shutdown of the machine, beside Ctrl-C. The end of a session is none: a
+/// service is notified of that of every user.
 #[cfg(windows)]
 pub(super) struct Signals {
     interrupt: tokio::signal::windows::CtrlC,
     interrupt_key: tokio::signal::windows::CtrlBreak,
     close: tokio::signal::windows::CtrlClose,
-    log_off: tokio::signal::windows::CtrlLogoff,
     shutdown: tokio::signal::windows::CtrlShutdown,
 }
 
 #[cfg(windows)]
 impl Signals {
     pub(super) fn listen() -> io::Result<Self> {
-        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
         Ok(Self {
             interrupt: ctrl_c()?,
             interrupt_key: ctrl_break()?,
             close: ctrl_close()?,
-            log_off: ctrl_logoff()?,
             shutdown: ctrl_shutdown()?,
         })
     }
 
     /// The next request; nothing is lost if the future is cancelled. Windows ends the process some seconds after the
-    /// last three, whether the shutdown is over or not.
+    /// last two, whether the shutdown is over or not.
     pub(super) async fn next(&mut self) -> StopCause {
         tokio::select! {
             _ = self.interrupt.recv() => StopCause::Interrupt,
             _ = self.interrupt_key.recv() => StopCause::Interrupt,
             _ = self.close.recv() => StopCause::Terminate,
-            _ = self.log_off.recv() => StopCause::Terminate,
             _ = self.shutdown.recv() => StopCause::Terminate,
         }
     }

@@ -7,7 +7,7 @@ use foundation::names::{ProcessRegistry, RegistryError, Service};
 use foundation::supervision::{Backoff, RestartIntensity};
 use foundation_testkit::{Command, Probe, Puppet, SOON, assert_error};
 
-use crate::setup::{PROBE, names_in};
+use crate::setup::{PROBE, foreign, names_in};
 
 #[tokio::test]
 async fn namespaces_of_different_names_have_their_own_actors_and_the_same_name_is_the_same_one() {
@@ -42,6 +42,16 @@ async fn a_named_namespace_is_cleaned_up_on_request_and_can_be_started_again() {
     assert!(names_in(&fresh).is_empty(), "{} is gone", actor.get_id());
     assert_eq!(registry.namespaces(), [Namespace::Production, staging]);
     registry.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_shutdown_stops_the_foreign_actors_of_a_named_namespace() {
+    let registry = ProcessRegistry::start().await.unwrap();
+    let staging = registry.namespace(Namespace::named("staging").unwrap()).await.unwrap();
+    let outside = foreign(Probe::default()).await;
+    staging.register(&PROBE, &outside).await.unwrap();
+    registry.shutdown().await;
+    outside.wait(Some(SOON)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -192,7 +192,7 @@ impl ConfigServerActor {
             Err(error) => {
                 if note_change(&self.memory.refused, Some((content, error.to_string()))) {
                     self.refuse_reload(&error);
-                    self.notify(ConfigOutcome::Refused);
+                    self.notify(outcome_of(&error));
                 }
                 matches!(error, ConfigUpdateError::Refused(_))
             }
@@ -206,8 +206,8 @@ impl ConfigServerActor {
     }
 
     fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
-        if result.is_err() {
-            self.notify(ConfigOutcome::Refused);
+        if let Err(error) = &result {
+            self.notify(outcome_of(error));
         }
         result
     }
@@ -518,5 +518,12 @@ impl Actor for ConfigServerActor {
         // Boxed: otherwise each actor would keep the 8 KB that a change takes for as long as it lives.
         Box::pin(self.serve(message, records)).await;
         Ok(())
+    }
+}
+
+fn outcome_of(error: &ConfigUpdateError) -> ConfigOutcome {
+    match error {
+        ConfigUpdateError::NoAnswer { .. } => ConfigOutcome::Unanswered,
+        _ => ConfigOutcome::Refused,
     }
 }

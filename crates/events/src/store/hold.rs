@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::containment::{drop_contained, waking_contained};
+use foundation_kernel::containment::{catch_panic, drop_contained, report, waking_contained};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -66,7 +66,10 @@ impl Hold {
     pub(super) fn notify_holder(&self) {
         let notify = self.holder.lock().clone();
         if let Some(notify) = notify {
-            notify();
+            if let Err(panic) = catch_panic(|| notify()) {
+                report(|| tracing::error!(%panic, "the holder of events panicked when it was notified"));
+            }
+            drop_contained("the holder of events", notify);
         }
     }
 

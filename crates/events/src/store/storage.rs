@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foundation_kernel::containment::{catch_panic, report};
 use foundation_kernel::names::Namespace;
 
 use super::clock::Clock;
@@ -89,9 +90,17 @@ impl EventStorage {
         self
     }
 
-    /// Calls a function after each run of the retention, on the store's own task: it must be brief.
+    /// Adds a function that is called after each run of the retention, on the store's own task: it must be brief. A panic
+    /// in it is only logged.
     pub fn on_retention(mut self, call: impl Fn(&RetentionReport) + Send + Sync + 'static) -> Self {
-        self.on_retention = Arc::new(call);
+        let earlier = self.on_retention;
+        self.on_retention = Arc::new(move |retention| {
+            let others = catch_panic(|| earlier(retention));
+            call(retention);
+            if let Err(panic) = others {
+                report(|| tracing::error!(%panic, "a callback of the retention panicked"));
+            }
+        });
         self
     }
 

@@ -269,12 +269,14 @@ impl Drop for ConsumerLease {
     fn drop(&mut self) {
         let SubscriptionRecord { leases, name, shared, .. } = &self.0;
         let mut table = leases.known.lock();
+        // Before the next consumer can register its own.
+        let waker = shared.waker.take();
         if let Some(known) = table.get_mut(name) {
             known.consumer = None;
         }
         ConsumerLeases::forget_if_over(&mut table, name);
         drop(table);
-        drop_contained("the waker of a durable subscription", shared.waker.take());
+        drop_contained("the waker of a durable subscription", waker);
         leases.freed.notify_waiters();
     }
 }

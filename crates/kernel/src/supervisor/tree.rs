@@ -182,9 +182,9 @@ fn place(within: &str) -> String {
 
 impl TreePathError {
     fn new(tree: &Tree, path: &str, read: usize) -> Self {
-        let missing = path[read..].split('/').next().unwrap_or_default();
-        let near = NearMisses::of(missing, tree.children.iter().map(|child| child.id.as_str()).take(MAX_COMPARED));
-        Self { within: path[..read].trim_end_matches('/').to_owned(), missing: excerpt(missing), near }
+        let missing = excerpt(path[read..].split('/').next().unwrap_or_default());
+        let near = NearMisses::of(&missing, tree.children.iter().map(|child| child.id.as_str()).take(MAX_COMPARED));
+        Self { within: path[..read].trim_end_matches('/').to_owned(), missing, near }
     }
 }
 

@@ -118,7 +118,7 @@ pub enum RegistryError {
         /// Which one.
         namespace: Namespace,
     },
-    /// Only a test's namespace can be cleaned up.
+    /// Production cannot be cleaned up.
     #[error("namespace {namespace} cannot be cleaned up; to stop an application, shut the registry down")]
     NotATest {
         /// Which one.

@@ -18,4 +18,4 @@ pub use service_registry::ServiceRegistry;
 pub use service_registry::registration::RegistrationBuilder;
 pub use via::{CallError, CastError, Via};
 
-pub(super) use service_registry::Root;
+pub(super) use service_registry::{APPLICATION, Root};

@@ -39,7 +39,7 @@ use crate::telemetry::Snapshot;
 pub(super) mod registration;
 
 /// The supervisor, in each namespace, of the embedder's children.
-const APPLICATION: &str = "application";
+pub(in crate::registry) const APPLICATION: &str = "application";
 
 /// The names, actors and application of one namespace.
 ///

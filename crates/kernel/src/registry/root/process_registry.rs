@@ -101,8 +101,9 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// The delay before production is started again after its end, for example because its services or its application
-    /// could not be kept running. It grows as the delay of any child does; see [`Backoff`]. Default: no delay.
+    /// The delay before production or a [named](Namespace::Named) namespace is started again after its end, for example
+    /// because its services or its application could not be kept running. It grows as the delay of any child does; see
+    /// [`Backoff`]. Default: no delay for production, 1 s for a named one.
     pub fn backoff(mut self, backoff: impl Into<Backoff>) -> Self {
         self.backoff = backoff.into();
         self
@@ -152,15 +153,14 @@ impl ProcessRegistryBuilder {
     }
 
     /// How a namespace is restarted. The end of a test's affects no other, nor is it started again; a named one is
-    /// started again and again, after longer and longer delays, so that it does not end production by its failures.
+    /// started again and again, each time after a delay, so that it does not end production by its failures.
     fn namespace_rules(&self, namespace: Namespace, tree: ChildSpec) -> ChildSpec {
         match namespace {
             Namespace::Production => tree.restart(Restart::Permanent).backoff(self.backoff),
             Namespace::Named(_) => {
-                let backoff = match self.backoff {
-                    Backoff::None => Backoff::Constant(NAMED_BACKOFF),
-                    configured => configured,
-                };
+                // Without a delay it would fail as fast as it can, under the root that production depends on.
+                let is_immediate = self.backoff.delay(0, 0.0).is_zero();
+                let backoff = if is_immediate { Backoff::Constant(NAMED_BACKOFF) } else { self.backoff };
                 tree.restart(Restart::Permanent).intensity(RestartIntensity::UNLIMITED).backoff(backoff)
             }
             Namespace::Test(_) => tree.restart(Restart::Temporary),
@@ -171,7 +171,13 @@ impl ProcessRegistryBuilder {
     fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
         (self.prepare)(registry);
         let (reporter, services) = ((self.reporters)(registry), &self.services);
-        let services = services.iter().map(|service| service.child_spec(registry)).collect();
+        // What is needed counts in the health: otherwise whatever needs it would be degraded for ever.
+        let is_needed = |name: &ServiceName| services.iter().any(|service| service.needed().contains(name));
+        let spec = |service: &Service| match is_needed(service.name()) {
+            true => service.child_spec(registry).in_health(),
+            false => service.child_spec(registry),
+        };
+        let services = services.iter().map(spec).collect();
         registry.tree_spec(self.intensity, reporter, services, (self.application)(registry))
     }
 }
@@ -605,8 +611,9 @@ impl ProcessRegistry {
         }
         let entries = std::mem::take(&mut *self.shared.entries.lock());
         // Namespaces that have collapsed before may have left actors, too.
-        let tests = entries.values().map(|entry| &entry.registry).filter(|registry| registry.namespace().is_test());
-        join_all(tests.map(|registry| registry.stop_unmanaged(&self.shared.monitor))).await;
+        let others = entries.values().map(|entry| &entry.registry);
+        let others = others.filter(|registry| registry.namespace() != Namespace::Production);
+        join_all(others.map(|registry| registry.stop_unmanaged(&self.shared.monitor))).await;
         let stopped = registries.iter().zip(stopping);
         stopped
             .map(|(registry, stopping)| CleanupReport {

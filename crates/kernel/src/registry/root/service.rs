@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::namespace::ServiceName;
 use crate::near::NearMisses;
-use crate::registry::client::ServiceRegistry;
+use crate::registry::client::{APPLICATION, ServiceRegistry};
 use crate::supervisor::ChildSpec;
 
 /// A service of every namespace: its name, what it needs, and how it is started. Its health is that of its
@@ -56,7 +56,7 @@ impl Service {
     }
 
     /// Adds a service that this one needs: it starts before this one, and while it is not healthy this one is
-    /// [degraded](ChildSpec::needs).
+    /// [degraded](ChildSpec::needs). Both count in the health of the namespace then.
     pub fn needs(mut self, service: ServiceName) -> Self {
         self.needs.push(service);
         self
@@ -71,6 +71,10 @@ impl Service {
     /// Its name.
     pub fn name(&self) -> &ServiceName {
         &self.name
+    }
+
+    pub(super) fn needed(&self) -> &[ServiceName] {
+        &self.needs
     }
 
     /// How it is started in a namespace.
@@ -105,7 +109,7 @@ pub enum ServiceOrderError {
         /// The services of the circle and those that need them, in the order in which they were added.
         services: Vec<ServiceName>,
     },
-    /// Two services have the same name.
+    /// Two services have the same name, or one has that of the application's supervisor, `application`.
     #[error("two services have the name {name}")]
     Duplicate {
         /// The name.
@@ -138,7 +142,8 @@ pub(super) fn start_order(mut services: Vec<Service>) -> Result<Vec<Service>, Se
 fn check_names(services: &[Service]) -> Result<(), ServiceOrderError> {
     let has = |name: &ServiceName| services.iter().any(|service| service.name == *name);
     for (at, service) in services.iter().enumerate() {
-        if services[..at].iter().any(|earlier| earlier.name == service.name) {
+        let is_reserved = service.name.as_str() == APPLICATION;
+        if is_reserved || services[..at].iter().any(|earlier| earlier.name == service.name) {
             return Err(ServiceOrderError::Duplicate { name: service.name.clone() });
         }
         if let Some(needed) = service.needs.iter().find(|needed| !has(needed)) {
@@ -190,6 +195,8 @@ mod tests {
     #[test]
     fn two_services_of_one_name_are_refused() {
         assert_eq!(order(&[service("a", &[]), service("a", &[])]).unwrap_err(), "two services have the name a");
+        let expected = "two services have the name application";
+        assert_eq!(order(&[service("application", &[])]).unwrap_err(), expected, "the application has it");
     }
 
     proptest! {
