@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ractor::{ActorCell, ActorRef, Message, RpcReplyPort};
+use ractor::{ActorCell, ActorId, ActorRef, Message, RpcReplyPort};
 use tokio::sync::oneshot;
 
 use super::error::RegistryError;
@@ -84,6 +84,14 @@ impl Bound {
     }
 }
 
+/// Why a message was not taken.
+enum Unsent {
+    /// There is no actor for it.
+    NotFound(LookupError),
+    /// The actor that was found ended before it took the message.
+    Ended(ActorId),
+}
+
 impl<M: Message> Via<M> {
     pub(crate) fn new(table: Arc<Table>, key: ServiceKey<M>) -> Self {
         Self { table, key, first: OnceLock::new() }
@@ -120,25 +128,42 @@ impl<M: Message> Via<M> {
     /// Sends to the current incarnation, and returns the result of `taken` for it.
     #[inline(never)]
     fn send_anew<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, CastError<M>> {
-        // The actor may end between the lookup and the send. Its successor, if it has one by then, gets the message.
-        let sent = match self.try_send(message, &taken) {
-            Err((message, LookupError::Absent)) => self.try_send(message, &taken),
-            sent => sent,
-        };
-        sent.map_err(|(message, miss)| CastError { message, reason: self.explain(miss) })
+        let (mut message, mut before) = (message, None);
+        loop {
+            // An actor may end between the lookup and the send. Its successor, if it has one by then, gets the message. So
+            // each turn is the end of another incarnation; without any progress, the second is the last.
+            let (unsent, why) = match self.try_send(message, &taken) {
+                Ok(taken) => return Ok(taken),
+                Err(failed) => failed,
+            };
+            message = unsent;
+            match why {
+                Unsent::NotFound(miss) if miss != LookupError::Absent || before == Some(None) => {
+                    return Err(CastError { message, reason: self.explain(miss) });
+                }
+                Unsent::Ended(actor) if before == Some(Some(actor)) => {
+                    return Err(CastError { message, reason: self.explain(LookupError::Absent) });
+                }
+                Unsent::NotFound(_) => before = Some(None),
+                Unsent::Ended(actor) => before = Some(Some(actor)),
+            }
+        }
     }
 
-    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, LookupError)> {
+    fn try_send<T>(&self, message: M, taken: impl Fn(&ActorCell) -> T) -> Result<T, (M, Unsent)> {
         let mut unsent = Some(message);
-        let outcome = self.borrow(|actor| {
-            unsent = unsent.take().and_then(|message| send(actor, message).err());
-            taken(actor)
+        let outcome = self.borrow(|actor| match unsent.take().map(|message| send(actor, message)) {
+            Some(Err(message)) => {
+                unsent = Some(message);
+                Err(actor.get_id())
+            }
+            _ => Ok(taken(actor)),
         });
-        match (unsent, outcome) {
-            // The actor that was found has just ended and did not take it, or none was found.
-            (Some(message), outcome) => Err((message, outcome.err().unwrap_or(LookupError::Absent))),
-            (None, Ok(taken)) => Ok(taken),
-            (None, Err(_)) => unreachable!("a message is taken by an actor that was found"),
+        match (outcome, unsent) {
+            (Ok(Ok(taken)), _) => Ok(taken),
+            (Ok(Err(actor)), Some(message)) => Err((message, Unsent::Ended(actor))),
+            (Err(miss), Some(message)) => Err((message, Unsent::NotFound(miss))),
+            (_, None) => unreachable!("a message that no actor took is here"),
         }
     }
 
