@@ -5,8 +5,8 @@ use foundation::supervision::Health;
 use foundation::{EventStore, Foundation, ServiceKey, TestNamespace};
 use foundation_testkit::{Command, Log, Moment, Probe, Puppet};
 
-const INDEX: ServiceKey<Command> = ServiceKey::new("index");
-const SEARCH: ServiceKey<Command> = ServiceKey::new("search");
+static INDEX: ServiceKey<Command> = ServiceKey::new("index");
+static SEARCH: ServiceKey<Command> = ServiceKey::new("search");
 
 fn service(key: &'static ServiceKey<Command>, log: &Log) -> Service {
     let puppet = Puppet::new(key.name().as_str(), log);
@@ -18,12 +18,10 @@ fn service(key: &'static ServiceKey<Command>, log: &Log) -> Service {
 
 #[tokio::test]
 async fn services_of_a_program_start_in_the_order_of_their_needs_before_the_application_and_stop_in_reverse() {
-    static INDEX_KEY: ServiceKey<Command> = INDEX;
-    static SEARCH_KEY: ServiceKey<Command> = SEARCH;
     let log = Log::new();
     let clerk = Puppet::new("clerk", &log);
-    let search = service(&SEARCH_KEY, &log).needs(INDEX.name().clone());
-    let index = service(&INDEX_KEY, &log).needs(EventStore::NAME);
+    let search = service(&SEARCH, &log).needs(INDEX.name().clone());
+    let index = service(&INDEX, &log).needs(EventStore::NAME);
     let builder = Foundation::builder().child(move |_| clerk.spec()).service(search).service(index);
     let foundation = builder.start().await.unwrap();
     assert_eq!(log.of(&[Moment::Up]), ["index up", "search up", "clerk up"]);

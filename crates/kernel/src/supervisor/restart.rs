@@ -257,17 +257,17 @@ fn alike(failures: &[Failure]) -> Vec<(String, usize)> {
 pub(super) type GiveUpCell = Arc<OnceLock<Arc<RestartLimitExceeded>>>;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
+    pub(in crate::supervisor) fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
         let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
         Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
     }
 
-    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
+    pub(in crate::supervisor) fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
         let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
         RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
     }

@@ -588,21 +588,9 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::histories::MAX_EARLY_ENDS;
     use super::*;
-    use crate::supervisor::restart::{Fault, RestartIntensity};
-
-    fn failure(child: &str, escalation: Option<RestartLimitExceeded>) -> Failure {
-        let reason = if escalation.is_some() { ExitReason::Shutdown("shutdown".into()) } else { ExitReason::Killed };
-        Failure::new(child.into(), Fault::Exited(reason), escalation.map(Arc::new))
-    }
-
-    fn gave_up(failures: Vec<Failure>, max_restarts: u32) -> RestartLimitExceeded {
-        let intensity = RestartIntensity::new(max_restarts, Duration::from_secs(5));
-        RestartLimitExceeded { count: failures.len() as u32, failures, strategy: Strategy::OneForOne, intensity }
-    }
+    use crate::supervisor::restart::tests::{failure, gave_up};
 
     #[test]
     fn the_latest_ends_are_known_with_their_reasons_and_the_others_without() {
