@@ -14,14 +14,14 @@ pub(super) fn rows() -> Vec<Row> {
 fn alone(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let key = stage.echo();
-    let ours = repeated(|| started(stage.registry.with(key, |actor| actor.get_id())));
+    let ours = repeated(|| started(stage.registry.with(key, |actor| actor.get_id().pid())));
     contest.between(ours, [Peer::new(WHERE_IS, 0.6, repeated(stage.where_is()))])
 }
 
 fn same_name(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
     let key = stage.echo();
-    let ours = paired([(); 2].map(|()| || started(stage.registry.with(key, |actor| actor.get_id()))));
+    let ours = paired([(); 2].map(|()| || started(stage.registry.with(key, |actor| actor.get_id().pid()))));
     let where_is = stage.where_is();
     contest.between(ours, [Peer::new(WHERE_IS, 0.2, paired([where_is.clone(), where_is]))])
 }

@@ -33,7 +33,7 @@ fn beside_writer(contest: &mut Contest<'_>) -> Vec<Measured> {
         register(&stage.registry, &key, &actor);
     }
     let ours = beside(
-        || started(stage.registry.with(key, |actor| actor.get_id())),
+        || started(stage.registry.with(key, |actor| actor.get_id().pid())),
         |n| {
             let key = &churned[n % CHURNED];
             register(&stage.registry, key, &actor);
