@@ -166,14 +166,14 @@ async fn a_retention_that_the_overrides_block_is_shown_by_the_status() {
     }
     forget_all(&foundation).await;
     let status = config.status().await.unwrap();
-    let failure = status.checkpoint_failure.clone().unwrap();
-    assert!(failure.contains("and the log takes at most 1000"), "{failure}");
-    assert!(status.impairment().unwrap().contains(&failure));
+    let error = status.checkpoint_error.clone().unwrap();
+    assert!(error.contains("and the log takes at most 1000"), "{error}");
+    assert!(status.impairment().unwrap().contains(&error));
     assert_eq!(foundation.events().stats().await.unwrap().held, 2);
 
     config.reset("texts.text0").await.unwrap();
     forget_all(&foundation).await;
-    assert_eq!(config.status().await.unwrap().checkpoint_failure, None);
+    assert_eq!(config.status().await.unwrap().checkpoint_error, None);
     assert_eq!(foundation.events().stats().await.unwrap().held, 1);
     foundation.shutdown().await;
 }

@@ -74,7 +74,7 @@ struct Memory {
     /// How the files are watched.
     watch: Mutex<ConfigWatch>,
     /// Why the last checkpoint could not be recorded, if it could not.
-    checkpoint_failure: Mutex<Option<String>>,
+    checkpoint_error: Mutex<Option<String>>,
     /// The content of the files that were refused last, and why.
     refused: Mutex<Option<(Fingerprint, String)>>,
 }
@@ -172,7 +172,7 @@ impl ConfigServerActor {
         }
     }
 
-    /// A reload on request, whose refusal is recorded.
+    /// A reload on request, which is recorded if it is refused.
     async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
         let result = self.reload(records, note).await;
         if let Err(error) = &result {
@@ -202,7 +202,7 @@ impl ConfigServerActor {
     fn refuse_reload(&self, error: &ConfigUpdateError) {
         let reason = display_text(error);
         report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
-        self.journal.note_refusal(&reason);
+        self.journal.note_refused_reload(&reason);
     }
 
     fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
@@ -227,7 +227,7 @@ impl ConfigServerActor {
             overrides: tree.overrides().count(),
             subscribers: self.current.subscribers(),
             watch: self.memory.watch.lock().clone(),
-            checkpoint_failure: self.memory.checkpoint_failure.lock().clone(),
+            checkpoint_error: self.memory.checkpoint_error.lock().clone(),
         }
     }
 
@@ -316,22 +316,22 @@ impl ConfigServerActor {
         let has_none = self.current.load().overrides().next().is_none();
         if has_none {
             self.journal.hold().keep_from(None);
-            *self.memory.checkpoint_failure.lock() = None;
+            *self.memory.checkpoint_error.lock() = None;
         }
         has_none
     }
 
     /// Records a checkpoint of all changes at run time that are in force, so that the events before it can be pruned.
     /// If that fails they are kept, and the store's next retention check asks again. If the store has refused it, the
-    /// server's status says so: a refusal does not pass by itself.
+    /// server's status says so: that does not pass by itself.
     async fn try_checkpoint(&self, records: &mut Records) {
         let Err(error) = self.checkpoint(records).await else {
-            *self.memory.checkpoint_failure.lock() = None;
+            *self.memory.checkpoint_error.lock() = None;
             return;
         };
         self.notify(ConfigOutcome::CheckpointFailed);
         let is_refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
-        if !is_refused || note_change(&self.memory.checkpoint_failure, Some(display_text(&error))) {
+        if !is_refused || note_change(&self.memory.checkpoint_error, Some(display_text(&error))) {
             report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
         }
     }

@@ -113,7 +113,7 @@ struct Feed {
 
 impl Feed {
     /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
-    async fn next(&mut self) -> Result<Option<Arc<Made>>, Lagged> {
+    async fn next(&mut self) -> Result<Option<Arc<Made>>, LaggedError> {
         let made = tokio::select! {
             biased;
             made = waking_contained(self.changes.recv()) => made,
@@ -121,7 +121,7 @@ impl Feed {
         };
         match made {
             Ok(made) => Ok(Some(made)),
-            Err(RecvError::Lagged(missed)) => Err(Lagged { missed }),
+            Err(RecvError::Lagged(missed)) => Err(LaggedError { missed }),
             Err(RecvError::Closed) => Ok(None),
         }
     }
@@ -131,7 +131,7 @@ impl Feed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} configuration changes were missed: the subscriber was too slow")]
 #[non_exhaustive]
-pub struct Lagged {
+pub struct LaggedError {
     /// How many; changes that were made together count as one.
     pub missed: u64,
 }
@@ -150,8 +150,8 @@ impl ConfigSubscription {
     /// dropped.
     ///
     /// # Errors
-    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
-    pub async fn next(&mut self) -> Result<Option<ConfigChanged>, Lagged> {
+    /// [`LaggedError`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<ConfigChanged>, LaggedError> {
         loop {
             if let Some(changed) = self.pending.pop_front() {
                 return Ok(Some(changed));
@@ -193,8 +193,8 @@ impl<T: ConfigSection> SectionSubscription<T> {
     /// dropped.
     ///
     /// # Errors
-    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
-    pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, Lagged> {
+    /// [`LaggedError`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, LaggedError> {
         while let Some(made) = self.feed.next().await? {
             if let Some(changed) = self.changed(&made) {
                 return Ok(Some(changed));

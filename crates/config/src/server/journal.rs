@@ -318,8 +318,8 @@ impl Journal {
         }
     }
 
-    /// Records that changed files are refused. No caller waits for that, and a failure could not be handled.
-    pub(super) fn note_refusal(&self, reason: &str) {
+    /// Records that changed files are refused. No caller waits for that, and none could handle an error.
+    pub(super) fn note_refused_reload(&self, reason: &str) {
         let event = NewEvent::of(CONFIG_RELOAD_REFUSED).source(SERVER).payload(serde_json::json!({ "reason": reason }));
         if let Err(error) = event.map_err(EventStoreError::from).and_then(|event| self.events.note(vec![event])) {
             report(|| tracing::warn!(%error, "a refused reload is not recorded"));

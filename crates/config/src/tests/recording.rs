@@ -19,7 +19,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// What the test and the log agree on.
 #[derive(Default)]
-struct Fault {
+struct FailingDisk {
     /// Notified when the log is asked to record a change.
     begun: Notify,
     /// The log fails when the other end is dropped.
@@ -32,18 +32,18 @@ struct Fault {
 /// A log that stalls and then fails at the first change of the configuration, although it has recorded it.
 struct FailingLog {
     log: MemoryLog,
-    fault: Arc<Fault>,
+    disk: Arc<FailingDisk>,
 }
 
 impl FailingLog {
-    fn open(log: &MemoryLog, fault: &Arc<Fault>) -> Result<Self, LogFailure> {
-        if !fault.may_open.load(Ordering::SeqCst) {
+    fn open(log: &MemoryLog, disk: &Arc<FailingDisk>) -> Result<Self, LogFailure> {
+        if !disk.may_open.load(Ordering::SeqCst) {
             return Err(LogFailure::new("opening", "the log", "not yet"));
         }
-        for Append { batch, .. } in fault.unshown.lock().unwrap().drain(..) {
+        for Append { batch, .. } in disk.unshown.lock().unwrap().drain(..) {
             log.append_batch(batch, SystemTime::now()).unwrap();
         }
-        Ok(Self { log: log.clone(), fault: Arc::clone(fault) })
+        Ok(Self { log: log.clone(), disk: Arc::clone(disk) })
     }
 }
 
@@ -51,11 +51,11 @@ impl EventLog for FailingLog {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
         let is_change =
             group.iter().flat_map(|append| &append.batch).any(|event| event.kind().as_str() == "config_updated");
-        let stalled = self.fault.stalled.lock().unwrap().take_if(|_| is_change);
+        let stalled = self.disk.stalled.lock().unwrap().take_if(|_| is_change);
         let Some(stalled) = stalled else { return self.log.commit(group, now) };
-        self.fault.begun.notify_one();
+        self.disk.begun.notify_one();
         stalled.recv().unwrap_err();
-        self.fault.unshown.lock().unwrap().extend(group);
+        self.disk.unshown.lock().unwrap().extend(group);
         Err(LogFailure::new("recording", "the log", "it has failed"))
     }
 
@@ -89,20 +89,20 @@ struct Running {
     root: ProcessRegistry,
     config: ConfigServer,
     events: EventStore,
-    fault: Arc<Fault>,
+    disk: Arc<FailingDisk>,
     update: JoinHandle<Result<ConfigChanged, ConfigUpdateError>>,
 }
 
 /// A configuration whose update of `server.port` to 81 was not answered, is asked about, and is then recorded by a log
 /// that fails and does not show it.
 async fn failed_while_asked_about(inquiry: Duration) -> Running {
-    let (log, fault) = (MemoryLog::new("production"), Arc::new(Fault::default()));
-    fault.may_open.store(true, Ordering::SeqCst);
+    let (log, disk) = (MemoryLog::new("production"), Arc::new(FailingDisk::default()));
+    disk.may_open.store(true, Ordering::SeqCst);
     let (fails, stalled) = mpsc::channel();
-    *fault.stalled.lock().unwrap() = Some(stalled);
+    *disk.stalled.lock().unwrap() = Some(stalled);
     let storage = EventStorage::with({
-        let fault = Arc::clone(&fault);
-        move |_| FailingLog::open(&log, &fault)
+        let disk = Arc::clone(&disk);
+        move |_| FailingLog::open(&log, &disk)
     });
     let base = Arc::new(tree());
     let limits = move |names: &ServiceRegistry| {
@@ -116,8 +116,8 @@ async fn failed_while_asked_about(inquiry: Duration) -> Running {
 
     let updating = config.clone();
     let update = tokio::spawn(async move { updating.update("server.port", 81).await });
-    fault.begun.notified().await;
-    fault.may_open.store(false, Ordering::SeqCst);
+    disk.begun.notified().await;
+    disk.may_open.store(false, Ordering::SeqCst);
     // The test is always ready to run, so the paused clock advances only here, and the server has asked the store about
     // its recording before the log fails.
     tokio::time::pause();
@@ -129,7 +129,7 @@ async fn failed_while_asked_about(inquiry: Duration) -> Running {
         yield_now().await;
     }
     yield_often().await;
-    Running { root, config, events, fault, update }
+    Running { root, config, events, disk, update }
 }
 
 async fn yield_often() {
@@ -140,9 +140,9 @@ async fn yield_often() {
 
 #[tokio::test]
 async fn a_change_is_not_taken_for_unrecorded_because_a_log_that_has_just_failed_does_not_show_it() {
-    let Running { root, config, fault, update, .. } = failed_while_asked_about(Duration::from_secs(60)).await;
+    let Running { root, config, disk, update, .. } = failed_while_asked_about(Duration::from_secs(60)).await;
     assert!(!update.is_finished());
-    fault.may_open.store(true, Ordering::SeqCst);
+    disk.may_open.store(true, Ordering::SeqCst);
     let changed = update.await.unwrap().unwrap();
     assert_eq!((changed.change.new, changed.generation), (json!(81), 2));
     assert_eq!(config.get::<u16>("server.port").unwrap(), 81);
@@ -152,13 +152,13 @@ async fn a_change_is_not_taken_for_unrecorded_because_a_log_that_has_just_failed
 
 #[tokio::test]
 async fn a_change_of_which_a_failed_log_does_not_say_whether_it_is_recorded_is_made_before_the_next_one() {
-    let Running { root, config, events, fault, update } = failed_while_asked_about(Duration::from_millis(500)).await;
+    let Running { root, config, events, disk, update } = failed_while_asked_about(Duration::from_millis(500)).await;
     let unanswered = update.await.unwrap();
     assert!(matches!(unanswered, Err(ConfigUpdateError::NoAnswer { .. })), "{unanswered:?}");
     let refused = config.update("server.tls", true).await;
     assert!(matches!(refused, Err(ConfigUpdateError::NotRecorded(_))), "{refused:?}");
 
-    fault.may_open.store(true, Ordering::SeqCst);
+    disk.may_open.store(true, Ordering::SeqCst);
     events.wait_until_up(None).await.unwrap();
     let next = config.update("server.tls", true).await.unwrap();
     assert_eq!((config.get::<u16>("server.port").unwrap(), next.generation), (81, 3));

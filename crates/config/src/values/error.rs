@@ -26,23 +26,23 @@ use super::origin::Origin;
 pub enum ConfigError {
     /// The text is not a [`ConfigPath`](crate::ConfigPath).
     #[error(
-        "config path {path:?} {fault}; wanted segments of [a-z0-9_-] that start with a letter, with dots between them"
+        "config path {path:?} {kind}; wanted segments of [a-z0-9_-] that start with a letter, with dots between them"
     )]
     InvalidPath {
         /// The text, shortened to 64 characters.
         path: String,
         /// What is wrong with it, and where.
-        fault: PathFault,
+        kind: ConfigPathErrorKind,
     },
     /// A layer has a key or a name that makes no path.
-    #[error("{name:?} in {origin} is no config path: it {fault}")]
+    #[error("{name:?} in {origin} is no config path: it {kind}")]
     InvalidKey {
         /// The key as a dotted path, or the rest of the variable's name; shortened to 64 characters.
         name: String,
         /// Where it was found.
         origin: Origin,
         /// What is wrong with it, and where.
-        fault: PathFault,
+        kind: ConfigPathErrorKind,
     },
     /// Nothing has this path.
     #[error("unknown config path {path}{}", instead(near, top_level))]
@@ -201,9 +201,9 @@ pub enum ConfigError {
     MalformedFile {
         /// Its path, as it was given.
         path: PathBuf,
-        /// The line of the fault, counted from 1.
+        /// The line of the mistake, counted from 1.
         line: usize,
-        /// The column of the fault, in characters from 1.
+        /// The column of the mistake, in characters from 1.
         column: usize,
         /// What is wrong there.
         reason: String,
@@ -267,15 +267,15 @@ fn listed(values: &[InvalidValue]) -> String {
 /// What is wrong with a text that should be a config path; positions count characters from 1.
 ///
 /// ```
-/// use foundation_config_server::{ConfigError, ConfigPath, PathFault};
+/// use foundation_config_server::{ConfigError, ConfigPath, ConfigPathErrorKind};
 ///
 /// let error = ConfigPath::new("a..b").unwrap_err();
-/// let fault = PathFault::EmptySegment { position: 3 };
-/// assert_eq!(error, ConfigError::InvalidPath { path: "a..b".into(), fault });
+/// let kind = ConfigPathErrorKind::EmptySegment { position: 3 };
+/// assert_eq!(error, ConfigError::InvalidPath { path: "a..b".into(), kind });
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PathFault {
+pub enum ConfigPathErrorKind {
     /// The text is empty.
     #[error("is empty")]
     Empty,

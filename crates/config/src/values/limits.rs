@@ -75,10 +75,10 @@ mod tests {
     fn a_value_of_exactly_the_allowed_size_and_depth_is_taken_and_more_is_refused() {
         let text = |bytes: usize| Value::String("x".repeat(bytes - 2));
         assert_eq!((check(&text(1 << 16)), check(&nested(16))), (Ok(()), Ok(())));
-        let refusal = check(&text((1 << 16) + 1)).unwrap_err().to_string();
+        let error = check(&text((1 << 16) + 1)).unwrap_err().to_string();
         let place = "the value at config path a (an update at run time) has";
-        assert_eq!(refusal, format!("{place} 65537 bytes as JSON, and at most 65536 are allowed"));
-        let refusal = check(&nested(17)).unwrap_err().to_string();
-        assert_eq!(refusal, format!("{place} more levels, and at most 16 are allowed"));
+        assert_eq!(error, format!("{place} 65537 bytes as JSON, and at most 65536 are allowed"));
+        let error = check(&nested(17)).unwrap_err().to_string();
+        assert_eq!(error, format!("{place} more levels, and at most 16 are allowed"));
     }
 }

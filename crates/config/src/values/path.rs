@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ConfigError, PathFault, shortened};
+use super::error::{ConfigError, ConfigPathErrorKind, shortened};
 
 /// The place of a value or of a section in the configuration: `server.http.port`.
 ///
@@ -40,9 +40,9 @@ impl ConfigPath {
     /// [`ConfigError::InvalidPath`], which says which character is wrong and where.
     pub fn new(text: impl Into<String>) -> Result<Self, ConfigError> {
         let text = text.into();
-        match fault(&text) {
+        match error_kind(&text) {
             None => Ok(Self(text)),
-            Some(fault) => Err(ConfigError::InvalidPath { path: shortened(&text), fault }),
+            Some(kind) => Err(ConfigError::InvalidPath { path: shortened(&text), kind }),
         }
     }
 
@@ -72,36 +72,36 @@ pub(super) fn ancestry(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The mistake in a text that should be a path, if any.
-fn fault(text: &str) -> Option<PathFault> {
+fn error_kind(text: &str) -> Option<ConfigPathErrorKind> {
     let bytes = text.len();
     if bytes == 0 {
-        return Some(PathFault::Empty);
+        return Some(ConfigPathErrorKind::Empty);
     }
     if bytes > ConfigPath::MAX_BYTES {
-        return Some(PathFault::TooLong { bytes });
+        return Some(ConfigPathErrorKind::TooLong { bytes });
     }
     let segments = text.split('.').count();
     if segments > ConfigPath::MAX_SEGMENTS {
-        return Some(PathFault::TooDeep { segments });
+        return Some(ConfigPathErrorKind::TooDeep { segments });
     }
-    character_fault(text)
+    character_error(text)
 }
 
-fn character_fault(text: &str) -> Option<PathFault> {
+fn character_error(text: &str) -> Option<ConfigPathErrorKind> {
     let mut starts = true;
     for (position, found) in (1..).zip(text.chars()) {
         match found {
-            '.' if starts => return Some(PathFault::EmptySegment { position }),
+            '.' if starts => return Some(ConfigPathErrorKind::EmptySegment { position }),
             'a'..='z' => starts = false,
             '.' => starts = true,
-            _ if starts => return Some(PathFault::BadStart { found, position }),
+            _ if starts => return Some(ConfigPathErrorKind::BadStart { found, position }),
             '0'..='9' | '_' | '-' => {}
-            _ => return Some(PathFault::BadCharacter { found, position }),
+            _ => return Some(ConfigPathErrorKind::BadCharacter { found, position }),
         }
     }
     // Every character is one byte here, so the length is a position.
     let position = text.len() + 1;
-    starts.then_some(PathFault::EmptySegment { position })
+    starts.then_some(ConfigPathErrorKind::EmptySegment { position })
 }
 
 impl fmt::Display for ConfigPath {
@@ -157,35 +157,35 @@ mod tests {
 
     #[test]
     fn an_empty_path_is_refused() {
-        assert_eq!(fault(""), Some(PathFault::Empty));
+        assert_eq!(error_kind(""), Some(ConfigPathErrorKind::Empty));
     }
 
     #[test]
     fn an_empty_segment_is_refused_with_its_position() {
         for (text, position) in [(".", 1), ("a..b", 3), (".a", 1), ("a.", 3)] {
-            assert_eq!(fault(text), Some(PathFault::EmptySegment { position }), "{text}");
+            assert_eq!(error_kind(text), Some(ConfigPathErrorKind::EmptySegment { position }), "{text}");
         }
     }
 
     #[test]
     fn a_segment_that_does_not_start_with_a_letter_is_refused_with_its_start() {
         let (found, position) = ('1', 3);
-        assert_eq!(fault("a.1b"), Some(PathFault::BadStart { found, position }));
+        assert_eq!(error_kind("a.1b"), Some(ConfigPathErrorKind::BadStart { found, position }));
     }
 
     #[test]
     fn a_wrong_character_is_refused_with_its_position_in_characters() {
         let (found, position) = ('é', 4);
-        assert_eq!(fault("a.bé/c"), Some(PathFault::BadCharacter { found, position }));
+        assert_eq!(error_kind("a.bé/c"), Some(ConfigPathErrorKind::BadCharacter { found, position }));
     }
 
     #[test]
     fn a_path_that_is_too_long_or_too_deep_is_refused_with_its_size() {
         let bytes = 256;
-        assert_eq!(fault(&"a".repeat(256)), Some(PathFault::TooLong { bytes }));
+        assert_eq!(error_kind(&"a".repeat(256)), Some(ConfigPathErrorKind::TooLong { bytes }));
         let segments = 17;
         let deep = ["a"; 17].join(".");
-        assert_eq!(fault(&deep), Some(PathFault::TooDeep { segments }));
+        assert_eq!(error_kind(&deep), Some(ConfigPathErrorKind::TooDeep { segments }));
     }
 
     #[test]

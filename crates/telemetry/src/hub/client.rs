@@ -174,8 +174,8 @@ impl Telemetry {
     /// let text = telemetry.prometheus();
     /// assert!(text.contains("http_request_seconds_bucket{namespace=\"production\",le=\"3e-1\"} 1\n"));
     ///
-    /// let refusal = telemetry.bucket_bounds("http.request_seconds", [2.0]);
-    /// assert!(matches!(refusal, Err(TelemetryError::BoundsFixed { .. })));
+    /// let refused = telemetry.bucket_bounds("http.request_seconds", [2.0]);
+    /// assert!(matches!(refused, Err(TelemetryError::BoundsFixed { .. })));
     /// root.shutdown().await;
     /// # Ok(())
     /// # }

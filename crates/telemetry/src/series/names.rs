@@ -67,9 +67,9 @@ impl Names {
         // Here, too: a caller that counts under a refused name again and again must not hold up all others. Under the
         // same lock as the check before: a name that another thread gives to an instrument in between would be refused
         // because of itself.
-        let refusal = known.refusal::<K>(name);
+        let checked = known.check::<K>(name);
         drop(known);
-        refusal.map_or_else(|| self.make(name), Err)
+        checked.and_then(|()| self.make(name))
     }
 
     fn make<K: Instrument>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
@@ -77,9 +77,7 @@ impl Names {
         if let Some(series) = known.series.get(name) {
             return of_kind(name, series);
         }
-        if let Some(refusal) = known.refusal::<K>(name) {
-            return Err(refusal);
-        }
+        known.check::<K>(name)?;
         if BuiltIn::of(name).is_none() && !self.budget.take() {
             return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
         }
@@ -138,16 +136,17 @@ impl Names {
 }
 
 impl Known {
-    /// Why an unknown name cannot be given to an instrument of this kind, if it cannot.
-    fn refusal<K: Instrument>(&self, name: &str) -> Option<TelemetryError> {
+    /// Refuses an unknown name that cannot be given to an instrument of this kind.
+    fn check<K: Instrument>(&self, name: &str) -> Result<(), TelemetryError> {
         match BuiltIn::of(name) {
-            Some(built_in) if !built_in.kept_here => Some(TelemetryError::BuiltIn { name: name.to_owned() }),
-            Some(built_in) if built_in.kind != K::KIND => Some(wrong_kind::<K>(name, built_in.kind)),
-            Some(_) => None,
-            None => self.clash::<K>(name),
+            Some(built_in) if !built_in.kept_here => Err(TelemetryError::BuiltIn { name: name.to_owned() }),
+            Some(built_in) if built_in.kind != K::KIND => Err(wrong_kind::<K>(name, built_in.kind)),
+            Some(_) => Ok(()),
+            None => self.clash::<K>(name).map_or(Ok(()), Err),
         }
     }
 
+    /// The error for a name that would be that of another instrument in Prometheus' text.
     fn clash<K: Instrument>(&self, name: &str) -> Option<TelemetryError> {
         let wanted = ExposedName::new(name, K::KIND);
         let with_own = BUILT_IN.iter().find_map(|it| Some((wanted.in_common_with(it.exposed, it.kind)?, it.name)));
@@ -159,7 +158,7 @@ impl Known {
         Some(TelemetryError::NameTaken { name: name.to_owned(), exposed, owner })
     }
 
-    /// Gives a name, which was not [refused](Self::refusal), to an instrument.
+    /// Gives a [checked](Self::check) name to an instrument.
     fn insert(&mut self, name: &str, series: AnySeries) {
         let name = Arc::<str>::from(name);
         if BuiltIn::of(&name).is_none() {

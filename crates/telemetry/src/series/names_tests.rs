@@ -17,8 +17,8 @@ fn register(names: &Names, name: &str, kind: usize) -> Result<(), TelemetryError
     }
 }
 
-fn refusal<T>(result: Result<T, TelemetryError>) -> String {
-    result.err().expect("a refusal").to_string()
+fn error_text<T>(result: Result<T, TelemetryError>) -> String {
+    result.err().expect("an error").to_string()
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn the_second_of_two_names_that_become_one_is_refused_and_names_the_first() {
     let names = Names::new(Namespace::Production);
     names.table::<Counter>("cache.hits").unwrap();
     assert_eq!(
-        refusal(names.table::<Counter>("cache-hits")),
+        error_text(names.table::<Counter>("cache-hits")),
         "cache-hits cannot be made: in Prometheus' text it would be cache_hits, as cache.hits is; \
          give one of them another name"
     );
@@ -61,7 +61,7 @@ fn names_become_one_by_their_endings_too() {
 fn an_instrument_cannot_hide_what_the_foundation_measures() {
     let names = Names::new(Namespace::Production);
     assert_eq!(
-        refusal(names.table::<Counter>("registry.lookups")),
+        error_text(names.table::<Counter>("registry.lookups")),
         "registry.lookups is measured by the foundation itself; give the instrument another name"
     );
     assert!(names.table::<Gauge>("tokio.workers").is_ok());
