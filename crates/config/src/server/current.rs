@@ -6,13 +6,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use arc_swap::{ArcSwap, Guard};
 use foundation_events::EventId;
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::ServiceRegistry;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 
@@ -100,30 +104,28 @@ impl Current {
 
     fn feed(&self, registry: &ServiceRegistry) -> Feed {
         let changes = self.changes.lock().get_or_insert_with(|| Sender::new(BACKLOG)).subscribe();
-        Feed { changes, registry: registry.clone() }
+        let feed = stream::unfold((changes, registry.clone()), |(mut changes, registry)| async move {
+            let made = next(&mut changes, &registry).await?;
+            Some((made, (changes, registry)))
+        });
+        feed.fuse().boxed()
     }
 }
 
 /// The commits from now on, in order; it outlives the config server's restarts.
-#[derive(Debug)]
-struct Feed {
-    changes: Receiver<Arc<Made>>,
-    registry: ServiceRegistry,
-}
+type Feed = BoxStream<'static, Result<Arc<Made>, LaggedError>>;
 
-impl Feed {
-    /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
-    async fn next(&mut self) -> Result<Option<Arc<Made>>, LaggedError> {
-        let made = tokio::select! {
-            biased;
-            made = waking_contained(self.changes.recv()) => made,
-            () = self.registry.ended() => return Ok(None),
-        };
-        match made {
-            Ok(made) => Ok(Some(made)),
-            Err(RecvError::Lagged(missed)) => Err(LaggedError { missed }),
-            Err(RecvError::Closed) => Ok(None),
-        }
+/// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
+async fn next(changes: &mut Receiver<Arc<Made>>, registry: &ServiceRegistry) -> Option<Result<Arc<Made>, LaggedError>> {
+    let made = tokio::select! {
+        biased;
+        made = waking_contained(changes.recv()) => made,
+        () = registry.ended() => return None,
+    };
+    match made {
+        Ok(made) => Some(Ok(made)),
+        Err(RecvError::Lagged(missed)) => Some(Err(LaggedError { missed })),
+        Err(RecvError::Closed) => None,
     }
 }
 
@@ -136,8 +138,11 @@ pub struct LaggedError {
     pub missed: u64,
 }
 
-/// The changes of one value or section from now on, in order; it outlives the config server's restarts.
-#[derive(Debug)]
+/// The changes of one value or section from now on, in order, each as soon as the tree has it.
+///
+/// [`next`](Self::next) returns one after the other, and so does the [`Stream`], whose items are results. It outlives the
+/// config server's restarts and ends with the namespace.
+#[must_use = "a subscription that is dropped shows nothing"]
 pub struct ConfigSubscription {
     section: ConfigPath,
     feed: Feed,
@@ -146,25 +151,46 @@ pub struct ConfigSubscription {
 }
 
 impl ConfigSubscription {
-    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
-    /// dropped.
+    /// Waits for the next change; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
     /// # Errors
     /// [`LaggedError`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
     pub async fn next(&mut self) -> Result<Option<ConfigChanged>, LaggedError> {
+        poll_fn(|context| self.poll(context)).await.transpose()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<ConfigChanged, LaggedError>>> {
         loop {
             if let Some(changed) = self.pending.pop_front() {
-                return Ok(Some(changed));
+                return Poll::Ready(Some(Ok(changed)));
             }
-            let Some(made) = self.feed.next().await? else {
-                return Ok(None);
+            let Some(made) = ready!(self.feed.poll_next_unpin(context)).transpose()? else {
+                return Poll::Ready(None);
             };
             self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
         }
     }
 }
 
-/// The changes of a declared section from now on, in order; it outlives the config server's restarts.
+impl Stream for ConfigSubscription {
+    type Item = Result<ConfigChanged, LaggedError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
+    }
+}
+
+impl fmt::Debug for ConfigSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigSubscription({})", self.section)
+    }
+}
+
+/// The changes of a declared section from now on, in order, each as soon as the tree has it.
+///
+/// [`next`](Self::next) returns one after the other, and so does the [`Stream`], whose items are results. It outlives the
+/// config server's restarts and ends with the namespace.
+#[must_use = "a subscription that is dropped shows nothing"]
 pub struct SectionSubscription<T> {
     section: ConfigPath,
     index: usize,
@@ -189,18 +215,21 @@ pub struct SectionChanged<T> {
 }
 
 impl<T: ConfigSection> SectionSubscription<T> {
-    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
-    /// dropped.
+    /// Waits for the next change; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
     /// # Errors
     /// [`LaggedError`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
     pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, LaggedError> {
-        while let Some(made) = self.feed.next().await? {
+        poll_fn(|context| self.poll(context)).await.transpose()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SectionChanged<T>, LaggedError>>> {
+        while let Some(made) = ready!(self.feed.poll_next_unpin(context)).transpose()? {
             if let Some(changed) = self.changed(&made) {
-                return Ok(Some(changed));
+                return Poll::Ready(Some(Ok(changed)));
             }
         }
-        Ok(None)
+        Poll::Ready(None)
     }
 
     fn changed(&self, made: &Made) -> Option<SectionChanged<T>> {
@@ -214,6 +243,14 @@ impl<T: ConfigSection> SectionSubscription<T> {
             event: commit.event,
             note: commit.note.clone(),
         })
+    }
+}
+
+impl<T: ConfigSection> Stream for SectionSubscription<T> {
+    type Item = Result<SectionChanged<T>, LaggedError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
     }
 }
 
