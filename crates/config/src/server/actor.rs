@@ -99,9 +99,6 @@ pub(super) struct State {
     _watcher: Option<Watcher>,
 }
 
-/// The commits that were made, each with the correlation of its event.
-type MadeAgain = Vec<(Uuid, ConfigCommit)>;
-
 impl ConfigServerActor {
     pub(super) fn new(
         registry: &ServiceRegistry,
@@ -246,31 +243,43 @@ impl ConfigServerActor {
         match self.journal.record(kind, correlation, &step.changes, &note).await {
             Ok(events) => Ok(self.make(step, note, events.last().copied())),
             Err(error @ EventStoreError::NoAnswer { .. }) => {
-                match self.await_outcome(records, correlation, &error).await? {
-                    Some(commit) => Ok(commit),
-                    None => self.unrecorded(step, note, error),
+                let new = self.records_after_no_answer(records, &error).await?;
+                match new.iter().rfind(|record| record.correlation == correlation).map(|record| record.event) {
+                    Some(event) => Ok(self.make_recorded(step, note, event, new).await),
+                    None => {
+                        self.make_all(&new).await;
+                        self.unrecorded(step, note, error)
+                    }
                 }
             }
             Err(error) => self.unrecorded(step, note, error),
         }
     }
 
-    /// The outcome of a recording that was not answered: the commit, if it was recorded. The store handles one request
-    /// after the other, and a request that it had not done when it ended is never done. So the next answer, of this
-    /// store or of its successor, settles it.
-    async fn await_outcome(
+    /// The new records after a recording that was not answered, by which its outcome is known. The store handles one
+    /// request after the other, and a request that it had not done when it ended is never done. So the next answer, of
+    /// this store or of its successor, settles it.
+    async fn records_after_no_answer(
         &self,
         records: &mut Records,
-        correlation: Uuid,
         error: &EventStoreError,
-    ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
+    ) -> Result<Vec<Record>, ConfigUpdateError> {
         *records = Records::Unknown;
-        let Ok(Ok(made)) = timeout(self.limits.inquiry, self.catch_up()).await else {
+        let Ok(Ok(new)) = timeout(self.limits.inquiry, self.journal.records_after(self.seen())).await else {
             return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
         };
         *records = Records::InSync;
-        let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
-        Ok(ours.map(|(_, commit)| commit))
+        Ok(new)
+    }
+
+    /// Makes a step that is recorded by this event, one of these records. The step itself is made, not what the files
+    /// say by now: they may have changed again.
+    async fn make_recorded(&self, step: Step, note: ChangeNote, event: EventId, mut new: Vec<Record>) -> ConfigCommit {
+        let commit = self.make(step, note, Some(event));
+        new.retain(|record| record.event != event || record.kind != RecordKind::Reload);
+        // In their order, with an update of its own among them: the last record about a value decides.
+        self.make_all(&new).await;
+        commit
     }
 
     /// Handles a step that is certainly not recorded.
@@ -300,9 +309,7 @@ impl ConfigServerActor {
 
     fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
-        if event.is_some() {
-            *self.memory.seen.lock() = event;
-        }
+        event.into_iter().for_each(|event| self.note_seen(event));
         self.current.make(step.next, &commit);
         self.release_if_no_overrides();
         self.notify(ConfigOutcome::Made);
@@ -341,11 +348,23 @@ impl ConfigServerActor {
         if self.release_if_no_overrides() {
             return Ok(());
         }
-        let (changes, note) = (checkpoint(&self.current.load()), ChangeNote::default());
-        let recorded = self.journal.record(RecordKind::Checkpoint, Uuid::now_v7(), &changes, &note).await;
-        let recorded = recorded.map_err(ConfigUpdateError::NotRecorded)?;
-        recorded.last().into_iter().for_each(|last| *self.memory.seen.lock() = Some(*last));
-        self.journal.hold().keep_from(recorded.first().copied());
+        let (changes, note, correlation) = (checkpoint(&self.current.load()), ChangeNote::default(), Uuid::now_v7());
+        let kept_from = match self.journal.record(RecordKind::Checkpoint, correlation, &changes, &note).await {
+            Ok(events) => {
+                events.last().into_iter().for_each(|last| self.note_seen(*last));
+                events.first().copied()
+            }
+            Err(error @ EventStoreError::NoAnswer { .. }) => {
+                let new = self.records_after_no_answer(records, &error).await?;
+                self.make_all(&new).await;
+                if !new.iter().any(|record| record.correlation == correlation) {
+                    return Err(ConfigUpdateError::NotRecorded(error));
+                }
+                baseline(&new)
+            }
+            Err(error) => return Err(ConfigUpdateError::NotRecorded(error)),
+        };
+        self.journal.hold().keep_from(kept_from);
         Ok(())
     }
 
@@ -388,49 +407,53 @@ impl ConfigServerActor {
     }
 
     /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
-    async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
+    async fn catch_up(&self) -> Result<(), ActorProcessingErr> {
         let recorded = self.journal.records_after(self.seen()).await?;
-        Ok(self.make_all(&recorded).await)
+        self.make_all(&recorded).await;
+        Ok(())
     }
 
     fn seen(&self) -> Option<EventId> {
         *self.memory.seen.lock()
     }
 
+    fn note_seen(&self, event: EventId) {
+        let mut seen = self.memory.seen.lock();
+        *seen = (*seen).max(Some(event));
+    }
+
     /// Makes the changes of all records after the last one that was seen.
-    async fn make_all(&self, new: &[Record]) -> MadeAgain {
-        let (seen, mut made) = (self.seen(), Vec::new());
+    async fn make_all(&self, new: &[Record]) {
+        let seen = self.seen();
         // However often the files were reloaded, they are read once, for the last of these records.
         if let Some(reload) = new.iter().rfind(|record| record.kind == RecordKind::Reload) {
-            made.extend(self.reload_again(reload).await.map(|commit| (reload.correlation, commit)));
+            self.reload_again(reload).await;
         }
-        if let Some(commit) = self.replay(new) {
-            made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
-        }
-        new.last().into_iter().for_each(|last| *self.memory.seen.lock() = Some(last.event));
+        self.replay(new);
+        new.last().into_iter().for_each(|last| self.note_seen(last.event));
         let hold = self.journal.hold();
         if !self.release_if_no_overrides() && (seen.is_none() || hold.kept_from().is_none()) {
             hold.keep_from(baseline(new));
         }
-        made
     }
 
-    fn replay(&self, new: &[Record]) -> Option<ConfigCommit> {
+    fn replay(&self, new: &[Record]) {
         let (step, refused) = Step::replay(&self.current.load(), new);
         for (event, reason) in refused {
             report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
         }
-        let last = new.iter().rfind(|record| record.kind != RecordKind::Reload)?;
-        Some(self.make(step?, last.note.clone(), Some(last.event)))
+        let last = new.iter().rfind(|record| record.kind != RecordKind::Reload);
+        if let (Some(step), Some(last)) = (step, last) {
+            self.make(step, last.note.clone(), Some(last.event));
+        }
     }
 
-    async fn reload_again(&self, reload: &Record) -> Option<ConfigCommit> {
+    async fn reload_again(&self, reload: &Record) {
         match self.load().await {
-            Ok(Some(step)) if step.kind.is_some() => Some(self.make(step, reload.note.clone(), Some(reload.event))),
-            Ok(_) => None,
+            Ok(Some(step)) if step.kind.is_some() => drop(self.make(step, reload.note.clone(), Some(reload.event))),
+            Ok(_) => {}
             Err(error) => {
                 report(|| tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies"));
-                None
             }
         }
     }

@@ -255,11 +255,9 @@ impl ConfigServer {
     /// As [`update`](Self::update).
     pub async fn transaction(
         &self,
-        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
+        build: impl FnOnce(Transaction) -> Transaction,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        let mut transaction = Transaction::default();
-        build(&mut transaction);
-        self.propose(transaction.try_into()?).await
+        self.propose(build(Transaction::default()).try_into()?).await
     }
 
     /// Drops all values that were set at run time, together.
@@ -336,10 +334,7 @@ impl ConfigServer {
     }
 
     /// A transaction of one change.
-    async fn only(
-        &self,
-        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
-    ) -> Result<ConfigChanged, ConfigUpdateError> {
+    async fn only(&self, build: impl FnOnce(Transaction) -> Transaction) -> Result<ConfigChanged, ConfigUpdateError> {
         let commit = self.transaction(build).await?;
         let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not contain the change".to_owned() };
         commit.changed().next().ok_or_else(lost)

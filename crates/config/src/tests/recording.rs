@@ -50,7 +50,7 @@ impl FailingLog {
 impl EventLog for FailingLog {
     fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
         let is_change =
-            group.iter().flat_map(|append| &append.batch).any(|event| event.kind().as_str() == "config_updated");
+            group.iter().flat_map(|append| &append.batch).any(|event| event.kind().as_str().starts_with("config_"));
         let stalled = self.disk.stalled.lock().unwrap().take_if(|_| is_change);
         let Some(stalled) = stalled else { return self.log.commit(group, now) };
         self.disk.begun.notify_one();
@@ -84,6 +84,38 @@ impl EventLog for FailingLog {
     }
 }
 
+/// A namespace whose first change of the configuration stalls in the log until `fails` is dropped.
+struct Stalling {
+    root: ProcessRegistry,
+    config: ConfigServer,
+    events: EventStore,
+    disk: Arc<FailingDisk>,
+    fails: mpsc::Sender<()>,
+}
+
+impl Stalling {
+    async fn start(base: ConfigTree, inquiry: Duration) -> Self {
+        let (log, disk) = (MemoryLog::new("production"), Arc::new(FailingDisk::default()));
+        disk.may_open.store(true, Ordering::SeqCst);
+        let (fails, stalled) = mpsc::channel();
+        *disk.stalled.lock().unwrap() = Some(stalled);
+        let storage = EventStorage::with({
+            let disk = Arc::clone(&disk);
+            move |_| FailingLog::open(&log, &disk)
+        });
+        let base = Arc::new(base);
+        let limits = move |names: &ServiceRegistry| {
+            names.extension(|| EventStoreLimits::new().answer(ANSWER));
+            names.extension(|| ConfigServerLimits::new().inquiry(inquiry));
+        };
+        let root = ProcessRegistry::builder().prepare(limits).service(EventStore::service(storage));
+        let root = root.service(ConfigServer::service(Arc::clone(&base))).start().await.unwrap();
+        let registry = root.namespace(Namespace::Production).await.unwrap();
+        let (config, events) = (ConfigServer::new(&registry, &base), EventStore::of(&registry));
+        Self { root, config, events, disk, fails }
+    }
+}
+
 /// A namespace with an update that is under way.
 struct Running {
     root: ProcessRegistry,
@@ -96,24 +128,7 @@ struct Running {
 /// A configuration whose update of `server.port` to 81 was not answered, is asked about, and is then recorded by a log
 /// that fails and does not show it.
 async fn failed_while_asked_about(inquiry: Duration) -> Running {
-    let (log, disk) = (MemoryLog::new("production"), Arc::new(FailingDisk::default()));
-    disk.may_open.store(true, Ordering::SeqCst);
-    let (fails, stalled) = mpsc::channel();
-    *disk.stalled.lock().unwrap() = Some(stalled);
-    let storage = EventStorage::with({
-        let disk = Arc::clone(&disk);
-        move |_| FailingLog::open(&log, &disk)
-    });
-    let base = Arc::new(tree());
-    let limits = move |names: &ServiceRegistry| {
-        names.extension(|| EventStoreLimits::new().answer(ANSWER));
-        names.extension(|| ConfigServerLimits::new().inquiry(inquiry));
-    };
-    let root = ProcessRegistry::builder().prepare(limits).service(EventStore::service(storage));
-    let root = root.service(ConfigServer::service(Arc::clone(&base))).start().await.unwrap();
-    let registry = root.namespace(Namespace::Production).await.unwrap();
-    let (config, events) = (ConfigServer::new(&registry, &base), EventStore::of(&registry));
-
+    let Stalling { root, config, events, disk, fails } = Stalling::start(tree(), inquiry).await;
     let updating = config.clone();
     let update = tokio::spawn(async move { updating.update("server.port", 81).await });
     disk.begun.notified().await;
@@ -163,4 +178,39 @@ async fn a_change_of_which_a_failed_log_does_not_say_whether_it_is_recorded_is_m
     let next = config.update("server.tls", true).await.unwrap();
     assert_eq!((config.get::<u16>("server.port").unwrap(), next.generation), (81, 3));
     root.shutdown().await;
+}
+
+/// Reads the files for a reload, of which the log then does not answer whether it is recorded; meanwhile the files get
+/// this content.
+async fn reload_that_is_recorded_and_not_answered(then: &str) {
+    let (_directory, path) = file("server.port = 81");
+    let base = sources().file(&path).load().unwrap();
+    let Stalling { root, config, disk, fails, .. } = Stalling::start(base, Duration::from_secs(60)).await;
+    std::fs::write(&path, "server.port = 82").unwrap();
+    let reloading = config.clone();
+    let reload = tokio::spawn(async move { reloading.reload().await });
+    disk.begun.notified().await;
+    std::fs::write(&path, then).unwrap();
+    drop(fails);
+    let commit = reload.await.unwrap().unwrap();
+    assert_eq!((&commit.changes[0].new, commit.generation), (&json!(82), 2));
+    assert_eq!(config.get::<u16>("server.port").unwrap(), 82);
+    let history = config.history("server.port").await.unwrap();
+    assert_eq!(history.iter().map(|record| Some(record.event)).collect::<Vec<_>>(), [commit.event]);
+
+    // The change of the files since is the next one.
+    std::fs::write(&path, "server.port = 83").unwrap();
+    let next = config.reload().await.unwrap();
+    assert_eq!((&next.changes[0].old, &next.changes[0].new, next.generation), (&json!(82), &json!(83), 3));
+    root.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_reload_that_is_recorded_is_made_although_the_files_were_changed_back_before_that_was_known() {
+    reload_that_is_recorded_and_not_answered("server.port = 81").await;
+}
+
+#[tokio::test]
+async fn a_reload_that_is_recorded_is_made_although_the_files_have_become_invalid_before_that_was_known() {
+    reload_that_is_recorded_and_not_answered("server.port = ").await;
 }

@@ -207,6 +207,9 @@ impl Telemetry {
 
     /// Emits an event: counts it under its name, records each measurement in the histogram `name.measurement`, and
     /// calls the handlers that match it. A handler that panics is detached.
+    ///
+    /// An event whose name is not valid is neither recorded nor delivered, as no handler can be
+    /// [attached](Self::attach) to it: it is counted in `telemetry.unrecorded`, and logged the first time.
     pub fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
         self.hub.execute(name, measurements, metadata);
     }
