@@ -3,11 +3,13 @@
 //!
 //! 1. A subscriber receives each change that is made after it subscribed, once, and when the tree has it.
 //! 2. Only the server writes, and there is one server at a time.
+//! 3. No destructor of a section runs under a lock: neither under one of ours nor under one of the channel.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -31,19 +33,38 @@ pub(super) struct Current {
     tree: Arc<ArcSwap<ConfigTree>>,
     /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
     changes: Mutex<Option<Sender<Arc<Made>>>>,
+    unused: Arc<UnusedSections>,
 }
 
 /// A commit that has been made, with the declared sections before and after it.
-#[derive(Debug)]
 struct Made {
     commit: ConfigCommit,
     before: Arc<[Snapshot]>,
     after: Arc<[Snapshot]>,
+    unused: Arc<UnusedSections>,
+}
+
+/// The channel drops a commit under its own lock: so its sections are put aside here.
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.unused.0.lock().extend([Arc::clone(&self.before), Arc::clone(&self.after)]);
+    }
+}
+
+/// The sections of commits that are gone, until they are dropped without a lock (invariant 3).
+#[derive(Default)]
+struct UnusedSections(Mutex<Vec<Arc<[Snapshot]>>>);
+
+impl UnusedSections {
+    fn clear(&self) {
+        let unused = mem::take(&mut *self.0.lock());
+        drop(unused);
+    }
 }
 
 impl From<Arc<ConfigTree>> for Current {
     fn from(loaded: Arc<ConfigTree>) -> Self {
-        Self { tree: Arc::new(ArcSwap::new(loaded)), changes: Mutex::default() }
+        Self { tree: Arc::new(ArcSwap::new(loaded)), changes: Mutex::default(), unused: Arc::default() }
     }
 }
 
@@ -70,8 +91,10 @@ impl Current {
         // Not under the lock: a subscriber that is woken may subscribe again.
         let Some(changes) = self.changes.lock().clone() else { return };
         let (before, after) = (Arc::clone(before.snapshots()), Arc::clone(next.snapshots()));
+        let (commit, unused) = (commit.clone(), Arc::clone(&self.unused));
         // It is no error if all subscribers have gone.
-        let _ = changes.send(Arc::new(Made { commit: commit.clone(), before, after }));
+        let _ = changes.send(Arc::new(Made { commit, before, after, unused }));
+        self.unused.clear();
     }
 
     /// How many subscriptions there are.
@@ -104,16 +127,35 @@ impl Current {
 
     fn feed(&self, registry: &ServiceRegistry) -> Feed {
         let changes = self.changes.lock().get_or_insert_with(|| Sender::new(BACKLOG)).subscribe();
-        let feed = stream::unfold((changes, registry.clone()), |(mut changes, registry)| async move {
+        let commits = stream::unfold((changes, registry.clone()), |(mut changes, registry)| async move {
             let made = next(&mut changes, &registry).await?;
             Some((made, (changes, registry)))
         });
-        feed.fuse().boxed()
+        Feed { commits: Some(commits.fuse().boxed()), unused: Arc::clone(&self.unused) }
     }
 }
 
 /// The commits from now on, in order; it outlives the config server's restarts.
-type Feed = BoxStream<'static, Result<Arc<Made>, LaggedError>>;
+struct Feed {
+    /// `None` once it is being dropped.
+    commits: Option<BoxStream<'static, Result<Arc<Made>, LaggedError>>>,
+    unused: Arc<UnusedSections>,
+}
+
+impl Feed {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Made>, LaggedError>>> {
+        // Those of the commit before, if this subscriber was the last one to read it.
+        self.unused.clear();
+        self.commits.as_mut().map_or(Poll::Ready(None), |commits| commits.poll_next_unpin(context))
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.commits = None;
+        self.unused.clear();
+    }
+}
 
 /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
 async fn next(changes: &mut Receiver<Arc<Made>>, registry: &ServiceRegistry) -> Option<Result<Arc<Made>, LaggedError>> {
@@ -164,7 +206,7 @@ impl ConfigSubscription {
             if let Some(changed) = self.pending.pop_front() {
                 return Poll::Ready(Some(Ok(changed)));
             }
-            let Some(made) = ready!(self.feed.poll_next_unpin(context)).transpose()? else {
+            let Some(made) = ready!(self.feed.poll(context)).transpose()? else {
                 return Poll::Ready(None);
             };
             self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
@@ -224,7 +266,7 @@ impl<T: ConfigSection> SectionSubscription<T> {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SectionChanged<T>, LaggedError>>> {
-        while let Some(made) = ready!(self.feed.poll_next_unpin(context)).transpose()? {
+        while let Some(made) = ready!(self.feed.poll(context)).transpose()? {
             if let Some(changed) = self.changed(&made) {
                 return Poll::Ready(Some(Ok(changed)));
             }
