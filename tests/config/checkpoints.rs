@@ -213,8 +213,7 @@ async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing
 }
 
 fn of_texts_without_limits() -> FoundationBuilder {
-    let mut limits = foundation::config::ConfigLimits::default();
-    limits.max_value_bytes = 1 << 20;
+    let limits = foundation::config::ConfigLimits::new().max_value_bytes(1 << 20);
     let texts: std::collections::BTreeMap<_, _> = (0..8).map(|number| (format!("text{number}"), "")).collect();
     let sources = ConfigSources::new().defaults(json!({ "texts": texts })).unwrap().limits(limits);
     Foundation::builder().config(sources.updatable("texts").unwrap())

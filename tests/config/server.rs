@@ -8,7 +8,7 @@ use foundation::{ConfigServer, EventStore, Foundation, FoundationError, TestName
 use foundation_testkit::{
     SOON, TestClock, alive_tasks, configured, crash, error_text, held_up_by, settings, unregister_event_store,
 };
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -240,6 +240,17 @@ async fn a_change_without_a_server_reports_that_nothing_happened() {
     let error = foundation.config().update("server.port", 1).await.unwrap_err();
     assert_eq!(error.to_string(), "no service config_server in namespace production");
     assert!(matches!(error, ConfigUpdateError::NotDelivered { .. }));
+}
+
+#[tokio::test]
+async fn a_change_from_outside_a_runtime_reports_that_nothing_happened() {
+    let foundation = configured().start().await.unwrap();
+    let config = foundation.config().clone();
+    let update = std::thread::spawn(move || config.update("server.port", 1).now_or_never());
+    let error = update.join().unwrap().expect("it is answered at once").unwrap_err();
+    assert!(matches!(error, ConfigUpdateError::NotDelivered { .. }), "{error}");
+    assert_eq!(foundation.config().get::<u16>("server.port").unwrap(), 8080);
+    foundation.shutdown().await;
 }
 
 // ---- subscriptions to changes ----

@@ -244,7 +244,8 @@ impl ConfigServerActor {
             Ok(events) => Ok(self.make(step, note, events.last().copied())),
             Err(error @ EventStoreError::NoAnswer { .. }) => {
                 let new = self.records_after_no_answer(records, &error).await?;
-                match new.iter().rfind(|record| record.correlation == correlation).map(|record| record.event) {
+                let ours = new.iter().rfind(|record| record.correlation == correlation).map(|record| record.event);
+                match ours {
                     Some(event) => Ok(self.make_recorded(step, note, event, new).await),
                     None => {
                         self.make_all(&new).await;

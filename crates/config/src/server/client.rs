@@ -73,7 +73,7 @@ impl From<CallError<ConfigMsg>> for ConfigUpdateError {
     fn from(error: CallError<ConfigMsg>) -> Self {
         let reason = error.to_string();
         match error {
-            CallError::NotDelivered(_) => Self::NotDelivered { reason },
+            CallError::NotDelivered(_) | CallError::NoRuntime { .. } => Self::NotDelivered { reason },
             _ => Self::NoAnswer { reason },
         }
     }
@@ -324,8 +324,8 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most [5 s](foundation_kernel::names::RegistryLimits::wait) if no limit is given: after
-    /// its restart, say.
+    /// Waits until the server runs: after its restart, say. Without a limit it waits as long as
+    /// [`wait_for_service`](ServiceRegistry::wait_for_service) does.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.

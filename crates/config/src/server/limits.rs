@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 foundation_kernel::limits! {
-    /// How long the steps of a config server may take. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning of extreme values.
+    /// How long the steps of a config server may take. None of its limits can be switched off: it handles one change after the
+    /// other, and one that is waited for without end would hold up all others. See
+    /// [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning of extreme values.
     pub struct ConfigServerLimits {
         /// How long a request may take, from the call to its answer; 12 s. A change may wait for the
         /// [outcome](Self::inquiry) of an earlier recording, for an event store that is being

@@ -38,7 +38,7 @@ impl Transaction {
         let op = |path: &ConfigPath| {
             serde_json::to_value(value)
                 .map(Op::Set)
-                .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })
+                .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), error })
         };
         self.add(path.as_ref(), op)
     }

@@ -1,3 +1,4 @@
+use std::io;
 use std::path::{Path, PathBuf};
 
 use foundation_kernel::names::NearMisses;
@@ -9,7 +10,8 @@ use super::origin::Origin;
 /// Why a configuration could not be loaded, read or changed.
 ///
 /// No message contains a value of type string, which may be a secret; only the message of a hand-written `Deserialize`
-/// is passed on as it is.
+/// is passed on as it is. The errors of parsers and of the operating system are in it as texts, since they can neither be
+/// cloned nor compared, and may contain values; their position or kind is a value.
 ///
 /// ```
 /// use foundation_config_server::ConfigSources;
@@ -183,6 +185,8 @@ pub enum ConfigError {
     UnreadableFile {
         /// Its path, as it was given.
         path: PathBuf,
+        /// The kind of the operating system's error.
+        kind: io::ErrorKind,
         /// What the operating system said.
         reason: String,
     },

@@ -1,4 +1,4 @@
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,7 +24,7 @@ use super::error::{ConfigError, ConfigPathErrorKind, shortened};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ConfigPath(String);
+pub struct ConfigPath(Cow<'static, str>);
 
 impl ConfigPath {
     /// The longest path, in bytes.
@@ -32,6 +32,33 @@ impl ConfigPath {
 
     /// The deepest path, in segments.
     pub const MAX_SEGMENTS: usize = 16;
+
+    /// A path that is written in the program, for use as a `const`.
+    ///
+    /// # Panics
+    ///
+    /// If the text is no valid path. In a `const` that is an error of the compiler, not of the running program; use
+    /// [`ConfigPath::new`] for a text that is not known beforehand.
+    ///
+    /// ```
+    /// use foundation_config_server::ConfigPath;
+    ///
+    /// const PORT: ConfigPath = ConfigPath::from_static("server.http.port");
+    /// assert_eq!(ConfigPath::new("server.http.port")?, PORT);
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
+    /// ```
+    ///
+    /// ```compile_fail
+    /// const WRONG: foundation_config_server::ConfigPath = foundation_config_server::ConfigPath::from_static("server.");
+    /// # println!("{WRONG}");
+    /// ```
+    pub const fn from_static(text: &'static str) -> Self {
+        assert!(
+            is_path(text.as_bytes()),
+            "a config path is 1 to 16 segments of [a-z0-9_-] that start with a letter, with dots between them, and 255 bytes"
+        );
+        Self(Cow::Borrowed(text))
+    }
 
     /// A checked path.
     ///
@@ -41,7 +68,7 @@ impl ConfigPath {
     pub fn new(text: impl Into<String>) -> Result<Self, ConfigError> {
         let text = text.into();
         match error_kind(&text) {
-            None => Ok(Self(text)),
+            None => Ok(Self(Cow::Owned(text))),
             Some(kind) => Err(ConfigError::InvalidPath { path: shortened(&text), kind }),
         }
     }
@@ -69,6 +96,24 @@ pub(super) fn ancestry(path: &str) -> impl Iterator<Item = &str> {
     let path = path.split('[').next().unwrap_or_default();
     let ends = path.match_indices('.').map(|(end, _)| end);
     ends.chain([path.len()]).map(move |end| &path[..end])
+}
+
+/// Whether a text is a path. [`error_kind`] says of a text that is none why not.
+const fn is_path(bytes: &[u8]) -> bool {
+    let (mut at, mut segments, mut starts) = (0, 1, true);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'a'..=b'z' => starts = false,
+            b'0'..=b'9' | b'_' | b'-' if !starts => {}
+            b'.' if !starts => {
+                starts = true;
+                segments += 1;
+            }
+            _ => return false,
+        }
+        at += 1;
+    }
+    !starts && bytes.len() <= ConfigPath::MAX_BYTES && segments <= ConfigPath::MAX_SEGMENTS
 }
 
 /// The mistake in a text that should be a path, if any.
@@ -140,13 +185,22 @@ impl TryFrom<String> for ConfigPath {
 
 impl From<ConfigPath> for String {
     fn from(path: ConfigPath) -> Self {
-        path.0
+        path.0.into_owned()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_check_at_compile_time_accepts_what_the_one_at_run_time_accepts(text in "[a-bé1_.-]{0,8}|(a[.]){14,18}a|a{253,257}") {
+            prop_assert_eq!(is_path(text.as_bytes()), error_kind(&text).is_none());
+        }
+    }
 
     #[test]
     fn a_path_of_every_allowed_character_is_accepted() {

@@ -342,8 +342,8 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs, at most [5 s](foundation_kernel::names::RegistryLimits::wait) if no limit is given: after
-    /// its restart, say.
+    /// Waits until the service runs: after its restart, say. Without a limit it waits as long as
+    /// [`wait_for_service`](ServiceRegistry::wait_for_service) does.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.

@@ -90,8 +90,9 @@ impl fmt::Debug for TelemetryOptions {
 }
 
 foundation_kernel::limits! {
-    /// How long a telemetry service may take. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning
-    /// of extreme values.
+    /// How long a telemetry service may take. None of its limits can be switched off: an exporter that hangs would hold up the
+    /// end of the namespace. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning of extreme
+    /// values.
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),
