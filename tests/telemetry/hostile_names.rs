@@ -40,8 +40,8 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
     let telemetry = namespace.telemetry();
     let payloads = Arc::new(Mutex::new(Vec::new()));
     let recorded = Arc::clone(&payloads);
-    let hear = move |event: &TelemetryEvent<'_>| recorded.lock().unwrap().push(event.metadata.clone());
-    telemetry.attach("ear", ["rang", "rung.start", "rung.exception"], hear).unwrap();
+    let note = move |event: &TelemetryEvent<'_>| recorded.lock().unwrap().push(event.metadata.clone());
+    telemetry.attach("notebook", ["rang", "rung.start", "rung.exception"], note).unwrap();
     let before = telemetry.scrape().families.len();
     for text in TEXTS {
         telemetry.execute("rang", &[(text, 1.0)], &json!({ text: text }));
