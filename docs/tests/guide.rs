@@ -51,3 +51,21 @@ fn every_link_leads_to_a_file_and_a_heading() {
         }
     }
 }
+
+/// The texts between quotes after a mark, in a source.
+fn quoted_after(source: &str, mark: &str) -> Vec<String> {
+    source.split(mark).skip(1).filter_map(|after| after.split('"').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_name_of_an_instrument_and_every_kind_of_event_is_on_its_page() {
+    let read = |path: &str| read_to_string(docs().join(path)).unwrap();
+    let instruments = read("../crates/telemetry/src/built_in.rs");
+    let mut instruments = [quoted_after(&instruments, " = KEPT(\""), quoted_after(&instruments, " = READ(\"")].concat();
+    let mut kinds = quoted_after(&read("../crates/config/src/server/journal.rs"), "EventKind::from_static(\"");
+    assert!(instruments.len() > 30 && kinds.len() == 4, "{instruments:?} {kinds:?}");
+    let (telemetry, configuration) = (read("guide/telemetry.md"), read("guide/configuration.md"));
+    instruments.retain(|name| !telemetry.contains(&format!("| `{name}` |")));
+    kinds.retain(|kind| !configuration.contains(&format!("| `{kind}` |")));
+    assert!(instruments.is_empty() && kinds.is_empty(), "{instruments:?} {kinds:?}");
+}

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use foundation::config::{ConfigSources, ConfigUpdateError};
-use foundation::events::{EventKind, EventLimits, EventStorage, MemoryLog, Query, Retention};
-use foundation::telemetry::TelemetryEvent;
+use foundation::config::{ConfigRecord, ConfigSources, ConfigUpdateError};
+use foundation::events::{EventLimits, EventStorage, MemoryLog, Query, Retention};
+use foundation::telemetry::{Reading, TelemetryEvent, built_in};
 use foundation::{ConfigServer, Foundation, FoundationBuilder, NewEvent};
 use foundation_testkit::{FaultyDisk, Pool, SOON, Written, assert_error, crash};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-
-const CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
 
 /// A log that exists before and after a foundation, as a file would.
 fn lasting() -> (MemoryLog, impl Fn(FoundationBuilder) -> FoundationBuilder) {
@@ -146,7 +144,7 @@ async fn overrides_too_large_for_one_event_are_recorded_anew_in_several_and_do_n
     for _ in 0..3 {
         forget_all(&foundation).await;
         let held = kept.query(&Query::new());
-        assert!(held.len() == 7 && held.iter().all(|event| event.kind == CHECKPOINT), "{held:?}");
+        assert!(held.len() == 7 && held.iter().all(|event| event.kind == ConfigRecord::CHECKPOINT), "{held:?}");
     }
     foundation.config().reset("texts.text3").await.unwrap();
     foundation.shutdown().await;
@@ -166,14 +164,17 @@ async fn a_retention_that_the_overrides_block_is_shown_by_the_status() {
     }
     forget_all(&foundation).await;
     let status = config.status().await.unwrap();
-    let failure = status.checkpoint_failure.clone().unwrap();
-    assert!(failure.contains("and the log takes at most 1000"), "{failure}");
-    assert!(status.impairment().unwrap().contains(&failure));
+    let error = status.checkpoint_error.clone().unwrap();
+    assert!(error.contains("and the log takes at most 1000"), "{error}");
+    assert!(status.impairment().unwrap().contains(&error));
     assert_eq!(foundation.events().stats().await.unwrap().held, 2);
+    let scrape = foundation.telemetry().scrape();
+    let failed = scrape.family(built_in::CONFIG_CHECKPOINTS_FAILED).unwrap();
+    assert!(failed.help.is_some() && failed.series[0].reading == Reading::Counter(1), "{failed:?}");
 
     config.reset("texts.text0").await.unwrap();
     forget_all(&foundation).await;
-    assert_eq!(config.status().await.unwrap().checkpoint_failure, None);
+    assert_eq!(config.status().await.unwrap().checkpoint_error, None);
     assert_eq!(foundation.events().stats().await.unwrap().held, 1);
     foundation.shutdown().await;
 }
@@ -200,7 +201,10 @@ async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing
         assert_eq!(foundation.config().tree().overrides().count(), 8);
         forget_all(&foundation).await;
         let held = foundation.events().query(Query::new()).await.unwrap();
-        assert_eq!(held.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), [CHECKPOINT.as_str(); 2]);
+        assert_eq!(
+            held.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(),
+            [ConfigRecord::CHECKPOINT.as_str(); 2]
+        );
         foundation.shutdown().await;
         let foundation = on_it().await;
         assert_eq!(texts(&foundation), [200_000; 8], "{written:?}");
@@ -209,8 +213,7 @@ async fn a_crash_in_the_middle_of_a_checkpoint_in_several_events_changes_nothing
 }
 
 fn of_texts_without_limits() -> FoundationBuilder {
-    let mut limits = foundation::config::ConfigLimits::default();
-    limits.max_value_bytes = 1 << 20;
+    let limits = foundation::config::ConfigLimits::new().max_value_bytes(1 << 20);
     let texts: std::collections::BTreeMap<_, _> = (0..8).map(|number| (format!("text{number}"), "")).collect();
     let sources = ConfigSources::new().defaults(json!({ "texts": texts })).unwrap().limits(limits);
     Foundation::builder().config(sources.updatable("texts").unwrap())
@@ -224,7 +227,7 @@ async fn the_retention_continues_when_the_configuration_is_recorded_anew() {
     let namespace = foundation.test_namespace().await.unwrap();
     let (sender, mut looks) = mpsc::unbounded_channel();
     let send = move |event: &TelemetryEvent<'_>| sender.send(event.metadata["by_count"].as_u64().unwrap()).unwrap();
-    namespace.telemetry().attach("looks", ["event_store.retention"], send).unwrap();
+    namespace.telemetry().attach("looks", [built_in::EVENT_STORE_RETENTION], send).unwrap();
     let events = namespace.events();
 
     events.append_batch(others(5)).await.unwrap();
@@ -232,12 +235,12 @@ async fn the_retention_continues_when_the_configuration_is_recorded_anew() {
     events.append_batch(others(30)).await.unwrap();
     // The first run stops at the change of the configuration, and the second does not: it is recorded anew.
     assert_eq!([looks.recv().await, looks.recv().await], [Some(5), Some(22)]);
-    let checkpoints = events.query(Query::new().kind(CHECKPOINT)).await.unwrap();
+    let checkpoints = events.query(Query::new().kind(ConfigRecord::CHECKPOINT)).await.unwrap();
     assert_eq!(checkpoints.len(), 1);
     assert_eq!(events.stats().await.unwrap().held, 10);
     // No event is to be removed, so nothing is recorded anew.
     assert_eq!([looks.recv().await, looks.recv().await], [Some(0), Some(0)]);
-    assert_eq!(events.query(Query::new().kind(CHECKPOINT)).await.unwrap(), checkpoints);
+    assert_eq!(events.query(Query::new().kind(ConfigRecord::CHECKPOINT)).await.unwrap(), checkpoints);
     crash(&namespace, &ConfigServer::NAME).await;
     assert_eq!(namespace.config().section::<Pool>().unwrap().max, 9);
     namespace.cleanup().await.unwrap();

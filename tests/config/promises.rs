@@ -27,7 +27,7 @@ async fn a_subscription_to_an_unknown_path_is_refused(namespace: TestNamespace) 
     assert_eq!(config.status().await.unwrap().subscribers, 0);
 }
 
-/// `SectionSubscription::next`, and `Lagged`: changes that were made together count as one.
+/// `SectionSubscription::next`, and `LaggedError`: changes that were made together count as one.
 #[foundation::test(builder = Pool::foundation())]
 async fn a_slow_subscriber_of_a_section_continues_after_the_missed_changes_and_ends_with_the_namespace(
     namespace: TestNamespace,

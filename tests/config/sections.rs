@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foundation::config::{ConfigError, ConfigUpdateError};
 use foundation::{ConfigServer, TestNamespace};
 use foundation_testkit::{Pool, SOON, crash, error_text};
+use futures::TryStreamExt;
 use serde_json::{Value, json};
 
 #[foundation::test(builder = Pool::foundation())]
@@ -55,6 +56,18 @@ async fn an_update_of_a_field_that_is_not_updatable_is_refused_with_the_updatabl
     assert_eq!(error_text(config.update("pool.fixed", false).await), expected);
     let paths: Vec<_> = config.updatable_paths().iter().map(ToString::to_string).collect();
     assert_eq!(paths, ["pool.max", "pool.min", "server.port"]);
+}
+
+#[foundation::test(builder = Pool::foundation())]
+async fn a_subscription_to_a_section_is_a_stream_of_changes_that_ends_with_the_namespace(namespace: TestNamespace) {
+    let config = namespace.config().clone();
+    let pools = config.subscribe_section::<Pool>().unwrap();
+    config.update("pool.max", 8).await.unwrap();
+    config.update("server.port", 1).await.unwrap();
+    config.update("pool.max", 9).await.unwrap();
+    namespace.cleanup().await.unwrap();
+    let sizes: Vec<_> = pools.map_ok(|changed| (changed.old.max, changed.new.max)).try_collect().await.unwrap();
+    assert_eq!(sizes, [(4, 8), (8, 9)]);
 }
 
 // ---- transactions ----

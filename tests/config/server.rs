@@ -8,6 +8,7 @@ use foundation::{ConfigServer, EventStore, Foundation, FoundationError, TestName
 use foundation_testkit::{
     SOON, TestClock, alive_tasks, configured, crash, error_text, held_up_by, settings, unregister_event_store,
 };
+use futures::{FutureExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -241,6 +242,17 @@ async fn a_change_without_a_server_reports_that_nothing_happened() {
     assert!(matches!(error, ConfigUpdateError::NotDelivered { .. }));
 }
 
+#[tokio::test]
+async fn a_change_from_outside_a_runtime_reports_that_nothing_happened() {
+    let foundation = configured().start().await.unwrap();
+    let config = foundation.config().clone();
+    let update = std::thread::spawn(move || config.update("server.port", 1).now_or_never());
+    let error = update.join().unwrap().expect("it is answered at once").unwrap_err();
+    assert!(matches!(error, ConfigUpdateError::NotDelivered { .. }), "{error}");
+    assert_eq!(foundation.config().get::<u16>("server.port").unwrap(), 8080);
+    foundation.shutdown().await;
+}
+
 // ---- subscriptions to changes ----
 
 #[foundation::test(builder = configured())]
@@ -252,6 +264,18 @@ async fn a_subscriber_gets_the_changes_of_its_section_in_order_and_no_others(nam
     config.update("server.host", "example.org").await.unwrap();
     let received = [changes.next().await.unwrap().unwrap(), changes.next().await.unwrap().unwrap()];
     assert_eq!(received.map(|changed| changed.change.path.to_string()), ["server.port", "server.host"]);
+}
+
+#[foundation::test(builder = configured())]
+async fn a_subscription_is_a_stream_of_changes_that_ends_with_the_namespace(namespace: TestNamespace) {
+    let config = namespace.config().clone();
+    let ports = config.subscribe("server.port").unwrap();
+    for port in 1..=3 {
+        config.update("server.port", port).await.unwrap();
+    }
+    namespace.cleanup().await.unwrap();
+    let ports: Vec<_> = ports.map_ok(|changed| changed.change.new).try_collect().await.unwrap();
+    assert_eq!(ports, [json!(1), json!(2), json!(3)]);
 }
 
 #[foundation::test(builder = configured())]

@@ -126,8 +126,8 @@ async fn bounds_are_chosen_once_and_before_the_first_use(namespace: TestNamespac
     let telemetry = namespace.telemetry();
     telemetry.bucket_bounds("words", [10.0]).unwrap();
     telemetry.bucket_bounds("words", [10.0]).unwrap();
-    let refusal = "words is in use with other bounds; choose them before its first use, and once";
-    assert_eq!(error_text(telemetry.bucket_bounds("words", [10.0, 20.0])), refusal);
+    let fixed = "words is in use with other bounds; choose them before its first use, and once";
+    assert_eq!(error_text(telemetry.bucket_bounds("words", [10.0, 20.0])), fixed);
     telemetry.histogram("lines").unwrap();
     assert!(matches!(telemetry.bucket_bounds("lines", [10.0]), Err(TelemetryError::BoundsFixed { .. })));
     assert!(matches!(telemetry.bucket_bounds("bytes", [f64::NAN]), Err(TelemetryError::InvalidBounds { .. })));

@@ -22,16 +22,16 @@ async fn invalid_names_are_refused_by_every_method_and_counted_by_those_that_can
     let long = "a".repeat(1_000_000);
     let names = || HOSTILE.into_iter().chain([&*long]);
     for name in names() {
-        let refusals = [
+        let refused = [
             telemetry.counter(name).unwrap_err(),
             telemetry.gauge(name).unwrap_err(),
             telemetry.histogram(name).unwrap_err(),
             telemetry.family::<Counter>(name, 10).unwrap_err(),
             telemetry.describe(name, "a description").unwrap_err(),
         ];
-        for refusal in refusals {
-            assert!(matches!(refusal, TelemetryError::InvalidName { .. }));
-            let text = refusal.to_string();
+        for error in refused {
+            assert!(matches!(error, TelemetryError::InvalidName { .. }));
+            let text = error.to_string();
             assert!(text.len() < 1_000 && !text.contains(char::is_control), "{text}");
         }
         telemetry.count(name);

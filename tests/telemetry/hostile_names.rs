@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use foundation::TestNamespace;
-use foundation::telemetry::{Counter, TelemetryEvent};
+use foundation::telemetry::{Counter, EventPattern, TelemetryEvent};
 use foundation_testkit::TraceLog;
 use foundation_testkit::hostile::{TEXTS, long, nested, readable};
 use serde_json::{Value, json};
@@ -40,8 +40,8 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
     let telemetry = namespace.telemetry();
     let payloads = Arc::new(Mutex::new(Vec::new()));
     let recorded = Arc::clone(&payloads);
-    let hear = move |event: &TelemetryEvent<'_>| recorded.lock().unwrap().push(event.metadata.clone());
-    telemetry.attach("ear", ["rang", "rung.start", "rung.exception"], hear).unwrap();
+    let note = move |event: &TelemetryEvent<'_>| recorded.lock().unwrap().push(event.metadata.clone());
+    telemetry.attach("notebook", ["rang", "rung.start", "rung.exception"], note).unwrap();
     let before = telemetry.scrape().families.len();
     for text in TEXTS {
         telemetry.execute("rang", &[(text, 1.0)], &json!({ text: text }));
@@ -60,6 +60,25 @@ async fn texts_of_any_kind_reach_a_handler_unchanged_and_name_nothing(namespace:
     );
     assert!(scrape.families.len() <= before + 8, "{new:?}");
     assert_eq!(scrape.to_snapshot().counter("rang"), Some(TEXTS.len() as u64 + 1));
+}
+
+#[foundation::test]
+async fn an_event_is_delivered_only_under_a_name_that_a_handler_can_be_attached_to(namespace: TestNamespace) {
+    let telemetry = namespace.telemetry();
+    let delivered = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&delivered);
+    let note = move |event: &TelemetryEvent<'_>| noted.lock().unwrap().push(event.name.to_owned());
+    telemetry.attach("all", [EventPattern::prefix("")], note).unwrap();
+    let names = || TEXTS.into_iter().chain(["rang", "cache.hits", "cache-hits", "tokio.workers", "registry.lookups"]);
+    let (warnings, _guard) = TraceLog::of_thread(tracing::Level::WARN);
+    names().for_each(|name| telemetry.execute(name, &[], &Value::Null));
+    let can_be_attached = |name: &&str| telemetry.attach("one", [*name], |_| ()).is_ok() && telemetry.detach("one");
+    let (valid, invalid): (Vec<_>, Vec<_>) = names().partition(can_be_attached);
+    assert_eq!(*delivered.lock().unwrap(), valid);
+    // Of the valid ones, those of other instruments are counted by them.
+    let unrecorded = telemetry.snapshot().counter("telemetry.unrecorded");
+    assert_eq!(unrecorded, Some(invalid.len() as u64 + 3));
+    assert_eq!(warnings.lines(&["has no valid name"]).len(), 1, "{:?}", warnings.all());
 }
 
 #[foundation::test]

@@ -64,8 +64,8 @@ async fn families_share_the_capacity_of_their_namespace_and_release_it(namespace
 async fn a_family_belongs_to_one_kind(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     telemetry.family::<Counter>("requests", 10).unwrap();
-    let refusal = error_text(telemetry.family::<Gauge>("requests", 10));
-    assert_eq!(refusal, "requests is a counter, not a gauge; give the gauge another name");
+    let error = error_text(telemetry.family::<Gauge>("requests", 10));
+    assert_eq!(error, "requests is a counter, not a gauge; give the gauge another name");
     assert!(telemetry.counter("requests").is_ok());
 }
 
@@ -73,9 +73,9 @@ async fn a_family_belongs_to_one_kind(namespace: TestNamespace) {
 async fn labels_that_are_refused_fail_a_request_and_not_an_update(namespace: TestNamespace) {
     let telemetry = namespace.telemetry();
     let requests = telemetry.family::<Counter>("requests", 10).unwrap();
-    let refusal = error_text(requests.with([("le", "1")]));
+    let error = error_text(requests.with([("le", "1")]));
     assert_eq!(
-        refusal,
+        error,
         r#"requests has no series of these labels: label "le" is reserved: exporters write it themselves"#
     );
     requests.update([("le", "1")], Counter::increment);

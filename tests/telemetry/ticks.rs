@@ -246,6 +246,21 @@ async fn an_export_that_takes_too_long_is_cancelled_and_counted_and_the_next_one
     drop(gate);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_exporter_that_hangs_delays_no_tick_of_the_clock() {
+    let (busy, gate, _given) = busy();
+    let (exporter, mut exported) = archive();
+    let options = TelemetryOptions::new().tick_every(SHORT).exporter(busy).exporter(exporter);
+    let foundation = Foundation::builder().telemetry(options).limits(exports_within(LONG)).start().await.unwrap();
+    let begun = Instant::now();
+    for tick in 1..=5 {
+        exported.recv().await.unwrap();
+        assert!(begun.elapsed() < (tick + 1) * SHORT, "tick {tick} after {:?}", begun.elapsed());
+    }
+    gate.close();
+    foundation.shutdown().await;
+}
+
 /// It should not, but it may: the other worker goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn an_exporter_that_blocks_its_thread_stops_neither_the_service_nor_other_exporters_nor_the_end() {

@@ -13,12 +13,12 @@ pub use garde;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use server::{
     ChangeCause, ChangeNote, ConfigChanged, ConfigCommit, ConfigOutcome, ConfigRecord, ConfigServer,
-    ConfigServerLimits, ConfigStatus, ConfigSubscription, ConfigUpdateError, Lagged, Section, SectionChanged,
+    ConfigServerLimits, ConfigStatus, ConfigSubscription, ConfigUpdateError, LaggedError, Section, SectionChanged,
     SectionSubscription, Transaction,
 };
 pub use sources::ConfigSources;
 pub use values::{
-    Audit, ConfigChange, ConfigError, ConfigLimits, ConfigPath, ConfigSection, ConfigTree, InvalidValue, Origin,
-    PathFault, UnknownVariable,
+    Audit, ConfigChange, ConfigError, ConfigLimits, ConfigPath, ConfigPathErrorKind, ConfigSection, ConfigTree,
+    InvalidValue, Origin, UnknownVariable,
 };
 pub use watcher::ConfigWatch;

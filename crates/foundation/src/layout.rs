@@ -15,7 +15,7 @@ use super::reporter::EventReporter;
 use super::services::Services;
 use foundation_config_server::{ConfigOutcome, ConfigServer, ConfigTree};
 use foundation_events::{EventStorage, EventStore, RetentionReport};
-use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions};
+use foundation_telemetry::{EarlyTelemetry, Telemetry, TelemetryOptions, built_in};
 
 pub(super) type MakeChild = Arc<dyn Fn(&Services) -> ChildSpec + Send + Sync>;
 
@@ -121,10 +121,10 @@ fn with_restarts(spec: ChildSpec, intensity: RestartIntensity, backoff: Backoff)
 /// The config server uses no telemetry either.
 fn count(telemetry: &Telemetry, outcome: ConfigOutcome) {
     match outcome {
-        ConfigOutcome::Made => telemetry.count("config.updates"),
-        ConfigOutcome::Unrecorded => telemetry.count("config.updates_unrecorded"),
-        ConfigOutcome::Refused | ConfigOutcome::Unanswered => telemetry.count("config.updates_refused"),
-        ConfigOutcome::CheckpointFailed => telemetry.count("config.checkpoints_failed"),
+        ConfigOutcome::Made => telemetry.count(built_in::CONFIG_UPDATES),
+        ConfigOutcome::Unrecorded => telemetry.count(built_in::CONFIG_UPDATES_UNRECORDED),
+        ConfigOutcome::Refused | ConfigOutcome::Unanswered => telemetry.count(built_in::CONFIG_UPDATES_REFUSED),
+        ConfigOutcome::CheckpointFailed => telemetry.count(built_in::CONFIG_CHECKPOINTS_FAILED),
         _ => {}
     }
 }
@@ -138,5 +138,5 @@ fn report_retention(telemetry: &Telemetry, report: &RetentionReport) {
     let measurements = [("pruned", report.pruned() as f64), ("duration_ms", took.as_secs_f64() * 1e3)];
     let metadata = json!({ "by_age": by_age, "by_count": by_count, "by_bytes": by_bytes,
         "clock_ahead_ms": clock_ahead.as_secs_f64() * 1e3, "failure": failure });
-    telemetry.execute("event_store.retention", &measurements, &metadata);
+    telemetry.execute(built_in::EVENT_STORE_RETENTION, &measurements, &metadata);
 }

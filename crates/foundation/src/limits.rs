@@ -31,9 +31,9 @@ foundation_kernel::limits! {
     /// | `events.read_again_first` | `50ms` | the first pause of a subscription that could not read the log |
     /// | `events.read_again_longest` | `5s` | the longest of these pauses, which double |
     /// | `events.park_again` | `5s` | the pause before an event is parked that the store could not park |
-    /// | `config.answer` | `10s` | a request to the config server, the recording of a change included |
+    /// | `config.answer` | `12s` | a request to the config server, the recording of a change included |
     /// | `config.store_at_start` | `10s` | the wait of a starting config server for the event store |
-    /// | `config.inquiry` | `4s` | finding out the outcome of a recording that was not answered |
+    /// | `config.inquiry` | `2s` | finding out the outcome of a recording that was not answered |
     /// | `config.ask_again_first` | `10ms` | the first pause before an event store is asked again that does not answer |
     /// | `config.ask_again_longest` | `1s` | the longest of these pauses, which double |
     /// | `telemetry.answer` | `5s` | a request to the telemetry service |

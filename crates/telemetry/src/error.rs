@@ -6,6 +6,8 @@ use crate::labels::LabelError;
 use crate::name::MetricNameError;
 
 /// Why the telemetry service did not do what it was asked.
+///
+/// A message contains that of the error that caused it, which is a field and not returned as a source a second time.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
@@ -79,7 +81,8 @@ pub enum TelemetryError {
     /// The service is not there, or did not answer.
     #[error("{reason}")]
     Unavailable {
-        /// What happened.
+        /// What happened: the text of the [`CallError`](foundation_kernel::names::CallError), which has the message itself
+        /// in it.
         reason: String,
     },
 }

@@ -148,11 +148,11 @@ impl Handlers {
             drop_contained("handlers of telemetry events", handlers);
             return Dispatched::TooDeep { first: !self.reported.swap(true, Ordering::Relaxed) };
         };
-        let faulty: Vec<_> =
+        let panicked: Vec<_> =
             handlers.iter().filter(|it| it.wants(event.name) && it.call(event).is_err()).cloned().collect();
-        let removed = faulty.iter().filter(|faulty| self.detach_those(|it| it.is(faulty)));
+        let removed = panicked.iter().filter(|handler| self.detach_those(|it| it.is(handler)));
         let removed = removed.map(|handler| handler.id.clone()).collect();
-        drop_contained("handlers of telemetry events", (handlers, faulty));
+        drop_contained("handlers of telemetry events", (handlers, panicked));
         Dispatched::Called { removed }
     }
 }

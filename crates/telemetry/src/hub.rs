@@ -4,9 +4,10 @@
 //! is held: a subscriber of `tracing` is foreign code, too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use foundation_kernel::containment::report;
+use foundation_kernel::containment::{drop_contained, report};
 use foundation_kernel::instruments::{Counter, Gauge, Histogram};
 use foundation_kernel::names::{Namespace, ServiceRegistry};
 use parking_lot::Mutex;
@@ -14,8 +15,10 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use crate::built_in;
 use crate::error::TelemetryError;
 use crate::handlers::{Dispatched, Handlers, TelemetryEvent};
+use crate::name::MetricNameError;
 use crate::scrape::{MetricFamily, Scrape};
 use crate::series::family::Family;
 use crate::series::names::Names;
@@ -40,6 +43,8 @@ struct Hub {
     self_metrics: SelfMetrics,
     /// The runtime that the next reading samples: since the start of the service or a tick none has.
     runtime: Mutex<Option<Handle>>,
+    /// Whether it has been reported that an event had an invalid name.
+    reported_invalid: AtomicBool,
 }
 
 /// Counters of the hub itself, under the names that they have in a snapshot. They allocate nothing while they are zero,
@@ -63,12 +68,12 @@ struct SelfMetrics {
 impl SelfMetrics {
     fn new(names: &Names) -> Self {
         Self {
-            detached: names.shown("telemetry.handlers_detached"),
-            nested_too_deep: names.shown("telemetry.events_nested_too_deep"),
-            unrecorded: names.shown("telemetry.unrecorded"),
-            retired: names.shown("telemetry.series_retired"),
-            failed_exports: names.shown("telemetry.failed_exports"),
-            skipped_exports: names.shown("telemetry.skipped_exports"),
+            detached: names.shown(built_in::TELEMETRY_HANDLERS_DETACHED),
+            nested_too_deep: names.shown(built_in::TELEMETRY_EVENTS_NESTED_TOO_DEEP),
+            unrecorded: names.shown(built_in::TELEMETRY_UNRECORDED),
+            retired: names.shown(built_in::TELEMETRY_SERIES_RETIRED),
+            failed_exports: names.shown(built_in::TELEMETRY_FAILED_EXPORTS),
+            skipped_exports: names.shown(built_in::TELEMETRY_SKIPPED_EXPORTS),
         }
     }
 }
@@ -78,7 +83,8 @@ impl Hub {
         let names = Names::new(namespace);
         let self_metrics = SelfMetrics::new(&names);
         let history = Mutex::new(TickHistory::new(Instant::now()));
-        Self { namespace, names, history, handlers: Handlers::default(), self_metrics, runtime: Mutex::default() }
+        let (handlers, runtime, reported_invalid) = Default::default();
+        Self { namespace, names, history, handlers, self_metrics, runtime, reported_invalid }
     }
 
     // ---- instruments ----
@@ -147,29 +153,39 @@ impl Hub {
 
     /// Has the next reading sample a runtime: the namespaces of most tests are never read.
     fn sample_next(&self, runtime: Handle) {
-        *self.runtime.lock() = Some(runtime);
+        let before = self.runtime.lock().replace(runtime);
+        drop_runtime(before);
     }
 
     /// Shows the runtime as gauges, by the metrics that tokio has without unstable features.
     fn sample_runtime(&self) {
         // Held meanwhile: another first reading waits until the gauges are there.
         let mut next = self.runtime.lock();
-        let Some(runtime) = next.take() else { return };
-        let metrics = runtime.metrics();
-        let shown = [
-            ("tokio.workers", metrics.num_workers()),
-            ("tokio.alive_tasks", metrics.num_alive_tasks()),
-            ("tokio.global_queue_depth", metrics.global_queue_depth()),
-        ];
-        for (name, value) in shown {
-            self.recording::<Gauge>(name, |gauge| gauge.set(value as f64));
+        let runtime = next.take();
+        if let Some(runtime) = &runtime {
+            let metrics = runtime.metrics();
+            let shown = [
+                (built_in::TOKIO_WORKERS, metrics.num_workers()),
+                (built_in::TOKIO_ALIVE_TASKS, metrics.num_alive_tasks()),
+                (built_in::TOKIO_GLOBAL_QUEUE_DEPTH, metrics.global_queue_depth()),
+            ];
+            for (name, value) in shown {
+                self.recording::<Gauge>(name, |gauge| gauge.set(value as f64));
+            }
         }
+        drop(next);
+        drop_runtime(runtime);
     }
 
     // ---- events ----
 
+    /// An event with an invalid name, which no handler can be attached to, is only counted.
     fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
-        self.count(name);
+        match self.names.table::<Counter>(name) {
+            Ok(table) => table.bare().increment(),
+            Err(TelemetryError::InvalidName(error)) => return self.report_invalid(&error),
+            Err(_) => self.self_metrics.unrecorded.bare().increment(),
+        }
         for (measurement, value) in measurements {
             self.record(&format!("{name}.{measurement}"), *value);
         }
@@ -177,6 +193,14 @@ impl Hub {
         match self.handlers.dispatch(&event) {
             Dispatched::Called { removed } => removed.iter().for_each(|id| self.report_detached(id, name)),
             Dispatched::TooDeep { first } => self.report_too_deep(name, first),
+        }
+    }
+
+    fn report_invalid(&self, error: &MetricNameError) {
+        self.self_metrics.unrecorded.bare().increment();
+        let namespace = self.namespace;
+        if !self.reported_invalid.swap(true, Ordering::Relaxed) {
+            report(|| tracing::warn!(%namespace, %error, "a telemetry event has no valid name and is not delivered"));
         }
     }
 
@@ -197,9 +221,52 @@ impl Hub {
     }
 }
 
+/// The last handle on a runtime drops what its owner has put into it, its hooks for example: not under a lock.
+fn drop_runtime(runtime: Option<Handle>) {
+    drop_contained("a handle on a runtime", runtime);
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
+
+    /// Notes whether the lock of the runtime is free when it is dropped.
+    struct LockProbe {
+        hub: Weak<Hub>,
+        was_free: Arc<Mutex<Vec<bool>>>,
+    }
+
+    impl Drop for LockProbe {
+        fn drop(&mut self) {
+            let was_free = self.hub.upgrade().is_none_or(|hub| hub.runtime.try_lock().is_some());
+            self.was_free.lock().push(was_free);
+        }
+    }
+
+    /// The last handle on a runtime whose hook owns the probe.
+    fn last_handle(probe: LockProbe) -> Handle {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).on_thread_start(move || {
+            let _ = &probe;
+        });
+        let runtime = builder.build().unwrap();
+        // The builder has the hook, too.
+        drop(builder);
+        runtime.handle().clone()
+    }
+
+    #[test]
+    fn no_runtime_is_dropped_under_the_lock_of_the_next_reading() {
+        let (hub, was_free) = (Arc::new(Hub::new(Namespace::Production)), Arc::default());
+        let probe = || LockProbe { hub: Arc::downgrade(&hub), was_free: Arc::clone(&was_free) };
+        hub.sample_next(last_handle(probe()));
+        hub.sample_next(last_handle(probe()));
+        assert_eq!(*was_free.lock(), [true], "the second handle takes the place of the first");
+        hub.sample_runtime();
+        assert_eq!(*was_free.lock(), [true, true]);
+    }
 
     #[test]
     fn measurements_under_a_refused_name_are_counted() {

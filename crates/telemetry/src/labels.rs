@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    fn refusal(pairs: &[(&str, &str)]) -> String {
+    fn error_text(pairs: &[(&str, &str)]) -> String {
         Labels::new(pairs.iter().copied()).unwrap_err().to_string()
     }
 
@@ -189,13 +189,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_which_label_and_why() {
-        assert_eq!(refusal(&[("a", "1"), ("a", "2")]), r#"label "a" occurs twice"#);
-        assert_eq!(refusal(&[("le", "1")]), r#"label "le" is reserved: exporters write it themselves"#);
-        assert_eq!(refusal(&[("a", "x\ny")]), r#"the value of label "a" holds the control character '\n'"#);
-        assert_eq!(refusal(&[("a", &"x".repeat(201))]), r#"the value of label "a" has 201 bytes, and may have 200"#);
+    fn an_error_says_which_label_and_why() {
+        assert_eq!(error_text(&[("a", "1"), ("a", "2")]), r#"label "a" occurs twice"#);
+        assert_eq!(error_text(&[("le", "1")]), r#"label "le" is reserved: exporters write it themselves"#);
+        assert_eq!(error_text(&[("a", "x\ny")]), r#"the value of label "a" holds the control character '\n'"#);
+        assert_eq!(error_text(&[("a", &"x".repeat(201))]), r#"the value of label "a" has 201 bytes, and may have 200"#);
         let nine = [("a", ""), ("b", ""), ("c", ""), ("d", ""), ("e", ""), ("f", ""), ("g", ""), ("h", ""), ("i", "")];
-        assert_eq!(refusal(&nine), "9 labels are too many: a series has at most 8");
+        assert_eq!(error_text(&nine), "9 labels are too many: a series has at most 8");
         for key in ["", "1a", "__a", "a b", "a\"", "größe", "a\0"] {
             assert!(matches!(Labels::new([(key, "")]), Err(LabelError::Key(_))), "{key:?}");
         }

@@ -126,7 +126,7 @@ impl Grammar {
 mod tests {
     use super::*;
 
-    fn refusal(name: &str) -> Option<MetricNameErrorKind> {
+    fn error_kind(name: &str) -> Option<MetricNameErrorKind> {
         Grammar::Instrument.check(name).err().map(|error| error.kind)
     }
 
@@ -140,16 +140,16 @@ mod tests {
 
     #[test]
     fn what_an_exporter_could_stumble_over_is_refused() {
-        assert_eq!(refusal(""), Some(MetricNameErrorKind::Empty));
-        assert_eq!(refusal("1a"), Some(MetricNameErrorKind::Start { found: '1' }));
-        assert_eq!(refusal(&"a".repeat(201)), Some(MetricNameErrorKind::TooLong { found: 201, limit: 200 }));
+        assert_eq!(error_kind(""), Some(MetricNameErrorKind::Empty));
+        assert_eq!(error_kind("1a"), Some(MetricNameErrorKind::Start { found: '1' }));
+        assert_eq!(error_kind(&"a".repeat(201)), Some(MetricNameErrorKind::TooLong { found: 201, limit: 200 }));
         for (name, found) in [("a\"b", '"'), ("a\nb", '\n'), ("a b", ' '), ("a{b", '{'), ("aß", 'ß'), ("a\0", '\0')] {
-            assert_eq!(refusal(name), Some(MetricNameErrorKind::Character { found, allowed: "_.:-/" }));
+            assert_eq!(error_kind(name), Some(MetricNameErrorKind::Character { found, allowed: "_.:-/" }));
         }
     }
 
     #[test]
-    fn a_refusal_says_what_was_asked_what_was_found_and_what_is_allowed() {
+    fn an_error_says_what_was_asked_what_was_found_and_what_is_allowed() {
         let text = |grammar: Grammar, name: &str| grammar.check(name).unwrap_err().to_string();
         assert_eq!(
             text(Grammar::Pattern, "order.*"),

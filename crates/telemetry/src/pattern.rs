@@ -15,13 +15,13 @@ use crate::name::{Grammar, MetricNameError};
 /// assert!(!orders.matches("orders"));
 /// assert!(!EventPattern::from("order").matches("order.placed"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventPattern {
     name: String,
     reach: Reach,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Reach {
     Exact,
     Below,

@@ -6,6 +6,7 @@ use foundation_kernel::instruments::{Reading, Snapshot};
 use foundation_kernel::names::{Namespace, ServiceMeasures, ServiceRegistry};
 use serde::Serialize;
 
+use crate::built_in::{SERVICE_FAILURES, SERVICE_HANDLING_NS, SERVICE_IDLE_SECONDS, SERVICE_MESSAGES};
 use crate::labels::Labels;
 
 /// All counts and measurements of a namespace, read at one time: the input of exporters.
@@ -72,10 +73,10 @@ impl MetricFamily {
 
 /// One series of a service in each of these families.
 const FAMILIES: [(&str, &str); 4] = [
-    ("service.messages", "counter"),
-    ("service.failures", "counter"),
-    ("service.idle_seconds", "gauge"),
-    ("service.handling_ns", "histogram"),
+    (SERVICE_MESSAGES, "counter"),
+    (SERVICE_FAILURES, "counter"),
+    (SERVICE_IDLE_SECONDS, "gauge"),
+    (SERVICE_HANDLING_NS, "histogram"),
 ];
 
 fn measured(registry: &ServiceRegistry) -> impl Iterator<Item = MetricFamily> {

@@ -1,8 +1,9 @@
 //! Sections whose own code misbehaves: its effects are refused, and end nothing.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Wake, Waker};
+use std::time::Duration;
 
 use foundation::config::{ConfigError, ConfigSection, ConfigSources, ConfigUpdateError};
 use foundation::{ConfigServer, Foundation, FoundationBuilder};
@@ -149,5 +150,56 @@ async fn the_waker_of_a_subscriber_that_panics_ends_nothing_and_keeps_no_change_
         assert_eq!(other.next().await.unwrap().unwrap().change.new, limit);
     }
     assert_eq!(pid(foundation.production(), &ConfigServer::NAME), server);
+    foundation.shutdown().await;
+}
+
+/// A section whose destructor has another thread subscribe to the configuration, and waits for it.
+#[derive(Debug, Deserialize, Validate)]
+struct Subscriber {
+    #[garde(skip)]
+    #[expect(dead_code, reason = "it is read from the configuration")]
+    number: u32,
+}
+
+/// The configuration to subscribe to, and whether each subscription was made in time.
+static SUBSCRIPTIONS: Mutex<(Option<ConfigServer>, Vec<bool>)> = Mutex::new((None, Vec::new()));
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let config = SUBSCRIPTIONS.lock().unwrap().0.clone();
+        let Some(config) = config else { return };
+        let (done, in_time) = mpsc::channel();
+        std::thread::spawn(move || done.send(config.subscribe("subscriber").map(drop)));
+        let in_time = in_time.recv_timeout(Duration::from_secs(5)).is_ok();
+        SUBSCRIPTIONS.lock().unwrap().1.push(in_time);
+    }
+}
+
+impl ConfigSection for Subscriber {
+    const PATH: &'static str = "subscriber";
+    const UPDATABLE: &'static [&'static str] = &["*"];
+
+    fn defaults() -> Value {
+        json!({ "number": 0 })
+    }
+}
+
+#[tokio::test]
+async fn the_destructor_of_a_section_that_a_slow_subscriber_has_missed_runs_under_no_lock() {
+    let sources = ConfigSources::new().section::<Subscriber>().unwrap();
+    let foundation = Foundation::builder().config(sources).start().await.unwrap();
+    let config = foundation.config();
+    let slow = config.subscribe_section::<Subscriber>().unwrap();
+    // The slow subscriber keeps 1,024 changes, and each further one drops the section before the oldest of them.
+    for number in 1..=1_025 {
+        config.update("subscriber.number", number).await.unwrap();
+    }
+    SUBSCRIPTIONS.lock().unwrap().0 = Some(config.clone());
+    for number in 1_026..=1_028 {
+        config.update("subscriber.number", number).await.unwrap();
+    }
+    let (_, in_time) = std::mem::take(&mut *SUBSCRIPTIONS.lock().unwrap());
+    assert!(in_time.len() >= 3 && in_time.iter().all(|in_time| *in_time), "{in_time:?}");
+    drop(slow);
     foundation.shutdown().await;
 }

@@ -65,18 +65,10 @@ async fn values_that_are_too_large_or_of_another_type_change_nothing(namespace: 
         assert_eq!(error_text(transaction.await), expected);
     }
     // Each of them may be so large, and all of them together exceed one event.
-    let many = |wishes: &mut foundation::config::Transaction| {
-        for number in 0..20 {
-            wishes.set(format!("parts.part{number}"), "x".repeat(65_000));
-        }
+    let many = |wishes: foundation::config::Transaction| {
+        (0..20).fold(wishes, |wishes, number| wishes.set(format!("parts.part{number}"), "x".repeat(65_000)))
     };
-    let error = config
-        .transaction(|wishes| {
-            many(wishes);
-            wishes
-        })
-        .await
-        .unwrap_err();
+    let error = config.transaction(many).await.unwrap_err();
     let expected = "the change was not recorded: event 0 of the batch (config_updated) has a payload of 13";
     assert!(readable(&error).starts_with(expected), "{error}");
     assert_untouched(&namespace).await;

@@ -74,7 +74,7 @@ struct Memory {
     /// How the files are watched.
     watch: Mutex<ConfigWatch>,
     /// Why the last checkpoint could not be recorded, if it could not.
-    checkpoint_failure: Mutex<Option<String>>,
+    checkpoint_error: Mutex<Option<String>>,
     /// The content of the files that were refused last, and why.
     refused: Mutex<Option<(Fingerprint, String)>>,
 }
@@ -98,9 +98,6 @@ pub(super) struct State {
     #[cfg(feature = "reload")]
     _watcher: Option<Watcher>,
 }
-
-/// The commits that were made, each with the correlation of its event.
-type MadeAgain = Vec<(Uuid, ConfigCommit)>;
 
 impl ConfigServerActor {
     pub(super) fn new(
@@ -172,7 +169,7 @@ impl ConfigServerActor {
         }
     }
 
-    /// A reload on request, whose refusal is recorded.
+    /// A reload on request, which is recorded if it is refused.
     async fn try_reload(&self, records: &mut Records, note: ChangeNote) -> Result<ConfigCommit, ConfigUpdateError> {
         let result = self.reload(records, note).await;
         if let Err(error) = &result {
@@ -202,7 +199,7 @@ impl ConfigServerActor {
     fn refuse_reload(&self, error: &ConfigUpdateError) {
         let reason = display_text(error);
         report(|| tracing::warn!(%reason, "the configuration files have changed and are not taken"));
-        self.journal.note_refusal(&reason);
+        self.journal.note_refused_reload(&reason);
     }
 
     fn counted(&self, result: Result<ConfigCommit, ConfigUpdateError>) -> Result<ConfigCommit, ConfigUpdateError> {
@@ -227,7 +224,7 @@ impl ConfigServerActor {
             overrides: tree.overrides().count(),
             subscribers: self.current.subscribers(),
             watch: self.memory.watch.lock().clone(),
-            checkpoint_failure: self.memory.checkpoint_failure.lock().clone(),
+            checkpoint_error: self.memory.checkpoint_error.lock().clone(),
         }
     }
 
@@ -246,31 +243,44 @@ impl ConfigServerActor {
         match self.journal.record(kind, correlation, &step.changes, &note).await {
             Ok(events) => Ok(self.make(step, note, events.last().copied())),
             Err(error @ EventStoreError::NoAnswer { .. }) => {
-                match self.await_outcome(records, correlation, &error).await? {
-                    Some(commit) => Ok(commit),
-                    None => self.unrecorded(step, note, error),
+                let new = self.records_after_no_answer(records, &error).await?;
+                let ours = new.iter().rfind(|record| record.correlation == correlation).map(|record| record.event);
+                match ours {
+                    Some(event) => Ok(self.make_recorded(step, note, event, new).await),
+                    None => {
+                        self.make_all(&new).await;
+                        self.unrecorded(step, note, error)
+                    }
                 }
             }
             Err(error) => self.unrecorded(step, note, error),
         }
     }
 
-    /// The outcome of a recording that was not answered: the commit, if it was recorded. The store handles one request
-    /// after the other, and a request that it had not done when it ended is never done. So the next answer, of this
-    /// store or of its successor, settles it.
-    async fn await_outcome(
+    /// The new records after a recording that was not answered, by which its outcome is known. The store handles one
+    /// request after the other, and a request that it had not done when it ended is never done. So the next answer, of
+    /// this store or of its successor, settles it.
+    async fn records_after_no_answer(
         &self,
         records: &mut Records,
-        correlation: Uuid,
         error: &EventStoreError,
-    ) -> Result<Option<ConfigCommit>, ConfigUpdateError> {
+    ) -> Result<Vec<Record>, ConfigUpdateError> {
         *records = Records::Unknown;
-        let Ok(Ok(made)) = timeout(self.limits.inquiry, self.catch_up()).await else {
+        let Ok(Ok(new)) = timeout(self.limits.inquiry, self.journal.records_after(self.seen())).await else {
             return Err(ConfigUpdateError::NoAnswer { reason: error.to_string() });
         };
         *records = Records::InSync;
-        let ours = made.into_iter().find(|(recorded, _)| *recorded == correlation);
-        Ok(ours.map(|(_, commit)| commit))
+        Ok(new)
+    }
+
+    /// Makes a step that is recorded by this event, one of these records. The step itself is made, not what the files
+    /// say by now: they may have changed again.
+    async fn make_recorded(&self, step: Step, note: ChangeNote, event: EventId, mut new: Vec<Record>) -> ConfigCommit {
+        let commit = self.make(step, note, Some(event));
+        new.retain(|record| record.event != event || record.kind != RecordKind::Reload);
+        // In their order, with an update of its own among them: the last record about a value decides.
+        self.make_all(&new).await;
+        commit
     }
 
     /// Handles a step that is certainly not recorded.
@@ -300,9 +310,7 @@ impl ConfigServerActor {
 
     fn make(&self, step: Step, note: ChangeNote, event: Option<EventId>) -> ConfigCommit {
         let commit = ConfigCommit { changes: step.changes, generation: step.next.generation(), event, note };
-        if event.is_some() {
-            *self.memory.seen.lock() = event;
-        }
+        event.into_iter().for_each(|event| self.note_seen(event));
         self.current.make(step.next, &commit);
         self.release_if_no_overrides();
         self.notify(ConfigOutcome::Made);
@@ -316,22 +324,22 @@ impl ConfigServerActor {
         let has_none = self.current.load().overrides().next().is_none();
         if has_none {
             self.journal.hold().keep_from(None);
-            *self.memory.checkpoint_failure.lock() = None;
+            *self.memory.checkpoint_error.lock() = None;
         }
         has_none
     }
 
     /// Records a checkpoint of all changes at run time that are in force, so that the events before it can be pruned.
     /// If that fails they are kept, and the store's next retention check asks again. If the store has refused it, the
-    /// server's status says so: a refusal does not pass by itself.
+    /// server's status says so: that does not pass by itself.
     async fn try_checkpoint(&self, records: &mut Records) {
         let Err(error) = self.checkpoint(records).await else {
-            *self.memory.checkpoint_failure.lock() = None;
+            *self.memory.checkpoint_error.lock() = None;
             return;
         };
         self.notify(ConfigOutcome::CheckpointFailed);
         let is_refused = matches!(error, ConfigUpdateError::NotRecorded(EventStoreError::Log(_)));
-        if !is_refused || note_change(&self.memory.checkpoint_failure, Some(display_text(&error))) {
+        if !is_refused || note_change(&self.memory.checkpoint_error, Some(display_text(&error))) {
             report(|| tracing::warn!(%error, "overrides are not recorded anew, and older events are kept"));
         }
     }
@@ -341,11 +349,23 @@ impl ConfigServerActor {
         if self.release_if_no_overrides() {
             return Ok(());
         }
-        let (changes, note) = (checkpoint(&self.current.load()), ChangeNote::default());
-        let recorded = self.journal.record(RecordKind::Checkpoint, Uuid::now_v7(), &changes, &note).await;
-        let recorded = recorded.map_err(ConfigUpdateError::NotRecorded)?;
-        recorded.last().into_iter().for_each(|last| *self.memory.seen.lock() = Some(*last));
-        self.journal.hold().keep_from(recorded.first().copied());
+        let (changes, note, correlation) = (checkpoint(&self.current.load()), ChangeNote::default(), Uuid::now_v7());
+        let kept_from = match self.journal.record(RecordKind::Checkpoint, correlation, &changes, &note).await {
+            Ok(events) => {
+                events.last().into_iter().for_each(|last| self.note_seen(*last));
+                events.first().copied()
+            }
+            Err(error @ EventStoreError::NoAnswer { .. }) => {
+                let new = self.records_after_no_answer(records, &error).await?;
+                self.make_all(&new).await;
+                if !new.iter().any(|record| record.correlation == correlation) {
+                    return Err(ConfigUpdateError::NotRecorded(error));
+                }
+                baseline(&new)
+            }
+            Err(error) => return Err(ConfigUpdateError::NotRecorded(error)),
+        };
+        self.journal.hold().keep_from(kept_from);
         Ok(())
     }
 
@@ -388,49 +408,53 @@ impl ConfigServerActor {
     }
 
     /// Makes every change that is recorded and not made, in order, and waits for the store if it does not record.
-    async fn catch_up(&self) -> Result<MadeAgain, ActorProcessingErr> {
+    async fn catch_up(&self) -> Result<(), ActorProcessingErr> {
         let recorded = self.journal.records_after(self.seen()).await?;
-        Ok(self.make_all(&recorded).await)
+        self.make_all(&recorded).await;
+        Ok(())
     }
 
     fn seen(&self) -> Option<EventId> {
         *self.memory.seen.lock()
     }
 
+    fn note_seen(&self, event: EventId) {
+        let mut seen = self.memory.seen.lock();
+        *seen = (*seen).max(Some(event));
+    }
+
     /// Makes the changes of all records after the last one that was seen.
-    async fn make_all(&self, new: &[Record]) -> MadeAgain {
-        let (seen, mut made) = (self.seen(), Vec::new());
+    async fn make_all(&self, new: &[Record]) {
+        let seen = self.seen();
         // However often the files were reloaded, they are read once, for the last of these records.
         if let Some(reload) = new.iter().rfind(|record| record.kind == RecordKind::Reload) {
-            made.extend(self.reload_again(reload).await.map(|commit| (reload.correlation, commit)));
+            self.reload_again(reload).await;
         }
-        if let Some(commit) = self.replay(new) {
-            made.extend(new.iter().map(|record| (record.correlation, commit.clone())));
-        }
-        new.last().into_iter().for_each(|last| *self.memory.seen.lock() = Some(last.event));
+        self.replay(new);
+        new.last().into_iter().for_each(|last| self.note_seen(last.event));
         let hold = self.journal.hold();
         if !self.release_if_no_overrides() && (seen.is_none() || hold.kept_from().is_none()) {
             hold.keep_from(baseline(new));
         }
-        made
     }
 
-    fn replay(&self, new: &[Record]) -> Option<ConfigCommit> {
+    fn replay(&self, new: &[Record]) {
         let (step, refused) = Step::replay(&self.current.load(), new);
         for (event, reason) in refused {
             report(|| tracing::warn!(%event, %reason, "a recorded change no longer applies"));
         }
-        let last = new.iter().rfind(|record| record.kind != RecordKind::Reload)?;
-        Some(self.make(step?, last.note.clone(), Some(last.event)))
+        let last = new.iter().rfind(|record| record.kind != RecordKind::Reload);
+        if let (Some(step), Some(last)) = (step, last) {
+            self.make(step, last.note.clone(), Some(last.event));
+        }
     }
 
-    async fn reload_again(&self, reload: &Record) -> Option<ConfigCommit> {
+    async fn reload_again(&self, reload: &Record) {
         match self.load().await {
-            Ok(Some(step)) if step.kind.is_some() => Some(self.make(step, reload.note.clone(), Some(reload.event))),
-            Ok(_) => None,
+            Ok(Some(step)) if step.kind.is_some() => drop(self.make(step, reload.note.clone(), Some(reload.event))),
+            Ok(_) => {}
             Err(error) => {
                 report(|| tracing::warn!(event = %reload.event, %error, "a recorded change no longer applies"));
-                None
             }
         }
     }

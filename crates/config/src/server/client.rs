@@ -73,7 +73,7 @@ impl From<CallError<ConfigMsg>> for ConfigUpdateError {
     fn from(error: CallError<ConfigMsg>) -> Self {
         let reason = error.to_string();
         match error {
-            CallError::NotDelivered(_) => Self::NotDelivered { reason },
+            CallError::NotDelivered(_) | CallError::NoRuntime { .. } => Self::NotDelivered { reason },
             _ => Self::NoAnswer { reason },
         }
     }
@@ -255,11 +255,9 @@ impl ConfigServer {
     /// As [`update`](Self::update).
     pub async fn transaction(
         &self,
-        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
+        build: impl FnOnce(Transaction) -> Transaction,
     ) -> Result<ConfigCommit, ConfigUpdateError> {
-        let mut transaction = Transaction::default();
-        build(&mut transaction);
-        self.propose(transaction.try_into()?).await
+        self.propose(build(Transaction::default()).try_into()?).await
     }
 
     /// Drops all values that were set at run time, together.
@@ -326,8 +324,8 @@ impl ConfigServer {
         self.ask(ConfigMsg::Status).await
     }
 
-    /// Waits until the server runs, at most [5 s](foundation_kernel::names::RegistryLimits::wait) if no limit is given: after
-    /// its restart, say.
+    /// Waits until the server runs: after its restart, say. Without a limit it waits as long as
+    /// [`wait_for_service`](ServiceRegistry::wait_for_service) does.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
@@ -336,10 +334,7 @@ impl ConfigServer {
     }
 
     /// A transaction of one change.
-    async fn only(
-        &self,
-        build: impl FnOnce(&mut Transaction) -> &mut Transaction,
-    ) -> Result<ConfigChanged, ConfigUpdateError> {
+    async fn only(&self, build: impl FnOnce(Transaction) -> Transaction) -> Result<ConfigChanged, ConfigUpdateError> {
         let commit = self.transaction(build).await?;
         let lost = || ConfigUpdateError::NoAnswer { reason: "the answer does not contain the change".to_owned() };
         commit.changed().next().ok_or_else(lost)

@@ -3,16 +3,22 @@
 //!
 //! 1. A subscriber receives each change that is made after it subscribed, once, and when the tree has it.
 //! 2. Only the server writes, and there is one server at a time.
+//! 3. No destructor of a section runs under a lock: neither under one of ours nor under one of the channel.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use arc_swap::{ArcSwap, Guard};
 use foundation_events::EventId;
 use foundation_kernel::containment::waking_contained;
 use foundation_kernel::names::ServiceRegistry;
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::broadcast::{Receiver, Sender, error::RecvError};
 
@@ -27,19 +33,38 @@ pub(super) struct Current {
     tree: Arc<ArcSwap<ConfigTree>>,
     /// Made for the first subscriber: its backlog is allocated as a whole, and most namespaces have none.
     changes: Mutex<Option<Sender<Arc<Made>>>>,
+    unused: Arc<UnusedSections>,
 }
 
 /// A commit that has been made, with the declared sections before and after it.
-#[derive(Debug)]
 struct Made {
     commit: ConfigCommit,
     before: Arc<[Snapshot]>,
     after: Arc<[Snapshot]>,
+    unused: Arc<UnusedSections>,
+}
+
+/// The channel drops a commit under its own lock: so its sections are put aside here.
+impl Drop for Made {
+    fn drop(&mut self) {
+        self.unused.0.lock().extend([Arc::clone(&self.before), Arc::clone(&self.after)]);
+    }
+}
+
+/// The sections of commits that are gone, until they are dropped without a lock (invariant 3).
+#[derive(Default)]
+struct UnusedSections(Mutex<Vec<Arc<[Snapshot]>>>);
+
+impl UnusedSections {
+    fn clear(&self) {
+        let unused = mem::take(&mut *self.0.lock());
+        drop(unused);
+    }
 }
 
 impl From<Arc<ConfigTree>> for Current {
     fn from(loaded: Arc<ConfigTree>) -> Self {
-        Self { tree: Arc::new(ArcSwap::new(loaded)), changes: Mutex::default() }
+        Self { tree: Arc::new(ArcSwap::new(loaded)), changes: Mutex::default(), unused: Arc::default() }
     }
 }
 
@@ -66,8 +91,10 @@ impl Current {
         // Not under the lock: a subscriber that is woken may subscribe again.
         let Some(changes) = self.changes.lock().clone() else { return };
         let (before, after) = (Arc::clone(before.snapshots()), Arc::clone(next.snapshots()));
+        let (commit, unused) = (commit.clone(), Arc::clone(&self.unused));
         // It is no error if all subscribers have gone.
-        let _ = changes.send(Arc::new(Made { commit: commit.clone(), before, after }));
+        let _ = changes.send(Arc::new(Made { commit, before, after, unused }));
+        self.unused.clear();
     }
 
     /// How many subscriptions there are.
@@ -100,30 +127,47 @@ impl Current {
 
     fn feed(&self, registry: &ServiceRegistry) -> Feed {
         let changes = self.changes.lock().get_or_insert_with(|| Sender::new(BACKLOG)).subscribe();
-        Feed { changes, registry: registry.clone() }
+        let commits = stream::unfold((changes, registry.clone()), |(mut changes, registry)| async move {
+            let made = next(&mut changes, &registry).await?;
+            Some((made, (changes, registry)))
+        });
+        Feed { commits: Some(commits.fuse().boxed()), unused: Arc::clone(&self.unused) }
     }
 }
 
 /// The commits from now on, in order; it outlives the config server's restarts.
-#[derive(Debug)]
 struct Feed {
-    changes: Receiver<Arc<Made>>,
-    registry: ServiceRegistry,
+    /// `None` once it is being dropped.
+    commits: Option<BoxStream<'static, Result<Arc<Made>, LaggedError>>>,
+    unused: Arc<UnusedSections>,
 }
 
 impl Feed {
-    /// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
-    async fn next(&mut self) -> Result<Option<Arc<Made>>, Lagged> {
-        let made = tokio::select! {
-            biased;
-            made = waking_contained(self.changes.recv()) => made,
-            () = self.registry.ended() => return Ok(None),
-        };
-        match made {
-            Ok(made) => Ok(Some(made)),
-            Err(RecvError::Lagged(missed)) => Err(Lagged { missed }),
-            Err(RecvError::Closed) => Ok(None),
-        }
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Arc<Made>, LaggedError>>> {
+        // Those of the commit before, if this subscriber was the last one to read it.
+        self.unused.clear();
+        self.commits.as_mut().map_or(Poll::Ready(None), |commits| commits.poll_next_unpin(context))
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.commits = None;
+        self.unused.clear();
+    }
+}
+
+/// The next commit; `None` after the last one, when the namespace has ended, for whatever reason.
+async fn next(changes: &mut Receiver<Arc<Made>>, registry: &ServiceRegistry) -> Option<Result<Arc<Made>, LaggedError>> {
+    let made = tokio::select! {
+        biased;
+        made = waking_contained(changes.recv()) => made,
+        () = registry.ended() => return None,
+    };
+    match made {
+        Ok(made) => Some(Ok(made)),
+        Err(RecvError::Lagged(missed)) => Some(Err(LaggedError { missed })),
+        Err(RecvError::Closed) => None,
     }
 }
 
@@ -131,13 +175,16 @@ impl Feed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} configuration changes were missed: the subscriber was too slow")]
 #[non_exhaustive]
-pub struct Lagged {
+pub struct LaggedError {
     /// How many; changes that were made together count as one.
     pub missed: u64,
 }
 
-/// The changes of one value or section from now on, in order; it outlives the config server's restarts.
-#[derive(Debug)]
+/// The changes of one value or section from now on, in order, each as soon as the tree has it.
+///
+/// [`next`](Self::next) returns one after the other, and so does the [`Stream`], whose items are results. It outlives the
+/// config server's restarts and ends with the namespace.
+#[must_use = "a subscription that is dropped shows nothing"]
 pub struct ConfigSubscription {
     section: ConfigPath,
     feed: Feed,
@@ -146,25 +193,46 @@ pub struct ConfigSubscription {
 }
 
 impl ConfigSubscription {
-    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
-    /// dropped.
+    /// Waits for the next change; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
     /// # Errors
-    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
-    pub async fn next(&mut self) -> Result<Option<ConfigChanged>, Lagged> {
+    /// [`LaggedError`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<ConfigChanged>, LaggedError> {
+        poll_fn(|context| self.poll(context)).await.transpose()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<ConfigChanged, LaggedError>>> {
         loop {
             if let Some(changed) = self.pending.pop_front() {
-                return Ok(Some(changed));
+                return Poll::Ready(Some(Ok(changed)));
             }
-            let Some(made) = self.feed.next().await? else {
-                return Ok(None);
+            let Some(made) = ready!(self.feed.poll(context)).transpose()? else {
+                return Poll::Ready(None);
             };
             self.pending.extend(made.commit.changed().filter(|changed| changed.change.path.is_within(&self.section)));
         }
     }
 }
 
-/// The changes of a declared section from now on, in order; it outlives the config server's restarts.
+impl Stream for ConfigSubscription {
+    type Item = Result<ConfigChanged, LaggedError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
+    }
+}
+
+impl fmt::Debug for ConfigSubscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConfigSubscription({})", self.section)
+    }
+}
+
+/// The changes of a declared section from now on, in order, each as soon as the tree has it.
+///
+/// [`next`](Self::next) returns one after the other, and so does the [`Stream`], whose items are results. It outlives the
+/// config server's restarts and ends with the namespace.
+#[must_use = "a subscription that is dropped shows nothing"]
 pub struct SectionSubscription<T> {
     section: ConfigPath,
     index: usize,
@@ -189,18 +257,21 @@ pub struct SectionChanged<T> {
 }
 
 impl<T: ConfigSection> SectionSubscription<T> {
-    /// Waits for the next change; `None` when the namespace has been shut down. Nothing is lost if the future is
-    /// dropped.
+    /// Waits for the next change; `None` when the namespace has ended. Nothing is lost if it is cancelled.
     ///
     /// # Errors
-    /// [`Lagged`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
-    pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, Lagged> {
-        while let Some(made) = self.feed.next().await? {
+    /// [`LaggedError`] if this subscriber was more than 1,024 changes behind; the next call goes on after the gap.
+    pub async fn next(&mut self) -> Result<Option<SectionChanged<T>>, LaggedError> {
+        poll_fn(|context| self.poll(context)).await.transpose()
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<SectionChanged<T>, LaggedError>>> {
+        while let Some(made) = ready!(self.feed.poll(context)).transpose()? {
             if let Some(changed) = self.changed(&made) {
-                return Ok(Some(changed));
+                return Poll::Ready(Some(Ok(changed)));
             }
         }
-        Ok(None)
+        Poll::Ready(None)
     }
 
     fn changed(&self, made: &Made) -> Option<SectionChanged<T>> {
@@ -214,6 +285,14 @@ impl<T: ConfigSection> SectionSubscription<T> {
             event: commit.event,
             note: commit.note.clone(),
         })
+    }
+}
+
+impl<T: ConfigSection> Stream for SectionSubscription<T> {
+    type Item = Result<SectionChanged<T>, LaggedError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll(context)
     }
 }
 

@@ -22,8 +22,6 @@ use crate::values::{ConfigChange, ConfigPath};
 
 /// The name of the config server in each namespace, which is the source of its events.
 pub(super) const SERVER: &str = "config_server";
-/// The event kind of a refused reload.
-const CONFIG_RELOAD_REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 
 /// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +38,24 @@ impl RecordKind {
     const ALL: [Self; 3] = [Self::Update, Self::Reload, Self::Checkpoint];
 
     const fn event_kind(self) -> EventKind {
-        EventKind::from_static(match self {
-            Self::Update => "config_updated",
-            Self::Reload => "config_reloaded",
-            Self::Checkpoint => "config_checkpoint",
-        })
+        match self {
+            Self::Update => ConfigRecord::UPDATED,
+            Self::Reload => ConfigRecord::RELOADED,
+            Self::Checkpoint => ConfigRecord::CHECKPOINT,
+        }
     }
 }
 
 /// One change of a value, as it was recorded.
+///
+/// The config server records four kinds of events, all of them with its [name](crate::ConfigServer::NAME) as their
+/// source:
+///
+/// | kind | payload |
+/// |---|---|
+/// | [`config_updated`](Self::UPDATED), [`config_reloaded`](Self::RELOADED) | the change, or several in `changes`; `author` and `reason` of its note |
+/// | [`config_checkpoint`](Self::CHECKPOINT) | the changes at run time that are in force |
+/// | [`config_reload_refused`](Self::RELOAD_REFUSED) | `reason` |
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ConfigRecord {
@@ -63,6 +70,17 @@ pub struct ConfigRecord {
     pub change: ConfigChange,
     /// Who changed it, and why.
     pub note: ChangeNote,
+}
+
+impl ConfigRecord {
+    /// Values were changed at run time: set, reset or rolled back.
+    pub const UPDATED: EventKind = EventKind::from_static("config_updated");
+    /// Values were changed by a reload of the files.
+    pub const RELOADED: EventKind = EventKind::from_static("config_reloaded");
+    /// All changes at run time that are in force were recorded anew, so that older events can be pruned.
+    pub const CHECKPOINT: EventKind = EventKind::from_static("config_checkpoint");
+    /// The files were changed and are not applied, with the reason.
+    pub const RELOAD_REFUSED: EventKind = EventKind::from_static("config_reload_refused");
 }
 
 /// How a change came about.
@@ -318,9 +336,10 @@ impl Journal {
         }
     }
 
-    /// Records that changed files are refused. No caller waits for that, and a failure could not be handled.
-    pub(super) fn note_refusal(&self, reason: &str) {
-        let event = NewEvent::of(CONFIG_RELOAD_REFUSED).source(SERVER).payload(serde_json::json!({ "reason": reason }));
+    /// Records that changed files are refused. No caller waits for that, and none could handle an error.
+    pub(super) fn note_refused_reload(&self, reason: &str) {
+        let event =
+            NewEvent::of(ConfigRecord::RELOAD_REFUSED).source(SERVER).payload(serde_json::json!({ "reason": reason }));
         if let Err(error) = event.map_err(EventStoreError::from).and_then(|event| self.events.note(vec![event])) {
             report(|| tracing::warn!(%error, "a refused reload is not recorded"));
         }

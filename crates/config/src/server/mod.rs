@@ -16,7 +16,7 @@ mod update_error;
 
 pub use client::ConfigServer;
 pub use commit::{ConfigChanged, ConfigCommit};
-pub use current::{ConfigSubscription, Lagged, SectionChanged, SectionSubscription};
+pub use current::{ConfigSubscription, LaggedError, SectionChanged, SectionSubscription};
 pub use journal::{ChangeCause, ConfigRecord};
 pub use limits::ConfigServerLimits;
 pub use note::ChangeNote;

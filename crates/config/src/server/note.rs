@@ -72,10 +72,10 @@ mod tests {
     #[test]
     fn a_note_of_exactly_the_allowed_size_is_taken_and_one_more_byte_is_refused() {
         assert_eq!(ChangeNote::by("a".repeat(128)).because("r".repeat(1_024)).check(), Ok(()));
-        let refusal = ChangeNote::by("a".repeat(129)).check().unwrap_err().to_string();
-        assert_eq!(refusal, "the author of the change has 129 bytes, and at most 128 are allowed");
-        let refusal = ChangeNote::default().because("r".repeat(1_025)).check().unwrap_err().to_string();
-        assert_eq!(refusal, "the reason of the change has 1025 bytes, and at most 1024 are allowed");
+        let error = ChangeNote::by("a".repeat(129)).check().unwrap_err().to_string();
+        assert_eq!(error, "the author of the change has 129 bytes, and at most 128 are allowed");
+        let error = ChangeNote::default().because("r".repeat(1_025)).check().unwrap_err().to_string();
+        assert_eq!(error, "the reason of the change has 1025 bytes, and at most 1024 are allowed");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct ConfigStatus {
     pub watch: ConfigWatch,
     /// Why the event store refused the last checkpoint of the changes at run time, if it did. Until it accepts one,
     /// events that are due to be pruned are kept.
-    pub checkpoint_failure: Option<String>,
+    pub checkpoint_error: Option<String>,
 }
 
 impl ConfigStatus {
@@ -28,7 +28,7 @@ impl ConfigStatus {
             polled @ ConfigWatch::Polled { .. } => Some(format!("the files are {polled}")),
             _ => None,
         };
-        let checkpoint = self.checkpoint_failure.as_ref();
+        let checkpoint = self.checkpoint_error.as_ref();
         let checkpoint = checkpoint.map(|reason| format!("overrides cannot be recorded anew: {reason}"));
         let impairments: Vec<_> = watch.into_iter().chain(checkpoint).collect();
         (!impairments.is_empty()).then(|| impairments.join("; "))
@@ -49,14 +49,14 @@ mod tests {
             overrides: 0,
             subscribers: 0,
             watch: ConfigWatch::Watched,
-            checkpoint_failure: None,
+            checkpoint_error: None,
         };
         assert_eq!(status.impairment(), None);
         let (every, reason) = (Duration::from_secs(5), "no watches are left".to_owned());
         status.watch = ConfigWatch::Polled { every, reason };
         let files = "the files are looked at every 5s only, since no watches are left";
         assert_eq!(status.impairment().as_deref(), Some(files));
-        status.checkpoint_failure = Some("too large".to_owned());
+        status.checkpoint_error = Some("too large".to_owned());
         let both = format!("{files}; overrides cannot be recorded anew: too large");
         assert_eq!(status.impairment(), Some(both));
     }

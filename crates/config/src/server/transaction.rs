@@ -12,6 +12,7 @@ use crate::values::ConfigPath;
 ///
 /// Of two operations on the same path the later one counts. An invalid operation, such as one on an invalid path, fails
 /// the whole transaction with the error of [`ConfigServer::transaction`](crate::ConfigServer::transaction).
+#[must_use = "a transaction does nothing until it is returned to `ConfigServer::transaction`"]
 #[derive(Debug, Default)]
 pub struct Transaction {
     ops: BTreeMap<ConfigPath, Op>,
@@ -33,21 +34,21 @@ pub(super) enum Proposal {
 
 impl Transaction {
     /// Sets a value.
-    pub fn set(&mut self, path: impl AsRef<str>, value: impl Serialize) -> &mut Self {
+    pub fn set(self, path: impl AsRef<str>, value: impl Serialize) -> Self {
         let op = |path: &ConfigPath| {
             serde_json::to_value(value)
                 .map(Op::Set)
-                .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), reason: error.to_string() })
+                .map_err(|error| ConfigUpdateError::Unwritable { path: path.clone(), error })
         };
         self.add(path.as_ref(), op)
     }
 
     /// Drops the value that was set at run time.
-    pub fn reset(&mut self, path: impl AsRef<str>) -> &mut Self {
+    pub fn reset(self, path: impl AsRef<str>) -> Self {
         self.add(path.as_ref(), |_| Ok(Op::Reset))
     }
 
-    fn add(&mut self, path: &str, op: impl FnOnce(&ConfigPath) -> Result<Op, ConfigUpdateError>) -> &mut Self {
+    fn add(mut self, path: &str, op: impl FnOnce(&ConfigPath) -> Result<Op, ConfigUpdateError>) -> Self {
         let path = ConfigPath::new(path).map_err(ConfigUpdateError::from);
         match path.and_then(|path| Ok((op(&path)?, path))) {
             Ok((op, path)) => drop(self.ops.insert(path, op)),

@@ -4,6 +4,8 @@ use crate::values::{ConfigError, ConfigPath};
 
 /// Why a value was not changed. The old one is still in force; only after [`NoAnswer`](Self::NoAnswer) that is not
 /// certain.
+///
+/// A message contains that of the error that caused it, which is a field and not returned as a source a second time.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigUpdateError {
@@ -12,10 +14,10 @@ pub enum ConfigUpdateError {
     Refused(#[from] ConfigError),
     /// The change could not be recorded.
     #[error("the change was not recorded: {0}")]
-    NotRecorded(#[source] EventStoreError),
+    NotRecorded(EventStoreError),
     /// The records of changes could not be read.
     #[error("the history of changes cannot be read: {0}")]
-    NoHistory(#[source] EventStoreError),
+    NoHistory(EventStoreError),
     /// The event to roll back to records no change of this configuration, or was pruned.
     #[error("event {event} records no change of the configuration{}", newest(newest_record))]
     NoRecord {
@@ -25,17 +27,18 @@ pub enum ConfigUpdateError {
         newest_record: Option<EventId>,
     },
     /// The value to set cannot be written as JSON.
-    #[error("the new value of {path} cannot be written as JSON: {reason}")]
+    #[error("the new value of {path} cannot be written as JSON: {error}")]
     Unwritable {
         /// What was to be changed.
         path: ConfigPath,
         /// What the serialiser said.
-        reason: String,
+        error: serde_json::Error,
     },
     /// The config server is not running. Nothing was changed, and nothing will be.
     #[error("{reason}")]
     NotDelivered {
-        /// Why it could not be asked.
+        /// Why it could not be asked: the text of the [`CallError`](foundation_kernel::names::CallError), which has the
+        /// message itself in it.
         reason: String,
     },
     /// The config server, or the event store behind it, took the change and did not answer: it may still be made.

@@ -5,7 +5,7 @@ use std::path::Path;
 use foundation_kernel::text::excerpt;
 use serde_json::{Map, Value};
 
-use crate::values::{ConfigError, ConfigPath, Origin, PathFault, checked_key};
+use crate::values::{ConfigError, ConfigPath, ConfigPathErrorKind, Origin, checked_key};
 
 /// How deep sections and arrays may nest: the deepest path, with the deepest value at its end.
 pub(super) const MAX_DEPTH: usize = 2 * ConfigPath::MAX_SEGMENTS;
@@ -57,7 +57,7 @@ pub(super) fn settings(path: &Path, entries: Vec<(String, Node)>) -> Result<Vec<
 
 /// A key with a dot in it would mean another one in a section: `"server.port"` next to `port` in `server`.
 pub(super) fn refuse_dots(path: &Path, position: Position, key: &str) -> Result<(), ConfigError> {
-    let reason = || format!("the key {key:?} is no config path: it {}", PathFault::DottedKey);
+    let reason = || format!("the key {key:?} is no config path: it {}", ConfigPathErrorKind::DottedKey);
     if key.contains('.') { Err(malformed(path, position, &reason())) } else { Ok(()) }
 }
 

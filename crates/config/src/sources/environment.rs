@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::from_toml;
 use crate::values::{
-    ConfigError, ConfigPath, Layers, Origin, PathFault, UnknownVariable, ValueType, checked_key, shortened,
+    ConfigError, ConfigPath, ConfigPathErrorKind, Layers, Origin, UnknownVariable, ValueType, checked_key, shortened,
 };
 
 /// A prefix in the form that variables use: `my-app` as `MY_APP`.
@@ -114,7 +114,7 @@ fn locate(below: &Layers, name: &str, origin: &Origin) -> Result<ConfigPath, Con
     for segment in name.split("__") {
         if segment.contains('.') {
             let (name, origin) = (shortened(segment), origin.clone());
-            return Err(ConfigError::InvalidKey { name, origin, fault: PathFault::DottedKey });
+            return Err(ConfigError::InvalidKey { name, origin, kind: ConfigPathErrorKind::DottedKey });
         }
         let key = section.and_then(|section| known_key(section, segment));
         let key = key.unwrap_or(segment).to_owned();

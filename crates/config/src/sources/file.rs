@@ -108,7 +108,10 @@ fn decode(path: &Path, read: io::Result<Option<Vec<u8>>>, max_bytes: usize) -> R
             Err(ConfigError::OverLimit { what, found: "more bytes".to_owned(), limit: max_bytes })
         }
         Ok(bytes) => bytes.map(|bytes| text(path, bytes)).transpose(),
-        Err(error) => Err(ConfigError::UnreadableFile { path: path.to_owned(), reason: error.to_string() }),
+        Err(error) => {
+            let (path, kind, reason) = (path.to_owned(), error.kind(), error.to_string());
+            Err(ConfigError::UnreadableFile { path, kind, reason })
+        }
     }
 }
 

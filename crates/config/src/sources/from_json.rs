@@ -40,7 +40,7 @@ impl<'a> Text<'a> {
     fn node(&self, raw: &'a RawValue, depth: usize) -> Result<Node, ConfigError> {
         // The parser skips a raw part, however deep: the recursion is bounded here.
         if depth > MAX_DEPTH {
-            return Err(self.fault(raw, &format!("more than {MAX_DEPTH} levels are not taken")));
+            return Err(self.malformed(raw, &format!("more than {MAX_DEPTH} levels are not taken")));
         }
         let position = position(self.text, self.offset(raw));
         Ok(match raw.get().as_bytes().first() {
@@ -55,7 +55,7 @@ impl<'a> Text<'a> {
         let mut keys = HashSet::new();
         for (key, value) in &entries {
             if !keys.insert(key) {
-                return Err(self.fault(value, TWICE));
+                return Err(self.malformed(value, TWICE));
             }
         }
         entries.iter().map(|(key, value)| Ok((key.clone(), self.node(value, depth + 1)?))).collect()
@@ -70,16 +70,16 @@ impl<'a> Text<'a> {
         let value: Value = self.read(raw)?;
         // To the parser, an integer that is too large, and -0, is a float.
         match value.is_f64() && !raw.get().contains(['.', 'e', 'E']) {
-            true => integer(raw.get(), 10).map_err(|reason| self.fault(raw, reason)),
+            true => integer(raw.get(), 10).map_err(|reason| self.malformed(raw, reason)),
             false => Ok(value),
         }
     }
 
     fn read<T: Deserialize<'a>>(&self, raw: &'a RawValue) -> Result<T, ConfigError> {
-        serde_json::from_str(raw.get()).map_err(|error| self.fault(raw, &reason(&error)))
+        serde_json::from_str(raw.get()).map_err(|error| self.malformed(raw, &reason(&error)))
     }
 
-    fn fault(&self, raw: &RawValue, reason: &str) -> ConfigError {
+    fn malformed(&self, raw: &RawValue, reason: &str) -> ConfigError {
         malformed(self.path, position(self.text, self.offset(raw)), reason)
     }
 

@@ -45,7 +45,7 @@ impl File<'_> {
                 }
             }
             leaf => {
-                let value = json(leaf).map_err(|fault| fault.at(&path, &origin))?;
+                let value = json(leaf).map_err(|error| error.at(&path, &origin))?;
                 self.settings.push((checked, value, origin));
             }
         }

@@ -34,12 +34,12 @@ impl<'a> Composer<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), ConfigError> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(self.fault(error.marker(), error.info())),
+            Some(Err(error)) => Err(self.malformed(error.marker(), error.info())),
             None => Ok((Event::StreamEnd, Span::empty(Marker::new(0, 1, 0)))),
         }
     }
 
-    fn fault(&self, place: &Marker, reason: &str) -> ConfigError {
+    fn malformed(&self, place: &Marker, reason: &str) -> ConfigError {
         malformed(self.path, (place.line(), place.col() + 1), reason)
     }
 
@@ -49,19 +49,19 @@ impl<'a> Composer<'a> {
             match self.next()? {
                 (Event::StreamEnd, _) => break,
                 (Event::DocumentEnd, _) => {}
-                (_, span) => return Err(self.fault(&span.start, "a second document is not taken")),
+                (_, span) => return Err(self.malformed(&span.start, "a second document is not taken")),
             }
         }
         match root {
             Node::Section(_, entries) => Ok(entries),
             Node::Leaf(_, Value::Null) => Ok(Vec::new()),
-            Node::Leaf(..) => Err(self.fault(&span.start, "wanted a mapping at the top level")),
+            Node::Leaf(..) => Err(self.malformed(&span.start, "wanted a mapping at the top level")),
         }
     }
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, ConfigError> {
         if depth > MAX_DEPTH {
-            return Err(self.fault(&span.start, &format!("more than {MAX_DEPTH} levels are not taken")));
+            return Err(self.malformed(&span.start, &format!("more than {MAX_DEPTH} levels are not taken")));
         }
         let position = (span.start.line(), span.start.col() + 1);
         Ok(match event {
@@ -69,18 +69,18 @@ impl<'a> Composer<'a> {
             | Event::SequenceStart(1.., _)
             | Event::MappingStart(1.., _)
             | Event::Alias(_) => {
-                return Err(self.fault(&span.start, "anchors and aliases are not taken"));
+                return Err(self.malformed(&span.start, "anchors and aliases are not taken"));
             }
             Event::Scalar(.., Some(_)) | Event::SequenceStart(_, Some(_)) | Event::MappingStart(_, Some(_)) => {
-                return Err(self.fault(&span.start, "tags are not taken"));
+                return Err(self.malformed(&span.start, "tags are not taken"));
             }
             Event::Scalar(text, ScalarStyle::Plain, ..) => {
-                Node::Leaf(position, plain(&text).map_err(|reason| self.fault(&span.start, reason))?)
+                Node::Leaf(position, plain(&text).map_err(|reason| self.malformed(&span.start, reason))?)
             }
             Event::Scalar(text, ..) => Node::Leaf(position, Value::String(text.into_owned())),
             Event::SequenceStart(..) => Node::Leaf(position, Value::Array(self.sequence(depth)?)),
             Event::MappingStart(..) => Node::Section(position, self.mapping(depth)?),
-            _ => return Err(self.fault(&span.start, "wanted a value")),
+            _ => return Err(self.malformed(&span.start, "wanted a value")),
         })
     }
 
@@ -100,8 +100,8 @@ impl<'a> Composer<'a> {
             let key = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(entries),
                 (Event::Scalar(key, _, 0, None), _) if keys.insert(key.to_string()) => key.into_owned(),
-                (Event::Scalar(_, _, 0, None), span) => return Err(self.fault(&span.start, TWICE)),
-                (_, span) => return Err(self.fault(&span.start, "wanted a text as key")),
+                (Event::Scalar(_, _, 0, None), span) => return Err(self.malformed(&span.start, TWICE)),
+                (_, span) => return Err(self.malformed(&span.start, "wanted a text as key")),
             };
             let (event, span) = self.next()?;
             entries.push((key, self.node(event, span, depth + 1)?));

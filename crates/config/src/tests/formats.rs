@@ -180,18 +180,18 @@ fn a_later_file_lies_over_an_earlier_one_whatever_their_formats() {
 
 #[test]
 fn a_file_that_is_too_large_is_refused_without_reading_it_whole() {
-    let limits = ConfigLimits { max_file_bytes: 10, ..ConfigLimits::default() };
+    let limits = ConfigLimits::new().max_file_bytes(10);
     let (_directory, path) = named("app.toml", "a = 1 # 1234");
     let said = ConfigSources::new().file(&path).limits(limits).load().unwrap_err().to_string();
     assert_eq!(said, format!("config file {} has more bytes, and at most 10 are allowed", path.display()));
-    let limits = ConfigLimits { max_file_bytes: 12, ..limits };
+    let limits = ConfigLimits::new().max_file_bytes(12);
     assert!(ConfigSources::new().file(&path).limits(limits).load().is_ok());
 }
 
 #[test]
 fn a_configuration_of_exactly_the_allowed_number_of_values_is_taken_and_one_more_is_refused() {
-    let limits = ConfigLimits { max_paths: 2, ..ConfigLimits::default() };
-    let load = |values: Value| ConfigSources::new().defaults(values).unwrap().limits(limits).load();
+    let limits = ConfigLimits::new().max_paths(2);
+    let load = |values: Value| ConfigSources::new().defaults(values).unwrap().limits(limits.clone()).load();
     assert!(load(json!({ "a": 1, "b": { "c": 2 } })).is_ok());
     let said = load(json!({ "a": 1, "b": { "c": 2, "d": 3 } })).unwrap_err().to_string();
     assert_eq!(said, "the configuration has 3 values, and at most 2 are allowed");

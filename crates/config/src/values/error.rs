@@ -1,3 +1,4 @@
+use std::io;
 use std::path::{Path, PathBuf};
 
 use foundation_kernel::names::NearMisses;
@@ -9,7 +10,8 @@ use super::origin::Origin;
 /// Why a configuration could not be loaded, read or changed.
 ///
 /// No message contains a value of type string, which may be a secret; only the message of a hand-written `Deserialize`
-/// is passed on as it is.
+/// is passed on as it is. The errors of parsers and of the operating system are in it as texts, since they can neither be
+/// cloned nor compared, and may contain values; their position or kind is a value.
 ///
 /// ```
 /// use foundation_config_server::ConfigSources;
@@ -26,23 +28,23 @@ use super::origin::Origin;
 pub enum ConfigError {
     /// The text is not a [`ConfigPath`](crate::ConfigPath).
     #[error(
-        "config path {path:?} {fault}; wanted segments of [a-z0-9_-] that start with a letter, with dots between them"
+        "config path {path:?} {kind}; wanted segments of [a-z0-9_-] that start with a letter, with dots between them"
     )]
     InvalidPath {
         /// The text, shortened to 64 characters.
         path: String,
         /// What is wrong with it, and where.
-        fault: PathFault,
+        kind: ConfigPathErrorKind,
     },
     /// A layer has a key or a name that makes no path.
-    #[error("{name:?} in {origin} is no config path: it {fault}")]
+    #[error("{name:?} in {origin} is no config path: it {kind}")]
     InvalidKey {
         /// The key as a dotted path, or the rest of the variable's name; shortened to 64 characters.
         name: String,
         /// Where it was found.
         origin: Origin,
         /// What is wrong with it, and where.
-        fault: PathFault,
+        kind: ConfigPathErrorKind,
     },
     /// Nothing has this path.
     #[error("unknown config path {path}{}", instead(near, top_level))]
@@ -183,6 +185,8 @@ pub enum ConfigError {
     UnreadableFile {
         /// Its path, as it was given.
         path: PathBuf,
+        /// The kind of the operating system's error.
+        kind: io::ErrorKind,
         /// What the operating system said.
         reason: String,
     },
@@ -201,9 +205,9 @@ pub enum ConfigError {
     MalformedFile {
         /// Its path, as it was given.
         path: PathBuf,
-        /// The line of the fault, counted from 1.
+        /// The line of the mistake, counted from 1.
         line: usize,
-        /// The column of the fault, in characters from 1.
+        /// The column of the mistake, in characters from 1.
         column: usize,
         /// What is wrong there.
         reason: String,
@@ -267,15 +271,15 @@ fn listed(values: &[InvalidValue]) -> String {
 /// What is wrong with a text that should be a config path; positions count characters from 1.
 ///
 /// ```
-/// use foundation_config_server::{ConfigError, ConfigPath, PathFault};
+/// use foundation_config_server::{ConfigError, ConfigPath, ConfigPathErrorKind};
 ///
 /// let error = ConfigPath::new("a..b").unwrap_err();
-/// let fault = PathFault::EmptySegment { position: 3 };
-/// assert_eq!(error, ConfigError::InvalidPath { path: "a..b".into(), fault });
+/// let kind = ConfigPathErrorKind::EmptySegment { position: 3 };
+/// assert_eq!(error, ConfigError::InvalidPath { path: "a..b".into(), kind });
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum PathFault {
+pub enum ConfigPathErrorKind {
     /// The text is empty.
     #[error("is empty")]
     Empty,

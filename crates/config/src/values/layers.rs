@@ -14,7 +14,7 @@ use foundation_kernel::names::NearMisses;
 use serde_json::{Map, Value};
 use strsim::normalized_damerau_levenshtein as likeness;
 
-use super::error::{ConfigError, PathFault, shortened};
+use super::error::{ConfigError, ConfigPathErrorKind, shortened};
 use super::origin::Origin;
 use super::path::{ConfigPath, ancestry};
 use super::value_type::ValueType;
@@ -144,9 +144,7 @@ fn collect(
 /// The path of a key that was found in a layer.
 pub(crate) fn checked_key(path: &str, origin: &Origin) -> Result<ConfigPath, ConfigError> {
     ConfigPath::new(path).map_err(|error| match error {
-        ConfigError::InvalidPath { path: name, fault } => {
-            ConfigError::InvalidKey { name, origin: origin.clone(), fault }
-        }
+        ConfigError::InvalidPath { path: name, kind } => ConfigError::InvalidKey { name, origin: origin.clone(), kind },
         other => other,
     })
 }
@@ -156,7 +154,7 @@ fn refuse_dots(key: &str, origin: &Origin) -> Result<(), ConfigError> {
     match key.contains('.') {
         true => {
             let (name, origin) = (shortened(key), origin.clone());
-            Err(ConfigError::InvalidKey { name, origin, fault: PathFault::DottedKey })
+            Err(ConfigError::InvalidKey { name, origin, kind: ConfigPathErrorKind::DottedKey })
         }
         false => Ok(()),
     }

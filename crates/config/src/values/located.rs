@@ -41,7 +41,7 @@ enum PathStep {
 }
 
 impl ReadError {
-    /// The path of the fault, given that of the value that was read, which is empty for the root.
+    /// The path of the part that does not fit, given that of the value that was read, which is empty for the root.
     fn path(&self, start: &str) -> String {
         let mut path = start.to_owned();
         for step in self.steps.iter().rev() {
@@ -216,7 +216,7 @@ impl<'de> SeqAccess<'de> for Items<'de> {
         let step = PathStep::Index(self.index);
         self.index += 1;
         let element = seed.deserialize(Located(item));
-        element.map(Some).map_err(|fault| fault.under(step))
+        element.map(Some).map_err(|error| error.under(step))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -252,6 +252,6 @@ impl<'de> MapAccess<'de> for Fields<'de> {
             return Err(ReadError::custom("a value was asked for before its key"));
         };
         let value = seed.deserialize(Located(value));
-        value.map_err(|fault| fault.under(PathStep::Key(key.to_owned())))
+        value.map_err(|error| error.under(PathStep::Key(key.to_owned())))
     }
 }

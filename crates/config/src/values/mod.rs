@@ -16,7 +16,7 @@ mod value_type;
 
 pub use audit::Audit;
 pub use change::ConfigChange;
-pub use error::{ConfigError, InvalidValue, PathFault};
+pub use error::{ConfigError, ConfigPathErrorKind, InvalidValue};
 pub use limits::ConfigLimits;
 pub use origin::Origin;
 pub use path::ConfigPath;

@@ -1,10 +1,10 @@
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ConfigError, PathFault, shortened};
+use super::error::{ConfigError, ConfigPathErrorKind, shortened};
 
 /// The place of a value or of a section in the configuration: `server.http.port`.
 ///
@@ -24,7 +24,7 @@ use super::error::{ConfigError, PathFault, shortened};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ConfigPath(String);
+pub struct ConfigPath(Cow<'static, str>);
 
 impl ConfigPath {
     /// The longest path, in bytes.
@@ -33,6 +33,33 @@ impl ConfigPath {
     /// The deepest path, in segments.
     pub const MAX_SEGMENTS: usize = 16;
 
+    /// A path that is written in the program, for use as a `const`.
+    ///
+    /// # Panics
+    ///
+    /// If the text is no valid path. In a `const` that is an error of the compiler, not of the running program; use
+    /// [`ConfigPath::new`] for a text that is not known beforehand.
+    ///
+    /// ```
+    /// use foundation_config_server::ConfigPath;
+    ///
+    /// const PORT: ConfigPath = ConfigPath::from_static("server.http.port");
+    /// assert_eq!(ConfigPath::new("server.http.port")?, PORT);
+    /// # Ok::<(), foundation_config_server::ConfigError>(())
+    /// ```
+    ///
+    /// ```compile_fail
+    /// const WRONG: foundation_config_server::ConfigPath = foundation_config_server::ConfigPath::from_static("server.");
+    /// # println!("{WRONG}");
+    /// ```
+    pub const fn from_static(text: &'static str) -> Self {
+        assert!(
+            is_path(text.as_bytes()),
+            "a config path is 1 to 16 segments of [a-z0-9_-] that start with a letter, with dots between them, and 255 bytes"
+        );
+        Self(Cow::Borrowed(text))
+    }
+
     /// A checked path.
     ///
     /// # Errors
@@ -40,9 +67,9 @@ impl ConfigPath {
     /// [`ConfigError::InvalidPath`], which says which character is wrong and where.
     pub fn new(text: impl Into<String>) -> Result<Self, ConfigError> {
         let text = text.into();
-        match fault(&text) {
-            None => Ok(Self(text)),
-            Some(fault) => Err(ConfigError::InvalidPath { path: shortened(&text), fault }),
+        match error_kind(&text) {
+            None => Ok(Self(Cow::Owned(text))),
+            Some(kind) => Err(ConfigError::InvalidPath { path: shortened(&text), kind }),
         }
     }
 
@@ -71,37 +98,55 @@ pub(super) fn ancestry(path: &str) -> impl Iterator<Item = &str> {
     ends.chain([path.len()]).map(move |end| &path[..end])
 }
 
+/// Whether a text is a path. [`error_kind`] says of a text that is none why not.
+const fn is_path(bytes: &[u8]) -> bool {
+    let (mut at, mut segments, mut starts) = (0, 1, true);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'a'..=b'z' => starts = false,
+            b'0'..=b'9' | b'_' | b'-' if !starts => {}
+            b'.' if !starts => {
+                starts = true;
+                segments += 1;
+            }
+            _ => return false,
+        }
+        at += 1;
+    }
+    !starts && bytes.len() <= ConfigPath::MAX_BYTES && segments <= ConfigPath::MAX_SEGMENTS
+}
+
 /// The mistake in a text that should be a path, if any.
-fn fault(text: &str) -> Option<PathFault> {
+fn error_kind(text: &str) -> Option<ConfigPathErrorKind> {
     let bytes = text.len();
     if bytes == 0 {
-        return Some(PathFault::Empty);
+        return Some(ConfigPathErrorKind::Empty);
     }
     if bytes > ConfigPath::MAX_BYTES {
-        return Some(PathFault::TooLong { bytes });
+        return Some(ConfigPathErrorKind::TooLong { bytes });
     }
     let segments = text.split('.').count();
     if segments > ConfigPath::MAX_SEGMENTS {
-        return Some(PathFault::TooDeep { segments });
+        return Some(ConfigPathErrorKind::TooDeep { segments });
     }
-    character_fault(text)
+    character_error(text)
 }
 
-fn character_fault(text: &str) -> Option<PathFault> {
+fn character_error(text: &str) -> Option<ConfigPathErrorKind> {
     let mut starts = true;
     for (position, found) in (1..).zip(text.chars()) {
         match found {
-            '.' if starts => return Some(PathFault::EmptySegment { position }),
+            '.' if starts => return Some(ConfigPathErrorKind::EmptySegment { position }),
             'a'..='z' => starts = false,
             '.' => starts = true,
-            _ if starts => return Some(PathFault::BadStart { found, position }),
+            _ if starts => return Some(ConfigPathErrorKind::BadStart { found, position }),
             '0'..='9' | '_' | '-' => {}
-            _ => return Some(PathFault::BadCharacter { found, position }),
+            _ => return Some(ConfigPathErrorKind::BadCharacter { found, position }),
         }
     }
     // Every character is one byte here, so the length is a position.
     let position = text.len() + 1;
-    starts.then_some(PathFault::EmptySegment { position })
+    starts.then_some(ConfigPathErrorKind::EmptySegment { position })
 }
 
 impl fmt::Display for ConfigPath {
@@ -140,13 +185,22 @@ impl TryFrom<String> for ConfigPath {
 
 impl From<ConfigPath> for String {
     fn from(path: ConfigPath) -> Self {
-        path.0
+        path.0.into_owned()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_check_at_compile_time_accepts_what_the_one_at_run_time_accepts(text in "[a-bé1_.-]{0,8}|(a[.]){14,18}a|a{253,257}") {
+            prop_assert_eq!(is_path(text.as_bytes()), error_kind(&text).is_none());
+        }
+    }
 
     #[test]
     fn a_path_of_every_allowed_character_is_accepted() {
@@ -157,35 +211,35 @@ mod tests {
 
     #[test]
     fn an_empty_path_is_refused() {
-        assert_eq!(fault(""), Some(PathFault::Empty));
+        assert_eq!(error_kind(""), Some(ConfigPathErrorKind::Empty));
     }
 
     #[test]
     fn an_empty_segment_is_refused_with_its_position() {
         for (text, position) in [(".", 1), ("a..b", 3), (".a", 1), ("a.", 3)] {
-            assert_eq!(fault(text), Some(PathFault::EmptySegment { position }), "{text}");
+            assert_eq!(error_kind(text), Some(ConfigPathErrorKind::EmptySegment { position }), "{text}");
         }
     }
 
     #[test]
     fn a_segment_that_does_not_start_with_a_letter_is_refused_with_its_start() {
         let (found, position) = ('1', 3);
-        assert_eq!(fault("a.1b"), Some(PathFault::BadStart { found, position }));
+        assert_eq!(error_kind("a.1b"), Some(ConfigPathErrorKind::BadStart { found, position }));
     }
 
     #[test]
     fn a_wrong_character_is_refused_with_its_position_in_characters() {
         let (found, position) = ('é', 4);
-        assert_eq!(fault("a.bé/c"), Some(PathFault::BadCharacter { found, position }));
+        assert_eq!(error_kind("a.bé/c"), Some(ConfigPathErrorKind::BadCharacter { found, position }));
     }
 
     #[test]
     fn a_path_that_is_too_long_or_too_deep_is_refused_with_its_size() {
         let bytes = 256;
-        assert_eq!(fault(&"a".repeat(256)), Some(PathFault::TooLong { bytes }));
+        assert_eq!(error_kind(&"a".repeat(256)), Some(ConfigPathErrorKind::TooLong { bytes }));
         let segments = 17;
         let deep = ["a"; 17].join(".");
-        assert_eq!(fault(&deep), Some(PathFault::TooDeep { segments }));
+        assert_eq!(error_kind(&deep), Some(ConfigPathErrorKind::TooDeep { segments }));
     }
 
     #[test]

@@ -116,16 +116,16 @@ fn read<T: ConfigSection>(values: &Value, path: &str) -> Result<Snapshot, Sectio
     let section: T = read.map_err(|(path, problem)| SectionError::Unreadable(path, problem))?;
     // Before the check: while its panic unwinds, no destructor may panic as well.
     let held = SectionValue(Some(Arc::new(section)));
-    match catch_panic(|| held.0.as_deref().map_or_else(Vec::new, faults))? {
-        faults if faults.is_empty() => Ok(Arc::new(held)),
-        faults => Err(SectionError::Invalid(faults)),
+    match catch_panic(|| held.0.as_deref().map_or_else(Vec::new, invalid_fields))? {
+        fields if fields.is_empty() => Ok(Arc::new(held)),
+        fields => Err(SectionError::Invalid(fields)),
     }
 }
 
-fn faults<T: ConfigSection>(section: &T) -> Vec<(String, String)> {
+fn invalid_fields<T: ConfigSection>(section: &T) -> Vec<(String, String)> {
     let report = section.validate().err();
-    let faults = report.iter().flat_map(|report| report.iter());
-    faults.map(|(path, error)| (path.to_string(), error.message().to_owned())).collect()
+    let errors = report.iter().flat_map(|report| report.iter());
+    errors.map(|(path, error)| (path.to_string(), error.message().to_owned())).collect()
 }
 
 /// The declarations about a configuration, independent of its layers.

@@ -330,12 +330,12 @@ mod tests {
         let (noted, mut watches) = unbounded_channel();
         let (sender, mut reported) = unbounded_channel();
         let none_left: Notifier = |_| Err(notify::Error::new(ErrorKind::MaxFilesWatch));
-        let refusals = AtomicUsize::new(2);
+        let refused = AtomicUsize::new(2);
         let on_watch = move |how| noted.send(how).unwrap();
         let _watcher = Watcher::with(none_left, Arc::clone(&source), known, on_watch, move |seen| {
             sender.send(seen).unwrap();
             std::future::ready(
-                refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err(),
+                refused.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err(),
             )
         });
         std::fs::write(&file, "a = 2").unwrap();

@@ -174,8 +174,8 @@ impl Telemetry {
     /// let text = telemetry.prometheus();
     /// assert!(text.contains("http_request_seconds_bucket{namespace=\"production\",le=\"3e-1\"} 1\n"));
     ///
-    /// let refusal = telemetry.bucket_bounds("http.request_seconds", [2.0]);
-    /// assert!(matches!(refusal, Err(TelemetryError::BoundsFixed { .. })));
+    /// let refused = telemetry.bucket_bounds("http.request_seconds", [2.0]);
+    /// assert!(matches!(refused, Err(TelemetryError::BoundsFixed { .. })));
     /// root.shutdown().await;
     /// # Ok(())
     /// # }
@@ -207,6 +207,9 @@ impl Telemetry {
 
     /// Emits an event: counts it under its name, records each measurement in the histogram `name.measurement`, and
     /// calls the handlers that match it. A handler that panics is detached.
+    ///
+    /// An event whose name is not valid is neither recorded nor delivered, as no handler can be
+    /// [attached](Self::attach) to it: it is counted in `telemetry.unrecorded`, and logged the first time.
     pub fn execute(&self, name: &str, measurements: &[(&str, f64)], metadata: &Value) {
         self.hub.execute(name, measurements, metadata);
     }
@@ -339,8 +342,8 @@ impl Telemetry {
         self.ask(TelemetryMsg::Tick).await
     }
 
-    /// Waits until the service runs, at most [5 s](foundation_kernel::names::RegistryLimits::wait) if no limit is given: after
-    /// its restart, say.
+    /// Waits until the service runs: after its restart, say. Without a limit it waits as long as
+    /// [`wait_for_service`](ServiceRegistry::wait_for_service) does.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.

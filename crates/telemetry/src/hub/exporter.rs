@@ -35,8 +35,8 @@ pub type ExportError = Box<dyn Error + Send + Sync>;
 /// overlap in a namespace. Numbers that come while an exporter is busy wait for it, and are replaced by newer ones, which
 /// is counted in `telemetry.skipped_exports`, and logged the first time.
 ///
-/// A failure is counted in `telemetry.failed_exports` and logged; the next tick comes nevertheless. An error, a panic
-/// and an export that took too long are failures.
+/// An export fails if it returns an error, panics or takes too long. That is counted in `telemetry.failed_exports` and
+/// logged; the next tick comes nevertheless.
 ///
 /// # Blocking
 ///
@@ -98,7 +98,7 @@ pub trait Exporter: Send + Sync + 'static {
     /// Exports the numbers.
     ///
     /// # Errors
-    /// The cause of the failure, for the log.
+    /// What went wrong, for the log.
     fn export(&self, scrape: Arc<Scrape>) -> impl Future<Output = Result<(), ExportError>> + Send;
 }
 
@@ -258,7 +258,7 @@ fn report_failed(hub: &Hub, cause: &str) {
     report(|| tracing::warn!(%namespace, cause, "telemetry could not be exported"));
 }
 
-/// The outcome of an export, or the text of its failure. The error, its text and its destructor are foreign code.
+/// The outcome of an export, or the text of its error. The error, its text and its destructor are foreign code.
 fn outcome(ended: Result<Result<(), ExportError>, JoinError>) -> Result<(), String> {
     match ended {
         Ok(Ok(())) => Ok(()),

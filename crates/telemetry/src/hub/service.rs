@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Hub;
 use super::exporter::{AnyExporter, Exporter, Exports, any_exporter};
+
 /// The shortest time between two ticks.
 const MIN_TICK: Duration = Duration::from_millis(1);
 
@@ -89,13 +90,15 @@ impl fmt::Debug for TelemetryOptions {
 }
 
 foundation_kernel::limits! {
-    /// How long a telemetry service may take. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning
-    /// of extreme values.
+    /// How long a telemetry service may take. None of its limits can be switched off: an exporter that hangs would hold up the
+    /// end of the namespace. See [`RegistryLimits`](foundation_kernel::names::RegistryLimits) for the meaning of extreme
+    /// values.
     pub struct TelemetryLimits {
         /// How long a request to the service may take, from the call to its answer; 5 s.
         answer: Duration = Duration::from_secs(5),
-        /// How long one export may take before it is cancelled, on tokio's clock; 3 s. A tick, and the end of the
-        /// service, waits as long for the exporters, all together.
+        /// How long one export may take before it is cancelled, on tokio's clock; 3 s. A [tick on
+        /// request](crate::Telemetry::tick), and the end of the service, waits as long for the exporters, all together;
+        /// the ticks of the clock wait for none.
         export: Duration = Duration::from_secs(3),
         /// How long the end of the service may take besides, to read every instrument for its last tick, before it is
         /// killed; 2 s.
@@ -109,8 +112,10 @@ foundation_kernel::limits! {
 pub(super) const TELEMETRY: ServiceKey<TelemetryMsg> = ServiceKey::new("telemetry");
 
 pub(super) enum TelemetryMsg {
-    /// Rates, exports, retirement of idle series.
+    /// Rates, exports, retirement of idle series; answered when the exports are done.
     Tick(RpcReplyPort<()>),
+    /// The same at the time of a tick; answered when the exports have begun, which may hang.
+    ClockTick(RpcReplyPort<()>),
     /// Whether the actor answers.
     Ping(RpcReplyPort<()>),
 }
@@ -187,6 +192,10 @@ impl Actor for TelemetryServer {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             TelemetryMsg::Tick(reply) => self.tick_for(reply),
+            TelemetryMsg::ClockTick(reply) => {
+                drop(self.tick());
+                answer(reply, ());
+            }
             TelemetryMsg::Ping(reply) => answer(reply, ()),
         }
         Ok(())
@@ -219,7 +228,7 @@ async fn tick(actor: ActorRef<TelemetryMsg>, every: Duration) {
     loop {
         clock.tick().await;
         // One after the other: ticks do not queue up in front of an actor that is slow.
-        if ask(&actor, TelemetryMsg::Tick).await.is_err() {
+        if ask(&actor, TelemetryMsg::ClockTick).await.is_err() {
             return;
         }
     }

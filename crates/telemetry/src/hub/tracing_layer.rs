@@ -15,6 +15,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Hub;
+use crate::built_in::TRACING_EVENTS;
 use crate::error::TelemetryError;
 use crate::labels::Labels;
 use crate::series::family::Family;
@@ -53,7 +54,6 @@ pub struct TelemetryLayer {
 }
 
 impl TelemetryLayer {
-    const NAME: &str = "tracing.events";
     const MAX_SERIES: usize = 1_000;
 
     /// One that counts events of this level and above.
@@ -61,7 +61,7 @@ impl TelemetryLayer {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let events = hub.family(Self::NAME, Self::MAX_SERIES)?;
+        let events = hub.family(TRACING_EVENTS, Self::MAX_SERIES)?;
         // A filter of the layer's own: a layer without one asks for all there is, down to TRACE, of the whole process.
         Ok(Self { events, known: RwLock::default() }.with_filter(level))
     }

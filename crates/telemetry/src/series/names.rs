@@ -17,6 +17,7 @@ use foundation_kernel::names::Namespace;
 use parking_lot::RwLock;
 
 use super::{AnySeries, Budget, Instrument, SeriesTable};
+use crate::built_in::{Row, TABLE};
 use crate::error::TelemetryError;
 use crate::labels::Labels;
 use crate::name::Grammar;
@@ -67,9 +68,9 @@ impl Names {
         // Here, too: a caller that counts under a refused name again and again must not hold up all others. Under the
         // same lock as the check before: a name that another thread gives to an instrument in between would be refused
         // because of itself.
-        let refusal = known.refusal::<K>(name);
+        let checked = known.check::<K>(name);
         drop(known);
-        refusal.map_or_else(|| self.make(name), Err)
+        checked.and_then(|()| self.make(name))
     }
 
     fn make<K: Instrument>(&self, name: &str) -> Result<Arc<SeriesTable<K>>, TelemetryError> {
@@ -77,9 +78,7 @@ impl Names {
         if let Some(series) = known.series.get(name) {
             return of_kind(name, series);
         }
-        if let Some(refusal) = known.refusal::<K>(name) {
-            return Err(refusal);
-        }
+        known.check::<K>(name)?;
         if BuiltIn::of(name).is_none() && !self.budget.take() {
             return Err(TelemetryError::TooManyInstruments { name: name.to_owned(), limit: MAX_INSTRUMENTS });
         }
@@ -138,19 +137,20 @@ impl Names {
 }
 
 impl Known {
-    /// Why an unknown name cannot be given to an instrument of this kind, if it cannot.
-    fn refusal<K: Instrument>(&self, name: &str) -> Option<TelemetryError> {
+    /// Refuses an unknown name that cannot be given to an instrument of this kind.
+    fn check<K: Instrument>(&self, name: &str) -> Result<(), TelemetryError> {
         match BuiltIn::of(name) {
-            Some(built_in) if !built_in.kept_here => Some(TelemetryError::BuiltIn { name: name.to_owned() }),
-            Some(built_in) if built_in.kind != K::KIND => Some(wrong_kind::<K>(name, built_in.kind)),
-            Some(_) => None,
-            None => self.clash::<K>(name),
+            Some(built_in) if !built_in.kept_here => Err(TelemetryError::BuiltIn { name: name.to_owned() }),
+            Some(built_in) if built_in.kind != K::KIND => Err(wrong_kind::<K>(name, built_in.kind)),
+            Some(_) => Ok(()),
+            None => self.clash::<K>(name).map_or(Ok(()), Err),
         }
     }
 
+    /// The error for a name that would be that of another instrument in Prometheus' text.
     fn clash<K: Instrument>(&self, name: &str) -> Option<TelemetryError> {
         let wanted = ExposedName::new(name, K::KIND);
-        let with_own = BUILT_IN.iter().find_map(|it| Some((wanted.in_common_with(it.exposed, it.kind)?, it.name)));
+        let with_own = BuiltIn::all().find_map(|it| Some((wanted.in_common_with(it.exposed, it.kind)?, it.name)));
         let with_others = || wanted.claims().find_map(|claim| Some((self.claimed.get(&claim)?.to_string(), claim)));
         let (exposed, owner) = match with_own {
             Some((exposed, owner)) => (exposed, owner.to_owned()),
@@ -159,7 +159,7 @@ impl Known {
         Some(TelemetryError::NameTaken { name: name.to_owned(), exposed, owner })
     }
 
-    /// Gives a name, which was not [refused](Self::refusal), to an instrument.
+    /// Gives a [checked](Self::check) name to an instrument.
     fn insert(&mut self, name: &str, series: AnySeries) {
         let name = Arc::<str>::from(name);
         if BuiltIn::of(&name).is_none() {
@@ -180,6 +180,7 @@ fn wrong_kind<K: Instrument>(name: &str, found: &'static str) -> TelemetryError 
 
 /// An instrument of the foundation's own in each namespace: no other may have its name, or one that becomes the same in
 /// Prometheus.
+#[derive(Debug, Clone, Copy)]
 struct BuiltIn {
     name: &'static str,
     /// The name in Prometheus' text, of a counter without its `_total`.
@@ -193,53 +194,18 @@ struct BuiltIn {
 
 impl BuiltIn {
     /// The one of this name.
-    fn of(name: &str) -> Option<&'static Self> {
-        BUILT_IN.binary_search_by(|known| known.name.cmp(name)).ok().map(|position| &BUILT_IN[position])
+    fn of(name: &str) -> Option<Self> {
+        TABLE.binary_search_by(|(known, ..)| known.cmp(&name)).ok().map(|position| Self::at(&TABLE[position]))
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(Self::at)
+    }
+
+    const fn at(&(name, exposed, kind, help, kept_here): &Row) -> Self {
+        Self { name, exposed, kind, help, kept_here }
     }
 }
-
-const fn here(name: &'static str, exposed: &'static str, kind: &'static str, help: &'static str) -> BuiltIn {
-    BuiltIn { name, exposed, kind, help, kept_here: true }
-}
-
-const fn read(name: &'static str, exposed: &'static str, kind: &'static str, help: &'static str) -> BuiltIn {
-    BuiltIn { name, exposed, kind, help, kept_here: false }
-}
-
-/// In the order of their names.
-#[rustfmt::skip]
-const BUILT_IN: &[BuiltIn] = &[
-    here("config.updates", "config_updates", "counter", "Changes of the configuration that were made."),
-    here("config.updates_refused", "config_updates_refused", "counter", "Changes of the configuration that were refused."),
-    here("config.updates_unrecorded", "config_updates_unrecorded", "counter", "Changes of the configuration that were made without an event that records them."),
-    here("event_store.retention", "event_store_retention", "counter", "Rounds of the retention of events."),
-    here("event_store.retention.duration_ms", "event_store_retention_duration_seconds", "histogram", "Duration of a round of the retention of events."),
-    here("event_store.retention.pruned", "event_store_retention_pruned", "histogram", "Events that one round of the retention removed."),
-    read("registry.lookup_duration_ns", "registry_lookup_duration_seconds", "histogram", "Duration of a lookup that found an actor; one in 256 is timed."),
-    read("registry.lookups", "registry_lookups", "counter", "Lookups of names."),
-    read("registry.misses", "registry_misses", "counter", "Lookups of names that no actor had."),
-    read("registry.registrations", "registry_registrations", "counter", "Names that actors have taken."),
-    read("registry.releases", "registry_releases", "counter", "Names that were given back."),
-    read("service.failures", "service_failures", "counter", "Messages whose handling returned an error or panicked."),
-    read("service.handling_ns", "service_handling_seconds", "histogram", "Duration of the handling of a message, waits included; one message in 8 is timed unless measurement says otherwise."),
-    read("service.idle_seconds", "service_idle_seconds", "gauge", "Time since the service last worked on a message."),
-    read("service.messages", "service_messages", "counter", "Messages whose handling has begun."),
-    read("supervisor.exits", "supervisor_exits", "counter", "Children that ended without being asked by their supervisor."),
-    read("supervisor.failed_starts", "supervisor_failed_starts", "counter", "Starts of children that failed."),
-    read("supervisor.give_ups", "supervisor_give_ups", "counter", "Supervisors that stopped after too many restarts."),
-    read("supervisor.restarts", "supervisor_restarts", "counter", "Children that were started again after a failure."),
-    read("supervisor.starts", "supervisor_starts", "counter", "Children that were started, restarts included."),
-    here("telemetry.events_nested_too_deep", "telemetry_events_nested_too_deep", "counter", "Events that were delivered to no handler, because handlers had emitted them within one another."),
-    here("telemetry.failed_exports", "telemetry_failed_exports", "counter", "Exports that failed."),
-    here("telemetry.handlers_detached", "telemetry_handlers_detached", "counter", "Handlers that were detached because they panicked."),
-    here("telemetry.series_retired", "telemetry_series_retired", "counter", "Series that were removed because they were idle."),
-    here("telemetry.skipped_exports", "telemetry_skipped_exports", "counter", "Exports that were skipped because the one before was still under way."),
-    here("telemetry.unrecorded", "telemetry_unrecorded", "counter", "Measurements that were lost because their name or labels were refused, or because there was no room."),
-    here("tokio.alive_tasks", "tokio_alive_tasks", "gauge", "Tasks of the runtime that have not ended, as of the last tick."),
-    here("tokio.global_queue_depth", "tokio_global_queue_depth", "gauge", "Tasks in the runtime's global queue, as of the last tick."),
-    here("tokio.workers", "tokio_workers", "gauge", "Worker threads of the runtime."),
-    here("tracing.events", "tracing_events", "counter", "Events of tracing, by level and target."),
-];
 
 #[cfg(test)]
 #[path = "names_tests.rs"]

@@ -17,8 +17,8 @@ fn register(names: &Names, name: &str, kind: usize) -> Result<(), TelemetryError
     }
 }
 
-fn refusal<T>(result: Result<T, TelemetryError>) -> String {
-    result.err().expect("a refusal").to_string()
+fn error_text<T>(result: Result<T, TelemetryError>) -> String {
+    result.err().expect("an error").to_string()
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn the_second_of_two_names_that_become_one_is_refused_and_names_the_first() {
     let names = Names::new(Namespace::Production);
     names.table::<Counter>("cache.hits").unwrap();
     assert_eq!(
-        refusal(names.table::<Counter>("cache-hits")),
+        error_text(names.table::<Counter>("cache-hits")),
         "cache-hits cannot be made: in Prometheus' text it would be cache_hits, as cache.hits is; \
          give one of them another name"
     );
@@ -61,12 +61,12 @@ fn names_become_one_by_their_endings_too() {
 fn an_instrument_cannot_hide_what_the_foundation_measures() {
     let names = Names::new(Namespace::Production);
     assert_eq!(
-        refusal(names.table::<Counter>("registry.lookups")),
+        error_text(names.table::<Counter>("registry.lookups")),
         "registry.lookups is measured by the foundation itself; give the instrument another name"
     );
     assert!(names.table::<Gauge>("tokio.workers").is_ok());
     assert!(matches!(names.table::<Counter>("tokio.alive_tasks"), Err(TelemetryError::WrongKind { .. })));
-    for built_in in BUILT_IN {
+    for built_in in BuiltIn::all() {
         for kind in 0..3 {
             let alike = built_in.name.replace('.', "-");
             assert!(matches!(register(&names, &alike, kind), Err(TelemetryError::NameTaken { .. })), "{alike}");
@@ -76,17 +76,17 @@ fn an_instrument_cannot_hide_what_the_foundation_measures() {
 
 #[test]
 fn the_table_is_in_order_and_each_name_is_exposed_as_it_says() {
-    assert!(BUILT_IN.is_sorted_by(|a, b| a.name < b.name));
-    for BuiltIn { name, exposed, kind, .. } in BUILT_IN {
-        assert_eq!(ExposedName::new(name, kind).claims().next().as_deref(), Some(*exposed));
-        assert_eq!(BuiltIn::of(name).map(|it| it.name), Some(*name));
+    assert!(TABLE.is_sorted_by(|a, b| a.0 < b.0));
+    for BuiltIn { name, exposed, kind, .. } in BuiltIn::all() {
+        assert_eq!(ExposedName::new(name, kind).claims().next().as_deref(), Some(exposed));
+        assert_eq!(BuiltIn::of(name).map(|it| it.name), Some(name));
     }
 }
 
 #[test]
 fn no_two_are_exposed_under_one_name() {
     let all: Vec<_> =
-        BUILT_IN.iter().flat_map(|it| ExposedName::new(it.name, it.kind).claims().collect::<Vec<_>>()).collect();
+        BuiltIn::all().flat_map(|it| ExposedName::new(it.name, it.kind).claims().collect::<Vec<_>>()).collect();
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
 }
 

@@ -207,10 +207,8 @@ impl Process {
         }
     }
 
-    fn change(&mut self, build: impl FnOnce(&mut Transaction) -> &mut Transaction) {
-        let mut transaction = Transaction::default();
-        build(&mut transaction);
-        self.take(Step::propose(&self.tree, transaction.try_into().unwrap()));
+    fn change(&mut self, build: impl FnOnce(Transaction) -> Transaction) {
+        self.take(Step::propose(&self.tree, build(Transaction::default()).try_into().unwrap()));
     }
 
     /// A refused step changes and records nothing.
