@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{EventId, EventKind, EventSource, KindFault};
+use crate::{BatchError, EventId, EventKind, EventSource, ImportError, InvalidNameReason};
 
 /// A recorded fact.
 ///
@@ -259,7 +259,7 @@ impl NewEvent {
 /// use std::time::SystemTime;
 /// use foundation_events::{EventError, EventLimits, MemoryLog, NewEvent};
 ///
-/// let limits = EventLimits { max_payload_bytes: 10, ..EventLimits::default() };
+/// let limits = EventLimits::new().max_payload_bytes(10);
 /// let log = MemoryLog::new("production").with_limits(limits);
 /// let event = NewEvent::new("order_placed")?.payload("much too long")?;
 ///
@@ -275,12 +275,12 @@ impl NewEvent {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum EventError {
     /// The text is no [`EventKind`].
-    #[error("event kind {kind:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    #[error("event kind {kind:?} {reason}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
     InvalidKind {
         /// The text, shortened to 64 characters.
         kind: String,
         /// What is wrong with it, and where.
-        fault: KindFault,
+        reason: InvalidNameReason,
     },
     /// The payload has no form in JSON, such as a map whose keys are no strings.
     #[error("the payload of a new event {kind} cannot be written as JSON: {reason}")]
@@ -303,12 +303,18 @@ pub enum EventError {
         reason: String,
     },
     /// The text is no [`SubscriptionName`](crate::SubscriptionName).
-    #[error("subscription {name:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    #[error("subscription {name:?} {reason}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
     InvalidSubscription {
         /// The text, shortened to 64 characters.
         name: String,
         /// What is wrong with it, and where.
-        fault: KindFault,
+        reason: InvalidNameReason,
+    },
+    /// The text is no [`EventId`].
+    #[error("{text:?} is no id of an event; wanted a number from 1 to {}", u64::MAX)]
+    InvalidId {
+        /// The text, shortened to 64 characters.
+        text: String,
     },
     /// The text is no JSON pointer.
     #[error("{pointer:?} is no JSON pointer; wanted \"\" for the whole payload, or a path such as \"/order/id\"")]
@@ -328,12 +334,12 @@ pub enum EventError {
     },
     /// The log took none of the exported events.
     #[error(transparent)]
-    NotImported(#[from] ImportRefusal),
+    NotImported(#[from] ImportError),
     /// The log took none of the batch, which is returned.
-    #[error("{refusal}")]
+    #[error("{error}")]
     Refused {
         /// The reason.
-        refusal: EventRefusal,
+        error: BatchError,
         /// The whole batch, in its order.
         batch: Vec<NewEvent>,
     },
@@ -348,12 +354,12 @@ impl EventError {
         }
     }
 
-    fn invalid_kind(text: &str, fault: KindFault) -> Self {
-        Self::InvalidKind { kind: shortened(text), fault }
+    fn invalid_kind(text: &str, reason: InvalidNameReason) -> Self {
+        Self::InvalidKind { kind: shortened(text), reason }
     }
 
-    pub(crate) fn invalid_subscription(text: &str, fault: KindFault) -> Self {
-        Self::InvalidSubscription { name: shortened(text), fault }
+    pub(crate) fn invalid_subscription(text: &str, reason: InvalidNameReason) -> Self {
+        Self::InvalidSubscription { name: shortened(text), reason }
     }
 
     pub(crate) fn invalid_pointer(text: &str) -> Self {
@@ -370,172 +376,21 @@ fn position(id: &Option<EventId>) -> String {
     id.map_or_else(|| "its beginning".to_owned(), |id| format!("event {id}"))
 }
 
-/// Why a log refused a batch, by its [`EventLimits`](crate::EventLimits); indexes count from 0.
-///
-/// ```
-/// use std::time::SystemTime;
-/// use foundation_events::{EventError, EventLimits, EventRefusal, MemoryLog, NewEvent};
-///
-/// let limits = EventLimits { max_batch: 1, ..EventLimits::default() };
-/// let log = MemoryLog::new("production").with_limits(limits);
-/// let batch = vec![NewEvent::new("opened")?, NewEvent::new("closed")?];
-/// let Err(EventError::Refused { refusal, .. }) = log.append_batch(batch, SystemTime::now()) else {
-///     panic!("two events are more than one");
-/// };
-/// assert_eq!(refusal, EventRefusal::BatchTooLong { found: 2, limit: 1 });
-/// # Ok::<(), EventError>(())
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EventRefusal {
-    /// The batch has too many events.
-    #[error("the batch has {found} events, and the log takes at most {limit} at once")]
-    BatchTooLong {
-        /// Events in the batch.
-        found: usize,
-        /// Events that are allowed.
-        limit: usize,
-    },
-    /// A payload is too large.
-    #[error("event {index} of the batch ({kind}) has a payload of {found} bytes, and the log takes at most {limit}")]
-    PayloadTooLarge {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Bytes of the payload, as JSON.
-        found: usize,
-        /// Bytes that are allowed.
-        limit: usize,
-    },
-    /// A payload nests too deeply for a reader to take it safely.
-    #[error(
-        "event {index} of the batch ({kind}) has a payload that nests deeper than the {limit} levels that the log takes"
-    )]
-    PayloadTooDeep {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Levels that are allowed.
-        limit: usize,
-    },
-    /// The name of a source is too long.
-    #[error("event {index} of the batch ({kind}) has a source of {found} bytes, and the log takes at most {limit}")]
-    SourceTooLong {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Bytes of the source.
-        found: usize,
-        /// Bytes that are allowed.
-        limit: usize,
-    },
-    /// The idempotency key is empty or too long.
-    #[error(
-        "event {index} of the batch ({kind}) has an idempotency key of {found} bytes, and the log takes 1 to {limit}"
-    )]
-    KeyLength {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// Bytes of the key.
-        found: usize,
-        /// Bytes that are allowed.
-        limit: usize,
-    },
-    /// The event that is named as the cause is not recorded yet, so it belongs to another store or is forged.
-    #[error("event {index} of the batch ({kind}) names event {cause} as its cause, which is not recorded yet")]
-    UnknownCause {
-        /// The place of the event in the batch.
-        index: usize,
-        /// Its kind.
-        kind: EventKind,
-        /// The named cause.
-        cause: EventId,
-    },
+// Here and not beside the types: the error has ids and kinds in it, and the files would import each other.
+impl FromStr for EventId {
+    type Err = EventError;
+
+    /// The id with this number, in decimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidId`] if that is no number, or 0.
+    fn from_str(text: &str) -> Result<Self, EventError> {
+        let number = text.parse().ok().and_then(Self::new);
+        number.ok_or_else(|| EventError::InvalidId { text: shortened(text) })
+    }
 }
 
-/// Why a log did not take exported events.
-///
-/// ```
-/// use foundation_events::{EventId, ImportRefusal};
-///
-/// let gap = ImportRefusal::OutOfOrder { found: EventId::new(7).unwrap(), expected: EventId::new(5).unwrap() };
-/// assert_eq!(gap.to_string(), "event 7 cannot be imported: event 5 comes next");
-/// ```
-#[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ImportRefusal {
-    /// The id is not the one that comes next: there would be a gap, or an event twice.
-    #[error("event {found} cannot be imported: event {expected} comes next")]
-    OutOfOrder {
-        /// The id of the event.
-        found: EventId,
-        /// The id that comes next.
-        expected: EventId,
-    },
-    /// The id is so high that the ids would run out.
-    #[error("event {found} cannot be imported: a log takes ids up to {limit}")]
-    IdTooHigh {
-        /// The id of the event.
-        found: EventId,
-        /// The highest accepted id.
-        limit: u64,
-    },
-    /// The name of its namespace is too long.
-    #[error("event {id} cannot be imported: its namespace has {found} bytes, and a log takes at most {limit}")]
-    NamespaceTooLong {
-        /// Its id.
-        id: EventId,
-        /// The bytes of its namespace's name.
-        found: usize,
-        /// The most accepted bytes.
-        limit: usize,
-    },
-    /// Its time is before that of the event before it, before 1970, or one that no log can keep.
-    #[error("event {id} cannot be imported: its time is not one that comes next")]
-    Time {
-        /// The event.
-        id: EventId,
-    },
-    /// Its cause would come after it.
-    #[error("event {id} cannot be imported: its cause, event {cause}, is not before it")]
-    Cause {
-        /// The event.
-        id: EventId,
-        /// The event that it names as its cause.
-        cause: EventId,
-    },
-    /// An event in the log has its idempotency key.
-    #[error("event {id} cannot be imported: its idempotency key is that of event {first}")]
-    KnownKey {
-        /// The event.
-        id: EventId,
-        /// The event that has the key.
-        first: EventId,
-    },
-    /// It is outside the limits of the log.
-    #[error("event {id} cannot be imported: {refusal}")]
-    Limits {
-        /// The event.
-        id: EventId,
-        /// Which limit.
-        refusal: EventRefusal,
-    },
-    /// A line is no event, or its checksum belongs to another event.
-    #[error("line {line} cannot be imported: {reason}")]
-    Line {
-        /// Which line; the first is line 1.
-        line: u64,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
-
-// Here and not beside the type: the error has kinds in it, and the two files would import each other.
 impl EventKind {
     /// A checked kind.
     ///
@@ -543,7 +398,7 @@ impl EventKind {
     ///
     /// [`EventError::InvalidKind`], which says which character is wrong and where.
     pub fn new(text: impl Into<String>) -> Result<Self, EventError> {
-        Self::check(text.into()).map_err(|(text, fault)| EventError::invalid_kind(&text, fault))
+        Self::check(text.into()).map_err(|(text, reason)| EventError::invalid_kind(&text, reason))
     }
 }
 

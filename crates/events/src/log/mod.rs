@@ -3,7 +3,7 @@
 mod admission;
 #[cfg(test)]
 mod contract;
-mod failure;
+mod error;
 mod interface;
 mod interrupt;
 mod memory;
@@ -20,8 +20,8 @@ mod stats;
 mod verification;
 
 pub use admission::{Append, Appended, EventLimits, ExpectedPosition, recordable};
-pub(crate) use failure::catch_log_panic;
-pub use failure::{DamagedEvent, LogFailure, LogFailureKind, OnDamaged};
+pub(crate) use error::catch_log_panic;
+pub use error::{DamagedEvent, LogError, LogErrorKind, OnDamaged};
 pub use interface::{EventLog, EventReader, ReaderSource};
 pub use interrupt::Interrupt;
 pub use memory::MemoryLog;
@@ -33,4 +33,4 @@ pub use repair::{RepairReport, RepairStep};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteLog, SqliteOptions};
 pub use stats::EventStats;
-pub use verification::{LogFault, Verification};
+pub use verification::{DamagedEntry, Verification};

@@ -170,8 +170,8 @@ impl Query {
         self
     }
 
-    /// How long a store may take to answer; [`query_time`](crate::EventStoreLimits::query_time) by default. A log in
-    /// memory ignores it: it answers in place.
+    /// How long a store may take to answer, without a limit if that is `None`;
+    /// [`query_time`](crate::EventStoreLimits::query_time) by default. A log in memory ignores it: it answers in place.
     ///
     /// ```
     /// use std::time::Duration;
@@ -180,8 +180,8 @@ impl Query {
     /// let of_tea = Query::new().payload("/order/item", "tea")?.within(Duration::from_secs(60));
     /// # Ok::<(), foundation_events::EventError>(())
     /// ```
-    pub fn within(mut self, time: Duration) -> Self {
-        self.within = Some(time);
+    pub fn within(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.within = Some(limit.into().unwrap_or(Duration::MAX));
         self
     }
 

@@ -10,7 +10,7 @@ use foundation_kernel::containment::{catch_panic, drop_contained, report, waking
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{EventId, EventLog, LogFailure, PruneBound};
+use crate::{EventId, EventLog, LogError, PruneBound};
 
 /// The most events that are pruned between two commits.
 const CHUNK: usize = 1_000;
@@ -74,7 +74,7 @@ impl Hold {
     }
 
     /// Prunes one chunk of the events that are not held.
-    pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogFailure> {
+    pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogError> {
         let kept_from = self.kept_from();
         let events = log.prune(bound, kept_from, CHUNK)?;
         let held_back = events == 0 && kept_from.is_some() && is_exceeded(log, bound)?;
@@ -89,7 +89,7 @@ pub(super) struct Pruned {
     pub(super) held_back: Option<EventId>,
 }
 
-fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogFailure> {
+fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogError> {
     let reader = log.reader()?;
     let stats = reader.stats()?;
     Ok(match bound {
@@ -97,8 +97,8 @@ fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogFailure
             Some(oldest) => match reader.get(oldest) {
                 Ok(event) => event.is_some_and(|event| event.recorded_at < time),
                 // The age of a damaged event is not known, so the holder is not asked to let go.
-                Err(failure) if failure.damaged_event().is_some() => false,
-                Err(failure) => return Err(failure),
+                Err(error) if error.damaged_event().is_some() => false,
+                Err(error) => return Err(error),
             },
             None => false,
         },

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use crate::{EventKind, EventStoreLimits, LogFailure};
+use crate::{EventKind, EventStoreLimits, LogError};
 
 /// The state of an event store that cannot record: since when, and why. It still reads, and tries again by itself.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub struct Outage {
     /// Since when, by the store's clock.
     pub since: SystemTime,
     /// What failed, at the latest try.
-    pub cause: LogFailure,
+    pub cause: LogError,
 }
 
 impl Outage {
@@ -30,7 +30,7 @@ impl fmt::Display for Outage {
 
 /// The failures of a log in a row, and the pause that follows from them.
 ///
-/// The first failure is answered at once, since most faults are over when the log is opened again. Each further one
+/// The first failure is answered at once, since most errors are over when the log is opened again. Each further one
 /// that comes [within a minute](EventStoreLimits::reopen_steady) of the last success makes the store wait longer, up to
 /// a limit: so a disk that takes small events and no large ones is not asked without a pause either.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -133,7 +133,7 @@ pub struct RetentionReport {
     #[serde(rename = "took_ms", serialize_with = "foundation_kernel::written::millis")]
     pub took: Duration,
     /// What failed, if anything did; the next run goes on from there.
-    pub failure: Option<String>,
+    pub error: Option<String>,
 }
 
 /// Called with the report of each run.
@@ -176,8 +176,8 @@ impl RetentionRun {
     }
 
     /// Its outcome, and what failed, if anything did.
-    pub(super) fn end(self, failure: Option<String>) -> RetentionReport {
-        RetentionReport { failure, took: self.begun.elapsed(), ..self.report }
+    pub(super) fn end(self, error: Option<String>) -> RetentionReport {
+        RetentionReport { error, took: self.begun.elapsed(), ..self.report }
     }
 }
 

@@ -23,7 +23,7 @@ use super::outage::Reopening;
 use super::retention::RetentionRun;
 use super::storage::Opener;
 use super::writer::{Writer, log_task};
-use crate::{Append, EventId, EventLog, EventReader, EventStorage, LogFailure, NewEvent, Outage, ReaderSource};
+use crate::{Append, EventId, EventLog, EventReader, EventStorage, LogError, NewEvent, Outage, ReaderSource};
 
 pub(super) struct EventStoreServer {
     handle: Arc<WriterHandle>,
@@ -80,7 +80,7 @@ struct OpenRequest {
 }
 
 impl OpenRequest {
-    fn open(self, permit: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
+    fn open(self, permit: OwnedSemaphorePermit) -> Result<Opened, LogError> {
         let mut log = self.opener.open(self.again)?;
         let reader = log.reader()?;
         self.opener.accept(self.known, reader.stats()?.position())?;
@@ -101,9 +101,9 @@ impl EventStoreServer {
         Self { handle, opener, storage }
     }
 
-    async fn open(&self, probe: Probe) -> Result<Opened, LogFailure> {
+    async fn open(&self, probe: Probe) -> Result<Opened, LogError> {
         // The previous writer must be gone: two would give ids twice.
-        let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
+        let closed = |error: &dyn fmt::Display| LogError::new("opening", "the event store", error.to_string());
         let permit = Arc::clone(&self.handle.writer_slot).acquire_owned().await.map_err(|error| closed(&error))?;
         let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.storage.clock), self.handle.position());
         let (may_block, again) = (opener.may_block(), self.handle.readers.were_opened());
@@ -153,7 +153,7 @@ impl EventStoreServer {
         let probe = probe(&outage, running.reopening.tries());
         let opened = match self.open(Some(probe)).await {
             Ok(opened) => {
-                self.start(myself.clone(), opened).map_err(|error| LogFailure::new("starting", "the writer", error))
+                self.start(myself.clone(), opened).map_err(|error| LogError::new("starting", "the writer", error))
             }
             Err(cause) => Err(cause),
         };
@@ -220,7 +220,7 @@ impl EventStoreServer {
 
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, String> {
         let (job, answer) = log_task(move |log| Ok((work(log)?, None)));
         let gone =

@@ -2,9 +2,9 @@
 //!
 //! 1. A subscription is in the table while it has a consumer, a play under way, or a state that is not over. It is
 //!    removed under the lock of the table, under which consumers and plays are added: no play is lost with a lease.
-//! 2. A play begins before the parked events are read from the log, and an event is given up after it was removed from
-//!    the log. So an event that is given up while a play reads is known to that play, which does not show it; the same
-//!    holds for all events of a subscription that is forgotten.
+//! 2. A play begins before the parked events are read from the log, and an event is given up before and after it is
+//!    removed from the log. So an event that is given up while a play reads is known to that play, which does not show
+//!    it, even if the answer of the log is lost; the same holds for all events of a subscription that is forgotten.
 //! 3. The locks are taken in this order: the table, then `progress` or `again`. No waker is woken or dropped under one.
 
 use std::collections::{HashMap, VecDeque};
@@ -151,8 +151,8 @@ impl ConsumerLeases {
         }
     }
 
-    /// An event was given up: it is not shown again, unless it was shown already. To be called once it is removed from
-    /// the log.
+    /// An event was given up: it is not shown again, unless it was shown already. To be called before it is removed from
+    /// the log and once it is.
     pub(crate) fn give_up(&self, name: &SubscriptionName, event: EventId) {
         let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
         shared.into_iter().for_each(|shared| shared.give_up(event));
@@ -307,7 +307,7 @@ impl SubscriptionRecord {
         Some((failing.failures, failing.since, failing.reason.clone()))
     }
 
-    /// An event that was shown again was given up, and is removed from the log.
+    /// An event that was shown again was given up; called before and after it is removed from the log.
     pub(super) fn give_up(&self, event: EventId) {
         self.shared.give_up(event);
     }

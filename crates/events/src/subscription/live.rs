@@ -107,7 +107,9 @@ impl EventSubscription {
         Self { follower, tail, store, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
     }
 
-    /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
+    /// Waits for the next event; `None` when the subscription has ended, and from then on: with its namespace, or at an
+    /// event that cannot be read, if the [specification](crate::SubscriptionSpec::on_damaged) says so. Nothing is lost if
+    /// the wait is cancelled. As a [`Stream`], it shows the same.
     ///
     /// A reader that is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see
     /// the rest: it is in the log, which is not opened any more.

@@ -17,4 +17,4 @@ pub(crate) use leases::ConsumerLeases;
 pub use live::EventSubscription;
 pub(crate) use live::SubscriptionStore;
 pub use spec::SubscriptionSpec;
-pub(crate) use tail::{Tail, TailReader, wake};
+pub(crate) use tail::{Tail, TailReader};

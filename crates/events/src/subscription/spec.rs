@@ -62,7 +62,7 @@ impl SubscriptionSpec {
         self
     }
 
-    /// What happens at an event that is damaged or missing from the log; [`OnDamaged::Tell`] by default.
+    /// What happens at an event that is damaged or missing from the log; [`OnDamaged::Report`] by default.
     pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
         self.on_damaged = choice;
         self

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::Waker;
 
-use foundation_kernel::containment::{catch_panic, report};
+use foundation_kernel::containment::{drop_contained, wake};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -68,14 +68,10 @@ impl Tail {
         let wakers = Arc::clone(&state.wakers);
         drop(state);
         // One by one: a waker that panics must neither keep the others asleep nor end the writer.
-        wakers.iter().for_each(|waker| wake(|| waker.wake()));
-    }
-}
-
-/// Calls a waker, which may be foreign code.
-pub(crate) fn wake(wake: impl FnOnce()) {
-    if let Err(panic) = catch_panic(wake) {
-        report(|| tracing::warn!(%panic, "a waker of a task that waits for the event store panicked"));
+        wakers.iter().filter_map(|waker| waker.take()).for_each(wake);
+        // A reader that was dropped meanwhile has left its waker here.
+        let left = Arc::into_inner(wakers).into_iter().flatten();
+        left.for_each(|waker| drop_contained("the waker of a reader of events", waker));
     }
 }
 
@@ -273,6 +269,7 @@ fn weight_of(value: &Value) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Wake;
     use std::time::UNIX_EPOCH;
 
     use proptest::collection::vec;
@@ -291,6 +288,37 @@ mod tests {
         assert!(tail.0.lock().wakers.iter().all(|waker| Arc::ptr_eq(waker, &kept.waker)));
         drop(kept);
         assert!(tail.0.lock().wakers.is_empty());
+    }
+
+    struct PanicsWhenDropped;
+
+    impl Wake for PanicsWhenDropped {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            panic!("a foreign waker");
+        }
+    }
+
+    /// When it is woken, this reader registers a waker and is dropped.
+    struct Leaves(Mutex<Option<TailReader>>);
+
+    impl Wake for Leaves {
+        fn wake(self: Arc<Self>) {
+            let reader = self.0.lock().take().unwrap();
+            reader.register_waker(&Waker::from(Arc::new(PanicsWhenDropped)));
+        }
+    }
+
+    #[test]
+    fn the_waker_of_a_reader_that_leaves_while_others_are_woken_does_not_end_the_writer() {
+        let tail = Arc::new(Tail::default());
+        let (leaving, staying) = (tail.follow(), tail.follow());
+        staying.register_waker(&Waker::from(Arc::new(Leaves(Mutex::new(Some(leaving))))));
+        tail.extend(&events(1, 1, 0));
+        assert_eq!((staying.position(), tail.0.lock().wakers.len()), (Some(1), 1));
     }
 
     fn events(from: u64, count: u64, text: usize) -> Vec<Arc<Event>> {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::SqliteError;
 use super::value::{nanoseconds, number, time};
 use crate::{
-    Append, Appended, Event, EventError, EventId, EventKind, EventLimits, EventSource, EventStats, ImportRefusal,
+    Append, Appended, Event, EventError, EventId, EventKind, EventLimits, EventSource, EventStats, ImportError,
     NewEvent, PruneBound, checksum, recordable,
 };
 
@@ -79,7 +79,7 @@ fn bytes(event: &Event, payload: usize) -> u64 {
 pub(super) fn read(row: &Row<'_>) -> Result<Event, SqliteError> {
     let id: i64 = row.get(0)?;
     let damaged = |reason: String| SqliteError::damaged(id.unsigned_abs(), &reason);
-    // A value of the wrong type is a damage of this row too, not a fault of the file.
+    // A value of the wrong type is a damage of this row too, not of the file.
     let event = decode(row).map_err(&damaged)?;
     let written: i64 = row.get(11).map_err(|error| damaged(error.to_string()))?;
     let found = checksum(&event);
@@ -256,11 +256,11 @@ pub(super) fn import(
     events: &[Event],
 ) -> Result<Result<(), EventError>, SqliteError> {
     let mut state = State::load(connection)?;
-    if let Err(refusal) = limits.check_import(state.position(), time(state.latest), events) {
-        return Ok(Err(refusal.into()));
+    if let Err(error) = limits.check_import(state.position(), time(state.latest), events) {
+        return Ok(Err(error.into()));
     }
-    if let Some(refusal) = repeated_key(connection, events)? {
-        return Ok(Err(refusal.into()));
+    if let Some(error) = repeated_key(connection, events)? {
+        return Ok(Err(error.into()));
     }
     let mut rows = Rows::of(connection)?;
     for event in events {
@@ -271,13 +271,13 @@ pub(super) fn import(
 }
 
 /// The first key that another event has, in the log or earlier in the list.
-fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<ImportRefusal>, SqliteError> {
+fn repeated_key(connection: &Connection, events: &[Event]) -> Result<Option<ImportError>, SqliteError> {
     let mut ours = HashMap::new();
     for event in events {
         let Some(key) = event.idempotency_key.as_deref() else { continue };
         let first = known(connection, key)?.or_else(|| ours.insert(key, event.id));
         if let Some(first) = first {
-            return Ok(Some(ImportRefusal::KnownKey { id: event.id, first }));
+            return Ok(Some(ImportError::KnownKey { id: event.id, first }));
         }
     }
     Ok(None)

@@ -14,7 +14,7 @@ use super::value::nanoseconds;
 use super::value::number;
 use super::verify;
 use crate::{
-    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, Interrupt, LogFailure, OnDamaged, Order,
+    DamagedEvent, Event, EventId, EventPage, EventReader, EventStats, Interrupt, LogError, OnDamaged, Order,
     ParkedEvent, Query, SubscriptionName, Verification,
 };
 
@@ -37,7 +37,7 @@ impl SqliteReader {
         Ok(Self { path, connection, interrupt: Interrupt::new() })
     }
 
-    fn failed(&self, action: &'static str) -> impl FnOnce(SqliteError) -> LogFailure {
+    fn failed(&self, action: &'static str) -> impl FnOnce(SqliteError) -> LogError {
         move |error| error.at(action, &self.path)
     }
 
@@ -190,36 +190,36 @@ impl<'a> Gathering<'a> {
 }
 
 impl EventReader for SqliteReader {
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure> {
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogError> {
         self.find(id).map_err(self.failed("reading an event"))
     }
 
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogError> {
         let found = self.find_all(query).and_then(|page| page.accept(query.on_damaged).map_err(SqliteError::Damaged));
         found.map_err(self.failed("querying events"))
     }
 
-    fn page(&self, query: &Query) -> Result<EventPage, LogFailure> {
+    fn page(&self, query: &Query) -> Result<EventPage, LogError> {
         self.find_all(query).map_err(self.failed("querying events"))
     }
 
-    fn stats(&self) -> Result<EventStats, LogFailure> {
+    fn stats(&self) -> Result<EventStats, LogError> {
         self.measure().map_err(self.failed("reading the statistics"))
     }
 
-    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
+    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogError> {
         self.position_of(subscription).map_err(self.failed("reading the position of a subscription"))
     }
 
-    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogError> {
         parking::parked(&self.connection, subscription).map_err(self.failed("reading parked events"))
     }
 
-    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogFailure> {
+    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogError> {
         moved_aside(&self.connection, at_most).map_err(self.failed("reading what was moved aside"))
     }
 
-    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogError> {
         verify::verify(&self.connection, progress).map_err(self.failed("verifying"))
     }
 
