@@ -13,7 +13,7 @@ pub use event::{
 pub use log::{
     Append, Appended, DamagedEntry, DamagedEvent, EventLimits, EventLog, EventPage, EventReader, EventStats,
     ExpectedPosition, Interrupt, LogError, LogErrorKind, MemoryLog, OnDamaged, Order, ParkedEvent, PruneBound, Query,
-    ReaderSource, RepairReport, RepairStep, SubscriptionName, Verification, recordable,
+    QueryParts, ReaderSource, RepairReport, RepairStep, SubscriptionName, Verification, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use log::{Durability, SqliteLog, SqliteOptions};

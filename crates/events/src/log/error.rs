@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::containment::{CaughtPanic, catch_panic, error_text};
+use foundation_kernel::containment::{CaughtPanic, error_text};
 use serde::Serialize;
 
 use crate::EventId;
@@ -206,9 +206,4 @@ pub enum OnDamaged {
     Skip,
     /// Reports it and ends.
     Stop,
-}
-
-/// Turns a panic of a log, or of the clock, into an error: the log must not be used after it.
-pub(crate) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
-    catch_panic(act).unwrap_or_else(|panic| Err(LogError::panicked(action, &panic)))
 }

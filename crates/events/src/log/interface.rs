@@ -235,7 +235,7 @@ pub trait EventReader: Send + 'static {
 /// The error, if that event is not known, or the events before it cannot be determined.
 fn page_before(error: LogError, reader: &(impl EventReader + ?Sized), query: &Query) -> Result<EventPage, LogError> {
     let Some(damaged) = error.damaged_event().cloned() else { return Err(error) };
-    if query.order == Order::Descending || query.on_damaged == OnDamaged::Skip {
+    if query.parts().order == Order::Descending || query.parts().on_damaged == OnDamaged::Skip {
         return Err(error);
     }
     let last = EventId::new(damaged.event.get() - 1);

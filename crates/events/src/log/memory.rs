@@ -375,12 +375,12 @@ impl MemoryTable {
         let time = |held: &HeldEvent| held.event.recorded_at;
         let begin = self.held.partition_point(|held| query.is_before(time(held)));
         let end = self.held.partition_point(|held| !query.is_past(time(held)));
-        let (begin, end) = match (query.after, query.order) {
+        let (begin, end) = match (query.parts().after, query.parts().order) {
             (None, _) => (begin, end),
             (Some(cursor), Order::Ascending) => (begin.max(self.below(cursor)), end),
             (Some(cursor), Order::Descending) => (begin, end.min(self.below(cursor))),
         };
-        let end = query.up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
+        let end = query.parts().up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
         begin..end.max(begin)
     }
 

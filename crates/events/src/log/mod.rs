@@ -20,7 +20,6 @@ mod stats;
 mod verification;
 
 pub use admission::{Append, Appended, EventLimits, ExpectedPosition, recordable};
-pub(crate) use error::catch_log_panic;
 pub use error::{DamagedEvent, LogError, LogErrorKind, OnDamaged};
 pub use interface::{EventLog, EventReader, ReaderSource};
 pub use interrupt::Interrupt;
@@ -28,7 +27,7 @@ pub use memory::MemoryLog;
 pub use page::EventPage;
 pub use parked::{ParkedEvent, SubscriptionName};
 pub use prune_bound::PruneBound;
-pub use query::{Order, Query};
+pub use query::{Order, Query, QueryParts};
 pub use repair::{RepairReport, RepairStep};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteLog, SqliteOptions};

@@ -192,7 +192,7 @@ impl EventStore {
     pub async fn query(&self, query: Query) -> Result<Vec<Arc<Event>>, EventStoreError> {
         let page = self.page(query.clone()).await?;
         page.damaged.iter().for_each(|damaged| warn_of(damaged, &query));
-        Ok(page.accept(query.on_damaged)?)
+        Ok(page.accept(query.parts().on_damaged)?)
     }
 
     /// The same for a log that may be damaged: the events before the first damaged one, which is named, or, if the
@@ -201,9 +201,9 @@ impl EventStore {
     /// # Errors
     /// As [`query`](Self::query), except for damaged events.
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
-        let class = ReadClass::Long(Some(query.within.unwrap_or(self.handle.limits.query_time)));
+        let class = ReadClass::Long(Some(query.parts().within.unwrap_or(self.handle.limits.query_time)));
         let most = self.handle.limits.query_events;
-        let bounded = query.limit.is_some();
+        let bounded = query.parts().limit.is_some();
         // One more than allowed, so that an excess shows.
         let query = if bounded { query } else { query.limit(most.saturating_add(1)) };
         let page = self.read(class, move |log| log.page(&query)).await?;
@@ -511,7 +511,7 @@ impl std::fmt::Debug for EventStore {
 }
 
 fn warn_of(damaged: &DamagedEvent, query: &Query) {
-    if query.on_damaged == OnDamaged::Skip {
+    if query.parts().on_damaged == OnDamaged::Skip {
         report(|| tracing::warn!(%damaged, "a query skips what it cannot read"));
     }
 }

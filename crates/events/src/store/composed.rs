@@ -251,10 +251,8 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn play_parked(&self, name: &SubscriptionName) -> Result<usize, EventStoreError> {
-        // Before the events are read: one that is given up from now on is not shown.
-        let play = self.leases().play(name);
-        let parked = self.parked(name).await?;
-        Ok(play.show(parked.into_iter().map(|parked| parked.event).collect()))
+        let parked = async { Ok(self.parked(name).await?.into_iter().map(|parked| parked.event).collect()) };
+        self.leases().show_again(name, parked).await
     }
 
     /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one

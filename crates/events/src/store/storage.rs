@@ -7,7 +7,9 @@ use foundation_kernel::names::Namespace;
 
 use super::clock::Clock;
 use super::retention::OnRetention;
-use crate::{EventId, EventLimits, EventLog, EventStoreLimits, LogError, MemoryLog, Retention, RetentionReport};
+use crate::{
+    EventId, EventLimits, EventLog, EventReader, EventStoreLimits, LogError, MemoryLog, Retention, RetentionReport,
+};
 
 /// Where the events of each namespace are kept, and for how long: how a store opens its log, at its start and again
 /// after each failure.
@@ -154,19 +156,30 @@ pub(super) enum Opener {
 }
 
 impl Opener {
-    /// Opens it, for the first time or again; a log outside of memory only where blocking is allowed.
-    pub(super) fn open(&self, again: bool) -> Result<Box<dyn EventLog>, LogError> {
-        match self {
-            Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Custom(namespace, limits, open) => open(*namespace, limits, again),
-        }
+    /// Opens it with a reader, for the first time or again, if it has what the store has acknowledged, up to `known`; a
+    /// log outside of memory only where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub(super) fn open(
+        &self,
+        again: bool,
+        known: Option<EventId>,
+    ) -> Result<(Box<dyn EventLog>, Box<dyn EventReader>), LogError> {
+        let log = match self {
+            Self::Memory(log) => Box::new(log.clone()) as Box<dyn EventLog>,
+            Self::Custom(namespace, limits, open) => open(*namespace, limits, again)?,
+        };
+        let reader = log.reader()?;
+        self.accept(known, reader.stats()?.position())?;
+        Ok((log, reader))
     }
 
     /// Accepts a log that ends at `found`, unless the store has acknowledged more: its ids would be given twice.
     ///
     /// # Errors
     /// [`LogError`] as [displaced](crate::LogErrorKind::Displaced).
-    pub(super) fn accept(&self, known: Option<EventId>, found: Option<EventId>) -> Result<(), LogError> {
+    fn accept(&self, known: Option<EventId>, found: Option<EventId>) -> Result<(), LogError> {
         let Some(known) = known.filter(|known| Some(*known) > found) else { return Ok(()) };
         let found = found.map_or("before the first event".to_owned(), |found| format!("with event {found}"));
         let cause = format!("the log ends {found}, and events up to {known} were acknowledged");

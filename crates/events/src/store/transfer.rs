@@ -115,12 +115,12 @@ impl Export {
     /// The export of a log with these statistics; `None` if nothing was ever recorded.
     fn new(query: Query, stats: &EventStats, namespace: &str) -> Option<Self> {
         let query = query.up_to(EventId::new(stats.recorded)?);
-        let end = query.up_to.map_or(0, EventId::get);
-        let next = query.after.map_or(1, |after| after.get().saturating_add(1));
-        let skips = query.on_damaged == OnDamaged::Skip;
+        let end = query.parts().up_to.map_or(0, EventId::get);
+        let next = query.parts().after.map_or(1, |after| after.get().saturating_add(1));
+        let skips = query.parts().on_damaged == OnDamaged::Skip;
         let (namespace, latest) = (namespace.to_owned(), SystemTime::UNIX_EPOCH);
         let run = query.is_a_run().then_some(Run { next, end, skips, namespace, latest });
-        let mut export = Self { left: query.limit, query, run };
+        let mut export = Self { left: query.parts().limit, query, run };
         export.pruned(stats);
         Some(export)
     }
@@ -129,7 +129,7 @@ impl Export {
     fn query(&self) -> Query {
         let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
         // Without a time limit, unless the caller has set one.
-        let within = page.within.unwrap_or(Duration::MAX);
+        let within = page.parts().within.unwrap_or(Duration::MAX);
         page.within(within)
     }
 
@@ -152,7 +152,7 @@ impl Export {
 
     /// Takes the answer of the log.
     fn take(&mut self, page: EventPage) -> Piece {
-        let stops = !page.is_whole() && self.query.on_damaged != OnDamaged::Skip;
+        let stops = !page.is_whole() && self.query.parts().on_damaged != OnDamaged::Skip;
         let is_last = page.events.is_empty() || stops;
         if let Some(last) = page.events.last() {
             self.query = self.query.clone().after(last.id).offset(0);
@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn an_export_asks_for_nothing_that_is_recorded_after_it_has_begun() {
-        assert_eq!(export(Query::new(), 1, 7).query().up_to, Some(id(7)));
-        assert_eq!(export(Query::new().up_to(id(3)), 1, 7).query().up_to, Some(id(3)));
+        assert_eq!(export(Query::new(), 1, 7).query().parts().up_to, Some(id(7)));
+        assert_eq!(export(Query::new().up_to(id(3)), 1, 7).query().parts().up_to, Some(id(3)));
         assert!(Export::new(Query::new(), &EventStats::default(), "production").is_none());
     }
 
@@ -284,7 +284,7 @@ mod tests {
         let mut export = export(Query::new(), 1, 3);
         let piece = export.take(page(&[1, 2, 3], &[]));
         assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![1, 2, 3], None, false));
-        assert_eq!(export.query().after, Some(id(3)));
+        assert_eq!(export.query().parts().after, Some(id(3)));
         let piece = export.take(page(&[], &[]));
         assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![], None, true));
     }

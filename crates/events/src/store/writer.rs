@@ -9,7 +9,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::clock::Clock;
-use crate::log::catch_log_panic;
 use crate::{Append, Appended, Event, EventError, EventId, EventLog, EventStoreError, LogError, NewEvent, Outage};
 
 /// A request to a writer.
@@ -41,6 +40,11 @@ pub(super) fn log_task<T: Send + 'static>(
         }
     });
     (Job::LogTask(task), answer)
+}
+
+/// Turns a panic of a log, or of the clock, into an error: the log must not be used after it.
+fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+    catch_panic(act).unwrap_or_else(|panic| Err(LogError::panicked(action, &panic)))
 }
 
 /// The outcome of an append.

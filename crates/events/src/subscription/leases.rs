@@ -92,7 +92,7 @@ struct Failing {
 pub(crate) struct ConsumerLease(SubscriptionRecord);
 
 /// Parked events of one subscription that are about to be shown again: made before they are read from the log.
-pub(crate) struct Play {
+struct Play {
     leases: Arc<ConsumerLeases>,
     name: SubscriptionName,
     shared: Arc<Shared>,
@@ -158,8 +158,22 @@ impl ConsumerLeases {
         shared.into_iter().for_each(|shared| shared.give_up(event));
     }
 
-    /// Begins to show parked events again, before they are read from the log.
-    pub(crate) fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
+    /// Shows the parked events that this reads from the log again, to the current consumer or to the next one; returns
+    /// how many are new to it.
+    ///
+    /// # Errors
+    /// That of the read.
+    pub(crate) async fn show_again<E>(
+        self: &Arc<Self>,
+        name: &SubscriptionName,
+        parked: impl Future<Output = Result<Vec<Arc<Event>>, E>>,
+    ) -> Result<usize, E> {
+        // Before the events are read: one that is given up from now on is not shown.
+        let play = self.play(name);
+        Ok(play.show(parked.await?))
+    }
+
+    fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
         let mut table = self.known.lock();
         let shared = Arc::clone(&table.entry(name.clone()).or_default().shared);
         let resets = {
@@ -212,7 +226,7 @@ impl Again {
 
 impl Play {
     /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
-    pub(crate) fn show(self, events: Vec<Arc<Event>>) -> usize {
+    fn show(self, events: Vec<Arc<Event>>) -> usize {
         let count = {
             let mut again = self.shared.again.lock();
             if again.resets == self.resets { again.add(events) } else { 0 }

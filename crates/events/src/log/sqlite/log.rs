@@ -8,14 +8,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{length_of, open_writer, tidy_when_closed};
 use super::error::SqliteError;
-use super::events::{import, prune, record};
+use super::events::{import, prune, record, repair};
 use super::files::Files;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
 use super::parking;
 use super::path::{Missing, file_of, prepare};
 use super::reader::SqliteReader;
-use super::repair::repair;
 use super::value::number;
 use crate::{
     Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogError, ParkedEvent,
