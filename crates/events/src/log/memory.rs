@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, EventStats, ExpectedPosition,
-    ImportError, LogError, NewEvent, Order, ParkedEvent, PruneBound, Query, ReaderSource, SubscriptionName,
+    ImportError, LogError, NewEvent, Order, ParkedEvent, PruneBound, Query, QueryParts, ReaderSource, SubscriptionName,
     Verification, recordable,
 };
 
@@ -373,14 +373,15 @@ impl MemoryTable {
     /// The range that the query has to search; the time or the cursor excludes all others.
     fn range(&self, query: &Query) -> Range<usize> {
         let time = |held: &HeldEvent| held.event.recorded_at;
-        let begin = self.held.partition_point(|held| query.is_before(time(held)));
-        let end = self.held.partition_point(|held| !query.is_past(time(held)));
-        let (begin, end) = match (query.parts().after, query.parts().order) {
+        let QueryParts { from, until, after, up_to, order, .. } = query.parts();
+        let begin = self.held.partition_point(|held| from.is_some_and(|from| time(held) < from));
+        let end = self.held.partition_point(|held| until.is_none_or(|until| time(held) < until));
+        let (begin, end) = match (*after, *order) {
             (None, _) => (begin, end),
             (Some(cursor), Order::Ascending) => (begin.max(self.below(cursor)), end),
             (Some(cursor), Order::Descending) => (begin, end.min(self.below(cursor))),
         };
-        let end = query.parts().up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
+        let end = up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
         begin..end.max(begin)
     }
 

@@ -288,12 +288,12 @@ impl Query {
     }
 
     /// Whether a time lies before the range.
-    pub(crate) fn is_before(&self, time: SystemTime) -> bool {
+    fn is_before(&self, time: SystemTime) -> bool {
         self.0.from.is_some_and(|from| time < from)
     }
 
     /// Whether a time lies past the range.
-    pub(crate) fn is_past(&self, time: SystemTime) -> bool {
+    fn is_past(&self, time: SystemTime) -> bool {
         self.0.until.is_some_and(|until| time >= until)
     }
 }

@@ -111,26 +111,28 @@ impl EventStore {
     /// pruned.
     pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
         let bound = PruneBound::Before(time);
-        let mut first = self.prune(bound).await?;
-        if let Some(kept) = first.held_back {
+        let (mut pruned, held_back) = self.prune(bound).await?;
+        if let Some(kept) = held_back {
             // Once: the newly recorded event may be before this time as well.
             self.handle.hold.notify_holder();
             if timeout(self.handle.limits.answer, self.handle.hold.moved(Some(kept))).await.is_ok() {
-                first.events += self.prune(bound).await?.events;
+                pruned += self.prune(bound).await?.0;
             }
         }
         while self.ask(|log| log.maintain()).await? {}
-        Ok(first.events)
+        Ok(pruned)
     }
 
-    /// Prunes all events that are over the bound and not held.
-    async fn prune(&self, bound: PruneBound) -> Result<Pruned, EventStoreError> {
+    /// Prunes all events that are over the bound and not held; returns how many, and the oldest one that is held although
+    /// it is over the bound.
+    async fn prune(&self, bound: PruneBound) -> Result<(u64, Option<EventId>), EventStoreError> {
         let mut total = 0;
         loop {
             let hold = Arc::clone(&self.handle.hold);
             match self.ask(move |log| hold.prune(log, bound)).await? {
-                Pruned { events: 0, held_back } => return Ok(Pruned { events: total, held_back }),
-                Pruned { events, .. } => total += events,
+                Pruned::Events(events) => total += events,
+                Pruned::HeldBack(kept) => return Ok((total, Some(kept))),
+                Pruned::Nothing => return Ok((total, None)),
             }
         }
     }
@@ -264,12 +266,7 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
-        // Before the request, for plays that have read the event already: its answer may be lost. After it, for those
-        // that have read it since.
-        self.leases().give_up(name, event);
-        let was_parked = SubscriptionStore::unpark(self, name, event).await?;
-        self.leases().give_up(name, event);
-        Ok(was_parked)
+        SubscriptionStore::unpark(self, name, event).await
     }
 
     /// Forgets the acknowledged position and the parked events of a durable subscription; true if there were any.
@@ -479,8 +476,17 @@ impl SubscriptionStore for EventStore {
     }
 
     fn unpark(&self, name: &SubscriptionName, event: EventId) -> BoxFuture<'_, Result<bool, EventStoreError>> {
-        let name = name.clone();
-        self.ask(move |log| log.unpark(&name, event)).boxed()
+        let (leases, name) = (self.leases(), name.clone());
+        let unparking = async move {
+            // Before the request, for plays that have read the event already: its answer may be lost. After it, for
+            // those that have read it since.
+            leases.give_up(&name, event);
+            let asked = name.clone();
+            let was_parked = self.ask(move |log| log.unpark(&asked, event)).await?;
+            leases.give_up(&name, event);
+            Ok(was_parked)
+        };
+        unparking.boxed()
     }
 }
 

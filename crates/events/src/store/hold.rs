@@ -76,17 +76,22 @@ impl Hold {
     /// Prunes one chunk of the events that are not held.
     pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogError> {
         let kept_from = self.kept_from();
-        let events = log.prune(bound, kept_from, CHUNK)?;
-        let held_back = events == 0 && kept_from.is_some() && is_exceeded(log, bound)?;
-        Ok(Pruned { events, held_back: kept_from.filter(|_| held_back) })
+        match (log.prune(bound, kept_from, CHUNK)?, kept_from) {
+            (0, Some(kept_from)) if is_exceeded(log, bound)? => Ok(Pruned::HeldBack(kept_from)),
+            (0, _) => Ok(Pruned::Nothing),
+            (events, _) => Ok(Pruned::Events(events)),
+        }
     }
 }
 
-/// The outcome of pruning.
-pub(super) struct Pruned {
-    pub(super) events: u64,
-    /// The oldest event that the hold keeps, although it should be pruned.
-    pub(super) held_back: Option<EventId>,
+/// The outcome of pruning a chunk.
+pub(super) enum Pruned {
+    /// This many events are gone.
+    Events(u64),
+    /// The oldest event that should be pruned next is kept by the hold, which begins there.
+    HeldBack(EventId),
+    /// The bound is met.
+    Nothing,
 }
 
 fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogError> {

@@ -1,7 +1,6 @@
 //! The event store's actor: it owns the life cycle of the writer, and the retention.
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -15,11 +14,10 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::clock::{Clock, Plausible, PlausibleClock};
 use super::handle::{Transport, WriterHandle};
 use super::hold::Pruned;
 use super::message::EventStoreMsg;
-use super::retention::RetentionRun;
+use super::retention::{Clock, RetentionClock, RetentionRun};
 use super::storage::Opener;
 use super::writer::{Writer, log_task};
 use crate::{
@@ -40,10 +38,7 @@ pub(super) struct Running {
     next_run: Option<Alarm>,
     next_try: Option<Alarm>,
     reopening: Reopening,
-    begun: Instant,
-    time: PlausibleClock,
-    /// Whether the time of day was not believed at the last run.
-    is_ahead: bool,
+    clock: RetentionClock,
 }
 
 /// Shuts the handle however the actor ends, so that its writer gets no more jobs.
@@ -133,7 +128,7 @@ impl EventStoreServer {
     async fn begin(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
         match self.open(None).await {
             Ok(opened) => {
-                running.time = self.time(opened.newest);
+                running.clock = self.clock(opened.newest);
                 self.start(myself.clone(), opened)?;
             }
             Err(cause) if self.handle.readers.were_opened() => {
@@ -181,20 +176,19 @@ impl EventStoreServer {
     }
 
     /// The clock of the retention, from now on.
-    fn time(&self, newest: Option<SystemTime>) -> PlausibleClock {
+    fn clock(&self, newest: Option<SystemTime>) -> RetentionClock {
         self.storage.retention.clock(newest, self.time_of_day())
     }
 
     /// A run with the bounds that apply now.
     fn begin_run(&self, running: &mut Running) -> RetentionRun {
-        let Plausible { now, ahead } = running.time.read(self.time_of_day(), running.begun.elapsed());
-        let was_ahead = mem::replace(&mut running.is_ahead, !ahead.is_zero());
-        if self.storage.retention.is_by_age() && running.is_ahead && !was_ahead {
+        let run = self.storage.retention.begin(&mut running.clock, self.time_of_day());
+        if let Some(ahead) = run.jump() {
             report(|| {
                 tracing::warn!(?ahead, "the time of day is ahead of what has passed; no event is older for it yet")
             });
         }
-        self.storage.retention.begin(now, ahead)
+        run
     }
 
     fn schedule(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
@@ -209,10 +203,13 @@ impl EventStoreServer {
             return self.ask(|log| log.maintain()).await;
         };
         let hold = Arc::clone(&self.handle.hold);
-        let Pruned { events, held_back } = self.ask(move |log| hold.prune(log, bound)).await?;
-        run.pruned(bound, events);
-        if held_back.is_some() {
-            self.handle.hold.notify_holder();
+        match self.ask(move |log| hold.prune(log, bound)).await? {
+            Pruned::Events(events) => run.pruned(bound, events),
+            Pruned::HeldBack(_) => {
+                run.pruned(bound, 0);
+                self.handle.hold.notify_holder();
+            }
+            Pruned::Nothing => run.pruned(bound, 0),
         }
         Ok(true)
     }
@@ -245,9 +242,8 @@ impl Actor for EventStoreServer {
 
     async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
         let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.handle)), Reopening::default());
-        let (begun, time) = (Instant::now(), self.time(None));
-        let is_ahead = false;
-        let mut running = Running { _shut: shut, next_run: None, next_try: None, reopening, begun, time, is_ahead };
+        let clock = self.clock(None);
+        let mut running = Running { _shut: shut, next_run: None, next_try: None, reopening, clock };
         self.begin(&myself, &mut running).await?;
         self.schedule(&myself, &mut running);
         Ok(running)

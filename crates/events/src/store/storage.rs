@@ -5,8 +5,7 @@ use std::time::SystemTime;
 use foundation_kernel::containment::{catch_panic, report};
 use foundation_kernel::names::Namespace;
 
-use super::clock::Clock;
-use super::retention::OnRetention;
+use super::retention::{Clock, OnRetention};
 use crate::{
     EventId, EventLimits, EventLog, EventReader, EventStoreLimits, LogError, MemoryLog, Retention, RetentionReport,
 };

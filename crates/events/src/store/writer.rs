@@ -8,7 +8,7 @@ use foundation_kernel::containment::{catch_panic, drop_contained, report};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::clock::Clock;
+use super::retention::Clock;
 use crate::{Append, Appended, Event, EventError, EventId, EventLog, EventStoreError, LogError, NewEvent, Outage};
 
 /// A request to a writer.

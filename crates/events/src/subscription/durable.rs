@@ -115,10 +115,7 @@ impl DurableSubscription {
     /// [`SubscriptionError::Store`].
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
         if self.played.contains(&event) {
-            // Before and after the request, as in `EventStore::unpark`.
-            self.lease.give_up(event);
             self.store().unpark(self.name(), event).await?;
-            self.lease.give_up(event);
             self.played.remove(&event);
             return Ok(());
         }

@@ -321,11 +321,6 @@ impl SubscriptionRecord {
         Some((failing.failures, failing.since, failing.reason.clone()))
     }
 
-    /// An event that was shown again was given up; called before and after it is removed from the log.
-    pub(super) fn give_up(&self, event: EventId) {
-        self.shared.give_up(event);
-    }
-
     /// Forgets the failures on all events up to this one, which are handled.
     pub(super) fn forget_failures(&self, up_to: EventId) {
         drop(self.shared.progress.lock().failing.take_if(|failing| failing.event <= up_to));
@@ -425,7 +420,7 @@ mod tests {
         // Both have read the event from the log by now.
         leases.give_up(&NAME, EventId::FIRST);
         assert_eq!(play.show(vec![event()]), 0);
-        lease.give_up(EventId::FIRST);
+        leases.give_up(&NAME, EventId::FIRST);
         assert_eq!(other.show(vec![event()]), 0);
         assert!(lease.next_again().is_none());
         let play = leases.play(&NAME);

@@ -33,7 +33,7 @@ pub(crate) trait SubscriptionStore: Send + Sync {
     /// Parks an event; false if the subscription has too many parked, or the log keeps no parked events at all.
     fn park(&self, parked: ParkedEvent, at_most: usize) -> BoxFuture<'_, Result<bool, EventStoreError>>;
 
-    /// Removes a parked event from the log; true if it was parked.
+    /// Removes a parked event from the log, and from what is to be shown again; true if it was parked.
     fn unpark(&self, name: &SubscriptionName, event: EventId) -> BoxFuture<'_, Result<bool, EventStoreError>>;
 }
 
