@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foundation::events::{
-    Event, EventId, EventKind, EventStorage, FailureRule, FailureVerdict, Forwarding, ForwardingEnd, MemoryLog,
-    SubscriptionError, SubscriptionName, SubscriptionSpec,
+    Event, EventId, EventKind, EventStorage, FailureRule, FailureVerdict, Forwarding, ForwardingEnd, SubscriptionError,
+    SubscriptionName, SubscriptionSpec,
 };
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{Backoff, RestartIntensity};
 use foundation::{EventStore, Foundation, FoundationBuilder, NewEvent, ServiceKey, Services, TestNamespace};
-use foundation_testkit::{assert_error, poll_and_drop};
-use futures::{FutureExt, poll};
+use foundation_testkit::{TestClock, assert_error, held_up_by, poll_and_drop};
+use futures::poll;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -306,23 +306,31 @@ fn an_event_given_up_without_an_answer_is_not_delivered_by_a_play_that_has_read_
     // With one thread for blocking work, reads are done one after the other.
     let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
-        let log = MemoryLog::new("production");
-        let storage = EventStorage::with(move |_| Ok(log.clone()));
-        let foundation = Foundation::builder().events(storage).start().await.unwrap();
+        let clock = TestClock::default();
+        let foundation = held_up_by(&clock).start().await.unwrap();
         let (store, name) = (foundation.events(), BOOKS);
         store.append_batch(notes(1..=1)).await.unwrap();
         let mut books = store.subscribe_durable(BOOKS, spec(FailureRule::park_after(0))).await.unwrap();
         books.next().await.unwrap();
         assert_eq!(books.fail(id(1), "no").await.unwrap(), FailureVerdict::Park);
 
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held.recv());
         let mut play = pin!(store.play_parked(&name));
         assert!(poll!(&mut play).is_pending());
+        drop(release);
+        drop(busy.await);
         assert_eq!(store.parked(&name).await.unwrap().len(), 1, "the play has read it by now");
-        poll_and_drop(1, store.unpark(&name, id(1))).await;
+        // The writer cannot answer before its caller has gone.
+        let mut held = clock.hold_next();
+        store.note(notes(2..=2)).unwrap();
+        held.arrival().await;
+        assert_eq!(poll_and_drop(1, store.unpark(&name, id(1))).await.map(drop), None);
+        drop(held);
         store.wait_until_settled().await.unwrap();
         assert_eq!(store.parked(&name).await.unwrap(), []);
         assert_eq!(play.await.unwrap(), 0);
-        assert!(books.next().now_or_never().is_none());
+        assert_eq!(books.next().await.unwrap().unwrap().id, id(2));
         foundation.shutdown().await;
     });
 }
