@@ -163,7 +163,7 @@ async fn a_gap_is_recorded_when_the_store_is_away_for_too_long() {
         foundation.events().subscribe(foundation::events::SubscriptionSpec::from_beginning()).await.unwrap();
     let mut next = async || tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap().unwrap();
     let gap = next().await;
-    assert_eq!(gap.kind, Recording::REPORTS_LOST);
+    assert_eq!(gap.kind, Recording::SUPERVISION_REPORTS_LOST);
     // The end of the store, and of each failure its end and its restart: eleven, and the restart of the store itself.
     assert_eq!(gap.payload["lost"], 8);
     let rest = [next().await, next().await, next().await, next().await];
@@ -174,7 +174,7 @@ async fn a_gap_is_recorded_when_the_store_is_away_for_too_long() {
 
 #[tokio::test]
 async fn reports_fit_into_a_log_with_narrow_limits_of_its_own() {
-    let limits = EventLimits { max_payload_bytes: 300, max_source_bytes: 20, ..EventLimits::default() };
+    let limits = EventLimits::new().max_payload_bytes(300).max_source_bytes(20);
     let builder = Foundation::builder().events(EventStorage::memory_within(limits));
     let foundation = builder.child(|services| services.child_spec(&A, || (Fails, ()))).start().await.unwrap();
     fail(foundation.production(), &A, "y".repeat(1_000)).await;
@@ -200,7 +200,7 @@ async fn reports_made_while_the_disk_is_full_are_recorded_as_soon_as_there_is_ro
     let mut next = async || tokio::time::timeout(SOON, events.next()).await.unwrap().unwrap().unwrap();
     let recorded = [next().await, next().await, next().await];
     let kinds: Vec<_> = recorded.iter().map(|event| event.kind.clone()).collect();
-    assert_eq!(kinds, [EventStore::OUTAGE, Recording::CHILD_EXITED, Recording::CHILD_RESTARTED]);
+    assert_eq!(kinds, [EventStore::EVENT_STORE_OUTAGE, Recording::CHILD_EXITED, Recording::CHILD_RESTARTED]);
     assert!(recorded[1].payload.to_string().contains("the printer is on fire"));
     foundation.shutdown().await;
 }

@@ -127,7 +127,7 @@ fn of_texts() -> FoundationBuilder {
 
 #[tokio::test]
 async fn overrides_too_large_for_one_event_are_recorded_anew_in_several_and_do_not_stop_the_retention() {
-    let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
+    let limits = EventLimits::new().max_payload_bytes(1_000);
     let log = MemoryLog::new("production").with_limits(limits);
     let kept = log.clone();
     let on_it = |builder: FoundationBuilder| {
@@ -156,7 +156,7 @@ async fn overrides_too_large_for_one_event_are_recorded_anew_in_several_and_do_n
 /// An override that can just be recorded by itself, and not as one of several.
 #[tokio::test(start_paused = true)]
 async fn a_retention_that_the_overrides_block_is_shown_by_the_status() {
-    let limits = EventLimits { max_payload_bytes: 1_000, ..EventLimits::default() };
+    let limits = EventLimits::new().max_payload_bytes(1_000);
     let foundation = of_texts().events(EventStorage::memory_within(limits)).start().await.unwrap();
     let config = foundation.config();
     for number in 0..2 {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use foundation::events::{
     Append, Appended, DamagedEvent, Event, EventError, EventId, EventKind, EventLog, EventPage, EventReader,
-    EventStats, EventStorage, EventStoreError, EventSubscription, LogFailure, MemoryLog, OnDamaged, Order, PruneBound,
+    EventStats, EventStorage, EventStoreError, EventSubscription, LogError, MemoryLog, OnDamaged, Order, PruneBound,
     Query, SubscriptionError, SubscriptionName, SubscriptionSpec, TransferError, Verification,
 };
 use foundation::{EventStore, Foundation, NewEvent};
@@ -284,7 +284,7 @@ async fn a_repair_moves_damaged_events_aside_and_readers_find_no_damage_afterwar
     let damage = Damage::by(&format!("{}; DELETE FROM events WHERE id = 22", change("payload = '{'"))).await;
     let store = damage.events();
     let found = store.verify(|_| ()).await.unwrap();
-    let named = |number| found.faults.iter().any(|fault| fault.event == Some(id(number)));
+    let named = |number| found.damaged.iter().any(|entry| entry.event == Some(id(number)));
     assert!(named(20) && named(22), "{found}");
     let report = store.repair().await.unwrap();
     assert_eq!((report.moved_count, report.moved[0].event, report.moved[1].event), (2, id(20), id(22)));
@@ -325,59 +325,59 @@ impl Broken {
 }
 
 impl EventLog for Broken {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         self.log.commit(group, now)
     }
 
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError> {
         EventLog::prune(&mut self.log, bound, keep_from, at_most)
     }
 
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError> {
         self.log.acknowledge(subscription, up_to)
     }
 
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError> {
         self.log.forget_subscription(subscription)
     }
 
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         self.log.import(events)
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         Ok(Box::new(self.clone()))
     }
 }
 
 impl EventReader for Broken {
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure> {
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogError> {
         Ok(self.log.get(id))
     }
 
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         if self.reads_fail.load(Ordering::SeqCst) {
-            return Err(LogFailure::new("querying events", "a broken log", "a bad sector"));
+            return Err(LogError::new("querying events", "a broken log", "a bad sector"));
         }
         let found = self.log.query(query);
         match found.iter().any(|event| event.id == id(20)) {
             true => {
-                Err(LogFailure::damaged("querying events", "a broken log", DamagedEvent::new(id(20), "a bad sector")))
+                Err(LogError::damaged("querying events", "a broken log", DamagedEvent::new(id(20), "a bad sector")))
             }
             false => Ok(found),
         }
     }
 
-    fn stats(&self) -> Result<EventStats, LogFailure> {
+    fn stats(&self) -> Result<EventStats, LogError> {
         Ok(self.log.stats())
     }
 
-    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
+    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogError> {
         EventReader::acknowledged(&self.log, subscription)
     }
 
-    fn verify(&self, _: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
+    fn verify(&self, _: &mut dyn FnMut(u64)) -> Result<Verification, LogError> {
         Ok(self.log.verify())
     }
 }

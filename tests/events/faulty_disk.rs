@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::config::{ChangeNote, ConfigUpdateError};
 use foundation::events::{
-    DurableSubscription, Event, EventId, EventKind, EventStorage, EventStoreError, LogFailure, Query, SqliteLog,
+    DurableSubscription, Event, EventId, EventKind, EventStorage, EventStoreError, LogError, Query, SqliteLog,
     SqliteOptions, SubscriptionError, SubscriptionName, SubscriptionSpec,
 };
 use foundation::{EventStore, Foundation, NewEvent};
@@ -363,7 +363,7 @@ async fn a_store_whose_file_cannot_be_opened_for_a_while_recovers_with_all_its_e
     let place = directory.path().to_owned();
     let (faults, opened) = (Faults::new(|commit| (commit == 2).then_some(Fault::After)), AtomicUsize::new(0));
     let storage = EventStorage::with(move |namespace| match opened.fetch_add(1, Ordering::SeqCst) {
-        1 | 2 => Err(LogFailure::new("opening the event log", "a file", "stale file handle")),
+        1 | 2 => Err(LogError::new("opening the event log", "a file", "stale file handle")),
         _ => Ok(faults.of(SqliteLog::open_in(&place, namespace, SqliteOptions::default())?)),
     });
     let foundation = on(storage).await;

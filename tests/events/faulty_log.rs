@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use foundation::events::{Append, EventLog, LogFailure, Query, SqliteLog, SqliteOptions};
+use foundation::events::{Append, EventLog, LogError, Query, SqliteLog, SqliteOptions};
 use foundation::{Namespace, NewEvent};
 use foundation_testkit::{Fault, Faults, FaultyLog};
 
@@ -11,7 +11,7 @@ fn open(directory: &Path, faults: &Faults) -> FaultyLog<SqliteLog> {
     faults.of(SqliteLog::open_in(directory, Namespace::Production, SqliteOptions::default()).unwrap())
 }
 
-fn append(log: &mut impl EventLog, number: usize) -> Result<(), LogFailure> {
+fn append(log: &mut impl EventLog, number: usize) -> Result<(), LogError> {
     let new = NewEvent::new("counted").unwrap().payload(number).unwrap().idempotency_key(number.to_string());
     let answers = log.commit(vec![Append::new(vec![new])], SystemTime::now())?;
     answers.into_iter().for_each(|answer| drop(answer.unwrap()));

@@ -1,6 +1,6 @@
 //! The event store through its client.
 
-use foundation::events::{Event, EventError, EventId, EventRefusal, EventStoreError, Order, Query};
+use foundation::events::{BatchError, Event, EventError, EventId, EventStoreError, Order, Query};
 use foundation::{EventStore, Foundation, NewEvent, TestNamespace};
 use foundation_testkit::{TestClock, at, crash, error_text, unregister_event_store};
 use std::sync::Arc;
@@ -62,8 +62,7 @@ async fn a_batch_with_one_bad_event_is_refused_as_a_whole_and_given_back(namespa
     let error = namespace.events().append_batch(batch.clone()).await.unwrap_err();
     let expected = "event 1 of the batch (noted) has a source of 257 bytes, and the log takes at most 256";
     assert_eq!(error.to_string(), expected);
-    let EventStoreError::Log(EventError::Refused { refusal: EventRefusal::SourceTooLong { index: 1, .. }, .. }) =
-        &error
+    let EventStoreError::Log(EventError::Refused { error: BatchError::SourceTooLong { index: 1, .. }, .. }) = &error
     else {
         panic!("{error}")
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foundation::config::ConfigUpdateError;
 use foundation::events::{
-    EventLog, EventStorage, EventStoreError, LogFailure, MemoryLog, Query, Retention, SubscriptionSpec,
+    EventLog, EventStorage, EventStoreError, LogError, MemoryLog, Query, Retention, SubscriptionSpec,
 };
 use foundation::health::Condition;
 use foundation::names::RegistryError;
@@ -36,7 +36,7 @@ async fn a_log_that_fails_is_opened_again_with_all_its_events_and_the_failure_is
     store.append_batch(counted(6..7)).await.unwrap();
     let numbers = Query::new().kind("counted".parse().unwrap());
     assert_eq!(payloads(&store.query(numbers).await.unwrap()), [0, 1, 2, 6]);
-    let outages = store.query(Query::new().kind(EventStore::OUTAGE)).await.unwrap();
+    let outages = store.query(Query::new().kind(EventStore::EVENT_STORE_OUTAGE)).await.unwrap();
     assert_eq!(outages[0].payload["tries"], 1);
     assert!(outages[0].payload["cause"].to_string().contains("the disk took nothing"), "{:?}", outages[0].payload);
     assert_eq!(pid(foundation.production(), &EventStore::NAME), actor, "no actor had to be restarted for it");
@@ -95,7 +95,7 @@ async fn a_full_disk_refuses_appends_at_once_reads_continue_and_the_store_recove
     assert!(store.outage().is_none() && foundation.health().await.is_healthy());
     let next = store.append(event("counted", 300)).await.unwrap();
     // Between the two are the store's report of its outage, and other noted events.
-    assert_eq!(followed.next().await.unwrap().unwrap().kind, EventStore::OUTAGE);
+    assert_eq!(followed.next().await.unwrap().unwrap().kind, EventStore::EVENT_STORE_OUTAGE);
     assert_eq!(followed.next().await.unwrap().unwrap().id, next);
     assert_eq!(pid(foundation.production(), &EventStore::NAME), actor);
     assert!(store.verify(|_| ()).await.unwrap().is_clean());
@@ -263,7 +263,7 @@ async fn a_log_that_fails_while_the_retention_waits_for_it_is_opened_again_all_t
             let Some((begun, released)) = first.take() else { return log.commit(group, now) };
             begun.send(()).unwrap();
             released.recv().unwrap();
-            Err(LogFailure::new("committing", "/dev/full", "no space left on device"))
+            Err(LogError::new("committing", "/dev/full", "no space left on device"))
         }))
     });
     let (begun_looks, ended_looks) = <[Arc<AtomicU64>; 2]>::default().into();

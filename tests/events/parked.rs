@@ -1,6 +1,7 @@
 //! Events on which their consumer fails: how often they are delivered again, and how they are parked.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use foundation::events::{
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::supervision::{Backoff, RestartIntensity};
 use foundation::{EventStore, Foundation, FoundationBuilder, NewEvent, ServiceKey, Services, TestNamespace};
-use foundation_testkit::assert_error;
+use foundation_testkit::{TestClock, assert_error, held_up_by, poll_and_drop};
+use futures::poll;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
@@ -297,4 +299,38 @@ async fn beyond_the_bound_no_event_is_parked_and_none_is_lost() {
     books.next().await.unwrap();
     assert_eq!(books.fail(id(2), "no").await.unwrap(), FailureVerdict::Park);
     foundation.shutdown().await;
+}
+
+#[test]
+fn an_event_given_up_without_an_answer_is_not_delivered_by_a_play_that_has_read_it() {
+    // With one thread for blocking work, reads are done one after the other.
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let clock = TestClock::default();
+        let foundation = held_up_by(&clock).start().await.unwrap();
+        let (store, name) = (foundation.events(), BOOKS);
+        store.append_batch(notes(1..=1)).await.unwrap();
+        let mut books = store.subscribe_durable(BOOKS, spec(FailureRule::park_after(0))).await.unwrap();
+        books.next().await.unwrap();
+        assert_eq!(books.fail(id(1), "no").await.unwrap(), FailureVerdict::Park);
+
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || held.recv());
+        let mut play = pin!(store.play_parked(&name));
+        assert!(poll!(&mut play).is_pending());
+        drop(release);
+        drop(busy.await);
+        assert_eq!(store.parked(&name).await.unwrap().len(), 1, "the play has read it by now");
+        // The writer cannot answer before its caller has gone.
+        let mut held = clock.hold_next();
+        store.note(notes(2..=2)).unwrap();
+        held.arrival().await;
+        assert_eq!(poll_and_drop(1, store.unpark(&name, id(1))).await.map(drop), None);
+        drop(held);
+        store.wait_until_settled().await.unwrap();
+        assert_eq!(store.parked(&name).await.unwrap(), []);
+        assert_eq!(play.await.unwrap(), 0);
+        assert_eq!(books.next().await.unwrap().unwrap().id, id(2));
+        foundation.shutdown().await;
+    });
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use foundation::events::{
     DurableSubscription, EventId, EventKind, EventLog, EventStorage, EventStoreError, EventStoreLimits, FailureRule,
-    FailureVerdict, ForwardingEnd, LogFailure, MemoryLog, Query, SqliteOptions, SubscriptionError, SubscriptionName,
+    FailureVerdict, ForwardingEnd, LogError, MemoryLog, Query, SqliteOptions, SubscriptionError, SubscriptionName,
     SubscriptionSpec, TransferError,
 };
 use foundation::names::{ProcessRegistry, RegistryError};
@@ -17,11 +17,13 @@ use foundation::{ConfigServer, EventStore, Foundation, Limits, Namespace, NewEve
 use foundation_testkit::{
     Command, FaultyLog, Probe, SOON, TestClock, TestDisk, configured, crash, held_up_by, soon, unregister_event_store,
 };
+use futures::future::select_all;
 use futures::{FutureExt, poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadBuf};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 const NOTED: EventKind = EventKind::from_static("noted");
+const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const BOOKS: SubscriptionName = SubscriptionName::from_static("books");
 const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
@@ -83,16 +85,18 @@ async fn a_wait_for_a_store_that_never_started_takes_the_configured_time_and_non
     let refused = store.subscribe(SubscriptionSpec::from_now()).await.unwrap_err();
     assert!(matches!(refused, SubscriptionError::Store(EventStoreError::NotDelivered { .. })), "{refused}");
     assert_eq!(begun.elapsed().as_secs(), 5);
-    let late = store.wait_until_up(None).await.unwrap_err();
+    let late = store.wait_until_up(5 * SECOND).await.unwrap_err();
     assert!(matches!(late, RegistryError::WaitTimedOut { .. }), "{late}");
     assert_eq!(begun.elapsed().as_secs(), 10);
+    let waiting = [store.wait_until_up(None).boxed(), store.wait_until_readable(None).boxed()];
+    assert!(timeout(24 * HOUR, select_all(waiting)).await.is_err(), "a wait without a limit has none");
 
     registry.shutdown().await;
     let refused = store.subscribe(SubscriptionSpec::from_now()).await.unwrap_err();
     assert!(matches!(refused, SubscriptionError::Store(EventStoreError::NotDelivered { .. })), "{refused}");
     let gone = store.wait_until_up(SOON).await.unwrap_err();
     assert!(matches!(gone, RegistryError::NotRunning { .. }), "{gone}");
-    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(begun.elapsed().as_secs(), 24 * 3_600 + 10);
 }
 
 /// `EventStoreError::Unavailable`: for every change of the log, while it has failed; nothing is lost by it.
@@ -126,6 +130,30 @@ async fn while_the_log_is_away_no_event_is_pruned_parked_or_acknowledged() {
     assert_eq!(next(&mut books).await, 2);
     books.ack(id(2)).await.unwrap();
     assert_eq!(next(&mut books).await, 3);
+    foundation.shutdown().await;
+}
+
+/// `EventStoreLimits::restart`: the requests of durable subscriptions wait for a store that restarts, as all others do.
+#[tokio::test(start_paused = true)]
+async fn a_durable_subscription_waits_for_a_store_that_restarts() {
+    let foundation = Foundation::builder().service_backoff(Backoff::Constant(SECOND)).start().await.unwrap();
+    let namespace = foundation.test_namespace().await.unwrap();
+    let store = namespace.events();
+    note(store, 2).await;
+    let restarts = async || namespace.kill(&EventStore::NAME).await.unwrap();
+    restarts().await;
+    let mut books = store.subscribe_durable(BOOKS, notes(FailureRule::park_after(0))).await.unwrap();
+    assert_eq!(next(&mut books).await, 1);
+    restarts().await;
+    books.ack(id(1)).await.unwrap();
+    assert_eq!(next(&mut books).await, 2);
+    restarts().await;
+    assert_eq!(books.fail(id(2), "no").await.unwrap(), FailureVerdict::Park);
+    drop(books);
+    restarts().await;
+    assert!(store.forget_subscription(&BOOKS).await.unwrap());
+    assert!(parked(store).await.is_empty());
+    namespace.cleanup().await.unwrap();
     foundation.shutdown().await;
 }
 
@@ -169,7 +197,7 @@ async fn a_log_is_opened_again_when_the_one_before_is_gone() {
         Ok(FaultyLog::new(log.clone(), move |log, group, now| {
             let _open = &held;
             match failing.swap(false, Ordering::SeqCst) {
-                true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
+                true => Err(LogError::new("recording events", "a file", "no space left on device")),
                 false => log.commit(group, now),
             }
         }))

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use foundation::events::{
-    Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, LogFailure, MemoryLog,
-    PruneBound, SubscriptionName,
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, LogError, MemoryLog, PruneBound,
+    SubscriptionName,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -46,38 +46,38 @@ impl RecordingLog {
 }
 
 impl EventLog for RecordingLog {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         self.kept.commit(group, now)
     }
 
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError> {
         match self.is_full {
-            true => Err(LogFailure::new("pruning", "/dev/full", "no space left on device")),
+            true => Err(LogError::new("pruning", "/dev/full", "no space left on device")),
             false => EventLog::prune(&mut self.kept, bound, keep_from, at_most),
         }
     }
 
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError> {
         let _ = self.calls.send(LogCall::Acknowledge(up_to.get()));
         self.kept.acknowledge(subscription, up_to)
     }
 
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError> {
         self.kept.forget_subscription(subscription)
     }
 
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         self.kept.import(events)
     }
 
-    fn maintain(&mut self) -> Result<bool, LogFailure> {
+    fn maintain(&mut self) -> Result<bool, LogError> {
         let more = self.upkeep > 0;
         self.upkeep = self.upkeep.saturating_sub(1);
         let _ = self.calls.send(LogCall::Maintain { more });
         Ok(more)
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         self.kept.reader()
     }
 }

@@ -78,7 +78,7 @@ async fn a_retention_run_that_fails_is_reported_with_its_failure() {
     let look = looks.recv().await.unwrap();
     let failure = "the event store records nothing at present and will try again: \
                    pruning failed in /dev/full: no space left on device";
-    assert_eq!((&look["failure"], &look["by_count"]), (&failure.into(), &0.into()));
+    assert_eq!((&look["error"], &look["by_count"]), (&failure.into(), &0.into()));
     foundation.shutdown().await;
     assert!(asked.is_empty(), "nothing more was asked of it");
 }

@@ -62,7 +62,7 @@ impl File {
 }
 
 /// The default durability of events.
-fn open(path: &Path) -> Result<SqliteLog, foundation::events::LogFailure> {
+fn open(path: &Path) -> Result<SqliteLog, foundation::events::LogError> {
     SqliteLog::open(path, NAMESPACE, SqliteOptions::default())
 }
 

@@ -8,12 +8,12 @@ mod subscription;
 #[doc(hidden)]
 pub use event::json;
 pub use event::{
-    Event, EventError, EventId, EventKind, EventRefusal, EventSource, ImportRefusal, KindFault, NewEvent, checksum,
+    BatchError, Event, EventError, EventId, EventKind, EventSource, ImportError, InvalidNameReason, NewEvent, checksum,
 };
 pub use log::{
-    Append, Appended, DamagedEvent, EventLimits, EventLog, EventPage, EventReader, EventStats, ExpectedPosition,
-    Interrupt, LogFailure, LogFailureKind, LogFault, MemoryLog, OnDamaged, Order, ParkedEvent, PruneBound, Query,
-    ReaderSource, RepairReport, RepairStep, SubscriptionName, Verification, recordable,
+    Append, Appended, DamagedEntry, DamagedEvent, EventLimits, EventLog, EventPage, EventReader, EventStats,
+    ExpectedPosition, Interrupt, LogError, LogErrorKind, MemoryLog, OnDamaged, Order, ParkedEvent, PruneBound, Query,
+    QueryParts, ReaderSource, RepairReport, RepairStep, SubscriptionName, Verification, recordable,
 };
 #[cfg(feature = "sqlite")]
 pub use log::{Durability, SqliteLog, SqliteOptions};

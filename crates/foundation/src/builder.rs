@@ -120,7 +120,9 @@ impl FoundationBuilder {
         self
     }
 
-    /// Where production keeps its events, and for how long.
+    /// Where production and each [named](crate::Namespace::Named) namespace keep their events, and for how long. Each
+    /// namespace has a log of its own there, such as `production.db` and `staging.db`; tests' namespaces keep theirs in
+    /// memory, or where [`test_events`](Self::test_events) says.
     pub fn events(mut self, storage: EventStorage) -> Self {
         self.layout.events = storage;
         self

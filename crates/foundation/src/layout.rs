@@ -131,12 +131,12 @@ fn count(telemetry: &Telemetry, outcome: ConfigOutcome) {
 
 /// The event store uses no telemetry, so that telemetry could use it: its retention is reported here instead.
 fn report_retention(telemetry: &Telemetry, report: &RetentionReport) {
-    let RetentionReport { by_age, by_count, by_bytes, clock_ahead, took, failure, .. } = report;
-    if let Some(failure) = failure {
-        tracing::warn!(%failure, "the retention of events was not carried through");
+    let RetentionReport { by_age, by_count, by_bytes, clock_ahead, took, error, .. } = report;
+    if let Some(error) = error {
+        tracing::warn!(%error, "the retention of events was not carried through");
     }
     let measurements = [("pruned", report.pruned() as f64), ("duration_ms", took.as_secs_f64() * 1e3)];
     let metadata = json!({ "by_age": by_age, "by_count": by_count, "by_bytes": by_bytes,
-        "clock_ahead_ms": clock_ahead.as_secs_f64() * 1e3, "failure": failure });
+        "clock_ahead_ms": clock_ahead.as_secs_f64() * 1e3, "error": error });
     telemetry.execute(built_in::EVENT_STORE_RETENTION, &measurements, &metadata);
 }

@@ -23,7 +23,7 @@ use foundation_events::{EventKind, EventLimits, NewEvent};
 /// | [`child_killed`](Self::CHILD_KILLED): it did not stop in time | yes | `actor` |
 /// | [`supervisor_gave_up`](Self::SUPERVISOR_GAVE_UP) | yes | `intensity`, `cause`, `said` |
 /// | [`supervisor_auto_shutdown`](Self::SUPERVISOR_AUTO_SHUTDOWN) | yes | `mode` |
-/// | [`supervision_reports_lost`](Self::REPORTS_LOST): a gap | yes | `lost` |
+/// | [`supervision_reports_lost`](Self::SUPERVISION_REPORTS_LOST): a gap | yes | `lost` |
 /// | [`child_started`](Self::CHILD_STARTED) | no | `actor` |
 /// | [`child_stopped`](Self::CHILD_STOPPED) | no | `actor`, `brutally` |
 /// | [`child_not_wanted`](Self::CHILD_NOT_WANTED): its start was ignored | no | |
@@ -61,7 +61,7 @@ impl Recording {
     /// A child was stopped by its supervisor.
     pub const CHILD_STOPPED: EventKind = EventKind::from_static("child_stopped");
     /// Some reports are not recorded, since the event store was away for too long.
-    pub const REPORTS_LOST: EventKind = EventKind::from_static("supervision_reports_lost");
+    pub const SUPERVISION_REPORTS_LOST: EventKind = EventKind::from_static("supervision_reports_lost");
     /// A supervisor has stopped since a significant child had ended.
     pub const SUPERVISOR_AUTO_SHUTDOWN: EventKind = EventKind::from_static("supervisor_auto_shutdown");
     /// A supervisor has stopped since there were too many restarts.
@@ -86,12 +86,12 @@ impl Recording {
 
     /// The event that is recorded of a gap.
     pub(super) fn gap(lost: u64) -> Option<NewEvent> {
-        NewEvent::of(Self::REPORTS_LOST).payload(json!({ "lost": lost })).ok()
+        NewEvent::of(Self::SUPERVISION_REPORTS_LOST).payload(json!({ "lost": lost })).ok()
     }
 
     /// How many reports are missing in a gap; `None` if the event is not a gap.
     pub(super) fn lost(event: &NewEvent) -> Option<u64> {
-        event.payload_value()["lost"].as_u64().filter(|_| *event.kind() == Self::REPORTS_LOST)
+        event.payload_value()["lost"].as_u64().filter(|_| *event.kind() == Self::SUPERVISION_REPORTS_LOST)
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
             said in json(), path in ".{0,600}", max_payload_bytes in 4usize..5_000, max_payload_depth in 0usize..6,
             max_source_bytes in 0usize..300,
         ) {
-            let limits = EventLimits { max_payload_bytes, max_payload_depth, max_source_bytes, ..EventLimits::default() };
+            let limits = EventLimits::new().max_payload_bytes(max_payload_bytes).max_payload_depth(max_payload_depth).max_source_bytes(max_source_bytes);
             let payload = fitting(json!({ "child": "clerk", "cause": said }), &limits);
             let event = NewEvent::of(Recording::CHILD_EXITED).source(shortened_to(&path, max_source_bytes));
             prop_assert!(limits.check(&[event.payload(payload).unwrap()]).is_ok());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foundation::Namespace;
-use foundation::events::{EventLog, EventStorage, LogFailure, SqliteLog, SqliteOptions};
+use foundation::events::{EventLog, EventStorage, LogError, SqliteLog, SqliteOptions};
 use tempfile::TempDir;
 
 use crate::faulty_log::{Committed, FaultyLog};
@@ -62,7 +62,7 @@ impl FaultyDisk {
         self.0.failures.load(Ordering::SeqCst)
     }
 
-    fn open(&self, namespace: Namespace) -> Result<FaultyLog<SqliteLog>, LogFailure> {
+    fn open(&self, namespace: Namespace) -> Result<FaultyLog<SqliteLog>, LogError> {
         let log = SqliteLog::open_in(self.0.directory(self.failures()), namespace, SqliteOptions::default())?;
         let disk = Arc::clone(&self.0);
         Ok(FaultyLog::new(log, move |log, group, now| {
@@ -86,7 +86,7 @@ impl Disk {
         commit()?;
         let failed = fs::read(&log).and_then(|after| self.leave(&database, &half(&before, after, self.written)));
         let cause = failed.map_or_else(|error| error.to_string(), |()| "the power has failed".to_owned());
-        Err(LogFailure::new("recording events", database.display().to_string(), cause))
+        Err(LogError::new("recording events", database.display().to_string(), cause))
     }
 
     /// The contents of the disk from now on. The open log does not know of it, and may close its own files in order.

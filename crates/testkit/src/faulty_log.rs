@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use foundation::events::{
-    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogFailure, ParkedEvent, PruneBound,
+    Append, Appended, Event, EventError, EventId, EventLog, EventReader, LogError, ParkedEvent, PruneBound,
     ReaderSource, RepairStep, SubscriptionName,
 };
 
@@ -48,12 +48,12 @@ impl Faults {
     }
 }
 
-fn failure(cause: &str) -> LogFailure {
-    LogFailure::new("recording events", "a faulty log", cause)
+fn failure(cause: &str) -> LogError {
+    LogError::new("recording events", "a faulty log", cause)
 }
 
 /// The answer of a log to a group of appends.
-pub type Committed = Result<Vec<Result<Appended, EventError>>, LogFailure>;
+pub type Committed = Result<Vec<Result<Appended, EventError>>, LogError>;
 
 type Commit<L> = dyn FnMut(&mut L, Vec<Append>, SystemTime) -> Committed + Send;
 
@@ -71,10 +71,10 @@ impl<L: EventLog> FaultyLog<L> {
         Self { log, commit: Box::new(commit), broken: false }
     }
 
-    fn working(&mut self, action: &str) -> Result<&mut L, LogFailure> {
+    fn working(&mut self, action: &str) -> Result<&mut L, LogError> {
         match self.broken {
             false => Ok(&mut self.log),
-            true => Err(LogFailure::new(action, "a faulty log", "it has failed before and has to be opened again")),
+            true => Err(LogError::new(action, "a faulty log", "it has failed before and has to be opened again")),
         }
     }
 }
@@ -87,39 +87,39 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
         committed
     }
 
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError> {
         self.working("pruning")?.prune(bound, keep_from, at_most)
     }
 
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError> {
         self.working("acknowledging")?.acknowledge(subscription, up_to)
     }
 
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError> {
         self.working("forgetting a subscription")?.forget_subscription(subscription)
     }
 
-    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogError> {
         self.working("parking an event")?.park(parked, at_most)
     }
 
-    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogError> {
         self.working("giving up a parked event")?.unpark(subscription, event)
     }
 
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         self.working("importing")?.import(events)
     }
 
-    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogError> {
         self.working("repairing")?.repair(from, at_most)
     }
 
-    fn maintain(&mut self) -> Result<bool, LogFailure> {
+    fn maintain(&mut self) -> Result<bool, LogError> {
         self.working("maintaining")?.maintain()
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         self.log.reader()
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use foundation::Namespace;
-use foundation::events::{EventLog, EventStorage, LogFailure, MemoryLog, SqliteLog, SqliteOptions};
+use foundation::events::{EventLog, EventStorage, LogError, MemoryLog, SqliteLog, SqliteOptions};
 
 use crate::FaultyLog;
 
@@ -40,16 +40,16 @@ impl TestDisk {
 
     fn storage<L: EventLog>(
         &self,
-        open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static,
+        open: impl Fn(Namespace) -> Result<L, LogError> + Send + Sync + 'static,
     ) -> EventStorage {
         let disk = self.clone();
         EventStorage::with(move |namespace| {
             if disk.is_gone.load(Ordering::SeqCst) {
-                return Err(LogFailure::new("opening the event log", "a file", "no such device"));
+                return Err(LogError::new("opening the event log", "a file", "no such device"));
             }
             let is_full = Arc::clone(&disk.is_full);
             Ok(FaultyLog::new(open(namespace)?, move |log, group, now| match is_full.load(Ordering::SeqCst) {
-                true => Err(LogFailure::new("recording events", "a file", "no space left on device")),
+                true => Err(LogError::new("recording events", "a file", "no space left on device")),
                 false => log.commit(group, now),
             }))
         })

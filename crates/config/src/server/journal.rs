@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use foundation_events::json::json_bytes;
 use foundation_events::{
-    Event, EventError, EventId, EventKind, EventRefusal, EventStore, EventStoreError, Hold, NewEvent, Outage, Query,
+    BatchError, Event, EventError, EventId, EventKind, EventStore, EventStoreError, Hold, NewEvent, Outage, Query,
 };
 use foundation_kernel::containment::report;
 use foundation_kernel::names::ServiceRegistry;
@@ -326,8 +326,7 @@ impl Journal {
         let event = |part: &Recorded| part.event(kind, correlation);
         match self.events.append_batch(vec![event(&Recorded::new(changes, note))?]).await {
             Err(EventStoreError::Log(EventError::Refused {
-                refusal: EventRefusal::PayloadTooLarge { limit, .. },
-                ..
+                error: BatchError::PayloadTooLarge { limit, .. }, ..
             })) if kind != RecordKind::Update => {
                 let parts = Recorded::split(changes, note, limit);
                 self.events.append_batch(parts.iter().map(event).collect::<Result<_, _>>()?).await

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use foundation_events::{
     Append, Appended, Event, EventError, EventId, EventLog, EventReader, EventStorage, EventStore, EventStoreLimits,
-    LogFailure, MemoryLog, PruneBound, ReaderSource, SubscriptionName,
+    LogError, MemoryLog, PruneBound, ReaderSource, SubscriptionName,
 };
 use foundation_kernel::names::{Namespace, ProcessRegistry, ServiceRegistry};
 use tokio::sync::Notify;
@@ -36,9 +36,9 @@ struct FailingLog {
 }
 
 impl FailingLog {
-    fn open(log: &MemoryLog, disk: &Arc<FailingDisk>) -> Result<Self, LogFailure> {
+    fn open(log: &MemoryLog, disk: &Arc<FailingDisk>) -> Result<Self, LogError> {
         if !disk.may_open.load(Ordering::SeqCst) {
-            return Err(LogFailure::new("opening", "the log", "not yet"));
+            return Err(LogError::new("opening", "the log", "not yet"));
         }
         for Append { batch, .. } in disk.unshown.lock().unwrap().drain(..) {
             log.append_batch(batch, SystemTime::now()).unwrap();
@@ -48,7 +48,7 @@ impl FailingLog {
 }
 
 impl EventLog for FailingLog {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         let is_change =
             group.iter().flat_map(|append| &append.batch).any(|event| event.kind().as_str().starts_with("config_"));
         let stalled = self.disk.stalled.lock().unwrap().take_if(|_| is_change);
@@ -56,26 +56,26 @@ impl EventLog for FailingLog {
         self.disk.begun.notify_one();
         stalled.recv().unwrap_err();
         self.disk.unshown.lock().unwrap().extend(group);
-        Err(LogFailure::new("recording", "the log", "it has failed"))
+        Err(LogError::new("recording", "the log", "it has failed"))
     }
 
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError> {
         self.log.prune(bound, keep_from, at_most)
     }
 
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError> {
         self.log.acknowledge(subscription, up_to)
     }
 
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError> {
         self.log.forget_subscription(subscription)
     }
 
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         self.log.import(events)
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         EventLog::reader(&self.log)
     }
 

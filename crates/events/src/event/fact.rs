@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{EventId, EventKind, EventSource, KindFault};
+use crate::{EventId, EventKind, EventSource, InvalidNameReason};
 
 /// A recorded fact.
 ///
@@ -259,7 +259,7 @@ impl NewEvent {
 /// use std::time::SystemTime;
 /// use foundation_events::{EventError, EventLimits, MemoryLog, NewEvent};
 ///
-/// let limits = EventLimits { max_payload_bytes: 10, ..EventLimits::default() };
+/// let limits = EventLimits::new().max_payload_bytes(10);
 /// let log = MemoryLog::new("production").with_limits(limits);
 /// let event = NewEvent::new("order_placed")?.payload("much too long")?;
 ///
@@ -275,12 +275,12 @@ impl NewEvent {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum EventError {
     /// The text is no [`EventKind`].
-    #[error("event kind {kind:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    #[error("event kind {kind:?} {reason}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
     InvalidKind {
         /// The text, shortened to 64 characters.
         kind: String,
         /// What is wrong with it, and where.
-        fault: KindFault,
+        reason: InvalidNameReason,
     },
     /// The payload has no form in JSON, such as a map whose keys are no strings.
     #[error("the payload of a new event {kind} cannot be written as JSON: {reason}")]
@@ -303,12 +303,18 @@ pub enum EventError {
         reason: String,
     },
     /// The text is no [`SubscriptionName`](crate::SubscriptionName).
-    #[error("subscription {name:?} {fault}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
+    #[error("subscription {name:?} {reason}; wanted 1 to 128 bytes of [a-z0-9_.-] that start with a letter")]
     InvalidSubscription {
         /// The text, shortened to 64 characters.
         name: String,
         /// What is wrong with it, and where.
-        fault: KindFault,
+        reason: InvalidNameReason,
+    },
+    /// The text is no [`EventId`].
+    #[error("{text:?} is no id of an event; wanted a number from 1 to {}", u64::MAX)]
+    InvalidId {
+        /// The text, shortened to 64 characters.
+        text: String,
     },
     /// The text is no JSON pointer.
     #[error("{pointer:?} is no JSON pointer; wanted \"\" for the whole payload, or a path such as \"/order/id\"")]
@@ -328,12 +334,12 @@ pub enum EventError {
     },
     /// The log took none of the exported events.
     #[error(transparent)]
-    NotImported(#[from] ImportRefusal),
+    NotImported(#[from] ImportError),
     /// The log took none of the batch, which is returned.
-    #[error("{refusal}")]
+    #[error("{error}")]
     Refused {
         /// The reason.
-        refusal: EventRefusal,
+        error: BatchError,
         /// The whole batch, in its order.
         batch: Vec<NewEvent>,
     },
@@ -348,12 +354,12 @@ impl EventError {
         }
     }
 
-    fn invalid_kind(text: &str, fault: KindFault) -> Self {
-        Self::InvalidKind { kind: shortened(text), fault }
+    fn invalid_kind(text: &str, reason: InvalidNameReason) -> Self {
+        Self::InvalidKind { kind: shortened(text), reason }
     }
 
-    pub(crate) fn invalid_subscription(text: &str, fault: KindFault) -> Self {
-        Self::InvalidSubscription { name: shortened(text), fault }
+    pub(crate) fn invalid_subscription(text: &str, reason: InvalidNameReason) -> Self {
+        Self::InvalidSubscription { name: shortened(text), reason }
     }
 
     pub(crate) fn invalid_pointer(text: &str) -> Self {
@@ -374,20 +380,20 @@ fn position(id: &Option<EventId>) -> String {
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation_events::{EventError, EventLimits, EventRefusal, MemoryLog, NewEvent};
+/// use foundation_events::{EventError, EventLimits, BatchError, MemoryLog, NewEvent};
 ///
-/// let limits = EventLimits { max_batch: 1, ..EventLimits::default() };
+/// let limits = EventLimits::new().max_batch(1);
 /// let log = MemoryLog::new("production").with_limits(limits);
 /// let batch = vec![NewEvent::new("opened")?, NewEvent::new("closed")?];
-/// let Err(EventError::Refused { refusal, .. }) = log.append_batch(batch, SystemTime::now()) else {
+/// let Err(EventError::Refused { error, .. }) = log.append_batch(batch, SystemTime::now()) else {
 ///     panic!("two events are more than one");
 /// };
-/// assert_eq!(refusal, EventRefusal::BatchTooLong { found: 2, limit: 1 });
+/// assert_eq!(error, BatchError::BatchTooLong { found: 2, limit: 1 });
 /// # Ok::<(), EventError>(())
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum EventRefusal {
+pub enum BatchError {
     /// The batch has too many events.
     #[error("the batch has {found} events, and the log takes at most {limit} at once")]
     BatchTooLong {
@@ -461,14 +467,14 @@ pub enum EventRefusal {
 /// Why a log did not take exported events.
 ///
 /// ```
-/// use foundation_events::{EventId, ImportRefusal};
+/// use foundation_events::{EventId, ImportError};
 ///
-/// let gap = ImportRefusal::OutOfOrder { found: EventId::new(7).unwrap(), expected: EventId::new(5).unwrap() };
+/// let gap = ImportError::OutOfOrder { found: EventId::new(7).unwrap(), expected: EventId::new(5).unwrap() };
 /// assert_eq!(gap.to_string(), "event 7 cannot be imported: event 5 comes next");
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum ImportRefusal {
+pub enum ImportError {
     /// The id is not the one that comes next: there would be a gap, or an event twice.
     #[error("event {found} cannot be imported: event {expected} comes next")]
     OutOfOrder {
@@ -518,12 +524,12 @@ pub enum ImportRefusal {
         first: EventId,
     },
     /// It is outside the limits of the log.
-    #[error("event {id} cannot be imported: {refusal}")]
+    #[error("event {id} cannot be imported: {error}")]
     Limits {
         /// The event.
         id: EventId,
         /// Which limit.
-        refusal: EventRefusal,
+        error: BatchError,
     },
     /// A line is no event, or its checksum belongs to another event.
     #[error("line {line} cannot be imported: {reason}")]
@@ -535,7 +541,21 @@ pub enum ImportRefusal {
     },
 }
 
-// Here and not beside the type: the error has kinds in it, and the two files would import each other.
+// Here and not beside the types: the error has ids and kinds in it, and the files would import each other.
+impl FromStr for EventId {
+    type Err = EventError;
+
+    /// The id with this number, in decimal digits.
+    ///
+    /// # Errors
+    ///
+    /// [`EventError::InvalidId`] if that is no number, or 0.
+    fn from_str(text: &str) -> Result<Self, EventError> {
+        let number = text.parse().ok().and_then(Self::new);
+        number.ok_or_else(|| EventError::InvalidId { text: shortened(text) })
+    }
+}
+
 impl EventKind {
     /// A checked kind.
     ///
@@ -543,7 +563,7 @@ impl EventKind {
     ///
     /// [`EventError::InvalidKind`], which says which character is wrong and where.
     pub fn new(text: impl Into<String>) -> Result<Self, EventError> {
-        Self::check(text.into()).map_err(|(text, fault)| EventError::invalid_kind(&text, fault))
+        Self::check(text.into()).map_err(|(text, reason)| EventError::invalid_kind(&text, reason))
     }
 }
 

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(EventId::new(7).map(EventId::get), Some(7));
 /// assert_eq!(EventId::new(0), None);
 /// assert!(EventId::FIRST < EventId::new(2).unwrap());
+/// assert_eq!("7".parse(), Ok(EventId::new(7).unwrap()));
+/// assert!("0".parse::<EventId>().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -24,12 +26,15 @@ impl EventId {
     pub const FIRST: Self = Self(NonZeroU64::MIN);
 
     /// The id with this number, or `None` for 0, which no event has.
-    pub fn new(number: u64) -> Option<Self> {
-        NonZeroU64::new(number).map(Self)
+    pub const fn new(number: u64) -> Option<Self> {
+        match NonZeroU64::new(number) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
     }
 
     /// The id as a number.
-    pub fn get(self) -> u64 {
+    pub const fn get(self) -> u64 {
         self.0.get()
     }
 

@@ -2,7 +2,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 /// What sort of fact an event records, such as `config_updated`.
 ///
@@ -45,10 +44,10 @@ impl EventKind {
     }
 
     /// The kind of this text, or the text and what is wrong with it.
-    pub(super) fn check(text: String) -> Result<Self, (String, KindFault)> {
-        match name_fault(&text) {
+    pub(super) fn check(text: String) -> Result<Self, (String, InvalidNameReason)> {
+        match invalid_name(&text) {
             None => Ok(Self(Cow::Owned(text))),
-            Some(fault) => Err((text, fault)),
+            Some(reason) => Err((text, reason)),
         }
     }
 
@@ -58,41 +57,49 @@ impl EventKind {
     }
 }
 
-/// What is wrong with a text that should be an [`EventKind`]; positions count characters from 1.
+/// The reason why a text is no [`EventKind`], or no [`SubscriptionName`](crate::SubscriptionName); positions count
+/// characters from 1.
 ///
 /// ```
-/// use foundation_events::{EventError, EventKind, KindFault};
+/// use foundation_events::{EventError, EventKind, InvalidNameReason};
 ///
 /// let error = EventKind::new("2nd").unwrap_err();
-/// let fault = KindFault::BadStart { found: '2' };
-/// assert_eq!(error, EventError::InvalidKind { kind: "2nd".into(), fault });
+/// let reason = InvalidNameReason::BadStart { found: '2' };
+/// assert_eq!(error, EventError::InvalidKind { kind: "2nd".into(), reason });
 /// ```
 #[non_exhaustive]
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum KindFault {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InvalidNameReason {
     /// There is no text.
-    #[error("is empty")]
     Empty,
     /// It is longer than [`EventKind::MAX_BYTES`].
-    #[error("is {bytes} bytes long")]
     TooLong {
         /// Its length in bytes.
         bytes: usize,
     },
     /// It starts with something else than a lower-case letter.
-    #[error("starts with {found:?}")]
     BadStart {
         /// What it starts with.
         found: char,
     },
     /// It has a character that is not allowed.
-    #[error("has {found:?} as character {position}")]
     BadCharacter {
         /// The character.
         found: char,
         /// Its position; the first character has position 1.
         position: usize,
     },
+}
+
+impl fmt::Display for InvalidNameReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::TooLong { bytes } => write!(f, "is {bytes} bytes long"),
+            Self::BadStart { found } => write!(f, "starts with {found:?}"),
+            Self::BadCharacter { found, position } => write!(f, "has {found:?} as character {position}"),
+        }
+    }
 }
 
 pub(crate) const fn is_name(bytes: &[u8]) -> bool {
@@ -113,24 +120,24 @@ const fn is_allowed(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-')
 }
 
-/// What is wrong with a kind, or with another name of the same form.
-pub(crate) fn name_fault(text: &str) -> Option<KindFault> {
+/// Why a text is no kind, and no other name of the same form.
+pub(crate) fn invalid_name(text: &str) -> Option<InvalidNameReason> {
     if is_name(text.as_bytes()) {
         return None;
     }
     let Some(first) = text.chars().next() else {
-        return Some(KindFault::Empty);
+        return Some(InvalidNameReason::Empty);
     };
     if text.len() > EventKind::MAX_BYTES {
-        return Some(KindFault::TooLong { bytes: text.len() });
+        return Some(InvalidNameReason::TooLong { bytes: text.len() });
     }
     if !first.is_ascii_lowercase() {
-        return Some(KindFault::BadStart { found: first });
+        return Some(InvalidNameReason::BadStart { found: first });
     }
     let mut characters = (1..).zip(text.chars());
     characters
         .find(|(_, found)| !u8::try_from(*found).is_ok_and(is_allowed))
-        .map(|(position, found)| KindFault::BadCharacter { found, position })
+        .map(|(position, found)| InvalidNameReason::BadCharacter { found, position })
 }
 
 impl fmt::Display for EventKind {
@@ -157,9 +164,9 @@ mod tests {
 
     use super::*;
 
-    fn refusal(text: &str) -> KindFault {
+    fn reason(text: &str) -> InvalidNameReason {
         match EventKind::new(text) {
-            Err(EventError::InvalidKind { fault, .. }) => fault,
+            Err(EventError::InvalidKind { reason, .. }) => reason,
             other => panic!("{text:?} gave {other:?}"),
         }
     }
@@ -173,25 +180,25 @@ mod tests {
 
     #[test]
     fn an_empty_kind_is_refused() {
-        assert_eq!(refusal(""), KindFault::Empty);
+        assert_eq!(reason(""), InvalidNameReason::Empty);
     }
 
     #[test]
     fn a_kind_longer_than_128_bytes_is_refused_with_its_length() {
-        assert_eq!(refusal(&"k".repeat(129)), KindFault::TooLong { bytes: 129 });
+        assert_eq!(reason(&"k".repeat(129)), InvalidNameReason::TooLong { bytes: 129 });
     }
 
     #[test]
     fn a_kind_that_does_not_start_with_a_letter_is_refused_with_its_start() {
-        assert_eq!(refusal("1st"), KindFault::BadStart { found: '1' });
-        assert_eq!(refusal("Config"), KindFault::BadStart { found: 'C' });
-        assert_eq!(refusal("é"), KindFault::BadStart { found: 'é' });
+        assert_eq!(reason("1st"), InvalidNameReason::BadStart { found: '1' });
+        assert_eq!(reason("Config"), InvalidNameReason::BadStart { found: 'C' });
+        assert_eq!(reason("é"), InvalidNameReason::BadStart { found: 'é' });
     }
 
     #[test]
     fn a_wrong_character_is_refused_with_its_position_in_characters() {
         let (found, position) = ('é', 4);
-        assert_eq!(refusal("abcé!"), KindFault::BadCharacter { found, position });
+        assert_eq!(reason("abcé!"), InvalidNameReason::BadCharacter { found, position });
     }
 
     #[test]

@@ -10,8 +10,8 @@ pub(crate) mod line;
 mod source;
 
 pub use checksum::checksum;
-pub use fact::{Event, EventError, EventRefusal, ImportRefusal, NewEvent};
+pub use fact::{BatchError, Event, EventError, ImportError, NewEvent};
 pub use id::EventId;
-pub use kind::{EventKind, KindFault};
-pub(crate) use kind::{is_name, name_fault};
+pub use kind::{EventKind, InvalidNameReason};
+pub(crate) use kind::{invalid_name, is_name};
 pub use source::EventSource;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::json::{is_deeper_than, json_bytes};
-use crate::{Event, EventError, EventId, EventKind, EventRefusal, EventSource, ImportRefusal, NewEvent};
+use crate::{BatchError, Event, EventError, EventId, EventKind, EventSource, ImportError, NewEvent};
 
 /// A batch of events to record, all of it or nothing.
 ///
@@ -93,7 +93,7 @@ impl Append {
         }
         match limits.check(&batch).and_then(|sizes| causes_are_recorded(&batch, position).map(|()| sizes)) {
             Ok(sizes) => Ok(batch.into_iter().zip(sizes)),
-            Err(refusal) => Err(EventError::Refused { refusal, batch }),
+            Err(error) => Err(EventError::Refused { error, batch }),
         }
     }
 }
@@ -106,10 +106,10 @@ impl Appended {
 }
 
 /// No effect comes before its cause: so following causes always ends.
-fn causes_are_recorded(batch: &[NewEvent], position: Option<EventId>) -> Result<(), EventRefusal> {
+fn causes_are_recorded(batch: &[NewEvent], position: Option<EventId>) -> Result<(), BatchError> {
     let forged = (0..).zip(batch).find_map(|(index, event)| {
         let cause = event.causation_id().filter(|cause| Some(*cause) > position)?;
-        Some(EventRefusal::UnknownCause { index, kind: event.kind().clone(), cause })
+        Some(BatchError::UnknownCause { index, kind: event.kind().clone(), cause })
     });
     forged.map_or(Ok(()), Err)
 }
@@ -119,9 +119,10 @@ fn causes_are_recorded(batch: &[NewEvent], position: Option<EventId>) -> Result<
 /// ```
 /// use foundation_events::{EventLimits, MemoryLog};
 ///
-/// let limits = EventLimits { max_payload_bytes: 4096, ..EventLimits::default() };
+/// let limits = EventLimits::new().max_payload_bytes(4096);
 /// let log = MemoryLog::new("production").with_limits(limits);
 /// ```
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventLimits {
     /// Events in one batch; 10,000 by default.
@@ -149,6 +150,41 @@ impl Default for EventLimits {
 }
 
 impl EventLimits {
+    /// The default limits.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the most events of one batch; 10,000 by default.
+    pub fn max_batch(mut self, events: usize) -> Self {
+        self.max_batch = events;
+        self
+    }
+
+    /// Sets the most bytes of one payload, written as JSON; 1 MiB by default.
+    pub fn max_payload_bytes(mut self, bytes: usize) -> Self {
+        self.max_payload_bytes = bytes;
+        self
+    }
+
+    /// Sets the most levels of nesting of one payload; 64 by default.
+    pub fn max_payload_depth(mut self, levels: usize) -> Self {
+        self.max_payload_depth = levels;
+        self
+    }
+
+    /// Sets the most bytes of the name of a source and of its actor id, together; 256 by default.
+    pub fn max_source_bytes(mut self, bytes: usize) -> Self {
+        self.max_source_bytes = bytes;
+        self
+    }
+
+    /// Sets the most bytes of an idempotency key; 256 by default.
+    pub fn max_key_bytes(mut self, bytes: usize) -> Self {
+        self.max_key_bytes = bytes;
+        self
+    }
+
     /// The bytes of each payload of an acceptable batch, in order.
     ///
     /// The whole decision on a batch, for implementors of [`EventLog`](crate::EventLog). Costs one walk through each
@@ -164,10 +200,10 @@ impl EventLimits {
     ///
     /// # Errors
     ///
-    /// The first [`EventRefusal`] there is.
-    pub fn check(&self, batch: &[NewEvent]) -> Result<Vec<usize>, EventRefusal> {
+    /// The first [`BatchError`].
+    pub fn check(&self, batch: &[NewEvent]) -> Result<Vec<usize>, BatchError> {
         if batch.len() > self.max_batch {
-            return Err(EventRefusal::BatchTooLong { found: batch.len(), limit: self.max_batch });
+            return Err(BatchError::BatchTooLong { found: batch.len(), limit: self.max_batch });
         }
         (0..).zip(batch).map(|(index, event)| self.check_one(index, &Parts::of_new(event))).collect()
     }
@@ -179,28 +215,28 @@ impl EventLimits {
         position: Option<EventId>,
         latest: SystemTime,
         events: &[Event],
-    ) -> Result<Vec<usize>, ImportRefusal> {
+    ) -> Result<Vec<usize>, ImportError> {
         let mut importing = Importing { limits: self, position, latest };
         (0..).zip(events).map(|(index, event)| importing.next(index, event)).collect()
     }
 
-    fn check_one(&self, index: usize, event: &Parts<'_>) -> Result<usize, EventRefusal> {
+    fn check_one(&self, index: usize, event: &Parts<'_>) -> Result<usize, BatchError> {
         let kind = || event.kind.clone();
         let found = event.source.map_or(0, EventSource::bytes);
         if found > self.max_source_bytes {
-            return Err(EventRefusal::SourceTooLong { index, kind: kind(), found, limit: self.max_source_bytes });
+            return Err(BatchError::SourceTooLong { index, kind: kind(), found, limit: self.max_source_bytes });
         }
         if let Some(found) = event.key.map(str::len).filter(|bytes| *bytes == 0 || *bytes > self.max_key_bytes) {
-            return Err(EventRefusal::KeyLength { index, kind: kind(), found, limit: self.max_key_bytes });
+            return Err(BatchError::KeyLength { index, kind: kind(), found, limit: self.max_key_bytes });
         }
         // The depth comes first: measuring the bytes recurses, and would overflow the stack on what is
         // refused here.
         if is_deeper_than(self.max_payload_depth, event.payload) {
-            return Err(EventRefusal::PayloadTooDeep { index, kind: kind(), limit: self.max_payload_depth });
+            return Err(BatchError::PayloadTooDeep { index, kind: kind(), limit: self.max_payload_depth });
         }
         let found = json_bytes(event.payload);
         if found > self.max_payload_bytes {
-            return Err(EventRefusal::PayloadTooLarge { index, kind: kind(), found, limit: self.max_payload_bytes });
+            return Err(BatchError::PayloadTooLarge { index, kind: kind(), found, limit: self.max_payload_bytes });
         }
         Ok(found)
     }
@@ -252,30 +288,28 @@ struct Importing<'a> {
 }
 
 impl Importing<'_> {
-    fn next(&mut self, index: usize, event: &Event) -> Result<usize, ImportRefusal> {
+    fn next(&mut self, index: usize, event: &Event) -> Result<usize, ImportError> {
         let id = event.id;
         let expected = self.position.map_or(id, |position| EventId::after(position.get()));
         if id != expected {
-            return Err(ImportRefusal::OutOfOrder { found: id, expected });
+            return Err(ImportError::OutOfOrder { found: id, expected });
         }
         if id.get() > MAX_ID {
-            return Err(ImportRefusal::IdTooHigh { found: id, limit: MAX_ID });
+            return Err(ImportError::IdTooHigh { found: id, limit: MAX_ID });
         }
         let bytes = event.namespace.len();
         if bytes > MAX_NAMESPACE {
-            return Err(ImportRefusal::NamespaceTooLong { id, found: bytes, limit: MAX_NAMESPACE });
+            return Err(ImportError::NamespaceTooLong { id, found: bytes, limit: MAX_NAMESPACE });
         }
         let times = [event.recorded_at, event.observed_at];
         if event.recorded_at < self.latest || times.iter().any(|time| recordable(*time) != *time) {
-            return Err(ImportRefusal::Time { id });
+            return Err(ImportError::Time { id });
         }
         if let Some(cause) = event.causation_id.filter(|cause| *cause >= id) {
-            return Err(ImportRefusal::Cause { id, cause });
+            return Err(ImportError::Cause { id, cause });
         }
         (self.position, self.latest) = (Some(id), event.recorded_at);
-        self.limits
-            .check_one(index, &Parts::of_recorded(event))
-            .map_err(|refusal| ImportRefusal::Limits { id, refusal })
+        self.limits.check_one(index, &Parts::of_recorded(event)).map_err(|error| ImportError::Limits { id, error })
     }
 }
 
@@ -289,7 +323,7 @@ mod tests {
         (0..levels).fold(Value::Null, |inner, _| json!([inner]))
     }
 
-    fn check(event: NewEvent) -> Result<Vec<usize>, EventRefusal> {
+    fn check(event: NewEvent) -> Result<Vec<usize>, BatchError> {
         EventLimits::default().check(&[event])
     }
 
@@ -300,25 +334,25 @@ mod tests {
     #[test]
     fn a_payload_of_exactly_the_allowed_depth_is_taken_and_one_more_level_is_refused() {
         assert_eq!(check(with_payload(nested(64))), Ok(vec![132]));
-        let refusal = check(with_payload(nested(65))).unwrap_err();
-        assert!(matches!(refusal, EventRefusal::PayloadTooDeep { limit: 64, .. }));
+        let error = check(with_payload(nested(65))).unwrap_err();
+        assert!(matches!(error, BatchError::PayloadTooDeep { limit: 64, .. }));
     }
 
     #[test]
     fn a_payload_of_exactly_the_allowed_size_is_taken_and_one_more_byte_is_refused() {
         let text = |bytes: usize| with_payload(Value::String("x".repeat(bytes - 2)));
         assert_eq!(check(text(1 << 20)), Ok(vec![1 << 20]));
-        let refusal = check(text((1 << 20) + 1)).unwrap_err();
-        assert!(matches!(refusal, EventRefusal::PayloadTooLarge { found: 1_048_577, .. }));
+        let error = check(text((1 << 20) + 1)).unwrap_err();
+        assert!(matches!(error, BatchError::PayloadTooLarge { found: 1_048_577, .. }));
     }
 
     #[test]
     fn a_source_that_is_too_long_is_refused_with_its_place_in_the_batch() {
         let fine = NewEvent::new("noted").unwrap().source("s".repeat(256));
         let long = NewEvent::new("noted").unwrap().source("s".repeat(257));
-        let refusal = EventLimits::default().check(&[fine, long]).unwrap_err();
+        let error = EventLimits::default().check(&[fine, long]).unwrap_err();
         let message = "event 1 of the batch (noted) has a source of 257 bytes, and the log takes at most 256";
-        assert_eq!(refusal.to_string(), message);
+        assert_eq!(error.to_string(), message);
     }
 
     #[test]

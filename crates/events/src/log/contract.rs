@@ -16,12 +16,12 @@ pub(crate) type Open<'a> = &'a mut dyn FnMut() -> Box<dyn EventLog>;
 /// A test and its name.
 pub(crate) type Test = (&'static str, fn(Open<'_>));
 
-/// A fault and how to make it.
+/// What is wrong with an event, and how to make it so.
 type Falsify = (&'static str, fn(&mut Event));
 
 /// The limits that the logs under test have.
 pub(crate) fn limits() -> EventLimits {
-    EventLimits { max_payload_bytes: 50, max_batch: 100, ..EventLimits::default() }
+    EventLimits::new().max_payload_bytes(50).max_batch(100)
 }
 
 /// All tests, by name; the namespace of the log is `production`.
@@ -116,7 +116,7 @@ fn a_known_key_gives_the_first_id(open: Open<'_>) {
     assert_eq!(commit(&mut *log, vec![once()], at(3)).unwrap().ids, [id(4)]);
     for key in [String::new(), "k".repeat(257)] {
         let refused = commit(&mut *log, vec![noted(1).idempotency_key(key)], at(3)).unwrap_err();
-        assert!(matches!(refused, EventError::Refused { refusal: EventRefusal::KeyLength { .. }, .. }), "{refused}");
+        assert!(matches!(refused, EventError::Refused { error: BatchError::KeyLength { .. }, .. }), "{refused}");
     }
     is_clean(&*log);
 }
@@ -269,12 +269,12 @@ fn a_false_import_is_refused_as_a_whole(open: Open<'_>) {
         ("a known key", |event| event.idempotency_key = Some("key 2".to_owned())),
         ("a large payload", |event| event.payload = "x".repeat(60).into()),
     ];
-    for (fault, falsify) in falsify {
+    for (what, falsify) in falsify {
         let mut events = exported(4, 3);
         falsify(&mut events[1]);
         let refused = log.import(events).unwrap();
-        assert!(matches!(refused, Err(EventError::NotImported(_))), "{fault}: {refused:?}");
-        assert_eq!(ids(&*log, &Query::new()), [1, 2, 3], "{fault}");
+        assert!(matches!(refused, Err(EventError::NotImported(_))), "{what}: {refused:?}");
+        assert_eq!(ids(&*log, &Query::new()), [1, 2, 3], "{what}");
     }
     let mut twice = exported(4, 2);
     twice[1].idempotency_key = twice[0].idempotency_key.clone();

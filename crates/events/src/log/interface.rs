@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::{
-    Append, Appended, DamagedEvent, Event, EventError, EventId, EventPage, EventStats, Interrupt, LogFailure,
-    OnDamaged, Order, ParkedEvent, PruneBound, Query, RepairStep, SubscriptionName, Verification,
+    Append, Appended, DamagedEvent, Event, EventError, EventId, EventPage, EventStats, Interrupt, LogError, OnDamaged,
+    Order, ParkedEvent, PruneBound, Query, RepairStep, SubscriptionName, Verification,
 };
 
 /// Where a store keeps its events: one writer, any number of [readers](EventReader).
@@ -21,20 +21,20 @@ use crate::{
 /// 6. What it has answered `Ok` is there when it is opened again, as far as this log keeps anything.
 ///
 /// A log is synchronous and is given the time instead of reading a clock. It lives with the store's writer, alone.
-/// Every [`LogFailure`] is final: the log is dropped and opened again. [`MemoryLog`](crate::MemoryLog) is an example.
+/// Every [`LogError`] is final: the log is dropped and opened again. [`MemoryLog`](crate::MemoryLog) is an example.
 ///
 /// ```
 /// use std::time::SystemTime;
-/// use foundation_events::{Append, EventLog, LogFailure, NewEvent};
+/// use foundation_events::{Append, EventLog, LogError, NewEvent};
 ///
-/// fn two_at_once(log: &mut dyn EventLog) -> Result<usize, LogFailure> {
+/// fn two_at_once(log: &mut dyn EventLog) -> Result<usize, LogError> {
 ///     let append = |kind| Append::new(vec![NewEvent::new(kind).expect("a kind")]);
 ///     let answers = log.commit(vec![append("opened"), append("closed")], SystemTime::now())?;
 ///     Ok(answers.into_iter().filter(Result::is_ok).count())
 /// }
 /// # let mut log = foundation_events::MemoryLog::new("production");
 /// # assert_eq!(two_at_once(&mut log)?, 2);
-/// # Ok::<(), LogFailure>(())
+/// # Ok::<(), LogError>(())
 /// ```
 pub trait EventLog: Send + 'static {
     /// Decides on the appends of a group, in order, and makes all accepted ones durable with one commit. The answers
@@ -43,8 +43,8 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]: nothing of the whole group is recorded, as far as is known.
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure>;
+    /// [`LogError`]: nothing of the whole group is recorded, as far as is known.
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError>;
 
     /// The same for a group that is still growing: its next append is one of those requested by the time it is taken,
     /// so requests that arrive while the first ones are written can be committed with them. Each append is recorded at
@@ -52,12 +52,12 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]: none of the taken appends is recorded, as far as is known.
+    /// [`LogError`]: none of the taken appends is recorded, as far as is known.
     fn commit_arriving(
         &mut self,
         group: &mut dyn Iterator<Item = Append>,
         clock: &dyn Fn() -> SystemTime,
-    ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    ) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         let group = group.collect();
         self.commit(group, clock())
     }
@@ -68,30 +68,30 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure>;
+    /// [`LogError`].
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError>;
 
     /// Remembers the last acknowledged event of a durable subscription, unless a later one is known.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure>;
+    /// [`LogError`].
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError>;
 
     /// Forgets a durable subscription; true if there was one.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure>;
+    /// [`LogError`].
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError>;
 
     /// Keeps an event that a durable subscription parks, in place of an earlier one for the same event; false if the
     /// subscription has parked `at_most` others, or if the log keeps no parked events, as by default.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+    /// [`LogError`].
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogError> {
         let _ = (parked, at_most);
         Ok(false)
     }
@@ -100,8 +100,8 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+    /// [`LogError`].
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogError> {
         let _ = (subscription, event);
         Ok(false)
     }
@@ -111,16 +111,16 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]; inside of it [`EventError::NotImported`].
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure>;
+    /// [`LogError`]; inside of it [`EventError::NotImported`].
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError>;
 
     /// Moves events aside that cannot be read, and puts one of the kind `event_lost` in the place of each and of each
     /// missing one. Visits at most this many events, from this one on. Events that are moved aside are kept.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+    /// [`LogError`].
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogError> {
         let _ = (from, at_most);
         Ok(RepairStep::default())
     }
@@ -130,8 +130,8 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn maintain(&mut self) -> Result<bool, LogFailure> {
+    /// [`LogError`].
+    fn maintain(&mut self) -> Result<bool, LogError> {
         Ok(false)
     }
 
@@ -139,8 +139,8 @@ pub trait EventLog: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure>;
+    /// [`LogError`].
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError>;
 
     /// Opens further readers without the log, so that reading goes on beside a busy one and after a failure of it.
     /// Without it, the store asks the log for each reader, and reads with the existing ones while the log is away.
@@ -150,7 +150,7 @@ pub trait EventLog: Send + 'static {
 }
 
 /// Opens a reader of a log, from any thread.
-pub type ReaderSource = Arc<dyn Fn() -> Result<Box<dyn EventReader>, LogFailure> + Send + Sync>;
+pub type ReaderSource = Arc<dyn Fn() -> Result<Box<dyn EventReader>, LogError> + Send + Sync>;
 
 /// Reads what an [`EventLog`] has recorded, beside its writer. Events are handed out shared.
 pub trait EventReader: Send + 'static {
@@ -158,15 +158,15 @@ pub trait EventReader: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`], after which the reader must not be used any more; the same for the other methods.
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure>;
+    /// [`LogError`], after which the reader must not be used any more; the same for the other methods.
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogError>;
 
     /// The events that the query asks for, in its order.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`]; that of a [damaged](LogFailure::damaged) event names it.
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure>;
+    /// [`LogError`]; that of a [damaged](LogError::damaged) event names it.
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogError>;
 
     /// The same for a log that may be damaged: up to the first damaged event, or, if the query
     /// [skips](crate::OnDamaged::Skip) those, without them. A log whose events can be damaged implements it. By
@@ -174,31 +174,31 @@ pub trait EventReader: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn page(&self, query: &Query) -> Result<EventPage, LogFailure> {
-        self.query(query).map(EventPage::new).or_else(|failure| page_before(failure, self, query))
+    /// [`LogError`].
+    fn page(&self, query: &Query) -> Result<EventPage, LogError> {
+        self.query(query).map(EventPage::new).or_else(|error| page_before(error, self, query))
     }
 
     /// The statistics of the log.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn stats(&self) -> Result<EventStats, LogFailure>;
+    /// [`LogError`].
+    fn stats(&self) -> Result<EventStats, LogError>;
 
     /// The last acknowledged event of a durable subscription.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure>;
+    /// [`LogError`].
+    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogError>;
 
     /// The parked events of a durable subscription, oldest first.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+    /// [`LogError`].
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogError> {
         let _ = subscription;
         Ok(Vec::new())
     }
@@ -207,8 +207,8 @@ pub trait EventReader: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`].
-    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogFailure> {
+    /// [`LogError`].
+    fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, LogError> {
         let _ = at_most;
         Ok(Vec::new())
     }
@@ -218,8 +218,8 @@ pub trait EventReader: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`LogFailure`] if it cannot check; what it finds is in the [`Verification`].
-    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure>;
+    /// [`LogError`] if it cannot check; what it finds is in the [`Verification`].
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogError>;
 
     /// Sets the interrupt of the reads from now on, in place of the one before. An interrupted read fails, soon.
     /// Without an implementation, reads are not stopped: the caller of a query stops waiting at its limit all the same,
@@ -232,15 +232,11 @@ pub trait EventReader: Send + 'static {
 /// The events of a log before the damaged one on which its query has failed.
 ///
 /// # Errors
-/// The failure, if that event is not known, or the events before it cannot be determined.
-fn page_before(
-    failure: LogFailure,
-    reader: &(impl EventReader + ?Sized),
-    query: &Query,
-) -> Result<EventPage, LogFailure> {
-    let Some(damaged) = failure.damaged_event().cloned() else { return Err(failure) };
-    if query.order == Order::Descending || query.on_damaged == OnDamaged::Skip {
-        return Err(failure);
+/// The error, if that event is not known, or the events before it cannot be determined.
+fn page_before(error: LogError, reader: &(impl EventReader + ?Sized), query: &Query) -> Result<EventPage, LogError> {
+    let Some(damaged) = error.damaged_event().cloned() else { return Err(error) };
+    if query.parts().order == Order::Descending || query.parts().on_damaged == OnDamaged::Skip {
+        return Err(error);
     }
     let last = EventId::new(damaged.event.get() - 1);
     let before = last.map(|last| reader.query(&query.clone().up_to(last)));

@@ -17,7 +17,7 @@ use parking_lot::RwLock;
 
 use crate::{
     Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, EventStats, ExpectedPosition,
-    ImportRefusal, LogFailure, NewEvent, Order, ParkedEvent, PruneBound, Query, ReaderSource, SubscriptionName,
+    ImportError, LogError, NewEvent, Order, ParkedEvent, PruneBound, Query, QueryParts, ReaderSource, SubscriptionName,
     Verification, recordable,
 };
 
@@ -119,7 +119,7 @@ impl MemoryLog {
 }
 
 impl EventLog for MemoryLog {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         self.commit_arriving(&mut group.into_iter(), &|| now)
     }
 
@@ -127,7 +127,7 @@ impl EventLog for MemoryLog {
         &mut self,
         group: &mut dyn Iterator<Item = Append>,
         clock: &dyn Fn() -> SystemTime,
-    ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    ) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         let append = |append| {
             // The clock is foreign code: not under the lock, where a slow one would block all readers.
             let now = clock();
@@ -136,32 +136,32 @@ impl EventLog for MemoryLog {
         Ok(group.map(append).collect())
     }
 
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError> {
         Ok(self.0.write().prune(bound, keep_from, at_most))
     }
 
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError> {
         self.0.write().acknowledge(subscription, up_to);
         Ok(())
     }
 
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError> {
         Ok(self.0.write().forget_subscription(subscription))
     }
 
-    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogError> {
         Ok(self.0.write().park(parked, at_most))
     }
 
-    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogError> {
         Ok(self.0.write().unpark(subscription, event))
     }
 
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         Ok(self.0.write().import(events))
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         Ok(Box::new(self.clone()))
     }
 
@@ -172,27 +172,27 @@ impl EventLog for MemoryLog {
 }
 
 impl EventReader for MemoryLog {
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure> {
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogError> {
         Ok(Self::get(self, id))
     }
 
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogError> {
         Ok(Self::query(self, query))
     }
 
-    fn stats(&self) -> Result<EventStats, LogFailure> {
+    fn stats(&self) -> Result<EventStats, LogError> {
         Ok(Self::stats(self))
     }
 
-    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
+    fn acknowledged(&self, subscription: &SubscriptionName) -> Result<Option<EventId>, LogError> {
         Ok(self.0.read().acknowledged(subscription))
     }
 
-    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogFailure> {
+    fn parked(&self, subscription: &SubscriptionName) -> Result<Vec<ParkedEvent>, LogError> {
         Ok(self.0.read().parked(subscription))
     }
 
-    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
+    fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<Verification, LogError> {
         let verification = Self::verify(self);
         progress(verification.checked);
         Ok(verification)
@@ -281,13 +281,13 @@ impl MemoryTable {
         Ok(())
     }
 
-    fn keys_are_new(&self, events: &[Event]) -> Result<(), ImportRefusal> {
+    fn keys_are_new(&self, events: &[Event]) -> Result<(), ImportError> {
         let mut ours = HashMap::new();
         for event in events {
             let Some(key) = event.idempotency_key.as_deref() else { continue };
             let first = self.keys.get(key).copied().or_else(|| ours.insert(key, event.id));
             if let Some(first) = first {
-                return Err(ImportRefusal::KnownKey { id: event.id, first });
+                return Err(ImportError::KnownKey { id: event.id, first });
             }
         }
         Ok(())
@@ -373,14 +373,15 @@ impl MemoryTable {
     /// The range that the query has to search; the time or the cursor excludes all others.
     fn range(&self, query: &Query) -> Range<usize> {
         let time = |held: &HeldEvent| held.event.recorded_at;
-        let begin = self.held.partition_point(|held| query.is_before(time(held)));
-        let end = self.held.partition_point(|held| !query.is_past(time(held)));
-        let (begin, end) = match (query.after, query.order) {
+        let QueryParts { from, until, after, up_to, order, .. } = query.parts();
+        let begin = self.held.partition_point(|held| from.is_some_and(|from| time(held) < from));
+        let end = self.held.partition_point(|held| until.is_none_or(|until| time(held) < until));
+        let (begin, end) = match (*after, *order) {
             (None, _) => (begin, end),
             (Some(cursor), Order::Ascending) => (begin.max(self.below(cursor)), end),
             (Some(cursor), Order::Descending) => (begin, end.min(self.below(cursor))),
         };
-        let end = query.up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
+        let end = up_to.map_or(end, |last| end.min(self.below(EventId::after(last.get()))));
         begin..end.max(begin)
     }
 
@@ -410,14 +411,14 @@ impl MemoryTable {
         let mut latest = UNIX_EPOCH;
         for (expected, HeldEvent { event, .. }) in (self.pruned() + 1..).zip(&self.held) {
             if event.id.get() != expected {
-                verification.fault(event.id, format!("it is where event {expected} should be"));
+                verification.add_damaged(event.id, format!("it is where event {expected} should be"));
             }
             if event.recorded_at < latest {
-                verification.fault(event.id, "it was recorded before the event before it");
+                verification.add_damaged(event.id, "it was recorded before the event before it");
             }
             let found = event.idempotency_key.as_ref().map(|key| self.keys.get(key));
             if found.is_some_and(|found| found != Some(&event.id)) {
-                verification.fault(event.id, "it is not found by its idempotency key");
+                verification.add_damaged(event.id, "it is not found by its idempotency key");
             }
             latest = event.recorded_at;
         }
@@ -428,11 +429,11 @@ impl MemoryTable {
     fn verify_sums(&self, verification: &mut Verification) {
         let keyed = self.held.iter().filter(|held| held.event.idempotency_key.is_some()).count();
         if keyed != self.keys.len() {
-            verification.fault(None, format!("{} keys are known, and {keyed} events have one", self.keys.len()));
+            verification.add_damaged(None, format!("{} keys are known, and {keyed} events have one", self.keys.len()));
         }
         let bytes: u64 = self.held.iter().map(|held| held.bytes).sum();
         if bytes != self.bytes {
-            verification.fault(None, format!("the events have {bytes} bytes, and {} are counted", self.bytes));
+            verification.add_damaged(None, format!("the events have {bytes} bytes, and {} are counted", self.bytes));
         }
     }
 }

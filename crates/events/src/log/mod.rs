@@ -3,7 +3,7 @@
 mod admission;
 #[cfg(test)]
 mod contract;
-mod failure;
+mod error;
 mod interface;
 mod interrupt;
 mod memory;
@@ -20,17 +20,16 @@ mod stats;
 mod verification;
 
 pub use admission::{Append, Appended, EventLimits, ExpectedPosition, recordable};
-pub(crate) use failure::catch_log_panic;
-pub use failure::{DamagedEvent, LogFailure, LogFailureKind, OnDamaged};
+pub use error::{DamagedEvent, LogError, LogErrorKind, OnDamaged};
 pub use interface::{EventLog, EventReader, ReaderSource};
 pub use interrupt::Interrupt;
 pub use memory::MemoryLog;
 pub use page::EventPage;
 pub use parked::{ParkedEvent, SubscriptionName};
 pub use prune_bound::PruneBound;
-pub use query::{Order, Query};
+pub use query::{Order, Query, QueryParts};
 pub use repair::{RepairReport, RepairStep};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Durability, SqliteLog, SqliteOptions};
 pub use stats::EventStats;
-pub use verification::{LogFault, Verification};
+pub use verification::{DamagedEntry, Verification};

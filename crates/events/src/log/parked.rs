@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{is_name, name_fault};
+use crate::event::{invalid_name, is_name};
 use crate::{Event, EventError};
 
 /// The name of a durable subscription, under which its store remembers its position.
@@ -32,9 +32,9 @@ impl SubscriptionName {
     /// [`EventError::InvalidSubscription`], which says which character is wrong and where.
     pub fn new(text: impl Into<String>) -> Result<Self, EventError> {
         let text = text.into();
-        match name_fault(&text) {
+        match invalid_name(&text) {
             None => Ok(Self(text.into())),
-            Some(fault) => Err(EventError::invalid_subscription(&text, fault)),
+            Some(reason) => Err(EventError::invalid_subscription(&text, reason)),
         }
     }
 
@@ -57,6 +57,12 @@ impl SubscriptionName {
 impl fmt::Display for SubscriptionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+impl AsRef<str> for SubscriptionName {
+    fn as_ref(&self) -> &str {
+        self.as_str()
     }
 }
 

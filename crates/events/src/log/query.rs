@@ -23,21 +23,47 @@ use crate::{Event, EventError, EventId, EventKind, EventSource, OnDamaged};
 /// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Query {
-    pub(crate) kinds: Vec<EventKind>,
-    pub(crate) from: Option<SystemTime>,
-    pub(crate) until: Option<SystemTime>,
-    pub(crate) correlation: Option<Uuid>,
-    pub(crate) causes: Vec<EventId>,
-    pub(crate) source: Option<EventSource>,
-    pub(crate) payload: Vec<(String, Value)>,
-    pub(crate) after: Option<EventId>,
-    pub(crate) up_to: Option<EventId>,
-    pub(crate) on_damaged: OnDamaged,
-    pub(crate) order: Order,
-    pub(crate) offset: usize,
-    pub(crate) limit: Option<usize>,
-    pub(crate) within: Option<Duration>,
+pub struct Query(QueryParts);
+
+/// The parts of a [`Query`], for implementors of [`EventReader`](crate::EventReader) that have an index for some of them.
+///
+/// ```
+/// use foundation_events::{EventKind, Query};
+///
+/// const PLACED: EventKind = EventKind::from_static("order_placed");
+/// assert_eq!(Query::new().kind(PLACED).parts().kinds, [PLACED]);
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueryParts {
+    /// The kinds, one of which an event must have; any if there are none.
+    pub kinds: Vec<EventKind>,
+    /// The time at which an event was recorded, or later.
+    pub from: Option<SystemTime>,
+    /// The time before which an event was recorded.
+    pub until: Option<SystemTime>,
+    /// The correlation id of an event.
+    pub correlation: Option<Uuid>,
+    /// The causes, one of which an event must have; any if there are none.
+    pub causes: Vec<EventId>,
+    /// The source of an event; any actor of the service if it names none.
+    pub source: Option<EventSource>,
+    /// JSON pointers into the payload of an event, each with the value there.
+    pub payload: Vec<(String, Value)>,
+    /// The cursor: the id that an event must come after, in the order of the query.
+    pub after: Option<EventId>,
+    /// The last id that an event may have.
+    pub up_to: Option<EventId>,
+    /// What happens at a damaged event.
+    pub on_damaged: OnDamaged,
+    /// The order.
+    pub order: Order,
+    /// How many of the first matching events to skip.
+    pub offset: usize,
+    /// How many events to return at most.
+    pub limit: Option<usize>,
+    /// How long a store may take to answer; `None` if the query does not say.
+    pub within: Option<Duration>,
 }
 
 /// The order in which a query answers.
@@ -60,45 +86,50 @@ impl Query {
         Self::default()
     }
 
+    /// Its parts.
+    pub fn parts(&self) -> &QueryParts {
+        &self.0
+    }
+
     /// Only events of this kind, or of another one that was named before.
     pub fn kind(mut self, kind: EventKind) -> Self {
-        self.kinds.push(kind);
+        self.0.kinds.push(kind);
         self
     }
 
     /// Only events of one of these kinds, or of one that was named before; no kind at all means any.
     pub fn kinds(mut self, kinds: impl IntoIterator<Item = EventKind>) -> Self {
-        self.kinds.extend(kinds);
+        self.0.kinds.extend(kinds);
         self
     }
 
     /// Only events recorded at this time or later.
     pub fn from(mut self, time: SystemTime) -> Self {
-        self.from = Some(time);
+        self.0.from = Some(time);
         self
     }
 
     /// Only events recorded before this time.
     pub fn until(mut self, time: SystemTime) -> Self {
-        self.until = Some(time);
+        self.0.until = Some(time);
         self
     }
 
     /// Only events with this correlation id.
     pub fn correlation(mut self, id: Uuid) -> Self {
-        self.correlation = Some(id);
+        self.0.correlation = Some(id);
         self
     }
 
     /// Only events that this event has caused, or another one that was named before.
     pub fn causation(mut self, cause: EventId) -> Self {
-        self.causes.push(cause);
+        self.0.causes.push(cause);
         self
     }
 
     /// Only events that this service has reported; if an actor is named as well, only those of that actor.
     pub fn source(mut self, source: impl Into<EventSource>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
@@ -124,14 +155,14 @@ impl Query {
         if !(pointer.is_empty() || pointer.starts_with('/')) {
             return Err(EventError::invalid_pointer(&pointer));
         }
-        self.payload.push((pointer, value.into()));
+        self.0.payload.push((pointer, value.into()));
         Ok(self)
     }
 
     /// Only events after the one with this id in the order of the query: the cursor for going on after the last event
     /// of the page before. The event itself may be pruned by then.
     pub fn after(mut self, id: EventId) -> Self {
-        self.after = Some(id);
+        self.0.after = Some(id);
         self
     }
 
@@ -139,7 +170,7 @@ impl Query {
     /// [position](crate::EventStore::position) of a store it is what was recorded by now, whatever is recorded
     /// meanwhile.
     pub fn up_to(mut self, id: EventId) -> Self {
-        self.up_to = Some(self.up_to.map_or(id, |last| last.min(id)));
+        self.0.up_to = Some(self.0.up_to.map_or(id, |last| last.min(id)));
         self
     }
 
@@ -147,31 +178,31 @@ impl Query {
     ///
     /// Whether a damaged event meets the other conditions is not known: it counts if it has to be visited.
     pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
-        self.on_damaged = choice;
+        self.0.on_damaged = choice;
         self
     }
 
     /// The order; ascending by default.
     pub fn order(mut self, order: Order) -> Self {
-        self.order = order;
+        self.0.order = order;
         self
     }
 
     /// Skips the first `count` matching events, in the order of the query.
     pub fn offset(mut self, count: usize) -> Self {
-        self.offset = count;
+        self.0.offset = count;
         self
     }
 
     /// At most `count` events. Without it a log returns all that match, and a store refuses a query that finds more
     /// than [`query_events`](crate::EventStoreLimits::query_events), since all of them are in memory at once.
     pub fn limit(mut self, count: usize) -> Self {
-        self.limit = Some(count);
+        self.0.limit = Some(count);
         self
     }
 
-    /// How long a store may take to answer; [`query_time`](crate::EventStoreLimits::query_time) by default. A log in
-    /// memory ignores it: it answers in place.
+    /// How long a store may take to answer, without a limit if that is `None`;
+    /// [`query_time`](crate::EventStoreLimits::query_time) by default. A log in memory ignores it: it answers in place.
     ///
     /// ```
     /// use std::time::Duration;
@@ -180,8 +211,8 @@ impl Query {
     /// let of_tea = Query::new().payload("/order/item", "tea")?.within(Duration::from_secs(60));
     /// # Ok::<(), foundation_events::EventError>(())
     /// ```
-    pub fn within(mut self, time: Duration) -> Self {
-        self.within = Some(time);
+    pub fn within(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.0.within = Some(limit.into().unwrap_or(Duration::MAX));
         self
     }
 
@@ -199,13 +230,13 @@ impl Query {
     pub fn matches(&self, event: &Event) -> bool {
         !self.is_before(event.recorded_at)
             && !self.is_past(event.recorded_at)
-            && (self.kinds.is_empty() || self.kinds.contains(&event.kind))
-            && self.correlation.is_none_or(|id| id == event.correlation_id)
-            && (self.causes.is_empty() || event.causation_id.is_some_and(|cause| self.causes.contains(&cause)))
-            && self.source.as_ref().is_none_or(|wanted| event.source.as_ref().is_some_and(|it| wanted.is_met_by(it)))
-            && self.payload.iter().all(|(pointer, value)| event.payload.pointer(pointer) == Some(value))
+            && (self.0.kinds.is_empty() || self.0.kinds.contains(&event.kind))
+            && self.0.correlation.is_none_or(|id| id == event.correlation_id)
+            && (self.0.causes.is_empty() || event.causation_id.is_some_and(|cause| self.0.causes.contains(&cause)))
+            && self.0.source.as_ref().is_none_or(|wanted| event.source.as_ref().is_some_and(|it| wanted.is_met_by(it)))
+            && self.0.payload.iter().all(|(pointer, value)| event.payload.pointer(pointer) == Some(value))
             && self.comes(event.id)
-            && self.up_to.is_none_or(|last| event.id <= last)
+            && self.0.up_to.is_none_or(|last| event.id <= last)
     }
 
     /// Selects the answer from the candidates, which are in ascending order.
@@ -228,7 +259,7 @@ impl Query {
         I::Item: AsRef<Event>,
     {
         let candidates = candidates.into_iter();
-        match self.order {
+        match self.0.order {
             Order::Ascending => self.page(candidates),
             Order::Descending => self.page(candidates.rev()),
         }
@@ -237,33 +268,33 @@ impl Query {
     fn page<E: AsRef<Event>>(&self, candidates: impl Iterator<Item = E>) -> Vec<E> {
         candidates
             .filter(|event| self.matches(event.as_ref()))
-            .skip(self.offset)
-            .take(self.limit.unwrap_or(usize::MAX))
+            .skip(self.0.offset)
+            .take(self.0.limit.unwrap_or(usize::MAX))
             .collect()
     }
 
     /// Whether it asks for every event of a range of ids, in ascending order.
     pub(crate) fn is_a_run(&self) -> bool {
-        let (after, up_to, on_damaged) = (self.after, self.up_to, self.on_damaged);
-        *self == Self { after, up_to, on_damaged, ..Self::default() }
+        let (after, up_to, on_damaged) = (self.0.after, self.0.up_to, self.0.on_damaged);
+        self.0 == QueryParts { after, up_to, on_damaged, ..QueryParts::default() }
     }
 
     /// Whether an id comes after the cursor, in the order of the query.
     fn comes(&self, id: EventId) -> bool {
-        self.after.is_none_or(|cursor| match self.order {
+        self.0.after.is_none_or(|cursor| match self.0.order {
             Order::Ascending => id > cursor,
             Order::Descending => id < cursor,
         })
     }
 
     /// Whether a time lies before the range.
-    pub(crate) fn is_before(&self, time: SystemTime) -> bool {
-        self.from.is_some_and(|from| time < from)
+    fn is_before(&self, time: SystemTime) -> bool {
+        self.0.from.is_some_and(|from| time < from)
     }
 
     /// Whether a time lies past the range.
-    pub(crate) fn is_past(&self, time: SystemTime) -> bool {
-        self.until.is_some_and(|until| time >= until)
+    fn is_past(&self, time: SystemTime) -> bool {
+        self.0.until.is_some_and(|until| time >= until)
     }
 }
 

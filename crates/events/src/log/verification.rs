@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::EventId;
 
-/// The most faults that are listed.
+/// The most entries that are listed.
 const MAX_LISTED: usize = 100;
 
 /// The result of checking every event of a log, and every way to find it.
@@ -16,7 +16,7 @@ const MAX_LISTED: usize = 100;
 /// log.append(NewEvent::new("opened")?, std::time::SystemTime::now())?;
 /// let verification = log.verify();
 /// assert!(verification.is_clean());
-/// assert_eq!(verification.to_string(), "1 event checked, no fault");
+/// assert_eq!(verification.to_string(), "1 event checked, no damage");
 /// # Ok::<(), foundation_events::EventError>(())
 /// ```
 #[non_exhaustive]
@@ -24,54 +24,54 @@ const MAX_LISTED: usize = 100;
 pub struct Verification {
     /// Events that were checked.
     pub checked: u64,
-    /// Faults that were found.
-    pub faulty: u64,
-    /// The first 100 of them.
-    pub faults: Vec<LogFault>,
+    /// The first 100 entries that are damaged.
+    pub damaged: Vec<DamagedEntry>,
+    /// How many there were.
+    pub damaged_count: u64,
 }
 
-/// Something in a log that cannot be as it was recorded.
+/// An entry of a log that cannot be as it was recorded.
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LogFault {
+pub struct DamagedEntry {
     /// The event that it is about; `None` if it is about the log as a whole.
     pub event: Option<EventId>,
     /// What is wrong.
-    pub what: String,
+    pub reason: String,
 }
 
 impl Verification {
-    /// Whether there is no fault.
+    /// Whether nothing is damaged.
     pub fn is_clean(&self) -> bool {
-        self.faulty == 0
+        self.damaged_count == 0
     }
 
-    /// Adds a fault; for implementors of [`EventLog`](crate::EventLog).
-    pub fn fault(&mut self, event: impl Into<Option<EventId>>, what: impl Into<String>) {
-        self.faulty += 1;
-        if self.faults.len() < MAX_LISTED {
-            self.faults.push(LogFault { event: event.into(), what: what.into() });
+    /// Adds a damaged entry; for implementors of [`EventLog`](crate::EventLog).
+    pub fn add_damaged(&mut self, event: impl Into<Option<EventId>>, reason: impl Into<String>) {
+        self.damaged_count += 1;
+        if self.damaged.len() < MAX_LISTED {
+            self.damaged.push(DamagedEntry { event: event.into(), reason: reason.into() });
         }
     }
 }
 
 impl fmt::Display for Verification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |count, one: &str| if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") };
-        write!(f, "{} checked, ", count(self.checked, "event"))?;
-        match self.faulty {
-            0 => return f.write_str("no fault"),
-            faulty => f.write_str(&count(faulty, "fault"))?,
+        let count = |count, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
+        write!(f, "{} checked, ", count(self.checked, "event", "events"))?;
+        match self.damaged_count {
+            0 => return f.write_str("no damage"),
+            damaged => f.write_str(&count(damaged, "damaged entry", "damaged entries"))?,
         }
-        self.faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+        self.damaged.iter().try_for_each(|entry| write!(f, "\n  {entry}"))
     }
 }
 
-impl fmt::Display for LogFault {
+impl fmt::Display for DamagedEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.event {
-            Some(id) => write!(f, "event {id}: {}", self.what),
-            None => f.write_str(&self.what),
+            Some(id) => write!(f, "event {id}: {}", self.reason),
+            None => f.write_str(&self.reason),
         }
     }
 }
@@ -81,14 +81,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_faults_all_are_counted_and_the_first_hundred_listed() {
+    fn of_many_damaged_entries_all_are_counted_and_the_first_hundred_listed() {
         let mut found = Verification::default();
         for number in 1..=101 {
-            found.fault(EventId::new(number), format!("fault {number}"));
+            found.add_damaged(EventId::new(number), format!("damage {number}"));
         }
-        assert_eq!((found.faulty, found.faults.len(), found.is_clean()), (101, 100, false));
+        assert_eq!((found.damaged_count, found.damaged.len(), found.is_clean()), (101, 100, false));
         let text = found.to_string();
-        assert!(text.starts_with("0 events checked, 101 faults\n  event 1: fault 1\n"), "{text}");
-        assert!(text.ends_with("event 100: fault 100"), "{text}");
+        assert!(text.starts_with("0 events checked, 101 damaged entries\n  event 1: damage 1\n"), "{text}");
+        assert!(text.ends_with("event 100: damage 100"), "{text}");
     }
 }

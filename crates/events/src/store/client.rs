@@ -19,7 +19,7 @@ use super::readers::ReadClass;
 use super::writer::{Ids, Job, append_job, log_task};
 use crate::{
     Append, DamagedEvent, Event, EventId, EventKind, EventLog, EventPage, EventReader, EventStats, EventStoreError,
-    EventStoreLimits, ExpectedPosition, Hold, LogFailure, NewEvent, OnDamaged, Order, Outage, Query, QueryLimit,
+    EventStoreLimits, ExpectedPosition, Hold, LogError, NewEvent, OnDamaged, Order, Outage, Query, QueryLimit,
 };
 
 const ENDED: &str = "the event store ended and did not answer";
@@ -73,7 +73,7 @@ impl EventStore {
 
     /// The kind of the event by which a store that has its log again reports the outage: its `cause`, and the number of
     /// `tries`. It is the first event of the log after the [outage](Self::outage).
-    pub const OUTAGE: EventKind = Outage::KIND;
+    pub const EVENT_STORE_OUTAGE: EventKind = Outage::KIND;
 
     /// The event store of a namespace, whether it runs or not.
     pub fn of(registry: &ServiceRegistry) -> Self {
@@ -177,7 +177,7 @@ impl EventStore {
     /// not run and does not come back; [`EventStoreError::Unavailable`] if it came back without its log and has no
     /// reader; [`EventStoreError::NoAnswer`].
     pub async fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, EventStoreError> {
-        self.patiently(|| self.read_now(self.quick(), move |log| log.get(id))).await
+        self.read_recorded(self.quick(), move |log| log.get(id)).await
     }
 
     /// The events that the query asks for, in its order. All of them are in memory at once: give a
@@ -192,7 +192,7 @@ impl EventStore {
     pub async fn query(&self, query: Query) -> Result<Vec<Arc<Event>>, EventStoreError> {
         let page = self.page(query.clone()).await?;
         page.damaged.iter().for_each(|damaged| warn_of(damaged, &query));
-        Ok(page.accept(query.on_damaged)?)
+        Ok(page.accept(query.parts().on_damaged)?)
     }
 
     /// The same for a log that may be damaged: the events before the first damaged one, which is named, or, if the
@@ -201,16 +201,12 @@ impl EventStore {
     /// # Errors
     /// As [`query`](Self::query), except for damaged events.
     pub async fn page(&self, query: Query) -> Result<EventPage, EventStoreError> {
-        let class = ReadClass::Long(Some(query.within.unwrap_or(self.handle.limits.query_time)));
+        let class = ReadClass::Long(Some(query.parts().within.unwrap_or(self.handle.limits.query_time)));
         let most = self.handle.limits.query_events;
-        let bounded = query.limit.is_some();
+        let bounded = query.parts().limit.is_some();
         // One more than allowed, so that an excess shows.
         let query = if bounded { query } else { query.limit(most.saturating_add(1)) };
-        let ask = || {
-            let query = query.clone();
-            self.read(class, move |log| log.page(&query))
-        };
-        let page = self.patiently(ask).await?;
+        let page = self.read(class, move |log| log.page(&query)).await?;
         match bounded || page.events.len() <= most {
             true => Ok(page),
             false => Err(EventStoreError::QueryLimit(QueryLimit::Events(most))),
@@ -234,11 +230,7 @@ impl EventStore {
         if count > MAX_QUICK {
             return self.query(query).await;
         }
-        let ask = || {
-            let query = query.clone();
-            self.read(self.quick(), move |log| log.query(&query))
-        };
-        self.patiently(ask).await
+        self.read(self.quick(), move |log| log.query(&query)).await
     }
 
     /// The statistics of the store.
@@ -246,11 +238,6 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn stats(&self) -> Result<EventStats, EventStoreError> {
-        self.patiently(|| self.stats_now()).await
-    }
-
-    /// The same for a store that runs now.
-    async fn stats_now(&self) -> Result<EventStats, EventStoreError> {
         self.read(self.quick(), |log| log.stats()).await
     }
 
@@ -284,29 +271,29 @@ impl EventStore {
 
     /// The health of the store: it is degraded while it cannot record.
     pub async fn health(&self) -> Health {
-        match (Health::of(self.stats_now().await), self.outage()) {
+        // Of the store that runs now: a restart is what its supervisor reports.
+        match (Health::of(self.read_now(self.quick(), |log| log.stats()).await), self.outage()) {
             // Recorded events can be read, and no more are recorded for now.
             (Health::Healthy, Some(outage)) => Health::Degraded(outage.to_string()),
             (health, _) => health,
         }
     }
 
-    /// Waits until the store runs and records, for example after a restart or an [outage](Self::outage); at most
-    /// [`answer`](EventStoreLimits::answer) if no limit is given. It does not poll.
+    /// Waits until the store runs and records, for example after a restart or an [outage](Self::outage); without a limit
+    /// if that is `None`. It does not poll.
     ///
     /// # Errors
     /// [`RegistryError::WaitTimedOut`]; [`RegistryError::NotRunning`] when the namespace ends.
     pub async fn wait_until_up(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
-        let until = Instant::now() + limit.into().unwrap_or(self.handle.limits.answer).min(FOREVER);
-        self.wait_until(until, WriterHandle::is_open).await
+        self.wait_until(deadline(limit.into()), WriterHandle::is_open).await
     }
 
-    /// Waits until the store runs and can be read, whether it records or not.
+    /// Waits until the store runs and can be read, whether it records or not; without a limit if that is `None`.
     ///
     /// # Errors
     /// As [`wait_until_up`](Self::wait_until_up).
-    pub async fn wait_until_readable(&self, limit: Duration) -> Result<(), RegistryError> {
-        self.wait_until(Instant::now() + limit.min(FOREVER), |handle| !handle.is_shut()).await
+    pub async fn wait_until_readable(&self, limit: impl Into<Option<Duration>>) -> Result<(), RegistryError> {
+        self.wait_until(deadline(limit.into()), |handle| !handle.is_shut()).await
     }
 
     /// Waits until the writer has done everything that was requested before. Then each of these requests is recorded and
@@ -318,7 +305,7 @@ impl EventStore {
     /// [`EventStoreError::Unavailable`], at once, while the store cannot record; [`EventStoreError::NotDelivered`] if it
     /// does not run; [`EventStoreError::NoAnswer`]. After any of them nothing is known about the requests.
     pub async fn wait_until_settled(&self) -> Result<(), EventStoreError> {
-        self.ask(|_| Ok(())).await
+        self.ask_now(|_| Ok(())).await
     }
 
     /// Waits until the store has its name and its handle meets the condition.
@@ -372,50 +359,76 @@ impl EventStore {
         ReadClass::Quick(Some(self.handle.limits.answer))
     }
 
-    /// Runs work on the writer's log, between two commits.
+    /// Runs work on the writer's log, between two commits. Waits for a store that is being restarted.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogError> + Clone + Send + Sync + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.patiently(|| self.ask_now(work.clone())).await
+    }
+
+    /// The same for a store that runs now.
+    async fn ask_now<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         self.ask_and_move(move |log| Ok((work(log)?, None))).await
     }
 
-    /// The same for work that moves the log's position.
+    /// Runs work that moves the log's position, for a store that runs now.
     pub(super) async fn ask_and_move<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogError> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         let (job, answer) = log_task(work);
         self.send(job)?;
         self.within(answer).await
     }
 
-    /// Reads, once all appends requested before are visible.
+    /// Reads, once all appends requested before are visible. Waits for a store that is being restarted.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         class: ReadClass,
-        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError> + Clone + Send + Sync + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.patiently(|| self.read_now(class, read.clone())).await
+    }
+
+    /// The same for a store that runs now.
+    async fn read_now<T: Send + 'static>(
+        &self,
+        class: ReadClass,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         if !self.handle.is_settled() {
             // If the log fails meanwhile, recorded events are read all the same.
-            match self.ask(|_| Ok(())).await {
+            match self.ask_now(|_| Ok(())).await {
                 Err(_) if self.handle.outage().is_some() => {}
                 settled => settled?,
             }
         }
-        self.read_now(class, read).await
+        self.read_recorded_now(class, read).await
     }
 
-    /// Reads what is recorded.
-    pub(super) async fn read_now<T: Send + 'static>(
+    /// Reads what is recorded. Waits for a store that is being restarted.
+    pub(super) async fn read_recorded<T: Send + 'static>(
         &self,
         class: ReadClass,
-        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError> + Clone + Send + Sync + 'static,
+    ) -> Result<T, EventStoreError> {
+        self.patiently(|| self.read_recorded_now(class, read.clone())).await
+    }
+
+    /// The same for a store that runs now.
+    async fn read_recorded_now<T: Send + 'static>(
+        &self,
+        class: ReadClass,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         if let Some(reason) = self.absence() {
             return Err(EventStoreError::not_delivered(Vec::new(), reason));
         }
-        let outcome = self.handle.readers.read(class, self.ask(|log| log.reader()), read).await;
+        let outcome = self.handle.readers.read(class, self.ask_now(|log| log.reader()), read).await;
         match (outcome, self.handle.outage()) {
             // The store came back without its log, and has no reader either.
             (Err(EventStoreError::NotDelivered { .. }), Some(outage)) => {
@@ -425,8 +438,9 @@ impl EventStore {
         }
     }
 
-    /// Asks a store that runs, or comes back within [`restart`](EventStoreLimits::restart).
-    pub(super) async fn patiently<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, EventStoreError>
+    /// Asks a store that runs, or comes back within [`restart`](EventStoreLimits::restart). The one place where requests
+    /// wait for a restart, besides appends, which take their events back for it.
+    async fn patiently<T, F>(&self, ask: impl Fn() -> F + Send) -> Result<T, EventStoreError>
     where
         T: Send,
         F: Future<Output = Result<T, EventStoreError>> + Send,
@@ -482,6 +496,11 @@ impl EventStore {
     }
 }
 
+/// When a wait that begins now ends.
+fn deadline(limit: Option<Duration>) -> Instant {
+    Instant::now() + limit.unwrap_or(FOREVER).min(FOREVER)
+}
+
 /// What a namespace keeps for its store, under a type that only this module can name.
 struct KeptHandle(Arc<WriterHandle>);
 
@@ -492,7 +511,7 @@ impl std::fmt::Debug for EventStore {
 }
 
 fn warn_of(damaged: &DamagedEvent, query: &Query) {
-    if query.on_damaged == OnDamaged::Skip {
+    if query.parts().on_damaged == OnDamaged::Skip {
         report(|| tracing::warn!(%damaged, "a query skips what it cannot read"));
     }
 }

@@ -33,10 +33,6 @@ const MAX_REPAIRED: usize = 1_000;
 /// The most causes of one query.
 const MAX_CAUSES: usize = 500;
 
-/// The class of the reads of subscriptions. They have no limit: one that looks for many kinds may visit many events, and
-/// would find the same ones again after a limit.
-const READ_CHUNK: ReadClass = ReadClass::Quick(None);
-
 type Known = BTreeMap<EventId, Arc<Event>>;
 
 impl EventStore {
@@ -73,13 +69,9 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get), if it cannot check; what it finds is in the [`Verification`].
     pub async fn verify(&self, progress: impl FnMut(u64) + Send + 'static) -> Result<Verification, EventStoreError> {
+        // The lock is for the compiler: one attempt begins when the one before has ended.
         let progress = Arc::new(Mutex::new(progress));
-        let ask = || {
-            let progress = Arc::clone(&progress);
-            // The lock is for the compiler: one attempt begins when the one before has ended.
-            self.read(ReadClass::Long(None), move |log| log.verify(&mut |checked| (progress.lock())(checked)))
-        };
-        self.patiently(ask).await
+        self.read(ReadClass::Long(None), move |log| log.verify(&mut |checked| (progress.lock())(checked))).await
     }
 
     /// Moves aside the events that cannot be read any more, and puts an event of the kind
@@ -94,7 +86,7 @@ impl EventStore {
     pub async fn repair(&self) -> Result<RepairReport, EventStoreError> {
         let (mut report, mut next) = (RepairReport::default(), Some(EventId::FIRST));
         while let Some(from) = next {
-            let step = self.patiently(|| self.ask(move |log| log.repair(from, MAX_REPAIRED))).await?;
+            let step = self.ask(move |log| log.repair(from, MAX_REPAIRED)).await?;
             report.add(step.moved);
             next = step.next;
         }
@@ -106,7 +98,7 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn moved_aside(&self, at_most: usize) -> Result<Vec<DamagedEvent>, EventStoreError> {
-        self.patiently(|| self.read(self.quick(), move |log| log.moved_aside(at_most))).await
+        self.read(self.quick(), move |log| log.moved_aside(at_most)).await
     }
 
     /// Prunes the events that were recorded before this time, and returns how many; a chunk at a time, between which
@@ -119,29 +111,28 @@ impl EventStore {
     /// pruned.
     pub async fn prune_before(&self, time: SystemTime) -> Result<u64, EventStoreError> {
         let bound = PruneBound::Before(time);
-        let mut first = self.prune(bound).await?;
-        if let Some(kept) = first.held_back {
+        let (mut pruned, held_back) = self.prune(bound).await?;
+        if let Some(kept) = held_back {
             // Once: the newly recorded event may be before this time as well.
             self.handle.hold.notify_holder();
             if timeout(self.handle.limits.answer, self.handle.hold.moved(Some(kept))).await.is_ok() {
-                first.events += self.prune(bound).await?.events;
+                pruned += self.prune(bound).await?.0;
             }
         }
-        while self.patiently(|| self.ask(|log| log.maintain())).await? {}
-        Ok(first.events)
+        while self.ask(|log| log.maintain()).await? {}
+        Ok(pruned)
     }
 
-    /// Prunes all events that are over the bound and not held.
-    async fn prune(&self, bound: PruneBound) -> Result<Pruned, EventStoreError> {
+    /// Prunes all events that are over the bound and not held; returns how many, and the oldest one that is held although
+    /// it is over the bound.
+    async fn prune(&self, bound: PruneBound) -> Result<(u64, Option<EventId>), EventStoreError> {
         let mut total = 0;
         loop {
-            let ask = || {
-                let hold = Arc::clone(&self.handle.hold);
-                self.ask(move |log| hold.prune(log, bound))
-            };
-            match self.patiently(ask).await? {
-                Pruned { events: 0, held_back } => return Ok(Pruned { events: total, held_back }),
-                Pruned { events, .. } => total += events,
+            let hold = Arc::clone(&self.handle.hold);
+            match self.ask(move |log| hold.prune(log, bound)).await? {
+                Pruned::Events(events) => total += events,
+                Pruned::HeldBack(kept) => return Ok((total, Some(kept))),
+                Pruned::Nothing => return Ok((total, None)),
             }
         }
     }
@@ -251,11 +242,8 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn parked(&self, name: &SubscriptionName) -> Result<Vec<ParkedEvent>, EventStoreError> {
-        let ask = || {
-            let name = name.clone();
-            self.read(self.quick(), move |reader| reader.parked(&name))
-        };
-        self.patiently(ask).await
+        let name = name.clone();
+        self.read(self.quick(), move |reader| reader.parked(&name)).await
     }
 
     /// Shows the parked events of a durable subscription again, before all others and oldest first, to the current
@@ -265,21 +253,20 @@ impl EventStore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn play_parked(&self, name: &SubscriptionName) -> Result<usize, EventStoreError> {
-        // Before the events are read: one that is given up from now on is not shown.
-        let play = self.leases().play(name);
-        let parked = self.parked(name).await?;
-        Ok(play.show(parked.into_iter().map(|parked| parked.event).collect()))
+        let parked = async { Ok(self.parked(name).await?.into_iter().map(|parked| parked.event).collect()) };
+        self.leases().show_again(name, parked).await
     }
 
     /// Gives up a parked event; true if it was parked. The current consumer is not shown it again, nor is a later one
     /// once an event from it on is acknowledged.
     ///
+    /// Without an answer, or if the future is dropped, the event may still be parked; then it is shown again only if it
+    /// is [played](Self::play_parked) after this call.
+    ///
     /// # Errors
     /// As [`get`](Self::get); [`EventStoreError::Unavailable`] while the store cannot record.
     pub async fn unpark(&self, name: &SubscriptionName, event: EventId) -> Result<bool, EventStoreError> {
-        let was_parked = self.patiently(|| SubscriptionStore::unpark(self, name, event)).await?;
-        self.leases().give_up(name, event);
-        Ok(was_parked)
+        SubscriptionStore::unpark(self, name, event).await
     }
 
     /// Forgets the acknowledged position and the parked events of a durable subscription; true if there were any.
@@ -440,8 +427,8 @@ impl EventStore {
     /// on](crate::SubscriptionSpec::from_now) are not, since imported events are not new.
     ///
     /// # Errors
-    /// [`TransferError`] with the number of imported events: those before the page with the fault, which is refused as
-    /// a whole. The fault is an [`EventError::NotImported`](crate::EventError::NotImported) that names the event or the line.
+    /// [`TransferError`] with the number of imported events: those before the page at fault, which is refused as
+    /// a whole. The cause is an [`EventError::NotImported`](crate::EventError::NotImported) that names the event or the line.
     pub async fn import(
         &self,
         from: impl AsyncBufRead + Unpin,
@@ -472,23 +459,11 @@ impl TransferStore for EventStore {
 }
 
 impl SubscriptionStore for EventStore {
-    /// Waits for a store that restarts.
     fn read(&self, wanted: Wanted) -> BoxFuture<'static, Result<Found, EventStoreError>> {
         let store = self.clone();
-        let read = |wanted: Wanted| {
-            move |reader: &dyn EventReader| wanted.read(|query| reader.page(query), || Ok(reader.stats()?.oldest))
-        };
-        let reading = async move {
-            match store.read_now(READ_CHUNK, read(wanted.clone())).await {
-                Err(EventStoreError::NotDelivered { .. })
-                    if store.wait_until_readable(store.handle.limits.answer).await.is_ok() =>
-                {
-                    store.read_now(READ_CHUNK, read(wanted)).await
-                }
-                found => found,
-            }
-        };
-        reading.boxed()
+        let read =
+            move |reader: &dyn EventReader| wanted.read(|query| reader.page(query), || Ok(reader.stats()?.oldest));
+        async move { store.read_recorded(ReadClass::Chunk, read).await }.boxed()
     }
 
     fn acknowledge(&self, name: &SubscriptionName, up_to: EventId) -> BoxFuture<'_, Result<(), EventStoreError>> {
@@ -501,8 +476,17 @@ impl SubscriptionStore for EventStore {
     }
 
     fn unpark(&self, name: &SubscriptionName, event: EventId) -> BoxFuture<'_, Result<bool, EventStoreError>> {
-        let name = name.clone();
-        self.ask(move |log| log.unpark(&name, event)).boxed()
+        let (leases, name) = (self.leases(), name.clone());
+        let unparking = async move {
+            // Before the request, for plays that have read the event already: its answer may be lost. After it, for
+            // those that have read it since.
+            leases.give_up(&name, event);
+            let asked = name.clone();
+            let was_parked = self.ask(move |log| log.unpark(&asked, event)).await?;
+            leases.give_up(&name, event);
+            Ok(was_parked)
+        };
+        unparking.boxed()
     }
 }
 

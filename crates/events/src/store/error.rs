@@ -3,7 +3,7 @@ use std::time::{Duration, SystemTime};
 use foundation_kernel::text::excerpt;
 use thiserror::Error;
 
-use crate::{DamagedEvent, EventError, EventId, LogFailure, LogFailureKind, NewEvent, Outage, SubscriptionName};
+use crate::{DamagedEvent, EventError, EventId, LogError, LogErrorKind, NewEvent, Outage, SubscriptionName};
 
 pub(super) const ENDING: &str = "the event store is ending";
 
@@ -48,7 +48,7 @@ pub enum EventStoreError {
         /// Since when it cannot, by the store's clock.
         since: SystemTime,
         /// What failed.
-        cause: LogFailure,
+        cause: LogError,
     },
     /// A query was stopped at its limit; what it found is dropped.
     #[error(transparent)]
@@ -85,12 +85,12 @@ impl EventStoreError {
     }
 }
 
-impl From<LogFailure> for EventStoreError {
-    fn from(failure: LogFailure) -> Self {
-        match failure.kind() {
-            LogFailureKind::Damaged(damaged) => damaged.clone().into(),
-            LogFailureKind::Displaced => Self::Displaced { reason: failure.to_string() },
-            LogFailureKind::Storage => Self::no_answer(failure),
+impl From<LogError> for EventStoreError {
+    fn from(error: LogError) -> Self {
+        match error.kind() {
+            LogErrorKind::Damaged(damaged) => damaged.clone().into(),
+            LogErrorKind::Displaced => Self::Displaced { reason: error.to_string() },
+            LogErrorKind::Storage => Self::no_answer(error),
         }
     }
 }
@@ -125,7 +125,6 @@ pub enum TransferError {
         /// The number of events that were transferred.
         events: u64,
         /// The error of the store.
-        #[source]
         cause: EventStoreError,
     },
     /// The other side could not be written or read.
@@ -134,7 +133,6 @@ pub enum TransferError {
         /// The number of events that were transferred.
         events: u64,
         /// The error of the other side.
-        #[source]
         cause: std::io::Error,
     },
 }

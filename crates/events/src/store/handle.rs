@@ -301,7 +301,7 @@ mod tests {
 
     use tokio::sync::oneshot;
 
-    use super::super::clock::Clock;
+    use super::super::retention::Clock;
     use super::super::writer::{Ids, append_job};
     use crate::{Append, MemoryLog, NewEvent};
 

@@ -10,7 +10,7 @@ use foundation_kernel::containment::{catch_panic, drop_contained, report, waking
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{EventId, EventLog, LogFailure, PruneBound};
+use crate::{EventId, EventLog, LogError, PruneBound};
 
 /// The most events that are pruned between two commits.
 const CHUNK: usize = 1_000;
@@ -74,22 +74,27 @@ impl Hold {
     }
 
     /// Prunes one chunk of the events that are not held.
-    pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogFailure> {
+    pub(super) fn prune(&self, log: &mut dyn EventLog, bound: PruneBound) -> Result<Pruned, LogError> {
         let kept_from = self.kept_from();
-        let events = log.prune(bound, kept_from, CHUNK)?;
-        let held_back = events == 0 && kept_from.is_some() && is_exceeded(log, bound)?;
-        Ok(Pruned { events, held_back: kept_from.filter(|_| held_back) })
+        match (log.prune(bound, kept_from, CHUNK)?, kept_from) {
+            (0, Some(kept_from)) if is_exceeded(log, bound)? => Ok(Pruned::HeldBack(kept_from)),
+            (0, _) => Ok(Pruned::Nothing),
+            (events, _) => Ok(Pruned::Events(events)),
+        }
     }
 }
 
-/// The outcome of pruning.
-pub(super) struct Pruned {
-    pub(super) events: u64,
-    /// The oldest event that the hold keeps, although it should be pruned.
-    pub(super) held_back: Option<EventId>,
+/// The outcome of pruning a chunk.
+pub(super) enum Pruned {
+    /// This many events are gone.
+    Events(u64),
+    /// The oldest event that should be pruned next is kept by the hold, which begins there.
+    HeldBack(EventId),
+    /// The bound is met.
+    Nothing,
 }
 
-fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogFailure> {
+fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogError> {
     let reader = log.reader()?;
     let stats = reader.stats()?;
     Ok(match bound {
@@ -97,8 +102,8 @@ fn is_exceeded(log: &dyn EventLog, bound: PruneBound) -> Result<bool, LogFailure
             Some(oldest) => match reader.get(oldest) {
                 Ok(event) => event.is_some_and(|event| event.recorded_at < time),
                 // The age of a damaged event is not known, so the holder is not asked to let go.
-                Err(failure) if failure.damaged_event().is_some() => false,
-                Err(failure) => return Err(failure),
+                Err(error) if error.damaged_event().is_some() => false,
+                Err(error) => return Err(error),
             },
             None => false,
         },

@@ -2,7 +2,6 @@
 
 mod chain;
 mod client;
-mod clock;
 mod composed;
 mod error;
 mod handle;

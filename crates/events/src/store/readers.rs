@@ -1,6 +1,6 @@
-//! The readers of a log: a few, kept while they are idle, in two classes.
+//! The readers of a log: a few, kept while they are idle, in three classes.
 //!
-//! 1. A long read never keeps a quick one waiting: each class has permits of its own.
+//! 1. No read keeps one of another class waiting, however long it takes: each class has permits of its own.
 //! 2. The thread that reads gives the permit back, not the task that waits for it: so there are never more threads than
 //!    permits, however many reads were given up.
 //! 3. A read is interrupted when no task waits for it any more, or its time is over; so are all when the store ends,
@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout};
 
 use super::error::ENDING;
-use crate::{EventReader, EventStoreError, Interrupt, LogFailure, QueryLimit, ReaderSource};
+use crate::{EventReader, EventStoreError, Interrupt, LogError, QueryLimit, ReaderSource};
 
 /// The most concurrent reads of each class; later ones wait.
 const MAX_READERS: u32 = 4;
@@ -29,6 +29,7 @@ pub(super) struct Readers {
     pool: Mutex<Pool>,
     quick: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    chunks: Arc<Semaphore>,
 }
 
 struct Pool {
@@ -47,6 +48,9 @@ pub(super) enum ReadClass {
     Quick(Option<Duration>),
     /// It may visit every event.
     Long(Option<Duration>),
+    /// The next events of a subscription. It has no limit: a read that looks for rare kinds may visit many events, and
+    /// would visit the same ones again after a limit.
+    Chunk,
 }
 
 /// A lent reader, or the way to open one, and the log that it belongs to.
@@ -61,7 +65,7 @@ impl Readers {
         let permits = || Arc::new(Semaphore::new(MAX_READERS as usize));
         let ending = Arc::new(AtomicBool::new(false));
         let pool = Pool { idle: Vec::new(), source: None, opening: 0, may_block: false, ending };
-        Arc::new(Self { pool: Mutex::new(pool), quick: permits(), long: permits() })
+        Arc::new(Self { pool: Mutex::new(pool), quick: permits(), long: permits(), chunks: permits() })
     }
 
     /// Reads from this log from now on.
@@ -83,7 +87,7 @@ impl Readers {
     pub(super) async fn end(&self) {
         let ending = Arc::clone(&self.pool.lock().ending);
         ending.store(true, Ordering::Release);
-        for permits in [&self.quick, &self.long] {
+        for permits in [&self.quick, &self.long, &self.chunks] {
             // The semaphores are never closed, so this waits for the current reads only.
             drop(permits.acquire_many(MAX_READERS).await);
         }
@@ -99,7 +103,7 @@ impl Readers {
         self: &Arc<Self>,
         class: ReadClass,
         another: impl Future<Output = Result<Box<dyn EventReader>, EventStoreError>>,
-        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, EventStoreError> {
         let ending = match self.lend_here() {
             Ok(lent) => return Ok(self.read_with(lent, None, read)?),
@@ -124,10 +128,10 @@ impl Readers {
             }
         };
         let outcome = outcome.map_err(EventStoreError::no_answer)?;
-        outcome.map_err(|failure| match class.limit() {
+        outcome.map_err(|error| match class.limit() {
             _ if ending.load(Ordering::Acquire) => EventStoreError::not_delivered(Vec::new(), ENDING),
             Some(limit) if interrupt.is_late() => class.late(limit),
-            _ => failure.into(),
+            _ => error.into(),
         })
     }
 
@@ -137,8 +141,8 @@ impl Readers {
         lent: Lent,
         interrupt: Interrupt,
         permit: OwnedSemaphorePermit,
-        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure> + Send + 'static,
-    ) -> JoinHandle<Result<T, LogFailure>> {
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError> + Send + 'static,
+    ) -> JoinHandle<Result<T, LogError>> {
         let readers = Arc::clone(self);
         spawn_blocking(move || {
             let outcome = readers.read_with(lent, Some(&interrupt), read);
@@ -159,6 +163,7 @@ impl Readers {
         let permits = match class {
             ReadClass::Quick(_) => &self.quick,
             ReadClass::Long(_) => &self.long,
+            ReadClass::Chunk => &self.chunks,
         };
         // A permit that is available needs no timer.
         if let Ok(permit) = Arc::clone(permits).try_acquire_owned() {
@@ -176,14 +181,14 @@ impl Readers {
         &self,
         lent: Lent,
         interrupt: Option<&Interrupt>,
-        read: impl FnOnce(&dyn EventReader) -> Result<T, LogFailure>,
-    ) -> Result<T, LogFailure> {
+        read: impl FnOnce(&dyn EventReader) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
         let Lent { reader, source, opening } = lent;
         let act = || {
             let mut reader = match (reader, source) {
                 (Some(reader), _) => reader,
                 (None, Some(source)) => source()?,
-                (None, None) => return Err(LogFailure::new("reading", "the event store", "it has no reader")),
+                (None, None) => return Err(LogError::new("reading", "the event store", "it has no reader")),
             };
             if let Some(interrupt) = interrupt {
                 reader.interrupt_by(interrupt);
@@ -215,14 +220,16 @@ impl Pool {
 
 impl ReadClass {
     fn limit(self) -> Option<Duration> {
-        let (Self::Quick(limit) | Self::Long(limit)) = self;
-        limit
+        match self {
+            Self::Quick(limit) | Self::Long(limit) => limit,
+            Self::Chunk => None,
+        }
     }
 
     /// The error of a read that was stopped at its limit.
     fn late(self, limit: Duration) -> EventStoreError {
         match self {
-            Self::Quick(_) => {
+            Self::Quick(_) | Self::Chunk => {
                 EventStoreError::no_answer(format!("the event store did not answer a read within {limit:?}"))
             }
             Self::Long(_) => EventStoreError::QueryLimit(QueryLimit::Time(limit)),
@@ -239,8 +246,8 @@ impl Drop for RaiseOnDrop {
     }
 }
 
-fn panicked(panic: impl std::fmt::Display) -> LogFailure {
-    LogFailure::new("reading", "the event store", format!("it panicked: {panic}"))
+fn panicked(panic: impl std::fmt::Display) -> LogError {
+    LogError::new("reading", "the event store", format!("it panicked: {panic}"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
+//! How long events are kept, and the time that this goes by: the time of day, as far as it is plausible.
+//!
+//! 1. A monotonic clock measures the time that has passed. A time of day that is ahead of it by more than the drift has
+//!    jumped, and is not believed until it has stayed ahead for long enough.
+//! 2. A time of day that is behind is believed at once: no event is pruned too early because of it.
+//! 3. Before the first reading, the time is that of the newest event, which was recorded by then.
+
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use tokio::time::Instant;
-
-use super::clock::PlausibleClock;
 
 use crate::PruneBound;
 
@@ -83,11 +89,6 @@ impl Retention {
         self
     }
 
-    /// Whether anything depends on the time of day.
-    pub(super) fn is_by_age(&self) -> bool {
-        self.max_age.is_some()
-    }
-
     /// The interval between two runs, if there is any bound.
     pub(super) fn period(&self) -> Option<Duration> {
         let bounded = self.max_age.is_some() || self.max_count.is_some() || self.max_bytes.is_some();
@@ -96,14 +97,18 @@ impl Retention {
 
     /// The clock that ages are counted by, at this time of day; the newest event, if there is any, was recorded at
     /// `newest`. Its monotonic time begins now.
-    pub(super) fn clock(&self, newest: Option<SystemTime>, time: SystemTime) -> PlausibleClock {
-        PlausibleClock::new(self.jump_confirmed_after, newest, time, Duration::ZERO)
+    pub(super) fn clock(&self, newest: Option<SystemTime>, time: SystemTime) -> RetentionClock {
+        let plausible = PlausibleClock::new(self.jump_confirmed_after, newest, time, Duration::ZERO);
+        RetentionClock { plausible, begun: Instant::now(), is_ahead: false }
     }
 
-    /// A run with the bounds that apply at this time, which the time of day is ahead of by `ahead`.
-    pub(super) fn begin(&self, now: SystemTime, ahead: Duration) -> RetentionRun {
+    /// A run with the bounds that apply at this time of day.
+    pub(super) fn begin(&self, clock: &mut RetentionClock, time: SystemTime) -> RetentionRun {
+        let Plausible { now, ahead } = clock.plausible.read(time, clock.begun.elapsed());
+        let was_ahead = mem::replace(&mut clock.is_ahead, !ahead.is_zero());
+        let has_jumped = self.max_age.is_some() && clock.is_ahead && !was_ahead;
         let report = RetentionReport { clock_ahead: ahead, ..RetentionReport::default() };
-        RetentionRun { begun: Instant::now(), bounds: self.bounds(now), report }
+        RetentionRun { begun: Instant::now(), bounds: self.bounds(now), has_jumped, report }
     }
 
     /// The bounds to apply at this time, in this order.
@@ -133,7 +138,7 @@ pub struct RetentionReport {
     #[serde(rename = "took_ms", serialize_with = "foundation_kernel::written::millis")]
     pub took: Duration,
     /// What failed, if anything did; the next run goes on from there.
-    pub failure: Option<String>,
+    pub error: Option<String>,
 }
 
 /// Called with the report of each run.
@@ -158,10 +163,16 @@ impl RetentionReport {
 pub(super) struct RetentionRun {
     begun: Instant,
     bounds: Vec<PruneBound>,
+    has_jumped: bool,
     report: RetentionReport,
 }
 
 impl RetentionRun {
+    /// By how much the time of day is ahead of what has passed, if that matters and was not so at the run before.
+    pub(super) fn jump(&self) -> Option<Duration> {
+        self.has_jumped.then_some(self.report.clock_ahead)
+    }
+
     /// The bound to apply next; `None` when all are met.
     pub(super) fn bound(&self) -> Option<PruneBound> {
         self.bounds.first().copied()
@@ -176,11 +187,104 @@ impl RetentionRun {
     }
 
     /// Its outcome, and what failed, if anything did.
-    pub(super) fn end(self, failure: Option<String>) -> RetentionReport {
-        RetentionReport { failure, took: self.begun.elapsed(), ..self.report }
+    pub(super) fn end(self, error: Option<String>) -> RetentionReport {
+        RetentionReport { error, took: self.begun.elapsed(), ..self.report }
     }
 }
 
+// ---- the time ----
+
+/// Returns the time of day.
+pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// The clock that ages are counted by.
+pub(super) struct RetentionClock {
+    plausible: PlausibleClock,
+    begun: Instant,
+    /// Whether the time of day was not believed at the last run.
+    is_ahead: bool,
+}
+
+/// A clock that is set by the network runs ahead of a monotonic one, or behind it, by this share at most.
+const DRIFT: u32 = 100;
+/// The tolerance beyond that: a leap second, or a small correction.
+const STEP: Duration = Duration::from_secs(1);
+
+/// A clock that is given the time of day, and the monotonic time since some start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PlausibleClock {
+    /// How long the time of day has to stay ahead.
+    confirmed_after: Duration,
+    /// The time as it was last believed, and when.
+    believed: Reading,
+    /// A time of day that is ahead and not believed, as it was first seen.
+    ahead: Option<Reading>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Reading {
+    time: SystemTime,
+    at: Duration,
+}
+
+/// The outcome of a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plausible {
+    /// The time to go by.
+    now: SystemTime,
+    /// By how much the time of day is ahead of it.
+    ahead: Duration,
+}
+
+impl Reading {
+    /// The latest plausible time of day after this reading.
+    fn latest(&self, at: Duration) -> SystemTime {
+        let passed = at.saturating_sub(self.at);
+        later(later(self.time, passed), passed / DRIFT + STEP)
+    }
+}
+
+impl PlausibleClock {
+    /// A clock at its first reading; the newest event, if there is any, was recorded at `newest`.
+    fn new(confirmed_after: Duration, newest: Option<SystemTime>, time: SystemTime, at: Duration) -> Self {
+        let believed = Reading { time: newest.map_or(time, |newest| newest.min(time)), at };
+        let mut clock = Self { confirmed_after, believed, ahead: None };
+        clock.read(time, at);
+        clock
+    }
+
+    /// Reads the time of day.
+    fn read(&mut self, time: SystemTime, at: Duration) -> Plausible {
+        let reading = Reading { time, at };
+        if time <= self.believed.latest(at) || self.has_stayed_ahead(reading) {
+            self.believed = reading;
+            self.ahead = None;
+        }
+        let now = later(self.believed.time, at.saturating_sub(self.believed.at)).min(time);
+        Plausible { now, ahead: time.duration_since(now).unwrap_or_default() }
+    }
+
+    /// Whether a time that is ahead was ahead before, and for long enough; notes it if not.
+    fn has_stayed_ahead(&mut self, reading: Reading) -> bool {
+        match self.ahead {
+            Some(first) if reading.time >= first.time && reading.time <= first.latest(reading.at) => {
+                reading.at.saturating_sub(first.at) >= self.confirmed_after
+            }
+            _ => {
+                self.ahead = Some(reading);
+                self.confirmed_after.is_zero()
+            }
+        }
+    }
+}
+
+/// Saturates, since times end at some point.
+fn later(time: SystemTime, by: Duration) -> SystemTime {
+    time.checked_add(by).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod clock_tests;
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;

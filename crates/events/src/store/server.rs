@@ -1,10 +1,9 @@
 //! The event store's actor: it owns the life cycle of the writer, and the retention.
 
 use std::fmt;
-use std::mem;
 use std::sync::Arc;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use foundation_kernel::containment::{catch_panic, display_text, report};
 use foundation_kernel::ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
@@ -15,15 +14,15 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::clock::{Clock, Plausible, PlausibleClock};
 use super::handle::{Transport, WriterHandle};
 use super::hold::Pruned;
 use super::message::EventStoreMsg;
-use super::outage::Reopening;
-use super::retention::RetentionRun;
+use super::retention::{Clock, RetentionClock, RetentionRun};
 use super::storage::Opener;
 use super::writer::{Writer, log_task};
-use crate::{Append, EventId, EventLog, EventReader, EventStorage, LogFailure, NewEvent, Outage, ReaderSource};
+use crate::{
+    Append, EventId, EventLog, EventReader, EventStorage, EventStoreLimits, LogError, NewEvent, Outage, ReaderSource,
+};
 
 pub(super) struct EventStoreServer {
     handle: Arc<WriterHandle>,
@@ -39,10 +38,7 @@ pub(super) struct Running {
     next_run: Option<Alarm>,
     next_try: Option<Alarm>,
     reopening: Reopening,
-    begun: Instant,
-    time: PlausibleClock,
-    /// Whether the time of day was not believed at the last run.
-    is_ahead: bool,
+    clock: RetentionClock,
 }
 
 /// Shuts the handle however the actor ends, so that its writer gets no more jobs.
@@ -80,10 +76,8 @@ struct OpenRequest {
 }
 
 impl OpenRequest {
-    fn open(self, permit: OwnedSemaphorePermit) -> Result<Opened, LogFailure> {
-        let mut log = self.opener.open(self.again)?;
-        let reader = log.reader()?;
-        self.opener.accept(self.known, reader.stats()?.position())?;
+    fn open(self, permit: OwnedSemaphorePermit) -> Result<Opened, LogError> {
+        let (mut log, reader) = self.opener.open(self.again, self.known)?;
         if let Some(probe) = self.probe {
             log.commit(vec![probe], (self.clock)())?;
         }
@@ -101,9 +95,9 @@ impl EventStoreServer {
         Self { handle, opener, storage }
     }
 
-    async fn open(&self, probe: Probe) -> Result<Opened, LogFailure> {
+    async fn open(&self, probe: Probe) -> Result<Opened, LogError> {
         // The previous writer must be gone: two would give ids twice.
-        let closed = |error: &dyn fmt::Display| LogFailure::new("opening", "the event store", error.to_string());
+        let closed = |error: &dyn fmt::Display| LogError::new("opening", "the event store", error.to_string());
         let permit = Arc::clone(&self.handle.writer_slot).acquire_owned().await.map_err(|error| closed(&error))?;
         let (opener, clock, known) = (self.opener.clone(), Arc::clone(&self.storage.clock), self.handle.position());
         let (may_block, again) = (opener.may_block(), self.handle.readers.were_opened());
@@ -134,7 +128,7 @@ impl EventStoreServer {
     async fn begin(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) -> Result<(), ActorProcessingErr> {
         match self.open(None).await {
             Ok(opened) => {
-                running.time = self.time(opened.newest);
+                running.clock = self.clock(opened.newest);
                 self.start(myself.clone(), opened)?;
             }
             Err(cause) if self.handle.readers.were_opened() => {
@@ -153,7 +147,7 @@ impl EventStoreServer {
         let probe = probe(&outage, running.reopening.tries());
         let opened = match self.open(Some(probe)).await {
             Ok(opened) => {
-                self.start(myself.clone(), opened).map_err(|error| LogFailure::new("starting", "the writer", error))
+                self.start(myself.clone(), opened).map_err(|error| LogError::new("starting", "the writer", error))
             }
             Err(cause) => Err(cause),
         };
@@ -182,20 +176,19 @@ impl EventStoreServer {
     }
 
     /// The clock of the retention, from now on.
-    fn time(&self, newest: Option<SystemTime>) -> PlausibleClock {
+    fn clock(&self, newest: Option<SystemTime>) -> RetentionClock {
         self.storage.retention.clock(newest, self.time_of_day())
     }
 
     /// A run with the bounds that apply now.
     fn begin_run(&self, running: &mut Running) -> RetentionRun {
-        let Plausible { now, ahead } = running.time.read(self.time_of_day(), running.begun.elapsed());
-        let was_ahead = mem::replace(&mut running.is_ahead, !ahead.is_zero());
-        if self.storage.retention.is_by_age() && running.is_ahead && !was_ahead {
+        let run = self.storage.retention.begin(&mut running.clock, self.time_of_day());
+        if let Some(ahead) = run.jump() {
             report(|| {
                 tracing::warn!(?ahead, "the time of day is ahead of what has passed; no event is older for it yet")
             });
         }
-        self.storage.retention.begin(now, ahead)
+        run
     }
 
     fn schedule(&self, myself: &ActorRef<EventStoreMsg>, running: &mut Running) {
@@ -210,17 +203,20 @@ impl EventStoreServer {
             return self.ask(|log| log.maintain()).await;
         };
         let hold = Arc::clone(&self.handle.hold);
-        let Pruned { events, held_back } = self.ask(move |log| hold.prune(log, bound)).await?;
-        run.pruned(bound, events);
-        if held_back.is_some() {
-            self.handle.hold.notify_holder();
+        match self.ask(move |log| hold.prune(log, bound)).await? {
+            Pruned::Events(events) => run.pruned(bound, events),
+            Pruned::HeldBack(_) => {
+                run.pruned(bound, 0);
+                self.handle.hold.notify_holder();
+            }
+            Pruned::Nothing => run.pruned(bound, 0),
         }
         Ok(true)
     }
 
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogFailure> + Send + 'static,
+        work: impl FnOnce(&mut dyn EventLog) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, String> {
         let (job, answer) = log_task(move |log| Ok((work(log)?, None)));
         let gone =
@@ -246,9 +242,8 @@ impl Actor for EventStoreServer {
 
     async fn pre_start(&self, myself: ActorRef<EventStoreMsg>, (): ()) -> Result<Running, ActorProcessingErr> {
         let (shut, reopening) = (ShutOnDrop(Arc::clone(&self.handle)), Reopening::default());
-        let (begun, time) = (Instant::now(), self.time(None));
-        let is_ahead = false;
-        let mut running = Running { _shut: shut, next_run: None, next_try: None, reopening, begun, time, is_ahead };
+        let clock = self.clock(None);
+        let mut running = Running { _shut: shut, next_run: None, next_try: None, reopening, clock };
         self.begin(&myself, &mut running).await?;
         self.schedule(&myself, &mut running);
         Ok(running)
@@ -289,5 +284,111 @@ impl Actor for EventStoreServer {
             },
         }
         Ok(())
+    }
+}
+
+// ---- when a log that has failed is opened again: a pure decision ----
+
+/// The failures of a log in a row, and the pause that follows from them.
+///
+/// The first failure is answered at once, since most errors are over when the log is opened again. Each further one
+/// that comes [within a minute](EventStoreLimits::reopen_steady) of the last success makes the store wait longer, up to
+/// a limit: so a disk that takes small events and no large ones is not asked without a pause either.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Reopening {
+    failures: u32,
+    working_since: Option<Instant>,
+}
+
+impl Reopening {
+    /// The log has failed, or could not be opened; returns the pause before it is opened again.
+    fn failed(&mut self, now: Instant, limits: &EventStoreLimits) -> Duration {
+        if self.working_since.take().is_some_and(|since| now.saturating_duration_since(since) >= limits.reopen_steady) {
+            self.failures = 0;
+        }
+        let delay = delay(self.failures, limits);
+        self.failures = self.failures.saturating_add(1);
+        delay
+    }
+
+    /// The log is open, and has recorded something.
+    fn succeeded(&mut self, now: Instant) {
+        self.working_since = Some(now);
+    }
+
+    /// The number of tries since the log last worked for long.
+    fn tries(&self) -> u32 {
+        self.failures
+    }
+}
+
+fn delay(failures: u32, limits: &EventStoreLimits) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doubled) => {
+            let factor = 2_u32.saturating_pow(doubled);
+            // A pause of zero would be a busy loop.
+            let first = limits.reopen_first.max(Duration::from_millis(1));
+            first.saturating_mul(factor).min(limits.reopen_longest.max(first))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits() -> EventStoreLimits {
+        EventStoreLimits::default()
+    }
+
+    fn millis(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn the_first_failure_is_answered_at_once_and_the_next_ones_ever_later() {
+        let (mut reopening, now) = (Reopening::default(), Instant::now());
+        let delays: Vec<_> = (0..10).map(|_| reopening.failed(now, &limits())).collect();
+        let expected = [0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000].map(millis);
+        assert_eq!(delays, expected);
+    }
+
+    #[test]
+    fn a_log_that_has_worked_for_long_begins_anew_and_one_that_has_not_goes_on() {
+        let (mut reopening, now) = (Reopening::default(), Instant::now());
+        reopening.failed(now, &limits());
+        reopening.succeeded(now);
+        assert_eq!(reopening.failed(now + limits().reopen_steady - millis(1), &limits()), millis(100));
+        reopening.succeeded(now);
+        assert_eq!(reopening.failed(now + limits().reopen_steady, &limits()), Duration::ZERO);
+    }
+
+    proptest! {
+        /// However the failures and successes of a log alternate, it is never opened in a tight loop.
+        #[test]
+        fn no_two_tries_in_a_row_come_without_a_pause(
+            steps in vec((any::<bool>(), 0..59_999_u64), 1..100),
+            first in 0..1_000_u64,
+            longest in 0..60_000_u64,
+        ) {
+            let limits = limits().reopen_first(millis(first)).reopen_longest(millis(longest));
+            let (mut reopening, mut now) = (Reopening::default(), Instant::now());
+            reopening.failed(now, &limits);
+            let mut before = Duration::ZERO;
+            for (succeeds, works_for) in steps {
+                if succeeds {
+                    reopening.succeeded(now);
+                    now += millis(works_for);
+                }
+                let delay = reopening.failed(now, &limits);
+                prop_assert!(delay >= before.max(millis(1)));
+                prop_assert!(delay <= limits.reopen_longest.max(limits.reopen_first).max(millis(1)));
+                before = delay;
+            }
+        }
     }
 }

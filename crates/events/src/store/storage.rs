@@ -5,9 +5,10 @@ use std::time::SystemTime;
 use foundation_kernel::containment::{catch_panic, report};
 use foundation_kernel::names::Namespace;
 
-use super::clock::Clock;
-use super::retention::OnRetention;
-use crate::{EventId, EventLimits, EventLog, EventStoreLimits, LogFailure, MemoryLog, Retention, RetentionReport};
+use super::retention::{Clock, OnRetention};
+use crate::{
+    EventId, EventLimits, EventLog, EventReader, EventStoreLimits, LogError, MemoryLog, Retention, RetentionReport,
+};
 
 /// Where the events of each namespace are kept, and for how long: how a store opens its log, at its start and again
 /// after each failure.
@@ -38,7 +39,7 @@ pub struct EventStorage {
 }
 
 /// Opens a log; the flag says whether it has been open before.
-type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogFailure> + Send + Sync>;
+type Open = Arc<dyn Fn(Namespace, &EventStoreLimits, bool) -> Result<Box<dyn EventLog>, LogError> + Send + Sync>;
 
 #[derive(Clone)]
 enum Backend {
@@ -60,13 +61,13 @@ impl EventStorage {
     /// In a custom log, which the function opens, where blocking is allowed. It is called again after each failure of
     /// the log and each restart of the store, once the log before is dropped. It must find what was recorded: a log
     /// that ends before what the store has acknowledged is refused.
-    pub fn with<L: EventLog>(open: impl Fn(Namespace) -> Result<L, LogFailure> + Send + Sync + 'static) -> Self {
+    pub fn with<L: EventLog>(open: impl Fn(Namespace) -> Result<L, LogError> + Send + Sync + 'static) -> Self {
         Self::reopening(move |namespace, _, _| open(namespace))
     }
 
     /// The same for a log with the limits of its store, whose function also gets whether the log has been open before.
     pub(crate) fn reopening<L: EventLog>(
-        open: impl Fn(Namespace, &EventStoreLimits, bool) -> Result<L, LogFailure> + Send + Sync + 'static,
+        open: impl Fn(Namespace, &EventStoreLimits, bool) -> Result<L, LogError> + Send + Sync + 'static,
     ) -> Self {
         let open =
             move |namespace, limits: &_, again| Ok(Box::new(open(namespace, limits, again)?) as Box<dyn EventLog>);
@@ -154,23 +155,34 @@ pub(super) enum Opener {
 }
 
 impl Opener {
-    /// Opens it, for the first time or again; a log outside of memory only where blocking is allowed.
-    pub(super) fn open(&self, again: bool) -> Result<Box<dyn EventLog>, LogFailure> {
-        match self {
-            Self::Memory(log) => Ok(Box::new(log.clone())),
-            Self::Custom(namespace, limits, open) => open(*namespace, limits, again),
-        }
+    /// Opens it with a reader, for the first time or again, if it has what the store has acknowledged, up to `known`; a
+    /// log outside of memory only where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`LogError`]
+    pub(super) fn open(
+        &self,
+        again: bool,
+        known: Option<EventId>,
+    ) -> Result<(Box<dyn EventLog>, Box<dyn EventReader>), LogError> {
+        let log = match self {
+            Self::Memory(log) => Box::new(log.clone()) as Box<dyn EventLog>,
+            Self::Custom(namespace, limits, open) => open(*namespace, limits, again)?,
+        };
+        let reader = log.reader()?;
+        self.accept(known, reader.stats()?.position())?;
+        Ok((log, reader))
     }
 
     /// Accepts a log that ends at `found`, unless the store has acknowledged more: its ids would be given twice.
     ///
     /// # Errors
-    /// [`LogFailure`] as [displaced](crate::LogFailureKind::Displaced).
-    pub(super) fn accept(&self, known: Option<EventId>, found: Option<EventId>) -> Result<(), LogFailure> {
+    /// [`LogError`] as [displaced](crate::LogErrorKind::Displaced).
+    fn accept(&self, known: Option<EventId>, found: Option<EventId>) -> Result<(), LogError> {
         let Some(known) = known.filter(|known| Some(*known) > found) else { return Ok(()) };
         let found = found.map_or("before the first event".to_owned(), |found| format!("with event {found}"));
         let cause = format!("the log ends {found}, and events up to {known} were acknowledged");
-        Err(LogFailure::displaced("opening the event log", self.place(), cause))
+        Err(LogError::displaced("opening the event log", self.place(), cause))
     }
 
     fn place(&self) -> String {
@@ -198,9 +210,9 @@ mod tests {
         for (known, found) in [(None, None), (None, id(3)), (id(3), id(3)), (id(3), id(4))] {
             assert!(opener.accept(known, found).is_ok(), "{known:?} {found:?}");
         }
-        let failure = opener.accept(id(20), id(5)).unwrap_err().to_string();
+        let error = opener.accept(id(20), id(5)).unwrap_err().to_string();
         let expected = "the log ends with event 5, and events up to 20 were acknowledged";
-        assert_eq!(failure, format!("opening the event log failed in memory: {expected}"));
+        assert_eq!(error, format!("opening the event log failed in memory: {expected}"));
         assert!(opener.accept(id(1), None).unwrap_err().to_string().contains("ends before the first event"));
     }
 }

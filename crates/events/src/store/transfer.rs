@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWr
 
 use crate::event::line;
 use crate::{
-    DamagedEvent, Event, EventError, EventId, EventPage, EventStats, EventStoreError, ImportRefusal, OnDamaged, Query,
+    DamagedEvent, Event, EventError, EventId, EventPage, EventStats, EventStoreError, ImportError, OnDamaged, Query,
     TransferError,
 };
 
@@ -42,7 +42,7 @@ pub(super) async fn export(
         if under_way.is_missed_in(&page) {
             under_way.pruned(&store.stats().await.map_err(|cause| failed(written, cause))?);
         }
-        let Piece { events, failure, is_last } = under_way.take(page);
+        let Piece { events, damaged, is_last } = under_way.take(page);
         for event in &events {
             let line = line::write(event).map_err(io::Error::other);
             let sent = async { to.write_all(&line?).await };
@@ -52,8 +52,8 @@ pub(super) async fn export(
         if !events.is_empty() {
             progress(written);
         }
-        if let Some(damaged) = failure {
-            // The events before the failure are worth keeping.
+        if let Some(damaged) = damaged {
+            // The events before the damaged one are worth keeping.
             to.flush().await.map_err(|cause| TransferError::Io { events: written, cause })?;
             return Err(failed(written, damaged.into()));
         }
@@ -106,8 +106,8 @@ struct Run {
 #[derive(Debug)]
 struct Piece {
     events: Vec<Arc<Event>>,
-    /// Why the export ends after them, if it fails.
-    failure: Option<DamagedEvent>,
+    /// The event at which the export fails, after them.
+    damaged: Option<DamagedEvent>,
     is_last: bool,
 }
 
@@ -115,12 +115,12 @@ impl Export {
     /// The export of a log with these statistics; `None` if nothing was ever recorded.
     fn new(query: Query, stats: &EventStats, namespace: &str) -> Option<Self> {
         let query = query.up_to(EventId::new(stats.recorded)?);
-        let end = query.up_to.map_or(0, EventId::get);
-        let next = query.after.map_or(1, |after| after.get().saturating_add(1));
-        let skips = query.on_damaged == OnDamaged::Skip;
+        let end = query.parts().up_to.map_or(0, EventId::get);
+        let next = query.parts().after.map_or(1, |after| after.get().saturating_add(1));
+        let skips = query.parts().on_damaged == OnDamaged::Skip;
         let (namespace, latest) = (namespace.to_owned(), SystemTime::UNIX_EPOCH);
         let run = query.is_a_run().then_some(Run { next, end, skips, namespace, latest });
-        let mut export = Self { left: query.limit, query, run };
+        let mut export = Self { left: query.parts().limit, query, run };
         export.pruned(stats);
         Some(export)
     }
@@ -129,7 +129,7 @@ impl Export {
     fn query(&self) -> Query {
         let page = self.query.clone().limit(self.left.unwrap_or(PAGE).min(PAGE));
         // Without a time limit, unless the caller has set one.
-        let within = page.within.unwrap_or(Duration::MAX);
+        let within = page.parts().within.unwrap_or(Duration::MAX);
         page.within(within)
     }
 
@@ -152,7 +152,7 @@ impl Export {
 
     /// Takes the answer of the log.
     fn take(&mut self, page: EventPage) -> Piece {
-        let stops = !page.is_whole() && self.query.on_damaged != OnDamaged::Skip;
+        let stops = !page.is_whole() && self.query.parts().on_damaged != OnDamaged::Skip;
         let is_last = page.events.is_empty() || stops;
         if let Some(last) = page.events.last() {
             self.query = self.query.clone().after(last.id).offset(0);
@@ -161,8 +161,8 @@ impl Export {
         match &mut self.run {
             Some(run) => run.take(page, is_last),
             None => {
-                let failure = page.damaged.into_iter().next().filter(|_| stops);
-                Piece { events: page.events, failure, is_last }
+                let damaged = page.damaged.into_iter().next().filter(|_| stops);
+                Piece { events: page.events, damaged, is_last }
             }
         }
     }
@@ -189,14 +189,14 @@ impl Run {
         for event in page.events {
             let id = event.id.get();
             if let Some(damaged) = fill(self, &mut events, id - 1) {
-                return Piece { events, failure: Some(damaged), is_last: true };
+                return Piece { events, damaged: Some(damaged), is_last: true };
             }
             (self.next, self.latest) = (self.next.max(id + 1), event.recorded_at);
             events.push(event);
         }
         let end = if is_last { self.end } else { 0 };
-        let failure = fill(self, &mut events, end);
-        Piece { events, failure, is_last }
+        let damaged = fill(self, &mut events, end);
+        Piece { events, damaged, is_last }
     }
 }
 
@@ -207,14 +207,14 @@ const MAX_LINE: usize = 16 << 20;
 
 /// Why there is no next page.
 enum PageError {
-    Line(ImportRefusal),
+    Line(ImportError),
     Io(io::Error),
 }
 
 impl PageError {
     fn after(self, events: u64) -> TransferError {
         match self {
-            Self::Line(refusal) => TransferError::Store { events, cause: EventError::from(refusal).into() },
+            Self::Line(error) => TransferError::Store { events, cause: EventError::from(error).into() },
             Self::Io(cause) => TransferError::Io { events, cause },
         }
     }
@@ -233,7 +233,7 @@ async fn next_page(from: &mut (impl AsyncBufRead + Unpin), lines: &mut u64) -> R
         }
         (*lines, bytes) = (*lines + 1, bytes + read);
         let event = if read > MAX_LINE { Err(format!("it has more than {MAX_LINE} bytes")) } else { line::read(&text) };
-        page.extend(event.map_err(|reason| PageError::Line(ImportRefusal::Line { line: *lines, reason }))?);
+        page.extend(event.map_err(|reason| PageError::Line(ImportError::Line { line: *lines, reason }))?);
     }
     Ok(page)
 }
@@ -274,8 +274,8 @@ mod tests {
 
     #[test]
     fn an_export_asks_for_nothing_that_is_recorded_after_it_has_begun() {
-        assert_eq!(export(Query::new(), 1, 7).query().up_to, Some(id(7)));
-        assert_eq!(export(Query::new().up_to(id(3)), 1, 7).query().up_to, Some(id(3)));
+        assert_eq!(export(Query::new(), 1, 7).query().parts().up_to, Some(id(7)));
+        assert_eq!(export(Query::new().up_to(id(3)), 1, 7).query().parts().up_to, Some(id(3)));
         assert!(Export::new(Query::new(), &EventStats::default(), "production").is_none());
     }
 
@@ -283,38 +283,38 @@ mod tests {
     fn an_export_goes_on_after_what_it_has_and_ends_when_nothing_is_left() {
         let mut export = export(Query::new(), 1, 3);
         let piece = export.take(page(&[1, 2, 3], &[]));
-        assert_eq!((ids(&piece), piece.failure, piece.is_last), (vec![1, 2, 3], None, false));
-        assert_eq!(export.query().after, Some(id(3)));
+        assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![1, 2, 3], None, false));
+        assert_eq!(export.query().parts().after, Some(id(3)));
         let piece = export.take(page(&[], &[]));
-        assert_eq!((ids(&piece), piece.failure, piece.is_last), (vec![], None, true));
+        assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![], None, true));
     }
 
     #[test]
     fn an_export_ends_at_a_damaged_event_after_all_that_come_before_it() {
         let piece = export(Query::new(), 1, 9).take(page(&[1, 2], &[3]));
-        assert_eq!((ids(&piece), piece.failure.unwrap().event, piece.is_last), (vec![1, 2], id(3), true));
+        assert_eq!((ids(&piece), piece.damaged.unwrap().event, piece.is_last), (vec![1, 2], id(3), true));
         let some = Query::new().source("shop");
         let piece = export(some, 1, 9).take(page(&[4], &[7]));
-        assert_eq!((ids(&piece), piece.failure.unwrap().event, piece.is_last), (vec![4], id(7), true));
+        assert_eq!((ids(&piece), piece.damaged.unwrap().event, piece.is_last), (vec![4], id(7), true));
     }
 
     #[test]
     fn an_export_ends_where_an_event_is_missing() {
         let piece = export(Query::new(), 1, 9).take(page(&[1, 2, 5], &[]));
         let expected = "the row of event 3 is damaged: it is missing from the log";
-        assert_eq!((ids(&piece), piece.failure.unwrap().to_string()), (vec![1, 2], expected.to_owned()));
+        assert_eq!((ids(&piece), piece.damaged.unwrap().to_string()), (vec![1, 2], expected.to_owned()));
     }
 
     #[test]
     fn an_export_that_skips_puts_an_event_in_the_place_of_each_that_cannot_be_read() {
         let mut export = export(Query::new().on_damaged(OnDamaged::Skip), 1, 8);
         let piece = export.take(page(&[1, 4, 6], &[2, 5]));
-        assert_eq!((ids(&piece), piece.failure, piece.is_last), (vec![1, 2, 3, 4, 5, 6], None, false));
+        assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![1, 2, 3, 4, 5, 6], None, false));
         let reasons: Vec<_> = piece.events.iter().filter_map(|event| event.payload["reason"].as_str()).collect();
         assert_eq!(reasons, ["it was changed", "it is missing from the log", "it was changed"]);
         assert!(piece.events.is_sorted_by_key(|event| event.recorded_at));
         let piece = export.take(page(&[], &[7]));
-        assert_eq!((ids(&piece), piece.failure, piece.is_last), (vec![7, 8], None, true));
+        assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![7, 8], None, true));
     }
 
     #[test]
@@ -326,12 +326,12 @@ mod tests {
         export.pruned(&log(8, 9));
         assert!(!export.is_missed_in(&next));
         let piece = export.take(next);
-        assert_eq!((ids(&piece), piece.failure), (vec![8, 9], None));
+        assert_eq!((ids(&piece), piece.damaged), (vec![8, 9], None));
     }
 
     #[test]
     fn an_export_of_some_events_has_no_gaps() {
         let piece = export(Query::new().source("shop"), 1, 9).take(page(&[2, 5], &[]));
-        assert_eq!((ids(&piece), piece.failure, piece.is_last), (vec![2, 5], None, false));
+        assert_eq!((ids(&piece), piece.damaged, piece.is_last), (vec![2, 5], None, false));
     }
 }

@@ -8,10 +8,8 @@ use foundation_kernel::containment::{catch_panic, drop_contained, report};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::clock::Clock;
-use crate::log::catch_log_panic;
-use crate::subscription::wake;
-use crate::{Append, Appended, Event, EventError, EventId, EventLog, EventStoreError, LogFailure, NewEvent, Outage};
+use super::retention::Clock;
+use crate::{Append, Appended, Event, EventError, EventId, EventLog, EventStoreError, LogError, NewEvent, Outage};
 
 /// A request to a writer.
 pub(super) type Job = Request<AppendJob, LogTask>;
@@ -22,23 +20,31 @@ type LogTask = Box<dyn FnOnce(&mut dyn EventLog) -> LogTaskOutcome + Send>;
 /// The outcome of a task.
 pub(super) struct LogTaskOutcome {
     /// The position of the log, if it has moved.
-    position: Result<Option<EventId>, LogFailure>,
+    position: Result<Option<EventId>, LogError>,
     /// Sends the answer: once readers see the effect, or once the handle says why there is none.
     answer: Box<dyn FnOnce()>,
 }
 
 /// A task, and the receiver of its answer. The work returns its value and, if it has moved the log, the position.
 pub(super) fn log_task<T: Send + 'static>(
-    work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogFailure> + Send + 'static,
+    work: impl FnOnce(&mut dyn EventLog) -> Result<(T, Option<EventId>), LogError> + Send + 'static,
 ) -> (Job, oneshot::Receiver<T>) {
     let (reply, answer) = oneshot::channel();
     let task: LogTask = Box::new(move |log| match catch_log_panic("working on the log", || work(log)) {
-        Ok((value, position)) => {
-            LogTaskOutcome { position: Ok(position), answer: Box::new(move || wake(|| drop(reply.send(value)))) }
+        Ok((value, position)) => LogTaskOutcome {
+            position: Ok(position),
+            answer: Box::new(move || answer_contained(|| drop(reply.send(value)))),
+        },
+        Err(error) => {
+            LogTaskOutcome { position: Err(error), answer: Box::new(move || answer_contained(|| drop(reply))) }
         }
-        Err(failure) => LogTaskOutcome { position: Err(failure), answer: Box::new(move || wake(|| drop(reply))) },
     });
     (Job::LogTask(task), answer)
+}
+
+/// Turns a panic of a log, or of the clock, into an error: the log must not be used after it.
+fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+    catch_panic(act).unwrap_or_else(|panic| Err(LogError::panicked(action, &panic)))
 }
 
 /// The outcome of an append.
@@ -64,6 +70,13 @@ impl Job {
     }
 }
 
+/// Sends an answer, which wakes its caller: its waker may be foreign code.
+fn answer_contained(send: impl FnOnce()) {
+    if let Err(panic) = catch_panic(send) {
+        report(|| tracing::warn!(%panic, "a waker of a task that waits for the event store panicked"));
+    }
+}
+
 /// The receiver of an append's outcome.
 enum Reply {
     Caller(oneshot::Sender<Ids>),
@@ -75,7 +88,7 @@ impl Reply {
     fn send(self, ids: Ids) {
         match (self, ids) {
             // The caller may have stopped waiting; the log has done its work all the same.
-            (Self::Caller(caller), ids) => wake(|| drop(caller.send(ids))),
+            (Self::Caller(caller), ids) => answer_contained(|| drop(caller.send(ids))),
             (Self::Discard, Err(error)) => report(|| tracing::warn!(%error, "events were not recorded")),
             (Self::Discard, Ok(_)) => {}
         }
@@ -210,7 +223,7 @@ impl Writer {
     /// writer any more, and no report of it.
     pub(super) fn turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
         catch_panic(|| self.take_turn(first, more))
-            .unwrap_or_else(|panic| Err(Failed::new(LogFailure::panicked("writing", &panic))))
+            .unwrap_or_else(|panic| Err(Failed::new(LogError::panicked("writing", &panic))))
     }
 
     fn take_turn(&mut self, first: Job, more: impl FnMut() -> Option<Job>) -> Result<(), Failed> {
@@ -240,7 +253,7 @@ impl Writer {
                 self.answer(answers, replies);
                 Ok(())
             }
-            Err(failure) => Err(Failed { begun: replies, ..Failed::new(failure) }),
+            Err(error) => Err(Failed { begun: replies, ..Failed::new(error) }),
         }
     }
 
@@ -253,8 +266,8 @@ impl Writer {
         self.inbox.done(replies.len(), &events, position);
         match &self.runtime {
             // Woken from within the runtime, many callers cost one wake of a worker from this thread, not one each.
-            Some(runtime) if replies.len() > 1 => drop(runtime.spawn(async move { tell(answers, replies) })),
-            _ => tell(answers, replies),
+            Some(runtime) if replies.len() > 1 => drop(runtime.spawn(async move { send_answers(answers, replies) })),
+            _ => send_answers(answers, replies),
         }
     }
 
@@ -266,15 +279,15 @@ impl Writer {
                 answer();
                 Ok(())
             }
-            Err(failure) => Err(Failed { task: Some(answer), ..Failed::new(failure) }),
+            Err(error) => Err(Failed { task: Some(answer), ..Failed::new(error) }),
         }
     }
 
     /// Ends with the remaining jobs.
     pub(super) fn fail(self, failed: Failed, left: impl FnMut() -> Option<Job>) {
-        let Failed { failure, begun, task, mut waiting } = failed;
+        let Failed { error, begun, task, mut waiting } = failed;
         let since = catch_panic(|| (self.clock)()).unwrap_or_else(|_| SystemTime::now());
-        let outage = Outage { since, cause: failure };
+        let outage = Outage { since, cause: error };
         // Close before answering: a caller that learns of the failure and then waits for the store waits until it has
         // its log again.
         self.inbox.fail(outage.clone());
@@ -286,7 +299,7 @@ impl Writer {
     }
 }
 
-fn tell(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
+fn send_answers(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
     // A log that has returned too few answers leaves the other callers without one.
     let missing = || Err(EventStoreError::no_answer("the log gave no answer"));
     let mut answers = answers.into_iter();
@@ -297,7 +310,7 @@ fn tell(answers: Vec<Result<Appended, EventError>>, replies: Vec<Reply>) {
 
 /// A failed turn.
 pub(super) struct Failed {
-    failure: LogFailure,
+    error: LogError,
     /// The callers whose appends may be recorded or not.
     begun: Vec<Reply>,
     /// Answers the caller of the task that has failed.
@@ -307,8 +320,8 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    fn new(failure: LogFailure) -> Self {
-        Self { failure, begun: Vec::new(), task: None, waiting: Vec::new() }
+    fn new(error: LogError) -> Self {
+        Self { error, begun: Vec::new(), task: None, waiting: Vec::new() }
     }
 
     fn before(mut self, append: Option<AppendJob>, task: Option<LogTask>) -> Self {

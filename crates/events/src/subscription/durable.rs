@@ -22,7 +22,8 @@ use crate::{Event, EventId, ParkedEvent, SubscriptionError, SubscriptionName, re
 /// process. It resembles a persistent subscription with one consumer in EventStoreDB, or a durable consumer in NATS
 /// JetStream.
 ///
-/// So each event is shown at least once: an event that was shown and not acknowledged is shown again. There is one
+/// So each event is shown at least once: an event that was shown and not acknowledged is shown again, and so is one
+/// whose acknowledgement was not [answered](crate::EventStoreError::NoAnswer), unless the store has it. There is one
 /// consumer at a time; a second one is refused with the name of the first ([`SubscriptionError::Taken`]) until that one
 /// is dropped. Otherwise it works as an [`EventSubscription`].
 ///
@@ -92,7 +93,10 @@ impl DurableSubscription {
         Self { subscription, lease, rule, given_out, acknowledged, last, parked, played, again, failed }
     }
 
-    /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
+    /// Waits for the next event; `None` when the subscription has ended, and from then on: as
+    /// [`EventSubscription::next`], or at an event that its consumer cannot handle, if the
+    /// [rule](FailureRule::fail_after) says so. Nothing is lost if the wait is cancelled. As a [`Stream`], it shows the
+    /// same.
     ///
     /// # Errors
     /// As [`EventSubscription::next`].
@@ -112,7 +116,6 @@ impl DurableSubscription {
     pub async fn ack(&mut self, event: EventId) -> Result<(), SubscriptionError> {
         if self.played.contains(&event) {
             self.store().unpark(self.name(), event).await?;
-            self.lease.give_up(event);
             self.played.remove(&event);
             return Ok(());
         }

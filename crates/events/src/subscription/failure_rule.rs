@@ -1,5 +1,5 @@
 //! What happens to an event on which the consumer of a durable subscription fails: decided here, carried out in
-//! [`durable_subscription`](super::durable_subscription) and [`forwarding`](super::forwarding).
+//! [`durable`](super::durable) and [`forwarding`](super::forwarding).
 
 use std::time::Duration;
 

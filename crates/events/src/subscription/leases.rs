@@ -2,9 +2,9 @@
 //!
 //! 1. A subscription is in the table while it has a consumer, a play under way, or a state that is not over. It is
 //!    removed under the lock of the table, under which consumers and plays are added: no play is lost with a lease.
-//! 2. A play begins before the parked events are read from the log, and an event is given up after it was removed from
-//!    the log. So an event that is given up while a play reads is known to that play, which does not show it; the same
-//!    holds for all events of a subscription that is forgotten.
+//! 2. A play begins before the parked events are read from the log, and an event is given up before and after it is
+//!    removed from the log. So an event that is given up while a play reads is known to that play, which does not show
+//!    it, even if the answer of the log is lost; the same holds for all events of a subscription that is forgotten.
 //! 3. The locks are taken in this order: the table, then `progress` or `again`. No waker is woken or dropped under one.
 
 use std::collections::{HashMap, VecDeque};
@@ -92,7 +92,7 @@ struct Failing {
 pub(crate) struct ConsumerLease(SubscriptionRecord);
 
 /// Parked events of one subscription that are about to be shown again: made before they are read from the log.
-pub(crate) struct Play {
+struct Play {
     leases: Arc<ConsumerLeases>,
     name: SubscriptionName,
     shared: Arc<Shared>,
@@ -151,15 +151,29 @@ impl ConsumerLeases {
         }
     }
 
-    /// An event was given up: it is not shown again, unless it was shown already. To be called once it is removed from
-    /// the log.
+    /// An event was given up: it is not shown again, unless it was shown already. To be called before it is removed from
+    /// the log and once it is.
     pub(crate) fn give_up(&self, name: &SubscriptionName, event: EventId) {
         let shared = self.known.lock().get(name).map(|known| Arc::clone(&known.shared));
         shared.into_iter().for_each(|shared| shared.give_up(event));
     }
 
-    /// Begins to show parked events again, before they are read from the log.
-    pub(crate) fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
+    /// Shows the parked events that this reads from the log again, to the current consumer or to the next one; returns
+    /// how many are new to it.
+    ///
+    /// # Errors
+    /// That of the read.
+    pub(crate) async fn show_again<E>(
+        self: &Arc<Self>,
+        name: &SubscriptionName,
+        parked: impl Future<Output = Result<Vec<Arc<Event>>, E>>,
+    ) -> Result<usize, E> {
+        // Before the events are read: one that is given up from now on is not shown.
+        let play = self.play(name);
+        Ok(play.show(parked.await?))
+    }
+
+    fn play(self: &Arc<Self>, name: &SubscriptionName) -> Play {
         let mut table = self.known.lock();
         let shared = Arc::clone(&table.entry(name.clone()).or_default().shared);
         let resets = {
@@ -212,7 +226,7 @@ impl Again {
 
 impl Play {
     /// Shows these events again, to the current consumer or to the next one; returns how many are new to it.
-    pub(crate) fn show(self, events: Vec<Arc<Event>>) -> usize {
+    fn show(self, events: Vec<Arc<Event>>) -> usize {
         let count = {
             let mut again = self.shared.again.lock();
             if again.resets == self.resets { again.add(events) } else { 0 }
@@ -305,11 +319,6 @@ impl SubscriptionRecord {
         let progress = self.shared.progress.lock();
         let failing = progress.failing.as_ref().filter(|failing| failing.event == event)?;
         Some((failing.failures, failing.since, failing.reason.clone()))
-    }
-
-    /// An event that was shown again was given up, and is removed from the log.
-    pub(super) fn give_up(&self, event: EventId) {
-        self.shared.give_up(event);
     }
 
     /// Forgets the failures on all events up to this one, which are handled.
@@ -411,7 +420,7 @@ mod tests {
         // Both have read the event from the log by now.
         leases.give_up(&NAME, EventId::FIRST);
         assert_eq!(play.show(vec![event()]), 0);
-        lease.give_up(EventId::FIRST);
+        leases.give_up(&NAME, EventId::FIRST);
         assert_eq!(other.show(vec![event()]), 0);
         assert!(lease.next_again().is_none());
         let play = leases.play(&NAME);

@@ -13,12 +13,10 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::coop::poll_proceed;
 use tokio::time::Sleep;
 
-use super::follower::{Follower, Found, Next, Unreadable, Wanted};
-use super::spec::{Start, SubscriptionSpec};
-use super::tail::TailReader;
+use super::follower::{Follower, Found, Next, TailReader, Unreadable, Wanted};
 use crate::{
-    DamagedEvent, Event, EventId, EventStoreError, EventStoreLimits, OnDamaged, ParkedEvent, SubscriptionError,
-    SubscriptionName,
+    DamagedEvent, Event, EventId, EventKind, EventStoreError, EventStoreLimits, FailureRule, OnDamaged, ParkedEvent,
+    SubscriptionError, SubscriptionName,
 };
 
 /// An item of a subscription: an event, or why some cannot be shown.
@@ -35,8 +33,98 @@ pub(crate) trait SubscriptionStore: Send + Sync {
     /// Parks an event; false if the subscription has too many parked, or the log keeps no parked events at all.
     fn park(&self, parked: ParkedEvent, at_most: usize) -> BoxFuture<'_, Result<bool, EventStoreError>>;
 
-    /// Removes a parked event from the log; true if it was parked.
+    /// Removes a parked event from the log, and from what is to be shown again; true if it was parked.
     fn unpark(&self, name: &SubscriptionName, event: EventId) -> BoxFuture<'_, Result<bool, EventStoreError>>;
+}
+
+/// The events that a subscription follows, and where it begins.
+///
+/// ```
+/// use foundation_events::{EventId, EventKind, SubscriptionSpec};
+///
+/// const PLACED: EventKind = EventKind::from_static("order_placed");
+/// let orders = SubscriptionSpec::after(EventId::FIRST).kind(PLACED).consumer("billing");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubscriptionSpec {
+    start: Start,
+    kinds: Vec<EventKind>,
+    pub(crate) consumer: Option<String>,
+    on_damaged: OnDamaged,
+    pub(crate) on_failure: FailureRule,
+}
+
+/// Where a subscription begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Beginning,
+    After(EventId),
+    Now,
+}
+
+impl SubscriptionSpec {
+    /// All events that were ever recorded, then those to come. If the oldest were pruned, that is reported first.
+    pub fn from_beginning() -> Self {
+        Self::starting(Start::Beginning)
+    }
+
+    /// The events recorded after this one, then those to come. An id that is not given yet is waited for.
+    pub fn after(event: EventId) -> Self {
+        Self::starting(Start::After(event))
+    }
+
+    /// Only events recorded from now on: none whose append was answered before, and none that is
+    /// [imported](crate::EventStore::import), since it was recorded elsewhere before. A durable subscription skips what
+    /// is imported while the process runs, also when it is resumed with this.
+    pub fn from_now() -> Self {
+        Self::starting(Start::Now)
+    }
+
+    /// Only events of this kind, or of another one that was named before.
+    pub fn kind(mut self, kind: EventKind) -> Self {
+        self.kinds.push(kind);
+        self
+    }
+
+    /// Only events of one of these kinds, or of one that was named before; no kind at all means any.
+    pub fn kinds(mut self, kinds: impl IntoIterator<Item = EventKind>) -> Self {
+        self.kinds.extend(kinds);
+        self
+    }
+
+    /// The name of this consumer, which is reported to a second one that is refused. By default, the number of its
+    /// tokio task, or that it is outside of any task.
+    pub fn consumer(mut self, name: impl Into<String>) -> Self {
+        self.consumer = Some(name.into());
+        self
+    }
+
+    /// What happens at an event that is damaged or missing from the log; [`OnDamaged::Report`] by default.
+    pub fn on_damaged(mut self, choice: OnDamaged) -> Self {
+        self.on_damaged = choice;
+        self
+    }
+
+    /// What happens to an event on which the consumer of a durable subscription fails; by default, it is shown again
+    /// three times and then parked.
+    pub fn on_failure(mut self, rule: FailureRule) -> Self {
+        self.on_failure = rule;
+        self
+    }
+
+    /// The position after which it begins, in a log whose highest id is `newest`, 0 if it has none.
+    pub(crate) fn begins_after(&self, newest: u64) -> u64 {
+        match self.start {
+            Start::Beginning => 0,
+            Start::After(event) => event.get(),
+            Start::Now => newest,
+        }
+    }
+
+    fn starting(start: Start) -> Self {
+        let (on_damaged, on_failure) = Default::default();
+        Self { start, kinds: Vec::new(), consumer: None, on_damaged, on_failure }
+    }
 }
 
 /// The events of a store from a position on, in order, each once: first the recorded ones, then each new one. It
@@ -107,7 +195,9 @@ impl EventSubscription {
         Self { follower, tail, store, reading: None, pause, life, on_damaged, skipped: 0, stopped: false }
     }
 
-    /// Waits for the next event; `None` when the namespace has ended. Nothing is lost if it is cancelled.
+    /// Waits for the next event; `None` when the subscription has ended, and from then on: with its namespace, or at an
+    /// event that cannot be read, if the [specification](crate::SubscriptionSpec::on_damaged) says so. Nothing is lost if
+    /// the wait is cancelled. As a [`Stream`], it shows the same.
     ///
     /// A reader that is more than 1,024 events behind when a namespace ends, or more than 8 MiB of them, does not see
     /// the rest: it is in the log, which is not opened any more.
@@ -158,7 +248,7 @@ impl EventSubscription {
         }
         loop {
             let next = match self.read_on(context) {
-                Poll::Ready(Ok(None)) => self.read_tail(context),
+                Poll::Ready(Ok(None)) => self.tail.next(&mut self.follower, context.waker()),
                 Poll::Ready(Ok(Some(next))) => next,
                 Poll::Ready(Err(_)) | Poll::Pending if self.has_ended(context) => return Poll::Ready(None),
                 Poll::Ready(Err(error)) => {
@@ -206,16 +296,6 @@ impl EventSubscription {
         self.skipped += unreadable.count();
         let error = SubscriptionError::from(unreadable);
         report(|| tracing::warn!(%error, "a subscription skips what it cannot read"));
-    }
-
-    fn read_tail(&mut self, context: &Context<'_>) -> Next {
-        if let Some(next) = self.follower.ready() {
-            return next;
-        }
-        // Register the waker before checking: a change in between wakes this task again.
-        self.tail.register_waker(context.waker());
-        let follower = &mut self.follower;
-        self.tail.read(|ring| follower.next(ring)).unwrap_or(Next::Wait)
     }
 
     fn begin_to_read(&self, wanted: Wanted) -> BoxFuture<'static, (Wanted, Result<Found, EventStoreError>)> {

@@ -6,15 +6,11 @@ mod follower;
 mod forwarding;
 mod leases;
 mod live;
-mod spec;
-mod tail;
 
 pub use durable::DurableSubscription;
 pub use failure_rule::{FailureRule, FailureVerdict};
-pub(crate) use follower::{Found, Wanted};
+pub(crate) use follower::{Found, Tail, TailReader, Wanted};
 pub use forwarding::{Forwarding, ForwardingEnd};
 pub(crate) use leases::ConsumerLeases;
-pub use live::EventSubscription;
 pub(crate) use live::SubscriptionStore;
-pub use spec::SubscriptionSpec;
-pub(crate) use tail::{Tail, TailReader, wake};
+pub use live::{EventSubscription, SubscriptionSpec};

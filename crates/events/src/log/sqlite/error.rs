@@ -1,21 +1,22 @@
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::{DamagedEvent, EventId, LogFailure};
+use crate::{DamagedEvent, EventId, LogError};
 use foundation_kernel::text::{excerpt, one_line};
 
 /// An error of a database file, before the action and the file are known.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Error)]
 pub(super) enum SqliteError {
-    #[error("{reason}")]
-    Sqlite { reason: String },
-    #[error("its directory {} cannot be made: {reason}", one_line(&.path.to_string_lossy()))]
-    Directory { path: PathBuf, reason: String },
+    #[error("{}", text_of(.0))]
+    Sqlite(rusqlite::Error),
+    #[error("its directory {} cannot be made", one_line(&.path.to_string_lossy()))]
+    Directory { path: PathBuf, source: io::Error },
     #[error("it is a directory; wanted the path of a file, which need not exist")]
     IsDirectory,
-    #[error("the lock file {} cannot be used: {reason}", one_line(&.path.to_string_lossy()))]
-    Lock { path: PathBuf, reason: String },
+    #[error("the lock file {} cannot be used", one_line(&.path.to_string_lossy()))]
+    Lock { path: PathBuf, source: io::Error },
     #[error("{holder} has it open; one log at a time writes to a file, so close that one first or use another file")]
     Locked { holder: String },
     #[error("it is a SQLite database of another application (application id {found:#010x}, wanted {wanted:#010x})")]
@@ -30,6 +31,8 @@ pub(super) enum SqliteError {
     Damaged(DamagedEvent),
     #[error("the file {} {what}", one_line(&.path.to_string_lossy()))]
     Displaced { path: PathBuf, what: String },
+    #[error("it cannot be found out whether the file {} is the one that was opened", one_line(&.path.to_string_lossy()))]
+    Lookup { path: PathBuf, source: io::Error },
     #[error("the row that holds its state is missing")]
     NoState,
     #[error("it numbers events up to {found}, which is the last number there is")]
@@ -41,13 +44,35 @@ pub(super) enum SqliteError {
 }
 
 impl SqliteError {
-    /// The failure of this action on this file.
-    pub(super) fn at(self, action: &str, path: &Path) -> LogFailure {
+    /// The error of this action on this file.
+    pub(super) fn at(self, action: &str, path: &Path) -> LogError {
         let path = path.to_string_lossy();
         match self {
-            Self::Damaged(damaged) => LogFailure::damaged(action, one_line(&path), damaged),
-            error @ Self::Displaced { .. } => LogFailure::displaced(action, one_line(&path), error),
-            error => LogFailure::new(action, one_line(&path), error),
+            Self::Damaged(damaged) => LogError::damaged(action, one_line(&path), damaged),
+            error @ Self::Displaced { .. } => LogError::displaced(action, one_line(&path), error),
+            error => LogError::new(action, one_line(&path), error),
+        }
+    }
+
+    /// The error of looking up a file that was there before.
+    pub(super) fn lookup(path: &Path, error: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                Self::Displaced { path, what: format!("is not there any more: {error}") }
+            }
+            // It may be there all the same.
+            _ => Self::Lookup { path, source: error },
+        }
+    }
+
+    /// The same for a file that is not made anew in the place of the one that was open before.
+    pub(super) fn not_made_anew(self) -> Self {
+        match self {
+            Self::Displaced { path, what } => {
+                Self::Displaced { path, what: format!("{what}; it is not made anew, since it was open before") }
+            }
+            other => other,
         }
     }
 
@@ -63,11 +88,14 @@ impl From<rusqlite::Error> for SqliteError {
         if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) {
             return Self::Interrupted;
         }
-        // The extended code distinguishes a short write from a full disk; SQLite's own text often does not.
-        let reason = match &error {
-            rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),
-            _ => error.to_string(),
-        };
-        Self::Sqlite { reason }
+        Self::Sqlite(error)
+    }
+}
+
+/// The extended code distinguishes a short write from a full disk; SQLite's own text often does not.
+fn text_of(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(code, Some(text)) => format!("{text} ({code})"),
+        _ => error.to_string(),
     }
 }

@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::SqliteError;
@@ -31,7 +30,7 @@ impl Files {
         log.push("-wal");
         let log = PathBuf::from(log);
         // SQLite has no locks on this one that would be given up when it is closed, as they would be on the database.
-        let log_file = File::open(&log).map_err(|error| gone(&log, &error))?;
+        let log_file = File::open(&log).map_err(|error| SqliteError::lookup(&log, error))?;
         let (database, log) = (OpenFile::of(database.to_path_buf())?, OpenFile::of(log)?);
         Ok(Self { length: database.find()?.len(), database, log, log_file })
     }
@@ -98,11 +97,7 @@ impl OpenFile {
 }
 
 fn metadata(path: &Path) -> Result<Metadata, SqliteError> {
-    fs::metadata(path).map_err(|error| gone(path, &error))
-}
-
-fn gone(path: &Path, error: &io::Error) -> SqliteError {
-    displaced(path, format!("is not there any more: {error}"))
+    fs::metadata(path).map_err(|error| SqliteError::lookup(path, error))
 }
 
 fn displaced(path: &Path, what: impl Into<String>) -> SqliteError {

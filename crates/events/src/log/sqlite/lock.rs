@@ -18,7 +18,7 @@ pub(super) struct WriterLock {
 impl WriterLock {
     pub(super) fn acquire(database: &Path) -> Result<Self, SqliteError> {
         let path = lock_path(database);
-        let cause = |error: std::io::Error| SqliteError::Lock { path: path.clone(), reason: error.to_string() };
+        let cause = |source| SqliteError::Lock { path: path.clone(), source };
         let options = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = options.map_err(cause)?;
         match file.try_lock() {

@@ -2,22 +2,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use foundation_kernel::containment::error_text;
 use foundation_kernel::names::Namespace;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::connection::{length_of, open_writer, tidy_when_closed};
 use super::error::SqliteError;
-use super::events::{import, prune, record};
+use super::events::{import, prune, record, repair};
 use super::files::Files;
 use super::lock::WriterLock;
 use super::options::SqliteOptions;
 use super::parking;
 use super::path::{Missing, file_of, prepare};
 use super::reader::SqliteReader;
-use super::repair::repair;
 use super::value::number;
 use crate::{
-    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogFailure, ParkedEvent,
+    Append, Appended, Event, EventError, EventId, EventLimits, EventLog, EventReader, LogError, ParkedEvent,
     PruneBound, ReaderSource, RepairStep, SubscriptionName,
 };
 
@@ -63,18 +63,18 @@ impl SqliteLog {
     ///
     /// A file has one log at a time, in all processes together: a lock on `…​.lock` beside it ensures that, and the
     /// system releases it when a process ends, however it ends. If the file is removed, replaced, moved or cut off
-    /// while it is open, the next commit fails as [displaced](crate::LogFailureKind::Displaced). The file belongs on a
+    /// while it is open, the next commit fails as [displaced](crate::LogErrorKind::Displaced). The file belongs on a
     /// local disk; SQLite's files do not work over a network.
     ///
     /// # Errors
     ///
-    /// [`LogFailure`] that says what is wrong: the path (a directory, a place that cannot be written), the file (of
+    /// [`LogError`] that says what is wrong: the path (a directory, a place that cannot be written), the file (of
     /// another application, of a newer program, of another namespace, damaged), or that it is open already.
     pub fn open(
         path: impl AsRef<Path>,
         namespace: impl Into<String>,
         options: SqliteOptions,
-    ) -> Result<Self, LogFailure> {
+    ) -> Result<Self, LogError> {
         let (path, namespace) = (path.as_ref(), namespace.into());
         Self::try_open(path, namespace, options, Missing::Create).map_err(|error| error.at(OPENING, path))
     }
@@ -98,7 +98,7 @@ impl SqliteLog {
         directory: impl AsRef<Path>,
         namespace: Namespace,
         options: SqliteOptions,
-    ) -> Result<Self, LogFailure> {
+    ) -> Result<Self, LogError> {
         let namespace = namespace.to_string();
         Self::open(file_of(directory.as_ref(), &namespace), namespace, options)
     }
@@ -108,7 +108,7 @@ impl SqliteLog {
         directory: &Path,
         namespace: Namespace,
         options: SqliteOptions,
-    ) -> Result<Self, LogFailure> {
+    ) -> Result<Self, LogError> {
         let namespace = namespace.to_string();
         let path = file_of(directory, &namespace);
         Self::try_open(&path, namespace, options, Missing::Refuse).map_err(|error| error.at(OPENING, &path))
@@ -133,7 +133,7 @@ impl SqliteLog {
         &mut self,
         action: &str,
         work: impl FnOnce(&Transaction<'_>, &str, &EventLimits) -> Result<T, SqliteError>,
-    ) -> Result<T, LogFailure> {
+    ) -> Result<T, LogError> {
         self.attempt(work).map_err(|error| self.fail(action, error))
     }
 
@@ -155,9 +155,9 @@ impl SqliteLog {
         self.files.check(|| length_of(&self.connection))
     }
 
-    fn fail(&mut self, action: &str, error: SqliteError) -> LogFailure {
+    fn fail(&mut self, action: &str, error: SqliteError) -> LogError {
         // After a failed write the contents of the disk are not known, least of all through the same connection.
-        self.broken.get_or_insert_with(|| error.to_string());
+        self.broken.get_or_insert_with(|| error_text(&error));
         error.at(action, &self.path)
     }
 
@@ -189,7 +189,7 @@ fn transact<T>(
 }
 
 impl EventLog for SqliteLog {
-    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, now: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         self.commit_arriving(&mut group.into_iter(), &|| now)
     }
 
@@ -197,7 +197,7 @@ impl EventLog for SqliteLog {
         &mut self,
         group: &mut dyn Iterator<Item = Append>,
         clock: &dyn Fn() -> SystemTime,
-    ) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    ) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         let mut events = 0;
         let mut group = group.inspect(|append| events += append.batch.len());
         let recorded =
@@ -209,11 +209,11 @@ impl EventLog for SqliteLog {
         })
     }
 
-    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, bound: PruneBound, keep_from: Option<EventId>, at_most: usize) -> Result<u64, LogError> {
         self.write("pruning", |connection, _, _| prune(connection, bound, keep_from, at_most))
     }
 
-    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, subscription: &SubscriptionName, up_to: EventId) -> Result<(), LogError> {
         self.write("recording how far a subscription is", |connection, _, _| {
             let mut statement = connection.prepare_cached(ACKNOWLEDGE)?;
             statement.execute((subscription.as_str(), number(up_to.get())))?;
@@ -221,29 +221,29 @@ impl EventLog for SqliteLog {
         })
     }
 
-    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, subscription: &SubscriptionName) -> Result<bool, LogError> {
         self.write("forgetting a subscription", |connection, _, _| parking::forget(connection, subscription))
     }
 
-    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogFailure> {
+    fn park(&mut self, parked: &ParkedEvent, at_most: usize) -> Result<bool, LogError> {
         self.write("parking an event", |connection, _, _| parking::park(connection, parked, at_most))
     }
 
-    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogFailure> {
+    fn unpark(&mut self, subscription: &SubscriptionName, event: EventId) -> Result<bool, LogError> {
         self.write("giving up a parked event", |connection, _, _| parking::unpark(connection, subscription, event))
     }
 
-    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, events: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         self.write(&format!("importing {} events", events.len()), |connection, _, limits| {
             import(connection, limits, &events)
         })
     }
 
-    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogFailure> {
+    fn repair(&mut self, from: EventId, at_most: usize) -> Result<RepairStep, LogError> {
         self.write("repairing", |connection, namespace, _| repair(connection, namespace, from, at_most))
     }
 
-    fn maintain(&mut self) -> Result<bool, LogFailure> {
+    fn maintain(&mut self) -> Result<bool, LogError> {
         match &self.broken {
             Some(earlier) => Err(SqliteError::Broken { earlier: earlier.clone() }),
             None => vacuum(&self.connection).and_then(|more| self.check_files().map(|()| more)),
@@ -251,7 +251,7 @@ impl EventLog for SqliteLog {
         .map_err(|error| self.fail("giving space back", error))
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         // It is opened by the path, so only now is it known to read what is written here.
         let opened = SqliteReader::open(self.path.clone(), self.options.patience());
         match opened.and_then(|reader| self.files.are_there().map(|()| reader)) {

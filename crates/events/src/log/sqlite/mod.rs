@@ -23,10 +23,7 @@ mod log;
 mod options;
 mod parking;
 mod path;
-mod plan;
 mod reader;
-mod repair;
-mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;

@@ -26,7 +26,7 @@ pub enum Durability {
 ///
 /// let options = SqliteOptions::default()
 ///     .durability(Durability::Relaxed)
-///     .limits(EventLimits { max_batch: 100, ..EventLimits::default() });
+///     .limits(EventLimits::new().max_batch(100));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SqliteOptions {
@@ -43,10 +43,10 @@ impl SqliteOptions {
         self
     }
 
-    /// How long a request waits for another program that has locked the file; by default as long as
-    /// [`EventStoreLimits::locked_file`] says.
-    pub fn locked_file(mut self, limit: Duration) -> Self {
-        self.locked_file = Some(limit);
+    /// How long a request waits for another program that has locked the file, without a limit if that is `None`; by
+    /// default as long as [`EventStoreLimits::locked_file`] says.
+    pub fn locked_file(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.locked_file = Some(limit.into().unwrap_or(Duration::MAX));
         self
     }
 

@@ -43,23 +43,20 @@ pub(super) enum Missing {
 /// An absolute path cannot be taken for an address with parameters either (`file:…?mode=…`), which SQLite understands.
 pub(super) fn prepare(path: &Path, missing: Missing) -> Result<PathBuf, SqliteError> {
     if missing == Missing::Refuse {
-        let displaced = |what: String| {
-            let what = format!("{what}; it is not made anew, since it was open before");
-            SqliteError::Displaced { path: path.to_path_buf(), what }
-        };
-        let found = fs::metadata(path).map_err(|error| displaced(format!("is not there any more: {error}")))?;
+        let found = fs::metadata(path).map_err(|error| SqliteError::lookup(path, error));
         // SQLite takes an empty file for a new database, and removes the write-ahead log beside it.
-        if found.len() == 0 {
-            return Err(displaced("is empty".to_owned()));
-        }
+        let found = found.and_then(|found| match found.len() {
+            0 => Err(SqliteError::Displaced { path: path.to_path_buf(), what: "is empty".to_owned() }),
+            _ => Ok(()),
+        });
+        found.map_err(SqliteError::not_made_anew)?;
     }
     let name = path.file_name().ok_or(SqliteError::IsDirectory)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let cause =
-        |error: std::io::Error| SqliteError::Directory { path: directory.to_path_buf(), reason: error.to_string() };
+    let cause = |source| SqliteError::Directory { path: directory.to_path_buf(), source };
     if missing == Missing::Create {
         make(directory).map_err(cause)?;
     }
@@ -87,6 +84,7 @@ fn make(directory: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use foundation_kernel::containment::error_text;
     use proptest::prelude::*;
 
     use super::*;
@@ -104,6 +102,21 @@ mod tests {
             assert!(file.file_name().unwrap().to_str().unwrap().is_ascii(), "{name:?}");
         }
         assert!(file_of(Path::new("/data"), &"é".repeat(10_000)).file_name().unwrap().len() < 240);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_looked_up_is_not_said_to_be_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let message = |name: &str| error_text(&prepare(&directory.path().join(name), Missing::Refuse).unwrap_err());
+        let (gone, unknown) = (message("gone.db"), message(&"n".repeat(300)));
+        assert!(
+            gone.contains("gone.db is not there any more: ") && gone.ends_with(", since it was open before"),
+            "{gone}"
+        );
+        assert!(
+            unknown.starts_with("it cannot be found out whether the file ") && unknown.contains("too long"),
+            "{unknown}"
+        );
     }
 
     proptest! {

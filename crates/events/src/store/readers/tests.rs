@@ -15,8 +15,8 @@ fn reader() -> Box<dyn EventReader> {
     EventLog::reader(&MemoryLog::new("production")).unwrap()
 }
 
-fn failure() -> LogFailure {
-    LogFailure::new("reading", "memory", "a bad sector")
+fn error() -> LogError {
+    LogError::new("reading", "memory", "a bad sector")
 }
 
 fn readers(may_block: bool) -> Arc<Readers> {
@@ -29,7 +29,7 @@ fn none() -> std::future::Ready<Result<Box<dyn EventReader>, EventStoreError>> {
     ready(Err(EventStoreError::no_answer("another one was wanted")))
 }
 
-type Read = Box<dyn FnOnce(&dyn EventReader) -> Result<(), LogFailure> + Send>;
+type Read = Box<dyn FnOnce(&dyn EventReader) -> Result<(), LogError> + Send>;
 
 /// A read that says when it has begun, and ends when it is released.
 fn slow() -> (oneshot::Receiver<()>, mpsc::Sender<()>, Read) {
@@ -47,7 +47,7 @@ fn slow() -> (oneshot::Receiver<()>, mpsc::Sender<()>, Read) {
 async fn an_idle_reader_is_used_again_and_one_that_has_failed_is_not() {
     let readers = readers(true);
     assert!(readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.is_ok());
-    assert!(readers.read(ReadClass::Quick(None), none(), |_| Err::<(), _>(failure())).await.is_err());
+    assert!(readers.read(ReadClass::Quick(None), none(), |_| Err::<(), _>(error())).await.is_err());
     let error = readers.read(ReadClass::Quick(None), none(), |_| Ok(())).await.unwrap_err();
     assert_eq!(error.to_string(), "another one was wanted");
     assert!(readers.read(ReadClass::Quick(None), ready(Ok(reader())), |_| Ok(())).await.is_ok());
@@ -131,19 +131,19 @@ async fn an_abandoned_read_is_interrupted_and_keeps_its_permit_until_it_stops() 
     /// A reader that reports its interrupt.
     struct ReportsInterrupt(Box<dyn EventReader>, mpsc::Sender<Interrupt>);
     impl EventReader for ReportsInterrupt {
-        fn get(&self, id: crate::EventId) -> Result<Option<Arc<crate::Event>>, LogFailure> {
+        fn get(&self, id: crate::EventId) -> Result<Option<Arc<crate::Event>>, LogError> {
             self.0.get(id)
         }
-        fn query(&self, query: &crate::Query) -> Result<Vec<Arc<crate::Event>>, LogFailure> {
+        fn query(&self, query: &crate::Query) -> Result<Vec<Arc<crate::Event>>, LogError> {
             self.0.query(query)
         }
-        fn stats(&self) -> Result<crate::EventStats, LogFailure> {
+        fn stats(&self) -> Result<crate::EventStats, LogError> {
             self.0.stats()
         }
-        fn acknowledged(&self, name: &crate::SubscriptionName) -> Result<Option<crate::EventId>, LogFailure> {
+        fn acknowledged(&self, name: &crate::SubscriptionName) -> Result<Option<crate::EventId>, LogError> {
             self.0.acknowledged(name)
         }
-        fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<crate::Verification, LogFailure> {
+        fn verify(&self, progress: &mut dyn FnMut(u64)) -> Result<crate::Verification, LogError> {
             self.0.verify(progress)
         }
         fn interrupt_by(&mut self, interrupt: &Interrupt) {
@@ -194,7 +194,7 @@ async fn a_reader_of_the_log_before_is_not_kept() {
 async fn a_read_that_panics_is_an_error_and_affects_no_other() {
     for may_block in [true, false] {
         let readers = readers(may_block);
-        let panics = |_: &dyn EventReader| -> Result<(), LogFailure> { panic!("no such page") };
+        let panics = |_: &dyn EventReader| -> Result<(), LogError> { panic!("no such page") };
         let error = readers.read(ReadClass::Quick(None), none(), panics).await.unwrap_err();
         assert_eq!(error.to_string(), "reading failed in the event store: it panicked: no such page");
         assert_eq!(readers.quick.available_permits(), MAX_READERS as usize);

@@ -20,29 +20,29 @@ struct ScriptedLog<C>(C);
 
 impl<C> EventLog for ScriptedLog<C>
 where
-    C: FnMut(Vec<Append>) -> Result<Vec<Result<Appended, EventError>>, LogFailure> + Send + 'static,
+    C: FnMut(Vec<Append>) -> Result<Vec<Result<Appended, EventError>>, LogError> + Send + 'static,
 {
-    fn commit(&mut self, group: Vec<Append>, _: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogFailure> {
+    fn commit(&mut self, group: Vec<Append>, _: SystemTime) -> Result<Vec<Result<Appended, EventError>>, LogError> {
         (self.0)(group)
     }
 
-    fn prune(&mut self, _: PruneBound, _: Option<EventId>, _: usize) -> Result<u64, LogFailure> {
+    fn prune(&mut self, _: PruneBound, _: Option<EventId>, _: usize) -> Result<u64, LogError> {
         Ok(0)
     }
 
-    fn acknowledge(&mut self, _: &SubscriptionName, _: EventId) -> Result<(), LogFailure> {
+    fn acknowledge(&mut self, _: &SubscriptionName, _: EventId) -> Result<(), LogError> {
         Ok(())
     }
 
-    fn forget_subscription(&mut self, _: &SubscriptionName) -> Result<bool, LogFailure> {
+    fn forget_subscription(&mut self, _: &SubscriptionName) -> Result<bool, LogError> {
         Ok(false)
     }
 
-    fn import(&mut self, _: Vec<Event>) -> Result<Result<(), EventError>, LogFailure> {
+    fn import(&mut self, _: Vec<Event>) -> Result<Result<(), EventError>, LogError> {
         Ok(Ok(()))
     }
 
-    fn reader(&self) -> Result<Box<dyn EventReader>, LogFailure> {
+    fn reader(&self) -> Result<Box<dyn EventReader>, LogError> {
         EventLog::reader(&MemoryLog::new("production"))
     }
 }
@@ -79,7 +79,7 @@ fn append(handle: &WriterHandle, event: NewEvent) -> Receiver<Ids> {
 #[test]
 fn callers_that_a_failed_log_leaves_learn_what_has_become_of_their_events() {
     let Fixture { handle, writer, jobs, failures } =
-        fixture(ScriptedLog(|_| Err(LogFailure::new("recording", "memory", "disk full"))));
+        fixture(ScriptedLog(|_| Err(LogError::new("recording", "memory", "disk full"))));
     let begun = append(&handle, event("begun"));
     let (job, asked) = log_task(|_| Ok(((), None)));
     assert!(handle.send(job).is_ok());
@@ -105,8 +105,8 @@ fn callers_that_a_failed_log_leaves_learn_what_has_become_of_their_events() {
 #[test]
 fn the_caller_of_a_failed_task_is_answered_once_the_handle_has_the_reason() {
     let Fixture { handle, mut writer, mut jobs, .. } = fixture(MemoryLog::new("production"));
-    let failing = |_: &mut dyn EventLog| Err(LogFailure::new("pruning", "memory", "disk full"));
-    let panicking = |_: &mut dyn EventLog| -> Result<((), Option<EventId>), LogFailure> { panic!("no such page") };
+    let failing = |_: &mut dyn EventLog| Err(LogError::new("pruning", "memory", "disk full"));
+    let panicking = |_: &mut dyn EventLog| -> Result<((), Option<EventId>), LogError> { panic!("no such page") };
     for (job, mut answer) in [log_task::<()>(failing), log_task(panicking)] {
         assert!(handle.send(job).is_ok());
         let failed = writer.turn(jobs.try_recv().unwrap(), || None).err().unwrap();

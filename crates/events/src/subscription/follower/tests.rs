@@ -9,8 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    EventLog, EventReader, EventStats, LogFailure, MemoryLog, NewEvent, PruneBound, Query, SubscriptionName,
-    Verification,
+    EventLog, EventReader, EventStats, LogError, MemoryLog, NewEvent, PruneBound, Query, SubscriptionName, Verification,
 };
 
 const KINDS: [EventKind; 3] =
@@ -69,25 +68,25 @@ struct PruningReader {
 }
 
 impl EventReader for PruningReader {
-    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogFailure> {
+    fn query(&self, query: &Query) -> Result<Vec<Arc<Event>>, LogError> {
         let found = self.log.query(query);
         self.pruned.fetch_add(prune(&self.log, self.fewer), Ordering::Relaxed);
         Ok(found)
     }
 
-    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogFailure> {
+    fn get(&self, id: EventId) -> Result<Option<Arc<Event>>, LogError> {
         Ok(self.log.get(id))
     }
 
-    fn stats(&self) -> Result<EventStats, LogFailure> {
+    fn stats(&self) -> Result<EventStats, LogError> {
         Ok(self.log.stats())
     }
 
-    fn acknowledged(&self, _: &SubscriptionName) -> Result<Option<EventId>, LogFailure> {
+    fn acknowledged(&self, _: &SubscriptionName) -> Result<Option<EventId>, LogError> {
         Ok(None)
     }
 
-    fn verify(&self, _: &mut dyn FnMut(u64)) -> Result<Verification, LogFailure> {
+    fn verify(&self, _: &mut dyn FnMut(u64)) -> Result<Verification, LogError> {
         Ok(self.log.verify())
     }
 }

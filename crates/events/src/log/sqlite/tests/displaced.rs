@@ -1,9 +1,9 @@
 //! Files that are moved or removed under an open log: later writes would never be found.
 
 use super::*;
-use crate::LogFailureKind;
+use crate::LogErrorKind;
 
-/// The failure of the next commit after this was done to the file of an open log with forty events.
+/// The error of the next commit after this was done to the file of an open log with forty events.
 #[track_caller]
 fn commit_after(act: impl FnOnce(&TestFile)) -> String {
     let file = TestFile::with_events(40);
@@ -11,11 +11,11 @@ fn commit_after(act: impl FnOnce(&TestFile)) -> String {
     record(&mut log, [41]);
     act(&file);
     let append = || vec![Append::new(vec![event("ticked")])];
-    let failure = log.commit(append(), at(99)).unwrap_err();
-    assert_eq!(failure.kind(), &LogFailureKind::Displaced, "{failure}");
+    let error = log.commit(append(), at(99)).unwrap_err();
+    assert_eq!(error.kind(), &LogErrorKind::Displaced, "{error}");
     assert!(log.commit(append(), at(99)).is_err(), "a failed log does nothing any more");
     assert!(log.reader().is_err() || file.path().exists());
-    failure.to_string()
+    error.to_string()
 }
 
 fn cut(path: &Path, bytes: u64) {
@@ -24,55 +24,52 @@ fn cut(path: &Path, bytes: u64) {
 
 #[test]
 fn a_database_that_is_removed_is_noticed_at_the_next_commit() {
-    let failure = commit_after(|file| fs::remove_file(file.path()).unwrap());
-    assert!(
-        failure.starts_with("recording 1 events failed in ") && failure.contains("is not there any more"),
-        "{failure}"
-    );
+    let error = commit_after(|file| fs::remove_file(file.path()).unwrap());
+    assert!(error.starts_with("recording 1 events failed in ") && error.contains("is not there any more"), "{error}");
 }
 
 #[test]
 fn a_database_that_is_replaced_is_noticed() {
-    let failure = commit_after(|file| {
+    let error = commit_after(|file| {
         let copy = file.directory.path().join("copy.db");
         fs::copy(file.path(), &copy).unwrap();
         fs::rename(copy, file.path()).unwrap();
     });
-    assert!(failure.contains("events.db was replaced by another one while it was open"), "{failure}");
+    assert!(error.contains("events.db was replaced by another one while it was open"), "{error}");
 }
 
 #[test]
 fn a_write_ahead_log_that_is_removed_or_replaced_is_noticed() {
-    let failure = commit_after(|file| fs::remove_file(file.wal()).unwrap());
-    assert!(failure.contains("events.db-wal is not there any more"), "{failure}");
-    let failure = commit_after(|file| {
+    let error = commit_after(|file| fs::remove_file(file.wal()).unwrap());
+    assert!(error.contains("events.db-wal is not there any more"), "{error}");
+    let error = commit_after(|file| {
         fs::rename(file.wal(), file.directory.path().join("old")).unwrap();
         fs::write(file.wal(), "").unwrap();
     });
-    assert!(failure.contains("events.db-wal was replaced"), "{failure}");
+    assert!(error.contains("events.db-wal was replaced"), "{error}");
 }
 
 #[test]
 fn a_directory_that_is_renamed_is_noticed() {
     let moved = tempfile::tempdir().unwrap();
-    let failure = commit_after(|file| fs::rename(file.directory.path(), moved.path().join("events")).unwrap());
-    assert!(failure.contains("is not there any more"), "{failure}");
+    let error = commit_after(|file| fs::rename(file.directory.path(), moved.path().join("events")).unwrap());
+    assert!(error.contains("is not there any more"), "{error}");
 }
 
 #[test]
 fn a_file_that_is_cut_off_is_noticed() {
     let length = |path: &Path| fs::metadata(path).unwrap().len();
     for part in [0, 2] {
-        let failure = commit_after(|file| {
+        let error = commit_after(|file| {
             // Into the database, so that it has something to be cut off from.
             file.tool().execute_batch("PRAGMA wal_checkpoint(FULL)").unwrap();
             let bytes = length(&file.path()).checked_div(part).unwrap_or(0);
             cut(&file.path(), bytes / 4096 * 4096);
         });
-        assert!(failure.contains("events.db was cut off from "), "{failure}");
+        assert!(error.contains("events.db was cut off from "), "{error}");
     }
-    let failure = commit_after(|file| cut(&file.wal(), 0));
-    assert!(failure.contains("events.db-wal was cut off while it was open"), "{failure}");
+    let error = commit_after(|file| cut(&file.wal(), 0));
+    assert!(error.contains("events.db-wal was cut off while it was open"), "{error}");
 }
 
 #[test]
@@ -95,7 +92,7 @@ fn a_reader_is_not_opened_on_a_file_that_took_the_place_of_the_log() {
     fs::rename(file.path(), file.directory.path().join("old.db")).unwrap();
     record(&mut TestFile::with_events(1).open(), [2]);
     fs::copy(TestFile::with_events(1).path(), file.path()).unwrap();
-    assert_eq!(log.reader().err().unwrap().kind(), &LogFailureKind::Displaced);
+    assert_eq!(log.reader().err().unwrap().kind(), &LogErrorKind::Displaced);
     assert_eq!(old.query(&Query::new()).unwrap().len(), 3, "an open reader goes on");
 }
 

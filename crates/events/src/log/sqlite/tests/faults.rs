@@ -80,7 +80,7 @@ fn a_flipped_bit_in_the_write_ahead_log_leaves_all_commits_before_it() {
                 drop(log);
                 assert_eq!(recovered(&file), 10 + complete, "flipped at {flipped}");
             }
-            Err(failure) => assert!(failure.to_string().contains("events.db"), "{failure}"),
+            Err(error) => assert!(error.to_string().contains("events.db"), "{error}"),
         }
     }
 }
@@ -104,7 +104,7 @@ fn flipped_database(places: Range<u64>) -> Vec<String> {
         fs::write(file.path(), &whole).unwrap();
         flip(&file.path(), offset);
         match file.try_open() {
-            Err(failure) => said.push(failure.to_string()),
+            Err(error) => said.push(error.to_string()),
             Ok(log) => {
                 let reader = reader(&log);
                 if let Ok(events) = reader.query(&Query::new()) {
@@ -114,7 +114,7 @@ fn flipped_database(places: Range<u64>) -> Vec<String> {
                 match reader.verify(&mut |_| ()) {
                     Ok(found) if found.is_clean() => assert_eq!(all(&log), before, "flipped at {offset}"),
                     Ok(found) => said.push(found.to_string()),
-                    Err(failure) => said.push(failure.to_string()),
+                    Err(error) => said.push(error.to_string()),
                 }
             }
         }
@@ -135,11 +135,11 @@ fn a_truncated_database_is_reported() {
     let file = TestFile::with_events(60);
     let length = fs::metadata(file.path()).unwrap().len();
     fs::File::options().write(true).open(file.path()).unwrap().set_len(length / 2 / 4096 * 4096).unwrap();
-    let failure = match file.try_open() {
+    let error = match file.try_open() {
         Ok(log) => verify(&log).to_string(),
-        Err(failure) => failure.to_string(),
+        Err(error) => error.to_string(),
     };
-    assert!(failure.contains("malformed") || failure.contains("SQLite says"), "{failure}");
+    assert!(error.contains("malformed") || error.contains("SQLite says"), "{error}");
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn a_full_disk_fails_the_group_and_the_log_and_harms_nothing_before() {
     log.connection().pragma_update_and_check(None, "max_page_count", pages + 4, |_| Ok(())).unwrap();
 
     let group = |payload: usize| vec![Append::new(vec![event("grown").payload("x".repeat(payload)).unwrap()])];
-    let failure = log.commit(group(100_000), at(9)).unwrap_err().to_string();
-    assert!(failure.starts_with("recording 1 events failed in "), "{failure}");
-    assert!(failure.contains("database or disk is full"), "{failure}");
-    let failure = log.commit(group(1), at(9)).unwrap_err().to_string();
-    assert!(failure.contains("has failed before and has to be opened again: database or disk is full"), "{failure}");
+    let error = log.commit(group(100_000), at(9)).unwrap_err().to_string();
+    assert!(error.starts_with("recording 1 events failed in "), "{error}");
+    assert!(error.contains("database or disk is full"), "{error}");
+    let error = log.commit(group(1), at(9)).unwrap_err().to_string();
+    assert!(error.contains("has failed before and has to be opened again: database or disk is full"), "{error}");
     assert!(log.maintain().is_err(), "a failed log does nothing any more");
 
     drop(log);

@@ -19,7 +19,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{SqliteLog, SqliteOptions};
-use crate::{Append, Event, EventLog, EventReader, Interrupt, LogFailure, NewEvent, Query, Verification};
+use crate::{Append, Event, EventLog, EventReader, Interrupt, LogError, NewEvent, Query, Verification};
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
@@ -51,7 +51,7 @@ impl TestFile {
         self.try_open().unwrap()
     }
 
-    fn try_open(&self) -> Result<SqliteLog, LogFailure> {
+    fn try_open(&self) -> Result<SqliteLog, LogError> {
         SqliteLog::open(self.path(), "production", SqliteOptions::default())
     }
 

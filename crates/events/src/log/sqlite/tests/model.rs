@@ -138,7 +138,7 @@ fn subscription(name: u8) -> SubscriptionName {
 }
 
 fn limits() -> EventLimits {
-    EventLimits { max_payload_bytes: 200, ..EventLimits::default() }
+    EventLimits::new().max_payload_bytes(200)
 }
 
 fn open(file: &TestFile) -> SqliteLog {

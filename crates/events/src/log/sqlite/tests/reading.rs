@@ -79,9 +79,9 @@ fn a_row_that_does_not_fit_its_checksum_is_not_handed_out() {
     file.tool().execute("UPDATE events SET payload = '\"forged\"' WHERE id = 2", []).unwrap();
     let log = file.open();
     let reader = reader(&log);
-    let failure = reader.get(EventId::new(2).unwrap()).unwrap_err().to_string();
-    assert!(failure.contains("the row of event 2 is damaged: it has the checksum 0x"), "{failure}");
-    assert!(failure.contains(&*file.path().to_string_lossy()), "{failure}");
+    let error = reader.get(EventId::new(2).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("the row of event 2 is damaged: it has the checksum 0x"), "{error}");
+    assert!(error.contains(&*file.path().to_string_lossy()), "{error}");
     assert!(reader.query(&Query::new()).is_err());
     assert!(reader.get(EventId::new(3).unwrap()).unwrap().is_some(), "the others can be read");
 }
@@ -97,13 +97,13 @@ fn an_interrupted_reader_stops_in_the_middle_of_a_statement_and_can_be_used_agai
     let interrupt = Interrupt::new();
     interrupt.raise();
     reader.interrupt_by(&interrupt);
-    for failure in [
+    for error in [
         reader.query(&Query::new()).map(drop).unwrap_err(),
         reader.query(&Query::new().payload("/x", 1).unwrap()).map(drop).unwrap_err(),
         // It checks only what SQLite reports.
         reader.verify(&mut |_| ()).map(drop).unwrap_err(),
     ] {
-        assert!(failure.to_string().ends_with("events.db: it was interrupted"), "{failure}");
+        assert!(error.to_string().ends_with("events.db: it was interrupted"), "{error}");
     }
     reader.interrupt_by(&Interrupt::new());
     assert_eq!(reader.query(&Query::new()).unwrap().len(), 10_000);

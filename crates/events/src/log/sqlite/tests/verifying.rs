@@ -1,7 +1,7 @@
 use super::*;
 use crate::EventId;
 
-/// The faults that `verify` finds after this was done to a file with three events.
+/// The damage that `verify` finds after this was done to a file with three events.
 fn found_after(sql: &str) -> Verification {
     let file = TestFile::with_events(3);
     file.tool().execute_batch(sql).unwrap();
@@ -12,7 +12,7 @@ fn found_after(sql: &str) -> Verification {
 fn assert_found(sql: &str, event: Option<u64>, what: &str) {
     let found = found_after(sql);
     let event = event.and_then(EventId::new);
-    let is_reported = found.faults.iter().any(|fault| fault.event == event && fault.what.contains(what));
+    let is_reported = found.damaged.iter().any(|entry| entry.event == event && entry.reason.contains(what));
     assert!(is_reported, "wanted {what:?}, found {found}");
 }
 
@@ -21,7 +21,7 @@ fn a_sound_file_is_clean_and_its_progress_is_reported() {
     let file = TestFile::with_events(3);
     let mut reported = Vec::new();
     let found = reader(&file.open()).verify(&mut |count| reported.push(count)).unwrap();
-    assert_eq!((found.checked, found.faulty, reported.last()), (3, 0, Some(&3)));
+    assert_eq!((found.checked, found.damaged_count, reported.last()), (3, 0, Some(&3)));
 }
 
 #[test]
@@ -88,5 +88,5 @@ fn a_cause_that_is_not_before_its_effect_is_found() {
     super::super::events::Rows::of(log.connection()).unwrap().insert(&forged).unwrap();
     log.connection().execute("UPDATE state SET highest_id = 2", []).unwrap();
     let found = verify(&log);
-    assert!(found.faults.iter().any(|fault| fault.what == "its cause, event 2, is not before it"), "{found}");
+    assert!(found.damaged.iter().any(|entry| entry.reason == "its cause, event 2, is not before it"), "{found}");
 }

@@ -1,48 +1,48 @@
-//! Failures of a log: of its storage, or of reading one event.
+//! The errors of a log: of its storage, or of reading one event.
 
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use foundation_kernel::containment::{CaughtPanic, catch_panic};
+use foundation_kernel::containment::{CaughtPanic, error_text};
 use serde::Serialize;
 
 use crate::EventId;
 
-/// A failure of a log's storage: the request may or may not have been carried out, and the log must not be used any
+/// An error of a log's storage: the request may or may not have been carried out, and the log must not be used any
 /// more.
 ///
 /// To go on, the log is opened again. An [`EventStore`](crate::EventStore) does that by itself, and records nothing
 /// until it has worked ([`EventStore::outage`](crate::EventStore::outage)). Cheap to clone.
 ///
 /// ```
-/// use foundation_events::LogFailure;
+/// use foundation_events::LogError;
 ///
-/// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
-/// assert_eq!(failure.to_string(), "committing 3 events failed in /var/lib/shop/events.db: disk full");
+/// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// assert_eq!(error.to_string(), "committing 3 events failed in /var/lib/shop/events.db: disk full");
 /// ```
 #[derive(Debug, Clone)]
-pub struct LogFailure(Arc<Inner>);
+pub struct LogError(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     action: String,
     place: String,
     cause: Box<dyn Error + Send + Sync>,
-    kind: LogFailureKind,
+    kind: LogErrorKind,
 }
 
-/// The kind of a failure, as far as a program can act on it.
+/// The kind of a [`LogError`], as far as a program can act on it.
 ///
 /// ```
-/// use foundation_events::{LogFailure, LogFailureKind};
+/// use foundation_events::{LogError, LogErrorKind};
 ///
-/// let failure = LogFailure::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
-/// assert_eq!(failure.kind(), &LogFailureKind::Storage);
+/// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", "disk full");
+/// assert_eq!(error.kind(), &LogErrorKind::Storage);
 /// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogFailureKind {
+pub enum LogErrorKind {
     /// The storage has failed.
     Storage,
     /// One event cannot be read; all others can.
@@ -52,43 +52,43 @@ pub enum LogFailureKind {
     Displaced,
 }
 
-impl LogFailure {
-    /// The failure of a writer that panicked.
+impl LogError {
+    /// The error of a writer that panicked.
     pub(crate) fn panicked(action: &str, panic: &CaughtPanic) -> Self {
         Self::new(action, "the writer", format!("it panicked: {panic}"))
     }
 
-    /// The failure of an action ("committing 3 events") in a place (a file, for example) for this cause.
+    /// The error of an action ("committing 3 events") in a place (a file, for example) for this cause.
     pub fn new(
         action: impl Into<String>,
         place: impl Into<String>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         let (action, place, cause) = (action.into(), place.into(), cause.into());
-        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Storage }))
+        Self(Arc::new(Inner { action, place, cause, kind: LogErrorKind::Storage }))
     }
 
-    /// The failure of an action in a place because of one damaged event.
+    /// The error of an action in a place because of one damaged event.
     ///
     /// ```
-    /// use foundation_events::{DamagedEvent, EventId, LogFailure};
+    /// use foundation_events::{DamagedEvent, EventId, LogError};
     ///
     /// let damaged = DamagedEvent::new(EventId::FIRST, "its checksum is wrong");
-    /// let failure = LogFailure::damaged("querying events", "/var/lib/shop/events.db", damaged.clone());
-    /// assert_eq!(failure.damaged_event(), Some(&damaged));
+    /// let error = LogError::damaged("querying events", "/var/lib/shop/events.db", damaged.clone());
+    /// assert_eq!(error.damaged_event(), Some(&damaged));
     /// ```
     pub fn damaged(action: impl Into<String>, place: impl Into<String>, event: DamagedEvent) -> Self {
         let (action, place, cause) = (action.into(), place.into(), event.to_string().into());
-        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Damaged(event) }))
+        Self(Arc::new(Inner { action, place, cause, kind: LogErrorKind::Damaged(event) }))
     }
 
-    /// The failure of an action in a place whose storage is not the one that was opened.
+    /// The error of an action in a place whose storage is not the one that was opened.
     ///
     /// ```
-    /// use foundation_events::{LogFailure, LogFailureKind};
+    /// use foundation_events::{LogError, LogErrorKind};
     ///
-    /// let failure = LogFailure::displaced("recording 3 events", "/var/lib/shop/events.db", "the file was removed");
-    /// assert_eq!(failure.kind(), &LogFailureKind::Displaced);
+    /// let error = LogError::displaced("recording 3 events", "/var/lib/shop/events.db", "the file was removed");
+    /// assert_eq!(error.kind(), &LogErrorKind::Displaced);
     /// ```
     pub fn displaced(
         action: impl Into<String>,
@@ -96,18 +96,18 @@ impl LogFailure {
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         let (action, place, cause) = (action.into(), place.into(), cause.into());
-        Self(Arc::new(Inner { action, place, cause, kind: LogFailureKind::Displaced }))
+        Self(Arc::new(Inner { action, place, cause, kind: LogErrorKind::Displaced }))
     }
 
-    /// The kind of the failure.
-    pub fn kind(&self) -> &LogFailureKind {
+    /// The kind of the error.
+    pub fn kind(&self) -> &LogErrorKind {
         &self.0.kind
     }
 
     /// The damaged event, if nothing else has failed.
     pub fn damaged_event(&self) -> Option<&DamagedEvent> {
         match &self.0.kind {
-            LogFailureKind::Damaged(event) => Some(event),
+            LogErrorKind::Damaged(event) => Some(event),
             _ => None,
         }
     }
@@ -121,20 +121,32 @@ impl LogFailure {
     pub fn place(&self) -> &str {
         &self.0.place
     }
+
+    /// The cause, as the log has given it. Its text, and those of its own sources, are part of that of the error.
+    ///
+    /// ```
+    /// use std::io;
+    /// use foundation_events::LogError;
+    ///
+    /// let full = io::Error::from(io::ErrorKind::StorageFull);
+    /// let error = LogError::new("committing 3 events", "/var/lib/shop/events.db", full);
+    /// let cause = error.cause().downcast_ref::<io::Error>().expect("it was given");
+    /// assert_eq!(cause.kind(), io::ErrorKind::StorageFull);
+    /// ```
+    pub fn cause(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0.cause
+    }
 }
 
-impl fmt::Display for LogFailure {
+impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { action, place, cause, .. } = &*self.0;
-        write!(f, "{action} failed in {place}: {cause}")
+        write!(f, "{action} failed in {place}: {}", error_text(&**cause))
     }
 }
 
-impl Error for LogFailure {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0.cause)
-    }
-}
+// Without a source: the causes are in the text.
+impl Error for LogError {}
 
 /// An event that was recorded and cannot be read any more as it was: its row was changed, by a failing disk or by a
 /// tool.
@@ -172,9 +184,9 @@ impl fmt::Display for DamagedEvent {
 ///
 /// | | query, export | subscription |
 /// |---|---|---|
-/// | [`Tell`](Self::Tell) | ends with an error that names the event | shows an error once; the next call goes on after the event |
+/// | [`Report`](Self::Report) | ends with an error that names the event | shows an error once; the next call goes on after the event |
 /// | [`Skip`](Self::Skip) | goes on without it | goes on without it, and counts it |
-/// | [`Stop`](Self::Stop) | as `Tell` | shows the error and ends |
+/// | [`Stop`](Self::Stop) | as `Report` | shows the error and ends |
 ///
 /// Each skipped event is reported by a warning to `tracing`.
 ///
@@ -182,21 +194,16 @@ impl fmt::Display for DamagedEvent {
 /// use foundation_events::{OnDamaged, Query};
 ///
 /// let whatever_is_left = Query::new().on_damaged(OnDamaged::Skip);
-/// assert_eq!(OnDamaged::default(), OnDamaged::Tell);
+/// assert_eq!(OnDamaged::default(), OnDamaged::Report);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnDamaged {
     /// Reports it, once.
     #[default]
-    Tell,
+    Report,
     /// Goes on without it.
     Skip,
     /// Reports it and ends.
     Stop,
-}
-
-/// Turns a panic of a log, or of the clock, into a failure: the log must not be used after it.
-pub(crate) fn catch_log_panic<T>(action: &str, act: impl FnOnce() -> Result<T, LogFailure>) -> Result<T, LogFailure> {
-    catch_panic(act).unwrap_or_else(|panic| Err(LogFailure::panicked(action, &panic)))
 }
