@@ -5,8 +5,8 @@ use foundation::supervision::Health;
 use foundation::{EventStore, Foundation, ServiceKey, TestNamespace};
 use foundation_testkit::{Command, Log, Moment, Probe, Puppet};
 
-static INDEX: ServiceKey<Command> = ServiceKey::new("index");
-static SEARCH: ServiceKey<Command> = ServiceKey::new("search");
+static INDEX: ServiceKey<Command> = ServiceKey::from_static("index");
+static SEARCH: ServiceKey<Command> = ServiceKey::from_static("search");
 
 fn service(key: &'static ServiceKey<Command>, log: &Log) -> Service {
     let puppet = Puppet::new(key.name().as_str(), log);

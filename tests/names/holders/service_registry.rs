@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::names::{HealthCheck, ProcessRegistry, RegistryError};
+use foundation::names::{HealthCheck, Origin, ProcessRegistry, RegistryError};
 use foundation::ractor::Actor;
 use foundation::supervision::{Health, Report, Reporter};
 use foundation::{Namespace, Via};
@@ -343,7 +343,7 @@ async fn fnd_6_service_info_has_the_details() {
     let [other, first] = &info.services[..] else { panic!("{info:?}") };
     assert_eq!((first.name.as_str(), first.actor, first.healthy), ("probe", probe.get_id(), true));
     assert!(first.message.ends_with("Command"), "{}", first.message);
-    assert_eq!((first.foreign, other.foreign), (false, true));
+    assert_eq!((first.origin, other.origin), (Origin::Managed, Origin::Foreign));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use ractor::ActorId;
 
 use crate::namespace::{Namespace, ServiceName};
 use crate::near::NearMisses;
-use crate::registry::names::{LookupError, Table};
+use crate::registry::names::LookupError;
 use crate::supervisor::{ChildError, StartError};
 
 /// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
@@ -160,22 +160,34 @@ fn who(holder: &Option<ActorId>) -> String {
 }
 
 impl RegistryError {
-    /// A miss of a lookup for an actor that answers to `M`, for the caller.
-    pub(crate) fn lookup_failed<M>(table: &Table, name: &ServiceName, miss: LookupError) -> Self {
-        let (namespace, name) = (table.namespace(), name.clone());
+    /// A miss of a lookup for an actor that answers to `M`, for the caller; `known` returns at most so many names of the
+    /// namespace.
+    pub(crate) fn lookup_failed<M>(
+        namespace: Namespace,
+        name: &ServiceName,
+        miss: LookupError,
+        known: impl FnOnce(usize) -> Vec<ServiceName>,
+    ) -> Self {
+        let name = name.clone();
         match miss {
-            LookupError::Absent => Self::NotFound { namespace, near: near(table, &name), name },
+            LookupError::Absent => Self::NotFound { namespace, near: near(&name, known), name },
             LookupError::WrongType(found) => {
                 Self::WrongType { namespace, name, wanted: std::any::type_name::<M>(), found }
             }
         }
     }
 
-    pub(crate) fn wait_timed_out(table: &Table, name: &ServiceName, waited: Duration) -> Self {
-        Self::WaitTimedOut { namespace: table.namespace(), name: name.clone(), waited, near: near(table, name) }
+    /// A wait for an actor of this name that took too long; `known` as for a lookup.
+    pub(crate) fn wait_timed_out(
+        namespace: Namespace,
+        name: &ServiceName,
+        waited: Duration,
+        known: impl FnOnce(usize) -> Vec<ServiceName>,
+    ) -> Self {
+        Self::WaitTimedOut { namespace, name: name.clone(), waited, near: near(name, known) }
     }
 }
 
-fn near(table: &Table, name: &ServiceName) -> NearMisses {
-    NearMisses::of(name.as_str(), table.live_names(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
+fn near(name: &ServiceName, known: impl FnOnce(usize) -> Vec<ServiceName>) -> NearMisses {
+    NearMisses::of(name.as_str(), known(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
 }

@@ -164,7 +164,7 @@ impl ServiceRegistry {
     /// #     type Msg = u64; type State = (); type Arguments = ();
     /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
     /// # }
-    /// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+    /// const CLERK: ServiceKey<u64> = ServiceKey::from_static("clerk");
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -289,7 +289,7 @@ impl ServiceRegistry {
 
     /// Drops what the registry keeps for this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
-        if holder.origin() == Origin::Foreign
+        if holder.origin().is_monitored()
             && let Some(monitor) = self.state.monitor.upgrade()
         {
             monitor.forget(actor, holder);
@@ -385,7 +385,10 @@ impl ServiceRegistry {
         let limit = limit.into().unwrap_or(self.state.limits.wait);
         match waking_contained(timeout(limit, self.while_open(self.state.table.appearance::<M>(key.name())))).await {
             Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
-            Err(_) => Err(RegistryError::wait_timed_out(&self.state.table, key.name(), limit)),
+            Err(_) => {
+                let known = |most| self.state.table.live_names(most);
+                Err(RegistryError::wait_timed_out(self.namespace(), key.name(), limit, known))
+            }
         }
     }
 
@@ -459,7 +462,7 @@ impl ServiceRegistry {
     /// #     type Msg = u64; type State = (); type Arguments = ();
     /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
     /// # }
-    /// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+    /// const CLERK: ServiceKey<u64> = ServiceKey::from_static("clerk");
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
