@@ -108,10 +108,10 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     let output = error.to_string();
     assert!(output.starts_with("namespace production: "), "{output}");
     assert!(output.ends_with("child sleeper did not start: the alarm did not ring"), "{output}");
-    let FoundationError::Namespace(foundation::names::RegistryError::Child { source, .. }) = &error else {
+    let FoundationError::Namespace(foundation::names::RegistryError::Child { error: child, .. }) = &error else {
         panic!("{error:?}")
     };
-    let foundation::supervision::ChildError::Start { source, .. } = source else { panic!("{source:?}") };
+    let foundation::supervision::ChildError::Start { source, .. } = child else { panic!("{child:?}") };
     assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
 
     assert_eq!(lives(&log), ["a up", "b up", "b down", "a down"]);

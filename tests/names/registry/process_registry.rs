@@ -32,7 +32,7 @@ async fn fnd_5_child_specs_of_different_keys_have_different_ids() {
     assert_eq!(names_in(&names), ["other", "probe"]);
 
     let again = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap_err();
-    assert!(matches!(again, RegistryError::Child { source: ChildError::AlreadyStarted { .. }, .. }), "{again}");
+    assert!(matches!(again, RegistryError::Child { error: ChildError::AlreadyStarted { .. }, .. }), "{again}");
 }
 
 // ---- register ----

@@ -12,7 +12,8 @@ use crate::supervisor::{ChildError, StartError};
 /// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
 const MAX_COMPARED_NAMES: usize = 256;
 
-/// Why an operation on a name failed.
+/// Why an operation on a name failed. Its text has that of the error within it, if there is one, which is no
+/// [source](std::error::Error::source) then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
@@ -93,24 +94,22 @@ pub enum RegistryError {
         near: NearMisses,
     },
     /// The actor did not start.
-    #[error("service {name} in namespace {namespace} did not start: {source}")]
+    #[error("service {name} in namespace {namespace} did not start: {error}")]
     Start {
         /// Where.
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
         /// The actor's own cause.
-        #[source]
-        source: StartError,
+        error: StartError,
     },
     /// The supervisor of the namespace's application refused the child.
-    #[error("namespace {namespace}: {source}")]
+    #[error("namespace {namespace}: {error}")]
     Child {
         /// Where.
         namespace: Namespace,
         /// Why.
-        #[source]
-        source: ChildError,
+        error: ChildError,
     },
     /// The namespace has been cleaned up, is stopping, or has not started yet.
     #[error("namespace {namespace} is not running")]

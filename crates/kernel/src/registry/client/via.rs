@@ -306,7 +306,6 @@ pub struct CastError<M> {
     /// The message, as it was given.
     pub message: M,
     /// Why it could not be delivered.
-    #[source]
     pub reason: RegistryError,
 }
 

@@ -362,8 +362,8 @@ impl ProcessRegistry {
                 }
                 Some(Err(error)) => {
                     // If another caller has taken the cause, this one tries again.
-                    if let Some(source) = error.lock().take() {
-                        return Err(RegistryError::Child { namespace, source });
+                    if let Some(error) = error.lock().take() {
+                        return Err(RegistryError::Child { namespace, error });
                     }
                 }
                 None => {

@@ -55,7 +55,7 @@ impl ServiceRegistry {
         let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
             name: name_guard.holder().name().clone(),
-            source: error.into(),
+            error: error.into(),
         })?;
         name_guard.publish(actor.get_cell());
         Ok(actor)
@@ -149,7 +149,7 @@ impl ServiceRegistry {
     pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
         let application = self.state.application().ok_or_else(|| self.not_running())?;
-        application.supervisor.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+        application.supervisor.start_child(spec).await.map_err(|error| RegistryError::Child { namespace, error })
     }
 
     /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is
@@ -187,7 +187,7 @@ impl ServiceRegistry {
     pub async fn replace(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
         let supervisor = self.application()?;
-        supervisor.replace_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+        supervisor.replace_child(spec).await.map_err(|error| RegistryError::Child { namespace, error })
     }
 
     /// The supervisor of the namespace's application: the embedder's children.
