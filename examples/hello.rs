@@ -10,7 +10,7 @@ use foundation::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use foundation::{Foundation, ServiceKey, ShutdownReport, answer, local_message};
 use foundation_examples::Failure;
 
-const GREETER: ServiceKey<Greet> = ServiceKey::new("greeter");
+const GREETER: ServiceKey<Greet> = ServiceKey::from_static("greeter");
 
 /// A name to greet, and where the greeting goes.
 struct Greet(&'static str, RpcReplyPort<String>);

@@ -26,7 +26,7 @@ const NAMESPACES: usize = 1_000;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The same name in every namespace.
-const GREETER: ServiceKey<GreeterMsg> = ServiceKey::new("greeter");
+const GREETER: ServiceKey<GreeterMsg> = ServiceKey::from_static("greeter");
 /// The same setting in every namespace, with a value of its own in each.
 const SETTING: &str = "greeting.number";
 

@@ -78,7 +78,7 @@ async fn start(directory: &Path) -> Result<Foundation, Failure> {
 
 // ---- the ledger: keeps the counts, and does nothing that could fail ----
 
-const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::new("ledger");
+const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::from_static("ledger");
 
 /// How often each word was counted.
 type Tally = BTreeMap<String, u64>;
@@ -112,7 +112,7 @@ impl Actor for Ledger {
 
 // ---- the word count: does the work, and may fail ----
 
-const WORD_COUNT: ServiceKey<Work> = ServiceKey::new("word_count");
+const WORD_COUNT: ServiceKey<Work> = ServiceKey::from_static("word_count");
 
 enum Work {
     /// Answered when the line is counted.

@@ -11,11 +11,8 @@ use modules::{Crate, Modules};
 
 /// How many files a folder may have.
 const MAX_FILES: usize = 20;
-/// How long a chain of files that import each other may be: in the kernel one more, since the root is built of services,
-/// which are described by the client of their namespace.
-fn max_floors(name: &str) -> usize {
-    if name == "kernel" { 9 } else { 8 }
-}
+/// How long a chain of files that import each other may be.
+const MAX_FLOORS: usize = 8;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -148,13 +145,7 @@ fn no_files_import_each_other_in_a_circle() {
 fn no_chain_of_imports_is_too_long() {
     for (source, _) in &*CRATES {
         let chain = source.modules.longest_chain();
-        assert!(
-            chain.len() <= max_floors(&source.name),
-            "crates/{}: {} files: {}",
-            source.name,
-            chain.len(),
-            chain.join(" → ")
-        );
+        assert!(chain.len() <= MAX_FLOORS, "crates/{}: {} files: {}", source.name, chain.len(), chain.join(" → "));
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn actor(foundation: &Foundation, services: &Services, name: &ServiceName) -> Option<ActorCell> {
-    foundation.registry().get_all_services(services.namespace()).remove(name)
+    Some(foundation.registry().get_all_services(services.namespace()).get(name)?.cell().clone())
 }
 
 /// Services for which three restarts exceed the intensity; by default no number does.

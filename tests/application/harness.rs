@@ -11,7 +11,7 @@ use foundation::{ChildSpec, Foundation, FoundationBuilder, Namespace, ServiceKey
 use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, SOON, assert_error, configured};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 
 /// Runs a test as the attribute would, on a runtime of its own; its panic's text, or `Ok`.
 fn outcome<Fut: Future<Output = ()>>(

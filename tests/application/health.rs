@@ -107,7 +107,7 @@ async fn the_grace_of_a_restart_is_a_limit() {
 async fn workers_that_do_not_count_never_change_the_health() {
     let foundation = Foundation::builder().intensity(RestartIntensity::UNLIMITED).start().await.unwrap();
     let services = foundation.production();
-    let named = (0..1_000).map(|n| ServiceKey::<Command>::parse(format!("worker_{n}")).unwrap());
+    let named = (0..1_000).map(|n| ServiceKey::<Command>::new(format!("worker_{n}")).unwrap());
     let slow = |key: &ServiceKey<Command>| {
         services.child_spec(key, || (Probe::default(), ())).backoff(Backoff::Constant(SECOND))
     };
@@ -242,7 +242,8 @@ async fn a_child_is_degraded_by_an_unhealthy_requirement(namespace: TestNamespac
 #[tokio::test(start_paused = true)]
 async fn a_service_that_fails_for_an_hour_ends_no_other_and_is_restarted_at_growing_intervals() {
     let foundation =
-        with_child(|services| services.child_spec(&ServiceKey::new("clerk"), || (Probe::default(), ()))).start();
+        with_child(|services| services.child_spec(&ServiceKey::from_static("clerk"), || (Probe::default(), ())))
+            .start();
     let foundation = foundation.await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let clerk = ServiceName::from_static("clerk");

@@ -88,7 +88,10 @@ async fn fnd_7_shutdown_stops_everything_supervisors_included() {
         .into_iter()
         .flat_map(|services| {
             let named = foundation.registry().get_all_services(services.namespace()).into_values();
-            named.chain([services.application().unwrap().actor().clone()]).collect::<Vec<_>>()
+            named
+                .map(|actor| actor.cell().clone())
+                .chain([services.application().unwrap().actor().clone()])
+                .collect::<Vec<_>>()
         })
         .collect();
     assert_eq!(actors.len(), 8);
@@ -483,7 +486,7 @@ async fn fnd_7_ten_concurrent_tasks_use_all_three_services(namespace: TestNamesp
 
 #[tokio::test]
 async fn fnd_7_an_application_that_crashes_is_restarted_while_the_services_stay() {
-    const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+    const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
     let clerk = Puppet::new("clerk", &Log::new());
     let actors = clerk.clone();
     let builder = configured().strategy(Strategy::OneForAll).intensity(RestartIntensity::default());

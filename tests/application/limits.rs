@@ -10,7 +10,7 @@ use foundation::{ChildSpec, Foundation, Limits, NewEvent, ServiceKey, Strategy, 
 use foundation_testkit::{Behavior, Command, Probe, TestClock, assert_error, error_text, held_up_by};
 use tokio::time::Instant;
 
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 const SHORT: Duration = Duration::from_millis(20);
 
 fn supervisors(limits: SupervisorLimits) -> Limits {

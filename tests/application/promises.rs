@@ -13,7 +13,7 @@ use foundation::{
 use foundation_testkit::{Behavior, Command, Log, Moment, Probe, Puppet, configured, error_text, soon};
 use tokio::runtime::Builder;
 
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 
 fn idle() -> (Probe, ()) {
     (Probe::default(), ())

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use foundation::events::{EventKind, EventLimits, EventStorage, MemoryLog, Query};
 use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation::supervision::{NameTaken, RestartIntensity};
-use foundation::{
-    ChildSpec, EventStore, Foundation, Limits, Namespace, NewEvent, Recording, ServiceKey, TestNamespace,
-};
+use foundation::{ChildSpec, EventStore, Foundation, Limits, NewEvent, Recording, ServiceKey, TestNamespace};
 use foundation_testkit::{SOON, TestDisk};
 
 use serde_json::json;
@@ -31,8 +29,8 @@ impl Actor for Fails {
     }
 }
 
-const A: ServiceKey<String> = ServiceKey::new("a");
-const B: ServiceKey<String> = ServiceKey::new("b");
+const A: ServiceKey<String> = ServiceKey::from_static("a");
+const B: ServiceKey<String> = ServiceKey::from_static("b");
 
 async fn kinds(events: &EventStore) -> Vec<EventKind> {
     events.query(Query::new()).await.unwrap().iter().map(|event| event.kind.clone()).collect()
@@ -119,10 +117,8 @@ async fn with_store_away(storage: EventStorage, limits: Limits) -> Foundation {
     let builder = Foundation::builder().events(storage).limits(limits).intensity(RestartIntensity::UNLIMITED);
     let builder = builder.child(|services| services.child_spec(&A, || (Fails, ())));
     let foundation = builder.child(|services| services.child_spec(&B, || (Fails, ()))).start().await.unwrap();
-    let actors = foundation.registry().get_all_services(Namespace::Production);
-    let store = &actors[&EventStore::NAME];
-    store.kill();
-    store.wait(None).await.unwrap();
+    let store = foundation.production().registry().lookup_any(&EventStore::NAME).unwrap();
+    store.cell().kill_and_wait(None).await.unwrap();
     foundation
 }
 

@@ -21,14 +21,14 @@ use futures::FutureExt;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc::{self};
 
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 
 /// A builder with these children, in this order, and the log of their lives.
 fn staffed(names: &[&str]) -> (FoundationBuilder, Log) {
     let log = Log::new();
     let builder = names.iter().fold(configured(), |builder, name| {
         let puppet = Puppet::new(name, &log);
-        let key = ServiceKey::<Command>::parse(name).unwrap();
+        let key = ServiceKey::<Command>::new(name).unwrap();
         builder.child(move |services| {
             let puppet = puppet.clone();
             services.child_spec(&key, move || (puppet.actor(), ())).in_health()
@@ -108,10 +108,10 @@ async fn a_child_that_does_not_start_undoes_the_whole_start_and_the_error_has_it
     let output = error.to_string();
     assert!(output.starts_with("namespace production: "), "{output}");
     assert!(output.ends_with("child sleeper did not start: the alarm did not ring"), "{output}");
-    let FoundationError::Namespace(foundation::names::RegistryError::Child { source, .. }) = &error else {
+    let FoundationError::Namespace(foundation::names::RegistryError::Child { error: child, .. }) = &error else {
         panic!("{error:?}")
     };
-    let foundation::supervision::ChildError::Start { source, .. } = source else { panic!("{source:?}") };
+    let foundation::supervision::ChildError::Start { source, .. } = child else { panic!("{child:?}") };
     assert_eq!(source.root_cause().to_string(), "the alarm did not ring");
 
     assert_eq!(lives(&log), ["a up", "b up", "b down", "a down"]);
@@ -143,7 +143,7 @@ async fn strategy_and_intensity_are_those_of_the_application() {
     let once = RestartIntensity::new(1, Duration::from_secs(5));
     let foundation = builder.strategy(Strategy::OneForAll).intensity(once).start().await.unwrap();
     lives(&log);
-    let a = foundation.production().via(&ServiceKey::<Command>::new("a"));
+    let a = foundation.production().via(&ServiceKey::<Command>::from_static("a"));
     a.cast(Command::Panic("ordered to panic")).unwrap();
     log.reached("b", Moment::Up, 1).await;
     assert_eq!(lives(&log), ["b down", "a up", "b up"]);
@@ -302,8 +302,8 @@ async fn a_test_namespace_is_cleaned_up_with_a_report() {
 async fn two_clean_ups_at_once_both_wait_for_the_end() {
     let foundation = Foundation::builder().start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
-    let actor = foundation.registry().get_all_services(namespace.namespace()).remove(&EventStore::NAME).unwrap();
-    let ended = || assert_eq!(actor.get_status(), ActorStatus::Stopped);
+    let actor = namespace.registry().lookup_any(&EventStore::NAME).unwrap();
+    let ended = || assert_eq!(actor.cell().get_status(), ActorStatus::Stopped);
     let id = namespace.namespace();
     tokio::join!(async { foundation.cleanup(id).await.map(|_| ended()).unwrap() }, async {
         namespace.cleanup().await.map(|_| ended()).unwrap()

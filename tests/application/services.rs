@@ -1,12 +1,13 @@
 //! Services that a program adds to every namespace, beside the foundation's own.
 
+use foundation::health::Condition;
 use foundation::names::Service;
 use foundation::supervision::Health;
 use foundation::{EventStore, Foundation, ServiceKey, TestNamespace};
 use foundation_testkit::{Command, Log, Moment, Probe, Puppet};
 
-static INDEX: ServiceKey<Command> = ServiceKey::new("index");
-static SEARCH: ServiceKey<Command> = ServiceKey::new("search");
+static INDEX: ServiceKey<Command> = ServiceKey::from_static("index");
+static SEARCH: ServiceKey<Command> = ServiceKey::from_static("search");
 
 fn service(key: &'static ServiceKey<Command>, log: &Log) -> Service {
     let puppet = Puppet::new(key.name().as_str(), log);
@@ -64,4 +65,16 @@ async fn a_service_is_degraded_by_one_that_it_needs(namespace: TestNamespace) {
     let line = |name: &str| health.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(line("index").contains("it has no documents"), "{health}");
     assert!(line("search").contains("degraded") && line("search").contains("index"), "{health}");
+}
+
+#[tokio::test]
+async fn the_health_of_a_foundation_that_has_stopped_lists_the_services_of_a_program_as_well() {
+    let foundation = with_a_failing_index().start().await.unwrap();
+    let services = foundation.production().clone();
+    foundation.shutdown().await;
+    let health = services.health().await;
+    let names: Vec<_> = health.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["telemetry", "event_store", "config_server", "index", "search", "application"]);
+    assert_eq!(health.condition(), Condition::Down);
+    assert!(health.to_string().starts_with("telemetry      down: namespace production is not running"), "{health}");
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use fastrand::Rng;
 use foundation::events::EventKind;
 use foundation::names::ServiceName;
-use foundation::{ConfigServer, EventStore, Namespace, NewEvent, Telemetry};
+use foundation::{ConfigServer, EventStore, NewEvent, Telemetry};
 
 use super::clients::{Request, pause};
 use super::disk::FullDisk;
@@ -86,8 +86,8 @@ pub(crate) async fn inject(world: &mut World, random: &mut Rng) {
 }
 
 fn kill(world: &World, name: &ServiceName) {
-    if let Some(actor) = world.foundation.registry().get_all_services(Namespace::Production).get(name) {
-        actor.kill();
+    if let Ok(actor) = world.foundation.production().registry().lookup_any(name) {
+        actor.cell().kill();
     }
 }
 

@@ -42,7 +42,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("settings")).unwrap();
         fs::write(directory.path().join("settings/app.toml"), "pace = 1\n").unwrap();
-        let (clock, workers) = (Clock::default(), WORKERS.map(ServiceKey::new).to_vec());
+        let (clock, workers) = (Clock::default(), WORKERS.map(ServiceKey::from_static).to_vec());
         let foundation = start(&directory, &clock, &workers).await;
         let (begun, damaged) = (Instant::now(), BTreeSet::new());
         Self { begun, directory, foundation, clock, workers, pace: 1, damaged }

@@ -46,10 +46,8 @@ async fn a_record_that_is_damaged_while_the_configuration_runs_changes_nothing()
     config.update("pool.max", 9).await.unwrap();
     damage(directory.path(), 1);
     for port in 1..4 {
-        let server =
-            foundation.registry().get_all_services(foundation.production().namespace())[&ConfigServer::NAME].clone();
-        server.kill();
-        server.wait(None).await.unwrap();
+        let server = foundation.production().registry().lookup_any(&ConfigServer::NAME).unwrap();
+        server.cell().kill_and_wait(None).await.unwrap();
         config.wait_until_up(SOON).await.unwrap();
         config.update("server.port", port).await.unwrap();
         assert_eq!((config.get("pool.max"), config.get("server.port")), (Ok(9), Ok(port)));

@@ -226,10 +226,8 @@ async fn a_watched_file_is_reloaded_when_it_is_written_or_replaced_and_refused_w
     assert_eq!(fixture.config().section::<Pool>().unwrap().max, 7);
 
     // A restarted server watches, too.
-    let server = fixture.foundation.registry().get_all_services(fixture.foundation.production().namespace());
-    let actor = server[&ConfigServer::NAME].clone();
-    actor.kill();
-    actor.wait(None).await.unwrap();
+    let server = fixture.foundation.production().registry().lookup_any(&ConfigServer::NAME).unwrap();
+    server.cell().kill_and_wait(None).await.unwrap();
     fixture.config().wait_until_up(SOON).await.unwrap();
     fixture.replace("pool:\n  max: 8\n");
     until(&mut changes, 8).await;
@@ -439,7 +437,7 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
     let fixture = Fixture::start("app.toml", "pool.max = 5", |sources| sources.watch(quiet).poll(quiet)).await;
     let mut changes = fixture.config().subscribe_section::<Pool>().unwrap();
     let production = fixture.foundation.production();
-    let store = fixture.foundation.registry().get_all_services(production.namespace())[&EventStore::NAME].clone();
+    let store = production.registry().lookup_any(&EventStore::NAME).unwrap();
     unregister_event_store(production);
     fixture.replace("pool.max = 6");
     let refused = async {
@@ -452,7 +450,7 @@ async fn a_change_of_a_file_that_cannot_be_recorded_is_made_when_the_event_store
     tokio::time::timeout(SOON, refused).await.unwrap();
     assert_eq!(fixture.config().section::<Pool>().unwrap().max, 5);
 
-    store.kill();
+    store.cell().kill();
     fixture.foundation.events().wait_until_up(SOON).await.unwrap();
     let changed = async { while changes.next().await.unwrap().unwrap().new.max != 6 {} };
     tokio::time::timeout(SOON, changed).await.unwrap();

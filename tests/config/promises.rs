@@ -76,11 +76,11 @@ async fn a_change_without_a_record_outlives_its_server() {
     let foundation = Foundation::builder().config(Pool::sources().audit(Audit::BestEffort)).start().await.unwrap();
     let namespace = foundation.test_namespace().await.unwrap();
     let config = namespace.config();
-    let store = foundation.registry().get_all_services(namespace.namespace()).remove(&EventStore::NAME).unwrap();
+    let store = namespace.registry().lookup_any(&EventStore::NAME).unwrap();
     unregister_event_store(&namespace);
     assert_eq!(config.update("pool.max", 9).await.unwrap().event, None);
     // The successor of an unregistered store is found again.
-    store.kill();
+    store.cell().kill();
     wait_until_up(&namespace, &EventStore::NAME).await;
     crash(&namespace, &ConfigServer::NAME).await;
     assert_eq!(config.section::<Pool>().unwrap().max, 9);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::recording_log::{LogCall, RecordingLog};
 
 const MAIL: SubscriptionName = SubscriptionName::from_static("mail");
-const CLERK: ServiceKey<Item> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Item> = ServiceKey::from_static("clerk");
 
 /// Answers every message at once.
 struct Clerk;

@@ -11,7 +11,7 @@ use foundation::events::{
 use foundation::health::Condition;
 use foundation::names::RegistryError;
 use foundation::supervision::{Backoff, RestartIntensity};
-use foundation::{EventStore, Foundation, Namespace, NewEvent, ServiceKey, TestNamespace};
+use foundation::{EventStore, Foundation, NewEvent, ServiceKey, TestNamespace};
 use foundation_testkit::{
     Command, Fault, FaultyLog, Probe, SOON, TestDisk, at, configured, pid, unregister_event_store,
 };
@@ -142,13 +142,13 @@ async fn a_store_that_is_killed_while_its_disk_is_gone_restarts_reads_and_waits_
     foundation.shutdown().await;
 }
 
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 
 /// Kills the clerk until its application has given up so often that production is restarted as a whole.
 async fn collapse_production(foundation: &Foundation) {
-    let actor = || foundation.registry().get_all_services(Namespace::Production).remove(&EventStore::NAME);
-    let store = actor().unwrap().get_id();
-    while actor().is_none_or(|now| now.get_id() == store) {
+    let actor = || foundation.production().registry().lookup_any(&EventStore::NAME);
+    let store = actor().unwrap().actor_id();
+    while !actor().is_ok_and(|now| now.actor_id() != store) {
         if let Ok(clerk) = foundation.production().lookup(&CLERK) {
             clerk.kill_and_wait(None).await.unwrap();
         }
@@ -222,10 +222,8 @@ async fn a_read_waits_for_a_restarting_store_as_long_as_an_append_does() {
         let foundation = Foundation::builder().service_backoff(backoff).start().await.unwrap();
         let store = foundation.events();
         let id = store.append(event("counted", 1)).await.unwrap();
-        foundation.registry().get_all_services(Namespace::Production)[&EventStore::NAME]
-            .kill_and_wait(None)
-            .await
-            .unwrap();
+        let actor = foundation.production().registry().lookup_any(&EventStore::NAME).unwrap();
+        actor.cell().kill_and_wait(None).await.unwrap();
         let begun = Instant::now();
         let (got, found, recent, stats) = futures::join!(
             async { store.get(id).await.map(|event| event.is_some()) },

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 const NOTED: EventKind = EventKind::from_static("noted");
 const BOOKS: SubscriptionName = SubscriptionName::from_static("books");
-const CLERK: ServiceKey<Entry> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Entry> = ServiceKey::from_static("clerk");
 
 fn id(number: u64) -> EventId {
     EventId::new(number).unwrap()

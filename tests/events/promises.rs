@@ -26,7 +26,7 @@ const NOTED: EventKind = EventKind::from_static("noted");
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
 const BOOKS: SubscriptionName = SubscriptionName::from_static("books");
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 
 fn id(number: u64) -> EventId {
     EventId::new(number).unwrap()

@@ -322,7 +322,7 @@ async fn a_forgotten_subscription_begins_anew(namespace: TestNamespace) {
 
 // ---- forwarded to an actor ----
 
-const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::new("ledger");
+const LEDGER: ServiceKey<LedgerMsg> = ServiceKey::from_static("ledger");
 
 /// Forwards its messages, and answers on request.
 struct Ledger;

@@ -32,7 +32,7 @@ fn is_free(names: &ServiceRegistry, name: &ServiceName) -> bool {
 /// Names and memberships alike; see `reg_cleans_up_when_the_process_crashes` for the other cases of names.
 #[tokio::test]
 async fn reg_2_1_cleans_up_when_the_process_crashes() {
-    const GROUP: GroupKey<Command> = GroupKey::new("group");
+    const GROUP: GroupKey<Command> = GroupKey::from_static("group");
     for ending in Ending::ALL {
         let (registry, names) = test_registry().await;
         let gate = Gate::new();

@@ -6,12 +6,12 @@ use foundation::ractor::{Actor, ActorProcessingErr, ActorRef};
 use foundation_testkit::{Command, Probe};
 
 // Statics, not constants: a future may borrow them beyond the statement that made it.
-pub(crate) static PROBE: ServiceKey<Command> = ServiceKey::new("probe");
-pub(crate) static OTHER: ServiceKey<Command> = ServiceKey::new("other");
+pub(crate) static PROBE: ServiceKey<Command> = ServiceKey::from_static("probe");
+pub(crate) static OTHER: ServiceKey<Command> = ServiceKey::from_static("other");
 
 /// A key that is made at run time.
 pub(crate) fn key<M>(name: impl AsRef<str>) -> ServiceKey<M> {
-    ServiceKey::parse(name).unwrap()
+    ServiceKey::new(name).unwrap()
 }
 
 /// The names of a namespace as texts.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::otp::{Agency, Office, at_most, counts, puppets, states};
 
 const SECOND: Duration = Duration::from_secs(1);
-static CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+static CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 
 #[tokio::test]
 async fn peer_9_children_are_up_when_their_supervisor_has_started() {

@@ -16,7 +16,7 @@ pub(crate) enum EchoMsg {
 local_message!(EchoMsg);
 
 // A static and not a constant: a constant would be built anew at each use.
-pub(crate) static ECHO: ServiceKey<EchoMsg> = ServiceKey::new("echo");
+pub(crate) static ECHO: ServiceKey<EchoMsg> = ServiceKey::from_static("echo");
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
 impl Actor for Echo {

@@ -120,7 +120,7 @@ async fn named() -> u64 {
     let before = resident();
     let mut held = Vec::with_capacity(ACTORS);
     for n in 0..ACTORS {
-        let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("child-{n}")));
+        let key: ServiceKey<EchoMsg> = started(ServiceKey::new(format!("child-{n}")));
         held.extend(started(registry.supervise(registry.child_spec(&key, || (Echo, ()))).await).map(ActorRef::from));
     }
     all_run(&held).await;

@@ -82,7 +82,7 @@ impl Foundation {
         let unfinished = Unfinished::namespace(&self.registry, namespace);
         let services = self.namespace(namespace).await;
         unfinished.finish();
-        Ok(TestNamespace::owned(&self.registry, services?))
+        Ok(TestNamespace::owned(services?))
     }
 
     /// The configuration of production.

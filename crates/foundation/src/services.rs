@@ -3,17 +3,14 @@
 use std::ops::Deref;
 use std::sync::{Arc, Weak};
 
-use foundation_kernel::names::{ProcessRegistry, RegistryError, ServiceName, ServiceRegistry};
-use foundation_kernel::supervision::{Health, HealthLimits, Verdict};
+use foundation_kernel::names::{ProcessRegistry, RegistryError, ServiceRegistry};
+use foundation_kernel::supervision::{HealthLimits, Verdict};
 
 use super::checks::Checks;
 use super::health::{NamespaceHealth, ServiceHealth};
 use foundation_config_server::{ConfigServer, ConfigTree};
 use foundation_events::EventStore;
 use foundation_telemetry::Telemetry;
-
-/// The name of the supervisor of the embedder's children.
-const APPLICATION: ServiceName = ServiceName::from_static("application");
 
 /// One namespace with its services: what an application's code, and each test, works with.
 ///
@@ -84,9 +81,6 @@ impl Services {
             services.push(ServiceHealth::new(child.path, child.health));
             needs.push(child.needs);
         }
-        if services.is_empty() {
-            services.extend(Self::OWN.map(|name| ServiceHealth::new(name.as_str(), Health::NotFound)));
-        }
         services.extend(checks);
         needs.resize(services.len(), Vec::new());
         NamespaceHealth::new(self.registry.namespace(), services, &needs, &self.limits)
@@ -98,9 +92,6 @@ impl Services {
             None => Vec::new(),
         }
     }
-
-    /// The services that count in each namespace, whatever the application is.
-    const OWN: [ServiceName; 4] = [Telemetry::NAME, EventStore::NAME, ConfigServer::NAME, APPLICATION];
 
     /// Adds a check to the health of this namespace, of something that is not a child of it; it replaces one of the
     /// same name. For the health of a child see [`ChildSpec::health_check`](foundation_kernel::supervision::ChildSpec::health_check).

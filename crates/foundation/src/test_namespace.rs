@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use foundation_kernel::names::{CleanupReport, NearMisses, ProcessRegistry, RegistryError, ServiceName};
+use foundation_kernel::names::{CleanupReport, RegistryError, ServiceName};
 use tokio::runtime::Handle as Runtime;
 
 use super::services::Services;
@@ -13,7 +13,6 @@ use super::services::Services;
 /// [`Foundation::test_namespace`](crate::Foundation::test_namespace) is cleaned up by [`cleanup`](Self::cleanup), which
 /// waits and reports; if it is only dropped, that happens in the background, on the runtime that it was made on.
 pub struct TestNamespace {
-    tree: ProcessRegistry,
     services: Services,
     owner: Owner,
 }
@@ -25,12 +24,12 @@ enum Owner {
 }
 
 impl TestNamespace {
-    pub(super) fn owned(tree: &ProcessRegistry, services: Services) -> Self {
-        Self { tree: tree.clone(), services, owner: Owner::Handle(Runtime::current()) }
+    pub(super) fn owned(services: Services) -> Self {
+        Self { services, owner: Owner::Handle(Runtime::current()) }
     }
 
-    pub(crate) fn lent(tree: &ProcessRegistry, services: Services) -> Self {
-        Self { tree: tree.clone(), services, owner: Owner::Harness }
+    pub(crate) fn lent(services: Services) -> Self {
+        Self { services, owner: Owner::Harness }
     }
 
     /// Kills the service of this name, as a fault in it might, and returns when it has ended; its `post_stop` does not
@@ -51,14 +50,9 @@ impl TestNamespace {
     /// # Errors
     /// [`RegistryError::NotFound`] names the near misses.
     pub async fn kill(&self, name: &ServiceName) -> Result<(), RegistryError> {
-        let services = self.tree.get_all_services(self.namespace());
-        let Some(actor) = services.get(name) else {
-            let near = NearMisses::of(name.as_str(), services.keys().map(ServiceName::as_str));
-            return Err(RegistryError::NotFound { namespace: self.namespace(), name: name.clone(), near });
-        };
-        actor.kill();
+        let actor = self.services.registry().lookup_any(name)?;
         // Waits for the actor's end; without a limit that cannot fail.
-        let _ = actor.wait(None).await;
+        let _ = actor.cell().kill_and_wait(None).await;
         Ok(())
     }
 

@@ -107,7 +107,7 @@ where
     };
     let unfinished = Unfinished::registry(&registry);
     let (remains, telemetry) = (services.registry().remains(), services.telemetry().clone());
-    let namespace = TestNamespace::lent(&registry, services);
+    let namespace = TestNamespace::lent(services);
     let id = namespace.namespace();
     let outcome = AssertUnwindSafe(async { test(namespace).await }).catch_unwind().await;
     let report = tear_down(&registry, id).await;

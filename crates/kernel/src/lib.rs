@@ -35,6 +35,8 @@ mod ask;
 pub mod containment;
 mod exit;
 mod health;
+#[cfg(test)]
+mod idle;
 mod limits;
 mod message;
 mod namespace;
@@ -67,9 +69,10 @@ pub mod names {
     #[doc(inline)]
     pub use crate::registry::{
         CallError, CastError, CleanupReport, Collapse, Group, GroupCastError, GroupError, GroupKey, HealthCheck,
-        Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, ProcessRegistry, ProcessRegistryBuilder,
-        Registration, RegistrationBuilder, RegistryError, RegistryStats, Replies, Service, ServiceEntry, ServiceInfo,
-        ServiceMeasures, ServiceOrderError, ServiceRegistry, StoppedService, Via, Watch, Watched,
+        Measurement, Metadata, MetadataError, NameChange, NamespaceInfo, Origin, ProcessRegistry,
+        ProcessRegistryBuilder, RegisteredActor, Registration, RegistrationBuilder, RegistryError, RegistryStats,
+        Replies, Service, ServiceEntry, ServiceInfo, ServiceMeasures, ServiceOrderError, ServiceRegistry,
+        StoppedService, Via, Watch, Watched,
     };
 }
 
@@ -96,7 +99,7 @@ pub mod supervision {
 /// Instruments that count and measure without an actor or a lock, and snapshots of them.
 pub mod instruments {
     #[doc(inline)]
-    pub use crate::telemetry::{
-        Bounds, BoundsError, Counter, CounterIndex, CounterSet, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot,
-    };
+    pub use crate::telemetry::{Bounds, BoundsError, Counter, Gauge, Histogram, HistogramSnapshot, Reading, Snapshot};
+    #[doc(hidden)]
+    pub use crate::telemetry::{CounterIndex, CounterSet};
 }

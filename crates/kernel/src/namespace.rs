@@ -36,7 +36,7 @@ pub enum Namespace {
     Test(TestRef),
 }
 
-/// What makes a test namespace unique: a random UUID.
+/// What makes a test namespace unique: a random UUID, as which it is written and read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TestRef(Uuid);
 
@@ -84,21 +84,44 @@ impl fmt::Display for Namespace {
     }
 }
 
-/// A text that is no namespace.
+/// A text that is no namespace, or no part of one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{found:?} is not a namespace; expected `production`, `test:<uuid>`, or a name of 1 to {MAX_NAMESPACE_BYTES} of [a-z0-9_-] that starts with a letter"
-)]
+#[error("{found:?} is not {wanted}")]
 pub struct ParseNamespaceError {
     found: String,
+    wanted: Wanted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum Wanted {
+    #[error(
+        "a namespace; expected `production`, `test:<uuid>`, or a name of 1 to {MAX_NAMESPACE_BYTES} of [a-z0-9_-] that starts with a letter"
+    )]
+    Namespace,
+    #[error("the reference of a test namespace; expected a UUID")]
+    TestRef,
+}
+
+impl ParseNamespaceError {
+    fn new(found: &str, wanted: Wanted) -> Self {
+        Self { found: found.chars().take(MAX_QUOTED).collect(), wanted }
+    }
+}
+
+impl FromStr for TestRef {
+    type Err = ParseNamespaceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Uuid::parse_str(text).map(Self).map_err(|_| ParseNamespaceError::new(text, Wanted::TestRef))
+    }
 }
 
 impl FromStr for Namespace {
     type Err = ParseNamespaceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.strip_prefix("test:").map(Uuid::parse_str) {
-            Some(Ok(uuid)) => Ok(Self::Test(TestRef(uuid))),
+        match text.strip_prefix("test:").map(TestRef::from_str) {
+            Some(Ok(test)) => Ok(Self::Test(test)),
             None if text == PRODUCTION => Ok(Self::Production),
             _ => Self::named(text),
         }
@@ -122,20 +145,55 @@ pub struct NamespaceName {
 }
 
 impl NamespaceName {
-    /// Checks a name.
+    /// Checks a name that is known only at run time.
     ///
     /// # Errors
     /// [`ParseNamespaceError`] says what a name may have. `production` is none: it is a namespace already.
     pub fn new(name: impl AsRef<str>) -> Result<Self, ParseNamespaceError> {
         let name = name.as_ref();
-        let is_allowed = |byte: u8| is_name_byte(byte) && byte != b'.';
-        let starts_right = name.starts_with(|first: char| first.is_ascii_lowercase());
-        if !starts_right || name == PRODUCTION || name.len() > MAX_NAMESPACE_BYTES || !name.bytes().all(is_allowed) {
-            return Err(ParseNamespaceError { found: name.chars().take(MAX_QUOTED).collect() });
+        match is_namespace_name(name.as_bytes()) {
+            true => Ok(Self::of(name.as_bytes())),
+            false => Err(ParseNamespaceError::new(name, Wanted::Namespace)),
         }
+    }
+
+    /// A name that is known at compile time; in a `const`, a bad one does not compile.
+    ///
+    /// ```
+    /// use foundation_kernel::names::{Namespace, NamespaceName};
+    ///
+    /// const STAGING: Namespace = Namespace::Named(NamespaceName::from_static("staging"));
+    /// assert_eq!(Namespace::named("staging")?, STAGING);
+    /// # Ok::<(), foundation_kernel::names::ParseNamespaceError>(())
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// use foundation_kernel::names::NamespaceName;
+    ///
+    /// const TAKEN: NamespaceName = NamespaceName::from_static("production");
+    /// # let _ = TAKEN;
+    /// ```
+    ///
+    /// # Panics
+    /// If the literal is not a valid name and this is not evaluated at compile time. For text from elsewhere use
+    /// [`NamespaceName::new`].
+    pub const fn from_static(name: &'static str) -> Self {
+        assert!(
+            is_namespace_name(name.as_bytes()),
+            "the name of a namespace has 1 to 31 bytes of [a-z0-9_-], starts with a letter, and is not `production`"
+        );
+        Self::of(name.as_bytes())
+    }
+
+    /// The name of these bytes, which have been checked.
+    const fn of(name: &[u8]) -> Self {
         let mut bytes = [0; MAX_NAMESPACE_BYTES];
-        bytes[..name.len()].copy_from_slice(name.as_bytes());
-        Ok(Self { length: name.len() as u8, bytes })
+        let mut at = 0;
+        while at < name.len() {
+            bytes[at] = name[at];
+            at += 1;
+        }
+        Self { length: name.len() as u8, bytes }
     }
 
     /// The name as text.
@@ -143,6 +201,29 @@ impl NamespaceName {
         // Only ASCII is accepted, so it is always text.
         std::str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
     }
+}
+
+const fn is_namespace_name(name: &[u8]) -> bool {
+    if name.len() > MAX_NAMESPACE_BYTES || !is_valid(name) || is_same(name, PRODUCTION.as_bytes()) {
+        return false;
+    }
+    let mut at = 0;
+    while at < name.len() {
+        if name[at] == b'.' {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// `==` of slices, which is not `const` yet.
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
 }
 
 impl AsRef<str> for NamespaceName {
@@ -323,6 +404,12 @@ impl Borrow<str> for ServiceName {
     }
 }
 
+impl AsRef<str> for ServiceName {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
 impl Hash for ServiceName {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
@@ -392,13 +479,13 @@ impl<'de> Deserialize<'de> for ServiceName {
 /// use foundation_kernel::names::ServiceKey;
 ///
 /// enum WordsMsg { Line(String) }
-/// const WORDS: ServiceKey<WordsMsg> = ServiceKey::new("word_count");
+/// const WORDS: ServiceKey<WordsMsg> = ServiceKey::from_static("word_count");
 /// assert_eq!(WORDS.name().as_str(), "word_count");
 /// # let _ = WordsMsg::Line;
 /// ```
 pub struct ServiceKey<M> {
     name: ServiceName,
-    message: PhantomData<fn(M)>,
+    kind: PhantomData<fn(M)>,
 }
 
 impl<M> ServiceKey<M> {
@@ -407,22 +494,22 @@ impl<M> ServiceKey<M> {
     /// ```compile_fail,E0080
     /// use foundation_kernel::names::ServiceKey;
     ///
-    /// const SPACED: ServiceKey<()> = ServiceKey::new("word count");
+    /// const SPACED: ServiceKey<()> = ServiceKey::from_static("word count");
     /// # let _ = SPACED.name();
     /// ```
     ///
     /// # Panics
     /// As [`ServiceName::from_static`].
-    pub const fn new(name: &'static str) -> Self {
-        Self { name: ServiceName::from_static(name), message: PhantomData }
+    pub const fn from_static(name: &'static str) -> Self {
+        Self { name: ServiceName::from_static(name), kind: PhantomData }
     }
 
     /// A key for a name that is known only at run time.
     ///
     /// # Errors
     /// [`NameError`] says which character is wrong and where.
-    pub fn parse(name: impl AsRef<str>) -> Result<Self, NameError> {
-        ServiceName::new(name).map(Self::from)
+    pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
+        Ok(Self { name: ServiceName::new(name)?, kind: PhantomData })
     }
 
     /// The name alone.
@@ -431,29 +518,78 @@ impl<M> ServiceKey<M> {
     }
 }
 
-impl<M> From<ServiceName> for ServiceKey<M> {
-    fn from(name: ServiceName) -> Self {
-        Self { name, message: PhantomData }
-    }
-}
+/// The traits of a key, which are those of its name: the types that it stands for need none of them.
+macro_rules! key_traits {
+    ($Key:ident<$($Type:ident),+>) => {
+        impl<$($Type),+> From<$crate::namespace::ServiceName> for $Key<$($Type),+> {
+            fn from(name: $crate::namespace::ServiceName) -> Self {
+                Self { name, kind: ::std::marker::PhantomData }
+            }
+        }
 
-impl<M> Clone for ServiceKey<M> {
-    fn clone(&self) -> Self {
-        self.name.clone().into()
-    }
-}
+        impl<$($Type),+> ::std::str::FromStr for $Key<$($Type),+> {
+            type Err = $crate::namespace::NameError;
 
-impl<M> fmt::Debug for ServiceKey<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServiceKey({}: {})", self.name, std::any::type_name::<M>())
-    }
-}
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::new(text)
+            }
+        }
 
-impl<M> fmt::Display for ServiceKey<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name.fmt(f)
-    }
+        impl<$($Type),+> AsRef<str> for $Key<$($Type),+> {
+            fn as_ref(&self) -> &str {
+                self.name.as_str()
+            }
+        }
+
+        impl<$($Type),+> Clone for $Key<$($Type),+> {
+            fn clone(&self) -> Self {
+                self.name.clone().into()
+            }
+        }
+
+        impl<$($Type),+> PartialEq for $Key<$($Type),+> {
+            fn eq(&self, other: &Self) -> bool {
+                self.name == other.name
+            }
+        }
+
+        impl<$($Type),+> Eq for $Key<$($Type),+> {}
+
+        impl<$($Type),+> PartialOrd for $Key<$($Type),+> {
+            fn partial_cmp(&self, other: &Self) -> Option<::std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl<$($Type),+> Ord for $Key<$($Type),+> {
+            fn cmp(&self, other: &Self) -> ::std::cmp::Ordering {
+                self.name.cmp(&other.name)
+            }
+        }
+
+        impl<$($Type),+> ::std::hash::Hash for $Key<$($Type),+> {
+            fn hash<H: ::std::hash::Hasher>(&self, state: &mut H) {
+                self.name.hash(state);
+            }
+        }
+
+        impl<$($Type),+> ::std::fmt::Display for $Key<$($Type),+> {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.name.fmt(f)
+            }
+        }
+
+        impl<$($Type),+> ::std::fmt::Debug for $Key<$($Type),+> {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                let types = [$(::std::any::type_name::<$Type>()),+].join(", ");
+                write!(f, "{}({}: {types})", stringify!($Key), self.name)
+            }
+        }
+    };
 }
+pub(crate) use key_traits;
+
+key_traits!(ServiceKey<M>);
 
 #[cfg(test)]
 mod tests {
@@ -475,7 +611,7 @@ mod tests {
     fn a_literal_that_is_no_name_panics_when_it_is_not_evaluated_at_compile_time() {
         for literal in ["", "9lives", "a b"] {
             assert!(catch_panic(|| ServiceName::from_static(literal)).is_err(), "{literal:?}");
-            assert!(catch_panic(|| ServiceKey::<()>::new(literal)).is_err(), "{literal:?}");
+            assert!(catch_panic(|| ServiceKey::<()>::from_static(literal)).is_err(), "{literal:?}");
         }
     }
 
@@ -492,6 +628,24 @@ mod tests {
             let error = text.parse::<Namespace>().unwrap_err().to_string();
             assert!(error.contains(text) && error.contains("test:<uuid>"), "{error}");
         }
+    }
+
+    #[test]
+    fn the_reference_of_a_test_is_written_and_read_as_its_uuid() {
+        let Namespace::Test(test) = Namespace::test() else { panic!("it is a test's") };
+        assert_eq!(test.to_string().parse(), Ok(test));
+        let error = "staging".parse::<TestRef>().unwrap_err().to_string();
+        assert_eq!(error, r#""staging" is not the reference of a test namespace; expected a UUID"#);
+    }
+
+    #[test]
+    fn keys_compare_and_are_read_as_their_names_whatever_types_they_stand_for() {
+        struct NoTraits;
+        let [first, second] = ["first", "second"].map(|name| name.parse::<ServiceKey<NoTraits>>().unwrap());
+        assert!(first < second && first == ServiceKey::from_static("first"));
+        assert_eq!(std::collections::HashSet::from([first.clone(), second.clone(), first.clone()]).len(), 2);
+        assert_eq!((first.as_ref(), second.to_string().as_str()), ("first", "second"));
+        assert!(format!("{first:?}").starts_with("ServiceKey(first: "), "{first:?}");
     }
 
     #[test]

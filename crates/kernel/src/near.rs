@@ -10,23 +10,41 @@ const MIN_SIMILARITY: f64 = 0.75;
 /// The names that come closest to one that was not found, the closest first; written `; did you mean …?`, or nothing.
 ///
 /// ```
-/// use foundation_kernel::names::NearMisses;
+/// use foundation_kernel::names::{Namespace, ProcessRegistry, RegistryError, ServiceKey};
+/// # use foundation_kernel::ractor::{self, Actor, ActorProcessingErr, ActorRef};
+/// # struct Clerk;
+/// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
+/// # impl Actor for Clerk {
+/// #     type Msg = u64; type State = (); type Arguments = ();
+/// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
+/// # }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let registry = ProcessRegistry::start().await?;
+/// let names = registry.namespace(Namespace::Production).await?;
+/// names.spawn(&ServiceKey::new("word_count")?, Clerk, ()).await?;
 ///
-/// let near = NearMisses::of("word_cuont", ["word_count", "telemetry"].into_iter());
+/// let missed = names.lookup(&ServiceKey::<u64>::new("word_cuont")?).unwrap_err();
+/// let RegistryError::NotFound { near, .. } = missed else { panic!("{missed}") };
 /// assert_eq!(near.names(), ["word_count"]);
 /// assert_eq!(near.to_string(), "; did you mean word_count?");
+/// # registry.shutdown().await;
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NearMisses(Vec<String>);
 
 impl NearMisses {
     /// Picks at most three of the known names, by Jaro-Winkler similarity. Cost: linear in the names.
+    #[doc(hidden)]
     pub fn of<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Self {
         Self::ranked(known.map(|name| (strsim::jaro_winkler(wanted, name), name)), MIN_SIMILARITY)
     }
 
     /// Picks at most three of the names that the caller has compared: the highest similarity first, none below
     /// `min_similarity`.
+    #[doc(hidden)]
     pub fn ranked<'a>(known: impl Iterator<Item = (f64, &'a str)>, min_similarity: f64) -> Self {
         let mut ranked: Vec<_> = known.filter(|(similarity, _)| *similarity >= min_similarity).collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));

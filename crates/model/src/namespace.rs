@@ -38,6 +38,12 @@ impl Borrow<str> for ServiceName {
     }
 }
 
+/// The traits of a group's key, which no scenario uses.
+macro_rules! key_traits {
+    ($($key:tt)*) => {};
+}
+pub(crate) use key_traits;
+
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0)

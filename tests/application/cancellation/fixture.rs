@@ -31,7 +31,7 @@ const PATIENCE: usize = 100;
 /// In time of the paused clock: only a hanging future takes so long.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 
-pub(super) static CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+pub(super) static CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
 pub(super) const NOTED: EventKind = EventKind::from_static("noted");
 
 /// A foundation with one of everything.
@@ -84,7 +84,7 @@ impl Fixture {
     fn service_ids(&self) -> BTreeMap<ServiceName, ActorId> {
         let all = self.foundation.registry().get_all_services(Namespace::Production);
         let own = [EventStore::NAME, ConfigServer::NAME, Telemetry::NAME];
-        own.into_iter().filter_map(|name| Some((name.clone(), all.get(&name)?.get_id()))).collect()
+        own.into_iter().filter_map(|name| Some((name.clone(), all.get(&name)?.actor_id()))).collect()
     }
 
     /// Another puppet, in the same log.

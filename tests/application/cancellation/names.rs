@@ -129,12 +129,12 @@ async fn a_request_to_a_service_may_be_cancelled() {
     .await;
     dropped_at_each_poll(
         async |fixture| {
-            let group = fixture.services().group(&GroupKey::<Command>::parse("clerks").unwrap());
+            let group = fixture.services().group(&GroupKey::<Command>::new("clerks").unwrap());
             group.join(&foreign(&fixture.puppet("member")).await).unwrap();
             group.call_all(Command::Ping, LONG).await
         },
         async |fixture, _| {
-            let group = fixture.services().group(&GroupKey::<Command>::parse("clerks").unwrap());
+            let group = fixture.services().group(&GroupKey::<Command>::new("clerks").unwrap());
             assert!(group.call_all(Command::Ping, LONG).await.silent.is_empty());
             group.members().iter().for_each(|member| member.stop(None));
         },

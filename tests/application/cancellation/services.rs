@@ -236,7 +236,7 @@ async fn a_cancelled_forwarding_forwards_nothing() {
     for durable in [false, true] {
         dropped_at_each_poll(
             async |fixture| {
-                let key = foundation::ServiceKey::new("reader");
+                let key = foundation::ServiceKey::from_static("reader");
                 let reader = fixture.services().spawn(&key, Reader, ()).await.unwrap();
                 let (events, spec) = (fixture.foundation.events(), SubscriptionSpec::from_beginning());
                 let forwarding = match durable {

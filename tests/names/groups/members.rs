@@ -11,9 +11,9 @@ use tracing::Level;
 
 use crate::setup::{foreign, key};
 
-pub(super) static HELLO: GroupKey<Command> = GroupKey::new("hello");
-pub(super) static WORLD: GroupKey<Command> = GroupKey::new("world");
-static WEIGHTED: GroupKey<Command, (&'static str, u32)> = GroupKey::new("weighted");
+pub(super) static HELLO: GroupKey<Command> = GroupKey::from_static("hello");
+pub(super) static WORLD: GroupKey<Command> = GroupKey::from_static("world");
+static WEIGHTED: GroupKey<Command, (&'static str, u32)> = GroupKey::from_static("weighted");
 
 type Weighted = Group<Command, (&'static str, u32)>;
 
@@ -102,10 +102,10 @@ async fn reg_2_3_compares_keys_exactly() {
     let spellings = ["a.1", "a-1", "a_1", "a1", "a.10", "a.1."];
     let actors: [_; 6] = probes().await;
     for (name, actor) in spellings.iter().zip(&actors) {
-        names.group(&GroupKey::<Command>::parse(name).unwrap()).join(actor).unwrap();
+        names.group(&GroupKey::<Command>::new(name).unwrap()).join(actor).unwrap();
     }
     for (name, actor) in spellings.iter().zip(&actors) {
-        let found = names.group(&GroupKey::<Command>::parse(name).unwrap()).members();
+        let found = names.group(&GroupKey::<Command>::new(name).unwrap()).members();
         assert_eq!(ids(&found), [actor.get_id()]);
     }
 }
@@ -502,7 +502,7 @@ async fn a_message_to_all_of_a_group_is_made_once_for_each_live_member_and_not_a
     });
     assert_eq!((taken.unwrap(), made), (2, 2));
     assert_eq!(notes(&first).await, ["to all", "to all"]);
-    let strangers = names.group(&GroupKey::<crate::setup::LampMsg>::new("hello"));
+    let strangers = names.group(&GroupKey::<crate::setup::LampMsg>::from_static("hello"));
     let refused = strangers.cast_all(|_, ()| crate::setup::LampMsg::Shine).unwrap_err();
     assert!(matches!(refused, GroupError::WrongType { .. }), "{refused}");
 }

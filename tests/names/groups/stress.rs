@@ -80,7 +80,7 @@ impl Arena {
 async fn groups_are_empty_after_all_members_have_died() {
     let idle = alive_tasks();
     let (registry, names) = test_registry().await;
-    let groups = ["one", "two", "three"].map(|name| names.group(&GroupKey::parse(name).unwrap())).to_vec();
+    let groups = ["one", "two", "three"].map(|name| names.group(&GroupKey::new(name).unwrap())).to_vec();
     let arena = Arc::new(Arena { names, groups, over: AtomicBool::new(false), found: AtomicUsize::new(0) });
     let dispatchers: Vec<_> = (0..2)
         .map(|_| {

@@ -9,7 +9,7 @@ use crate::setup::{Lamp, LampMsg, OTHER, PROBE, foreign, key, names_in};
 
 #[test]
 fn an_invalid_name_is_refused_with_the_character_and_its_place() {
-    let shown = |name: &str| ServiceKey::<Command>::parse(name).unwrap_err().to_string();
+    let shown = |name: &str| ServiceKey::<Command>::new(name).unwrap_err().to_string();
     assert_eq!(
         shown(""),
         "a service name must not be empty; it takes 1 to 128 of [a-z0-9_.-] and starts with a letter"
@@ -141,10 +141,10 @@ async fn a_child_that_does_not_start_is_reported_with_its_own_cause() {
 #[tokio::test]
 async fn a_group_of_another_kind_is_refused_with_both_kinds_until_it_is_empty() {
     let (_registry, names) = test_registry().await;
-    let (probe, group) = (foreign(Probe::default()).await, names.group(&GroupKey::<Command>::new("workers")));
+    let (probe, group) = (foreign(Probe::default()).await, names.group(&GroupKey::<Command>::from_static("workers")));
     let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
     group.join(&probe).unwrap();
-    let lamps = names.group(&GroupKey::<LampMsg>::new("workers"));
+    let lamps = names.group(&GroupKey::<LampMsg>::from_static("workers"));
     let (wanted, found) = (std::any::type_name::<LampMsg>(), std::any::type_name::<Command>());
     let namespace = names.namespace();
     let text = format!("the members of group workers in namespace {namespace} answer to {found}, not to {wanted}");
@@ -153,7 +153,7 @@ async fn a_group_of_another_kind_is_refused_with_both_kinds_until_it_is_empty() 
     assert_eq!(lamps.cast_next(LampMsg::Shine).unwrap_err().to_string(), text);
     assert_eq!(lamps.cast_all(|_, ()| LampMsg::Shine).unwrap_err().to_string(), text);
     assert_eq!((lamps.len(), lamps.leave(&lamp), group.len()), (0, 0, 1));
-    let weighted = names.group(&GroupKey::<Command, u32>::new("workers"));
+    let weighted = names.group(&GroupKey::<Command, u32>::from_static("workers"));
     let refused = weighted.join_with(&probe, 1).unwrap_err().to_string();
     assert!(refused.ends_with(&format!("answer to {found}, not to {found} with u32")), "{refused}");
 
@@ -165,7 +165,7 @@ async fn a_group_of_another_kind_is_refused_with_both_kinds_until_it_is_empty() 
 async fn a_join_with_a_wrong_or_dead_reference_is_refused() {
     let (_registry, names) = test_registry().await;
     let (lamp, _task) = Actor::spawn(None, Lamp, ()).await.unwrap();
-    let group = names.group(&GroupKey::<Command>::new("workers"));
+    let group = names.group(&GroupKey::<Command>::from_static("workers"));
     let refused = group.join(&ActorRef::from(lamp.get_cell())).unwrap_err();
     let (actor, wanted) = (lamp.get_id(), std::any::type_name::<Command>());
     assert_eq!(
@@ -183,8 +183,8 @@ async fn a_join_with_a_wrong_or_dead_reference_is_refused() {
 async fn a_misspelt_group_is_answered_with_the_near_misses() {
     let (_registry, names) = test_registry().await;
     let probe = foreign(Probe::default()).await;
-    names.group(&GroupKey::<Command>::new("workers")).join(&probe).unwrap();
-    let shown = names.group(&GroupKey::<Command>::new("wrokers")).next_member().unwrap_err().to_string();
+    names.group(&GroupKey::<Command>::from_static("workers")).join(&probe).unwrap();
+    let shown = names.group(&GroupKey::<Command>::from_static("wrokers")).next_member().unwrap_err().to_string();
     let namespace = names.namespace();
     assert_eq!(shown, format!("no member of group wrokers in namespace {namespace}; did you mean workers?"));
 }

@@ -119,7 +119,7 @@ async fn a_requested_start_is_refused_at_once_while_the_name_is_taken() {
     names.register(&PROBE, &holder).await.unwrap();
     let begun = Instant::now();
     let refused = names.supervise(probe(&names)).await.unwrap_err();
-    let RegistryError::Child { source: ChildError::Start { source, .. }, .. } = &refused else { panic!("{refused}") };
+    let RegistryError::Child { error: ChildError::Start { source, .. }, .. } = &refused else { panic!("{refused}") };
     let StartError::NameTaken { source, .. } = source else { panic!("{refused}") };
     assert!(matches!(source.downcast_ref(), Some(RegistryError::AlreadyRegistered { .. })), "{refused}");
     let refused = Supervisor::start("own", SupervisorSpec::new(Strategy::OneForOne).child(probe(&names))).await;

@@ -86,7 +86,7 @@ async fn a_successor_that_does_not_start_leaves_the_child_and_its_name_alone() {
     let hangs = starting(&names, Behavior::Wait(Gate::new())).start_timeout(Duration::from_secs(1));
     for spec in [starting(&names, Behavior::Fail("no desk")), starting(&names, Behavior::Panic("broken")), hangs] {
         let refused = names.replace(spec).await.unwrap_err();
-        let is_start = matches!(refused, RegistryError::Child { source: ChildError::Start { .. }, .. });
+        let is_start = matches!(refused, RegistryError::Child { error: ChildError::Start { .. }, .. });
         assert!(is_start, "{refused}");
         assert_eq!(names.lookup(&PROBE).unwrap().get_id(), before.get_id());
         assert_eq!(names.via(&PROBE).call(Command::Id, SOON).await.unwrap(), before.get_id());
@@ -196,8 +196,8 @@ async fn a_shutdown_ends_a_replacement_under_way() {
     let refused = replacing.await.unwrap().unwrap_err();
     let is_known = matches!(
         refused,
-        RegistryError::Child { source: ChildError::NotRunning { .. }, .. }
-            | RegistryError::Child { source: ChildError::Start { source: StartError::Terminated, .. }, .. }
+        RegistryError::Child { error: ChildError::NotRunning { .. }, .. }
+            | RegistryError::Child { error: ChildError::Start { source: StartError::Terminated, .. }, .. }
     );
     assert!(is_known, "{refused}");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use foundation::names::{HealthCheck, ProcessRegistry, RegistryError};
+use foundation::names::{HealthCheck, Origin, ProcessRegistry, RegistryError};
 use foundation::ractor::Actor;
 use foundation::supervision::{Health, Report, Reporter};
 use foundation::{Namespace, Via};
@@ -343,7 +343,7 @@ async fn fnd_6_service_info_has_the_details() {
     let [other, first] = &info.services[..] else { panic!("{info:?}") };
     assert_eq!((first.name.as_str(), first.actor, first.healthy), ("probe", probe.get_id(), true));
     assert!(first.message.ends_with("Command"), "{}", first.message);
-    assert_eq!((first.foreign, other.foreign), (false, true));
+    assert_eq!((first.origin, other.origin), (Origin::Managed, Origin::Foreign));
 }
 
 #[tokio::test]
@@ -408,13 +408,14 @@ async fn fnd_6_via_of_two_test_namespaces_reach_two_services() {
 }
 
 #[tokio::test]
-async fn fnd_6_errors_have_fields_and_a_source() {
-    use std::error::Error;
+async fn fnd_6_errors_have_fields_and_keep_the_error_within() {
     let (_registry, names) = test_registry().await;
     let failed = names.spawn(&PROBE, Probe::default().start(Behavior::Fail("no coffee")), ()).await.unwrap_err();
-    let RegistryError::Start { namespace, name, source } = &failed else { panic!("{failed}") };
-    assert_eq!((*namespace, name.as_str(), source.to_string().as_str()), (names.namespace(), "probe", "no coffee"));
-    assert_eq!(failed.source().unwrap().to_string(), "no coffee");
+    let RegistryError::Start { namespace, name, error } = &failed else { panic!("{failed}") };
+    assert_eq!((*namespace, name.as_str(), error.to_string().as_str()), (names.namespace(), "probe", "no coffee"));
+    let text = format!("service probe in namespace {namespace} did not start: no coffee");
+    assert_eq!(failed.to_string(), text, "and no chain of sources says it again");
+    assert!(std::error::Error::source(&failed).is_none());
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ async fn reg_2_2_via_finds_one_that_registered_with_a_value() {
 #[tokio::test]
 async fn reg_2_2_reserved_keys_are_refused() {
     for reserved in ["_", "$1", "$2", "$_"] {
-        let refused = ServiceKey::<Command>::parse(reserved).unwrap_err();
+        let refused = ServiceKey::<Command>::new(reserved).unwrap_err();
         assert!(
             refused.to_string().contains("a letter a-z") || refused.to_string().contains("allowed are"),
             "{refused}"
@@ -219,7 +219,7 @@ async fn reg_selects_all() {
     let hello = names.spawn(&key("hello"), Probe::default(), ()).await.unwrap();
     let world = names.spawn(&key("world"), Probe::default(), ()).await.unwrap();
     let all = registry.get_all_services(names.namespace());
-    assert_eq!(all.values().map(|actor| actor.get_id()).collect::<Vec<_>>(), [hello.get_id(), world.get_id()]);
+    assert_eq!(all.values().map(|actor| actor.actor_id()).collect::<Vec<_>>(), [hello.get_id(), world.get_id()]);
 }
 
 #[tokio::test]

@@ -23,8 +23,8 @@ struct Hoarder(Attic);
 struct Question(RpcReplyPort<bool>);
 foundation::local_message!(Question);
 
-const HOARDER: ServiceKey<Question> = ServiceKey::new("hoarder");
-static HOARDERS: GroupKey<Question> = GroupKey::new("hoarders");
+const HOARDER: ServiceKey<Question> = ServiceKey::from_static("hoarder");
+static HOARDERS: GroupKey<Question> = GroupKey::from_static("hoarders");
 
 #[cfg_attr(feature = "async-trait", foundation::ractor::async_trait)]
 impl Actor for Hoarder {

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use crate::setup::{OTHER, PROBE, foreign};
 
 static LOCK: ServiceName = ServiceName::from_static("lock");
-static GROUP: GroupKey<Command> = GroupKey::new("group");
+static GROUP: GroupKey<Command> = GroupKey::from_static("group");
 
 /// Runs a function at each wake, and counts the wakes.
 struct Meddler {

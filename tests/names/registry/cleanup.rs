@@ -1,5 +1,6 @@
 //! The end of a namespace: in order, reported, and nothing left.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use foundation::ractor::{Actor, ActorStatus};
 use foundation::supervision::{ChildKind, Shutdown, Start, StartError, Stopped};
 use foundation::{ChildSpec, Namespace};
 use foundation_testkit::{
-    Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, error_text, test_registry, until,
+    Behavior, Command, Gate, Probe, Puppet, SOON, alive_tasks, assert_error, error_text, test_registry,
 };
 use futures::FutureExt;
 use tokio::time::Instant;
@@ -324,7 +325,7 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
         .start()
         .await
         .unwrap();
-    let (idle, namespace) = (alive_tasks(), Namespace::test());
+    let namespace = Namespace::test();
     let opening = std::thread::spawn({
         let registry = registry.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -338,7 +339,7 @@ async fn a_clean_up_that_comes_before_the_tree_ends_the_tree_when_it_starts() {
     // Before it was started, or while it was starting.
     assert!(error.contains(" was terminated "), "{error}");
     assert!(registry.namespaces().is_empty());
-    until("the end of the tree of a namespace that is not registered", async || alive_tasks() == idle).await;
+    assert!(registry.tree().await.children.is_empty(), "there is no tree of a namespace that is not registered");
 }
 
 /// A registry whose namespaces have a service that waits at this gate before it has started.
@@ -368,16 +369,84 @@ async fn a_clean_up_ends_an_opening_that_hangs() {
     registry.namespace(namespace).await.expect("the same namespace can be opened again");
 }
 
+/// The next tree has the same id as that of the start, which must not take it down.
+#[tokio::test]
+async fn a_start_that_a_clean_up_has_overtaken_leaves_the_next_tree_alone() {
+    for namespace in [Namespace::test(), Namespace::named("staging").unwrap()] {
+        let (asked, is_asked) = std::sync::mpsc::channel();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(Some(held));
+        let registry = ProcessRegistry::builder()
+            .prepare(move |_| {
+                let held = held.lock().unwrap().take();
+                // Only the first start is held up.
+                if let Some(held) = held {
+                    asked.send(()).unwrap();
+                    held.recv().unwrap();
+                }
+            })
+            .start()
+            .await
+            .unwrap();
+        let opening = std::thread::spawn({
+            let registry = registry.clone();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            move || runtime.block_on(registry.namespace(namespace)).map(drop)
+        });
+        is_asked.recv().unwrap();
+        registry.cleanup_namespace(namespace).await.unwrap();
+        let next = registry.namespace(namespace).await.unwrap();
+        next.spawn(&PROBE, Probe::default(), ()).await.unwrap();
+        let_go.send(()).unwrap();
+        let error = error_text(tokio::task::spawn_blocking(|| opening.join().unwrap()).await.unwrap());
+        assert!(error.contains(" was terminated "), "{error}");
+        assert!(!next.has_ended() && next.is_registered(&PROBE), "the start before has taken {namespace} down");
+        registry.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_namespace_that_hangs_in_its_start_is_cleaned_up_and_started_anew() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let gate = Gate::new();
+    let (at, is_hanging) = (gate.clone(), Arc::clone(&hangs));
+    let service = Service::new(PROBE.name().clone(), move |names| {
+        let (at, is_hanging) = (at.clone(), Arc::clone(&is_hanging));
+        names.child_spec(&PROBE, move || {
+            let hangs = is_hanging.load(Ordering::SeqCst);
+            (Probe::default().start(if hangs { Behavior::Wait(at.clone()) } else { Behavior::Proceed }), ())
+        })
+    });
+    let registry = ProcessRegistry::builder().service(service).start().await.unwrap();
+    for namespace in [Namespace::test(), Namespace::named("staging").unwrap()].into_iter().cycle().take(200) {
+        hangs.store(true, Ordering::SeqCst);
+        let opening = tokio::spawn({
+            let registry = registry.clone();
+            async move { registry.namespace(namespace).await.map(drop) }
+        });
+        gate.arrival().await;
+        hangs.store(false, Ordering::SeqCst);
+        registry.cleanup_namespace(namespace).await.unwrap();
+        let names = registry.namespace(namespace).await.unwrap();
+        let error = error_text(opening.await.unwrap());
+        assert!(error.contains("terminated"), "{error}");
+        assert!(!names.has_ended() && names.is_registered(&PROBE), "the start before has taken {namespace} down");
+        registry.cleanup_namespace(namespace).await.unwrap();
+    }
+    assert!(registry.tree().await.children.is_empty());
+    registry.shutdown().await;
+}
+
 #[tokio::test]
 async fn a_namespace_that_does_not_start_reports_the_cause_and_can_be_tried_again() {
-    let broken = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let broken = Arc::new(AtomicBool::new(true));
     let is_broken = Arc::clone(&broken);
     let registry = ProcessRegistry::builder()
         .service(Service::new(PROBE.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ()))))
         .service(Service::new(OTHER.name().clone(), move |names| {
             let is_broken = Arc::clone(&is_broken);
             names.child_spec(&OTHER, move || {
-                let broken = is_broken.load(std::sync::atomic::Ordering::SeqCst);
+                let broken = is_broken.load(Ordering::SeqCst);
                 (Probe::default().start(if broken { Behavior::Fail("no disk") } else { Behavior::Proceed }), ())
             })
         }))
@@ -391,7 +460,7 @@ async fn a_namespace_that_does_not_start_reports_the_cause_and_can_be_tried_agai
         format!("namespace {namespace}: child {namespace} did not start: child other did not start: no disk")
     );
     assert!(registry.namespaces().is_empty());
-    broken.store(false, std::sync::atomic::Ordering::SeqCst);
+    broken.store(false, Ordering::SeqCst);
     let names = registry.namespace(namespace).await.unwrap();
     assert_eq!(names_in(&names), ["other", "probe"]);
 }
@@ -573,7 +642,7 @@ async fn a_clean_up_returns_when_the_handlers_and_states_of_foreign_actors_are_d
             };
             let [outside, member] = [foreign(slow(&registered)).await, foreign(slow(&joined)).await];
             names.register(&PROBE, &outside).await.unwrap();
-            names.group(&GroupKey::<Command>::new("members")).join(&member).unwrap();
+            names.group(&GroupKey::<Command>::from_static("members")).join(&member).unwrap();
             names.cleanup().await.unwrap();
             assert!(registered.alive() == 0 && joined.alive() == 0, "round {round}");
         }

@@ -15,7 +15,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::setup::{OTHER, PROBE, foreign, names_in};
 
 static LOCK: ServiceName = ServiceName::from_static("lock");
-const MORTAL: ServiceKey<Command> = ServiceKey::new("mortal");
+const MORTAL: ServiceKey<Command> = ServiceKey::from_static("mortal");
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The causes of a namespace's end.
@@ -303,7 +303,7 @@ impl Actor for Suicidal {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_awaits_its_own_end_is_killed_when_its_time_is_over() {
-    static SUICIDAL: ServiceKey<End> = ServiceKey::new("suicidal");
+    static SUICIDAL: ServiceKey<End> = ServiceKey::from_static("suicidal");
     for cleans_up in [true, false] {
         let registry = ProcessRegistry::start().await.unwrap();
         let names = registry.namespace(Namespace::test()).await.unwrap();

@@ -1,17 +1,20 @@
 //! The contents of each namespace's tree, as the builder of a registry configures it, and the limits of its steps.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use foundation::names::{ProcessRegistry, RegistryError, RegistryLimits, Service, ServiceName, ServiceRegistry};
+use foundation::names::{
+    Collapse, ProcessRegistry, RegistryError, RegistryLimits, Service, ServiceName, ServiceRegistry,
+};
 use foundation::supervision::{
-    Report, Reporter, RestartIntensity, Stopped, SupervisorLimits, SupervisorSpec, TreeStatus,
+    ChildEvent, Health, HealthLimits, Report, Reporter, RestartIntensity, Stopped, SupervisorLimits, SupervisorSpec,
+    TreeStatus,
 };
 use foundation::{Namespace, Strategy};
 use foundation_testkit::{Behavior, Command, Gate, Log, Moment, Probe, Puppet, soon, test_registry};
 use tokio::time::Instant;
 
-use crate::setup::{PROBE, foreign};
+use crate::setup::{OTHER, PROBE, foreign};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -68,7 +71,7 @@ async fn each_namespace_has_a_reporter_of_its_own_if_it_is_made_for_each() {
     for _ in 0..2 {
         let names = registry.namespace(Namespace::test()).await.unwrap();
         names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-        names.supervise(names.child_spec(&crate::setup::OTHER, || (Probe::default(), ()))).await.unwrap();
+        names.supervise(names.child_spec(&OTHER, || (Probe::default(), ()))).await.unwrap();
     }
     registry.shutdown().await;
     let tallies = tallies.lock().unwrap();
@@ -104,16 +107,109 @@ async fn a_namespace_survives_the_configured_restarts_of_its_services_and_no_mor
 }
 
 #[tokio::test]
-async fn the_tree_of_a_namespace_that_has_stopped_is_one_actor_and_no_child_counts_in_its_health() {
-    let (registry, names) = test_registry().await;
+async fn the_tree_of_a_namespace_that_has_stopped_is_one_actor_and_its_services_are_down() {
+    let counting =
+        Service::new(OTHER.name().clone(), |names| names.child_spec(&OTHER, || (Probe::default(), ())).in_health());
+    let silent = Service::new(ServiceName::from_static("silent"), |_| Puppet::new("silent", &Log::new()).spec());
+    let registry = ProcessRegistry::builder().service(counting).service(silent).start().await.unwrap();
+    let names = registry.namespace(Namespace::test()).await.unwrap();
     let child = names.child_spec(&PROBE, || (Probe::default(), ())).in_health();
     names.supervise(child).await.unwrap();
-    let limits = foundation::supervision::HealthLimits::new();
+    let limits = HealthLimits::new();
     assert!(names.health(&limits).await.iter().any(|child| child.path.ends_with("probe")));
     registry.shutdown().await;
     let tree = names.tree().await;
     assert_eq!((tree.status, tree.children.len(), tree.running()), (TreeStatus::Stopped, 0, 0));
-    assert!(names.health(&limits).await.is_empty());
+    let down = format!("down: namespace {} is not running", names.namespace());
+    assert_eq!(
+        health_of(&names, &limits).await,
+        [("other".to_owned(), down.clone()), ("application".to_owned(), down)]
+    );
+    drop(registry);
+    assert_eq!(health_of(&names, &limits).await.len(), 2, "with the root gone as well");
+}
+
+async fn health_of(names: &ServiceRegistry, limits: &HealthLimits) -> Vec<(String, String)> {
+    names.health(limits).await.into_iter().map(|child| (child.path, child.health.to_string())).collect()
+}
+
+/// Holds the supervisor of a namespace up at the first report of it, until it is let go.
+struct HoldsUp {
+    asked: mpsc::Sender<()>,
+    held: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl Reporter for HoldsUp {
+    fn report(&self, report: &Report) {
+        let is_exit = matches!(report.happened, ChildEvent::Exited { .. });
+        if let Some(held) = is_exit.then(|| self.held.lock().unwrap().take()).flatten() {
+            self.asked.send(()).unwrap();
+            held.recv().unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_services_of_a_namespace_that_does_not_answer_in_time_have_timed_out() {
+    let needing = Service::new(PROBE.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ())));
+    let needed = Service::new(OTHER.name().clone(), |names| names.child_spec(&OTHER, || (Probe::default(), ())));
+    let ((asked, is_asked), (let_go, held)) = (mpsc::channel(), mpsc::channel());
+    let registry = ProcessRegistry::builder()
+        .service(needing.needs(OTHER.name().clone()))
+        .service(needed)
+        .reporter(HoldsUp { asked, held: Mutex::new(Some(held)) })
+        .start()
+        .await
+        .unwrap();
+    let names = registry.namespace(Namespace::test()).await.unwrap();
+    names.lookup(&PROBE).unwrap().kill();
+    tokio::task::block_in_place(|| is_asked.recv()).unwrap();
+
+    let limit = Duration::from_millis(10);
+    let health = names.health(&HealthLimits::new().answer(limit)).await;
+    let shown: Vec<_> = health.iter().map(|child| (child.path.as_str(), &child.health, child.needs.len())).collect();
+    let silent = Health::TimedOut(limit);
+    assert_eq!(shown, [("other", &silent, 0), ("probe", &silent, 1), ("application", &silent, 0)]);
+    let_go.send(()).unwrap();
+    registry.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_service_whose_child_has_another_id_is_refused_with_both_names() {
+    let service = Service::new(OTHER.name().clone(), |names| names.child_spec(&PROBE, || (Probe::default(), ())));
+    let registry = ProcessRegistry::builder().service(service).start().await.unwrap();
+    let refused = registry.namespace(Namespace::Production).await.unwrap_err();
+    let expected = "namespace production: child production did not start: service other describes a child with the id \
+                    probe: give the two the same name";
+    assert_eq!(refused.to_string(), expected);
+    assert!(registry.tree().await.children.is_empty());
+}
+
+#[tokio::test]
+async fn the_registry_survives_the_configured_restarts_of_production_and_no_more() {
+    let puppet = Puppet::default();
+    let made = puppet.clone();
+    let service = Service::new(PROBE.name().clone(), move |names| {
+        let made = made.clone();
+        names.child_spec(&PROBE, move || (made.actor(), ()))
+    });
+    let registry = ProcessRegistry::builder()
+        .service(service)
+        .intensity(RestartIntensity::new(0, SECOND))
+        .root_intensity(RestartIntensity::new(1, Duration::from_secs(3_600)))
+        .start()
+        .await
+        .unwrap();
+    let production = registry.namespace(Namespace::Production).await.unwrap();
+    let first = production.lookup(&PROBE).unwrap();
+    first.cast(Command::Panic("ordered to panic")).unwrap();
+    first.wait(None).await.unwrap();
+    let second = production.wait_for_service(&PROBE, None).await.unwrap();
+    assert!(!registry.has_collapsed());
+    second.cast(Command::Panic("ordered to panic")).unwrap();
+    soon("the end of the registry", registry.wait_until_gone()).await;
+    assert!(matches!(registry.collapse(), Some(Collapse::GaveUp(_))));
+    assert_eq!(puppet.lives(), 2);
 }
 
 /// Actors that the namespace has not started have a limit of their own.
@@ -124,7 +220,7 @@ async fn registered_actors_and_members_have_the_configured_time_to_stop() {
     let names = registry.namespace(Namespace::test()).await.unwrap();
     let stubborn = || foreign(Probe::default().stop(Behavior::Wait(Gate::new())));
     names.register(&PROBE, &stubborn().await).await.unwrap();
-    static STUBBORN: foundation::names::GroupKey<Command> = foundation::names::GroupKey::new("stubborn");
+    static STUBBORN: foundation::names::GroupKey<Command> = foundation::names::GroupKey::from_static("stubborn");
     names.group(&STUBBORN).join(&stubborn().await).unwrap();
     let begun = Instant::now();
     let report = names.cleanup().await.unwrap();

@@ -32,28 +32,28 @@ async fn fnd_5_child_specs_of_different_keys_have_different_ids() {
     assert_eq!(names_in(&names), ["other", "probe"]);
 
     let again = names.supervise(names.child_spec(&PROBE, || (Probe::default(), ()))).await.unwrap_err();
-    assert!(matches!(again, RegistryError::Child { source: ChildError::AlreadyStarted { .. }, .. }), "{again}");
+    assert!(matches!(again, RegistryError::Child { error: ChildError::AlreadyStarted { .. }, .. }), "{again}");
 }
 
 // ---- register ----
 
 #[tokio::test]
 async fn fnd_5_register_makes_an_actor_known() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     let actor = foreign(Probe::default()).await;
-    registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &actor).await.unwrap();
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), actor.get_id());
+    names.register(&PROBE, &actor).await.unwrap();
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), actor.get_id());
 }
 
 #[tokio::test]
 async fn fnd_5_register_a_name_that_is_taken_names_its_holder() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     let (first, second) = (foreign(Probe::default()).await, foreign(Probe::default()).await);
-    registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &first).await.unwrap();
-    let refused = registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &second).await.unwrap_err();
+    names.register(&PROBE, &first).await.unwrap();
+    let refused = names.register(&PROBE, &second).await.unwrap_err();
     let RegistryError::AlreadyRegistered { holder, .. } = refused else { panic!("{refused}") };
     assert_eq!(holder, Some(first.get_id()));
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), first.get_id());
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), first.get_id());
 }
 
 /// Adapted: the compiler checks that a name takes an actor and nothing else; that the actor lives is checked here.
@@ -62,7 +62,7 @@ async fn fnd_5_register_requires_a_living_actor() {
     let (registry, names) = test_registry().await;
     let actor = foreign(Probe::default()).await;
     actor.stop_and_wait(None, None).await.unwrap();
-    let refused = registry.namespace(names.namespace()).await.unwrap().register(&PROBE, &actor).await.unwrap_err();
+    let refused = names.register(&PROBE, &actor).await.unwrap_err();
     assert!(matches!(refused, RegistryError::Dead { actor: dead, .. } if dead == actor.get_id()), "{refused}");
     assert_eq!(registry.stats().total, 0);
 }
@@ -83,15 +83,15 @@ async fn fnd_5_register_works_in_production() {
 
 #[tokio::test]
 async fn fnd_5_lookup_returns_the_actor() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(), actor.get_id());
+    assert_eq!(names.lookup(&PROBE).unwrap().get_id(), actor.get_id());
 }
 
 #[tokio::test]
 async fn fnd_5_lookup_of_a_free_name_fails() {
     let (registry, names) = test_registry().await;
-    let missed = registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE).unwrap_err();
+    let missed = names.lookup(&PROBE).unwrap_err();
     assert!(matches!(missed, RegistryError::NotFound { .. }), "{missed}");
     let nowhere = registry.namespace(Namespace::test()).await.unwrap().lookup(&PROBE).unwrap_err();
     assert!(matches!(nowhere, RegistryError::NotFound { .. }), "{nowhere}");
@@ -99,14 +99,14 @@ async fn fnd_5_lookup_of_a_free_name_fails() {
 
 #[tokio::test]
 async fn fnd_5_lookup_fails_after_the_process_ends() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let outside = foreign(Probe::default()).await;
     names.register(&OTHER, &outside).await.unwrap();
     actor.stop_and_wait(None, None).await.unwrap();
     outside.kill_and_wait(None).await.unwrap();
-    assert_error!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE), RegistryError::NotFound { .. });
-    assert_error!(registry.namespace(names.namespace()).await.unwrap().lookup(&OTHER), RegistryError::NotFound { .. });
+    assert_error!(names.lookup(&PROBE), RegistryError::NotFound { .. });
+    assert_error!(names.lookup(&OTHER), RegistryError::NotFound { .. });
 }
 
 #[tokio::test]
@@ -116,41 +116,35 @@ async fn fnd_5_lookup_of_one_name_in_two_namespaces_finds_two_actors() {
     let our_actor = ours.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_error!(theirs.lookup(&PROBE), RegistryError::NotFound { .. });
     let their_actor = theirs.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert_eq!(
-        registry.namespace(ours.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(),
-        our_actor.get_id()
-    );
-    assert_eq!(
-        registry.namespace(theirs.namespace()).await.unwrap().lookup(&PROBE).unwrap().get_id(),
-        their_actor.get_id()
-    );
+    assert_eq!(ours.lookup(&PROBE).unwrap().get_id(), our_actor.get_id());
+    assert_eq!(theirs.lookup(&PROBE).unwrap().get_id(), their_actor.get_id());
 }
 
 // ---- unregister ----
 
 #[tokio::test]
 async fn fnd_5_unregister_removes_the_name_and_leaves_the_actor() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     let actor = foreign(Probe::default()).await;
     names.register(&PROBE, &actor).await.unwrap();
-    assert!(registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
-    assert_error!(registry.namespace(names.namespace()).await.unwrap().lookup(&PROBE), RegistryError::NotFound { .. });
+    assert!(names.unregister(&PROBE));
+    assert_error!(names.lookup(&PROBE), RegistryError::NotFound { .. });
     assert!(actor.get_status() < ActorStatus::Draining);
 }
 
 #[tokio::test]
 async fn fnd_5_unregister_a_free_name_does_no_harm() {
     let (registry, names) = test_registry().await;
-    assert!(!registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
+    assert!(!names.unregister(&PROBE));
     assert!(!registry.namespace(Namespace::test()).await.unwrap().unregister(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_unregister_twice_does_no_harm() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
-    assert!(!registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE));
+    assert!(names.unregister(&PROBE));
+    assert!(!names.unregister(&PROBE));
 }
 
 // ---- lists ----
@@ -158,19 +152,16 @@ async fn fnd_5_unregister_twice_does_no_harm() {
 #[tokio::test]
 async fn fnd_5_list_services_of_an_empty_namespace_is_empty() {
     let (registry, names) = test_registry().await;
-    assert!(registry.namespace(names.namespace()).await.unwrap().list_services().is_empty());
+    assert!(names.list_services().is_empty());
     assert!(registry.namespace(Namespace::test()).await.unwrap().list_services().is_empty());
 }
 
 #[tokio::test]
 async fn fnd_5_list_services_has_all_names_of_the_namespace() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     names.register(&OTHER, &foreign(Probe::default()).await).await.unwrap();
-    assert_eq!(
-        registry.namespace(names.namespace()).await.unwrap().list_services(),
-        [OTHER.name().clone(), PROBE.name().clone()]
-    );
+    assert_eq!(names.list_services(), [OTHER.name().clone(), PROBE.name().clone()]);
 }
 
 #[tokio::test]
@@ -196,7 +187,7 @@ async fn fnd_5_get_all_services_maps_names_to_actors() {
     let probe = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let other = names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
     let all = registry.get_all_services(names.namespace());
-    let ids: Vec<_> = all.iter().map(|(name, actor)| (name.as_str(), actor.get_id())).collect();
+    let ids: Vec<_> = all.iter().map(|(name, actor)| (name.as_str(), actor.actor_id())).collect();
     assert_eq!(ids, [("other", other.get_id()), ("probe", probe.get_id())]);
 }
 
@@ -204,51 +195,51 @@ async fn fnd_5_get_all_services_maps_names_to_actors() {
 
 #[tokio::test]
 async fn fnd_5_is_registered_is_true_of_a_live_name() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    assert!(registry.namespace(names.namespace()).await.unwrap().is_registered(&PROBE));
+    assert!(names.is_registered(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_is_registered_is_false_of_an_unknown_name() {
     let (registry, names) = test_registry().await;
-    assert!(!registry.namespace(names.namespace()).await.unwrap().is_registered(&PROBE));
+    assert!(!names.is_registered(&PROBE));
     assert!(!registry.namespace(Namespace::Production).await.unwrap().is_registered(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_is_registered_is_false_after_unregister() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
-    registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE);
-    assert!(!registry.namespace(names.namespace()).await.unwrap().is_registered(&PROBE));
+    names.unregister(&PROBE);
+    assert!(!names.is_registered(&PROBE));
 }
 
 #[tokio::test]
 async fn fnd_5_count_of_an_empty_namespace_is_zero() {
     let (registry, names) = test_registry().await;
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 0);
+    assert_eq!(names.list_services().len(), 0);
     assert_eq!(registry.namespace(Namespace::Production).await.unwrap().list_services().len(), 0);
 }
 
 #[tokio::test]
 async fn fnd_5_count_is_the_number_of_names() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     for n in 0..7 {
         names.spawn(&key(format!("probe_{n}")), Probe::default(), ()).await.unwrap();
     }
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 7);
+    assert_eq!(names.list_services().len(), 7);
 }
 
 #[tokio::test]
 async fn fnd_5_count_decreases_with_each_unregistered_name() {
-    let (registry, names) = test_registry().await;
+    let (_registry, names) = test_registry().await;
     names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     let other = names.spawn(&OTHER, Probe::default(), ()).await.unwrap();
-    registry.namespace(names.namespace()).await.unwrap().unregister(&PROBE);
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 1);
+    names.unregister(&PROBE);
+    assert_eq!(names.list_services().len(), 1);
     other.stop_and_wait(None, None).await.unwrap();
-    assert_eq!(registry.namespace(names.namespace()).await.unwrap().list_services().len(), 0);
+    assert_eq!(names.list_services().len(), 0);
 }
 
 // ---- via ----
@@ -265,8 +256,8 @@ async fn fnd_5_via_shows_its_name_and_namespace() {
 
 #[tokio::test]
 async fn fnd_5_via_works_in_test_namespaces() {
-    let (registry, names) = test_registry().await;
-    let via = registry.namespace(names.namespace()).await.unwrap().via(&PROBE);
+    let (_registry, names) = test_registry().await;
+    let via = names.via(&PROBE);
     let actor = names.spawn(&PROBE, Probe::default(), ()).await.unwrap();
     assert_eq!(via.actor_ref().unwrap().get_id(), actor.get_id());
 }
@@ -282,7 +273,7 @@ async fn fnd_5_cleanup_ends_all_processes_of_the_namespace() {
     registry.cleanup_namespace(names.namespace()).await.unwrap();
     assert_eq!(ours.get_status(), ActorStatus::Stopped);
     assert_eq!(outside.get_status(), ActorStatus::Stopped);
-    assert!(registry.namespace(names.namespace()).await.unwrap().list_services().is_empty());
+    assert!(names.list_services().is_empty());
 }
 
 #[tokio::test]

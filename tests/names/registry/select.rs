@@ -1,7 +1,7 @@
 //! Elixir's own registry tests on matching and selecting: CONFORMANCE, section 2.2. Elixir's match specifications
 //! are functions here; a bad specification, which raises there, is a compile error.
 
-use foundation::names::{Metadata, Registration, ServiceEntry, ServiceRegistry};
+use foundation::names::{Metadata, Origin, Registration, RegistryError, ServiceEntry, ServiceRegistry};
 use foundation::ractor::{ActorId, ActorStatus};
 use foundation_testkit::{Behavior, Command, Gate, Probe, test_registry};
 
@@ -125,7 +125,7 @@ async fn reg_2_2_select_sees_name_actor_and_value() {
     let several = |service: &ServiceEntry<'_>| service.name().as_str() == "again" || of_atom(service) == Some(1);
     assert_eq!(found(&names.select(several)), ["again", "hello"]);
     assert_eq!(names.count_matching(several), 2);
-    let mine = |service: &ServiceEntry<'_>| !service.is_foreign() && service.restarts() == 0;
+    let mine = |service: &ServiceEntry<'_>| service.origin() == Origin::Managed && service.restarts() == 0;
     assert_eq!(names.count_matching(mine), 4);
     assert_eq!(names.count_matching(|service| service.message() == std::any::type_name::<Command>()), 4);
 }
@@ -168,4 +168,30 @@ async fn selected_found_and_unregistered_entries_are_ordered_by_name() {
     assert_eq!(taken.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(names.list_services().len(), 1);
     actor.cast(Command::Note("it lives on")).unwrap();
+}
+
+#[tokio::test]
+async fn an_actor_that_is_found_by_its_name_alone_becomes_typed_if_the_type_is_its_own() {
+    let (registry, names) = test_registry().await;
+    let clerk = names.spawn(&key("clerk"), Probe::default(), ()).await.unwrap();
+    let found = names.lookup_any(&"clerk".parse().unwrap()).unwrap();
+    assert_eq!((found.name().as_str(), found.actor_id(), found.origin()), ("clerk", clerk.get_id(), Origin::Managed));
+    assert!(found.message().ends_with("::Command"), "{found:?}");
+    assert_eq!(found.registration(), names.find(|_| true).unwrap());
+    assert_eq!(found.actor_ref::<Command>().unwrap().get_id(), clerk.get_id());
+    assert!(names.via(&found.key::<Command>().unwrap()).is_alive());
+    let wrong = [found.actor_ref::<u64>().map(drop), found.key::<u64>().map(drop)];
+    for wrong in wrong.map(Result::unwrap_err) {
+        let RegistryError::WrongType { wanted, found: message, .. } = &wrong else { panic!("{wrong}") };
+        assert_eq!((*wanted, *message), ("u64", found.message()));
+    }
+    let all = registry.get_all_services(names.namespace());
+    assert_eq!(all.values().map(|actor| actor.name().as_str()).collect::<Vec<_>>(), ["clerk"]);
+
+    found.cell().kill_and_wait(None).await.unwrap();
+    let missed = names.lookup_any(&"clerk".parse().unwrap()).unwrap_err();
+    assert!(matches!(missed, RegistryError::NotFound { .. }), "{missed}");
+    names.spawn(&key("clerks"), Probe::default(), ()).await.unwrap();
+    let missed = names.lookup_any(&"clerk".parse().unwrap()).unwrap_err().to_string();
+    assert!(missed.ends_with("; did you mean clerks?"), "{missed}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use foundation::names::{Metadata, NameChange, ProcessRegistry, ServiceRegistry, Watch, Watched};
+use foundation::names::{Metadata, NameChange, Origin, ProcessRegistry, ServiceRegistry, Watch, Watched};
 use foundation::ractor::ActorId;
 use foundation::supervision::ExitReason;
 use foundation::{Namespace, Restart};
@@ -30,7 +30,7 @@ async fn reg_2_2_listeners_are_notified_of_names_that_come_and_go() {
     let second = foreign(Probe::default()).await;
     names.register(&OTHER, &second).await.unwrap();
     let service = registered(&mut watch, second.get_id()).await;
-    assert_eq!((service.name.as_str(), service.foreign, service.restarts), ("other", true, 0));
+    assert_eq!((service.name.as_str(), service.origin, service.restarts), ("other", Origin::Foreign, 0));
     names.unregister(&OTHER);
     let gone = NameChange::Unregistered { name: OTHER.name().clone(), actor: second.get_id() };
     assert_eq!(change(&mut watch).await, gone);

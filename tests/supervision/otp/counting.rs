@@ -93,7 +93,7 @@ async fn otp_74_children_that_are_restarting_count_as_workers_but_not_as_active(
     agency.close().await;
 }
 
-const DESK: ServiceKey<Command> = ServiceKey::new("desk");
+const DESK: ServiceKey<Command> = ServiceKey::from_static("desk");
 
 /// The name is not the child's id but the name under which its actor registers.
 #[tokio::test]

@@ -9,7 +9,7 @@ use foundation_testkit::{Behavior, Command, Log, Moment, Puppet, soon};
 
 use super::{Agency, End, Office, at_most, at_rest, counts, states};
 
-const SERVER: ServiceKey<Command> = ServiceKey::new("server");
+const SERVER: ServiceKey<Command> = ServiceKey::from_static("server");
 
 /// One-for-all over one-for-all over a worker with a name. The supervisors have none; children are found by path.
 struct Named {

@@ -201,9 +201,9 @@ async fn supervisors_that_do_not_answer_are_shown_as_silent_in_bounded_time_and_
     soon("the end", top.shutdown()).await;
 }
 
-const DIRECT: ServiceKey<Command> = ServiceKey::new("direct");
-const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
-const FOREIGN: ServiceKey<Command> = ServiceKey::new("foreign");
+const DIRECT: ServiceKey<Command> = ServiceKey::from_static("direct");
+const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
+const FOREIGN: ServiceKey<Command> = ServiceKey::from_static("foreign");
 
 #[tokio::test]
 async fn the_tree_of_a_registry_has_all_namespaces_names_and_directly_spawned_actors() {

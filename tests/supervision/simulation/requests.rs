@@ -80,7 +80,7 @@ pub(super) async fn request(
     match verb {
         Verb::Start if parent == TOP => match names.supervise(spec(world, names, who)).await {
             Ok(started) => Ok(runs(world, started)),
-            Err(RegistryError::Child { source, .. }) => Err(source),
+            Err(RegistryError::Child { error, .. }) => Err(error),
             Err(other) => Ok(Answer::Refused(other.to_string())),
         },
         Verb::Start => Ok(runs(world, supervisor.start_child(spec(world, names, who)).await?)),

@@ -49,7 +49,7 @@ struct Part {
 impl World {
     /// To be made within the runtime: it reads the clock.
     pub(super) fn new(shape: &Shape) -> Arc<Self> {
-        let key = |who: Who| ServiceKey::parse(shape.name(who)).expect("the shape gives good names");
+        let key = |who: Who| ServiceKey::new(shape.name(who)).expect("the shape gives good names");
         let keys = shape.all().map(key).collect();
         let parts = shape.all().map(|_| Part::default()).collect();
         let stage = Stage {

@@ -47,7 +47,7 @@ async fn sup_3_three_restarts_within_five_seconds_are_made_and_the_fourth_is_not
 
 #[tokio::test]
 async fn sup_3_a_child_with_a_name_is_reached_through_a_via() {
-    const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+    const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
     let registry = ProcessRegistry::start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
     let clerk = Puppet::new("clerk", &Log::new());
@@ -83,7 +83,7 @@ async fn sup_3_two_supervisors_may_have_one_name() {
 
 #[tokio::test]
 async fn sup_3_a_child_has_its_name_again_after_a_restart() {
-    const CLERK: ServiceKey<Command> = ServiceKey::new("clerk");
+    const CLERK: ServiceKey<Command> = ServiceKey::from_static("clerk");
     let registry = ProcessRegistry::start().await.unwrap();
     let names = registry.namespace(Namespace::test()).await.unwrap();
     let clerk = Puppet::new("clerk", &Log::new());
@@ -102,7 +102,7 @@ async fn sup_3_a_child_has_its_name_again_after_a_restart() {
 #[test]
 fn sup_3_an_invalid_name_is_refused_with_its_fault() {
     for (name, wrong) in [("", "empty"), ("Clerk", "'C'"), ("the clerk", "' '")] {
-        let error = ServiceKey::<Command>::parse(name).unwrap_err().to_string();
+        let error = ServiceKey::<Command>::new(name).unwrap_err().to_string();
         assert!(error.contains(wrong), "{name:?}: {error}");
     }
 }

@@ -36,7 +36,7 @@ use crate::watcher::ConfigWatch;
 use crate::watcher::Watcher;
 
 /// The config server in each namespace.
-pub(super) const CONFIG_SERVER: ServiceKey<ConfigMsg> = ServiceKey::new(SERVER);
+pub(super) const CONFIG_SERVER: ServiceKey<ConfigMsg> = ServiceKey::from_static(SERVER);
 
 type Answer = RpcReplyPort<Result<ConfigCommit, ConfigUpdateError>>;
 

@@ -6,7 +6,7 @@ use foundation_kernel::names::ServiceKey;
 use super::retention::RetentionRun;
 
 /// The name of the event store in each namespace.
-pub(super) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::new("event_store");
+pub(super) const EVENT_STORE: ServiceKey<EventStoreMsg> = ServiceKey::from_static("event_store");
 
 pub(super) enum EventStoreMsg {
     /// The log has failed; its writer has ended, or will.

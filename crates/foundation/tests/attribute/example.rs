@@ -11,7 +11,7 @@ enum CounterMsg {
     Total(RpcReplyPort<u64>),
 }
 local_message!(CounterMsg);
-const COUNTER: ServiceKey<CounterMsg> = ServiceKey::new("counter");
+const COUNTER: ServiceKey<CounterMsg> = ServiceKey::from_static("counter");
 
 struct Counter;
 

@@ -9,10 +9,10 @@ mod root;
 #[doc(hidden)]
 pub use client::NamespaceRemains;
 pub use client::{
-    CallError, CastError, CleanupReport, HealthCheck, NamespaceInfo, RegistrationBuilder, RegistryError, ServiceInfo,
-    ServiceRegistry, StoppedService, Via,
+    CallError, CastError, CleanupReport, HealthCheck, NamespaceInfo, RegisteredActor, RegistrationBuilder,
+    RegistryError, ServiceInfo, ServiceRegistry, StoppedService, Via,
 };
 pub use groups::{Group, GroupCastError, GroupError, GroupKey, Replies};
 pub use measures::{Measurement, ServiceMeasures};
-pub use names::{Metadata, MetadataError, NameChange, Registration, ServiceEntry, Watch, Watched};
+pub use names::{Metadata, MetadataError, NameChange, Origin, Registration, ServiceEntry, Watch, Watched};
 pub use root::{Collapse, ProcessRegistry, ProcessRegistryBuilder, RegistryStats, Service, ServiceOrderError};

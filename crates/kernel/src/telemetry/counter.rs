@@ -9,9 +9,26 @@ const ONLY: CounterIndex<1> = CounterIndex::at::<0>();
 
 /// A number that only grows: how often something happened.
 ///
-/// It is shared by reference (or in an `Arc`) and counts from any thread. An addition takes about 2 ns, however many
-/// threads count; a read sums the threads' parts. It has the cost, the guarantees and the limits of a [`CounterSet`]
-/// of one; several counters of one component are cheaper in one set.
+/// It is shared by reference (or in an `Arc`) and counts from any thread.
+///
+/// # Cost
+///
+/// An addition takes about 2 ns, however many threads count, as no other thread writes to the cell. The first one of a
+/// thread allocates the thread's cell, 128 bytes. The counter itself takes 528 bytes. A read sums the threads' cells: 10
+/// ns with a few of them and 50 ns with all.
+///
+/// 32 threads at a time have cells of their own; threads that have ended leave theirs to those that come after them.
+/// Further threads share one more cell, for the rest of their lives, at the price of any shared atomic counter: 3 to 7
+/// ns alone, tens of nanoseconds under contention.
+///
+/// # What a reader may rely on
+///
+/// - Nothing is lost: whatever was counted before the read, in the sense of *happens before* (the same thread, a
+///   joined thread, a received message), is in the value.
+/// - What is counted during a read may or may not be in it.
+/// - Two reads, one after the other, never go down.
+///
+/// A counter wraps around at 2^64, which a billion additions of one a second reach after 584 years.
 ///
 /// ```
 /// use foundation_kernel::instruments::Counter;
@@ -84,7 +101,7 @@ impl Counter {
         self.cells.raise_to(ONLY, value);
     }
 
-    /// The sum of everything added so far; see [`CounterSet`] for what a reader may rely on.
+    /// The sum of everything added so far; see [above](Counter#what-a-reader-may-rely-on) for what a reader may rely on.
     ///
     /// ```
     /// use foundation_kernel::instruments::Counter;

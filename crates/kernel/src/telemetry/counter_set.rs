@@ -16,28 +16,11 @@ use super::slot::{self, SLOTS};
 
 /// `N` related counters that many threads may increase without slowing each other down.
 ///
-/// Each thread counts in cells of its own, which lie together, and a reader adds the threads' cells up. Use it for
-/// the counters of one component; a single one is a [`Counter`](crate::instruments::Counter).
+/// Each thread counts in cells of its own, which lie together, and a reader adds the threads' cells up.
 ///
-/// # Cost
-///
-/// An addition takes about 2 ns, as no other thread writes to the cell. The first one of a thread allocates the
-/// thread's cells: 8 bytes a counter, rounded up to 128 bytes. The empty set takes 528 bytes. A read of
-/// one counter costs 10 ns with a few threads' cells and 50 ns with all.
-///
-/// 32 threads at a time have cells of their own; threads that have ended leave theirs to those that come after them.
-/// Further threads share one more group of cells, for the rest of their lives, at the price of any shared atomic
-/// counter: 3 to 7 ns alone, tens of nanoseconds under contention.
-///
-/// # What a reader may rely on
-///
-/// - Nothing is lost: whatever was counted before the read, in the sense of *happens before* (the same thread, a
-///   joined thread, a received message), is in the value.
-/// - What is counted during a read may or may not be in it.
-/// - Two reads of a counter, one after the other, never go down.
-/// - Different counters are not read at one instant: of two that are increased together, one may be ahead.
-///
-/// A counter wraps around at 2^64, which a billion additions of one a second reach after 584 years.
+/// It has the cost and the guarantees of a [`Counter`](crate::instruments::Counter), and allocates once for all of its
+/// counters: 8 bytes a counter for each thread, rounded up to 128 bytes. Different counters are not read at one instant:
+/// of two that are increased together, one may be ahead.
 ///
 /// ```
 /// use foundation_kernel::instruments::{CounterIndex, CounterSet};

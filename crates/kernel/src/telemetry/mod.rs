@@ -6,7 +6,6 @@
 //! | to measure | use | an update costs about |
 //! |---|---|---|
 //! | how often something happened | [`Counter`] | 2 ns, however many threads count |
-//! | several such facts of one component | [`CounterSet`] | the same, and one allocation a thread for all of them |
 //! | how much of something there is now | [`Gauge`] | 1 ns to set, 5 ns to add |
 //! | how values are distributed | [`Histogram`] | 10 ns |
 

@@ -5,4 +5,4 @@ pub(crate) mod key;
 #[path = "../../../kernel/src/registry/groups/table.rs"]
 pub(crate) mod table;
 
-pub(crate) use table::{Member, Membership};
+pub(crate) use table::{Member, MemberMonitor, Membership};

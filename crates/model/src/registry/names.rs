@@ -12,16 +12,19 @@ mod metadata;
 mod monitor;
 #[path = "../../../kernel/src/registry/names/notifier.rs"]
 mod notifier;
+#[path = "../../../kernel/src/registry/names/origin.rs"]
+mod origin;
 #[path = "../../../kernel/src/registry/names/table.rs"]
 mod table;
 #[path = "../../../kernel/src/registry/names/watches.rs"]
 mod watches;
 
 pub(crate) use change::NameChange;
-pub(crate) use holder::{Holder, LookupError, NameIncarnation, Origin, Registration};
+pub(crate) use holder::{Holder, LookupError, NameIncarnation, Registration};
 pub(crate) use locks::Locks;
 pub(crate) use metadata::Metadata;
 pub(crate) use monitor::Monitor;
 pub(crate) use notifier::Latch;
+pub(crate) use origin::Origin;
 pub(crate) use table::{NameGuard, Table};
 pub(crate) use watches::watch::{Watch, Watched};

@@ -9,6 +9,7 @@ use super::fixture::{Msg, NAME, explore, monitor, table};
 use crate::ActorCell;
 use crate::exit::ExitReason;
 use crate::namespace::{Namespace, ServiceName};
+use crate::registry::groups::MemberMonitor;
 use crate::registry::groups::key::Kind;
 use crate::registry::groups::table::Groups;
 use crate::registry::names::{Monitor, Table};

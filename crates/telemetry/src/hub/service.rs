@@ -109,7 +109,7 @@ foundation_kernel::limits! {
 // ---- the actor ----
 
 /// The name of the telemetry service in each namespace.
-pub(super) const TELEMETRY: ServiceKey<TelemetryMsg> = ServiceKey::new("telemetry");
+pub(super) const TELEMETRY: ServiceKey<TelemetryMsg> = ServiceKey::from_static("telemetry");
 
 pub(super) enum TelemetryMsg {
     /// Rates, exports, retirement of idle series; answered when the exports are done.

@@ -12,9 +12,9 @@ use crate::measured::Measured;
 use crate::sample::Batch;
 use crate::stage::{Stage, as_task, started};
 
-static SAMPLED: ServiceKey<EchoMsg> = ServiceKey::new("sampled");
-static FULL: ServiceKey<EchoMsg> = ServiceKey::new("full");
-static OFF: ServiceKey<EchoMsg> = ServiceKey::new("off");
+static SAMPLED: ServiceKey<EchoMsg> = ServiceKey::from_static("sampled");
+static FULL: ServiceKey<EchoMsg> = ServiceKey::from_static("full");
+static OFF: ServiceKey<EchoMsg> = ServiceKey::from_static("off");
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("managed_cast", 1, cast)]

@@ -56,7 +56,7 @@ fn beside_writer(contest: &mut Contest<'_>) -> Vec<Measured> {
 }
 
 fn keys(stem: &str, count: usize) -> Vec<ServiceKey<EchoMsg>> {
-    (0..count).map(|n| started(ServiceKey::parse(format!("{stem}-{n}")))).collect()
+    (0..count).map(|n| started(ServiceKey::new(format!("{stem}-{n}")))).collect()
 }
 
 /// A registration never waits when the name is free.

@@ -44,7 +44,7 @@ async fn summed(operations: u64, operation: impl AsyncFn() -> Duration) -> Durat
 async fn namespace(foundation: &Foundation, actors: usize) -> Duration {
     let (namespace, ends) = (started(foundation.test_namespace().await), Ends::default());
     for n in 0..actors {
-        let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("mortal-{n}")));
+        let key: ServiceKey<EchoMsg> = started(ServiceKey::new(format!("mortal-{n}")));
         started(namespace.spawn(&key, Mortal(ends.clone()), ()).await);
     }
     let begun = Instant::now();

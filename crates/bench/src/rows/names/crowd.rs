@@ -31,7 +31,7 @@ fn random(contest: &mut Contest<'_>) -> Vec<Measured> {
 fn populate(stage: &Stage) -> (Vec<ServiceKey<EchoMsg>>, Vec<String>) {
     let register = |n: usize| {
         let (name, actor) = stage.spawn_bare(&format!("crowd-{n}"));
-        let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("crowd-{n}")));
+        let key: ServiceKey<EchoMsg> = started(ServiceKey::new(format!("crowd-{n}")));
         started(stage.runtime.block_on(stage.registry.register(&key, &actor)));
         (key, name)
     };

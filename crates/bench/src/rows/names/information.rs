@@ -23,7 +23,7 @@ fn beside(contest: &mut Contest<'_>) -> Vec<Measured> {
         let (quiet, crowded) = (started(ProcessRegistry::start().await), started(ProcessRegistry::start().await));
         let crowd = started(crowded.namespace(Namespace::test()).await);
         for n in 0..BESIDE {
-            let key: ServiceKey<EchoMsg> = started(ServiceKey::parse(format!("crowd-{n}")));
+            let key: ServiceKey<EchoMsg> = started(ServiceKey::new(format!("crowd-{n}")));
             started(crowd.register(&key, &actor).await);
         }
         (three(&quiet).await, three(&crowded).await)
@@ -36,7 +36,7 @@ fn beside(contest: &mut Contest<'_>) -> Vec<Measured> {
 async fn three(registry: &ProcessRegistry) -> ServiceRegistry {
     let namespace = started(registry.namespace(Namespace::test()).await);
     for name in ["one", "two", "three"] {
-        started(namespace.spawn(&ServiceKey::new(name), Echo, ()).await);
+        started(namespace.spawn(&ServiceKey::from_static(name), Echo, ()).await);
     }
     namespace
 }

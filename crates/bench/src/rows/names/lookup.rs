@@ -29,7 +29,7 @@ fn alone(contest: &mut Contest<'_>) -> Vec<Measured> {
 
 fn own_names(contest: &mut Contest<'_>) -> Vec<Measured> {
     let stage = Stage::set();
-    let keys = ["one", "other"].map(ServiceKey::<EchoMsg>::new);
+    let keys = ["one", "other"].map(ServiceKey::<EchoMsg>::from_static);
     let names = ["one", "other"].map(|name| stage.spawn_bare(name).0);
     keys.iter().for_each(|key| drop(stage.spawn(key)));
     let ours = paired(keys.each_ref().map(|key| finding(&stage.registry, key)));

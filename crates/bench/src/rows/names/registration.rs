@@ -14,7 +14,7 @@ use crate::measured::Measured;
 use crate::sample::repeated;
 use crate::stage::{Stage, as_task, started};
 
-static KEY: ServiceKey<EchoMsg> = ServiceKey::new("registered");
+static KEY: ServiceKey<EchoMsg> = ServiceKey::from_static("registered");
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("register_unregister", 1, register_unregister).elixir(0.15)]

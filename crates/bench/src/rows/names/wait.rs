@@ -18,7 +18,7 @@ use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, started};
 
-static KEY: ServiceKey<EchoMsg> = ServiceKey::new("awaited");
+static KEY: ServiceKey<EchoMsg> = ServiceKey::from_static("awaited");
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) fn rows() -> Vec<Row> {

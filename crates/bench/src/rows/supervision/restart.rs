@@ -15,7 +15,7 @@ use crate::measured::Measured;
 use crate::sample::{Batch, Sample};
 use crate::stage::{Stage, started};
 
-static KEY: ServiceKey<EchoMsg> = ServiceKey::new("phoenix");
+static KEY: ServiceKey<EchoMsg> = ServiceKey::from_static("phoenix");
 
 pub(super) fn rows() -> Vec<Row> {
     vec![Row::new("restart", 1, restart)]

@@ -160,7 +160,7 @@ impl Starter for Asked {
 }
 
 fn rounds(stage: &Stage, starter: impl Starter) -> Batch<'static> {
-    let key = |n| started(ServiceKey::parse(format!("bench-{n}")));
+    let key = |n| started(ServiceKey::new(format!("bench-{n}")));
     let keys: Arc<[ServiceKey<EchoMsg>]> = (0..ROUND).map(key).collect();
     as_task(&stage.runtime, move |operations| timed(operations, Arc::clone(&keys), starter.clone()))
 }

@@ -23,7 +23,7 @@ async fn a_request_that_promises_the_errors_of_get_waits_for_a_store_that_is_bei
         .unwrap();
     let store = EventStore::of(&root.namespace(Namespace::Production).await.unwrap());
     let id = store.append(NewEvent::new("noted").unwrap()).await.unwrap();
-    root.get_all_services(Namespace::Production)[&EventStore::NAME].kill_and_wait(None).await.unwrap();
+    root.get_all_services(Namespace::Production)[&EventStore::NAME].cell().kill_and_wait(None).await.unwrap();
 
     let begun = Instant::now();
     let (got, verified, repaired, moved, parked, played, unparked, pruned) = futures::join!(

@@ -6,13 +6,14 @@ use ractor::ActorId;
 
 use crate::namespace::{Namespace, ServiceName};
 use crate::near::NearMisses;
-use crate::registry::names::{LookupError, Table};
+use crate::registry::names::LookupError;
 use crate::supervisor::{ChildError, StartError};
 
 /// The largest number of names compared when a lookup fails, so that a miss stays cheap in a large namespace.
 const MAX_COMPARED_NAMES: usize = 256;
 
-/// Why an operation on a name failed.
+/// Why an operation on a name failed. Its text has that of the error within it, if there is one, which is no
+/// [source](std::error::Error::source) then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
@@ -93,24 +94,22 @@ pub enum RegistryError {
         near: NearMisses,
     },
     /// The actor did not start.
-    #[error("service {name} in namespace {namespace} did not start: {source}")]
+    #[error("service {name} in namespace {namespace} did not start: {error}")]
     Start {
         /// Where.
         namespace: Namespace,
         /// Which name.
         name: ServiceName,
         /// The actor's own cause.
-        #[source]
-        source: StartError,
+        error: StartError,
     },
     /// The supervisor of the namespace's application refused the child.
-    #[error("namespace {namespace}: {source}")]
+    #[error("namespace {namespace}: {error}")]
     Child {
         /// Where.
         namespace: Namespace,
         /// Why.
-        #[source]
-        source: ChildError,
+        error: ChildError,
     },
     /// The namespace has been cleaned up, is stopping, or has not started yet.
     #[error("namespace {namespace} is not running")]
@@ -160,22 +159,34 @@ fn who(holder: &Option<ActorId>) -> String {
 }
 
 impl RegistryError {
-    /// A miss of a lookup for an actor that answers to `M`, for the caller.
-    pub(crate) fn lookup_failed<M>(table: &Table, name: &ServiceName, miss: LookupError) -> Self {
-        let (namespace, name) = (table.namespace(), name.clone());
+    /// A miss of a lookup for an actor that answers to `M`, for the caller; `known` returns at most so many names of the
+    /// namespace.
+    pub(crate) fn lookup_failed<M>(
+        namespace: Namespace,
+        name: &ServiceName,
+        miss: LookupError,
+        known: impl FnOnce(usize) -> Vec<ServiceName>,
+    ) -> Self {
+        let name = name.clone();
         match miss {
-            LookupError::Absent => Self::NotFound { namespace, near: near(table, &name), name },
+            LookupError::Absent => Self::NotFound { namespace, near: near(&name, known), name },
             LookupError::WrongType(found) => {
                 Self::WrongType { namespace, name, wanted: std::any::type_name::<M>(), found }
             }
         }
     }
 
-    pub(crate) fn wait_timed_out(table: &Table, name: &ServiceName, waited: Duration) -> Self {
-        Self::WaitTimedOut { namespace: table.namespace(), name: name.clone(), waited, near: near(table, name) }
+    /// A wait for an actor of this name that took too long; `known` as for a lookup.
+    pub(crate) fn wait_timed_out(
+        namespace: Namespace,
+        name: &ServiceName,
+        waited: Duration,
+        known: impl FnOnce(usize) -> Vec<ServiceName>,
+    ) -> Self {
+        Self::WaitTimedOut { namespace, name: name.clone(), waited, near: near(name, known) }
     }
 }
 
-fn near(table: &Table, name: &ServiceName) -> NearMisses {
-    NearMisses::of(name.as_str(), table.live_names(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
+fn near(name: &ServiceName, known: impl FnOnce(usize) -> Vec<ServiceName>) -> NearMisses {
+    NearMisses::of(name.as_str(), known(MAX_COMPARED_NAMES).iter().map(ServiceName::as_str))
 }

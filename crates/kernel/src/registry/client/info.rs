@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::namespace::{Namespace, ServiceName};
 use crate::registry::measures::{Measures, ServiceMeasures};
-use crate::registry::names::{Holder, Metadata, NameIncarnation};
+use crate::registry::names::{Holder, Metadata, NameIncarnation, Origin};
 
 /// One service, as the table has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,8 +32,9 @@ pub struct ServiceInfo {
     pub healthy: bool,
     /// The message type that it answers to, for display.
     pub message: &'static str,
-    /// Whether it was started elsewhere and only registered here.
-    pub foreign: bool,
+    /// Where it was started.
+    #[serde(serialize_with = "crate::written::text")]
+    pub origin: Origin,
     /// The metadata that its owner has set.
     pub metadata: Option<Metadata>,
     /// The measures of its name; `None` if it has handled no message yet, or is not measured.
@@ -94,7 +95,7 @@ fn info(holder: &Arc<Holder>, measures: &Measures, now: Instant) -> Option<Servi
         restarts: registration.restarts,
         healthy: holder.live().is_some(),
         message: registration.message,
-        foreign: registration.foreign,
+        origin: registration.origin,
         metadata: registration.metadata,
     })
 }

@@ -5,6 +5,7 @@ mod error;
 mod extensions;
 mod health;
 mod info;
+mod registered;
 mod service_registry;
 mod via;
 
@@ -12,6 +13,7 @@ pub use cleanup::{CleanupReport, StoppedService};
 pub use error::RegistryError;
 pub use health::HealthCheck;
 pub use info::{NamespaceInfo, ServiceInfo};
+pub use registered::RegisteredActor;
 #[doc(hidden)]
 pub use service_registry::NamespaceRemains;
 pub use service_registry::ServiceRegistry;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -19,16 +19,17 @@ use super::error::RegistryError;
 use super::extensions::Extensions;
 use super::health::HealthCheck;
 use super::info::NamespaceInfo;
+use super::registered::RegisteredActor;
 use super::via::Via;
 use crate::containment::drop_contained;
 use crate::health::Health;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::{Namespace, ServiceKey, ServiceName};
-use crate::registry::groups::{Group, GroupKey, GroupScope, Member};
+use crate::registry::groups::{Group, GroupKey, GroupScope, Member, MemberMonitor};
 use crate::registry::measures::{Measurement, Measures, ServiceMeasures};
 use crate::registry::names::{
-    Counted, Holder, Latch, Locks, LookupError, Metadata, Monitor, NameIncarnation, Origin, Registration, ServiceEntry,
-    Table, Watch,
+    Counted, Holder, Latch, Locks, LookupError, Metadata, Monitor, NameIncarnation, Registration, ServiceEntry, Table,
+    Watch,
 };
 use crate::supervisor::{
     ChildEvent, ChildHealth, ChildKind, ChildSpec, DirectSpawner, Report, Reporter, RestartIntensity, StartError,
@@ -68,6 +69,8 @@ struct NamespaceState {
     root: Weak<dyn Root>,
     monitor: Weak<Monitor>,
     limits: RegistryLimits,
+    /// The services that count in its health, with what they need; set when its tree is described.
+    counting: OnceLock<Vec<(String, Vec<ServiceName>)>>,
     /// Set at each start of the application's supervisor.
     application: Mutex<Option<Arc<Application>>>,
     /// Values of the layers above, one of each type.
@@ -91,8 +94,12 @@ pub(crate) trait Root: Send + Sync + 'static {
     /// What a namespace consists of.
     fn tree(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Tree>;
 
-    /// The health of the children in a namespace that count.
-    fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>>;
+    /// The health of the children in a namespace that count, or why it is not known.
+    fn health(
+        self: Arc<Self>,
+        namespace: Namespace,
+        limits: HealthLimits,
+    ) -> BoxFuture<'static, Result<Vec<ChildHealth>, Health>>;
 
     /// Stops a namespace.
     fn cleanup(self: Arc<Self>, namespace: Namespace) -> BoxFuture<'static, Result<CleanupReport, RegistryError>>;
@@ -115,6 +122,7 @@ impl ServiceRegistry {
             root,
             monitor,
             limits,
+            counting: OnceLock::new(),
             application: Mutex::default(),
             extensions: Extensions::default(),
             ended: Latch::default(),
@@ -171,7 +179,19 @@ impl ServiceRegistry {
 
     #[cold]
     fn lookup_failed<M>(&self, key: &ServiceKey<M>, miss: LookupError) -> RegistryError {
-        RegistryError::lookup_failed::<M>(&self.state.table, key.name(), miss)
+        let known = |most| self.state.table.live_names(most);
+        RegistryError::lookup_failed::<M>(self.namespace(), key.name(), miss, known)
+    }
+
+    /// The live actor of this name, whatever messages it answers to: for operators and tools. Costs what
+    /// [`lookup`](Self::lookup) does.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] names the near misses.
+    pub fn lookup_any(&self, name: &ServiceName) -> Result<RegisteredActor, RegistryError> {
+        let holder = self.state.table.live_holder(name.as_str());
+        let found = holder.and_then(|holder| RegisteredActor::of(self.namespace(), holder));
+        found.ok_or_else(|| self.lookup_failed(&ServiceKey::<()>::from(name.clone()), LookupError::Absent))
     }
 
     /// A handle that finds the actor at each use, and so survives its restarts.
@@ -349,18 +369,27 @@ impl ServiceRegistry {
     }
 
     /// The health of the children in this namespace that [count](crate::supervision::ChildSpec::in_health): its services, its
-    /// application, and then its descendants, named by their paths from there. Empty if the namespace does not run.
+    /// application, and then its descendants, named by their paths from there.
     ///
     /// Each supervisor of the namespace is asked, and each check runs, all together; see [`HealthLimits`] for how long.
+    /// If the namespace does not run, or its supervisor does not answer, each of its services and its application says
+    /// so, and its descendants are not listed.
     pub async fn health(&self, limits: &HealthLimits) -> Vec<ChildHealth> {
-        let Some(root) = self.state.root.upgrade() else { return Vec::new() };
-        let (top, application) = (format!("registry/{}/", self.namespace()), format!("{APPLICATION}/"));
-        let mut found = root.health(self.namespace(), limits.clone()).await;
-        for child in &mut found {
-            let path = child.path.strip_prefix(&top).unwrap_or(&child.path);
-            child.path = path.strip_prefix(&application).unwrap_or(path).to_owned();
+        let answer = match self.state.root.upgrade() {
+            Some(root) => root.health(self.namespace(), limits.clone()).await,
+            None => Err(Health::Down(self.not_running().to_string())),
+        };
+        match answer {
+            Ok(found) => found.into_iter().map(|child| self.named_from_here(child)).collect(),
+            Err(health) => self.state.counting(&health),
         }
-        found
+    }
+
+    fn named_from_here(&self, mut child: ChildHealth) -> ChildHealth {
+        let (top, application) = (format!("registry/{}/", self.namespace()), format!("{APPLICATION}/"));
+        let path = child.path.strip_prefix(&top).unwrap_or(&child.path);
+        child.path = path.strip_prefix(&application).unwrap_or(path).to_owned();
+        child
     }
 
     // ---- the namespace's tree, for the process registry ----
@@ -373,6 +402,7 @@ impl ServiceRegistry {
         services: Vec<ChildSpec>,
         application: SupervisorSpec,
     ) -> SupervisorSpec {
+        self.state.set_counting(&services);
         SupervisorSpec::new(Strategy::OneForOne)
             .intensity(intensity)
             .holding(self.state.postpone_end())
@@ -402,9 +432,10 @@ impl ServiceRegistry {
     }
 
     /// The live actors by name.
-    pub(crate) fn live(&self) -> BTreeMap<ServiceName, ActorCell> {
+    pub(crate) fn registered(&self) -> BTreeMap<ServiceName, RegisteredActor> {
         let holders = self.state.table.holders().into_iter();
-        holders.filter_map(|holder| Some((holder.name().clone(), holder.live()?.clone()))).collect()
+        let actors = holders.filter_map(|holder| RegisteredActor::of(self.namespace(), holder));
+        actors.map(|actor| (actor.name().clone(), actor)).collect()
     }
 
     /// How many names there are, and an estimate of the memory for them in bytes.
@@ -415,8 +446,8 @@ impl ServiceRegistry {
     // ---- ending ----
 
     /// Returns when this namespace has ended, whatever the cause: a clean-up, a shutdown, the collapse of its tree or
-    /// of the whole registry, or the end of the runtime. The restart of production's tree is no end. At once if it has
-    /// ended already.
+    /// of the whole registry, or the end of the runtime. The restart of the tree of production, or of a
+    /// [named](Namespace::Named) namespace, is no end; the collapse of a test's is. At once if it has ended already.
     ///
     /// By then its actors are gone, its watches have ended, and waiters for a name or a lock have got
     /// [`RegistryError::NotRunning`]. Only if its own supervisor, or the root, has been killed, or the runtime is
@@ -463,6 +494,11 @@ impl ServiceRegistry {
         NamespaceRemains(Arc::downgrade(&self.state))
     }
 
+    /// Returns when it takes no names any more.
+    pub(crate) async fn closed(&self) {
+        self.state.table.closed().await;
+    }
+
     /// Whether it takes no names any more: a clean-up has begun, or it has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.state.table.is_closed()
@@ -486,6 +522,19 @@ impl ServiceRegistry {
 }
 
 impl NamespaceState {
+    fn set_counting(&self, services: &[ChildSpec]) {
+        let counting = |spec: &ChildSpec| Some((spec.id().to_string(), spec.health_rule()?.needs.clone()));
+        // A namespace's tree is described once.
+        let _ = self.counting.set(services.iter().filter_map(counting).collect());
+    }
+
+    /// The services that count and the application, each with this health.
+    fn counting(&self, health: &Health) -> Vec<ChildHealth> {
+        let services = self.counting.get().cloned().unwrap_or_default().into_iter();
+        let all = services.chain([(APPLICATION.to_owned(), Vec::new())]);
+        all.map(|(path, needs)| ChildHealth { path, health: health.clone(), needs }).collect()
+    }
+
     fn set_application(&self, application: Option<Arc<Application>>) {
         let before = std::mem::replace(&mut *self.application.lock(), application);
         // Dropping the last reference to a supervisor drops its unread requests, which wakes their callers.
@@ -519,10 +568,10 @@ impl NamespaceState {
 
     async fn stop_registered(&self, monitor: &Monitor) {
         let holders = self.table.holders();
-        let foreign = holders.iter().filter(|holder| holder.origin() == Origin::Foreign);
-        let (foreign, actors): (Vec<_>, Vec<_>) = foreign.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
+        let apart = holders.iter().filter(|holder| holder.origin().is_stopped_apart());
+        let (apart, actors): (Vec<_>, Vec<_>) = apart.filter_map(|it| Some((it, it.actor()?.clone()))).unzip();
         let ends = stop_unmanaged(&actors, self.limits.supervisor.unmanaged_stop).await;
-        for ((holder, actor), how) in foreign.into_iter().zip(&actors).zip(ends) {
+        for ((holder, actor), how) in apart.into_iter().zip(&actors).zip(ends) {
             // The registry would be notified, but perhaps too late to report it.
             self.table.watches().report_reason(holder, &how.reason());
             self.table.release(holder);
@@ -560,7 +609,8 @@ impl NamespaceState {
 ///
 /// 1. each incarnation of the namespace's supervisor, in what its actor's task drops last: so a stop, a collapse, a
 ///    kill, a task that is aborted and a runtime that is dropped all come here;
-/// 2. the root, if it starts that supervisor again after its end: the restart of production is no end of it;
+/// 2. the root, if it starts that supervisor again after its end: the restart of production, or of a named namespace, is
+///    no end of it;
 /// 3. a clean-up or a shutdown under way: a namespace ends after the foreign actors that are stopped with it.
 struct NamespaceEnd(Arc<NamespaceState>);
 

@@ -28,7 +28,7 @@ use crate::registry::names::{Holder, LookupError, Table};
 /// struct Counter;
 /// enum CounterMsg { Add(u64), Total(RpcReplyPort<u64>) }
 /// foundation_kernel::local_message!(CounterMsg);
-/// const COUNTER: ServiceKey<CounterMsg> = ServiceKey::new("counter");
+/// const COUNTER: ServiceKey<CounterMsg> = ServiceKey::from_static("counter");
 ///
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 /// impl Actor for Counter {
@@ -235,7 +235,7 @@ impl<M: Message> Via<M> {
         }
         match self.first.get_mut() {
             Some(bound) => Ok(&bound.actor),
-            None => Err(RegistryError::lookup_failed::<M>(&self.table, self.key.name(), LookupError::Absent)),
+            None => Err(explain(&self.table, &self.key, LookupError::Absent)),
         }
     }
 
@@ -278,8 +278,12 @@ impl<M: Message> Via<M> {
 
     #[cold]
     fn explain(&self, miss: LookupError) -> RegistryError {
-        RegistryError::lookup_failed::<M>(&self.table, self.key.name(), miss)
+        explain(&self.table, &self.key, miss)
     }
+}
+
+fn explain<M>(table: &Table, key: &ServiceKey<M>, miss: LookupError) -> RegistryError {
+    RegistryError::lookup_failed::<M>(table.namespace(), key.name(), miss, |most| table.live_names(most))
 }
 
 impl<M> Clone for Via<M> {
@@ -302,7 +306,6 @@ pub struct CastError<M> {
     /// The message, as it was given.
     pub message: M,
     /// Why it could not be delivered.
-    #[source]
     pub reason: RegistryError,
 }
 

@@ -67,7 +67,6 @@ pub struct GroupCastError<M> {
     /// The message, as it was given.
     pub message: M,
     /// Why it could not be delivered.
-    #[source]
     pub reason: GroupError,
 }
 

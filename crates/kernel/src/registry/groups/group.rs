@@ -14,11 +14,11 @@ use tokio::sync::oneshot;
 use super::error::{GroupCastError, GroupError};
 use super::key::{GroupKey, Kind};
 use super::replies::Replies;
-use super::table::{Choice, GroupLookupError, GroupView, Groups, Member, Membership};
+use super::table::{Choice, GroupLookupError, GroupView, Groups, Member, MemberMonitor, Membership};
 use crate::ask::{TimeLimit, reply, send};
 use crate::namespace::Namespace;
 use crate::near::NearMisses;
-use crate::registry::names::{Monitor, Table};
+use crate::registry::names::Table;
 
 /// The largest number of groups compared when one has no member.
 const MAX_COMPARED_GROUPS: usize = 256;
@@ -42,7 +42,7 @@ const MAX_COMPARED_GROUPS: usize = 256;
 /// struct Worker;
 /// enum JobMsg { Square(u64, RpcReplyPort<u64>), Rest }
 /// foundation_kernel::local_message!(JobMsg);
-/// const WORKERS: GroupKey<JobMsg> = GroupKey::new("workers");
+/// const WORKERS: GroupKey<JobMsg> = GroupKey::from_static("workers");
 ///
 /// # #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 /// impl Actor for Worker {
@@ -86,11 +86,11 @@ pub struct Group<M, V = ()> {
 pub(crate) struct GroupScope {
     groups: Arc<Groups>,
     table: Arc<Table>,
-    monitor: Weak<Monitor>,
+    monitor: Weak<dyn MemberMonitor>,
 }
 
 impl GroupScope {
-    pub(crate) fn new(table: Arc<Table>, monitor: Weak<Monitor>) -> Self {
+    pub(crate) fn new(table: Arc<Table>, monitor: Weak<dyn MemberMonitor>) -> Self {
         Self { groups: Arc::new(Groups::new(table.namespace())), table, monitor }
     }
 

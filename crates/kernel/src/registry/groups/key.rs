@@ -4,7 +4,7 @@ use std::any::{TypeId, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::namespace::{NameError, ServiceName};
+use crate::namespace::{NameError, ServiceName, key_traits};
 
 /// The name of a group, with the message type `M` that its members answer to and the type `V` of the value that each of
 /// them joins with.
@@ -17,8 +17,8 @@ use crate::namespace::{NameError, ServiceName};
 /// use foundation_kernel::names::GroupKey;
 ///
 /// enum JobMsg { Work(String) }
-/// const WORKERS: GroupKey<JobMsg> = GroupKey::new("workers");
-/// const WEIGHTED: GroupKey<JobMsg, u32> = GroupKey::new("weighted");
+/// const WORKERS: GroupKey<JobMsg> = GroupKey::from_static("workers");
+/// const WEIGHTED: GroupKey<JobMsg, u32> = GroupKey::from_static("weighted");
 /// assert_eq!(WORKERS.name().as_str(), "workers");
 /// # let _ = (JobMsg::Work, WEIGHTED);
 /// ```
@@ -26,7 +26,7 @@ use crate::namespace::{NameError, ServiceName};
 /// ```compile_fail,E0308
 /// use foundation_kernel::names::{GroupKey, ServiceRegistry};
 ///
-/// const WORKERS: GroupKey<()> = GroupKey::new("workers");
+/// const WORKERS: GroupKey<()> = GroupKey::from_static("workers");
 /// fn a_group_is_no_unique_name(registry: &ServiceRegistry) {
 ///     let _ = registry.lookup(&WORKERS);
 /// }
@@ -35,7 +35,7 @@ use crate::namespace::{NameError, ServiceName};
 /// ```compile_fail,E0308
 /// use foundation_kernel::names::{Group, ServiceKey, ServiceRegistry};
 ///
-/// const CONFIG: ServiceKey<()> = ServiceKey::new("config");
+/// const CONFIG: ServiceKey<()> = ServiceKey::from_static("config");
 /// fn a_unique_name_is_no_group(registry: &ServiceRegistry) {
 ///     let _: Group<()> = registry.group(&CONFIG);
 /// }
@@ -51,13 +51,13 @@ impl<M, V> GroupKey<M, V> {
     /// ```compile_fail,E0080
     /// use foundation_kernel::names::GroupKey;
     ///
-    /// const SPACED: GroupKey<()> = GroupKey::new("word workers");
+    /// const SPACED: GroupKey<()> = GroupKey::from_static("word workers");
     /// # let _ = SPACED.name();
     /// ```
     ///
     /// # Panics
     /// As [`ServiceName::from_static`].
-    pub const fn new(name: &'static str) -> Self {
+    pub const fn from_static(name: &'static str) -> Self {
         Self { name: ServiceName::from_static(name), kind: PhantomData }
     }
 
@@ -65,8 +65,8 @@ impl<M, V> GroupKey<M, V> {
     ///
     /// # Errors
     /// [`NameError`] says which character is wrong and where.
-    pub fn parse(name: impl AsRef<str>) -> Result<Self, NameError> {
-        ServiceName::new(name).map(Self::from)
+    pub fn new(name: impl AsRef<str>) -> Result<Self, NameError> {
+        Ok(Self { name: ServiceName::new(name)?, kind: PhantomData })
     }
 
     /// The name alone.
@@ -75,29 +75,7 @@ impl<M, V> GroupKey<M, V> {
     }
 }
 
-impl<M, V> From<ServiceName> for GroupKey<M, V> {
-    fn from(name: ServiceName) -> Self {
-        Self { name, kind: PhantomData }
-    }
-}
-
-impl<M, V> Clone for GroupKey<M, V> {
-    fn clone(&self) -> Self {
-        self.name.clone().into()
-    }
-}
-
-impl<M, V> fmt::Debug for GroupKey<M, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "GroupKey({}: {}, {})", self.name, type_name::<M>(), type_name::<V>())
-    }
-}
-
-impl<M, V> fmt::Display for GroupKey<M, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.name.fmt(f)
-    }
-}
+key_traits!(GroupKey<M, V>);
 
 /// What the members of a group have in common.
 #[derive(Debug, Clone, Copy)]

@@ -16,5 +16,5 @@ pub use replies::Replies;
 
 pub(super) use self::{
     group::GroupScope,
-    table::{Member, Membership},
+    table::{Member, MemberMonitor, Membership},
 };

@@ -28,6 +28,15 @@ pub(crate) struct Groups {
     lists: HashIndex<ServiceName, Arc<MemberList>, RandomState>,
 }
 
+/// What groups need of the monitor of their members' actors.
+pub(crate) trait MemberMonitor: Send + Sync + 'static {
+    /// Removes the member from its group when it ends; false if the registry cannot be notified of that.
+    fn keep_member(&self, membership: Membership) -> bool;
+
+    /// Drops the exit action of a membership, and stops monitoring the actor if it has no other.
+    fn forget_member(&self, member: &Arc<Member>);
+}
+
 /// Why a read of a group failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GroupLookupError {
@@ -368,25 +377,10 @@ fn random(seed: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use ractor::{Actor, ActorProcessingErr, ActorRef};
+    use ractor::{Actor, ActorRef};
 
     use super::*;
-
-    struct Idle;
-
-    struct IdleMsg;
-    crate::local_message!(IdleMsg);
-
-    #[cfg_attr(feature = "async-trait", ractor::async_trait)]
-    impl Actor for Idle {
-        type Msg = IdleMsg;
-        type State = ();
-        type Arguments = ();
-
-        async fn pre_start(&self, _: ActorRef<IdleMsg>, (): ()) -> Result<(), ActorProcessingErr> {
-            Ok(())
-        }
-    }
+    use crate::idle::{Idle, IdleMsg};
 
     const GROUP: ServiceName = ServiceName::from_static("group");
 

@@ -31,7 +31,7 @@ use serde::Serialize;
 /// #         Ok(m.0.send(7)?)
 /// #     }
 /// # }
-/// static CLERK: ServiceKey<ClerkMsg> = ServiceKey::new("clerk");
+/// static CLERK: ServiceKey<ClerkMsg> = ServiceKey::from_static("clerk");
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

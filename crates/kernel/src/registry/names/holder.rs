@@ -9,20 +9,12 @@ use scc::{AtomicShared, Guard, Shared, Tag};
 use tokio::time::Instant;
 
 use super::metadata::Metadata;
+use super::origin::Origin;
 use crate::containment::drop_contained;
 use crate::exit::ExitReason;
 use crate::namespace::ServiceName;
 use crate::sync::OnceLock;
 use crate::sync::atomic::{AtomicBool, Ordering};
-
-/// Where a holder was started, which decides what gives its name back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// Started by us: it carries its name guard, and the name is free when it is gone.
-    Managed,
-    /// Started elsewhere and only registered here: the process registry monitors it.
-    Foreign,
-}
 
 /// Whether a held name can be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +96,10 @@ impl Holder {
         &self.name
     }
 
+    pub(crate) fn message(&self) -> &'static str {
+        self.message
+    }
+
     pub(crate) fn origin(&self) -> Origin {
         self.origin
     }
@@ -182,10 +178,19 @@ impl Holder {
     #[inline]
     pub(crate) fn live_as<M: 'static>(&self) -> Result<&ActorCell, LookupError> {
         let actor = self.live().ok_or(LookupError::Absent)?;
-        if self.answers_to != TypeId::of::<M>() {
-            return Err(LookupError::WrongType(self.message));
-        }
-        Ok(actor)
+        self.check_type::<M>().map(|()| actor)
+    }
+
+    /// Whether it answers to `M`.
+    #[inline]
+    pub(crate) fn check_type<M: 'static>(&self) -> Result<(), LookupError> {
+        if self.answers_to == TypeId::of::<M>() { Ok(()) } else { Err(LookupError::WrongType(self.message)) }
+    }
+
+    /// The registration of this actor under the name.
+    pub(crate) fn registration_of(&self, actor: ActorId, metadata: Option<Metadata>) -> Registration {
+        let (name, message, restarts, origin) = (self.name.clone(), self.message, self.restarts, self.origin);
+        Registration { name, actor, message, restarts, origin, metadata }
     }
 
     /// Whether messages can be sent to it, for a caller that has this holder's actor.
@@ -205,11 +210,11 @@ impl Holder {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        match (self.actor().map(ActorCell::get_status), self.origin) {
-            (None, _) => Standing::Living,
-            (Some(status), _) if status < ActorStatus::Draining => Standing::Living,
-            (Some(ActorStatus::Stopped), Origin::Foreign) => Standing::Gone,
-            _ => Standing::Leaving,
+        match self.actor().map(ActorCell::get_status) {
+            None => Standing::Living,
+            Some(status) if status < ActorStatus::Draining => Standing::Living,
+            Some(ActorStatus::Stopped) if self.origin.is_monitored() => Standing::Gone,
+            Some(_) => Standing::Leaving,
         }
     }
 }
@@ -234,8 +239,8 @@ pub struct Registration {
     pub message: &'static str,
     /// How often the child that registers this name was started again, since it has its present specification.
     pub restarts: u32,
-    /// Whether the actor was started elsewhere and only registered here.
-    pub foreign: bool,
+    /// Where the actor was started.
+    pub origin: Origin,
     /// The metadata that its owner has set.
     pub metadata: Option<Metadata>,
 }
@@ -276,14 +281,7 @@ impl NameIncarnation for Arc<Holder> {
     }
 
     fn registration(&self, metadata: Option<Metadata>) -> Option<Registration> {
-        Some(Registration {
-            name: self.name.clone(),
-            actor: self.actor_id()?,
-            message: self.message,
-            restarts: self.restarts,
-            foreign: self.origin == Origin::Foreign,
-            metadata,
-        })
+        Some(self.registration_of(self.actor_id()?, metadata))
     }
 }
 
@@ -336,8 +334,8 @@ impl<'a> ServiceEntry<'a> {
         self.holder.restarts
     }
 
-    /// Whether it was started elsewhere and only registered here.
-    pub fn is_foreign(&self) -> bool {
-        self.holder.origin == Origin::Foreign
+    /// Where the actor was started.
+    pub fn origin(&self) -> Origin {
+        self.holder.origin
     }
 }

@@ -33,24 +33,22 @@ pub struct Metadata(Arc<Value>);
 #[non_exhaustive]
 pub enum MetadataError {
     /// The value cannot be written as JSON.
-    #[error("a {given} cannot be metadata: it cannot be written as JSON: {source}")]
+    #[error("a {given} cannot be metadata: it cannot be written as JSON: {error}")]
     Unwritable {
         /// The value's type.
         given: &'static str,
         /// What is in the way.
-        #[source]
-        source: serde_json::Error,
+        error: serde_json::Error,
     },
     /// The metadata cannot be read as this type.
-    #[error("the metadata {found} is not a {wanted}: {source}")]
+    #[error("the metadata {found} is not a {wanted}: {error}")]
     Unreadable {
         /// What was asked for.
         wanted: &'static str,
         /// The metadata.
         found: Metadata,
         /// What does not fit.
-        #[source]
-        source: serde_json::Error,
+        error: serde_json::Error,
     },
 }
 
@@ -61,7 +59,7 @@ impl Metadata {
     /// [`MetadataError::Unwritable`], as for a map whose keys are no texts.
     pub fn new<T: Serialize + ?Sized>(value: &T) -> Result<Self, MetadataError> {
         let given = std::any::type_name::<T>();
-        let written = serde_json::to_value(value).map_err(|source| MetadataError::Unwritable { given, source })?;
+        let written = serde_json::to_value(value).map_err(|error| MetadataError::Unwritable { given, error })?;
         Ok(Self(Arc::new(written)))
     }
 
@@ -70,10 +68,10 @@ impl Metadata {
     /// # Errors
     /// [`MetadataError::Unreadable`] shows what was found.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, MetadataError> {
-        T::deserialize(&*self.0).map_err(|source| MetadataError::Unreadable {
+        T::deserialize(&*self.0).map_err(|error| MetadataError::Unreadable {
             wanted: std::any::type_name::<T>(),
             found: self.clone(),
-            source,
+            error,
         })
     }
 

@@ -7,17 +7,19 @@ mod locks;
 mod metadata;
 mod monitor;
 mod notifier;
+mod origin;
 mod table;
 mod watches;
 
 pub use change::NameChange;
 pub use holder::{Registration, ServiceEntry};
 pub use metadata::{Metadata, MetadataError};
+pub use origin::Origin;
 pub use watches::watch::{Watch, Watched};
 
 pub(super) use self::{
     counters::Counted,
-    holder::{Holder, LookupError, NameIncarnation, Origin},
+    holder::{Holder, LookupError, NameIncarnation},
     locks::Locks,
     monitor::{KeepError, Monitor},
     notifier::Latch,

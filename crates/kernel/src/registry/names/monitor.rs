@@ -18,7 +18,7 @@ use super::table::NameGuard;
 use super::watches::{ExitReasonSource, Watches};
 use crate::containment::drop_contained;
 use crate::exit::ExitReason;
-use crate::registry::groups::{Member, Membership};
+use crate::registry::groups::{Member, MemberMonitor, Membership};
 
 #[derive(Default)]
 pub(crate) struct Monitor {
@@ -91,20 +91,6 @@ impl Monitor {
         self.drop_where(actor, is_meant);
     }
 
-    /// Removes the member from its group when it ends; false if the registry cannot be notified of that.
-    pub(crate) fn keep_member(&self, membership: Membership) -> bool {
-        let Some(root) = self.root.get() else { return false };
-        let member = Arc::clone(membership.member());
-        self.add(root, member.actor(), OnExit::Leave(membership));
-        root.get_status() < ActorStatus::Stopping
-    }
-
-    /// Drops the exit action of a membership, and stops monitoring the actor if it has no other.
-    pub(crate) fn forget_member(&self, member: &Arc<Member>) {
-        let is_meant = |action: &OnExit| matches!(action, OnExit::Leave(it) if Arc::ptr_eq(it.member(), member));
-        self.drop_where(member.actor(), is_meant);
-    }
-
     fn add(&self, root: &ActorCell, actor: &ActorCell, action: OnExit) {
         let mut kept = self.actions.lock();
         let swept = kept.sweep();
@@ -135,6 +121,20 @@ impl Monitor {
             action.report(reason);
             action.end();
         }
+    }
+}
+
+impl MemberMonitor for Monitor {
+    fn keep_member(&self, membership: Membership) -> bool {
+        let Some(root) = self.root.get() else { return false };
+        let member = Arc::clone(membership.member());
+        self.add(root, member.actor(), OnExit::Leave(membership));
+        root.get_status() < ActorStatus::Stopping
+    }
+
+    fn forget_member(&self, member: &Arc<Member>) {
+        let is_meant = |action: &OnExit| matches!(action, OnExit::Leave(it) if Arc::ptr_eq(it.member(), member));
+        self.drop_where(member.actor(), is_meant);
     }
 }
 

@@ -21,7 +21,7 @@ use scc::{Guard, HashIndex, hash_index::Entry};
 use tokio::time::{self, timeout_at};
 
 use super::counters::{Counted, Counters};
-use super::holder::{Holder, LookupError, Origin, Standing};
+use super::holder::{Holder, LookupError, Standing};
 use super::metadata::Metadata;
 use super::notifier::{Latch, Waiters};
 use super::watches::{End, ExitReasonSource, Watches};
@@ -456,11 +456,11 @@ async fn wait_and_attempt(table: &Table, new: &Arc<Holder>, limit: Duration) -> 
     }
 }
 
-/// Returns when the name has changed, or its foreign holder has ended: that one has no name guard, its own end is the
-/// fact to wait for, and the name may change hands before. The caller contains the waking.
+/// Returns when the name has changed, or its monitored holder has ended: that one has no name guard itself, its own end
+/// is the fact to wait for, and the name may change hands before. The caller contains the waking.
 async fn left(holder: &Holder, change: impl Future<Output = ()>) {
     match holder.actor() {
-        Some(actor) if holder.origin() == Origin::Foreign => {
+        Some(actor) if holder.origin().is_monitored() => {
             let _: Either<_, _> = select(pin!(actor.wait(None)), pin!(change)).await;
         }
         _ => change.await,

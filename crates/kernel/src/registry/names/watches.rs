@@ -22,7 +22,7 @@ use std::task::{Context, Waker};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::holder::{Holder, NameIncarnation, Origin};
+use super::holder::{Holder, NameIncarnation};
 use super::metadata::Metadata;
 use crate::containment::{drop_contained, wake};
 use crate::exit::ExitReason;
@@ -197,9 +197,9 @@ impl Watches {
 
     /// Requests the reason of this holder's end, unless that has been done.
     ///
-    /// Foreign actors are monitored anyway, and their names go because the reason is known.
+    /// That of an actor that is monitored anyway is reported before its name goes.
     pub(crate) fn request_reason(self: &Arc<Self>, holder: &Arc<Holder>) {
-        if holder.origin() == Origin::Foreign || holder.is_reason_requested() {
+        if holder.origin().is_monitored() || holder.is_reason_requested() {
             return;
         }
         if self.exit_reasons.upgrade().is_some_and(|exit_reasons| exit_reasons.request(self, holder)) {

@@ -7,18 +7,19 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt, join_all};
 use parking_lot::Mutex;
-use ractor::{ActorCell, ActorId, ActorStatus};
+use ractor::{ActorId, ActorStatus};
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
 
 use super::collapse::{Collapse, GiveUpNote};
 use super::detached::Detached;
-use super::service::{Service, start_order};
+use super::service::{Service, ServiceOrderError, start_order};
 use crate::exit::ExitReason;
+use crate::health::Health;
 use crate::limits::{HealthLimits, RegistryLimits};
 use crate::namespace::{Namespace, ServiceName};
-use crate::registry::client::{CleanupReport, RegistryError, Root, ServiceRegistry, StoppedService};
+use crate::registry::client::{CleanupReport, RegisteredActor, RegistryError, Root, ServiceRegistry, StoppedService};
 use crate::registry::measures::Measurement;
 use crate::registry::names::Monitor;
 use crate::supervisor::{
@@ -41,6 +42,7 @@ pub struct ProcessRegistryBuilder {
     application: Application,
     reporters: Reporters,
     intensity: RestartIntensity,
+    root_intensity: RestartIntensity,
     backoff: Backoff,
     measurement: Measurement,
     limits: RegistryLimits,
@@ -51,6 +53,7 @@ impl fmt::Debug for ProcessRegistryBuilder {
         f.debug_struct("ProcessRegistryBuilder")
             .field("services", &self.services)
             .field("intensity", &self.intensity)
+            .field("root_intensity", &self.root_intensity)
             .field("backoff", &self.backoff)
             .field("measurement", &self.measurement)
             .field("limits", &self.limits)
@@ -95,9 +98,18 @@ impl ProcessRegistryBuilder {
         self
     }
 
-    /// How many restarts of its services, or of its application supervisor, a namespace survives.
+    /// How many restarts of its services, or of its application supervisor, a namespace survives. Default: that of
+    /// [`RestartIntensity`].
     pub fn intensity(mut self, intensity: RestartIntensity) -> Self {
         self.intensity = intensity;
+        self
+    }
+
+    /// How many restarts of production the registry survives; one more is its [collapse](ProcessRegistry::collapse). The
+    /// restarts of [named](Namespace::Named) namespaces do not count, and tests' are not restarted. Default: that of
+    /// [`RestartIntensity`].
+    pub fn root_intensity(mut self, intensity: RestartIntensity) -> Self {
+        self.root_intensity = intensity;
         self
     }
 
@@ -130,7 +142,7 @@ impl ProcessRegistryBuilder {
     /// started in any order; other errors if the runtime is shutting down.
     pub async fn start(mut self) -> Result<ProcessRegistry, StartError> {
         self.services = start_order(self.services).map_err(StartError::failed)?;
-        let limits = self.limits.supervisor.clone();
+        let (intensity, limits) = (self.root_intensity, self.limits.supervisor.clone());
         let runtime = Handle::try_current().map_err(|_| StartError::NoRuntime)?;
         let (root, entries, monitor) = (OnceLock::new(), Mutex::default(), Arc::default());
         let (gave_up, collapse) = (GiveUpNote::default(), OnceLock::new());
@@ -142,6 +154,7 @@ impl ProcessRegistryBuilder {
         let strays = Arc::clone(&shared) as Arc<dyn UnmanagedExits>;
         // Namespaces do not depend on each other, so they stop together.
         let spec = SupervisorSpec::new(Strategy::OneForOne)
+            .intensity(intensity)
             .limits(limits)
             .reporter(reporter)
             .unmanaged_exits(strays)
@@ -168,17 +181,17 @@ impl ProcessRegistryBuilder {
     }
 
     /// The specification of a namespace's supervisor, made anew for each start of the namespace.
-    fn tree(&self, registry: &ServiceRegistry) -> SupervisorSpec {
+    fn tree(&self, registry: &ServiceRegistry) -> Result<SupervisorSpec, ServiceOrderError> {
         (self.prepare)(registry);
         let (reporter, services) = ((self.reporters)(registry), &self.services);
         // What is needed counts in the health: otherwise whatever needs it would be degraded for ever.
         let is_needed = |name: &ServiceName| services.iter().any(|service| service.needed().contains(name));
-        let spec = |service: &Service| match is_needed(service.name()) {
-            true => service.child_spec(registry).in_health(),
-            false => service.child_spec(registry),
+        let spec = |service: &Service| {
+            let spec = service.child_spec(registry)?;
+            Ok(if is_needed(service.name()) { spec.in_health() } else { spec })
         };
-        let services = services.iter().map(spec).collect();
-        registry.tree_spec(self.intensity, reporter, services, (self.application)(registry))
+        let services = services.iter().map(spec).collect::<Result<_, _>>()?;
+        Ok(registry.tree_spec(self.intensity, reporter, services, (self.application)(registry)))
     }
 }
 
@@ -190,6 +203,7 @@ impl Default for ProcessRegistryBuilder {
             application: Arc::new(|_| SupervisorSpec::new(Strategy::OneForOne)),
             reporters: Arc::new(|_| Arc::new(TracingReporter)),
             intensity: RestartIntensity::default(),
+            root_intensity: RestartIntensity::default(),
             backoff: Backoff::None,
             measurement: Measurement::default(),
             limits: RegistryLimits::default(),
@@ -199,9 +213,17 @@ impl Default for ProcessRegistryBuilder {
 
 /// The process registry: an actor at the root of a tree of namespaces, and the map from each to its table.
 ///
-/// It supervises each namespace's supervisor (production is permanent, a test's is temporary: its collapse affects no
-/// other) and monitors the foreign actors that are registered. A handle on it is cheap to clone; there are no statics,
-/// so two registries in one process do not know of each other.
+/// It supervises each namespace's supervisor and monitors the foreign actors that are registered. A handle on it is cheap
+/// to clone; there are no statics, so two registries in one process do not know of each other.
+///
+/// | | after a collapse of its tree | restarts | cleaned up | its foreign actors at the end |
+/// |---|---|---|---|---|
+/// | [production](Namespace::Production) | is started again, by default at once | count for the registry, which [ends](Self::collapse) if they are too many | only by a [`shutdown`](Self::shutdown) | live on |
+/// | a [named](Namespace::Named) one | is started again, by default after 1 s | affect no other namespace | on request, and by a shutdown | are stopped |
+/// | a [test's](Namespace::Test) | has ended | none | on request, and by a shutdown | are stopped |
+///
+/// A namespace that is started again keeps its handles, its names' watches and its extensions: it has not
+/// [ended](ServiceRegistry::ended).
 ///
 /// ```
 /// use foundation_kernel::names::{Namespace, ProcessRegistry};
@@ -245,8 +267,15 @@ struct Shared {
 }
 
 /// A namespace in the map: its tree is up once `up` has succeeded, and gone once `down` has finished.
+///
+/// 1. A start that finds the table closed takes its own tree down; a clean-up waits for it, and takes down a tree that is
+///    up.
+/// 2. An entry stays in the map until both are over, unless its tree has never been requested. Only then the namespace gets
+///    another entry, so neither of them meets the tree of the next one, which has the same id.
 struct NamespaceEntry {
     registry: ServiceRegistry,
+    /// Whether its tree is, or was, about to be requested. Under this lock a start checks that the table is open.
+    is_requested: Mutex<bool>,
     up: Detached<Result<(), SharedStartError>>,
     down: Detached<Vec<StoppedService>>,
 }
@@ -255,6 +284,13 @@ struct NamespaceEntry {
 type SharedStartError = Arc<Mutex<Option<ChildError>>>;
 
 impl NamespaceEntry {
+    /// Notes that the tree is about to be requested; false if a clean-up has come before.
+    fn request(&self) -> bool {
+        let mut is_requested = self.is_requested.lock();
+        *is_requested = !self.registry.is_closed();
+        *is_requested
+    }
+
     fn is_up(&self) -> bool {
         matches!(self.up.known(), Some(Ok(()))) && !self.registry.has_ended()
     }
@@ -326,8 +362,8 @@ impl ProcessRegistry {
                 }
                 Some(Err(error)) => {
                     // If another caller has taken the cause, this one tries again.
-                    if let Some(source) = error.lock().take() {
-                        return Err(RegistryError::Child { namespace, source });
+                    if let Some(error) = error.lock().take() {
+                        return Err(RegistryError::Child { namespace, error });
                     }
                 }
                 None => {
@@ -343,7 +379,12 @@ impl ProcessRegistry {
             let (root, monitor) = (Arc::downgrade(&self.shared), Arc::downgrade(&self.shared.monitor));
             let (measurement, limits) = (self.shared.layout.measurement, self.limits().clone());
             let registry = ServiceRegistry::new(namespace, root, monitor, measurement, limits);
-            Arc::new(NamespaceEntry { registry, up: Detached::new(), down: Detached::new() })
+            Arc::new(NamespaceEntry {
+                registry,
+                is_requested: Mutex::default(),
+                up: Detached::new(),
+                down: Detached::new(),
+            })
         };
         Arc::clone(self.shared.entries.lock().entry(namespace).or_insert_with(make))
     }
@@ -362,29 +403,35 @@ impl ProcessRegistry {
             let (this, entry) = (self.clone(), Arc::clone(entry));
             let tree = self.shared.layout.tree(&entry.registry);
             async move {
-                let opened = this.open(&entry.registry, tree).await;
-                opened.map_err(|failure| {
+                let opened = this.open(&entry, tree).await;
+                opened.map_err(|error| {
                     this.close(&entry);
-                    Arc::new(Mutex::new(Some(failure)))
+                    Arc::new(Mutex::new(Some(error)))
                 })
             }
         });
     }
 
-    async fn open(&self, registry: &ServiceRegistry, tree: SupervisorSpec) -> Result<(), ChildError> {
-        let namespace = registry.namespace();
-        let tree = self.shared.layout.namespace_rules(namespace, ChildSpec::supervisor(namespace.to_string(), tree));
+    async fn open(
+        &self,
+        entry: &NamespaceEntry,
+        tree: Result<SupervisorSpec, ServiceOrderError>,
+    ) -> Result<(), ChildError> {
+        let (registry, namespace) = (&entry.registry, entry.registry.namespace());
+        let refused = |error| ChildError::Start { id: namespace.to_string().into(), source: StartError::failed(error) };
+        let tree = ChildSpec::supervisor(namespace.to_string(), tree.map_err(refused)?);
+        // Kept until the outcome is known: the last share of a specification ends the namespace, and closes the table.
+        let tree = self.shared.layout.namespace_rules(namespace, tree);
         let root = self.root()?;
-        let started = match root.start_child(tree.clone()).await {
-            // From a start that a clean-up has overtaken; no caller has received its tree.
-            Err(ChildError::AlreadyStarted { .. } | ChildError::AlreadyPresent { .. }) => {
-                self.take_down(namespace).await;
-                root.start_child(tree).await
-            }
-            started => started,
+        if !entry.request() {
+            return Err(ChildError::Terminated);
+        }
+        let started = tokio::select! {
+            biased;
+            () = registry.closed() => Err(ChildError::Terminated),
+            started = root.start_child(tree.clone()) => started,
         };
         if registry.is_closed() {
-            // A clean-up that came before the tree was there has found nothing to stop.
             self.take_down(namespace).await;
             return Err(ChildError::Terminated);
         }
@@ -525,12 +572,21 @@ impl ProcessRegistry {
         }
     }
 
-    /// The health of the children in a namespace that count; empty if it does not run.
-    async fn namespace_health(&self, namespace: Namespace, limits: &HealthLimits) -> Vec<ChildHealth> {
-        let Ok(root) = self.root() else { return Vec::new() };
+    /// The health of the children in a namespace that count, or why it is not known.
+    async fn namespace_health(&self, namespace: Namespace, limits: &HealthLimits) -> Result<Vec<ChildHealth>, Health> {
+        let down = || Health::Down(RegistryError::NotRunning { namespace }.to_string());
+        let root = self.root().map_err(|_| down())?;
         match timeout(limits.answer, root.supervisor(namespace.to_string())).await {
-            Ok(Ok(Some(supervisor))) => supervisor.health(limits).await.unwrap_or_default(),
-            _ => Vec::new(),
+            Ok(Ok(Some(supervisor))) => {
+                let found = supervisor.health(limits).await.ok_or_else(down)?;
+                // What a supervisor that does not answer has below it is unknown.
+                let is_silent = |child: &ChildHealth| child.path == format!("registry/{namespace}");
+                found.iter().find(|child| is_silent(child)).map_or(Ok(()), |child| Err(child.health.clone()))?;
+                Ok(found)
+            }
+            Ok(Ok(None)) => Err(Health::Down(format!("namespace {namespace} is restarting"))),
+            Ok(Err(_)) => Err(down()),
+            Err(_) => Err(Health::TimedOut(limits.answer)),
         }
     }
 
@@ -538,9 +594,9 @@ impl ProcessRegistry {
         self.open_registries().iter().flat_map(ServiceRegistry::names).collect()
     }
 
-    /// The live actors of a namespace by name.
-    pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, ActorCell> {
-        self.open_registry(namespace).map(|registry| registry.live()).unwrap_or_default()
+    /// The live actors of a namespace by name; none if it is not up.
+    pub fn get_all_services(&self, namespace: Namespace) -> BTreeMap<ServiceName, RegisteredActor> {
+        self.open_registry(namespace).map(|registry| registry.registered()).unwrap_or_default()
     }
 
     // ---- the end ----
@@ -581,7 +637,10 @@ impl ProcessRegistry {
 
     async fn bring_down(&self, entry: &Arc<NamespaceEntry>) -> Vec<StoppedService> {
         let stopping = entry.registry.begin_to_stop();
-        self.take_down(entry.registry.namespace()).await;
+        let is_requested = *entry.is_requested.lock();
+        if is_requested && matches!(entry.up.outcome().await, Some(Ok(()))) {
+            self.take_down(entry.registry.namespace()).await;
+        }
         entry.registry.stop_unmanaged(&self.shared.monitor).await;
         self.close(entry);
         stopping.finish()
@@ -637,7 +696,11 @@ impl Root for Shared {
         async move { ProcessRegistry { shared: self }.namespace_tree(namespace).await }.boxed()
     }
 
-    fn health(self: Arc<Self>, namespace: Namespace, limits: HealthLimits) -> BoxFuture<'static, Vec<ChildHealth>> {
+    fn health(
+        self: Arc<Self>,
+        namespace: Namespace,
+        limits: HealthLimits,
+    ) -> BoxFuture<'static, Result<Vec<ChildHealth>, Health>> {
         async move { ProcessRegistry { shared: self }.namespace_health(namespace, &limits).await }.boxed()
     }
 

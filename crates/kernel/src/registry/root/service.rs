@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::namespace::ServiceName;
 use crate::near::NearMisses;
 use crate::registry::client::{APPLICATION, ServiceRegistry};
-use crate::supervisor::ChildSpec;
+use crate::supervisor::{ChildId, ChildSpec};
 
 /// A service of every namespace: its name, what it needs, and how it is started. Its health is that of its
 /// [child specification](ChildSpec::health_check).
@@ -24,8 +24,8 @@ use crate::supervisor::ChildSpec;
 /// #     type Msg = u64; type State = (); type Arguments = ();
 /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
 /// # }
-/// const PRICES: ServiceKey<u64> = ServiceKey::new("prices");
-/// const OFFERS: ServiceKey<u64> = ServiceKey::new("offers");
+/// const PRICES: ServiceKey<u64> = ServiceKey::from_static("prices");
+/// const OFFERS: ServiceKey<u64> = ServiceKey::from_static("offers");
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -78,8 +78,15 @@ impl Service {
     }
 
     /// How it is started in a namespace.
-    pub fn child_spec(&self, names: &ServiceRegistry) -> ChildSpec {
-        self.needs.iter().cloned().fold((self.child_spec)(names), ChildSpec::needs)
+    ///
+    /// # Errors
+    /// [`ServiceOrderError::OtherId`].
+    pub(super) fn child_spec(&self, names: &ServiceRegistry) -> Result<ChildSpec, ServiceOrderError> {
+        let spec = (self.child_spec)(names);
+        if spec.id().as_str() != self.name.as_str() {
+            return Err(ServiceOrderError::OtherId { service: self.name.clone(), id: spec.id().clone() });
+        }
+        Ok(self.needs.iter().cloned().fold(spec, ChildSpec::needs))
     }
 }
 
@@ -89,7 +96,7 @@ impl fmt::Debug for Service {
     }
 }
 
-/// Why the services of a namespace have no order in which to start.
+/// Why the services of a namespace cannot be started in any order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceOrderError {
@@ -114,6 +121,14 @@ pub enum ServiceOrderError {
     Duplicate {
         /// The name.
         name: ServiceName,
+    },
+    /// The child that a service describes has another id than the service has a name.
+    #[error("service {service} describes a child with the id {id}: give the two the same name")]
+    OtherId {
+        /// The service.
+        service: ServiceName,
+        /// The id of its child.
+        id: ChildId,
     },
 }
 

@@ -55,7 +55,7 @@ impl ServiceRegistry {
         let actor = spawned.map_err(|error| RegistryError::Start {
             namespace: self.namespace(),
             name: name_guard.holder().name().clone(),
-            source: error.into(),
+            error: error.into(),
         })?;
         name_guard.publish(actor.get_cell());
         Ok(actor)
@@ -149,7 +149,7 @@ impl ServiceRegistry {
     pub async fn supervise(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
         let application = self.state.application().ok_or_else(|| self.not_running())?;
-        application.supervisor.start_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+        application.supervisor.start_child(spec).await.map_err(|error| RegistryError::Child { namespace, error })
     }
 
     /// Replaces a child of the application, the one that has this specification's id, by a successor; its name is
@@ -164,7 +164,7 @@ impl ServiceRegistry {
     /// #     type Msg = u64; type State = (); type Arguments = ();
     /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
     /// # }
-    /// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+    /// const CLERK: ServiceKey<u64> = ServiceKey::from_static("clerk");
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -187,7 +187,7 @@ impl ServiceRegistry {
     pub async fn replace(&self, spec: ChildSpec) -> Result<Option<ActorCell>, RegistryError> {
         let namespace = self.namespace();
         let supervisor = self.application()?;
-        supervisor.replace_child(spec).await.map_err(|source| RegistryError::Child { namespace, source })
+        supervisor.replace_child(spec).await.map_err(|error| RegistryError::Child { namespace, error })
     }
 
     /// The supervisor of the namespace's application: the embedder's children.
@@ -289,7 +289,7 @@ impl ServiceRegistry {
 
     /// Drops what the registry keeps for this holder.
     fn forget(&self, actor: &ActorCell, holder: &Arc<Holder>) {
-        if holder.origin() == Origin::Foreign
+        if holder.origin().is_monitored()
             && let Some(monitor) = self.state.monitor.upgrade()
         {
             monitor.forget(actor, holder);
@@ -385,7 +385,10 @@ impl ServiceRegistry {
         let limit = limit.into().unwrap_or(self.state.limits.wait);
         match waking_contained(timeout(limit, self.while_open(self.state.table.appearance::<M>(key.name())))).await {
             Ok(found) => found?.map(ActorRef::from).map_err(|miss| self.lookup_failed(key, miss)),
-            Err(_) => Err(RegistryError::wait_timed_out(&self.state.table, key.name(), limit)),
+            Err(_) => {
+                let known = |most| self.state.table.live_names(most);
+                Err(RegistryError::wait_timed_out(self.namespace(), key.name(), limit, known))
+            }
         }
     }
 
@@ -459,7 +462,7 @@ impl ServiceRegistry {
     /// #     type Msg = u64; type State = (); type Arguments = ();
     /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
     /// # }
-    /// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+    /// const CLERK: ServiceKey<u64> = ServiceKey::from_static("clerk");
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -4,27 +4,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 
 use proptest::prelude::*;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, ActorStatus};
+use ractor::{Actor, ActorCell, ActorStatus};
 
 use super::{ClaimError, Table};
+use crate::idle::{Idle, IdleMsg};
 use crate::namespace::{Namespace, ServiceName};
 use crate::registry::names::{Holder, Monitor, Origin};
-
-struct Idle;
-
-struct IdleMsg;
-crate::local_message!(IdleMsg);
-
-#[cfg_attr(feature = "async-trait", ractor::async_trait)]
-impl Actor for Idle {
-    type Msg = IdleMsg;
-    type State = ();
-    type Arguments = ();
-
-    async fn pre_start(&self, _: ActorRef<IdleMsg>, (): ()) -> Result<(), ActorProcessingErr> {
-        Ok(())
-    }
-}
 
 const TWO: usize = 2;
 static NAMES: [ServiceName; TWO] = [ServiceName::from_static("a"), ServiceName::from_static("b")];

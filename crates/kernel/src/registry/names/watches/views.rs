@@ -53,7 +53,7 @@ impl NameIncarnation for Numbered {
             actor: ActorId::Local(self.number),
             message: "",
             restarts: 0,
-            foreign: false,
+            origin: crate::registry::names::Origin::Managed,
             metadata,
         })
     }

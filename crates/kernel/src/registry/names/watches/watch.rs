@@ -69,7 +69,7 @@ pub enum Watched {
 /// #     type Msg = u64; type State = (); type Arguments = ();
 /// #     async fn pre_start(&self, _: ActorRef<u64>, _: ()) -> Result<(), ActorProcessingErr> { Ok(()) }
 /// # }
-/// const CLERK: ServiceKey<u64> = ServiceKey::new("clerk");
+/// const CLERK: ServiceKey<u64> = ServiceKey::from_static("clerk");
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
